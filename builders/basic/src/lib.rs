@@ -1,0 +1,1 @@
+//! The null and file builders.

@@ -1,0 +1,1 @@
+//! Credentials, clients, waiting and undo for AWS.

@@ -1,0 +1,1 @@
+//! How a bake talks to its instance: SSH.

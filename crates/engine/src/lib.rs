@@ -1,0 +1,1 @@
+//! What a bake is: builders, provisioners, undo, journal and events.

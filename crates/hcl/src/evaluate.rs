@@ -1,0 +1,1 @@
+//! Expressions evaluated against a scope.

@@ -1,0 +1,1 @@
+//! JSON with places lowered into the syntax tree.

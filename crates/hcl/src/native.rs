@@ -1,0 +1,1 @@
+//! HCL native syntax lowered into the syntax tree.

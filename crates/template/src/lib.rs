@@ -1,0 +1,1 @@
+//! Packer's use of the language: templates, variables, components and plans.

@@ -1,0 +1,1 @@
+//! What the tests run on: servers, a hermetic binary, the golden corpora.
