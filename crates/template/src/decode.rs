@@ -1,0 +1,43 @@
+//! Evaluated body + schema → options, every complaint with its place. Schema first, serde last: when [`Decoded::options`] runs,
+//! names, arity and types are checked already, so that serde can fail only on what a newtype checks by itself.
+
+use std::collections::BTreeMap;
+
+use bakelite_hcl::source::Place;
+use serde::de::DeserializeOwned;
+
+/// A component's options: checked against its schema, `{{ }}` rendered where the schema does not say late.
+#[derive(Debug, Clone, Default)]
+pub struct Decoded {
+    /// The options that are given (and not null).
+    pub options: serde_json::Map<String, serde_json::Value>,
+    /// Where each option stands, by path: `tags`, `tags.Name`, `launch_block_device_mappings[0].volume_size`.
+    pub places: BTreeMap<String, Place>,
+    /// The block that was decoded.
+    pub place: Option<Place>,
+    /// Texts in it that must not be shown.
+    pub secrets: Vec<String>,
+    /// While validating: paths of options whose value is not known yet and stands as a placeholder.
+    pub unknown: Vec<String>,
+}
+
+impl Decoded {
+    /// The options as the component's own type.
+    pub fn options<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        serde_json::from_value(serde_json::Value::Object(self.options.clone()))
+    }
+
+    /// The place of an option or of the nearest part of its path that has one, else of the block.
+    pub fn place_of(&self, path: &str) -> Option<Place> {
+        let mut path = path;
+        loop {
+            if let Some(place) = self.places.get(path) {
+                return Some(*place);
+            }
+            match path.rfind(['.', '[']) {
+                Some(cut) => path = path.get(..cut).unwrap_or(""),
+                None => return self.place,
+            }
+        }
+    }
+}
