@@ -1,6 +1,7 @@
 //! The syntax tree, one for HCL, `.pkr.json` and legacy JSON: about twenty kinds of node, each with its place.
 //! `native` and `json` lower their texts into it; the evaluator knows nothing else.
 
+use crate::diagnostic::Diagnostics;
 use crate::source::Place;
 use crate::value::Value;
 
@@ -160,6 +161,9 @@ pub enum ExpressionKind {
     JsonString(Box<Expression>, String),
     /// An expression that could not be read: its errors are reported already, it evaluates to unknown.
     Invalid,
+    /// The same, but its errors are not reported yet: whoever evaluates it reports them. Only found as the template of a
+    /// [`ExpressionKind::JsonString`], which is not an error as long as the string is taken as plain text.
+    Unreadable(Diagnostics),
 }
 
 /// A key of an object constructor.
