@@ -3,6 +3,7 @@
 
 pub mod component;
 pub mod decode;
+pub mod duration;
 pub mod gotemplate;
 pub mod plan;
 pub mod schema;

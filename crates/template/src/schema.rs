@@ -7,6 +7,7 @@
 //! `#[schemars(extend("x-sensitive" = true))]`: its value is a secret.
 
 use bakelite_hcl::types::Type;
+use serde_json::{Map, Value as Json};
 
 /// The options of a component or of a nested block, in the order of their declaration.
 #[derive(Debug, Clone, Default)]
@@ -25,7 +26,9 @@ pub struct Field {
     /// Attribute or block.
     pub kind: FieldKind,
     /// The default, when the option has one.
-    pub default: Option<serde_json::Value>,
+    pub default: Option<Json>,
+    /// What else its value must be, besides its type.
+    pub accepts: Accepts,
     /// Rendered by the component at run time, not while decoding.
     pub late: bool,
     /// Its value is a secret.
@@ -45,15 +48,228 @@ pub enum FieldKind {
     Blocks(Schema),
 }
 
+/// What a value must be besides its type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Accepts {
+    /// Anything of the type.
+    Anything,
+    /// A whole number within these limits.
+    Integer {
+        /// The least.
+        least: i128,
+        /// The greatest.
+        greatest: i128,
+    },
+    /// A duration in Go's syntax.
+    Duration,
+    /// One of these texts.
+    OneOf(Vec<String>),
+}
+
 impl Schema {
     /// The schema that an options struct declares.
     pub fn of<T: schemars::JsonSchema>() -> Schema {
-        let _ = schemars::schema_for!(T);
-        Schema::default()
+        let settings = schemars::generate::SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+        let schema = settings.into_generator().into_root_schema_for::<T>();
+        schema.as_object().map(of_object).unwrap_or_default()
     }
 
     /// The field of a name.
     pub fn field(&self, name: &str) -> Option<&Field> {
         self.fields.iter().find(|field| field.name == name)
+    }
+}
+
+/// The fields of a JSON schema that describes an object with known properties.
+fn of_object(schema: &Map<String, Json>) -> Schema {
+    let mut fields = Vec::new();
+    if let Some(properties) = schema.get("properties").and_then(Json::as_object) {
+        fields.extend(properties.iter().map(|(name, property)| field(name, property)));
+    }
+    // A flattened struct that could not be merged stands beside the properties.
+    for part in schema.get("allOf").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_object) {
+        fields.extend(of_object(part).fields);
+    }
+    Schema { fields }
+}
+
+fn field(name: &str, property: &Json) -> Field {
+    let extension = |key: &str| property.get(key);
+    let is = |key: &str| extension(key).and_then(Json::as_bool).unwrap_or(false);
+    let shape = without_null(property);
+    Field {
+        name: name.to_owned(),
+        doc: extension("description").or_else(|| shape.get("description")).and_then(Json::as_str).unwrap_or("").to_owned(),
+        kind: kind(shape),
+        default: extension("default").filter(|default| !default.is_null()).cloned(),
+        accepts: accepts(shape),
+        late: is("x-late"),
+        sensitive: is("x-sensitive") || shape.get("x-sensitive").and_then(Json::as_bool).unwrap_or(false),
+        unsupported: extension("x-unsupported").and_then(Json::as_str).map(str::to_owned),
+    }
+}
+
+/// `Option<T>` adds `null` to the alternatives of `T`; for a template an option that is not given is simply not there.
+fn without_null(property: &Json) -> &Json {
+    let alternatives = property.get("anyOf").or_else(|| property.get("oneOf")).and_then(Json::as_array);
+    let mut rest = alternatives.into_iter().flatten().filter(|one| one.get("type").and_then(Json::as_str) != Some("null"));
+    match (rest.next(), rest.next()) {
+        (Some(only), None) => only,
+        _ => property,
+    }
+}
+
+fn kind(shape: &Json) -> FieldKind {
+    if let Some(object) = structure(shape) {
+        return FieldKind::Block(of_object(object));
+    }
+    if let Some(object) = shape.get("items").and_then(structure) {
+        return FieldKind::Blocks(of_object(object));
+    }
+    FieldKind::Attribute(value_type(shape))
+}
+
+/// The schema of a struct, as opposed to that of a map.
+fn structure(shape: &Json) -> Option<&Map<String, Json>> {
+    without_null(shape).as_object().filter(|object| object.contains_key("properties"))
+}
+
+fn value_type(shape: &Json) -> Type {
+    let shape = without_null(shape);
+    if shape.get("enum").is_some() || shape.get("oneOf").is_some() || shape.get("const").is_some() {
+        return Type::String;
+    }
+    match type_name(shape) {
+        Some("string") => Type::String,
+        Some("integer" | "number") => Type::Number,
+        Some("boolean") => Type::Bool,
+        Some("array") => {
+            let element = shape.get("items").map_or(Type::Dynamic, value_type);
+            let distinct = shape.get("uniqueItems").and_then(Json::as_bool).unwrap_or(false);
+            if distinct { Type::set(element) } else { Type::list(element) }
+        }
+        Some("object") => {
+            let element = shape.get("additionalProperties").filter(|one| one.is_object());
+            Type::map(element.map_or(Type::Dynamic, value_type))
+        }
+        _ => Type::Dynamic,
+    }
+}
+
+/// The one type of a shape that is not `null`.
+fn type_name(shape: &Json) -> Option<&str> {
+    match shape.get("type")? {
+        Json::String(name) => Some(name),
+        Json::Array(names) => names.iter().filter_map(Json::as_str).find(|name| *name != "null"),
+        _ => None,
+    }
+}
+
+fn accepts(shape: &Json) -> Accepts {
+    if shape.get("format").and_then(Json::as_str) == Some("go-duration") {
+        return Accepts::Duration;
+    }
+    let texts = one_of(shape);
+    if !texts.is_empty() {
+        return Accepts::OneOf(texts);
+    }
+    if type_name(shape) != Some("integer") {
+        return Accepts::Anything;
+    }
+    let limit = |key: &str| shape.get(key).and_then(|limit| limit.to_string().parse::<i128>().ok());
+    let (least, greatest) = match shape.get("format").and_then(Json::as_str) {
+        Some("int8") => (i8::MIN.into(), i8::MAX.into()),
+        Some("int16") => (i16::MIN.into(), i16::MAX.into()),
+        Some("int32") => (i32::MIN.into(), i32::MAX.into()),
+        Some("uint8") => (0, u8::MAX.into()),
+        Some("uint16") => (0, u16::MAX.into()),
+        Some("uint32") => (0, u32::MAX.into()),
+        Some("uint64" | "uint") => (0, u64::MAX.into()),
+        _ => (i64::MIN.into(), i64::MAX.into()),
+    };
+    Accepts::Integer { least: limit("minimum").unwrap_or(least), greatest: limit("maximum").unwrap_or(greatest) }
+}
+
+/// The texts of a field that is an enum without data; variants with a doc comment stand one by one.
+fn one_of(shape: &Json) -> Vec<String> {
+    let plain = shape.get("enum").and_then(Json::as_array).into_iter().flatten();
+    let documented = shape.get("oneOf").and_then(Json::as_array).into_iter().flatten();
+    let mut texts: Vec<String> = plain.filter_map(Json::as_str).map(str::to_owned).collect();
+    for variant in documented {
+        texts.extend(variant.get("const").and_then(Json::as_str).map(str::to_owned));
+        texts.extend(one_of(variant));
+    }
+    texts
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use schemars::JsonSchema;
+
+    use super::*;
+    use crate::duration::GoDuration;
+
+    /// A device.
+    #[derive(JsonSchema)]
+    #[expect(dead_code, reason = "only its schema is read")]
+    struct Device {
+        /// Size in GiB.
+        volume_size: Option<u32>,
+    }
+
+    #[derive(JsonSchema)]
+    #[expect(dead_code, reason = "only its schema is read")]
+    struct Access {
+        /// The secret key.
+        #[schemars(extend("x-sensitive" = true))]
+        secret_key: Option<String>,
+    }
+
+    #[derive(JsonSchema)]
+    #[serde(rename_all = "kebab-case")]
+    #[expect(dead_code, reason = "only its schema is read")]
+    enum Mode {
+        LegacyBios,
+        /// With a doc.
+        Uefi,
+    }
+
+    #[derive(JsonSchema)]
+    #[expect(dead_code, reason = "only its schema is read")]
+    struct Options {
+        #[serde(flatten)]
+        access: Access,
+        /// Its name.
+        ami_name: String,
+        #[serde(default)]
+        tags: BTreeMap<String, String>,
+        #[serde(default)]
+        devices: Vec<Device>,
+        root: Option<Device>,
+        #[serde(default = "five")]
+        timeout: GoDuration,
+        maybe: Option<GoDuration>,
+        mode: Option<Mode>,
+        #[schemars(extend("x-late" = true))]
+        execute_command: Option<String>,
+        #[schemars(extend("x-unsupported" = "not yet"))]
+        scripts: Option<Vec<String>>,
+        port: u16,
+        anything: serde_json::Value,
+        groups: Option<Vec<BTreeMap<String, Vec<String>>>>,
+        wait: Option<bool>,
+    }
+
+    fn five() -> GoDuration {
+        GoDuration::from_seconds(300)
+    }
+
+    #[test]
+    fn an_options_struct_declares_everything() {
+        let schema = Schema::of::<Options>();
+        let shown: Vec<String> = schema.fields.iter().map(|field| format!("{field:?}")).collect();
+        insta::assert_snapshot!(shown.join("\n"));
     }
 }
