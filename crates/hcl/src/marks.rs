@@ -22,4 +22,15 @@ impl Marks {
     pub fn is_sensitive(self) -> bool {
         self.sensitive
     }
+
+    /// No mark at all?
+    pub fn is_empty(self) -> bool {
+        self == Marks::NONE
+    }
+}
+
+impl FromIterator<Marks> for Marks {
+    fn from_iter<I: IntoIterator<Item = Marks>>(all: I) -> Self {
+        all.into_iter().fold(Marks::NONE, Marks::union)
+    }
 }

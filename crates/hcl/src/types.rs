@@ -1,5 +1,11 @@
 //! The types of the language: primitives, collections of one element type, structures with a type for each member.
 
+mod constraint;
+mod expression;
+
+pub use constraint::{Constraint, Defaults};
+pub use expression::parse_constraint;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -54,7 +60,10 @@ impl Type {
     /// An object whose attributes are all required.
     pub fn object<N: Into<String>>(attributes: impl IntoIterator<Item = (N, Type)>) -> Type {
         let attributes = attributes.into_iter().map(|(name, kind)| (name.into(), kind)).collect();
-        Type::Object(ObjectType { attributes, optional: BTreeSet::new() })
+        Type::Object(ObjectType {
+            attributes,
+            optional: BTreeSet::new(),
+        })
     }
 
     /// True for bool, number and string.

@@ -1,6 +1,10 @@
 //! Values: what an expression yields. A value may be null or unknown, each with a type, and carries marks (sensitive) that follow
 //! whatever is derived from it. Clones are cheap: text and collections are shared.
 
+mod construct;
+mod read;
+mod show;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -9,6 +13,8 @@ use crate::number::Number;
 use crate::types::Type;
 
 /// A value with its marks. Marks of members stay on the members; [`Value::marks_within`] collects them.
+///
+/// Make values with the constructors: they keep text normalized, sets distinct and in order.
 #[derive(Debug, Clone)]
 pub struct Value {
     /// What it is.
@@ -35,7 +41,7 @@ pub enum Kind {
     String(Arc<str>),
     /// Elements of one type.
     List(Type, Arc<[Value]>),
-    /// Distinct elements of one type, in iteration order.
+    /// Distinct values of one type, in iteration order.
     Set(Type, Arc<[Value]>),
     /// Named values of one type.
     Map(Type, Arc<Members>),
@@ -43,4 +49,22 @@ pub enum Kind {
     Tuple(Arc<[Value]>),
     /// Named values, each with its own type.
     Object(Arc<Members>),
+}
+
+impl From<Kind> for Value {
+    fn from(kind: Kind) -> Self {
+        Self {
+            kind,
+            marks: Marks::NONE,
+        }
+    }
+}
+
+/// Text as the language keeps it: in normalization form C.
+pub fn normalized(text: &str) -> Arc<str> {
+    use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
+    if text.is_ascii() || is_nfc_quick(text.chars()) == IsNormalized::Yes {
+        return Arc::from(text);
+    }
+    Arc::from(text.nfc().collect::<String>())
 }
