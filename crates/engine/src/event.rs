@@ -1,0 +1,189 @@
+//! What the engine tells the world: events are data, and the only way out of the engine. Small enums, one per subject, so that a
+//! reporter's match stays small. Everything is serializable, so that a run can be recorded and replayed.
+
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// When.
+    pub at: SystemTime,
+    /// Which build, by its full name; absent for the run as a whole.
+    pub build: Option<String>,
+    /// What.
+    pub what: What,
+}
+
+/// What happened, by subject.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// To the run.
+    Run(RunEvent),
+    /// To a build.
+    Build(BuildEvent),
+    /// A named part of a bake.
+    Step(StepEvent),
+    /// A file or folder going over.
+    Transfer(TransferEvent),
+    /// Words for people.
+    Message(Message),
+    /// A line for machines only (`-machine-readable`).
+    Record(Record),
+}
+
+/// Events of the run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunEvent {
+    /// It begins with these builds.
+    Started {
+        /// Full names, in order.
+        builds: Vec<String>,
+    },
+    /// The user or the system asked it to stop.
+    Interrupted {
+        /// What asked: `interrupt`, `terminated`.
+        signal: String,
+        /// How urgently: 1 clean up, 2 skip graceful waits, 3 leave at once.
+        level: u8,
+    },
+    /// All builds have ended.
+    Finished {
+        /// How long it took.
+        took: Duration,
+        /// How each ended.
+        outcomes: Vec<BuildSummary>,
+        /// It was cancelled.
+        cancelled: bool,
+    },
+}
+
+/// How one build ended, for the closing lines.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildSummary {
+    /// Full name.
+    pub name: String,
+    /// The error, when it failed.
+    pub error: Option<String>,
+    /// What it made.
+    pub artifacts: Vec<ArtifactSummary>,
+    /// Temporary resources that could not be removed: they stay in the journal.
+    pub leftovers: Vec<String>,
+}
+
+/// An artifact as reports show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArtifactSummary {
+    /// Who made it.
+    pub builder_id: String,
+    /// Its id.
+    pub id: String,
+    /// Its description, may have several lines.
+    pub description: String,
+    /// Its files.
+    pub files: Vec<String>,
+}
+
+/// Events of one build.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BuildEvent {
+    /// It begins.
+    Started,
+    /// It has made its artifacts, post-processing included.
+    Finished {
+        /// How long it took.
+        took: Duration,
+    },
+    /// It failed or was cancelled.
+    Errored {
+        /// How long it took.
+        took: Duration,
+        /// Why.
+        error: String,
+    },
+}
+
+/// Events of a step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepEvent {
+    /// It begins.
+    Started {
+        /// Its name: `launch`.
+        step: String,
+    },
+    /// It ended.
+    Finished {
+        /// Its name.
+        step: String,
+        /// How long it took.
+        took: Duration,
+        /// It did what it should.
+        ok: bool,
+    },
+}
+
+/// Events of a transfer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TransferEvent {
+    /// It begins.
+    Started {
+        /// Unique within the run.
+        id: u64,
+        /// What goes over, as people name it.
+        name: String,
+        /// Bytes, where known.
+        total: Option<u64>,
+    },
+    /// So much is over.
+    Progress {
+        /// Which.
+        id: u64,
+        /// Bytes so far.
+        done: u64,
+    },
+    /// It ended.
+    Finished {
+        /// Which.
+        id: u64,
+    },
+}
+
+/// Words for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// Said by a post-processor of this type.
+    pub post_processor: Option<String>,
+    /// How it is meant.
+    pub level: Level,
+    /// The text; may have several lines.
+    pub text: String,
+}
+
+/// How a message is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// What is being done.
+    Say,
+    /// Output of a command, standard output.
+    Output,
+    /// Output of a command, standard error: red, but not an error.
+    ErrorOutput,
+    /// An error or a warning.
+    Error,
+}
+
+/// A line for machines: `TIME,TARGET,TYPE,DATA…`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// `artifact`, `error-count`, …
+    pub kind: String,
+    /// The data fields.
+    pub data: Vec<String>,
+}

@@ -1,0 +1,108 @@
+//! The sender of events. Sending never blocks and never fails: the reporter at the other end is one thread, so that a stopped
+//! terminal cannot stall a running instance.
+
+use std::sync::mpsc::Sender;
+use std::time::SystemTime;
+
+use crate::event::{Event, Level, Message, Record, What};
+
+/// Sends events of a run or, after [`Events::of`], of one build.
+#[derive(Clone)]
+pub struct Events {
+    sender: Sender<Event>,
+    build: Option<String>,
+}
+
+impl Events {
+    /// Events that end in this channel. They are dropped when nobody receives any more.
+    pub fn new(sender: Sender<Event>) -> Self {
+        Self { sender, build: None }
+    }
+
+    /// The same channel, for one build.
+    #[must_use]
+    pub fn of(&self, build: &str) -> Self {
+        Self {
+            sender: self.sender.clone(),
+            build: Some(build.to_owned()),
+        }
+    }
+
+    /// Sends one.
+    pub fn emit(&self, what: What) {
+        let event = Event {
+            at: SystemTime::now(),
+            build: self.build.clone(),
+            what,
+        };
+        // A reporter that is gone has nobody left to tell.
+        let _ = self.sender.send(event);
+    }
+}
+
+/// A voice for components: what they say to people and to machines, under the name of their build.
+#[derive(Clone)]
+pub struct Ui {
+    events: Events,
+    post_processor: Option<String>,
+}
+
+impl Ui {
+    /// The voice of a build.
+    pub fn new(events: Events) -> Self {
+        Self {
+            events,
+            post_processor: None,
+        }
+    }
+
+    /// The same voice, of a post-processor of this type.
+    #[must_use]
+    pub fn post_processor(&self, kind: &str) -> Self {
+        Self {
+            events: self.events.clone(),
+            post_processor: Some(kind.to_owned()),
+        }
+    }
+
+    /// What is being done.
+    pub fn say(&self, text: impl Into<String>) {
+        self.message(Level::Say, text.into());
+    }
+
+    /// An error or a warning.
+    pub fn error(&self, text: impl Into<String>) {
+        self.message(Level::Error, text.into());
+    }
+
+    /// A line of a command's standard output.
+    pub fn output(&self, text: impl Into<String>) {
+        self.message(Level::Output, text.into());
+    }
+
+    /// A line of a command's standard error.
+    pub fn error_output(&self, text: impl Into<String>) {
+        self.message(Level::ErrorOutput, text.into());
+    }
+
+    /// A line for machines.
+    pub fn record(&self, kind: &str, data: Vec<String>) {
+        self.events.emit(What::Record(Record {
+            kind: kind.to_owned(),
+            data,
+        }));
+    }
+
+    /// The events themselves, for transfers and steps.
+    pub fn events(&self) -> &Events {
+        &self.events
+    }
+
+    fn message(&self, level: Level, text: String) {
+        self.events.emit(What::Message(Message {
+            post_processor: self.post_processor.clone(),
+            level,
+            text,
+        }));
+    }
+}

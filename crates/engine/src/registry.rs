@@ -1,0 +1,97 @@
+//! All components there are: declarations from the component crates' slices, each with its constructor.
+
+use bakelite_template::component::{Complaint, Component, ComponentKind, Components};
+use bakelite_template::decode::Decoded;
+
+use crate::builder::Builder;
+use crate::data_source::DataSource;
+use crate::post_processor::PostProcessor;
+use crate::provisioner::Provisioner;
+
+/// A component with its constructor; each component crate has a slice of these.
+pub struct Registration {
+    /// What it declares.
+    pub component: Component,
+    /// How one is made.
+    pub make: Make,
+}
+
+/// Makes one of the options, or complains and answers `None`; warnings may come with a value.
+pub type Constructor<T> = fn(&Decoded, &mut Vec<Complaint>) -> Option<Box<T>>;
+
+/// The constructor, by kind.
+#[derive(Clone, Copy)]
+pub enum Make {
+    /// Of a builder.
+    Builder(Constructor<dyn Builder>),
+    /// Of a provisioner.
+    Provisioner(Constructor<dyn Provisioner>),
+    /// Of a post-processor.
+    PostProcessor(Constructor<dyn PostProcessor>),
+    /// Of a data source.
+    DataSource(Constructor<dyn DataSource>),
+}
+
+/// The components of all slices.
+#[derive(Clone)]
+pub struct Registry {
+    registrations: Vec<&'static Registration>,
+}
+
+impl Registry {
+    /// The components of these slices.
+    pub fn new(slices: &[&'static [Registration]]) -> Self {
+        Self {
+            registrations: slices.iter().flat_map(|slice| slice.iter()).collect(),
+        }
+    }
+
+    /// All of them, in the order of the slices.
+    pub fn iter(&self) -> impl Iterator<Item = &'static Registration> + '_ {
+        self.registrations.iter().copied()
+    }
+
+    /// The constructor of a component.
+    pub fn make(&self, kind: ComponentKind, name: &str) -> Option<Make> {
+        self.registration(kind, name).map(|registration| registration.make)
+    }
+
+    fn registration(&self, kind: ComponentKind, name: &str) -> Option<&'static Registration> {
+        self.iter()
+            .find(|registration| registration.component.kind == kind && registration.component.name == name)
+    }
+}
+
+impl Components for Registry {
+    fn find(&self, kind: ComponentKind, name: &str) -> Option<&Component> {
+        self.registration(kind, name)
+            .map(|registration| &registration.component)
+    }
+
+    fn names(&self, kind: ComponentKind) -> Vec<&'static str> {
+        let of_kind = self.iter().filter(|registration| registration.component.kind == kind);
+        let mut names: Vec<_> = of_kind.map(|registration| registration.component.name).collect();
+        names.sort_unstable();
+        names
+    }
+
+    fn check(&self, kind: ComponentKind, name: &str, options: &Decoded) -> Vec<Complaint> {
+        let mut complaints = Vec::new();
+        match self.make(kind, name) {
+            Some(Make::Builder(make)) => drop(make(options, &mut complaints)),
+            Some(Make::Provisioner(make)) => drop(make(options, &mut complaints)),
+            Some(Make::PostProcessor(make)) => drop(make(options, &mut complaints)),
+            Some(Make::DataSource(make)) => drop(make(options, &mut complaints)),
+            None => complaints.push(Complaint::error("", format!("{kind} `{name}` is unknown"))),
+        }
+        complaints
+    }
+}
+
+/// The options of a component as its own type; a newtype that refuses a value becomes a complaint. For constructors.
+pub fn read_options<T: serde::de::DeserializeOwned>(options: &Decoded, complaints: &mut Vec<Complaint>) -> Option<T> {
+    options
+        .options()
+        .map_err(|error| complaints.push(Complaint::error("", error.to_string())))
+        .ok()
+}
