@@ -1,0 +1,307 @@
+//! Expressions: conditions, operators by precedence, what follows a value (`.name`, `[i]`, splats), and the values themselves.
+
+use super::parser::{Failed, Parser};
+use super::token::{Token, TokenKind};
+use crate::diagnostic::Diagnostic;
+use crate::number::Number;
+use crate::source::Place;
+use crate::syntax::{BinaryOperator, Expression, ExpressionKind, Name, UnaryOperator};
+use crate::types::Type;
+use crate::value::Value;
+
+impl Parser<'_> {
+    /// An expression; `? :` binds loosest.
+    pub(super) fn expression(&mut self) -> Result<Expression, Failed> {
+        self.deeper(Self::conditional)
+    }
+
+    fn conditional(&mut self) -> Result<Expression, Failed> {
+        let condition = self.binary(0)?;
+        let mut highest = self.height;
+        if self.accept(TokenKind::Question).is_none() {
+            return Ok(condition);
+        }
+        let yes = self.operand("?")?;
+        highest = highest.max(self.height);
+        if self.accept(TokenKind::Colon).is_none() {
+            let help = "a condition has the form `condition ? value if true : value if false`".to_owned();
+            return Err(self.unexpected("the `:` of a `? :` is missing", help));
+        }
+        let no = self.operand(":")?;
+        self.grow(highest.max(self.height))?;
+        let place = condition.place.to(no.place);
+        let kind = ExpressionKind::Conditional(Box::new(condition), Box::new(yes), Box::new(no));
+        Ok(Expression { kind, place })
+    }
+
+    /// What follows `?` or `:`.
+    fn operand(&mut self, after: &str) -> Result<Expression, Failed> {
+        self.not_a_line_end(after)?;
+        self.expression()
+    }
+
+    /// Operators that bind at least as tightly as `lowest`, from left to right.
+    fn binary(&mut self, lowest: u8) -> Result<Expression, Failed> {
+        let mut left = self.unary()?;
+        loop {
+            let token = self.peek();
+            let Some((operator, level)) = binary_operator(token.kind).filter(|(_, level)| *level >= lowest) else {
+                return Ok(left);
+            };
+            let highest = self.height;
+            self.advance();
+            self.not_a_line_end(token.text(self.text))?;
+            let right = self.binary(level + 1)?;
+            self.grow(highest.max(self.height))?;
+            let place = left.place.to(right.place);
+            left = Expression { kind: ExpressionKind::Binary(operator, Box::new(left), Box::new(right)), place };
+        }
+    }
+
+    /// Complains when the line ends after an operator, and goes on behind it unless something new begins there.
+    fn not_a_line_end(&mut self, operator: &str) -> Result<(), Failed> {
+        if !self.next_is(TokenKind::Newline) {
+            return Ok(());
+        }
+        let help = "put the whole expression into parentheses to continue it on the next line".to_owned();
+        self.unexpected(format!("the line ends after `{operator}`"), help);
+        if self.item_follows() {
+            return Err(Failed);
+        }
+        while self.next_is(TokenKind::Newline) {
+            self.advance();
+        }
+        Ok(())
+    }
+
+    fn unary(&mut self) -> Result<Expression, Failed> {
+        let token = self.peek();
+        let operator = match token.kind {
+            TokenKind::Minus => UnaryOperator::Negate,
+            TokenKind::Not => UnaryOperator::Not,
+            _ => {
+                let value = self.value()?;
+                return self.traversals(value);
+            }
+        };
+        self.advance();
+        let operand = self.deeper(Self::unary)?;
+        self.grow(self.height)?;
+        let place = self.place(token).to(operand.place);
+        Ok(Expression { kind: ExpressionKind::Unary(operator, Box::new(operand)), place })
+    }
+
+    /// What follows a value: attributes, indexes and splats.
+    fn traversals(&mut self, mut base: Expression) -> Result<Expression, Failed> {
+        loop {
+            base = match self.peek().kind {
+                TokenKind::Dot if self.peek_second().kind == TokenKind::Star => self.attribute_splat(base)?,
+                TokenKind::Dot => self.member(base)?,
+                TokenKind::OpenBracket if self.peek_second().kind == TokenKind::Star => self.full_splat(base)?,
+                TokenKind::OpenBracket => self.index(base)?,
+                _ => return Ok(base),
+            };
+        }
+    }
+
+    /// `.name` or `.0`
+    fn member(&mut self, base: Expression) -> Result<Expression, Failed> {
+        let highest = self.height;
+        let dot = self.advance();
+        let token = self.peek();
+        let place = base.place.to(self.place(token));
+        let kind = match token.kind {
+            TokenKind::Identifier => ExpressionKind::Attribute(Box::new(base), self.name(token)),
+            TokenKind::Number => {
+                let index = self.legacy_index(token)?;
+                ExpressionKind::Index(Box::new(base), Box::new(index))
+            }
+            _ => {
+                let found = self.describe(token);
+                let place = self.place(dot).to(self.place(token));
+                let complaint = Diagnostic::error(place, "`.` is not followed by a name")
+                    .detail(format!("Found {found}."))
+                    .help("write `.name` for an attribute, or `[…]` for a computed one".to_owned());
+                return Err(self.complain(token, complaint));
+            }
+        };
+        self.advance();
+        self.grow(highest)?;
+        Ok(Expression { kind, place })
+    }
+
+    /// The number of `x.0`, at which the parser stands.
+    fn legacy_index(&mut self, token: Token) -> Result<Expression, Failed> {
+        let text = token.text(self.text);
+        if text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Ok(Expression { kind: self.number(token)?, place: self.place(token) });
+        }
+        let indexes: String = text.split('.').map(|index| format!("[{index}]")).collect();
+        let complaint = Diagnostic::error(self.place(token), "indexes after `.` cannot be chained")
+            .detail(format!("`.{text}` reads like a fraction."))
+            .help(format!("write `{indexes}`"));
+        Err(self.complain(token, complaint))
+    }
+
+    /// `[i]`
+    fn index(&mut self, base: Expression) -> Result<Expression, Failed> {
+        let highest = self.height;
+        let newlines = std::mem::replace(&mut self.newlines, false);
+        let opening = self.at;
+        self.advance();
+        let result = self.expression().and_then(|index| {
+            let highest = highest.max(self.height);
+            self.close(opening, TokenKind::CloseBracket, "the index")?;
+            self.grow(highest)?;
+            Ok(index)
+        });
+        let index = self.or_invalid_in(opening, result);
+        self.newlines = newlines;
+        let place = base.place.to(self.last_place());
+        Ok(Expression { kind: ExpressionKind::Index(Box::new(base), Box::new(index?)), place })
+    }
+
+    /// `.*` and the attributes behind it, which are taken of each element.
+    fn attribute_splat(&mut self, base: Expression) -> Result<Expression, Failed> {
+        let highest = self.height;
+        let dot = self.advance();
+        let star = self.advance();
+        self.height = 1;
+        let mut rest = splat_element(self.place(dot).to(self.place(star)));
+        while self.next_is(TokenKind::Dot) {
+            if self.peek_second().kind == TokenKind::Star {
+                self.advance();
+                return Err(self.unexpected(
+                    "a `.*` cannot follow another one",
+                    "write `[*]`, which can be nested: `x[*].list[*].name`".to_owned(),
+                ));
+            }
+            rest = self.member(rest)?;
+        }
+        self.splat(base, rest, highest)
+    }
+
+    /// `[*]` and everything behind it, which is taken of each element.
+    fn full_splat(&mut self, base: Expression) -> Result<Expression, Failed> {
+        let highest = self.height;
+        let newlines = std::mem::replace(&mut self.newlines, false);
+        let opening = self.at;
+        let bracket = self.advance();
+        self.advance();
+        let closed = self.close(opening, TokenKind::CloseBracket, "the splat");
+        self.newlines = newlines;
+        closed?;
+        let element = splat_element(self.place_since(bracket));
+        self.height = 1;
+        let rest = self.deeper(|parser| parser.traversals(element))?;
+        self.splat(base, rest, highest)
+    }
+
+    fn splat(&mut self, base: Expression, rest: Expression, highest: usize) -> Result<Expression, Failed> {
+        self.grow(highest.max(self.height))?;
+        let place = base.place.to(rest.place);
+        Ok(Expression { kind: ExpressionKind::Splat { source: Box::new(base), rest: Box::new(rest) }, place })
+    }
+
+    /// A value by itself.
+    fn value(&mut self) -> Result<Expression, Failed> {
+        let token = self.peek();
+        self.height = 1;
+        let kind = match token.kind {
+            TokenKind::Number => self.number(token)?,
+            TokenKind::Identifier => return self.named(),
+            TokenKind::StringOpen => return self.quoted(),
+            TokenKind::HeredocOpen => return self.heredoc(),
+            TokenKind::OpenParenthesis => return self.parenthesis(),
+            TokenKind::OpenBracket => return self.tuple_or_for(),
+            TokenKind::OpenBrace => return self.object_or_for(),
+            _ => return Err(self.no_value(token)),
+        };
+        self.advance();
+        Ok(Expression { kind, place: self.place(token) })
+    }
+
+    fn number(&mut self, token: Token) -> Result<ExpressionKind, Failed> {
+        match Number::parse(token.text(self.text)) {
+            Some(number) => Ok(ExpressionKind::Literal(Value::number(number))),
+            None => {
+                let complaint = Diagnostic::error(self.place(token), "this number is out of range")
+                    .detail("Its exponent is larger than the language can hold.");
+                Err(self.complain(token, complaint))
+            }
+        }
+    }
+
+    /// A keyword value, a function call or a variable.
+    fn named(&mut self) -> Result<Expression, Failed> {
+        let token = self.advance();
+        if matches!(self.peek().kind, TokenKind::OpenParenthesis | TokenKind::DoubleColon) {
+            return self.call(token);
+        }
+        let kind = match token.text(self.text) {
+            "true" => ExpressionKind::Literal(Value::bool(true)),
+            "false" => ExpressionKind::Literal(Value::bool(false)),
+            "null" => ExpressionKind::Literal(Value::null(Type::Dynamic)),
+            name => ExpressionKind::Variable(name.to_owned()),
+        };
+        Ok(Expression { kind, place: self.place(token) })
+    }
+
+    /// `(arguments)` after a function's name, or the rest of a name in a namespace before them.
+    fn call(&mut self, first: Token) -> Result<Expression, Failed> {
+        let mut name = self.name(first);
+        while self.accept(TokenKind::DoubleColon).is_some() {
+            let Some(part) = self.accept(TokenKind::Identifier) else {
+                return Err(self.unexpected("`::` is not followed by a function's name", None));
+            };
+            name = Name { text: format!("{}::{}", name.text, part.text(self.text)), place: self.place_since(first) };
+        }
+        if !self.next_is(TokenKind::OpenParenthesis) {
+            let help = format!("call the function: `{}(…)`", name.text);
+            return Err(self.unexpected("a name with `::` is always a function", help));
+        }
+        let (arguments, expand_last) = self.arguments()?;
+        Ok(Expression { kind: ExpressionKind::Call { name, arguments, expand_last }, place: self.place_since(first) })
+    }
+
+    fn no_value(&mut self, token: Token) -> Failed {
+        let help = match token.kind {
+            TokenKind::Newline | TokenKind::End => Some("an expression that goes on on the next line stands in parentheses"),
+            TokenKind::CloseParenthesis | TokenKind::CloseBracket | TokenKind::CloseBrace => Some("a value is missing before it"),
+            TokenKind::Dot => Some("write a zero before the point of a fraction: `0.5`"),
+            TokenKind::Assign => Some("equality is tested by `==`"),
+            TokenKind::SequenceEnd => Some("write an expression between the braces, or `$${` for the characters themselves"),
+            _ => None,
+        };
+        self.unexpected("a value is expected here", help.map(str::to_owned))
+    }
+
+    /// The place of the token taken last.
+    pub(super) fn last_place(&self) -> Place {
+        self.place(self.token(self.at.saturating_sub(1)))
+    }
+}
+
+fn splat_element(place: Place) -> Expression {
+    Expression { kind: ExpressionKind::SplatElement, place }
+}
+
+/// The operator of a token, and how tightly it binds.
+fn binary_operator(kind: TokenKind) -> Option<(BinaryOperator, u8)> {
+    Some(match kind {
+        TokenKind::Or => (BinaryOperator::Or, 0),
+        TokenKind::And => (BinaryOperator::And, 1),
+        TokenKind::Equal => (BinaryOperator::Equal, 2),
+        TokenKind::NotEqual => (BinaryOperator::NotEqual, 2),
+        TokenKind::Less => (BinaryOperator::Less, 3),
+        TokenKind::LessOrEqual => (BinaryOperator::LessOrEqual, 3),
+        TokenKind::Greater => (BinaryOperator::Greater, 3),
+        TokenKind::GreaterOrEqual => (BinaryOperator::GreaterOrEqual, 3),
+        TokenKind::Plus => (BinaryOperator::Add, 4),
+        TokenKind::Minus => (BinaryOperator::Subtract, 4),
+        TokenKind::Star => (BinaryOperator::Multiply, 5),
+        TokenKind::Slash => (BinaryOperator::Divide, 5),
+        TokenKind::Percent => (BinaryOperator::Remainder, 5),
+        _ => return None,
+    })
+}
