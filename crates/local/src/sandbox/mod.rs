@@ -1,4 +1,42 @@
 //! Isolation: machines that cannot reach the host.
+//!
+//! A sandbox is this very program, executed again with a hidden first argument. It puts itself into namespaces, builds the
+//! machine's root from overlay layers, leaves the host's root behind and stays as the machine's init, which starts
+//! commands and serves files for the SSH server of the parent. It needs nothing of the root that it lives in: no libc, no
+//! shell, no tools. When the parent dies, its control socket closes and the kernel ends the whole machine with the init.
+//!
+//! Two user namespaces lie inside each other. The outer one mounts the root; the inner one owns what scripts may use
+//! (mounts of their own, host name, network). Mounts that cross into an inner namespace are locked by the kernel, so root of
+//! the machine can neither uncover nor remount what the outer one has covered or made read-only.
 
-/// Becomes the sandbox's init when the program was started as one; call it first thing in `main`.
-pub fn enter_if_asked() {}
+mod accounts;
+mod boot;
+mod client;
+mod elevate;
+mod enter;
+mod execute;
+mod host_root;
+mod idmap;
+mod init;
+mod job;
+mod kernel;
+mod mounts;
+mod scp;
+mod sftp;
+mod shims;
+mod terminal;
+mod wire;
+
+pub(crate) use client::{Process, ProcessEnd, Sandbox, SandboxError};
+pub(crate) use idmap::IdMap;
+pub(crate) use wire::{Job, MachineStart, Part, Program, Run, Start, Streams, Terminal};
+
+/// The first argument that turns the program into a sandbox's init.
+pub(crate) const ENTER: &str = "__bakelite-sandbox-init";
+
+/// Becomes a sandbox's init if the program was started as one, and then never returns; call it first thing in `main`.
+pub fn enter_if_asked() {
+    if std::env::args_os().nth(1).is_some_and(|first| first == ENTER) {
+        enter::enter();
+    }
+}

@@ -1,0 +1,65 @@
+//! What a machine does when it boots: name itself, and make sure of its users and their keys, as cloud-init would.
+
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use super::enter::{Doing as _, Failure};
+use super::wire::MachineStart;
+use super::{accounts, shims};
+
+/// Boots; called again for a reboot.
+pub(super) fn boot(machine: &MachineStart, with_sudo_shim: bool) -> Result<(), Failure> {
+    rustix::system::sethostname(machine.hostname.as_bytes()).doing("setting the host name")?;
+    fill_run(with_sudo_shim)?;
+    for (folder, mode) in [("/tmp", 0o1777), ("/var/tmp", 0o1777), ("/root", 0o700), ("/etc", 0o755), ("/home", 0o755)] {
+        if !Path::new(folder).exists() {
+            fs::DirBuilder::new().recursive(true).mode(mode).create(folder).doing(format!("creating `{folder}`"))?;
+            fs::set_permissions(folder, fs::Permissions::from_mode(mode)).doing(format!("opening `{folder}`"))?;
+        }
+    }
+    name_host(&machine.hostname)?;
+    for user in &machine.users {
+        if !accounts::is_valid_name(user) {
+            return Err(Failure { doing: format!("creating user `{user}`"), error: std::io::Error::other("not a valid name") });
+        }
+        accounts::ensure(user).doing(format!("creating user `{user}`"))?;
+    }
+    accounts::allow_sudo(&machine.users).doing("allowing `sudo`")?;
+    for user in machine.users.iter().map(String::as_str).chain(["root"]) {
+        if let Some(account) = accounts::find(user) {
+            accounts::authorize(&account, &machine.authorized_keys).doing(format!("authorizing keys of `{user}`"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Fills `/run`, which is empty after every boot.
+fn fill_run(with_sudo_shim: bool) -> Result<(), Failure> {
+    for entry in fs::read_dir("/run").into_iter().flatten().flatten() {
+        let path = entry.path();
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) { fs::remove_dir_all(path).ok() } else { fs::remove_file(path).ok() };
+    }
+    for (folder, mode) in [("/run/lock", 0o1777), ("/run/bakelite", 0o755)] {
+        fs::create_dir_all(folder).doing(format!("creating `{folder}`"))?;
+        fs::set_permissions(folder, fs::Permissions::from_mode(mode)).doing(format!("opening `{folder}`"))?;
+    }
+    if with_sudo_shim {
+        shims::install_elevate().doing("installing the built-in `sudo`")?;
+    }
+    Ok(())
+}
+
+/// Writes `/etc/hostname`, and the name into `/etc/hosts` unless it is there.
+fn name_host(name: &str) -> Result<(), Failure> {
+    fs::remove_file("/etc/hostname").ok();
+    fs::write("/etc/hostname", format!("{name}\n")).doing("writing `/etc/hostname`")?;
+    let hosts = fs::read_to_string("/etc/hosts").unwrap_or_default();
+    let mut lines: Vec<String> = hosts.lines().filter(|line| !line.ends_with("# bakelite")).map(str::to_owned).collect();
+    if !lines.iter().any(|line| line.split_whitespace().skip(1).any(|word| word == "localhost")) {
+        lines.push("127.0.0.1 localhost".into());
+    }
+    lines.push(format!("127.0.1.1 {name} # bakelite"));
+    fs::remove_file("/etc/hosts").ok();
+    fs::write("/etc/hosts", lines.join("\n") + "\n").doing("writing `/etc/hosts`")
+}

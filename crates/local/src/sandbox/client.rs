@@ -1,0 +1,301 @@
+//! The parent's side of a sandbox: starting one, asking it to run processes, hearing how they end.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::io::unix::AsyncFd;
+use tokio::process::{Child, Command};
+use tokio::sync::{mpsc, watch};
+
+use super::enter::socket_pair;
+use super::idmap::IdMap;
+use super::wire::{End, Job, MachineStart, Message, Report, Request, Run, Start, Streams, receive, send};
+
+/// Why a sandbox does not work.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SandboxError {
+    /// The program could not be started again.
+    #[error("starting the sandbox's process: {0}")]
+    Start(io::Error),
+    /// The maps of its user namespace were refused.
+    #[error("writing the id map of the sandbox: {0}")]
+    IdMap(io::Error),
+    /// A step inside failed.
+    #[error("{doing}: {error}")]
+    Inside {
+        /// What was being done.
+        doing: String,
+        /// What the kernel said.
+        error: String,
+        /// Its error number.
+        errno: Option<i32>,
+    },
+    /// The sandbox ended without a word.
+    #[error("the sandbox ended unexpectedly")]
+    Gone,
+    /// A message could not be passed.
+    #[error("talking to the sandbox: {0}")]
+    Talk(#[from] io::Error),
+    /// A process could not be started in it.
+    #[error("starting a process: {0}")]
+    Refused(String),
+}
+
+/// What a machine as a whole does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Condition {
+    /// It runs.
+    Running,
+    /// It is between two boots.
+    Rebooting,
+    /// It has powered itself off.
+    PoweredOff,
+    /// It is gone.
+    Gone,
+}
+
+/// A running sandbox.
+#[derive(Debug)]
+pub(crate) struct Sandbox {
+    control: Arc<AsyncFd<OwnedFd>>,
+    next: AtomicU64,
+    waiting: Mutex<HashMap<u64, mpsc::UnboundedSender<Heard>>>,
+    condition: watch::Sender<Condition>,
+    console: Mutex<Vec<u8>>,
+    child: tokio::sync::Mutex<Child>,
+}
+
+/// What a run's owner hears.
+#[derive(Debug)]
+enum Heard {
+    Started(Option<OwnedFd>),
+    Refused(String),
+    Exited(End),
+    Account(bool),
+}
+
+/// A process in the sandbox.
+#[derive(Debug)]
+pub(crate) struct Process {
+    /// The sandbox's number for it.
+    pub(crate) id: u64,
+    /// Its terminal's master.
+    pub(crate) master: Option<OwnedFd>,
+    heard: mpsc::UnboundedReceiver<Heard>,
+}
+
+/// How a process ended, as its owner hears it.
+pub(crate) type ProcessEnd = End;
+
+impl Process {
+    /// Waits for its end.
+    pub(crate) async fn end(&mut self) -> ProcessEnd {
+        while let Some(heard) = self.heard.recv().await {
+            if let Heard::Exited(end) = heard {
+                return end;
+            }
+        }
+        End::Signal(libc::SIGKILL)
+    }
+}
+
+/// Starts the program again as a sandbox's first process.
+fn spawn() -> Result<(AsyncFd<OwnedFd>, Child), SandboxError> {
+    let (ours, theirs) = socket_pair().map_err(SandboxError::Start)?;
+    rustix::io::ioctl_fionbio(&ours, true).map_err(|error| SandboxError::Start(error.into()))?;
+    let child = Command::new("/proc/self/exe")
+        .arg0("bakelite-machine")
+        .arg(super::ENTER)
+        .env_clear()
+        .stdin(Stdio::from(theirs))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(SandboxError::Start)?;
+    let control = AsyncFd::new(ours).map_err(SandboxError::Start)?;
+    Ok((control, child))
+}
+
+async fn tell(control: &AsyncFd<OwnedFd>, request: &Request, bytes: &[u8], files: &[BorrowedFd<'_>]) -> io::Result<()> {
+    loop {
+        let mut ready = control.writable().await?;
+        if let Ok(outcome) = ready.try_io(|control| send(control.as_fd(), request, bytes, files)) {
+            return outcome;
+        }
+    }
+}
+
+async fn hear(control: &AsyncFd<OwnedFd>) -> io::Result<Option<Message<Report>>> {
+    loop {
+        let mut ready = control.readable().await?;
+        if let Ok(outcome) = ready.try_io(|control| receive(control.as_fd())) {
+            return outcome;
+        }
+    }
+}
+
+/// Sends the first message and sees the sandbox through to its last report before it serves.
+async fn set_up(control: &AsyncFd<OwnedFd>, child: &Child, start: Start, ids: IdMap) -> Result<(), SandboxError> {
+    tell(control, &Request::Start(Box::new(start)), &[], &[]).await?;
+    loop {
+        match hear(control).await?.map(|message| message.content) {
+            Some(Report::NeedMap) => {
+                ids.write(child.id().unwrap_or_default()).await.map_err(SandboxError::IdMap)?;
+                tell(control, &Request::Mapped, &[], &[]).await?;
+            }
+            Some(Report::Booted | Report::Done) => return Ok(()),
+            Some(Report::Failed { doing, error, errno }) => return Err(SandboxError::Inside { doing, error, errno }),
+            Some(_) => {}
+            None => return Err(SandboxError::Gone),
+        }
+    }
+}
+
+/// Does a job with the ids of the machines.
+pub(crate) async fn do_job(job: Job, ids: IdMap) -> Result<(), SandboxError> {
+    let (control, mut child) = spawn()?;
+    // Root needs no namespace to be allowed everything on the store's files; the probe wants exactly that namespace.
+    let count = if matches!(ids, IdMap::Identity { .. }) && !matches!(job, Job::Probe { .. }) { 0 } else { ids.count() };
+    let outcome = set_up(&control, &child, Start::Job { ids: count, job }, ids).await;
+    drop(control);
+    child.wait().await?;
+    outcome
+}
+
+impl Sandbox {
+    /// Starts a machine and waits until it is up. `listen` must run for as long as it shall be heard.
+    pub(crate) async fn start(machine: MachineStart, ids: IdMap) -> Result<Sandbox, SandboxError> {
+        let (control, child) = spawn()?;
+        set_up(&control, &child, Start::Machine(machine), ids).await?;
+        Ok(Sandbox {
+            control: Arc::new(control),
+            next: AtomicU64::new(1),
+            waiting: Mutex::default(),
+            condition: watch::Sender::new(Condition::Running),
+            console: Mutex::default(),
+            child: tokio::sync::Mutex::new(child),
+        })
+    }
+
+    /// Hears and passes on what the sandbox reports, until it is gone.
+    pub(crate) async fn listen(&self) {
+        while let Ok(Some(message)) = hear(&self.control).await {
+            let mut files = message.files.into_iter();
+            match message.content {
+                Report::Started { id } => self.pass_on(id, Heard::Started(files.next())),
+                Report::Refused { id, error } => self.pass_on(id, Heard::Refused(error)),
+                Report::Account { id, known } => self.pass_on(id, Heard::Account(known)),
+                Report::Exited { id, end } => {
+                    self.pass_on(id, Heard::Exited(end));
+                    self.waiting().remove(&id);
+                }
+                Report::Console => self.write_console(&message.bytes),
+                Report::Failed { doing, error, .. } => self.write_console(format!("{doing}: {error}\n").as_bytes()),
+                Report::Rebooting => drop(self.condition.send_replace(Condition::Rebooting)),
+                Report::Booted => drop(self.condition.send_replace(Condition::Running)),
+                Report::PoweredOff => drop(self.condition.send_replace(Condition::PoweredOff)),
+                Report::NeedMap | Report::Done => {}
+            }
+        }
+        self.child.lock().await.wait().await.ok();
+        self.waiting().clear();
+        self.condition.send_if_modified(|condition| {
+            let running = *condition != Condition::PoweredOff;
+            if running {
+                *condition = Condition::Gone;
+            }
+            running
+        });
+    }
+
+    fn waiting(&self) -> std::sync::MutexGuard<'_, HashMap<u64, mpsc::UnboundedSender<Heard>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pass_on(&self, id: u64, heard: Heard) {
+        if let Some(owner) = self.waiting().get(&id) {
+            owner.send(heard).ok(); // an owner that went away does not want to know
+        }
+    }
+
+    fn expect(&self) -> (u64, mpsc::UnboundedReceiver<Heard>) {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.waiting().insert(id, sender);
+        (id, receiver)
+    }
+
+    /// Starts a process; `streams` unless it gets a terminal.
+    pub(crate) async fn run(&self, mut run: Run, command: &[u8], streams: Option<Streams>) -> Result<Process, SandboxError> {
+        let (id, mut heard) = self.expect();
+        run.id = id;
+        let files = streams.as_ref().map(Streams::borrowed);
+        tell(&self.control, &Request::Run(run), command, files.as_ref().map_or(&[], |files| files.as_slice())).await?;
+        match heard.recv().await {
+            Some(Heard::Started(master)) => Ok(Process { id, master, heard }),
+            Some(Heard::Refused(error)) => {
+                self.waiting().remove(&id);
+                Err(SandboxError::Refused(error))
+            }
+            _ => Err(SandboxError::Gone),
+        }
+    }
+
+    /// Whether a login user exists.
+    pub(crate) async fn knows(&self, user: &str) -> Result<bool, SandboxError> {
+        let (id, mut heard) = self.expect();
+        tell(&self.control, &Request::Account { id, user: user.to_owned() }, &[], &[]).await?;
+        let answer = heard.recv().await;
+        self.waiting().remove(&id);
+        match answer {
+            Some(Heard::Account(known)) => Ok(known),
+            _ => Err(SandboxError::Gone),
+        }
+    }
+
+    /// Sends a signal to the process group of a run.
+    pub(crate) async fn signal(&self, id: u64, signal: i32) {
+        // A sandbox that is gone has no processes left to signal.
+        tell(&self.control, &Request::Signal { id, signal }, &[], &[]).await.ok();
+    }
+
+    /// Runs a first-boot script as root; its output goes into `output`.
+    pub(crate) async fn run_user_data(&self, script: &[u8], output: &OwnedFd) -> Result<(), SandboxError> {
+        Ok(tell(&self.control, &Request::UserData, script, &[output.as_fd()]).await?)
+    }
+
+    /// Powers off and waits until everything is gone.
+    pub(crate) async fn stop(&self) {
+        tell(&self.control, &Request::Stop, &[], &[]).await.ok(); // already gone is as good
+        let mut condition = self.condition.subscribe();
+        condition.wait_for(|condition| *condition == Condition::Gone || *condition == Condition::PoweredOff).await.ok();
+        self.child.lock().await.wait().await.ok();
+    }
+
+    /// The machine's condition, to be watched.
+    pub(crate) fn condition(&self) -> watch::Receiver<Condition> {
+        self.condition.subscribe()
+    }
+
+    /// Adds to the console.
+    pub(crate) fn write_console(&self, bytes: &[u8]) {
+        /// What EC2 keeps of a console.
+        const KEPT: usize = 64 * 1024;
+        let mut console = self.console.lock().unwrap_or_else(PoisonError::into_inner);
+        console.extend_from_slice(bytes);
+        if console.len() > KEPT {
+            let surplus = console.len() - KEPT;
+            console.drain(..surplus);
+        }
+    }
+
+    /// The console's last 64 KiB.
+    pub(crate) fn console(&self) -> Vec<u8> {
+        self.console.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

@@ -1,0 +1,196 @@
+//! The way into the sandbox: from the executed program to the machine's init.
+//!
+//! The first process joins the outer user namespace and a PID namespace, and stays outside only to watch: over the parent
+//! (its end of the control socket) and over init. Its child is init: it mounts the root, moves into the inner namespaces
+//! and boots.
+
+use std::fmt::Display;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags};
+use rustix::process::{DumpableBehavior, Pid, PidfdFlags, Signal, WaitOptions};
+use rustix::thread::{Gid, Uid, UnshareFlags};
+
+use super::wire::{MachineStart, Report, Request, Start, receive, send};
+use super::{init, job, kernel, mounts};
+
+/// Why a sandbox could not be set up.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// What was being done, such as ``mounting `/proc` ``.
+    pub(super) doing: String,
+    /// What the kernel said.
+    pub(super) error: io::Error,
+}
+
+/// Names what was being done when something failed.
+pub(super) trait Doing<T> {
+    /// Turns the error into a `Failure`.
+    fn doing(self, what: impl Display) -> Result<T, Failure>;
+}
+
+impl<T, E: Into<io::Error>> Doing<T> for Result<T, E> {
+    fn doing(self, what: impl Display) -> Result<T, Failure> {
+        self.map_err(|error| Failure { doing: what.to_string(), error: error.into() })
+    }
+}
+
+/// What the first process of a sandbox does. The control socket is its standard input.
+pub(super) fn enter() -> ! {
+    kernel::close_from(3);
+    let control = match rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3) {
+        Ok(control) => control,
+        Err(_) => kernel::leave(1),
+    };
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    kernel::new_session_keyring();
+    let status = match become_it(&control) {
+        Ok(status) => status,
+        Err(failure) => {
+            report_failure(control.as_fd(), &failure);
+            1
+        }
+    };
+    kernel::leave(status)
+}
+
+fn become_it(control: &OwnedFd) -> Result<i32, Failure> {
+    let Some(message) = receive::<Request>(control.as_fd()).doing("reading the first message")? else { return Ok(0) };
+    let Request::Start(start) = message.content else {
+        return Err(Failure { doing: "starting".into(), error: io::Error::other("the first message is not a start") });
+    };
+    match *start {
+        Start::Job { ids, job } => {
+            if ids > 0 {
+                join_user_namespace(control, ids)?;
+            }
+            job::run(&job)?;
+            send(control.as_fd(), &Report::Done, &[], &[]).doing("answering")?;
+            Ok(0)
+        }
+        Start::Machine(machine) if machine.ids == 0 => init::run_unisolated(control, &machine).map(|()| 0),
+        Start::Machine(machine) => {
+            join_user_namespace(control, machine.ids)?;
+            kernel::unshare(UnshareFlags::NEWPID).doing("creating a PID namespace")?;
+            split_off_init(control, &machine)
+        }
+    }
+}
+
+/// Joins the outer user namespace as its root.
+fn join_user_namespace(control: &OwnedFd, ids: u32) -> Result<(), Failure> {
+    kernel::unshare(UnshareFlags::NEWUSER).doing("creating a user namespace")?;
+    send(control.as_fd(), &Report::NeedMap, &[], &[]).doing("asking for an id map")?;
+    let answer = receive::<Request>(control.as_fd()).doing("waiting for the id map")?;
+    if !matches!(answer.map(|message| message.content), Some(Request::Mapped)) {
+        kernel::leave(1);
+    }
+    become_root(ids)
+}
+
+/// Takes user and group 0 of the current user namespace.
+pub(super) fn become_root(ids: u32) -> Result<(), Failure> {
+    if ids > 1 {
+        rustix::thread::set_thread_groups(&[]).doing("leaving the host's groups")?;
+    }
+    rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT).doing("becoming group 0")?;
+    rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT).doing("becoming user 0")
+}
+
+/// Forks init and watches over it.
+fn split_off_init(control: &OwnedFd, machine: &MachineStart) -> Result<i32, Failure> {
+    let (to_init, from_watcher) = socket_pair().doing("connecting with init")?;
+    let Some(init) = kernel::fork().doing("starting init")? else {
+        drop(to_init);
+        let outcome = machine_init(control, &from_watcher, machine);
+        if let Err(failure) = &outcome {
+            report_failure(control.as_fd(), failure);
+        }
+        kernel::leave(i32::from(outcome.is_err()));
+    };
+    drop(from_watcher);
+    if await_byte(&to_init) {
+        write_inner_map(init, machine.ids)?;
+        rustix::io::write(&to_init, &[1]).doing("waking init")?;
+    }
+    watch(control, init).doing("watching over init")
+}
+
+/// What the process that becomes init does.
+fn machine_init(control: &OwnedFd, watcher: &OwnedFd, machine: &MachineStart) -> Result<(), Failure> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).doing("tying init to its parent")?;
+    let root = mounts::build(machine)?;
+    let inner = UnshareFlags::NEWUSER
+        | UnshareFlags::NEWNS
+        | UnshareFlags::NEWUTS
+        | UnshareFlags::NEWIPC
+        | UnshareFlags::NEWNET
+        | UnshareFlags::NEWCGROUP;
+    kernel::unshare(inner).doing("creating the inner namespaces")?;
+    rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable).doing("opening init's id map")?;
+    rustix::io::write(watcher, &[1]).doing("asking for the inner id map")?;
+    if !await_byte(watcher) {
+        kernel::leave(1);
+    }
+    // From here on nobody in the machine can look into init: not its files, not its memory, not the program it is.
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).doing("closing init to the machine")?;
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).doing("tying init to its parent")?;
+    become_root(machine.ids)?;
+    kernel::loopback_up().doing("switching the loopback interface on")?;
+    init::run(control, machine, &root)
+}
+
+fn write_inner_map(init: Pid, ids: u32) -> Result<(), Failure> {
+    let pid = init.as_raw_nonzero();
+    let map = format!("0 0 {ids}\n");
+    if ids == 1 {
+        std::fs::write(format!("/proc/{pid}/setgroups"), "deny").doing("forbidding group changes")?;
+    }
+    std::fs::write(format!("/proc/{pid}/uid_map"), &map).doing("mapping the inner user ids")?;
+    std::fs::write(format!("/proc/{pid}/gid_map"), &map).doing("mapping the inner group ids")
+}
+
+/// Waits until init ends; ends it when the parent is gone.
+fn watch(control: &OwnedFd, init: Pid) -> io::Result<i32> {
+    let process = rustix::process::pidfd_open(init, PidfdFlags::empty())?;
+    loop {
+        let mut files = [PollFd::new(control, PollFlags::empty()), PollFd::new(&process, PollFlags::IN)];
+        match rustix::event::poll(&mut files, None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        if files[0].revents().intersects(PollFlags::HUP | PollFlags::ERR) {
+            rustix::process::kill_process(init, Signal::KILL).ok();
+        }
+        if !files[1].revents().is_empty() || files[0].revents().intersects(PollFlags::HUP) {
+            let ended = rustix::process::waitpid(Some(init), WaitOptions::empty())?;
+            return Ok(ended.and_then(|(_, status)| status.exit_status()).unwrap_or(1));
+        }
+    }
+}
+
+pub(super) fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+    Ok(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?)
+}
+
+fn await_byte(file: &OwnedFd) -> bool {
+    let mut byte = [0_u8; 1];
+    loop {
+        match rustix::io::read(file, &mut byte) {
+            Err(rustix::io::Errno::INTR) => {}
+            other => return other == Ok(1),
+        }
+    }
+}
+
+/// Tells the parent why there will be no machine.
+pub(super) fn report_failure(control: BorrowedFd<'_>, failure: &Failure) {
+    let report = Report::Failed {
+        doing: failure.doing.clone(),
+        error: failure.error.to_string(),
+        errno: failure.error.raw_os_error(),
+    };
+    send(control, &report, &[], &[]).ok();
+}

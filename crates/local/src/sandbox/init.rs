@@ -1,0 +1,193 @@
+//! The machine's init: boots it, starts what the parent asks for, reaps what ends, and powers off.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::process::{WaitOptions, WaitStatus};
+
+use super::enter::{Doing as _, Failure};
+use super::mounts::Root;
+use super::wire::{End, MachineStart, Message, Report, Request, receive, send};
+use super::{accounts, boot, execute, kernel};
+
+/// How long processes have between the friendly and the final signal.
+const GRACE: Duration = Duration::from_secs(2);
+/// systemd's `SIGRTMIN+4` and busybox's and sysvinit's signals for the same.
+const POWER_OFF: [i32; 4] = [38, libc::SIGUSR1, libc::SIGUSR2, libc::SIGPWR];
+/// systemd's `SIGRTMIN+5`, and what busybox sends to its init for a reboot.
+const REBOOT: [i32; 2] = [39, libc::SIGTERM];
+
+struct Init<'a> {
+    control: &'a OwnedFd,
+    signals: OwnedFd,
+    machine: &'a MachineStart,
+    root: &'a Root,
+    /// Which process is which run.
+    runs: HashMap<i32, u64>,
+}
+
+/// What the main loop goes on with.
+enum Next {
+    Continue,
+    End,
+}
+
+/// Boots and serves until the machine powers off or the parent is gone.
+pub(super) fn run(control: &OwnedFd, machine: &MachineStart, root: &Root) -> Result<(), Failure> {
+    let mut handled = vec![libc::SIGCHLD];
+    handled.extend(POWER_OFF);
+    handled.extend(REBOOT);
+    let signals = kernel::signal_file(&handled).doing("listening for signals")?;
+    let null = fs::File::options().read(true).write(true).open("/dev/null").doing("opening `/dev/null`")?;
+    rustix::stdio::dup2_stdin(&null).doing("closing standard input")?;
+    rustix::stdio::dup2_stdout(&null).doing("closing standard output")?;
+    rustix::stdio::dup2_stderr(&null).doing("closing standard error")?;
+    drop(null);
+    boot::boot(machine, root.shims.sudo)?;
+    let mut init = Init { control, signals, machine, root, runs: HashMap::new() };
+    init.report(&Report::Booted, &[]);
+    init.serve()
+}
+
+impl Init<'_> {
+    fn serve(&mut self) -> Result<(), Failure> {
+        loop {
+            let mut files = [PollFd::new(self.control, PollFlags::IN), PollFd::new(&self.signals, PollFlags::IN)];
+            match rustix::event::poll(&mut files, None) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error).doing("waiting for requests"),
+            }
+            let (asked, signalled) = (!files[0].revents().is_empty(), !files[1].revents().is_empty());
+            if signalled && matches!(self.handle_signals()?, Next::End) {
+                return Ok(());
+            }
+            if asked {
+                match receive::<Request>(self.control.as_fd()) {
+                    Ok(Some(message)) => {
+                        if matches!(self.handle(message), Next::End) {
+                            return Ok(());
+                        }
+                    }
+                    Ok(None) => return Ok(()),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error).doing("reading a request"),
+                }
+            }
+        }
+    }
+
+    fn handle(&mut self, message: Message<Request>) -> Next {
+        match message.content {
+            Request::Run(run) => match execute::start(&run, message.bytes, message.files, self.machine.ids) {
+                Ok(started) => {
+                    self.runs.insert(started.pid.as_raw_nonzero().get(), run.id);
+                    let files: Vec<_> = started.master.iter().map(|master| master.as_fd()).collect();
+                    send(self.control.as_fd(), &Report::Started { id: run.id }, &[], &files).ok();
+                }
+                Err(error) => self.report(&Report::Refused { id: run.id, error: error.to_string() }, &[]),
+            },
+            Request::Signal { id, signal } => {
+                if let Some((pid, _)) = self.runs.iter().find(|(_, run)| **run == id) {
+                    kernel::kill(-pid, signal).ok();
+                }
+            }
+            Request::Account { id, user } => {
+                let known = accounts::find(&user).is_some();
+                self.report(&Report::Account { id, known }, &[]);
+            }
+            Request::UserData => self.run_user_data(&message.bytes, message.files),
+            Request::Stop => {
+                self.end_processes();
+                return Next::End;
+            }
+            Request::Start(_) | Request::Mapped => {}
+        }
+        Next::Continue
+    }
+
+    fn run_user_data(&mut self, script: &[u8], files: Vec<OwnedFd>) {
+        const PATH: &str = "/run/bakelite/user-data";
+        let Some(output) = files.into_iter().next() else { return };
+        let started = fs::write(PATH, script)
+            .and_then(|()| fs::set_permissions(PATH, fs::Permissions::from_mode(0o700)))
+            .and_then(|()| execute::start_script(PATH, &output, self.machine.ids));
+        if let Err(error) = started {
+            self.report(&Report::Console, format!("user data: {error}\n").as_bytes());
+        }
+    }
+
+    fn handle_signals(&mut self) -> Result<Next, Failure> {
+        while let Some(signal) = kernel::next_signal(&self.signals) {
+            if signal == libc::SIGCHLD {
+                self.reap();
+            } else if POWER_OFF.contains(&signal) {
+                self.end_processes();
+                self.report(&Report::PoweredOff, &[]);
+                return Ok(Next::End);
+            } else if REBOOT.contains(&signal) {
+                self.report(&Report::Rebooting, &[]);
+                self.end_processes();
+                boot::boot(self.machine, self.root.shims.sudo)?;
+                self.report(&Report::Booted, &[]);
+            }
+        }
+        Ok(Next::Continue)
+    }
+
+    /// Collects what has ended; whether anything is left.
+    fn reap(&mut self) -> bool {
+        loop {
+            match rustix::process::wait(WaitOptions::NOHANG) {
+                Ok(Some((pid, status))) => {
+                    if let Some(id) = self.runs.remove(&pid.as_raw_nonzero().get()) {
+                        self.report(&Report::Exited { id, end: end(status) }, &[]);
+                    }
+                }
+                Ok(None) => return true,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(_) => return false,
+            }
+        }
+    }
+
+    /// Ends everyone but init, with a grace period.
+    fn end_processes(&mut self) {
+        kernel::kill(-1, libc::SIGTERM).ok();
+        kernel::kill(-1, libc::SIGHUP).ok();
+        kernel::kill(-1, libc::SIGCONT).ok();
+        let deadline = Instant::now() + GRACE;
+        while self.reap() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                kernel::kill(-1, libc::SIGKILL).ok();
+            }
+            let pause = Timespec { tv_sec: 0, tv_nsec: i64::from(left.min(Duration::from_millis(50)).subsec_nanos().max(1_000_000)) };
+            let mut files = [PollFd::new(&self.signals, PollFlags::IN)];
+            rustix::event::poll(&mut files, Some(&pause)).ok();
+            while kernel::next_signal(&self.signals).is_some() {}
+        }
+    }
+
+    fn report(&self, report: &Report, bytes: &[u8]) {
+        // A parent that is gone is noticed where requests are read.
+        send(self.control.as_fd(), report, bytes, &[]).ok();
+    }
+}
+
+fn end(status: WaitStatus) -> End {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(status), _) => End::Status(status),
+        (None, Some(signal)) => End::Signal(signal),
+        (None, None) => End::Status(255),
+    }
+}
+
+/// A machine without isolation.
+pub(super) fn run_unisolated(_control: &OwnedFd, _machine: &MachineStart) -> Result<(), Failure> {
+    Err(Failure { doing: "starting without isolation".into(), error: io::Error::from(io::ErrorKind::Unsupported) })
+}

@@ -1,0 +1,120 @@
+//! The few kernel calls for which no library has a safe face. All of them are made by sandbox processes, which have one
+//! thread only; that is what most of the safety arguments rest on.
+#![expect(unsafe_code, reason = "fork, namespaces and ioctls have no safe wrapper")]
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{FromRawFd as _, OwnedFd};
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+use rustix::process::Pid;
+use rustix::thread::UnshareFlags;
+
+/// Leaves the namespaces of these kinds for new ones.
+pub(super) fn unshare(flags: UnshareFlags) -> io::Result<()> {
+    // SAFETY: `FILES` is never among the flags, so no file descriptor changes its meaning under anyone.
+    unsafe { rustix::thread::unshare_unsafe(flags) }.map_err(Into::into)
+}
+
+/// Splits the process in two; the child gets `None`.
+pub(super) fn fork() -> io::Result<Option<Pid>> {
+    // SAFETY: sandbox processes have one thread, so the child finds no lock held and no state half changed.
+    let pid = unsafe { libc::fork() };
+    match pid {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(None),
+        pid => Ok(Pid::from_raw(pid)),
+    }
+}
+
+/// Ends the process at once, without running what the parent of a fork registered for its own exit.
+pub(super) fn leave(status: i32) -> ! {
+    // SAFETY: `_exit` takes any status and touches no memory of ours.
+    unsafe { libc::_exit(status) }
+}
+
+/// Runs `prepare` in the new process of a command, after its streams are in place and before it executes the program.
+pub(super) fn before_execution(command: &mut Command, prepare: impl FnMut() -> io::Result<()> + Send + Sync + 'static) {
+    // SAFETY: sandbox processes have one thread, so the closure may allocate and call what it likes after the fork.
+    unsafe { command.pre_exec(prepare) };
+}
+
+/// A file that turns readable when one of these signals arrives; they are blocked from now on.
+pub(super) fn signal_file(signals: &[i32]) -> io::Result<OwnedFd> {
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: `sigemptyset` initialises the set; the other calls get the initialised set, and signal numbers that are
+    // out of range are answered with an error, not with undefined behaviour. The descriptor is new and owned by nobody.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        for signal in signals {
+            libc::sigaddset(set.as_mut_ptr(), *signal);
+        }
+        libc::sigprocmask(libc::SIG_BLOCK, set.as_ptr(), std::ptr::null_mut());
+        match libc::signalfd(-1, set.as_ptr(), libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) {
+            -1 => Err(io::Error::last_os_error()),
+            file => Ok(OwnedFd::from_raw_fd(file)),
+        }
+    }
+}
+
+/// The number of the next signal that waits in a signal file.
+pub(super) fn next_signal(file: &OwnedFd) -> Option<i32> {
+    let mut record = [0_u8; size_of::<libc::signalfd_siginfo>()];
+    match rustix::io::read(file, &mut record) {
+        // `ssi_signo`, the first field, is a native 32-bit number.
+        Ok(length) if length == record.len() => i32::try_from(u32::from_ne_bytes(*record.first_chunk()?)).ok(),
+        _ => None,
+    }
+}
+
+/// Unblocks all signals and gives them their default meaning, as a fresh process has it.
+pub(super) fn reset_signals() {
+    // SAFETY: an empty set, initialised before use; `SIG_DFL` is valid for every signal that can be set, and the
+    // others are refused with an error.
+    unsafe {
+        let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::sigprocmask(libc::SIG_SETMASK, set.as_ptr(), std::ptr::null_mut());
+        for signal in 1..32 {
+            libc::signal(signal, libc::SIG_DFL);
+        }
+    }
+}
+
+/// Closes every file from `first` on, whoever left it open.
+pub(super) fn close_from(first: u32) {
+    // SAFETY: called before this process owns such files, or right before it executes or leaves for good: no owner of
+    // one of these descriptors is used again.
+    unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
+}
+
+/// Sends a signal by its number, also a real-time one; `-1` as target is everyone in the PID namespace.
+pub(super) fn kill(target: i32, signal: i32) -> io::Result<()> {
+    // SAFETY: `kill` takes plain numbers.
+    if unsafe { libc::kill(target, signal) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Leaves the session keyring of the parent behind, with whatever keys it holds.
+pub(super) fn new_session_keyring() {
+    const JOIN_SESSION_KEYRING: libc::c_long = 1;
+    // SAFETY: with a null name the call takes plain numbers only. A kernel without keyrings refuses, which is as good.
+    unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, 0_usize) };
+}
+
+/// Switches the loopback interface of the network namespace on.
+pub(super) fn loopback_up() -> io::Result<()> {
+    let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None)?;
+    // SAFETY: an all-zero `ifreq` is valid, its name is NUL-terminated, and the kernel reads no more than the struct.
+    unsafe {
+        let mut request: libc::ifreq = std::mem::zeroed();
+        for (to, from) in request.ifr_name.iter_mut().zip(b"lo\0") {
+            *to = from.cast_signed() as libc::c_char;
+        }
+        request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+        match libc::ioctl(std::os::fd::AsRawFd::as_raw_fd(&socket), libc::SIOCSIFFLAGS, &raw const request) {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}

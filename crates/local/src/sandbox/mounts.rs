@@ -1,0 +1,217 @@
+//! The machine's file system: overlays of layers, its own `/proc`, `/dev` and `/run`, and nothing of the host's root.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::Mode;
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_change, mount_remount, unmount};
+use rustix::thread::UnshareFlags;
+
+use super::enter::{Doing as _, Failure};
+use super::shims::{self, Shims};
+use super::wire::MachineStart;
+use super::kernel;
+
+/// What the boot must know of the root that was built.
+#[derive(Debug)]
+pub(super) struct Root {
+    /// The stand-ins that the root needs.
+    pub(super) shims: Shims,
+}
+
+/// Files of `/proc` through which host-wide state could be changed or read.
+const HIDDEN: [&str; 6] = ["kcore", "keys", "timer_list", "sched_debug", "latency_stats", "kallsyms"];
+/// Parts of `/proc` that may be read.
+const READ_ONLY: [&str; 6] = ["sys", "irq", "bus", "fs", "sysrq-trigger", "acpi"];
+/// Devices that every program may expect.
+const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+
+/// Builds the root in a mount namespace of its own and makes it the root of this process.
+pub(super) fn build(machine: &MachineStart) -> Result<Root, Failure> {
+    kernel::unshare(UnshareFlags::NEWNS).doing("creating a mount namespace")?;
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    mount_change("/", private).doing("separating the mounts from the host's")?;
+    std::env::set_current_dir(&machine.store).doing("entering the store")?;
+    let root = machine.store.join(&machine.folder).join("root");
+
+    mount_overlays(machine, &root, None)?;
+    let shims = shims::needed(&root);
+    if shims.any() {
+        // They stand in a layer of their own, so that they never become part of an image.
+        let tools = machine.folder.join("tools");
+        shims::write_layer(&tools, &root, &shims).doing("writing the stand-ins")?;
+        for part in machine.parts.iter().rev() {
+            unmount(root.join(&part.at), UnmountFlags::DETACH).doing("unmounting the root")?;
+        }
+        mount_overlays(machine, &root, Some(&tools))?;
+    }
+    mount_proc(&root)?;
+    mount_devices(&root)?;
+    mount_fresh(&root, "run", "mode=755,size=64m")?;
+    mount_fresh(&root, "sys", "mode=555,size=0,ro")?;
+    change_root(&root)?;
+    Ok(Root { shims })
+}
+
+fn mount_overlays(machine: &MachineStart, root: &Path, tools: Option<&Path>) -> Result<(), Failure> {
+    for part in &machine.parts {
+        let upper = machine.folder.join("fs").join(&part.at);
+        let work = machine.folder.join("work").join(if part.at.is_empty() { "_".into() } else { part.at.replace('/', "_") });
+        fs::create_dir_all(&upper).doing("creating the writable layer")?;
+        fs::create_dir_all(&work).doing("creating the overlay's work folder")?;
+        let tools = tools.map(|tools| tools.join(&part.at)).filter(|tools| tools.is_dir());
+        let lower: Vec<PathBuf> = tools.into_iter().chain(part.lower.iter().cloned()).collect();
+        overlay(&lower, &upper, &work, &root.join(&part.at))
+            .doing(format!("mounting the overlay of `/{}`", part.at))?;
+    }
+    Ok(())
+}
+
+/// Mounts one overlay. Attributes are kept in the `user.` namespace, which is open to all users of a user namespace.
+pub(super) fn overlay(lower: &[PathBuf], upper: &Path, work: &Path, at: &Path) -> std::io::Result<()> {
+    let mut options = b"userxattr,lowerdir=".to_vec();
+    for (index, layer) in lower.iter().enumerate() {
+        if index > 0 {
+            options.push(b':');
+        }
+        push_escaped(&mut options, layer);
+    }
+    options.extend_from_slice(b",upperdir=");
+    push_escaped(&mut options, upper);
+    options.extend_from_slice(b",workdir=");
+    push_escaped(&mut options, work);
+    let options = std::ffi::CString::new(options)?;
+    Ok(mount("overlay", at, "overlay", MountFlags::empty(), Some(options.as_c_str()))?)
+}
+
+fn push_escaped(options: &mut Vec<u8>, path: &Path) {
+    for byte in path.as_os_str().as_bytes() {
+        if matches!(byte, b':' | b',' | b'\\') {
+            options.push(b'\\');
+        }
+        options.push(*byte);
+    }
+}
+
+fn mount_fresh(root: &Path, name: &str, options: &str) -> Result<(), Failure> {
+    let at = folder(root, name)?;
+    let options = std::ffi::CString::new(options).doing("naming mount options")?;
+    mount("tmpfs", &at, "tmpfs", MountFlags::NODEV, Some(options.as_c_str())).doing(format!("mounting `/{name}`"))
+}
+
+/// The mount point `name` of the root. A root may bring anything under that name, but nothing outside of it gets touched:
+/// a link is replaced, never followed.
+fn folder(root: &Path, name: &str) -> Result<PathBuf, Failure> {
+    let path = root.join(name);
+    match fs::symlink_metadata(&path) {
+        Ok(found) if found.is_dir() => return Ok(path),
+        Ok(_) => fs::remove_file(&path).doing(format!("replacing `/{name}` of the root"))?,
+        Err(_) => {}
+    }
+    fs::create_dir(&path).doing(format!("creating `/{name}` of the root"))?;
+    Ok(path)
+}
+
+fn mount_proc(root: &Path) -> Result<(), Failure> {
+    let proc = folder(root, "proc")?;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    mount("proc", &proc, "proc", flags, None).doing("mounting `/proc`")?;
+    for name in READ_ONLY {
+        let path = proc.join(name);
+        if path.exists() {
+            mount_bind(&path, &path).doing(format!("covering `/proc/{name}`"))?;
+        }
+        if name == "sys" {
+            // Network settings belong to the machine's own network namespace.
+            mount_bind(path.join("net"), path.join("net")).doing("keeping `/proc/sys/net`")?;
+        }
+    }
+    for name in READ_ONLY {
+        let path = proc.join(name);
+        if path.exists() {
+            mount_remount(&path, MountFlags::BIND | MountFlags::RDONLY | flags, "")
+                .doing(format!("making `/proc/{name}` read-only"))?;
+        }
+    }
+    for name in HIDDEN {
+        let path = proc.join(name);
+        if path.exists() {
+            mount_bind("/dev/null", &path).doing(format!("hiding `/proc/{name}`"))?;
+        }
+    }
+    Ok(())
+}
+
+fn mount_devices(root: &Path) -> Result<(), Failure> {
+    mount_fresh(root, "dev", "mode=755,size=1m")?;
+    let dev = root.join("dev");
+    for name in DEVICES {
+        let at = dev.join(name);
+        fs::write(&at, "").doing(format!("creating `/dev/{name}`"))?;
+        mount_bind(Path::new("/dev").join(name), &at).doing(format!("mounting `/dev/{name}`"))?;
+        // Read-only concerns the node, not the device: its owner and mode stay as the host has them.
+        mount_remount(&at, MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NOEXEC, "")
+            .or_else(|_| mount_remount(&at, MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NOEXEC | MountFlags::RELATIME, ""))
+            .doing(format!("protecting `/dev/{name}`"))?;
+    }
+    fs::create_dir(dev.join("pts")).doing("creating `/dev/pts`")?;
+    let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
+    mount("devpts", dev.join("pts"), "devpts", flags, Some(c"newinstance,ptmxmode=0666,mode=620")).doing("mounting `/dev/pts`")?;
+    fs::create_dir(dev.join("shm")).doing("creating `/dev/shm`")?;
+    mount("tmpfs", dev.join("shm"), "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(c"mode=1777")).doing("mounting `/dev/shm`")?;
+    let links =
+        [("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2"), ("ptmx", "pts/ptmx")];
+    for (name, target) in links {
+        std::os::unix::fs::symlink(target, dev.join(name)).doing(format!("creating `/dev/{name}`"))?;
+    }
+    Ok(())
+}
+
+/// Makes the new root the root and lets go of the host's.
+fn change_root(root: &Path) -> Result<(), Failure> {
+    std::env::set_current_dir(root).doing("entering the new root")?;
+    rustix::process::pivot_root(".", ".").doing("changing the root")?;
+    unmount(".", UnmountFlags::DETACH).doing("leaving the host's root")?;
+    std::env::set_current_dir("/").doing("entering the new root")
+}
+
+/// Tries what a machine will need, in a mount namespace of its own.
+pub(super) fn probe(folder: &Path) -> Result<(), Failure> {
+    kernel::unshare(UnshareFlags::NEWNS | UnshareFlags::NEWPID).doing("creating mount and PID namespaces")?;
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    mount_change("/", private).doing("separating the mounts from the host's")?;
+    let Some(child) = kernel::fork().doing("starting a process")? else {
+        kernel::leave(probe_inside(folder));
+    };
+    let ended = rustix::process::waitpid(Some(child), rustix::process::WaitOptions::empty()).doing("waiting for a process")?;
+    let outcome = ended.and_then(|(_, status)| status.exit_status()).unwrap_or(0);
+    let errno = |doing: &str, code: i32| Failure { doing: doing.into(), error: std::io::Error::from_raw_os_error(code) };
+    match outcome {
+        0 => Err(errno("probing the sandbox", libc::EIO)),
+        1 => Ok(()),
+        code if code & 0x80 != 0 => Err(errno("mounting `/proc`", code & 0x7f)),
+        code => Err(errno("mounting an overlay", code)),
+    }
+}
+
+/// Exit status: 1 all is well; below 128 the error of the overlay; from 128 on that of `/proc`.
+fn probe_inside(folder: &Path) -> i32 {
+    let code = |error: &std::io::Error| error.raw_os_error().unwrap_or(libc::EIO) & 0x7f;
+    let [lower, upper, work, root] = ["lower", "fs", "work", "root"].map(|name| folder.join(name));
+    for path in [&lower, &upper, &work, &root] {
+        if let Err(error) = fs::create_dir_all(path) {
+            return code(&error);
+        }
+    }
+    if let Err(error) = overlay(&[lower], &upper, &work, &root) {
+        return code(&error);
+    }
+    let proc = root.join("proc");
+    let made = rustix::fs::mkdir(&proc, Mode::from_raw_mode(0o755)).and_then(|()| mount("proc", &proc, "proc", MountFlags::NOSUID, None));
+    match made {
+        Ok(()) => 1,
+        Err(error) => code(&error.into()) | 0x80,
+    }
+}
+

@@ -1,0 +1,122 @@
+//! Stand-ins for what a root lacks: `sudo`, and `poweroff` and its kin where they want a systemd that is not there.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use super::elevate;
+
+const SUDO: &str = include_str!("sudo.sh");
+const SHUTDOWN: &str = include_str!("shutdown.sh");
+/// Commands that end or restart a machine.
+const SHUTDOWN_NAMES: [&str; 4] = ["poweroff", "halt", "reboot", "shutdown"];
+/// Where programs lie.
+const PROGRAM_FOLDERS: [&str; 6] = ["usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin"];
+
+/// Which stand-ins a root needs.
+#[derive(Debug, Default)]
+pub(super) struct Shims {
+    /// `sudo`.
+    pub(super) sudo: bool,
+    /// Those of `SHUTDOWN_NAMES` that the root lacks or that are links to `systemctl`, with the folder to put them into.
+    shutdown: Vec<(String, PathBuf)>,
+}
+
+impl Shims {
+    /// Whether there is anything to stand in for.
+    pub(super) fn any(&self) -> bool {
+        self.sudo || !self.shutdown.is_empty()
+    }
+}
+
+/// Looks at a mounted root (from outside, so links are only read, never followed out of it).
+pub(super) fn needed(root: &Path) -> Shims {
+    let mut shims = Shims { sudo: elevate::program().is_some() && !has_working_sudo(root), shutdown: Vec::new() };
+    for name in SHUTDOWN_NAMES {
+        match find(root, name) {
+            None => shims.shutdown.push((name.to_owned(), folder_for(root, "sbin"))),
+            Some(found) => {
+                let target = fs::read_link(root.join(&found)).unwrap_or_default();
+                if target.ends_with("systemctl") {
+                    let folder = found.parent().map(Path::to_owned).unwrap_or_default();
+                    shims.shutdown.push((name.to_owned(), folder));
+                }
+            }
+        }
+    }
+    shims
+}
+
+/// A `sudo` that is owned by root and has its set-user-id bit, as seen with the machine's ids.
+fn has_working_sudo(root: &Path) -> bool {
+    find(root, "sudo")
+        .and_then(|found| fs::symlink_metadata(root.join(found)).ok())
+        .is_some_and(|sudo| sudo.is_symlink() || sudo.is_file() && sudo.uid() == 0 && sudo.mode() & 0o4000 != 0)
+}
+
+/// The first program of this name, as a path relative to the root.
+fn find(root: &Path, name: &str) -> Option<PathBuf> {
+    PROGRAM_FOLDERS
+        .iter()
+        .filter(|folder| is_real_folder(root, folder))
+        .map(|folder| Path::new(folder).join(name))
+        .find(|path| fs::symlink_metadata(root.join(path)).is_ok())
+}
+
+/// `usr/sbin` where `/sbin` is a link (merged `/usr`) or missing, else the folder itself.
+fn folder_for(root: &Path, name: &str) -> PathBuf {
+    let merged = Path::new("usr").join(name);
+    if is_real_folder(root, &format!("usr/{name}")) || !is_real_folder(root, name) { merged } else { PathBuf::from(name) }
+}
+
+fn is_real_folder(root: &Path, folder: &str) -> bool {
+    let mut path = root.to_owned();
+    folder.split('/').all(|part| {
+        path.push(part);
+        fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir())
+    })
+}
+
+/// Writes the layer that holds the stand-ins.
+pub(super) fn write_layer(layer: &Path, root: &Path, shims: &Shims) -> io::Result<()> {
+    if layer.exists() {
+        fs::remove_dir_all(layer)?;
+    }
+    fs::create_dir(layer)?;
+    copy_mode(root, layer)?;
+    if shims.sudo {
+        write_program(layer, root, &folder_for(root, "bin").join("sudo"), SUDO)?;
+    }
+    for (name, folder) in &shims.shutdown {
+        write_program(layer, root, &folder.join(name), SHUTDOWN)?;
+    }
+    Ok(())
+}
+
+fn write_program(layer: &Path, root: &Path, path: &Path, text: &str) -> io::Result<()> {
+    let mut folder = PathBuf::new();
+    for part in path.parent().into_iter().flat_map(Path::components) {
+        folder.push(part);
+        if !layer.join(&folder).exists() {
+            fs::create_dir(layer.join(&folder))?;
+            copy_mode(&root.join(&folder), &layer.join(&folder))?;
+        }
+    }
+    fs::write(layer.join(path), text)?;
+    fs::set_permissions(layer.join(path), fs::Permissions::from_mode(0o755))
+}
+
+/// A folder of the uppermost layer gives the merged folder its mode, so it must have the one it covers.
+fn copy_mode(from: &Path, to: &Path) -> io::Result<()> {
+    let mode = fs::symlink_metadata(from).map_or(0o755, |found| found.mode() & 0o7777);
+    fs::set_permissions(to, fs::Permissions::from_mode(mode))
+}
+
+/// Puts the program that the built-in `sudo` stands on into `/run`; called in the machine.
+pub(super) fn install_elevate() -> io::Result<()> {
+    let Some(program) = elevate::program() else { return Ok(()) };
+    fs::create_dir_all("/run/bakelite")?;
+    fs::write("/run/bakelite/elevate", program)?;
+    fs::set_permissions("/run/bakelite/elevate", fs::Permissions::from_mode(0o4755))
+}

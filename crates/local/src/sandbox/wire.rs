@@ -1,0 +1,245 @@
+//! What parent and init say to each other: one message per packet of a socket pair, JSON and then raw bytes, with open
+//! files attached.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    recvmsg, sendmsg,
+};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// The longest message in bytes; the kernel's default socket buffer takes it in one packet.
+const LONGEST: usize = 192 * 1024;
+/// The most files with one message.
+const MOST_FILES: usize = 4;
+
+/// From parent to init.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Request {
+    /// The first message: what to become.
+    Start(Box<Start>),
+    /// The id maps of the user namespace are written.
+    Mapped,
+    /// Start a process; its three standard streams come along unless it gets a terminal. The bytes are the command.
+    Run(Run),
+    /// Send a signal to the process group of a run.
+    Signal { id: u64, signal: i32 },
+    /// Does this login user exist?
+    Account { id: u64, user: String },
+    /// Run the bytes as first-boot script.
+    UserData,
+    /// Power off.
+    Stop,
+}
+
+/// From init to parent.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Report {
+    /// The user namespace exists; its id maps are the parent's to write.
+    NeedMap,
+    /// The machine is up (again).
+    Booted,
+    /// A job is done.
+    Done,
+    /// It did not work out; init ends.
+    Failed { doing: String, error: String, errno: Option<i32> },
+    /// A run has started; a terminal's master comes along.
+    Started { id: u64 },
+    /// A run could not start.
+    Refused { id: u64, error: String },
+    /// A run has ended.
+    Exited { id: u64, end: End },
+    /// Answer to `Account`.
+    Account { id: u64, known: bool },
+    /// The machine shuts down all processes and boots again.
+    Rebooting,
+    /// The machine has powered itself off.
+    PoweredOff,
+    /// Bytes for the console.
+    Console,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum End {
+    /// With an exit status.
+    Status(i32),
+    /// By a signal.
+    Signal(i32),
+}
+
+/// What a sandbox is for.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Start {
+    /// A machine.
+    Machine(MachineStart),
+    /// Work on the store's files with the ids of the machines.
+    Job { ids: u32, job: Job },
+}
+
+/// Everything that init must know to boot.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct MachineStart {
+    /// How many user and group ids exist in it; 0: not isolated at all.
+    pub(crate) ids: u32,
+    /// The store's folder: relative paths below are relative to it.
+    pub(crate) store: PathBuf,
+    /// The machine's own folder in the store (`fs`, `work`, `root`, `tools` below it).
+    pub(crate) folder: PathBuf,
+    /// The overlays that make up the root; the first is the root itself.
+    pub(crate) parts: Vec<Part>,
+    /// The host name.
+    pub(crate) hostname: String,
+    /// Login users that must exist.
+    pub(crate) users: Vec<String>,
+    /// Lines for their `authorized_keys`.
+    pub(crate) authorized_keys: Vec<String>,
+}
+
+/// One overlay of a root.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Part {
+    /// Where it lies, relative to the root; empty: the root itself.
+    pub(crate) at: String,
+    /// Its layers, topmost first.
+    pub(crate) lower: Vec<PathBuf>,
+}
+
+/// Work on the store's files.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Job {
+    /// Try everything that a machine will need, in this folder.
+    Probe { folder: PathBuf },
+    /// Copy a layer.
+    Copy { from: PathBuf, to: PathBuf },
+    /// Remove a tree.
+    Remove { path: PathBuf },
+    /// Unpack a tarball.
+    Unpack { tarball: PathBuf, to: PathBuf },
+    /// Build the layer that stands below machines on the host's own system folders.
+    Host { to: PathBuf, folders: Vec<String> },
+}
+
+/// A process to start.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Run {
+    /// The parent's number for it.
+    pub(crate) id: u64,
+    /// The login user.
+    pub(crate) user: String,
+    /// What to run.
+    pub(crate) program: Program,
+    /// A terminal, if one is wanted.
+    pub(crate) terminal: Option<Terminal>,
+    /// Additional environment.
+    pub(crate) environment: Vec<(String, String)>,
+}
+
+/// What a run executes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Program {
+    /// A login shell.
+    Shell,
+    /// The message's bytes, by the user's shell.
+    Command,
+    /// The message's bytes as NUL-separated arguments, without a shell.
+    Arguments,
+    /// The SFTP server.
+    Sftp,
+}
+
+/// A terminal as the client wants it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Terminal {
+    /// `TERM`.
+    pub(crate) term: String,
+    /// Columns.
+    pub(crate) columns: u16,
+    /// Rows.
+    pub(crate) rows: u16,
+    /// Modes by their number in RFC 4254 §8.
+    pub(crate) modes: Vec<(u8, u32)>,
+}
+
+/// Standard input, output and error of a run.
+#[derive(Debug)]
+pub(crate) struct Streams {
+    /// Standard input.
+    pub(crate) input: OwnedFd,
+    /// Standard output.
+    pub(crate) output: OwnedFd,
+    /// Standard error.
+    pub(crate) error: OwnedFd,
+}
+
+/// A received message.
+#[derive(Debug)]
+pub(crate) struct Message<T> {
+    /// The message proper.
+    pub(crate) content: T,
+    /// Its raw bytes.
+    pub(crate) bytes: Vec<u8>,
+    /// Its files.
+    pub(crate) files: Vec<OwnedFd>,
+}
+
+/// Sends one message.
+pub(crate) fn send<T: Serialize>(socket: BorrowedFd<'_>, content: &T, bytes: &[u8], files: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut packet = serde_json::to_vec(content).map_err(io::Error::other)?;
+    packet.push(0);
+    packet.extend_from_slice(bytes);
+    if packet.len() > LONGEST {
+        return Err(io::Error::new(io::ErrorKind::ArgumentListTooLong, format!("{} bytes are too long for a message", packet.len())));
+    }
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FILES))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !files.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(files)) {
+        return Err(io::Error::other("too many files for a message"));
+    }
+    sendmsg(socket, &[io::IoSlice::new(&packet)], &mut ancillary, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+/// Receives one message; `None` when the other side is gone.
+pub(crate) fn receive<T: DeserializeOwned>(socket: BorrowedFd<'_>) -> io::Result<Option<Message<T>>> {
+    let mut packet = vec![0_u8; LONGEST];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FILES))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let received =
+        recvmsg(socket, &mut [io::IoSliceMut::new(&mut packet)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+    if received.bytes == 0 {
+        return Ok(None);
+    }
+    if received.flags.contains(ReturnFlags::TRUNC) {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "message is cut off"));
+    }
+    let mut files = Vec::new();
+    for message in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = message {
+            files.extend(rights);
+        }
+    }
+    packet.truncate(received.bytes);
+    let end = packet.iter().position(|byte| *byte == 0).unwrap_or(packet.len());
+    let bytes = packet.get(end + 1..).unwrap_or_default().to_vec();
+    let content = serde_json::from_slice(&packet[..end]).map_err(io::Error::other)?;
+    Ok(Some(Message { content, bytes, files }))
+}
+
+/// Takes the three standard streams out of a message's files.
+pub(crate) fn streams(files: Vec<OwnedFd>) -> Option<Streams> {
+    let mut files = files.into_iter();
+    Some(Streams { input: files.next()?, output: files.next()?, error: files.next()? })
+}
+
+impl Streams {
+    /// The three, to be sent along.
+    pub(crate) fn borrowed(&self) -> [BorrowedFd<'_>; 3] {
+        [self.input.as_fd(), self.output.as_fd(), self.error.as_fd()]
+    }
+}
