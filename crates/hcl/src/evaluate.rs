@@ -1,36 +1,91 @@
-//! Expressions evaluated against a scope.
+//! Expressions evaluated against a scope. Errors are collected; what has one is unknown, and so is what is made of it.
+
+mod call;
+mod collection;
+mod conditional;
+mod context;
+mod expect;
+mod for_expression;
+mod operators;
+mod references;
+mod special;
+mod splat;
+mod template;
+mod template_file;
+mod traverse;
 
 use crate::diagnostic::Diagnostics;
 use crate::scope::Scope;
-use crate::source::Place;
-use crate::syntax::Expression;
+use crate::syntax::{Expression, ExpressionKind};
 use crate::value::Value;
+
+use context::Context;
+pub use references::{Reference, references};
 
 /// The value of an expression. Errors are collected; the value is then unknown.
 pub fn evaluate(expression: &Expression, scope: &dyn Scope, diagnostics: &mut Diagnostics) -> Value {
-    let _ = (expression, scope, diagnostics);
-    todo!()
+    evaluate_in(&Context::of(scope), expression, diagnostics)
 }
 
-/// The value of an expression that may use neither names nor functions.
+/// The value of an expression that may use neither names nor functions. Strings of a JSON file are plain text here.
 pub fn literal(expression: &Expression, diagnostics: &mut Diagnostics) -> Value {
-    let _ = (expression, diagnostics);
-    todo!()
+    evaluate_in(&Context::literal(), expression, diagnostics)
 }
 
-/// A name that an expression needs from its scope, with the literal steps that follow it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reference {
-    /// The root name.
-    pub root: String,
-    /// The attribute names and literal indexes after it, up to the first step that is computed.
-    pub steps: Vec<String>,
-    /// The whole traversal.
-    pub place: Place,
+/// The same with the names that surround the expression.
+fn evaluate_in(context: &Context<'_>, expression: &Expression, diagnostics: &mut Diagnostics) -> Value {
+    let Some(context) = &context.deeper() else {
+        return context::too_deep(expression, diagnostics);
+    };
+    match &expression.kind {
+        ExpressionKind::Literal(value) => value.clone(),
+        ExpressionKind::Template(parts) => template::template(context, parts, diagnostics),
+        ExpressionKind::Tuple(elements) => collection::tuple(context, elements, diagnostics),
+        ExpressionKind::Object(items) => collection::object(context, items, diagnostics),
+        ExpressionKind::Variable(name) => context.variable(name, expression.place, diagnostics),
+        ExpressionKind::Attribute(..) | ExpressionKind::Index(..) => {
+            traverse::traversal(context, expression, diagnostics)
+        }
+        ExpressionKind::Splat { source, rest } => splat::splat(context, source, rest, diagnostics),
+        ExpressionKind::SplatElement => context.splat_element(expression.place, diagnostics),
+        ExpressionKind::Conditional(condition, yes, no) => {
+            conditional::conditional(context, condition, yes, no, diagnostics)
+        }
+        ExpressionKind::Binary(..) => operators::binary_chain(context, expression, diagnostics),
+        ExpressionKind::Unary(operator, operand) => {
+            operators::unary(context, *operator, operand, expression.place, diagnostics)
+        }
+        ExpressionKind::Call {
+            name,
+            arguments,
+            expand_last,
+        } => {
+            let call = call::CallExpression {
+                name,
+                arguments,
+                expand_last: *expand_last,
+                place: expression.place,
+            };
+            call::call(context, &call, diagnostics)
+        }
+        ExpressionKind::For(expression) => for_expression::for_expression(context, expression, diagnostics),
+        ExpressionKind::Parenthesis(inner) => evaluate_in(context, inner, diagnostics),
+        ExpressionKind::JsonString(_, text) if context.is_literal() => Value::string(text),
+        ExpressionKind::JsonString(template, _) => evaluate_in(context, template, diagnostics),
+        ExpressionKind::Invalid => Value::dynamic(),
+        ExpressionKind::Unreadable(errors) => {
+            diagnostics.extend(errors.iter().cloned());
+            Value::dynamic()
+        }
+    }
 }
 
-/// What an expression refers to, in the order of the text, `for` variables excluded.
-pub fn references(expression: &Expression) -> Vec<Reference> {
-    let _ = expression;
-    todo!()
+/// The same, with the errors apart from those of others.
+fn attempt(context: &Context<'_>, expression: &Expression) -> (Value, Diagnostics) {
+    let mut diagnostics = Diagnostics::default();
+    let value = evaluate_in(context, expression, &mut diagnostics);
+    (value, diagnostics)
 }
+
+#[cfg(test)]
+mod tests;

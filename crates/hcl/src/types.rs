@@ -66,6 +66,35 @@ impl Type {
         })
     }
 
+    /// Is there a `Dynamic` in it?
+    pub fn has_dynamic(&self) -> bool {
+        match self {
+            Type::Dynamic => true,
+            Type::Bool | Type::Number | Type::String => false,
+            Type::List(element) | Type::Set(element) | Type::Map(element) => element.has_dynamic(),
+            Type::Tuple(elements) => elements.iter().any(Type::has_dynamic),
+            Type::Object(object) => object.attributes.values().any(Type::has_dynamic),
+        }
+    }
+
+    /// The type that values of this constraint have: all attributes are there.
+    #[must_use]
+    pub fn without_optional(&self) -> Type {
+        match self {
+            Type::Dynamic | Type::Bool | Type::Number | Type::String => self.clone(),
+            Type::List(element) => Type::list(element.without_optional()),
+            Type::Set(element) => Type::set(element.without_optional()),
+            Type::Map(element) => Type::map(element.without_optional()),
+            Type::Tuple(elements) => Type::Tuple(elements.iter().map(Type::without_optional).collect()),
+            Type::Object(object) => Type::object(
+                object
+                    .attributes
+                    .iter()
+                    .map(|(name, kind)| (name, kind.without_optional())),
+            ),
+        }
+    }
+
     /// True for bool, number and string.
     pub fn is_primitive(&self) -> bool {
         matches!(self, Type::Bool | Type::Number | Type::String)

@@ -56,6 +56,11 @@ pub enum Defaults {
 }
 
 impl Defaults {
+    /// Are there none, here or below?
+    pub fn is_none(&self) -> bool {
+        matches!(self, Defaults::None)
+    }
+
     /// The value with every missing attribute that has a default filled in. What does not have the expected shape stays as it is:
     /// the conversion complains about it.
     pub fn fill(&self, value: &Value) -> Value {

@@ -88,6 +88,15 @@ impl Value {
         self
     }
 
+    /// The same value without its own marks; those of its members stay.
+    #[must_use]
+    pub fn without_own_marks(&self) -> Value {
+        Value {
+            kind: self.kind.clone(),
+            marks: Marks::NONE,
+        }
+    }
+
     /// The same value and everything in it without marks.
     #[must_use]
     pub fn without_marks(&self) -> Value {

@@ -1,0 +1,248 @@
+//! `name(a, b...)`
+
+use super::context::Context;
+use super::expect::{capitalized, described};
+use super::{evaluate_in, special};
+use crate::convert::convert;
+use crate::diagnostic::{Diagnostic, Diagnostics, similar_name};
+use crate::functions::{Call, Function, FunctionError, Parameter, Run};
+use crate::marks::Marks;
+use crate::scope::{Scope, Surroundings};
+use crate::source::Place;
+use crate::syntax::{Expression, Name};
+use crate::types::Type;
+use crate::value::{Kind, Value};
+
+/// A call as it stands in the template.
+pub(super) struct CallExpression<'e> {
+    pub(super) name: &'e Name,
+    pub(super) arguments: &'e [Expression],
+    pub(super) expand_last: bool,
+    pub(super) place: Place,
+}
+
+/// An argument and the expression that it came from.
+pub(super) type Argument = (Value, Place);
+
+pub(super) fn call(context: &Context<'_>, call: &CallExpression<'_>, diagnostics: &mut Diagnostics) -> Value {
+    let Some((scope, function)) = function(context, call, diagnostics) else {
+        return Value::dynamic();
+    };
+    match &function.run {
+        Run::Special(which) => special::special(context, scope, *which, call, diagnostics),
+        Run::Plain(run) => {
+            let before = diagnostics.iter().count();
+            let Some(arguments) = arguments(context, call, diagnostics) else {
+                return Value::dynamic();
+            };
+            if diagnostics.iter().count() > before || !arity(function, call, arguments.len(), diagnostics) {
+                return unknown_result(function);
+            }
+            let plain = PlainCall {
+                function,
+                call,
+                surroundings: scope.surroundings(),
+            };
+            plain.run(*run, &arguments, diagnostics)
+        }
+    }
+}
+
+fn function<'c>(
+    context: &Context<'c>,
+    call: &CallExpression<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<(&'c dyn Scope, &'static Function)> {
+    let name = call.name.text.as_str();
+    let Some((scope, functions)) = context.scope().and_then(|scope| Some((scope, scope.functions()?))) else {
+        let detail = "This value must be known before anything else is, so that it cannot be computed by a function.";
+        diagnostics.push(Diagnostic::error(call.place, "Function calls not allowed").detail(detail));
+        return None;
+    };
+    if let Some(function) = functions.get(name) {
+        return Some((scope, function));
+    }
+    let (detail, help) = match name.rsplit_once("::") {
+        Some((namespace, _)) => (format!("There are no functions in a namespace `{namespace}`."), None),
+        None => (
+            format!("There is no function `{name}`."),
+            similar_name(name, functions.names()),
+        ),
+    };
+    let help = help.map(|similar| format!("did you mean `{similar}`?"));
+    diagnostics.push(
+        Diagnostic::error(call.name.place, "Call to unknown function")
+            .detail(detail)
+            .help(help),
+    );
+    None
+}
+
+/// The arguments, the last one spread if that was asked for. `None` when it cannot be spread, or is not known yet.
+pub(super) fn arguments(
+    context: &Context<'_>,
+    call: &CallExpression<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Vec<Argument>> {
+    let mut values: Vec<Argument> = call
+        .arguments
+        .iter()
+        .map(|argument| (evaluate_in(context, argument, diagnostics), argument.place))
+        .collect();
+    if !call.expand_last {
+        return Some(values);
+    }
+    let (last, place) = values.pop()?;
+    match &last.kind {
+        Kind::List(_, elements) | Kind::Set(_, elements) | Kind::Tuple(elements) => {
+            values.extend(
+                elements
+                    .iter()
+                    .map(|element| (element.clone().with_marks(last.marks), place)),
+            );
+            Some(values)
+        }
+        Kind::Unknown(kind) if !kind.is_primitive() => None,
+        _ => {
+            let detail = format!(
+                "{} cannot be spread into arguments; a list, set or tuple can.",
+                described(&last)
+            );
+            diagnostics.push(Diagnostic::error(place, "Invalid expanding argument value").detail(capitalized(&detail)));
+            None
+        }
+    }
+}
+
+fn arity(function: &Function, call: &CallExpression<'_>, given: usize, diagnostics: &mut Diagnostics) -> bool {
+    let name = function.name;
+    let required = function.parameters.len();
+    if let Some(missing) = function.parameters.get(given) {
+        let detail = format!(
+            "`{name}` needs {}, {given} given; the first missing one is `{}`.",
+            arguments_text(required),
+            missing.name
+        );
+        diagnostics.push(Diagnostic::error(call.place, "Not enough function arguments").detail(detail));
+        return false;
+    }
+    if given > required && function.variadic.is_none() {
+        let place = call.arguments.get(required).map_or(call.place, |extra| extra.place);
+        let detail = format!("`{name}` takes {}, {given} given.", arguments_text(required));
+        diagnostics.push(Diagnostic::error(place, "Too many function arguments").detail(detail));
+        return false;
+    }
+    true
+}
+
+fn arguments_text(count: usize) -> String {
+    if count == 1 {
+        "1 argument".to_owned()
+    } else {
+        format!("{count} arguments")
+    }
+}
+
+/// What a function yields when it is not known yet: of its type, where the table says a plain one.
+fn unknown_result(function: &Function) -> Value {
+    Value::unknown(match function.result {
+        "string" => Type::String,
+        "number" => Type::Number,
+        "bool" => Type::Bool,
+        "list(string)" => Type::list(Type::String),
+        "set(string)" => Type::set(Type::String),
+        _ => Type::Dynamic,
+    })
+}
+
+/// A call of a function that works on values.
+struct PlainCall<'e> {
+    function: &'static Function,
+    call: &'e CallExpression<'e>,
+    surroundings: &'e Surroundings<'e>,
+}
+
+impl PlainCall<'_> {
+    fn run(
+        &self,
+        run: fn(&Call<'_>) -> Result<Value, FunctionError>,
+        given: &[Argument],
+        diagnostics: &mut Diagnostics,
+    ) -> Value {
+        let marks: Marks = given.iter().map(|(value, _)| value.marks_within()).collect();
+        let unknown = || unknown_result(self.function).with_marks(marks);
+        let mut arguments = Vec::with_capacity(given.len());
+        let mut known = true;
+        for (index, (value, place)) in given.iter().enumerate() {
+            let Some(parameter) = self.function.parameters.get(index).or(self.function.variadic) else {
+                continue;
+            };
+            let Some(value) = self.converted(parameter, value, *place, diagnostics) else {
+                return unknown();
+            };
+            known = known && (parameter.sees_unknown || value.is_wholly_known());
+            arguments.push(value);
+        }
+        if !known {
+            return unknown();
+        }
+        match run(&Call {
+            arguments: &arguments,
+            surroundings: self.surroundings,
+        }) {
+            Ok(value) => value.with_marks(marks),
+            Err(error) => {
+                diagnostics.push(self.failure(&error, given, marks));
+                unknown()
+            }
+        }
+    }
+
+    fn converted(
+        &self,
+        parameter: &Parameter,
+        value: &Value,
+        place: Place,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Value> {
+        let message = if value.is_null() && !parameter.nullable {
+            "it is null".to_owned()
+        } else {
+            match convert(&value.without_marks(), &(parameter.kind)()) {
+                Ok(value) => return Some(value),
+                Err(error) => error.to_string(),
+            }
+        };
+        let detail = format!(
+            "Invalid value for `{}` of `{}`: {message}.",
+            parameter.name, self.function.name
+        );
+        diagnostics.push(Diagnostic::error(place, "Invalid function argument").detail(detail));
+        None
+    }
+
+    /// The message of a function may quote its arguments, so that it is not shown when one of them is sensitive.
+    fn failure(&self, error: &FunctionError, given: &[Argument], marks: Marks) -> Diagnostic {
+        let name = self.function.name;
+        let message = if marks.is_sensitive() {
+            "an argument is sensitive, so the reason is not shown".to_owned()
+        } else {
+            error.to_string()
+        };
+        match error {
+            FunctionError::Argument { index, .. } => {
+                let place = given.get(*index).map_or(self.call.place, |(_, place)| *place);
+                let parameter = self.function.parameters.get(*index).or(self.function.variadic);
+                let detail = format!(
+                    "Invalid value for `{}` of `{name}`: {message}.",
+                    parameter.map_or("argument", |found| found.name)
+                );
+                Diagnostic::error(place, "Invalid function argument").detail(detail)
+            }
+            FunctionError::Failed { .. } => {
+                let detail = format!("`{name}` failed: {message}.");
+                Diagnostic::error(self.call.place, "Error in function call").detail(detail)
+            }
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! What surrounds an expression that is evaluated: the scope, the names that `for` binds, the element of a splat.
+
+use crate::diagnostic::{Diagnostic, Diagnostics, similar_name};
+use crate::scope::Scope;
+use crate::source::Place;
+use crate::syntax::Expression;
+use crate::value::Value;
+
+/// Expressions nested deeper than this are refused, so that no template overflows the stack.
+const MAX_DEPTH: u16 = 256;
+
+/// Cheap to copy: each construct that binds something adds a link.
+#[derive(Clone, Copy)]
+pub(super) struct Context<'c> {
+    /// Absent where only literals are allowed.
+    scope: Option<&'c dyn Scope>,
+    bindings: Option<&'c Binding<'c>>,
+    splat_element: Option<&'c Value>,
+    /// Inside of a file read by `templatefile`.
+    pub(super) in_template_file: bool,
+    depth: u16,
+}
+
+/// A name bound by a `for`, and those bound around it.
+pub(super) struct Binding<'c> {
+    name: &'c str,
+    value: &'c Value,
+    outer: Option<&'c Binding<'c>>,
+}
+
+impl<'c> Context<'c> {
+    pub(super) fn of(scope: &'c dyn Scope) -> Self {
+        Self {
+            scope: Some(scope),
+            ..Self::literal()
+        }
+    }
+
+    pub(super) fn literal() -> Self {
+        Self {
+            scope: None,
+            bindings: None,
+            splat_element: None,
+            in_template_file: false,
+            depth: 0,
+        }
+    }
+
+    /// For the template in a file, which sees a scope of its own and nothing of what surrounds the call.
+    pub(super) fn of_template_file<'n>(&self, scope: &'n dyn Scope) -> Context<'n> {
+        Context {
+            in_template_file: true,
+            depth: self.depth,
+            ..Context::of(scope)
+        }
+    }
+
+    /// For an expression inside of the present one; `None` when there are too many around it already.
+    pub(super) fn deeper(&self) -> Option<Self> {
+        (self.depth < MAX_DEPTH).then_some(Self {
+            depth: self.depth + 1,
+            ..*self
+        })
+    }
+
+    pub(super) fn is_literal(&self) -> bool {
+        self.scope.is_none()
+    }
+
+    pub(super) fn scope(&self) -> Option<&'c dyn Scope> {
+        self.scope
+    }
+
+    /// A link to be used with [`Context::with`].
+    pub(super) fn bind<'n>(&self, name: &'n str, value: &'n Value) -> Binding<'n>
+    where
+        'c: 'n,
+    {
+        Binding {
+            name,
+            value,
+            outer: self.bindings,
+        }
+    }
+
+    pub(super) fn with<'n>(&self, binding: &'n Binding<'n>) -> Context<'n>
+    where
+        'c: 'n,
+    {
+        Context {
+            bindings: Some(binding),
+            ..*self
+        }
+    }
+
+    pub(super) fn with_splat_element<'n>(&self, element: &'n Value) -> Context<'n>
+    where
+        'c: 'n,
+    {
+        Context {
+            splat_element: Some(element),
+            ..*self
+        }
+    }
+
+    pub(super) fn splat_element(&self, place: Place, diagnostics: &mut Diagnostics) -> Value {
+        self.splat_element.cloned().unwrap_or_else(|| {
+            diagnostics.push(Diagnostic::error(place, "Nothing to take this from"));
+            Value::dynamic()
+        })
+    }
+
+    fn bound(&self, name: &str) -> Option<&'c Value> {
+        std::iter::successors(self.bindings, |binding| binding.outer)
+            .find(|binding| binding.name == name)
+            .map(|found| found.value)
+    }
+
+    /// `root.name` as the scope answers it, without its root.
+    pub(super) fn member(&self, root: &str, name: &str) -> Option<Value> {
+        if self.bound(root).is_some() {
+            None
+        } else {
+            self.scope?.member(root, name)
+        }
+    }
+
+    pub(super) fn variable(&self, name: &str, place: Place, diagnostics: &mut Diagnostics) -> Value {
+        if let Some(value) = self.bound(name) {
+            return value.clone();
+        }
+        let Some(scope) = self.scope else {
+            return no_variables(place, diagnostics);
+        };
+        if let Some(value) = scope.root(name) {
+            return value;
+        }
+        let mut names = scope.root_names();
+        if names.is_empty() && self.bindings.is_none() && !self.in_template_file {
+            return no_variables(place, diagnostics);
+        }
+        names.extend(
+            std::iter::successors(self.bindings, |binding| binding.outer).map(|binding| binding.name.to_owned()),
+        );
+        diagnostics.push(self.unknown_variable(name, &names, place));
+        Value::dynamic()
+    }
+
+    fn unknown_variable(&self, name: &str, names: &[String], place: Place) -> Diagnostic {
+        let help =
+            similar_name(name, names.iter().map(String::as_str)).map(|similar| format!("did you mean `{similar}`?"));
+        let detail = if self.in_template_file {
+            format!("The template needs `{name}`, and the variables given to templatefile have no such key.")
+        } else {
+            format!("Nothing is called `{name}` here.")
+        };
+        Diagnostic::error(place, "Unknown variable").detail(detail).help(help)
+    }
+}
+
+fn no_variables(place: Place, diagnostics: &mut Diagnostics) -> Value {
+    let detail = "This value must be known before anything else is, so that it cannot refer to other values.";
+    diagnostics.push(Diagnostic::error(place, "Variables not allowed").detail(detail));
+    Value::dynamic()
+}
+
+pub(super) fn too_deep(expression: &Expression, diagnostics: &mut Diagnostics) -> Value {
+    let detail = format!("Expressions may be nested {MAX_DEPTH} levels deep.");
+    diagnostics.push(Diagnostic::error(expression.place, "Expression nested too deeply").detail(detail));
+    Value::dynamic()
+}

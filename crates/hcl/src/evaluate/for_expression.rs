@@ -1,0 +1,171 @@
+//! `[for …]` and `{for …}`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::collection::key;
+use super::conditional::truth;
+use super::context::Context;
+use super::evaluate_in;
+use super::expect::{capitalized, described};
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::marks::Marks;
+use crate::source::Place;
+use crate::syntax::{Expression, ForExpression};
+use crate::value::{Kind, Value};
+
+/// What a `for` goes through: key and value of each element.
+pub(super) struct Items {
+    pub(super) pairs: Vec<(Value, Value)>,
+    /// Marks of the collection as a whole: they belong to whatever is made of it.
+    pub(super) marks: Marks,
+}
+
+/// Evaluates a collection to be iterated; its marks are added to `marks` also when it is unknown (the answer is then `None`).
+pub(super) fn iterate(
+    context: &Context<'_>,
+    expression: &Expression,
+    marks: &mut Marks,
+    diagnostics: &mut Diagnostics,
+) -> Option<Items> {
+    let collection = evaluate_in(context, expression, diagnostics);
+    *marks = marks.union(collection.marks);
+    let pairs = match &collection.kind {
+        Kind::List(_, elements) | Kind::Tuple(elements) => elements
+            .iter()
+            .enumerate()
+            .map(|(index, element)| (Value::number(index), element.clone()))
+            .collect(),
+        Kind::Set(_, elements) => elements
+            .iter()
+            .map(|element| (element.clone(), element.clone()))
+            .collect(),
+        Kind::Map(_, members) | Kind::Object(members) => members
+            .iter()
+            .map(|(name, member)| (Kind::String(Arc::clone(name)).into(), member.clone()))
+            .collect(),
+        Kind::Unknown(kind) if !kind.is_primitive() => return None,
+        _ => {
+            let detail = format!(
+                "{} cannot be iterated; a list, set, tuple, map or object can.",
+                described(&collection)
+            );
+            diagnostics.push(
+                Diagnostic::error(expression.place, "Iteration over non-iterable value").detail(capitalized(&detail)),
+            );
+            return None;
+        }
+    };
+    Some(Items {
+        pairs,
+        marks: collection.marks,
+    })
+}
+
+pub(super) fn for_expression(
+    context: &Context<'_>,
+    expression: &ForExpression,
+    diagnostics: &mut Diagnostics,
+) -> Value {
+    let mut made = Made {
+        expression,
+        marks: Marks::NONE,
+        sequence: Vec::new(),
+        groups: BTreeMap::new(),
+    };
+    let Some(items) = iterate(context, &expression.collection, &mut made.marks, diagnostics) else {
+        return Value::dynamic().with_marks(made.marks);
+    };
+    for (key, value) in &items.pairs {
+        let value_binding = context.bind(&expression.value_name.text, value);
+        let inner = context.with(&value_binding);
+        let kept = match &expression.key_name {
+            Some(name) => {
+                let key_binding = inner.bind(&name.text, key);
+                made.element(&inner.with(&key_binding), diagnostics)
+            }
+            None => made.element(&inner, diagnostics),
+        };
+        // The first element that is wrong or unknown settles it: complaining about each in turn would repeat the same.
+        if kept.is_none() {
+            return Value::dynamic().with_marks(made.marks);
+        }
+    }
+    made.finish()
+}
+
+/// What a `for` has made so far.
+struct Made<'e> {
+    expression: &'e ForExpression,
+    marks: Marks,
+    sequence: Vec<Value>,
+    groups: BTreeMap<Arc<str>, Vec<Value>>,
+}
+
+impl Made<'_> {
+    /// One round; `None` when it was wrong, or it is unknown whether or as what there is an element.
+    fn element(&mut self, context: &Context<'_>, diagnostics: &mut Diagnostics) -> Option<()> {
+        if let Some(condition) = &self.expression.condition {
+            let given = evaluate_in(context, condition, diagnostics);
+            self.marks = self.marks.union(given.marks);
+            if !truth(&given, condition.place, diagnostics)?.as_bool()? {
+                return Some(());
+            }
+        }
+        let before = diagnostics.iter().count();
+        let name = match &self.expression.key {
+            Some(expression) => Some((
+                key(context, expression, &mut self.marks, diagnostics)?,
+                expression.place,
+            )),
+            None => None,
+        };
+        let value = evaluate_in(context, &self.expression.value, diagnostics);
+        if diagnostics.iter().count() > before {
+            return None;
+        }
+        match name {
+            Some((name, place)) => self.named(name, value, place, diagnostics),
+            None => {
+                self.sequence.push(value);
+                Some(())
+            }
+        }
+    }
+
+    fn named(&mut self, name: Arc<str>, value: Value, place: Place, diagnostics: &mut Diagnostics) -> Option<()> {
+        let shown = if self.marks.is_sensitive() {
+            "A key".to_owned()
+        } else {
+            format!("The key {name:?}")
+        };
+        let group = self.groups.entry(name).or_default();
+        if !group.is_empty() && !self.expression.group {
+            let detail =
+                format!("{shown} occurs more than once; write ... after the value to collect the values of a key.");
+            diagnostics.push(Diagnostic::error(place, "Duplicate object key").detail(detail));
+            return None;
+        }
+        group.push(value);
+        Some(())
+    }
+
+    fn finish(self) -> Value {
+        let value = if self.expression.key.is_none() {
+            Value::tuple(self.sequence)
+        } else if self.expression.group {
+            let members = self
+                .groups
+                .into_iter()
+                .map(|(name, values)| (name, Value::tuple(values)));
+            Kind::Object(Arc::new(members.collect())).into()
+        } else {
+            let members = self
+                .groups
+                .into_iter()
+                .filter_map(|(name, mut values)| Some((name, values.pop()?)));
+            Kind::Object(Arc::new(members.collect())).into()
+        };
+        value.with_marks(self.marks)
+    }
+}

@@ -1,0 +1,140 @@
+//! Templates: text with interpolations and directives.
+
+use super::conditional::truth;
+use super::context::{Context, too_deep};
+use super::evaluate_in;
+use super::expect::Expected;
+use super::for_expression::{Items, iterate};
+use crate::diagnostic::Diagnostics;
+use crate::marks::Marks;
+use crate::source::Place;
+use crate::syntax::{Expression, Name, TemplatePart};
+use crate::types::Type;
+use crate::value::Value;
+
+/// A template that is one interpolation yields the value as it is; any other yields text.
+pub(super) fn template(context: &Context<'_>, parts: &[TemplatePart], diagnostics: &mut Diagnostics) -> Value {
+    if let [TemplatePart::Interpolation(expression)] = parts {
+        return evaluate_in(context, expression, diagnostics);
+    }
+    let mut rendered = Rendered {
+        text: String::new(),
+        known: true,
+        marks: Marks::NONE,
+    };
+    rendered.parts(context, parts, diagnostics);
+    let value = if rendered.known {
+        Value::string(rendered.text)
+    } else {
+        Value::unknown(Type::String)
+    };
+    value.with_marks(rendered.marks)
+}
+
+/// What a template yielded so far.
+struct Rendered {
+    text: String,
+    /// Nothing that belongs into the text is unknown or wrong.
+    known: bool,
+    marks: Marks,
+}
+
+impl Rendered {
+    fn parts(&mut self, context: &Context<'_>, parts: &[TemplatePart], diagnostics: &mut Diagnostics) {
+        for part in parts {
+            match part {
+                TemplatePart::Literal(text) => self.text.push_str(text),
+                TemplatePart::Interpolation(expression) => self.interpolation(context, expression, diagnostics),
+                TemplatePart::If { condition, yes, no } => {
+                    let given = evaluate_in(context, condition, diagnostics);
+                    self.marks = self.marks.union(given.marks);
+                    match truth(&given, condition.place, diagnostics)
+                        .as_ref()
+                        .and_then(Value::as_bool)
+                    {
+                        Some(truth) => self.nested(context, if truth { yes } else { no }, condition, diagnostics),
+                        None => self.known = false,
+                    }
+                }
+                TemplatePart::For {
+                    key,
+                    value,
+                    collection,
+                    body,
+                } => {
+                    self.repeat(context, (key.as_ref(), value), collection, body, diagnostics);
+                }
+            }
+        }
+    }
+
+    fn interpolation(&mut self, context: &Context<'_>, expression: &Expression, diagnostics: &mut Diagnostics) {
+        let value = evaluate_in(context, expression, diagnostics);
+        self.marks = self.marks.union(value.marks);
+        match text(&value, expression.place, diagnostics)
+            .as_ref()
+            .and_then(Value::as_str)
+        {
+            Some(text) => self.text.push_str(text),
+            None => self.known = false,
+        }
+    }
+
+    /// The parts within a directive.
+    fn nested(
+        &mut self,
+        context: &Context<'_>,
+        parts: &[TemplatePart],
+        at: &Expression,
+        diagnostics: &mut Diagnostics,
+    ) {
+        match context.deeper() {
+            Some(context) => self.parts(&context, parts, diagnostics),
+            None => {
+                too_deep(at, diagnostics);
+                self.known = false;
+            }
+        }
+    }
+
+    fn repeat(
+        &mut self,
+        context: &Context<'_>,
+        (key_name, value_name): (Option<&Name>, &Name),
+        collection: &Expression,
+        body: &[TemplatePart],
+        diagnostics: &mut Diagnostics,
+    ) {
+        let Some(Items { pairs, marks }) = iterate(context, collection, &mut self.marks, diagnostics) else {
+            self.known = false;
+            return;
+        };
+        self.marks = self.marks.union(marks);
+        let before = diagnostics.iter().count();
+        for (key, value) in &pairs {
+            let value_binding = context.bind(&value_name.text, value);
+            let inner = context.with(&value_binding);
+            match key_name {
+                Some(name) => {
+                    let key_binding = inner.bind(&name.text, key);
+                    self.nested(&inner.with(&key_binding), body, collection, diagnostics);
+                }
+                None => self.nested(&inner, body, collection, diagnostics),
+            }
+            if diagnostics.iter().count() > before {
+                return;
+            }
+        }
+    }
+}
+
+/// The value as text, which may be unknown; `None` after a complaint.
+fn text(value: &Value, place: Place, diagnostics: &mut Diagnostics) -> Option<Value> {
+    let expected = Expected {
+        kind: Type::String,
+        summary: "Invalid template interpolation value",
+        role: "the value",
+        place,
+    };
+    expected.of(value, diagnostics)
+}
