@@ -12,6 +12,10 @@ pub(crate) mod positions;
 mod quoting;
 mod strings;
 mod template;
+#[cfg(test)]
+pub(crate) mod sketch;
+#[cfg(test)]
+mod tests;
 pub(crate) mod token;
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
@@ -46,7 +50,7 @@ pub fn parse_expression(text: &str, file: FileId, offset: usize, diagnostics: &m
         if parser.next_is(TokenKind::End) {
             return Ok(expression);
         }
-        Err(parser.unexpected("the expression goes on after it is complete", "an operator may be missing".to_owned()))
+        Err(parser.goes_on())
     })
 }
 

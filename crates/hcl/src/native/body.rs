@@ -77,6 +77,7 @@ impl<'t> Parser<'t> {
         }
         let name = item.text(self.text).to_owned();
         let help = match next.kind {
+            _ if self.in_number() => super::expression::NUMBER_HELP.to_owned(),
             TokenKind::Comma => "arguments of a block are separated by line ends, without commas".to_owned(),
             TokenKind::CloseBrace => "put the closing `}` on a line of its own".to_owned(),
             TokenKind::Identifier => "put each argument on a line of its own".to_owned(),
@@ -90,9 +91,8 @@ impl<'t> Parser<'t> {
         let name = self.advance();
         match self.peek().kind {
             TokenKind::Assign => Ok(Item::Attribute(self.attribute(name)?)),
-            TokenKind::OpenBrace | TokenKind::StringOpen | TokenKind::Identifier | TokenKind::HeredocOpen => {
-                self.block(name).map(Item::Block)
-            }
+            TokenKind::OpenBrace | TokenKind::StringOpen | TokenKind::Identifier => self.block(name).map(Item::Block),
+            TokenKind::Newline if self.brace_follows() => self.block(name).map(Item::Block),
             _ => Err(self.neither_argument_nor_block(name)),
         }
     }
@@ -157,17 +157,15 @@ impl<'t> Parser<'t> {
             TokenKind::Newline => {
                 self.unexpected(
                     format!("the block `{word}` has no `{{` on its first line"),
-                    "put the opening `{` on the line of the block's type and labels".to_owned(),
+                    "put the opening `{` on the line of the block's type; an argument is set by `name = value`".to_owned(),
                 );
-                let header_end = self.at;
+                if !self.brace_follows() {
+                    return Err(Failed);
+                }
                 while self.next_is(TokenKind::Newline) {
                     self.advance();
                 }
-                if self.next_is(TokenKind::OpenBrace) {
-                    return Ok(());
-                }
-                self.at = header_end;
-                Err(Failed)
+                Ok(())
             }
             TokenKind::Assign => Err(self.unexpected(
                 format!("`{word}` is followed by a label and by `=`"),
@@ -238,8 +236,11 @@ impl<'t> Parser<'t> {
                 Some(place) => complaint.related(place, "a `}` may be missing before this, which begins no further right"),
                 None => complaint.related(self.place(end), "the text ends here"),
             };
-            self.item_start = kind.start;
-            self.complain(kind, complaint.help("add the missing `}`".to_owned()));
+            // When the lexer ran into the end of the text, that is why no brace was found.
+            if !self.swallowed_the_end() {
+                self.item_start = kind.start;
+                self.complain(kind, complaint.help("add the missing `}`".to_owned()));
+            }
         }
         Ok(())
     }

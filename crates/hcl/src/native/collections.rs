@@ -103,6 +103,9 @@ impl Parser<'_> {
         let mut highest = 0;
         while !self.next_is(close) {
             let first = self.peek();
+            if matches!(first.kind, TokenKind::CloseBrace | TokenKind::End) {
+                return Err(self.not_closed(opening, what));
+            }
             let element = self.expression();
             highest = highest.max(self.height);
             let kept = match element {
@@ -135,7 +138,7 @@ impl Parser<'_> {
         let opening = self.at;
         let first = self.advance();
         let result = if self.next_is_word("for") {
-            let result = self.for_expression(opening, TokenKind::CloseBracket);
+            let result = self.deeper(|parser| parser.for_expression(opening, TokenKind::CloseBracket));
             self.or_invalid_in(opening, result)
         } else {
             let mut elements = Vec::new();
@@ -155,7 +158,7 @@ impl Parser<'_> {
         let opening = self.at;
         let first = self.advance();
         let result = if self.next_is_word("for") {
-            let result = self.for_expression(opening, TokenKind::CloseBrace);
+            let result = self.deeper(|parser| parser.for_expression(opening, TokenKind::CloseBrace));
             self.or_invalid_in(opening, result)
         } else {
             let items = self.object_items(opening);

@@ -9,6 +9,17 @@ use crate::syntax::{BinaryOperator, Expression, ExpressionKind, Name, UnaryOpera
 use crate::types::Type;
 use crate::value::Value;
 
+/// The remedy for numbers in another notation.
+pub(super) const NUMBER_HELP: &str = "numbers are decimal, without separators: `1000`, `0.5`, `1e6`";
+
+/// A left operand and its operator, waiting for the right operand.
+struct Waiting {
+    left: Expression,
+    height: usize,
+    operator: BinaryOperator,
+    level: u8,
+}
+
 impl Parser<'_> {
     /// An expression; `? :` binds loosest.
     pub(super) fn expression(&mut self) -> Result<Expression, Failed> {
@@ -16,7 +27,7 @@ impl Parser<'_> {
     }
 
     fn conditional(&mut self) -> Result<Expression, Failed> {
-        let condition = self.binary(0)?;
+        let condition = self.binary()?;
         let mut highest = self.height;
         if self.accept(TokenKind::Question).is_none() {
             return Ok(condition);
@@ -40,21 +51,26 @@ impl Parser<'_> {
         self.expression()
     }
 
-    /// Operators that bind at least as tightly as `lowest`, from left to right.
-    fn binary(&mut self, lowest: u8) -> Result<Expression, Failed> {
-        let mut left = self.unary()?;
+    /// Operands and the operators between them. Operators that wait for their right operand are kept in a list instead of in calls
+    /// of this function, so that nesting costs the same stack whatever the precedences are.
+    fn binary(&mut self) -> Result<Expression, Failed> {
+        let mut waiting: Vec<Waiting> = Vec::new();
+        let mut right = self.unary()?;
         loop {
             let token = self.peek();
-            let Some((operator, level)) = binary_operator(token.kind).filter(|(_, level)| *level >= lowest) else {
-                return Ok(left);
-            };
-            let highest = self.height;
+            let operator = binary_operator(token.kind);
+            let level = operator.map_or(0, |(_, level)| level);
+            while let Some(before) = waiting.pop_if(|before| before.level >= level) {
+                self.grow(before.height.max(self.height))?;
+                let place = before.left.place.to(right.place);
+                let kind = ExpressionKind::Binary(before.operator, Box::new(before.left), Box::new(right));
+                right = Expression { kind, place };
+            }
+            let Some((operator, level)) = operator else { return Ok(right) };
+            waiting.push(Waiting { left: right, height: self.height, operator, level });
             self.advance();
             self.not_a_line_end(token.text(self.text))?;
-            let right = self.binary(level + 1)?;
-            self.grow(highest.max(self.height))?;
-            let place = left.place.to(right.place);
-            left = Expression { kind: ExpressionKind::Binary(operator, Box::new(left), Box::new(right)), place };
+            right = self.unary()?;
         }
     }
 
@@ -270,10 +286,30 @@ impl Parser<'_> {
             TokenKind::CloseParenthesis | TokenKind::CloseBracket | TokenKind::CloseBrace => Some("a value is missing before it"),
             TokenKind::Dot => Some("write a zero before the point of a fraction: `0.5`"),
             TokenKind::Assign => Some("equality is tested by `==`"),
+            TokenKind::Greater => Some("inequality is tested by `!=`"),
+            TokenKind::Plus => Some("a number is written without a `+` before it"),
             TokenKind::SequenceEnd => Some("write an expression between the braces, or `$${` for the characters themselves"),
             _ => None,
         };
         self.unexpected("a value is expected here", help.map(str::to_owned))
+    }
+
+    /// Complains that something stands behind a complete expression.
+    pub(super) fn goes_on(&mut self) -> Failed {
+        let next = self.peek();
+        let help = match next.kind {
+            _ if self.in_number() => NUMBER_HELP,
+            TokenKind::CloseParenthesis | TokenKind::CloseBracket | TokenKind::CloseBrace => "it closes nothing",
+            _ => "an operator may be missing",
+        };
+        self.unexpected("the expression goes on after it is complete", help.to_owned())
+    }
+
+    /// True when the next token is a word right behind a number: `1_000`, `0x10`.
+    pub(super) fn in_number(&mut self) -> bool {
+        let next = self.peek();
+        let before = self.token(self.at.saturating_sub(1));
+        before.kind == TokenKind::Number && before.end == next.start && next.kind == TokenKind::Identifier
     }
 
     /// The place of the token taken last.
@@ -286,22 +322,22 @@ fn splat_element(place: Place) -> Expression {
     Expression { kind: ExpressionKind::SplatElement, place }
 }
 
-/// The operator of a token, and how tightly it binds.
+/// The operator of a token, and how tightly it binds, from 1.
 fn binary_operator(kind: TokenKind) -> Option<(BinaryOperator, u8)> {
     Some(match kind {
-        TokenKind::Or => (BinaryOperator::Or, 0),
-        TokenKind::And => (BinaryOperator::And, 1),
-        TokenKind::Equal => (BinaryOperator::Equal, 2),
-        TokenKind::NotEqual => (BinaryOperator::NotEqual, 2),
-        TokenKind::Less => (BinaryOperator::Less, 3),
-        TokenKind::LessOrEqual => (BinaryOperator::LessOrEqual, 3),
-        TokenKind::Greater => (BinaryOperator::Greater, 3),
-        TokenKind::GreaterOrEqual => (BinaryOperator::GreaterOrEqual, 3),
-        TokenKind::Plus => (BinaryOperator::Add, 4),
-        TokenKind::Minus => (BinaryOperator::Subtract, 4),
-        TokenKind::Star => (BinaryOperator::Multiply, 5),
-        TokenKind::Slash => (BinaryOperator::Divide, 5),
-        TokenKind::Percent => (BinaryOperator::Remainder, 5),
+        TokenKind::Or => (BinaryOperator::Or, 1),
+        TokenKind::And => (BinaryOperator::And, 2),
+        TokenKind::Equal => (BinaryOperator::Equal, 3),
+        TokenKind::NotEqual => (BinaryOperator::NotEqual, 3),
+        TokenKind::Less => (BinaryOperator::Less, 4),
+        TokenKind::LessOrEqual => (BinaryOperator::LessOrEqual, 4),
+        TokenKind::Greater => (BinaryOperator::Greater, 4),
+        TokenKind::GreaterOrEqual => (BinaryOperator::GreaterOrEqual, 4),
+        TokenKind::Plus => (BinaryOperator::Add, 5),
+        TokenKind::Minus => (BinaryOperator::Subtract, 5),
+        TokenKind::Star => (BinaryOperator::Multiply, 6),
+        TokenKind::Slash => (BinaryOperator::Divide, 6),
+        TokenKind::Percent => (BinaryOperator::Remainder, 6),
         _ => return None,
     })
 }

@@ -11,7 +11,7 @@ use crate::source::Place;
 
 /// How deep expressions, templates and blocks may be nested, and how high the tree of one expression may be. The tree is walked by
 /// recursion; this depth is far beyond any template, and safe on a stack of 2 MB.
-pub const MAX_DEPTH: usize = 200;
+pub const MAX_DEPTH: usize = 100;
 
 /// After this many complaints about one text the rest of it is not read.
 pub const MAX_COMPLAINTS: usize = 100;
@@ -45,9 +45,9 @@ impl<'t> Parser<'t> {
     /// Cuts the text into tokens and stands before the first one.
     pub(super) fn new(text: &'t str, start: Start, positions: &'t Positions) -> Self {
         let found = tokenize(text, start, positions, false);
-        let lexical = found.complaints.iter().map(|(start, _)| *start).collect();
+        let lexical: Vec<u32> = found.complaints.iter().map(|(start, _)| *start).collect();
         let complaints = found.complaints.into_iter().map(|(_, complaint)| complaint).take(MAX_COMPLAINTS).collect();
-        Self {
+        let mut parser = Self {
             text,
             positions,
             tokens: found.tokens,
@@ -60,7 +60,11 @@ impl<'t> Parser<'t> {
             item_start: 0,
             pairs: OnceCell::new(),
             stopped: false,
+        };
+        if let Some(start) = parser.lexical.get(MAX_COMPLAINTS).copied() {
+            parser.stop(positions.place(start as usize..start as usize));
         }
+        parser
     }
 
     /// Hands the complaints over, in the order of the text.
@@ -144,17 +148,22 @@ impl<'t> Parser<'t> {
         let from = self.lexical.partition_point(|start| *start < self.item_start);
         let consequence = self.lexical.get(from).is_some_and(|start| *start <= at.start);
         if !consequence && !self.stopped {
-            self.complaints.push(complaint);
-            if self.complaints.len() >= MAX_COMPLAINTS {
-                let place = self.place(at);
-                self.stopped = true;
-                self.complaints.push(
-                    Diagnostic::error(place, "too many errors, the rest of this text is not read")
-                        .detail(format!("Reading stops after {MAX_COMPLAINTS} errors.")),
-                );
+            if self.complaints.len() < MAX_COMPLAINTS {
+                self.complaints.push(complaint);
+            } else {
+                self.stop(self.place(at));
             }
         }
         Failed
+    }
+
+    /// From here on the parser sees the end of the text.
+    fn stop(&mut self, place: Place) {
+        self.stopped = true;
+        self.complaints.push(
+            Diagnostic::error(place, "too many errors, the rest of this text is not read")
+                .detail(format!("Reading stops after {MAX_COMPLAINTS} errors.")),
+        );
     }
 
     /// Complains about the next token: the place is the token, a line end counts as such.
@@ -194,7 +203,7 @@ impl<'t> Parser<'t> {
         if self.height > MAX_DEPTH { Err(self.too_deep()) } else { Ok(()) }
     }
 
-    fn too_deep(&mut self) -> Failed {
+    pub(super) fn too_deep(&mut self) -> Failed {
         let token = self.peek();
         let complaint = Diagnostic::error(self.place(token), "this is nested too deeply")
             .detail(format!("Expressions and blocks may be nested {MAX_DEPTH} levels deep."))
@@ -239,13 +248,29 @@ impl<'t> Parser<'t> {
         self.at = index;
     }
 
-    /// True when a new attribute or block, or the end of the body, follows the line ends at which the parser stands.
-    pub(super) fn item_follows(&self) -> bool {
-        use TokenKind::{Assign, CloseBrace, End, Identifier, Newline, OpenBrace, StringOpen};
+    /// True when a `{` is the next token behind the line ends at which the parser stands.
+    pub(super) fn brace_follows(&self) -> bool {
+        self.token(self.behind_newlines()).kind == TokenKind::OpenBrace
+    }
+
+    /// True when something that only the end of the text has ended was opened: a heredoc or a template sequence.
+    pub(super) fn swallowed_the_end(&self) -> bool {
+        let last = self.tokens.len().checked_sub(2).and_then(|index| self.tokens.get(index));
+        last.is_some_and(|last| matches!(last.kind, TokenKind::HeredocClose | TokenKind::SequenceEnd) && last.start == last.end)
+    }
+
+    fn behind_newlines(&self) -> usize {
         let mut index = self.at;
-        while self.token(index).kind == Newline {
+        while self.token(index).kind == TokenKind::Newline {
             index += 1;
         }
+        index
+    }
+
+    /// True when a new attribute or block, or the end of the body, follows the line ends at which the parser stands.
+    pub(super) fn item_follows(&self) -> bool {
+        use TokenKind::{Assign, CloseBrace, End, Identifier, OpenBrace, StringOpen};
+        let index = self.behind_newlines();
         match self.token(index).kind {
             CloseBrace | End => true,
             Identifier => matches!(self.token(index + 1).kind, Assign | Identifier | StringOpen | OpenBrace),

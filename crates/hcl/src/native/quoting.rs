@@ -59,10 +59,13 @@ impl Lexer<'_> {
     /// followed by nothing, the string was meant to have several lines; else its closing quote is missing.
     pub(super) fn unterminated(&mut self, start: usize, line_end: usize) {
         let closing = self.closing_quote_below(line_end);
-        let mut complaint = match closing {
-            Some(_) => Diagnostic::error(self.positions.place(start..line_end), "a quoted string cannot span lines")
+        let mut complaint = match (closing, self.sequence_begun_on(line_end)) {
+            (Some(_), _) => Diagnostic::error(self.positions.place(start..line_end), "a quoted string cannot span lines")
                 .help("write `\\n` for a line end, or use a heredoc: `<<-EOT`, the lines, `EOT`".to_owned()),
-            None => Diagnostic::error(self.positions.place(start..line_end), "this string is not closed on its line")
+            (None, Some(sequence)) => Diagnostic::error(self.positions.place(sequence..sequence + 2), "this `{` is not closed on its line")
+                .detail("The quote behind it does not close the string: it opens another one inside of the interpolation or directive.")
+                .help("add the missing `}`, or write `$${` or `%%{` for the characters themselves".to_owned()),
+            (None, None) => Diagnostic::error(self.positions.place(start..line_end), "this string is not closed on its line")
                 .detail("A quoted string begins and ends on one line.")
                 .help("add the missing `\"`; inside of a string write a quote as `\\\"`".to_owned()),
         };
@@ -96,10 +99,22 @@ impl Lexer<'_> {
         starts.take(LINES_SHOWN).map(|at| at..at).collect()
     }
 
+    /// The beginning of the innermost sequence around the string, if that is on the line that ends here.
+    fn sequence_begun_on(&self, line_end: usize) -> Option<usize> {
+        match self.modes.iter().rev().nth(1) {
+            Some(Mode::Code { sequence: Some(start), .. }) if *start >= self.line_start(line_end) => Some(*start),
+            _ => None,
+        }
+    }
+
+    fn line_start(&self, line_end: usize) -> usize {
+        self.text.get(..line_end).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1)
+    }
+
     /// Closes the strings and sequences that were begun on the line that ends here: a missing quote or brace must not swallow the
     /// lines that follow.
     fn abandon_line(&mut self, line_end: usize) {
-        let line_start = self.text.get(..line_end).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
+        let line_start = self.line_start(line_end);
         while let Some(Mode::Code { sequence: Some(start), .. }) = self.modes.last() {
             if *start < line_start {
                 return;

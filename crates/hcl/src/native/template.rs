@@ -115,7 +115,7 @@ impl Parser<'_> {
         };
         let closed = piece.and_then(|piece| match self.accept(TokenKind::SequenceEnd) {
             Some(_) => Ok(piece),
-            None => Err(self.unexpected("the expression goes on after it is complete", "an operator may be missing".to_owned())),
+            None => Err(self.goes_on()),
         });
         self.newlines = newlines;
         closed.unwrap_or_else(|_| {
@@ -175,16 +175,21 @@ impl Parser<'_> {
         let mut open: Vec<Open> = Vec::new();
         let mut parts = Vec::new();
         let mut deepest = 0;
+        let mut skipped = 0_usize;
         for piece in pieces {
             match piece {
                 Piece::Text(text) => push_text(&mut parts, text),
                 Piece::Interpolation(expression) => parts.push(TemplatePart::Interpolation(expression)),
                 Piece::Directive(directive @ (Directive::If(_) | Directive::For { .. }), place) => {
-                    if open.len() < MAX_DEPTH {
-                        open.push(Open { directive, place, before: std::mem::take(&mut parts), yes: None });
-                        deepest = deepest.max(open.len());
+                    if skipped > 0 || open.len() >= MAX_DEPTH {
+                        skipped += 1;
+                        continue;
                     }
+                    open.push(Open { directive, place, before: std::mem::take(&mut parts), yes: None });
+                    deepest = deepest.max(open.len());
                 }
+                Piece::Directive(Directive::EndIf | Directive::EndFor, _) if skipped > 0 => skipped -= 1,
+                Piece::Directive(Directive::Else, _) if skipped > 0 => {}
                 Piece::Directive(Directive::Else, place) => self.begin_else(&mut open, &mut parts, place),
                 Piece::Directive(Directive::Broken, _) => {}
                 Piece::Directive(end, place) => self.end_directive(&mut open, &mut parts, &end, place),
