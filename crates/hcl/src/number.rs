@@ -172,6 +172,14 @@ impl Number {
         }
     }
 
+    /// The magnitude as `mantissa × 2^exponent`; `None` for infinities.
+    pub fn mantissa_and_exponent(&self) -> Option<(&UBig, i64)> {
+        match &self.magnitude {
+            Magnitude::Finite { mantissa, exponent } => Some((mantissa, *exponent)),
+            Magnitude::Infinite => None,
+        }
+    }
+
     /// The same number as `i64`, when it is one.
     pub fn to_i64(&self) -> Option<i64> {
         if self.top_bit() > 64 {
@@ -357,3 +365,6 @@ impl Hash for Number {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

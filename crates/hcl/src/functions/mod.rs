@@ -1,5 +1,34 @@
 //! The table of functions: one row each, in the file of its group. Examples in a row are run as tests and printed in the reference.
 
+mod arguments;
+mod charset;
+mod cidr;
+mod collection;
+mod csv;
+mod decimal;
+mod duration;
+mod encoding;
+mod file;
+mod fileset;
+mod float;
+mod format;
+mod gzip;
+mod hash;
+pub mod json;
+pub mod layout;
+mod letters;
+mod list;
+mod number;
+mod re2;
+mod regex;
+mod seen;
+mod set;
+mod special;
+mod string;
+mod time;
+mod verb;
+mod world;
+
 use crate::scope::Surroundings;
 use crate::types::Type;
 use crate::value::Value;
@@ -116,4 +145,31 @@ impl std::fmt::Debug for Run {
             Run::Special(which) => write!(f, "Special({which:?})"),
         }
     }
+}
+
+/// The functions of every expression.
+pub fn standard() -> Functions {
+    Functions::of(&[
+        cidr::GROUP,
+        collection::GROUP,
+        csv::GROUP,
+        encoding::GROUP,
+        file::GROUP,
+        format::GROUP,
+        hash::GROUP,
+        json::GROUP,
+        list::GROUP,
+        number::GROUP,
+        regex::GROUP,
+        set::GROUP,
+        special::GROUP,
+        string::GROUP,
+        time::GROUP,
+        world::GROUP,
+    ])
+}
+
+/// What can be called in the default of a variable besides: nothing else reads the environment.
+pub fn variable_defaults() -> Functions {
+    Functions::of(&[world::VARIABLE_DEFAULTS])
 }

@@ -1,0 +1,122 @@
+//! What the rows of the table are written with: kinds of parameters, readers of arguments, makers of errors.
+
+use std::borrow::Cow;
+
+use super::{Call, FunctionError, Parameter};
+use crate::convert;
+use crate::number::Number;
+use crate::types::Type;
+use crate::value::Value;
+
+/// No function makes text longer than this (bytes): a few nested calls would fill the memory otherwise.
+const LONGEST_TEXT: usize = 64 << 20;
+
+/// A parameter that takes text.
+pub(super) const fn text(name: &'static str) -> Parameter {
+    parameter(name, || Type::String)
+}
+
+/// A parameter that takes a number.
+pub(super) const fn number(name: &'static str) -> Parameter {
+    parameter(name, || Type::Number)
+}
+
+/// A parameter that takes a value of any type as it is.
+pub(super) const fn any(name: &'static str) -> Parameter {
+    parameter(name, || Type::Dynamic)
+}
+
+/// A parameter that takes a list of text.
+pub(super) const fn texts(name: &'static str) -> Parameter {
+    parameter(name, || Type::list(Type::String))
+}
+
+/// A parameter that takes a list; elements of mixed types are unified.
+pub(super) const fn list(name: &'static str) -> Parameter {
+    parameter(name, || Type::list(Type::Dynamic))
+}
+
+/// A parameter that takes a set; elements of mixed types are unified.
+pub(super) const fn set(name: &'static str) -> Parameter {
+    parameter(name, || Type::set(Type::Dynamic))
+}
+
+/// A parameter that takes values of a type.
+pub(super) const fn parameter(name: &'static str, kind: fn() -> Type) -> Parameter {
+    Parameter { name, kind, nullable: false, sees_unknown: false }
+}
+
+impl Parameter {
+    /// The same parameter, null allowed.
+    pub(super) const fn or_null(self) -> Parameter {
+        Parameter { nullable: true, ..self }
+    }
+}
+
+impl Call<'_> {
+    /// An argument.
+    pub(super) fn value(&self, index: usize) -> Result<&Value, FunctionError> {
+        self.arguments.get(index).ok_or_else(|| failed(format!("argument {index} is missing")))
+    }
+
+    /// An argument that is text.
+    pub(super) fn text(&self, index: usize) -> Result<&str, FunctionError> {
+        self.value(index)?.as_str().ok_or_else(|| wrong(index, "a string is required"))
+    }
+
+    /// An argument that is a number.
+    pub(super) fn number(&self, index: usize) -> Result<&Number, FunctionError> {
+        self.value(index)?.as_number().ok_or_else(|| wrong(index, "a number is required"))
+    }
+
+    /// An argument that is a whole number of at most 64 bits.
+    pub(super) fn integer(&self, index: usize) -> Result<i64, FunctionError> {
+        let number = self.number(index)?;
+        number.to_i64().ok_or_else(|| failed(format!("a whole number of at most 64 bits is required, not {number}")))
+    }
+
+    /// The elements of an argument that is a list, set or tuple.
+    pub(super) fn elements(&self, index: usize) -> Result<&[Value], FunctionError> {
+        let value = self.value(index)?;
+        value.elements().ok_or_else(|| wrong(index, format!("a list, set or tuple is required, not {}", value.type_of())))
+    }
+}
+
+/// The type that values of all these types can be converted to. Of empty collections, whose type is not known, nothing depends.
+pub(super) fn unified(types: impl IntoIterator<Item = Type>) -> Option<Type> {
+    let known: Vec<Type> = types.into_iter().filter(|kind| *kind != Type::Dynamic).collect();
+    if known.is_empty() { Some(Type::Dynamic) } else { convert::unify(&known) }
+}
+
+/// Values of one type each, converted to a type that all of them can be converted to.
+pub(super) fn converted(values: &[Value], kind: &Type, index: usize) -> Result<Vec<Value>, FunctionError> {
+    values.iter().map(|value| convert::convert(value, kind).map_err(|error| wrong(index, error.to_string()))).collect()
+}
+
+/// The call failed.
+pub(super) fn failed(message: impl Into<String>) -> FunctionError {
+    FunctionError::Failed { message: message.into() }
+}
+
+/// One argument is wrong.
+pub(super) fn wrong(index: usize, message: impl Into<String>) -> FunctionError {
+    FunctionError::Argument { index, message: message.into() }
+}
+
+/// Stops a function that would make too much text, of that many bytes.
+pub(super) fn bounded(length: usize) -> Result<(), FunctionError> {
+    if length > LONGEST_TEXT {
+        return Err(failed(format!("the result would be longer than {LONGEST_TEXT} bytes")));
+    }
+    Ok(())
+}
+
+/// Text as an error shows it: quoted and short.
+pub(super) fn shown(text: &str) -> String {
+    const LONGEST: usize = 60;
+    let short: Cow<'_, str> = match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()).into(),
+        None => text.into(),
+    };
+    format!("`{short}`")
+}

@@ -1,0 +1,115 @@
+//! The files that match a pattern.
+
+use std::path::{Path, PathBuf};
+
+use globset::{GlobBuilder, GlobMatcher};
+
+use super::arguments::shown;
+
+/// More files and folders than this are not looked at: a pattern that starts at `/` would take for ever.
+const MOST_ENTRIES: usize = 1 << 18;
+
+/// The paths, relative to the folder, of all regular files that match; links to files count, links to folders are not followed by
+/// `**`. What cannot be read has no files. The error is a fragment.
+pub(super) fn matching(folder: &Path, pattern: &str) -> Result<Vec<String>, String> {
+    let (literal, wild) = split(pattern);
+    if wild.is_empty() {
+        check(pattern)?;
+        let found = !literal.is_empty() && folder.join(&literal).is_file();
+        return Ok(if found { vec![literal] } else { Vec::new() });
+    }
+    let matcher = check(&wild)?;
+    let mut walk = Walk { matcher, deepest: deepest(&wild), left: MOST_ENTRIES, paths: Vec::new() };
+    let before = if literal.is_empty() || literal.ends_with('/') { literal } else { format!("{literal}/") };
+    walk.folder(&folder.join(&before), &before, "", 1)?;
+    Ok(walk.paths)
+}
+
+/// The leading parts without wildcards, which may be `..`, and the rest.
+fn split(pattern: &str) -> (String, String) {
+    let parts: Vec<&str> = pattern.split('/').collect();
+    let plain = parts.iter().take_while(|part| !part.contains(['*', '?', '[', ']', '{', '}', '\\'])).count();
+    // A brace may hold slashes, and then what looks like a part of its own is not.
+    let (literal, wild) = parts.split_at_checked(plain).unwrap_or_default();
+    let rooted = if pattern.starts_with('/') && literal.len() == 1 { "/" } else { "" };
+    (format!("{}{rooted}", literal.join("/")), wild.join("/"))
+}
+
+/// How many folders deep a match can lie; `None` where the pattern does not say.
+fn deepest(wild: &str) -> Option<usize> {
+    (!wild.contains("**") && !wild.contains('{')).then(|| wild.split('/').count())
+}
+
+fn check(pattern: &str) -> Result<GlobMatcher, String> {
+    let built = GlobBuilder::new(pattern).literal_separator(true).backslash_escape(true).empty_alternates(true).build();
+    built.map(|glob| glob.compile_matcher()).map_err(|error| format!("the pattern {}: {}", shown(pattern), error.kind()))
+}
+
+struct Walk {
+    matcher: GlobMatcher,
+    deepest: Option<usize>,
+    left: usize,
+    paths: Vec<String>,
+}
+
+impl Walk {
+    /// Looks at one folder: `before` stands before all paths, `within` is where the folder lies for the pattern.
+    fn folder(&mut self, folder: &Path, before: &str, within: &str, depth: usize) -> Result<(), String> {
+        let Ok(entries) = std::fs::read_dir(folder) else { return Ok(()) };
+        for entry in entries.flatten() {
+            self.left = self.left.checked_sub(1).ok_or_else(|| {
+                format!("there are more than {MOST_ENTRIES} files and folders to look at; a narrower pattern is needed")
+            })?;
+            let path: PathBuf = entry.path();
+            let Some(name) = entry.file_name().to_str().map(str::to_owned) else { continue };
+            let relative = format!("{within}{name}");
+            if path.is_file() {
+                if self.matcher.is_match(&relative) {
+                    self.paths.push(format!("{before}{relative}"));
+                }
+            } else if self.deepest.is_none_or(|deepest| depth < deepest)
+                && (self.deepest.is_some() || entry.file_type().is_ok_and(|kind| kind.is_dir()))
+            {
+                self.folder(&path, before, &format!("{relative}/"), depth + 1)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matches(pattern: &str) -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        for path in ["a.txt", "b.md", ".hidden", "sub/c.txt", "sub/deep/d.txt", "x[1].txt"] {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        let mut paths = matching(folder.path(), pattern).unwrap();
+        paths.sort();
+        paths
+    }
+
+    #[test]
+    fn patterns() {
+        assert_eq!(matches("*"), [".hidden", "a.txt", "b.md", "x[1].txt"]);
+        assert_eq!(matches("**/*.txt"), ["a.txt", "sub/c.txt", "sub/deep/d.txt", "x[1].txt"]);
+        assert_eq!(matches("sub/**"), ["sub/c.txt", "sub/deep/d.txt"]);
+        assert_eq!(matches("*/*.txt"), ["sub/c.txt"]);
+        assert_eq!(matches("{a,b}.*"), ["a.txt", "b.md"]);
+        assert_eq!(matches("sub/../a.txt"), ["sub/../a.txt"]);
+        assert_eq!(matches("sub/../[^b].txt"), ["sub/../a.txt"]);
+        assert_eq!(matches("x\\[1\\].txt"), ["x[1].txt"]);
+        assert_eq!(matches("sub"), Vec::<String>::new());
+        assert_eq!(matches(""), Vec::<String>::new());
+    }
+
+    #[test]
+    fn errors() {
+        assert!(matching(Path::new("."), "[").is_err());
+        assert!(matching(Path::new("."), "{a").is_err());
+    }
+}

@@ -1,0 +1,160 @@
+//! `jsonencode`, `jsondecode`, and JSON text of values for whoever else needs it.
+
+use super::arguments::{any, failed, text};
+use super::{Call, Function, FunctionError, Run};
+use crate::number::Number;
+use crate::types::Type;
+use crate::value::{Kind, Value};
+
+/// JSON.
+pub(super) static GROUP: &[Function] = &[
+    Function {
+        name: "jsondecode",
+        doc: "The value that a JSON text stands for. Numbers are exact; of a repeated name in an object the last counts.",
+        parameters: &[text("json")],
+        variadic: None,
+        result: "any",
+        examples: &[("jsondecode(\"{\\\"a\\\": [1, 2.5]}\").a[1]", "2.5")],
+        run: Run::Plain(|call| decode(call.text(0)?).map_err(failed)),
+    },
+    Function {
+        name: "jsonencode",
+        doc: "A value as JSON text without spaces, names sorted. The characters `<`, `>` and `&` are escaped, so that the \
+              text can stand in HTML.",
+        parameters: &[any("value").or_null()],
+        variadic: None,
+        result: "string",
+        examples: &[("jsonencode({b = [1, null], a = \"x\"})", "{\"a\":\"x\",\"b\":[1,null]}")],
+        run: Run::Plain(jsonencode),
+    },
+];
+
+fn jsonencode(call: &Call<'_>) -> Result<Value, FunctionError> {
+    let value = call.value(0)?;
+    if !value.is_wholly_known() {
+        return Ok(Value::unknown(Type::String));
+    }
+    Ok(Value::string(encode(value).map_err(|error| failed(error.to_string()))?))
+}
+
+/// What JSON cannot say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum EncodeError {
+    /// `1/0`
+    #[error("infinity cannot be written in JSON")]
+    Infinity,
+    /// A value that has to be fetched first.
+    #[error("a value that is not known yet cannot be written in JSON")]
+    Unknown,
+}
+
+/// A value as JSON text: no spaces, names in byte order.
+pub fn encode(value: &Value) -> Result<String, EncodeError> {
+    let mut json = String::new();
+    write(value, &mut json)?;
+    Ok(json)
+}
+
+fn write(value: &Value, json: &mut String) -> Result<(), EncodeError> {
+    match &value.kind {
+        Kind::Null(_) => json.push_str("null"),
+        Kind::Unknown(_) => return Err(EncodeError::Unknown),
+        Kind::Bool(truth) => json.push_str(if *truth { "true" } else { "false" }),
+        Kind::Number(number) if number.is_infinite() => return Err(EncodeError::Infinity),
+        Kind::Number(number) => json.push_str(&number.to_string()),
+        Kind::String(text) => quote_into(text, json),
+        Kind::List(_, elements) | Kind::Set(_, elements) | Kind::Tuple(elements) => {
+            json.push('[');
+            for (place, element) in elements.iter().enumerate() {
+                if place > 0 {
+                    json.push(',');
+                }
+                write(element, json)?;
+            }
+            json.push(']');
+        }
+        Kind::Map(_, members) | Kind::Object(members) => {
+            json.push('{');
+            for (place, (name, member)) in members.iter().enumerate() {
+                if place > 0 {
+                    json.push(',');
+                }
+                quote_into(name, json);
+                json.push(':');
+                write(member, json)?;
+            }
+            json.push('}');
+        }
+    }
+    Ok(())
+}
+
+/// Text as a JSON string, quotes included.
+pub fn quote(text: &str) -> String {
+    let mut json = String::with_capacity(text.len() + 2);
+    quote_into(text, &mut json);
+    json
+}
+
+fn quote_into(text: &str, json: &mut String) {
+    json.push('"');
+    for character in text.chars() {
+        match character {
+            '"' => json.push_str("\\\""),
+            '\\' => json.push_str("\\\\"),
+            '\n' => json.push_str("\\n"),
+            '\r' => json.push_str("\\r"),
+            '\t' => json.push_str("\\t"),
+            '\u{8}' => json.push_str("\\b"),
+            '\u{c}' => json.push_str("\\f"),
+            '\0'..='\u{1f}' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
+                json.push_str(&format!("\\u{:04x}", u32::from(character)));
+            }
+            _ => json.push(character),
+        }
+    }
+    json.push('"');
+}
+
+/// The value that a JSON text stands for; the error is a fragment that names line and column.
+pub fn decode(json: &str) -> Result<Value, String> {
+    let parsed: serde_json::Value = serde_json::from_str(json).map_err(|error| error.to_string())?;
+    Ok(value_of(&parsed))
+}
+
+fn value_of(parsed: &serde_json::Value) -> Value {
+    match parsed {
+        serde_json::Value::Null => Value::null(Type::Dynamic),
+        serde_json::Value::Bool(truth) => Value::bool(*truth),
+        // JSON's grammar of numbers is a part of the language's.
+        serde_json::Value::Number(number) => Number::from_text(&number.to_string()).map_or_else(Value::dynamic, Value::number),
+        serde_json::Value::String(text) => Value::string(text),
+        serde_json::Value::Array(elements) => Value::tuple(elements.iter().map(value_of).collect()),
+        serde_json::Value::Object(members) => {
+            Value::object(members.iter().map(|(name, member)| (name, value_of(member))))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deep_nesting_is_an_error() {
+        assert!(decode(&"[".repeat(100_000)).is_err());
+    }
+
+    #[test]
+    fn numbers_keep_every_digit() {
+        let digits = "123456789012345678901234567890.123456789";
+        assert_eq!(encode(&decode(digits).unwrap()).unwrap(), digits);
+        assert_eq!(encode(&decode("[-0,1E5,1e-7]").unwrap()).unwrap(), "[-0,100000,0.0000001]");
+        assert_eq!(encode(&decode("1e999999999").unwrap()), Err(EncodeError::Infinity));
+    }
+
+    #[test]
+    fn html_is_escaped() {
+        assert_eq!(quote("<a href=\"x\">\u{2028}\u{7f}\u{1}"), "\"\\u003ca href=\\\"x\\\"\\u003e\\u2028\u{7f}\\u0001\"");
+    }
+}

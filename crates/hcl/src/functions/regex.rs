@@ -1,0 +1,130 @@
+//! Functions on regular expressions in RE2's syntax.
+
+use regex::{Captures, Regex, RegexBuilder};
+
+use super::arguments::{bounded, failed, text, wrong};
+use super::{Call, Function, FunctionError, Run, re2};
+use crate::types::Type;
+use crate::value::Value;
+
+/// Regular expressions.
+pub(super) static GROUP: &[Function] = &[
+    Function {
+        name: "regex",
+        doc: "What a regular expression (RE2's syntax) matches first in a text: the matched text; with groups a tuple of \
+              what they matched, with named groups an object. It is an error when nothing matches.",
+        parameters: &[text("pattern"), text("string")],
+        variadic: None,
+        result: "any",
+        examples: &[
+            ("regex(\"[a-z]+\", \"53453aaabbb23454\")", "aaabbb"),
+            ("regex(\"(?P<year>\\\\d+)-(?P<month>\\\\d+)\", \"2019-02\").month", "02"),
+        ],
+        run: Run::Plain(|call| {
+            let pattern = Pattern::of(call, 0)?;
+            let captures =
+                pattern.regex.captures(call.text(1)?).ok_or_else(|| failed("the pattern does not match the text"))?;
+            Ok(pattern.value_of(&captures))
+        }),
+    },
+    Function {
+        name: "regex_replace",
+        doc: "Replaces everything that a regular expression matches. In the replacement `$1` or `${name}` stands for what a \
+              group matched.",
+        parameters: &[text("string"), text("pattern"), text("replacement")],
+        variadic: None,
+        result: "string",
+        examples: &[("regex_replace(\"hello\", \"(l)(l)\", \"$2-$1\")", "hel-lo")],
+        run: Run::Plain(regex_replace),
+    },
+    Function {
+        name: "regexall",
+        doc: "All that a regular expression matches in a text, as a list of what `regex` gives; an empty list when nothing \
+              matches.",
+        parameters: &[text("pattern"), text("string")],
+        variadic: None,
+        result: "list(any)",
+        examples: &[("jsonencode(regexall(\"\\\\d+\", \"a1b22\"))", "[\"1\",\"22\"]")],
+        run: Run::Plain(|call| {
+            let pattern = Pattern::of(call, 0)?;
+            let matches = pattern.regex.captures_iter(call.text(1)?).map(|captures| pattern.value_of(&captures)).collect();
+            Ok(Value::list(pattern.kind(), matches))
+        }),
+    },
+];
+
+/// A regular expression and what its matches look like.
+struct Pattern {
+    regex: Regex,
+    groups: Groups,
+}
+
+enum Groups {
+    None,
+    Unnamed,
+    Named(Vec<String>),
+}
+
+impl Pattern {
+    fn of(call: &Call<'_>, index: usize) -> Result<Self, FunctionError> {
+        let regex = compile(call.text(index)?).map_err(|message| wrong(index, message))?;
+        let names: Vec<Option<&str>> = regex.capture_names().skip(1).collect();
+        let named: Vec<String> = names.iter().flatten().map(|name| (*name).to_owned()).collect();
+        let groups = match (names.len(), named.len()) {
+            (0, _) => Groups::None,
+            (_, 0) => Groups::Unnamed,
+            (all, some) if all == some => Groups::Named(named),
+            _ => return Err(wrong(index, "either all groups have a name or none")),
+        };
+        Ok(Self { regex, groups })
+    }
+
+    fn kind(&self) -> Type {
+        match &self.groups {
+            Groups::None => Type::String,
+            Groups::Unnamed => Type::Tuple(vec![Type::String; self.regex.captures_len() - 1]),
+            Groups::Named(names) => Type::object(names.iter().map(|name| (name.as_str(), Type::String))),
+        }
+    }
+
+    fn value_of(&self, captures: &Captures<'_>) -> Value {
+        let group = |found: Option<regex::Match<'_>>| {
+            found.map_or_else(|| Value::null(Type::String), |found| Value::string(found.as_str()))
+        };
+        match &self.groups {
+            Groups::None => group(captures.get(0)),
+            Groups::Unnamed => Value::tuple(captures.iter().skip(1).map(group).collect()),
+            Groups::Named(names) => Value::object(names.iter().map(|name| (name, group(captures.name(name))))),
+        }
+    }
+}
+
+/// A pattern in RE2's syntax, compiled; the error is a fragment.
+fn compile(pattern: &str) -> Result<Regex, String> {
+    /// Bytes of the compiled program: a pattern that needs more would also be slow.
+    const LARGEST: usize = 4 << 20;
+    RegexBuilder::new(&re2::translate(pattern)?).size_limit(LARGEST).build().map_err(|error| match error {
+        regex::Error::CompiledTooBig(_) => "the pattern is too large".to_owned(),
+        other => {
+            let message = other.to_string();
+            let last = message.lines().last().unwrap_or_default();
+            format!("the pattern is not a regular expression: {}", last.trim_start_matches("error: "))
+        }
+    })
+}
+
+fn regex_replace(call: &Call<'_>) -> Result<Value, FunctionError> {
+    let (whole, replacement) = (call.text(0)?, call.text(2)?);
+    let regex = compile(call.text(1)?).map_err(|message| wrong(1, message))?;
+    let mut replaced = String::with_capacity(whole.len());
+    let mut done = 0;
+    for captures in regex.captures_iter(whole) {
+        let Some(matched) = captures.get(0) else { continue };
+        replaced.push_str(whole.get(done..matched.start()).unwrap_or_default());
+        captures.expand(replacement, &mut replaced);
+        bounded(replaced.len())?;
+        done = matched.end();
+    }
+    replaced.push_str(whole.get(done..).unwrap_or_default());
+    Ok(Value::string(replaced))
+}
