@@ -179,7 +179,9 @@ fn steps(exponent: i64) -> usize {
 }
 
 fn padded(digits: &str, width: usize) -> Vec<u8> {
-    format!("{digits:0>width$}").into_bytes()
+    // Not by a width of the formatter: that has a limit, beyond which it panics.
+    let zeros = width.saturating_sub(digits.len());
+    ["0".repeat(zeros).as_str(), digits].concat().into_bytes()
 }
 
 /// What a decimal must lie between: digits of one width.

@@ -1,0 +1,232 @@
+use super::*;
+
+fn literal(text: &str) -> Number {
+    Number::from_text(text).unwrap()
+}
+
+#[test]
+fn literals_have_their_own_grammar() {
+    for text in ["0", "007", "1.5", "1e3", "1E+3", "1.5e-3", "00.50"] {
+        assert!(Number::parse(text).is_some(), "{text}");
+    }
+    for text in ["", ".5", "5.", "1_000", "0x10", "-1", "+1", "1e", "1e+", "e1", ".", "Inf", " 1", "1 ", "1.2.3", "１"] {
+        assert!(Number::parse(text).is_none(), "{text}");
+    }
+}
+
+#[test]
+fn strings_convert_by_a_wider_grammar() {
+    for (text, shown) in [(".5", "0.5"), ("5.", "5"), ("+5", "5"), ("-0", "-0"), ("Inf", "+Inf"), ("-Inf", "-Inf"), ("1e3", "1000")] {
+        assert_eq!(literal(text).to_string(), shown, "{text}");
+    }
+    for text in ["", "-", "+-5", ".", " 5", "5 ", "0x10", "1_0", "NaN", "true"] {
+        assert!(Number::from_text(text).is_none(), "{text}");
+    }
+}
+
+#[test]
+fn text_is_the_shortest_of_the_number_s_own_precision() {
+    let third = literal("1").div(&literal("3")).unwrap();
+    assert_eq!(third.to_string(), format!("0.{}5", "3".repeat(154)));
+    assert_eq!(third.mul(&literal("3")).unwrap(), literal("1"));
+    assert_eq!(literal("0.1").add(&literal("0.2")).unwrap(), literal("0.3"));
+    assert_eq!(literal("1e21").to_string(), "1000000000000000000000");
+    assert_eq!(Number::from_f64(2f64.powi(64)).unwrap().to_string(), "18446744073709550000");
+    assert_eq!(Number::from_f64(0.1).unwrap().to_string(), "0.1");
+    assert_eq!(Number::from_f64(5e-324).unwrap().to_f64().to_bits(), 1);
+    assert_eq!(Number::from(1).div(&Number::from(3)).unwrap().to_string(), "0.33333333333333333334");
+}
+
+#[test]
+fn console_switches_to_exponents() {
+    let cases = [
+        ("9223372036854775807", "9223372036854775807"),
+        ("9223372036854775808", "9.223372036854776e+18"),
+        ("-9223372036854775808", "-9223372036854775808"),
+        ("123456789.125", "1.23456789125e+08"),
+        ("1234567.5", "1.2345675e+06"),
+        ("123456.5", "123456.5"),
+        ("0.0001", "0.0001"),
+        ("0.00001", "1e-05"),
+        ("1e100", "1e+100"),
+        ("1e1000", "+Inf"),
+        ("-1e1000", "-Inf"),
+        ("0.5", "0.5"),
+    ];
+    for (text, shown) in cases {
+        assert_eq!(literal(text).console(), shown);
+    }
+}
+
+#[test]
+fn what_has_no_result_is_an_error() {
+    let (zero, infinity) = (Number::from(0), Number::infinity(false));
+    assert_eq!(Number::from(5).div(&zero).unwrap().to_string(), "+Inf");
+    assert_eq!(Number::from(-5).div(&zero).unwrap().to_string(), "-Inf");
+    assert_eq!(zero.div(&zero), Err(NumberError::Quotient));
+    assert_eq!(infinity.div(&infinity), Err(NumberError::Quotient));
+    assert_eq!(infinity.sub(&infinity), Err(NumberError::Sum));
+    assert_eq!(infinity.mul(&zero), Err(NumberError::Product));
+    assert_eq!(Number::from(5).rem(&zero).unwrap(), Number::from(5));
+    assert_eq!(Number::from(-7).rem(&Number::from(3)).unwrap(), Number::from(-1));
+    assert!(Number::from_f64(f64::NAN).is_err());
+}
+
+#[test]
+fn huge_exponents_neither_hang_nor_overflow() {
+    for text in ["1e999999999", "1e99999999999999999999999"] {
+        assert!(literal(text).is_infinite());
+        assert!(literal(&format!("0{text}")).is_infinite());
+        assert!(literal(&text.replace('e', "e-")).is_zero());
+    }
+    assert!(literal("0e99999999999999999999999").is_zero());
+    let large = literal("1e300000");
+    assert!(large.mul(&large).unwrap().is_infinite());
+    assert_eq!(large.to_string().len(), 300_001);
+}
+
+#[test]
+fn rounding_to_whole_numbers() {
+    let cases = [("1.5", 1, 2), ("-1.5", -2, -1), ("3", 3, 3), ("0.2", 0, 1), ("-0.2", -1, 0)];
+    for (text, floor, ceil) in cases {
+        assert_eq!(literal(text).floor(), Number::from(floor), "{text}");
+        assert_eq!(literal(text).ceil(), Number::from(ceil), "{text}");
+    }
+}
+
+mod oracle {
+    //! The same operations on exact fractions, and the same roundings by their definition.
+
+    use dashu_int::IBig;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Numerator and denominator.
+    type Fraction = (IBig, IBig);
+
+    fn exact(number: &Number) -> Fraction {
+        let Magnitude::Finite { mantissa, exponent } = &number.magnitude else { panic!("infinite") };
+        let power = IBig::ONE << exponent.unsigned_abs() as usize;
+        let signed = if number.negative { -IBig::from(mantissa.clone()) } else { IBig::from(mantissa.clone()) };
+        if *exponent >= 0 { (signed * power, IBig::ONE) } else { (signed, power) }
+    }
+
+    fn distance(a: &Fraction, b: &Fraction) -> Fraction {
+        let difference = &a.0 * &b.1 - &b.0 * &a.1;
+        (if difference < IBig::ZERO { -difference } else { difference }, &a.1 * &b.1)
+    }
+
+    fn less(a: &Fraction, b: &Fraction) -> bool {
+        &a.0 * &b.1 < &b.0 * &a.1
+    }
+
+    /// `number` is the nearest of its precision to the exact fraction; a tie went to the even mantissa.
+    fn is_nearest(number: &Number, wanted: &Fraction) -> bool {
+        if wanted.0.is_zero() {
+            return number.is_zero();
+        }
+        let Magnitude::Finite { mantissa, exponent } = &number.magnitude else { return false };
+        let spare = i64::from(number.precision) - i64::from(bit_length(mantissa));
+        let off = distance(&exact(number), wanted);
+        // Half of the last place: of the next smaller binade when the mantissa is a power of two and the fraction lies below.
+        let half = |unit: i64| {
+            let power = IBig::ONE << (unit - 1).unsigned_abs() as usize;
+            if unit > 0 { (power, IBig::ONE) } else { (IBig::ONE, power) }
+        };
+        let bound = half(exponent - spare);
+        let odd = spare == 0;
+        less(&off, &bound) || (!less(&bound, &off) && !odd)
+    }
+
+    fn number() -> impl Strategy<Value = Number> {
+        prop_oneof![
+            any::<i64>().prop_map(Number::from),
+            (-1000..1000i64).prop_map(Number::from),
+            any::<f64>().prop_filter_map("finite", |float| Number::from_f64(float).ok().filter(|n| !n.is_infinite())),
+            "-?[0-9]{1,160}(\\.[0-9]{1,160})?(e-?[0-9]{1,2})?".prop_map(|text| literal(&text)),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn results_are_the_nearest(a in number(), b in number()) {
+            let (x, y) = (exact(&a), exact(&b));
+            let sum = (&x.0 * &y.1 + &y.0 * &x.1, &x.1 * &y.1);
+            prop_assert!(is_nearest(&a.add(&b).unwrap(), &sum));
+            let difference = (&x.0 * &y.1 - &y.0 * &x.1, &x.1 * &y.1);
+            prop_assert!(is_nearest(&a.sub(&b).unwrap(), &difference));
+            prop_assert!(is_nearest(&a.mul(&b).unwrap(), &(&x.0 * &y.0, &x.1 * &y.1)));
+            if !b.is_zero() {
+                let (mut over, mut under) = (&x.0 * &y.1, &x.1 * &y.0);
+                if under < IBig::ZERO {
+                    (over, under) = (-over, -under);
+                }
+                prop_assert!(is_nearest(&a.div(&b).unwrap(), &(over, under)));
+            }
+        }
+
+        #[test]
+        fn order_is_that_of_the_fractions(a in number(), b in number()) {
+            let (x, y) = (exact(&a), exact(&b));
+            prop_assert_eq!(a.cmp(&b), (&x.0 * &y.1).cmp(&(&y.0 * &x.1)));
+        }
+
+        #[test]
+        fn literals_are_the_nearest_to_their_text(whole in "[0-9]{1,200}", fraction in "[0-9]{1,200}") {
+            let scale = UBig::from(10u8).pow(fraction.len());
+            let digits = UBig::from_str_radix(&format!("{whole}{fraction}"), 10).unwrap();
+            let number = Number::parse(&format!("{whole}.{fraction}")).unwrap();
+            prop_assert!(is_nearest(&number, &(IBig::from(digits), IBig::from(scale))));
+        }
+
+        #[test]
+        fn text_identifies_the_number(number in number()) {
+            let text = number.to_string();
+            let back = literal(&text);
+            // What was read has 512 bits; rounded to the number's own precision it is the number.
+            let Magnitude::Finite { mantissa, exponent } = back.magnitude else { panic!("infinite") };
+            let rounded = Number::rounded(back.negative, mantissa, exponent, number.precision);
+            prop_assert_eq!(rounded, number);
+        }
+
+        #[test]
+        fn text_cannot_be_shorter(number in number()) {
+            let text = number.to_string();
+            let digits = text.trim_start_matches(['-', '0', '.']).trim_end_matches('0').replace('.', "");
+            // A digit less, rounded either way, is another number of the precision.
+            if digits.len() > 1 && text.contains('.') {
+                for candidate in [text[..text.len() - 1].to_owned(), format!("{}9", &text[..text.len() - 1])] {
+                    if candidate.len() < text.len() {
+                        let back = literal(&candidate);
+                        let Magnitude::Finite { mantissa, exponent } = back.magnitude else { panic!("infinite") };
+                        prop_assert_ne!(Number::rounded(back.negative, mantissa, exponent, number.precision), number.clone());
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn floats_survive(float in any::<f64>()) {
+            prop_assume!(!float.is_nan());
+            prop_assert_eq!(Number::from_f64(float).unwrap().to_f64().to_bits(), float.to_bits());
+        }
+
+        #[test]
+        fn wide_numbers_round_to_floats_as_their_text_does(text in "-?[0-9]{1,40}(\\.[0-9]{1,40})?(e-?[0-9]{1,3})?") {
+            prop_assert_eq!(literal(&text).to_f64().to_bits(), text.parse::<f64>().unwrap().to_bits());
+        }
+
+        #[test]
+        fn float_text_is_that_of_the_standard_library(float in any::<f64>()) {
+            prop_assume!(float.is_finite() && float.abs() > 1e-30);
+            prop_assert_eq!(Number::from_f64(float).unwrap().to_string(), float.to_string());
+        }
+
+        #[test]
+        fn whole_numbers_survive(number in any::<i64>()) {
+            prop_assert_eq!(Number::from(number).to_i64(), Some(number));
+            prop_assert_eq!(Number::from(number).to_string(), number.to_string());
+        }
+    }
+}
