@@ -1,9 +1,21 @@
 //! Machines: what an instance of the local cloud runs on. The EC2 half knows this file only.
 
+use std::collections::HashMap;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
+use tokio::io::AsyncReadExt as _;
+use tokio::task::JoinSet;
+
+use crate::layers;
+use crate::sandbox::{Condition, IdMap, Job, MachineStart, ProcessEnd, Program, Run, Sandbox, SandboxError, Streams, do_job};
+use crate::sshd;
+use crate::store::{Layer, Store, StoreError};
 
 /// How machines are isolated from the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,9 +45,94 @@ pub struct RootId(pub String);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MachineError {
-    /// Placeholder while the machine half is written.
-    #[error("machines are being written")]
-    Unfinished,
+    /// The store on disk.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A base root cannot be read.
+    #[error("base root `{}`: {source}", path.display())]
+    Base {
+        /// The folder or tarball.
+        path: PathBuf,
+        /// What went wrong.
+        source: io::Error,
+    },
+    /// The kernel does not let us isolate machines, or something failed inside of one.
+    #[error("isolating a machine: {doing}")]
+    Sandbox {
+        /// The step and what the kernel said.
+        doing: String,
+        /// What to do about it, where that is known.
+        help: Option<String>,
+    },
+    /// No address to listen on.
+    #[error("listening for SSH on {address}: {source}")]
+    Listen {
+        /// The address that was tried.
+        address: SocketAddr,
+        /// What went wrong.
+        source: io::Error,
+    },
+    /// A key cannot be made or read.
+    #[error("host key of machine `{id}`: {reason}")]
+    HostKey {
+        /// The machine.
+        id: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The machine still runs.
+    #[error("machine `{0}` is running")]
+    Running(String),
+    /// Without isolation there is only this machine itself to run on.
+    #[error("base root `{}`: needs isolation", .0.display())]
+    NeedsIsolation(PathBuf),
+}
+
+impl MachineError {
+    /// What the user can do about it.
+    pub fn help(&self) -> Option<&str> {
+        match self {
+            MachineError::Sandbox { help, .. } => help.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+impl From<SandboxError> for MachineError {
+    fn from(error: SandboxError) -> MachineError {
+        let help = remedy(&error);
+        MachineError::Sandbox { doing: error.to_string(), help }
+    }
+}
+
+/// What root of the host must do once for a step that the kernel refuses.
+fn remedy(error: &SandboxError) -> Option<String> {
+    let help = match error {
+        SandboxError::Inside { doing, errno: Some(libc::ENOSPC), .. } if doing.contains("namespace") => {
+            "the kernel's limit on namespaces is reached: `sysctl user.max_user_namespaces=65536`"
+        }
+        SandboxError::Inside { doing, errno: Some(libc::EPERM | libc::EACCES | libc::EINVAL), .. } if doing.contains("user namespace") => {
+            "this user may not create user namespaces: `sysctl kernel.unprivileged_userns_clone=1` (Debian), \
+             `sysctl kernel.apparmor_restrict_unprivileged_userns=0` (Ubuntu), in a container `--security-opt seccomp=unconfined`; \
+             or run without isolation with `--local-unisolated`"
+        }
+        SandboxError::Inside { doing, .. } if doing.contains("`/proc`") => {
+            "the kernel refuses a fresh `/proc` where parts of the present one are covered, as container engines do: \
+             start the container with `--security-opt systempaths=unconfined` (Docker) or `--security-opt unmask=ALL` (Podman)"
+        }
+        SandboxError::Inside { doing, errno: Some(libc::EINVAL), .. } if doing.contains("overlay") => {
+            "the store must lie on a file system that can carry an overlay's writable layer: ext4, xfs, btrfs or tmpfs, \
+             not itself an overlay; the kernel must be Linux 5.11 or newer"
+        }
+        SandboxError::Inside { doing, errno: Some(libc::EPERM), .. } if doing.contains("overlay") => {
+            "overlay mounts by users need Linux 5.11 or newer; in a container, `--security-opt apparmor=unconfined`"
+        }
+        SandboxError::IdMap(_) => {
+            "check the ranges of this user in `/etc/subuid` and `/etc/subgid`, such as `alice:100000:65536` (package `uidmap`)"
+        }
+        _ => return None,
+    };
+    Some(help.to_owned())
 }
 
 /// What a machine is started with.
@@ -61,72 +158,315 @@ pub struct MachineSpec {
 
 /// The store and everything that runs on it; a cheap handle.
 #[derive(Clone, Debug)]
-pub struct Machines {}
+pub struct Machines {
+    inner: Arc<MachinesInner>,
+}
 
-#[expect(clippy::unused_async, reason = "bodies follow")]
+#[derive(Debug)]
+struct MachinesInner {
+    store: Store,
+    ids: IdMap,
+    isolation: Isolation,
+    machines: Mutex<HashMap<String, Machine>>,
+    /// What listens to the sandboxes and serves SSH; ends with the last handle.
+    tasks: Mutex<JoinSet<()>>,
+}
+
 impl Machines {
     /// Opens (or creates) the store below `dir` and checks what the kernel allows.
-    pub async fn open(_dir: &Path, _isolation: Isolation) -> Result<Machines, MachineError> {
-        Err(MachineError::Unfinished)
+    pub async fn open(dir: &Path, isolation: Isolation) -> Result<Machines, MachineError> {
+        let store = Store::open(dir)?;
+        let ids = IdMap::detect();
+        if isolation == Isolation::Sandbox {
+            let folder = store.folder().join(format!("probe-{}", layers::snapshot_id("probe").0));
+            let outcome = do_job(Job::Probe { folder: folder.clone() }, ids).await;
+            do_job(Job::Remove { path: folder }, ids).await.ok(); // `reset` removes what is left
+            outcome?;
+        }
+        let inner = MachinesInner { store, ids, isolation, machines: Mutex::default(), tasks: Mutex::default() };
+        Ok(Machines { inner: Arc::new(inner) })
     }
+
+    /// What machines cannot do here, in sentences for the user.
+    pub fn limits(&self) -> Vec<String> {
+        match (self.inner.isolation, self.inner.ids) {
+            (Isolation::Unisolated, _) => vec!["machines are not isolated: scripts run on this machine as you".into()],
+            (Isolation::Sandbox, IdMap::Single { .. }) => vec![
+                "machines have one user id: every login user is root there, and files cannot be given to others; \
+                 install `uidmap` and add a line such as `alice:100000:65536` to `/etc/subuid` and `/etc/subgid` to have more"
+                    .into(),
+            ],
+            (Isolation::Sandbox, _) => Vec::new(),
+        }
+    }
+
     /// Registers a base root and returns its id; idempotent.
-    pub async fn base(&self, _base: &BaseRoot) -> Result<RootId, MachineError> {
-        Err(MachineError::Unfinished)
+    pub async fn base(&self, base: &BaseRoot) -> Result<RootId, MachineError> {
+        if let (Isolation::Unisolated, BaseRoot::Folder(path) | BaseRoot::Tarball(path)) = (self.inner.isolation, base) {
+            return Err(MachineError::NeedsIsolation(path.clone()));
+        }
+        crate::base::register(&self.inner.store, base, self.inner.ids).await
     }
+
     /// Starts a machine on a fresh writable layer; its SSH server listens when this returns.
-    pub async fn start(&self, _spec: MachineSpec) -> Result<Machine, MachineError> {
-        Err(MachineError::Unfinished)
+    pub async fn start(&self, spec: MachineSpec) -> Result<Machine, MachineError> {
+        self.inner.store.create_machine(&spec.id, &spec.root)?;
+        let id = spec.id.clone();
+        let started = self.launch(spec).await;
+        if started.is_err() {
+            self.remove_machine(&id).await.ok(); // the first error is the one that matters
+        }
+        started
     }
+
     /// Starts a stopped machine again on its own writable layer.
-    pub async fn restart(&self, _id: &str, _spec: MachineSpec) -> Result<Machine, MachineError> {
-        Err(MachineError::Unfinished)
+    pub async fn restart(&self, id: &str, spec: MachineSpec) -> Result<Machine, MachineError> {
+        if self.running(id).is_some() {
+            return Err(MachineError::Running(id.to_owned()));
+        }
+        self.launch(MachineSpec { id: id.to_owned(), ..spec }).await
     }
+
+    async fn launch(&self, spec: MachineSpec) -> Result<Machine, MachineError> {
+        let store = &self.inner.store;
+        let mut record = store.machine(&spec.id)?;
+        let key = sshd::host_key(store, &spec.id)?;
+        let listener = sshd::listen(spec.address, spec.ssh_port).await?;
+        let sandbox = self.boot(&spec, &record.root).await?;
+        let keys = sshd::authorized(&spec.authorized_keys);
+        let server = sshd::Server::new(listener, key, keys, Arc::clone(&sandbox))
+            .map_err(|source| MachineError::Listen { address: SocketAddr::from((spec.address, spec.ssh_port)), source })?;
+        let machine = Machine {
+            inner: Arc::new(MachineInner {
+                address: server.address(),
+                host_key: server.host_key(),
+                sandbox: Arc::clone(&sandbox),
+                stopping: AtomicBool::new(false),
+            }),
+        };
+        let user_data = spec.user_data.filter(|script| script.starts_with(b"#!") && !record.booted);
+        if !record.booted {
+            record.booted = true;
+            store.write_machine(&spec.id, &record)?;
+        }
+        self.machines().insert(spec.id, machine.clone());
+        self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn(async move {
+            let serve = async { tokio::join!(server.serve(), run_user_data(&sandbox, user_data)) };
+            tokio::select! {
+                () = sandbox.listen() => {}
+                _ = serve => {}
+            }
+        });
+        Ok(machine)
+    }
+
+    async fn boot(&self, spec: &MachineSpec, root: &RootId) -> Result<Arc<Sandbox>, MachineError> {
+        let store = &self.inner.store;
+        let start = MachineStart {
+            ids: if self.inner.isolation == Isolation::Sandbox { self.inner.ids.count() } else { 0 },
+            store: store.folder().to_owned(),
+            folder: Store::machine_folder(&spec.id),
+            parts: layers::parts(store, root)?,
+            hostname: spec.hostname.clone(),
+            users: spec.users.clone(),
+            authorized_keys: spec.authorized_keys.clone(),
+        };
+        Ok(Arc::new(Sandbox::start(start, self.inner.ids).await?))
+    }
+
     /// Freezes the writable layer of a machine into a root.
-    pub async fn snapshot(&self, _id: &str) -> Result<RootId, MachineError> {
-        Err(MachineError::Unfinished)
+    ///
+    /// A stopped machine's layer becomes the root's layer as it is. A running machine's layer is copied, file by file while
+    /// it runs, as a real snapshot without reboot would catch it.
+    pub async fn snapshot(&self, id: &str) -> Result<RootId, MachineError> {
+        let store = &self.inner.store;
+        if self.running(id).is_none() {
+            return Ok(layers::freeze(store, id)?);
+        }
+        let record = store.machine(id)?;
+        let root = layers::snapshot_id(id);
+        let layer = store.folder().join(Store::layer_folder(&root));
+        std::fs::create_dir_all(&layer).map_err(|source| StoreError::File { path: layer.clone(), source })?;
+        let from = store.folder().join(Store::machine_folder(id)).join("fs");
+        do_job(Job::Copy { from, to: layer.join("fs") }, self.inner.ids).await?;
+        store.write_layer(&root, &Layer { parent: Some(record.root), base: None, removed: false })?;
+        Ok(root)
     }
-    /// Removes a machine's writable layer; idempotent.
-    pub async fn discard(&self, _id: &str) -> Result<(), MachineError> {
-        Err(MachineError::Unfinished)
+
+    /// Removes a machine's writable layer, after stopping it if it runs; idempotent.
+    pub async fn discard(&self, id: &str) -> Result<(), MachineError> {
+        let machine = self.machines().remove(id);
+        if let Some(machine) = machine {
+            machine.stop().await;
+        }
+        self.remove_machine(id).await?;
+        self.sweep().await
     }
-    /// Removes a root's own top layer when nothing else is based on it; idempotent.
-    pub async fn remove_root(&self, _root: &RootId) -> Result<(), MachineError> {
-        Err(MachineError::Unfinished)
+
+    async fn remove_machine(&self, id: &str) -> Result<(), MachineError> {
+        if crate::store::is_name(id) {
+            let path = self.inner.store.folder().join(Store::machine_folder(id));
+            do_job(Job::Remove { path }, self.inner.ids).await?;
+        }
+        Ok(())
     }
+
+    /// Removes a root's own top layer when nothing else is based on it, at once or as soon as that is so; idempotent.
+    pub async fn remove_root(&self, root: &RootId) -> Result<(), MachineError> {
+        let store = &self.inner.store;
+        match store.layer(root) {
+            Ok(layer) => store.write_layer(root, &Layer { removed: true, ..layer })?,
+            Err(StoreError::UnknownRoot(_)) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+        self.sweep().await
+    }
+
+    /// Removes the layers that nobody needs any more.
+    async fn sweep(&self) -> Result<(), MachineError> {
+        for root in layers::unused(&self.inner.store) {
+            let path = self.inner.store.folder().join(Store::layer_folder(&root));
+            do_job(Job::Remove { path }, self.inner.ids).await?;
+        }
+        Ok(())
+    }
+
     /// Runs a command in a throw-away machine with inherited stdio; returns its exit status.
-    pub async fn run(&self, _root: &RootId, _command: &[String]) -> Result<i32, MachineError> {
-        Err(MachineError::Unfinished)
+    pub async fn run(&self, root: &RootId, command: &[String]) -> Result<i32, MachineError> {
+        let id = format!("run-{}", layers::snapshot_id("run").0);
+        self.inner.store.create_machine(&id, root)?;
+        let outcome = self.run_in(&id, root, command).await;
+        self.remove_machine(&id).await?;
+        outcome
     }
+
+    async fn run_in(&self, id: &str, root: &RootId, command: &[String]) -> Result<i32, MachineError> {
+        let spec = MachineSpec {
+            id: id.to_owned(),
+            root: root.clone(),
+            hostname: "localhost".into(),
+            users: Vec::new(),
+            authorized_keys: Vec::new(),
+            user_data: None,
+            address: Ipv4Addr::LOCALHOST,
+            ssh_port: 0,
+        };
+        let sandbox = self.boot(&spec, root).await?;
+        let own = |stream: rustix::fd::BorrowedFd<'_>| stream.try_clone_to_owned().map_err(SandboxError::Talk);
+        let streams = Streams {
+            input: own(io::stdin().as_fd())?,
+            output: own(io::stdout().as_fd())?,
+            error: own(io::stderr().as_fd())?,
+        };
+        let run = Run { id: 0, user: "root".into(), program: Program::Arguments, terminal: None, environment: Vec::new() };
+        let arguments = command.join("\0");
+        let work = async {
+            let mut process = sandbox.run(run, arguments.as_bytes(), Some(streams)).await?;
+            let end = process.end().await;
+            sandbox.request_stop().await;
+            Ok::<_, SandboxError>(end)
+        };
+        let (end, ()) = tokio::join!(work, sandbox.listen());
+        Ok(match end? {
+            ProcessEnd::Status(status) => status,
+            ProcessEnd::Signal(signal) => 128 + signal,
+        })
+    }
+
     /// Removes everything below the store's folder, also files of other users made in sandboxes.
-    pub async fn reset(_dir: &Path) -> Result<(), MachineError> {
-        Err(MachineError::Unfinished)
+    pub async fn reset(dir: &Path) -> Result<(), MachineError> {
+        if !dir.exists() {
+            return Ok(());
+        }
+        if !Store::is_store(dir) {
+            return Err(StoreError::Foreign(dir.to_owned()).into());
+        }
+        Ok(do_job(Job::Remove { path: dir.to_owned() }, IdMap::detect()).await?)
+    }
+
+    fn machines(&self) -> std::sync::MutexGuard<'_, HashMap<String, Machine>> {
+        self.inner.machines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn running(&self, id: &str) -> Option<Machine> {
+        self.machines().get(id).filter(|machine| machine.is_running()).cloned()
+    }
+}
+
+/// Runs the first-boot script and shows its output on the console, as cloud-init does.
+async fn run_user_data(sandbox: &Sandbox, script: Option<Vec<u8>>) {
+    let Some(script) = script else { return };
+    let shown = async {
+        let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+        let mut output = tokio::net::unix::pipe::Receiver::from_owned_fd(reader)?;
+        sandbox.run_user_data(&script, &writer).await.map_err(io::Error::other)?;
+        drop(writer);
+        let mut buffer = vec![0_u8; 4096];
+        loop {
+            match output.read(&mut buffer).await? {
+                0 => return Ok::<(), io::Error>(()),
+                length => sandbox.write_console(&buffer[..length]),
+            }
+        }
+    };
+    if let Err(error) = shown.await {
+        sandbox.write_console(format!("user data: {error}\n").as_bytes());
     }
 }
 
 /// A running or ended machine; a cheap handle.
 #[derive(Clone, Debug)]
-pub struct Machine {}
+pub struct Machine {
+    inner: Arc<MachineInner>,
+}
 
-#[expect(clippy::unused_async, reason = "bodies follow")]
+#[derive(Debug)]
+struct MachineInner {
+    address: SocketAddr,
+    host_key: String,
+    sandbox: Arc<Sandbox>,
+    stopping: AtomicBool,
+}
+
 impl Machine {
     /// Where its SSH server really listens.
     pub fn ssh_address(&self) -> SocketAddr {
-        SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
+        self.inner.address
     }
+
     /// Its host key as an OpenSSH public key line.
     pub fn host_key(&self) -> String {
-        String::new()
+        self.inner.host_key.clone()
     }
-    /// What it wrote while booting.
+
+    /// What it wrote while booting; the last 64 KiB.
     pub fn console_output(&self) -> Vec<u8> {
-        Vec::new()
+        self.inner.sandbox.console()
     }
-    /// Ends its processes and its SSH server.
-    pub async fn stop(&self) {}
+
+    /// Ends its processes and its SSH server, and returns when they are gone.
+    pub async fn stop(&self) {
+        self.inner.stopping.store(true, Ordering::Relaxed);
+        self.inner.sandbox.request_stop().await;
+        self.wait_for_end().await;
+    }
+
     /// Whether it still runs.
     pub fn is_running(&self) -> bool {
-        false
+        matches!(*self.inner.sandbox.condition().borrow(), Condition::Running | Condition::Rebooting)
     }
-    /// Resolves when the machine powered itself off.
-    pub async fn ended(&self) {}
+
+    /// Resolves when the machine has ended by itself (`shutdown`, `poweroff` in it), not when it was stopped.
+    pub async fn ended(&self) {
+        self.wait_for_end().await;
+        if self.inner.stopping.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    async fn wait_for_end(&self) {
+        let mut condition = self.inner.sandbox.condition();
+        // A closed channel cannot happen while the sandbox is held; it would mean the end as well.
+        condition.wait_for(|condition| *condition == Condition::Gone).await.ok();
+    }
 }

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::enter::socket_pair;
 use super::idmap::IdMap;
+use super::kernel;
 use super::wire::{End, Job, MachineStart, Message, Report, Request, Run, Start, Streams, receive, send};
 
 /// Why a sandbox does not work.
@@ -52,9 +53,7 @@ pub(crate) enum Condition {
     Running,
     /// It is between two boots.
     Rebooting,
-    /// It has powered itself off.
-    PoweredOff,
-    /// It is gone.
+    /// It has ended, by itself or not.
     Gone,
 }
 
@@ -117,7 +116,7 @@ fn spawn() -> Result<(AsyncFd<OwnedFd>, Child), SandboxError> {
         .kill_on_drop(true)
         .spawn()
         .map_err(SandboxError::Start)?;
-    let control = AsyncFd::new(ours).map_err(SandboxError::Start)?;
+    let control = kernel::awaitable(ours).map_err(SandboxError::Start)?;
     Ok((control, child))
 }
 
@@ -198,19 +197,12 @@ impl Sandbox {
                 Report::Failed { doing, error, .. } => self.write_console(format!("{doing}: {error}\n").as_bytes()),
                 Report::Rebooting => drop(self.condition.send_replace(Condition::Rebooting)),
                 Report::Booted => drop(self.condition.send_replace(Condition::Running)),
-                Report::PoweredOff => drop(self.condition.send_replace(Condition::PoweredOff)),
                 Report::NeedMap | Report::Done => {}
             }
         }
         self.child.lock().await.wait().await.ok();
         self.waiting().clear();
-        self.condition.send_if_modified(|condition| {
-            let running = *condition != Condition::PoweredOff;
-            if running {
-                *condition = Condition::Gone;
-            }
-            running
-        });
+        self.condition.send_replace(Condition::Gone);
     }
 
     fn waiting(&self) -> std::sync::MutexGuard<'_, HashMap<u64, mpsc::UnboundedSender<Heard>>> {
@@ -269,12 +261,9 @@ impl Sandbox {
         Ok(tell(&self.control, &Request::UserData, script, &[output.as_fd()]).await?)
     }
 
-    /// Powers off and waits until everything is gone.
-    pub(crate) async fn stop(&self) {
+    /// Asks the machine to power off; `listen` ends when everything is gone.
+    pub(crate) async fn request_stop(&self) {
         tell(&self.control, &Request::Stop, &[], &[]).await.ok(); // already gone is as good
-        let mut condition = self.condition.subscribe();
-        condition.wait_for(|condition| *condition == Condition::Gone || *condition == Condition::PoweredOff).await.ok();
-        self.child.lock().await.wait().await.ok();
     }
 
     /// The machine's condition, to be watched.

@@ -127,7 +127,6 @@ impl Init<'_> {
                 self.reap();
             } else if POWER_OFF.contains(&signal) {
                 self.end_processes();
-                self.report(&Report::PoweredOff, &[]);
                 return Ok(Next::End);
             } else if REBOOT.contains(&signal) {
                 self.report(&Report::Rebooting, &[]);

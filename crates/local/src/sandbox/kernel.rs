@@ -10,6 +10,7 @@ use std::process::Command;
 
 use rustix::process::Pid;
 use rustix::thread::UnshareFlags;
+use tokio::io::unix::AsyncFd;
 
 /// Leaves the namespaces of these kinds for new ones.
 pub(super) fn unshare(flags: UnshareFlags) -> io::Result<()> {
@@ -26,6 +27,12 @@ pub(super) fn fork() -> io::Result<Option<Pid>> {
         0 => Ok(None),
         pid => Ok(Pid::from_raw(pid)),
     }
+}
+
+/// A file whose readiness tasks can wait for.
+pub(crate) fn awaitable(file: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` stays the same open file for as long as it lives, and lives as long as its registration.
+    unsafe { AsyncFd::register(file) }.map_err(Into::into)
 }
 
 /// Ends the process at once, without running what the parent of a fork registered for its own exit.

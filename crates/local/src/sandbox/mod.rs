@@ -27,9 +27,11 @@ mod shims;
 mod terminal;
 mod wire;
 
-pub(crate) use client::{Process, ProcessEnd, Sandbox, SandboxError};
+pub(crate) use client::{Condition, Process, ProcessEnd, Sandbox, SandboxError, do_job};
 pub(crate) use idmap::IdMap;
-pub(crate) use wire::{Job, MachineStart, Part, Program, Run, Start, Streams, Terminal};
+pub(crate) use kernel::awaitable;
+pub(crate) use terminal::set_size;
+pub(crate) use wire::{Job, MachineStart, Part, Program, Run, Streams, Terminal};
 
 /// The first argument that turns the program into a sandbox's init.
 pub(crate) const ENTER: &str = "__bakelite-sandbox-init";

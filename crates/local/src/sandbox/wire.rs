@@ -58,8 +58,6 @@ pub(crate) enum Report {
     Account { id: u64, known: bool },
     /// The machine shuts down all processes and boots again.
     Rebooting,
-    /// The machine has powered itself off.
-    PoweredOff,
     /// Bytes for the console.
     Console,
 }

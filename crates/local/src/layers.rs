@@ -1,0 +1,127 @@
+//! Roots as stacks of layers: what is mounted for one, how a machine's layer becomes one, and when one may go.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::machine::RootId;
+use crate::sandbox::Part;
+use crate::store::{Base, Layer, Store, StoreError, create_open_folder, root_id};
+
+/// A root that nobody uses any more has at most this many layers below it: the kernel takes 500 layers, and their names
+/// must fit one page of mount options.
+pub(crate) const MOST_LAYERS: usize = 120;
+
+/// The overlays that make up a root, the one of `/` first.
+pub(crate) fn parts(store: &Store, root: &RootId) -> Result<Vec<Part>, StoreError> {
+    let (layers, base) = chain(store, root)?;
+    let mut lower: Vec<PathBuf> = layers.iter().map(|layer| Store::layer_folder(layer).join("fs")).collect();
+    let mut folders = Vec::new();
+    match base {
+        Base::Folder { path } => lower.push(path),
+        Base::Host { folders: host } => folders = host,
+        Base::Tarball => {}
+    }
+    let mut parts: Vec<Part> = Vec::with_capacity(folders.len() + 1);
+    for folder in folders {
+        // A layer that has nothing there has nothing to say about it.
+        let own = lower.iter().map(|layer| layer.join(&folder)).filter(|path| store.folder().join(path).is_dir());
+        let lower = own.chain([Path::new("/").join(&folder)]).collect();
+        parts.push(Part { at: folder, lower });
+    }
+    parts.insert(0, Part { at: String::new(), lower });
+    Ok(parts)
+}
+
+/// The layers of a root from the top down to the lowest, and where that comes from.
+fn chain(store: &Store, root: &RootId) -> Result<(Vec<RootId>, Base), StoreError> {
+    let mut layers = vec![root.clone()];
+    let mut layer = store.layer(root)?;
+    loop {
+        if let Some(base) = layer.base {
+            return Ok((layers, base));
+        }
+        let parent = layer.parent.filter(|_| layers.len() < MOST_LAYERS).ok_or_else(|| StoreError::UnknownRoot(root.0.clone()))?;
+        layer = store.layer(&parent)?;
+        layers.push(parent);
+    }
+}
+
+/// A fresh root id for a snapshot of a machine.
+pub(crate) fn snapshot_id(machine: &str) -> RootId {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    root_id("root", &[machine.as_bytes(), &now.as_nanos().to_le_bytes(), &std::process::id().to_le_bytes()])
+}
+
+/// Makes a stopped machine's writable layer a root, and gives the machine a new one on top of it.
+pub(crate) fn freeze(store: &Store, machine: &str) -> Result<RootId, StoreError> {
+    let mut record = store.machine(machine)?;
+    let root = snapshot_id(machine);
+    let layer = store.folder().join(Store::layer_folder(&root));
+    let own = store.folder().join(Store::machine_folder(machine)).join("fs");
+    let moved = fs::create_dir_all(&layer).and_then(|()| fs::rename(&own, layer.join("fs"))).and_then(|()| create_open_folder(&own));
+    moved.map_err(|source| StoreError::File { path: layer, source })?;
+    store.write_layer(&root, &Layer { parent: Some(record.root.clone()), base: None, removed: false })?;
+    record.root = root.clone();
+    store.write_machine(machine, &record)?;
+    Ok(root)
+}
+
+/// The deregistered roots that nothing is based on any more, topmost first.
+pub(crate) fn unused(store: &Store) -> Vec<RootId> {
+    let mut layers: Vec<(RootId, Layer)> = store
+        .names("layers")
+        .into_iter()
+        .filter_map(|name| {
+            let root = RootId(name);
+            store.layer(&root).ok().map(|layer| (root, layer))
+        })
+        .collect();
+    let machines: Vec<RootId> =
+        store.names("machines").iter().filter_map(|id| store.machine(id).ok()).map(|machine| machine.root).collect();
+    let mut unused = Vec::new();
+    while let Some(index) = layers.iter().position(|(root, layer)| {
+        layer.removed && !machines.contains(root) && !layers.iter().any(|(_, other)| other.parent.as_ref() == Some(root))
+    }) {
+        unused.push(layers.swap_remove(index).0);
+    }
+    unused
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layer(store: &Store, name: &str, parent: Option<&str>, removed: bool) {
+        let root = RootId(name.into());
+        fs::create_dir_all(store.folder().join(Store::layer_folder(&root)).join("fs")).unwrap();
+        let base = parent.is_none().then_some(Base::Tarball);
+        store.write_layer(&root, &Layer { parent: parent.map(|name| RootId(name.into())), base, removed }).unwrap();
+    }
+
+    #[test]
+    fn a_root_is_its_chain_of_layers_top_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("s")).unwrap();
+        layer(&store, "base", None, false);
+        layer(&store, "middle", Some("base"), false);
+        layer(&store, "top", Some("middle"), false);
+        let parts = parts(&store, &RootId("top".into())).unwrap();
+        assert_eq!(parts.len(), 1);
+        let names = ["layers/top/fs", "layers/middle/fs", "layers/base/fs"].map(PathBuf::from);
+        assert_eq!(parts[0].lower, names);
+    }
+
+    #[test]
+    fn a_deregistered_root_stays_for_those_based_on_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("s")).unwrap();
+        layer(&store, "base", None, true);
+        layer(&store, "middle", Some("base"), true);
+        layer(&store, "top", Some("middle"), false);
+        assert_eq!(unused(&store), []);
+        layer(&store, "top", Some("middle"), true);
+        assert_eq!(unused(&store).iter().map(|root| root.0.as_str()).collect::<Vec<_>>(), ["top", "middle", "base"]);
+        store.create_machine("i-1", &RootId("middle".into())).unwrap();
+        assert_eq!(unused(&store).iter().map(|root| root.0.as_str()).collect::<Vec<_>>(), ["top"]);
+    }
+}
