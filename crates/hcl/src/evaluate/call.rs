@@ -56,25 +56,21 @@ fn function<'c>(
     let name = call.name.text.as_str();
     let Some((scope, functions)) = context.scope().and_then(|scope| Some((scope, scope.functions()?))) else {
         let detail = "This value must be known before anything else is, so that it cannot be computed by a function.";
-        diagnostics.push(Diagnostic::error(call.place, "Function calls not allowed").detail(detail));
+        diagnostics.push(Diagnostic::error(call.place, "functions cannot be called here").detail(detail));
         return None;
     };
     if let Some(function) = functions.get(name) {
         return Some((scope, function));
     }
-    let (detail, help) = match name.rsplit_once("::") {
-        Some((namespace, _)) => (format!("There are no functions in a namespace `{namespace}`."), None),
+    let (summary, help) = match name.rsplit_once("::") {
+        Some((namespace, _)) => (format!("there are no functions in a namespace `{namespace}`"), None),
         None => (
-            format!("There is no function `{name}`."),
+            format!("there is no function `{name}`"),
             similar_name(name, functions.names()),
         ),
     };
     let help = help.map(|similar| format!("did you mean `{similar}`?"));
-    diagnostics.push(
-        Diagnostic::error(call.name.place, "Call to unknown function")
-            .detail(detail)
-            .help(help),
-    );
+    diagnostics.push(Diagnostic::error(call.name.place, summary).help(help));
     None
 }
 
@@ -104,11 +100,8 @@ pub(super) fn arguments(
         }
         Kind::Unknown(kind) if !kind.is_primitive() => None,
         _ => {
-            let detail = format!(
-                "{} cannot be spread into arguments; a list, set or tuple can.",
-                described(&last)
-            );
-            diagnostics.push(Diagnostic::error(place, "Invalid expanding argument value").detail(capitalized(&detail)));
+            let detail = format!("It is {}; a list, set or tuple can be spread.", described(&last));
+            diagnostics.push(Diagnostic::error(place, "this cannot be spread into arguments").detail(detail));
             None
         }
     }
@@ -118,24 +111,21 @@ fn arity(function: &Function, call: &CallExpression<'_>, given: usize, diagnosti
     let name = function.name;
     let required = function.parameters.len();
     if let Some(missing) = function.parameters.get(given) {
-        let detail = format!(
-            "`{name}` needs {}, {given} given; the first missing one is `{}`.",
-            arguments_text(required),
-            missing.name
-        );
-        diagnostics.push(Diagnostic::error(call.place, "Not enough function arguments").detail(detail));
+        let summary = format!("`{name}` needs {}, {given} given", arguments_text(required));
+        let detail = format!("The first missing one is `{}`.", missing.name);
+        diagnostics.push(Diagnostic::error(call.place, summary).detail(detail));
         return false;
     }
     if given > required && function.variadic.is_none() {
         let place = call.arguments.get(required).map_or(call.place, |extra| extra.place);
-        let detail = format!("`{name}` takes {}, {given} given.", arguments_text(required));
-        diagnostics.push(Diagnostic::error(place, "Too many function arguments").detail(detail));
+        let summary = format!("`{name}` takes {}, {given} given", arguments_text(required));
+        diagnostics.push(Diagnostic::error(place, summary));
         return false;
     }
     true
 }
 
-fn arguments_text(count: usize) -> String {
+pub(super) fn arguments_text(count: usize) -> String {
     if count == 1 {
         "1 argument".to_owned()
     } else {
@@ -206,26 +196,28 @@ impl PlainCall<'_> {
         diagnostics: &mut Diagnostics,
     ) -> Option<Value> {
         let message = if value.is_null() && !parameter.nullable {
-            "it is null".to_owned()
+            "it is null, and a value is required".to_owned()
         } else {
             match convert(&value.without_marks(), &(parameter.kind)()) {
                 Ok(value) => return Some(value),
                 Err(error) => error.to_string(),
             }
         };
-        let detail = format!(
-            "Invalid value for `{}` of `{}`: {message}.",
-            parameter.name, self.function.name
-        );
-        diagnostics.push(Diagnostic::error(place, "Invalid function argument").detail(detail));
+        diagnostics.push(self.bad_argument(Some(parameter), place, &message));
         None
+    }
+
+    fn bad_argument(&self, parameter: Option<&Parameter>, place: Place, message: &str) -> Diagnostic {
+        let parameter = parameter.map_or("an argument", |parameter| parameter.name);
+        let summary = format!("`{}` cannot take this as `{parameter}`", self.function.name);
+        Diagnostic::error(place, summary).detail(format!("{}.", capitalized(message)))
     }
 
     /// The message of a function may quote its arguments, so that it is not shown when one of them is sensitive.
     fn failure(&self, error: &FunctionError, given: &[Argument], marks: Marks) -> Diagnostic {
-        let name = self.function.name;
+        let hidden = "the reason is not shown, because an argument is sensitive".to_owned();
         let message = if marks.is_sensitive() {
-            "an argument is sensitive, so the reason is not shown".to_owned()
+            hidden
         } else {
             error.to_string()
         };
@@ -233,15 +225,11 @@ impl PlainCall<'_> {
             FunctionError::Argument { index, .. } => {
                 let place = given.get(*index).map_or(self.call.place, |(_, place)| *place);
                 let parameter = self.function.parameters.get(*index).or(self.function.variadic);
-                let detail = format!(
-                    "Invalid value for `{}` of `{name}`: {message}.",
-                    parameter.map_or("argument", |found| found.name)
-                );
-                Diagnostic::error(place, "Invalid function argument").detail(detail)
+                self.bad_argument(parameter, place, &message)
             }
             FunctionError::Failed { .. } => {
-                let detail = format!("`{name}` failed: {message}.");
-                Diagnostic::error(self.call.place, "Error in function call").detail(detail)
+                let summary = format!("`{}` failed", self.function.name);
+                Diagnostic::error(self.call.place, summary).detail(format!("{}.", capitalized(&message)))
             }
         }
     }

@@ -55,7 +55,6 @@ pub(super) fn key(
     *marks = marks.union(value.marks);
     let expected = Expected {
         kind: Type::String,
-        summary: "Invalid object key",
         role: "the key",
         place: expression.place,
     };

@@ -1,7 +1,7 @@
 //! `condition ? yes : no`
 
 use super::context::Context;
-use super::expect::{Expected, capitalized, described};
+use super::expect::{Expected, described, required};
 use super::{attempt, evaluate_in};
 use crate::convert::{convert, unify};
 use crate::diagnostic::{Diagnostic, Diagnostics};
@@ -47,7 +47,6 @@ pub(super) fn conditional(
 pub(super) fn truth(condition: &Value, place: Place, diagnostics: &mut Diagnostics) -> Option<Value> {
     let expected = Expected {
         kind: Type::Bool,
-        summary: "Invalid condition",
         role: "the condition",
         place,
     };
@@ -67,12 +66,8 @@ fn common_type(yes: &Value, no: &Value) -> Option<Type> {
 
 fn mismatch(yes: &Value, no: &Value, place: Place) -> Diagnostic {
     let difference = first_difference(&yes.type_of(), &no.type_of(), "");
-    let detail = format!(
-        "The result would be {} or {}, and both must have a type in common{difference}.",
-        described(yes),
-        described(no)
-    );
-    Diagnostic::error(place, "Inconsistent conditional result types").detail(capitalized(&detail))
+    let detail = format!("One is {}, the other is {}{difference}.", described(yes), described(no));
+    Diagnostic::error(place, "the two results of this condition have no type in common").detail(detail)
 }
 
 /// Where in two structures the first members stand that have no type in common, as the end of a sentence.
@@ -104,6 +99,10 @@ fn first_difference(yes: &Type, no: &Type, within: &str) -> String {
             &format!("{within}{}{step}", if within.is_empty() { "" } else { ", " }),
         ),
         None if within.is_empty() => String::new(),
-        None => format!("; at {within} there is {yes} in one and {no} in the other"),
+        None => format!(
+            "; {within} is {} in one and {} in the other",
+            required(yes),
+            required(no)
+        ),
     }
 }

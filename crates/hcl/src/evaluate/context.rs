@@ -105,7 +105,7 @@ impl<'c> Context<'c> {
 
     pub(super) fn splat_element(&self, place: Place, diagnostics: &mut Diagnostics) -> Value {
         self.splat_element.cloned().unwrap_or_else(|| {
-            diagnostics.push(Diagnostic::error(place, "Nothing to take this from"));
+            diagnostics.push(Diagnostic::error(place, "this has no value to be taken from"));
             Value::dynamic()
         })
     }
@@ -149,23 +149,23 @@ impl<'c> Context<'c> {
     fn unknown_variable(&self, name: &str, names: &[String], place: Place) -> Diagnostic {
         let help =
             similar_name(name, names.iter().map(String::as_str)).map(|similar| format!("did you mean `{similar}`?"));
-        let detail = if self.in_template_file {
-            format!("The template needs `{name}`, and the variables given to templatefile have no such key.")
+        let summary = if self.in_template_file {
+            format!("the template needs `{name}`, which the variables given to it do not have")
         } else {
-            format!("Nothing is called `{name}` here.")
+            format!("nothing is called `{name}` here")
         };
-        Diagnostic::error(place, "Unknown variable").detail(detail).help(help)
+        Diagnostic::error(place, summary).help(help)
     }
 }
 
 fn no_variables(place: Place, diagnostics: &mut Diagnostics) -> Value {
-    let detail = "This value must be known before anything else is, so that it cannot refer to other values.";
-    diagnostics.push(Diagnostic::error(place, "Variables not allowed").detail(detail));
+    let detail = "This value must be known before anything else is, so that it cannot refer to another.";
+    diagnostics.push(Diagnostic::error(place, "names cannot be used here").detail(detail));
     Value::dynamic()
 }
 
 pub(super) fn too_deep(expression: &Expression, diagnostics: &mut Diagnostics) -> Value {
     let detail = format!("Expressions may be nested {MAX_DEPTH} levels deep.");
-    diagnostics.push(Diagnostic::error(expression.place, "Expression nested too deeply").detail(detail));
+    diagnostics.push(Diagnostic::error(expression.place, "this is nested too deeply").detail(detail));
     Value::dynamic()
 }

@@ -6,11 +6,9 @@ use crate::source::Place;
 use crate::types::Type;
 use crate::value::Value;
 
-/// What a construct needs, and how it complains when it gets something else.
+/// What a construct needs, for the complaint when it gets something else.
 pub(super) struct Expected<'e> {
     pub(super) kind: Type,
-    /// The summary of the complaint.
-    pub(super) summary: &'e str,
     /// What the value is for, as the subject of a sentence: "the condition".
     pub(super) role: &'e str,
     pub(super) place: Place,
@@ -19,24 +17,33 @@ pub(super) struct Expected<'e> {
 impl Expected<'_> {
     /// The value as one of the type, which may be unknown but is not null; `None` after a complaint.
     pub(super) fn of(&self, value: &Value, diagnostics: &mut Diagnostics) -> Option<Value> {
-        let role = self.role;
+        self.checked(value)
+            .map_err(|complaint| diagnostics.push(complaint))
+            .ok()
+    }
+
+    /// The same, or the complaint.
+    pub(super) fn checked(&self, value: &Value) -> Result<Value, Diagnostic> {
+        let needed = required(&self.kind);
         if value.is_null() {
-            let detail = format!("{role} is null, and {} is required.", required(&self.kind));
-            diagnostics.push(Diagnostic::error(self.place, self.summary).detail(capitalized(&detail)));
-            return None;
+            let detail = format!("{} is required.", capitalized(&needed));
+            return Err(Diagnostic::error(self.place, format!("{} is null", self.role)).detail(detail));
         }
-        match convert(value, &self.kind) {
-            Ok(value) => Some(value),
-            Err(error) => {
-                let detail = format!("{role} is {}: {error}.", described(value));
-                diagnostics.push(Diagnostic::error(self.place, self.summary).detail(capitalized(&detail)));
-                None
-            }
-        }
+        convert(value, &self.kind).map_err(|error| {
+            let reason = error.to_string();
+            let more = if reason == format!("{needed} is required") {
+                String::new()
+            } else {
+                format!(": {reason}")
+            };
+            let detail = format!("It is {}{more}.", described(value));
+            Diagnostic::error(self.place, format!("{} is not {needed}", self.role)).detail(detail)
+        })
     }
 }
 
-fn required(kind: &Type) -> String {
+/// The type with its article.
+pub(super) fn required(kind: &Type) -> String {
     format!("{} {kind}", if matches!(kind, Type::Object(_)) { "an" } else { "a" })
 }
 

@@ -7,7 +7,7 @@ use super::collection::key;
 use super::conditional::truth;
 use super::context::Context;
 use super::evaluate_in;
-use super::expect::{capitalized, described};
+use super::expect::described;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::marks::Marks;
 use crate::source::Place;
@@ -47,12 +47,10 @@ pub(super) fn iterate(
         Kind::Unknown(kind) if !kind.is_primitive() => return None,
         _ => {
             let detail = format!(
-                "{} cannot be iterated; a list, set, tuple, map or object can.",
+                "It is {}; a list, set, tuple, map or object can be.",
                 described(&collection)
             );
-            diagnostics.push(
-                Diagnostic::error(expression.place, "Iteration over non-iterable value").detail(capitalized(&detail)),
-            );
+            diagnostics.push(Diagnostic::error(expression.place, "this cannot be iterated").detail(detail));
             return None;
         }
     };
@@ -135,15 +133,14 @@ impl Made<'_> {
 
     fn named(&mut self, name: Arc<str>, value: Value, place: Place, diagnostics: &mut Diagnostics) -> Option<()> {
         let shown = if self.marks.is_sensitive() {
-            "A key".to_owned()
+            "a key".to_owned()
         } else {
-            format!("The key {name:?}")
+            format!("the key {name:?}")
         };
         let group = self.groups.entry(name).or_default();
         if !group.is_empty() && !self.expression.group {
-            let detail =
-                format!("{shown} occurs more than once; write ... after the value to collect the values of a key.");
-            diagnostics.push(Diagnostic::error(place, "Duplicate object key").detail(detail));
+            let help = "write `...` after the value to collect all values of a key".to_owned();
+            diagnostics.push(Diagnostic::error(place, format!("{shown} occurs more than once")).help(help));
             return None;
         }
         group.push(value);

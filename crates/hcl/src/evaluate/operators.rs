@@ -55,7 +55,7 @@ impl Operands {
             _ => self.left.0.marks.union(self.right.0.marks),
         };
         let (value, errors) = match operator {
-            BinaryOperator::And | BinaryOperator::Or => self.logic(operator == BinaryOperator::Or),
+            BinaryOperator::And | BinaryOperator::Or => self.logic(operator),
             BinaryOperator::Equal => self.equality(false),
             BinaryOperator::NotEqual => self.equality(true),
             _ => self.arithmetic(operator),
@@ -76,13 +76,14 @@ impl Operands {
 
     /// The value that decides (true for `||`, false for `&&`) on either side makes the other side's errors vanish; a null decides
     /// for `&&`.
-    fn logic(self, deciding: bool) -> Attempt {
+    fn logic(self, operator: BinaryOperator) -> Attempt {
+        let deciding = operator == BinaryOperator::Or;
         let decides = |(value, errors): &Attempt| {
             !errors.has_errors() && (value.as_bool() == Some(deciding) || (!deciding && value.is_null()))
         };
         let sides = [
-            as_bool(self.left, self.left_place),
-            as_bool(self.right, self.right_place),
+            as_bool(operator, self.left, self.left_place),
+            as_bool(operator, self.right, self.right_place),
         ];
         if sides.iter().any(decides) {
             return (Value::bool(deciding), Diagnostics::default());
@@ -90,7 +91,7 @@ impl Operands {
         let [(left, left_errors), (right, right_errors)] = sides;
         let mut errors = joined(left_errors, right_errors);
         if !errors.has_errors() && (left.is_null() || right.is_null()) {
-            errors.push(Diagnostic::error(self.place, "Operation failed").detail("An operand is null."));
+            errors.push(null_operand(operator, self.place));
         }
         let known = !errors.has_errors() && left.is_known() && right.is_known();
         (
@@ -114,11 +115,23 @@ impl Operands {
             return (Value::unknown(kind), errors);
         }
         if self.left.0.is_null() || self.right.0.is_null() {
-            errors.push(Diagnostic::error(self.place, "Operation failed").detail("An operand is null."));
+            errors.push(null_operand(operator, self.place));
             return (Value::unknown(kind), errors);
         }
-        let left = operand(&self.left.0, Type::Number, self.left_place, &mut errors);
-        let right = operand(&self.right.0, Type::Number, self.right_place, &mut errors);
+        let left = operand(
+            symbol(operator),
+            &self.left.0,
+            Type::Number,
+            self.left_place,
+            &mut errors,
+        );
+        let right = operand(
+            symbol(operator),
+            &self.right.0,
+            Type::Number,
+            self.right_place,
+            &mut errors,
+        );
         let numbers = left
             .as_ref()
             .and_then(Value::as_number)
@@ -129,8 +142,7 @@ impl Operands {
         match computed(operator, left, right) {
             Ok(value) => (value, errors),
             Err(error) => {
-                let detail = super::expect::capitalized(&format!("{error}."));
-                errors.push(Diagnostic::error(self.place, "Operation failed").detail(detail));
+                errors.push(Diagnostic::error(self.place, error.to_string()));
                 (Value::unknown(kind), errors)
             }
         }
@@ -140,6 +152,28 @@ impl Operands {
 fn joined(mut left: Diagnostics, right: Diagnostics) -> Diagnostics {
     left.extend(right);
     left
+}
+
+fn null_operand(operator: BinaryOperator, place: Place) -> Diagnostic {
+    Diagnostic::error(place, format!("an operand of `{}` is null", symbol(operator)))
+}
+
+fn symbol(operator: BinaryOperator) -> &'static str {
+    match operator {
+        BinaryOperator::Or => "||",
+        BinaryOperator::And => "&&",
+        BinaryOperator::Equal => "==",
+        BinaryOperator::NotEqual => "!=",
+        BinaryOperator::Less => "<",
+        BinaryOperator::LessOrEqual => "<=",
+        BinaryOperator::Greater => ">",
+        BinaryOperator::GreaterOrEqual => ">=",
+        BinaryOperator::Add => "+",
+        BinaryOperator::Subtract => "-",
+        BinaryOperator::Multiply => "*",
+        BinaryOperator::Divide => "/",
+        BinaryOperator::Remainder => "%",
+    }
 }
 
 fn is_comparison(operator: BinaryOperator) -> bool {
@@ -163,19 +197,18 @@ fn computed(operator: BinaryOperator, left: &Number, right: &Number) -> Result<V
 }
 
 /// The operand of a logical operator as a bool, null or unknown; what cannot be one has an error.
-fn as_bool((value, mut errors): Attempt, place: Place) -> Attempt {
+fn as_bool(operator: BinaryOperator, (value, mut errors): Attempt, place: Place) -> Attempt {
     if errors.has_errors() || value.is_null() {
         return (value, errors);
     }
-    let value = operand(&value, Type::Bool, place, &mut errors).unwrap_or_else(Value::dynamic);
+    let value = operand(symbol(operator), &value, Type::Bool, place, &mut errors).unwrap_or_else(Value::dynamic);
     (value, errors)
 }
 
-fn operand(value: &Value, kind: Type, place: Place, diagnostics: &mut Diagnostics) -> Option<Value> {
+fn operand(symbol: &str, value: &Value, kind: Type, place: Place, diagnostics: &mut Diagnostics) -> Option<Value> {
     Expected {
         kind,
-        summary: "Invalid operand",
-        role: "the operand",
+        role: &format!("this operand of `{symbol}`"),
         place,
     }
     .of(value, diagnostics)
@@ -189,13 +222,13 @@ pub(super) fn unary(
     diagnostics: &mut Diagnostics,
 ) -> Value {
     let given = evaluate_in(context, expression, diagnostics);
-    let kind = match operator {
-        UnaryOperator::Not => Type::Bool,
-        UnaryOperator::Negate => Type::Number,
+    let (kind, symbol) = match operator {
+        UnaryOperator::Not => (Type::Bool, "!"),
+        UnaryOperator::Negate => (Type::Number, "-"),
     };
     let unknown = || Value::unknown(kind.clone()).with_marks(given.marks);
     let place = if given.is_null() { place } else { expression.place };
-    let Some(value) = operand(&given, kind.clone(), place, diagnostics) else {
+    let Some(value) = operand(symbol, &given, kind.clone(), place, diagnostics) else {
         return unknown();
     };
     let result = match operator {

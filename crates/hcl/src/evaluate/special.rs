@@ -1,7 +1,8 @@
 //! The functions whose arguments are not simply evaluated first: `try`, `can`, `convert`, `templatefile`.
 
-use super::call::CallExpression;
+use super::call::{CallExpression, arguments_text};
 use super::context::Context;
+use super::expect::{capitalized, required};
 use super::{attempt, evaluate_in, template_file};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::functions::Special;
@@ -28,28 +29,15 @@ pub(super) fn special(
 pub(super) fn exactly(count: usize, call: &CallExpression<'_>, diagnostics: &mut Diagnostics) -> bool {
     let name = &call.name.text;
     let given = call.arguments.len();
-    let (summary, detail) = if call.expand_last {
-        (
-            "Invalid expanding argument value",
-            format!("`{name}` takes its arguments as they are written, none can be spread."),
-        )
-    } else if given == count {
+    if !call.expand_last && given == count {
         return true;
+    }
+    let summary = if call.expand_last {
+        format!("`{name}` takes its arguments as they are written, none can be spread")
     } else {
-        let summary = if given < count {
-            "Not enough function arguments"
-        } else {
-            "Too many function arguments"
-        };
-        (
-            summary,
-            format!(
-                "`{name}` takes {count} argument{}, {given} given.",
-                if count == 1 { "" } else { "s" }
-            ),
-        )
+        format!("`{name}` takes {}, {given} given", arguments_text(count))
     };
-    diagnostics.push(Diagnostic::error(call.place, summary).detail(detail));
+    diagnostics.push(Diagnostic::error(call.place, summary));
     false
 }
 
@@ -64,18 +52,15 @@ fn try_each(context: &Context<'_>, call: &CallExpression<'_>, diagnostics: &mut 
         reasons.extend(
             errors
                 .iter()
-                .map(|error| format!("\n- {}: {}", error.summary, error.detail)),
+                .map(|error| format!("- {}. {}", capitalized(&error.summary), error.detail)),
         );
     }
-    let detail = if reasons.is_empty() {
-        "`try` needs at least one argument.".to_owned()
+    let complaint = if reasons.is_empty() {
+        Diagnostic::error(call.place, "`try` needs at least one argument")
     } else {
-        format!(
-            "None of the expressions given to `try` has a value:{}",
-            reasons.concat()
-        )
+        Diagnostic::error(call.place, "no expression given to `try` has a value").detail(reasons.join("\n"))
     };
-    diagnostics.push(Diagnostic::error(call.place, "Error in function call").detail(detail));
+    diagnostics.push(complaint);
     Value::dynamic()
 }
 
@@ -103,8 +88,9 @@ fn convert(context: &Context<'_>, call: &CallExpression<'_>, diagnostics: &mut D
         return Value::dynamic();
     };
     constraint.apply(&value).unwrap_or_else(|error| {
-        let detail = format!("The value does not convert to {}: {error}.", constraint.kind);
-        diagnostics.push(Diagnostic::error(given.place, "Invalid function argument").detail(detail));
+        let summary = format!("this cannot be converted to {}", required(&constraint.kind));
+        diagnostics
+            .push(Diagnostic::error(given.place, summary).detail(format!("{}.", capitalized(&error.to_string()))));
         Value::unknown(constraint.kind.without_optional())
     })
 }

@@ -132,8 +132,7 @@ impl Rendered {
 fn text(value: &Value, place: Place, diagnostics: &mut Diagnostics) -> Option<Value> {
     let expected = Expected {
         kind: Type::String,
-        summary: "Invalid template interpolation value",
-        role: "the value",
+        role: "this part of the text",
         place,
     };
     expected.of(value, diagnostics)

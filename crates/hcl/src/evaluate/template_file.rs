@@ -3,7 +3,7 @@
 use super::call::CallExpression;
 use super::context::Context;
 use super::evaluate_in;
-use super::expect::{Expected, described};
+use super::expect::{Expected, capitalized, described};
 use super::special::exactly;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::functions::Functions;
@@ -36,8 +36,8 @@ pub(super) fn template_file(
         return Value::dynamic();
     };
     if context.in_template_file {
-        let detail = "A file read by `templatefile` cannot call `templatefile` again.";
-        diagnostics.push(Diagnostic::error(call.place, "Error in function call").detail(detail));
+        let summary = "a file read by `templatefile` cannot call `templatefile` again";
+        diagnostics.push(Diagnostic::error(call.place, summary));
         return Value::dynamic();
     }
     let inner = TemplateScope {
@@ -48,8 +48,7 @@ pub(super) fn template_file(
     match render(context, path_text, &inner) {
         Ok(value) => value.with_marks(marks),
         Err(reason) => {
-            let detail = format!("`templatefile` failed: {reason}");
-            diagnostics.push(Diagnostic::error(call.place, "Error in function call").detail(detail));
+            diagnostics.push(Diagnostic::error(call.place, "`templatefile` failed").detail(reason));
             Value::dynamic()
         }
     }
@@ -59,7 +58,6 @@ fn path_text(context: &Context<'_>, path: &Expression, diagnostics: &mut Diagnos
     let value = evaluate_in(context, path, diagnostics);
     let expected = Expected {
         kind: Type::String,
-        summary: "Invalid function argument",
         role: "the path",
         place: path.place,
     };
@@ -70,20 +68,15 @@ fn path_text(context: &Context<'_>, path: &Expression, diagnostics: &mut Diagnos
 fn check_names(variables: &Value, expression: &Expression, diagnostics: &mut Diagnostics) {
     let Some(members) = variables.members() else {
         if variables.is_known() {
-            let detail = format!(
-                "The variables of `templatefile` must be a map or an object, this is {}.",
-                described(variables)
-            );
-            diagnostics.push(Diagnostic::error(expression.place, "Invalid function argument").detail(detail));
+            let complaint = Diagnostic::error(expression.place, "the variables of a template are a map or an object");
+            diagnostics.push(complaint.detail(format!("This is {}.", described(variables))));
         }
         return;
     };
-    let wrong = members.keys().find(|name| !native::is_identifier(name));
-    if let Some(name) = wrong {
-        let detail = format!(
-            "{name:?} is not a name that a template can use: letters, digits, _ and -, the first a letter or _."
-        );
-        diagnostics.push(Diagnostic::error(expression.place, "Invalid function argument").detail(detail));
+    if let Some(name) = members.keys().find(|name| !native::is_identifier(name)) {
+        let complaint = Diagnostic::error(expression.place, format!("a template cannot use the name {name:?}"));
+        let rule = "A name begins with a letter or `_`, then come letters, digits, `_` and `-`.";
+        diagnostics.push(complaint.detail(rule));
     }
 }
 
@@ -121,14 +114,14 @@ fn sentence(error: &Diagnostic, sources: &SourceMap) -> String {
         .place
         .map(|place| format!("{}: ", sources.describe(place)))
         .unwrap_or_default();
-    format!("{place}{}. {}", error.summary, error.detail)
+    format!("{place}{}. {}", capitalized(&error.summary), error.detail)
         .trim_end()
         .to_owned()
 }
 
 fn read(path: &str, surroundings: &Surroundings<'_>) -> Result<String, String> {
     let full = surroundings.base_folder.join(path);
-    let bytes = std::fs::read(&full).map_err(|error| format!("cannot read `{}`: {error}.", full.display()))?;
+    let bytes = std::fs::read(&full).map_err(|error| format!("Cannot read `{}`: {error}.", full.display()))?;
     String::from_utf8(bytes).map_err(|_| format!("`{}` is not UTF-8 text.", full.display()))
 }
 

@@ -46,13 +46,25 @@ pub(super) fn traversal(context: &Context<'_>, expression: &Expression, diagnost
         None => evaluate_in(context, base, diagnostics),
     };
     while let Some(step) = steps.pop() {
-        value = match step {
-            Step::Attribute(name) => attribute(&value, name, diagnostics),
+        let marks = value.marks;
+        let result = match step {
+            Step::Attribute(name) => attribute(&value, name),
             Step::Index { key, place } => {
                 let key_value = evaluate_in(context, key, diagnostics);
-                index(&value, &key_value, key.place, place, diagnostics)
+                index(
+                    &value,
+                    &Key {
+                        value: &key_value,
+                        place: key.place,
+                        brackets: place,
+                    },
+                )
             }
         };
+        value = result.unwrap_or_else(|complaint| {
+            diagnostics.push(complaint);
+            Value::dynamic().with_marks(marks)
+        });
     }
     value
 }
@@ -71,176 +83,125 @@ fn member(context: &Context<'_>, base: &Expression, steps: &[Step<'_>]) -> Optio
     }
 }
 
-pub(super) fn attribute(value: &Value, name: &Name, diagnostics: &mut Diagnostics) -> Value {
+/// The attribute of that name.
+fn attribute(value: &Value, name: &Name) -> Result<Value, Diagnostic> {
     let text = name.text.as_str();
-    let mut complain = |detail: String, help: Option<String>| {
-        let detail = capitalized(&detail);
-        diagnostics.push(
-            Diagnostic::error(name.place, "Unsupported attribute")
-                .detail(detail)
-                .help(help),
-        );
-        Value::dynamic()
-    };
-    match &value.kind {
-        Kind::Object(members) | Kind::Map(_, members) => match members.get(text) {
-            Some(member) => member.clone().with_marks(value.marks),
-            None => missing(value, members, text, name.place, diagnostics),
-        },
-        Kind::Unknown(kind) => match kind {
-            Type::Dynamic => Value::dynamic().with_marks(value.marks),
-            Type::Map(element) => Value::unknown((**element).clone()).with_marks(value.marks),
-            Type::Object(object) => match object.attributes.get(text) {
-                Some(kind) => Value::unknown(kind.clone()).with_marks(value.marks),
-                None => complain(format!("this object has no attribute `{text}`."), None),
-            },
-            _ => complain(format!("{} has no attributes.", described(value)), None),
-        },
-        Kind::Null(_) => complain(
-            format!("this value is null, so that it has no attribute `{text}`."),
-            None,
-        ),
-        Kind::List(..) | Kind::Tuple(_) | Kind::Set(..) => {
-            let help = format!("take one element by its index, or write [*].{text} for those of all");
-            complain(
-                format!("{} has elements, not attributes.", described(value)),
-                Some(help),
-            )
-        }
-        _ => complain(format!("{} has no attributes.", described(value)), None),
-    }
-}
-
-fn missing(whole: &Value, members: &Members, name: &str, place: Place, diagnostics: &mut Diagnostics) -> Value {
-    let help =
-        similar_name(name, members.keys().map(AsRef::as_ref)).map(|similar| format!("did you mean `{similar}`?"));
-    let (summary, detail) = match whole.kind {
-        Kind::Map(..) => ("Missing map element", format!("This map has no element `{name}`.")),
-        _ => (
-            "Unsupported attribute",
-            format!("This object has no attribute `{name}`."),
-        ),
-    };
-    diagnostics.push(Diagnostic::error(place, summary).detail(detail).help(help));
-    Value::dynamic().with_marks(whole.marks)
-}
-
-fn index(value: &Value, key: &Value, key_place: Place, place: Place, diagnostics: &mut Diagnostics) -> Value {
-    let marks = value.marks.union(key.marks);
-    let result = match (&value.kind, value.elements(), value.members()) {
-        (Kind::Null(_), _, _) => {
-            let detail = "This value is null, so that nothing can be taken from it.";
-            diagnostics.push(Diagnostic::error(place, "Attempt to index null value").detail(detail));
-            Value::dynamic()
-        }
-        (Kind::Unknown(kind), _, _) => match kind {
-            Type::List(element) | Type::Map(element) => Value::unknown((**element).clone()),
-            Type::Dynamic | Type::Tuple(_) | Type::Object(_) => Value::dynamic(),
-            _ => unindexable(value, place, diagnostics),
-        },
-        (Kind::Set(..), _, _) => {
-            let detail =
-                "The elements of a set have no position; make a list of it first, with [for element in set : element].";
-            diagnostics.push(Diagnostic::error(place, "Invalid index").detail(detail));
-            Value::dynamic()
-        }
-        (_, Some(elements), _) => position(value, elements, key, key_place, diagnostics),
-        (_, _, Some(members)) => {
-            let expected = Expected {
-                kind: Type::String,
-                summary: "Invalid index",
-                role: "the key",
-                place: key_place,
+    let complaint = |summary: String| Diagnostic::error(name.place, summary);
+    let member = match &value.kind {
+        Kind::Object(members) | Kind::Map(_, members) => {
+            let absent = || {
+                let help = similar_name(text, members.keys().map(AsRef::as_ref));
+                complaint(absent(value, text)).help(help.map(|similar| format!("did you mean `{similar}`?")))
             };
-            let converted = expected.of(key, diagnostics);
-            match converted.as_ref().and_then(Value::as_str) {
-                Some(name) => named(value, members, name, key, place, diagnostics),
-                None => Value::dynamic(),
-            }
+            members.get(text).cloned().ok_or_else(absent)?
         }
-        _ => unindexable(value, place, diagnostics),
+        Kind::Unknown(Type::Dynamic) => Value::dynamic(),
+        Kind::Unknown(Type::Map(element)) => Value::unknown((**element).clone()),
+        Kind::Unknown(Type::Object(object)) => {
+            let kind = object
+                .attributes
+                .get(text)
+                .ok_or_else(|| complaint(absent(value, text)))?;
+            Value::unknown(kind.clone())
+        }
+        Kind::List(..) | Kind::Tuple(_) | Kind::Set(..) => {
+            let help = format!("take one element by its index, or write `[*].{text}` for the attributes of all");
+            return Err(complaint(format!("{} has elements, not attributes", described(value))).help(help));
+        }
+        _ => return Err(complaint(format!("{} has no attributes", described(value)))),
     };
-    result.with_marks(marks)
+    Ok(member.with_marks(value.marks))
 }
 
-fn unindexable(value: &Value, place: Place, diagnostics: &mut Diagnostics) -> Value {
-    let detail = capitalized(&format!("{} has no elements to take by an index.", described(value)));
-    diagnostics.push(Diagnostic::error(place, "Invalid index").detail(detail));
-    Value::dynamic()
+fn absent(whole: &Value, name: &str) -> String {
+    match whole.type_of() {
+        Type::Map(_) => format!("this map has no element `{name}`"),
+        _ => format!("this object has no attribute `{name}`"),
+    }
 }
 
-fn named(
-    value: &Value,
-    members: &Members,
-    name: &str,
-    key: &Value,
+/// A key in brackets.
+struct Key<'k> {
+    value: &'k Value,
     place: Place,
-    diagnostics: &mut Diagnostics,
-) -> Value {
-    if let Some(member) = members.get(name) {
-        return member.clone();
-    }
-    if key.marks.is_sensitive() {
-        diagnostics.push(
-            Diagnostic::error(place, "Invalid index").detail("There is no element of this key, which is sensitive."),
-        );
-        return Value::dynamic();
-    }
-    let help =
-        similar_name(name, members.keys().map(AsRef::as_ref)).map(|similar| format!("did you mean {similar:?}?"));
-    let whole = if matches!(value.kind, Kind::Map(..)) {
-        "map"
-    } else {
-        "object"
-    };
-    let detail = format!("This {whole} has no element {name:?}.");
-    diagnostics.push(Diagnostic::error(place, "Invalid index").detail(detail).help(help));
-    Value::dynamic()
+    /// From the bracket on.
+    brackets: Place,
 }
 
-fn position(value: &Value, elements: &[Value], key: &Value, place: Place, diagnostics: &mut Diagnostics) -> Value {
+/// The element of that key.
+fn index(value: &Value, key: &Key<'_>) -> Result<Value, Diagnostic> {
+    let none = || Diagnostic::error(key.brackets, format!("{} has no elements", described(value)));
+    let element = match &value.kind {
+        Kind::List(_, elements) | Kind::Tuple(elements) => position(value, elements, key)?,
+        Kind::Map(_, members) | Kind::Object(members) => named(value, members, key)?,
+        Kind::Set(..) => {
+            let help = "make a list of it first: `[for element in set : element]`".to_owned();
+            return Err(Diagnostic::error(key.brackets, "the elements of a set have no position").help(help));
+        }
+        Kind::Unknown(Type::List(element) | Type::Map(element)) => Value::unknown((**element).clone()),
+        Kind::Unknown(Type::Dynamic | Type::Tuple(_) | Type::Object(_)) => Value::dynamic(),
+        _ => return Err(none()),
+    };
+    Ok(element.with_marks(value.marks.union(key.value.marks)))
+}
+
+fn named(value: &Value, members: &Members, key: &Key<'_>) -> Result<Value, Diagnostic> {
+    let expected = Expected {
+        kind: Type::String,
+        role: "the key",
+        place: key.place,
+    };
+    let converted = expected.checked(key.value)?;
+    let Some(name) = converted.as_str() else {
+        return Ok(Value::dynamic());
+    };
+    members.get(name).cloned().ok_or_else(|| {
+        let sensitive = key.value.marks.is_sensitive();
+        let shown = if sensitive {
+            absent(value, "(sensitive)")
+        } else {
+            absent(value, name)
+        };
+        let similar = similar_name(name, members.keys().map(AsRef::as_ref)).filter(|_| !sensitive);
+        Diagnostic::error(key.brackets, shown).help(similar.map(|similar| format!("did you mean {similar:?}?")))
+    })
+}
+
+fn position(value: &Value, elements: &[Value], key: &Key<'_>) -> Result<Value, Diagnostic> {
     let expected = Expected {
         kind: Type::Number,
-        summary: "Invalid index",
         role: "the index",
-        place,
+        place: key.place,
     };
-    let Some(converted) = expected.of(key, diagnostics) else {
-        return Value::dynamic();
-    };
+    let converted = expected.checked(key.value)?;
     let Some(number) = converted.as_number() else {
-        return match &value.kind {
+        return Ok(match &value.kind {
             Kind::List(element, _) => Value::unknown(element.clone()),
             _ => Value::dynamic(),
-        };
+        });
     };
     let found = number
         .to_u64()
         .and_then(|index| usize::try_from(index).ok())
         .and_then(|index| elements.get(index));
-    if let Some(element) = found {
-        return element.clone();
-    }
-    let shown = if key.marks.is_sensitive() {
-        "The index".to_owned()
-    } else {
-        format!("The index {number}")
-    };
-    let detail = if number.signum() < 0 {
-        format!("{shown} is negative; elements are counted from 0 at the start.")
-    } else if !number.is_integer() && !number.is_infinite() {
-        format!("{shown} is not a whole number.")
-    } else {
-        let count = elements.len();
-        format!(
-            "{shown} is beyond the end: there {}.",
-            if count == 1 {
-                "is 1 element".to_owned()
-            } else {
-                format!("are {count} elements")
-            }
-        )
-    };
-    diagnostics.push(Diagnostic::error(place, "Invalid index").detail(detail));
-    Value::dynamic()
+    found.cloned().ok_or_else(|| {
+        let shown = if key.value.marks.is_sensitive() {
+            String::new()
+        } else {
+            format!(" {number}")
+        };
+        let (problem, detail) = if number.signum() < 0 {
+            ("is negative", "Elements are counted from 0 at the start.".to_owned())
+        } else if !number.is_integer() && !number.is_infinite() {
+            ("is not a whole number", String::new())
+        } else {
+            let detail = match elements.len() {
+                0 => format!("{} is empty.", capitalized(&described(value))),
+                1 => "There is 1 element, its index is 0.".to_owned(),
+                count => format!("There are {count} elements, counted from 0."),
+            };
+            ("is beyond the end", detail)
+        };
+        Diagnostic::error(key.place, format!("the index{shown} {problem}")).detail(detail)
+    })
 }

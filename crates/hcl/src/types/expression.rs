@@ -32,9 +32,9 @@ struct Reader<'d> {
 }
 
 impl Reader<'_> {
-    fn complain<T>(&mut self, place: Place, detail: impl Into<String>) -> Option<T> {
-        self.diagnostics
-            .push(Diagnostic::error(place, "Invalid type").detail(detail));
+    fn complain<T>(&mut self, place: Place, summary: impl Into<String>, help: &str) -> Option<T> {
+        let help = (!help.is_empty()).then(|| help.to_owned());
+        self.diagnostics.push(Diagnostic::error(place, summary).help(help));
         None
     }
 
@@ -50,12 +50,14 @@ impl Reader<'_> {
             ExpressionKind::JsonString(_, text) => self.from_json(text, expression.place),
             ExpressionKind::Literal(value) if value.as_str().is_some() => self.complain(
                 expression.place,
-                "A type is written without quotes: string, number, bool, list(string), …",
+                "a type is written without quotes",
+"as in `string`, `number`, `bool`, `list(string)`",
             ),
             ExpressionKind::Invalid => None,
             _ => self.complain(
                 expression.place,
-                "A type is one of string, number, bool, any, list(…), set(…), map(…), object({…}) and tuple([…]).",
+                "this is not a type",
+"a type is one of `string`, `number`, `bool`, `any`, `list(…)`, `set(…)`, `map(…)`, `object({…})` and `tuple([…])`",
             ),
         }
     }
@@ -68,12 +70,18 @@ impl Reader<'_> {
             "any" => Some(Constraint::any()),
             "list" | "set" | "map" => self.complain(
                 place,
-                format!("`{word}` needs the type of its elements: {word}(string), or {word}(any)."),
+                format!("`{word}` needs the type of its elements"),
+                &format!("write `{word}(string)`, or `{word}(any)`"),
             ),
-            "object" => self.complain(place, "`object` needs its attributes: object({ name = string })."),
+            "object" => self.complain(
+                place,
+                "`object` needs its attributes",
+                "write `object({ name = string })`",
+            ),
             "tuple" => self.complain(
                 place,
-                "`tuple` needs the types of its elements: tuple([string, number]).",
+                "`tuple` needs the types of its elements",
+                "write `tuple([string, number])`",
             ),
             _ => self.unknown_word(word, place),
         }
@@ -81,21 +89,21 @@ impl Reader<'_> {
 
     fn unknown_word(&mut self, word: &str, place: Place) -> Option<Constraint> {
         let help = similar_name(word, KEYWORDS).map(|similar| format!("did you mean `{similar}`?"));
-        let detail = format!("There is no type `{word}`.");
         self.diagnostics
-            .push(Diagnostic::error(place, "Invalid type").detail(detail).help(help));
+            .push(Diagnostic::error(place, format!("there is no type `{word}`")).help(help));
         None
     }
 
     fn constructed(&mut self, name: &Name, arguments: &[Expression], whole: &Expression) -> Option<Constraint> {
         let word = name.text.as_str();
         if matches!(word, "string" | "number" | "bool" | "any") {
-            return self.complain(name.place, format!("`{word}` takes no arguments."));
+            return self.complain(name.place, format!("`{word}` takes no arguments"), "");
         }
         if word == "optional" {
             return self.complain(
                 name.place,
-                "`optional` stands only directly for the type of an object's attribute.",
+                "`optional` stands only for the type of an object's attribute",
+                "write `object({ name = optional(string) })`",
             );
         }
         if !KEYWORDS.contains(&word) {
@@ -104,7 +112,8 @@ impl Reader<'_> {
         let [argument] = arguments else {
             return self.complain(
                 whole.place,
-                format!("`{word}` takes one argument, {} are given.", arguments.len()),
+                format!("`{word}` takes 1 argument, {} given", arguments.len()),
+                "",
             );
         };
         match word {
@@ -131,7 +140,8 @@ impl Reader<'_> {
         let ExpressionKind::Tuple(elements) = &argument.kind else {
             return self.complain(
                 argument.place,
-                "`tuple` takes a list of types: tuple([string, number]).",
+                "`tuple` takes a list of types",
+                "write `tuple([string, number])`",
             );
         };
         let elements: Vec<Constraint> = elements
@@ -158,7 +168,8 @@ impl Reader<'_> {
         let ExpressionKind::Object(items) = &argument.kind else {
             return self.complain(
                 argument.place,
-                "`object` takes its attributes with their types: object({ name = string }).",
+                "`object` takes its attributes with their types",
+                "write `object({ name = string })`",
             );
         };
         let mut object = ObjectType::default();
@@ -202,7 +213,11 @@ impl Reader<'_> {
             ObjectKey::Name(name) => Some(name.text.clone()),
             ObjectKey::Expression(expression) => match &expression.kind {
                 ExpressionKind::Literal(value) if value.as_str().is_some() => value.as_str().map(str::to_owned),
-                _ => self.complain(expression.place, "The name of an object's attribute is a plain word."),
+                _ => self.complain(
+                    expression.place,
+                    "the name of an object's attribute is a plain word",
+                    "",
+                ),
             },
         }
     }
@@ -220,9 +235,14 @@ impl Reader<'_> {
             [kind, default] if self.allow_optional => Some((true, kind, Some(default))),
             [_, default] => self.complain(
                 default.place,
-                "Defaults of optional attributes can be given in the type of a variable only.",
+                "only the type of a variable can give defaults of optional attributes",
+                "",
             ),
-            _ => self.complain(item.place, "`optional` takes a type, and a default if there is one."),
+            _ => self.complain(
+                item.place,
+                "`optional` takes a type, and a default if there is one",
+                "write `optional(string)`",
+            ),
         }
     }
 
@@ -235,9 +255,9 @@ impl Reader<'_> {
         match constraint.apply(&value) {
             Ok(value) => Some(value),
             Err(error) => {
-                let detail = format!("The default does not fit the attribute's type: {error}.");
+                let detail = format!("{error}.");
                 self.diagnostics.push(
-                    Diagnostic::error(expression.place, "Invalid default of an optional attribute").detail(detail),
+                    Diagnostic::error(expression.place, "the default does not fit the attribute's type").detail(detail),
                 );
                 None
             }
@@ -250,7 +270,7 @@ impl Reader<'_> {
         // One past the opening quote; escapes do not occur in type expressions.
         let expression = crate::native::parse_expression(text, place.file, place.start as usize + 1, &mut errors);
         if errors.has_errors() {
-            return self.complain(place, format!("`{text}` is not a type expression."));
+            return self.complain(place, format!("`{text}` is not a type"), "");
         }
         self.constraint(&expression)
     }
