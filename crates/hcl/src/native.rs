@@ -32,7 +32,7 @@ pub const MAX_BYTES: usize = 16 << 20;
 
 /// Reads a file. What can be read of it is in the answer, what is wrong with it in `diagnostics`.
 pub fn parse_file(text: &str, file: FileId, diagnostics: &mut Diagnostics) -> Body {
-    let positions = Positions::new(file, 0);
+    let positions = Positions::From(file, 0);
     if let Err(place) = check_length(text, &positions, diagnostics) {
         return Body::Native(NativeBody { items: Vec::new(), place, end: place });
     }
@@ -44,7 +44,7 @@ pub fn parse_file(text: &str, file: FileId, diagnostics: &mut Diagnostics) -> Bo
 
 /// Reads a text that is one expression and begins at byte `offset` of its file. Line ends do not matter in it.
 pub fn parse_expression(text: &str, file: FileId, offset: usize, diagnostics: &mut Diagnostics) -> Expression {
-    read(text, Start::Code, &Positions::new(file, offset), diagnostics, |parser| {
+    read(text, Start::Code, &Positions::From(file, offset), diagnostics, |parser| {
         parser.newlines = false;
         let expression = parser.expression()?;
         if parser.next_is(TokenKind::End) {
@@ -56,7 +56,7 @@ pub fn parse_expression(text: &str, file: FileId, offset: usize, diagnostics: &m
 
 /// Reads a text that is a template as a whole, without quotes (a template file), and begins at byte `offset` of its file.
 pub fn parse_template(text: &str, file: FileId, offset: usize, diagnostics: &mut Diagnostics) -> Expression {
-    parse_template_at(text, &Positions::new(file, offset), diagnostics)
+    parse_template_at(text, &Positions::From(file, offset), diagnostics)
 }
 
 /// The same, for a text whose offsets differ from those in its file.

@@ -367,7 +367,7 @@ proptest! {
     fn tokens_cover_the_text_in_order(text in pieces()) {
         let mut sources = SourceMap::default();
         let file = sources.add("x", text.as_str());
-        let positions = super::Positions::new(file, 0);
+        let positions = super::Positions::From(file, 0);
         let found = super::lexer::tokenize(&text, super::Start::Code, &positions, true);
         let mut end = 0;
         for token in &found.tokens {
