@@ -1,0 +1,31 @@
+//! Serves a local cloud until Ctrl-C: `cargo run -p bakelite-local --example serve -- FOLDER [LATENCY [NAME=ROOT…]]`.
+#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "an example, to try the API by hand")]
+
+use bakelite_local::{Isolation, LocalCloud, LocalCloudOptions};
+
+fn main() {
+    bakelite_local::enter_if_asked();
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(serve());
+}
+
+async fn serve() {
+    let mut arguments = std::env::args().skip(1);
+    let state_dir = arguments.next().unwrap().into();
+    let latency = arguments.next().map_or(Ok(bakelite_local::Latency::default()), |text| text.parse()).unwrap();
+    let images = arguments.map(|image| image.split_once('=').map(|(name, root)| (name.into(), root.into())).unwrap());
+    let options = LocalCloudOptions {
+        state_dir,
+        isolation: Isolation::Sandbox,
+        latency,
+        images: images.collect(),
+        listen: ([127, 0, 0, 1], 0).into(),
+        ssh_port: 22,
+        region: "us-east-1".into(),
+    };
+    let started = std::time::Instant::now();
+    let cloud = LocalCloud::start(options).await.unwrap();
+    println!("{}", cloud.endpoint());
+    println!("started in {:?}; limits: {:?}", started.elapsed(), cloud.limits());
+    tokio::signal::ctrl_c().await.unwrap();
+    cloud.shutdown().await;
+}

@@ -1,0 +1,62 @@
+//! One call of the API: who asks what of which region, and the gate between reading its parameters and acting on them.
+
+use std::sync::Arc;
+
+use crate::api_error::ApiError;
+use crate::catalogue;
+use crate::cloud::Cloud;
+use crate::ec2::images::Image;
+use crate::query::Parameters;
+use crate::state::Region;
+use crate::xml::Element;
+
+/// What an action returns: the children of its answer's root element.
+pub(crate) type Answer = Result<Element, ApiError>;
+
+/// A call that has been routed to its action.
+pub(crate) struct Call {
+    pub(crate) cloud: Arc<Cloud>,
+    pub(crate) region: String,
+    pub(crate) parameters: Parameters,
+    /// A digest of all parameters but the client token, to recognize a repeated request.
+    pub(crate) digest: String,
+    dry_run: bool,
+}
+
+impl Call {
+    /// Takes the parameters that every action has.
+    pub(crate) fn new(cloud: Arc<Cloud>, region: String, mut parameters: Parameters) -> Result<Call, ApiError> {
+        let dry_run = parameters.boolean("DryRun")?.unwrap_or(false);
+        let digest = parameters.digest(&["ClientToken"]);
+        Ok(Call { cloud, region, parameters, digest, dry_run })
+    }
+
+    /// Refuses parameters that the action did not take, and ends a dry run. Every action calls it once, after it has read
+    /// its parameters and before it looks at anything else.
+    pub(crate) fn accept(&self) -> Result<(), ApiError> {
+        self.parameters.finish()?;
+        if self.dry_run {
+            return Err(ApiError::with_status(
+                412,
+                "DryRunOperation",
+                "Request would have succeeded, but DryRun flag is set.",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Looks at the region as it is now.
+    pub(crate) fn read<T>(&self, look: impl FnOnce(&Region) -> T) -> Result<T, ApiError> {
+        self.cloud.read(&self.region, look)
+    }
+
+    /// Changes the region, wholly or not at all.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Region) -> Result<T, ApiError>) -> Result<T, ApiError> {
+        self.cloud.change(&self.region, change)
+    }
+
+    /// Returns the well-known images and those that the user named.
+    pub(crate) fn catalogue(&self) -> Vec<Image> {
+        catalogue::images(&self.region, &self.cloud.local_images)
+    }
+}

@@ -1,0 +1,142 @@
+//! The cloud behind the API: its state, its machines, and the work that goes on after an answer.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Mutex as AsyncMutex;
+use tokio::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::address::Addresses;
+use crate::api_error::ApiError;
+use crate::ec2::images::ImageRoot;
+use crate::keys::RsaKeys;
+use crate::latency::Latency;
+use crate::machine::{Machine, MachineError, Machines, RootId};
+use crate::state::{Region, State};
+use crate::state_folder::{StateError, StateFolder};
+
+/// An image that the user named: `--local-image NAME=ROOT`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LocalImage {
+    pub(crate) name: String,
+    pub(crate) root: PathBuf,
+}
+
+/// The machine of one instance. Whoever starts, stops or freezes it holds the lock, so that such things come in turn.
+pub(crate) type MachineSlot = Arc<AsyncMutex<Option<Machine>>>;
+
+/// Everything that calls share.
+pub(crate) struct Cloud {
+    pub(crate) folder: StateFolder,
+    pub(crate) machines: Machines,
+    pub(crate) latency: Latency,
+    pub(crate) ssh_port: u16,
+    /// A region besides AWS's own.
+    pub(crate) region: String,
+    pub(crate) local_images: Vec<LocalImage>,
+    pub(crate) addresses: Addresses,
+    pub(crate) rsa_keys: RsaKeys,
+    /// Starting, stopping and removing machines; shutting down waits for all of it.
+    pub(crate) tasks: TaskTracker,
+    /// Ends waits that only imitate EC2's latency.
+    pub(crate) closing: CancellationToken,
+    pub(crate) slots: Mutex<HashMap<String, MachineSlot>>,
+}
+
+impl From<StateError> for ApiError {
+    fn from(error: StateError) -> ApiError {
+        ApiError::internal(error)
+    }
+}
+
+impl From<MachineError> for ApiError {
+    fn from(error: MachineError) -> ApiError {
+        ApiError::internal(with_causes(&error))
+    }
+}
+
+/// Returns an error's message followed by those of its causes.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}
+
+impl Cloud {
+    /// Looks at a region as it is now.
+    pub(crate) fn read<T>(&self, region: &str, look: impl FnOnce(&Region) -> T) -> Result<T, ApiError> {
+        Ok(self.folder.read(|state| match state.regions.get(region) {
+            Some(region) => look(region),
+            None => look(&Region::new(region)),
+        })?)
+    }
+
+    /// Changes a region, wholly or not at all.
+    pub(crate) fn change<T>(
+        &self,
+        region: &str,
+        change: impl FnOnce(&mut Region) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
+        self.change_all(|state| change(state.regions.entry(region.to_owned()).or_insert_with(|| Region::new(region))))
+    }
+
+    /// Changes the whole state, wholly or not at all.
+    pub(crate) fn change_all<T>(
+        &self,
+        change: impl FnOnce(&mut State) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
+        self.folder.change(change)
+    }
+
+    /// Returns the slot of an instance's machine.
+    pub(crate) fn slot(&self, id: &str) -> MachineSlot {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.entry(id.to_owned()).or_default().clone()
+    }
+
+    /// Returns the root that an image's instances start from, making it when this is the first.
+    pub(crate) async fn root_of(&self, root: &ImageRoot) -> Result<RootId, ApiError> {
+        match (root.baked(), root.base()) {
+            (Some(baked), _) => Ok(baked.clone()),
+            (None, Some(base)) => Ok(self.machines.base(&base).await?),
+            (None, None) => Err(ApiError::internal("an image without a root")),
+        }
+    }
+
+    /// Removes the roots that nothing refers to any more; what cannot be removed now is tried again next time.
+    pub(crate) async fn remove_unused_roots(&self) {
+        let unused = self.folder.read(State::unused_roots).unwrap_or_default();
+        for root in unused {
+            match self.machines.remove_root(&root).await {
+                Ok(()) => {
+                    let forget = self.change_all(|state| {
+                        state.roots.retain(|known| *known != root);
+                        Ok(())
+                    });
+                    if let Err(error) = forget {
+                        tracing::warn!(root = root.0, %error, "root removed but not forgotten");
+                    }
+                }
+                Err(error) => tracing::warn!(root = root.0, error = with_causes(&error), "root not removed"),
+            }
+        }
+    }
+
+    /// Waits for that long after `since`, or until the cloud shuts down.
+    pub(crate) async fn wait(&self, since: Instant, duration: Duration) {
+        if duration.is_zero() {
+            return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep_until(since + duration) => {}
+            () = self.closing.cancelled() => {}
+        }
+    }
+}

@@ -1,0 +1,413 @@
+//! How images come about: CreateImage from an instance, CopyImage from another region, RegisterImage from a snapshot.
+
+use std::collections::BTreeSet;
+
+use crate::api_error::ApiError;
+use crate::call::{Answer, Call};
+use crate::cloud::Cloud;
+use crate::ec2::block_devices::{self, BlockDevice, DeviceRequest};
+use crate::ec2::images::{self, Image, ImageRoot};
+use crate::ec2::instances::{Instance, InstanceState};
+use crate::ec2::power::{self, InstanceName};
+use crate::ec2::regions;
+use crate::ec2::snapshots::Snapshot;
+use crate::ec2::tags::{TagSpecifications, Tags};
+use crate::ids::ResourceKind;
+use crate::machine::RootId;
+use crate::moment::Moment;
+use crate::state::{ACCOUNT, Region};
+use crate::xml::Element;
+use std::sync::Arc;
+
+/// Shortest and longest name of an image, in characters.
+const NAME_LENGTHS: std::ops::RangeInclusive<usize> = 3..=128;
+/// Characters that a name may have besides letters and digits (EC2 API reference, CreateImage).
+const NAME_MARKS: &str = "()[] ./-'@_";
+/// Longest description of an image, in characters.
+const LONGEST_DESCRIPTION: usize = 255;
+
+/// What CreateImage was asked for.
+struct Wish {
+    instance_id: String,
+    name: String,
+    description: String,
+    no_reboot: bool,
+    devices: Vec<DeviceRequest>,
+    tags: TagSpecifications,
+}
+
+pub(crate) async fn create_image(mut call: Call) -> Answer {
+    let wish = Wish {
+        instance_id: call.parameters.required("InstanceId")?,
+        name: take_name(&mut call)?,
+        description: take_description(&mut call)?,
+        no_reboot: call.parameters.boolean("NoReboot")?.unwrap_or(false),
+        devices: block_devices::take(&mut call.parameters)?,
+        tags: TagSpecifications::take(&mut call.parameters, &[ResourceKind::Image, ResourceKind::Snapshot])?,
+    };
+    call.accept()?;
+    call.read(|region| wish.check(&call.cloud, region))??;
+    let name = InstanceName { region: call.region.clone(), id: wish.instance_id.clone() };
+    let root = freeze(&call.cloud, &name, wish.no_reboot).await?;
+    let made = call.cloud.change_all(|state| {
+        state.roots.push(root.clone());
+        let region = state.regions.entry(call.region.clone()).or_insert_with(|| Region::new(&call.region));
+        check_name_free(region, &wish.name)?;
+        wish.add(&call.cloud, region, &root)
+    });
+    match made {
+        Ok(id) => Ok(Element::body().text("imageId", id)),
+        Err(error) => {
+            // Nobody has heard of the root but the machines: it goes at once.
+            if let Err(left) = call.cloud.machines.remove_root(&root).await {
+                tracing::warn!(root = root.0, error = %left, "root of a refused image not removed");
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Freezes an instance's disk into a root. A running instance is stopped for it, unless the user forbids.
+async fn freeze(cloud: &Arc<Cloud>, name: &InstanceName, no_reboot: bool) -> Result<RootId, ApiError> {
+    let slot = cloud.slot(&name.id);
+    let mut slot = slot.lock().await;
+    match slot.take() {
+        Some(machine) if !no_reboot => {
+            machine.stop().await;
+            let root = cloud.machines.snapshot(&name.id).await;
+            power::restart(cloud, name, &mut slot).await?;
+            Ok(root?)
+        }
+        machine => {
+            *slot = machine;
+            Ok(cloud.machines.snapshot(&name.id).await?)
+        }
+    }
+}
+
+impl Wish {
+    fn check(&self, cloud: &Cloud, region: &Region) -> Result<(), ApiError> {
+        let instance = region.instance(&self.instance_id)?;
+        power::check_owner(cloud, instance)?;
+        if !matches!(instance.state, InstanceState::Running | InstanceState::Stopped) {
+            return Err(ApiError::new(
+                "IncorrectInstanceState",
+                format!("The instance '{}' is not in the 'running' or 'stopped' state.", self.instance_id),
+            ));
+        }
+        check_name_free(region, &self.name)
+    }
+
+    /// Adds the image with a snapshot for each of its volumes, and returns its id.
+    fn add(&self, cloud: &Cloud, region: &mut Region, root: &RootId) -> Result<String, ApiError> {
+        let instance = region.instance(&self.instance_id)?.clone();
+        let started = Moment::now();
+        let completed = started.plus(cloud.latency.image);
+        let id = ResourceKind::Image.new_id();
+        let (block_devices, snapshots) = self.devices(region, &instance, &id, root, (started, completed))?;
+        let image = Image {
+            id: id.clone(),
+            name: self.name.clone(),
+            description: self.description.clone(),
+            owner_id: ACCOUNT.to_owned(),
+            owner_alias: None,
+            architecture: instance.architecture.clone(),
+            created: started,
+            available: completed,
+            root: ImageRoot::Baked(root.clone()),
+            root_device: instance.root_device.clone(),
+            block_devices,
+            boot_mode: instance.boot_mode.clone(),
+            tpm_support: None,
+            imds_support: None,
+            ena_support: instance.ena_support,
+            sriov_support: instance.sriov_support,
+            login_users: instance.login_users.clone(),
+            launch_permission: BTreeSet::new(),
+            deprecated: None,
+            deregistration_protection: false,
+            source_instance_id: Some(instance.id.clone()),
+            source_image_id: None,
+            source_image_region: None,
+        };
+        region.tag(&id, &self.tags.of(ResourceKind::Image));
+        region.images.insert(id.clone(), image);
+        let snapshot_tags = self.tags.of(ResourceKind::Snapshot);
+        for snapshot in snapshots {
+            region.tag(&snapshot.id, &snapshot_tags);
+            region.snapshots.insert(snapshot.id.clone(), snapshot);
+        }
+        Ok(id)
+    }
+
+    /// Returns the image's devices: those of the instance with the request laid over them, each volume snapshotted.
+    fn devices(
+        &self,
+        region: &Region,
+        instance: &Instance,
+        image_id: &str,
+        root: &RootId,
+        (started, completed): (Moment, Moment),
+    ) -> Result<(Vec<BlockDevice>, Vec<Snapshot>), ApiError> {
+        let attached = attached_devices(region, &instance.id);
+        let current: Vec<BlockDevice> = attached.iter().map(|(device, _)| device.clone()).collect();
+        let mut devices = block_devices::merge(&current, self.devices.clone(), |id| Ok(region.snapshot(id)?.size_gib))?;
+        let mut snapshots = Vec::new();
+        for device in &mut devices {
+            let volume = attached.iter().find(|(known, _)| known.device == device.device).map(|(_, volume)| volume);
+            let (Some(ebs), Some(volume_id)) = (&mut device.ebs, volume) else { continue };
+            let is_root = device.device == instance.root_device;
+            let snapshot = Snapshot {
+                id: ResourceKind::Snapshot.new_id(),
+                volume_id: volume_id.clone(),
+                size_gib: ebs.size_gib,
+                description: format!("Created by CreateImage({}) for {image_id}", instance.id),
+                started,
+                completed,
+                encrypted: ebs.encrypted,
+                kms_key_id: ebs.kms_key_id.clone(),
+                root: is_root.then(|| root.clone()),
+                shared_with: BTreeSet::new(),
+            };
+            ebs.snapshot_id = Some(snapshot.id.clone());
+            snapshots.push(snapshot);
+        }
+        Ok((devices, snapshots))
+    }
+}
+
+/// Returns the devices of an instance with the ids of their volumes, without what they were made from.
+fn attached_devices(region: &Region, instance_id: &str) -> Vec<(BlockDevice, String)> {
+    let attached = region.volumes.values().filter_map(|volume| {
+        let attachment = volume.attachment.as_ref().filter(|attachment| attachment.instance_id == instance_id)?;
+        let mut ebs = volume.ebs.clone();
+        ebs.snapshot_id = None;
+        let device = BlockDevice { device: attachment.device.clone(), virtual_name: None, ebs: Some(ebs) };
+        Some((device, volume.id.clone()))
+    });
+    attached.collect()
+}
+
+fn take_name(call: &mut Call) -> Result<String, ApiError> {
+    let name = call.parameters.required("Name")?;
+    check_name(&name)?;
+    Ok(name)
+}
+
+fn check_name(name: &str) -> Result<(), ApiError> {
+    let fits = NAME_LENGTHS.contains(&name.chars().count())
+        && name.chars().all(|character| character.is_ascii_alphanumeric() || NAME_MARKS.contains(character));
+    if fits {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        "InvalidAMIName.Malformed",
+        "AMI names must be between 3 and 128 characters long, and may contain letters, numbers, '(', ')', '[', ']', \
+         ' ', '.', '/', '-', ''', '@' and '_'",
+    ))
+}
+
+fn take_description(call: &mut Call) -> Result<String, ApiError> {
+    let description = call.parameters.text("Description").unwrap_or_default();
+    if description.chars().count() > LONGEST_DESCRIPTION {
+        return Err(ApiError::invalid_parameter(format!(
+            "Character sets beyond ASCII or more than {LONGEST_DESCRIPTION} characters are not supported for descriptions"
+        )));
+    }
+    Ok(description)
+}
+
+fn check_name_free(region: &Region, name: &str) -> Result<(), ApiError> {
+    match region.images.values().find(|image| image.name == name) {
+        None => Ok(()),
+        Some(image) => Err(ApiError::new(
+            "InvalidAMIName.Duplicate",
+            format!("AMI name {name} is already in use by AMI {}", image.id),
+        )),
+    }
+}
+
+pub(crate) fn copy_image(mut call: Call) -> Answer {
+    let source_region = call.parameters.required("SourceRegion")?;
+    let source_id = call.parameters.required("SourceImageId")?;
+    let name = take_name(&mut call)?;
+    let description = call.parameters.text("Description");
+    let encrypted = call.parameters.boolean("Encrypted")?.unwrap_or(false);
+    let kms_key_id = call.parameters.text("KmsKeyId").filter(|id| !id.is_empty());
+    let copy_tags = call.parameters.boolean("CopyImageTags")?.unwrap_or(false);
+    let token = call.parameters.text("ClientToken");
+    let tags = TagSpecifications::take(&mut call.parameters, &[ResourceKind::Image, ResourceKind::Snapshot])?;
+    call.accept()?;
+    if !regions::exists(&source_region) && source_region != call.region {
+        return Err(ApiError::invalid_parameter(format!("Invalid source region: {source_region}")));
+    }
+    let catalogue = crate::catalogue::images(&source_region, &call.cloud.local_images);
+    let found = call.cloud.read(&source_region, |region| {
+        let image = images::find(region, &catalogue, &source_id).cloned()?;
+        Ok::<_, ApiError>((image, region.tags_of(&source_id).clone()))
+    })?;
+    let (source, source_tags) = found?;
+    if source.state() != "available" {
+        return Err(ApiError::new("InvalidAMIID.Unavailable", format!("The image id '[{source_id}]' is not available")));
+    }
+    let encryption = (encrypted || kms_key_id.is_some()).then_some(kms_key_id);
+    let mut image_tags = if copy_tags { source_tags } else { Tags::new() };
+    image_tags.extend(tags.of(ResourceKind::Image));
+    let id = call.change(|region| {
+        if let Some(id) = repeated_copy(region, token.as_deref(), &source_id, &name) {
+            return Ok(id);
+        }
+        check_name_free(region, &name)?;
+        let mut image = copy(&source, &source_region, &name, call.cloud.latency.image);
+        image.description = description.unwrap_or(image.description);
+        for snapshot in copy_snapshots(&mut image, encryption.as_ref(), &source_region) {
+            region.tag(&snapshot.id, &tags.of(ResourceKind::Snapshot));
+            region.snapshots.insert(snapshot.id.clone(), snapshot);
+        }
+        region.tag(&image.id, &image_tags);
+        let id = image.id.clone();
+        region.images.insert(id.clone(), image);
+        Ok(id)
+    })?;
+    Ok(Element::body().text("imageId", id))
+}
+
+/// Returns the copy that an earlier call with a client token made: names are unique, so name and source tell it.
+fn repeated_copy(region: &Region, token: Option<&str>, source_id: &str, name: &str) -> Option<String> {
+    token.filter(|token| !token.is_empty())?;
+    let same = |image: &&Image| image.name == name && image.source_image_id.as_deref() == Some(source_id);
+    region.images.values().find(same).map(|image| image.id.clone())
+}
+
+fn copy(source: &Image, source_region: &str, name: &str, latency: std::time::Duration) -> Image {
+    let created = Moment::now();
+    Image {
+        id: ResourceKind::Image.new_id(),
+        name: name.to_owned(),
+        description: format!("[Copied {} from {source_region}] {}", source.id, source.name),
+        owner_id: ACCOUNT.to_owned(),
+        owner_alias: None,
+        created,
+        available: created.plus(latency),
+        launch_permission: BTreeSet::new(),
+        deprecated: None,
+        deregistration_protection: false,
+        source_instance_id: None,
+        source_image_id: Some(source.id.clone()),
+        source_image_region: Some(source_region.to_owned()),
+        ..source.clone()
+    }
+}
+
+/// Gives a copied image snapshots of its own. `encryption` is the key for it, when the copy is to be encrypted.
+fn copy_snapshots(image: &mut Image, encryption: Option<&Option<String>>, source_region: &str) -> Vec<Snapshot> {
+    let mut snapshots = Vec::new();
+    for device in &mut image.block_devices {
+        let Some(ebs) = &mut device.ebs else { continue };
+        if let Some(key) = encryption {
+            ebs.encrypted = true;
+            ebs.kms_key_id = key.clone().or_else(|| ebs.kms_key_id.take());
+        }
+        let Some(source) = ebs.snapshot_id.take() else { continue };
+        let snapshot = Snapshot {
+            id: ResourceKind::Snapshot.new_id(),
+            volume_id: "vol-ffffffff".to_owned(),
+            size_gib: ebs.size_gib,
+            description: format!("Copied for DestinationAmi {} from SourceAmi for SourceSnapshot {source} in {source_region}", image.id),
+            started: image.created,
+            completed: image.available,
+            encrypted: ebs.encrypted,
+            kms_key_id: ebs.kms_key_id.clone(),
+            root: image.root.baked().filter(|_| device.device == image.root_device).cloned(),
+            shared_with: BTreeSet::new(),
+        };
+        ebs.snapshot_id = Some(snapshot.id.clone());
+        snapshots.push(snapshot);
+    }
+    snapshots
+}
+
+pub(crate) fn register_image(mut call: Call) -> Answer {
+    let name = take_name(&mut call)?;
+    let description = take_description(&mut call)?;
+    let root_device = call.parameters.required("RootDeviceName")?;
+    let architecture =
+        call.parameters.word("Architecture", &["x86_64", "arm64"])?.unwrap_or_else(|| "x86_64".to_owned());
+    let virtualization = call.parameters.text("VirtualizationType");
+    let ena_support = call.parameters.boolean("EnaSupport")?.unwrap_or(false);
+    let sriov = call.parameters.word("SriovNetSupport", &["simple"])?;
+    let boot_mode = call.parameters.word("BootMode", &["legacy-bios", "uefi", "uefi-preferred"])?;
+    let tpm_support = call.parameters.word("TpmSupport", &["v2.0"])?;
+    let imds_support = call.parameters.word("ImdsSupport", &["v2.0"])?;
+    let devices = block_devices::take(&mut call.parameters)?;
+    let tags = TagSpecifications::take(&mut call.parameters, &[ResourceKind::Image])?.of(ResourceKind::Image);
+    call.accept()?;
+    if virtualization.as_deref() != Some("hvm") {
+        return Err(ApiError::unsupported("the local cloud registers images of virtualization type hvm only"));
+    }
+    let id = call.change(|region| {
+        check_name_free(region, &name)?;
+        let block_devices = block_devices::merge(&[], devices, |id| Ok(region.snapshot(id)?.size_gib))?;
+        let root = root_of_snapshot(region, &block_devices, &root_device)?;
+        let created = Moment::now();
+        let id = ResourceKind::Image.new_id();
+        let image = Image {
+            id: id.clone(),
+            name,
+            description,
+            owner_id: ACCOUNT.to_owned(),
+            owner_alias: None,
+            architecture,
+            created,
+            available: created.plus(call.cloud.latency.image),
+            root: ImageRoot::Baked(root),
+            root_device,
+            block_devices,
+            boot_mode,
+            tpm_support,
+            imds_support,
+            ena_support,
+            sriov_support: sriov.is_some(),
+            login_users: crate::catalogue::custom_users(),
+            launch_permission: BTreeSet::new(),
+            deprecated: None,
+            deregistration_protection: false,
+            source_instance_id: None,
+            source_image_id: None,
+            source_image_region: None,
+        };
+        region.tag(&id, &tags);
+        region.images.insert(id.clone(), image);
+        Ok(id)
+    })?;
+    Ok(Element::body().text("imageId", id))
+}
+
+fn root_of_snapshot(region: &Region, devices: &[BlockDevice], root_device: &str) -> Result<RootId, ApiError> {
+    let device = devices.iter().find(|device| device.device == root_device);
+    let snapshot_id = device.and_then(|device| device.ebs.as_ref()?.snapshot_id.as_ref());
+    let Some(snapshot_id) = snapshot_id else {
+        return Err(ApiError::new(
+            "InvalidBlockDeviceMapping",
+            format!("Snapshot for the root device '{root_device}' must be specified"),
+        ));
+    };
+    region.snapshot(snapshot_id)?.root.clone().ok_or_else(|| {
+        ApiError::unsupported(format!("snapshot {snapshot_id} is not one of a root device, and holds no data here"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_checked_as_in_ec2() {
+        for name in ["abc", "web-server 2026.11.21 (a/b) [c] 'd' @e_f", &"x".repeat(128)] {
+            assert_eq!(check_name(name), Ok(()), "{name}");
+        }
+        for name in ["ab", "web:server", "näme", "a*c", &"x".repeat(129)] {
+            assert_eq!(check_name(name).unwrap_err().code, "InvalidAMIName.Malformed", "{name}");
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! Images: what they are, DescribeImages, DeregisterImage. They are made in `create_image.rs`, and the well-known ones
+//! come from the catalogue.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::api_error::ApiError;
+use crate::call::{Answer, Call};
+use crate::ec2::block_devices::{self, BlockDevice};
+use crate::ec2::filters::{FilterTable, Filters};
+use crate::ec2::image_attributes::check_made_here;
+use crate::ec2::page::Page;
+use crate::ec2::snapshots::{self, EVERYONE};
+use crate::ec2::tags::{self, Tags};
+use crate::ids::ResourceKind;
+use crate::machine::{BaseRoot, RootId};
+use crate::moment::Moment;
+use crate::state::{ACCOUNT, Region, absent};
+use crate::xml::Element;
+
+/// An image: one of the catalogue, or one that was made here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Image {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) description: String,
+    pub(crate) owner_id: String,
+    /// `amazon` for Amazon's own images.
+    pub(crate) owner_alias: Option<String>,
+    pub(crate) architecture: String,
+    pub(crate) created: Moment,
+    /// When it changes from `pending` to `available`.
+    pub(crate) available: Moment,
+    pub(crate) root: ImageRoot,
+    pub(crate) root_device: String,
+    pub(crate) block_devices: Vec<BlockDevice>,
+    pub(crate) boot_mode: Option<String>,
+    pub(crate) tpm_support: Option<String>,
+    pub(crate) imds_support: Option<String>,
+    pub(crate) ena_support: bool,
+    pub(crate) sriov_support: bool,
+    /// Users that the image's instances let in.
+    pub(crate) login_users: Vec<String>,
+    pub(crate) launch_permission: BTreeSet<LaunchPermission>,
+    pub(crate) deprecated: Option<Moment>,
+    pub(crate) deregistration_protection: bool,
+    pub(crate) source_instance_id: Option<String>,
+    pub(crate) source_image_id: Option<String>,
+    pub(crate) source_image_region: Option<String>,
+}
+
+/// Where an image's root file system comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ImageRoot {
+    /// This machine's own system folders.
+    Host,
+    /// A folder or tarball that the user gave.
+    Given(PathBuf),
+    /// What an instance left behind.
+    Baked(RootId),
+}
+
+/// Who else may launch an image.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum LaunchPermission {
+    Account(String),
+    Group(String),
+    Organization(String),
+    OrganizationalUnit(String),
+}
+
+impl ImageRoot {
+    /// Returns the root that a bake left.
+    pub(crate) fn baked(&self) -> Option<&RootId> {
+        match self {
+            ImageRoot::Baked(root) => Some(root),
+            ImageRoot::Host | ImageRoot::Given(_) => None,
+        }
+    }
+
+    /// Returns the base of which a root has still to be made; a baked one is there already.
+    pub(crate) fn base(&self) -> Option<BaseRoot> {
+        match self {
+            ImageRoot::Host => Some(BaseRoot::Host),
+            ImageRoot::Given(path) if path.is_dir() => Some(BaseRoot::Folder(path.clone())),
+            ImageRoot::Given(path) => Some(BaseRoot::Tarball(path.clone())),
+            ImageRoot::Baked(_) => None,
+        }
+    }
+}
+
+impl Image {
+    pub(crate) fn state(&self) -> &'static str {
+        if Moment::now() >= self.available { "available" } else { "pending" }
+    }
+
+    pub(crate) fn is_public(&self) -> bool {
+        self.launch_permission.contains(&LaunchPermission::Group(EVERYONE.to_owned()))
+    }
+
+    fn is_deprecated(&self) -> bool {
+        self.deprecated.is_some_and(|moment| moment <= Moment::now())
+    }
+
+    /// Returns the ids of the snapshots that it is made of.
+    pub(crate) fn snapshot_ids(&self) -> impl Iterator<Item = &String> {
+        self.block_devices.iter().filter_map(|device| device.ebs.as_ref()?.snapshot_id.as_ref())
+    }
+
+    fn is_owned_by(&self, owner: &str) -> bool {
+        match owner {
+            "self" => self.owner_id == ACCOUNT,
+            alias if self.owner_alias.as_deref() == Some(alias) => true,
+            id => self.owner_id == id,
+        }
+    }
+
+    fn is_executable_by(&self, who: &str) -> bool {
+        match who {
+            "self" => self.launch_permission.contains(&LaunchPermission::Account(ACCOUNT.to_owned())),
+            EVERYONE => self.is_public(),
+            account => self.launch_permission.contains(&LaunchPermission::Account(account.to_owned())),
+        }
+    }
+}
+
+const FILTERS: FilterTable<Image> = &[
+    ("image-id", |image| vec![image.id.clone()]),
+    ("name", |image| vec![image.name.clone()]),
+    ("description", |image| vec![image.description.clone()]),
+    ("architecture", |image| vec![image.architecture.clone()]),
+    ("owner-id", |image| vec![image.owner_id.clone()]),
+    ("owner-alias", |image| image.owner_alias.iter().cloned().collect()),
+    ("state", |image| vec![image.state().to_owned()]),
+    ("is-public", |image| vec![image.is_public().to_string()]),
+    ("creation-date", |image| vec![image.created.to_string()]),
+    ("root-device-type", |_| vec!["ebs".to_owned()]),
+    ("root-device-name", |image| vec![image.root_device.clone()]),
+    ("virtualization-type", |_| vec!["hvm".to_owned()]),
+    ("hypervisor", |_| vec!["xen".to_owned()]),
+    ("image-type", |_| vec!["machine".to_owned()]),
+    ("image-allowed", |_| vec!["true".to_owned()]),
+    ("ena-support", |image| vec![image.ena_support.to_string()]),
+    ("boot-mode", |image| image.boot_mode.iter().cloned().collect()),
+    ("imds-support", |image| image.imds_support.iter().cloned().collect()),
+    ("tpm-support", |image| image.tpm_support.iter().cloned().collect()),
+    ("sriov-net-support", |image| image.sriov_support.then(|| "simple".to_owned()).into_iter().collect()),
+    ("manifest-location", |image| vec![format!("{}/{}", image.owner_id, image.name)]),
+    // Neither Windows nor images of the marketplace exist here: these know nothing to match.
+    ("platform", |_| Vec::new()),
+    ("product-code", |_| Vec::new()),
+    ("product-code.type", |_| Vec::new()),
+    ("kernel-id", |_| Vec::new()),
+    ("ramdisk-id", |_| Vec::new()),
+    ("state-reason-code", |_| Vec::new()),
+    ("source-instance-id", |image| image.source_instance_id.iter().cloned().collect()),
+    ("source-image-id", |image| image.source_image_id.iter().cloned().collect()),
+    ("source-image-region", |image| image.source_image_region.iter().cloned().collect()),
+    ("block-device-mapping.device-name", |image| {
+        image.block_devices.iter().map(|device| device.device.clone()).collect()
+    }),
+    ("block-device-mapping.snapshot-id", |image| image.snapshot_ids().cloned().collect()),
+    ("block-device-mapping.volume-size", |image| ebs_values(image, |ebs| ebs.size_gib.to_string())),
+    ("block-device-mapping.volume-type", |image| ebs_values(image, |ebs| ebs.volume_type.clone())),
+    ("block-device-mapping.encrypted", |image| ebs_values(image, |ebs| ebs.encrypted.to_string())),
+    ("block-device-mapping.delete-on-termination", |image| {
+        ebs_values(image, |ebs| ebs.delete_on_termination.to_string())
+    }),
+];
+
+fn ebs_values(image: &Image, pick: impl Fn(&block_devices::EbsDevice) -> String) -> Vec<String> {
+    image.block_devices.iter().filter_map(|device| device.ebs.as_ref()).map(pick).collect()
+}
+
+/// Finds an image by its id: an own one, or one of the catalogue.
+pub(crate) fn find<'a>(region: &'a Region, catalogue: &'a [Image], id: &str) -> Result<&'a Image, ApiError> {
+    let found = region.images.get(id).or_else(|| catalogue.iter().find(|image| image.id == id));
+    found.ok_or_else(|| unknown(id))
+}
+
+fn unknown(id: &str) -> ApiError {
+    let error = absent(ResourceKind::Image, id);
+    if error.code == ResourceKind::Image.not_found_code() {
+        return ApiError { message: format!("The image id '[{id}]' does not exist"), ..error };
+    }
+    error
+}
+
+pub(crate) fn describe_images(mut call: Call) -> Answer {
+    let ids = call.parameters.list("ImageId");
+    let (owners, executable_by) = (call.parameters.list("Owner"), call.parameters.list("ExecutableBy"));
+    let include_deprecated = call.parameters.boolean("IncludeDeprecated")?.unwrap_or(false);
+    let _include_disabled = call.parameters.boolean("IncludeDisabled")?;
+    let filters = Filters::take(&mut call.parameters, FILTERS)?;
+    let page = Page::take(&mut call.parameters)?;
+    call.accept()?;
+    let catalogue = call.catalogue();
+    let items = call.read(|region| {
+        for id in &ids {
+            find(region, &catalogue, id)?;
+        }
+        let wanted = |image: &&Image| {
+            (ids.is_empty() || ids.contains(&image.id))
+                && (owners.is_empty() || owners.iter().any(|owner| image.is_owned_by(owner)))
+                && (executable_by.is_empty() || executable_by.iter().any(|who| image.is_executable_by(who)))
+                // A deprecated image is shown to its owner, to whoever names it, and to whoever asks for such.
+                && (include_deprecated || !image.is_deprecated() || image.owner_id == ACCOUNT || !ids.is_empty())
+                && filters.match_item(FILTERS, *image, region.tags_of(&image.id))
+        };
+        let images = region.images.values().chain(&catalogue).filter(wanted);
+        Ok::<_, ApiError>(images.map(|image| describe(image, region.tags_of(&image.id))).collect())
+    })??;
+    let (items, next) = page.cut(items);
+    Ok(Element::body().list("imagesSet", items).maybe("nextToken", next))
+}
+
+fn describe(image: &Image, tags: &Tags) -> Element {
+    Element::body()
+        .text("imageId", &image.id)
+        .text("imageLocation", format!("{}/{}", image.owner_alias.as_ref().unwrap_or(&image.owner_id), image.name))
+        .text("imageState", image.state())
+        .text("imageOwnerId", &image.owner_id)
+        .maybe("imageOwnerAlias", image.owner_alias.as_ref())
+        .text("creationDate", image.created)
+        .text("isPublic", image.is_public())
+        .text("architecture", &image.architecture)
+        .text("imageType", "machine")
+        .maybe("sriovNetSupport", image.sriov_support.then_some("simple"))
+        .text("enaSupport", image.ena_support)
+        .text("name", &image.name)
+        .text("description", &image.description)
+        .text("rootDeviceType", "ebs")
+        .text("rootDeviceName", &image.root_device)
+        .with(block_devices::mapping_of_image(&image.block_devices))
+        .text("virtualizationType", "hvm")
+        .text("hypervisor", "xen")
+        .text("platformDetails", "Linux/UNIX")
+        .text("usageOperation", "RunInstances")
+        .maybe("bootMode", image.boot_mode.as_ref())
+        .maybe("tpmSupport", image.tpm_support.as_ref())
+        .maybe("imdsSupport", image.imds_support.as_ref())
+        .maybe("deprecationTime", image.deprecated)
+        .maybe("sourceInstanceId", image.source_instance_id.as_ref())
+        .maybe("sourceImageId", image.source_image_id.as_ref())
+        .maybe("sourceImageRegion", image.source_image_region.as_ref())
+        .text("deregistrationProtection", if image.deregistration_protection { "enabled-without-cooldown" } else { "disabled" })
+        .text("imageAllowed", true)
+        .with(tags::tag_set(tags))
+}
+
+pub(crate) async fn deregister_image(mut call: Call) -> Answer {
+    let id = call.parameters.required("ImageId")?;
+    let with_snapshots = call.parameters.boolean("DeleteAssociatedSnapshots")?.unwrap_or(false);
+    call.accept()?;
+    let catalogue = call.catalogue();
+    let results = call.change(|region| {
+        check_made_here(region, &catalogue, &id)?;
+        let image = region.image_mut(&id)?.clone();
+        if image.deregistration_protection {
+            return Err(ApiError::new(
+                "OperationNotPermitted",
+                format!("You can't deregister the AMI {id} because deregistration protection is enabled"),
+            ));
+        }
+        region.images.remove(&id);
+        region.tags.remove(&id);
+        let mut results = Vec::new();
+        for snapshot in image.snapshot_ids().filter(|_| with_snapshots) {
+            let result = match snapshots::delete(region, snapshot) {
+                Ok(()) => "success",
+                Err(_) => "skipped",
+            };
+            results.push(Element::body().text("snapshotId", snapshot).text("returnCode", result));
+        }
+        Ok(results)
+    })?;
+    call.cloud.remove_unused_roots().await;
+    let answer = Element::body().yes();
+    Ok(if with_snapshots { answer.list("deleteSnapshotResultSet", results) } else { answer })
+}
+
+/// Checks that an image belongs to this account.
+pub(crate) fn check_own(image: &Image) -> Result<(), ApiError> {
+    if image.owner_id == ACCOUNT {
+        return Ok(());
+    }
+    Err(ApiError::new("AuthFailure", format!("Not authorized for image:{}", image.id)))
+}

@@ -1,0 +1,93 @@
+//! EC2's Query API, version 2016-11-15: the table of actions. Each resource has a file of its own.
+
+pub(crate) mod block_devices;
+pub(crate) mod create_image;
+pub(crate) mod filters;
+pub(crate) mod image_attributes;
+pub(crate) mod images;
+pub(crate) mod instance_attributes;
+pub(crate) mod instance_types;
+pub(crate) mod instances;
+pub(crate) mod key_pairs;
+pub(crate) mod launch;
+pub(crate) mod lifecycle;
+pub(crate) mod network_interfaces;
+pub(crate) mod page;
+pub(crate) mod power;
+pub(crate) mod regions;
+pub(crate) mod security_groups;
+pub(crate) mod security_rules;
+pub(crate) mod snapshots;
+pub(crate) mod tags;
+pub(crate) mod volumes;
+pub(crate) mod vpcs;
+
+use crate::api_error::ApiError;
+use crate::call::{Answer, Call};
+
+/// The only version of the API that is spoken here; all clients of the last ten years send it.
+pub(crate) const VERSION: &str = "2016-11-15";
+/// The namespace of answers.
+pub(crate) const NAMESPACE: &str = "http://ec2.amazonaws.com/doc/2016-11-15/";
+
+/// Does what a call asks for.
+pub(crate) async fn act(action: &str, call: Call) -> Answer {
+    match action {
+        "AuthorizeSecurityGroupEgress" => security_rules::authorize_egress(call),
+        "AuthorizeSecurityGroupIngress" => security_rules::authorize_ingress(call),
+        "CopyImage" => create_image::copy_image(call),
+        "CreateImage" => create_image::create_image(call).await,
+        "CreateKeyPair" => key_pairs::create_key_pair(call).await,
+        "CreateSecurityGroup" => security_groups::create_security_group(call),
+        "CreateTags" => tags::create_tags(call),
+        "CreateVolume" => volumes::create_volume(call),
+        "DeleteKeyPair" => key_pairs::delete_key_pair(call),
+        "DeleteSecurityGroup" => security_groups::delete_security_group(call),
+        "DeleteSnapshot" => snapshots::delete_snapshot(call).await,
+        "DeleteTags" => tags::delete_tags(call),
+        "DeleteVolume" => volumes::delete_volume(call),
+        "DeregisterImage" => images::deregister_image(call).await,
+        "DescribeAccountAttributes" => regions::describe_account_attributes(call),
+        "DescribeAvailabilityZones" => regions::describe_availability_zones(call),
+        "DescribeImageAttribute" => image_attributes::describe_image_attribute(call),
+        "DescribeImages" => images::describe_images(call),
+        "DescribeInstanceAttribute" => instance_attributes::describe_instance_attribute(call),
+        "DescribeInstanceStatus" => instances::describe_instance_status(call),
+        "DescribeInstanceTypeOfferings" => instance_types::describe_instance_type_offerings(call),
+        "DescribeInstanceTypes" => instance_types::describe_instance_types(call),
+        "DescribeInstances" => instances::describe_instances(call),
+        "DescribeInternetGateways" => vpcs::describe_internet_gateways(call),
+        "DescribeKeyPairs" => key_pairs::describe_key_pairs(call),
+        "DescribeNetworkInterfaces" => network_interfaces::describe_network_interfaces(call),
+        "DescribeRegions" => regions::describe_regions(call),
+        "DescribeRouteTables" => vpcs::describe_route_tables(call),
+        "DescribeSecurityGroups" => security_groups::describe_security_groups(call),
+        "DescribeSnapshotAttribute" => snapshots::describe_snapshot_attribute(call),
+        "DescribeSnapshots" => snapshots::describe_snapshots(call),
+        "DescribeSubnets" => vpcs::describe_subnets(call),
+        "DescribeTags" => tags::describe_tags(call),
+        "DescribeVolumes" => volumes::describe_volumes(call),
+        "DescribeVpcs" => vpcs::describe_vpcs(call),
+        "DisableImageDeprecation" => image_attributes::disable_image_deprecation(call),
+        "DisableImageDeregistrationProtection" => image_attributes::disable_deregistration_protection(call),
+        "EnableImageDeprecation" => image_attributes::enable_image_deprecation(call),
+        "EnableImageDeregistrationProtection" => image_attributes::enable_deregistration_protection(call),
+        "GetConsoleOutput" => instance_attributes::get_console_output(call).await,
+        "GetPasswordData" => instance_attributes::get_password_data(call),
+        "ImportKeyPair" => key_pairs::import_key_pair(call),
+        "ModifyImageAttribute" => image_attributes::modify_image_attribute(call),
+        "ModifyInstanceAttribute" => instance_attributes::modify_instance_attribute(call),
+        "ModifyInstanceMetadataOptions" => instance_attributes::modify_instance_metadata_options(call),
+        "ModifySnapshotAttribute" => snapshots::modify_snapshot_attribute(call),
+        "RebootInstances" => power::reboot_instances(call),
+        "RegisterImage" => create_image::register_image(call),
+        "ResetImageAttribute" => image_attributes::reset_image_attribute(call),
+        "RevokeSecurityGroupEgress" => security_rules::revoke_egress(call),
+        "RevokeSecurityGroupIngress" => security_rules::revoke_ingress(call),
+        "RunInstances" => launch::run_instances(call).await,
+        "StartInstances" => power::start_instances(call),
+        "StopInstances" => power::stop_instances(call),
+        "TerminateInstances" => power::terminate_instances(call),
+        unknown => Err(ApiError::new("InvalidAction", format!("The action {unknown} is not valid for this web service."))),
+    }
+}

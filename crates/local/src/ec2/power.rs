@@ -1,0 +1,386 @@
+//! Starting, stopping, rebooting and terminating: the calls, and the work on machines that they cause.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use tokio::time::Instant;
+
+use crate::api_error::ApiError;
+use crate::call::{Answer, Call};
+use crate::cloud::{Cloud, with_causes};
+use crate::ec2::instances::{Instance, InstanceState, check_ids};
+use crate::machine::{Machine, MachineSpec};
+use crate::moment::Moment;
+use crate::state::Region;
+use crate::xml::Element;
+
+/// An instance by where it is, for work that goes on after the answer.
+#[derive(Debug, Clone)]
+pub(crate) struct InstanceName {
+    pub(crate) region: String,
+    pub(crate) id: String,
+}
+
+/// Whether a machine starts for the first time or again on its own disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Boot {
+    First,
+    Again,
+}
+
+pub(crate) fn start_instances(mut call: Call) -> Answer {
+    let ids = take_ids(&mut call)?;
+    call.accept()?;
+    let changes = transition(&call, &ids, |cloud, instance| match instance.state {
+        InstanceState::Pending | InstanceState::Running => Ok(false),
+        InstanceState::Stopped => {
+            instance.state = InstanceState::Pending;
+            instance.next = None;
+            instance.launched = Moment::now();
+            instance.owner = Some(cloud.folder.owner().id().to_owned());
+            instance.transition_reason.clear();
+            instance.state_reason = None;
+            Ok(true)
+        }
+        _ => Err(wrong_state(instance, "started")),
+    })?;
+    for change in changes.iter().filter(|change| change.changed) {
+        spawn_boot(&call.cloud, change.name(&call), Boot::Again);
+    }
+    Ok(describe_changes(&changes))
+}
+
+pub(crate) fn stop_instances(mut call: Call) -> Answer {
+    let ids = take_ids(&mut call)?;
+    let (_force, hibernate) = (call.parameters.boolean("Force")?, call.parameters.boolean("Hibernate")?);
+    let _skip_os_shutdown = call.parameters.boolean("SkipOsShutdown")?;
+    call.accept()?;
+    if hibernate == Some(true) {
+        return Err(ApiError::new("UnsupportedHibernationConfiguration", "the local cloud's instances cannot hibernate"));
+    }
+    let changes = transition(&call, &ids, |_, instance| match instance.state {
+        InstanceState::Stopping | InstanceState::Stopped => Ok(false),
+        InstanceState::Running if instance.stop_protection => Err(ApiError::new(
+            "OperationNotPermitted",
+            format!("The instance '{}' may not be stopped. Modify its 'disableApiStop' instance attribute and try again.", instance.id),
+        )),
+        InstanceState::Pending | InstanceState::Running => {
+            leave(instance, InstanceState::Stopping);
+            Ok(true)
+        }
+        _ => Err(wrong_state(instance, "stopped")),
+    })?;
+    for change in changes.iter().filter(|change| change.changed) {
+        spawn_halt(&call.cloud, change.name(&call), InstanceState::Stopped);
+    }
+    Ok(describe_changes(&changes))
+}
+
+pub(crate) fn terminate_instances(mut call: Call) -> Answer {
+    let ids = take_ids(&mut call)?;
+    let (_force, _skip) = (call.parameters.boolean("Force")?, call.parameters.boolean("SkipOsShutdown")?);
+    call.accept()?;
+    let changes = transition(&call, &ids, |_, instance| {
+        if !instance.is_alive() {
+            return Ok(false);
+        }
+        if instance.termination_protection {
+            return Err(ApiError::new(
+                "OperationNotPermitted",
+                format!("The instance '{}' may not be terminated. Modify its 'disableApiTermination' instance attribute and try again.", instance.id),
+            ));
+        }
+        leave(instance, InstanceState::ShuttingDown);
+        Ok(true)
+    })?;
+    for change in changes.iter().filter(|change| change.changed) {
+        spawn_halt(&call.cloud, change.name(&call), InstanceState::Terminated);
+    }
+    Ok(describe_changes(&changes))
+}
+
+pub(crate) fn reboot_instances(mut call: Call) -> Answer {
+    let ids = take_ids(&mut call)?;
+    call.accept()?;
+    let changes = transition(&call, &ids, |_, instance| match instance.state {
+        InstanceState::Running => Ok(true),
+        InstanceState::Pending => Ok(false),
+        _ => Err(wrong_state(instance, "rebooted")),
+    })?;
+    for change in changes.iter().filter(|change| change.changed) {
+        let (cloud, name) = (call.cloud.clone(), change.name(&call));
+        call.cloud.tasks.spawn(async move { reboot(&cloud, &name).await });
+    }
+    Ok(Element::body().yes())
+}
+
+fn take_ids(call: &mut Call) -> Result<Vec<String>, ApiError> {
+    let ids = call.parameters.list("InstanceId");
+    if ids.is_empty() { Err(ApiError::missing_parameter("InstanceId")) } else { Ok(ids) }
+}
+
+fn wrong_state(instance: &Instance, verb: &str) -> ApiError {
+    ApiError::new(
+        "IncorrectInstanceState",
+        format!("The instance '{}' is not in a state from which it can be {verb}.", instance.id),
+    )
+}
+
+/// Puts an instance on its way out, at the user's wish.
+fn leave(instance: &mut Instance, state: InstanceState) {
+    instance.enter(state);
+    instance.transition_reason = format!("User initiated ({})", Moment::now());
+    instance.state_reason =
+        Some(("Client.UserInitiatedShutdown".to_owned(), "Client.UserInitiatedShutdown: User initiated shutdown".to_owned()));
+}
+
+/// What a call did to one instance.
+struct StateChange {
+    id: String,
+    before: InstanceState,
+    after: InstanceState,
+    changed: bool,
+}
+
+impl StateChange {
+    fn name(&self, call: &Call) -> InstanceName {
+        InstanceName { region: call.region.clone(), id: self.id.clone() }
+    }
+}
+
+/// Takes all instances of a call through `step`, or none of them when one cannot go. `step` tells whether it did anything.
+fn transition(
+    call: &Call,
+    ids: &[String],
+    step: impl Fn(&Cloud, &mut Instance) -> Result<bool, ApiError>,
+) -> Result<Vec<StateChange>, ApiError> {
+    call.change(|region| {
+        check_ids(region, ids)?;
+        let mut changes = Vec::new();
+        for id in ids {
+            let instance = region.instance_mut(id)?;
+            check_owner(&call.cloud, instance)?;
+            let before = instance.state;
+            let changed = step(&call.cloud, instance)?;
+            changes.push(StateChange { id: id.clone(), before, after: instance.state, changed });
+        }
+        Ok(changes)
+    })
+}
+
+/// Checks that no other process runs the instance: only the one that does can reach its machine.
+pub(crate) fn check_owner(cloud: &Cloud, instance: &Instance) -> Result<(), ApiError> {
+    match instance.owner.as_deref() {
+        Some(owner) if owner != cloud.folder.owner().id() => {
+            let process = owner.split('-').next().unwrap_or(owner);
+            Err(ApiError::new(
+                "IncorrectInstanceState",
+                format!("The instance '{}' is run by another process (pid {process}); ask that one's endpoint", instance.id),
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn describe_changes(changes: &[StateChange]) -> Element {
+    let items = changes.iter().map(|change| {
+        Element::body()
+            .text("instanceId", &change.id)
+            .child(change.after.describe("currentState"))
+            .child(change.before.describe("previousState"))
+    });
+    Element::body().list("instancesSet", items)
+}
+
+/// Starts an instance's machine in the background.
+pub(crate) fn spawn_boot(cloud: &Arc<Cloud>, name: InstanceName, boot: Boot) {
+    let task_cloud = cloud.clone();
+    cloud.tasks.spawn(async move {
+        if let Err(error) = start_machine(&task_cloud, &name, boot).await {
+            fail(&task_cloud, &name, boot, &error);
+        }
+    });
+}
+
+/// Starts the machine of a pending instance. An instance that was stopped or terminated meanwhile is left alone.
+async fn start_machine(cloud: &Arc<Cloud>, name: &InstanceName, boot: Boot) -> Result<(), ApiError> {
+    let called = Instant::now();
+    let latency = cloud.latency;
+    if !latency.boot.is_zero() {
+        // As in EC2, the instance counts as running while its system still boots.
+        arrive(cloud, name, None)?;
+        cloud.wait(called, latency.instance + latency.boot).await;
+    }
+    let slot = cloud.slot(&name.id);
+    let mut machine = slot.lock().await;
+    let wanted = |instance: &Instance| matches!(instance.state, InstanceState::Pending | InstanceState::Running);
+    let spec = cloud.read(&name.region, |region| {
+        region.instance(&name.id).ok().filter(|instance| wanted(instance)).map(|instance| machine_spec(region, instance, boot))
+    })?;
+    let Some(spec) = spec.filter(|_| !cloud.closing.is_cancelled()) else { return Ok(()) };
+    let started = match boot {
+        Boot::First => cloud.machines.start(spec).await?,
+        Boot::Again => cloud.machines.restart(&name.id, spec).await?,
+    };
+    arrive(cloud, name, Some(started.ssh_address().port()))?;
+    watch(cloud, name.clone(), started.clone());
+    *machine = Some(started);
+    Ok(())
+}
+
+/// Lets a pending instance become running when its time has come.
+fn arrive(cloud: &Cloud, name: &InstanceName, ssh_port: Option<u16>) -> Result<(), ApiError> {
+    cloud.change(&name.region, |region| {
+        let instance = region.instance_mut(&name.id)?;
+        if instance.state == InstanceState::Pending && instance.next.is_none() {
+            instance.next = Some((InstanceState::Running, instance.launched.plus(cloud.latency.instance)));
+        }
+        instance.ssh_port = ssh_port.unwrap_or(instance.ssh_port);
+        Ok(())
+    })
+}
+
+pub(crate) fn machine_spec(_region: &Region, instance: &Instance, boot: Boot) -> MachineSpec {
+    let user_data = instance.user_data.as_ref().filter(|_| boot == Boot::First);
+    let [one, two, three, four] = instance.address.octets();
+    MachineSpec {
+        id: instance.id.clone(),
+        root: instance.root.clone(),
+        hostname: format!("ip-{one}-{two}-{three}-{four}"),
+        users: instance.login_users.clone(),
+        authorized_keys: instance.authorized_keys.clone(),
+        user_data: user_data.and_then(|text| BASE64_STANDARD.decode(text).ok()),
+        address: instance.address,
+        ssh_port: instance.ssh_port,
+    }
+}
+
+/// Records that a machine could not be started: a new instance is terminated, an old one stays stopped.
+fn fail(cloud: &Arc<Cloud>, name: &InstanceName, boot: Boot, error: &ApiError) {
+    tracing::warn!(instance = name.id, %error, "instance did not start");
+    let recorded = cloud.change(&name.region, |region| {
+        let instance = region.instance_mut(&name.id)?;
+        instance.state_reason =
+            Some(("Server.InternalError".to_owned(), format!("Server.InternalError: {}", error.message)));
+        instance.transition_reason = "Server.InternalError".to_owned();
+        instance.owner = None;
+        instance.enter(if boot == Boot::First { InstanceState::ShuttingDown } else { InstanceState::Stopped });
+        Ok(())
+    });
+    if recorded.is_ok() && boot == Boot::First {
+        spawn_halt(cloud, name.clone(), InstanceState::Terminated);
+    }
+}
+
+/// Notices when a machine powers itself off, and does what the instance's shutdown behaviour says.
+fn watch(cloud: &Arc<Cloud>, name: InstanceName, machine: Machine) {
+    let task_cloud = cloud.clone();
+    cloud.tasks.spawn(async move {
+        tokio::select! {
+            () = machine.ended() => {}
+            () = task_cloud.closing.cancelled() => return,
+        }
+        let after = task_cloud.change(&name.region, |region| {
+            let instance = region.instance_mut(&name.id)?;
+            if !matches!(instance.state, InstanceState::Pending | InstanceState::Running) {
+                return Ok(None);
+            }
+            let (state, end) = if instance.shutdown_terminates {
+                (InstanceState::ShuttingDown, InstanceState::Terminated)
+            } else {
+                (InstanceState::Stopping, InstanceState::Stopped)
+            };
+            instance.enter(state);
+            let reason = "Client.InstanceInitiatedShutdown";
+            instance.state_reason =
+                Some((reason.to_owned(), format!("{reason}: Instance initiated shutdown")));
+            Ok(Some(end))
+        });
+        if let Ok(Some(end)) = after {
+            halt(&task_cloud, &name, end).await;
+        }
+    });
+}
+
+fn spawn_halt(cloud: &Arc<Cloud>, name: InstanceName, end: InstanceState) {
+    let task_cloud = cloud.clone();
+    cloud.tasks.spawn(async move { halt(&task_cloud, &name, end).await });
+}
+
+/// Ends the machine of an instance that is on its way to `end`, and its disk when that is for good.
+async fn halt(cloud: &Arc<Cloud>, name: &InstanceName, end: InstanceState) {
+    let called = Moment::now();
+    let latency = if end == InstanceState::Stopped { cloud.latency.stop } else { cloud.latency.terminate };
+    let slot = cloud.slot(&name.id);
+    let mut machine = slot.lock().await;
+    if let Some(machine) = machine.take() {
+        machine.stop().await;
+    }
+    let recorded = cloud.change(&name.region, |region| {
+        let instance = region.instance_mut(&name.id)?;
+        instance.owner = None;
+        instance.next = Some((end, called.plus(latency)));
+        Ok(())
+    });
+    if let Err(error) = recorded {
+        tracing::warn!(instance = name.id, %error, "end of the machine not recorded");
+    }
+    if end == InstanceState::Terminated {
+        discard(cloud, name).await;
+    }
+}
+
+/// Removes the disk of an instance that is gone or going.
+pub(crate) async fn discard(cloud: &Cloud, name: &InstanceName) {
+    let discarded = cloud.machines.discard(&name.id).await.map_err(|error| with_causes(&error));
+    let recorded = discarded.and_then(|()| {
+        let forget = cloud.change(&name.region, |region| {
+            region.instance_mut(&name.id)?.has_disk = false;
+            Ok(())
+        });
+        forget.map_err(|error| error.to_string())
+    });
+    match recorded {
+        Ok(()) => cloud.remove_unused_roots().await,
+        // The next start of the cloud tries again: the instance still has its disk on record.
+        Err(error) => tracing::warn!(instance = name.id, error, "disk not removed"),
+    }
+}
+
+/// Stops and starts the machine of a running instance.
+async fn reboot(cloud: &Arc<Cloud>, name: &InstanceName) {
+    let slot = cloud.slot(&name.id);
+    let mut machine = slot.lock().await;
+    let Some(old) = machine.take() else { return };
+    if let Err(error) = again(cloud, name, &mut machine, old).await {
+        fail(cloud, name, Boot::Again, &error);
+    }
+}
+
+/// Stops a machine and starts it again on its disk; the caller holds the slot.
+pub(crate) async fn again(
+    cloud: &Arc<Cloud>,
+    name: &InstanceName,
+    slot: &mut Option<Machine>,
+    old: Machine,
+) -> Result<(), ApiError> {
+    old.stop().await;
+    restart(cloud, name, slot).await
+}
+
+/// Starts a machine again on its disk; the caller holds the slot.
+pub(crate) async fn restart(
+    cloud: &Arc<Cloud>,
+    name: &InstanceName,
+    slot: &mut Option<Machine>,
+) -> Result<(), ApiError> {
+    let spec = cloud.read(&name.region, |region| {
+        region.instance(&name.id).map(|instance| machine_spec(region, instance, Boot::Again))
+    })??;
+    let started = cloud.machines.restart(&name.id, spec).await?;
+    arrive(cloud, name, Some(started.ssh_address().port()))?;
+    watch(cloud, name.clone(), started.clone());
+    *slot = Some(started);
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! Volumes: the devices of instances, and loose ones. Only a root device holds data here; other volumes are records.
+
+use serde::{Deserialize, Serialize};
+
+use crate::api_error::ApiError;
+use crate::call::{Answer, Call};
+use crate::ec2::block_devices::{self, EbsDevice};
+use crate::ec2::filters::{FilterTable, Filters};
+use crate::ec2::page::Page;
+use crate::ec2::tags::{self, TagSpecifications, Tags};
+use crate::ec2::vpcs;
+use crate::ids::ResourceKind;
+use crate::moment::Moment;
+use crate::xml::Element;
+
+/// A volume of one region.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Volume {
+    pub(crate) id: String,
+    pub(crate) zone: String,
+    pub(crate) created: Moment,
+    /// Snapshot, size, type and the like; `delete_on_termination` speaks for the attachment.
+    pub(crate) ebs: EbsDevice,
+    pub(crate) attachment: Option<Attachment>,
+}
+
+/// Where a volume is attached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Attachment {
+    pub(crate) instance_id: String,
+    pub(crate) device: String,
+    pub(crate) since: Moment,
+}
+
+impl Volume {
+    fn state(&self) -> &'static str {
+        if self.attachment.is_some() { "in-use" } else { "available" }
+    }
+}
+
+pub(crate) fn create_volume(mut call: Call) -> Answer {
+    let zone = call.parameters.required("AvailabilityZone")?;
+    let snapshot_id = call.parameters.text("SnapshotId").filter(|id| !id.is_empty());
+    let size = call.parameters.number("Size")?;
+    let volume_type = call.parameters.text("VolumeType").unwrap_or_else(|| "gp2".to_owned());
+    let (iops, throughput) = (call.parameters.number("Iops")?, call.parameters.number("Throughput")?);
+    let encrypted = call.parameters.boolean("Encrypted")?;
+    let kms_key_id = call.parameters.text("KmsKeyId");
+    let tags = TagSpecifications::take(&mut call.parameters, &[ResourceKind::Volume])?.of(ResourceKind::Volume);
+    call.accept()?;
+    vpcs::default_subnet(&call.region, Some(&zone))?;
+    let volume = call.change(|region| {
+        let snapshot_size = snapshot_id.as_deref().map(|id| region.snapshot(id).map(|snapshot| snapshot.size_gib)).transpose()?;
+        let size_gib = size.or(snapshot_size).ok_or_else(|| ApiError::missing_parameter("size/snapshot"))?;
+        block_devices::check_volume(&volume_type, size_gib, iops, throughput)?;
+        let ebs = EbsDevice {
+            snapshot_id,
+            size_gib,
+            iops: iops.or_else(|| block_devices::default_iops(&volume_type, size_gib)),
+            throughput: throughput.or((volume_type == "gp3").then_some(125)),
+            volume_type,
+            encrypted: encrypted.unwrap_or(false) || kms_key_id.is_some(),
+            kms_key_id,
+            delete_on_termination: false,
+        };
+        let volume = Volume { id: ResourceKind::Volume.new_id(), zone, created: Moment::now(), ebs, attachment: None };
+        region.volumes.insert(volume.id.clone(), volume.clone());
+        region.tag(&volume.id, &tags);
+        Ok(volume)
+    })?;
+    Ok(describe(&volume, &tags))
+}
+
+const FILTERS: FilterTable<Volume> = &[
+    ("volume-id", |volume| vec![volume.id.clone()]),
+    ("status", |volume| vec![volume.state().to_owned()]),
+    ("size", |volume| vec![volume.ebs.size_gib.to_string()]),
+    ("volume-type", |volume| vec![volume.ebs.volume_type.clone()]),
+    ("snapshot-id", |volume| volume.ebs.snapshot_id.iter().cloned().collect()),
+    ("encrypted", |volume| vec![volume.ebs.encrypted.to_string()]),
+    ("availability-zone", |volume| vec![volume.zone.clone()]),
+    ("create-time", |volume| vec![volume.created.to_string()]),
+    ("attachment.instance-id", |volume| volume.attachment.iter().map(|at| at.instance_id.clone()).collect()),
+    ("attachment.device", |volume| volume.attachment.iter().map(|at| at.device.clone()).collect()),
+    ("attachment.status", |volume| volume.attachment.iter().map(|_| "attached".to_owned()).collect()),
+    ("attachment.delete-on-termination", |volume| {
+        volume.attachment.iter().map(|_| volume.ebs.delete_on_termination.to_string()).collect()
+    }),
+];
+
+pub(crate) fn describe_volumes(mut call: Call) -> Answer {
+    let ids = call.parameters.list("VolumeId");
+    let filters = Filters::take(&mut call.parameters, FILTERS)?;
+    let page = Page::take(&mut call.parameters)?;
+    call.accept()?;
+    let items = call.read(|region| {
+        for id in &ids {
+            region.volume(id)?;
+        }
+        let wanted = region
+            .volumes
+            .values()
+            .filter(|volume| ids.is_empty() || ids.contains(&volume.id))
+            .filter(|volume| filters.match_item(FILTERS, volume, region.tags_of(&volume.id)));
+        Ok::<_, ApiError>(wanted.map(|volume| describe(volume, region.tags_of(&volume.id))).collect())
+    })??;
+    let (items, next) = page.cut(items);
+    Ok(Element::body().list("volumeSet", items).maybe("nextToken", next))
+}
+
+fn describe(volume: &Volume, tags: &Tags) -> Element {
+    let attachments = volume.attachment.iter().map(|attachment| {
+        Element::body()
+            .text("volumeId", &volume.id)
+            .text("instanceId", &attachment.instance_id)
+            .text("device", &attachment.device)
+            .text("status", "attached")
+            .text("attachTime", attachment.since)
+            .text("deleteOnTermination", volume.ebs.delete_on_termination)
+    });
+    Element::body()
+        .text("volumeId", &volume.id)
+        .text("size", volume.ebs.size_gib)
+        .text("snapshotId", volume.ebs.snapshot_id.as_deref().unwrap_or_default())
+        .text("availabilityZone", &volume.zone)
+        .text("status", volume.state())
+        .text("createTime", volume.created)
+        .list("attachmentSet", attachments)
+        .text("volumeType", &volume.ebs.volume_type)
+        .maybe("iops", volume.ebs.iops)
+        .maybe("throughput", volume.ebs.throughput)
+        .text("encrypted", volume.ebs.encrypted)
+        .maybe("kmsKeyId", volume.ebs.kms_key_id.as_ref())
+        .text("multiAttachEnabled", false)
+        .with(tags::tag_set(tags))
+}
+
+pub(crate) fn delete_volume(mut call: Call) -> Answer {
+    let id = call.parameters.required("VolumeId")?;
+    call.accept()?;
+    call.change(|region| {
+        if let Some(attachment) = &region.volume(&id)?.attachment {
+            let message = format!("Volume {id} is currently attached to {}", attachment.instance_id);
+            return Err(ApiError::new("VolumeInUse", message));
+        }
+        region.volumes.remove(&id);
+        region.tags.remove(&id);
+        Ok(())
+    })?;
+    Ok(Element::body().yes())
+}

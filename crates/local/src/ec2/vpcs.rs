@@ -1,0 +1,291 @@
+//! The network of each region: one default VPC with a subnet per zone, derived from the region's name and never changed.
+//!
+//! Its addresses are loopback addresses of this machine (127.64.0.0/10), because that is where the instances are.
+
+use std::net::Ipv4Addr;
+
+use crate::api_error::ApiError;
+use crate::call::{Answer, Call};
+use crate::ec2::filters::{FilterTable, Filters};
+use crate::ec2::page::Page;
+use crate::ec2::regions::ZONE_LETTERS;
+use crate::ec2::tags::{self, Tags};
+use crate::ids::ResourceKind;
+use crate::state::{ACCOUNT, absent};
+use crate::xml::Element;
+
+/// The block of every region's VPC.
+pub(crate) const VPC_CIDR: &str = "127.64.0.0/10";
+/// Each zone's subnet is a sixteenth of it: 127.64.0.0/12, 127.80.0.0/12, 127.96.0.0/12.
+const SUBNET_PREFIX_BITS: u32 = 12;
+const SUBNET_ADDRESSES: u32 = 1 << (32 - SUBNET_PREFIX_BITS);
+const FIRST_ADDRESS: u32 = u32::from_be_bytes([127, 64, 0, 0]);
+
+/// A subnet of a default VPC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Subnet {
+    pub(crate) id: String,
+    pub(crate) vpc_id: String,
+    pub(crate) zone: String,
+    first: u32,
+}
+
+impl Subnet {
+    fn cidr(&self) -> String {
+        format!("{}/{SUBNET_PREFIX_BITS}", Ipv4Addr::from(self.first))
+    }
+
+    /// Returns the address with that number, counted round the subnet; never its first or last addresses.
+    pub(crate) fn address(&self, number: u32) -> Ipv4Addr {
+        let usable = SUBNET_ADDRESSES - 8;
+        Ipv4Addr::from(self.first + 4 + number % usable)
+    }
+}
+
+pub(crate) fn vpc_id(region: &str) -> String {
+    ResourceKind::Vpc.stable_id(region)
+}
+
+fn gateway_id(region: &str) -> String {
+    ResourceKind::InternetGateway.stable_id(region)
+}
+
+fn route_table_id(region: &str) -> String {
+    ResourceKind::RouteTable.stable_id(region)
+}
+
+/// Returns a zone's id (`use1-az1` at AWS; here from the zone's full name, which is as stable).
+pub(crate) fn zone_id(zone: &str) -> String {
+    let (region, letter) = zone.split_at(zone.len().saturating_sub(1));
+    let number = ZONE_LETTERS.iter().position(|known| letter.starts_with(*known)).unwrap_or_default() + 1;
+    let short: String = region.split('-').map(|part| part.chars().take(if part.len() > 2 { 1 } else { 2 }).collect::<String>()).collect();
+    format!("{short}-az{number}")
+}
+
+/// Returns a region's subnets, one per zone.
+pub(crate) fn subnets(region: &str) -> Vec<Subnet> {
+    let subnet = |(number, letter): (u32, &char)| {
+        let zone = format!("{region}{letter}");
+        Subnet {
+            id: ResourceKind::Subnet.stable_id(&zone),
+            vpc_id: vpc_id(region),
+            zone,
+            first: FIRST_ADDRESS + number * SUBNET_ADDRESSES,
+        }
+    };
+    (0..).zip(&ZONE_LETTERS).map(subnet).collect()
+}
+
+/// Returns the subnet of that id.
+pub(crate) fn subnet(region: &str, id: &str) -> Result<Subnet, ApiError> {
+    subnets(region).into_iter().find(|subnet| subnet.id == id).ok_or_else(|| absent(ResourceKind::Subnet, id))
+}
+
+/// Returns the default subnet of a zone.
+pub(crate) fn default_subnet(region: &str, zone: Option<&str>) -> Result<Subnet, ApiError> {
+    let found = subnets(region).into_iter().find(|subnet| zone.is_none_or(|zone| zone == subnet.zone));
+    found.ok_or_else(|| ApiError::invalid_parameter(format!("Invalid availability zone: [{}]", zone.unwrap_or_default())))
+}
+
+/// Checks that a VPC id is the region's.
+pub(crate) fn check_vpc(region: &str, id: &str) -> Result<(), ApiError> {
+    if id == vpc_id(region) { Ok(()) } else { Err(absent(ResourceKind::Vpc, id)) }
+}
+
+const VPC_FILTERS: FilterTable<String> = &[
+    ("vpc-id", |id| vec![id.clone()]),
+    ("is-default", |_| vec!["true".to_owned()]),
+    ("isDefault", |_| vec!["true".to_owned()]),
+    ("state", |_| vec!["available".to_owned()]),
+    ("cidr", |_| vec![VPC_CIDR.to_owned()]),
+    ("cidr-block-association.cidr-block", |_| vec![VPC_CIDR.to_owned()]),
+    ("owner-id", |_| vec![ACCOUNT.to_owned()]),
+    ("dhcp-options-id", |_| vec!["default".to_owned()]),
+];
+
+pub(crate) fn describe_vpcs(mut call: Call) -> Answer {
+    let ids = call.parameters.list("VpcId");
+    let filters = Filters::take(&mut call.parameters, VPC_FILTERS)?;
+    let page = Page::take(&mut call.parameters)?;
+    call.accept()?;
+    for id in &ids {
+        check_vpc(&call.region, id)?;
+    }
+    let id = vpc_id(&call.region);
+    let tags = call.read(|region| region.tags_of(&id).clone())?;
+    let found = filters.match_item(VPC_FILTERS, &id, &tags).then(|| describe_vpc(&id, &tags));
+    let (items, next) = page.cut(found.into_iter().collect());
+    Ok(Element::body().list("vpcSet", items).maybe("nextToken", next))
+}
+
+fn describe_vpc(id: &str, tags: &Tags) -> Element {
+    let association = Element::body()
+        .text("cidrBlock", VPC_CIDR)
+        .text("associationId", id.replacen("vpc-", "vpc-cidr-assoc-", 1))
+        .child(Element::new("cidrBlockState").text("state", "associated"));
+    Element::body()
+        .text("vpcId", id)
+        .text("ownerId", ACCOUNT)
+        .text("state", "available")
+        .text("cidrBlock", VPC_CIDR)
+        .list("cidrBlockAssociationSet", [association])
+        .text("dhcpOptionsId", "default")
+        .text("instanceTenancy", "default")
+        .text("isDefault", true)
+        .with(tags::tag_set(tags))
+}
+
+const SUBNET_FILTERS: FilterTable<Subnet> = &[
+    ("subnet-id", |subnet| vec![subnet.id.clone()]),
+    ("vpc-id", |subnet| vec![subnet.vpc_id.clone()]),
+    ("availability-zone", |subnet| vec![subnet.zone.clone()]),
+    ("availabilityZone", |subnet| vec![subnet.zone.clone()]),
+    ("availability-zone-id", |subnet| vec![zone_id(&subnet.zone)]),
+    ("cidr", |subnet| vec![subnet.cidr()]),
+    ("cidr-block", |subnet| vec![subnet.cidr()]),
+    ("default-for-az", |_| vec!["true".to_owned()]),
+    ("defaultForAz", |_| vec!["true".to_owned()]),
+    ("map-public-ip-on-launch", |_| vec!["true".to_owned()]),
+    ("state", |_| vec!["available".to_owned()]),
+    ("owner-id", |_| vec![ACCOUNT.to_owned()]),
+];
+
+pub(crate) fn describe_subnets(mut call: Call) -> Answer {
+    let ids = call.parameters.list("SubnetId");
+    let filters = Filters::take(&mut call.parameters, SUBNET_FILTERS)?;
+    let page = Page::take(&mut call.parameters)?;
+    call.accept()?;
+    for id in &ids {
+        subnet(&call.region, id)?;
+    }
+    let items = call.read(|region| {
+        let taken = |id: &str| {
+            let count = region.instances.values().filter(|instance| instance.subnet_id == id && instance.is_alive()).count();
+            u32::try_from(count).unwrap_or(u32::MAX)
+        };
+        subnets(&call.region)
+            .into_iter()
+            .filter(|subnet| ids.is_empty() || ids.contains(&subnet.id))
+            .filter(|subnet| filters.match_item(SUBNET_FILTERS, subnet, region.tags_of(&subnet.id)))
+            .map(|subnet| describe_subnet(&subnet, taken(&subnet.id), region.tags_of(&subnet.id)))
+            .collect()
+    })?;
+    let (items, next) = page.cut(items);
+    Ok(Element::body().list("subnetSet", items).maybe("nextToken", next))
+}
+
+fn describe_subnet(subnet: &Subnet, taken: u32, tags: &Tags) -> Element {
+    Element::body()
+        .text("subnetId", &subnet.id)
+        .text("subnetArn", format!("arn:aws:ec2:{}:{ACCOUNT}:subnet/{}", region_of(&subnet.zone), subnet.id))
+        .text("state", "available")
+        .text("vpcId", &subnet.vpc_id)
+        .text("ownerId", ACCOUNT)
+        .text("cidrBlock", subnet.cidr())
+        .text("availableIpAddressCount", (SUBNET_ADDRESSES - 5).saturating_sub(taken))
+        .text("availabilityZone", &subnet.zone)
+        .text("availabilityZoneId", zone_id(&subnet.zone))
+        .text("defaultForAz", true)
+        .text("mapPublicIpOnLaunch", true)
+        .text("assignIpv6AddressOnCreation", false)
+        .with(tags::tag_set(tags))
+}
+
+fn region_of(zone: &str) -> &str {
+    zone.get(..zone.len().saturating_sub(1)).unwrap_or(zone)
+}
+
+const GATEWAY_FILTERS: FilterTable<(String, String)> = &[
+    ("internet-gateway-id", |(id, _)| vec![id.clone()]),
+    ("attachment.vpc-id", |(_, vpc)| vec![vpc.clone()]),
+    ("attachment.state", |_| vec!["available".to_owned()]),
+    ("owner-id", |_| vec![ACCOUNT.to_owned()]),
+];
+
+pub(crate) fn describe_internet_gateways(mut call: Call) -> Answer {
+    let ids = call.parameters.list("InternetGatewayId");
+    let filters = Filters::take(&mut call.parameters, GATEWAY_FILTERS)?;
+    let page = Page::take(&mut call.parameters)?;
+    call.accept()?;
+    let gateway = (gateway_id(&call.region), vpc_id(&call.region));
+    if let Some(unknown) = ids.iter().find(|id| **id != gateway.0) {
+        return Err(absent(ResourceKind::InternetGateway, unknown));
+    }
+    let tags = call.read(|region| region.tags_of(&gateway.0).clone())?;
+    let attachment = Element::body().text("vpcId", &gateway.1).text("state", "available");
+    let found = filters.match_item(GATEWAY_FILTERS, &gateway, &tags).then(|| {
+        Element::body()
+            .text("internetGatewayId", &gateway.0)
+            .text("ownerId", ACCOUNT)
+            .list("attachmentSet", [attachment])
+            .with(tags::tag_set(&tags))
+    });
+    let (items, next) = page.cut(found.into_iter().collect());
+    Ok(Element::body().list("internetGatewaySet", items).maybe("nextToken", next))
+}
+
+const ROUTE_TABLE_FILTERS: FilterTable<(String, String)> = &[
+    ("route-table-id", |(id, _)| vec![id.clone()]),
+    ("vpc-id", |(_, vpc)| vec![vpc.clone()]),
+    ("association.main", |_| vec!["true".to_owned()]),
+    // The main table has no explicit association with a subnet.
+    ("association.subnet-id", |_| Vec::new()),
+    ("route.destination-cidr-block", |_| vec![VPC_CIDR.to_owned(), "0.0.0.0/0".to_owned()]),
+    ("owner-id", |_| vec![ACCOUNT.to_owned()]),
+];
+
+pub(crate) fn describe_route_tables(mut call: Call) -> Answer {
+    let ids = call.parameters.list("RouteTableId");
+    let filters = Filters::take(&mut call.parameters, ROUTE_TABLE_FILTERS)?;
+    let page = Page::take(&mut call.parameters)?;
+    call.accept()?;
+    let table = (route_table_id(&call.region), vpc_id(&call.region));
+    if let Some(unknown) = ids.iter().find(|id| **id != table.0) {
+        return Err(absent(ResourceKind::RouteTable, unknown));
+    }
+    let tags = call.read(|region| region.tags_of(&table.0).clone())?;
+    let route = |destination: &str, gateway: &str| {
+        Element::body()
+            .text("destinationCidrBlock", destination)
+            .text("gatewayId", gateway)
+            .text("state", "active")
+            .text("origin", "CreateRouteTable")
+    };
+    let association = Element::body()
+        .text("routeTableAssociationId", table.0.replacen("rtb-", "rtbassoc-", 1))
+        .text("routeTableId", &table.0)
+        .text("main", true)
+        .child(Element::new("associationState").text("state", "associated"));
+    let found = filters.match_item(ROUTE_TABLE_FILTERS, &table, &tags).then(|| {
+        Element::body()
+            .text("routeTableId", &table.0)
+            .text("vpcId", &table.1)
+            .text("ownerId", ACCOUNT)
+            .list("routeSet", [route(VPC_CIDR, "local"), route("0.0.0.0/0", &gateway_id(&call.region))])
+            .list("associationSet", [association])
+            .with(tags::tag_set(&tags))
+    });
+    let (items, next) = page.cut(found.into_iter().collect());
+    Ok(Element::body().list("routeTableSet", items).maybe("nextToken", next))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subnets_are_apart_and_inside_of_the_vpc() {
+        let subnets = subnets("us-east-1");
+        let cidrs: Vec<String> = subnets.iter().map(Subnet::cidr).collect();
+        assert_eq!(cidrs, ["127.64.0.0/12", "127.80.0.0/12", "127.96.0.0/12"]);
+        assert_eq!(subnets[1].address(0), Ipv4Addr::new(127, 80, 0, 4));
+        assert_eq!(subnets[1].address(SUBNET_ADDRESSES - 9), Ipv4Addr::new(127, 95, 255, 251));
+        assert_eq!(subnets[1].address(u32::MAX).octets()[0], 127);
+    }
+
+    #[test]
+    fn zone_ids_are_short() {
+        assert_eq!(zone_id("us-east-1a"), "use1-az1");
+        assert_eq!(zone_id("eu-central-2c"), "euc2-az3");
+    }
+}

@@ -1,0 +1,290 @@
+//! A running local cloud, as the program uses it: start, endpoint, images, shutdown.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::address::Addresses;
+use crate::api_error::ApiError;
+use crate::catalogue;
+use crate::cloud::{Cloud, LocalImage};
+use crate::ec2::images::Image;
+use crate::ec2::instances::InstanceState;
+use crate::ec2::power::{self, InstanceName};
+use crate::keys::RsaKeys;
+use crate::latency::Latency;
+use crate::machine::{Isolation, MachineError, Machines};
+use crate::server;
+use crate::state_folder::{StateError, StateFolder};
+
+/// What a local cloud is started with.
+#[derive(Debug, Clone)]
+pub struct LocalCloudOptions {
+    /// Where everything is kept; made when it is not there. Several processes may use the same folder.
+    pub state_dir: PathBuf,
+    /// How instances are isolated from this machine.
+    pub isolation: Isolation,
+    /// How long changes of state take.
+    pub latency: Latency,
+    /// Images besides the well-known ones: name (or `ami-…`, which then is the id) and folder or tarball of the root.
+    pub images: Vec<(String, PathBuf)>,
+    /// Where the API listens; port 0 takes a free one. Loopback only: signatures are not verified.
+    pub listen: SocketAddr,
+    /// The port on which instances should listen for SSH, usually 22. An instance that cannot have it listens on
+    /// another one, which its tag `bakelite:ssh-port` tells.
+    pub ssh_port: u16,
+    /// A region besides AWS's own that requests may be made in, and the one that [`LocalCloud::run`] looks in first.
+    pub region: String,
+}
+
+/// Why a local cloud could not be started or used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LocalError {
+    /// The state could not be read or written.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// Machines cannot be made.
+    #[error(transparent)]
+    Machine(#[from] MachineError),
+    /// The API cannot listen.
+    #[error("listening for API calls on {address}: {source}")]
+    Listen {
+        /// Where it was to listen.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The API was to listen where others could call it.
+    #[error("listening for API calls on {0}: not a loopback address")]
+    NotLoopback(SocketAddr),
+    /// A root that the user named is not there.
+    #[error("local image `{name}`: no file or folder `{root}`")]
+    Root {
+        /// The image's name.
+        name: String,
+        /// Its root.
+        root: PathBuf,
+    },
+    /// There is no such image.
+    #[error("image `{0}` does not exist in the local cloud")]
+    UnknownImage(String),
+    /// Something that the API would answer, too.
+    #[error("{0}")]
+    Api(String),
+}
+
+impl LocalError {
+    /// What the user can do about it.
+    pub fn help(&self) -> Option<&str> {
+        match self {
+            LocalError::Machine(error) => error.help(),
+            LocalError::NotLoopback(_) => Some("requests are not authenticated, so nobody else may reach it"),
+            _ => None,
+        }
+    }
+}
+
+impl From<ApiError> for LocalError {
+    fn from(error: ApiError) -> LocalError {
+        LocalError::Api(error.to_string())
+    }
+}
+
+/// One image, for a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageSummary {
+    /// `ami-…`
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// The region in which it is.
+    pub region: String,
+    /// When it was made, ISO 8601.
+    pub created: String,
+    /// Users that its instances let in.
+    pub login_users: Vec<String>,
+    /// Whether it is one of the well-known or user-given base images, or was baked.
+    pub is_base: bool,
+}
+
+/// A running local cloud. [`shutdown`](LocalCloud::shutdown) ends it in good order; dropping it leaves its machines to
+/// die with the process.
+pub struct LocalCloud {
+    cloud: Arc<Cloud>,
+    address: SocketAddr,
+    server: JoinHandle<()>,
+    region: String,
+}
+
+impl LocalCloud {
+    /// Starts a cloud; when this returns its endpoint answers.
+    pub async fn start(options: LocalCloudOptions) -> Result<LocalCloud, LocalError> {
+        if !options.listen.ip().is_loopback() {
+            return Err(LocalError::NotLoopback(options.listen));
+        }
+        let local_images = options.images.into_iter().map(check_root).collect::<Result<_, _>>()?;
+        let rsa_keys = RsaKeys::start();
+        let folder = StateFolder::open(&options.state_dir)?;
+        let machines = Machines::open(&machines_folder(&options.state_dir), options.isolation).await?;
+        let listening = |source| LocalError::Listen { address: options.listen, source };
+        let listener = TcpListener::bind(options.listen).await.map_err(listening)?;
+        let address = listener.local_addr().map_err(listening)?;
+        let cloud = Arc::new(Cloud {
+            folder,
+            machines,
+            latency: options.latency,
+            ssh_port: options.ssh_port,
+            region: options.region.clone(),
+            local_images,
+            addresses: Addresses::new(),
+            rsa_keys,
+            tasks: TaskTracker::new(),
+            closing: CancellationToken::new(),
+            slots: Mutex::new(HashMap::new()),
+        });
+        discard_left_disks(&cloud);
+        let server = cloud.tasks.spawn(server::serve(cloud.clone(), listener));
+        Ok(LocalCloud { cloud, address, server, region: options.region })
+    }
+
+    /// Returns the address of the API, `http://127.0.0.1:PORT`.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Returns what instances cannot do here, in sentences for the user.
+    pub fn limits(&self) -> Vec<String> {
+        self.cloud.machines.limits()
+    }
+
+    /// Stops answering, ends the machines of all instances (which are then `stopped`), and waits for all work to end.
+    pub async fn shutdown(self) {
+        self.cloud.closing.cancel();
+        if let Err(error) = self.server.await {
+            tracing::warn!(%error, "server of the local cloud");
+        }
+        self.cloud.tasks.close();
+        self.cloud.tasks.wait().await;
+        stop_machines(&self.cloud).await;
+    }
+
+    /// Returns all baked images, then the base images of the cloud's own region.
+    pub async fn images(&self) -> Result<Vec<ImageSummary>, LocalError> {
+        let mut summaries = self.cloud.folder.read(|state| {
+            let images = state.regions.iter().flat_map(|(region, content)| {
+                content.images.values().map(move |image| summarize(region, image, false))
+            });
+            images.collect::<Vec<_>>()
+        })?;
+        summaries.sort_by(|one, other| one.created.cmp(&other.created));
+        let base = catalogue::images(&self.region, &self.cloud.local_images);
+        summaries.extend(base.iter().map(|image| summarize(&self.region, image, true)));
+        Ok(summaries)
+    }
+
+    /// Runs a command in a throw-away machine made from an image, with this process's standard streams; returns its exit
+    /// status. The image is an id, or the name of one.
+    pub async fn run(&self, image: &str, command: &[String]) -> Result<i32, LocalError> {
+        let catalogue = catalogue::images(&self.region, &self.cloud.local_images);
+        let found = self.cloud.folder.read(|state| {
+            let own = state.regions.get(&self.region).into_iter().chain(state.regions.values());
+            let all = own.flat_map(|region| region.images.values()).chain(&catalogue);
+            all.into_iter().find(|known| known.id == image || known.name == image).map(|known| known.root.clone())
+        })?;
+        let root = found.ok_or_else(|| LocalError::UnknownImage(image.to_owned()))?;
+        let root = self.cloud.root_of(&root).await?;
+        Ok(self.cloud.machines.run(&root, command).await?)
+    }
+}
+
+/// Removes everything that a local cloud keeps in a folder.
+///
+/// A cloud that still runs on it loses its images; its instances end when it does.
+pub async fn reset(state_dir: &Path) -> Result<(), LocalError> {
+    Machines::reset(&machines_folder(state_dir)).await?;
+    for name in ["state.json", "state.json.new", "lock"] {
+        remove(&state_dir.join(name), |path| std::fs::remove_file(path))?;
+    }
+    remove(&state_dir.join("owners"), |path| std::fs::remove_dir_all(path))
+}
+
+fn remove(path: &Path, remove: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), LocalError> {
+    match remove(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(StateError::Folder { path: path.to_owned(), source }.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn machines_folder(state_dir: &Path) -> PathBuf {
+    state_dir.join("machines")
+}
+
+fn check_root((name, root): (String, PathBuf)) -> Result<LocalImage, LocalError> {
+    match std::path::absolute(&root) {
+        Ok(absolute) if absolute.exists() => Ok(LocalImage { name, root: absolute }),
+        _ => Err(LocalError::Root { name, root }),
+    }
+}
+
+fn summarize(region: &str, image: &Image, is_base: bool) -> ImageSummary {
+    ImageSummary {
+        id: image.id.clone(),
+        name: image.name.clone(),
+        region: region.to_owned(),
+        created: image.created.to_string(),
+        login_users: image.login_users.clone(),
+        is_base,
+    }
+}
+
+/// Removes, in the background, the disks of instances whose process died between their end and the removal.
+fn discard_left_disks(cloud: &Arc<Cloud>) {
+    let left = cloud.folder.read(|state| {
+        let instances = state.regions.iter().flat_map(|(region, content)| {
+            let left = content.instances.values().filter(|instance| !instance.exists() && instance.has_disk && instance.owner.is_none());
+            left.map(|instance| InstanceName { region: region.clone(), id: instance.id.clone() })
+        });
+        instances.collect::<Vec<_>>()
+    });
+    for name in left.unwrap_or_default() {
+        let task_cloud = cloud.clone();
+        cloud.tasks.spawn(async move { power::discard(&task_cloud, &name).await });
+    }
+}
+
+/// Ends the machines that still run; their instances are stopped, and can be started again by the next cloud.
+async fn stop_machines(cloud: &Cloud) {
+    let slots: Vec<_> = cloud.slots.lock().unwrap_or_else(PoisonError::into_inner).drain().collect();
+    let stops = slots.into_iter().map(|(_, slot)| async move {
+        if let Some(machine) = slot.lock().await.take() {
+            machine.stop().await;
+        }
+    });
+    futures::future::join_all(stops).await;
+    let owner = cloud.folder.owner().id();
+    let recorded: Result<(), ApiError> = cloud.change_all(|state| {
+        let instances = state.regions.values_mut().flat_map(|region| region.instances.values_mut());
+        for instance in instances.filter(|instance| instance.owner.as_deref() == Some(owner)) {
+            instance.owner = None;
+            if instance.is_alive() {
+                instance.enter(InstanceState::Stopped);
+                let reason = "Server.ScheduledStop";
+                instance.state_reason = Some((reason.to_owned(), format!("{reason}: the local cloud was shut down")));
+            }
+        }
+        Ok(())
+    });
+    if let Err(error) = recorded {
+        tracing::warn!(%error, "end of the local cloud not recorded");
+    }
+}

@@ -1,0 +1,86 @@
+//! Which process runs an instance, and whether that process still lives.
+//!
+//! Every cloud holds a lock on a file of its own below `owners/` for as long as it lives. The kernel drops the lock with
+//! the process, however it ends, so a lock that can be had belongs to nobody any more.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::ids::random_hex;
+
+/// This process's own mark, and the folder in which the others have theirs.
+#[derive(Debug)]
+pub(crate) struct Owner {
+    folder: PathBuf,
+    id: String,
+    _lock: File,
+}
+
+impl Owner {
+    /// Makes this process's mark.
+    pub(crate) fn register(folder: &Path) -> io::Result<Owner> {
+        fs::create_dir_all(folder)?;
+        let id = format!("{}-{}", std::process::id(), random_hex(8));
+        let lock = File::create_new(folder.join(&id))?;
+        lock.lock()?;
+        Ok(Owner { folder: folder.to_owned(), id, _lock: lock })
+    }
+
+    /// Returns the name that this process's instances carry in the state.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Tells whether the process of that name has ended. When in doubt it lives.
+    pub(crate) fn is_gone(&self, id: &str) -> bool {
+        if id == self.id {
+            return false;
+        }
+        match File::open(self.folder.join(id)) {
+            Ok(file) => match file.try_lock_shared() {
+                Ok(()) => true,
+                Err(TryLockError::WouldBlock | TryLockError::Error(_)) => false,
+            },
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        }
+    }
+
+    /// Removes the marks of ended processes.
+    pub(crate) fn remove_gone(&self) {
+        let Ok(entries) = fs::read_dir(&self.folder) else { return };
+        for entry in entries.flatten() {
+            if entry.file_name().to_str().is_some_and(|name| self.is_gone(name)) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(self.folder.join(&self.id));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_gone_when_its_lock_is_free() {
+        let folder = tempfile::tempdir().unwrap();
+        let ours = Owner::register(folder.path()).unwrap();
+        let other = Owner::register(folder.path()).unwrap();
+        let other_id = other.id().to_owned();
+        assert!(!ours.is_gone(ours.id()));
+        assert!(!ours.is_gone(&other_id));
+        drop(other);
+        assert!(ours.is_gone(&other_id));
+        fs::write(folder.path().join("1-killed"), "").unwrap();
+        assert!(ours.is_gone("1-killed"));
+        ours.remove_gone();
+        assert!(!folder.path().join("1-killed").exists());
+        assert!(folder.path().join(ours.id()).exists());
+    }
+}

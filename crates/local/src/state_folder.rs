@@ -1,0 +1,236 @@
+//! The state folder: one file with everything that exists, shared safely by all processes that use it.
+//!
+//! A change is load, modify, save under one file lock, and the new file replaces the old one whole; a reader needs no
+//! lock. So an image baked by one process can be launched by another, today or tomorrow. What time and the end of
+//! processes do to instances is applied whenever the state is looked at ([`State::settle`]).
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::moment::Moment;
+use crate::owner::Owner;
+use crate::state::{FORMAT, State};
+
+/// The state could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The folder or a file in it cannot be used.
+    #[error("state folder `{path}`: {source}")]
+    Folder {
+        /// The folder or file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The state file is not one.
+    #[error("state file `{path}` cannot be read: {source}")]
+    Form {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// The state file was written by another version of the program.
+    #[error("state file `{path}` has format {found}, this program reads format {FORMAT}")]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+}
+
+/// The folder, this process's mark in it, and the state as last seen.
+#[derive(Debug)]
+pub(crate) struct StateFolder {
+    path: PathBuf,
+    owner: Owner,
+    cached: Mutex<Cached>,
+}
+
+#[derive(Debug, Default)]
+struct Cached {
+    state: State,
+    /// Which file the state was read from: inode, modification time in nanoseconds, length.
+    stamp: Option<(u64, i64, u64)>,
+}
+
+impl StateFolder {
+    /// Opens the folder, creating it when it is not there.
+    pub(crate) fn open(path: &Path) -> Result<StateFolder, StateError> {
+        let failed = |source| StateError::Folder { path: path.to_owned(), source };
+        fs::create_dir_all(path).map_err(failed)?;
+        fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(failed)?;
+        let owner = Owner::register(&path.join("owners")).map_err(failed)?;
+        owner.remove_gone();
+        let folder = StateFolder { path: path.to_owned(), owner, cached: Mutex::default() };
+        folder.read(|_| ())?;
+        Ok(folder)
+    }
+
+    /// Returns this process's name as the owner of instances.
+    pub(crate) fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    /// Looks at the state as it is now.
+    pub(crate) fn read<T>(&self, look: impl FnOnce(&State) -> T) -> Result<T, StateError> {
+        let mut cached = self.cached();
+        self.refresh(&mut cached)?;
+        Ok(look(&cached.state))
+    }
+
+    /// Changes the state. When `change` fails nothing of it stays.
+    pub(crate) fn change<T, E: From<StateError>>(
+        &self,
+        change: impl FnOnce(&mut State) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut cached = self.cached();
+        let _lock = self.lock()?;
+        self.refresh(&mut cached)?;
+        let mut state = cached.state.clone();
+        let result = change(&mut state)?;
+        if state != cached.state {
+            cached.stamp = Some(self.save(&state)?);
+            cached.state = state;
+        }
+        Ok(result)
+    }
+
+    fn cached(&self) -> MutexGuard<'_, Cached> {
+        // A panic while the lock was held cannot have left a half-changed state: changes are made on a copy.
+        self.cached.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the lock between processes; dropping the file gives it back.
+    fn lock(&self) -> Result<File, StateError> {
+        let path = self.path.join("lock");
+        let take = || -> io::Result<File> {
+            let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path)?;
+            file.lock()?;
+            Ok(file)
+        };
+        take().map_err(|source| StateError::Folder { path: path.clone(), source })
+    }
+
+    fn refresh(&self, cached: &mut Cached) -> Result<(), StateError> {
+        let path = self.state_file();
+        match fs::metadata(&path) {
+            Ok(metadata) if cached.stamp == Some(stamp(&metadata)) => {}
+            Ok(metadata) => {
+                cached.state = load(&path)?;
+                cached.stamp = Some(stamp(&metadata));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => *cached = Cached::default(),
+            Err(source) => return Err(StateError::Folder { path, source }),
+        }
+        cached.state.settle(Moment::now(), |owner| self.owner.is_gone(owner));
+        Ok(())
+    }
+
+    fn save(&self, state: &State) -> Result<(u64, i64, u64), StateError> {
+        let path = self.state_file();
+        let new = self.path.join("state.json.new");
+        let text = serde_json::to_vec(state).map_err(|source| StateError::Form { path: path.clone(), source })?;
+        let write = || -> io::Result<(u64, i64, u64)> {
+            let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&new)?;
+            file.write_all(&text)?;
+            fs::rename(&new, &path)?;
+            Ok(stamp(&file.metadata()?))
+        };
+        write().map_err(|source| StateError::Folder { path: path.clone(), source })
+    }
+
+    fn state_file(&self) -> PathBuf {
+        self.path.join("state.json")
+    }
+}
+
+fn stamp(metadata: &fs::Metadata) -> (u64, i64, u64) {
+    (metadata.ino(), metadata.mtime() * 1_000_000_000 + metadata.mtime_nsec(), metadata.len())
+}
+
+fn load(path: &Path) -> Result<State, StateError> {
+    let text = fs::read(path).map_err(|source| StateError::Folder { path: path.to_owned(), source })?;
+    let form = |source| StateError::Form { path: path.to_owned(), source };
+    /// The part of the file that every version has.
+    #[derive(serde::Deserialize)]
+    struct Head {
+        format: u32,
+    }
+    let head: Head = serde_json::from_slice(&text).map_err(form)?;
+    if head.format != FORMAT {
+        return Err(StateError::Format { path: path.to_owned(), found: head.format });
+    }
+    serde_json::from_slice(&text).map_err(form)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn add_region(folder: &StateFolder, name: &str) {
+        folder
+            .change(|state| {
+                state.regions.entry(name.to_owned()).or_default();
+                Ok::<_, StateError>(())
+            })
+            .unwrap();
+    }
+
+    fn regions(folder: &StateFolder) -> Vec<String> {
+        folder.read(|state| state.regions.keys().cloned().collect()).unwrap()
+    }
+
+    #[test]
+    fn processes_see_each_others_changes() {
+        let path = tempfile::tempdir().unwrap();
+        let one = StateFolder::open(path.path()).unwrap();
+        let two = StateFolder::open(path.path()).unwrap();
+        add_region(&one, "a");
+        add_region(&two, "b");
+        assert_eq!(regions(&one), ["a", "b"]);
+        assert_eq!(regions(&two), ["a", "b"]);
+        drop((one, two));
+        assert_eq!(regions(&StateFolder::open(path.path()).unwrap()), ["a", "b"]);
+    }
+
+    #[test]
+    fn a_failed_change_leaves_nothing() {
+        let path = tempfile::tempdir().unwrap();
+        let folder = StateFolder::open(path.path()).unwrap();
+        let result: Result<(), StateError> = folder.change(|state| {
+            state.regions.entry("a".to_owned()).or_default();
+            Err(StateError::Format { path: PathBuf::new(), found: 0 })
+        });
+        assert!(result.is_err());
+        assert!(regions(&folder).is_empty());
+    }
+
+    #[test]
+    fn concurrent_changes_are_all_kept() {
+        let path = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let path = path.path();
+                scope.spawn(move || {
+                    let folder = StateFolder::open(path).unwrap();
+                    (0..25).for_each(|number| add_region(&folder, &format!("{thread}-{number}")));
+                });
+            }
+        });
+        assert_eq!(regions(&StateFolder::open(path.path()).unwrap()).len(), 100);
+    }
+
+    #[test]
+    fn refuses_files_that_it_cannot_read() {
+        let path = tempfile::tempdir().unwrap();
+        fs::write(path.path().join("state.json"), "{").unwrap();
+        assert!(matches!(StateFolder::open(path.path()), Err(StateError::Form { .. })));
+        fs::write(path.path().join("state.json"), "{\"format\":99}").unwrap();
+        assert!(matches!(StateFolder::open(path.path()), Err(StateError::Format { found: 99, .. })));
+    }
+}
