@@ -137,7 +137,7 @@ fn mount_proc(root: &Path) -> Result<(), Failure> {
     for name in HIDDEN {
         let path = proc.join(name);
         if path.exists() {
-            mount_bind("/dev/null", &path).doing(format!("hiding `/proc/{name}`"))?;
+            bind_device("null", &path).doing(format!("hiding `/proc/{name}`"))?;
         }
     }
     Ok(())
@@ -149,11 +149,7 @@ fn mount_devices(root: &Path) -> Result<(), Failure> {
     for name in DEVICES {
         let at = dev.join(name);
         fs::write(&at, "").doing(format!("creating `/dev/{name}`"))?;
-        mount_bind(Path::new("/dev").join(name), &at).doing(format!("mounting `/dev/{name}`"))?;
-        // Read-only concerns the node, not the device: its owner and mode stay as the host has them.
-        mount_remount(&at, MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NOEXEC, "")
-            .or_else(|_| mount_remount(&at, MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NOEXEC | MountFlags::RELATIME, ""))
-            .doing(format!("protecting `/dev/{name}`"))?;
+        bind_device(name, &at).doing(format!("mounting `/dev/{name}`"))?;
     }
     fs::create_dir(dev.join("pts")).doing("creating `/dev/pts`")?;
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
@@ -166,6 +162,23 @@ fn mount_devices(root: &Path) -> Result<(), Failure> {
         std::os::unix::fs::symlink(target, dev.join(name)).doing(format!("creating `/dev/{name}`"))?;
     }
     Ok(())
+}
+
+/// Puts one of the host's devices somewhere. Read-only concerns the node, not the device: its owner and mode stay as the
+/// host has them.
+fn bind_device(name: &str, at: &Path) -> std::io::Result<()> {
+    mount_bind(Path::new("/dev").join(name), at)?;
+    let flags = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NOEXEC;
+    // Where the host's `/dev` has a flag about access times, it is locked and must be named again.
+    let times = [MountFlags::empty(), MountFlags::RELATIME, MountFlags::NOATIME];
+    let mut outcome = Ok(());
+    for times in times {
+        outcome = mount_remount(at, flags | times, "").map_err(std::io::Error::from);
+        if outcome.is_ok() {
+            break;
+        }
+    }
+    outcome
 }
 
 /// Makes the new root the root and lets go of the host's.
