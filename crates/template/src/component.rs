@@ -77,12 +77,20 @@ pub struct Complaint {
 impl Complaint {
     /// An error about one option; an empty name means the block itself.
     pub fn error(option: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, option: option.into(), message: message.into(), help: None }
+        Self {
+            severity: Severity::Error,
+            option: option.into(),
+            message: message.into(),
+            help: None,
+        }
     }
 
     /// A warning about one option.
     pub fn warning(option: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, ..Self::error(option, message) }
+        Self {
+            severity: Severity::Warning,
+            ..Self::error(option, message)
+        }
     }
 
     /// The same with a remedy.

@@ -1,10 +1,18 @@
 //! Evaluated body + schema → options, every complaint with its place. Schema first, serde last: when [`Decoded::options`] runs,
 //! names, arity and types are checked already, so that serde can fail only on what a newtype checks by itself.
 
+mod body;
+mod json;
+mod leaf;
+
 use std::collections::BTreeMap;
 
 use bakelite_hcl::source::Place;
 use serde::de::DeserializeOwned;
+
+pub(crate) use body::{Decoding, Layer, in_block};
+pub(crate) use json::UNKNOWN;
+pub(crate) use leaf::member_places;
 
 /// A component's options: checked against its schema, `{{ }}` rendered where the schema does not say late.
 #[derive(Debug, Clone, Default)]

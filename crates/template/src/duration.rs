@@ -47,7 +47,9 @@ impl DurationError {
 impl GoDuration {
     /// From whole seconds.
     pub const fn from_seconds(seconds: u32) -> Self {
-        Self { nanoseconds: seconds as i64 * 1_000_000_000 }
+        Self {
+            nanoseconds: seconds as i64 * 1_000_000_000,
+        }
     }
 
     /// From nanoseconds.
@@ -74,7 +76,9 @@ impl GoDuration {
 impl From<Duration> for GoDuration {
     /// A span longer than 292 years becomes the longest duration there is.
     fn from(span: Duration) -> Self {
-        Self { nanoseconds: i64::try_from(span.as_nanos()).unwrap_or(i64::MAX) }
+        Self {
+            nanoseconds: i64::try_from(span.as_nanos()).unwrap_or(i64::MAX),
+        }
     }
 }
 
@@ -124,16 +128,27 @@ impl FromStr for GoDuration {
             if whole.is_empty() && fraction.is_empty() {
                 return Err(invalid());
             }
-            let unit_end = after.find(|c: char| c == '.' || c.is_ascii_digit()).unwrap_or(after.len());
+            let unit_end = after
+                .find(|c: char| c == '.' || c.is_ascii_digit())
+                .unwrap_or(after.len());
             let (unit, after) = after.split_at(unit_end);
             if unit.is_empty() {
                 return Err(DurationError::MissingUnit(text.to_owned()));
             }
             let Some(scale) = unit_of(unit) else {
-                return Err(DurationError::UnknownUnit { text: text.to_owned(), unit: unit.to_owned() });
+                return Err(DurationError::UnknownUnit {
+                    text: text.to_owned(),
+                    unit: unit.to_owned(),
+                });
             };
-            let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().map_err(|_| too_long())? };
-            let part = whole.checked_mul(scale).and_then(|part| part.checked_add(fraction_of(fraction, scale)));
+            let whole: u64 = if whole.is_empty() {
+                0
+            } else {
+                whole.parse().map_err(|_| too_long())?
+            };
+            let part = whole
+                .checked_mul(scale)
+                .and_then(|part| part.checked_add(fraction_of(fraction, scale)));
             total = part.and_then(|part| total.checked_add(part)).ok_or_else(too_long)?;
             if total > 1 << 63 {
                 return Err(too_long());
@@ -258,12 +273,27 @@ mod tests {
     #[test]
     fn what_is_not_a_duration_says_why() {
         assert_eq!(parse("5"), Err(DurationError::MissingUnit("5".into())));
-        assert_eq!(parse("5 m"), Err(DurationError::UnknownUnit { text: "5 m".into(), unit: " m".into() }));
-        assert_eq!(parse("1d"), Err(DurationError::UnknownUnit { text: "1d".into(), unit: "d".into() }));
+        assert_eq!(
+            parse("5 m"),
+            Err(DurationError::UnknownUnit {
+                text: "5 m".into(),
+                unit: " m".into()
+            })
+        );
+        assert_eq!(
+            parse("1d"),
+            Err(DurationError::UnknownUnit {
+                text: "1d".into(),
+                unit: "d".into()
+            })
+        );
         for text in ["", "-", ".s", "abc", "s"] {
             assert_eq!(parse(text), Err(DurationError::Invalid(text.into())), "{text}");
         }
-        assert_eq!(parse("9223372036854775808ns"), Err(DurationError::TooLong("9223372036854775808ns".into())));
+        assert_eq!(
+            parse("9223372036854775808ns"),
+            Err(DurationError::TooLong("9223372036854775808ns".into()))
+        );
     }
 
     proptest! {

@@ -1,8 +1,19 @@
 //! The `{{ }}` engine: Go's text/template with the functions of language.md §9, as far as templates of images use it.
 
+mod builtin;
+mod datum;
+mod execute;
+mod functions;
+mod lexer;
+mod parser;
+mod printf;
+mod tree;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::SystemTime;
+
+use crate::environment::Environment;
 
 /// What a `{{ }}` text can refer to.
 #[derive(Debug, Clone)]
@@ -29,6 +40,24 @@ pub struct Rendering {
     pub keep_unknown: bool,
 }
 
+impl Rendering {
+    /// What `{{ }}` can refer to in a component of an HCL template.
+    pub(crate) fn in_hcl(environment: &Environment, build_name: &str, build_type: &str) -> Self {
+        Self {
+            build_name: build_name.to_owned(),
+            build_type: build_type.to_owned(),
+            fields: serde_json::Map::new(),
+            build_data: Some(BTreeMap::new()),
+            user: None,
+            environment: None,
+            template_folder: None,
+            working_folder: environment.working_folder.clone(),
+            started: environment.started,
+            keep_unknown: false,
+        }
+    }
+}
+
 /// Why a text could not be rendered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RenderError {
@@ -52,6 +81,17 @@ pub enum RenderError {
 
 /// Renders a text. A text without `{{` is returned as it is.
 pub fn render(text: &str, rendering: &Rendering) -> Result<String, RenderError> {
-    let _ = rendering;
-    Ok(text.to_owned())
+    if !text.contains("{{") {
+        return Ok(text.to_owned());
+    }
+    let functions = functions::Functions { rendering };
+    let tree = parser::parse(text, &|name| functions.is_known(name))?;
+    let fields = rendering
+        .fields
+        .iter()
+        .map(|(name, field)| (name.clone(), datum::Datum::from_json(field)));
+    execute::execute(&tree, &datum::Datum::Map(fields.collect()), &functions)
 }
+
+#[cfg(test)]
+mod tests;

@@ -69,7 +69,8 @@ pub enum Accepts {
 impl Schema {
     /// The schema that an options struct declares.
     pub fn of<T: schemars::JsonSchema>() -> Schema {
-        let settings = schemars::generate::SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+        let settings =
+            schemars::generate::SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
         let schema = settings.into_generator().into_root_schema_for::<T>();
         schema.as_object().map(of_object).unwrap_or_default()
     }
@@ -87,7 +88,13 @@ fn of_object(schema: &Map<String, Json>) -> Schema {
         fields.extend(properties.iter().map(|(name, property)| field(name, property)));
     }
     // A flattened struct that could not be merged stands beside the properties.
-    for part in schema.get("allOf").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_object) {
+    for part in schema
+        .get("allOf")
+        .and_then(Json::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Json::as_object)
+    {
         fields.extend(of_object(part).fields);
     }
     Schema { fields }
@@ -99,7 +106,11 @@ fn field(name: &str, property: &Json) -> Field {
     let shape = without_null(property);
     Field {
         name: name.to_owned(),
-        doc: extension("description").or_else(|| shape.get("description")).and_then(Json::as_str).unwrap_or("").to_owned(),
+        doc: extension("description")
+            .or_else(|| shape.get("description"))
+            .and_then(Json::as_str)
+            .unwrap_or("")
+            .to_owned(),
         kind: kind(shape),
         default: extension("default").filter(|default| !default.is_null()).cloned(),
         accepts: accepts(shape),
@@ -111,8 +122,14 @@ fn field(name: &str, property: &Json) -> Field {
 
 /// `Option<T>` adds `null` to the alternatives of `T`; for a template an option that is not given is simply not there.
 fn without_null(property: &Json) -> &Json {
-    let alternatives = property.get("anyOf").or_else(|| property.get("oneOf")).and_then(Json::as_array);
-    let mut rest = alternatives.into_iter().flatten().filter(|one| one.get("type").and_then(Json::as_str) != Some("null"));
+    let alternatives = property
+        .get("anyOf")
+        .or_else(|| property.get("oneOf"))
+        .and_then(Json::as_array);
+    let mut rest = alternatives
+        .into_iter()
+        .flatten()
+        .filter(|one| one.get("type").and_then(Json::as_str) != Some("null"));
     match (rest.next(), rest.next()) {
         (Some(only), None) => only,
         _ => property,
@@ -131,7 +148,9 @@ fn kind(shape: &Json) -> FieldKind {
 
 /// The schema of a struct, as opposed to that of a map.
 fn structure(shape: &Json) -> Option<&Map<String, Json>> {
-    without_null(shape).as_object().filter(|object| object.contains_key("properties"))
+    without_null(shape)
+        .as_object()
+        .filter(|object| object.contains_key("properties"))
 }
 
 fn value_type(shape: &Json) -> Type {
@@ -146,7 +165,11 @@ fn value_type(shape: &Json) -> Type {
         Some("array") => {
             let element = shape.get("items").map_or(Type::Dynamic, value_type);
             let distinct = shape.get("uniqueItems").and_then(Json::as_bool).unwrap_or(false);
-            if distinct { Type::set(element) } else { Type::list(element) }
+            if distinct {
+                Type::set(element)
+            } else {
+                Type::list(element)
+            }
         }
         Some("object") => {
             let element = shape.get("additionalProperties").filter(|one| one.is_object());
@@ -187,7 +210,10 @@ fn accepts(shape: &Json) -> Accepts {
         Some("uint64" | "uint") => (0, u64::MAX.into()),
         _ => (i64::MIN.into(), i64::MAX.into()),
     };
-    Accepts::Integer { least: limit("minimum").unwrap_or(least), greatest: limit("maximum").unwrap_or(greatest) }
+    Accepts::Integer {
+        least: limit("minimum").unwrap_or(least),
+        greatest: limit("maximum").unwrap_or(greatest),
+    }
 }
 
 /// The texts of a field that is an enum without data; variants with a doc comment stand one by one.

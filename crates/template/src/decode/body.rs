@@ -1,0 +1,304 @@
+//! Bodies in HCL, walked against a schema.
+
+use bakelite_hcl::content::BodySchema;
+use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics, similar_name};
+use bakelite_hcl::evaluate::evaluate;
+use bakelite_hcl::scope::Scope;
+use bakelite_hcl::source::Place;
+use bakelite_hcl::syntax::{Attribute, Body};
+use bakelite_hcl::value::Value;
+
+use super::Decoded;
+use super::leaf::{self, Leaf};
+use crate::dynamic::{self, ExpandedBlock};
+use crate::gotemplate::Rendering;
+use crate::schema::{Field, FieldKind, Schema};
+use crate::scope::{Iterations, Within};
+
+type Options = serde_json::Map<String, serde_json::Value>;
+
+/// Attributes that every component has in Packer and whose values Packer overwrites. They may be given and mean nothing.
+const OVERWRITTEN: &[&str] = &[
+    "packer_build_name",
+    "packer_builder_type",
+    "packer_core_version",
+    "packer_debug",
+    "packer_force",
+    "packer_on_error",
+    "packer_sensitive_variables",
+    "packer_user_variables",
+];
+
+/// One of the bodies whose attributes and blocks are taken together: a source, and what a build block adds to it.
+#[derive(Clone, Copy)]
+pub(crate) struct Layer<'a> {
+    /// The body.
+    pub(crate) body: &'a Body,
+    /// What its expressions can refer to besides.
+    pub(crate) iterations: &'a Iterations,
+}
+
+/// How a component's body is decoded.
+pub(crate) struct Decoding<'a> {
+    /// What its expressions can refer to.
+    pub(crate) scope: &'a dyn Scope,
+    /// What its `{{ }}` can refer to.
+    pub(crate) rendering: &'a Rendering,
+    /// How messages name it: "provisioner `shell`".
+    pub(crate) subject: String,
+    /// Its header.
+    pub(crate) place: Place,
+}
+
+impl Decoding<'_> {
+    /// The options that the layers give, with the values of `overrides` in place of those of the same name. `None` when anything
+    /// is wrong.
+    pub(crate) fn decode(
+        &self,
+        layers: &[Layer<'_>],
+        overrides: Option<&Value>,
+        schema: &Schema,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Decoded> {
+        let mut found = Diagnostics::default();
+        let mut decoded = Decoded {
+            place: Some(self.place),
+            ..Decoded::default()
+        };
+        let options = self.structure(layers, schema, "", &mut decoded, &mut found);
+        decoded.options = options;
+        if let Some(overrides) = overrides {
+            self.override_with(overrides, schema, &mut decoded, &mut found);
+        }
+        let failed = found.has_errors();
+        diagnostics.extend(found.into_iter().map(|diagnostic| in_block(diagnostic, self.place)));
+        (!failed).then_some(decoded)
+    }
+
+    fn structure(
+        &self,
+        layers: &[Layer<'_>],
+        schema: &Schema,
+        path: &str,
+        decoded: &mut Decoded,
+        diagnostics: &mut Diagnostics,
+    ) -> Options {
+        let body_schema = body_schema(schema, path.is_empty());
+        let mut options = Options::new();
+        let mut given: Vec<(Attribute, &Iterations)> = Vec::new();
+        let mut blocks: Vec<ExpandedBlock> = Vec::new();
+        for layer in layers {
+            let content = dynamic::read(layer.body, &body_schema, self.scope, layer.iterations, diagnostics);
+            for attribute in content.attributes {
+                let name = &attribute.name;
+                if let Some((first, _)) = given.iter().find(|(first, _)| first.name.text == name.text) {
+                    diagnostics.push(
+                        Diagnostic::error(name.place, format!("`{}` is given twice", name.text))
+                            .related(first.name.place, "first here"),
+                    );
+                    continue;
+                }
+                given.push((attribute, layer.iterations));
+            }
+            blocks.extend(content.blocks);
+        }
+        for (attribute, iterations) in &given {
+            let Some(field) = schema.field(&attribute.name.text) else {
+                continue;
+            };
+            self.attribute(attribute, iterations, field, path, decoded, &mut options, diagnostics);
+        }
+        self.blocks(&blocks, schema, path, decoded, &mut options, diagnostics);
+        options
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one attribute, where it goes, and where complaints go"
+    )]
+    fn attribute(
+        &self,
+        attribute: &Attribute,
+        iterations: &Iterations,
+        field: &Field,
+        path: &str,
+        decoded: &mut Decoded,
+        options: &mut Options,
+        diagnostics: &mut Diagnostics,
+    ) {
+        let FieldKind::Attribute(kind) = &field.kind else {
+            return;
+        };
+        let expression = &attribute.expression;
+        let mut found = Diagnostics::default();
+        let value = evaluate(
+            expression,
+            &Within {
+                outer: self.scope,
+                iterations,
+            },
+            &mut found,
+        );
+        let failed = found.has_errors();
+        diagnostics.extend(found);
+        if failed || value.is_null() {
+            return;
+        }
+        if !self.is_supported(field, attribute.name.place, diagnostics) {
+            return;
+        }
+        let path = join(path, &field.name);
+        decoded.places.insert(path.clone(), attribute.place);
+        leaf::member_places(expression, &path, &mut decoded.places);
+        let leaf = Leaf {
+            field,
+            kind,
+            rendering: self.rendering,
+            place: expression.place,
+        };
+        if let Some(json) = leaf.decode(&value, &path, decoded, diagnostics) {
+            options.insert(field.name.clone(), json);
+        }
+    }
+
+    fn is_supported(&self, field: &Field, place: Place, diagnostics: &mut Diagnostics) -> bool {
+        let Some(reason) = &field.unsupported else { return true };
+        diagnostics.push(
+            Diagnostic::error(
+                place,
+                format!("`{}` of {} is not supported yet", field.name, self.subject),
+            )
+            .detail(reason.clone()),
+        );
+        false
+    }
+
+    fn blocks(
+        &self,
+        blocks: &[ExpandedBlock],
+        schema: &Schema,
+        path: &str,
+        decoded: &mut Decoded,
+        options: &mut Options,
+        diagnostics: &mut Diagnostics,
+    ) {
+        for field in &schema.fields {
+            let (inner, is_single) = match &field.kind {
+                FieldKind::Attribute(_) => continue,
+                FieldKind::Block(inner) => (inner, true),
+                FieldKind::Blocks(inner) => (inner, false),
+            };
+            let mut own = blocks.iter().filter(|block| block.kind == field.name).peekable();
+            let Some(first) = own.peek().map(|block| block.place) else {
+                continue;
+            };
+            if !self.is_supported(field, first, diagnostics) {
+                continue;
+            }
+            let path = join(path, &field.name);
+            decoded.places.insert(path.clone(), first);
+            let mut all = Vec::new();
+            for (index, block) in own.enumerate() {
+                if is_single && index > 0 {
+                    diagnostics.push(
+                        Diagnostic::error(block.place, format!("block `{}` is given twice", field.name))
+                            .related(first, "first here"),
+                    );
+                    continue;
+                }
+                let path = if is_single {
+                    path.clone()
+                } else {
+                    format!("{path}[{index}]")
+                };
+                decoded.places.insert(path.clone(), block.place);
+                let layer = Layer {
+                    body: &block.body,
+                    iterations: &block.iterations,
+                };
+                all.push(serde_json::Value::Object(self.structure(
+                    &[layer],
+                    inner,
+                    &path,
+                    decoded,
+                    diagnostics,
+                )));
+            }
+            let json = if is_single {
+                all.into_iter().next()
+            } else {
+                Some(serde_json::Value::Array(all))
+            };
+            options.extend(json.map(|json| (field.name.clone(), json)));
+        }
+    }
+
+    /// `override = { NAME = { option = value } }` of a provisioner: values replace options as a whole.
+    fn override_with(&self, overrides: &Value, schema: &Schema, decoded: &mut Decoded, diagnostics: &mut Diagnostics) {
+        let Some(members) = overrides.members() else {
+            diagnostics.push(Diagnostic::error(
+                self.place,
+                format!("override of {} is not an object", self.subject),
+            ));
+            return;
+        };
+        for (name, value) in members {
+            let Some(field) = schema.field(name) else {
+                let similar = similar_name(name, schema.fields.iter().map(|field| field.name.as_str()));
+                diagnostics.push(
+                    Diagnostic::error(
+                        self.place,
+                        format!("override of {} gives `{name}`, which it does not have", self.subject),
+                    )
+                    .help(similar.map(|similar| format!("did you mean `{similar}`?"))),
+                );
+                continue;
+            };
+            let value = value.clone().with_marks(overrides.marks);
+            let json = leaf::of_field(
+                &value,
+                field,
+                &field.name,
+                self.rendering,
+                self.place,
+                decoded,
+                diagnostics,
+            );
+            decoded.options.remove(&field.name);
+            decoded.options.extend(json.map(|json| (field.name.clone(), json)));
+        }
+    }
+}
+
+/// The diagnostic with the block that it is about, unless it points there already.
+pub(crate) fn in_block(diagnostic: Diagnostic, block: Place) -> Diagnostic {
+    let known = diagnostic.place == Some(block) || diagnostic.related.iter().any(|(place, _)| *place == block);
+    if known {
+        diagnostic
+    } else {
+        diagnostic.related(block, "in this block")
+    }
+}
+
+fn body_schema(schema: &Schema, is_top: bool) -> BodySchema<'_> {
+    let mut known = BodySchema::default();
+    for field in &schema.fields {
+        match field.kind {
+            FieldKind::Attribute(_) => known.attributes.push((&field.name, false)),
+            FieldKind::Block(_) | FieldKind::Blocks(_) => known.blocks.push((&field.name, &[])),
+        }
+    }
+    if is_top {
+        let more = OVERWRITTEN.iter().filter(|name| schema.field(name).is_none());
+        known.attributes.extend(more.map(|name| (*name, false)));
+    }
+    known
+}
+
+pub(super) fn join(path: &str, name: &str) -> String {
+    if path.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{path}.{name}")
+    }
+}

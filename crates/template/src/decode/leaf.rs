@@ -1,0 +1,329 @@
+//! Values that have been evaluated, made into options: converted to the wanted type, rendered, checked, with placeholders for what
+//! is not known yet.
+
+use std::collections::BTreeMap;
+
+use bakelite_hcl::convert::{PathStep, convert};
+use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics, similar_name};
+use bakelite_hcl::source::Place;
+use bakelite_hcl::syntax::{Expression, ExpressionKind, ObjectKey};
+use bakelite_hcl::types::Type;
+use bakelite_hcl::value::{Kind, Value};
+use serde_json::Value as Json;
+
+use super::Decoded;
+use super::body::join;
+use super::json::{UNKNOWN, number, placeholder};
+use crate::duration::GoDuration;
+use crate::gotemplate::{self, Rendering};
+use crate::schema::{Accepts, Field, FieldKind, Schema};
+
+/// How one option's value is decoded.
+pub(super) struct Leaf<'a> {
+    /// The option.
+    pub(super) field: &'a Field,
+    /// Its type.
+    pub(super) kind: &'a Type,
+    /// What its `{{ }}` can refer to.
+    pub(super) rendering: &'a Rendering,
+    /// The value's expression.
+    pub(super) place: Place,
+}
+
+impl Leaf<'_> {
+    /// The value as an option; `None` when it is null or something is wrong with it.
+    pub(super) fn decode(
+        &self,
+        value: &Value,
+        path: &str,
+        decoded: &mut Decoded,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Json> {
+        let value = match convert(value, self.kind) {
+            Ok(value) => value,
+            Err(error) => {
+                let mut at = path.to_owned();
+                for step in &error.path {
+                    at = match step {
+                        PathStep::Index(index) => format!("{at}[{index}]"),
+                        PathStep::Key(name) | PathStep::Attribute(name) => join(&at, name),
+                    };
+                }
+                let place = decoded.places.get(&at).copied().unwrap_or(self.place);
+                diagnostics.push(
+                    Diagnostic::error(place, format!("`{at}` has a value of the wrong type"))
+                        .detail(format!("It wants {}: {}.", article(self.kind), error.message))
+                        .related(self.place, format!("the value of `{}`", self.field.name)),
+                );
+                return None;
+            }
+        };
+        if value.is_null() {
+            return None;
+        }
+        self.json(&value, self.kind, self.field.sensitive, path, decoded, diagnostics)
+    }
+
+    fn json(
+        &self,
+        value: &Value,
+        kind: &Type,
+        is_secret: bool,
+        path: &str,
+        decoded: &mut Decoded,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Json> {
+        let is_secret = is_secret || value.marks.is_sensitive();
+        match &value.kind {
+            Kind::Null(_) => Some(Json::Null),
+            Kind::Unknown(of) => {
+                decoded.unknown.push(path.to_owned());
+                Some(placeholder(if *of == Type::Dynamic { kind } else { of }))
+            }
+            Kind::Bool(truth) => Some(Json::Bool(*truth)),
+            Kind::Number(value) => {
+                let value = number(value);
+                self.check_number(&value, path, decoded, diagnostics)
+                    .then_some(Json::Number(value))
+            }
+            Kind::String(text) => self.text(text, is_secret, path, decoded, diagnostics).map(Json::String),
+            Kind::List(_, elements) | Kind::Set(_, elements) | Kind::Tuple(elements) => {
+                let each = match kind {
+                    Type::List(element) | Type::Set(element) => element,
+                    _ => &Type::Dynamic,
+                };
+                let mut all = Vec::new();
+                for (index, element) in elements.iter().enumerate() {
+                    let path = format!("{path}[{index}]");
+                    all.extend(self.json(element, each, is_secret, &path, decoded, diagnostics));
+                }
+                Some(Json::Array(all))
+            }
+            Kind::Map(_, members) | Kind::Object(members) => {
+                let each = match kind {
+                    Type::Map(element) => element,
+                    _ => &Type::Dynamic,
+                };
+                let mut all = serde_json::Map::new();
+                for (name, member) in members.iter().filter(|(_, member)| !member.is_null()) {
+                    let path = join(path, name);
+                    let name = self.rendered(name, &path, decoded, diagnostics);
+                    let member = self.json(member, each, is_secret, &path, decoded, diagnostics);
+                    all.extend(name.zip(member));
+                }
+                Some(Json::Object(all))
+            }
+        }
+    }
+
+    fn text(
+        &self,
+        text: &str,
+        is_secret: bool,
+        path: &str,
+        decoded: &mut Decoded,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<String> {
+        let rendered = self.rendered(text, path, decoded, diagnostics)?;
+        if is_secret {
+            decoded.secrets.push(rendered.clone());
+        }
+        if rendered.contains(UNKNOWN) {
+            decoded.unknown.push(path.to_owned());
+            return Some(rendered);
+        }
+        self.check_text(&rendered, path, decoded, diagnostics)
+            .then_some(rendered)
+    }
+
+    fn rendered(&self, text: &str, path: &str, decoded: &Decoded, diagnostics: &mut Diagnostics) -> Option<String> {
+        if self.field.late || !text.contains("{{") {
+            return Some(text.to_owned());
+        }
+        match gotemplate::render(text, self.rendering) {
+            Ok(text) => Some(text),
+            Err(error) => {
+                diagnostics.push(
+                    Diagnostic::error(
+                        decoded.place_of(path).unwrap_or(self.place),
+                        format!("`{path}`: {error}"),
+                    )
+                    .help(self.render_help(text)),
+                );
+                None
+            }
+        }
+    }
+
+    /// In HCL there is a better way than most of the functions of `{{ }}`.
+    fn render_help(&self, text: &str) -> Option<String> {
+        if self.rendering.user.is_some() {
+            return None;
+        }
+        let ways = [
+            ("build ", "${build.KEY}"),
+            ("user ", "${var.NAME}"),
+            ("template_dir", "${path.root}"),
+        ];
+        let way = ways.iter().find(|(function, _)| text.contains(function));
+        way.map(|(function, way)| format!("in HCL, write `{way}` instead of `{{{{ {} }}}}`", function.trim()))
+    }
+
+    fn check_number(
+        &self,
+        number: &serde_json::Number,
+        path: &str,
+        decoded: &Decoded,
+        diagnostics: &mut Diagnostics,
+    ) -> bool {
+        let Accepts::Integer { least, greatest } = &self.field.accepts else {
+            return true;
+        };
+        let problem = match number.as_i128() {
+            None => format!("`{path}` is not a whole number: {number}"),
+            Some(value) if value < *least => format!("`{path}` is {value}, less than {least}"),
+            Some(value) if value > *greatest => format!("`{path}` is {value}, more than {greatest}"),
+            Some(_) => return true,
+        };
+        diagnostics.push(Diagnostic::error(decoded.place_of(path).unwrap_or(self.place), problem));
+        false
+    }
+
+    fn check_text(&self, text: &str, path: &str, decoded: &Decoded, diagnostics: &mut Diagnostics) -> bool {
+        let place = decoded.place_of(path).unwrap_or(self.place);
+        match &self.field.accepts {
+            // An empty duration is the zero duration, as everywhere in Packer.
+            Accepts::Duration if !text.is_empty() => {
+                let Err(error) = text.parse::<GoDuration>() else {
+                    return true;
+                };
+                diagnostics.push(Diagnostic::error(place, format!("`{path}`: {error}")).help(error.help().to_owned()));
+                false
+            }
+            Accepts::OneOf(allowed) if !allowed.iter().any(|one| one == text) => {
+                let similar = similar_name(text, allowed.iter().map(String::as_str));
+                let all: Vec<String> = allowed.iter().map(|one| format!("`{one}`")).collect();
+                diagnostics.push(
+                    Diagnostic::error(place, format!("`{path}` cannot be `{text}`"))
+                        .detail(format!("It is one of {}.", all.join(", ")))
+                        .help(similar.map(|similar| format!("did you mean `{similar}`?"))),
+                );
+                false
+            }
+            _ => true,
+        }
+    }
+}
+
+/// A value as an option of any kind: what is a block in HCL is an object here, or a list of them.
+pub(super) fn of_field(
+    value: &Value,
+    field: &Field,
+    path: &str,
+    rendering: &Rendering,
+    place: Place,
+    decoded: &mut Decoded,
+    diagnostics: &mut Diagnostics,
+) -> Option<Json> {
+    if value.is_null() {
+        return None;
+    }
+    match &field.kind {
+        FieldKind::Attribute(kind) => Leaf {
+            field,
+            kind,
+            rendering,
+            place,
+        }
+        .decode(value, path, decoded, diagnostics),
+        FieldKind::Block(inner) => of_structure(value, inner, path, rendering, place, decoded, diagnostics),
+        FieldKind::Blocks(inner) => {
+            let single = std::slice::from_ref(value);
+            let elements = value.elements().unwrap_or(single);
+            let mut all = Vec::new();
+            for (index, element) in elements.iter().enumerate() {
+                let path = format!("{path}[{index}]");
+                all.extend(of_structure(
+                    element,
+                    inner,
+                    &path,
+                    rendering,
+                    place,
+                    decoded,
+                    diagnostics,
+                ));
+            }
+            Some(Json::Array(all))
+        }
+    }
+}
+
+fn of_structure(
+    value: &Value,
+    schema: &Schema,
+    path: &str,
+    rendering: &Rendering,
+    place: Place,
+    decoded: &mut Decoded,
+    diagnostics: &mut Diagnostics,
+) -> Option<Json> {
+    let Some(members) = value.members() else {
+        diagnostics.push(Diagnostic::error(place, format!("`{path}` is not an object")));
+        return None;
+    };
+    let mut all = serde_json::Map::new();
+    for (name, member) in members {
+        let path = join(path, name);
+        let Some(field) = schema.field(name) else {
+            let similar = similar_name(name, schema.fields.iter().map(|field| field.name.as_str()));
+            diagnostics.push(
+                Diagnostic::error(place, format!("`{path}` is not an option"))
+                    .help(similar.map(|similar| format!("did you mean `{similar}`?"))),
+            );
+            continue;
+        };
+        let json = of_field(member, field, &path, rendering, place, decoded, diagnostics);
+        all.extend(json.map(|json| (name.to_string(), json)));
+    }
+    Some(Json::Object(all))
+}
+
+/// The places of the members of a constructor, as far as their names can be read off.
+pub(crate) fn member_places(expression: &Expression, path: &str, places: &mut BTreeMap<String, Place>) {
+    let mut open = vec![(expression, path.to_owned())];
+    while let Some((expression, path)) = open.pop() {
+        match &expression.kind {
+            ExpressionKind::Parenthesis(inner) => open.push((inner, path)),
+            ExpressionKind::Tuple(elements) => {
+                for (index, element) in elements.iter().enumerate() {
+                    let path = format!("{path}[{index}]");
+                    places.insert(path.clone(), element.place);
+                    open.push((element, path));
+                }
+            }
+            ExpressionKind::Object(members) => {
+                for (key, member) in members {
+                    let name = match key {
+                        ObjectKey::Name(name) => name.text.as_str(),
+                        ObjectKey::Expression(Expression {
+                            kind: ExpressionKind::Literal(value),
+                            ..
+                        }) => value.as_str().unwrap_or_default(),
+                        ObjectKey::Expression(_) => continue,
+                    };
+                    let path = join(&path, name);
+                    places.insert(path.clone(), member.place);
+                    open.push((member, path));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn article(kind: &Type) -> String {
+    match kind {
+        Type::Dynamic => "any value".to_owned(),
+        _ => format!("a {kind}"),
+    }
+}

@@ -1,0 +1,130 @@
+//! What evaluation can see besides the template itself: folders, the time, functions, and answers of the world.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+use bakelite_hcl::functions::Functions;
+use bakelite_hcl::scope::{Surroundings, World};
+use bakelite_hcl::value::Value;
+
+use crate::template::Invocation;
+
+/// Surroundings of a template.
+#[derive(Debug)]
+pub(crate) struct Environment {
+    /// `path.root`: the template's folder as the user gave it.
+    pub(crate) root: String,
+    /// The process's working folder.
+    pub(crate) working_folder: PathBuf,
+    home_folder: Option<PathBuf>,
+    /// When the run started.
+    pub(crate) started: SystemTime,
+    /// All functions.
+    pub(crate) functions: Functions,
+    /// The functions of variable defaults.
+    pub(crate) default_functions: Functions,
+    /// What is known of the world.
+    pub(crate) answers: Answers,
+}
+
+impl Environment {
+    pub(crate) fn new(invocation: &Invocation, root: String) -> Self {
+        Self {
+            root,
+            working_folder: invocation.working_folder.clone(),
+            home_folder: invocation.home_folder.clone(),
+            started: invocation.started,
+            functions: bakelite_hcl::functions::standard(),
+            default_functions: bakelite_hcl::functions::variable_defaults(),
+            answers: Answers {
+                environment: invocation.environment.clone(),
+                known: Mutex::default(),
+            },
+        }
+    }
+
+    /// The template's folder, absolute: what file functions start from.
+    pub(crate) fn base_folder(&self) -> PathBuf {
+        self.working_folder.join(&self.root)
+    }
+
+    /// What functions need to know, with relative paths resolved against a folder.
+    pub(crate) fn surroundings(&self, base_folder: &Path) -> Surroundings<'_> {
+        Surroundings {
+            base_folder: base_folder.to_owned(),
+            working_folder: self.working_folder.clone(),
+            home_folder: self.home_folder.clone(),
+            started: self.started,
+            world: &self.answers,
+        }
+    }
+}
+
+/// A call of a function that needs a server.
+#[derive(Debug, Clone)]
+pub(crate) struct Question {
+    pub(crate) function: String,
+    pub(crate) arguments: Vec<Value>,
+}
+
+impl Question {
+    /// Equal for equal questions: the arguments are texts.
+    fn key(&self) -> String {
+        let mut key = self.function.clone();
+        for argument in &self.arguments {
+            key.push('\0');
+            key.push_str(argument.as_str().unwrap_or_default());
+        }
+        key
+    }
+}
+
+/// Answers of the world. Evaluation asks and, when there is no answer yet, gets *unknown*; the question is remembered until
+/// somebody who can wait has found the answer and evaluates again.
+#[derive(Debug, Default)]
+pub(crate) struct Answers {
+    environment: BTreeMap<String, String>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    answers: BTreeMap<String, Result<Value, String>>,
+    pending: BTreeMap<String, Question>,
+}
+
+impl Answers {
+    /// The questions without an answer, each once.
+    pub(crate) fn take_pending(&self) -> Vec<Question> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut known.pending).into_values().collect()
+    }
+
+    /// Remembers an answer.
+    pub(crate) fn learn(&self, question: &Question, answer: Result<Value, String>) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.answers.insert(question.key(), answer);
+    }
+}
+
+impl World for Answers {
+    fn ask(&self, function: &str, arguments: &[Value]) -> Result<Value, String> {
+        if function == "env" {
+            let name = arguments.first().and_then(Value::as_str).unwrap_or_default();
+            return Ok(Value::string(self.environment.get(name).map_or("", String::as_str)));
+        }
+        let question = Question {
+            function: function.to_owned(),
+            arguments: arguments.to_vec(),
+        };
+        let key = question.key();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(answer) = known.answers.get(&key) {
+            return answer.clone();
+        }
+        known.pending.insert(key, question);
+        Ok(Value::unknown(bakelite_hcl::types::Type::String))
+    }
+}

@@ -1,0 +1,235 @@
+//! The functions that Go's text/template has by itself.
+
+use std::cmp::Ordering;
+use std::fmt::Write as _;
+
+use super::datum::Datum;
+use super::printf;
+
+/// The names. `and` and `or` are evaluated where their arguments are.
+pub(super) const NAMES: &[&str] = &[
+    "and", "call", "eq", "ge", "gt", "html", "index", "js", "le", "len", "lt", "ne", "not", "or", "print", "printf",
+    "println", "slice", "urlquery",
+];
+
+/// Calls a function; `None` when it is not one of these.
+pub(super) fn call(name: &str, arguments: &[Datum]) -> Option<Result<Datum, String>> {
+    Some(match name {
+        "call" => Err("there is nothing to call".to_owned()),
+        "eq" => equal(arguments).map(Datum::Bool),
+        "ne" => two(arguments).and_then(|(a, b)| Ok(!same(a, b)?)).map(Datum::Bool),
+        "lt" => ordered(arguments, Ordering::is_lt),
+        "le" => ordered(arguments, Ordering::is_le),
+        "gt" => ordered(arguments, Ordering::is_gt),
+        "ge" => ordered(arguments, Ordering::is_ge),
+        "not" => one(arguments).map(|value| Datum::Bool(!value.truth())),
+        "len" => length(arguments),
+        "index" => index(arguments),
+        "slice" => slice(arguments),
+        "print" => Ok(print(arguments).into()),
+        "println" => {
+            let all: Vec<String> = arguments.iter().map(shown).collect();
+            Ok(format!("{}\n", all.join(" ")).into())
+        }
+        "printf" => match arguments.split_first() {
+            Some((Datum::Text(format), rest)) => Ok(printf::format(format, rest).into()),
+            _ => Err("the first argument is the format".to_owned()),
+        },
+        "html" => Ok(html(&print(arguments)).into()),
+        "js" => Ok(js(&print(arguments)).into()),
+        "urlquery" => Ok(url_query(&print(arguments)).into()),
+        _ => return None,
+    })
+}
+
+fn one(arguments: &[Datum]) -> Result<&Datum, String> {
+    match arguments {
+        [only] => Ok(only),
+        _ => Err(format!("it takes 1 argument, not {}", arguments.len())),
+    }
+}
+
+fn two(arguments: &[Datum]) -> Result<(&Datum, &Datum), String> {
+    match arguments {
+        [a, b] => Ok((a, b)),
+        _ => Err(format!("it takes 2 arguments, not {}", arguments.len())),
+    }
+}
+
+/// `eq a b c`: is `a` one of the others?
+fn equal(arguments: &[Datum]) -> Result<bool, String> {
+    let Some((first, rest)) = arguments.split_first().filter(|(_, rest)| !rest.is_empty()) else {
+        return Err("an argument is missing".to_owned());
+    };
+    for other in rest {
+        if same(first, other)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn same(a: &Datum, b: &Datum) -> Result<bool, String> {
+    match (a, b) {
+        (Datum::Nothing, _) | (_, Datum::Nothing) => Ok(a == b),
+        (Datum::List(_) | Datum::Map(_), _) | (_, Datum::List(_) | Datum::Map(_)) => {
+            Err("lists and maps cannot be compared".to_owned())
+        }
+        _ if std::mem::discriminant(a) == std::mem::discriminant(b) => Ok(a == b),
+        _ => Err(incomparable(a, b)),
+    }
+}
+
+fn incomparable(a: &Datum, b: &Datum) -> String {
+    format!("a {} and a {} cannot be compared", a.type_name(), b.type_name())
+}
+
+fn ordered(arguments: &[Datum], decide: fn(Ordering) -> bool) -> Result<Datum, String> {
+    let (a, b) = two(arguments)?;
+    let order = match (a, b) {
+        (Datum::Int(a), Datum::Int(b)) => Some(a.cmp(b)),
+        (Datum::Float(a), Datum::Float(b)) => a.partial_cmp(b),
+        (Datum::Text(a), Datum::Text(b)) => Some(a.cmp(b)),
+        _ => return Err(incomparable(a, b)),
+    };
+    Ok(Datum::Bool(order.is_some_and(decide)))
+}
+
+fn length(arguments: &[Datum]) -> Result<Datum, String> {
+    let count = match one(arguments)? {
+        Datum::Text(text) => text.len(),
+        Datum::List(elements) => elements.len(),
+        Datum::Map(members) => members.len(),
+        other => return Err(format!("a {} has no length", other.type_name())),
+    };
+    Ok(Datum::Int(i64::try_from(count).unwrap_or(i64::MAX)))
+}
+
+fn index(arguments: &[Datum]) -> Result<Datum, String> {
+    let Some((first, rest)) = arguments.split_first() else {
+        return Err("an argument is missing".to_owned());
+    };
+    let mut value = first.clone();
+    for key in rest {
+        let out_of_range = || format!("index {} is out of range", key.print());
+        value = match (&value, key) {
+            (Datum::List(elements), Datum::Int(at)) => {
+                let element = usize::try_from(*at).ok().and_then(|at| elements.get(at));
+                element.cloned().ok_or_else(out_of_range)?
+            }
+            (Datum::Text(text), Datum::Int(at)) => {
+                let byte = usize::try_from(*at).ok().and_then(|at| text.as_bytes().get(at));
+                Datum::Int(i64::from(*byte.ok_or_else(out_of_range)?))
+            }
+            (Datum::Map(members), Datum::Text(name)) => members.get(name).cloned().unwrap_or(Datum::Nothing),
+            (value, key) => {
+                return Err(format!(
+                    "a {} cannot be indexed by a {}",
+                    value.type_name(),
+                    key.type_name()
+                ));
+            }
+        };
+    }
+    Ok(value)
+}
+
+fn slice(arguments: &[Datum]) -> Result<Datum, String> {
+    let Some((value, bounds)) = arguments.split_first() else {
+        return Err("an argument is missing".to_owned());
+    };
+    let count = match value {
+        Datum::Text(text) => text.len(),
+        Datum::List(elements) => elements.len(),
+        other => return Err(format!("a {} cannot be sliced", other.type_name())),
+    };
+    let bound = |at: usize, default: usize| match bounds.get(at) {
+        None => Ok(default),
+        Some(Datum::Int(number)) => usize::try_from(*number)
+            .ok()
+            .filter(|bound| *bound <= count)
+            .ok_or("a bound is out of range"),
+        Some(_) => Err("a bound is not a whole number"),
+    };
+    let (from, to) = (bound(0, 0)?, bound(1, count)?);
+    if from > to {
+        return Err("the bounds are in the wrong order".to_owned());
+    }
+    match value {
+        Datum::Text(text) => text
+            .get(from..to)
+            .map(Datum::from)
+            .ok_or_else(|| "a bound is within a character".to_owned()),
+        Datum::List(elements) => Ok(Datum::List(elements.get(from..to).unwrap_or_default().to_vec())),
+        _ => Ok(Datum::Nothing),
+    }
+}
+
+fn shown(value: &Datum) -> String {
+    if *value == Datum::Nothing {
+        "<nil>".to_owned()
+    } else {
+        value.print()
+    }
+}
+
+/// Spaces only between two that are both not text.
+pub(super) fn print(arguments: &[Datum]) -> String {
+    let mut out = String::new();
+    let mut before_was_text = true;
+    for (at, argument) in arguments.iter().enumerate() {
+        let is_text = matches!(argument, Datum::Text(_));
+        if at > 0 && !is_text && !before_was_text {
+            out.push(' ');
+        }
+        out.push_str(&shown(argument));
+        before_was_text = is_text;
+    }
+    out
+}
+
+fn html(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\0' => out.push('\u{fffd}'),
+            '"' => out.push_str("&#34;"),
+            '\'' => out.push_str("&#39;"),
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+fn js(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '\'' => out.push_str("\\'"),
+            '"' => out.push_str("\\\""),
+            '<' | '>' | '&' | '=' | '\0'..' ' => {
+                let _ = write!(out, "\\u{:04X}", u32::from(c));
+            }
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+fn url_query(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
+            b' ' => out.push('+'),
+            _ => {
+                let _ = write!(out, "%{byte:02X}");
+            }
+        }
+    }
+    out
+}

@@ -1,0 +1,312 @@
+//! A tree rendered with its data.
+
+use std::collections::BTreeMap;
+
+use super::datum::Datum;
+use super::functions::Functions;
+use super::tree::{Branch, Command, Node, Operand, Pipe, Tree};
+use super::{RenderError, builtin};
+
+/// Templates that call each other, at most this deep.
+const DEPTH: usize = 50;
+/// Nodes that are rendered, at most: templates that call each other can multiply.
+const STEPS: usize = 1_000_000;
+/// Bytes that are written, at most.
+const OUTPUT: usize = 64 << 20;
+
+/// Renders a tree.
+pub(super) fn execute(tree: &Tree, data: &Datum, functions: &Functions<'_>) -> Result<String, RenderError> {
+    let mut run = Run {
+        tree,
+        functions,
+        out: String::new(),
+        variables: vec![(String::new(), data.clone())],
+        steps: 0,
+    };
+    run.nodes(&tree.main, data, 0)?;
+    Ok(run.out)
+}
+
+fn wrong(at: usize, message: impl Into<String>) -> RenderError {
+    RenderError::Execution {
+        at,
+        message: message.into(),
+    }
+}
+
+/// How a list of nodes ended.
+#[derive(PartialEq)]
+enum Flow {
+    On,
+    Break,
+    Continue,
+}
+
+struct Run<'a> {
+    tree: &'a Tree,
+    functions: &'a Functions<'a>,
+    out: String,
+    variables: Vec<(String, Datum)>,
+    steps: usize,
+}
+
+impl Run<'_> {
+    fn nodes(&mut self, nodes: &[Node], dot: &Datum, depth: usize) -> Result<Flow, RenderError> {
+        for node in nodes {
+            self.steps += 1;
+            if self.steps > STEPS || self.out.len() > OUTPUT {
+                return Err(wrong(0, "rendering takes too long"));
+            }
+            match node {
+                Node::Text(text) => self.out.push_str(text),
+                Node::Action(pipe) => {
+                    let value = self.pipe(pipe, dot)?;
+                    if pipe.variables.is_empty() {
+                        self.out.push_str(&value.print());
+                    }
+                }
+                Node::If(branch) => {
+                    let flow = self.scoped(|run| {
+                        let nodes = if run.pipe(&branch.pipe, dot)?.truth() {
+                            &branch.yes
+                        } else {
+                            &branch.no
+                        };
+                        run.nodes(nodes, dot, depth)
+                    })?;
+                    if flow != Flow::On {
+                        return Ok(flow);
+                    }
+                }
+                Node::With(branch) => {
+                    let flow = self.scoped(|run| {
+                        let value = run.pipe(&branch.pipe, dot)?;
+                        if value.truth() {
+                            run.nodes(&branch.yes, &value, depth)
+                        } else {
+                            run.nodes(&branch.no, dot, depth)
+                        }
+                    })?;
+                    if flow != Flow::On {
+                        return Ok(flow);
+                    }
+                }
+                Node::Range(branch) => self.scoped(|run| run.range(branch, dot, depth))?,
+                Node::Template { name, data, at } => self.template(name, data.as_ref(), *at, dot, depth)?,
+                Node::Break => return Ok(Flow::Break),
+                Node::Continue => return Ok(Flow::Continue),
+            }
+        }
+        Ok(Flow::On)
+    }
+
+    /// Variables that are declared within do not outlive it.
+    fn scoped<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, RenderError>) -> Result<T, RenderError> {
+        let known = self.variables.len();
+        let result = work(self);
+        self.variables.truncate(known);
+        result
+    }
+
+    fn range(&mut self, branch: &Branch, dot: &Datum, depth: usize) -> Result<(), RenderError> {
+        let value = self.commands(&branch.pipe, dot)?;
+        let pairs: Vec<(Datum, Datum)> = match value {
+            Datum::List(elements) => elements
+                .into_iter()
+                .enumerate()
+                .map(|(at, element)| (index(at), element))
+                .collect(),
+            Datum::Map(members) => members
+                .into_iter()
+                .map(|(name, member)| (Datum::Text(name), member))
+                .collect(),
+            Datum::Int(count) => {
+                let count = usize::try_from(count).unwrap_or(0).min(STEPS);
+                (0..count).map(|at| (index(at), index(at))).collect()
+            }
+            Datum::Nothing => Vec::new(),
+            other => {
+                return Err(wrong(
+                    branch.pipe.at,
+                    format!("`range` cannot iterate over a {}", other.type_name()),
+                ));
+            }
+        };
+        if pairs.is_empty() {
+            self.nodes(&branch.no, dot, depth)?;
+            return Ok(());
+        }
+        for (key, element) in pairs {
+            let flow = self.scoped(|run| {
+                match branch.pipe.variables.as_slice() {
+                    [] => {}
+                    [only] => run.set(only, element.clone(), branch.pipe.assigns),
+                    [first, second, ..] => {
+                        run.set(first, key, branch.pipe.assigns);
+                        run.set(second, element.clone(), branch.pipe.assigns);
+                    }
+                }
+                run.nodes(&branch.yes, &element, depth)
+            })?;
+            if flow == Flow::Break {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn template(
+        &mut self,
+        name: &str,
+        data: Option<&Pipe>,
+        at: usize,
+        dot: &Datum,
+        depth: usize,
+    ) -> Result<(), RenderError> {
+        let tree = self.tree;
+        let Some(nodes) = tree.defined.get(name) else {
+            return Err(wrong(at, format!("template `{name}` is not defined")));
+        };
+        if depth >= DEPTH {
+            return Err(wrong(at, "templates call each other too deeply"));
+        }
+        let data = match data {
+            Some(pipe) => self.pipe(pipe, dot)?,
+            None => Datum::Nothing,
+        };
+        let outer = std::mem::replace(&mut self.variables, vec![(String::new(), data.clone())]);
+        let result = self.nodes(nodes, &data, depth + 1);
+        self.variables = outer;
+        result.map(|_| ())
+    }
+
+    fn set(&mut self, name: &str, value: Datum, assigns: bool) {
+        let known = self.variables.iter_mut().rev().find(|(known, _)| known == name);
+        match known {
+            Some((_, old)) if assigns => *old = value,
+            _ => self.variables.push((name.to_owned(), value)),
+        }
+    }
+
+    fn pipe(&mut self, pipe: &Pipe, dot: &Datum) -> Result<Datum, RenderError> {
+        let value = self.commands(pipe, dot)?;
+        for name in &pipe.variables {
+            self.set(name, value.clone(), pipe.assigns);
+        }
+        Ok(value)
+    }
+
+    fn commands(&mut self, pipe: &Pipe, dot: &Datum) -> Result<Datum, RenderError> {
+        let mut value = None;
+        for command in &pipe.commands {
+            value = Some(self.command(command, value, dot)?);
+        }
+        Ok(value.unwrap_or(Datum::Nothing))
+    }
+
+    fn command(&mut self, command: &Command, piped: Option<Datum>, dot: &Datum) -> Result<Datum, RenderError> {
+        let Some((first, rest)) = command.operands.split_first() else {
+            return Ok(Datum::Nothing);
+        };
+        if let Operand::Function(name) = first {
+            return self.call(name, rest, piped, command.at, dot);
+        }
+        if !rest.is_empty() || piped.is_some() {
+            return Err(wrong(command.at, "a value that is not a function is given arguments"));
+        }
+        self.operand(first, dot, command.at)
+    }
+
+    fn call(
+        &mut self,
+        name: &str,
+        operands: &[Operand],
+        piped: Option<Datum>,
+        at: usize,
+        dot: &Datum,
+    ) -> Result<Datum, RenderError> {
+        if matches!(name, "and" | "or") {
+            return self.connect(name == "and", operands, piped, at, dot);
+        }
+        let mut arguments = Vec::with_capacity(operands.len() + 1);
+        for operand in operands {
+            arguments.push(self.operand(operand, dot, at)?);
+        }
+        arguments.extend(piped);
+        let result = match builtin::call(name, &arguments) {
+            Some(result) => result,
+            None => self.functions.call(name, &arguments),
+        };
+        result.map_err(|message| wrong(at, format!("`{name}`: {message}")))
+    }
+
+    /// `and`, `or`: the first argument that decides; those after it are not evaluated.
+    fn connect(
+        &mut self,
+        is_and: bool,
+        operands: &[Operand],
+        piped: Option<Datum>,
+        at: usize,
+        dot: &Datum,
+    ) -> Result<Datum, RenderError> {
+        let mut last = None;
+        for operand in operands {
+            let value = self.operand(operand, dot, at)?;
+            if value.truth() != is_and {
+                return Ok(value);
+            }
+            last = Some(value);
+        }
+        piped.or(last).ok_or_else(|| wrong(at, "an argument is missing"))
+    }
+
+    fn operand(&mut self, operand: &Operand, dot: &Datum, at: usize) -> Result<Datum, RenderError> {
+        Ok(match operand {
+            Operand::Dot => dot.clone(),
+            Operand::Nil => Datum::Nothing,
+            Operand::Bool(truth) => Datum::Bool(*truth),
+            Operand::Int(number) => Datum::Int(*number),
+            Operand::Float(number) => Datum::Float(*number),
+            Operand::Text(text) => Datum::Text(text.clone()),
+            Operand::Field(names) => field(dot.clone(), names, at)?,
+            Operand::Variable(name, names) => {
+                let value = self.variables.iter().rev().find(|(known, _)| known == name);
+                field(value.map_or(Datum::Nothing, |(_, value)| value.clone()), names, at)?
+            }
+            Operand::Function(name) => self.call(name, &[], None, at, dot)?,
+            Operand::Pipe(pipe, names) => {
+                let value = self.pipe(pipe, dot)?;
+                field(value, names, at)?
+            }
+        })
+    }
+}
+
+fn index(at: usize) -> Datum {
+    Datum::Int(i64::try_from(at).unwrap_or(i64::MAX))
+}
+
+/// `value.a.b`. A name that data without any names lacks is no value; one that other data lacks is an error.
+fn field(value: Datum, names: &[String], at: usize) -> Result<Datum, RenderError> {
+    let mut value = value;
+    for name in names {
+        value = match value {
+            Datum::Map(mut members) => match members.remove(name) {
+                Some(member) => member,
+                None if members.is_empty() => Datum::Nothing,
+                None => return Err(missing(name, &members, at)),
+            },
+            Datum::Nothing => return Err(wrong(at, format!("there is nothing that could have a field `{name}`"))),
+            other => return Err(wrong(at, format!("a {} has no field `{name}`", other.type_name()))),
+        };
+    }
+    Ok(value)
+}
+
+fn missing(name: &str, members: &BTreeMap<String, Datum>, at: usize) -> RenderError {
+    let known: Vec<String> = members.keys().map(|known| format!("`.{known}`")).collect();
+    wrong(
+        at,
+        format!("there is no field `.{name}`; there are {}", known.join(", ")),
+    )
+}

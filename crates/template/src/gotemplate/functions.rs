@@ -1,0 +1,208 @@
+//! The functions that Packer adds to `{{ }}` (language.md §9).
+
+use std::path::PathBuf;
+
+use bakelite_hcl::functions::{Call, Function, FunctionError, Run};
+use bakelite_hcl::scope::{Surroundings, World};
+use bakelite_hcl::value::Value;
+
+use super::Rendering;
+use super::datum::Datum;
+use crate::scope::PACKER_VERSION;
+
+/// The names of the functions that every text can use.
+const NAMES: &[&str] = &[
+    "aws_secretsmanager",
+    "aws_secretsmanager_raw",
+    "build",
+    "build_name",
+    "build_type",
+    "consul_key",
+    "env",
+    "isotime",
+    "lower",
+    "packer_version",
+    "pwd",
+    "replace",
+    "replace_all",
+    "sed",
+    "split",
+    "strftime",
+    "template_dir",
+    "timestamp",
+    "upper",
+    "user",
+    "uuid",
+    "vault",
+];
+
+/// The functions with what they refer to.
+pub(super) struct Functions<'a> {
+    pub(super) rendering: &'a Rendering,
+}
+
+impl Functions<'_> {
+    /// Is there a function of that name?
+    pub(super) fn is_known(&self, name: &str) -> bool {
+        // Amazon builders add one more, and lose it again where HCL decodes.
+        NAMES.contains(&name)
+            || super::builtin::NAMES.contains(&name)
+            || (name == "clean_resource_name" && self.rendering.user.is_some())
+    }
+
+    /// Calls a function.
+    pub(super) fn call(&self, name: &str, arguments: &[Datum]) -> Result<Datum, String> {
+        let rendering = self.rendering;
+        let text = |text: &str| Ok(Datum::from(text));
+        match name {
+            "build_name" => text(&rendering.build_name),
+            "build_type" => text(&rendering.build_type),
+            "packer_version" => text(PACKER_VERSION),
+            "timestamp" => {
+                let since = rendering
+                    .started
+                    .duration_since(std::time::UNIX_EPOCH)
+                    .unwrap_or_default();
+                Ok(Datum::Int(i64::try_from(since.as_secs()).unwrap_or(i64::MAX)))
+            }
+            "isotime" => self.time("legacy_isotime", arguments),
+            "strftime" => self.time("legacy_strftime", arguments),
+            "pwd" => text(&rendering.working_folder.to_string_lossy()),
+            "uuid" => text(&uuid::Uuid::now_v7().to_string()),
+            "upper" => text(&strings::<1>(arguments)?[0].to_uppercase()),
+            "lower" => text(&strings::<1>(arguments)?[0].to_lowercase()),
+            "replace_all" => {
+                let [old, new, source] = strings::<3>(arguments)?;
+                text(&source.replace(old, new))
+            }
+            "replace" => replace(arguments),
+            "split" => split(arguments),
+            "clean_resource_name" => text(&clean(strings::<1>(arguments)?[0])),
+            "template_dir" => match &rendering.template_folder {
+                Some(folder) => text(&folder.to_string_lossy()),
+                None => Err("the template's folder is not known here".to_owned()),
+            },
+            "user" => {
+                let [name] = strings::<1>(arguments)?;
+                match &rendering.user {
+                    Some(variables) => text(variables.get(name).map_or("", String::as_str)),
+                    None => Err(format!("there are no user variables here (`{name}`)")),
+                }
+            }
+            "env" => {
+                let [name] = strings::<1>(arguments)?;
+                match &rendering.environment {
+                    Some(environment) => text(environment.get(name).map_or("", String::as_str)),
+                    None => Err("the environment can be read in variables only".to_owned()),
+                }
+            }
+            "build" => self.build(arguments),
+            "sed" => Err("the function is gone; use `replace` or `replace_all`".to_owned()),
+            _ => Err("the function can be used in variables only".to_owned()),
+        }
+    }
+
+    fn build(&self, arguments: &[Datum]) -> Result<Datum, String> {
+        let [key] = strings::<1>(arguments)?;
+        match &self.rendering.build_data {
+            None => Err("data of the build is to be had in provisioners and post-processors only".to_owned()),
+            Some(data) => match data.get(key) {
+                Some(value) => Ok(Datum::from(value.as_str())),
+                None if self.rendering.keep_unknown => Ok(Datum::Text(format!("{{{{ build `{key}` }}}}"))),
+                None => Err(format!("the build has no `{key}`")),
+            },
+        }
+    }
+
+    /// Times are formatted by the functions of the language that do the same.
+    fn time(&self, function: &str, arguments: &[Datum]) -> Result<Datum, String> {
+        let arguments: Vec<Value> = arguments
+            .iter()
+            .map(|argument| Value::string(argument.print()))
+            .collect();
+        let functions = bakelite_hcl::functions::standard();
+        let Some(Function {
+            run: Run::Plain(run), ..
+        }) = functions.get(function)
+        else {
+            return Err("there is no such function".to_owned());
+        };
+        let surroundings = Surroundings {
+            base_folder: PathBuf::new(),
+            working_folder: self.rendering.working_folder.clone(),
+            home_folder: None,
+            started: self.rendering.started,
+            world: &NoWorld,
+        };
+        match run(&Call {
+            arguments: &arguments,
+            surroundings: &surroundings,
+        }) {
+            Ok(value) => Ok(Datum::from(value.as_str().unwrap_or_default())),
+            Err(FunctionError::Argument { message, .. } | FunctionError::Failed { message }) => Err(message),
+        }
+    }
+}
+
+/// Formatting a time asks nothing.
+struct NoWorld;
+
+impl World for NoWorld {
+    fn ask(&self, function: &str, _: &[Value]) -> Result<Value, String> {
+        Err(format!("`{function}` cannot be asked here"))
+    }
+}
+
+/// The arguments, when they are that many texts. Numbers are not texts, as in Go.
+fn strings<const COUNT: usize>(arguments: &[Datum]) -> Result<[&str; COUNT], String> {
+    let mut texts = Vec::with_capacity(COUNT);
+    for argument in arguments {
+        match argument {
+            Datum::Text(text) => texts.push(text.as_str()),
+            other => return Err(format!("an argument is a {}, not a string", other.type_name())),
+        }
+    }
+    texts
+        .try_into()
+        .map_err(|_| format!("it takes {COUNT} arguments, not {}", arguments.len()))
+}
+
+/// `replace old new n source`: the first `n`, all when `n` is negative.
+fn replace(arguments: &[Datum]) -> Result<Datum, String> {
+    let [
+        Datum::Text(old),
+        Datum::Text(new),
+        Datum::Int(count),
+        Datum::Text(source),
+    ] = arguments
+    else {
+        return Err("it takes the old text, the new text, how many, and the source".to_owned());
+    };
+    Ok(match usize::try_from(*count) {
+        Ok(count) => source.replacen(old.as_str(), new, count),
+        Err(_) => source.replace(old.as_str(), new),
+    }
+    .into())
+}
+
+/// `split source separator index`
+fn split(arguments: &[Datum]) -> Result<Datum, String> {
+    let [Datum::Text(source), Datum::Text(separator), Datum::Int(index)] = arguments else {
+        return Err("it takes the source, the separator and an index".to_owned());
+    };
+    let parts: Vec<String> = if separator.is_empty() {
+        source.chars().map(String::from).collect()
+    } else {
+        source.split(separator.as_str()).map(str::to_owned).collect()
+    };
+    let part = usize::try_from(*index)
+        .ok()
+        .and_then(|index| parts.into_iter().nth(index));
+    part.map(Datum::Text).ok_or_else(|| format!("there is no part {index}"))
+}
+
+/// A name that AWS takes: anything else becomes a dash.
+fn clean(name: &str) -> String {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "()[] ./-'@_".contains(c);
+    name.chars().map(|c| if allowed(c) { c } else { '-' }).collect()
+}

@@ -1,0 +1,182 @@
+//! Go's `printf`: verbs, flags, width and precision; what does not fit is written into the text, as Go does.
+
+use super::datum::Datum;
+use crate::console::{general, quote};
+
+/// The text of a format with its arguments.
+pub(super) fn format(format: &str, arguments: &[Datum]) -> String {
+    let mut out = String::new();
+    let mut rest = format.chars().peekable();
+    let mut next = 0;
+    while let Some(c) = rest.next() {
+        if c != '%' {
+            out.push(c);
+            continue;
+        }
+        let mut spec = Spec::default();
+        while let Some(flag) = rest.next_if(|c| matches!(c, '+' | '-' | '#' | ' ' | '0')) {
+            match flag {
+                '+' => spec.plus = true,
+                '-' => spec.left = true,
+                '#' => spec.sharp = true,
+                ' ' => spec.space = true,
+                _ => spec.zero = true,
+            }
+        }
+        spec.width = size(&mut rest, arguments, &mut next);
+        if rest.next_if_eq(&'.').is_some() {
+            spec.precision = Some(size(&mut rest, arguments, &mut next).unwrap_or(0));
+        }
+        match rest.next() {
+            None => out.push_str("%!(NOVERB)"),
+            Some('%') => out.push('%'),
+            Some(verb) => match arguments.get(next) {
+                None => out.push_str(&format!("%!{verb}(MISSING)")),
+                Some(argument) => {
+                    next += 1;
+                    out.push_str(&spec.pad(&spec.one(verb, argument), argument));
+                }
+            },
+        }
+    }
+    let extra: Vec<String> = arguments.iter().skip(next).map(typed).collect();
+    if !extra.is_empty() {
+        out.push_str(&format!("%!(EXTRA {})", extra.join(", ")));
+    }
+    out
+}
+
+/// Wider than anything that is meant.
+const WIDEST: usize = 10_000;
+
+fn size(rest: &mut std::iter::Peekable<std::str::Chars<'_>>, arguments: &[Datum], next: &mut usize) -> Option<usize> {
+    if rest.next_if_eq(&'*').is_some() {
+        let argument = arguments.get(*next);
+        *next += 1;
+        return match argument {
+            Some(Datum::Int(number)) => usize::try_from(*number).ok().map(|size| size.min(WIDEST)),
+            _ => None,
+        };
+    }
+    let mut digits = String::new();
+    while let Some(digit) = rest.next_if(char::is_ascii_digit) {
+        digits.push(digit);
+    }
+    if digits.is_empty() {
+        None
+    } else {
+        Some(digits.parse().unwrap_or(WIDEST).min(WIDEST))
+    }
+}
+
+fn typed(argument: &Datum) -> String {
+    match argument {
+        Datum::Nothing => "<nil>".to_owned(),
+        _ => format!("{}={}", argument.type_name(), argument.print()),
+    }
+}
+
+#[derive(Default)]
+struct Spec {
+    plus: bool,
+    left: bool,
+    sharp: bool,
+    space: bool,
+    zero: bool,
+    width: Option<usize>,
+    precision: Option<usize>,
+}
+
+impl Spec {
+    fn one(&self, verb: char, argument: &Datum) -> String {
+        match (verb, argument) {
+            ('v', Datum::Text(text)) if self.sharp => quote(text),
+            ('v', Datum::Int(_)) | ('d', Datum::Int(_)) => self.signed(&argument.print()),
+            ('v', Datum::Float(number)) => self.signed(&general(*number)),
+            ('v', Datum::Nothing) => "<nil>".to_owned(),
+            ('v', _) => argument.print(),
+            ('t', Datum::Bool(truth)) => truth.to_string(),
+            ('T', _) => argument.type_name().to_owned(),
+            ('s', Datum::Text(text)) => self.cut(text),
+            ('q', Datum::Text(text)) => quote(&self.cut(text)),
+            ('x', Datum::Text(text)) => text.bytes().map(|byte| format!("{byte:02x}")).collect(),
+            ('X', Datum::Text(text)) => text.bytes().map(|byte| format!("{byte:02X}")).collect(),
+            ('b', Datum::Int(number)) => self.based(*number, |n| format!("{n:b}"), "0b"),
+            ('o', Datum::Int(number)) => self.based(*number, |n| format!("{n:o}"), "0"),
+            ('x', Datum::Int(number)) => self.based(*number, |n| format!("{n:x}"), "0x"),
+            ('X', Datum::Int(number)) => self.based(*number, |n| format!("{n:X}"), "0X"),
+            ('c', Datum::Int(number)) => character(*number).to_string(),
+            ('q', Datum::Int(number)) => format!("'{}'", character(*number)),
+            ('U', Datum::Int(number)) => format!("U+{number:04X}"),
+            ('f' | 'F', Datum::Float(number)) => {
+                let precision = self.precision.unwrap_or(6);
+                self.signed(&format!("{number:.precision$}"))
+            }
+            ('e', Datum::Float(number)) => self.signed(&self.exponent(*number)),
+            ('E', Datum::Float(number)) => self.signed(&self.exponent(*number).to_uppercase()),
+            ('g' | 'G', Datum::Float(number)) => self.signed(&general(*number)),
+            ('s' | 'd', Datum::List(elements)) => {
+                let all: Vec<String> = elements.iter().map(|element| self.one(verb, element)).collect();
+                format!("[{}]", all.join(" "))
+            }
+            _ => format!("%!{verb}({})", typed(argument)),
+        }
+    }
+
+    fn exponent(&self, number: f64) -> String {
+        let precision = self.precision.unwrap_or(6);
+        let text = format!("{number:.precision$e}");
+        let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+        let exponent: i32 = exponent.parse().unwrap_or(0);
+        format!(
+            "{mantissa}e{}{:02}",
+            if exponent < 0 { '-' } else { '+' },
+            exponent.abs()
+        )
+    }
+
+    fn signed(&self, text: &str) -> String {
+        match text.starts_with(['-', '+']) {
+            false if self.plus => format!("+{text}"),
+            false if self.space => format!(" {text}"),
+            _ => text.to_owned(),
+        }
+    }
+
+    fn based(&self, number: i64, digits: fn(u64) -> String, prefix: &str) -> String {
+        let sign = if number < 0 { "-" } else { "" };
+        let prefix = if self.sharp { prefix } else { "" };
+        self.signed(&format!("{sign}{prefix}{}", digits(number.unsigned_abs())))
+    }
+
+    fn cut(&self, text: &str) -> String {
+        match self.precision {
+            Some(count) => text.chars().take(count).collect(),
+            None => text.to_owned(),
+        }
+    }
+
+    fn pad(&self, text: &str, argument: &Datum) -> String {
+        let missing = self.width.unwrap_or(0).saturating_sub(text.chars().count());
+        if missing == 0 {
+            return text.to_owned();
+        }
+        if self.left {
+            return format!("{text}{}", " ".repeat(missing));
+        }
+        let is_number = matches!(argument, Datum::Int(_) | Datum::Float(_));
+        if self.zero && is_number {
+            let (sign, digits) = text.split_at(usize::from(text.starts_with(['-', '+'])));
+            return format!("{sign}{}{digits}", "0".repeat(missing));
+        }
+        let filler = if self.zero { "0" } else { " " };
+        format!("{}{text}", filler.repeat(missing))
+    }
+}
+
+fn character(number: i64) -> char {
+    u32::try_from(number)
+        .ok()
+        .and_then(char::from_u32)
+        .unwrap_or('\u{fffd}')
+}

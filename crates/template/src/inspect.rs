@@ -1,0 +1,92 @@
+//! What `inspect` prints, message by message.
+
+use bakelite_hcl::diagnostic::Diagnostics;
+
+use crate::builds::{Build, Step};
+use crate::console::{display, quote};
+use crate::planner::{self, Ground};
+use crate::template::Hcl;
+
+/// The messages of `inspect` for an HCL template: a header, variables and locals, builds.
+pub(crate) fn hcl(hcl: &Hcl, ground: &Ground) -> Vec<String> {
+    let mut ignored = Diagnostics::default();
+    let builds = planner::read_builds(hcl, ground, &mut ignored);
+    let mut values = input_variables(ground);
+    values.push('\n');
+    values.push_str("> local-variables:\n\n");
+    for (name, value) in &ground.values.locals {
+        let line = format!("local.{name}: {}\n", quote(&display(value)));
+        values.push_str(&ground.secrets.mask(&line));
+    }
+    let mut text = String::from("> builds:\n\n");
+    for (index, build) in builds.iter().enumerate() {
+        one_build(index, build, &mut text);
+    }
+    // Every message ends in a line end of its own; the printer adds another.
+    let text = text.strip_suffix("\n\n").map_or(text.clone(), |cut| format!("{cut}\n"));
+    vec!["Packer Inspect: HCL2 mode\n".to_owned(), values, text]
+}
+
+/// The variables, sorted, each with its value as `console` shows it.
+pub(crate) fn input_variables(ground: &Ground) -> String {
+    let mut text = String::from("> input-variables:\n\n");
+    for (name, value) in &ground.values.variables {
+        let line = format!("var.{name}: {}\n", quote(&display(value)));
+        text.push_str(&ground.secrets.mask(&line));
+    }
+    text
+}
+
+fn one_build(index: usize, build: &Build, text: &mut String) {
+    let name = if build.name.is_empty() {
+        format!("<unnamed build {index}>")
+    } else {
+        build.name.clone()
+    };
+    text.push_str(&format!("  > {name}:\n\n"));
+    if let Some(description) = build.description.as_ref().filter(|description| !description.is_empty()) {
+        text.push_str(&format!("  > Description: {description}\n\n"));
+    }
+    let sources = build
+        .uses
+        .iter()
+        .map(|used| format!("{}.{}", used.source.0, used.name()))
+        .collect();
+    section("sources", "<no source>", sources, text);
+    section(
+        "provisioners",
+        "<no provisioner>",
+        build.provisioners.iter().map(step_name).collect(),
+        text,
+    );
+    text.push_str("    post-processors:\n\n");
+    if build.chains.is_empty() {
+        text.push_str("      <no post-processor>\n");
+    }
+    for (index, chain) in build.chains.iter().enumerate() {
+        text.push_str(&format!("      {index}:\n"));
+        for step in chain {
+            text.push_str(&format!("        {}\n", step_name(step)));
+        }
+        text.push('\n');
+    }
+    text.push('\n');
+}
+
+fn section(title: &str, none: &str, mut lines: Vec<String>, text: &mut String) {
+    if lines.is_empty() {
+        lines.push(none.to_owned());
+    }
+    text.push_str(&format!("    {title}:\n\n"));
+    for line in lines {
+        text.push_str(&format!("      {line}\n"));
+    }
+    text.push('\n');
+}
+
+fn step_name(step: &Step) -> String {
+    match &step.meta.name {
+        Some(name) if !name.is_empty() => format!("{}.{name}", step.component.text),
+        _ => step.component.text.clone(),
+    }
+}

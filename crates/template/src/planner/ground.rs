@@ -1,0 +1,217 @@
+//! What builds stand on: the values of variables, locals and data sources, and the surroundings that they were evaluated in.
+
+use std::sync::Arc;
+
+use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics};
+use bakelite_hcl::evaluate::evaluate as evaluate_expression;
+use bakelite_hcl::marks::Marks;
+use bakelite_hcl::types::Type;
+use bakelite_hcl::value::Value;
+
+use super::{data_is_unknown, secrets_of, validate_variables};
+use crate::blocks::{Labelled, Local};
+use crate::component::{Component, ComponentKind, Components, DataSources, Yields};
+use crate::decode::{Decoded, Decoding, Layer};
+use crate::environment::Environment;
+use crate::gotemplate::Rendering;
+use crate::locals::{self, Node};
+use crate::scope::{Iterations, Names, Values};
+use crate::secrets::Secrets;
+use crate::template::{Hcl, Template};
+use crate::variables;
+
+/// Evaluated values and where they were evaluated. Kept until the last provisioner has run.
+#[derive(Debug)]
+pub(crate) struct Ground {
+    /// Folders, time, functions, answers of the world.
+    pub(crate) environment: Arc<Environment>,
+    /// `var`, `local`, `data`.
+    pub(crate) values: Values,
+    /// Texts in them that must not be shown.
+    pub(crate) secrets: Secrets,
+}
+
+/// Does the work and, as long as it asked the world for something new, waits for the answers and does it again.
+pub(crate) async fn settle<T>(
+    environment: &Environment,
+    data: &dyn DataSources,
+    mut work: impl FnMut(&mut Diagnostics) -> T,
+) -> (T, Diagnostics) {
+    loop {
+        let mut diagnostics = Diagnostics::default();
+        let result = work(&mut diagnostics);
+        let pending = environment.answers.take_pending();
+        if pending.is_empty() {
+            return (result, diagnostics);
+        }
+        for question in pending {
+            let answer = data.ask(&question.function, &question.arguments).await;
+            let answer = answer.map(|answer| answer.with_marks(Marks::SENSITIVE));
+            environment.answers.learn(&question, answer);
+        }
+    }
+}
+
+/// Phase 10, first half: rules of variables, then locals and data sources in the order of their references.
+pub(crate) async fn evaluate(
+    template: &Template,
+    hcl: &Hcl,
+    components: &dyn Components,
+    data: &dyn DataSources,
+    diagnostics: &mut Diagnostics,
+) -> Ground {
+    let environment = template.environment.clone();
+    let mut values = variables::values(&hcl.variables);
+    let rules = |found: &mut Diagnostics| validate_variables(template, hcl, &values, found);
+    let ((), found) = settle(&environment, data, rules).await;
+    diagnostics.extend(found);
+    for node in locals::order(&hcl.blocks, diagnostics).unwrap_or_default() {
+        match node {
+            Node::Local(index) => {
+                let Some((_, local)) = hcl.blocks.locals.get_index(index) else {
+                    continue;
+                };
+                let value = local_value(local, &environment, &values, data, diagnostics).await;
+                if let Some(value) = value {
+                    values.locals.insert(local.name.text.as_str().into(), value);
+                }
+            }
+            Node::Data(index) => {
+                let Some((_, block)) = hcl.blocks.data.get_index(index) else {
+                    continue;
+                };
+                let reading = Reading {
+                    template,
+                    components,
+                    data,
+                    environment: &environment,
+                };
+                if let Some(value) = reading.read(block, &values, diagnostics).await {
+                    let named = values.data.entry(block.component.text.as_str().into()).or_default();
+                    named.insert(block.name.text.as_str().into(), value);
+                }
+            }
+        }
+    }
+    let secrets = secrets_of(hcl, &values);
+    Ground {
+        environment,
+        values,
+        secrets,
+    }
+}
+
+async fn local_value(
+    local: &Local,
+    environment: &Environment,
+    values: &Values,
+    data: &dyn DataSources,
+    diagnostics: &mut Diagnostics,
+) -> Option<Value> {
+    let work =
+        |found: &mut Diagnostics| evaluate_expression(&local.expression, &Names::new(environment, values), found);
+    let (value, found) = settle(environment, data, work).await;
+    let failed = found.has_errors();
+    diagnostics.extend(found);
+    let value = if local.is_sensitive {
+        value.with_marks(Marks::SENSITIVE)
+    } else {
+        value
+    };
+    // What refers to a local that failed would only repeat its error: it becomes unknown.
+    Some(if failed { Value::dynamic() } else { value })
+}
+
+/// What reading a data source needs besides its block.
+struct Reading<'a> {
+    template: &'a Template,
+    components: &'a dyn Components,
+    data: &'a dyn DataSources,
+    environment: &'a Environment,
+}
+
+impl Reading<'_> {
+    async fn read(&self, block: &Labelled, values: &Values, diagnostics: &mut Diagnostics) -> Option<Value> {
+        let name = &block.component.text;
+        let builtin = self
+            .template
+            .component_name(ComponentKind::DataSource, name, self.components);
+        let Some(component) = self.components.find(ComponentKind::DataSource, &builtin) else {
+            diagnostics.push(super::existence::unknown(
+                ComponentKind::DataSource,
+                name,
+                block.place,
+                self.components,
+            ));
+            return Some(Value::dynamic());
+        };
+        let schema = (component.schema)();
+        let work = |found: &mut Diagnostics| self.options(component, &schema, block, values, found);
+        let (options, found) = settle(self.environment, self.data, work).await;
+        let failed = found.has_errors();
+        diagnostics.extend(found);
+        let kind = match component.yields {
+            Yields::Data(kind) => kind(),
+            _ => Type::Dynamic,
+        };
+        let Some(options) = options.filter(|_| !failed) else {
+            return Some(Value::unknown(kind));
+        };
+        if data_is_unknown(self.template.purpose) || !options.unknown.is_empty() {
+            return Some(unknown_members(&kind));
+        }
+        match self.data.read(&builtin, &options).await {
+            Ok(value) => Some(value),
+            Err(message) => {
+                diagnostics.push(
+                    Diagnostic::error(
+                        block.place,
+                        format!("cannot read data source `{name}.{}`", block.name.text),
+                    )
+                    .detail(message),
+                );
+                Some(Value::unknown(kind))
+            }
+        }
+    }
+
+    fn options(
+        &self,
+        component: &Component,
+        schema: &crate::schema::Schema,
+        block: &Labelled,
+        values: &Values,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Decoded> {
+        let names = Names::new(self.environment, values);
+        let rendering = Rendering::in_hcl(self.environment, "", "");
+        let decoding = Decoding {
+            scope: &names,
+            rendering: &rendering,
+            subject: format!("data source `{}`", component.name),
+            place: block.place,
+        };
+        let iterations = Iterations::default();
+        let layer = Layer {
+            body: &block.body,
+            iterations: &iterations,
+        };
+        let decoded = decoding.decode(&[layer], None, schema, diagnostics)?;
+        let complaints = self
+            .components
+            .check(ComponentKind::DataSource, component.name, &decoded);
+        super::bake::complain(&complaints, &decoded, diagnostics);
+        Some(decoded)
+    }
+}
+
+/// An object whose attributes are known by name and not by value; anything else is unknown as a whole.
+fn unknown_members(kind: &Type) -> Value {
+    match kind {
+        Type::Object(object) => {
+            let attributes = object.attributes.iter();
+            Value::object(attributes.map(|(name, kind)| (name, Value::unknown(kind.clone()))))
+        }
+        _ => Value::unknown(kind.clone()),
+    }
+}

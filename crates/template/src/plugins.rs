@@ -1,0 +1,212 @@
+//! `required_plugins`: what a template asks for, and what bakelite has built in that answers it.
+
+use std::collections::BTreeMap;
+
+use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics};
+use bakelite_hcl::evaluate;
+use bakelite_hcl::source::Place;
+use bakelite_hcl::syntax::Attribute;
+use bakelite_hcl::value::Value;
+
+use crate::version::Constraint;
+
+/// A plugin whose components bakelite has itself.
+#[derive(Debug, Clone, Copy)]
+pub struct BuiltIn {
+    /// Where templates say it comes from.
+    pub source: &'static str,
+    /// The version whose behaviour bakelite has.
+    pub version: &'static str,
+    /// What its components' names begin with.
+    pub prefix: &'static str,
+}
+
+/// The plugins whose components bakelite has itself.
+pub const BUILT_IN: &[BuiltIn] = &[
+    BuiltIn {
+        source: "github.com/hashicorp/amazon",
+        version: "1.8.2",
+        prefix: "amazon",
+    },
+    BuiltIn {
+        source: "github.com/hashicorp/ansible",
+        version: "1.1.4",
+        prefix: "ansible",
+    },
+];
+
+/// One entry of `required_plugins`.
+#[derive(Debug, Clone)]
+pub struct Requirement {
+    /// The local name, which prefixes the component names.
+    pub name: String,
+    /// `github.com/hashicorp/amazon`
+    pub source: String,
+    /// The versions that will do.
+    pub version: Constraint,
+    /// The entry.
+    pub place: Place,
+}
+
+/// Reads one entry.
+pub(crate) fn requirement(attribute: &Attribute, diagnostics: &mut Diagnostics) -> Option<Requirement> {
+    let name = &attribute.name;
+    let mut complain = |place: Place, summary: String, help: &str| {
+        diagnostics.push(Diagnostic::error(place, summary).help(help.to_owned()));
+    };
+    let example = "write `NAME = { version = \">= 1.2.0\", source = \"github.com/hashicorp/NAME\" }`";
+    if !is_local_name(&name.text) {
+        let summary = format!("`{}` cannot be the local name of a plugin", name.text);
+        complain(name.place, summary, "use lower-case letters, digits and single dashes");
+        return None;
+    }
+    let mut found = Diagnostics::default();
+    let value = evaluate::literal(&attribute.expression, &mut found);
+    if found.has_errors() {
+        diagnostics.extend(found);
+        return None;
+    }
+    let Some(members) = value.members() else {
+        complain(
+            attribute.place,
+            format!("plugin `{}` is not described by an object", name.text),
+            example,
+        );
+        return None;
+    };
+    if let Some(other) = members.keys().find(|key| !matches!(key.as_ref(), "version" | "source")) {
+        complain(
+            attribute.place,
+            format!("plugin `{}` has an unknown property `{other}`", name.text),
+            example,
+        );
+        return None;
+    }
+    let text = |key: &str| members.get(key).and_then(Value::as_str);
+    let (Some(version), Some(source)) = (text("version"), text("source")) else {
+        let missing = if text("version").is_none() { "version" } else { "source" };
+        complain(
+            attribute.place,
+            format!("plugin `{}` lacks its `{missing}`", name.text),
+            example,
+        );
+        return None;
+    };
+    if let Err(problem) = check_source(source) {
+        let help =
+            "write the host, the owner and the plugin's name without `packer-plugin-`: `github.com/hashicorp/amazon`";
+        complain(
+            attribute.place,
+            format!("source `{source}` of plugin `{}` {problem}", name.text),
+            help,
+        );
+        return None;
+    }
+    let help = "write terms such as `>= 1.2.0, < 2.0.0` or `~> 1.2`";
+    match version.parse::<Constraint>() {
+        Ok(constraint) if constraint.has_prerelease() => {
+            let summary = format!("version `{version}` of plugin `{}` names a prerelease", name.text);
+            complain(attribute.place, summary, help);
+            None
+        }
+        Ok(constraint) => Some(Requirement {
+            name: name.text.clone(),
+            source: source.to_owned(),
+            version: constraint,
+            place: attribute.place,
+        }),
+        Err(_) => {
+            let summary = format!(
+                "version `{version}` of plugin `{}` is not a version constraint",
+                name.text
+            );
+            complain(attribute.place, summary, help);
+            None
+        }
+    }
+}
+
+fn is_local_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let edges = name.starts_with('-') || name.ends_with('-');
+    !name.is_empty() && name.len() <= 63 && name.chars().all(plain) && !edges && !name.contains("--")
+}
+
+fn check_source(source: &str) -> Result<(), &'static str> {
+    if source.contains("://") {
+        return Err("has a scheme");
+    }
+    if source.contains(['?', '#']) {
+        return Err("has a query or a fragment");
+    }
+    if source.starts_with('/') || source.ends_with('/') {
+        return Err("begins or ends with a slash");
+    }
+    let parts: Vec<&str> = source.split('/').collect();
+    if parts.iter().any(|part| part.is_empty()) {
+        return Err("has an empty part");
+    }
+    match parts.len() {
+        0..3 => Err("has fewer than three parts"),
+        17.. => Err("has more than sixteen parts"),
+        _ if parts.last().is_some_and(|name| name.starts_with("packer-")) => {
+            Err("repeats the prefix of the repository's name")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Complains about requirements that bakelite cannot meet, all of them.
+pub(crate) fn check(requirements: &[Requirement], diagnostics: &mut Diagnostics) {
+    let mut seen: BTreeMap<&str, Place> = BTreeMap::new();
+    for requirement in requirements {
+        let name = &requirement.name;
+        if let Some(first) = seen.insert(name, requirement.place) {
+            diagnostics.push(
+                Diagnostic::error(requirement.place, format!("plugin `{name}` is required twice"))
+                    .related(first, "first here"),
+            );
+        }
+        let Some(built_in) = BUILT_IN.iter().find(|built_in| built_in.source == requirement.source) else {
+            let known: Vec<String> = BUILT_IN.iter().map(|one| format!("`{}`", one.source)).collect();
+            diagnostics.push(
+                Diagnostic::error(
+                    requirement.place,
+                    format!("plugin `{}` is not available", requirement.source),
+                )
+                .detail("bakelite has its components built in and runs no plugins.")
+                .help(format!(
+                    "built in are the components of {}; remove the requirement if nothing of the plugin is used",
+                    known.join(" and ")
+                )),
+            );
+            continue;
+        };
+        let satisfied = built_in
+            .version
+            .parse()
+            .is_ok_and(|version| requirement.version.allows(&version));
+        if !satisfied {
+            diagnostics.push(
+                Diagnostic::error(
+                    requirement.place,
+                    format!(
+                        "plugin `{name}` is wanted in version `{}`, built in is {}",
+                        requirement.version, built_in.version
+                    ),
+                )
+                .help("widen the constraint".to_owned()),
+            );
+        }
+    }
+}
+
+/// The built-in name of a component that a template calls by its plugin's local name: with `aws = { source = ".../amazon" }`,
+/// `aws-ebs` is `amazon-ebs`.
+pub(crate) fn built_in_name(requirements: &[Requirement], name: &str) -> Option<String> {
+    requirements.iter().find_map(|requirement| {
+        let built_in = BUILT_IN.iter().find(|one| one.source == requirement.source)?;
+        let rest = name.strip_prefix(requirement.name.as_str())?;
+        (rest.is_empty() || rest.starts_with('-')).then(|| format!("{}{rest}", built_in.prefix))
+    })
+}

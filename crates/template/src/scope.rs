@@ -1,0 +1,291 @@
+//! What the expressions of a template can see: `var`, `local`, `data`, `path`, `packer`, and where they exist `source`, `build`
+//! and the iterators of dynamic blocks.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bakelite_hcl::functions::Functions;
+use bakelite_hcl::scope::{Scope, Surroundings};
+use bakelite_hcl::types::Type;
+use bakelite_hcl::value::Value;
+
+use crate::environment::Environment;
+
+/// The version that templates see as `packer.version` and that `required_version` is checked against.
+pub(crate) const PACKER_VERSION: &str = "1.16.0";
+
+/// Evaluated values of a template.
+#[derive(Debug, Default)]
+pub(crate) struct Values {
+    /// `var.NAME`
+    pub(crate) variables: BTreeMap<Arc<str>, Value>,
+    /// `local.NAME`, as far as evaluated.
+    pub(crate) locals: BTreeMap<Arc<str>, Value>,
+    /// `data.TYPE.NAME`, as far as read.
+    pub(crate) data: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Value>>,
+}
+
+impl Values {
+    fn data_of(&self, kind: &str) -> Option<Value> {
+        let named = self.data.get(kind)?;
+        Some(Value::object(
+            named.iter().map(|(name, value)| (name.as_ref(), value.clone())),
+        ))
+    }
+}
+
+/// Names and functions of an evaluation.
+pub(crate) struct Names<'a> {
+    surroundings: Surroundings<'a>,
+    functions: Option<&'a Functions>,
+    root_folder: &'a str,
+    values: &'a Values,
+    with_data: bool,
+    more: Vec<(&'a str, Value)>,
+}
+
+impl<'a> Names<'a> {
+    /// What every expression of a template sees.
+    pub(crate) fn new(environment: &'a Environment, values: &'a Values) -> Self {
+        Self {
+            surroundings: environment.surroundings(&environment.base_folder()),
+            functions: Some(&environment.functions),
+            root_folder: &environment.root,
+            values,
+            with_data: true,
+            more: Vec::new(),
+        }
+    }
+
+    /// The same with file functions starting from the working folder: validation rules have it so.
+    pub(crate) fn from_working_folder(mut self) -> Self {
+        self.surroundings.base_folder = self.surroundings.working_folder.clone();
+        self
+    }
+
+    /// The same without `data`: the console has it so.
+    pub(crate) fn without_data(mut self) -> Self {
+        self.with_data = false;
+        self
+    }
+
+    /// The same with one more root name.
+    pub(crate) fn with(mut self, name: &'a str, value: Value) -> Self {
+        self.more.push((name, value));
+        self
+    }
+}
+
+impl Scope for Names<'_> {
+    fn root(&self, name: &str) -> Option<Value> {
+        if let Some((_, value)) = self.more.iter().find(|(more, _)| *more == name) {
+            return Some(value.clone());
+        }
+        let object = |members: &BTreeMap<Arc<str>, Value>| {
+            Value::object(members.iter().map(|(name, value)| (name.as_ref(), value.clone())))
+        };
+        match name {
+            "var" => Some(object(&self.values.variables)),
+            "local" => Some(object(&self.values.locals)),
+            "data" if self.with_data => {
+                let kinds = self.values.data.keys();
+                Some(Value::object(
+                    kinds.filter_map(|kind| Some((kind.as_ref(), self.values.data_of(kind)?))),
+                ))
+            }
+            "path" => {
+                let working_folder = self.surroundings.working_folder.to_string_lossy().replace('\\', "/");
+                Some(Value::object([
+                    ("cwd", Value::string(working_folder)),
+                    ("root", Value::string(self.root_folder)),
+                ]))
+            }
+            "packer" => Some(Value::object([
+                ("version", Value::string(PACKER_VERSION)),
+                ("iterationID", Value::unknown(Type::String)),
+                ("versionFingerprint", Value::unknown(Type::String)),
+            ])),
+            _ => None,
+        }
+    }
+
+    fn member(&self, root: &str, name: &str) -> Option<Value> {
+        match root {
+            _ if self.more.iter().any(|(more, _)| *more == root) => None,
+            "var" => self.values.variables.get(name).cloned(),
+            "local" => self.values.locals.get(name).cloned(),
+            "data" if self.with_data => self.values.data_of(name),
+            _ => None,
+        }
+    }
+
+    fn root_names(&self) -> Vec<String> {
+        let data = self.with_data.then_some("data");
+        let always = ["var", "local", "path", "packer"].into_iter().chain(data);
+        always
+            .chain(self.more.iter().map(|(name, _)| *name))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    fn functions(&self) -> Option<&Functions> {
+        self.functions
+    }
+
+    fn surroundings(&self) -> &Surroundings<'_> {
+        &self.surroundings
+    }
+}
+
+/// A scope that knows no name at all, only functions: defaults of variables.
+pub(crate) struct Nameless<'a> {
+    pub(crate) surroundings: Surroundings<'a>,
+    pub(crate) functions: &'a Functions,
+}
+
+impl Scope for Nameless<'_> {
+    fn root(&self, _: &str) -> Option<Value> {
+        None
+    }
+
+    fn root_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn functions(&self) -> Option<&Functions> {
+        Some(self.functions)
+    }
+
+    fn surroundings(&self) -> &Surroundings<'_> {
+        &self.surroundings
+    }
+}
+
+/// The iterators of the dynamic blocks that a block came from, innermost first. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Iterations(Option<Arc<Iteration>>);
+
+#[derive(Debug)]
+struct Iteration {
+    name: String,
+    value: Value,
+    outer: Iterations,
+}
+
+impl Iterations {
+    /// One more, inside of these.
+    pub(crate) fn enter(&self, name: &str, value: Value) -> Self {
+        Self(Some(Arc::new(Iteration {
+            name: name.to_owned(),
+            value,
+            outer: self.clone(),
+        })))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    fn get(&self, name: &str) -> Option<&Value> {
+        let mut at = self;
+        while let Some(iteration) = &at.0 {
+            if iteration.name == name {
+                return Some(&iteration.value);
+            }
+            at = &iteration.outer;
+        }
+        None
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        let mut at = self;
+        while let Some(iteration) = &at.0 {
+            names.push(iteration.name.clone());
+            at = &iteration.outer;
+        }
+        names
+    }
+}
+
+/// A scope with the iterators of dynamic blocks in front.
+pub(crate) struct Within<'a> {
+    pub(crate) outer: &'a dyn Scope,
+    pub(crate) iterations: &'a Iterations,
+}
+
+impl Scope for Within<'_> {
+    fn root(&self, name: &str) -> Option<Value> {
+        self.iterations.get(name).cloned().or_else(|| self.outer.root(name))
+    }
+
+    fn member(&self, root: &str, name: &str) -> Option<Value> {
+        match self.iterations.get(root) {
+            Some(_) => None,
+            None => self.outer.member(root, name),
+        }
+    }
+
+    fn root_names(&self) -> Vec<String> {
+        let mut names = self.outer.root_names();
+        names.extend(self.iterations.names());
+        names
+    }
+
+    fn functions(&self) -> Option<&Functions> {
+        self.outer.functions()
+    }
+
+    fn surroundings(&self) -> &Surroundings<'_> {
+        self.outer.surroundings()
+    }
+}
+
+/// A scope of nothing but the iterators of dynamic blocks.
+pub(crate) struct IterationsOnly<'a> {
+    iterations: &'a Iterations,
+    surroundings: Surroundings<'a>,
+}
+
+/// A world that answers nothing: without functions nobody asks.
+struct Silent;
+
+impl bakelite_hcl::scope::World for Silent {
+    fn ask(&self, function: &str, _: &[Value]) -> Result<Value, String> {
+        Err(format!("`{function}` cannot be called here"))
+    }
+}
+
+impl<'a> IterationsOnly<'a> {
+    pub(crate) fn new(iterations: &'a Iterations) -> Self {
+        let surroundings = Surroundings {
+            base_folder: std::path::PathBuf::new(),
+            working_folder: std::path::PathBuf::new(),
+            home_folder: None,
+            started: std::time::SystemTime::UNIX_EPOCH,
+            world: &Silent,
+        };
+        Self {
+            iterations,
+            surroundings,
+        }
+    }
+}
+
+impl Scope for IterationsOnly<'_> {
+    fn root(&self, name: &str) -> Option<Value> {
+        self.iterations.get(name).cloned()
+    }
+
+    fn root_names(&self) -> Vec<String> {
+        self.iterations.names()
+    }
+
+    fn functions(&self) -> Option<&Functions> {
+        None
+    }
+
+    fn surroundings(&self) -> &Surroundings<'_> {
+        &self.surroundings
+    }
+}

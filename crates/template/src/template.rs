@@ -1,0 +1,237 @@
+//! The entrance: an invocation of a command becomes a [`Template`], checked in its names and structure, with the values of its
+//! variables known and nothing else evaluated.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics};
+use bakelite_hcl::source::SourceMap;
+
+use crate::blocks::{self, Blocks};
+use crate::component::{Components, DataSources};
+use crate::console::Console;
+use crate::discover::{self, Files};
+use crate::environment::Environment;
+use crate::plan::Plan;
+use crate::planner::{self, Ground};
+use crate::plugins::Requirement;
+use crate::variables::{self, Variable};
+use crate::{inspect, plugins};
+
+/// What a command was given. Nothing is read from the process behind the caller's back.
+#[derive(Debug, Clone)]
+pub struct Invocation {
+    /// The template as given: a file, a folder, or `-` for standard input. Empty: no template (console).
+    pub path: String,
+    /// What standard input held, when the path is `-`.
+    pub stdin: Option<String>,
+    /// `-config-type`: what standard input is. Without it, legacy JSON.
+    pub config_type: Option<ConfigType>,
+    /// `-var NAME=VALUE`, in order.
+    pub variables: Vec<(String, String)>,
+    /// `-var-file`, in order.
+    pub variable_files: Vec<String>,
+    /// `-only`: patterns, split at commas already or not.
+    pub only: Vec<String>,
+    /// `-except`: patterns, split at commas already or not.
+    pub except: Vec<String>,
+    /// The whole environment of the process, `PKR_VAR_*` included.
+    pub environment: BTreeMap<String, String>,
+    /// The process's working folder, absolute.
+    pub working_folder: PathBuf,
+    /// The user's home folder.
+    pub home_folder: Option<PathBuf>,
+    /// When the run started.
+    pub started: SystemTime,
+    /// What it is all for.
+    pub purpose: Purpose,
+    /// What to say of variables in var files that no template declares.
+    pub undeclared: UndeclaredVariables,
+}
+
+/// The language of a template that has no file name to tell it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConfigType {
+    /// `-config-type=hcl2`
+    Hcl2,
+    /// `-config-type=json`
+    Json,
+}
+
+/// What a template is read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// `validate`
+    Validate {
+        /// `-syntax-only`: stop after reading.
+        syntax_only: bool,
+        /// `-evaluate-datasources`: ask data sources instead of taking their values for unknown.
+        evaluate_data: bool,
+    },
+    /// `build`
+    Build,
+    /// `inspect`
+    Inspect,
+    /// `console`
+    Console,
+    /// `init` and `plugins required`
+    Init,
+}
+
+/// What to say of variables in var files that no template declares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UndeclaredVariables {
+    /// Nothing.
+    Ignore,
+    /// A warning each.
+    Warn,
+}
+
+/// A template whose names and structure are checked and whose variables have their values.
+#[derive(Debug, Clone)]
+pub struct Template {
+    pub(crate) content: Content,
+    pub(crate) environment: Arc<Environment>,
+    pub(crate) purpose: Purpose,
+    pub(crate) only: Vec<String>,
+    pub(crate) except: Vec<String>,
+}
+
+/// The two kinds of template.
+#[derive(Debug, Clone)]
+pub(crate) enum Content {
+    /// HCL in native or JSON syntax.
+    Hcl(Arc<Hcl>),
+}
+
+/// An HCL template.
+#[derive(Debug)]
+pub(crate) struct Hcl {
+    /// What its files hold.
+    pub(crate) blocks: Blocks,
+    /// Its variables, in the order of their declaration.
+    pub(crate) variables: indexmap::IndexMap<String, Variable>,
+}
+
+/// Reads a template: phases 2 to 8. `None` when anything in it is wrong; the diagnostics then hold at least one error.
+pub fn read(invocation: &Invocation, sources: &mut SourceMap, diagnostics: &mut Diagnostics) -> Option<Template> {
+    let mut found = Diagnostics::default();
+    let template = read_phases(invocation, sources, &mut found);
+    let failed = found.has_errors();
+    diagnostics.extend(found);
+    template.filter(|_| !failed)
+}
+
+fn read_phases(invocation: &Invocation, sources: &mut SourceMap, diagnostics: &mut Diagnostics) -> Option<Template> {
+    match discover::template_files(invocation, sources, diagnostics)? {
+        Files::Hcl { files, root } => {
+            let environment = Environment::new(invocation, root);
+            let hcl = read_hcl(invocation, &files, &environment, sources, diagnostics)?;
+            Some(Template::new(invocation, Content::Hcl(Arc::new(hcl)), environment))
+        }
+    }
+}
+
+fn read_hcl(
+    invocation: &Invocation,
+    files: &[discover::File],
+    environment: &Environment,
+    sources: &mut SourceMap,
+    diagnostics: &mut Diagnostics,
+) -> Option<Hcl> {
+    let bodies = discover::parse_all(files, sources, diagnostics)?;
+    blocks::check_versions(&bodies, diagnostics);
+    if diagnostics.has_errors() {
+        return None;
+    }
+    let (blocks, declarations) = blocks::read(&bodies, diagnostics);
+    let mut variables = variables::declare(&declarations, environment, diagnostics);
+    variables::assign(&mut variables, invocation, sources, diagnostics);
+    Some(Hcl { blocks, variables })
+}
+
+impl Template {
+    fn new(invocation: &Invocation, content: Content, environment: Environment) -> Self {
+        let split = |patterns: &[String]| {
+            patterns
+                .iter()
+                .flat_map(|one| one.split(','))
+                .map(str::to_owned)
+                .collect()
+        };
+        Self {
+            content,
+            environment: Arc::new(environment),
+            purpose: invocation.purpose,
+            only: split(&invocation.only),
+            except: split(&invocation.except),
+        }
+    }
+
+    /// Plans all builds: phases 9 to 11. Builds with an error are left out, the diagnostics say why. A caller that finds errors
+    /// and no builds has nothing to bake.
+    pub async fn plan(
+        &self,
+        components: &dyn Components,
+        data: &dyn DataSources,
+        diagnostics: &mut Diagnostics,
+    ) -> Plan {
+        match &self.content {
+            Content::Hcl(hcl) => planner::plan(self, hcl, components, data, diagnostics).await,
+        }
+    }
+
+    /// What `inspect` prints, message by message (each followed by a line end). Whatever is wrong with locals or builds is left out in silence, as the command has it.
+    pub async fn inspect(&self, components: &dyn Components, data: &dyn DataSources) -> Vec<String> {
+        match &self.content {
+            Content::Hcl(hcl) => {
+                let ground = self.evaluated(hcl, components, data).await;
+                inspect::hcl(hcl, &ground)
+            }
+        }
+    }
+
+    /// A console on this template's variables and locals; whatever is wrong with locals is left out in silence.
+    pub async fn console(&self, components: &dyn Components, data: &dyn DataSources) -> Console {
+        match &self.content {
+            Content::Hcl(hcl) => Console::new(self.evaluated(hcl, components, data).await),
+        }
+    }
+
+    async fn evaluated(&self, hcl: &Hcl, components: &dyn Components, data: &dyn DataSources) -> Arc<Ground> {
+        let mut ignored = Diagnostics::default();
+        Arc::new(planner::evaluate(self, hcl, components, data, &mut ignored).await)
+    }
+
+    /// What `required_plugins` asks for, each entry of each block.
+    pub fn requirements(&self) -> &[Requirement] {
+        match &self.content {
+            Content::Hcl(hcl) => &hcl.blocks.requirements,
+        }
+    }
+
+    /// Checks `required_plugins` against the components that bakelite has built in (phase 9).
+    pub fn check_requirements(&self, diagnostics: &mut Diagnostics) {
+        plugins::check(self.requirements(), diagnostics);
+    }
+
+    /// Texts that must not be shown, as far as they are known from the values of variables alone.
+    pub fn secrets(&self) -> Vec<String> {
+        let mut secrets = crate::secrets::Secrets::default();
+        match &self.content {
+            Content::Hcl(hcl) => {
+                for variable in hcl.variables.values() {
+                    secrets.declare(&variable.effective());
+                }
+            }
+        }
+        secrets.into_texts()
+    }
+}
+
+/// An error that has no place in any text.
+pub(crate) fn placeless(summary: impl Into<String>) -> Diagnostic {
+    Diagnostic::error(None, summary)
+}
