@@ -199,7 +199,7 @@ fn recorded_expressions() {
         .unwrap();
     let rows = std::fs::read_to_string(golden.join("expressions.jsonl")).unwrap();
     let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
-    let mut failures = String::new();
+    let mut failures = Vec::new();
     let functions = standard();
     for line in rows.lines() {
         let row: serde_json::Value = serde_json::from_str(line).unwrap();
@@ -212,10 +212,10 @@ fn recorded_expressions() {
         count.1 += 1;
         match complaint(&row, &scope_of(&row, &functions, &golden.join("fixtures"))) {
             None => count.0 += 1,
-            Some(why) => failures += &format!("[{name}] {expression}\n        {why}\n"),
+            Some(why) => failures.push(format!("[{name}] {expression}\n        {why}")),
         }
     }
-    eprintln!("{failures}");
+    eprintln!("{}", failures.join("\n"));
     for (name, (passed, all)) in counts.iter().filter(|(_, (passed, all))| passed < all) {
         eprintln!("{name}: {passed} of {all}");
     }

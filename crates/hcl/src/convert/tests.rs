@@ -4,9 +4,12 @@ fn object(attributes: &[(&str, Type)]) -> Type {
     Type::object(attributes.iter().map(|(name, kind)| (*name, kind.clone())))
 }
 
+fn tuple<const N: usize>(elements: [&Type; N]) -> Type {
+    Type::Tuple(elements.map(Type::clone).to_vec())
+}
+
 #[test]
 fn unification_follows_the_table() {
-    let tuple = |elements: &[Type]| Type::Tuple(elements.to_vec());
     let (number, string, bool) = (Type::Number, Type::String, Type::Bool);
     let cases = [
         (vec![], Some(Type::Dynamic)),
@@ -14,27 +17,15 @@ fn unification_follows_the_table() {
         (vec![number.clone(), bool.clone()], None),
         (vec![number.clone(), bool.clone(), string.clone()], Some(string.clone())),
         (vec![number.clone(), Type::Dynamic], Some(number.clone())),
+        (vec![tuple([&number]), tuple([&string])], Some(tuple([&string]))),
+        (vec![tuple([&number]), tuple([])], Some(Type::list(number.clone()))),
+        (vec![tuple([&number, &string]), tuple([&bool, &number])], None),
         (
-            vec![tuple(&[number.clone()]), tuple(&[string.clone()])],
-            Some(tuple(&[string.clone()])),
-        ),
-        (
-            vec![tuple(&[number.clone()]), tuple(&[])],
-            Some(Type::list(number.clone())),
-        ),
-        (
-            vec![
-                tuple(&[number.clone(), string.clone()]),
-                tuple(&[bool.clone(), number.clone()]),
-            ],
-            None,
-        ),
-        (
-            vec![Type::list(string.clone()), tuple(&[number.clone()])],
+            vec![Type::list(string.clone()), tuple([&number])],
             Some(Type::list(string.clone())),
         ),
         (
-            vec![Type::set(string.clone()), tuple(&[number.clone()])],
+            vec![Type::set(string.clone()), tuple([&number])],
             Some(Type::set(string.clone())),
         ),
         (
@@ -53,7 +44,7 @@ fn unification_follows_the_table() {
             vec![Type::map(string.clone()), object(&[("a", number.clone())])],
             Some(Type::map(string.clone())),
         ),
-        (vec![object(&[]), tuple(&[])], None),
+        (vec![object(&[]), tuple([])], None),
         (vec![Type::list(number.clone()), number], None),
     ];
     for (types, wanted) in cases {

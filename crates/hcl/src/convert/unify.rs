@@ -7,8 +7,10 @@ use crate::types::{ObjectType, Type};
 /// Can values of one type be converted to another? That a string is not the text of a number shows only with the value.
 pub fn convertible(from: &Type, to: &Type) -> bool {
     match (from, to) {
-        (Type::Dynamic, _) | (_, Type::Dynamic) => true,
-        (Type::Bool | Type::Number | Type::String, Type::String) | (Type::String, Type::Bool | Type::Number) => true,
+        (Type::Dynamic, _)
+        | (_, Type::Dynamic)
+        | (Type::Bool | Type::Number | Type::String, Type::String)
+        | (Type::String, Type::Bool | Type::Number) => true,
         (Type::List(from) | Type::Set(from), Type::List(to) | Type::Set(to)) | (Type::Map(from), Type::Map(to)) => {
             convertible(from, to)
         }

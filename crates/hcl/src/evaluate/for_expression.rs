@@ -122,13 +122,11 @@ impl Made<'_> {
         if diagnostics.iter().count() > before {
             return None;
         }
-        match name {
-            Some((name, place)) => self.named(name, value, place, diagnostics),
-            None => {
-                self.sequence.push(value);
-                Some(())
-            }
+        if let Some((name, place)) = name {
+            return self.named(name, value, place, diagnostics);
         }
+        self.sequence.push(value);
+        Some(())
     }
 
     fn named(&mut self, name: Arc<str>, value: Value, place: Place, diagnostics: &mut Diagnostics) -> Option<()> {

@@ -35,7 +35,7 @@ impl<'e> Finder<'e> {
     fn expression(&mut self, expression: &'e Expression) {
         match &expression.kind {
             ExpressionKind::Variable(_) | ExpressionKind::Attribute(..) | ExpressionKind::Index(..) => {
-                self.traversal(expression)
+                self.traversal(expression);
             }
             ExpressionKind::Binary(..) => self.binary_chain(expression),
             ExpressionKind::Template(parts) => self.parts(parts),

@@ -88,12 +88,11 @@ impl Rendered {
         at: &Expression,
         diagnostics: &mut Diagnostics,
     ) {
-        match context.deeper() {
-            Some(context) => self.parts(&context, parts, diagnostics),
-            None => {
-                too_deep(at, diagnostics);
-                self.known = false;
-            }
+        if let Some(context) = context.deeper() {
+            self.parts(&context, parts, diagnostics);
+        } else {
+            too_deep(at, diagnostics);
+            self.known = false;
         }
     }
 

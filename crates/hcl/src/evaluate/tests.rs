@@ -8,7 +8,7 @@ use crate::marks::Marks;
 use crate::native::parse_expression;
 use crate::scope::{Surroundings, World};
 use crate::source::SourceMap;
-use crate::syntax::BinaryOperator;
+use crate::syntax::{BinaryOperator, ForExpression, Name, ObjectKey, TemplatePart, UnaryOperator};
 use crate::types::Type;
 
 struct NoWorld;
@@ -85,9 +85,11 @@ fn shout(call: &Call<'_>) -> Result<Value, FunctionError> {
 }
 
 fn total(call: &Call<'_>) -> Result<Value, FunctionError> {
-    let numbers = call.arguments.iter().filter_map(Value::as_number);
-    let sum = numbers.fold(crate::number::Number::from(0), |sum, number| sum.add(number).unwrap());
-    Ok(Value::number(sum))
+    let mut numbers = call.arguments.iter().filter_map(Value::as_number);
+    let sum = numbers.try_fold(crate::number::Number::from(0), |sum, number| sum.add(number));
+    sum.map(Value::number).map_err(|error| FunctionError::Failed {
+        message: error.to_string(),
+    })
 }
 
 static ROWS: [Function; 6] = [
@@ -185,8 +187,8 @@ fn errors_say_what_is_wrong_and_where() {
         "0 / 0",
         "!5",
         "-list",
-        r#"5 ? 1 : 2"#,
-        r#"null ? 1 : 2"#,
+        "5 ? 1 : 2",
+        "null ? 1 : 2",
         "true ? [1, {a = 1}] : [1, {a = true}]",
         r#""a ${list} b""#,
         r#""a ${null}""#,
@@ -373,6 +375,79 @@ fn long_chains_and_deep_nesting_do_not_overflow() {
     assert!(diagnostics.is_empty());
     evaluate(&(0..300).fold(one.clone(), parenthesis), &names(), &mut diagnostics);
     assert_eq!(diagnostics.iter().next().unwrap().summary, "this is nested too deeply");
+}
+
+/// Puts an expression into a construct.
+type Wrap<'w> = Box<dyn Fn(Expression) -> ExpressionKind + 'w>;
+
+/// Whatever is nested, there is a complaint instead of an overflow.
+#[test]
+fn every_construct_may_be_nested_beyond_the_limit() {
+    let (one, _) = parsed("1");
+    let place = one.place;
+    let name = |text: &str| Name {
+        text: text.to_owned(),
+        place,
+    };
+    let boxed = |inner: &Expression| Box::new(inner.clone());
+    let wraps: Vec<Wrap<'_>> = vec![
+        Box::new(|inner| ExpressionKind::Tuple(vec![inner])),
+        Box::new(|inner| ExpressionKind::Object(vec![(ObjectKey::Name(name("a")), inner)])),
+        Box::new(|inner| ExpressionKind::Object(vec![(ObjectKey::Expression(inner), one.clone())])),
+        Box::new(|inner| ExpressionKind::Conditional(boxed(&one), boxed(&one), Box::new(inner))),
+        Box::new(|inner| ExpressionKind::Unary(UnaryOperator::Negate, Box::new(inner))),
+        Box::new(|inner| ExpressionKind::Binary(BinaryOperator::And, boxed(&one), Box::new(inner))),
+        Box::new(|inner| ExpressionKind::Index(boxed(&one), Box::new(inner))),
+        Box::new(|inner| {
+            ExpressionKind::Template(vec![
+                TemplatePart::Literal("x".to_owned()),
+                TemplatePart::Interpolation(inner),
+            ])
+        }),
+        Box::new(|inner| ExpressionKind::Splat {
+            source: Box::new(inner),
+            rest: boxed(&one),
+        }),
+        Box::new(|inner| ExpressionKind::Splat {
+            source: boxed(&one),
+            rest: Box::new(inner),
+        }),
+        Box::new(|inner| ExpressionKind::Call {
+            name: name("shout"),
+            arguments: vec![inner],
+            expand_last: false,
+        }),
+        Box::new(|inner| ExpressionKind::Call {
+            name: name("try"),
+            arguments: vec![inner],
+            expand_last: false,
+        }),
+        Box::new(|inner| {
+            let for_expression = ForExpression {
+                key_name: Some(name("k")),
+                value_name: name("v"),
+                collection: Expression {
+                    kind: ExpressionKind::Tuple(vec![one.clone()]),
+                    place,
+                },
+                key: Some(one.clone()),
+                value: inner,
+                condition: None,
+                group: false,
+            };
+            ExpressionKind::For(Box::new(for_expression))
+        }),
+    ];
+    for wrap in wraps {
+        let deep = (0..300).fold(one.clone(), |inner, _| Expression {
+            kind: wrap(inner),
+            place,
+        });
+        let mut diagnostics = Diagnostics::default();
+        evaluate(&deep, &names(), &mut diagnostics);
+        assert!(diagnostics.has_errors());
+        references(&deep);
+    }
 }
 
 #[test]

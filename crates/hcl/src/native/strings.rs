@@ -58,7 +58,9 @@ fn resolve(escape: &str) -> Result<(char, usize), (BadEscape, usize)> {
             let found = escape.bytes().skip(1).take_while(u8::is_ascii_hexdigit).take(count).count();
             return Err((BadEscape::Digits(count), 1 + found));
         };
-        Ok((char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), 1 + count))
+        // Half of a surrogate pair is no character.
+        let character = char::from_u32(code).ok_or((BadEscape::Unknown, 1 + count))?;
+        Ok((character, 1 + count))
     };
     match letter {
         Some('n') => Ok(('\n', 1)),

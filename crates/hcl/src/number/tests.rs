@@ -9,14 +9,24 @@ fn literals_have_their_own_grammar() {
     for text in ["0", "007", "1.5", "1e3", "1E+3", "1.5e-3", "00.50"] {
         assert!(Number::parse(text).is_some(), "{text}");
     }
-    for text in ["", ".5", "5.", "1_000", "0x10", "-1", "+1", "1e", "1e+", "e1", ".", "Inf", " 1", "1 ", "1.2.3", "１"] {
+    for text in [
+        "", ".5", "5.", "1_000", "0x10", "-1", "+1", "1e", "1e+", "e1", ".", "Inf", " 1", "1 ", "1.2.3", "１",
+    ] {
         assert!(Number::parse(text).is_none(), "{text}");
     }
 }
 
 #[test]
 fn strings_convert_by_a_wider_grammar() {
-    for (text, shown) in [(".5", "0.5"), ("5.", "5"), ("+5", "5"), ("-0", "-0"), ("Inf", "+Inf"), ("-Inf", "-Inf"), ("1e3", "1000")] {
+    for (text, shown) in [
+        (".5", "0.5"),
+        ("5.", "5"),
+        ("+5", "5"),
+        ("-0", "-0"),
+        ("Inf", "+Inf"),
+        ("-Inf", "-Inf"),
+        ("1e3", "1000"),
+    ] {
         assert_eq!(literal(text).to_string(), shown, "{text}");
     }
     for text in ["", "-", "+-5", ".", " 5", "5 ", "0x10", "1_0", "NaN", "true"] {
@@ -31,10 +41,16 @@ fn text_is_the_shortest_of_the_number_s_own_precision() {
     assert_eq!(third.mul(&literal("3")).unwrap(), literal("1"));
     assert_eq!(literal("0.1").add(&literal("0.2")).unwrap(), literal("0.3"));
     assert_eq!(literal("1e21").to_string(), "1000000000000000000000");
-    assert_eq!(Number::from_f64(2f64.powi(64)).unwrap().to_string(), "18446744073709550000");
+    assert_eq!(
+        Number::from_f64(2f64.powi(64)).unwrap().to_string(),
+        "18446744073709550000"
+    );
     assert_eq!(Number::from_f64(0.1).unwrap().to_string(), "0.1");
     assert_eq!(Number::from_f64(5e-324).unwrap().to_f64().to_bits(), 1);
-    assert_eq!(Number::from(1).div(&Number::from(3)).unwrap().to_string(), "0.33333333333333333334");
+    assert_eq!(
+        Number::from(1).div(&Number::from(3)).unwrap().to_string(),
+        "0.33333333333333333334"
+    );
 }
 
 #[test]
@@ -87,7 +103,13 @@ fn huge_exponents_neither_hang_nor_overflow() {
 
 #[test]
 fn rounding_to_whole_numbers() {
-    let cases = [("1.5", 1, 2), ("-1.5", -2, -1), ("3", 3, 3), ("0.2", 0, 1), ("-0.2", -1, 0)];
+    let cases = [
+        ("1.5", 1, 2),
+        ("-1.5", -2, -1),
+        ("3", 3, 3),
+        ("0.2", 0, 1),
+        ("-0.2", -1, 0),
+    ];
     for (text, floor, ceil) in cases {
         assert_eq!(literal(text).floor(), Number::from(floor), "{text}");
         assert_eq!(literal(text).ceil(), Number::from(ceil), "{text}");
@@ -106,15 +128,32 @@ mod oracle {
     type Fraction = (IBig, IBig);
 
     fn exact(number: &Number) -> Fraction {
-        let Magnitude::Finite { mantissa, exponent } = &number.magnitude else { panic!("infinite") };
-        let power = IBig::ONE << exponent.unsigned_abs() as usize;
-        let signed = if number.negative { -IBig::from(mantissa.clone()) } else { IBig::from(mantissa.clone()) };
-        if *exponent >= 0 { (signed * power, IBig::ONE) } else { (signed, power) }
+        let Magnitude::Finite { mantissa, exponent } = &number.magnitude else {
+            panic!("infinite")
+        };
+        let power = IBig::ONE << usize::try_from(exponent.unsigned_abs()).unwrap();
+        let signed = if number.negative {
+            -IBig::from(mantissa.clone())
+        } else {
+            IBig::from(mantissa.clone())
+        };
+        if *exponent >= 0 {
+            (signed * power, IBig::ONE)
+        } else {
+            (signed, power)
+        }
     }
 
     fn distance(a: &Fraction, b: &Fraction) -> Fraction {
         let difference = &a.0 * &b.1 - &b.0 * &a.1;
-        (if difference < IBig::ZERO { -difference } else { difference }, &a.1 * &b.1)
+        (
+            if difference < IBig::ZERO {
+                -difference
+            } else {
+                difference
+            },
+            &a.1 * &b.1,
+        )
     }
 
     fn less(a: &Fraction, b: &Fraction) -> bool {
@@ -126,13 +165,19 @@ mod oracle {
         if wanted.0.is_zero() {
             return number.is_zero();
         }
-        let Magnitude::Finite { mantissa, exponent } = &number.magnitude else { return false };
+        let Magnitude::Finite { mantissa, exponent } = &number.magnitude else {
+            return false;
+        };
         let spare = i64::from(number.precision) - i64::from(bit_length(mantissa));
         let off = distance(&exact(number), wanted);
         // Half of the last place: of the next smaller binade when the mantissa is a power of two and the fraction lies below.
         let half = |unit: i64| {
-            let power = IBig::ONE << (unit - 1).unsigned_abs() as usize;
-            if unit > 0 { (power, IBig::ONE) } else { (IBig::ONE, power) }
+            let power = IBig::ONE << usize::try_from((unit - 1).unsigned_abs()).unwrap();
+            if unit > 0 {
+                (power, IBig::ONE)
+            } else {
+                (IBig::ONE, power)
+            }
         };
         let bound = half(exponent - spare);
         let odd = spare == 0;
@@ -143,7 +188,9 @@ mod oracle {
         prop_oneof![
             any::<i64>().prop_map(Number::from),
             (-1000..1000i64).prop_map(Number::from),
-            any::<f64>().prop_filter_map("finite", |float| Number::from_f64(float).ok().filter(|n| !n.is_infinite())),
+            any::<f64>().prop_filter_map("finite", |float| Number::from_f64(float)
+                .ok()
+                .filter(|n| !n.is_infinite())),
             "-?[0-9]{1,160}(\\.[0-9]{1,160})?(e-?[0-9]{1,2})?".prop_map(|text| literal(&text)),
         ]
     }

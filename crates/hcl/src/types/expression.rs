@@ -47,7 +47,7 @@ impl Reader<'_> {
                 expand_last: false,
             } => self.constructed(name, arguments, expression),
             ExpressionKind::Parenthesis(inner) => self.constraint(inner),
-            ExpressionKind::JsonString(_, text) => self.from_json(text, expression.place),
+            ExpressionKind::JsonString(_, text) => self.json_text(text, expression.place),
             ExpressionKind::Literal(value) if value.as_str().is_some() => self.complain(
                 expression.place,
                 "a type is written without quotes",
@@ -265,7 +265,7 @@ impl Reader<'_> {
     }
 
     /// In JSON a type is a string that holds the type expression.
-    fn from_json(&mut self, text: &str, place: Place) -> Option<Constraint> {
+    fn json_text(&mut self, text: &str, place: Place) -> Option<Constraint> {
         let mut errors = Diagnostics::default();
         // One past the opening quote; escapes do not occur in type expressions.
         let expression = crate::native::parse_expression(text, place.file, place.start as usize + 1, &mut errors);
