@@ -28,6 +28,7 @@ mod string;
 mod time;
 mod verb;
 mod world;
+mod yaml;
 
 use crate::scope::Surroundings;
 use crate::types::Type;
@@ -166,6 +167,7 @@ pub fn standard() -> Functions {
         string::GROUP,
         time::GROUP,
         world::GROUP,
+        yaml::GROUP,
     ])
 }
 

@@ -100,7 +100,7 @@ pub(super) static GROUP: &[Function] = &[
 
 /// A point in time as somebody's clock shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Moment {
+pub(super) struct Moment {
     /// What the clock shows.
     local: DateTime,
     /// How far the clock is ahead of UTC.
@@ -109,7 +109,7 @@ struct Moment {
 
 impl Moment {
     /// RFC 3339; the error is a fragment.
-    fn parse(written: &str) -> Result<Self, String> {
+    pub(super) fn parse(written: &str) -> Result<Self, String> {
         let wrong = || format!("{} is not a point in time like `2006-01-02T15:04:05Z` (RFC 3339)", shown(written));
         Self::read(written).ok_or_else(wrong)
     }
@@ -168,7 +168,7 @@ impl Moment {
     }
 
     /// Without fractions of a second.
-    fn rfc3339(&self) -> String {
+    pub(super) fn rfc3339(&self) -> String {
         let zone = self.zone(":", "Z");
         let local = self.local;
         format!(

@@ -1,0 +1,48 @@
+//! `yamldecode` and `yamlencode`.
+
+mod decode;
+mod encode;
+mod scalar;
+
+use super::arguments::{any, bounded, failed, text};
+use super::{Call, Function, FunctionError, Run};
+use crate::types::Type;
+use crate::value::{Kind, Value};
+
+/// YAML.
+pub(super) static GROUP: &[Function] = &[
+    Function {
+        name: "yamldecode",
+        doc: "The value that a YAML document stands for. As in YAML 1.1, plain `yes`, `on` and `y` are true, `no`, `off` \
+              and `n` false, also as keys of a mapping. Points in time become RFC 3339 text.",
+        parameters: &[text("yaml")],
+        variadic: None,
+        result: "any",
+        examples: &[("jsonencode(yamldecode(\"a: [1, yes]\\nb: x\"))", "{\"a\":[1,true],\"b\":\"x\"}")],
+        run: Run::Plain(|call| {
+            let value = decode::decode(call.text(0)?).map_err(failed)?;
+            // A document that is null as a whole has always been taken for something not known yet.
+            Ok(if matches!(value.kind, Kind::Null(_)) { Value::dynamic() } else { value })
+        }),
+    },
+    Function {
+        name: "yamlencode",
+        doc: "A value as a YAML document in block style: strings and keys in double quotes, strings of several lines as \
+              literal blocks, long lines folded.",
+        parameters: &[any("value").or_null()],
+        variadic: None,
+        result: "string",
+        examples: &[("yamlencode({a = [1, \"x\"]})", "\"a\":\n- 1\n- \"x\"\n")],
+        run: Run::Plain(yamlencode),
+    },
+];
+
+fn yamlencode(call: &Call<'_>) -> Result<Value, FunctionError> {
+    let value = call.value(0)?;
+    if !value.is_wholly_known() {
+        return Ok(Value::unknown(Type::String));
+    }
+    let encoded = encode::encode(value);
+    bounded(encoded.len())?;
+    Ok(Value::string(encoded))
+}
