@@ -5,6 +5,8 @@ mod construct;
 mod read;
 mod show;
 
+pub use show::quoted;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

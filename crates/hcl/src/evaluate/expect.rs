@@ -4,7 +4,7 @@ use crate::convert::convert;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::source::Place;
 use crate::types::Type;
-use crate::value::Value;
+use crate::value::{Value, quoted};
 
 /// What a construct needs, for the complaint when it gets something else.
 pub(super) struct Expected<'e> {
@@ -53,7 +53,7 @@ pub(super) fn described(value: &Value) -> String {
     match (value.as_str(), value.as_bool(), value.as_number()) {
         _ if value.is_null() => "null".to_owned(),
         _ if value.marks.is_sensitive() => format!("a sensitive {kind}"),
-        (Some(text), _, _) if text.chars().count() <= 40 => format!("the string {text:?}"),
+        (Some(text), _, _) if text.chars().count() <= 40 => format!("the string {}", quoted(text)),
         (_, Some(truth), _) => format!("the bool {truth}"),
         (_, _, Some(number)) => format!("the number {}", number.console()),
         _ if kind == Type::Dynamic => "a value of unknown type".to_owned(),

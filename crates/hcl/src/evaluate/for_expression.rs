@@ -12,7 +12,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::marks::Marks;
 use crate::source::Place;
 use crate::syntax::{Expression, ForExpression};
-use crate::value::{Kind, Value};
+use crate::value::{Kind, Value, quoted};
 
 /// What a `for` goes through: key and value of each element.
 pub(super) struct Items {
@@ -133,7 +133,7 @@ impl Made<'_> {
         let shown = if self.marks.is_sensitive() {
             "a key".to_owned()
         } else {
-            format!("the key {name:?}")
+            format!("the key {}", quoted(&name))
         };
         let group = self.groups.entry(name).or_default();
         if !group.is_empty() && !self.expression.group {

@@ -12,7 +12,7 @@ use crate::scope::{Scope, Surroundings};
 use crate::source::{FileId, SourceMap};
 use crate::syntax::Expression;
 use crate::types::Type;
-use crate::value::Value;
+use crate::value::{Value, quoted};
 
 pub(super) fn template_file(
     context: &Context<'_>,
@@ -74,7 +74,10 @@ fn check_names(variables: &Value, expression: &Expression, diagnostics: &mut Dia
         return;
     };
     if let Some(name) = members.keys().find(|name| !native::is_identifier(name)) {
-        let complaint = Diagnostic::error(expression.place, format!("a template cannot use the name {name:?}"));
+        let complaint = Diagnostic::error(
+            expression.place,
+            format!("a template cannot use the name {}", quoted(name)),
+        );
         let rule = "A name begins with a letter or `_`, then come letters, digits, `_` and `-`.";
         diagnostics.push(complaint.detail(rule));
     }

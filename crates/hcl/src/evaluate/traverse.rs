@@ -7,7 +7,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics, similar_name};
 use crate::source::Place;
 use crate::syntax::{Expression, ExpressionKind, Name};
 use crate::types::Type;
-use crate::value::{Kind, Members, Value};
+use crate::value::{Kind, Members, Value, quoted};
 
 /// One step into a value.
 enum Step<'e> {
@@ -163,7 +163,7 @@ fn named(value: &Value, members: &Members, key: &Key<'_>) -> Result<Value, Diagn
             absent(value, name)
         };
         let similar = similar_name(name, members.keys().map(AsRef::as_ref)).filter(|_| !sensitive);
-        Diagnostic::error(key.brackets, shown).help(similar.map(|similar| format!("did you mean {similar:?}?")))
+        Diagnostic::error(key.brackets, shown).help(similar.map(|similar| format!("did you mean {}?", quoted(similar))))
     })
 }
 

@@ -2,12 +2,20 @@
 
 use dashu_int::UBig;
 
-use super::{INTEGER_PRECISION, LITERAL_PRECISION, Magnitude, Number, NumberError, bit_length, shift_left};
+use super::{LITERAL_PRECISION, Magnitude, Number, NumberError, bit_length, shift_left};
+
+/// No result has more bits: an integer of any size may be read from text, but its fractions need not have a million digits.
+const RESULT_PRECISION: u32 = 8192;
 
 impl Number {
+    /// The bits that a result of both gets.
+    fn precision_with(&self, other: &Number) -> u32 {
+        self.precision.max(other.precision).min(RESULT_PRECISION)
+    }
+
     /// `self + other`
     pub fn add(&self, other: &Number) -> Result<Number, NumberError> {
-        let precision = self.precision.max(other.precision);
+        let precision = self.precision_with(other);
         match (&self.magnitude, &other.magnitude) {
             (Magnitude::Infinite, Magnitude::Infinite) if self.negative != other.negative => Err(NumberError::Sum),
             (Magnitude::Infinite, _) => Ok(Number {
@@ -48,7 +56,7 @@ impl Number {
 
     /// `self × other`. A product that needs more bits than its operands have gets them, up to those of a literal.
     pub fn mul(&self, other: &Number) -> Result<Number, NumberError> {
-        let precision = self.precision.max(other.precision);
+        let precision = self.precision_with(other);
         let negative = self.negative != other.negative;
         match (&self.magnitude, &other.magnitude) {
             (
@@ -75,7 +83,7 @@ impl Number {
 
     /// `self / other`. Dividing by zero gives an infinity.
     pub fn div(&self, other: &Number) -> Result<Number, NumberError> {
-        let precision = self.precision.max(other.precision);
+        let precision = self.precision_with(other);
         let negative = self.negative != other.negative;
         match (&self.magnitude, &other.magnitude) {
             (Magnitude::Infinite, Magnitude::Infinite) => Err(NumberError::Quotient),
@@ -162,16 +170,9 @@ impl Number {
         match &self.magnitude {
             Magnitude::Finite { mantissa, exponent } if *exponent < 0 => {
                 let cut = usize::try_from(-exponent).unwrap_or(usize::MAX);
-                Number::from_integer(self.negative, mantissa >> cut)
+                Number::rounded(self.negative, mantissa >> cut, 0, self.precision)
             }
-            Magnitude::Finite { .. } => {
-                let needed = u32::try_from(self.top_bit()).unwrap_or(LITERAL_PRECISION);
-                Number {
-                    precision: needed.max(INTEGER_PRECISION),
-                    ..self.clone()
-                }
-            }
-            Magnitude::Infinite => self.clone(),
+            _ => self.clone(),
         }
     }
 
@@ -193,7 +194,7 @@ impl Number {
             return truncated;
         }
         let magnitude = truncated.integer_magnitude().unwrap_or_default() + UBig::ONE;
-        Number::from_integer(negative, magnitude)
+        Number::rounded(negative, magnitude, 0, self.precision)
     }
 }
 

@@ -102,6 +102,16 @@ fn huge_exponents_neither_hang_nor_overflow() {
 }
 
 #[test]
+fn integers_of_any_size_are_exact_and_their_quotients_bounded() {
+    let large = Number::from_integer(true, UBig::ONE << 100_000);
+    assert_eq!(large.integer_magnitude(), Some(UBig::ONE << 100_000));
+    let third = large.div(&Number::from(3)).unwrap();
+    assert!(third.to_string().len() > 30_000 && third.precision() < 10_000);
+    let tiny = Number::from(1).div(&large).unwrap().div(&Number::from(3)).unwrap();
+    assert!(tiny.to_string().starts_with("-0.000"));
+}
+
+#[test]
 fn rounding_to_whole_numbers() {
     let cases = [
         ("1.5", 1, 2),
