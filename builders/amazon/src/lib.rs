@@ -1,1 +1,16 @@
-//! The amazon-ebs builder.
+//! Amazon EC2: the amazon-ebs builder and the amazon-ami data source. The registry slice at the end is all that the program sees.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test fails by panicking"))]
+
+mod block_device;
+mod data_sources;
+pub mod ebs;
+mod key_pair;
+mod network;
+mod security_group;
+mod source_ami;
+mod tags;
+
+use bakelite_engine::registry::Registration;
+
+/// What this crate registers.
+pub static COMPONENTS: &[Registration] = &[ebs::COMPONENT, data_sources::ami::COMPONENT];

@@ -1,1 +1,14 @@
-//! Credentials, clients, waiting and undo for AWS.
+//! AWS as a bake sees it: how it is reached, the only factory of SDK clients, error classes, shared waiting, tags, undo and sweep.
+//! Nothing of the SDK is mirrored or re-exported: whoever calls an operation uses the SDK itself.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test fails by panicking"))]
+
+pub mod access;
+pub mod class;
+pub mod client;
+pub mod credentials;
+mod describe;
+pub mod remove;
+pub mod sweep;
+pub mod tag;
+pub mod undo;
+pub mod watch;

@@ -1,0 +1,3 @@
+//! Data sources of AWS.
+
+pub(crate) mod ami;

@@ -1,0 +1,96 @@
+//! Where the instance is connected to. An address can exist before the instance runs.
+
+use std::net::IpAddr;
+
+use aws_sdk_ec2::types::{Instance, InstanceStateName};
+use bakelite_aws::client::Aws;
+use bakelite_aws::tag;
+use bakelite_aws::watch::WaitError;
+use bakelite_communicators::options::Kind;
+
+use super::INSTANCE_LIMIT;
+use super::instance::lost;
+use super::options::Options;
+
+/// Where the instance is connected to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Address {
+    pub(crate) host: String,
+    /// The port of an instance of the local cloud: its instances share one address.
+    pub(crate) ssh_port: Option<u16>,
+}
+
+/// Waits until the instance has the address that the options want.
+pub(crate) async fn find(aws: &Aws, id: &str, options: &Options) -> Result<Address, WaitError> {
+    let given = options.communicator.ssh_host.as_deref().is_some_and(|host| !host.is_empty());
+    if given || options.communicator.kind() == Some(Kind::None) {
+        return Ok(Address { host: String::new(), ssh_port: None });
+    }
+    let interface = options.ssh_interface.as_deref().unwrap_or_default();
+    let what = format!("instance {id}");
+    let pace = aws.pace(10, INSTANCE_LIMIT);
+    aws.instances
+        .until(&id.to_owned(), pace, &what, "reachable (it has no such address)", |instance| {
+            let instance = instance?;
+            let found = host(instance, interface).map(|host| Ok(Address { ssh_port: ssh_port(instance, &host), host }));
+            found.or_else(|| lost(&what, instance, "reachable").map(Err))
+        })
+        .await
+}
+
+/// The address on this interface, if there is one yet.
+fn host(instance: &Instance, interface: &str) -> Option<String> {
+    let present = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
+    let private = || present(instance.private_ip_address());
+    match interface {
+        "public_ip" => present(instance.public_ip_address()),
+        "private_ip" => private(),
+        "public_dns" => present(instance.public_dns_name()),
+        "private_dns" => present(instance.private_dns_name()),
+        "ipv6" => present(instance.ipv6_address()),
+        _ => {
+            // A public address may still come until the instance runs.
+            let runs = instance.state().and_then(|state| state.name()) == Some(&InstanceStateName::Running);
+            present(instance.public_ip_address()).or_else(|| private().filter(|_| runs))
+        }
+    }
+}
+
+/// The port that an instance of the local cloud names in its tags; only believed of this machine itself.
+fn ssh_port(instance: &Instance, host: &str) -> Option<u16> {
+    let here = host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    let tagged = instance.tags().iter().find(|tag| tag.key() == Some(tag::SSH_PORT));
+    tagged.filter(|_| here)?.value()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_ec2::types::{InstanceState, Tag};
+
+    use super::*;
+
+    fn instance(state: InstanceStateName, public: Option<&str>) -> Instance {
+        let port = Tag::builder().key(tag::SSH_PORT).value("2201").build();
+        Instance::builder()
+            .state(InstanceState::builder().name(state).build())
+            .private_ip_address("10.0.0.5")
+            .set_public_ip_address(public.map(str::to_owned))
+            .tags(port)
+            .build()
+    }
+
+    #[test]
+    fn the_private_address_is_taken_only_when_no_public_one_can_come() {
+        assert_eq!(host(&instance(InstanceStateName::Pending, None), ""), None);
+        assert_eq!(host(&instance(InstanceStateName::Running, None), "").as_deref(), Some("10.0.0.5"));
+        assert_eq!(host(&instance(InstanceStateName::Pending, Some("198.51.100.7")), "").as_deref(), Some("198.51.100.7"));
+        assert_eq!(host(&instance(InstanceStateName::Pending, Some("198.51.100.7")), "private_ip").as_deref(), Some("10.0.0.5"));
+        assert_eq!(host(&instance(InstanceStateName::Running, None), "public_ip"), None);
+    }
+
+    #[test]
+    fn a_port_in_the_tags_counts_on_this_machine_only() {
+        assert_eq!(ssh_port(&instance(InstanceStateName::Running, None), "127.0.0.1"), Some(2201));
+        assert_eq!(ssh_port(&instance(InstanceStateName::Running, None), "198.51.100.7"), None);
+    }
+}

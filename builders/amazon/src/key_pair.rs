@@ -1,0 +1,82 @@
+//! The key that the instance lets in: a temporary pair that EC2 makes, or one that the template names, or none.
+
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use aws_sdk_ec2::Client;
+use aws_sdk_ec2::types::{KeyType, ResourceType};
+use bakelite_aws::class::{AwsError, ErrorClass};
+use bakelite_aws::client::Aws;
+use bakelite_aws::remove::PRIVATE_KEY_FILE;
+use bakelite_aws::tag::{self, Tags};
+use bakelite_aws::undo::ResourceKind;
+use bakelite_communicators::options::{CommunicatorOptions, Kind};
+use bakelite_engine::bake::{Bake, BakeError, Handle};
+use bakelite_engine::undo::Undo;
+
+/// The key that the instance lets in.
+#[derive(Default)]
+pub(crate) struct KeyPair {
+    /// Its name in EC2.
+    pub(crate) name: Option<String>,
+    /// The private key (PEM), when EC2 made it.
+    pub(crate) private_key: Option<String>,
+    /// The temporary pair's undo.
+    pub(crate) handle: Option<Handle>,
+}
+
+/// Makes a temporary key pair, if the template leaves nothing else to log in with.
+pub(crate) async fn make(bake: &Bake, aws: &Arc<Aws>, undo: &Arc<dyn Undo>, options: &CommunicatorOptions, tags: &Tags) -> Result<KeyPair, BakeError> {
+    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    let named = given(&options.ssh_keypair_name);
+    let other_way = options.ssh_agent_auth || given(&options.ssh_private_key_file).is_some() || given(&options.ssh_password).is_some();
+    if named.is_some() || other_way || options.kind() != Some(Kind::Ssh) {
+        return Ok(KeyPair { name: named, ..KeyPair::default() });
+    }
+    let token = uuid::Uuid::now_v7().to_string();
+    let ours = given(&options.temporary_key_pair_name);
+    let replaceable = ours.is_none();
+    let name = ours.unwrap_or_else(|| format!("packer_{token}"));
+    let kind = match options.temporary_key_pair_type.as_deref() {
+        Some(kind) if kind.eq_ignore_ascii_case("ed25519") => KeyType::Ed25519,
+        _ => KeyType::Rsa,
+    };
+    bake.ui.say(format!("Creating temporary key pair `{name}`..."));
+    let mut resource = ResourceKind::KeyPair.resource(aws, &token).detail("name", &name);
+    let kept_at = bake.run.debug.then(|| bake.run.working_folder.join(format!("ec2_{}.pem", bake.source_name)));
+    if let Some(path) = &kept_at {
+        resource = resource.detail(PRIVATE_KEY_FILE, path.display().to_string());
+    }
+    let tags = tag::temporary(&bake.run.id, &token, tags);
+    let call = create(aws.ec2().clone(), name.clone(), kind, tags, replaceable);
+    let made = bake.create(Arc::clone(undo), resource, call).await?;
+    if let Some(path) = kept_at {
+        save(&path, &made.value).map_err(|cause| BakeError::failed(format!("save private key `{}`: {cause}", path.display())))?;
+        bake.ui.say(format!("Private key saved for debugging: {}", path.display()));
+    }
+    Ok(KeyPair { name: Some(name), private_key: Some(made.value), handle: Some(made.handle) })
+}
+
+/// Makes the pair; answers its name and the private key. A pair of that name that exists already is one whose answer was lost, when
+/// the name is ours alone: its private key is lost with the answer, so it is made anew.
+async fn create(ec2: Client, name: String, kind: KeyType, tags: Tags, replaceable: bool) -> Result<(String, String), BakeError> {
+    let request = ec2.create_key_pair().key_name(&name).key_type(kind).tag_specifications(tag::specification(ResourceType::KeyPair, &tags));
+    let mut answer = request.clone().send().await.map_err(|error| AwsError::of("CreateKeyPair", &error));
+    if replaceable && answer.as_ref().is_err_and(|error| error.class == ErrorClass::Duplicate) {
+        let deleted = ec2.delete_key_pair().key_name(&name).send().await;
+        deleted.map_err(|error| BakeError::failed(AwsError::of("DeleteKeyPair", &error)))?;
+        answer = request.send().await.map_err(|error| AwsError::of("CreateKeyPair", &error));
+    }
+    let private_key = answer.map_err(BakeError::failed)?.key_material;
+    let private_key = private_key.ok_or_else(|| BakeError::failed(AwsError::incomplete("CreateKeyPair", "private key")))?;
+    Ok((name, private_key))
+}
+
+fn save(path: &Path, private_key: &str) -> std::io::Result<()> {
+    // A file of an earlier run may be there with other permissions.
+    let _ = std::fs::remove_file(path);
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(private_key.as_bytes())
+}

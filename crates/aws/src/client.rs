@@ -1,0 +1,281 @@
+//! The only place where SDK clients are made. Whoever has the same access options gets the same [`Aws`], and with it the same
+//! connections, credentials and watches.
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::{AppName, BehaviorVersion, Region, SdkConfig, identity::IdentityCache};
+use aws_config::provider_config::ProviderConfig;
+use aws_sdk_ec2::types::{Image, Instance, Snapshot};
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpClient, SharedHttpConnector, http_client_fn};
+use tokio::sync::Mutex;
+
+use crate::access::{AccessOptions, Polling};
+use crate::credentials::{self, AccessError, Environment, variable};
+use crate::describe;
+use crate::watch::{Pace, Watch};
+
+/// Set by `--local`: the local cloud's state folder. Then its endpoint and credentials take the place of everything else.
+pub const LOCAL: &str = "BAKELITE_LOCAL";
+
+/// AWS in one region, reached in one way.
+pub struct Aws {
+    region: String,
+    profile: Option<String>,
+    endpoint: Option<String>,
+    local: Option<String>,
+    patience: Option<Duration>,
+    sdk: SdkConfig,
+    ec2: aws_sdk_ec2::Client,
+    /// All instances that somebody waits for.
+    pub instances: Watch<Instance>,
+    /// All images that somebody waits for.
+    pub images: Watch<Image>,
+    /// All snapshots that somebody waits for.
+    pub snapshots: Watch<Snapshot>,
+}
+
+/// Those that are in use, with what they were made of.
+static SHARED: Mutex<Vec<(AccessOptions, Environment, Weak<Aws>)>> = Mutex::const_new(Vec::new());
+
+impl Aws {
+    /// AWS as these options and this environment say. Equal ones share everything.
+    pub async fn reach(options: &AccessOptions, environment: &Environment) -> Result<Arc<Self>, AccessError> {
+        let environment = relevant(environment);
+        let mut shared = SHARED.lock().await;
+        shared.retain(|(_, _, aws)| aws.strong_count() > 0);
+        let same = shared.iter().find(|(known, within, _)| known == options && *within == environment);
+        if let Some(aws) = same.and_then(|(_, _, aws)| aws.upgrade()) {
+            return Ok(aws);
+        }
+        let aws = Arc::new(Self::new(options, &environment).await?);
+        shared.push((options.clone(), environment, Arc::downgrade(&aws)));
+        Ok(aws)
+    }
+
+    async fn new(options: &AccessOptions, environment: &Environment) -> Result<Self, AccessError> {
+        let local = variable(environment, LOCAL).map(str::to_owned);
+        // The local cloud knows one account: profiles, keys and roles of the template mean nothing there.
+        let on_local = AccessOptions { region: options.region.clone(), aws_polling: options.aws_polling, ..AccessOptions::default() };
+        let options = if local.is_some() { &on_local } else { options };
+        let region = match (&local, credentials::region(options, environment).await) {
+            (Some(_), Err(_)) => "us-east-1".to_owned(),
+            (_, found) => found?,
+        };
+        let endpoint = options.custom_endpoint_ec2.clone().or_else(|| endpoint("EC2", environment));
+        let http = http_client(environment);
+        let config = ProviderConfig::without_region().with_region(Some(Region::new(region.clone()))).with_http_client(http.clone());
+        let mut provider = credentials::base(options, environment, &config).await?;
+        let sdk = sdk_config(options, environment, &region, http);
+        if let Some((role, arn)) = options.assume_role.as_ref().and_then(|role| Some((role, role.role_arn.as_ref()?))) {
+            let sts = sdk.clone().into_builder();
+            let sts = endpoint_of(sts, self::endpoint("STS", environment)).build();
+            provider = credentials::assume(role, arn, &std::process::id().to_string(), &sts, provider).await;
+        }
+        let sdk = endpoint_of(sdk.into_builder(), endpoint.clone()).credentials_provider(provider).build();
+        let ec2 = aws_sdk_ec2::Client::new(&sdk);
+        Ok(Self {
+            profile: options.profile.clone(),
+            patience: patience(options.aws_polling, environment),
+            instances: Watch::new(describe::instances(ec2.clone())),
+            images: Watch::new(describe::images(ec2.clone())),
+            snapshots: Watch::new(describe::snapshots(ec2.clone())),
+            region,
+            endpoint,
+            local,
+            sdk,
+            ec2,
+        })
+    }
+
+    /// EC2 in the region.
+    pub fn ec2(&self) -> &aws_sdk_ec2::Client {
+        &self.ec2
+    }
+
+    /// EC2 in another region, reached in the same way.
+    pub fn ec2_in(&self, region: &str) -> aws_sdk_ec2::Client {
+        let config = self.sdk.clone().into_builder().region(Region::new(region.to_owned())).build();
+        aws_sdk_ec2::Client::new(&config)
+    }
+
+    /// The region.
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// The profile of the shared files that the template names.
+    pub fn profile(&self) -> Option<&str> {
+        self.profile.as_deref()
+    }
+
+    /// EC2's endpoint, when it is not AWS's own.
+    pub fn endpoint(&self) -> Option<&str> {
+        self.endpoint.as_deref()
+    }
+
+    /// The local cloud's state folder, when it is the local cloud.
+    pub fn local(&self) -> Option<&str> {
+        self.local.as_deref()
+    }
+
+    /// The pace of a wait: `aws_polling` and the environment set its limit, else it is `limit`.
+    pub fn pace(&self, usual_seconds: u64, limit: Duration) -> Pace {
+        Pace::new(usual_seconds, self.patience.unwrap_or(limit))
+    }
+}
+
+impl fmt::Debug for Aws {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Aws").field("region", &self.region).field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
+}
+
+/// The variables that matter here, so that others do not keep two bakes from sharing.
+fn relevant(environment: &Environment) -> Environment {
+    let proxies = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "HOME", LOCAL];
+    let matters = |name: &str| name.starts_with("AWS_") || proxies.contains(&name);
+    environment.iter().filter(|(name, _)| matters(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// The endpoint that the environment gives a service.
+fn endpoint(service: &str, environment: &Environment) -> Option<String> {
+    if variable(environment, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+        return None;
+    }
+    let own = variable(environment, &format!("AWS_ENDPOINT_URL_{service}"));
+    own.or_else(|| variable(environment, "AWS_ENDPOINT_URL")).map(str::to_owned)
+}
+
+fn endpoint_of(mut builder: aws_types::sdk_config::Builder, endpoint: Option<String>) -> aws_types::sdk_config::Builder {
+    builder.set_endpoint_url(endpoint);
+    builder
+}
+
+/// What is the same for every client. Throttled and failed calls are repeated with growing pauses, at a pace that the service sets.
+fn sdk_config(options: &AccessOptions, environment: &Environment, region: &str, http: SharedHttpClient) -> SdkConfig {
+    let attempts = options.max_retries.map_or(10, |retries| retries.saturating_add(1));
+    let is_on = |name| variable(environment, name).is_some_and(|value: &str| value.eq_ignore_ascii_case("true"));
+    let mut builder = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(region.to_owned()))
+        .retry_config(RetryConfig::adaptive().with_max_attempts(attempts).with_max_backoff(Duration::from_secs(20)))
+        .identity_cache(IdentityCache::lazy().build())
+        .time_source(aws_smithy_async::time::SystemTimeSource::new())
+        .sleep_impl(aws_smithy_async::rt::sleep::TokioSleep::new())
+        .use_fips(is_on("AWS_USE_FIPS_ENDPOINT"))
+        .use_dual_stack(is_on("AWS_USE_DUALSTACK_ENDPOINT"))
+        .http_client(http);
+    builder.set_app_name(AppName::new(concat!("bakelite-", env!("CARGO_PKG_VERSION"))).ok());
+    builder.build()
+}
+
+/// HTTP with TLS by ring, through the environment's proxy. One connector for all clients: they share its connections.
+fn http_client(environment: &Environment) -> SharedHttpClient {
+    let settings = HttpConnectorSettings::builder().connect_timeout(Duration::from_secs(10)).read_timeout(Duration::from_secs(60)).build();
+    let connector = aws_smithy_http_client::Connector::builder()
+        .connector_settings(settings)
+        .sleep_impl(aws_smithy_async::rt::sleep::SharedAsyncSleep::new(aws_smithy_async::rt::sleep::TokioSleep::new()))
+        .proxy_config(proxy(environment))
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .build();
+    let connector = SharedHttpConnector::new(connector);
+    http_client_fn(move |_, _| connector.clone())
+}
+
+/// The proxy of the environment; never for this machine itself.
+fn proxy(environment: &Environment) -> ProxyConfig {
+    let either = |upper: &str| variable(environment, upper).or_else(|| variable(environment, &upper.to_lowercase())).map(str::to_owned);
+    let https = either("HTTPS_PROXY").and_then(|url| ProxyConfig::https(url).ok());
+    let Some(config) = https.or_else(|| either("HTTP_PROXY").and_then(|url| ProxyConfig::http(url).ok())) else {
+        return ProxyConfig::disabled();
+    };
+    let here = "127.0.0.1,localhost,::1,169.254.169.254";
+    let rules = either("NO_PROXY").map_or_else(|| here.to_owned(), |rules| format!("{rules},{here}"));
+    config.no_proxy(rules)
+}
+
+/// How long to wait for a state at most, as the template or the environment limits it.
+fn patience(polling: Option<Polling>, environment: &Environment) -> Option<Duration> {
+    let polling = polling.unwrap_or_default();
+    let number = |name| variable(environment, name).and_then(|value| value.parse::<u32>().ok());
+    let attempts = polling.max_attempts.or_else(|| number("AWS_MAX_ATTEMPTS"));
+    let delay = polling.delay_seconds.or_else(|| number("AWS_POLL_DELAY_SECONDS"));
+    if attempts.is_none() && delay.is_none() {
+        return None;
+    }
+    // Half of the pair leaves the other half at the figure that its users know.
+    let product = u64::from(attempts.unwrap_or(40)) * u64::from(delay.unwrap_or(5));
+    Some(Duration::from_secs(product))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(pairs: &[(&str, &str)]) -> Environment {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    const KEYS: [(&str, &str); 3] = [("AWS_ACCESS_KEY_ID", "AK"), ("AWS_SECRET_ACCESS_KEY", "SK"), ("AWS_REGION", "eu-west-1")];
+
+    #[tokio::test]
+    async fn equal_options_share_one_aws() {
+        let environment = environment(&KEYS);
+        let options = AccessOptions::default();
+        let first = Aws::reach(&options, &environment).await.unwrap();
+        let second = Aws::reach(&options, &environment).await.unwrap();
+        assert!(Arc::ptr_eq(&first, &second));
+        let elsewhere = AccessOptions { region: Some("us-east-1".into()), ..options };
+        let third = Aws::reach(&elsewhere, &environment).await.unwrap();
+        assert_eq!((first.region(), third.region()), ("eu-west-1", "us-east-1"));
+    }
+
+    #[tokio::test]
+    async fn missing_credentials_tell_what_was_tried() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("none").display().to_string();
+        let environment = environment(&[
+            ("AWS_REGION", "eu-west-1"),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+            ("AWS_SHARED_CREDENTIALS_FILE", &path),
+            ("AWS_CONFIG_FILE", &path),
+        ]);
+        let error = Aws::reach(&AccessOptions::default(), &environment).await.unwrap_err();
+        insta::assert_snapshot!(error.to_string());
+    }
+
+    #[tokio::test]
+    async fn a_profile_gives_credentials_and_region() {
+        let home = tempfile::tempdir().unwrap();
+        let (credentials, config) = (home.path().join("credentials"), home.path().join("config"));
+        std::fs::write(&credentials, "[ci]\naws_access_key_id = AK\naws_secret_access_key = SK\n").unwrap();
+        std::fs::write(&config, "[profile ci]\nregion = ap-south-1\n").unwrap();
+        let environment = environment(&[
+            ("AWS_SHARED_CREDENTIALS_FILE", &credentials.display().to_string()),
+            ("AWS_CONFIG_FILE", &config.display().to_string()),
+        ]);
+        let options = AccessOptions { profile: Some("ci".into()), ..AccessOptions::default() };
+        let aws = Aws::reach(&options, &environment).await.unwrap();
+        assert_eq!((aws.region(), aws.profile()), ("ap-south-1", Some("ci")));
+    }
+
+    #[test]
+    fn a_services_own_endpoint_goes_before_the_common_one() {
+        let environment = environment(&[("AWS_ENDPOINT_URL", "http://a"), ("AWS_ENDPOINT_URL_EC2", "http://b")]);
+        assert_eq!(endpoint("EC2", &environment).as_deref(), Some("http://b"));
+        assert_eq!(endpoint("STS", &environment).as_deref(), Some("http://a"));
+    }
+
+    #[test]
+    fn polling_limits_are_products() {
+        let limits = |polling, pairs: &[(&str, &str)]| patience(polling, &environment(pairs)).map(|limit| limit.as_secs());
+        assert_eq!(limits(None, &[]), None);
+        assert_eq!(limits(Some(Polling { max_attempts: Some(50), delay_seconds: Some(30) }), &[]), Some(1500));
+        assert_eq!(limits(None, &[("AWS_MAX_ATTEMPTS", "100"), ("AWS_POLL_DELAY_SECONDS", "3")]), Some(300));
+    }
+}

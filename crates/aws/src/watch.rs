@@ -1,0 +1,303 @@
+//! Waiting for a state. All builds that share an [`crate::client::Aws`] share one watch per resource kind: whoever's turn it is
+//! describes what everyone waits for, and all read the answer. There is no task behind it, so nothing to stop: a waiter that is
+//! dropped just does not take its turn any more.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::class::{AwsError, ErrorClass};
+
+/// Describes these ids; what does not exist is missing from the answer.
+pub type Describe<S> = Box<dyn Fn(Vec<String>) -> BoxFuture<'static, Result<HashMap<String, S>, AwsError>> + Send + Sync>;
+
+/// How a state is waited for.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// How long this usually takes: looks are rare before, frequent around it.
+    pub usual: Duration,
+    /// When to give up.
+    pub limit: Duration,
+}
+
+/// Why a wait ended without the state.
+#[derive(Debug, thiserror::Error)]
+pub enum WaitError {
+    /// It will never come.
+    #[error("{what} is {state} instead of {wanted}{}", reason(why.as_ref()))]
+    Lost {
+        /// What was waited for: `instance i-1`.
+        what: String,
+        /// The state that it is in.
+        state: String,
+        /// The state that was wanted.
+        wanted: &'static str,
+        /// What the service says about it.
+        why: Option<String>,
+    },
+    /// It did not come in time.
+    #[error("{what} did not become {wanted} within {} s", limit.as_secs())]
+    TooLong {
+        /// What was waited for.
+        what: String,
+        /// The state that was wanted.
+        wanted: &'static str,
+        /// How long was waited.
+        limit: Duration,
+    },
+    /// It cannot be described.
+    #[error(transparent)]
+    Aws(#[from] AwsError),
+}
+
+fn reason(why: Option<&String>) -> String {
+    why.map(|why| format!(": {why}")).unwrap_or_default()
+}
+
+/// A resource kind in one account and region.
+pub struct Watch<S> {
+    describe: Describe<S>,
+    seen: Mutex<Seen<S>>,
+    /// Held while describing.
+    turn: tokio::sync::Mutex<()>,
+    /// Counts the descriptions.
+    looks: watch::Sender<u64>,
+}
+
+struct Seen<S> {
+    wanted: BTreeMap<String, usize>,
+    states: HashMap<String, Arc<S>>,
+    /// When the last description began.
+    last: Option<Instant>,
+    /// … and the last one that was answered.
+    answered: Option<Instant>,
+    /// Doubled while the service throttles.
+    slowness: u32,
+    failures: u32,
+}
+
+/// Looks never come closer than this.
+const SHORTEST: Duration = Duration::from_millis(15);
+/// … nor rarer than this, before the state is due and long after.
+const RARE: Duration = Duration::from_secs(5);
+/// … and this often when the state is due.
+const DUE: Duration = Duration::from_secs(1);
+/// … this many times rarer while the service throttles.
+const SLOWEST: u32 = 4;
+/// Descriptions that may fail one after the other (the SDK has retried each of them already).
+const MOST_FAILURES: u32 = 5;
+
+impl<S> Watch<S> {
+    /// A watch that describes in this way.
+    pub fn new(describe: Describe<S>) -> Self {
+        let seen = Seen { wanted: BTreeMap::new(), states: HashMap::new(), last: None, answered: None, slowness: 1, failures: 0 };
+        Self { describe, seen: Mutex::new(seen), turn: tokio::sync::Mutex::new(()), looks: watch::Sender::new(0) }
+    }
+
+    /// Waits until `judge` has an answer about the resource's state (`None`: it is not there, or not yet). `what` and `wanted` are
+    /// for the error when that takes longer than the pace allows.
+    pub async fn until<T>(
+        &self,
+        id: &str,
+        pace: Pace,
+        what: &str,
+        wanted: &'static str,
+        mut judge: impl FnMut(Option<&S>) -> Option<Result<T, WaitError>>,
+    ) -> Result<T, WaitError> {
+        let _interest = self.interest(id);
+        let mut looks = self.looks.subscribe();
+        let started = Instant::now();
+        let mut fresh = started;
+        loop {
+            self.look(fresh).await?;
+            looks.mark_unchanged();
+            if let Some(answer) = self.answer(id, started).and_then(|state| judge(state.as_deref())) {
+                return answer;
+            }
+            let elapsed = started.elapsed();
+            if elapsed >= pace.limit {
+                return Err(WaitError::TooLong { what: what.to_owned(), wanted, limit: pace.limit });
+            }
+            let pause = pace.interval(elapsed) * self.lock().slowness;
+            tokio::select! {
+                // Somebody else looked: judge that answer.
+                _ = looks.changed() => {}
+                () = tokio::time::sleep(pause) => fresh = Instant::now(),
+            }
+        }
+    }
+
+    /// Describes everything that is wanted, unless that happened since `fresh`.
+    async fn look(&self, fresh: Instant) -> Result<(), AwsError> {
+        if self.is_fresh(fresh) {
+            return Ok(());
+        }
+        let _turn = self.turn.lock().await;
+        if self.is_fresh(fresh) {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        let ids: Vec<String> = self.lock().wanted.keys().cloned().collect();
+        let answer = (self.describe)(ids).await;
+        let mut seen = self.lock();
+        // A failure counts as a look too: the next one comes after a pause.
+        seen.last = Some(begun);
+        match answer {
+            Ok(states) => {
+                seen.answered = Some(begun);
+                seen.states = states.into_iter().map(|(id, state)| (id, Arc::new(state))).collect();
+                seen.slowness = (seen.slowness / 2).max(1);
+                seen.failures = 0;
+            }
+            Err(error) if error.class == ErrorClass::Throttled => seen.slowness = (seen.slowness * 2).min(SLOWEST),
+            Err(error) if error.is_transient() && seen.failures < MOST_FAILURES => {
+                seen.failures += 1;
+                seen.slowness = (seen.slowness * 2).min(SLOWEST);
+            }
+            Err(error) => return Err(error),
+        }
+        drop(seen);
+        self.looks.send_modify(|count| *count += 1);
+        Ok(())
+    }
+
+    /// What the service said of the resource, if it said anything since `started`.
+    fn answer(&self, id: &str, started: Instant) -> Option<Option<Arc<S>>> {
+        let seen = self.lock();
+        seen.answered.filter(|answered| *answered >= started).map(|_| seen.states.get(id).cloned())
+    }
+
+    fn is_fresh(&self, fresh: Instant) -> bool {
+        self.lock().last.is_some_and(|last| last >= fresh)
+    }
+
+    fn interest(&self, id: &str) -> Interest<'_, S> {
+        *self.lock().wanted.entry(id.to_owned()).or_default() += 1;
+        Interest { watch: self, id: id.to_owned() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Seen<S>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S> fmt::Debug for Watch<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch").finish_non_exhaustive()
+    }
+}
+
+/// Keeps an id among those that are described while somebody waits for it.
+struct Interest<'a, S> {
+    watch: &'a Watch<S>,
+    id: String,
+}
+
+impl<S> Drop for Interest<'_, S> {
+    fn drop(&mut self) {
+        let mut seen = self.watch.lock();
+        if let Some(count) = seen.wanted.get_mut(&self.id) {
+            *count -= 1;
+            if *count == 0 {
+                seen.wanted.remove(&self.id);
+                seen.states.remove(&self.id);
+            }
+        }
+    }
+}
+
+/// A pause before something is looked for again that may not be visible yet.
+pub async fn pause(length: Duration) {
+    tokio::time::sleep(length).await;
+}
+
+impl Pace {
+    /// A pace for a state that usually comes after this many seconds; given up after `limit`.
+    pub const fn new(usual_seconds: u64, limit: Duration) -> Self {
+        Self { usual: Duration::from_secs(usual_seconds), limit }
+    }
+
+    /// How long until the next look. It doubles from a few milliseconds, so that an endpoint that answers at once is not waited for.
+    fn interval(&self, elapsed: Duration) -> Duration {
+        let due = self.usual * 4 / 5;
+        let longest = if elapsed < due {
+            RARE.min(due - elapsed)
+        } else if elapsed < self.usual * 3 {
+            DUE
+        } else {
+            RARE
+        };
+        elapsed.min(longest).max(SHORTEST)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    const PACE: Pace = Pace::new(10, Duration::from_secs(60));
+
+    #[test]
+    fn looks_are_quick_at_first_rare_before_it_is_due_and_frequent_then() {
+        let interval = |millis| PACE.interval(Duration::from_millis(millis)).as_millis();
+        assert_eq!(interval(0), 15);
+        assert_eq!(interval(100), 100);
+        assert_eq!(interval(2_000), 2_000);
+        assert_eq!(interval(6_000), 2_000);
+        assert_eq!(interval(9_000), 1_000);
+        assert_eq!(interval(40_000), 5_000);
+    }
+
+    /// Answers what number of description this is, for every id.
+    fn counting(calls: &Arc<AtomicUsize>) -> Watch<usize> {
+        let calls = Arc::clone(calls);
+        Watch::new(Box::new(move |ids| {
+            let count = calls.fetch_add(1, Ordering::SeqCst) + 1;
+            Box::pin(async move { Ok(ids.into_iter().map(|id| (id, count)).collect()) })
+        }))
+    }
+
+    #[tokio::test]
+    async fn waiters_share_descriptions() {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let watch = counting(&calls);
+        let third = |id: &'static str| watch.until(id, PACE, id, "third", |count| (*count? >= 3).then_some(Ok(())));
+        let (a, b, c) = tokio::join!(third("a"), third("b"), third("c"));
+        assert!(a.is_ok() && b.is_ok() && c.is_ok());
+        assert!(calls.load(Ordering::SeqCst) <= 4, "{calls:?}");
+    }
+
+    #[tokio::test]
+    async fn a_wait_ends_at_its_limit() {
+        let watch = counting(&Arc::default());
+        let pace = Pace::new(10, Duration::ZERO);
+        let error = watch.until("a", pace, "instance a", "running", |_| None::<Result<(), _>>).await.unwrap_err();
+        assert_eq!(error.to_string(), "instance a did not become running within 0 s");
+    }
+
+    #[tokio::test]
+    async fn throttling_slows_down_and_never_fails() {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&calls);
+        let watch: Watch<()> = Watch::new(Box::new(move |ids| {
+            let call = counted.fetch_add(1, Ordering::SeqCst);
+            Box::pin(async move {
+                if call < 2 {
+                    let (code, message) = (Some("RequestLimitExceeded".into()), "slow down".into());
+                    return Err(AwsError { operation: "DescribeImages", code, message, request_id: None, class: ErrorClass::Throttled, action: None });
+                }
+                Ok(ids.into_iter().map(|id| (id, ())).collect())
+            })
+        }));
+        let pace = Pace::new(10, Duration::from_secs(60));
+        watch.until("a", pace, "image a", "available", |state| state.map(|()| Ok(()))).await.unwrap();
+        assert_eq!(calls.load(Ordering::SeqCst), 3);
+    }
+}
