@@ -1,1 +1,25 @@
-fn main() {}
+//! bakelite: reads Packer's templates and bakes them into machine images by itself.
+//!
+//! What was typed becomes [`args::Cli`]; what the process was started with becomes [`process::Process`]; a command turns both into a
+//! [`exit::Status`]. Nothing else reads the environment, prints, or ends the process.
+
+mod args;
+mod commands;
+mod env;
+mod exit;
+mod flags;
+mod process;
+mod registry;
+mod report;
+mod world;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // A sandbox of the local cloud is this same program: then it never returns from here.
+    bakelite_local::enter_if_asked();
+    exit::with(|| {
+        let process = process::Process::current()?;
+        commands::run(flags::parse(&process.arguments)?, &process)
+    })
+}

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -31,6 +32,22 @@ pub struct Artifact {
 pub trait Destroy: Send + Sync {
     /// Removes it (files deleted, AMIs deregistered). Doing it twice is no error.
     async fn destroy(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
+}
+
+/// Destroys an artifact that is files of this machine; those that are gone already are no error.
+pub struct DeleteFiles(pub Vec<PathBuf>);
+
+#[async_trait]
+impl Destroy for DeleteFiles {
+    async fn destroy(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        for path in &self.0 {
+            match tokio::fs::remove_file(path).await {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
 }
 
 impl fmt::Debug for Artifact {

@@ -1,0 +1,114 @@
+//! The `null` builder: runs provisioners on a machine that exists already, and makes nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bakelite_communicators::connect::{Target, connect};
+use bakelite_communicators::connection_data::connection_data;
+use bakelite_communicators::options::{CommunicatorOptions, Kind};
+use bakelite_engine::artifact::Artifact;
+use bakelite_engine::bake::{Bake, BakeError};
+use bakelite_engine::builder::Builder;
+use bakelite_engine::registry::{Make, Registration, read_options};
+use bakelite_hcl::diagnostic::Severity;
+use bakelite_template::component::{Complaint, Component, ComponentKind, Yields};
+use bakelite_template::decode::Decoded;
+use bakelite_template::schema::Schema;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub(crate) const REGISTRATION: Registration = Registration {
+    component: Component {
+        kind: ComponentKind::Builder,
+        name: "null",
+        doc: "Runs provisioners on a machine that exists already, or with `communicator = \"none\"` on none at all.",
+        schema: Schema::of::<NullOptions>,
+        yields: Yields::BuildData(&[]),
+    },
+    make: Make::Builder(make),
+};
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+struct NullOptions {
+    #[serde(flatten)]
+    communicator: CommunicatorOptions,
+}
+
+struct NullBuilder {
+    options: CommunicatorOptions,
+}
+
+fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Builder>> {
+    let options: NullOptions = read_options(decoded, complaints)?;
+    let options = options.communicator;
+    options.check(complaints);
+    if options.kind() == Some(Kind::Ssh) {
+        check_ssh(&options, complaints);
+    }
+    let sound = complaints
+        .iter()
+        .all(|complaint| complaint.severity == Severity::Warning);
+    sound.then(|| Box::new(NullBuilder { options }) as Box<dyn Builder>)
+}
+
+/// There is no cloud to ask: host and credentials must be in the template.
+fn check_ssh(options: &CommunicatorOptions, complaints: &mut Vec<Complaint>) {
+    let is_given = |option: &Option<String>| option.as_deref().is_some_and(|text| !text.is_empty());
+    if !is_given(&options.ssh_host) {
+        complaints.push(
+            Complaint::error("", "`ssh_host` must be given").help("name the machine, or set communicator = \"none\""),
+        );
+    }
+    let ways = [
+        is_given(&options.ssh_password),
+        is_given(&options.ssh_private_key_file),
+        options.ssh_agent_auth,
+    ];
+    match ways.iter().filter(|way| **way).count() {
+        1 => {}
+        0 => complaints.push(Complaint::error(
+            "",
+            "one of `ssh_password`, `ssh_private_key_file` and `ssh_agent_auth` must be given",
+        )),
+        _ => complaints.push(Complaint::error(
+            "",
+            "only one of `ssh_password`, `ssh_private_key_file` and `ssh_agent_auth` may be given",
+        )),
+    }
+}
+
+#[async_trait]
+impl Builder for NullBuilder {
+    async fn bake(&self, bake: &Bake) -> Result<Artifact, BakeError> {
+        let mut data = bake.data("Null");
+        let target = Target::default();
+        if self.options.kind() != Some(Kind::None) {
+            data.extend(connection_data(&target, &self.options));
+        }
+        let connecting = async {
+            connect(&target, &self.options, &bake.run, &bake.ui, bake.cancel.token())
+                .await
+                .map_err(BakeError::failed)
+        };
+        let communicator = bake.step("connect", connecting).await?;
+        let provisioned = bake
+            .step("provision", bake.provision(Arc::clone(&communicator), data.clone()))
+            .await;
+        // After a failure the error-cleanup-provisioner still needs the connection.
+        if provisioned.is_ok() {
+            communicator.close().await;
+        }
+        provisioned?;
+        Ok(Artifact {
+            builder_id: "fnoeding.null".into(),
+            id: "Null".into(),
+            files: None,
+            description: "Did not export anything. This is the null builder".into(),
+            data,
+            state: BTreeMap::new(),
+            destroy: None,
+        })
+    }
+}

@@ -1,0 +1,304 @@
+//! What can be typed: commands and their flags. Help, man page and completions follow from here.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use bakelite_local::Latency;
+use clap::builder::BoolishValueParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Bakes machine images from Packer's templates, without Packer and without plugins.
+#[derive(Debug, Parser)]
+#[command(
+    name = "bakelite",
+    disable_version_flag = true,
+    disable_help_subcommand = true,
+    subcommand_required = false
+)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    /// Print the version.
+    #[arg(long, alias = "v")]
+    pub(crate) version: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+#[command(rename_all = "snake_case")]
+pub(crate) enum Command {
+    /// Bake the images of a template
+    Build(Box<BuildArgs>),
+    /// Check a template without baking
+    Validate(ValidateArgs),
+    /// Show the variables and builds of a template
+    Inspect(InspectArgs),
+    /// Evaluate expressions
+    Console(ConsoleArgs),
+    /// Rewrite templates in the canonical format
+    Fmt(FmtArgs),
+    /// Check that what a template requires is there; nothing has to be installed
+    Init(InitArgs),
+    /// Remove what a killed run left behind
+    Gc(GcArgs),
+    /// Use the local cloud: EC2's API on sandboxes of this machine
+    #[command(subcommand)]
+    Local(LocalCommand),
+    /// Print the version
+    Version,
+}
+
+/// A flag that may stand alone or as `-flag=true|false`.
+macro_rules! switch {
+    () => {
+        BoolishValueParser::new()
+    };
+}
+
+/// Which template, and the values for it.
+#[derive(Debug, Args)]
+pub(crate) struct TemplateArgs {
+    /// Bake only the builds whose name matches one of these globs, separated by commas
+    #[arg(long, value_name = "GLOBS")]
+    pub(crate) only: Vec<String>,
+    /// Leave out the builds (and post-processors) whose name matches one of these globs, separated by commas
+    #[arg(long, value_name = "GLOBS")]
+    pub(crate) except: Vec<String>,
+    /// A value for a variable; may be repeated
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = assignment)]
+    pub(crate) variables: Vec<(String, String)>,
+    /// A file with values for variables; may be repeated
+    #[arg(long = "var-file", value_name = "FILE")]
+    pub(crate) variable_files: Vec<String>,
+    /// What standard input is, when the template is `-`
+    #[arg(long, value_name = "LANGUAGE")]
+    pub(crate) config_type: Option<ConfigTypeArg>,
+    /// Accepted for compatibility: evaluation order does not change results here
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+    pub(crate) use_sequential_evaluation: bool,
+    /// Accepted for compatibility: there are no plugins here
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+    pub(crate) ignore_prerelease_plugins: bool,
+}
+
+/// The languages of a template.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum ConfigTypeArg {
+    /// HCL.
+    Hcl2,
+    /// Legacy JSON.
+    Json,
+}
+
+/// Flags of `build`.
+#[derive(Debug, Args)]
+pub(crate) struct BuildArgs {
+    #[command(flatten)]
+    pub(crate) template: TemplateArgs,
+    #[command(flatten)]
+    pub(crate) cloud: LocalCloudArgs,
+    /// Bake on the local cloud instead of AWS: no account, no network, real SSH
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+    pub(crate) local: bool,
+    /// Colours: on at a terminal unless said otherwise
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch!())]
+    pub(crate) color: Option<bool>,
+    /// Bake one after another, pause between steps, keep keys at hand
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+    pub(crate) debug: bool,
+    /// Replace artifacts that exist already
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+    pub(crate) force: bool,
+    /// Begin each line with the time
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+    pub(crate) timestamp_ui: bool,
+    /// How many builds at a time; 0 or less: all
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
+    pub(crate) parallel_builds: i64,
+    /// What to do when a build fails
+    #[arg(long, value_name = "WHAT", default_value = "cleanup")]
+    pub(crate) on_error: OnErrorArg,
+    /// Warn of values in var files for variables that the template does not declare
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+    pub(crate) warn_on_undeclared_var: bool,
+    /// Accepted for compatibility: there are no enforced provisioners here
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+    pub(crate) skip_enforcement: bool,
+    /// Record all events as JSON lines in this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log_events: Option<PathBuf>,
+    /// The template: a file, a folder, or `-` for standard input
+    #[arg(value_name = "TEMPLATE")]
+    pub(crate) path: String,
+}
+
+/// What to do when a build fails.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum OnErrorArg {
+    /// Remove everything temporary.
+    Cleanup,
+    /// Leave everything as it is; `gc` removes it later.
+    Abort,
+    /// Ask.
+    Ask,
+    /// Run the error-cleanup-provisioner, then leave everything as it is.
+    RunCleanupProvisioner,
+}
+
+/// How the local cloud is, where a command uses it.
+#[derive(Debug, Args)]
+pub(crate) struct LocalCloudArgs {
+    /// A base image of the local cloud from a folder or tarball; may be repeated
+    #[arg(long = "local-image", value_name = "NAME=ROOT", value_parser = assignment)]
+    pub(crate) images: Vec<(String, String)>,
+    /// How long changes of state take: `none`, `ec2`, or a list like `instance=12,stop=20`
+    #[arg(long, value_name = "PROFILE", default_value = "none")]
+    pub(crate) latency: Latency,
+    /// Run instances without isolation, as processes of this machine. Only for templates that you trust
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+    pub(crate) local_unisolated: bool,
+    /// Where the local cloud keeps its images and instances
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) local_state: Option<PathBuf>,
+}
+
+/// Flags of `validate`.
+#[derive(Debug, Args)]
+pub(crate) struct ValidateArgs {
+    #[command(flatten)]
+    pub(crate) template: TemplateArgs,
+    /// Check the syntax alone
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+    pub(crate) syntax_only: bool,
+    /// Be silent about values in var files for variables that the template does not declare
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+    pub(crate) no_warn_undeclared_var: bool,
+    /// Ask data sources instead of taking their values for unknown
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+    pub(crate) evaluate_datasources: bool,
+    /// Print what is wrong as JSON, for machines
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+    pub(crate) json: bool,
+    /// The template: a file, a folder, or `-` for standard input
+    #[arg(value_name = "TEMPLATE")]
+    pub(crate) path: String,
+}
+
+/// Flags of `inspect`.
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    #[command(flatten)]
+    pub(crate) template: TemplateArgs,
+    /// The template: a file, a folder, or `-` for standard input
+    #[arg(value_name = "TEMPLATE")]
+    pub(crate) path: String,
+}
+
+/// Flags of `console`.
+#[derive(Debug, Args)]
+pub(crate) struct ConsoleArgs {
+    #[command(flatten)]
+    pub(crate) template: TemplateArgs,
+    /// The template whose variables and locals can be used
+    #[arg(value_name = "TEMPLATE")]
+    pub(crate) path: Option<String>,
+}
+
+/// Flags of `fmt`.
+#[derive(Debug, Args)]
+pub(crate) struct FmtArgs {
+    /// Change nothing; exit with 3 when something would change
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+    pub(crate) check: bool,
+    /// Show what changes
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+    pub(crate) diff: bool,
+    /// Write the files
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true", value_parser = switch!())]
+    pub(crate) write: bool,
+    /// Folders with all that is in them
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+    pub(crate) recursive: bool,
+    /// Files, folders, or `-` for standard input
+    #[arg(value_name = "PATH", required = true)]
+    pub(crate) paths: Vec<String>,
+}
+
+/// Flags of `init`.
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    #[command(flatten)]
+    pub(crate) template: TemplateArgs,
+    /// Accepted for compatibility: there is nothing to upgrade
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+    pub(crate) upgrade: bool,
+    /// Accepted for compatibility: there is nothing to install
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+    pub(crate) force: bool,
+    /// The template: a file or a folder
+    #[arg(value_name = "TEMPLATE")]
+    pub(crate) path: String,
+}
+
+/// Flags of `gc`.
+#[derive(Debug, Args)]
+pub(crate) struct GcArgs {
+    /// Only list what would be removed
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+    pub(crate) dry_run: bool,
+}
+
+/// Commands on the local cloud.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LocalCommand {
+    /// Serve EC2's API for any client until interrupted
+    Serve {
+        #[command(flatten)]
+        cloud: LocalCloudArgs,
+        /// Where to listen; only loopback addresses
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4599")]
+        listen: SocketAddr,
+        /// The SSH port of instances
+        #[arg(long, value_name = "PORT", default_value_t = 22)]
+        ssh_port: u16,
+    },
+    /// List the images
+    Images {
+        #[command(flatten)]
+        cloud: LocalCloudArgs,
+        /// As JSON
+        #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+        json: bool,
+        /// Also the well-known base images
+        #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+        all: bool,
+    },
+    /// Run a command in a throw-away instance of an image
+    Run {
+        #[command(flatten)]
+        cloud: LocalCloudArgs,
+        /// The image's id
+        #[arg(value_name = "AMI")]
+        ami: String,
+        /// The command and its arguments
+        #[arg(
+            value_name = "COMMAND",
+            required = true,
+            trailing_var_arg = true,
+            allow_hyphen_values = true
+        )]
+        command: Vec<String>,
+    },
+    /// Forget all images and instances
+    Reset {
+        #[command(flatten)]
+        cloud: LocalCloudArgs,
+    },
+}
+
+/// `NAME=VALUE`, split at the first `=`.
+fn assignment(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("there is no `=` in it")?;
+    Ok((name.to_owned(), value.to_owned()))
+}

@@ -1,0 +1,208 @@
+//! `build`: the whole line, from a template to artifacts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bakelite_engine::cancel::{Cancel, Canceller, Urgency, cancellation};
+use bakelite_engine::event::{RunEvent, What};
+use bakelite_engine::events::Events;
+use bakelite_engine::journal::Journal;
+use bakelite_engine::provisioner::RunContext;
+use bakelite_engine::run::{self, FailurePolicy, OnError, Outcome, Settings, User};
+use bakelite_template::plan::Plan;
+use bakelite_template::{Purpose, UndeclaredVariables};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::local::Cloud;
+use super::print_error;
+use super::reading::{Reading, invocation};
+use crate::args::{BuildArgs, OnErrorArg};
+use crate::exit::{Failure, Status};
+use crate::process::Process;
+use crate::registry::registry;
+use crate::report::{Reporting, Style};
+use crate::world::World;
+
+pub(super) async fn run(args: BuildArgs, machine_readable: bool, process: &Process) -> Result<Status, Failure> {
+    let cloud = if args.local {
+        Some(Cloud::start_for_build(&args.cloud, process).await?)
+    } else {
+        None
+    };
+    let mut context = run_context(process, args.force, args.debug);
+    if let Some(cloud) = &cloud {
+        cloud.take_the_place_of_aws(&mut context);
+    }
+    let status = bake(args, machine_readable, context, process).await;
+    if let Some(cloud) = cloud {
+        cloud.shutdown().await;
+    }
+    status
+}
+
+/// Reads, plans and bakes; says what was wrong and what was made.
+async fn bake(
+    args: BuildArgs,
+    machine_readable: bool,
+    context: RunContext,
+    process: &Process,
+) -> Result<Status, Failure> {
+    let undeclared = if args.warn_on_undeclared_var {
+        UndeclaredVariables::Warn
+    } else {
+        UndeclaredVariables::Ignore
+    };
+    let style = style(&args, machine_readable, process);
+    let settings = settings(&args, context.clone(), process)?;
+    let log_events = args.log_events;
+    let invocation = invocation(args.template, args.path, Purpose::Build, undeclared, process)?;
+    let registry = registry();
+    let mut reading = Reading::default();
+    let Some(template) = reading.read(&invocation) else {
+        reading.say(process);
+        return Ok(Status::Failed);
+    };
+    let plan = template
+        .plan(
+            &registry,
+            &World {
+                registry: &registry,
+                run: &context,
+            },
+            &mut reading.diagnostics,
+        )
+        .await;
+    reading.secrets.extend(plan.secrets.iter().cloned());
+    let unsound = reading.say(process);
+    if plan.builds.is_empty() {
+        if !unsound {
+            print_error(
+                "error: no build is left to run\nhelp: look at -only and -except; `bakelite inspect` lists the builds\n",
+            );
+        }
+        return Ok(Status::Failed);
+    }
+    let journal = Arc::clone(&settings.journal);
+    let reporting = Reporting::start(style, &reading.secrets, log_events.as_deref())?;
+    let outcomes = run_until_signalled(plan, &registry, settings, &reporting.events).await;
+    reporting.finish();
+    journal
+        .close()
+        .map_err(|error| Failure::new("close the journal").because(&error))?;
+    let failed = outcomes?
+        .iter()
+        .any(|outcome| outcome.result.is_err() || outcome.cancelled);
+    Ok(if failed || unsound { Status::Failed } else { Status::Ok })
+}
+
+/// Runs the plan while listening for signals: the first cleans up, the second hurries, the third leaves at once.
+async fn run_until_signalled(
+    plan: Plan,
+    registry: &bakelite_engine::registry::Registry,
+    settings: Settings,
+    events: &Events,
+) -> Result<Vec<Outcome>, Failure> {
+    let (canceller, cancel): (Canceller, Cancel) = cancellation();
+    let listen = |kind| signal(kind).map_err(|error| Failure::new("listen for signals").because(&error));
+    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    let running = run::run(plan, registry, settings, events, &cancel);
+    tokio::pin!(running);
+    let mut level = 0;
+    loop {
+        let name = tokio::select! {
+            outcomes = &mut running => return Ok(outcomes),
+            _ = interrupt.recv() => "interrupt",
+            _ = terminate.recv() => "terminated",
+        };
+        level += 1;
+        events.emit(What::Run(RunEvent::Interrupted {
+            signal: name.into(),
+            level,
+        }));
+        match level {
+            1 => canceller.cancel(Urgency::CleanUp),
+            2 => canceller.cancel(Urgency::Hurry),
+            _ => return Err(Failure::new("left without cleaning up").help("`bakelite gc` removes what is left")),
+        }
+    }
+}
+
+/// What is the same for everything in this run.
+pub(super) fn run_context(process: &Process, force: bool, debug: bool) -> RunContext {
+    let mut environment: BTreeMap<String, String> = process.environment.clone();
+    let id = uuid::Uuid::new_v4().to_string();
+    environment.insert("PACKER_RUN_UUID".into(), id.clone());
+    RunContext {
+        id,
+        working_folder: process.working_folder.clone(),
+        temporary_folder: process.temporary_folder(),
+        home_folder: process.home_folder(),
+        force,
+        debug,
+        environment: Arc::new(environment),
+    }
+}
+
+fn settings(args: &BuildArgs, run: RunContext, process: &Process) -> Result<Settings, Failure> {
+    let on_error = match args.on_error {
+        OnErrorArg::Cleanup => OnError::CleanUp,
+        OnErrorArg::Abort => OnError::Abort,
+        OnErrorArg::Ask => OnError::Ask,
+        OnErrorArg::RunCleanupProvisioner => OnError::RunCleanupProvisioner,
+    };
+    let journal = Arc::new(Journal::new(&process.state_folder()?.join("journal"), &run.id));
+    let user = Arc::new(AtTerminal {
+        is_there: process.input_is_terminal,
+    });
+    let parallel_builds = usize::try_from(args.parallel_builds).unwrap_or(0);
+    Ok(Settings {
+        parallel_builds,
+        policy: FailurePolicy { on_error, user },
+        run,
+        started: process.started,
+        journal,
+    })
+}
+
+fn style(args: &BuildArgs, machine_readable: bool, process: &Process) -> Style {
+    if machine_readable {
+        return Style::Machine;
+    }
+    let color = args
+        .color
+        .unwrap_or_else(|| process.wants_color(process.output_is_terminal));
+    // Live lines and questions would overwrite each other.
+    let asks = args.debug || matches!(args.on_error, OnErrorArg::Ask);
+    if process.output_is_terminal && !asks {
+        Style::Terminal {
+            color,
+            timestamp: args.timestamp_ui,
+        }
+    } else {
+        Style::Plain {
+            color,
+            timestamp: args.timestamp_ui,
+        }
+    }
+}
+
+/// The user, when standard input is a terminal.
+struct AtTerminal {
+    is_there: bool,
+}
+
+#[async_trait]
+impl User for AtTerminal {
+    async fn ask(&self, question: &str) -> Option<String> {
+        if !self.is_there {
+            return None;
+        }
+        print_error(question);
+        let line = tokio::task::spawn_blocking(|| {
+            let mut line = String::new();
+            std::io::stdin().read_line(&mut line).map(|_| line)
+        });
+        line.await.ok()?.ok()
+    }
+}

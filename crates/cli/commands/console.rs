@@ -1,0 +1,111 @@
+//! `console`: evaluates expressions, one a line. At a terminal with history and completion; in a pipe only the last value is printed.
+
+mod editor;
+
+use bakelite_template::console::{Console, Reply};
+use bakelite_template::{Purpose, UndeclaredVariables};
+
+use super::reading::{Reading, invocation, standard_input};
+use super::{build, print};
+use crate::args::ConsoleArgs;
+use crate::exit::{Failure, Status};
+use crate::process::Process;
+use crate::registry::registry;
+use crate::world::World;
+
+const HELP: &str = "\
+An expression is evaluated with the template's variables and locals: upper(var.name)
+  variables   lists the variables
+  exit        leaves, as Ctrl-D does
+  help        is this text";
+
+pub(super) async fn run(args: ConsoleArgs, process: &Process) -> Result<Status, Failure> {
+    let invocation = invocation(
+        args.template,
+        args.path.unwrap_or_default(),
+        Purpose::Console,
+        UndeclaredVariables::Ignore,
+        process,
+    )?;
+    let mut reading = Reading::default();
+    let template = reading.read(&invocation);
+    reading.say(process);
+    let Some(template) = template else {
+        return Ok(Status::Failed);
+    };
+    let (registry, run) = (registry(), build::run_context(process, false, false));
+    let world = World {
+        registry: &registry,
+        run: &run,
+    };
+    let mut session = Session {
+        console: template.console(&registry, &world).await,
+        world,
+        reading,
+        process,
+    };
+    if process.input_is_terminal {
+        session.interactive().await
+    } else {
+        session.piped(&standard_input()?).await
+    }
+}
+
+/// A console with the texts that were typed into it.
+struct Session<'a> {
+    console: Console,
+    world: World<'a>,
+    reading: Reading,
+    process: &'a Process,
+}
+
+impl Session<'_> {
+    /// Evaluates every line and prints the last value; an error in the last line is the program's.
+    async fn piped(&mut self, text: &str) -> Result<Status, Failure> {
+        let mut last = Some(Reply::Text(String::new()));
+        for line in text.lines() {
+            last = self.evaluate(line).await;
+            if matches!(last, Some(Reply::Exit)) {
+                break;
+            }
+        }
+        match last {
+            Some(reply) => {
+                print(&format!("{}\n", shown(&reply)));
+                Ok(Status::Ok)
+            }
+            None => Ok(Status::Failed),
+        }
+    }
+
+    async fn interactive(&mut self) -> Result<Status, Failure> {
+        let mut editor = editor::Editor::open(self.process.state_folder()?.join("console-history"))?;
+        while let Some(line) = editor.line()? {
+            match self.evaluate(&line).await {
+                Some(Reply::Exit) => break,
+                Some(reply) => print(&format!("{}\n", shown(&reply))),
+                None => {}
+            }
+        }
+        editor.close();
+        Ok(Status::Ok)
+    }
+
+    async fn evaluate(&mut self, line: &str) -> Option<Reply> {
+        let reading = &mut self.reading;
+        let reply = self
+            .console
+            .evaluate(line, &self.world, &mut reading.sources, &mut reading.diagnostics)
+            .await;
+        reading.say(self.process);
+        reply
+    }
+}
+
+fn shown(reply: &Reply) -> &str {
+    match reply {
+        Reply::Text(text) => text,
+        Reply::Help => HELP,
+        Reply::Exit => "",
+    }
+}

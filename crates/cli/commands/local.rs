@@ -1,0 +1,180 @@
+//! The local cloud: in this process for `build -local`, and the `local` commands.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bakelite_engine::provisioner::RunContext;
+use bakelite_local::{Isolation, Latency, LocalCloud, LocalCloudOptions};
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::print;
+use crate::args::{LocalCloudArgs, LocalCommand};
+use crate::exit::{Failure, Status};
+use crate::process::Process;
+
+/// The region of the local cloud when nothing else is said.
+const REGION: &str = "us-east-1";
+
+/// A local cloud of this process.
+pub(super) struct Cloud {
+    cloud: LocalCloud,
+    state_folder: PathBuf,
+}
+
+impl Cloud {
+    /// Starts one that only this process uses.
+    pub(super) async fn start_for_build(args: &LocalCloudArgs, process: &Process) -> Result<Cloud, Failure> {
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self::start(args, listen, 22, process).await
+    }
+
+    async fn start(
+        args: &LocalCloudArgs,
+        listen: SocketAddr,
+        ssh_port: u16,
+        process: &Process,
+    ) -> Result<Cloud, Failure> {
+        if !listen.ip().is_loopback() {
+            return Err(Failure::new(format!(
+                "listen on `{listen}`: the local cloud checks no signatures, so it listens on loopback addresses only"
+            )));
+        }
+        let state_folder = state_folder(args, process)?;
+        let options = LocalCloudOptions {
+            state_dir: state_folder.clone(),
+            isolation: if args.local_unisolated {
+                Isolation::Unisolated
+            } else {
+                Isolation::Sandbox
+            },
+            latency: args.latency,
+            images: args
+                .images
+                .iter()
+                .map(|(name, root)| (name.clone(), PathBuf::from(root)))
+                .collect(),
+            listen,
+            ssh_port,
+            region: REGION.into(),
+        };
+        let cloud = LocalCloud::start(options)
+            .await
+            .map_err(|error| Failure::new("start the local cloud").because(&error))?;
+        Ok(Cloud { cloud, state_folder })
+    }
+
+    /// Lets components of this run use this cloud and nothing else.
+    pub(super) fn take_the_place_of_aws(&self, context: &mut RunContext) {
+        let mut environment = (*context.environment).clone();
+        environment.retain(|name, _| !name.starts_with("AWS_"));
+        let state = self.state_folder.display().to_string();
+        for (name, value) in [
+            ("AWS_ENDPOINT_URL", self.cloud.endpoint().as_str()),
+            ("AWS_ACCESS_KEY_ID", "local"),
+            ("AWS_SECRET_ACCESS_KEY", "local"),
+            ("AWS_REGION", REGION),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+            ("BAKELITE_LOCAL", &state),
+        ] {
+            environment.insert(name.into(), value.into());
+        }
+        context.environment = Arc::new(environment);
+    }
+
+    /// Stops its instances and saves its state.
+    pub(super) async fn shutdown(self) {
+        self.cloud.shutdown().await;
+    }
+}
+
+pub(super) async fn run(command: LocalCommand, process: &Process) -> Result<Status, Failure> {
+    match command {
+        LocalCommand::Serve {
+            cloud,
+            listen,
+            ssh_port,
+        } => serve(&cloud, listen, ssh_port, process).await,
+        LocalCommand::Images { cloud, json, all } => images(&cloud, json, all, process).await,
+        LocalCommand::Run { cloud, ami, command } => run_in(&cloud, &ami, &command, process).await,
+        LocalCommand::Reset { cloud } => {
+            let folder = state_folder(&cloud, process)?;
+            bakelite_local::reset(&folder)
+                .await
+                .map_err(|error| Failure::new("reset the local cloud").because(&error))?;
+            print(&format!("The local cloud in {} is empty.\n", folder.display()));
+            Ok(Status::Ok)
+        }
+    }
+}
+
+async fn serve(args: &LocalCloudArgs, listen: SocketAddr, ssh_port: u16, process: &Process) -> Result<Status, Failure> {
+    let listen_for = |kind| signal(kind).map_err(|error| Failure::new("listen for signals").because(&error));
+    let (mut interrupt, mut terminate) = (
+        listen_for(SignalKind::interrupt())?,
+        listen_for(SignalKind::terminate())?,
+    );
+    let cloud = Cloud::start(args, listen, ssh_port, process).await?;
+    let endpoint = cloud.cloud.endpoint();
+    print(&format!(
+        "The local cloud serves EC2 and STS at {endpoint} until interrupted. For its clients:\n\n\
+         export AWS_ENDPOINT_URL={endpoint} AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local AWS_REGION={REGION}\n"
+    ));
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    cloud.shutdown().await;
+    Ok(Status::Ok)
+}
+
+async fn images(args: &LocalCloudArgs, json: bool, all: bool, process: &Process) -> Result<Status, Failure> {
+    let cloud = Cloud::start_for_build(args, process).await?;
+    let listed = cloud.cloud.images().await;
+    cloud.shutdown().await;
+    let mut images = listed.map_err(|error| Failure::new("list the images").because(&error))?;
+    images.retain(|image| all || !image.is_base);
+    if json {
+        let images: Vec<_> = images
+            .iter()
+            .map(|image| json!({ "id": image.id, "name": image.name, "region": image.region, "created": image.created, "base": image.is_base }))
+            .collect();
+        print(&format!("{:#}\n", json!(images)));
+    } else if images.is_empty() {
+        print("No image has been baked here yet. `bakelite local images -all` lists the base images.\n");
+    } else {
+        for image in images {
+            print(&format!("{}  {}  {}\n", image.id, image.created, image.name));
+        }
+    }
+    Ok(Status::Ok)
+}
+
+async fn run_in(args: &LocalCloudArgs, ami: &str, command: &[String], process: &Process) -> Result<Status, Failure> {
+    let cloud = Cloud::start_for_build(args, process).await?;
+    let result = cloud.cloud.run(ami, command).await;
+    cloud.shutdown().await;
+    let status = result.map_err(|error| Failure::new(format!("run a command in `{ami}`")).because(&error))?;
+    Ok(u8::try_from(status).map_or(Status::Failed, |status| {
+        if status == 0 { Status::Ok } else { Status::Of(status) }
+    }))
+}
+
+fn state_folder(args: &LocalCloudArgs, process: &Process) -> Result<PathBuf, Failure> {
+    match &args.local_state {
+        Some(folder) => Ok(process.working_folder.join(folder)),
+        None => Ok(process.state_folder()?.join("local")),
+    }
+}
+
+/// What a killed bake on a local cloud left is on that cloud: `gc` starts it again.
+pub(super) async fn reopen(state_folder: PathBuf, process: &Process) -> Result<Cloud, Failure> {
+    let args = LocalCloudArgs {
+        images: Vec::new(),
+        latency: Latency::default(),
+        local_unisolated: false,
+        local_state: Some(state_folder),
+    };
+    Cloud::start_for_build(&args, process).await
+}

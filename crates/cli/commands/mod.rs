@@ -1,0 +1,67 @@
+//! The commands, one file each.
+
+mod build;
+mod console;
+mod fmt;
+mod gc;
+mod init;
+mod inspect;
+mod local;
+mod reading;
+mod validate;
+mod version;
+
+use clap::CommandFactory as _;
+
+use crate::args::{Cli, Command};
+use crate::exit::{Failure, Status};
+use crate::flags::Typed;
+use crate::process::Process;
+
+/// Does what was typed.
+pub(crate) fn run(typed: Typed, process: &Process) -> Result<Status, Failure> {
+    let machine_readable = typed.machine_readable;
+    match typed.cli.command {
+        Some(Command::Build(args)) => runtime()?.block_on(build::run(*args, machine_readable, process)),
+        Some(Command::Validate(args)) => runtime()?.block_on(validate::run(args, process)),
+        Some(Command::Inspect(args)) => runtime()?.block_on(inspect::run(args, process)),
+        Some(Command::Console(args)) => runtime()?.block_on(console::run(args, process)),
+        Some(Command::Fmt(args)) => fmt::run(&args, process),
+        Some(Command::Init(args)) => init::run(args, process),
+        Some(Command::Gc(args)) => runtime()?.block_on(gc::run(&args, process)),
+        Some(Command::Local(command)) => runtime()?.block_on(local::run(command, process)),
+        Some(Command::Version) => Ok(version::run(machine_readable)),
+        None if typed.cli.version => Ok(version::run(machine_readable)),
+        None => no_command(),
+    }
+}
+
+fn no_command() -> Result<Status, Failure> {
+    // A closed output leaves nobody to tell.
+    let _ = Cli::command().print_help();
+    Ok(Status::NoCommand)
+}
+
+/// Two workers: a bake waits most of its time, and the local cloud's sandboxes are processes of their own.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let built = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    built.map_err(|error| Failure::new("start the runtime").because(&error))
+}
+
+/// Writes to standard output; a closed pipe is no failure.
+fn print(text: &str) {
+    use std::io::Write as _;
+    let mut output = std::io::stdout().lock();
+    // Nobody reads any more: there is nobody to tell.
+    let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+}
+
+/// Writes to standard error; a closed pipe is no failure.
+fn print_error(text: &str) {
+    use std::io::Write as _;
+    // Nobody reads any more: there is nobody to tell.
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}

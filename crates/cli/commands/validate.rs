@@ -1,0 +1,45 @@
+//! `validate`: a template is read and planned, and what is wrong is said.
+
+use bakelite_template::{Purpose, UndeclaredVariables};
+
+use super::reading::{Reading, invocation};
+use super::{build, print};
+use crate::args::ValidateArgs;
+use crate::exit::{Failure, Status};
+use crate::process::Process;
+use crate::registry::registry;
+use crate::world::World;
+
+pub(super) async fn run(args: ValidateArgs, process: &Process) -> Result<Status, Failure> {
+    let purpose = Purpose::Validate {
+        syntax_only: args.syntax_only,
+        evaluate_data: args.evaluate_datasources,
+    };
+    let undeclared = if args.no_warn_undeclared_var {
+        UndeclaredVariables::Ignore
+    } else {
+        UndeclaredVariables::Warn
+    };
+    let invocation = invocation(args.template, args.path, purpose, undeclared, process)?;
+    let mut reading = Reading::default();
+    let template = reading.read(&invocation);
+    if let Some(template) = template.as_ref().filter(|_| !args.syntax_only) {
+        let (registry, run) = (registry(), build::run_context(process, false, false));
+        let world = World {
+            registry: &registry,
+            run: &run,
+        };
+        let plan = template.plan(&registry, &world, &mut reading.diagnostics).await;
+        reading.secrets.extend(plan.secrets);
+    }
+    if reading.say(process) || template.is_none() {
+        return Ok(Status::Failed);
+    }
+    let checked = if args.syntax_only {
+        "Syntax-only check passed. Everything looks okay.\n"
+    } else {
+        "The configuration is valid.\n"
+    };
+    print(checked);
+    Ok(Status::Ok)
+}

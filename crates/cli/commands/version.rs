@@ -1,0 +1,22 @@
+//! `version`: ours, and the version of the template language that we speak.
+
+use super::print;
+use crate::exit::Status;
+
+pub(super) fn run(machine_readable: bool) -> Status {
+    let ours = env!("CARGO_PKG_VERSION");
+    if machine_readable {
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs());
+        print(&format!(
+            "{now},,version,{ours}\n{now},,version-prelease,\n{now},,version-commit,\n"
+        ));
+    } else {
+        print(&format!(
+            "bakelite v{ours} (templates as of Packer v{})\n",
+            bakelite_template::PACKER_VERSION
+        ));
+    }
+    Status::Ok
+}

@@ -1,0 +1,94 @@
+//! How the program ends: exit codes, and the last words of a failure. The only caller that turns anything into a process status.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+/// How a command ended; the numbers are those of language.md §14.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Status {
+    /// It did what was asked.
+    Ok,
+    /// It did not, and has said why.
+    Failed,
+    /// `fmt -check` found something to change.
+    WouldChange,
+    /// No command, or one that does not exist; help was printed.
+    NoCommand,
+    /// What `local run` ran ended with this status.
+    Of(u8),
+}
+
+/// Why a command failed, when the template is not at fault.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    what: String,
+    causes: Option<String>,
+    help: Option<String>,
+    status: Status,
+}
+
+impl Failure {
+    /// A failure to do this: a lower-case fragment.
+    pub(crate) fn new(what: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            causes: None,
+            help: None,
+            status: Status::Failed,
+        }
+    }
+
+    /// The same with its causes.
+    pub(crate) fn because(mut self, error: &dyn Error) -> Self {
+        self.causes = Some(bakelite_engine::chain_of(error));
+        self
+    }
+
+    /// The same with a remedy.
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// What was said already (usage, help); only the status is left.
+    pub(crate) fn said(status: Status) -> Self {
+        Self {
+            what: String::new(),
+            causes: None,
+            help: None,
+            status,
+        }
+    }
+}
+
+/// Runs the program and ends it.
+pub(crate) fn with(program: impl FnOnce() -> Result<Status, Failure>) -> ExitCode {
+    let status = match program() {
+        Ok(status) => status,
+        Err(failure) => {
+            last_words(&failure);
+            failure.status
+        }
+    };
+    match status {
+        Status::Ok => ExitCode::SUCCESS,
+        Status::Failed => ExitCode::from(1),
+        Status::WouldChange => ExitCode::from(3),
+        Status::NoCommand => ExitCode::from(127),
+        Status::Of(code) => ExitCode::from(code),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the last words of the program")]
+fn last_words(failure: &Failure) {
+    if failure.what.is_empty() {
+        return;
+    }
+    match &failure.causes {
+        Some(causes) => eprintln!("error: {}: {causes}", failure.what),
+        None => eprintln!("error: {}", failure.what),
+    }
+    if let Some(help) = &failure.help {
+        eprintln!("help: {help}");
+    }
+}

@@ -1,0 +1,153 @@
+//! Go's flag syntax over clap: `-x` is `--x`, a flag's value may follow after `=` or a space, flags end at the first other argument,
+//! and `-machine-readable` may stand anywhere.
+
+use std::ffi::{OsStr, OsString};
+
+use clap::{ArgAction, Command as Grammar, CommandFactory as _, FromArgMatches as _};
+
+use crate::args::Cli;
+use crate::exit::{Failure, Status};
+
+/// What was typed, understood.
+pub(crate) struct Typed {
+    /// Command and flags.
+    pub(crate) cli: Cli,
+    /// `-machine-readable`
+    pub(crate) machine_readable: bool,
+}
+
+/// Understands the arguments. Help and usage errors are printed here; the failure then only carries the status.
+pub(crate) fn parse(arguments: &[OsString]) -> Result<Typed, Failure> {
+    let mut grammar = Cli::command();
+    if let Some(name) = arguments
+        .first()
+        .and_then(|path| std::path::Path::new(path).file_name())
+    {
+        grammar = grammar.bin_name(name.to_string_lossy().into_owned());
+    }
+    grammar.build();
+    let machine_readable = arguments.iter().any(|argument| is_machine_readable(argument));
+    let rest: Vec<OsString> = arguments
+        .iter()
+        .filter(|argument| !is_machine_readable(argument))
+        .cloned()
+        .collect();
+    let parsed = grammar
+        .clone()
+        .try_get_matches_from(long_form(&grammar, rest))
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    match parsed {
+        Ok(cli) => Ok(Typed { cli, machine_readable }),
+        Err(error) => Err(Failure::said(print(&error))),
+    }
+}
+
+/// Prints help to standard output and errors to standard error.
+fn print(error: &clap::Error) -> Status {
+    use clap::error::ErrorKind;
+    // A closed output leaves nobody to tell.
+    let _ = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp => Status::Ok,
+        ErrorKind::InvalidSubcommand => Status::NoCommand,
+        _ => Status::Failed,
+    }
+}
+
+fn is_machine_readable(argument: &OsStr) -> bool {
+    argument == "-machine-readable" || argument == "--machine-readable"
+}
+
+/// The arguments in the form that clap reads: `--flag=value`, and `--` before the first that is no flag.
+fn long_form(grammar: &Grammar, arguments: Vec<OsString>) -> Vec<OsString> {
+    let mut arguments = arguments.into_iter();
+    let mut long: Vec<OsString> = arguments.next().into_iter().collect();
+    let mut grammar = grammar;
+    while let Some(argument) = arguments.next() {
+        let Some((name, value)) = flag(&argument) else {
+            if let Some(command) = argument.to_str().and_then(|name| grammar.find_subcommand(name)) {
+                grammar = command;
+                long.push(argument);
+                continue;
+            }
+            if !grammar.has_subcommands() {
+                long.push("--".into());
+            }
+            long.push(argument);
+            long.extend(arguments);
+            break;
+        };
+        let takes_value = grammar
+            .get_arguments()
+            .any(|known| known.get_long() == Some(&name) && wants_value(known));
+        let mut argument = OsString::from(format!("--{name}"));
+        if let Some(value) = value
+            .map(OsString::from)
+            .or_else(|| if takes_value { arguments.next() } else { None })
+        {
+            argument.push("=");
+            argument.push(value);
+        }
+        long.push(argument);
+    }
+    long
+}
+
+/// Name and value of a flag; `-h` is help, a lone `-` and `--` are no flags.
+fn flag(argument: &OsStr) -> Option<(String, Option<String>)> {
+    let text = argument.to_str()?;
+    let body = text
+        .strip_prefix("--")
+        .or_else(|| text.strip_prefix('-'))
+        .filter(|body| !body.is_empty())?;
+    let (name, value) = match body.split_once('=') {
+        Some((name, value)) => (name, Some(value.to_owned())),
+        None => (body, None),
+    };
+    let name = match name {
+        "h" => "help",
+        "v" => "version",
+        other => other,
+    };
+    Some((name.to_owned(), value))
+}
+
+/// Does the flag's value follow as the next argument? Switches take one only after `=`.
+fn wants_value(argument: &clap::Arg) -> bool {
+    let takes = matches!(argument.get_action(), ArgAction::Set | ArgAction::Append);
+    takes && argument.get_num_args().is_none_or(|count| count.min_values() > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn long(line: &str) -> String {
+        let mut grammar = Cli::command();
+        grammar.build();
+        let arguments = line.split(' ').map(OsString::from).collect();
+        long_form(&grammar, arguments)
+            .join(OsStr::new(" "))
+            .into_string()
+            .unwrap()
+    }
+
+    #[test]
+    fn one_dash_is_two() {
+        assert_eq!(
+            long("bakelite build -var a=b -force -color=false t"),
+            "bakelite build --var=a=b --force --color=false -- t"
+        );
+        assert_eq!(
+            long("bakelite local run -latency ec2 ami-1 ls -l"),
+            "bakelite local run --latency=ec2 -- ami-1 ls -l"
+        );
+        assert_eq!(long("bakelite fmt -"), "bakelite fmt -- -");
+        assert_eq!(long("bakelite -v"), "bakelite --version");
+    }
+
+    #[test]
+    fn the_grammar_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,79 @@
+//! What the program was started with: arguments, environment, folders, the time. Read once; everything else gets it handed.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use crate::exit::Failure;
+
+/// What the program was started with.
+pub(crate) struct Process {
+    /// The arguments, the program's name first.
+    pub(crate) arguments: Vec<OsString>,
+    /// The environment.
+    pub(crate) environment: BTreeMap<String, String>,
+    /// The working folder.
+    pub(crate) working_folder: PathBuf,
+    /// When it started.
+    pub(crate) started: SystemTime,
+    /// Standard output is a terminal.
+    pub(crate) output_is_terminal: bool,
+    /// Standard error is a terminal.
+    pub(crate) errors_are_terminal: bool,
+    /// Standard input is a terminal.
+    pub(crate) input_is_terminal: bool,
+}
+
+impl Process {
+    /// This process.
+    pub(crate) fn current() -> Result<Process, Failure> {
+        let started = SystemTime::now();
+        let working_folder =
+            std::env::current_dir().map_err(|error| Failure::new("find the working folder").because(&error))?;
+        Ok(Process {
+            arguments: std::env::args_os().collect(),
+            environment: crate::env::read(),
+            working_folder,
+            started,
+            output_is_terminal: std::io::stdout().is_terminal(),
+            errors_are_terminal: std::io::stderr().is_terminal(),
+            input_is_terminal: std::io::stdin().is_terminal(),
+        })
+    }
+
+    /// The user's home folder.
+    pub(crate) fn home_folder(&self) -> Option<PathBuf> {
+        self.variable("HOME").map(PathBuf::from)
+    }
+
+    /// Where journals and the local cloud live: `$XDG_STATE_HOME/bakelite`, else `~/.local/state/bakelite`.
+    pub(crate) fn state_folder(&self) -> Result<PathBuf, Failure> {
+        let base = self
+            .variable("XDG_STATE_HOME")
+            .map(PathBuf::from)
+            .filter(|folder| folder.is_absolute());
+        let base = base.or_else(|| self.home_folder().map(|home| home.join(".local/state")));
+        let base = base.ok_or_else(|| Failure::new("find a folder for journals").help("set HOME or XDG_STATE_HOME"))?;
+        Ok(base.join("bakelite"))
+    }
+
+    /// Where temporary files are made.
+    pub(crate) fn temporary_folder(&self) -> PathBuf {
+        self.variable("TMPDIR")
+            .map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
+    }
+
+    /// Are colours wanted where nothing else is said? Not in a pipe, and not when the environment says no.
+    pub(crate) fn wants_color(&self, is_terminal: bool) -> bool {
+        is_terminal && self.variable("PACKER_NO_COLOR").is_none() && self.variable("NO_COLOR").is_none()
+    }
+
+    fn variable(&self, name: &str) -> Option<&str> {
+        self.environment
+            .get(name)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
+    }
+}

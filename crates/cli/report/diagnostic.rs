@@ -1,0 +1,107 @@
+//! Diagnostics as text: the summary, the place with its source line underlined, detail and remedy.
+
+use std::fmt::Write as _;
+use std::ops::Range;
+
+use annotate_snippets::renderer::DecorStyle;
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
+use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics, Severity};
+use bakelite_hcl::source::{Place, SourceMap, SourceText};
+use bakelite_template::secrets::Secrets;
+
+/// How many lines are shown around a place.
+const CONTEXT: usize = 0;
+/// A place with more lines than this is shown by its first lines.
+const MOST_LINES: usize = 6;
+
+/// Renders diagnostics one after another, secrets masked; empty text for none.
+pub(crate) fn render(diagnostics: &Diagnostics, sources: &SourceMap, secrets: &[String], color: bool) -> String {
+    let renderer = if color { Renderer::styled() } else { Renderer::plain() }.decor_style(DecorStyle::Ascii);
+    let mut masked = Secrets::default();
+    for secret in secrets {
+        masked.hide(secret);
+    }
+    let mut text = String::new();
+    for diagnostic in diagnostics {
+        let one = renderer.render(&groups(diagnostic, sources));
+        let _ = writeln!(text, "{}\n", masked.mask(&one));
+    }
+    text
+}
+
+fn groups<'a>(diagnostic: &'a Diagnostic, sources: &'a SourceMap) -> Vec<Group<'a>> {
+    let level = match diagnostic.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let mut main = level.primary_title(diagnostic.summary.as_str()).elements(
+        diagnostic
+            .place
+            .and_then(|place| snippet(place, AnnotationKind::Primary, None, sources)),
+    );
+    for (place, what) in &diagnostic.related {
+        main = main.elements(snippet(*place, AnnotationKind::Context, Some(what), sources));
+    }
+    if !diagnostic.detail.is_empty() {
+        main = main.element(Level::NOTE.message(diagnostic.detail.as_str()));
+    }
+    if let Some(help) = &diagnostic.help {
+        main = main.element(Level::HELP.message(help.as_str()));
+    }
+    vec![main]
+}
+
+fn snippet<'a>(
+    place: Place,
+    kind: AnnotationKind,
+    label: Option<&'a str>,
+    sources: &'a SourceMap,
+) -> Option<Snippet<'a, Annotation<'a>>> {
+    let source = sources.get(place.file)?;
+    let window = Window::around(source, place);
+    let text = source.text.get(window.bytes.clone())?;
+    let annotation = kind.span(window.span).label(label);
+    Some(
+        Snippet::source(text)
+            .path(source.name.as_str())
+            .line_start(window.first_line)
+            .fold(false)
+            .annotation(annotation),
+    )
+}
+
+/// The lines of a text that are shown for a place: a large file is not handed to the renderer whole.
+struct Window {
+    first_line: usize,
+    bytes: Range<usize>,
+    span: Range<usize>,
+}
+
+impl Window {
+    fn around(source: &SourceText, place: Place) -> Window {
+        let text = source.text.as_str();
+        let start = text.floor_char_boundary((place.start as usize).min(text.len()));
+        let end = text.floor_char_boundary((place.end as usize).clamp(start, text.len()));
+        let first_line = source.line_column(start).line.saturating_sub(CONTEXT).max(1);
+        let line_start = text
+            .get(..start)
+            .and_then(|before| before.rfind('\n'))
+            .map_or(0, |at| at + 1);
+        let after = text.get(start..).unwrap_or_default();
+        let most = after
+            .match_indices('\n')
+            .nth(MOST_LINES - 1)
+            .map_or(text.len(), |(at, _)| start + at);
+        let end = end.min(most);
+        let line_end = text
+            .get(end..)
+            .and_then(|after| after.find('\n'))
+            .map_or(text.len(), |at| end + at)
+            .max(end);
+        Window {
+            first_line,
+            bytes: line_start..line_end,
+            span: start - line_start..end - line_start,
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The answers to what planning asks of the world: data sources by their components, secrets by their servers.
+
+use async_trait::async_trait;
+use bakelite_engine::provisioner::RunContext;
+use bakelite_engine::registry::{Make, Registry};
+use bakelite_hcl::value::Value;
+use bakelite_template::component::{ComponentKind, DataSources};
+use bakelite_template::decode::Decoded;
+
+/// The world as planning sees it.
+pub(crate) struct World<'a> {
+    /// Whose data sources there are.
+    pub(crate) registry: &'a Registry,
+    /// What they need to know of the run.
+    pub(crate) run: &'a RunContext,
+}
+
+#[async_trait]
+impl DataSources for World<'_> {
+    async fn read(&self, name: &str, options: &Decoded) -> Result<Value, String> {
+        let Some(Make::DataSource(make)) = self.registry.make(ComponentKind::DataSource, name) else {
+            return Err(format!("there is no data source `{name}`"));
+        };
+        let mut complaints = Vec::new();
+        let Some(source) = make(options, &mut complaints) else {
+            let messages: Vec<String> = complaints.into_iter().map(|complaint| complaint.message).collect();
+            return Err(messages.join("; "));
+        };
+        source
+            .read(self.run)
+            .await
+            .map_err(|error| bakelite_engine::chain_of(error.as_ref()))
+    }
+
+    async fn ask(&self, function: &str, _arguments: &[Value]) -> Result<Value, String> {
+        Err(format!("`{function}` is not supported yet"))
+    }
+}

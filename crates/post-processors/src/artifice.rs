@@ -1,0 +1,93 @@
+//! The `artifice` post-processor: replaces the files of the artifact by others (communicators.md §23).
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use bakelite_engine::artifact::Artifact;
+use bakelite_engine::post_processor::{PostProcessError, PostProcessing, PostProcessor, Processed};
+use bakelite_engine::registry::{Make, Registration, read_options};
+use bakelite_template::component::{Complaint, Component, ComponentKind, Yields};
+use bakelite_template::decode::Decoded;
+use bakelite_template::schema::Schema;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub(crate) const REGISTRATION: Registration = Registration {
+    component: Component {
+        kind: ComponentKind::PostProcessor,
+        name: "artifice",
+        doc: "Replaces the artifact by files that provisioners or earlier post-processors made.",
+        schema: Schema::of::<ArtificeOptions>,
+        yields: Yields::Nothing,
+    },
+    make: Make::PostProcessor(make),
+};
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+struct ArtificeOptions {
+    /// The files, as shell globs. One that matches nothing adds nothing.
+    files: Vec<String>,
+}
+
+struct Artifice {
+    options: ArtificeOptions,
+}
+
+fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn PostProcessor>> {
+    let options: ArtificeOptions = read_options(decoded, complaints)?;
+    if options.files.is_empty() {
+        complaints
+            .push(Complaint::error("files", "no file is named").help("give at least one: files = [\"out.tar.gz\"]"));
+        return None;
+    }
+    for pattern in &options.files {
+        if let Err(error) = glob::Pattern::new(pattern) {
+            complaints.push(Complaint::error("files", format!("`{pattern}` is no glob: {error}")));
+        }
+    }
+    Some(Box::new(Artifice { options }))
+}
+
+#[async_trait]
+impl PostProcessor for Artifice {
+    async fn process(&self, processing: &PostProcessing, artifact: &Artifact) -> Result<Processed, PostProcessError> {
+        if let Some(discarded) = artifact.files.as_ref().filter(|files| !files.is_empty()) {
+            processing
+                .ui
+                .say(format!("Discarding files from artifact: {}", discarded.join(", ")));
+        }
+        let folder = &processing.run.working_folder;
+        let mut files = Vec::new();
+        for pattern in &self.options.files {
+            let absolute = folder.join(pattern);
+            let matches = glob::glob(&absolute.to_string_lossy()).map_err(PostProcessError::failed)?;
+            for path in matches {
+                let path = path.map_err(PostProcessError::failed)?;
+                files.push(
+                    path.strip_prefix(folder)
+                        .unwrap_or(&path)
+                        .to_string_lossy()
+                        .into_owned(),
+                );
+            }
+        }
+        processing
+            .ui
+            .say(format!("Using these artifact files: {}", files.join(", ")));
+        let made = Artifact {
+            builder_id: "packer.post-processor.artifice".into(),
+            id: String::new(),
+            description: format!("Created artifact from files: {}", files.join(", ")),
+            files: Some(files),
+            data: artifact.data.clone(),
+            state: BTreeMap::new(),
+            destroy: None,
+        };
+        Ok(Processed {
+            artifact: Some(made),
+            keep_input: true,
+            must_keep_input: false,
+        })
+    }
+}

@@ -1,0 +1,185 @@
+//! The `checksum` post-processor: sums of the artifact's files, a line each, appended to a file (communicators.md §21).
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write as _};
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use bakelite_engine::artifact::Artifact;
+use bakelite_engine::post_processor::{PostProcessError, PostProcessing, PostProcessor, Processed};
+use bakelite_engine::registry::{Make, Registration, read_options};
+use bakelite_template::component::{Complaint, Component, ComponentKind, Yields};
+use bakelite_template::decode::Decoded;
+use bakelite_template::gotemplate::{self, RenderError};
+use bakelite_template::schema::Schema;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use sha2::Digest;
+
+pub(crate) const REGISTRATION: Registration = Registration {
+    component: Component {
+        kind: ComponentKind::PostProcessor,
+        name: "checksum",
+        doc: "Writes checksums of the artifact's files, each line with the sum, a tab and the file's base name.",
+        schema: Schema::of::<ChecksumOptions>,
+        yields: Yields::Nothing,
+    },
+    make: Make::PostProcessor(make),
+};
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(default)]
+struct ChecksumOptions {
+    /// Any of `md5`, `sha1`, `sha224`, `sha256`, `sha384`, `sha512`.
+    checksum_types: Vec<String>,
+    /// The file; `{{.BuildName}}`, `{{.BuilderType}}` and `{{.ChecksumType}}` are filled in. Folders are created.
+    #[schemars(extend("x-late" = true))]
+    output: String,
+}
+
+impl Default for ChecksumOptions {
+    fn default() -> Self {
+        Self {
+            checksum_types: vec!["md5".into()],
+            output: "packer_{{.BuildName}}_{{.BuilderType}}_{{.ChecksumType}}.checksum".into(),
+        }
+    }
+}
+
+struct Checksum {
+    options: ChecksumOptions,
+}
+
+/// Why sums could not be written.
+#[derive(Debug, thiserror::Error)]
+enum ChecksumError {
+    #[error("{operation} `{}`", path.display())]
+    File {
+        operation: &'static str,
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("render `output`")]
+    Output(#[from] RenderError),
+}
+
+/// Computes the hexadecimal sum of all that a reader yields.
+type Sum = fn(&mut dyn Read) -> std::io::Result<String>;
+
+/// The sums that there are.
+const SUMS: &[(&str, Sum)] = &[
+    ("md5", sum::<md5::Md5>),
+    ("sha1", sum::<sha1::Sha1>),
+    ("sha224", sum::<sha2::Sha224>),
+    ("sha256", sum::<sha2::Sha256>),
+    ("sha384", sum::<sha2::Sha384>),
+    ("sha512", sum::<sha2::Sha512>),
+];
+
+fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn PostProcessor>> {
+    let options: ChecksumOptions = read_options(decoded, complaints)?;
+    let unknown: Vec<&String> = options
+        .checksum_types
+        .iter()
+        .filter(|kind| sum_of(kind).is_none())
+        .collect();
+    for kind in &unknown {
+        let known: Vec<&str> = SUMS.iter().map(|(name, _)| *name).collect();
+        complaints.push(
+            Complaint::error("checksum_types", format!("`{kind}` is no checksum"))
+                .help(format!("use one of {}", known.join(", "))),
+        );
+    }
+    unknown
+        .is_empty()
+        .then(|| Box::new(Checksum { options }) as Box<dyn PostProcessor>)
+}
+
+#[async_trait]
+impl PostProcessor for Checksum {
+    async fn process(&self, processing: &PostProcessing, artifact: &Artifact) -> Result<Processed, PostProcessError> {
+        let inputs = artifact.files.clone().unwrap_or_default();
+        let mut files = inputs.clone();
+        for kind in &self.options.checksum_types {
+            let Some(sum) = sum_of(kind) else { continue };
+            let output = self.output(kind, processing).map_err(PostProcessError::failed)?;
+            let (folder, inputs, target) = (processing.run.working_folder.clone(), inputs.clone(), output.clone());
+            let written = tokio::task::spawn_blocking(move || append_sums(&folder, &inputs, &target, sum)).await;
+            let is_new = written
+                .map_err(PostProcessError::failed)?
+                .map_err(PostProcessError::failed)?;
+            if is_new && !files.contains(&output) {
+                files.push(output);
+            }
+        }
+        let made = Artifact {
+            builder_id: "packer.post-processor.checksum".into(),
+            id: String::new(),
+            description: format!("Created artifact from files: {}", files.join(", ")),
+            files: Some(files),
+            data: artifact.data.clone(),
+            state: artifact.state.clone(),
+            destroy: None,
+        };
+        Ok(Processed {
+            artifact: Some(made),
+            keep_input: true,
+            must_keep_input: true,
+        })
+    }
+}
+
+impl Checksum {
+    fn output(&self, kind: &str, processing: &PostProcessing) -> Result<String, ChecksumError> {
+        let mut rendering = processing.rendering.clone();
+        let fields = [
+            ("BuildName", &processing.source_name),
+            ("BuilderType", &processing.builder),
+            ("ChecksumType", &kind.to_owned()),
+        ];
+        rendering
+            .fields
+            .extend(fields.map(|(name, value)| (name.to_owned(), value.clone().into())));
+        Ok(gotemplate::render(&self.options.output, &rendering)?)
+    }
+}
+
+/// Appends a line for each input. Answers whether the file is new; without inputs none is made.
+fn append_sums(folder: &Path, inputs: &[String], output: &str, sum: Sum) -> Result<bool, ChecksumError> {
+    let error = |operation, path: &Path| {
+        let path = path.to_owned();
+        move |source| ChecksumError::File {
+            operation,
+            path,
+            source,
+        }
+    };
+    let target = folder.join(output);
+    let is_new = !target.exists();
+    for input in inputs {
+        let path = folder.join(input);
+        let mut content = File::open(&path).map_err(error("open", &path))?;
+        let line = sum(&mut content).map_err(error("read", &path))?;
+        if let Some(parent) = target.parent() {
+            std::fs::create_dir_all(parent).map_err(error("create the folder of", &target))?;
+        }
+        let mut file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&target)
+            .map_err(error("open", &target))?;
+        let base = Path::new(input).file_name().unwrap_or_default().to_string_lossy();
+        writeln!(file, "{line}\t{base}").map_err(error("write", &target))?;
+    }
+    Ok(is_new && !inputs.is_empty())
+}
+
+fn sum_of(kind: &str) -> Option<Sum> {
+    SUMS.iter().find(|(name, _)| *name == kind).map(|(_, sum)| *sum)
+}
+
+fn sum<D: Digest + std::io::Write>(content: &mut dyn Read) -> std::io::Result<String> {
+    let mut digest = D::new();
+    std::io::copy(content, &mut digest)?;
+    Ok(hex::encode(digest.finalize()))
+}

@@ -1,0 +1,122 @@
+//! The `compress` post-processor: packs the artifact's files into one archive (communicators.md §22).
+
+mod archive;
+mod format;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bakelite_engine::artifact::{Artifact, DeleteFiles};
+use bakelite_engine::post_processor::{PostProcessError, PostProcessing, PostProcessor, Processed};
+use bakelite_engine::registry::{Make, Registration, read_options};
+use bakelite_template::component::{Complaint, Component, ComponentKind, Yields};
+use bakelite_template::decode::Decoded;
+use bakelite_template::gotemplate;
+use bakelite_template::schema::Schema;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use format::Format;
+
+pub(crate) const REGISTRATION: Registration = Registration {
+    component: Component {
+        kind: ComponentKind::PostProcessor,
+        name: "compress",
+        doc: "Packs the artifact's files into one archive or compressed file; its name decides how.",
+        schema: Schema::of::<CompressOptions>,
+        yields: Yields::Nothing,
+    },
+    make: Make::PostProcessor(make),
+};
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(default)]
+struct CompressOptions {
+    /// The archive; `{{.BuildName}}` and `{{.BuilderType}}` are filled in. Its ending decides the format: `tar`, `zip`, `gz`, `bz2`,
+    /// `xz`, `lz4`, with or without `tar` before; anything else is a gzipped tar.
+    #[schemars(extend("x-late" = true))]
+    output: String,
+    /// An ending to decide by instead of the one of `output`.
+    format: String,
+    /// 1 (fast) to 9 (small); 0 or -1: the format's default.
+    compression_level: i32,
+}
+
+impl Default for CompressOptions {
+    fn default() -> Self {
+        Self {
+            output: "packer_{{.BuildName}}_{{.BuilderType}}".into(),
+            format: String::new(),
+            compression_level: 6,
+        }
+    }
+}
+
+struct Compress {
+    options: CompressOptions,
+}
+
+fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn PostProcessor>> {
+    let options: CompressOptions = read_options(decoded, complaints)?;
+    if options.compression_level > 9 {
+        complaints.push(Complaint::error(
+            "compression_level",
+            format!("{} is above 9, the highest level", options.compression_level),
+        ));
+        return None;
+    }
+    Some(Box::new(Compress { options }))
+}
+
+#[async_trait]
+impl PostProcessor for Compress {
+    async fn process(&self, processing: &PostProcessing, artifact: &Artifact) -> Result<Processed, PostProcessError> {
+        let output = self.output(processing).map_err(PostProcessError::failed)?;
+        let format = Format::of(&output, &self.options.format);
+        let folder = processing.run.working_folder.clone();
+        let target = folder.join(&output);
+        let inputs: Vec<String> = artifact.files.clone().unwrap_or_default();
+        let level = u32::try_from(self.options.compression_level)
+            .ok()
+            .filter(|level| *level > 0);
+        processing
+            .ui
+            .say(format!("Packing {} file(s) into {output}", inputs.len()));
+        let work = {
+            let target = target.clone();
+            tokio::task::spawn_blocking(move || archive::pack(&folder, &inputs, &target, format, level))
+        };
+        work.await
+            .map_err(PostProcessError::failed)?
+            .map_err(PostProcessError::failed)?;
+        let made = Artifact {
+            builder_id: "packer.post-processor.compress".into(),
+            id: String::new(),
+            description: format!("compressed artifacts in: {output}"),
+            files: Some(vec![output]),
+            data: artifact.data.clone(),
+            state: artifact.state.clone(),
+            destroy: Some(Arc::new(DeleteFiles(vec![PathBuf::from(target)]))),
+        };
+        Ok(Processed {
+            artifact: Some(made),
+            keep_input: false,
+            must_keep_input: false,
+        })
+    }
+}
+
+impl Compress {
+    fn output(&self, processing: &PostProcessing) -> Result<String, gotemplate::RenderError> {
+        let mut rendering = processing.rendering.clone();
+        let fields = [
+            ("BuildName", &processing.source_name),
+            ("BuilderType", &processing.builder),
+        ];
+        rendering
+            .fields
+            .extend(fields.map(|(name, value)| (name.to_owned(), value.clone().into())));
+        gotemplate::render(&self.options.output, &rendering)
+    }
+}

@@ -1,0 +1,16 @@
+//! Programs that we did not write, installed by `tests/prepare`: AWS CLI, boto3, Moto. Missing ones fail the test that needs them,
+//! with the command that installs them.
+
+use std::path::PathBuf;
+
+/// The folder that `tests/prepare` fills.
+pub fn folder() -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/test-tools");
+    assert!(folder.join("requirements.txt").exists(), "the tests' tools are not installed: run tests/prepare, or tests/run for all of it");
+    folder.canonicalize().expect("an existing folder has a path")
+}
+
+/// A program of that folder.
+pub fn program(name: &str) -> PathBuf {
+    folder().join("bin").join(name)
+}
