@@ -4,6 +4,7 @@
 mod json;
 mod native;
 #[cfg(test)]
+#[expect(clippy::format_collect, reason = "speed does not matter in tests")]
 mod tests;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, similar_name};
@@ -54,12 +55,25 @@ impl Body {
             Body::Native(body) => {
                 let (content, rest) = native::split(body, schema, diagnostics);
                 let items = rest.into_iter().cloned().collect();
-                (content, Body::Native(NativeBody { items, place: body.place, end: body.end }))
+                (
+                    content,
+                    Body::Native(NativeBody {
+                        items,
+                        place: body.place,
+                        end: body.end,
+                    }),
+                )
             }
             Body::Json(body) => {
                 let (content, rest) = json::split(body, schema, diagnostics);
                 let properties = rest.into_iter().cloned().collect();
-                (content, Body::Json(JsonBody { properties, place: body.place }))
+                (
+                    content,
+                    Body::Json(JsonBody {
+                        properties,
+                        place: body.place,
+                    }),
+                )
             }
         }
     }
@@ -87,14 +101,18 @@ impl BodySchema<'_> {
     }
 
     fn labels(&self, kind: &str) -> Option<&[&str]> {
-        self.blocks.iter().find(|(known, _)| *known == kind).map(|(_, labels)| *labels)
+        self.blocks
+            .iter()
+            .find(|(known, _)| *known == kind)
+            .map(|(_, labels)| *labels)
     }
 
     /// Complains about required attributes that are not among those found.
     fn complain_about_missing(&self, found: &[Attribute], end: Place, diagnostics: &mut Diagnostics) {
-        let missing = self.attributes.iter().filter(|(name, required)| {
-            *required && !found.iter().any(|attribute| attribute.name.text == *name)
-        });
+        let missing = self
+            .attributes
+            .iter()
+            .filter(|(name, required)| *required && !found.iter().any(|attribute| attribute.name.text == *name));
         for (name, _) in missing {
             diagnostics.push(
                 Diagnostic::error(end, format!("the argument `{name}` is missing"))

@@ -13,6 +13,9 @@ use crate::native::positions::Positions;
 use crate::native::token::{Token, TokenKind};
 use crate::source::SourceMap;
 
+/// Levels of indentation that are written: more than a text that can be parsed has, so that one that cannot does not fill the memory.
+const MAX_INDENT: usize = 4 * crate::native::MAX_DEPTH;
+
 /// One token of the text to be written, and the space before it.
 #[derive(Debug, Clone, Copy)]
 struct Word<'t> {
@@ -63,7 +66,11 @@ fn lines(text: &str) -> Vec<Line<'_>> {
         let word = match token.kind {
             TokenKind::End => break,
             TokenKind::HeredocOpen => heredoc(text, token, &mut tokens),
-            kind => Word { kind, text: token.text(text), space: 0 },
+            kind => Word {
+                kind,
+                text: token.text(text),
+                space: 0,
+            },
         };
         if let Some(line) = lines.last_mut() {
             line.words.push(word);
@@ -91,14 +98,19 @@ fn heredoc<'t>(text: &'t str, opening: Token, tokens: &mut impl Iterator<Item = 
         }
     }
     let text = text.get(opening.start as usize..end as usize).unwrap_or("");
-    Word { kind: TokenKind::HeredocOpen, text, space: 0 }
+    Word {
+        kind: TokenKind::HeredocOpen,
+        text,
+        space: 0,
+    }
 }
 
 impl Word<'_> {
     /// 1 for what opens a bracket or a template sequence, -1 for what closes one.
     fn bracket(&self) -> isize {
         use TokenKind::{
-            CloseBrace, CloseBracket, CloseParenthesis, Directive, Interpolation, OpenBrace, OpenBracket, OpenParenthesis, SequenceEnd,
+            CloseBrace, CloseBracket, CloseParenthesis, Directive, Interpolation, OpenBrace, OpenBracket,
+            OpenParenthesis, SequenceEnd,
         };
         match self.kind {
             OpenBrace | OpenBracket | OpenParenthesis | Interpolation | Directive => 1,
@@ -120,7 +132,11 @@ impl Word<'_> {
 impl Line<'_> {
     /// Finds the `=` and the comment that may be aligned. An `=` is, when what follows it on the line closes all it opens.
     fn find_columns(&mut self) {
-        let end = self.words.iter().position(|word| word.kind == TokenKind::Newline).unwrap_or(self.words.len());
+        let end = self
+            .words
+            .iter()
+            .position(|word| word.kind == TokenKind::Newline)
+            .unwrap_or(self.words.len());
         let last = end.checked_sub(1);
         self.comment = last.filter(|last| *last > 0 && self.words.get(*last).is_some_and(Word::is_line_comment));
         let assign = self.words.iter().position(|word| word.kind == TokenKind::Assign);
@@ -142,7 +158,7 @@ fn indent(lines: &mut [Line<'_>]) {
             close(&mut open, -net);
         }
         if let Some(first) = line.words.first_mut().filter(|first| first.kind != TokenKind::Newline) {
-            first.space = 2 * open.len();
+            first.space = 2 * open.len().min(MAX_INDENT);
         }
         if net > 0 {
             open.push(net);

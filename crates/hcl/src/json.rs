@@ -2,7 +2,9 @@
 //! place of every value and name, goes on after an error, and tells what people used to other notations meant.
 
 mod reader;
+mod scalars;
 #[cfg(test)]
+#[expect(clippy::format_collect, reason = "speed does not matter in tests")]
 mod tests;
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
@@ -76,7 +78,10 @@ pub fn expression(value: &JsonValue) -> Expression {
         JsonKind::String(text) => return string(text, place),
         JsonKind::Array(elements) => ExpressionKind::Tuple(elements.iter().map(expression).collect()),
         JsonKind::Object(properties) => ExpressionKind::Object(
-            properties.iter().map(|(name, value)| (ObjectKey::Expression(key(name)), expression(value))).collect(),
+            properties
+                .iter()
+                .map(|(name, value)| (ObjectKey::Expression(key(name)), expression(value)))
+                .collect(),
         ),
     };
     Expression { kind, place }
@@ -106,13 +111,29 @@ fn string(text: &str, place: Place) -> Expression {
     let template = if text.contains("${") || text.contains("%{") {
         // Without escapes the text stands between the quotes as it is.
         let unescaped = (place.end - place.start) as usize == text.len() + 2;
-        let positions =
-            if unescaped { Positions::From(place.file, place.start as usize + 1) } else { Positions::Within(place) };
+        let positions = if unescaped {
+            Positions::From(place.file, place.start as usize + 1)
+        } else {
+            Positions::Within(place)
+        };
         let mut errors = Diagnostics::default();
         let template = parse_template_at(text, &positions, &mut errors);
-        if errors.has_errors() { Expression { kind: ExpressionKind::Unreadable(errors), place } } else { template }
+        if errors.has_errors() {
+            Expression {
+                kind: ExpressionKind::Unreadable(errors),
+                place,
+            }
+        } else {
+            template
+        }
     } else {
-        Expression { kind: ExpressionKind::Literal(Value::string(text)), place }
+        Expression {
+            kind: ExpressionKind::Literal(Value::string(text)),
+            place,
+        }
     };
-    Expression { kind: ExpressionKind::JsonString(Box::new(template), text.to_owned()), place }
+    Expression {
+        kind: ExpressionKind::JsonString(Box::new(template), text.to_owned()),
+        place,
+    }
 }

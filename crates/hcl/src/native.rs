@@ -10,10 +10,11 @@ mod pairs;
 mod parser;
 pub(crate) mod positions;
 mod quoting;
+#[cfg(test)]
+#[expect(clippy::format_collect, reason = "speed does not matter in tests")]
+pub(crate) mod sketch;
 mod strings;
 mod template;
-#[cfg(test)]
-pub(crate) mod sketch;
 #[cfg(test)]
 mod tests;
 pub(crate) mod token;
@@ -34,7 +35,11 @@ pub const MAX_BYTES: usize = 16 << 20;
 pub fn parse_file(text: &str, file: FileId, diagnostics: &mut Diagnostics) -> Body {
     let positions = Positions::From(file, 0);
     if let Err(place) = check_length(text, &positions, diagnostics) {
-        return Body::Native(NativeBody { items: Vec::new(), place, end: place });
+        return Body::Native(NativeBody {
+            items: Vec::new(),
+            place,
+            end: place,
+        });
     }
     let mut parser = Parser::new(text, Start::Code, &positions);
     let body = parser.file();
@@ -44,14 +49,20 @@ pub fn parse_file(text: &str, file: FileId, diagnostics: &mut Diagnostics) -> Bo
 
 /// Reads a text that is one expression and begins at byte `offset` of its file. Line ends do not matter in it.
 pub fn parse_expression(text: &str, file: FileId, offset: usize, diagnostics: &mut Diagnostics) -> Expression {
-    read(text, Start::Code, &Positions::From(file, offset), diagnostics, |parser| {
-        parser.newlines = false;
-        let expression = parser.expression()?;
-        if parser.next_is(TokenKind::End) {
-            return Ok(expression);
-        }
-        Err(parser.goes_on())
-    })
+    read(
+        text,
+        Start::Code,
+        &Positions::From(file, offset),
+        diagnostics,
+        |parser| {
+            parser.newlines = false;
+            let expression = parser.expression()?;
+            if parser.next_is(TokenKind::End) {
+                return Ok(expression);
+            }
+            Err(parser.goes_on())
+        },
+    )
 }
 
 /// Reads a text that is a template as a whole, without quotes (a template file), and begins at byte `offset` of its file.
@@ -61,7 +72,9 @@ pub fn parse_template(text: &str, file: FileId, offset: usize, diagnostics: &mut
 
 /// The same, for a text whose offsets differ from those in its file.
 pub(crate) fn parse_template_at(text: &str, positions: &Positions, diagnostics: &mut Diagnostics) -> Expression {
-    read(text, Start::Template, positions, diagnostics, |parser| parser.bare_template())
+    read(text, Start::Template, positions, diagnostics, |parser| {
+        parser.bare_template()
+    })
 }
 
 /// True for a text that is an identifier as a whole.
@@ -77,12 +90,18 @@ fn read(
     parse: impl FnOnce(&mut Parser<'_>) -> Result<Expression, Failed>,
 ) -> Expression {
     if let Err(place) = check_length(text, positions, diagnostics) {
-        return Expression { kind: ExpressionKind::Invalid, place };
+        return Expression {
+            kind: ExpressionKind::Invalid,
+            place,
+        };
     }
     let mut parser = Parser::new(text, start, positions);
     let expression = parse(&mut parser);
     parser.finish(diagnostics);
-    expression.unwrap_or(Expression { kind: ExpressionKind::Invalid, place: positions.place(0..text.len()) })
+    expression.unwrap_or(Expression {
+        kind: ExpressionKind::Invalid,
+        place: positions.place(0..text.len()),
+    })
 }
 
 /// The place of the text as the error, when it is too long.

@@ -4,7 +4,7 @@ use super::{BodySchema, Content, set_twice};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::json;
 use crate::source::Place;
-use crate::syntax::{Attribute, Block, Body, JsonBody, JsonKind, JsonValue, Name};
+use crate::syntax::{Attribute, Block, JsonBody, JsonKind, JsonValue, Name};
 
 type Property = (Name, JsonValue);
 
@@ -15,14 +15,21 @@ pub(super) fn split<'b>(
     diagnostics: &mut Diagnostics,
 ) -> (Content, Vec<&'b Property>) {
     let end = end(body);
-    let mut content = Content { end: Some(end), ..Content::default() };
+    let mut content = Content {
+        end: Some(end),
+        ..Content::default()
+    };
     let mut rest = Vec::new();
     for property in &body.properties {
         let (name, value) = property;
         if schema.has_attribute(&name.text) {
             keep(&mut content.attributes, name, value, diagnostics);
         } else if let Some(labels) = schema.labels(&name.text) {
-            let mut reader = Blocks { kind: name, blocks: &mut content.blocks, diagnostics };
+            let mut reader = Blocks {
+                kind: name,
+                found: &mut content.blocks,
+                diagnostics,
+            };
             reader.read(value, labels, &mut Vec::new());
         } else {
             rest.push(property);
@@ -35,8 +42,13 @@ pub(super) fn split<'b>(
 /// Complains about properties that the schema does not name.
 pub(super) fn complain_about(properties: Vec<&Property>, schema: &BodySchema<'_>, diagnostics: &mut Diagnostics) {
     for (name, _) in properties {
-        let near = if schema.attributes.is_empty() { schema.unknown_block(name, name.place) } else { schema.unknown_attribute(name) };
-        let complaint = Diagnostic::error(name.place, format!("there is no property `{}` here", name.text)).help(near.help);
+        let near = if schema.attributes.is_empty() {
+            schema.unknown_block(name, name.place)
+        } else {
+            schema.unknown_attribute(name)
+        };
+        let complaint =
+            Diagnostic::error(name.place, format!("there is no property `{}` here", name.text)).help(near.help);
         diagnostics.push(complaint);
     }
 }
@@ -57,7 +69,11 @@ pub(super) fn attributes(body: &JsonBody, diagnostics: &mut Diagnostics) -> Vec<
 /// The closing brace of a body.
 pub(super) fn end(body: &JsonBody) -> Place {
     let at = body.place.end.saturating_sub(1).max(body.place.start);
-    Place { start: at, end: at, ..body.place }
+    Place {
+        start: at,
+        end: at,
+        ..body.place
+    }
 }
 
 fn keep(found: &mut Vec<Attribute>, name: &Name, value: &JsonValue, diagnostics: &mut Diagnostics) {
@@ -68,13 +84,17 @@ fn keep(found: &mut Vec<Attribute>, name: &Name, value: &JsonValue, diagnostics:
 }
 
 fn attribute(name: &Name, value: &JsonValue) -> Attribute {
-    Attribute { name: name.clone(), expression: json::expression(value), place: name.place.to(value.place) }
+    Attribute {
+        name: name.clone(),
+        expression: json::expression(value),
+        place: name.place.to(value.place),
+    }
 }
 
 /// The blocks of one property: labels are the names of nested objects, and an array stands for several of what it is an array of.
 struct Blocks<'a> {
     kind: &'a Name,
-    blocks: &'a mut Vec<Block>,
+    found: &'a mut Vec<Block>,
     diagnostics: &'a mut Diagnostics,
 }
 
@@ -100,9 +120,18 @@ impl Blocks<'_> {
     fn object(&mut self, value: &JsonValue, properties: &[Property], missing: &[&str], labels: &mut Vec<Name>) {
         let Some((_, rest)) = missing.split_first() else {
             let last = labels.last().unwrap_or(self.kind);
-            let place = if last.place.start < self.kind.place.start { self.kind.place } else { self.kind.place.to(last.place) };
+            let place = if last.place.start < self.kind.place.start {
+                self.kind.place
+            } else {
+                self.kind.place.to(last.place)
+            };
             let body = json::body(value.clone(), self.diagnostics);
-            return self.blocks.push(Block { kind: self.kind.clone(), labels: labels.clone(), body, place });
+            return self.found.push(Block {
+                kind: self.kind.clone(),
+                labels: labels.clone(),
+                body,
+                place,
+            });
         };
         let named = properties.iter().filter(|(name, _)| name.text != "//");
         let mut any = false;
@@ -121,8 +150,9 @@ impl Blocks<'_> {
         let what = missing.first().copied().unwrap_or("label");
         let kind = &self.kind.text;
         self.diagnostics.push(
-            Diagnostic::error(value.place, format!("the block `{kind}` has no {what}"))
-                .detail(format!("The {what} of a block `{kind}` is the name of a property of this object.")),
+            Diagnostic::error(value.place, format!("the block `{kind}` has no {what}")).detail(format!(
+                "The {what} of a block `{kind}` is the name of a property of this object."
+            )),
         );
     }
 

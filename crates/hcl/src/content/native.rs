@@ -10,7 +10,10 @@ pub(super) fn split<'b>(
     schema: &BodySchema<'_>,
     diagnostics: &mut Diagnostics,
 ) -> (Content, Vec<&'b Item>) {
-    let mut content = Content { end: Some(body.end), ..Content::default() };
+    let mut content = Content {
+        end: Some(body.end),
+        ..Content::default()
+    };
     let mut rest = Vec::new();
     for item in &body.items {
         match item {
@@ -45,9 +48,12 @@ pub(super) fn attributes(body: &NativeBody, diagnostics: &mut Diagnostics) -> Ve
             // The reader lets no attribute pass that is set twice.
             Item::Attribute(attribute) => found.push(attribute.clone()),
             Item::Block(block) => diagnostics.push(
-                Diagnostic::error(block.kind.place, format!("a block `{}` cannot stand here", block.kind.text))
-                    .detail("Only arguments are allowed here.")
-                    .help(format!("to set a value, write `{} = {{ … }}`", block.kind.text)),
+                Diagnostic::error(
+                    block.kind.place,
+                    format!("a block `{}` cannot stand here", block.kind.text),
+                )
+                .detail("Only arguments are allowed here.")
+                .help(format!("to set a value, write `{} = {{ … }}`", block.kind.text)),
             ),
         }
     }
@@ -65,15 +71,22 @@ fn keep(found: &mut Vec<Attribute>, attribute: &Attribute, diagnostics: &mut Dia
 fn labels_fit(block: &Block, names: &[&str], diagnostics: &mut Diagnostics) -> bool {
     let kind = &block.kind.text;
     let wanted = || {
-        let labels: String = names.iter().map(|name| format!(" \"{}\"", name.to_uppercase())).collect();
-        format!("write `{kind}{labels} {{ … }}`")
+        let labels = names
+            .iter()
+            .map(|name| format!("\"{}\" ", name.to_uppercase()))
+            .collect::<Vec<_>>()
+            .concat();
+        format!("write `{kind} {labels}{{ … }}`")
     };
     if let Some(Name { text, place }) = block.labels.get(names.len()) {
         let detail = match names {
             [] => format!("A block `{kind}` has no labels."),
             names => format!("A block `{kind}` has these labels: {}.", names.join(", ")),
         };
-        let complaint = Diagnostic::error(*place, format!("the label `{text}` of the block `{kind}` is one too many"));
+        let complaint = Diagnostic::error(
+            *place,
+            format!("the label `{text}` of the block `{kind}` is one too many"),
+        );
         diagnostics.push(complaint.detail(detail).help(wanted()));
         return false;
     }

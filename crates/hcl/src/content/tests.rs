@@ -23,7 +23,11 @@ fn read(text: &str) -> Read {
     } else {
         native::parse_file(text, file, &mut diagnostics)
     };
-    Read { sources, body, diagnostics }
+    Read {
+        sources,
+        body,
+        diagnostics,
+    }
 }
 
 impl Read {
@@ -31,7 +35,13 @@ impl Read {
         let mut out = String::new();
         for diagnostic in &self.diagnostics {
             let place = diagnostic.place.unwrap();
-            write!(out, "\n{} `{}`: ", self.sources.describe(place), self.sources.slice(place)).unwrap();
+            write!(
+                out,
+                "\n{} `{}`: ",
+                self.sources.describe(place),
+                self.sources.slice(place)
+            )
+            .unwrap();
             write!(out, "{}. {}", diagnostic.summary, diagnostic.detail).unwrap();
             for (place, what) in &diagnostic.related {
                 write!(out, " ({}: {what})", self.sources.describe(*place)).unwrap();
@@ -49,7 +59,11 @@ fn show(content: Content) -> String {
     let attributes = content.attributes.into_iter().map(Item::Attribute);
     let items = attributes.chain(content.blocks.into_iter().map(Item::Block)).collect();
     let place = content.end.unwrap();
-    sketch::body(&Body::Native(NativeBody { items, place, end: place }))
+    sketch::body(&Body::Native(NativeBody {
+        items,
+        place,
+        end: place,
+    }))
 }
 
 fn schema() -> BodySchema<'static> {
@@ -67,14 +81,20 @@ fn content(text: &str) -> String {
 
 #[test]
 fn native_and_json_hold_the_same() {
-    let native = content("name = \"a\"\nsize = 1\nsource \"t\" \"n\" {\n}\nsource t m {\n}\nstep {\n}\nstep {\n}\ntag \"k\" {\n}\n");
+    let native = content(
+        "name = \"a\"\nsize = 1\nsource \"t\" \"n\" {\n}\nsource t m {\n}\nstep {\n}\nstep {\n}\ntag \"k\" {\n}\n",
+    );
     assert!(native.contains("source \"t\" \"n\""));
-    let objects = content(r#"{"name": "a", "size": 1, "source": {"t": {"n": {}, "m": {}}}, "step": [{}, {}], "tag": {"k": {}}}"#);
+    let objects =
+        content(r#"{"name": "a", "size": 1, "source": {"t": {"n": {}, "m": {}}}, "step": [{}, {}], "tag": {"k": {}}}"#);
     let arrays = content(
         r#"{"//": "why", "size": 1, "name": "a", "source": [{"t": [{"n": {}}]}, {"t": {"m": [{}]}}], "step": [{}, null, {}], "tag": {"//": 1, "k": {}}}"#,
     );
     let lines = |text: &str| {
-        let plain = text.replace("(json \"a\" \"a\")", "\"a\"").replace("(json)\n", "").replace("  ", "");
+        let plain = text
+            .replace("(json \"a\" \"a\")", "\"a\"")
+            .replace("(json)\n", "")
+            .replace("  ", "");
         let mut lines: Vec<_> = plain.lines().map(str::to_owned).collect();
         lines.sort();
         lines
@@ -96,17 +116,26 @@ fn errors_read_well() {
         "{\"name\": 1, \"source\": {\"a\": 1}, \"step\": 1, \"tag\": {}}",
         "{\"name\": 1, \"source\": {\"a\": [1, {}]}}",
     ];
-    let all: String = texts.iter().map(|text| format!("{}\n{}\n\n", text.trim_end().replace('\n', " ⏎ "), content(text))).collect();
+    let all: String = texts
+        .iter()
+        .map(|text| format!("{}\n{}\n\n", text.trim_end().replace('\n', " ⏎ "), content(text)))
+        .collect();
     insta::assert_snapshot!(all);
 }
 
 #[test]
 fn what_the_schema_does_not_name_is_left() {
-    for text in ["name = 1\nother = 2\nmore {\n}\nstep {\n}\n", r#"{"name": 1, "other": 2, "more": {}, "step": {}}"#] {
+    for text in [
+        "name = 1\nother = 2\nmore {\n}\nstep {\n}\n",
+        r#"{"name": 1, "other": 2, "more": {}, "step": {}}"#,
+    ] {
         let mut read = read(text);
         let (content, rest) = read.body.partial_content(&schema(), &mut read.diagnostics);
         assert_eq!((content.attributes.len(), content.blocks.len()), (1, 1));
-        let more = BodySchema { attributes: vec![("other", true)], blocks: vec![("more", &[])] };
+        let more = BodySchema {
+            attributes: vec![("other", true)],
+            blocks: vec![("more", &[])],
+        };
         let rest = rest.content(&more, &mut read.diagnostics);
         assert_eq!((rest.attributes.len(), rest.blocks.len()), (1, 1));
         assert!(read.diagnostics.is_empty(), "{}", read.told());

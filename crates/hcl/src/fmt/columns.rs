@@ -12,7 +12,11 @@ pub(super) fn align(lines: &mut [Line<'_>]) {
 fn align_column(lines: &mut [Line<'_>], column: impl Fn(&Line<'_>) -> Option<usize>) {
     let together = |line: &Line<'_>, next: &Line<'_>| column(line).is_some() && column(next).is_some();
     for run in lines.chunk_by_mut(together) {
-        let widest = run.iter().filter_map(|line| Some(line.columns_before(column(line)?))).max().unwrap_or(0);
+        let widest = run
+            .iter()
+            .filter_map(|line| Some(line.columns_before(column(line)?)))
+            .max()
+            .unwrap_or(0);
         for line in run {
             let Some(index) = column(line) else { continue };
             let width = line.columns_before(index);

@@ -7,7 +7,9 @@ use crate::native::token::TokenKind;
 pub(super) fn set(words: &mut [Word<'_>]) {
     for index in 1..words.len() {
         let before = index.checked_sub(2).and_then(|index| words.get(index)).copied();
-        let (Some(left), Some(right)) = (words.get(index - 1).copied(), words.get(index).copied()) else { continue };
+        let (Some(left), Some(right)) = (words.get(index - 1).copied(), words.get(index).copied()) else {
+            continue;
+        };
         let after = words.get(index + 1).copied();
         let space = is_spaced(before, left, right, after);
         if let Some(word) = words.get_mut(index) {
@@ -17,10 +19,11 @@ pub(super) fn set(words: &mut [Word<'_>]) {
 }
 
 /// Whether a space stands between `left` and `right`, which have `before` and `after` around them. The first rule that applies counts.
+#[expect(clippy::match_same_arms, reason = "the order of the rules is their precedence")]
 fn is_spaced(before: Option<Word<'_>>, left: Word<'_>, right: Word<'_>, after: Option<Word<'_>>) -> bool {
     use TokenKind::{
-        CloseBrace, Comma, Directive, Dot, DoubleColon, Ellipsis, Identifier, Interpolation, Minus, Newline, Not, Number, OpenBrace,
-        OpenBracket, OpenParenthesis, SequenceEnd, StringClose, StringOpen, Text,
+        CloseBrace, Comma, Directive, Dot, DoubleColon, Ellipsis, Identifier, Interpolation, Minus, Newline, Not,
+        Number, OpenBrace, OpenBracket, OpenParenthesis, SequenceEnd, StringClose, StringOpen, Text,
     };
     match (left.kind, right.kind) {
         (_, Newline) => false,
@@ -49,8 +52,8 @@ fn is_spaced(before: Option<Word<'_>>, left: Word<'_>, right: Word<'_>, after: O
 /// True when a `-` behind this word subtracts; else it negates.
 fn ends_value(word: Word<'_>) -> bool {
     use TokenKind::{
-        And, Assign, Colon, Comma, Equal, Greater, GreaterOrEqual, Less, LessOrEqual, Minus, Not, NotEqual, OpenBrace, OpenBracket,
-        OpenParenthesis, Or, Percent, Plus, Question, Slash, Star,
+        And, Assign, Colon, Comma, Equal, Greater, GreaterOrEqual, Less, LessOrEqual, Minus, Not, NotEqual, OpenBrace,
+        OpenBracket, OpenParenthesis, Or, Percent, Plus, Question, Slash, Star,
     };
     !matches!(
         word.kind,

@@ -27,20 +27,41 @@ const TABLE: &[(&str, &str)] = &[
     ("a = {b=1,c=2}\nd={ }\n", "a = { b = 1, c = 2 }\nd = {}\n"),
     ("a = [for x in[1]:x if(x)]\n", "a = [for x in [1] : x if(x)]\n"),
     ("a = {for k,v in b:k=>v...}\n", "a = { for k, v in b : k => v... }\n"),
-    ("a = \"x${  f(  \"y\" ) }z%{ if  true }q%{  endif  }\"\n", "a = \"x${f(\"y\")}z%{if true}q%{endif}\"\n"),
+    (
+        "a = \"x${  f(  \"y\" ) }z%{ if  true }q%{  endif  }\"\n",
+        "a = \"x${f(\"y\")}z%{if true}q%{endif}\"\n",
+    ),
     ("a = \"${~ b ~}${ {c=1} }\"\n", "a = \"${~b~}${ { c = 1 } }\"\n"),
     ("a = [1,2,\n3]\n", "a = [1, 2,\n3]\n"),
     ("b {\na = (\n1 +\n2\n)\n}\n", "b {\n  a = (\n    1 +\n    2\n  )\n}\n"),
     ("a = [f({\nb = 1\n})]\n", "a = [f({\n  b = 1\n})]\n"),
-    ("a = [{\nb = 1\n}, {\nb = 2\n}]\n", "a = [{\n  b = 1\n  }, {\n  b = 2\n}]\n"),
+    (
+        "a = [{\nb = 1\n}, {\nb = 2\n}]\n",
+        "a = [{\n  b = 1\n  }, {\n  b = 2\n}]\n",
+    ),
     ("a = \"${\n1\n}\"\n", "a = \"${\n  1\n}\"\n"),
-    ("a = 1\nbbb = 2\n\ncc = 3\nd = 4\n# e\nffff = 5\n", "a   = 1\nbbb = 2\n\ncc = 3\nd  = 4\n# e\nffff = 5\n"),
-    ("a = 1\nbbb = {\nc = 1\ndd = 2\n}\ne = 3\n", "a = 1\nbbb = {\n  c  = 1\n  dd = 2\n}\ne = 3\n"),
+    (
+        "a = 1\nbbb = 2\n\ncc = 3\nd = 4\n# e\nffff = 5\n",
+        "a   = 1\nbbb = 2\n\ncc = 3\nd  = 4\n# e\nffff = 5\n",
+    ),
+    (
+        "a = 1\nbbb = {\nc = 1\ndd = 2\n}\ne = 3\n",
+        "a = 1\nbbb = {\n  c  = 1\n  dd = 2\n}\ne = 3\n",
+    ),
     ("é = 1\nbb = 2\n", "é  = 1\nbb = 2\n"),
-    ("a = 1 # b\ncc = 22 // d\ne = 3\nf {   # g\n}\n", "a  = 1  # b\ncc = 22 // d\ne  = 3\nf { # g\n}\n"),
-    ("b {\n# c\n/* d */a = 1/* e */\n}\n", "b {\n  # c\n  /* d */ a = 1 /* e */\n}\n"),
+    (
+        "a = 1 # b\ncc = 22 // d\ne = 3\nf {   # g\n}\n",
+        "a  = 1  # b\ncc = 22 // d\ne  = 3\nf { # g\n}\n",
+    ),
+    (
+        "b {\n# c\n/* d */a = 1/* e */\n}\n",
+        "b {\n  # c\n  /* d */ a = 1 /* e */\n}\n",
+    ),
     ("/* a\n  b */\nc = 1\n", "/* a\n  b */\nc = 1\n"),
-    ("b {\na=<<-E\n x   y\n  ${  z }\n   E\n}\n", "b {\n  a = <<-E\n x   y\n  ${  z }\n   E\n}\n"),
+    (
+        "b {\na=<<-E\n x   y\n  ${  z }\n   E\n}\n",
+        "b {\n  a = <<-E\n x   y\n  ${  z }\n   E\n}\n",
+    ),
     ("b {\na = f(<<E\n x\nE\n)\n}\n", "b {\n  a = f(<<E\n x\nE\n  )\n}\n"),
     ("\u{feff}a=1\n", "\u{feff}a = 1\n"),
 ];
@@ -65,7 +86,15 @@ fn tree(text: &str) -> Option<String> {
 /// An expression in any layout.
 fn expression() -> impl Strategy<Value = String> {
     let leaf = prop::sample::select(vec![
-        "a", "a-b", "1", "0.5", "true", "\"x\"", "\"  ${ a }  \"", "\"%{ if a ~} b %{~ else }c%{endif}\"", "<<E\n x  ${ a }\nE\n",
+        "a",
+        "a-b",
+        "1",
+        "0.5",
+        "true",
+        "\"x\"",
+        "\"  ${ a }  \"",
+        "\"%{ if a ~} b %{~ else }c%{endif}\"",
+        "<<E\n x  ${ a }\nE\n",
         "<<-E\n   x\n  %{ for a in b ~}\n  y\n  %{ endfor }\n E\n",
     ]);
     let space = prop::sample::select(vec!["", " ", "  ", "\t", " /* c */ "]);
@@ -80,7 +109,8 @@ fn expression() -> impl Strategy<Value = String> {
             (inner.clone(), space.clone(), inner.clone()).prop_map(|(a, s, b)| format!("[{s}{a}{s},\n{b}{s}]")),
             (inner.clone(), space.clone()).prop_map(|(a, s)| format!("({a}){s}[{s}0{s}]{s}.{s}b")),
             (inner.clone(), inner.clone(), space.clone()).prop_map(|(a, b, s)| format!("f{s}({a}{s},{b}\n...)")),
-            (inner.clone(), inner.clone(), space).prop_map(|(a, b, s)| format!("{{{s}k{s}={s}({a})\n (\"l\")={s}({b}){s}}}")),
+            (inner.clone(), inner.clone(), space)
+                .prop_map(|(a, b, s)| format!("{{{s}k{s}={s}({a})\n (\"l\")={s}({b}){s}}}")),
             (inner.clone(), inner).prop_map(|(a, b)| format!("[for x in {a}:{b} if x]")),
         ]
     })
@@ -88,7 +118,13 @@ fn expression() -> impl Strategy<Value = String> {
 
 fn body() -> impl Strategy<Value = String> {
     let space = prop::sample::select(vec!["", " ", "\n", "  # c\n", "\r\n", "\n\n"]);
-    let item = (expression(), prop::bool::ANY, space).prop_map(|(e, block, s)| if block { format!("x \"y\"{{\nv=({e}\n)\n}}\n{s}") } else { format!("v{}=({e}\n)\n{s}", e.len()) });
+    let item = (expression(), prop::bool::ANY, space).prop_map(|(e, block, s)| {
+        if block {
+            format!("x \"y\"{{\nv=({e}\n)\n}}\n{s}")
+        } else {
+            format!("v{}=({e}\n)\n{s}", e.len())
+        }
+    });
     prop::collection::vec(item, 0..4).prop_map(|items| items.concat())
 }
 

@@ -17,7 +17,14 @@ fn read(text: &str) -> String {
     let mut out = value.as_ref().map(sketch::json).unwrap_or_default();
     for diagnostic in &diagnostics {
         let place = diagnostic.place.unwrap();
-        write!(out, "\n{} `{}`: {}", sources.describe(place), sources.slice(place), diagnostic.summary).unwrap();
+        write!(
+            out,
+            "\n{} `{}`: {}",
+            sources.describe(place),
+            sources.slice(place),
+            diagnostic.summary
+        )
+        .unwrap();
         if let Some(help) = &diagnostic.help {
             write!(out, " ({help})").unwrap();
         }
@@ -31,7 +38,10 @@ fn values() {
         ("null", "null"),
         (" [true, false ,1, -0.5e+3, \"a\"]\n", "[true,false,1,-0.5e+3,\"a\"]"),
         ("{\"a\": {}, \"a\": []}", "{\"a\":{},\"a\":[]}"),
-        (r#""\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00\ud83d""#, "\"\\\"\\\\/\\u{8}\\u{c}\\n\\r\\té😀\u{fffd}\""),
+        (
+            r#""\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00\ud83d""#,
+            "\"\\\"\\\\/\\u{8}\\u{c}\\n\\r\\té😀\u{fffd}\"",
+        ),
         ("\u{feff}{}", "{}"),
         ("123456789012345678901234567890.10", "123456789012345678901234567890.10"),
     ];
@@ -63,13 +73,20 @@ fn errors_read_well() {
         "{\"a\": [\n",
         "{,}",
     ];
-    let all: String = table.iter().map(|text| format!("{}\n{}\n\n", text.replace('\n', "⏎"), read(text))).collect();
+    let all: String = table
+        .iter()
+        .map(|text| format!("{}\n{}\n\n", text.replace('\n', "⏎"), read(text)))
+        .collect();
     insta::assert_snapshot!(all);
 }
 
 #[test]
 fn depth_and_length_are_limited() {
-    for text in ["[".repeat(10_000), "{\"a\":".repeat(10_000), "[".repeat(10_000) + &"]".repeat(10_000)] {
+    for text in [
+        "[".repeat(10_000),
+        "{\"a\":".repeat(10_000),
+        "[".repeat(10_000) + &"]".repeat(10_000),
+    ] {
         let read = read(&text);
         assert_eq!(read.lines().filter(|line| line.contains(": ")).count(), 1);
         assert!(read.contains("too deep"));
@@ -84,7 +101,9 @@ fn template(text: &str) -> String {
     let file = sources.add("x", text);
     let mut diagnostics = Diagnostics::default();
     let expression = expression(&parse_file(text, file, &mut diagnostics).unwrap());
-    let ExpressionKind::JsonString(inner, _) = &expression.kind else { return sketch::expression(&expression) };
+    let ExpressionKind::JsonString(inner, _) = &expression.kind else {
+        return sketch::expression(&expression);
+    };
     match &inner.kind {
         ExpressionKind::Unreadable(errors) => sources.slice(errors.iter().next().unwrap().place.unwrap()).to_owned(),
         _ => sketch::expression(&expression),
@@ -97,7 +116,10 @@ fn strings_are_templates() {
         (r#""a""#, r#"(json "a" "a")"#),
         (r#""${a}""#, r#"(json "${a}" (template a))"#),
         (r#""$${a}""#, r#"(json "$${a}" "${a}")"#),
-        (r#""\\n${a(\"b\")}""#, r#"(json "\\n${a(\"b\")}" (template "\\n" (call a "b")))"#),
+        (
+            r#""\\n${a(\"b\")}""#,
+            r#"(json "\\n${a(\"b\")}" (template "\\n" (call a "b")))"#,
+        ),
         ("[1, -0, null]", "(tuple 1 -0 null)"),
         (r#"{"${a}": true}"#, r#"(object (json "${a}" (template a))=true)"#),
         // Errors are kept, and placed exactly when there is no escape.
@@ -116,7 +138,9 @@ fn bodies_are_objects_without_comments() {
         let file = sources.add("x", text);
         let mut diagnostics = Diagnostics::default();
         let value = parse_file(text, file, &mut diagnostics).unwrap();
-        let Body::Json(body) = body(value, &mut diagnostics) else { return String::new() };
+        let Body::Json(body) = body(value, &mut diagnostics) else {
+            return String::new();
+        };
         let names: Vec<_> = body.properties.into_iter().map(|(name, _)| name.text).collect();
         format!("{} {}", names.join(","), diagnostics.iter().count())
     };
@@ -127,8 +151,8 @@ fn bodies_are_objects_without_comments() {
 
 fn pieces() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
-        "{", "}", "[", "]", ",", ":", "\"", "\"a\"", "\"${", "1", "-", "0.", "e", "true", "nul", "\\", "\\u12", "\\ud800", "\n", " ", "é",
-        "//", "#", "/*", "'", "\0", "\u{1}",
+        "{", "}", "[", "]", ",", ":", "\"", "\"a\"", "\"${", "1", "-", "0.", "e", "true", "nul", "\\", "\\u12",
+        "\\ud800", "\n", " ", "é", "//", "#", "/*", "'", "\0", "\u{1}",
     ]);
     prop::collection::vec(piece, 0..50).prop_map(|pieces| pieces.concat())
 }

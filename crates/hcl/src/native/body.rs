@@ -1,6 +1,7 @@
 //! Bodies: attributes and blocks, and what people write in their place.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use super::parser::{Failed, Parser};
 use super::strings;
@@ -21,11 +22,18 @@ impl<'t> Parser<'t> {
             }
             let brace = self.peek();
             self.item_start = brace.start;
-            self.unexpected("this `}` closes nothing", "remove it, or add the `{` that is missing above".to_owned());
+            self.unexpected(
+                "this `}` closes nothing",
+                "remove it, or add the `{` that is missing above".to_owned(),
+            );
             self.advance();
         }
         let end = self.text.len();
-        NativeBody { items, place: self.positions.place(0..end), end: self.positions.place(end..end) }
+        NativeBody {
+            items,
+            place: self.positions.place(0..end),
+            end: self.positions.place(end..end),
+        }
     }
 
     /// Items up to the end of the body, at which the parser then stands.
@@ -45,8 +53,11 @@ impl<'t> Parser<'t> {
                 TokenKind::Identifier => self.item(),
                 _ => Err(self.not_an_item(token)),
             };
-            let finished = item.and_then(|item| self.keep(item, token, items, &mut seen));
-            if finished.and_then(|()| self.item_end(token)).is_err() {
+            let finished = item.and_then(|item| {
+                self.keep(item, token, items, &mut seen);
+                self.item_end(token)
+            });
+            if finished.is_err() {
                 self.newlines = true;
                 self.skip_item(start);
             }
@@ -54,19 +65,23 @@ impl<'t> Parser<'t> {
     }
 
     /// Keeps an item, unless it is an attribute that the body has already.
-    fn keep(&mut self, item: Item, name: Token, items: &mut Vec<Item>, seen: &mut HashMap<&'t str, Place>) -> Result<(), Failed> {
+    fn keep(&mut self, item: Item, name: Token, items: &mut Vec<Item>, seen: &mut HashMap<&'t str, Place>) {
         if let Item::Attribute(attribute) = &item {
-            if let Some(first) = seen.insert(name.text(self.text), attribute.name.place) {
-                seen.insert(name.text(self.text), first);
-                let complaint = Diagnostic::error(attribute.name.place, format!("`{}` is set twice", attribute.name.text))
-                    .detail("Each argument may be set only once in a block.")
-                    .related(first, "first set here");
-                self.complain(name, complaint);
-                return Ok(());
+            match seen.entry(name.text(self.text)) {
+                Entry::Vacant(vacant) => {
+                    vacant.insert(attribute.name.place);
+                }
+                Entry::Occupied(first) => {
+                    let complaint =
+                        Diagnostic::error(attribute.name.place, format!("`{}` is set twice", attribute.name.text))
+                            .detail("Each argument may be set only once in a block.")
+                            .related(*first.get(), "first set here");
+                    self.complain(name, complaint);
+                    return;
+                }
             }
         }
         items.push(item);
-        Ok(())
     }
 
     /// The line must end after an item.
@@ -112,12 +127,19 @@ impl<'t> Parser<'t> {
             }
         }
         let expression = self.expression()?;
-        Ok(Attribute { name: self.name(name), expression, place: self.place_since(name) })
+        Ok(Attribute {
+            name: self.name(name),
+            expression,
+            place: self.place_since(name),
+        })
     }
 
     /// A word with its place.
     pub(super) fn name(&self, token: Token) -> Name {
-        Name { text: token.text(self.text).to_owned(), place: self.place(token) }
+        Name {
+            text: token.text(self.text).to_owned(),
+            place: self.place(token),
+        }
     }
 
     /// Labels and body of a block after its type.
@@ -140,13 +162,24 @@ impl<'t> Parser<'t> {
         let mut items = Vec::new();
         self.deeper(|parser| parser.block_body(kind, opening, &mut items))?;
         let end = self.token(self.at);
-        let inside = self.positions.place(brace.end as usize..end.start.max(brace.end) as usize);
+        let inside = self
+            .positions
+            .place(brace.end as usize..end.start.max(brace.end) as usize);
         let body_end = self.positions.place(inside_end(brace, end));
         if end.kind == TokenKind::CloseBrace {
             self.advance();
         }
-        let body = Body::Native(NativeBody { items, place: inside, end: body_end });
-        Ok(Block { kind: self.name(kind), labels, body, place })
+        let body = Body::Native(NativeBody {
+            items,
+            place: inside,
+            end: body_end,
+        });
+        Ok(Block {
+            kind: self.name(kind),
+            labels,
+            body,
+            place,
+        })
     }
 
     /// Goes to the `{` of a block, complaining when it is not where it must be.
@@ -157,7 +190,8 @@ impl<'t> Parser<'t> {
             TokenKind::Newline => {
                 self.unexpected(
                     format!("the block `{word}` has no `{{` on its first line"),
-                    "put the opening `{` on the line of the block's type; an argument is set by `name = value`".to_owned(),
+                    "put the opening `{` on the line of the block's type; an argument is set by `name = value`"
+                        .to_owned(),
                 );
                 if !self.brace_follows() {
                     return Err(Failed);
@@ -197,7 +231,10 @@ impl<'t> Parser<'t> {
         let raw = text.map_or("", |token| token.text(self.text));
         let start = text.map_or(0, |token| token.start as usize);
         let text = self.unescaped(raw, start, true);
-        Ok(Name { text, place: self.place_since(quote) })
+        Ok(Name {
+            text,
+            place: self.place_since(quote),
+        })
     }
 
     /// Literal text with its escapes resolved, complaining about bad ones.
@@ -207,7 +244,11 @@ impl<'t> Parser<'t> {
         for (range, why) in bad {
             let place = self.positions.place(start + range.start..start + range.end);
             let offset = |at: usize| u32::try_from(start + at).unwrap_or(u32::MAX);
-            let token = Token { kind: TokenKind::Text, start: offset(range.start), end: offset(range.end) };
+            let token = Token {
+                kind: TokenKind::Text,
+                start: offset(range.start),
+                end: offset(range.end),
+            };
             let written = raw.get(range).unwrap_or("").to_owned();
             self.complain(token, strings::bad_escape(&written, why, place));
         }
@@ -230,10 +271,13 @@ impl<'t> Parser<'t> {
             let brace = self.token(opening);
             let header = self.positions.place(kind.start as usize..brace.end as usize);
             let end = self.peek();
-            let mut complaint = Diagnostic::error(header, format!("the block `{}` is never closed", kind.text(self.text)))
-                .detail("No `}` closes it up to the end of the text.");
+            let mut complaint =
+                Diagnostic::error(header, format!("the block `{}` is never closed", kind.text(self.text)))
+                    .detail("No `}` closes it up to the end of the text.");
             complaint = match self.suspicious_header(items, kind) {
-                Some(place) => complaint.related(place, "a `}` may be missing before this, which begins no further right"),
+                Some(place) => {
+                    complaint.related(place, "a `}` may be missing before this, which begins no further right")
+                }
                 None => complaint.related(self.place(end), "the text ends here"),
             };
             // When the lexer ran into the end of the text, that is why no brace was found.
@@ -278,7 +322,8 @@ impl<'t> Parser<'t> {
         if self.next_is(TokenKind::CloseBrace) {
             return Ok(true);
         }
-        let help = "begin a new line after `{`, and put each argument and the closing `}` on lines of their own".to_owned();
+        let help =
+            "begin a new line after `{`, and put each argument and the closing `}` on lines of their own".to_owned();
         self.unexpected("a block on one line holds a single argument", help);
         if self.next_is(TokenKind::Newline) {
             return Ok(false);
@@ -299,7 +344,8 @@ impl<'t> Parser<'t> {
             }
             TokenKind::Dot => self.unexpected(
                 format!("`{word}` is followed by `.`"),
-                "the name of an argument is a single word; set an attribute of an object as `name = { key = value }`".to_owned(),
+                "the name of an argument is a single word; set an attribute of an object as `name = { key = value }`"
+                    .to_owned(),
             ),
             TokenKind::OpenBracket => self.unexpected(
                 format!("`{word}` is followed by `[`"),
@@ -313,17 +359,15 @@ impl<'t> Parser<'t> {
     }
 
     fn not_an_item(&mut self, token: Token) -> Failed {
-        match token.kind {
-            TokenKind::StringOpen => {
-                self.unexpected("an argument's name stands without quotes", "remove the quotes around the name".to_owned())
-            }
-            _ => {
-                let found = self.describe(token);
-                let complaint = Diagnostic::error(self.place(token), "an argument or a block is expected here")
-                    .detail(format!("Found {found}. Each begins with a name: a letter or `_`, then letters, digits, `_` and `-`."));
-                self.complain(token, complaint)
-            }
+        if token.kind == TokenKind::StringOpen {
+            let help = "remove the quotes around the name".to_owned();
+            return self.unexpected("an argument's name stands without quotes", help);
         }
+        let found = self.describe(token);
+        let complaint = Diagnostic::error(self.place(token), "an argument or a block is expected here").detail(
+            format!("Found {found}. Each begins with a name: a letter or `_`, then letters, digits, `_` and `-`."),
+        );
+        self.complain(token, complaint)
     }
 }
 

@@ -34,7 +34,10 @@ impl Parser<'_> {
         if !closed {
             let end = self.text.len();
             complaint = complaint
-                .related(self.positions.place(end..end), format!("no `{close}` for it up to here"))
+                .related(
+                    self.positions.place(end..end),
+                    format!("no `{close}` for it up to here"),
+                )
                 .help(format!("add the missing `{close}`"));
         }
         self.complain(token, complaint)
@@ -42,12 +45,19 @@ impl Parser<'_> {
 
     /// The expression that was read inside of the bracket at `opening`; or, after an error, an invalid one in its place, if the
     /// bracket is closed. The parser then stands behind the bracket.
-    pub(super) fn or_invalid_in(&mut self, opening: usize, result: Result<Expression, Failed>) -> Result<Expression, Failed> {
+    pub(super) fn or_invalid_in(
+        &mut self,
+        opening: usize,
+        result: Result<Expression, Failed>,
+    ) -> Result<Expression, Failed> {
         if result.is_err() {
             let first = self.token(opening);
             self.skip_to_close(opening)?;
             self.advance();
-            return Ok(Expression { kind: ExpressionKind::Invalid, place: self.place_since(first) });
+            return Ok(Expression {
+                kind: ExpressionKind::Invalid,
+                place: self.place_since(first),
+            });
         }
         result
     }
@@ -61,7 +71,10 @@ impl Parser<'_> {
             self.close(opening, TokenKind::CloseParenthesis, "the parenthesis")?;
             self.grow(self.height)?;
             let place = self.place_since(first);
-            Ok(Expression { kind: ExpressionKind::Parenthesis(Box::new(inner)), place })
+            Ok(Expression {
+                kind: ExpressionKind::Parenthesis(Box::new(inner)),
+                place,
+            })
         });
         let expression = self.or_invalid_in(opening, result);
         self.newlines = newlines;
@@ -112,7 +125,14 @@ impl Parser<'_> {
                 Ok(element) => keep(self, element),
                 Err(failed) => {
                     let place = self.place(first);
-                    keep(self, Expression { kind: ExpressionKind::Invalid, place }).and(Err(failed))
+                    keep(
+                        self,
+                        Expression {
+                            kind: ExpressionKind::Invalid,
+                            place,
+                        },
+                    )
+                    .and(Err(failed))
                 }
             };
             if kept.is_err() {
@@ -146,7 +166,10 @@ impl Parser<'_> {
                 elements.push(element);
                 Ok(())
             });
-            read.map(|()| Expression { kind: ExpressionKind::Tuple(elements), place: self.place_since(first) })
+            read.map(|()| Expression {
+                kind: ExpressionKind::Tuple(elements),
+                place: self.place_since(first),
+            })
         };
         self.newlines = newlines;
         result
@@ -162,7 +185,10 @@ impl Parser<'_> {
             self.or_invalid_in(opening, result)
         } else {
             let items = self.object_items(opening);
-            items.map(|items| Expression { kind: ExpressionKind::Object(items), place: self.place_since(first) })
+            items.map(|items| Expression {
+                kind: ExpressionKind::Object(items),
+                place: self.place_since(first),
+            })
         };
         self.newlines = newlines;
         result
@@ -181,12 +207,11 @@ impl Parser<'_> {
             }
             self.peek();
             self.newlines = true;
-            match self.object_item(opening, &mut highest) {
-                Ok(item) => items.push(item),
-                Err(_) => {
-                    self.newlines = true;
-                    self.skip_element(opening, &separators)?;
-                }
+            if let Ok(item) = self.object_item(opening, &mut highest) {
+                items.push(item);
+            } else {
+                self.newlines = true;
+                self.skip_element(opening, &separators)?;
             }
             if self.next_is(TokenKind::CloseBrace) || separators.contains(&self.peek().kind) {
                 if !self.next_is(TokenKind::CloseBrace) {
@@ -215,7 +240,10 @@ impl Parser<'_> {
             return Err(self.unexpected("the key of an object is not followed by `=`", help));
         }
         if self.next_is(TokenKind::Newline) {
-            self.unexpected("this key has no value", "write the value on the line of its key".to_owned());
+            self.unexpected(
+                "this key has no value",
+                "write the value on the line of its key".to_owned(),
+            );
             return Err(Failed);
         }
         let value = self.expression()?;
@@ -227,7 +255,9 @@ impl Parser<'_> {
     fn object_key(&mut self) -> Result<ObjectKey, Failed> {
         let token = self.peek();
         self.height = 1;
-        if token.kind == TokenKind::Identifier && matches!(self.peek_second().kind, TokenKind::Assign | TokenKind::Colon) {
+        if token.kind == TokenKind::Identifier
+            && matches!(self.peek_second().kind, TokenKind::Assign | TokenKind::Colon)
+        {
             self.advance();
             return Ok(ObjectKey::Name(self.name(token)));
         }
@@ -261,12 +291,27 @@ impl Parser<'_> {
         let key = self.for_key(&mut value, close)?;
         highest = highest.max(self.height);
         let group = self.group(close)?;
-        let condition = if self.accept_word("if") { Some(self.expression()?) } else { None };
+        let condition = if self.accept_word("if") {
+            Some(self.expression()?)
+        } else {
+            None
+        };
         highest = highest.max(self.height);
         self.close(opening, close, "the `for`")?;
         self.grow(highest)?;
-        let of = ForExpression { key_name, value_name, collection, key, value, condition, group };
-        Ok(Expression { kind: ExpressionKind::For(Box::new(of)), place: self.place_since(first) })
+        let of = ForExpression {
+            key_name,
+            value_name,
+            collection,
+            key,
+            value,
+            condition,
+            group,
+        };
+        Ok(Expression {
+            kind: ExpressionKind::For(Box::new(of)),
+            place: self.place_since(first),
+        })
     }
 
     /// `=> value` of an object's `for`: then what was read as the value is the key.
@@ -279,11 +324,13 @@ impl Parser<'_> {
                 Ok(Some(std::mem::replace(value, real)))
             }
             (true, false) => {
-                let help = "write `{for … : key => value}` to make an object, or only the value to make a list".to_owned();
+                let help =
+                    "write `{for … : key => value}` to make an object, or only the value to make a list".to_owned();
                 Err(self.unexpected("a `for` in `[ ]` has no `=>`", help))
             }
             (false, true) => {
-                let help = "write `{for … : key => value}` to make an object, or `[for … : value]` to make a list".to_owned();
+                let help =
+                    "write `{for … : key => value}` to make an object, or `[for … : value]` to make a list".to_owned();
                 Err(self.unexpected("the `=>` of a `for` in `{ }` is missing", help))
             }
             (false, false) => Ok(None),
@@ -323,7 +370,10 @@ impl Parser<'_> {
     fn for_name(&mut self, what: &str) -> Result<Token, Failed> {
         match self.accept(TokenKind::Identifier) {
             Some(name) => Ok(name),
-            None => Err(self.unexpected(format!("`{what}` is not followed by a name"), "name the element: `for value in …`".to_owned())),
+            None => Err(self.unexpected(
+                format!("`{what}` is not followed by a name"),
+                "name the element: `for value in …`".to_owned(),
+            )),
         }
     }
 }

@@ -66,8 +66,15 @@ impl Parser<'_> {
                 let kind = ExpressionKind::Binary(before.operator, Box::new(before.left), Box::new(right));
                 right = Expression { kind, place };
             }
-            let Some((operator, level)) = operator else { return Ok(right) };
-            waiting.push(Waiting { left: right, height: self.height, operator, level });
+            let Some((operator, level)) = operator else {
+                return Ok(right);
+            };
+            waiting.push(Waiting {
+                left: right,
+                height: self.height,
+                operator,
+                level,
+            });
             self.advance();
             self.not_a_line_end(token.text(self.text))?;
             right = self.unary()?;
@@ -104,7 +111,10 @@ impl Parser<'_> {
         let operand = self.deeper(Self::unary)?;
         self.grow(self.height)?;
         let place = self.place(token).to(operand.place);
-        Ok(Expression { kind: ExpressionKind::Unary(operator, Box::new(operand)), place })
+        Ok(Expression {
+            kind: ExpressionKind::Unary(operator, Box::new(operand)),
+            place,
+        })
     }
 
     /// What follows a value: attributes, indexes and splats.
@@ -150,9 +160,12 @@ impl Parser<'_> {
     fn legacy_index(&mut self, token: Token) -> Result<Expression, Failed> {
         let text = token.text(self.text);
         if text.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Ok(Expression { kind: self.number(token)?, place: self.place(token) });
+            return Ok(Expression {
+                kind: self.number(token)?,
+                place: self.place(token),
+            });
         }
-        let indexes: String = text.split('.').map(|index| format!("[{index}]")).collect();
+        let indexes = format!("[{}]", text.replace('.', "]["));
         let complaint = Diagnostic::error(self.place(token), "indexes after `.` cannot be chained")
             .detail(format!("`.{text}` reads like a fraction."))
             .help(format!("write `{indexes}`"));
@@ -174,7 +187,10 @@ impl Parser<'_> {
         let index = self.or_invalid_in(opening, result);
         self.newlines = newlines;
         let place = base.place.to(self.last_place());
-        Ok(Expression { kind: ExpressionKind::Index(Box::new(base), Box::new(index?)), place })
+        Ok(Expression {
+            kind: ExpressionKind::Index(Box::new(base), Box::new(index?)),
+            place,
+        })
     }
 
     /// `.*` and the attributes behind it, which are taken of each element.
@@ -216,7 +232,13 @@ impl Parser<'_> {
     fn splat(&mut self, base: Expression, rest: Expression, highest: usize) -> Result<Expression, Failed> {
         self.grow(highest.max(self.height))?;
         let place = base.place.to(rest.place);
-        Ok(Expression { kind: ExpressionKind::Splat { source: Box::new(base), rest: Box::new(rest) }, place })
+        Ok(Expression {
+            kind: ExpressionKind::Splat {
+                source: Box::new(base),
+                rest: Box::new(rest),
+            },
+            place,
+        })
     }
 
     /// A value by itself.
@@ -234,18 +256,19 @@ impl Parser<'_> {
             _ => return Err(self.no_value(token)),
         };
         self.advance();
-        Ok(Expression { kind, place: self.place(token) })
+        Ok(Expression {
+            kind,
+            place: self.place(token),
+        })
     }
 
     fn number(&mut self, token: Token) -> Result<ExpressionKind, Failed> {
-        match Number::parse(token.text(self.text)) {
-            Some(number) => Ok(ExpressionKind::Literal(Value::number(number))),
-            None => {
-                let complaint = Diagnostic::error(self.place(token), "this number is out of range")
-                    .detail("Its exponent is larger than the language can hold.");
-                Err(self.complain(token, complaint))
-            }
-        }
+        let Some(number) = Number::parse(token.text(self.text)) else {
+            let complaint = Diagnostic::error(self.place(token), "this number is out of range")
+                .detail("Its exponent is larger than the language can hold.");
+            return Err(self.complain(token, complaint));
+        };
+        Ok(ExpressionKind::Literal(Value::number(number)))
     }
 
     /// A keyword value, a function call or a variable.
@@ -260,7 +283,10 @@ impl Parser<'_> {
             "null" => ExpressionKind::Literal(Value::null(Type::Dynamic)),
             name => ExpressionKind::Variable(name.to_owned()),
         };
-        Ok(Expression { kind, place: self.place(token) })
+        Ok(Expression {
+            kind,
+            place: self.place(token),
+        })
     }
 
     /// `(arguments)` after a function's name, or the rest of a name in a namespace before them.
@@ -270,25 +296,41 @@ impl Parser<'_> {
             let Some(part) = self.accept(TokenKind::Identifier) else {
                 return Err(self.unexpected("`::` is not followed by a function's name", None));
             };
-            name = Name { text: format!("{}::{}", name.text, part.text(self.text)), place: self.place_since(first) };
+            name = Name {
+                text: format!("{}::{}", name.text, part.text(self.text)),
+                place: self.place_since(first),
+            };
         }
         if !self.next_is(TokenKind::OpenParenthesis) {
             let help = format!("call the function: `{}(…)`", name.text);
             return Err(self.unexpected("a name with `::` is always a function", help));
         }
         let (arguments, expand_last) = self.arguments()?;
-        Ok(Expression { kind: ExpressionKind::Call { name, arguments, expand_last }, place: self.place_since(first) })
+        Ok(Expression {
+            kind: ExpressionKind::Call {
+                name,
+                arguments,
+                expand_last,
+            },
+            place: self.place_since(first),
+        })
     }
 
     fn no_value(&mut self, token: Token) -> Failed {
         let help = match token.kind {
-            TokenKind::Newline | TokenKind::End => Some("an expression that goes on on the next line stands in parentheses"),
-            TokenKind::CloseParenthesis | TokenKind::CloseBracket | TokenKind::CloseBrace => Some("a value is missing before it"),
+            TokenKind::Newline | TokenKind::End => {
+                Some("an expression that goes on on the next line stands in parentheses")
+            }
+            TokenKind::CloseParenthesis | TokenKind::CloseBracket | TokenKind::CloseBrace => {
+                Some("a value is missing before it")
+            }
             TokenKind::Dot => Some("write a zero before the point of a fraction: `0.5`"),
             TokenKind::Assign => Some("equality is tested by `==`"),
             TokenKind::Greater => Some("inequality is tested by `!=`"),
             TokenKind::Plus => Some("a number is written without a `+` before it"),
-            TokenKind::SequenceEnd => Some("write an expression between the braces, or `$${` for the characters themselves"),
+            TokenKind::SequenceEnd => {
+                Some("write an expression between the braces, or `$${` for the characters themselves")
+            }
             _ => None,
         };
         self.unexpected("a value is expected here", help.map(str::to_owned))
@@ -319,7 +361,10 @@ impl Parser<'_> {
 }
 
 fn splat_element(place: Place) -> Expression {
-    Expression { kind: ExpressionKind::SplatElement, place }
+    Expression {
+        kind: ExpressionKind::SplatElement,
+        place,
+    }
 }
 
 /// The operator of a token, and how tightly it binds, from 1.

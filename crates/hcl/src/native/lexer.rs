@@ -1,6 +1,7 @@
 //! Cuts a text into tokens. It never fails: what cannot be a token becomes [`TokenKind::Invalid`] with a complaint, and everything
 //! that opens is closed, if need be with an empty token, so that the parser can rely on the balance of strings and templates.
 
+use super::parser::MAX_COMPLAINTS;
 use super::positions::Positions;
 use super::strings;
 use super::token::{Token, TokenKind};
@@ -32,7 +33,10 @@ pub(super) enum Mode {
     /// A quoted string, with the offset of its quote.
     Quoted { start: usize },
     /// A heredoc, with its opening and its closing name.
-    Heredoc { start: usize, marker: std::ops::Range<usize> },
+    Heredoc {
+        start: usize,
+        marker: std::ops::Range<usize>,
+    },
     /// A template without quotes.
     Bare,
 }
@@ -50,13 +54,35 @@ pub(super) struct Lexer<'t> {
 /// Cuts `text` into tokens; comments are left out unless asked for.
 pub(crate) fn tokenize(text: &str, start: Start, positions: &Positions, comments: bool) -> Tokens {
     let mode = match start {
-        Start::Code => Mode::Code { sequence: None, braces: 0 },
+        Start::Code => Mode::Code {
+            sequence: None,
+            braces: 0,
+        },
         Start::Template => Mode::Bare,
     };
-    let found = Tokens { tokens: Vec::with_capacity(text.len() / 4 + 1), complaints: Vec::new() };
-    let at = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
-    let mut lexer = Lexer { text, at, modes: vec![mode], positions, found, comments };
+    let found = Tokens {
+        tokens: Vec::with_capacity(text.len() / 4 + 1),
+        complaints: Vec::new(),
+    };
+    let at = if text.starts_with('\u{feff}') {
+        '\u{feff}'.len_utf8()
+    } else {
+        0
+    };
+    let mut lexer = Lexer {
+        text,
+        at,
+        modes: vec![mode],
+        positions,
+        found,
+        comments,
+    };
     while lexer.at < text.len() {
+        // The parser stops at so many complaints. The formatter needs every token.
+        if !comments && lexer.found.complaints.len() > MAX_COMPLAINTS {
+            lexer.at = text.len();
+            break;
+        }
         match lexer.modes.last().cloned() {
             Some(Mode::Code { sequence, braces }) => lexer.code(sequence.is_some() && braces == 0),
             Some(Mode::Quoted { start }) => lexer.quoted(start),
@@ -82,12 +108,18 @@ impl Lexer<'_> {
     /// Adds the token that ends at `end` and goes there.
     pub(super) fn push(&mut self, kind: TokenKind, end: usize) {
         let clamp = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        self.found.tokens.push(Token { kind, start: clamp(self.at), end: clamp(end) });
+        self.found.tokens.push(Token {
+            kind,
+            start: clamp(self.at),
+            end: clamp(end),
+        });
         self.at = end;
     }
 
     pub(super) fn complain(&mut self, start: usize, diagnostic: Diagnostic) {
-        self.found.complaints.push((u32::try_from(start).unwrap_or(u32::MAX), diagnostic));
+        self.found
+            .complaints
+            .push((u32::try_from(start).unwrap_or(u32::MAX), diagnostic));
     }
 
     /// One token of code, or the space before it.
@@ -112,8 +144,14 @@ impl Lexer<'_> {
     }
 
     fn line_comment(&mut self) {
-        let line = self.rest().find('\n').map_or(self.text.len(), |length| self.at + length);
-        let carriage_return = self.text.get(..line).is_some_and(|before| line < self.text.len() && before.ends_with('\r'));
+        let line = self
+            .rest()
+            .find('\n')
+            .map_or(self.text.len(), |length| self.at + length);
+        let carriage_return = self
+            .text
+            .get(..line)
+            .is_some_and(|before| line < self.text.len() && before.ends_with('\r'));
         self.comment(line - usize::from(carriage_return));
     }
 
@@ -171,7 +209,9 @@ impl Lexer<'_> {
             self.push(TokenKind::Identifier, self.at + length);
             return;
         }
-        let Some((kind, length)) = sign(rest.as_bytes()) else { return self.invalid() };
+        let Some((kind, length)) = sign(rest.as_bytes()) else {
+            return self.invalid();
+        };
         if let Some(Mode::Code { braces, .. }) = self.modes.last_mut() {
             match kind {
                 TokenKind::OpenBrace => *braces += 1,
@@ -187,7 +227,10 @@ impl Lexer<'_> {
         let rest = self.rest();
         let Some(first) = rest.chars().next() else { return };
         let line = rest.split('\n').next().unwrap_or(rest);
-        let quoted = line.get(first.len_utf8()..).and_then(|after| after.find(first)).map(|at| at + 2 * first.len_utf8());
+        let quoted = line
+            .get(first.len_utf8()..)
+            .and_then(|after| after.find(first))
+            .map(|at| at + 2 * first.len_utf8());
         let length = match first {
             '\'' | '`' | '\u{2018}' | '\u{201c}' => quoted.unwrap_or(first.len_utf8()),
             _ => rest.chars().take_while(|c| *c == first).map(char::len_utf8).sum(),
@@ -205,12 +248,16 @@ impl Lexer<'_> {
             Some(Mode::Heredoc { start, marker }) => {
                 let name = self.text.get(marker).unwrap_or("").to_owned();
                 let complaint = Diagnostic::error(self.positions.place(end..end), "this heredoc is never closed")
-                    .detail(format!("Its text lasts until a line that holds nothing but `{name}`; the file ends before one."))
+                    .detail(format!(
+                        "Its text lasts until a line that holds nothing but `{name}`; the file ends before one."
+                    ))
                     .related(self.positions.place(start..start + 2), "the heredoc begins here")
                     .help(format!("close it with a line `{name}`"));
                 self.complain(end, complaint);
             }
-            Some(Mode::Code { sequence: Some(start), .. }) => {
+            Some(Mode::Code {
+                sequence: Some(start), ..
+            }) => {
                 let complaint = Diagnostic::error(self.positions.place(start..start + 2), "this `{` is never closed")
                     .detail("An interpolation `${ … }` or a directive `%{ … }` lasts until its closing brace; none follows.")
                     .help("add the missing `}`, or write `$${` or `%%{` for the characters themselves".to_owned());

@@ -26,12 +26,11 @@ impl Pairs {
                     _ => braces.push(0),
                 }
                 open.push((index, token.kind));
-            } else if token.kind.closes() {
-                if let Some(opening) = take_opening(&mut open, &mut braces, token.kind) {
-                    if let Some(pair) = pairs.get_mut(opening) {
-                        *pair = u32::try_from(index).ok();
-                    }
-                }
+            } else if token.kind.closes()
+                && let Some(opening) = take_opening(&mut open, &mut braces, token.kind)
+                && let Some(pair) = pairs.get_mut(opening)
+            {
+                *pair = u32::try_from(index).ok();
             }
         }
         Self(pairs)
@@ -55,7 +54,12 @@ fn take_opening(open: &mut Vec<(usize, TokenKind)>, braces: &mut Vec<usize>, clo
         // Strings and sequences are balanced by the lexer: what is open inside of them ends with them.
         _ => {
             braces.pop();
-            let inside = |kind| matches!(kind, TokenKind::OpenBrace | TokenKind::OpenBracket | TokenKind::OpenParenthesis);
+            let inside = |kind| {
+                matches!(
+                    kind,
+                    TokenKind::OpenBrace | TokenKind::OpenBracket | TokenKind::OpenParenthesis
+                )
+            };
             while open.last().is_some_and(|(_, kind)| inside(*kind)) {
                 open.pop();
             }

@@ -46,7 +46,12 @@ impl<'t> Parser<'t> {
     pub(super) fn new(text: &'t str, start: Start, positions: &'t Positions) -> Self {
         let found = tokenize(text, start, positions, false);
         let lexical: Vec<u32> = found.complaints.iter().map(|(start, _)| *start).collect();
-        let complaints = found.complaints.into_iter().map(|(_, complaint)| complaint).take(MAX_COMPLAINTS).collect();
+        let complaints = found
+            .complaints
+            .into_iter()
+            .map(|(_, complaint)| complaint)
+            .take(MAX_COMPLAINTS)
+            .collect();
         let mut parser = Self {
             text,
             positions,
@@ -69,15 +74,24 @@ impl<'t> Parser<'t> {
 
     /// Hands the complaints over, in the order of the text.
     pub(super) fn finish(mut self, diagnostics: &mut Diagnostics) {
-        self.complaints.sort_by_key(|complaint| complaint.place.map(|place| (place.start, place.end)));
+        self.complaints
+            .sort_by_key(|complaint| complaint.place.map(|place| (place.start, place.end)));
         diagnostics.extend(self.complaints);
     }
 
     /// The token at an index, as if the text ended where reading has stopped.
     pub(super) fn token(&self, index: usize) -> Token {
         let last = self.tokens.last().copied();
-        let last = last.unwrap_or(Token { kind: TokenKind::End, start: 0, end: 0 });
-        if self.stopped { last } else { self.tokens.get(index).copied().unwrap_or(last) }
+        let last = last.unwrap_or(Token {
+            kind: TokenKind::End,
+            start: 0,
+            end: 0,
+        });
+        if self.stopped {
+            last
+        } else {
+            self.tokens.get(index).copied().unwrap_or(last)
+        }
     }
 
     /// The next token that counts.
@@ -139,7 +153,8 @@ impl<'t> Parser<'t> {
     /// From the start of one token to the end of the last one taken.
     pub(super) fn place_since(&self, first: Token) -> Place {
         let last = self.at.checked_sub(1).map_or(first, |index| self.token(index));
-        self.positions.place(first.start as usize..last.end.max(first.end) as usize)
+        self.positions
+            .place(first.start as usize..last.end.max(first.end) as usize)
     }
 
     /// Complains, unless the lexer did so between the beginning of the item and this place: then the one is only the consequence
@@ -170,7 +185,9 @@ impl<'t> Parser<'t> {
     pub(super) fn unexpected(&mut self, summary: impl Into<String>, help: impl Into<Option<String>>) -> Failed {
         let token = self.peek();
         let found = self.describe(token);
-        let complaint = Diagnostic::error(self.place(token), summary).detail(format!("Found {found}.")).help(help);
+        let complaint = Diagnostic::error(self.place(token), summary)
+            .detail(format!("Found {found}."))
+            .help(help);
         self.complain(token, complaint)
     }
 
@@ -200,7 +217,11 @@ impl<'t> Parser<'t> {
     /// Notes that the expression just parsed is one level higher than its highest part.
     pub(super) fn grow(&mut self, highest_part: usize) -> Result<(), Failed> {
         self.height = highest_part + 1;
-        if self.height > MAX_DEPTH { Err(self.too_deep()) } else { Ok(()) }
+        if self.height > MAX_DEPTH {
+            Err(self.too_deep())
+        } else {
+            Ok(())
+        }
     }
 
     pub(super) fn too_deep(&mut self) -> Failed {
@@ -235,14 +256,21 @@ impl<'t> Parser<'t> {
 
     /// The index after a token, or after what it opens.
     fn past(&self, index: usize) -> usize {
-        let closing = if self.token(index).kind.opens() { self.closing(index) } else { None };
+        let closing = if self.token(index).kind.opens() {
+            self.closing(index)
+        } else {
+            None
+        };
         closing.unwrap_or(index) + 1
     }
 
     /// After an error in an attribute or block that begins at the token `start`: goes to the end of its line, brackets included.
     pub(super) fn skip_item(&mut self, start: usize) {
         let mut index = start;
-        while !matches!(self.token(index).kind, TokenKind::Newline | TokenKind::CloseBrace | TokenKind::End) {
+        while !matches!(
+            self.token(index).kind,
+            TokenKind::Newline | TokenKind::CloseBrace | TokenKind::End
+        ) {
             index = self.past(index);
         }
         self.at = index;
@@ -255,8 +283,14 @@ impl<'t> Parser<'t> {
 
     /// True when something that only the end of the text has ended was opened: a heredoc or a template sequence.
     pub(super) fn swallowed_the_end(&self) -> bool {
-        let last = self.tokens.len().checked_sub(2).and_then(|index| self.tokens.get(index));
-        last.is_some_and(|last| matches!(last.kind, TokenKind::HeredocClose | TokenKind::SequenceEnd) && last.start == last.end)
+        let last = self
+            .tokens
+            .len()
+            .checked_sub(2)
+            .and_then(|index| self.tokens.get(index));
+        last.is_some_and(|last| {
+            matches!(last.kind, TokenKind::HeredocClose | TokenKind::SequenceEnd) && last.start == last.end
+        })
     }
 
     fn behind_newlines(&self) -> usize {

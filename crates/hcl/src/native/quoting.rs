@@ -13,7 +13,11 @@ impl Lexer<'_> {
     /// Inside of a quoted string: text up to its quote, a sequence or the line's end.
     pub(super) fn quoted(&mut self, start: usize) {
         let end = self.text_until(|byte| matches!(byte, b'"' | b'\n'), true);
-        let line_end = end - usize::from(self.text.as_bytes().get(end) == Some(&b'\n') && self.text.get(..end).is_some_and(|before| before.ends_with('\r')));
+        let line_end = end
+            - usize::from(
+                self.text.as_bytes().get(end) == Some(&b'\n')
+                    && self.text.get(..end).is_some_and(|before| before.ends_with('\r')),
+            );
         if line_end > self.at {
             self.push(TokenKind::Text, line_end);
         }
@@ -31,10 +35,17 @@ impl Lexer<'_> {
 
     /// `${` or `%{`, at which the lexer stands.
     fn sequence(&mut self) {
-        let kind = if self.byte(0) == b'$' { TokenKind::Interpolation } else { TokenKind::Directive };
+        let kind = if self.byte(0) == b'$' {
+            TokenKind::Interpolation
+        } else {
+            TokenKind::Directive
+        };
         let start = self.at;
         self.push(kind, start + 2 + usize::from(self.byte(2) == b'~'));
-        self.modes.push(Mode::Code { sequence: Some(start), braces: 0 });
+        self.modes.push(Mode::Code {
+            sequence: Some(start),
+            braces: 0,
+        });
     }
 
     /// The offset of the next byte that ends literal text: one of those asked for, or the beginning of a sequence.
@@ -93,29 +104,42 @@ impl Lexer<'_> {
     /// Empty ranges at the beginnings of the lines that the string runs through, up to its quote or the next one.
     fn lines_below(&self, line_end: usize, closing: Option<usize>) -> Vec<Range<usize>> {
         let after = self.text.get(line_end..).unwrap_or("");
-        let end = closing.or_else(|| after.find('"').map(|at| line_end + at)).unwrap_or(self.text.len());
+        let end = closing
+            .or_else(|| after.find('"').map(|at| line_end + at))
+            .unwrap_or(self.text.len());
         let inside = self.text.get(line_end..end).unwrap_or("");
-        let starts = inside.match_indices('\n').map(|(at, _)| line_end + at + 1).filter(|at| *at < self.text.len());
+        let starts = inside
+            .match_indices('\n')
+            .map(|(at, _)| line_end + at + 1)
+            .filter(|at| *at < self.text.len());
         starts.take(LINES_SHOWN).map(|at| at..at).collect()
     }
 
     /// The beginning of the innermost sequence around the string, if that is on the line that ends here.
     fn sequence_begun_on(&self, line_end: usize) -> Option<usize> {
         match self.modes.iter().rev().nth(1) {
-            Some(Mode::Code { sequence: Some(start), .. }) if *start >= self.line_start(line_end) => Some(*start),
+            Some(Mode::Code {
+                sequence: Some(start), ..
+            }) if *start >= self.line_start(line_end) => Some(*start),
             _ => None,
         }
     }
 
     fn line_start(&self, line_end: usize) -> usize {
-        self.text.get(..line_end).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1)
+        self.text
+            .get(..line_end)
+            .and_then(|before| before.rfind('\n'))
+            .map_or(0, |at| at + 1)
     }
 
     /// Closes the strings and sequences that were begun on the line that ends here: a missing quote or brace must not swallow the
     /// lines that follow.
     fn abandon_line(&mut self, line_end: usize) {
         let line_start = self.line_start(line_end);
-        while let Some(Mode::Code { sequence: Some(start), .. }) = self.modes.last() {
+        while let Some(Mode::Code {
+            sequence: Some(start), ..
+        }) = self.modes.last()
+        {
             if *start < line_start {
                 return;
             }
@@ -134,9 +158,16 @@ impl Lexer<'_> {
         let name = self.at + 2 + dash;
         let length = identifier_length(self.text.get(name..).unwrap_or(""));
         let after = self.text.get(name + length..).unwrap_or("");
-        let line_end = if after.starts_with("\r\n") { 2 } else { usize::from(after.starts_with('\n')) };
+        let line_end = if after.starts_with("\r\n") {
+            2
+        } else {
+            usize::from(after.starts_with('\n'))
+        };
         if length > 0 && line_end > 0 {
-            self.modes.push(Mode::Heredoc { start: self.at, marker: name..name + length });
+            self.modes.push(Mode::Heredoc {
+                start: self.at,
+                marker: name..name + length,
+            });
             self.push(TokenKind::HeredocOpen, name + length + line_end);
             return;
         }
@@ -158,7 +189,10 @@ impl Lexer<'_> {
         let at_line_start = self.text.as_bytes().get(self.at.wrapping_sub(1)) == Some(&b'\n');
         if at_line_start {
             let text = self.text;
-            let line = text.get(self.at..).and_then(|rest| rest.split('\n').next()).unwrap_or("");
+            let line = text
+                .get(self.at..)
+                .and_then(|rest| rest.split('\n').next())
+                .unwrap_or("");
             let name = text.get(marker.clone()).unwrap_or("");
             if line.trim() == name {
                 let indent = line.len() - line.trim_start().len();

@@ -12,11 +12,15 @@ pub(crate) fn body(body: &Body) -> String {
 }
 
 fn write_body(out: &mut String, body: &Body, level: usize) {
-    let Body::Native(native) = body else { return out.push_str("(json)\n") };
+    let Body::Native(native) = body else {
+        return out.push_str("(json)\n");
+    };
     for item in &native.items {
         out.push_str(&"  ".repeat(level));
         match item {
-            Item::Attribute(attribute) => writeln!(out, "{} = {}", attribute.name.text, expression(&attribute.expression)).unwrap(),
+            Item::Attribute(attribute) => {
+                writeln!(out, "{} = {}", attribute.name.text, expression(&attribute.expression)).unwrap();
+            }
             Item::Block(block) => {
                 let labels: String = block.labels.iter().map(|label| format!(" {:?}", label.text)).collect();
                 writeln!(out, "{}{labels} {{", block.kind.text).unwrap();
@@ -28,7 +32,10 @@ fn write_body(out: &mut String, body: &Body, level: usize) {
 }
 
 fn all(expressions: &[Expression]) -> String {
-    expressions.iter().map(|inner| format!(" {}", expression(inner))).collect()
+    expressions
+        .iter()
+        .map(|inner| format!(" {}", expression(inner)))
+        .collect()
 }
 
 fn literal(value: &crate::value::Value) -> String {
@@ -49,7 +56,10 @@ pub(crate) fn expression(of: &Expression) -> String {
         ExpressionKind::Template(parts) => format!("(template{})", template(parts)),
         ExpressionKind::Tuple(elements) => format!("(tuple{})", all(elements)),
         ExpressionKind::Object(items) => {
-            let items: String = items.iter().map(|(key, value)| format!(" {}={}", object_key(key), expression(value))).collect();
+            let items: String = items
+                .iter()
+                .map(|(key, value)| format!(" {}={}", object_key(key), expression(value)))
+                .collect();
             format!("(object{items})")
         }
         ExpressionKind::Variable(name) => name.clone(),
@@ -60,17 +70,40 @@ pub(crate) fn expression(of: &Expression) -> String {
         ExpressionKind::Conditional(condition, yes, no) => {
             format!("(? {} {} {})", expression(condition), expression(yes), expression(no))
         }
-        ExpressionKind::Binary(operator, left, right) => format!("({operator:?} {} {})", expression(left), expression(right)),
+        ExpressionKind::Binary(operator, left, right) => {
+            format!("({operator:?} {} {})", expression(left), expression(right))
+        }
         ExpressionKind::Unary(operator, operand) => format!("({operator:?} {})", expression(operand)),
-        ExpressionKind::Call { name, arguments, expand_last } => {
-            format!("(call {}{}{})", name.text, all(arguments), if *expand_last { "..." } else { "" })
+        ExpressionKind::Call {
+            name,
+            arguments,
+            expand_last,
+        } => {
+            format!(
+                "(call {}{}{})",
+                name.text,
+                all(arguments),
+                if *expand_last { "..." } else { "" }
+            )
         }
         ExpressionKind::For(of) => {
-            let key = of.key.as_ref().map(|key| format!(" key={}", expression(key))).unwrap_or_default();
-            let condition = of.condition.as_ref().map(|condition| format!(" if={}", expression(condition))).unwrap_or_default();
+            let key = of
+                .key
+                .as_ref()
+                .map(|key| format!(" key={}", expression(key)))
+                .unwrap_or_default();
+            let condition = of
+                .condition
+                .as_ref()
+                .map(|condition| format!(" if={}", expression(condition)))
+                .unwrap_or_default();
             let names = names(of.key_name.as_ref(), &of.value_name);
             let group = if of.group { " group" } else { "" };
-            format!("(for {names} in={}{key} value={}{group}{condition})", expression(&of.collection), expression(&of.value))
+            format!(
+                "(for {names} in={}{key} value={}{group}{condition})",
+                expression(&of.collection),
+                expression(&of.value)
+            )
         }
         ExpressionKind::Parenthesis(inner) => format!("(paren {})", expression(inner)),
         ExpressionKind::JsonString(template, text) => format!("(json {text:?} {})", expression(template)),
@@ -94,9 +127,21 @@ fn template(parts: &[TemplatePart]) -> String {
     let part = |part: &TemplatePart| match part {
         TemplatePart::Literal(text) => format!(" {text:?}"),
         TemplatePart::Interpolation(inner) => format!(" {}", expression(inner)),
-        TemplatePart::If { condition, yes, no } => format!(" (if {}{} else{})", expression(condition), template(yes), template(no)),
-        TemplatePart::For { key, value, collection, body } => {
-            format!(" (for {} in={}{})", names(key.as_ref(), value), expression(collection), template(body))
+        TemplatePart::If { condition, yes, no } => {
+            format!(" (if {}{} else{})", expression(condition), template(yes), template(no))
+        }
+        TemplatePart::For {
+            key,
+            value,
+            collection,
+            body,
+        } => {
+            format!(
+                " (for {} in={}{})",
+                names(key.as_ref(), value),
+                expression(collection),
+                template(body)
+            )
         }
     };
     parts.iter().map(part).collect()
@@ -111,7 +156,10 @@ pub(crate) fn json(value: &JsonValue) -> String {
         JsonKind::String(text) => format!("{text:?}"),
         JsonKind::Array(elements) => format!("[{}]", elements.iter().map(json).collect::<Vec<_>>().join(",")),
         JsonKind::Object(properties) => {
-            let properties: Vec<_> = properties.iter().map(|(name, value)| format!("{:?}:{}", name.text, json(value))).collect();
+            let properties: Vec<_> = properties
+                .iter()
+                .map(|(name, value)| format!("{:?}:{}", name.text, json(value)))
+                .collect();
             format!("{{{}}}", properties.join(","))
         }
     }

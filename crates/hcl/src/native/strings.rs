@@ -53,9 +53,16 @@ pub(crate) enum BadEscape {
 fn resolve(escape: &str) -> Result<(char, usize), (BadEscape, usize)> {
     let letter = escape.chars().next();
     let hexadecimal = |count: usize| {
-        let digits = escape.get(1..=count).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let digits = escape
+            .get(1..=count)
+            .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
         let Some(code) = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok()) else {
-            let found = escape.bytes().skip(1).take_while(u8::is_ascii_hexdigit).take(count).count();
+            let found = escape
+                .bytes()
+                .skip(1)
+                .take_while(u8::is_ascii_hexdigit)
+                .take(count)
+                .count();
             return Err((BadEscape::Digits(count), 1 + found));
         };
         // Half of a surrogate pair is no character.
@@ -93,19 +100,40 @@ pub(crate) fn invalid_character(character: char, place: Place) -> Diagnostic {
             format!("`{character}` does not quote a string"),
             Some("strings are written in straight double quotes: \"…\""),
         ),
-        ';' => ("`;` does not separate items".to_owned(), Some("put each item on a line of its own")),
+        ';' => (
+            "`;` does not separate items".to_owned(),
+            Some("put each item on a line of its own"),
+        ),
         '&' => ("`&` is not an operator".to_owned(), Some("the logical \"and\" is `&&`")),
         '|' => ("`|` is not an operator".to_owned(), Some("the logical \"or\" is `||`")),
-        '^' => ("`^` is not an operator".to_owned(), Some("powers are computed by `pow(base, exponent)`")),
-        '~' => ("`~` is not an operator".to_owned(), Some("as a strip marker it stands only in `${~ … ~}` and `%{~ … ~}`")),
-        '$' => ("`$` stands only in strings".to_owned(), Some("outside of strings write the expression alone, without `${ }`")),
-        '\\' => ("`\\` stands only in strings".to_owned(), Some("an expression is continued on the next line inside of parentheses")),
-        '\r' => ("a carriage return stands here without a line feed".to_owned(), Some("end lines by LF or CRLF")),
+        '^' => (
+            "`^` is not an operator".to_owned(),
+            Some("powers are computed by `pow(base, exponent)`"),
+        ),
+        '~' => (
+            "`~` is not an operator".to_owned(),
+            Some("as a strip marker it stands only in `${~ … ~}` and `%{~ … ~}`"),
+        ),
+        '$' => (
+            "`$` stands only in strings".to_owned(),
+            Some("outside of strings write the expression alone, without `${ }`"),
+        ),
+        '\\' => (
+            "`\\` stands only in strings".to_owned(),
+            Some("an expression is continued on the next line inside of parentheses"),
+        ),
+        '\r' => (
+            "a carriage return stands here without a line feed".to_owned(),
+            Some("end lines by LF or CRLF"),
+        ),
         c if c.is_whitespace() || c.is_control() || c == '\u{feff}' => (
             format!("an invisible character (U+{:04X}) stands here", u32::from(c)),
             Some("replace it by a space"),
         ),
-        c => (format!("`{c}` has no meaning here"), Some("if it is text, put it into double quotes")),
+        c => (
+            format!("`{c}` has no meaning here"),
+            Some("if it is text, put it into double quotes"),
+        ),
     };
     Diagnostic::error(place, summary).help(help.map(str::to_owned))
 }

@@ -25,7 +25,11 @@ pub(super) enum Directive {
     If(Expression),
     Else,
     EndIf,
-    For { key: Option<Name>, value: Name, collection: Expression },
+    For {
+        key: Option<Name>,
+        value: Name,
+        collection: Expression,
+    },
     EndFor,
     /// One that could not be read; a word that begins something.
     Broken,
@@ -111,7 +115,8 @@ impl Parser<'_> {
         let piece = if token.kind == TokenKind::Interpolation {
             self.expression().map(Piece::Interpolation)
         } else {
-            self.directive().map(|directive| Piece::Directive(directive, self.place(token)))
+            self.directive()
+                .map(|directive| Piece::Directive(directive, self.place(token)))
         };
         let closed = piece.and_then(|piece| match self.accept(TokenKind::SequenceEnd) {
             Some(_) => Ok(piece),
@@ -125,7 +130,10 @@ impl Parser<'_> {
             }
             let place = self.place_since(token);
             match token.kind {
-                TokenKind::Interpolation => Piece::Interpolation(Expression { kind: ExpressionKind::Invalid, place }),
+                TokenKind::Interpolation => Piece::Interpolation(Expression {
+                    kind: ExpressionKind::Invalid,
+                    place,
+                }),
                 _ => Piece::Directive(Directive::Broken, place),
             }
         })
@@ -141,7 +149,11 @@ impl Parser<'_> {
             "endif" => Directive::EndIf,
             "for" => {
                 let (key, value) = self.for_names("for")?;
-                Directive::For { key, value, collection: self.expression()? }
+                Directive::For {
+                    key,
+                    value,
+                    collection: self.expression()?,
+                }
             }
             "endfor" => Directive::EndFor,
             _ => {
@@ -152,7 +164,9 @@ impl Parser<'_> {
     }
 
     fn unknown_directive(&mut self) -> Failed {
-        let help = "the directives are `if`, `else`, `endif`, `for` and `endfor`; write `%%{` for the characters themselves".to_owned();
+        let help =
+            "the directives are `if`, `else`, `endif`, `for` and `endfor`; write `%%{` for the characters themselves"
+                .to_owned();
         self.unexpected("`%{` is not followed by a directive", help)
     }
 
@@ -161,13 +175,28 @@ impl Parser<'_> {
         let highest = self.height;
         let only_text = pieces.iter().all(|piece| matches!(piece, Piece::Text(_)));
         if only_text {
-            let text: String = pieces.into_iter().map(|piece| if let Piece::Text(text) = piece { text } else { String::new() }).collect();
+            let text: String = pieces
+                .into_iter()
+                .map(|piece| {
+                    if let Piece::Text(text) = piece {
+                        text
+                    } else {
+                        String::new()
+                    }
+                })
+                .collect();
             self.height = 1;
-            return Ok(Expression { kind: ExpressionKind::Literal(Value::string(&text)), place });
+            return Ok(Expression {
+                kind: ExpressionKind::Literal(Value::string(&text)),
+                place,
+            });
         }
         let (parts, nested) = self.assemble(pieces);
         self.grow(highest + nested)?;
-        Ok(Expression { kind: ExpressionKind::Template(parts), place })
+        Ok(Expression {
+            kind: ExpressionKind::Template(parts),
+            place,
+        })
     }
 
     /// Puts directives together with what is between them; answers how deep they are nested too.
@@ -185,7 +214,12 @@ impl Parser<'_> {
                         skipped += 1;
                         continue;
                     }
-                    open.push(Open { directive, place, before: std::mem::take(&mut parts), yes: None });
+                    open.push(Open {
+                        directive,
+                        place,
+                        before: std::mem::take(&mut parts),
+                        yes: None,
+                    });
                     deepest = deepest.max(open.len());
                 }
                 Piece::Directive(Directive::EndIf | Directive::EndFor, _) if skipped > 0 => skipped -= 1,
@@ -196,7 +230,11 @@ impl Parser<'_> {
             }
         }
         while let Some(unended) = open.pop() {
-            let (word, end) = if matches!(unended.directive, Directive::If(_)) { ("if", "endif") } else { ("for", "endfor") };
+            let (word, end) = if matches!(unended.directive, Directive::If(_)) {
+                ("if", "endif")
+            } else {
+                ("for", "endfor")
+            };
             let complaint = Diagnostic::error(unended.place, format!("this `%{{ {word} }}` is never ended"))
                 .help(format!("add `%{{ {end} }}`"));
             self.complain_at(unended.place, complaint);
@@ -208,22 +246,33 @@ impl Parser<'_> {
     }
 
     fn begin_else(&mut self, open: &mut [Open], parts: &mut Vec<TemplatePart>, place: Place) {
-        match open.last_mut() {
-            Some(Open { directive: Directive::If(_), yes: yes @ None, .. }) => *yes = Some(std::mem::take(parts)),
-            _ => {
-                let complaint = Diagnostic::error(place, "this `%{ else }` belongs to no `%{ if }`")
-                    .help("an `else` stands once between `%{ if … }` and `%{ endif }`".to_owned());
-                self.complain_at(place, complaint);
-            }
+        if let Some(Open {
+            directive: Directive::If(_),
+            yes: yes @ None,
+            ..
+        }) = open.last_mut()
+        {
+            *yes = Some(std::mem::take(parts));
+            return;
         }
+        let complaint = Diagnostic::error(place, "this `%{ else }` belongs to no `%{ if }`")
+            .help("an `else` stands once between `%{ if … }` and `%{ endif }`".to_owned());
+        self.complain_at(place, complaint);
     }
 
     fn end_directive(&mut self, open: &mut Vec<Open>, parts: &mut Vec<TemplatePart>, end: &Directive, place: Place) {
         let ended = open.pop_if(|open| {
-            matches!((&open.directive, end), (Directive::If(_), Directive::EndIf) | (Directive::For { .. }, Directive::EndFor))
+            matches!(
+                (&open.directive, end),
+                (Directive::If(_), Directive::EndIf) | (Directive::For { .. }, Directive::EndFor)
+            )
         });
         let Some(ended) = ended else {
-            let word = if matches!(end, Directive::EndIf) { "endif" } else { "endfor" };
+            let word = if matches!(end, Directive::EndIf) {
+                "endif"
+            } else {
+                "endfor"
+            };
             let mut complaint = Diagnostic::error(place, format!("this `%{{ {word} }}` ends nothing"));
             if let Some(open) = open.last() {
                 complaint = complaint.related(open.place, "this is what would have to be ended first");
@@ -233,10 +282,23 @@ impl Parser<'_> {
         };
         let inner = std::mem::replace(parts, ended.before);
         parts.push(match ended.directive {
-            Directive::For { key, value, collection } => TemplatePart::For { key, value, collection, body: inner },
+            Directive::For { key, value, collection } => TemplatePart::For {
+                key,
+                value,
+                collection,
+                body: inner,
+            },
             Directive::If(condition) => match ended.yes {
-                Some(yes) => TemplatePart::If { condition, yes, no: inner },
-                None => TemplatePart::If { condition, yes: inner, no: Vec::new() },
+                Some(yes) => TemplatePart::If {
+                    condition,
+                    yes,
+                    no: inner,
+                },
+                None => TemplatePart::If {
+                    condition,
+                    yes: inner,
+                    no: Vec::new(),
+                },
             },
             Directive::Else | Directive::EndIf | Directive::EndFor | Directive::Broken => return,
         });
@@ -246,7 +308,14 @@ impl Parser<'_> {
     fn complain_at(&mut self, place: Place, complaint: Diagnostic) {
         let offset = self.positions.place(0..0).start;
         let start = place.start.saturating_sub(offset);
-        self.complain(Token { kind: TokenKind::Text, start, end: start }, complaint);
+        self.complain(
+            Token {
+                kind: TokenKind::Text,
+                start,
+                end: start,
+            },
+            complaint,
+        );
     }
 }
 

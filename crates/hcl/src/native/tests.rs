@@ -12,7 +12,11 @@ fn expression(text: &str) -> String {
     let file = sources.add("x", text);
     let mut diagnostics = Diagnostics::default();
     let expression = parse_expression(text, file, 0, &mut diagnostics);
-    if diagnostics.is_empty() { sketch::expression(&expression) } else { told(&sources, &diagnostics) }
+    if diagnostics.is_empty() {
+        sketch::expression(&expression)
+    } else {
+        told(&sources, &diagnostics)
+    }
 }
 
 fn template(text: &str) -> String {
@@ -20,7 +24,11 @@ fn template(text: &str) -> String {
     let file = sources.add("x", text);
     let mut diagnostics = Diagnostics::default();
     let expression = parse_template(text, file, 0, &mut diagnostics);
-    if diagnostics.is_empty() { sketch::expression(&expression) } else { told(&sources, &diagnostics) }
+    if diagnostics.is_empty() {
+        sketch::expression(&expression)
+    } else {
+        told(&sources, &diagnostics)
+    }
 }
 
 /// The tree of a file and its errors.
@@ -40,7 +48,14 @@ fn told(sources: &SourceMap, diagnostics: &Diagnostics) -> String {
             let end = sources.get(place.file).unwrap().line_column(place.end as usize);
             format!("{}-{end}", sources.describe(place))
         });
-        writeln!(out, "{}: {}. {}", place.unwrap_or_default(), diagnostic.summary, diagnostic.detail).unwrap();
+        writeln!(
+            out,
+            "{}: {}. {}",
+            place.unwrap_or_default(),
+            diagnostic.summary,
+            diagnostic.detail
+        )
+        .unwrap();
         for (place, what) in &diagnostic.related {
             writeln!(out, "    {}: {what}", sources.describe(*place)).unwrap();
         }
@@ -57,8 +72,12 @@ fn error_lines(text: &str) -> Vec<usize> {
     let file = sources.add("x", text);
     let mut diagnostics = Diagnostics::default();
     parse_file(text, file, &mut diagnostics);
-    let places = diagnostics.iter().flat_map(|d| d.place.into_iter().chain(d.related.iter().map(|(place, _)| *place)));
-    places.map(|place| sources.get(place.file).unwrap().line_column(place.start as usize).line).collect()
+    let places = diagnostics
+        .iter()
+        .flat_map(|d| d.place.into_iter().chain(d.related.iter().map(|(place, _)| *place)));
+    places
+        .map(|place| sources.get(place.file).unwrap().line_column(place.start as usize).line)
+        .collect()
 }
 
 #[test]
@@ -115,10 +134,16 @@ fn brackets() {
         ("[]", "(tuple)"),
         ("[1, 2,]", "(tuple 1 2)"),
         ("{}", "(object)"),
-        ("{ a = 1, \"b\" : 2\n (c) = 3\n\n 4 = 5, if = 6 }", "(object a=1 \"b\"=2 (paren c)=3 4=5 if=6)"),
+        (
+            "{ a = 1, \"b\" : 2\n (c) = 3\n\n 4 = 5, if = 6 }",
+            "(object a=1 \"b\"=2 (paren c)=3 4=5 if=6)",
+        ),
         ("{ \"${a}-b\" = 1 }", "(object (template a \"-b\")=1)"),
         ("[for v in a : v.b if v.c]", "(for v in=a value=v.b if=v.c)"),
-        ("{ for k, v in a : k => v... if k != \"x\" }", "(for k,v in=a key=k value=v group if=(NotEqual k \"x\"))"),
+        (
+            "{ for k, v in a : k => v... if k != \"x\" }",
+            "(for k,v in=a key=k value=v group if=(NotEqual k \"x\"))",
+        ),
         ("[for\n v\n in a :\n v\n]", "(for v in=a value=v)"),
         ("({ a = 1\n b = [\n2\n] })", "(paren (object a=1 b=(tuple 2)))"),
     ];
@@ -137,9 +162,18 @@ fn templates() {
         (r#""${ { a = 1 }["a"] }""#, r#"(template (object a=1)["a"])"#),
         (r#""a  ${~ b ~}  c""#, r#"(template "a" b "c")"#),
         (r#"" ${~ b }""#, r#"(template "" b)"#),
-        (r#""%{ if a }x%{ else }y%{ endif }""#, r#"(template (if a "x" else "y"))"#),
-        (r#""%{ for k, v in a ~} ${v}%{ endfor }""#, r#"(template (for k,v in=a "" v))"#),
-        (r#""%{ for a in b }%{ if a }${a}%{ endif }%{ endfor }""#, "(template (for a in=b (if a a else)))"),
+        (
+            r#""%{ if a }x%{ else }y%{ endif }""#,
+            r#"(template (if a "x" else "y"))"#,
+        ),
+        (
+            r#""%{ for k, v in a ~} ${v}%{ endfor }""#,
+            r#"(template (for k,v in=a "" v))"#,
+        ),
+        (
+            r#""%{ for a in b }%{ if a }${a}%{ endif }%{ endfor }""#,
+            "(template (for a in=b (if a a else)))",
+        ),
         ("\"${\n  a\n}\"", "(template a)"),
     ];
     for (text, tree) in table {
@@ -148,7 +182,10 @@ fn templates() {
     assert_eq!(template("a\\n\"b\" $${c}"), r#""a\\n\"b\" ${c}""#);
     assert_eq!(template("${a}"), "(template a)");
     // A strip marker reaches to the end of its line, not into the indentation of the next one.
-    assert_eq!(template("%{ for a in b ~}\n  ${a}\n%{ endfor ~}\n"), r#"(template (for a in=b "  " a "\n") "")"#);
+    assert_eq!(
+        template("%{ for a in b ~}\n  ${a}\n%{ endfor ~}\n"),
+        r#"(template (for a in=b "  " a "\n") "")"#
+    );
 }
 
 #[test]
@@ -164,12 +201,18 @@ fn heredocs() {
         ("<<-A\n    ${x} y\n      z\n    A\n", r#"(template "" x " y\n  z\n")"#),
         ("<<-A\n  a\n${x}\n  A\n", r#"(template "  a\n" x "\n")"#),
         ("<<A\nA B\n AB\n  A  \n", r#""A B\n AB\n""#),
-        ("<<A\n\\n ${\"q\"} $${x} %%{y}\nA\n", r#"(template "\\n " "q" " ${x} %{y}\n")"#),
+        (
+            "<<A\n\\n ${\"q\"} $${x} %%{y}\nA\n",
+            r#"(template "\\n " "q" " ${x} %{y}\n")"#,
+        ),
         ("[<<A\nx\nA\n, <<B\ny\nB\n]", r#"(tuple "x\n" "y\n")"#),
         ("f(<<A\nx\nA\n)", r#"(call f "x\n")"#),
         ("<<A\n${f(<<B\ny\nB\n)}\nA\n", r#"(template (call f "y\n") "\n")"#),
         // What a strip marker joins is one line, so its indentation stays.
-        ("<<-A\n    %{ if a ~}\n    b\n    %{ endif }\n    A\n", r#"(template "" (if a "    b\n" else) "\n")"#),
+        (
+            "<<-A\n    %{ if a ~}\n    b\n    %{ endif }\n    A\n",
+            r#"(template "" (if a "    b\n" else) "\n")"#,
+        ),
     ];
     for (text, tree) in table {
         assert_eq!(expression(text), tree, "{text:?}");
@@ -266,14 +309,20 @@ const WRONG: &[(&str, &[usize])] = &[
     ("a = 0x10\n", &[1]),
     ("a = .5\n", &[1]),
     ("a = \u{a0}1\n", &[1]),
-    ("b {\n  a = 1 2\n  c = [3 4, 5 6]\n  d = { e = 7 8\n f = 9 9 }\n}\ng = )\n", &[2, 3, 3, 4, 5, 7]),
+    (
+        "b {\n  a = 1 2\n  c = [3 4, 5 6]\n  d = { e = 7 8\n f = 9 9 }\n}\ng = )\n",
+        &[2, 3, 3, 4, 5, 7],
+    ),
 ];
 
 #[test]
 fn errors_are_placed_and_do_not_spread() {
     for (text, lines) in WRONG {
         let found = error_lines(text);
-        assert!(lines.iter().all(|line| found.contains(line)), "{text:?}: {found:?} has not all of {lines:?}");
+        assert!(
+            lines.iter().all(|line| found.contains(line)),
+            "{text:?}: {found:?} has not all of {lines:?}"
+        );
     }
 }
 
@@ -341,9 +390,10 @@ fn too_long_texts_are_refused() {
 /// Pieces of the language in any order: more errors than from characters at random.
 fn pieces() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
-        "a", "b", "for", "in", "if", "1", "0.5", "\"", "\"x\"", "${", "%{", "}", "{", "[", "]", "(", ")", "~}", "\n", "\r\n", " ", "=",
-        "==", "=>", ",", ".", "...", ":", "::", "?", "*", "-", "!", "&&", "&", "<<A\n", "<<-A\n", "A\n", "\\", "\\u", "$$", "%%{", "#",
-        "//", "/*", "*/", "é", "\u{301}", "'", ";", "endif", "endfor", "else", "\u{feff}", "\0",
+        "a", "b", "for", "in", "if", "1", "0.5", "\"", "\"x\"", "${", "%{", "}", "{", "[", "]", "(", ")", "~}", "\n",
+        "\r\n", " ", "=", "==", "=>", ",", ".", "...", ":", "::", "?", "*", "-", "!", "&&", "&", "<<A\n", "<<-A\n",
+        "A\n", "\\", "\\u", "$$", "%%{", "#", "//", "/*", "*/", "é", "\u{301}", "'", ";", "endif", "endfor", "else",
+        "\u{feff}", "\0",
     ]);
     prop::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat())
 }

@@ -120,6 +120,9 @@ impl TokenKind {
     /// True for the counterparts of [`Self::opens`].
     pub(crate) fn closes(self) -> bool {
         use TokenKind::{CloseBrace, CloseBracket, CloseParenthesis, HeredocClose, SequenceEnd, StringClose};
-        matches!(self, CloseBrace | CloseBracket | CloseParenthesis | StringClose | HeredocClose | SequenceEnd)
+        matches!(
+            self,
+            CloseBrace | CloseBracket | CloseParenthesis | StringClose | HeredocClose | SequenceEnd
+        )
     }
 }
