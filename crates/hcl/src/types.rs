@@ -102,18 +102,25 @@ impl Type {
 }
 
 impl fmt::Display for Type {
-    /// As people say it: `string`, `list of number`, `tuple`, `object`; `dynamic` for any.
+    /// As people say it: `string`, `list of number`, `list` (of anything), `tuple`, `object`; `dynamic` for any.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Type::Dynamic => f.write_str("dynamic"),
             Type::Bool => f.write_str("bool"),
             Type::Number => f.write_str("number"),
             Type::String => f.write_str("string"),
-            Type::List(element) => write!(f, "list of {element}"),
-            Type::Set(element) => write!(f, "set of {element}"),
-            Type::Map(element) => write!(f, "map of {element}"),
+            Type::List(element) => write_collection(f, "list", element),
+            Type::Set(element) => write_collection(f, "set", element),
+            Type::Map(element) => write_collection(f, "map", element),
             Type::Tuple(_) => f.write_str("tuple"),
             Type::Object(_) => f.write_str("object"),
         }
+    }
+}
+
+fn write_collection(f: &mut fmt::Formatter<'_>, name: &str, element: &Type) -> fmt::Result {
+    match element {
+        Type::Dynamic => f.write_str(name),
+        _ => write!(f, "{name} of {element}"),
     }
 }

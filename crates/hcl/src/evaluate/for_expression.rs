@@ -14,50 +14,51 @@ use crate::source::Place;
 use crate::syntax::{Expression, ForExpression};
 use crate::value::{Kind, Value, quoted};
 
-/// What a `for` goes through: key and value of each element.
-pub(super) struct Items {
-    pub(super) pairs: Vec<(Value, Value)>,
-    /// Marks of the collection as a whole: they belong to whatever is made of it.
-    pub(super) marks: Marks,
-}
-
-/// Evaluates a collection to be iterated; its marks are added to `marks` also when it is unknown (the answer is then `None`).
+/// Key and value of each element of a collection that is to be iterated, with the marks of the collection, which are added to
+/// `marks` too. `None` when it is unknown, or no collection.
 pub(super) fn iterate(
     context: &Context<'_>,
     expression: &Expression,
     marks: &mut Marks,
     diagnostics: &mut Diagnostics,
-) -> Option<Items> {
+) -> Option<Vec<(Value, Value)>> {
     let collection = evaluate_in(context, expression, diagnostics);
     *marks = marks.union(collection.marks);
-    let pairs = match &collection.kind {
-        Kind::List(_, elements) | Kind::Tuple(elements) => elements
-            .iter()
-            .enumerate()
-            .map(|(index, element)| (Value::number(index), element.clone()))
-            .collect(),
-        Kind::Set(_, elements) => elements
-            .iter()
-            .map(|element| (element.clone(), element.clone()))
-            .collect(),
-        Kind::Map(_, members) | Kind::Object(members) => members
-            .iter()
-            .map(|(name, member)| (Kind::String(Arc::clone(name)).into(), member.clone()))
-            .collect(),
-        Kind::Unknown(kind) if !kind.is_primitive() => return None,
+    let marked = |value: &Value| value.clone().with_marks(collection.marks);
+    match &collection.kind {
+        Kind::List(_, elements) | Kind::Tuple(elements) => {
+            let numbered = elements.iter().enumerate();
+            Some(
+                numbered
+                    .map(|(index, element)| (Value::number(index), marked(element)))
+                    .collect(),
+            )
+        }
+        Kind::Set(_, elements) => Some(
+            elements
+                .iter()
+                .map(|element| (marked(element), marked(element)))
+                .collect(),
+        ),
+        Kind::Map(_, members) | Kind::Object(members) => {
+            let key = |name: &Arc<str>| Value::from(Kind::String(Arc::clone(name))).with_marks(collection.marks);
+            Some(
+                members
+                    .iter()
+                    .map(|(name, member)| (key(name), marked(member)))
+                    .collect(),
+            )
+        }
+        Kind::Unknown(kind) if !kind.is_primitive() => None,
         _ => {
             let detail = format!(
                 "It is {}; a list, set, tuple, map or object can be.",
                 described(&collection)
             );
             diagnostics.push(Diagnostic::error(expression.place, "this cannot be iterated").detail(detail));
-            return None;
+            None
         }
-    };
-    Some(Items {
-        pairs,
-        marks: collection.marks,
-    })
+    }
 }
 
 pub(super) fn for_expression(
@@ -74,7 +75,7 @@ pub(super) fn for_expression(
     let Some(items) = iterate(context, &expression.collection, &mut made.marks, diagnostics) else {
         return Value::dynamic().with_marks(made.marks);
     };
-    for (key, value) in &items.pairs {
+    for (key, value) in &items {
         let value_binding = context.bind(&expression.value_name.text, value);
         let inner = context.with(&value_binding);
         let kept = match &expression.key_name {

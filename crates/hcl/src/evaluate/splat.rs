@@ -23,14 +23,16 @@ pub(super) fn splat(
             return Value::dynamic().with_marks(source.marks);
         }
         _ => {
-            single = source.without_own_marks();
+            single = source.clone();
             std::slice::from_ref(&single)
         }
     };
     let before = diagnostics.iter().count();
     let mut results = Vec::with_capacity(elements.len());
     for element in elements {
-        results.push(evaluate_in(&context.with_splat_element(element), rest, diagnostics));
+        // The element has the marks of the whole, so that no error shows it.
+        let element = element.clone().with_marks(source.marks);
+        results.push(evaluate_in(&context.with_splat_element(&element), rest, diagnostics));
         if diagnostics.iter().count() > before {
             return Value::dynamic().with_marks(source.marks);
         }

@@ -4,7 +4,7 @@ use super::conditional::truth;
 use super::context::{Context, too_deep};
 use super::evaluate_in;
 use super::expect::Expected;
-use super::for_expression::{Items, iterate};
+use super::for_expression::iterate;
 use crate::diagnostic::Diagnostics;
 use crate::marks::Marks;
 use crate::source::Place;
@@ -104,13 +104,12 @@ impl Rendered {
         body: &[TemplatePart],
         diagnostics: &mut Diagnostics,
     ) {
-        let Some(Items { pairs, marks }) = iterate(context, collection, &mut self.marks, diagnostics) else {
+        let Some(items) = iterate(context, collection, &mut self.marks, diagnostics) else {
             self.known = false;
             return;
         };
-        self.marks = self.marks.union(marks);
         let before = diagnostics.iter().count();
-        for (key, value) in &pairs {
+        for (key, value) in &items {
             let value_binding = context.bind(&value_name.text, value);
             let inner = context.with(&value_binding);
             match key_name {
