@@ -215,17 +215,12 @@ fn recorded_expressions() {
             Some(why) => failures.push(format!("[{name}] {expression}\n        {why}")),
         }
     }
-    eprintln!("{}", failures.join("\n"));
-    for (name, (passed, all)) in counts.iter().filter(|(_, (passed, all))| passed < all) {
-        eprintln!("{name}: {passed} of {all}");
-    }
     let (passed, all) = counts
         .values()
         .fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1));
+    for (name, (passed, all)) in counts.iter().filter(|(_, (passed, all))| passed < all) {
+        eprintln!("{name}: {passed} of {all}");
+    }
     eprintln!("{passed} of {all} recorded expressions");
-    let (passed, all) = counts["language"];
-    assert_eq!(
-        passed, all,
-        "expressions of the language itself, without functions of the table"
-    );
+    assert!(failures.is_empty(), "\n{}", failures.join("\n"));
 }
