@@ -12,14 +12,27 @@ use bakelite_hcl::source::SourceMap;
 use bakelite_hcl::value::{Kind, Value};
 
 use crate::component::DataSources;
+use crate::environment::Environment;
+use crate::gotemplate::{self, Rendering};
 use crate::inspect;
+use crate::legacy::{self, Legacy};
 use crate::planner::{self, Ground};
 use crate::scope::Names;
+use crate::template::placeless;
 
 /// A console on the variables and locals of a template.
 #[derive(Debug, Clone)]
 pub struct Console {
-    ground: Arc<Ground>,
+    language: Language,
+}
+
+/// What lines of the console are.
+#[derive(Debug, Clone)]
+enum Language {
+    /// Expressions.
+    Hcl(Arc<Ground>),
+    /// Texts with `{{ }}`.
+    Legacy(Box<Rendering>, Arc<Environment>),
 }
 
 /// What a line of the console comes to.
@@ -35,7 +48,27 @@ pub enum Reply {
 
 impl Console {
     pub(crate) fn new(ground: Arc<Ground>) -> Self {
-        Self { ground }
+        Self {
+            language: Language::Hcl(ground),
+        }
+    }
+
+    pub(crate) fn legacy(legacy: &Legacy, environment: &Arc<Environment>) -> Self {
+        let mut rendering = legacy::rendering_of(legacy, environment);
+        let for_variables = Rendering {
+            environment: Some(environment.answers.environment().clone()),
+            ..rendering.clone()
+        };
+        let user = legacy::resolve(
+            legacy,
+            &for_variables,
+            &environment.answers,
+            &mut Diagnostics::default(),
+        );
+        rendering.user = Some(user);
+        Self {
+            language: Language::Legacy(Box::new(rendering), environment.clone()),
+        }
     }
 
     /// Evaluates a line; `None` when it has errors, which are then in `diagnostics`.
@@ -51,8 +84,14 @@ impl Console {
             "" => return Some(Reply::Text(String::new())),
             "exit" => return Some(Reply::Exit),
             "help" => return Some(Reply::Help),
-            "variables" => return Some(Reply::Text(inspect::input_variables(&self.ground))),
             _ => {}
+        }
+        let ground = match &self.language {
+            Language::Hcl(ground) => ground,
+            Language::Legacy(rendering, _) => return legacy_line(line, rendering, diagnostics),
+        };
+        if line == "variables" {
+            return Some(Reply::Text(inspect::input_variables(ground)));
         }
         let mut found = Diagnostics::default();
         let file = sources.add("<console>", line);
@@ -61,8 +100,8 @@ impl Console {
             diagnostics.extend(found);
             return None;
         }
-        let environment = &self.ground.environment;
-        let names = || Names::new(environment, &self.ground.values).without_data();
+        let environment = &ground.environment;
+        let names = || Names::new(environment, &ground.values).without_data();
         let work = |found: &mut Diagnostics| evaluate(&expression, &names(), found);
         let (value, found) = planner::settle(environment, data, work).await;
         let failed = found.has_errors();
@@ -70,21 +109,46 @@ impl Console {
         if failed {
             return None;
         }
-        let mut secrets = self.ground.secrets.clone();
+        let mut secrets = ground.secrets.clone();
         secrets.derive(&value);
         Some(Reply::Text(secrets.mask(&display(&value))))
     }
 
     /// `var.NAME`, `local.NAME` and the functions, for completion.
     pub fn names(&self) -> Vec<String> {
-        let values = &self.ground.values;
+        let ground = match &self.language {
+            Language::Hcl(ground) => ground,
+            Language::Legacy(_, environment) => return environment.functions.names().map(str::to_owned).collect(),
+        };
+        let values = &ground.values;
         let variables = values.variables.keys().map(|name| format!("var.{name}"));
         let locals = values.locals.keys().map(|name| format!("local.{name}"));
-        let functions = self.ground.environment.functions.names().map(|name| format!("{name}("));
+        let functions = ground.environment.functions.names().map(|name| format!("{name}("));
         let more = ["path.cwd", "path.root", "packer.version"]
             .into_iter()
             .map(str::to_owned);
         variables.chain(locals).chain(more).chain(functions).collect()
+    }
+}
+
+fn legacy_line(line: &str, rendering: &Rendering, diagnostics: &mut Diagnostics) -> Option<Reply> {
+    if line == "variables" {
+        let variables = rendering
+            .user
+            .iter()
+            .flatten()
+            .map(|(name, value)| format!("{name}: {value}\n"));
+        return Some(Reply::Text(format!(
+            "> input-variables:\n\n{}",
+            variables.collect::<String>()
+        )));
+    }
+    match gotemplate::render(line, rendering) {
+        Ok(text) => Some(Reply::Text(text)),
+        Err(error) => {
+            diagnostics.push(placeless(error.to_string()));
+            None
+        }
     }
 }
 

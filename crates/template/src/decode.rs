@@ -4,6 +4,7 @@
 mod body;
 mod json;
 mod leaf;
+mod weak;
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,7 @@ use serde::de::DeserializeOwned;
 pub(crate) use body::{Decoding, Layer, in_block};
 pub(crate) use json::UNKNOWN;
 pub(crate) use leaf::member_places;
+pub(crate) use weak::WeakDecoding;
 
 /// A component's options: checked against its schema, `{{ }}` rendered where the schema does not say late.
 #[derive(Debug, Clone, Default)]

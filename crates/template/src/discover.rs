@@ -1,14 +1,15 @@
 //! Which texts make up a template: files of a folder, one file, standard input; and the files of variables beside them.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics};
 use bakelite_hcl::source::SourceMap;
 use bakelite_hcl::syntax::Body;
 use bakelite_hcl::{json, native};
 
-use crate::template::{ConfigType, Invocation, Purpose, placeless};
+use crate::legacy;
+use crate::template::{ConfigType, Invocation, placeless};
 
 /// One text of a template or of variables.
 #[derive(Debug, Clone)]
@@ -31,17 +32,20 @@ pub(crate) enum Files {
         /// `path.root`
         root: String,
     },
+    /// A legacy JSON template.
+    Legacy {
+        /// The text.
+        file: File,
+        /// The folder it lies in.
+        folder: PathBuf,
+    },
 }
 
 /// Finds and reads the texts of a template.
-pub(crate) fn template_files(
-    invocation: &Invocation,
-    _sources: &mut SourceMap,
-    diagnostics: &mut Diagnostics,
-) -> Option<Files> {
+pub(crate) fn template_files(invocation: &Invocation, diagnostics: &mut Diagnostics) -> Option<Files> {
     let path = invocation.path.as_str();
     if path.is_empty() || path == "-" {
-        return standard_input(invocation, diagnostics);
+        return standard_input(invocation);
     }
     let place = invocation.working_folder.join(path);
     if place.is_dir() {
@@ -60,8 +64,16 @@ pub(crate) fn template_files(
             root: folder_of(path),
         });
     }
-    diagnostics.push(placeless(format!("`{path}` is not a template")));
-    None
+    let text = read_text(path, &place, diagnostics)?;
+    let file = File {
+        name: path.to_owned(),
+        text,
+        is_json: true,
+    };
+    Some(Files::Legacy {
+        file,
+        folder: invocation.working_folder.join(folder_of(path)),
+    })
 }
 
 /// The folder part of a path as the user gave it.
@@ -73,7 +85,7 @@ fn folder_of(path: &str) -> String {
     }
 }
 
-fn standard_input(invocation: &Invocation, diagnostics: &mut Diagnostics) -> Option<Files> {
+fn standard_input(invocation: &Invocation) -> Option<Files> {
     let is_hcl = invocation.config_type == Some(ConfigType::Hcl2);
     if invocation.path.is_empty() && is_hcl {
         return Some(Files::Hcl {
@@ -93,9 +105,22 @@ fn standard_input(invocation: &Invocation, diagnostics: &mut Diagnostics) -> Opt
             root: ".".to_owned(),
         });
     }
-    let _ = Purpose::Console;
-    diagnostics.push(placeless("legacy template on standard input"));
-    None
+    let folder = invocation.working_folder.clone();
+    if invocation.path.is_empty() {
+        return Some(Files::Legacy {
+            file: legacy::built_in(),
+            folder,
+        });
+    }
+    let text = without_mark(invocation.stdin.clone().unwrap_or_default());
+    Some(Files::Legacy {
+        file: File {
+            name: "<stdin>".to_owned(),
+            text,
+            is_json: true,
+        },
+        folder,
+    })
 }
 
 fn folder(path: &str, place: &Path, diagnostics: &mut Diagnostics) -> Option<Files> {

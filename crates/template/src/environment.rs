@@ -96,6 +96,11 @@ struct Known {
 }
 
 impl Answers {
+    /// The environment of the process.
+    pub(crate) fn environment(&self) -> &BTreeMap<String, String> {
+        &self.environment
+    }
+
     /// The questions without an answer, each once.
     pub(crate) fn take_pending(&self) -> Vec<Question> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);

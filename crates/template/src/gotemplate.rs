@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use bakelite_hcl::scope::World;
+
 use crate::environment::Environment;
 
 /// What a `{{ }}` text can refer to.
@@ -81,10 +83,19 @@ pub enum RenderError {
 
 /// Renders a text. A text without `{{` is returned as it is.
 pub fn render(text: &str, rendering: &Rendering) -> Result<String, RenderError> {
+    render_asking(text, rendering, None)
+}
+
+/// The same where functions that need a server may be used: in variables of a legacy template.
+pub(crate) fn render_asking(
+    text: &str,
+    rendering: &Rendering,
+    world: Option<&dyn World>,
+) -> Result<String, RenderError> {
     if !text.contains("{{") {
         return Ok(text.to_owned());
     }
-    let functions = functions::Functions { rendering };
+    let functions = functions::Functions { rendering, world };
     let tree = parser::parse(text, &|name| functions.is_known(name))?;
     let fields = rendering
         .fields

@@ -26,10 +26,12 @@ mod dynamic;
 mod environment;
 mod filter;
 mod inspect;
+mod legacy;
 mod locals;
 mod planner;
 
 mod scope;
 mod variables;
 
+pub use scope::PACKER_VERSION;
 pub use template::{ConfigType, Invocation, Purpose, Template, UndeclaredVariables, read};

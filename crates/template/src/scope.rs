@@ -12,7 +12,7 @@ use bakelite_hcl::value::Value;
 use crate::environment::Environment;
 
 /// The version that templates see as `packer.version` and that `required_version` is checked against.
-pub(crate) const PACKER_VERSION: &str = "1.16.0";
+pub const PACKER_VERSION: &str = "1.16.0";
 
 /// Evaluated values of a template.
 #[derive(Debug, Default)]

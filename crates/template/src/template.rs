@@ -14,6 +14,7 @@ use crate::component::{Components, DataSources};
 use crate::console::Console;
 use crate::discover::{self, Files};
 use crate::environment::Environment;
+use crate::legacy::{self, Legacy};
 use crate::plan::Plan;
 use crate::planner::{self, Ground};
 use crate::plugins::Requirement;
@@ -104,6 +105,8 @@ pub struct Template {
 pub(crate) enum Content {
     /// HCL in native or JSON syntax.
     Hcl(Arc<Hcl>),
+    /// Legacy JSON.
+    Legacy(Arc<Legacy>),
 }
 
 /// An HCL template.
@@ -125,11 +128,20 @@ pub fn read(invocation: &Invocation, sources: &mut SourceMap, diagnostics: &mut 
 }
 
 fn read_phases(invocation: &Invocation, sources: &mut SourceMap, diagnostics: &mut Diagnostics) -> Option<Template> {
-    match discover::template_files(invocation, sources, diagnostics)? {
+    match discover::template_files(invocation, diagnostics)? {
         Files::Hcl { files, root } => {
             let environment = Environment::new(invocation, root);
             let hcl = read_hcl(invocation, &files, &environment, sources, diagnostics)?;
             Some(Template::new(invocation, Content::Hcl(Arc::new(hcl)), environment))
+        }
+        Files::Legacy { file, folder } => {
+            let environment = Environment::new(invocation, String::new());
+            let legacy = legacy::read(&file, folder, invocation, sources, diagnostics)?;
+            Some(Template::new(
+                invocation,
+                Content::Legacy(Arc::new(legacy)),
+                environment,
+            ))
         }
     }
 }
@@ -180,6 +192,7 @@ impl Template {
     ) -> Plan {
         match &self.content {
             Content::Hcl(hcl) => planner::plan(self, hcl, components, data, diagnostics).await,
+            Content::Legacy(legacy) => legacy::plan(self, legacy, components, data, diagnostics).await,
         }
     }
 
@@ -190,6 +203,7 @@ impl Template {
                 let ground = self.evaluated(hcl, components, data).await;
                 inspect::hcl(hcl, &ground)
             }
+            Content::Legacy(legacy) => legacy::inspect(legacy),
         }
     }
 
@@ -197,6 +211,7 @@ impl Template {
     pub async fn console(&self, components: &dyn Components, data: &dyn DataSources) -> Console {
         match &self.content {
             Content::Hcl(hcl) => Console::new(self.evaluated(hcl, components, data).await),
+            Content::Legacy(legacy) => Console::legacy(legacy, &self.environment),
         }
     }
 
@@ -205,10 +220,16 @@ impl Template {
         Arc::new(planner::evaluate(self, hcl, components, data, &mut ignored).await)
     }
 
+    /// Is it a legacy JSON template?
+    pub fn is_legacy(&self) -> bool {
+        matches!(self.content, Content::Legacy(_))
+    }
+
     /// What `required_plugins` asks for, each entry of each block.
     pub fn requirements(&self) -> &[Requirement] {
         match &self.content {
             Content::Hcl(hcl) => &hcl.blocks.requirements,
+            Content::Legacy(_) => &[],
         }
     }
 
@@ -225,6 +246,14 @@ impl Template {
                 for variable in hcl.variables.values() {
                     secrets.declare(&variable.effective());
                 }
+            }
+            Content::Legacy(legacy) => {
+                let defaults = legacy
+                    .sensitive
+                    .iter()
+                    .filter_map(|name| legacy.variables.get(name)?.default.as_ref());
+                let given = legacy.sensitive.iter().filter_map(|name| legacy.given.get(name));
+                defaults.chain(given).for_each(|text| secrets.hide(text));
             }
         }
         secrets.into_texts()

@@ -18,7 +18,7 @@ use crate::scope::{Iterations, Within};
 type Options = serde_json::Map<String, serde_json::Value>;
 
 /// Attributes that every component has in Packer and whose values Packer overwrites. They may be given and mean nothing.
-const OVERWRITTEN: &[&str] = &[
+pub(super) const OVERWRITTEN: &[&str] = &[
     "packer_build_name",
     "packer_builder_type",
     "packer_core_version",

@@ -39,6 +39,8 @@ const NAMES: &[&str] = &[
 /// The functions with what they refer to.
 pub(super) struct Functions<'a> {
     pub(super) rendering: &'a Rendering,
+    /// Who answers functions that need a server.
+    pub(super) world: Option<&'a dyn World>,
 }
 
 impl Functions<'_> {
@@ -98,8 +100,20 @@ impl Functions<'_> {
             }
             "build" => self.build(arguments),
             "sed" => Err("the function is gone; use `replace` or `replace_all`".to_owned()),
-            _ => Err("the function can be used in variables only".to_owned()),
+            _ => self.ask(name, arguments),
         }
+    }
+
+    fn ask(&self, name: &str, arguments: &[Datum]) -> Result<Datum, String> {
+        let Some(world) = self.world else {
+            return Err("the function can be used in variables only".to_owned());
+        };
+        let arguments: Vec<Value> = arguments
+            .iter()
+            .map(|argument| Value::string(argument.print()))
+            .collect();
+        let answer = world.ask(name, &arguments)?;
+        Ok(Datum::from(answer.as_str().unwrap_or(crate::decode::UNKNOWN)))
     }
 
     fn build(&self, arguments: &[Datum]) -> Result<Datum, String> {

@@ -18,7 +18,7 @@ use crate::scope::{Iterations, Names};
 use crate::secrets::Secrets;
 
 /// `build.KEY` of every builder.
-const BUILD_KEYS: &[&str] = &[
+pub(crate) const BUILD_KEYS: &[&str] = &[
     "ConnType",
     "Host",
     "ID",
@@ -96,7 +96,7 @@ pub(super) fn build_name_only(name: &str) -> Value {
 }
 
 /// Complaints of a component, each at the option that it is about.
-pub(super) fn complain(complaints: &[Complaint], options: &Decoded, diagnostics: &mut Diagnostics) {
+pub(crate) fn complain(complaints: &[Complaint], options: &Decoded, diagnostics: &mut Diagnostics) {
     for complaint in complaints {
         let place = options.place_of(&complaint.option);
         let summary = match complaint.option.as_str() {

@@ -79,7 +79,7 @@ pub(super) fn built_in(hcl: &Hcl, kind: ComponentKind, name: &str, components: &
 }
 
 /// What to say of a component that does not exist.
-pub(super) fn unknown(kind: ComponentKind, name: &str, place: Place, components: &dyn Components) -> Diagnostic {
+pub(crate) fn unknown(kind: ComponentKind, name: &str, place: Place, components: &dyn Components) -> Diagnostic {
     let known = components.names(kind);
     let help = match similar_name(name, known.iter().copied()) {
         Some(similar) => format!("did you mean `{similar}`?"),

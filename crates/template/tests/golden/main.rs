@@ -94,8 +94,8 @@ impl Command {
                 _ => command.path = argument.to_owned(),
             }
         }
-        let is_legacy = command.path.ends_with(".json") && !command.path.ends_with(".pkr.json");
-        (!is_legacy && (!command.path.is_empty() || command.purpose == Purpose::Console)).then_some(command)
+        let needs_path = matches!(command.purpose, Purpose::Validate { .. } | Purpose::Build);
+        (!command.path.is_empty() || !needs_path).then_some(command)
     }
 }
 

@@ -1,0 +1,98 @@
+//! Legacy JSON templates: builders, provisioners, post-processors and variables in one object (language.md §10).
+
+mod inspect;
+mod planner;
+mod read;
+mod variables;
+
+use std::path::PathBuf;
+
+use bakelite_hcl::source::Place;
+use bakelite_hcl::syntax::{JsonValue, Name};
+use indexmap::IndexMap;
+
+pub(crate) use inspect::inspect;
+pub(crate) use planner::{plan, rendering_of};
+pub(crate) use read::{built_in, read};
+pub(crate) use variables::resolve;
+
+/// A legacy template, checked in its structure.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Legacy {
+    /// `description`
+    pub(crate) description: Option<String>,
+    /// Defaults of variables; `None`: required.
+    pub(crate) variables: IndexMap<String, Variable>,
+    /// Values from the command line and from files.
+    pub(crate) given: IndexMap<String, String>,
+    /// Names of variables whose values must not be shown.
+    pub(crate) sensitive: Vec<String>,
+    /// `builders`
+    pub(crate) builders: Vec<Builder>,
+    /// `provisioners`
+    pub(crate) provisioners: Vec<Step>,
+    /// `error-cleanup-provisioner`
+    pub(crate) error_cleanup: Option<Step>,
+    /// `post-processors`
+    pub(crate) chains: Vec<Vec<Step>>,
+    /// `{{ template_dir }}`
+    pub(crate) folder: PathBuf,
+}
+
+/// A variable's default.
+#[derive(Debug, Clone)]
+pub(crate) struct Variable {
+    pub(crate) default: Option<String>,
+    pub(crate) place: Place,
+}
+
+/// One of `builders`.
+#[derive(Debug, Clone)]
+pub(crate) struct Builder {
+    /// `type`
+    pub(crate) component: String,
+    /// `name`, as it stands; the type where there is none.
+    pub(crate) name: String,
+    /// The options.
+    pub(crate) properties: Vec<(Name, JsonValue)>,
+    /// The object.
+    pub(crate) place: Place,
+}
+
+/// A provisioner or a post-processor.
+#[derive(Debug, Clone)]
+pub(crate) struct Step {
+    /// `type`
+    pub(crate) component: String,
+    /// Meta-arguments by name.
+    pub(crate) meta: IndexMap<String, JsonValue>,
+    /// The options.
+    pub(crate) properties: Vec<(Name, JsonValue)>,
+    /// The object.
+    pub(crate) place: Place,
+}
+
+impl Step {
+    /// The texts of a meta-argument that is a list of names.
+    pub(crate) fn names(&self, meta: &str) -> Vec<(String, Place)> {
+        use bakelite_hcl::syntax::JsonKind;
+        let text = |value: &JsonValue| match &value.kind {
+            JsonKind::String(text) => Some((text.clone(), value.place)),
+            _ => None,
+        };
+        match self.meta.get(meta) {
+            Some(JsonValue {
+                kind: JsonKind::Array(all),
+                ..
+            }) => all.iter().filter_map(text).collect(),
+            Some(value) => text(value).into_iter().collect(),
+            None => Vec::new(),
+        }
+    }
+
+    /// Does it run for the builder of that name?
+    pub(crate) fn applies_to(&self, builder: &str) -> bool {
+        let is_named = |meta: &str| self.names(meta).iter().any(|(name, _)| name == builder);
+        (self.names("only").is_empty() || is_named("only")) && !is_named("except")
+    }
+}
