@@ -1,18 +1,34 @@
 //! Serves a local cloud until Ctrl-C: `cargo run -p bakelite-local --example serve -- FOLDER [LATENCY [NAME=ROOT…]]`.
-#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "an example, to try the API by hand")]
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "an example, to try the API by hand"
+)]
 
 use bakelite_local::{Isolation, LocalCloud, LocalCloudOptions};
 
 fn main() {
     bakelite_local::enter_if_asked();
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(serve());
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(serve());
 }
 
 async fn serve() {
     let mut arguments = std::env::args().skip(1);
     let state_dir = arguments.next().unwrap().into();
-    let latency = arguments.next().map_or(Ok(bakelite_local::Latency::default()), |text| text.parse()).unwrap();
-    let images = arguments.map(|image| image.split_once('=').map(|(name, root)| (name.into(), root.into())).unwrap());
+    let latency = arguments
+        .next()
+        .map_or(Ok(bakelite_local::Latency::default()), |text| text.parse())
+        .unwrap();
+    let images = arguments.map(|image| {
+        image
+            .split_once('=')
+            .map(|(name, root)| (name.into(), root.into()))
+            .unwrap()
+    });
     let options = LocalCloudOptions {
         state_dir,
         isolation: Isolation::Sandbox,

@@ -21,7 +21,9 @@ const SPREAD: u32 = 4099;
 
 impl Addresses {
     pub(crate) fn new() -> Addresses {
-        Addresses { next: AtomicU32::new(std::process::id().wrapping_mul(SPREAD)) }
+        Addresses {
+            next: AtomicU32::new(std::process::id().wrapping_mul(SPREAD)),
+        }
     }
 
     /// Returns an address of the subnet and a port on it where nobody listens: the wanted one, or any when that one is
@@ -41,7 +43,11 @@ impl Addresses {
                 return Ok((address, port));
             }
         }
-        Err(ApiError::with_status(500, "InsufficientInstanceCapacity", "no loopback address is free"))
+        Err(ApiError::with_status(
+            500,
+            "InsufficientInstanceCapacity",
+            "no loopback address is free",
+        ))
     }
 }
 

@@ -14,16 +14,27 @@ pub(crate) struct ApiError {
 impl ApiError {
     /// Returns a client's error (HTTP 400).
     pub(crate) fn new(code: impl Into<String>, message: impl Into<String>) -> ApiError {
-        ApiError { status: 400, code: code.into(), message: message.into() }
+        ApiError {
+            status: 400,
+            code: code.into(),
+            message: message.into(),
+        }
     }
 
     /// Returns an error with another status than 400.
     pub(crate) fn with_status(status: u16, code: &str, message: impl Into<String>) -> ApiError {
-        ApiError { status, code: code.to_owned(), message: message.into() }
+        ApiError {
+            status,
+            code: code.to_owned(),
+            message: message.into(),
+        }
     }
 
     pub(crate) fn missing_parameter(name: &str) -> ApiError {
-        ApiError::new("MissingParameter", format!("The request must contain the parameter {name}"))
+        ApiError::new(
+            "MissingParameter",
+            format!("The request must contain the parameter {name}"),
+        )
     }
 
     pub(crate) fn unknown_parameter(name: &str) -> ApiError {
@@ -31,7 +42,10 @@ impl ApiError {
     }
 
     pub(crate) fn invalid_value(name: &str, value: &str) -> ApiError {
-        ApiError::new("InvalidParameterValue", format!("Value ({value}) for parameter {name} is invalid."))
+        ApiError::new(
+            "InvalidParameterValue",
+            format!("Value ({value}) for parameter {name} is invalid."),
+        )
     }
 
     pub(crate) fn invalid_parameter(message: impl Into<String>) -> ApiError {
@@ -43,11 +57,17 @@ impl ApiError {
     }
 
     pub(crate) fn not_found(kind: ResourceKind, id: &str) -> ApiError {
-        ApiError::new(kind.not_found_code(), format!("The {} '{id}' does not exist", kind.words()))
+        ApiError::new(
+            kind.not_found_code(),
+            format!("The {} '{id}' does not exist", kind.words()),
+        )
     }
 
     pub(crate) fn malformed(kind: ResourceKind, id: &str) -> ApiError {
-        ApiError::new(kind.malformed_code(), format!("Invalid id: \"{id}\" (expecting \"{}-...\")", kind.prefix()))
+        ApiError::new(
+            kind.malformed_code(),
+            format!("Invalid id: \"{id}\" (expecting \"{}-...\")", kind.prefix()),
+        )
     }
 
     pub(crate) fn in_use(message: impl Into<String>) -> ApiError {
@@ -60,7 +80,11 @@ impl ApiError {
     }
 
     /// Returns an error of this cloud itself (HTTP 500); clients retry it.
-    pub(crate) fn internal(message: impl ToString) -> ApiError {
-        ApiError { status: 500, code: "InternalError".to_owned(), message: message.to_string() }
+    pub(crate) fn internal(message: impl std::fmt::Display) -> ApiError {
+        ApiError {
+            status: 500,
+            code: "InternalError".to_owned(),
+            message: message.to_string(),
+        }
     }
 }

@@ -28,7 +28,13 @@ impl Call {
     pub(crate) fn new(cloud: Arc<Cloud>, region: String, mut parameters: Parameters) -> Result<Call, ApiError> {
         let dry_run = parameters.boolean("DryRun")?.unwrap_or(false);
         let digest = parameters.digest(&["ClientToken"]);
-        Ok(Call { cloud, region, parameters, digest, dry_run })
+        Ok(Call {
+            cloud,
+            region,
+            parameters,
+            digest,
+            dry_run,
+        })
     }
 
     /// Refuses parameters that the action did not take, and ends a dry run. Every action calls it once, after it has read

@@ -84,7 +84,7 @@ const SERIES: &[Series] = &[
 /// The size of every base image's root volume, in GiB.
 const ROOT_SIZE_GIB: u32 = 8;
 /// How long after its making a well-known image is deprecated, as its publishers do it: two years.
-const DEPRECATED_AFTER: Duration = Duration::from_secs(2 * 365 * 86_400);
+const DEPRECATED_AFTER: Duration = Duration::from_hours(2 * 365 * 24);
 
 /// Returns the users that images of unknown origin let in.
 pub(crate) fn custom_users() -> Vec<String> {
@@ -110,7 +110,11 @@ impl Series {
         let name = fill(self.name);
         let created = build_date(build);
         let publisher = self.publisher;
-        let volume_type = if name.ends_with("gp2") || name.contains("/hvm-ssd/") { "gp2" } else { publisher.volume_type };
+        let volume_type = if name.ends_with("gp2") || name.contains("/hvm-ssd/") {
+            "gp2"
+        } else {
+            publisher.volume_type
+        };
         Image {
             id: ResourceKind::Image.stable_id(&format!("{region}/{name}")),
             description: fill(self.description),
@@ -122,7 +126,14 @@ impl Series {
             root: ImageRoot::Host,
             root_device: publisher.root_device.to_owned(),
             block_devices: vec![root_device(region, &name, publisher.root_device, volume_type)],
-            boot_mode: Some(if architecture == "arm64" { "uefi" } else { "uefi-preferred" }.to_owned()),
+            boot_mode: Some(
+                if architecture == "arm64" {
+                    "uefi"
+                } else {
+                    "uefi-preferred"
+                }
+                .to_owned(),
+            ),
             tpm_support: None,
             imds_support: name.starts_with("al2023").then(|| "v2.0".to_owned()),
             ena_support: true,
@@ -142,7 +153,11 @@ impl Series {
 /// Returns the image that `--local-image NAME=ROOT` stands for. A name in the form of an id is the id.
 fn local_image(region: &str, local: &LocalImage) -> Image {
     let is_id = local.name.starts_with("ami-");
-    let id = if is_id { local.name.clone() } else { ResourceKind::Image.stable_id(&format!("local/{}", local.name)) };
+    let id = if is_id {
+        local.name.clone()
+    } else {
+        ResourceKind::Image.stable_id(&format!("local/{}", local.name))
+    };
     let created = build_date("20260101");
     Image {
         id,
@@ -150,7 +165,12 @@ fn local_image(region: &str, local: &LocalImage) -> Image {
         description: format!("{} on this machine", local.root.display()),
         owner_id: ACCOUNT.to_owned(),
         owner_alias: None,
-        architecture: if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" }.to_owned(),
+        architecture: if cfg!(target_arch = "aarch64") {
+            "arm64"
+        } else {
+            "x86_64"
+        }
+        .to_owned(),
         created,
         available: created,
         root: ImageRoot::Given(local.root.clone()),
@@ -191,7 +211,10 @@ fn root_device(region: &str, name: &str, device: &str, volume_type: &str) -> Blo
 
 /// Returns the instant of a build: ten o'clock of the date in it.
 fn build_date(build: &str) -> Moment {
-    let date = build.split(['.', '-']).find(|part| part.len() == 8).unwrap_or("20260101");
+    let date = build
+        .split(['.', '-'])
+        .find(|part| part.len() == 8)
+        .unwrap_or("20260101");
     let part = |range: std::ops::Range<usize>| date.get(range).unwrap_or("01");
     let text = format!("{}-{}-{}T10:00:00Z", part(0..4), part(4..6), part(6..8));
     Moment::parse(&text).unwrap_or_else(Moment::now)
@@ -207,8 +230,14 @@ mod tests {
     #[test]
     fn names_and_ids_are_unique_and_stable() {
         let images = super::images("us-east-1", &[]);
-        assert_eq!(images.iter().map(|image| &image.id).collect::<HashSet<_>>().len(), images.len());
-        assert_eq!(images.iter().map(|image| &image.name).collect::<HashSet<_>>().len(), images.len());
+        assert_eq!(
+            images.iter().map(|image| &image.id).collect::<HashSet<_>>().len(),
+            images.len()
+        );
+        assert_eq!(
+            images.iter().map(|image| &image.name).collect::<HashSet<_>>().len(),
+            images.len()
+        );
         assert_eq!(images, super::images("us-east-1", &[]));
         assert_ne!(images[0].id, super::images("eu-west-1", &[])[0].id);
         assert!(images.iter().all(|image| image.created < Moment::now()));
@@ -230,13 +259,19 @@ mod tests {
             let found: Vec<&Image> = images.iter().filter(|image| matches(pattern, &image.name)).collect();
             assert!(found.len() >= 3, "{pattern}");
             assert!(found.iter().all(|image| image.login_users == [user]), "{pattern}");
-            assert!(found.windows(2).any(|pair| pair[0].created != pair[1].created), "{pattern}");
+            assert!(
+                found.windows(2).any(|pair| pair[0].created != pair[1].created),
+                "{pattern}"
+            );
         }
     }
 
     #[test]
     fn local_images_take_an_id_for_a_name() {
-        let local = |name: &str| LocalImage { name: name.to_owned(), root: "/roots/x".into() };
+        let local = |name: &str| LocalImage {
+            name: name.to_owned(),
+            root: "/roots/x".into(),
+        };
         let images = super::images("us-east-1", &[local("base"), local("ami-0c55b159cbfafe1f0")]);
         assert_eq!(images[1].id, "ami-0c55b159cbfafe1f0");
         assert_eq!(images[0].id, ResourceKind::Image.stable_id("local/base"));

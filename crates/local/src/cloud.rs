@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::address::Addresses;
 use crate::api_error::ApiError;
@@ -26,7 +26,13 @@ pub(crate) struct LocalImage {
 }
 
 /// The machine of one instance. Whoever starts, stops or freezes it holds the lock, so that such things come in turn.
-pub(crate) type MachineSlot = Arc<AsyncMutex<Option<Machine>>>;
+pub(crate) type MachineSlot = Arc<AsyncMutex<Option<RunningMachine>>>;
+
+/// A machine, and the task that notices when it powers itself off; taking the machine away ends the task.
+pub(crate) struct RunningMachine {
+    pub(crate) machine: Machine,
+    pub(crate) _watch: AbortOnDropHandle<()>,
+}
 
 /// Everything that calls share.
 pub(crate) struct Cloud {
@@ -84,14 +90,18 @@ impl Cloud {
         region: &str,
         change: impl FnOnce(&mut Region) -> Result<T, ApiError>,
     ) -> Result<T, ApiError> {
-        self.change_all(|state| change(state.regions.entry(region.to_owned()).or_insert_with(|| Region::new(region))))
+        self.change_all(|state| {
+            change(
+                state
+                    .regions
+                    .entry(region.to_owned())
+                    .or_insert_with(|| Region::new(region)),
+            )
+        })
     }
 
     /// Changes the whole state, wholly or not at all.
-    pub(crate) fn change_all<T>(
-        &self,
-        change: impl FnOnce(&mut State) -> Result<T, ApiError>,
-    ) -> Result<T, ApiError> {
+    pub(crate) fn change_all<T>(&self, change: impl FnOnce(&mut State) -> Result<T, ApiError>) -> Result<T, ApiError> {
         self.folder.change(change)
     }
 

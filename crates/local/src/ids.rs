@@ -23,7 +23,14 @@ pub(crate) enum ResourceKind {
 }
 
 /// One row per kind: id prefix, type name in tags, words for messages, codes for malformed and for unknown ids.
-struct Row(ResourceKind, &'static str, &'static str, &'static str, &'static str, &'static str);
+struct Row(
+    ResourceKind,
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+);
 
 #[rustfmt::skip]
 const KINDS: &[Row] = &[
@@ -94,7 +101,10 @@ impl ResourceKind {
 
     /// Checks that an id has this kind's form.
     pub(crate) fn check(self, id: &str) -> Result<(), ApiError> {
-        let digits = id.strip_prefix(self.prefix()).and_then(|rest| rest.strip_prefix('-')).unwrap_or("");
+        let digits = id
+            .strip_prefix(self.prefix())
+            .and_then(|rest| rest.strip_prefix('-'))
+            .unwrap_or("");
         let is_hex = digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         if is_hex && matches!(digits.len(), ID_DIGITS | OLD_ID_DIGITS) {
             Ok(())
@@ -144,7 +154,15 @@ mod tests {
 
     #[test]
     fn malformed_ids_get_the_code_of_their_kind() {
-        for id in ["", "ami", "ami-", "ami-xyz", "i-0123456789abcdef0", "ami-0123456789abcdef00", "AMI-12345678"] {
+        for id in [
+            "",
+            "ami",
+            "ami-",
+            "ami-xyz",
+            "i-0123456789abcdef0",
+            "ami-0123456789abcdef00",
+            "AMI-12345678",
+        ] {
             let error = ResourceKind::Image.check(id).unwrap_err();
             assert_eq!(error.code, "InvalidAMIID.Malformed", "{id}");
         }

@@ -56,7 +56,10 @@ impl RsaKeys {
                 }
             }
         });
-        RsaKeys { orders, made: Mutex::new(made) }
+        RsaKeys {
+            orders,
+            made: Mutex::new(made),
+        }
     }
 
     /// Takes the key that is ready, or waits for it, and orders the next.
@@ -121,15 +124,23 @@ pub(crate) fn import(material: &[u8]) -> Result<ImportedKey, ApiError> {
     let text = std::str::from_utf8(material).map_err(|_| format("Key is not in valid OpenSSH public key format"))?;
     let key = ssh_key::PublicKey::from_openssh(text.trim())
         .map_err(|_| format("Key is not in valid OpenSSH public key format"))?;
-    let line = ssh_key::PublicKey::from(key.key_data().clone()).to_openssh().map_err(ApiError::internal)?;
+    let line = ssh_key::PublicKey::from(key.key_data().clone())
+        .to_openssh()
+        .map_err(ApiError::internal)?;
     match key.key_data() {
-        ssh_key::public::KeyData::Ed25519(_) => {
-            Ok(ImportedKey { key_type: "ed25519", public_line: line, fingerprint: sha256_fingerprint(&key) })
-        }
+        ssh_key::public::KeyData::Ed25519(_) => Ok(ImportedKey {
+            key_type: "ed25519",
+            public_line: line,
+            fingerprint: sha256_fingerprint(&key),
+        }),
         ssh_key::public::KeyData::Rsa(_) => {
             // MD5 of the public key: EC2 takes it over the DER form; the OpenSSH wire form is as telling and at hand.
             let wire = key.to_bytes().map_err(ApiError::internal)?;
-            Ok(ImportedKey { key_type: "rsa", public_line: line, fingerprint: colons(&Md5::digest(wire)) })
+            Ok(ImportedKey {
+                key_type: "rsa",
+                public_line: line,
+                fingerprint: colons(&Md5::digest(wire)),
+            })
         }
         _ => Err(format("Only RSA and ED25519 keys can be imported")),
     }
@@ -142,7 +153,11 @@ fn sha256_fingerprint(key: &ssh_key::PublicKey) -> String {
 }
 
 fn colons(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
+    digest
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect::<Vec<_>>()
+        .join(":")
 }
 
 #[cfg(test)]
@@ -174,8 +189,17 @@ mod tests {
 
     #[test]
     fn other_material_is_no_key() {
-        for material in [&b""[..], b"ssh-rsa", b"ssh-rsa AAAA", b"\xff\xfe", b"-----BEGIN PUBLIC KEY-----"] {
-            assert_eq!(import(material).err().map(|error| error.code), Some("InvalidKey.Format".to_owned()));
+        for material in [
+            &b""[..],
+            b"ssh-rsa",
+            b"ssh-rsa AAAA",
+            b"\xff\xfe",
+            b"-----BEGIN PUBLIC KEY-----",
+        ] {
+            assert_eq!(
+                import(material).err().map(|error| error.code),
+                Some("InvalidKey.Format".to_owned())
+            );
         }
     }
 }

@@ -22,7 +22,9 @@ pub struct Latency {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LatencyError {
     /// Not a profile's name and not a list of `STATE=SECONDS`.
-    #[error("latency `{0}` is neither `none`, `ec2` nor a list like `instance=12,boot=8,stop=20,image=75,terminate=25`")]
+    #[error(
+        "latency `{0}` is neither `none`, `ec2` nor a list like `instance=12,boot=8,stop=20,image=75,terminate=25`"
+    )]
     Form(String),
     /// A state that has no latency.
     #[error("latency has no state `{0}`: there are `instance`, `boot`, `stop`, `image` and `terminate`")]
@@ -45,7 +47,9 @@ impl Latency {
     }
 
     fn set(&mut self, assignment: &str) -> Result<(), LatencyError> {
-        let (state, seconds) = assignment.split_once('=').ok_or_else(|| LatencyError::Form(assignment.to_owned()))?;
+        let (state, seconds) = assignment
+            .split_once('=')
+            .ok_or_else(|| LatencyError::Form(assignment.to_owned()))?;
         let duration = seconds
             .parse::<f64>()
             .ok()
@@ -103,7 +107,10 @@ mod tests {
         assert_eq!("fast".parse::<Latency>(), Err(LatencyError::Form("fast".into())));
         assert_eq!("reboot=1".parse::<Latency>(), Err(LatencyError::State("reboot".into())));
         for seconds in ["-1", "x", "nan", "inf", "1e9", ""] {
-            assert_eq!(format!("stop={seconds}").parse::<Latency>(), Err(LatencyError::Seconds(seconds.into())));
+            assert_eq!(
+                format!("stop={seconds}").parse::<Latency>(),
+                Err(LatencyError::Seconds(seconds.into()))
+            );
         }
     }
 }

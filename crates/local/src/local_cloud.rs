@@ -134,7 +134,10 @@ impl LocalCloud {
         let rsa_keys = RsaKeys::start();
         let folder = StateFolder::open(&options.state_dir)?;
         let machines = Machines::open(&machines_folder(&options.state_dir), options.isolation).await?;
-        let listening = |source| LocalError::Listen { address: options.listen, source };
+        let listening = |source| LocalError::Listen {
+            address: options.listen,
+            source,
+        };
         let listener = TcpListener::bind(options.listen).await.map_err(listening)?;
         let address = listener.local_addr().map_err(listening)?;
         let cloud = Arc::new(Cloud {
@@ -152,7 +155,12 @@ impl LocalCloud {
         });
         discard_left_disks(&cloud);
         let server = cloud.tasks.spawn(server::serve(cloud.clone(), listener));
-        Ok(LocalCloud { cloud, address, server, region: options.region })
+        Ok(LocalCloud {
+            cloud,
+            address,
+            server,
+            region: options.region,
+        })
     }
 
     /// Returns the address of the API, `http://127.0.0.1:PORT`.
@@ -177,10 +185,17 @@ impl LocalCloud {
     }
 
     /// Returns all baked images, then the base images of the cloud's own region.
+    #[expect(
+        clippy::unused_async,
+        reason = "reading the state may come to wait, as all other uses of a cloud do"
+    )]
     pub async fn images(&self) -> Result<Vec<ImageSummary>, LocalError> {
         let mut summaries = self.cloud.folder.read(|state| {
             let images = state.regions.iter().flat_map(|(region, content)| {
-                content.images.values().map(move |image| summarize(region, image, false))
+                content
+                    .images
+                    .values()
+                    .map(move |image| summarize(region, image, false))
             });
             images.collect::<Vec<_>>()
         })?;
@@ -195,9 +210,15 @@ impl LocalCloud {
     pub async fn run(&self, image: &str, command: &[String]) -> Result<i32, LocalError> {
         let catalogue = catalogue::images(&self.region, &self.cloud.local_images);
         let found = self.cloud.folder.read(|state| {
-            let own = state.regions.get(&self.region).into_iter().chain(state.regions.values());
+            let own = state
+                .regions
+                .get(&self.region)
+                .into_iter()
+                .chain(state.regions.values());
             let all = own.flat_map(|region| region.images.values()).chain(&catalogue);
-            all.into_iter().find(|known| known.id == image || known.name == image).map(|known| known.root.clone())
+            all.into_iter()
+                .find(|known| known.id == image || known.name == image)
+                .map(|known| known.root.clone())
         })?;
         let root = found.ok_or_else(|| LocalError::UnknownImage(image.to_owned()))?;
         let root = self.cloud.root_of(&root).await?;
@@ -218,9 +239,11 @@ pub async fn reset(state_dir: &Path) -> Result<(), LocalError> {
 
 fn remove(path: &Path, remove: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), LocalError> {
     match remove(path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(StateError::Folder { path: path.to_owned(), source }.into())
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(StateError::Folder {
+            path: path.to_owned(),
+            source,
         }
+        .into()),
         _ => Ok(()),
     }
 }
@@ -251,29 +274,45 @@ fn summarize(region: &str, image: &Image, is_base: bool) -> ImageSummary {
 fn discard_left_disks(cloud: &Arc<Cloud>) {
     let left = cloud.folder.read(|state| {
         let instances = state.regions.iter().flat_map(|(region, content)| {
-            let left = content.instances.values().filter(|instance| !instance.exists() && instance.has_disk && instance.owner.is_none());
-            left.map(|instance| InstanceName { region: region.clone(), id: instance.id.clone() })
+            let left = content
+                .instances
+                .values()
+                .filter(|instance| !instance.exists() && instance.has_disk && instance.owner.is_none());
+            left.map(|instance| InstanceName {
+                region: region.clone(),
+                id: instance.id.clone(),
+            })
         });
         instances.collect::<Vec<_>>()
     });
     for name in left.unwrap_or_default() {
         let task_cloud = cloud.clone();
-        cloud.tasks.spawn(async move { power::discard(&task_cloud, &name).await });
+        cloud
+            .tasks
+            .spawn(async move { power::discard(&task_cloud, &name).await });
     }
 }
 
 /// Ends the machines that still run; their instances are stopped, and can be started again by the next cloud.
 async fn stop_machines(cloud: &Cloud) {
-    let slots: Vec<_> = cloud.slots.lock().unwrap_or_else(PoisonError::into_inner).drain().collect();
+    let slots: Vec<_> = cloud
+        .slots
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .drain()
+        .collect();
     let stops = slots.into_iter().map(|(_, slot)| async move {
-        if let Some(machine) = slot.lock().await.take() {
-            machine.stop().await;
+        if let Some(running) = slot.lock().await.take() {
+            running.machine.stop().await;
         }
     });
     futures::future::join_all(stops).await;
     let owner = cloud.folder.owner().id();
     let recorded: Result<(), ApiError> = cloud.change_all(|state| {
-        let instances = state.regions.values_mut().flat_map(|region| region.instances.values_mut());
+        let instances = state
+            .regions
+            .values_mut()
+            .flat_map(|region| region.instances.values_mut());
         for instance in instances.filter(|instance| instance.owner.as_deref() == Some(owner)) {
             instance.owner = None;
             if instance.is_alive() {

@@ -17,11 +17,16 @@ impl Moment {
 
     /// Reads an ISO 8601 instant (`2027-01-01T00:00:00Z`), as clients send them.
     pub(crate) fn parse(text: &str) -> Option<Moment> {
-        text.parse::<Timestamp>().ok().map(|timestamp| Moment(timestamp.as_millisecond()))
+        text.parse::<Timestamp>()
+            .ok()
+            .map(|timestamp| Moment(timestamp.as_millisecond()))
     }
 
     pub(crate) fn plus(self, duration: Duration) -> Moment {
-        Moment(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+        Moment(
+            self.0
+                .saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)),
+        )
     }
 
     /// Returns how many seconds have passed from `earlier` to here; negative when it was later.

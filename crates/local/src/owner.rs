@@ -24,7 +24,11 @@ impl Owner {
         let id = format!("{}-{}", std::process::id(), random_hex(8));
         let lock = File::create_new(folder.join(&id))?;
         lock.lock()?;
-        Ok(Owner { folder: folder.to_owned(), id, _lock: lock })
+        Ok(Owner {
+            folder: folder.to_owned(),
+            id,
+            _lock: lock,
+        })
     }
 
     /// Returns the name that this process's instances carry in the state.
@@ -48,7 +52,9 @@ impl Owner {
 
     /// Removes the marks of ended processes.
     pub(crate) fn remove_gone(&self) {
-        let Ok(entries) = fs::read_dir(&self.folder) else { return };
+        let Ok(entries) = fs::read_dir(&self.folder) else {
+            return;
+        };
         for entry in entries.flatten() {
             if entry.file_name().to_str().is_some_and(|name| self.is_gone(name)) {
                 let _ = fs::remove_file(entry.path());

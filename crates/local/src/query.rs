@@ -38,18 +38,32 @@ impl Parameters {
         }
         let mut node = self;
         for part in name.split('.') {
-            let path = if node.path.is_empty() { part.to_owned() } else { format!("{}.{part}", node.path) };
-            node = node.children.entry(part.to_owned()).or_insert_with(|| Parameters { path, ..Parameters::default() });
+            let path = if node.path.is_empty() {
+                part.to_owned()
+            } else {
+                format!("{}.{part}", node.path)
+            };
+            node = node.children.entry(part.to_owned()).or_insert_with(|| Parameters {
+                path,
+                ..Parameters::default()
+            });
         }
         match node.value.replace(value) {
             None => Ok(()),
-            Some(_) => Err(ApiError::new("MalformedQueryString", format!("The parameter {name} is given twice"))),
+            Some(_) => Err(ApiError::new(
+                "MalformedQueryString",
+                format!("The parameter {name} is given twice"),
+            )),
         }
     }
 
     /// Returns the name that a parameter below this node has in the request.
     pub(crate) fn name_of(&self, name: &str) -> String {
-        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+        if self.path.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{}.{name}", self.path)
+        }
     }
 
     /// Takes a text; dots in the name lead into groups.
@@ -71,7 +85,9 @@ impl Parameters {
     /// Takes a number.
     pub(crate) fn number<T: FromStr>(&mut self, name: &str) -> Result<Option<T>, ApiError> {
         let path = self.name_of(name);
-        self.text(name).map(|text| text.parse().map_err(|_| ApiError::invalid_value(&path, &text))).transpose()
+        self.text(name)
+            .map(|text| text.parse().map_err(|_| ApiError::invalid_value(&path, &text)))
+            .transpose()
     }
 
     /// Takes a boolean.
@@ -94,14 +110,21 @@ impl Parameters {
 
     /// Takes the texts of a list (`InstanceId.1`, `InstanceId.2`, …) in the order of their numbers.
     pub(crate) fn list(&mut self, name: &str) -> Vec<String> {
-        self.numbered(name).into_iter().filter_map(|member| member.value.take()).collect()
+        self.numbered(name)
+            .into_iter()
+            .filter_map(|member| member.value.take())
+            .collect()
     }
 
     /// Takes the members of a list of groups (`Filter.1.Name`, …) in the order of their numbers.
     ///
     /// Whoever takes them has to [`finish`](Parameters::finish) each of them.
     pub(crate) fn items(&mut self, name: &str) -> Vec<Parameters> {
-        self.numbered(name).into_iter().map(std::mem::take).filter(|member| !member.is_empty()).collect()
+        self.numbered(name)
+            .into_iter()
+            .map(std::mem::take)
+            .filter(|member| !member.is_empty())
+            .collect()
     }
 
     /// Takes a group (`Ebs.*`), when any of it is given. Whoever takes it has to finish it.
@@ -124,7 +147,11 @@ impl Parameters {
     /// Returns a digest of everything that is still here, but for some names at the top.
     pub(crate) fn digest(&self, without: &[&str]) -> String {
         let mut digest = Sha256::new();
-        for (name, child) in self.children.iter().filter(|(name, _)| !without.contains(&name.as_str())) {
+        for (name, child) in self
+            .children
+            .iter()
+            .filter(|(name, _)| !without.contains(&name.as_str()))
+        {
             child.digest_into(name, &mut digest);
         }
         hex::encode(digest.finalize())
@@ -137,7 +164,9 @@ impl Parameters {
             digest.update(text);
         }
         digest.update(self.children.len().to_le_bytes());
-        self.children.iter().for_each(|(name, child)| child.digest_into(name, digest));
+        self.children
+            .iter()
+            .for_each(|(name, child)| child.digest_into(name, digest));
     }
 
     fn first_left(&self) -> Option<&str> {
@@ -153,9 +182,15 @@ impl Parameters {
 
     fn numbered(&mut self, name: &str) -> Vec<&mut Parameters> {
         if let Some((group, rest)) = name.split_once('.') {
-            return self.children.get_mut(group).map(|group| group.numbered(rest)).unwrap_or_default();
+            return self
+                .children
+                .get_mut(group)
+                .map(|group| group.numbered(rest))
+                .unwrap_or_default();
         }
-        let Some(list) = self.children.get_mut(name) else { return Vec::new() };
+        let Some(list) = self.children.get_mut(name) else {
+            return Vec::new();
+        };
         let mut members: Vec<(u64, &mut Parameters)> = list
             .children
             .iter_mut()
@@ -198,19 +233,31 @@ mod tests {
     #[test]
     fn names_what_nobody_took() {
         let mut form = parse("Filter.1.Name=x&Filter.1.Vlaue.1=y&Extra=1");
-        assert_eq!(form.clone().finish().unwrap_err().message, "The parameter Extra is not recognized");
+        assert_eq!(
+            form.clone().finish().unwrap_err().message,
+            "The parameter Extra is not recognized"
+        );
         let mut filter = form.items("Filter").remove(0);
         filter.text("Name");
-        assert_eq!(filter.finish().unwrap_err().message, "The parameter Filter.1.Vlaue.1 is not recognized");
+        assert_eq!(
+            filter.finish().unwrap_err().message,
+            "The parameter Filter.1.Vlaue.1 is not recognized"
+        );
     }
 
     #[test]
     fn refuses_duplicates_bad_numbers_and_endless_names() {
         assert_eq!(Parameters::parse(b"A=1&A=2").unwrap_err().code, "MalformedQueryString");
-        assert_eq!(parse("A=x").number::<u32>("A").unwrap_err().code, "InvalidParameterValue");
+        assert_eq!(
+            parse("A=x").number::<u32>("A").unwrap_err().code,
+            "InvalidParameterValue"
+        );
         assert_eq!(parse("A=maybe").boolean("A").unwrap_err().code, "InvalidParameterValue");
         assert_eq!(parse("").required("A").unwrap_err().code, "MissingParameter");
-        assert_eq!(Parameters::parse("a.".repeat(50_000).as_bytes()).unwrap_err().code, "UnknownParameter");
+        assert_eq!(
+            Parameters::parse("a.".repeat(50_000).as_bytes()).unwrap_err().code,
+            "UnknownParameter"
+        );
     }
 
     proptest! {

@@ -91,10 +91,17 @@ async fn respond(cloud: Arc<Cloud>, request: Request<Incoming>) -> Response<Full
 
 /// Reads the credential and the parameters, which are in the body of a POST and in the query of a GET.
 async fn read(request: Request<Incoming>) -> Result<(Credential, Parameters), ApiError> {
-    let header = request.headers().get(AUTHORIZATION).map(|value| value.to_str().unwrap_or_default().to_owned());
+    let header = request
+        .headers()
+        .get(AUTHORIZATION)
+        .map(|value| value.to_str().unwrap_or_default().to_owned());
     let credential = Credential::from_header(header.as_deref())?;
     if request.uri().path() != "/" {
-        return Err(ApiError::with_status(404, "InvalidAction", format!("There is nothing at {}", request.uri().path())));
+        return Err(ApiError::with_status(
+            404,
+            "InvalidAction",
+            format!("There is nothing at {}", request.uri().path()),
+        ));
     }
     let query = request.uri().query().unwrap_or_default().to_owned();
     let parameters = match *request.method() {
@@ -105,7 +112,11 @@ async fn read(request: Request<Incoming>) -> Result<(Credential, Parameters), Ap
             Parameters::parse(&body.to_bytes())?
         }
         ref other => {
-            return Err(ApiError::with_status(405, "InvalidRequest", format!("The method {other} is not supported")));
+            return Err(ApiError::with_status(
+                405,
+                "InvalidRequest",
+                format!("The method {other} is not supported"),
+            ));
         }
     };
     Ok((credential, parameters))
@@ -123,7 +134,10 @@ impl Service {
         match name {
             "ec2" => Ok(Service::Ec2),
             "sts" => Ok(Service::Sts),
-            other => Err(ApiError::new("InvalidAction", format!("The local cloud has no service `{other}`"))),
+            other => Err(ApiError::new(
+                "InvalidAction",
+                format!("The local cloud has no service `{other}`"),
+            )),
         }
     }
 
@@ -138,7 +152,10 @@ impl Service {
     fn describe_answer(self, action: &str, answer: Element, id: &str) -> String {
         let name = format!("{action}Response");
         match self {
-            Service::Ec2 => Element::body().text("requestId", id).with(answer).document(&name, ec2::NAMESPACE),
+            Service::Ec2 => Element::body()
+                .text("requestId", id)
+                .with(answer)
+                .document(&name, ec2::NAMESPACE),
             Service::Sts => answer
                 .child(Element::new("ResponseMetadata").text("RequestId", id))
                 .document(&name, sts::NAMESPACE),
@@ -149,14 +166,23 @@ impl Service {
         let fault = if error.status < 500 { "Sender" } else { "Receiver" };
         match self {
             Service::Ec2 => {
-                let error = Element::new("Error").text("Code", &error.code).text("Message", &error.message);
-                let errors = Element::body().child(Element::new("Errors").child(error)).text("RequestID", id);
+                let error = Element::new("Error")
+                    .text("Code", &error.code)
+                    .text("Message", &error.message);
+                let errors = Element::body()
+                    .child(Element::new("Errors").child(error))
+                    .text("RequestID", id);
                 errors.document("Response", ec2::NAMESPACE)
             }
             Service::Sts => {
-                let error =
-                    Element::new("Error").text("Type", fault).text("Code", &error.code).text("Message", &error.message);
-                Element::body().child(error).text("RequestId", id).document("ErrorResponse", sts::NAMESPACE)
+                let error = Element::new("Error")
+                    .text("Type", fault)
+                    .text("Code", &error.code)
+                    .text("Message", &error.message);
+                Element::body()
+                    .child(error)
+                    .text("RequestId", id)
+                    .document("ErrorResponse", sts::NAMESPACE)
             }
         }
     }
@@ -170,8 +196,12 @@ async fn answer(
     id: &str,
 ) -> Result<String, ApiError> {
     *service = Service::named(&credential.service)?;
-    let action = parameters.text("Action").ok_or_else(|| ApiError::new("MissingAction", "The request has no action"))?;
-    let version = parameters.text("Version").ok_or_else(|| ApiError::missing_parameter("Version"))?;
+    let action = parameters
+        .text("Action")
+        .ok_or_else(|| ApiError::new("MissingAction", "The request has no action"))?;
+    let version = parameters
+        .text("Version")
+        .ok_or_else(|| ApiError::missing_parameter("Version"))?;
     if version != service.version() {
         let message = format!("The API version {version} is not supported; use {}", service.version());
         return Err(ApiError::new("NoSuchVersion", message));
@@ -191,5 +221,9 @@ fn check_region(cloud: &Cloud, region: &str) -> Result<(), ApiError> {
     if ec2::regions::exists(region) || region == cloud.region {
         return Ok(());
     }
-    Err(ApiError::with_status(401, "AuthFailure", format!("Credential should be scoped to a valid region, not '{region}'")))
+    Err(ApiError::with_status(
+        401,
+        "AuthFailure",
+        format!("Credential should be scoped to a valid region, not '{region}'"),
+    ))
 }

@@ -45,7 +45,11 @@ pub(crate) struct Region {
 
 impl Default for State {
     fn default() -> State {
-        State { format: FORMAT, regions: BTreeMap::new(), roots: Vec::new() }
+        State {
+            format: FORMAT,
+            regions: BTreeMap::new(),
+            roots: Vec::new(),
+        }
     }
 }
 
@@ -56,7 +60,13 @@ impl State {
         for region in self.regions.values() {
             used.extend(region.images.values().filter_map(|image| image.root.baked()));
             used.extend(region.snapshots.values().filter_map(|snapshot| snapshot.root.as_ref()));
-            used.extend(region.instances.values().filter(|instance| instance.has_disk).map(|instance| &instance.root));
+            used.extend(
+                region
+                    .instances
+                    .values()
+                    .filter(|instance| instance.has_disk)
+                    .map(|instance| &instance.root),
+            );
         }
         self.roots.iter().filter(|root| !used.contains(root)).cloned().collect()
     }
@@ -66,7 +76,10 @@ impl Region {
     /// Returns a region in which only what AWS puts there exists.
     pub(crate) fn new(name: &str) -> Region {
         let group = SecurityGroup::default_of(name);
-        Region { security_groups: BTreeMap::from([(group.id.clone(), group)]), ..Region::default() }
+        Region {
+            security_groups: BTreeMap::from([(group.id.clone(), group)]),
+            ..Region::default()
+        }
     }
 
     pub(crate) fn instance(&self, id: &str) -> Result<&Instance, ApiError> {

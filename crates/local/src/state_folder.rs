@@ -61,12 +61,19 @@ struct Cached {
 impl StateFolder {
     /// Opens the folder, creating it when it is not there.
     pub(crate) fn open(path: &Path) -> Result<StateFolder, StateError> {
-        let failed = |source| StateError::Folder { path: path.to_owned(), source };
+        let failed = |source| StateError::Folder {
+            path: path.to_owned(),
+            source,
+        };
         fs::create_dir_all(path).map_err(failed)?;
         fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(failed)?;
         let owner = Owner::register(&path.join("owners")).map_err(failed)?;
         owner.remove_gone();
-        let folder = StateFolder { path: path.to_owned(), owner, cached: Mutex::default() };
+        let folder = StateFolder {
+            path: path.to_owned(),
+            owner,
+            cached: Mutex::default(),
+        };
         folder.read(|_| ())?;
         Ok(folder)
     }
@@ -109,11 +116,19 @@ impl StateFolder {
     fn lock(&self) -> Result<File, StateError> {
         let path = self.path.join("lock");
         let take = || -> io::Result<File> {
-            let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path)?;
+            let file = OpenOptions::new()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .mode(0o600)
+                .open(&path)?;
             file.lock()?;
             Ok(file)
         };
-        take().map_err(|source| StateError::Folder { path: path.clone(), source })
+        take().map_err(|source| StateError::Folder {
+            path: path.clone(),
+            source,
+        })
     }
 
     fn refresh(&self, cached: &mut Cached) -> Result<(), StateError> {
@@ -134,14 +149,25 @@ impl StateFolder {
     fn save(&self, state: &State) -> Result<(u64, i64, u64), StateError> {
         let path = self.state_file();
         let new = self.path.join("state.json.new");
-        let text = serde_json::to_vec(state).map_err(|source| StateError::Form { path: path.clone(), source })?;
+        let text = serde_json::to_vec(state).map_err(|source| StateError::Form {
+            path: path.clone(),
+            source,
+        })?;
         let write = || -> io::Result<(u64, i64, u64)> {
-            let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&new)?;
+            let mut file = OpenOptions::new()
+                .create(true)
+                .truncate(true)
+                .write(true)
+                .mode(0o600)
+                .open(&new)?;
             file.write_all(&text)?;
             fs::rename(&new, &path)?;
             Ok(stamp(&file.metadata()?))
         };
-        write().map_err(|source| StateError::Folder { path: path.clone(), source })
+        write().map_err(|source| StateError::Folder {
+            path: path.clone(),
+            source,
+        })
     }
 
     fn state_file(&self) -> PathBuf {
@@ -150,20 +176,34 @@ impl StateFolder {
 }
 
 fn stamp(metadata: &fs::Metadata) -> (u64, i64, u64) {
-    (metadata.ino(), metadata.mtime() * 1_000_000_000 + metadata.mtime_nsec(), metadata.len())
+    (
+        metadata.ino(),
+        metadata.mtime() * 1_000_000_000 + metadata.mtime_nsec(),
+        metadata.len(),
+    )
+}
+
+/// The part of the file that every version has.
+#[derive(serde::Deserialize)]
+struct Head {
+    format: u32,
 }
 
 fn load(path: &Path) -> Result<State, StateError> {
-    let text = fs::read(path).map_err(|source| StateError::Folder { path: path.to_owned(), source })?;
-    let form = |source| StateError::Form { path: path.to_owned(), source };
-    /// The part of the file that every version has.
-    #[derive(serde::Deserialize)]
-    struct Head {
-        format: u32,
-    }
+    let text = fs::read(path).map_err(|source| StateError::Folder {
+        path: path.to_owned(),
+        source,
+    })?;
+    let form = |source| StateError::Form {
+        path: path.to_owned(),
+        source,
+    };
     let head: Head = serde_json::from_slice(&text).map_err(form)?;
     if head.format != FORMAT {
-        return Err(StateError::Format { path: path.to_owned(), found: head.format });
+        return Err(StateError::Format {
+            path: path.to_owned(),
+            found: head.format,
+        });
     }
     serde_json::from_slice(&text).map_err(form)
 }
@@ -204,7 +244,10 @@ mod tests {
         let folder = StateFolder::open(path.path()).unwrap();
         let result: Result<(), StateError> = folder.change(|state| {
             state.regions.entry("a".to_owned()).or_default();
-            Err(StateError::Format { path: PathBuf::new(), found: 0 })
+            Err(StateError::Format {
+                path: PathBuf::new(),
+                found: 0,
+            })
         });
         assert!(result.is_err());
         assert!(regions(&folder).is_empty());
@@ -231,6 +274,9 @@ mod tests {
         fs::write(path.path().join("state.json"), "{").unwrap();
         assert!(matches!(StateFolder::open(path.path()), Err(StateError::Form { .. })));
         fs::write(path.path().join("state.json"), "{\"format\":99}").unwrap();
-        assert!(matches!(StateFolder::open(path.path()), Err(StateError::Format { found: 99, .. })));
+        assert!(matches!(
+            StateFolder::open(path.path()),
+            Err(StateError::Format { found: 99, .. })
+        ));
     }
 }

@@ -15,7 +15,7 @@ pub(crate) const VERSION: &str = "2011-06-15";
 /// The namespace of answers.
 pub(crate) const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 
-/// What DurationSeconds of AssumeRole may be, and what it is when it is not given.
+/// What `DurationSeconds` of `AssumeRole` may be, and what it is when it is not given.
 const DURATIONS: std::ops::RangeInclusive<u64> = 900..=43_200;
 const DEFAULT_DURATION: u64 = 3600;
 
@@ -32,9 +32,10 @@ pub(crate) fn act(action: &str, mut parameters: Parameters, credential: &Credent
             Ok(Element::body().child(result))
         }
         "AssumeRole" => assume_role(&mut parameters),
-        unknown => {
-            Err(ApiError::new("InvalidAction", format!("Could not find operation {unknown} for version {VERSION}")))
-        }
+        unknown => Err(ApiError::new(
+            "InvalidAction",
+            format!("Could not find operation {unknown} for version {VERSION}"),
+        )),
     }
 }
 
@@ -47,10 +48,17 @@ fn assume_role(parameters: &mut Parameters) -> Result<Element, ApiError> {
         let _ = parameters.text(name);
     }
     // Session policies, session tags and their keys restrict or label; both are without effect here.
-    let _ = (parameters.group("PolicyArns"), parameters.group("Tags"), parameters.group("TransitiveTagKeys"));
+    let _ = (
+        parameters.group("PolicyArns"),
+        parameters.group("Tags"),
+        parameters.group("TransitiveTagKeys"),
+    );
     parameters.finish()?;
     if !DURATIONS.contains(&seconds) {
-        return Err(ApiError::new("ValidationError", format!("DurationSeconds {seconds} is not between 900 and 43200")));
+        return Err(ApiError::new(
+            "ValidationError",
+            format!("DurationSeconds {seconds} is not between 900 and 43200"),
+        ));
     }
     let role_name = role
         .strip_prefix("arn:aws:iam::")
@@ -65,6 +73,9 @@ fn assume_role(parameters: &mut Parameters) -> Result<Element, ApiError> {
         .text("Expiration", Moment::now().plus(Duration::from_secs(seconds)));
     let user = Element::new("AssumedRoleUser")
         .text("AssumedRoleId", format!("{role_id}:{session}"))
-        .text("Arn", format!("arn:aws:sts::{ACCOUNT}:assumed-role/{role_name}/{session}"));
+        .text(
+            "Arn",
+            format!("arn:aws:sts::{ACCOUNT}:assumed-role/{role_name}/{session}"),
+        );
     Ok(Element::body().child(Element::new("AssumeRoleResult").child(credentials).child(user)))
 }

@@ -1,6 +1,6 @@
 //! XML answers: a small tree of elements that are written in the order they were added, as EC2's answers are.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 
 /// One element of an answer: either text or children, never both.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +21,10 @@ const LIST_MEMBER: &str = "item";
 impl Element {
     /// Returns an element without children.
     pub(crate) fn new(name: &'static str) -> Element {
-        Element { name, content: Content::Children(Vec::new()) }
+        Element {
+            name,
+            content: Content::Children(Vec::new()),
+        }
     }
 
     /// Returns a nameless element for a list member or for the body of an answer; the list or the router names it.
@@ -30,8 +33,11 @@ impl Element {
     }
 
     /// Returns an element that holds only text.
-    pub(crate) fn leaf(name: &'static str, text: impl ToString) -> Element {
-        Element { name, content: Content::Text(text.to_string()) }
+    pub(crate) fn leaf(name: &'static str, text: impl Display) -> Element {
+        Element {
+            name,
+            content: Content::Text(text.to_string()),
+        }
     }
 
     /// Adds a child.
@@ -43,12 +49,12 @@ impl Element {
     }
 
     /// Adds `<name>text</name>`.
-    pub(crate) fn text(self, name: &'static str, text: impl ToString) -> Element {
+    pub(crate) fn text(self, name: &'static str, text: impl Display) -> Element {
         self.child(Element::leaf(name, text))
     }
 
     /// Adds `<name>text</name>` when there is a text.
-    pub(crate) fn maybe(self, name: &'static str, text: Option<impl ToString>) -> Element {
+    pub(crate) fn maybe(self, name: &'static str, text: Option<impl Display>) -> Element {
         match text {
             Some(text) => self.text(name, text),
             None => self,
@@ -62,8 +68,14 @@ impl Element {
 
     /// Adds `<name><item>…</item>…</name>`.
     pub(crate) fn list(self, name: &'static str, members: impl IntoIterator<Item = Element>) -> Element {
-        let members = members.into_iter().map(|member| Element { name: LIST_MEMBER, content: member.content });
-        self.child(Element { name, content: Content::Children(members.collect()) })
+        let members = members.into_iter().map(|member| Element {
+            name: LIST_MEMBER,
+            content: member.content,
+        });
+        self.child(Element {
+            name,
+            content: Content::Children(members.collect()),
+        })
     }
 
     /// Adds the children of another element.
@@ -130,7 +142,10 @@ mod tests {
         let answer = Element::body()
             .text("a", 1)
             .maybe("absent", None::<&str>)
-            .list("groupSet", [Element::leaf("x", "one"), Element::body().text("groupId", "sg-1")])
+            .list(
+                "groupSet",
+                [Element::leaf("x", "one"), Element::body().text("groupId", "sg-1")],
+            )
             .list("emptySet", [])
             .yes();
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Block device mappings: of images, and as RunInstances, CreateImage and RegisterImage are asked for them.
+//! Block device mappings: of images, and as `RunInstances`, `CreateImage` and `RegisterImage` are asked for them.
 
 use serde::{Deserialize, Serialize};
 
@@ -112,7 +112,11 @@ pub(crate) fn merge(
         }
         let new = BlockDevice {
             ebs: match (request.ebs, &request.virtual_name) {
-                (Some(ebs), _) => Some(merge_ebs(old.as_ref().and_then(|old| old.ebs.as_ref()), ebs, &size_of_snapshot)?),
+                (Some(ebs), _) => Some(merge_ebs(
+                    old.as_ref().and_then(|old| old.ebs.as_ref()),
+                    ebs,
+                    &size_of_snapshot,
+                )?),
                 (None, Some(_)) => None,
                 (None, None) => old.and_then(|old| old.ebs),
             },
@@ -130,21 +134,29 @@ fn merge_ebs(
     request: EbsRequest,
     size_of_snapshot: impl Fn(&str) -> Result<u32, ApiError>,
 ) -> Result<EbsDevice, ApiError> {
-    let snapshot_id = request.snapshot_id.or_else(|| old.and_then(|old| old.snapshot_id.clone()));
+    let snapshot_id = request
+        .snapshot_id
+        .or_else(|| old.and_then(|old| old.snapshot_id.clone()));
     let snapshot_size = match (&snapshot_id, old) {
         (Some(id), Some(old)) if old.snapshot_id.as_ref() == Some(id) => Some(old.size_gib),
         (Some(id), _) => Some(size_of_snapshot(id)?),
         (None, _) => None,
     };
-    let size_gib = request.size_gib.or(snapshot_size).or(old.map(|old| old.size_gib)).unwrap_or(DEFAULT_SIZE_GIB);
+    let size_gib = request
+        .size_gib
+        .or(snapshot_size)
+        .or(old.map(|old| old.size_gib))
+        .unwrap_or(DEFAULT_SIZE_GIB);
     if let (Some(snapshot_size), Some(id)) = (snapshot_size.filter(|size| *size > size_gib), &snapshot_id) {
         return Err(ApiError::new(
             "InvalidBlockDeviceMapping",
             format!("Volume of size {size_gib}GB is smaller than snapshot '{id}', expect size >= {snapshot_size}GB"),
         ));
     }
-    let volume_type =
-        request.volume_type.or_else(|| old.map(|old| old.volume_type.clone())).unwrap_or_else(|| "gp2".to_owned());
+    let volume_type = request
+        .volume_type
+        .or_else(|| old.map(|old| old.volume_type.clone()))
+        .unwrap_or_else(|| "gp2".to_owned());
     check_volume(&volume_type, size_gib, request.iops, request.throughput)?;
     let encrypted = request.encrypted.or(old.map(|old| old.encrypted)).unwrap_or(false) || request.kms_key_id.is_some();
     Ok(EbsDevice {
@@ -154,7 +166,9 @@ fn merge_ebs(
         throughput: request.throughput.or((volume_type == "gp3").then_some(125)),
         volume_type,
         encrypted,
-        kms_key_id: request.kms_key_id.or_else(|| old.and_then(|old| old.kms_key_id.clone())),
+        kms_key_id: request
+            .kms_key_id
+            .or_else(|| old.and_then(|old| old.kms_key_id.clone())),
         delete_on_termination: request
             .delete_on_termination
             .or(old.map(|old| old.delete_on_termination))
@@ -170,7 +184,9 @@ pub(crate) fn check_volume(
     throughput: Option<u32>,
 ) -> Result<(), ApiError> {
     let Some((_, smallest, largest)) = VOLUME_TYPES.iter().find(|(name, ..)| *name == volume_type) else {
-        return Err(ApiError::invalid_parameter(format!("Invalid volume type: {volume_type}")));
+        return Err(ApiError::invalid_parameter(format!(
+            "Invalid volume type: {volume_type}"
+        )));
     };
     if !(*smallest..=*largest).contains(&size_gib) {
         return Err(ApiError::invalid_parameter(format!(
@@ -182,7 +198,9 @@ pub(crate) fn check_volume(
         return Err(ApiError::missing_parameter("iops"));
     }
     if iops.is_some() && !provisioned && volume_type != "gp3" {
-        return Err(ApiError::invalid_combination(format!("The parameter iops is not supported for {volume_type} volumes.")));
+        return Err(ApiError::invalid_combination(format!(
+            "The parameter iops is not supported for {volume_type} volumes."
+        )));
     }
     if throughput.is_some() && volume_type != "gp3" {
         return Err(ApiError::invalid_combination(format!(
@@ -207,8 +225,9 @@ pub(crate) fn mapping_of_image(devices: &[BlockDevice]) -> Element {
 }
 
 fn describe(device: &BlockDevice) -> Element {
-    let item =
-        Element::body().text("deviceName", &device.device).maybe("virtualName", device.virtual_name.as_ref());
+    let item = Element::body()
+        .text("deviceName", &device.device)
+        .maybe("virtualName", device.virtual_name.as_ref());
     let Some(ebs) = &device.ebs else { return item };
     item.child(
         Element::new("ebs")
@@ -222,7 +241,6 @@ fn describe(device: &BlockDevice) -> Element {
             .maybe("kmsKeyId", ebs.kms_key_id.as_ref()),
     )
 }
-
 
 #[cfg(test)]
 mod tests {
@@ -259,16 +277,29 @@ mod tests {
         )
         .unwrap();
         let root_ebs = grown[0].ebs.as_ref().unwrap();
-        assert_eq!((root_ebs.size_gib, root_ebs.snapshot_id.as_deref()), (20, Some("snap-1")));
+        assert_eq!(
+            (root_ebs.size_gib, root_ebs.snapshot_id.as_deref()),
+            (20, Some("snap-1"))
+        );
         let added = grown[1].ebs.as_ref().unwrap();
-        assert_eq!((added.size_gib, added.snapshot_id.as_deref(), added.volume_type.as_str()), (5, None, "gp2"));
+        assert_eq!(
+            (added.size_gib, added.snapshot_id.as_deref(), added.volume_type.as_str()),
+            (5, None, "gp2")
+        );
     }
 
     #[test]
     fn no_device_removes_and_virtual_names_have_no_volume() {
-        assert_eq!(merged("BlockDeviceMapping.1.DeviceName=/dev/xvda&BlockDeviceMapping.1.NoDevice=").unwrap(), []);
-        let store = merged("BlockDeviceMapping.1.DeviceName=/dev/sdb&BlockDeviceMapping.1.VirtualName=ephemeral0").unwrap();
-        assert_eq!((store[0].virtual_name.as_deref(), &store[0].ebs), (Some("ephemeral0"), &None));
+        assert_eq!(
+            merged("BlockDeviceMapping.1.DeviceName=/dev/xvda&BlockDeviceMapping.1.NoDevice=").unwrap(),
+            []
+        );
+        let store =
+            merged("BlockDeviceMapping.1.DeviceName=/dev/sdb&BlockDeviceMapping.1.VirtualName=ephemeral0").unwrap();
+        assert_eq!(
+            (store[0].virtual_name.as_deref(), &store[0].ebs),
+            (Some("ephemeral0"), &None)
+        );
     }
 
     #[test]
@@ -277,8 +308,14 @@ mod tests {
             ("VolumeSize=4", "InvalidBlockDeviceMapping"),
             ("VolumeType=gp9", "InvalidParameterValue"),
             ("VolumeType=io2", "MissingParameter"),
-            ("VolumeType=gp2&BlockDeviceMapping.1.Ebs.Iops=300", "InvalidParameterCombination"),
-            ("VolumeType=gp2&BlockDeviceMapping.1.Ebs.Throughput=300", "InvalidParameterCombination"),
+            (
+                "VolumeType=gp2&BlockDeviceMapping.1.Ebs.Iops=300",
+                "InvalidParameterCombination",
+            ),
+            (
+                "VolumeType=gp2&BlockDeviceMapping.1.Ebs.Throughput=300",
+                "InvalidParameterCombination",
+            ),
             ("VolumeSize=99999999", "InvalidParameterValue"),
             ("Size=1", "UnknownParameter"),
         ] {

@@ -1,6 +1,7 @@
-//! How images come about: CreateImage from an instance, CopyImage from another region, RegisterImage from a snapshot.
+//! How images come about: `CreateImage` from an instance, `CopyImage` from another region, `RegisterImage` from a snapshot.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::api_error::ApiError;
 use crate::call::{Answer, Call};
@@ -8,7 +9,7 @@ use crate::cloud::Cloud;
 use crate::ec2::block_devices::{self, BlockDevice, DeviceRequest};
 use crate::ec2::images::{self, Image, ImageRoot};
 use crate::ec2::instances::{Instance, InstanceState};
-use crate::ec2::power::{self, InstanceName};
+use crate::ec2::power::{self, Boot, InstanceName};
 use crate::ec2::regions;
 use crate::ec2::snapshots::Snapshot;
 use crate::ec2::tags::{TagSpecifications, Tags};
@@ -17,16 +18,15 @@ use crate::machine::RootId;
 use crate::moment::Moment;
 use crate::state::{ACCOUNT, Region};
 use crate::xml::Element;
-use std::sync::Arc;
 
 /// Shortest and longest name of an image, in characters.
 const NAME_LENGTHS: std::ops::RangeInclusive<usize> = 3..=128;
-/// Characters that a name may have besides letters and digits (EC2 API reference, CreateImage).
+/// Characters that a name may have besides letters and digits (EC2 API reference, `CreateImage`).
 const NAME_MARKS: &str = "()[] ./-'@_";
 /// Longest description of an image, in characters.
 const LONGEST_DESCRIPTION: usize = 255;
 
-/// What CreateImage was asked for.
+/// What `CreateImage` was asked for.
 struct Wish {
     instance_id: String,
     name: String,
@@ -47,11 +47,17 @@ pub(crate) async fn create_image(mut call: Call) -> Answer {
     };
     call.accept()?;
     call.read(|region| wish.check(&call.cloud, region))??;
-    let name = InstanceName { region: call.region.clone(), id: wish.instance_id.clone() };
+    let name = InstanceName {
+        region: call.region.clone(),
+        id: wish.instance_id.clone(),
+    };
     let root = freeze(&call.cloud, &name, wish.no_reboot).await?;
     let made = call.cloud.change_all(|state| {
         state.roots.push(root.clone());
-        let region = state.regions.entry(call.region.clone()).or_insert_with(|| Region::new(&call.region));
+        let region = state
+            .regions
+            .entry(call.region.clone())
+            .or_insert_with(|| Region::new(&call.region));
         check_name_free(region, &wish.name)?;
         wish.add(&call.cloud, region, &root)
     });
@@ -72,14 +78,17 @@ async fn freeze(cloud: &Arc<Cloud>, name: &InstanceName, no_reboot: bool) -> Res
     let slot = cloud.slot(&name.id);
     let mut slot = slot.lock().await;
     match slot.take() {
-        Some(machine) if !no_reboot => {
-            machine.stop().await;
+        Some(running) if !no_reboot => {
+            running.machine.stop().await;
             let root = cloud.machines.snapshot(&name.id).await;
-            power::restart(cloud, name, &mut slot).await?;
+            if let Err(error) = power::restart(cloud, name, &mut slot).await {
+                // The snapshot is good all the same: the instance is what did not come back.
+                power::fail(cloud, name, Boot::Again, &error);
+            }
             Ok(root?)
         }
-        machine => {
-            *slot = machine;
+        running_or_none => {
+            *slot = running_or_none;
             Ok(cloud.machines.snapshot(&name.id).await?)
         }
     }
@@ -92,7 +101,10 @@ impl Wish {
         if !matches!(instance.state, InstanceState::Running | InstanceState::Stopped) {
             return Err(ApiError::new(
                 "IncorrectInstanceState",
-                format!("The instance '{}' is not in the 'running' or 'stopped' state.", self.instance_id),
+                format!(
+                    "The instance '{}' is not in the 'running' or 'stopped' state.",
+                    self.instance_id
+                ),
             ));
         }
         check_name_free(region, &self.name)
@@ -154,8 +166,13 @@ impl Wish {
         let mut devices = block_devices::merge(&current, self.devices.clone(), |id| Ok(region.snapshot(id)?.size_gib))?;
         let mut snapshots = Vec::new();
         for device in &mut devices {
-            let volume = attached.iter().find(|(known, _)| known.device == device.device).map(|(_, volume)| volume);
-            let (Some(ebs), Some(volume_id)) = (&mut device.ebs, volume) else { continue };
+            let volume = attached
+                .iter()
+                .find(|(known, _)| known.device == device.device)
+                .map(|(_, volume)| volume);
+            let (Some(ebs), Some(volume_id)) = (&mut device.ebs, volume) else {
+                continue;
+            };
             let is_root = device.device == instance.root_device;
             let snapshot = Snapshot {
                 id: ResourceKind::Snapshot.new_id(),
@@ -179,10 +196,17 @@ impl Wish {
 /// Returns the devices of an instance with the ids of their volumes, without what they were made from.
 fn attached_devices(region: &Region, instance_id: &str) -> Vec<(BlockDevice, String)> {
     let attached = region.volumes.values().filter_map(|volume| {
-        let attachment = volume.attachment.as_ref().filter(|attachment| attachment.instance_id == instance_id)?;
+        let attachment = volume
+            .attachment
+            .as_ref()
+            .filter(|attachment| attachment.instance_id == instance_id)?;
         let mut ebs = volume.ebs.clone();
         ebs.snapshot_id = None;
-        let device = BlockDevice { device: attachment.device.clone(), virtual_name: None, ebs: Some(ebs) };
+        let device = BlockDevice {
+            device: attachment.device.clone(),
+            virtual_name: None,
+            ebs: Some(ebs),
+        };
         Some((device, volume.id.clone()))
     });
     attached.collect()
@@ -196,7 +220,9 @@ fn take_name(call: &mut Call) -> Result<String, ApiError> {
 
 fn check_name(name: &str) -> Result<(), ApiError> {
     let fits = NAME_LENGTHS.contains(&name.chars().count())
-        && name.chars().all(|character| character.is_ascii_alphanumeric() || NAME_MARKS.contains(character));
+        && name
+            .chars()
+            .all(|character| character.is_ascii_alphanumeric() || NAME_MARKS.contains(character));
     if fits {
         return Ok(());
     }
@@ -239,7 +265,9 @@ pub(crate) fn copy_image(mut call: Call) -> Answer {
     let tags = TagSpecifications::take(&mut call.parameters, &[ResourceKind::Image, ResourceKind::Snapshot])?;
     call.accept()?;
     if !regions::exists(&source_region) && source_region != call.region {
-        return Err(ApiError::invalid_parameter(format!("Invalid source region: {source_region}")));
+        return Err(ApiError::invalid_parameter(format!(
+            "Invalid source region: {source_region}"
+        )));
     }
     let catalogue = crate::catalogue::images(&source_region, &call.cloud.local_images);
     let found = call.cloud.read(&source_region, |region| {
@@ -248,7 +276,10 @@ pub(crate) fn copy_image(mut call: Call) -> Answer {
     })?;
     let (source, source_tags) = found?;
     if source.state() != "available" {
-        return Err(ApiError::new("InvalidAMIID.Unavailable", format!("The image id '[{source_id}]' is not available")));
+        return Err(ApiError::new(
+            "InvalidAMIID.Unavailable",
+            format!("The image id '[{source_id}]' is not available"),
+        ));
     }
     let encryption = (encrypted || kms_key_id.is_some()).then_some(kms_key_id);
     let mut image_tags = if copy_tags { source_tags } else { Tags::new() };
@@ -313,12 +344,19 @@ fn copy_snapshots(image: &mut Image, encryption: Option<&Option<String>>, source
             id: ResourceKind::Snapshot.new_id(),
             volume_id: "vol-ffffffff".to_owned(),
             size_gib: ebs.size_gib,
-            description: format!("Copied for DestinationAmi {} from SourceAmi for SourceSnapshot {source} in {source_region}", image.id),
+            description: format!(
+                "Copied for DestinationAmi {} from SourceAmi for SourceSnapshot {source} in {source_region}",
+                image.id
+            ),
             started: image.created,
             completed: image.available,
             encrypted: ebs.encrypted,
             kms_key_id: ebs.kms_key_id.clone(),
-            root: image.root.baked().filter(|_| device.device == image.root_device).cloned(),
+            root: image
+                .root
+                .baked()
+                .filter(|_| device.device == image.root_device)
+                .cloned(),
             shared_with: BTreeSet::new(),
         };
         ebs.snapshot_id = Some(snapshot.id.clone());
@@ -331,19 +369,25 @@ pub(crate) fn register_image(mut call: Call) -> Answer {
     let name = take_name(&mut call)?;
     let description = take_description(&mut call)?;
     let root_device = call.parameters.required("RootDeviceName")?;
-    let architecture =
-        call.parameters.word("Architecture", &["x86_64", "arm64"])?.unwrap_or_else(|| "x86_64".to_owned());
+    let architecture = call
+        .parameters
+        .word("Architecture", &["x86_64", "arm64"])?
+        .unwrap_or_else(|| "x86_64".to_owned());
     let virtualization = call.parameters.text("VirtualizationType");
     let ena_support = call.parameters.boolean("EnaSupport")?.unwrap_or(false);
     let sriov = call.parameters.word("SriovNetSupport", &["simple"])?;
-    let boot_mode = call.parameters.word("BootMode", &["legacy-bios", "uefi", "uefi-preferred"])?;
+    let boot_mode = call
+        .parameters
+        .word("BootMode", &["legacy-bios", "uefi", "uefi-preferred"])?;
     let tpm_support = call.parameters.word("TpmSupport", &["v2.0"])?;
     let imds_support = call.parameters.word("ImdsSupport", &["v2.0"])?;
     let devices = block_devices::take(&mut call.parameters)?;
     let tags = TagSpecifications::take(&mut call.parameters, &[ResourceKind::Image])?.of(ResourceKind::Image);
     call.accept()?;
     if virtualization.as_deref() != Some("hvm") {
-        return Err(ApiError::unsupported("the local cloud registers images of virtualization type hvm only"));
+        return Err(ApiError::unsupported(
+            "the local cloud registers images of virtualization type hvm only",
+        ));
     }
     let id = call.change(|region| {
         check_name_free(region, &name)?;
@@ -393,7 +437,9 @@ fn root_of_snapshot(region: &Region, devices: &[BlockDevice], root_device: &str)
         ));
     };
     region.snapshot(snapshot_id)?.root.clone().ok_or_else(|| {
-        ApiError::unsupported(format!("snapshot {snapshot_id} is not one of a root device, and holds no data here"))
+        ApiError::unsupported(format!(
+            "snapshot {snapshot_id} is not one of a root device, and holds no data here"
+        ))
     })
 }
 

@@ -33,10 +33,15 @@ impl Filters {
                 return Err(ApiError::invalid_parameter(format!("The filter '{name}' is invalid")));
             }
             if patterns.is_empty() {
-                return Err(ApiError::invalid_parameter(format!("The filter '{name}' has no values")));
+                return Err(ApiError::invalid_parameter(format!(
+                    "The filter '{name}' has no values"
+                )));
             }
             if patterns.len() > MOST_VALUES {
-                return Err(ApiError::new("FilterLimitExceeded", "The maximum number of filter values is 200"));
+                return Err(ApiError::new(
+                    "FilterLimitExceeded",
+                    "The maximum number of filter values is 200",
+                ));
             }
             filters.push(Filter { name, patterns });
         }
@@ -47,7 +52,9 @@ impl Filters {
     pub(crate) fn match_item<T>(&self, table: FilterTable<T>, item: &T, tags: &Tags) -> bool {
         self.0.iter().all(|filter| {
             let values = filter.values_of(table, item, tags);
-            values.iter().any(|value| filter.patterns.iter().any(|pattern| matches(pattern, value)))
+            values
+                .iter()
+                .any(|value| filter.patterns.iter().any(|pattern| matches(pattern, value)))
         })
     }
 }
@@ -60,7 +67,11 @@ impl Filter {
         match self.name.as_str() {
             "tag-key" => tags.keys().cloned().collect(),
             "tag-value" => tags.values().cloned().collect(),
-            name => table.iter().find(|(known, _)| *known == name).map(|(_, values)| values(item)).unwrap_or_default(),
+            name => table
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, values)| values(item))
+                .unwrap_or_default(),
         }
     }
 }
@@ -129,8 +140,16 @@ mod tests {
             ("", "", true),
             ("", "a", false),
             ("*", "", true),
-            ("al2023-ami-*-x86_64", "al2023-ami-2023.5.20240708.0-kernel-6.1-x86_64", true),
-            ("al2023-ami-*-x86_64", "al2023-ami-2023.5.20240708.0-kernel-6.1-arm64", false),
+            (
+                "al2023-ami-*-x86_64",
+                "al2023-ami-2023.5.20240708.0-kernel-6.1-x86_64",
+                true,
+            ),
+            (
+                "al2023-ami-*-x86_64",
+                "al2023-ami-2023.5.20240708.0-kernel-6.1-arm64",
+                false,
+            ),
             ("*a*b", "xxaxxbxab", true),
             ("a?c", "abc", true),
             ("a?c", "ac", false),
@@ -159,7 +178,10 @@ mod tests {
             ("", true),
             ("Filter.1.Name=name&Filter.1.Value.1=two&Filter.1.Value.2=o*", true),
             ("Filter.1.Name=name&Filter.1.Value.1=two", false),
-            ("Filter.1.Name=tag:team&Filter.1.Value.1=web&Filter.2.Name=tag-key&Filter.2.Value.1=team", true),
+            (
+                "Filter.1.Name=tag:team&Filter.1.Value.1=web&Filter.2.Name=tag-key&Filter.2.Value.1=team",
+                true,
+            ),
             ("Filter.1.Name=tag:team&Filter.1.Value.1=api", false),
             ("Filter.1.Name=tag:other&Filter.1.Value.1=*", false),
         ];

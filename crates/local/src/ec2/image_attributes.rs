@@ -19,16 +19,20 @@ pub(crate) fn describe_image_attribute(mut call: Call) -> Answer {
     check_own(&image)?;
     let value = |name, text: Option<String>| Element::body().child(Element::new(name).maybe("value", text));
     let described = match attribute.as_str() {
-        "launchPermission" => Element::body().list("launchPermission", image.launch_permission.iter().map(describe_permission)),
+        "launchPermission" => Element::body().list(
+            "launchPermission",
+            image.launch_permission.iter().map(describe_permission),
+        ),
         "description" => value("description", Some(image.description)),
         "blockDeviceMapping" => block_devices::mapping_of_image(&image.block_devices),
         "sriovNetSupport" => value("sriovNetSupport", image.sriov_support.then(|| "simple".to_owned())),
         "bootMode" => value("bootMode", image.boot_mode),
         "tpmSupport" => value("tpmSupport", image.tpm_support),
         "imdsSupport" => value("imdsSupport", image.imds_support),
-        "deregistrationProtection" => {
-            value("deregistrationProtection", Some(protection(image.deregistration_protection).to_owned()))
-        }
+        "deregistrationProtection" => value(
+            "deregistrationProtection",
+            Some(protection(image.deregistration_protection).to_owned()),
+        ),
         "productCodes" => Element::body().list("productCodes", []),
         "kernel" | "ramdisk" | "uefiData" | "lastLaunchedTime" => Element::body(),
         other => return Err(ApiError::invalid_value("attribute", other)),
@@ -37,7 +41,11 @@ pub(crate) fn describe_image_attribute(mut call: Call) -> Answer {
 }
 
 fn protection(enabled: bool) -> &'static str {
-    if enabled { "enabled-without-cooldown" } else { "disabled" }
+    if enabled {
+        "enabled-without-cooldown"
+    } else {
+        "disabled"
+    }
 }
 
 fn describe_permission(permission: &LaunchPermission) -> Element {
@@ -63,17 +71,31 @@ impl PermissionChanges {
         let mut listed: Vec<LaunchPermission> = Vec::new();
         listed.extend(parameters.list("UserId").into_iter().map(LaunchPermission::Account));
         listed.extend(parameters.list("UserGroup").into_iter().map(LaunchPermission::Group));
-        listed.extend(parameters.list("OrganizationArn").into_iter().map(LaunchPermission::Organization));
-        listed.extend(parameters.list("OrganizationalUnitArn").into_iter().map(LaunchPermission::OrganizationalUnit));
-        if !listed.is_empty() && operation.is_none() {
-            return Err(ApiError::missing_parameter("OperationType"));
-        }
+        listed.extend(
+            parameters
+                .list("OrganizationArn")
+                .into_iter()
+                .map(LaunchPermission::Organization),
+        );
+        listed.extend(
+            parameters
+                .list("OrganizationalUnitArn")
+                .into_iter()
+                .map(LaunchPermission::OrganizationalUnit),
+        );
         let mut changes = PermissionChanges {
             add: take_permissions(parameters, "LaunchPermission.Add")?,
             remove: take_permissions(parameters, "LaunchPermission.Remove")?,
         };
-        let list = if operation.as_deref() == Some("remove") { &mut changes.remove } else { &mut changes.add };
-        list.extend(listed);
+        match operation.as_deref() {
+            Some("remove") => changes.remove.extend(listed),
+            Some(_) => changes.add.extend(listed),
+            // Some clients (Packer 1.6) repeat the permissions as a list without operation; the list alone says nothing.
+            None if !listed.is_empty() && changes.is_empty() => {
+                return Err(ApiError::missing_parameter("OperationType"));
+            }
+            None => {}
+        }
         changes.check()?;
         Ok(changes)
     }
@@ -81,7 +103,9 @@ impl PermissionChanges {
     fn check(&self) -> Result<(), ApiError> {
         for permission in self.add.iter().chain(&self.remove) {
             match permission {
-                LaunchPermission::Account(id) if id == EVERYONE => return check_accounts([&"-".to_owned()].into_iter()),
+                LaunchPermission::Account(id) if id == EVERYONE => {
+                    return check_accounts([&"-".to_owned()].into_iter());
+                }
                 LaunchPermission::Account(id) => check_accounts([id].into_iter())?,
                 LaunchPermission::Group(name) if name != EVERYONE => {
                     return Err(ApiError::new(
@@ -111,7 +135,10 @@ fn take_permissions(parameters: &mut Parameters, name: &str) -> Result<Vec<Launc
         permissions.extend(item.text("UserId").map(LaunchPermission::Account));
         permissions.extend(item.text("Group").map(LaunchPermission::Group));
         permissions.extend(item.text("OrganizationArn").map(LaunchPermission::Organization));
-        permissions.extend(item.text("OrganizationalUnitArn").map(LaunchPermission::OrganizationalUnit));
+        permissions.extend(
+            item.text("OrganizationalUnitArn")
+                .map(LaunchPermission::OrganizationalUnit),
+        );
         item.finish()?;
     }
     Ok(permissions)
@@ -121,13 +148,21 @@ pub(crate) fn modify_image_attribute(mut call: Call) -> Answer {
     let id = call.parameters.required("ImageId")?;
     let attribute = call.parameters.text("Attribute");
     let value = call.parameters.text("Value");
-    let description = call.parameters.text("Description.Value").or_else(|| call.parameters.text("Description"));
-    let imds_support = call.parameters.text("ImdsSupport.Value").or_else(|| call.parameters.text("ImdsSupport"));
+    let description = call
+        .parameters
+        .text("Description.Value")
+        .or_else(|| call.parameters.text("Description"));
+    let imds_support = call
+        .parameters
+        .text("ImdsSupport.Value")
+        .or_else(|| call.parameters.text("ImdsSupport"));
     let permissions = PermissionChanges::take(&mut call.parameters)?;
     let product_codes = call.parameters.list("ProductCode");
     call.accept()?;
     if !product_codes.is_empty() {
-        return Err(ApiError::unsupported("the local cloud has no marketplace whose product codes an image could carry"));
+        return Err(ApiError::unsupported(
+            "the local cloud has no marketplace whose product codes an image could carry",
+        ));
     }
     let (mut new_description, mut new_imds_support) = (description, imds_support);
     match (attribute.as_deref(), value) {
@@ -147,7 +182,9 @@ pub(crate) fn modify_image_attribute(mut call: Call) -> Answer {
         image.description = new_description.unwrap_or_else(|| image.description.clone());
         image.imds_support = new_imds_support.or_else(|| image.imds_support.clone());
         image.launch_permission.extend(permissions.add);
-        permissions.remove.iter().for_each(|permission| _ = image.launch_permission.remove(permission));
+        image
+            .launch_permission
+            .retain(|permission| !permissions.remove.contains(permission));
         Ok(())
     })
 }
@@ -168,7 +205,9 @@ pub(crate) fn enable_image_deprecation(mut call: Call) -> Answer {
     call.accept()?;
     let deprecated = Moment::parse(&text).ok_or_else(|| ApiError::invalid_value("DeprecateAt", &text))?;
     if deprecated <= Moment::now() {
-        return Err(ApiError::invalid_parameter(format!("The deprecation time {text} is in the past")));
+        return Err(ApiError::invalid_parameter(format!(
+            "The deprecation time {text} is in the past"
+        )));
     }
     change_own(&call, &id, |image| {
         image.deprecated = Some(deprecated);
@@ -222,5 +261,8 @@ pub(crate) fn check_made_here(region: &Region, catalogue: &[Image], id: &str) ->
     if region.images.contains_key(id) {
         return Ok(());
     }
-    Err(ApiError::new("OperationNotPermitted", format!("The image '{id}' was given on the command line and cannot be changed")))
+    Err(ApiError::new(
+        "OperationNotPermitted",
+        format!("The image '{id}' was given on the command line and cannot be changed"),
+    ))
 }

@@ -1,4 +1,4 @@
-//! Images: what they are, DescribeImages, DeregisterImage. They are made in `create_image.rs`, and the well-known ones
+//! Images: what they are, `DescribeImages`, `DeregisterImage`. They are made in `create_image.rs`, and the well-known ones
 //! come from the catalogue.
 
 use std::collections::BTreeSet;
@@ -93,11 +93,16 @@ impl ImageRoot {
 
 impl Image {
     pub(crate) fn state(&self) -> &'static str {
-        if Moment::now() >= self.available { "available" } else { "pending" }
+        if Moment::now() >= self.available {
+            "available"
+        } else {
+            "pending"
+        }
     }
 
     pub(crate) fn is_public(&self) -> bool {
-        self.launch_permission.contains(&LaunchPermission::Group(EVERYONE.to_owned()))
+        self.launch_permission
+            .contains(&LaunchPermission::Group(EVERYONE.to_owned()))
     }
 
     fn is_deprecated(&self) -> bool {
@@ -106,7 +111,9 @@ impl Image {
 
     /// Returns the ids of the snapshots that it is made of.
     pub(crate) fn snapshot_ids(&self) -> impl Iterator<Item = &String> {
-        self.block_devices.iter().filter_map(|device| device.ebs.as_ref()?.snapshot_id.as_ref())
+        self.block_devices
+            .iter()
+            .filter_map(|device| device.ebs.as_ref()?.snapshot_id.as_ref())
     }
 
     fn is_owned_by(&self, owner: &str) -> bool {
@@ -119,9 +126,13 @@ impl Image {
 
     fn is_executable_by(&self, who: &str) -> bool {
         match who {
-            "self" => self.launch_permission.contains(&LaunchPermission::Account(ACCOUNT.to_owned())),
+            "self" => self
+                .launch_permission
+                .contains(&LaunchPermission::Account(ACCOUNT.to_owned())),
             EVERYONE => self.is_public(),
-            account => self.launch_permission.contains(&LaunchPermission::Account(account.to_owned())),
+            account => self
+                .launch_permission
+                .contains(&LaunchPermission::Account(account.to_owned())),
         }
     }
 }
@@ -146,8 +157,12 @@ const FILTERS: FilterTable<Image> = &[
     ("boot-mode", |image| image.boot_mode.iter().cloned().collect()),
     ("imds-support", |image| image.imds_support.iter().cloned().collect()),
     ("tpm-support", |image| image.tpm_support.iter().cloned().collect()),
-    ("sriov-net-support", |image| image.sriov_support.then(|| "simple".to_owned()).into_iter().collect()),
-    ("manifest-location", |image| vec![format!("{}/{}", image.owner_id, image.name)]),
+    ("sriov-net-support", |image| {
+        image.sriov_support.then(|| "simple".to_owned()).into_iter().collect()
+    }),
+    ("manifest-location", |image| {
+        vec![format!("{}/{}", image.owner_id, image.name)]
+    }),
     // Neither Windows nor images of the marketplace exist here: these know nothing to match.
     ("platform", |_| Vec::new()),
     ("product-code", |_| Vec::new()),
@@ -155,35 +170,60 @@ const FILTERS: FilterTable<Image> = &[
     ("kernel-id", |_| Vec::new()),
     ("ramdisk-id", |_| Vec::new()),
     ("state-reason-code", |_| Vec::new()),
-    ("source-instance-id", |image| image.source_instance_id.iter().cloned().collect()),
-    ("source-image-id", |image| image.source_image_id.iter().cloned().collect()),
-    ("source-image-region", |image| image.source_image_region.iter().cloned().collect()),
+    ("source-instance-id", |image| {
+        image.source_instance_id.iter().cloned().collect()
+    }),
+    ("source-image-id", |image| {
+        image.source_image_id.iter().cloned().collect()
+    }),
+    ("source-image-region", |image| {
+        image.source_image_region.iter().cloned().collect()
+    }),
     ("block-device-mapping.device-name", |image| {
         image.block_devices.iter().map(|device| device.device.clone()).collect()
     }),
-    ("block-device-mapping.snapshot-id", |image| image.snapshot_ids().cloned().collect()),
-    ("block-device-mapping.volume-size", |image| ebs_values(image, |ebs| ebs.size_gib.to_string())),
-    ("block-device-mapping.volume-type", |image| ebs_values(image, |ebs| ebs.volume_type.clone())),
-    ("block-device-mapping.encrypted", |image| ebs_values(image, |ebs| ebs.encrypted.to_string())),
+    ("block-device-mapping.snapshot-id", |image| {
+        image.snapshot_ids().cloned().collect()
+    }),
+    ("block-device-mapping.volume-size", |image| {
+        ebs_values(image, |ebs| ebs.size_gib.to_string())
+    }),
+    ("block-device-mapping.volume-type", |image| {
+        ebs_values(image, |ebs| ebs.volume_type.clone())
+    }),
+    ("block-device-mapping.encrypted", |image| {
+        ebs_values(image, |ebs| ebs.encrypted.to_string())
+    }),
     ("block-device-mapping.delete-on-termination", |image| {
         ebs_values(image, |ebs| ebs.delete_on_termination.to_string())
     }),
 ];
 
 fn ebs_values(image: &Image, pick: impl Fn(&block_devices::EbsDevice) -> String) -> Vec<String> {
-    image.block_devices.iter().filter_map(|device| device.ebs.as_ref()).map(pick).collect()
+    image
+        .block_devices
+        .iter()
+        .filter_map(|device| device.ebs.as_ref())
+        .map(pick)
+        .collect()
 }
 
 /// Finds an image by its id: an own one, or one of the catalogue.
 pub(crate) fn find<'a>(region: &'a Region, catalogue: &'a [Image], id: &str) -> Result<&'a Image, ApiError> {
-    let found = region.images.get(id).or_else(|| catalogue.iter().find(|image| image.id == id));
+    let found = region
+        .images
+        .get(id)
+        .or_else(|| catalogue.iter().find(|image| image.id == id));
     found.ok_or_else(|| unknown(id))
 }
 
 fn unknown(id: &str) -> ApiError {
     let error = absent(ResourceKind::Image, id);
     if error.code == ResourceKind::Image.not_found_code() {
-        return ApiError { message: format!("The image id '[{id}]' does not exist"), ..error };
+        return ApiError {
+            message: format!("The image id '[{id}]' does not exist"),
+            ..error
+        };
     }
     error
 }
@@ -219,7 +259,14 @@ pub(crate) fn describe_images(mut call: Call) -> Answer {
 fn describe(image: &Image, tags: &Tags) -> Element {
     Element::body()
         .text("imageId", &image.id)
-        .text("imageLocation", format!("{}/{}", image.owner_alias.as_ref().unwrap_or(&image.owner_id), image.name))
+        .text(
+            "imageLocation",
+            format!(
+                "{}/{}",
+                image.owner_alias.as_ref().unwrap_or(&image.owner_id),
+                image.name
+            ),
+        )
         .text("imageState", image.state())
         .text("imageOwnerId", &image.owner_id)
         .maybe("imageOwnerAlias", image.owner_alias.as_ref())
@@ -245,7 +292,14 @@ fn describe(image: &Image, tags: &Tags) -> Element {
         .maybe("sourceInstanceId", image.source_instance_id.as_ref())
         .maybe("sourceImageId", image.source_image_id.as_ref())
         .maybe("sourceImageRegion", image.source_image_region.as_ref())
-        .text("deregistrationProtection", if image.deregistration_protection { "enabled-without-cooldown" } else { "disabled" })
+        .text(
+            "deregistrationProtection",
+            if image.deregistration_protection {
+                "enabled-without-cooldown"
+            } else {
+                "disabled"
+            },
+        )
         .text("imageAllowed", true)
         .with(tags::tag_set(tags))
 }
@@ -278,7 +332,11 @@ pub(crate) async fn deregister_image(mut call: Call) -> Answer {
     })?;
     call.cloud.remove_unused_roots().await;
     let answer = Element::body().yes();
-    Ok(if with_snapshots { answer.list("deleteSnapshotResultSet", results) } else { answer })
+    Ok(if with_snapshots {
+        answer.list("deleteSnapshotResultSet", results)
+    } else {
+        answer
+    })
 }
 
 /// Checks that an image belongs to this account.
@@ -286,5 +344,8 @@ pub(crate) fn check_own(image: &Image) -> Result<(), ApiError> {
     if image.owner_id == ACCOUNT {
         return Ok(());
     }
-    Err(ApiError::new("AuthFailure", format!("Not authorized for image:{}", image.id)))
+    Err(ApiError::new(
+        "AuthFailure",
+        format!("Not authorized for image:{}", image.id),
+    ))
 }

@@ -5,9 +5,10 @@ use base64::prelude::BASE64_STANDARD;
 
 use crate::api_error::ApiError;
 use crate::call::{Answer, Call};
+use crate::ec2::describe_instances;
 use crate::ec2::instance_types;
 use crate::ec2::instances::{self, Instance, InstanceState};
-use crate::ec2::launch::{check_user_data, take_metadata_options};
+use crate::ec2::launch_request::{check_user_data, take_metadata_options};
 use crate::ec2::security_groups;
 use crate::moment::Moment;
 use crate::query::Parameters;
@@ -34,12 +35,17 @@ pub(crate) fn describe_instance_attribute(mut call: Call) -> Answer {
             "rootDeviceName" => value("rootDeviceName", Some(&instance.root_device)),
             "instanceInitiatedShutdownBehavior" => value(
                 "instanceInitiatedShutdownBehavior",
-                Some(if instance.shutdown_terminates { "terminate" } else { "stop" }),
+                Some(if instance.shutdown_terminates {
+                    "terminate"
+                } else {
+                    "stop"
+                }),
             ),
-            "groupSet" => Element::body().list("groupSet", instances::group_set(region, instance)),
-            "blockDeviceMapping" => {
-                Element::body().list("blockDeviceMapping", instances::block_device_mapping(region, &instance.id))
-            }
+            "groupSet" => Element::body().list("groupSet", describe_instances::group_set(region, instance)),
+            "blockDeviceMapping" => Element::body().list(
+                "blockDeviceMapping",
+                describe_instances::block_device_mapping(region, &instance.id),
+            ),
             "enclaveOptions" => Element::body().child(Element::new("enclaveOptions").text("enabled", instance.enclave)),
             "productCodes" => Element::body().list("productCodes", []),
             "kernel" | "ramdisk" => Element::body(),
@@ -49,7 +55,7 @@ pub(crate) fn describe_instance_attribute(mut call: Call) -> Answer {
     })?
 }
 
-/// Changes of one call, by the name that DescribeInstanceAttribute uses.
+/// Changes of one call, by the name that `DescribeInstanceAttribute` uses.
 #[derive(Default)]
 struct AttributeChanges {
     values: Vec<(&'static str, String)>,
@@ -73,11 +79,20 @@ const ATTRIBUTES: &[(&str, &str)] = &[
 
 impl AttributeChanges {
     fn take(parameters: &mut Parameters) -> Result<AttributeChanges, ApiError> {
-        let mut changes = AttributeChanges { groups: parameters.list("GroupId"), ..AttributeChanges::default() };
+        let mut changes = AttributeChanges {
+            groups: parameters.list("GroupId"),
+            ..AttributeChanges::default()
+        };
         let named = parameters.text("Attribute");
         for (name, parameter) in ATTRIBUTES {
-            let long = parameters.text(&format!("{parameter}.Value")).or_else(|| parameters.text(parameter));
-            let short = if named.as_deref() == Some(name) { Some(parameters.required("Value")?) } else { None };
+            let long = parameters
+                .text(&format!("{parameter}.Value"))
+                .or_else(|| parameters.text(parameter));
+            let short = if named.as_deref() == Some(name) {
+                Some(parameters.required("Value")?)
+            } else {
+                None
+            };
             changes.values.extend(long.or(short).map(|value| (*name, value)));
         }
         for mut mapping in parameters.items("BlockDeviceMapping") {
@@ -90,11 +105,14 @@ impl AttributeChanges {
         if let Some(unknown) = named.filter(|named| !ATTRIBUTES.iter().any(|(name, _)| name == named)) {
             return Err(ApiError::invalid_value("attribute", &unknown));
         }
-        let count = changes.values.len() + usize::from(!changes.groups.is_empty()) + usize::from(!changes.devices.is_empty());
+        let count =
+            changes.values.len() + usize::from(!changes.groups.is_empty()) + usize::from(!changes.devices.is_empty());
         match count {
             1 => Ok(changes),
             0 => Err(ApiError::invalid_combination("No attributes specified.")),
-            _ => Err(ApiError::invalid_combination("Fields for multiple attribute types specified")),
+            _ => Err(ApiError::invalid_combination(
+                "Fields for multiple attribute types specified",
+            )),
         }
     }
 
@@ -105,15 +123,23 @@ impl AttributeChanges {
         }
         for (device, delete) in self.devices {
             let volume = region.volumes.values_mut().find(|volume| {
-                volume.attachment.as_ref().is_some_and(|at| at.instance_id == id && at.device == device)
+                volume
+                    .attachment
+                    .as_ref()
+                    .is_some_and(|at| at.instance_id == id && at.device == device)
             });
             let volume = volume.ok_or_else(|| {
-                ApiError::new("InvalidInstanceAttributeValue", format!("No device is currently mapped at {device}"))
+                ApiError::new(
+                    "InvalidInstanceAttributeValue",
+                    format!("No device is currently mapped at {device}"),
+                )
             })?;
             volume.ebs.delete_on_termination = delete;
         }
         let instance = region.instance_mut(id)?;
-        self.values.into_iter().try_for_each(|(name, value)| set(instance, name, &value))
+        self.values
+            .into_iter()
+            .try_for_each(|(name, value)| set(instance, name, &value))
     }
 }
 
@@ -124,7 +150,10 @@ fn set(instance: &mut Instance, name: &str, value: &str) -> Result<(), ApiError>
         other => Err(ApiError::invalid_value(name, other)),
     };
     // These describe the virtual hardware, which can be changed only while it is off.
-    let hardware = matches!(name, "instanceType" | "userData" | "ebsOptimized" | "enaSupport" | "sriovNetSupport");
+    let hardware = matches!(
+        name,
+        "instanceType" | "userData" | "ebsOptimized" | "enaSupport" | "sriovNetSupport"
+    );
     if hardware && instance.state != InstanceState::Stopped {
         return Err(ApiError::new(
             "IncorrectInstanceState",
@@ -171,11 +200,13 @@ pub(crate) fn modify_instance_metadata_options(mut call: Call) -> Answer {
         region.instance_mut(&id)?.metadata_options = options.clone();
         Ok(())
     })?;
-    Ok(Element::body().text("instanceId", id).child(named_metadata_options(&options)))
+    Ok(Element::body()
+        .text("instanceId", id)
+        .child(named_metadata_options(&options)))
 }
 
 fn named_metadata_options(options: &instances::MetadataOptions) -> Element {
-    Element::new("instanceMetadataOptions").with(instances::metadata_options(options))
+    Element::new("instanceMetadataOptions").with(describe_instances::metadata_options(options))
 }
 
 /// Answers what the machine wrote while booting, as far as this process runs it.
@@ -185,7 +216,11 @@ pub(crate) async fn get_console_output(mut call: Call) -> Answer {
     call.accept()?;
     call.read(|region| region.instance(&id).map(|_| ()))??;
     let slot = call.cloud.slot(&id);
-    let output = slot.lock().await.as_ref().map(crate::machine::Machine::console_output);
+    let output = slot
+        .lock()
+        .await
+        .as_ref()
+        .map(|running| running.machine.console_output());
     Ok(Element::body()
         .text("instanceId", id)
         .text("timestamp", Moment::now())
@@ -197,5 +232,8 @@ pub(crate) fn get_password_data(mut call: Call) -> Answer {
     let id = call.parameters.required("InstanceId")?;
     call.accept()?;
     call.read(|region| region.instance(&id).map(|_| ()))??;
-    Ok(Element::body().text("instanceId", id).text("timestamp", Moment::now()).text("passwordData", ""))
+    Ok(Element::body()
+        .text("instanceId", id)
+        .text("timestamp", Moment::now())
+        .text("passwordData", ""))
 }

@@ -100,18 +100,31 @@ const SINGLE: &[(&str, &str, u32, u32)] = &[
 pub(crate) fn find(name: &str) -> Option<InstanceType> {
     if let Some((_, architecture, cpus, memory_mib)) = SINGLE.iter().find(|row| row.0 == name) {
         let nitro = *architecture == "arm64";
-        return Some(InstanceType { name: name.to_owned(), architecture, cpus: *cpus, memory_mib: *memory_mib, burstable: false, nitro });
+        return Some(InstanceType {
+            name: name.to_owned(),
+            architecture,
+            cpus: *cpus,
+            memory_mib: *memory_mib,
+            burstable: false,
+            nitro,
+        });
     }
     let (family, size) = name.split_once('.')?;
     let Family(_, architecture, memory_per_cpu, burstable, nitro) = FAMILIES.iter().find(|row| row.0 == family)?;
-    let (cpus, memory_mib) = match SIZES.iter().find(|row| row.0 == size) {
-        Some((_, cpus)) => (*cpus, cpus * memory_per_cpu),
-        None => {
-            let (_, memory) = SMALL_SIZES.iter().find(|row| row.0 == size).filter(|_| *burstable)?;
-            (if family == "t2" && size != "medium" { 1 } else { 2 }, *memory)
-        }
+    let (cpus, memory_mib) = if let Some((_, cpus)) = SIZES.iter().find(|row| row.0 == size) {
+        (*cpus, cpus * memory_per_cpu)
+    } else {
+        let (_, memory) = SMALL_SIZES.iter().find(|row| row.0 == size).filter(|_| *burstable)?;
+        (if family == "t2" && size != "medium" { 1 } else { 2 }, *memory)
     };
-    Some(InstanceType { name: name.to_owned(), architecture, cpus, memory_mib, burstable: *burstable, nitro: *nitro })
+    Some(InstanceType {
+        name: name.to_owned(),
+        architecture,
+        cpus,
+        memory_mib,
+        burstable: *burstable,
+        nitro: *nitro,
+    })
 }
 
 /// Returns the type of that name, or EC2's error for an unknown one.
@@ -123,7 +136,12 @@ fn all() -> Vec<InstanceType> {
     let mut names: Vec<String> = SINGLE.iter().map(|row| row.0.to_owned()).collect();
     for family in FAMILIES {
         let small = SMALL_SIZES.iter().map(|size| size.0).filter(|_| family.3);
-        let sizes = small.chain(SIZES.iter().map(|size| size.0).filter(|size| !family.3 || matches!(*size, "large" | "xlarge" | "2xlarge")));
+        let sizes = small.chain(
+            SIZES
+                .iter()
+                .map(|size| size.0)
+                .filter(|size| !family.3 || matches!(*size, "large" | "xlarge" | "2xlarge")),
+        );
         names.extend(sizes.map(|size| format!("{}.{size}", family.0)));
     }
     names.sort();
@@ -132,16 +150,22 @@ fn all() -> Vec<InstanceType> {
 
 const FILTERS: FilterTable<InstanceType> = &[
     ("instance-type", |found| vec![found.name.clone()]),
-    ("processor-info.supported-architecture", |found| vec![found.architecture.to_owned()]),
+    ("processor-info.supported-architecture", |found| {
+        vec![found.architecture.to_owned()]
+    }),
     ("vcpu-info.default-vcpus", |found| vec![found.cpus.to_string()]),
     ("memory-info.size-in-mib", |found| vec![found.memory_mib.to_string()]),
-    ("burstable-performance-supported", |found| vec![found.burstable.to_string()]),
+    ("burstable-performance-supported", |found| {
+        vec![found.burstable.to_string()]
+    }),
     ("current-generation", |_| vec!["true".to_owned()]),
     ("bare-metal", |_| vec!["false".to_owned()]),
     ("hypervisor", |found| vec![hypervisor(found).to_owned()]),
     ("supported-virtualization-type", |_| vec!["hvm".to_owned()]),
     ("supported-root-device-type", |_| vec!["ebs".to_owned()]),
-    ("supported-usage-class", |_| vec!["on-demand".to_owned(), "spot".to_owned()]),
+    ("supported-usage-class", |_| {
+        vec!["on-demand".to_owned(), "spot".to_owned()]
+    }),
 ];
 
 fn hypervisor(found: &InstanceType) -> &'static str {
@@ -158,10 +182,15 @@ pub(crate) fn describe_instance_types(mut call: Call) -> Answer {
     } else {
         let found = names.iter().map(|name| find(name).ok_or(name));
         found.collect::<Result<Vec<_>, _>>().map_err(|name| {
-            ApiError::new("InvalidInstanceType", format!("The following supplied instance types do not exist: [{name}]"))
+            ApiError::new(
+                "InvalidInstanceType",
+                format!("The following supplied instance types do not exist: [{name}]"),
+            )
         })?
     };
-    let wanted = types.iter().filter(|found| filters.match_item(FILTERS, *found, &Tags::new()));
+    let wanted = types
+        .iter()
+        .filter(|found| filters.match_item(FILTERS, *found, &Tags::new()));
     let (items, next) = page.cut(wanted.map(describe).collect());
     Ok(Element::body().list("instanceTypeSet", items).maybe("nextToken", next))
 }
@@ -171,7 +200,10 @@ fn describe(found: &InstanceType) -> Element {
     Element::body()
         .text("instanceType", &found.name)
         .text("currentGeneration", true)
-        .text("freeTierEligible", matches!(found.name.as_str(), "t2.micro" | "t3.micro"))
+        .text(
+            "freeTierEligible",
+            matches!(found.name.as_str(), "t2.micro" | "t3.micro"),
+        )
         .list("supportedUsageClasses", words(&["on-demand", "spot"]))
         .list("supportedRootDeviceTypes", words(&["ebs"]))
         .list("supportedVirtualizationTypes", words(&["hvm"]))
@@ -231,7 +263,10 @@ pub(crate) fn describe_instance_type_offerings(mut call: Call) -> Answer {
     let mut items = Vec::new();
     for found in all() {
         for location in &locations {
-            let offering = Offering { instance_type: found.name.clone(), location: location.clone() };
+            let offering = Offering {
+                instance_type: found.name.clone(),
+                location: location.clone(),
+            };
             if filters.match_item(OFFERING_FILTERS, &offering, &Tags::new()) {
                 items.push(
                     Element::body()
@@ -243,7 +278,9 @@ pub(crate) fn describe_instance_type_offerings(mut call: Call) -> Answer {
         }
     }
     let (items, next) = page.cut(items);
-    Ok(Element::body().list("instanceTypeOfferingSet", items).maybe("nextToken", next))
+    Ok(Element::body()
+        .list("instanceTypeOfferingSet", items)
+        .maybe("nextToken", next))
 }
 
 #[cfg(test)]

@@ -31,7 +31,10 @@ const LONGEST_NAME: usize = 255;
 
 pub(crate) async fn create_key_pair(mut call: Call) -> Answer {
     let name = take_name(&mut call)?;
-    let key_type = call.parameters.word("KeyType", &["rsa", "ed25519"])?.unwrap_or_else(|| "rsa".to_owned());
+    let key_type = call
+        .parameters
+        .word("KeyType", &["rsa", "ed25519"])?
+        .unwrap_or_else(|| "rsa".to_owned());
     let format = call.parameters.word("KeyFormat", &["pem", "ppk"])?;
     let tags = TagSpecifications::take(&mut call.parameters, &[ResourceKind::KeyPair])?.of(ResourceKind::KeyPair);
     call.accept()?;
@@ -40,7 +43,11 @@ pub(crate) async fn create_key_pair(mut call: Call) -> Answer {
     }
     // Told before the work too, though the answer that counts is given when the pair is added.
     call.read(|region| check_free(region, &name))??;
-    let key = if key_type == "rsa" { call.cloud.rsa_keys.take().await? } else { keys::new_ed25519()? };
+    let key = if key_type == "rsa" {
+        call.cloud.rsa_keys.take().await?
+    } else {
+        keys::new_ed25519()?
+    };
     let pair = add(&call, name, &key_type, key.fingerprint, key.public_line, &tags)?;
     Ok(Element::body()
         .text("keyName", &pair.name)
@@ -70,13 +77,20 @@ pub(crate) fn import_key_pair(mut call: Call) -> Answer {
 fn take_name(call: &mut Call) -> Result<String, ApiError> {
     let name = call.parameters.required("KeyName")?;
     let fits = name.chars().count() <= LONGEST_NAME && name.is_ascii();
-    if fits { Ok(name) } else { Err(ApiError::invalid_value("keyName", &name)) }
+    if fits {
+        Ok(name)
+    } else {
+        Err(ApiError::invalid_value("keyName", &name))
+    }
 }
 
 fn check_free(region: &Region, name: &str) -> Result<(), ApiError> {
     match region.key_pairs.get(name) {
         None => Ok(()),
-        Some(_) => Err(ApiError::new("InvalidKeyPair.Duplicate", format!("The keypair '{name}' already exists."))),
+        Some(_) => Err(ApiError::new(
+            "InvalidKeyPair.Duplicate",
+            format!("The keypair '{name}' already exists."),
+        )),
     }
 }
 
@@ -141,7 +155,10 @@ fn check_known(region: &Region, names: &[String], ids: &[String]) -> Result<(), 
     if let Some(name) = names.iter().find(|name| !region.key_pairs.contains_key(*name)) {
         return Err(unknown_name(name));
     }
-    match ids.iter().find(|id| !region.key_pairs.values().any(|pair| pair.id == **id)) {
+    match ids
+        .iter()
+        .find(|id| !region.key_pairs.values().any(|pair| pair.id == **id))
+    {
         Some(id) => Err(absent(ResourceKind::KeyPair, id)),
         None => Ok(()),
     }
@@ -149,7 +166,10 @@ fn check_known(region: &Region, names: &[String], ids: &[String]) -> Result<(), 
 
 /// Returns the error for a key pair name that leads nowhere.
 pub(crate) fn unknown_name(name: &str) -> ApiError {
-    ApiError::new(ResourceKind::KeyPair.not_found_code(), format!("The key pair '{name}' does not exist"))
+    ApiError::new(
+        ResourceKind::KeyPair.not_found_code(),
+        format!("The key pair '{name}' does not exist"),
+    )
 }
 
 /// Deletes a pair; one that does not exist is no error, so that a repeated call succeeds.
@@ -160,7 +180,10 @@ pub(crate) fn delete_key_pair(mut call: Call) -> Answer {
         return Err(ApiError::missing_parameter("KeyName"));
     }
     let deleted = call.change(|region| {
-        let found = region.key_pairs.values().find(|pair| Some(&pair.name) == name.as_ref() || Some(&pair.id) == id.as_ref());
+        let found = region
+            .key_pairs
+            .values()
+            .find(|pair| Some(&pair.name) == name.as_ref() || Some(&pair.id) == id.as_ref());
         let Some(pair) = found.cloned() else { return Ok(None) };
         region.key_pairs.remove(&pair.name);
         region.tags.remove(&pair.id);

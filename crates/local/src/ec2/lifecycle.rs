@@ -42,8 +42,10 @@ impl Instance {
             (InstanceState::Pending | InstanceState::Running, _) | (InstanceState::Stopping, None) => {
                 self.enter(InstanceState::Stopped);
                 self.transition_reason = format!("Server.ProcessEnded ({now})");
-                self.state_reason =
-                    Some(("Server.ProcessEnded".to_owned(), "The process that ran the instance has ended".to_owned()));
+                self.state_reason = Some((
+                    "Server.ProcessEnded".to_owned(),
+                    "The process that ran the instance has ended".to_owned(),
+                ));
             }
             (InstanceState::ShuttingDown, None) => self.next = Some((InstanceState::Terminated, now)),
             _ => {}
@@ -64,7 +66,11 @@ impl Region {
         let gone = |id: &str| instances.get(id).is_none_or(|instance| !instance.exists());
         let mut deleted = Vec::new();
         for volume in self.volumes.values_mut() {
-            if volume.attachment.as_ref().is_some_and(|attachment| gone(&attachment.instance_id)) {
+            if volume
+                .attachment
+                .as_ref()
+                .is_some_and(|attachment| gone(&attachment.instance_id))
+            {
                 volume.attachment = None;
                 if volume.ebs.delete_on_termination {
                     deleted.push(volume.id.clone());
@@ -72,7 +78,9 @@ impl Region {
             }
         }
         let forgotten = self.instances.values().filter(|instance| {
-            let age = instance.terminated.map_or(0, |terminated| now.seconds_since(terminated));
+            let age = instance
+                .terminated
+                .map_or(0, |terminated| now.seconds_since(terminated));
             !instance.exists() && !instance.has_disk && age > TERMINATED_VISIBLE_SECONDS
         });
         let forgotten: Vec<String> = forgotten.map(|instance| instance.id.clone()).collect();

@@ -2,6 +2,7 @@
 
 pub(crate) mod block_devices;
 pub(crate) mod create_image;
+pub(crate) mod describe_instances;
 pub(crate) mod filters;
 pub(crate) mod image_attributes;
 pub(crate) mod images;
@@ -10,6 +11,7 @@ pub(crate) mod instance_types;
 pub(crate) mod instances;
 pub(crate) mod key_pairs;
 pub(crate) mod launch;
+pub(crate) mod launch_request;
 pub(crate) mod lifecycle;
 pub(crate) mod network_interfaces;
 pub(crate) mod page;
@@ -52,10 +54,10 @@ pub(crate) async fn act(action: &str, call: Call) -> Answer {
         "DescribeImageAttribute" => image_attributes::describe_image_attribute(call),
         "DescribeImages" => images::describe_images(call),
         "DescribeInstanceAttribute" => instance_attributes::describe_instance_attribute(call),
-        "DescribeInstanceStatus" => instances::describe_instance_status(call),
+        "DescribeInstanceStatus" => describe_instances::describe_instance_status(call),
         "DescribeInstanceTypeOfferings" => instance_types::describe_instance_type_offerings(call),
         "DescribeInstanceTypes" => instance_types::describe_instance_types(call),
-        "DescribeInstances" => instances::describe_instances(call),
+        "DescribeInstances" => describe_instances::describe_instances(call),
         "DescribeInternetGateways" => vpcs::describe_internet_gateways(call),
         "DescribeKeyPairs" => key_pairs::describe_key_pairs(call),
         "DescribeNetworkInterfaces" => network_interfaces::describe_network_interfaces(call),
@@ -88,6 +90,9 @@ pub(crate) async fn act(action: &str, call: Call) -> Answer {
         "StartInstances" => power::start_instances(call),
         "StopInstances" => power::stop_instances(call),
         "TerminateInstances" => power::terminate_instances(call),
-        unknown => Err(ApiError::new("InvalidAction", format!("The action {unknown} is not valid for this web service."))),
+        unknown => Err(ApiError::new(
+            "InvalidAction",
+            format!("The action {unknown} is not valid for this web service."),
+        )),
     }
 }

@@ -2,8 +2,9 @@
 
 use crate::api_error::ApiError;
 use crate::call::{Answer, Call};
+use crate::ec2::describe_instances::group_set;
 use crate::ec2::filters::{FilterTable, Filters};
-use crate::ec2::instances::{Instance, group_set};
+use crate::ec2::instances::Instance;
 use crate::ec2::page::Page;
 use crate::ec2::tags;
 use crate::ids::ResourceKind;
@@ -11,7 +12,9 @@ use crate::state::{ACCOUNT, Region, absent};
 use crate::xml::Element;
 
 const FILTERS: FilterTable<Instance> = &[
-    ("network-interface-id", |instance| vec![instance.network_interface_id.clone()]),
+    ("network-interface-id", |instance| {
+        vec![instance.network_interface_id.clone()]
+    }),
     ("attachment.instance-id", |instance| vec![instance.id.clone()]),
     ("attachment.status", |_| vec!["attached".to_owned()]),
     ("status", |_| vec!["in-use".to_owned()]),
@@ -20,8 +23,12 @@ const FILTERS: FilterTable<Instance> = &[
     ("group-id", |instance| instance.security_groups.clone()),
     ("availability-zone", |instance| vec![instance.zone.clone()]),
     ("private-ip-address", |instance| vec![instance.address.to_string()]),
-    ("addresses.private-ip-address", |instance| vec![instance.address.to_string()]),
-    ("association.public-ip", |instance| instance.public_address().iter().map(ToString::to_string).collect()),
+    ("addresses.private-ip-address", |instance| {
+        vec![instance.address.to_string()]
+    }),
+    ("association.public-ip", |instance| {
+        instance.public_address().iter().map(ToString::to_string).collect()
+    }),
     ("interface-type", |_| vec!["interface".to_owned()]),
     ("owner-id", |_| vec![ACCOUNT.to_owned()]),
 ];
@@ -33,7 +40,10 @@ pub(crate) fn describe_network_interfaces(mut call: Call) -> Answer {
     call.accept()?;
     let items = call.read(|region| {
         let existing = || region.instances.values().filter(|instance| instance.exists());
-        if let Some(id) = ids.iter().find(|id| !existing().any(|instance| instance.network_interface_id == **id)) {
+        if let Some(id) = ids
+            .iter()
+            .find(|id| !existing().any(|instance| instance.network_interface_id == **id))
+        {
             return Err(absent(ResourceKind::NetworkInterface, id));
         }
         let wanted = existing()
@@ -42,13 +52,18 @@ pub(crate) fn describe_network_interfaces(mut call: Call) -> Answer {
         Ok::<_, ApiError>(wanted.map(|instance| describe(region, instance)).collect())
     })??;
     let (items, next) = page.cut(items);
-    Ok(Element::body().list("networkInterfaceSet", items).maybe("nextToken", next))
+    Ok(Element::body()
+        .list("networkInterfaceSet", items)
+        .maybe("nextToken", next))
 }
 
 /// Returns what an instance's interface has both as part of the instance and alone.
 fn shared(region: &Region, instance: &Instance) -> Element {
     let association = instance.public_address().map(|address| {
-        Element::new("association").text("publicIp", address).text("publicDnsName", address).text("ipOwnerId", "amazon")
+        Element::new("association")
+            .text("publicIp", address)
+            .text("publicDnsName", address)
+            .text("ipOwnerId", "amazon")
     });
     let private = Element::body()
         .text("privateIpAddress", instance.address)
@@ -76,7 +91,10 @@ fn shared(region: &Region, instance: &Instance) -> Element {
 
 fn attachment(instance: &Instance) -> Element {
     Element::new("attachment")
-        .text("attachmentId", instance.network_interface_id.replacen("eni-", "eni-attach-", 1))
+        .text(
+            "attachmentId",
+            instance.network_interface_id.replacen("eni-", "eni-attach-", 1),
+        )
         .text("deviceIndex", 0)
         .text("status", "attached")
         .text("attachTime", instance.launched)
@@ -90,7 +108,9 @@ pub(crate) fn of_instance(region: &Region, instance: &Instance) -> Element {
 }
 
 fn describe(region: &Region, instance: &Instance) -> Element {
-    let attachment = attachment(instance).text("instanceId", &instance.id).text("instanceOwnerId", ACCOUNT);
+    let attachment = attachment(instance)
+        .text("instanceId", &instance.id)
+        .text("instanceOwnerId", ACCOUNT);
     shared(region, instance)
         .text("availabilityZone", &instance.zone)
         .text("requesterManaged", false)

@@ -1,4 +1,4 @@
-//! Paging of Describe calls: MaxResults, NextToken.
+//! Paging of Describe calls: `MaxResults`, `NextToken`.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -13,11 +13,11 @@ pub(crate) struct Page {
     size: Option<usize>,
 }
 
-/// What MaxResults may be.
+/// What `MaxResults` may be.
 const SIZES: std::ops::RangeInclusive<usize> = 1..=1000;
 
 impl Page {
-    /// Takes MaxResults and NextToken.
+    /// Takes `MaxResults` and `NextToken`.
     pub(crate) fn take(parameters: &mut Parameters) -> Result<Page, ApiError> {
         let size = parameters.number("MaxResults")?;
         if let Some(size) = size.filter(|size| !SIZES.contains(size)) {
@@ -25,22 +25,36 @@ impl Page {
         }
         let start = match parameters.text("NextToken") {
             None => 0,
-            Some(token) => position(&token).ok_or_else(|| ApiError::new("InvalidNextToken", "The token is not valid"))?,
+            Some(token) => {
+                position(&token).ok_or_else(|| ApiError::new("InvalidNextToken", "The token is not valid"))?
+            }
         };
         Ok(Page { start, size })
     }
 
     /// Cuts the page out of all items, and returns the token of the next one.
     pub(crate) fn cut<T>(self, items: Vec<T>) -> (Vec<T>, Option<String>) {
-        let end = self.size.map_or(items.len(), |size| (self.start + size).min(items.len()));
+        let end = self
+            .size
+            .map_or(items.len(), |size| (self.start + size).min(items.len()));
         let next = (end < items.len()).then(|| BASE64_URL_SAFE_NO_PAD.encode(format!("after {end}")));
-        (items.into_iter().skip(self.start).take(end.saturating_sub(self.start)).collect(), next)
+        (
+            items
+                .into_iter()
+                .skip(self.start)
+                .take(end.saturating_sub(self.start))
+                .collect(),
+            next,
+        )
     }
 }
 
 fn position(token: &str) -> Option<usize> {
     let text = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(token).ok()?).ok()?;
-    text.strip_prefix("after ")?.parse().ok().filter(|position| *position < usize::MAX / 2)
+    text.strip_prefix("after ")?
+        .parse()
+        .ok()
+        .filter(|position| *position < usize::MAX / 2)
 }
 
 #[cfg(test)]
@@ -64,7 +78,10 @@ mod tests {
     #[test]
     fn wrong_tokens_and_sizes_are_refused() {
         for form in ["NextToken=x", "MaxResults=0", "MaxResults=1001", "MaxResults=x"] {
-            assert!(Page::take(&mut Parameters::parse(form.as_bytes()).unwrap()).is_err(), "{form}");
+            assert!(
+                Page::take(&mut Parameters::parse(form.as_bytes()).unwrap()).is_err(),
+                "{form}"
+            );
         }
     }
 }

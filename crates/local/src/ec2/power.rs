@@ -5,14 +5,14 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::api_error::ApiError;
 use crate::call::{Answer, Call};
-use crate::cloud::{Cloud, with_causes};
+use crate::cloud::{Cloud, RunningMachine, with_causes};
 use crate::ec2::instances::{Instance, InstanceState, check_ids};
 use crate::machine::{Machine, MachineSpec};
 use crate::moment::Moment;
-use crate::state::Region;
 use crate::xml::Element;
 
 /// An instance by where it is, for work that goes on after the answer.
@@ -57,13 +57,19 @@ pub(crate) fn stop_instances(mut call: Call) -> Answer {
     let _skip_os_shutdown = call.parameters.boolean("SkipOsShutdown")?;
     call.accept()?;
     if hibernate == Some(true) {
-        return Err(ApiError::new("UnsupportedHibernationConfiguration", "the local cloud's instances cannot hibernate"));
+        return Err(ApiError::new(
+            "UnsupportedHibernationConfiguration",
+            "the local cloud's instances cannot hibernate",
+        ));
     }
     let changes = transition(&call, &ids, |_, instance| match instance.state {
         InstanceState::Stopping | InstanceState::Stopped => Ok(false),
         InstanceState::Running if instance.stop_protection => Err(ApiError::new(
             "OperationNotPermitted",
-            format!("The instance '{}' may not be stopped. Modify its 'disableApiStop' instance attribute and try again.", instance.id),
+            format!(
+                "The instance '{}' may not be stopped. Modify its 'disableApiStop' instance attribute and try again.",
+                instance.id
+            ),
         )),
         InstanceState::Pending | InstanceState::Running => {
             leave(instance, InstanceState::Stopping);
@@ -79,7 +85,10 @@ pub(crate) fn stop_instances(mut call: Call) -> Answer {
 
 pub(crate) fn terminate_instances(mut call: Call) -> Answer {
     let ids = take_ids(&mut call)?;
-    let (_force, _skip) = (call.parameters.boolean("Force")?, call.parameters.boolean("SkipOsShutdown")?);
+    let (_force, _skip) = (
+        call.parameters.boolean("Force")?,
+        call.parameters.boolean("SkipOsShutdown")?,
+    );
     call.accept()?;
     let changes = transition(&call, &ids, |_, instance| {
         if !instance.is_alive() {
@@ -88,7 +97,10 @@ pub(crate) fn terminate_instances(mut call: Call) -> Answer {
         if instance.termination_protection {
             return Err(ApiError::new(
                 "OperationNotPermitted",
-                format!("The instance '{}' may not be terminated. Modify its 'disableApiTermination' instance attribute and try again.", instance.id),
+                format!(
+                    "The instance '{}' may not be terminated. Modify its 'disableApiTermination' instance attribute and try again.",
+                    instance.id
+                ),
             ));
         }
         leave(instance, InstanceState::ShuttingDown);
@@ -117,13 +129,20 @@ pub(crate) fn reboot_instances(mut call: Call) -> Answer {
 
 fn take_ids(call: &mut Call) -> Result<Vec<String>, ApiError> {
     let ids = call.parameters.list("InstanceId");
-    if ids.is_empty() { Err(ApiError::missing_parameter("InstanceId")) } else { Ok(ids) }
+    if ids.is_empty() {
+        Err(ApiError::missing_parameter("InstanceId"))
+    } else {
+        Ok(ids)
+    }
 }
 
 fn wrong_state(instance: &Instance, verb: &str) -> ApiError {
     ApiError::new(
         "IncorrectInstanceState",
-        format!("The instance '{}' is not in a state from which it can be {verb}.", instance.id),
+        format!(
+            "The instance '{}' is not in a state from which it can be {verb}.",
+            instance.id
+        ),
     )
 }
 
@@ -131,8 +150,10 @@ fn wrong_state(instance: &Instance, verb: &str) -> ApiError {
 fn leave(instance: &mut Instance, state: InstanceState) {
     instance.enter(state);
     instance.transition_reason = format!("User initiated ({})", Moment::now());
-    instance.state_reason =
-        Some(("Client.UserInitiatedShutdown".to_owned(), "Client.UserInitiatedShutdown: User initiated shutdown".to_owned()));
+    instance.state_reason = Some((
+        "Client.UserInitiatedShutdown".to_owned(),
+        "Client.UserInitiatedShutdown: User initiated shutdown".to_owned(),
+    ));
 }
 
 /// What a call did to one instance.
@@ -145,7 +166,10 @@ struct StateChange {
 
 impl StateChange {
     fn name(&self, call: &Call) -> InstanceName {
-        InstanceName { region: call.region.clone(), id: self.id.clone() }
+        InstanceName {
+            region: call.region.clone(),
+            id: self.id.clone(),
+        }
     }
 }
 
@@ -162,8 +186,13 @@ fn transition(
             let instance = region.instance_mut(id)?;
             check_owner(&call.cloud, instance)?;
             let before = instance.state;
-            let changed = step(&call.cloud, instance)?;
-            changes.push(StateChange { id: id.clone(), before, after: instance.state, changed });
+            let did_step = step(&call.cloud, instance)?;
+            changes.push(StateChange {
+                id: id.clone(),
+                before,
+                after: instance.state,
+                changed: did_step,
+            });
         }
         Ok(changes)
     })
@@ -176,7 +205,10 @@ pub(crate) fn check_owner(cloud: &Cloud, instance: &Instance) -> Result<(), ApiE
             let process = owner.split('-').next().unwrap_or(owner);
             Err(ApiError::new(
                 "IncorrectInstanceState",
-                format!("The instance '{}' is run by another process (pid {process}); ask that one's endpoint", instance.id),
+                format!(
+                    "The instance '{}' is run by another process (pid {process}); ask that one's endpoint",
+                    instance.id
+                ),
             ))
         }
         _ => Ok(()),
@@ -216,16 +248,21 @@ async fn start_machine(cloud: &Arc<Cloud>, name: &InstanceName, boot: Boot) -> R
     let mut machine = slot.lock().await;
     let wanted = |instance: &Instance| matches!(instance.state, InstanceState::Pending | InstanceState::Running);
     let spec = cloud.read(&name.region, |region| {
-        region.instance(&name.id).ok().filter(|instance| wanted(instance)).map(|instance| machine_spec(region, instance, boot))
+        region
+            .instance(&name.id)
+            .ok()
+            .filter(|instance| wanted(instance))
+            .map(|instance| machine_spec(instance, boot))
     })?;
-    let Some(spec) = spec.filter(|_| !cloud.closing.is_cancelled()) else { return Ok(()) };
+    let Some(spec) = spec.filter(|_| !cloud.closing.is_cancelled()) else {
+        return Ok(());
+    };
     let started = match boot {
         Boot::First => cloud.machines.start(spec).await?,
         Boot::Again => cloud.machines.restart(&name.id, spec).await?,
     };
     arrive(cloud, name, Some(started.ssh_address().port()))?;
-    watch(cloud, name.clone(), started.clone());
-    *machine = Some(started);
+    *machine = Some(watched(cloud, name, started));
     Ok(())
 }
 
@@ -241,7 +278,7 @@ fn arrive(cloud: &Cloud, name: &InstanceName, ssh_port: Option<u16>) -> Result<(
     })
 }
 
-pub(crate) fn machine_spec(_region: &Region, instance: &Instance, boot: Boot) -> MachineSpec {
+fn machine_spec(instance: &Instance, boot: Boot) -> MachineSpec {
     let user_data = instance.user_data.as_ref().filter(|_| boot == Boot::First);
     let [one, two, three, four] = instance.address.octets();
     MachineSpec {
@@ -257,15 +294,21 @@ pub(crate) fn machine_spec(_region: &Region, instance: &Instance, boot: Boot) ->
 }
 
 /// Records that a machine could not be started: a new instance is terminated, an old one stays stopped.
-fn fail(cloud: &Arc<Cloud>, name: &InstanceName, boot: Boot, error: &ApiError) {
+pub(crate) fn fail(cloud: &Arc<Cloud>, name: &InstanceName, boot: Boot, error: &ApiError) {
     tracing::warn!(instance = name.id, %error, "instance did not start");
     let recorded = cloud.change(&name.region, |region| {
         let instance = region.instance_mut(&name.id)?;
-        instance.state_reason =
-            Some(("Server.InternalError".to_owned(), format!("Server.InternalError: {}", error.message)));
-        instance.transition_reason = "Server.InternalError".to_owned();
+        instance.state_reason = Some((
+            "Server.InternalError".to_owned(),
+            format!("Server.InternalError: {}", error.message),
+        ));
+        "Server.InternalError".clone_into(&mut instance.transition_reason);
         instance.owner = None;
-        instance.enter(if boot == Boot::First { InstanceState::ShuttingDown } else { InstanceState::Stopped });
+        instance.enter(if boot == Boot::First {
+            InstanceState::ShuttingDown
+        } else {
+            InstanceState::Stopped
+        });
         Ok(())
     });
     if recorded.is_ok() && boot == Boot::First {
@@ -273,34 +316,43 @@ fn fail(cloud: &Arc<Cloud>, name: &InstanceName, boot: Boot, error: &ApiError) {
     }
 }
 
-/// Notices when a machine powers itself off, and does what the instance's shutdown behaviour says.
-fn watch(cloud: &Arc<Cloud>, name: InstanceName, machine: Machine) {
-    let task_cloud = cloud.clone();
-    cloud.tasks.spawn(async move {
+/// Returns a machine with the task that notices when it powers itself off.
+fn watched(cloud: &Arc<Cloud>, name: &InstanceName, machine: Machine) -> RunningMachine {
+    let (task_cloud, task_name, task_machine) = (cloud.clone(), name.clone(), machine.clone());
+    let watch = cloud.tasks.spawn(async move {
         tokio::select! {
-            () = machine.ended() => {}
-            () = task_cloud.closing.cancelled() => return,
-        }
-        let after = task_cloud.change(&name.region, |region| {
-            let instance = region.instance_mut(&name.id)?;
-            if !matches!(instance.state, InstanceState::Pending | InstanceState::Running) {
-                return Ok(None);
-            }
-            let (state, end) = if instance.shutdown_terminates {
-                (InstanceState::ShuttingDown, InstanceState::Terminated)
-            } else {
-                (InstanceState::Stopping, InstanceState::Stopped)
-            };
-            instance.enter(state);
-            let reason = "Client.InstanceInitiatedShutdown";
-            instance.state_reason =
-                Some((reason.to_owned(), format!("{reason}: Instance initiated shutdown")));
-            Ok(Some(end))
-        });
-        if let Ok(Some(end)) = after {
-            halt(&task_cloud, &name, end).await;
+            () = task_machine.ended() => power_off(&task_cloud, task_name),
+            () = task_cloud.closing.cancelled() => {}
         }
     });
+    RunningMachine {
+        machine,
+        _watch: AbortOnDropHandle::new(watch),
+    }
+}
+
+/// Does what the instance's shutdown behaviour says, after its machine has powered itself off.
+fn power_off(cloud: &Arc<Cloud>, name: InstanceName) {
+    let after = cloud.change(&name.region, |region| {
+        let instance = region.instance_mut(&name.id)?;
+        if !matches!(instance.state, InstanceState::Pending | InstanceState::Running) {
+            return Ok(None);
+        }
+        let (state, end) = if instance.shutdown_terminates {
+            (InstanceState::ShuttingDown, InstanceState::Terminated)
+        } else {
+            (InstanceState::Stopping, InstanceState::Stopped)
+        };
+        instance.enter(state);
+        let reason = "Client.InstanceInitiatedShutdown";
+        instance.state_reason = Some((reason.to_owned(), format!("{reason}: Instance initiated shutdown")));
+        Ok(Some(end))
+    });
+    match after {
+        Ok(Some(end)) => spawn_halt(cloud, name, end),
+        Ok(None) => {}
+        Err(error) => tracing::warn!(instance = name.id, %error, "power-off not recorded"),
+    }
 }
 
 fn spawn_halt(cloud: &Arc<Cloud>, name: InstanceName, end: InstanceState) {
@@ -311,11 +363,15 @@ fn spawn_halt(cloud: &Arc<Cloud>, name: InstanceName, end: InstanceState) {
 /// Ends the machine of an instance that is on its way to `end`, and its disk when that is for good.
 async fn halt(cloud: &Arc<Cloud>, name: &InstanceName, end: InstanceState) {
     let called = Moment::now();
-    let latency = if end == InstanceState::Stopped { cloud.latency.stop } else { cloud.latency.terminate };
+    let latency = if end == InstanceState::Stopped {
+        cloud.latency.stop
+    } else {
+        cloud.latency.terminate
+    };
     let slot = cloud.slot(&name.id);
     let mut machine = slot.lock().await;
-    if let Some(machine) = machine.take() {
-        machine.stop().await;
+    if let Some(running) = machine.take() {
+        running.machine.stop().await;
     }
     let recorded = cloud.change(&name.region, |region| {
         let instance = region.instance_mut(&name.id)?;
@@ -333,7 +389,11 @@ async fn halt(cloud: &Arc<Cloud>, name: &InstanceName, end: InstanceState) {
 
 /// Removes the disk of an instance that is gone or going.
 pub(crate) async fn discard(cloud: &Cloud, name: &InstanceName) {
-    let discarded = cloud.machines.discard(&name.id).await.map_err(|error| with_causes(&error));
+    let discarded = cloud
+        .machines
+        .discard(&name.id)
+        .await
+        .map_err(|error| with_causes(&error));
     let recorded = discarded.and_then(|()| {
         let forget = cloud.change(&name.region, |region| {
             region.instance_mut(&name.id)?.has_disk = false;
@@ -352,35 +412,26 @@ pub(crate) async fn discard(cloud: &Cloud, name: &InstanceName) {
 async fn reboot(cloud: &Arc<Cloud>, name: &InstanceName) {
     let slot = cloud.slot(&name.id);
     let mut machine = slot.lock().await;
-    let Some(old) = machine.take() else { return };
-    if let Err(error) = again(cloud, name, &mut machine, old).await {
+    let Some(running) = machine.take() else { return };
+    running.machine.stop().await;
+    if let Err(error) = restart(cloud, name, &mut machine).await {
         fail(cloud, name, Boot::Again, &error);
     }
-}
-
-/// Stops a machine and starts it again on its disk; the caller holds the slot.
-pub(crate) async fn again(
-    cloud: &Arc<Cloud>,
-    name: &InstanceName,
-    slot: &mut Option<Machine>,
-    old: Machine,
-) -> Result<(), ApiError> {
-    old.stop().await;
-    restart(cloud, name, slot).await
 }
 
 /// Starts a machine again on its disk; the caller holds the slot.
 pub(crate) async fn restart(
     cloud: &Arc<Cloud>,
     name: &InstanceName,
-    slot: &mut Option<Machine>,
+    slot: &mut Option<RunningMachine>,
 ) -> Result<(), ApiError> {
     let spec = cloud.read(&name.region, |region| {
-        region.instance(&name.id).map(|instance| machine_spec(region, instance, Boot::Again))
+        region
+            .instance(&name.id)
+            .map(|instance| machine_spec(instance, Boot::Again))
     })??;
     let started = cloud.machines.restart(&name.id, spec).await?;
     arrive(cloud, name, Some(started.ssh_address().port()))?;
-    watch(cloud, name.clone(), started.clone());
-    *slot = Some(started);
+    *slot = Some(watched(cloud, name, started));
     Ok(())
 }

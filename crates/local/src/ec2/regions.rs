@@ -68,11 +68,13 @@ pub(crate) fn describe_regions(mut call: Call) -> Answer {
     let _all = call.parameters.boolean("AllRegions")?;
     call.accept()?;
     if let Some(unknown) = names.iter().find(|name| !exists(name)) {
-        return Err(ApiError::invalid_parameter(format!("Invalid region provided: {unknown}")));
+        return Err(ApiError::invalid_parameter(format!(
+            "Invalid region provided: {unknown}"
+        )));
     }
     let wanted = REGIONS.iter().filter(|region| {
-        let named = names.is_empty() || names.iter().any(|name| name == region.0);
-        named && filters.match_item(REGION_FILTERS, region, &Tags::new())
+        let listed = names.is_empty() || names.iter().any(|name| name == region.0);
+        listed && filters.match_item(REGION_FILTERS, region, &Tags::new())
     });
     let items = wanted.map(|(name, needed)| {
         Element::body()
@@ -108,11 +110,17 @@ pub(crate) fn describe_availability_zones(mut call: Call) -> Answer {
         .iter()
         .map(|letter| {
             let name = format!("{}{letter}", call.region);
-            Zone { id: vpcs::zone_id(&name), name, region: call.region.clone() }
+            Zone {
+                id: vpcs::zone_id(&name),
+                name,
+                region: call.region.clone(),
+            }
         })
         .collect();
     if let Some(unknown) = names.iter().find(|name| !zones.iter().any(|zone| zone.name == **name)) {
-        return Err(ApiError::invalid_parameter(format!("Invalid availability zone: [{unknown}]")));
+        return Err(ApiError::invalid_parameter(format!(
+            "Invalid availability zone: [{unknown}]"
+        )));
     }
     let wanted = zones.iter().filter(|zone| {
         (names.is_empty() || names.contains(&zone.name))
@@ -134,7 +142,7 @@ pub(crate) fn describe_availability_zones(mut call: Call) -> Answer {
     Ok(Element::body().list("availabilityZoneInfo", items))
 }
 
-/// What DescribeAccountAttributes says of an account that has a default VPC.
+/// What `DescribeAccountAttributes` says of an account that has a default VPC.
 fn attributes(region: &str) -> [(&'static str, String); 6] {
     [
         ("supported-platforms", "VPC".to_owned()),
@@ -150,10 +158,15 @@ pub(crate) fn describe_account_attributes(mut call: Call) -> Answer {
     let names = call.parameters.list("AttributeName");
     call.accept()?;
     let attributes = attributes(&call.region);
-    if let Some(unknown) = names.iter().find(|name| !attributes.iter().any(|(known, _)| known == name)) {
+    if let Some(unknown) = names
+        .iter()
+        .find(|name| !attributes.iter().any(|(known, _)| known == name))
+    {
         return Err(ApiError::invalid_value("attributeName", unknown));
     }
-    let items = attributes.into_iter().filter(|(name, _)| names.is_empty() || names.iter().any(|wanted| wanted == name));
+    let items = attributes
+        .into_iter()
+        .filter(|(name, _)| names.is_empty() || names.iter().any(|wanted| wanted == name));
     let items = items.map(|(name, value)| {
         Element::body()
             .text("attributeName", name)

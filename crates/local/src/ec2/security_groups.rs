@@ -77,7 +77,10 @@ pub(crate) fn create_security_group(mut call: Call) -> Answer {
         if region.security_groups.values().any(|other| other.name == group.name) {
             return Err(ApiError::new(
                 "InvalidGroup.Duplicate",
-                format!("The security group '{}' already exists for VPC '{}'", group.name, group.vpc_id),
+                format!(
+                    "The security group '{}' already exists for VPC '{}'",
+                    group.name, group.vpc_id
+                ),
             ));
         }
         region.tag(&group.id, &tags);
@@ -88,7 +91,10 @@ pub(crate) fn create_security_group(mut call: Call) -> Answer {
         .yes()
         .text("groupId", &id)
         .with(tags::tag_set(&tags))
-        .text("securityGroupArn", format!("arn:aws:ec2:{}:{ACCOUNT}:security-group/{id}", call.region)))
+        .text(
+            "securityGroupArn",
+            format!("arn:aws:ec2:{}:{ACCOUNT}:security-group/{id}", call.region),
+        ))
 }
 
 fn check_text(name: &str, text: &str) -> Result<(), ApiError> {
@@ -107,13 +113,23 @@ const FILTERS: FilterTable<SecurityGroup> = &[
     ("vpc-id", |group| vec![group.vpc_id.clone()]),
     ("owner-id", |_| vec![ACCOUNT.to_owned()]),
     ("ip-permission.cidr", |group| security_rules::cidrs(group, false)),
-    ("ip-permission.from-port", |group| security_rules::from_ports(group, false)),
+    ("ip-permission.from-port", |group| {
+        security_rules::from_ports(group, false)
+    }),
     ("ip-permission.to-port", |group| security_rules::to_ports(group, false)),
-    ("ip-permission.protocol", |group| security_rules::protocols(group, false)),
+    ("ip-permission.protocol", |group| {
+        security_rules::protocols(group, false)
+    }),
     ("egress.ip-permission.cidr", |group| security_rules::cidrs(group, true)),
-    ("egress.ip-permission.from-port", |group| security_rules::from_ports(group, true)),
-    ("egress.ip-permission.to-port", |group| security_rules::to_ports(group, true)),
-    ("egress.ip-permission.protocol", |group| security_rules::protocols(group, true)),
+    ("egress.ip-permission.from-port", |group| {
+        security_rules::from_ports(group, true)
+    }),
+    ("egress.ip-permission.to-port", |group| {
+        security_rules::to_ports(group, true)
+    }),
+    ("egress.ip-permission.protocol", |group| {
+        security_rules::protocols(group, true)
+    }),
 ];
 
 pub(crate) fn describe_security_groups(mut call: Call) -> Answer {
@@ -135,7 +151,9 @@ pub(crate) fn describe_security_groups(mut call: Call) -> Answer {
         )
     })??;
     let (items, next) = page.cut(items);
-    Ok(Element::body().list("securityGroupInfo", items).maybe("nextToken", next))
+    Ok(Element::body()
+        .list("securityGroupInfo", items)
+        .maybe("nextToken", next))
 }
 
 fn check_known(region: &Region, ids: &[String], names: &[String]) -> Result<(), ApiError> {
@@ -157,7 +175,10 @@ fn describe(region: &str, group: &SecurityGroup, tags: &Tags) -> Element {
         .text("vpcId", &group.vpc_id)
         .list("ipPermissions", security_rules::permissions(group, false))
         .list("ipPermissionsEgress", security_rules::permissions(group, true))
-        .text("securityGroupArn", format!("arn:aws:ec2:{region}:{ACCOUNT}:security-group/{}", group.id))
+        .text(
+            "securityGroupArn",
+            format!("arn:aws:ec2:{region}:{ACCOUNT}:security-group/{}", group.id),
+        )
         .with(tags::tag_set(tags))
 }
 
@@ -193,16 +214,28 @@ pub(crate) fn delete_security_group(mut call: Call) -> Answer {
     call.accept()?;
     let id = call.change(|region| {
         let group = match (&id, &name) {
-            (Some(id), _) => region.security_groups.get(id).ok_or_else(|| absent(ResourceKind::SecurityGroup, id))?,
+            (Some(id), _) => region
+                .security_groups
+                .get(id)
+                .ok_or_else(|| absent(ResourceKind::SecurityGroup, id))?,
             (None, Some(name)) => by_name(region, name)?,
             (None, None) => return Err(ApiError::missing_parameter("GroupId")),
         };
         let id = group.id.clone();
         if group.name == DEFAULT_NAME {
-            return Err(ApiError::new("CannotDelete", format!("the specified group: \"{id}\" name: \"default\" cannot be deleted by a user")));
+            return Err(ApiError::new(
+                "CannotDelete",
+                format!("the specified group: \"{id}\" name: \"default\" cannot be deleted by a user"),
+            ));
         }
-        let used = region.instances.values().any(|instance| instance.exists() && instance.security_groups.contains(&id));
-        let referred = region.security_groups.values().any(|other| other.id != id && security_rules::refer_to(other, &id));
+        let used = region
+            .instances
+            .values()
+            .any(|instance| instance.exists() && instance.security_groups.contains(&id));
+        let referred = region
+            .security_groups
+            .values()
+            .any(|other| other.id != id && security_rules::refer_to(other, &id));
         if used || referred {
             return Err(ApiError::in_use(format!("resource {id} has a dependent object")));
         }

@@ -43,25 +43,41 @@ enum Peer {
 
 impl Rule {
     fn new(egress: bool, permission: Permission, description: Option<String>) -> Rule {
-        Rule { id: ResourceKind::SecurityGroupRule.new_id(), egress, permission, description }
+        Rule {
+            id: ResourceKind::SecurityGroupRule.new_id(),
+            egress,
+            permission,
+            description,
+        }
     }
 
     /// Returns the rule that every new group has: everything may go out.
     pub(crate) fn all_out(group: &str) -> Rule {
         let id = ResourceKind::SecurityGroupRule.stable_id(&format!("{group} out"));
-        Rule { id, ..Rule::new(true, Permission::all(Peer::V4("0.0.0.0/0".to_owned())), None) }
+        Rule {
+            id,
+            ..Rule::new(true, Permission::all(Peer::V4("0.0.0.0/0".to_owned())), None)
+        }
     }
 
     /// Returns the default group's rule: everything may come in from the group itself.
     pub(crate) fn from_group(group: &str) -> Rule {
         let id = ResourceKind::SecurityGroupRule.stable_id(&format!("{group} in"));
-        Rule { id, ..Rule::new(false, Permission::all(Peer::Group(group.to_owned())), None) }
+        Rule {
+            id,
+            ..Rule::new(false, Permission::all(Peer::Group(group.to_owned())), None)
+        }
     }
 }
 
 impl Permission {
     fn all(peer: Peer) -> Permission {
-        Permission { protocol: "-1".to_owned(), from_port: None, to_port: None, peer }
+        Permission {
+            protocol: "-1".to_owned(),
+            from_port: None,
+            to_port: None,
+            peer,
+        }
     }
 }
 
@@ -88,7 +104,11 @@ fn authorize(mut call: Call, egress: bool) -> Answer {
         for (permission, description) in permissions {
             check_peer(region, &permission.peer)?;
             let group = region.security_group_mut(&id)?;
-            if group.rules.iter().any(|rule| rule.egress == egress && rule.permission == permission) {
+            if group
+                .rules
+                .iter()
+                .any(|rule| rule.egress == egress && rule.permission == permission)
+            {
                 return Err(ApiError::new(
                     "InvalidPermission.Duplicate",
                     format!("the specified rule \"{}\" already exists", permission.words()),
@@ -158,7 +178,10 @@ struct GroupName {
 
 impl GroupName {
     fn take(parameters: &mut Parameters) -> GroupName {
-        GroupName { id: parameters.text("GroupId"), name: parameters.text("GroupName") }
+        GroupName {
+            id: parameters.text("GroupId"),
+            name: parameters.text("GroupName"),
+        }
     }
 
     fn find(&self, region: &Region) -> Result<String, ApiError> {
@@ -206,11 +229,16 @@ fn take_permission(item: &mut Parameters, wanted: &mut Wanted) -> Result<(), Api
         group.finish()?;
     }
     for mut list in item.items("PrefixListIds") {
-        peers.push((Peer::PrefixList(list.required("PrefixListId")?), list.text("Description")));
+        peers.push((
+            Peer::PrefixList(list.required("PrefixListId")?),
+            list.text("Description"),
+        ));
         list.finish()?;
     }
     if peers.is_empty() {
-        return Err(ApiError::invalid_parameter("Must specify at least one source or destination in a rule"));
+        return Err(ApiError::invalid_parameter(
+            "Must specify at least one source or destination in a rule",
+        ));
     }
     for (peer, description) in peers {
         wanted.push((permission(&protocol, from_port, to_port, peer)?, description));
@@ -218,7 +246,12 @@ fn take_permission(item: &mut Parameters, wanted: &mut Wanted) -> Result<(), Api
     Ok(())
 }
 
-fn permission(protocol: &str, from_port: Option<i32>, to_port: Option<i32>, peer: Peer) -> Result<Permission, ApiError> {
+fn permission(
+    protocol: &str,
+    from_port: Option<i32>,
+    to_port: Option<i32>,
+    peer: Peer,
+) -> Result<Permission, ApiError> {
     let protocol = match protocol.to_ascii_lowercase().as_str() {
         "6" => "tcp".to_owned(),
         "17" => "udp".to_owned(),
@@ -231,19 +264,33 @@ fn permission(protocol: &str, from_port: Option<i32>, to_port: Option<i32>, peer
     };
     if !matches!(protocol.as_str(), "tcp" | "udp") {
         let ports = protocol.starts_with("icmp");
-        return Ok(Permission { from_port: from_port.filter(|_| ports), to_port: to_port.filter(|_| ports), protocol, peer });
+        return Ok(Permission {
+            from_port: from_port.filter(|_| ports),
+            to_port: to_port.filter(|_| ports),
+            protocol,
+            peer,
+        });
     }
     let (Some(from), Some(to)) = (from_port, to_port) else {
-        return Err(ApiError::invalid_parameter(format!("Invalid value 'Must specify both from and to ports with {protocol}'")));
+        return Err(ApiError::invalid_parameter(format!(
+            "Invalid value 'Must specify both from and to ports with {protocol}'"
+        )));
     };
     if !(0..=65_535).contains(&from) || !(from..=65_535).contains(&to) {
-        return Err(ApiError::invalid_parameter(format!("Invalid TCP/UDP port range ({from}:{to})")));
+        return Err(ApiError::invalid_parameter(format!(
+            "Invalid TCP/UDP port range ({from}:{to})"
+        )));
     }
-    Ok(Permission { protocol, from_port, to_port, peer })
+    Ok(Permission {
+        protocol,
+        from_port,
+        to_port,
+        peer,
+    })
 }
 
 fn v4(cidr: &str) -> Result<Peer, ApiError> {
-    if is_cidr(cidr, |address| address.is_ipv4(), 32) {
+    if is_cidr(cidr, IpAddr::is_ipv4, 32) {
         Ok(Peer::V4(cidr.to_owned()))
     } else {
         Err(ApiError::invalid_parameter(format!("CIDR block {cidr} is malformed")))
@@ -251,7 +298,7 @@ fn v4(cidr: &str) -> Result<Peer, ApiError> {
 }
 
 fn v6(cidr: &str) -> Result<Peer, ApiError> {
-    if is_cidr(cidr, |address| address.is_ipv6(), 128) {
+    if is_cidr(cidr, IpAddr::is_ipv6, 128) {
         Ok(Peer::V6(cidr.to_owned()))
     } else {
         Err(ApiError::invalid_parameter(format!("CIDR block {cidr} is malformed")))
@@ -292,7 +339,10 @@ impl Permission {
 pub(crate) fn permissions(group: &SecurityGroup, egress: bool) -> Vec<Element> {
     let mut bundles: Vec<Vec<&Rule>> = Vec::new();
     for rule in group.rules.iter().filter(|rule| rule.egress == egress) {
-        match bundles.iter_mut().find(|bundle| bundle.iter().all(|other| other.permission.same_ports(&rule.permission))) {
+        match bundles
+            .iter_mut()
+            .find(|bundle| bundle.iter().all(|other| other.permission.same_ports(&rule.permission)))
+        {
             Some(bundle) => bundle.push(rule),
             None => bundles.push(vec![rule]),
         }
@@ -312,22 +362,34 @@ fn describe_bundle(bundle: &[&Rule]) -> Element {
         .maybe("ipProtocol", first.map(|permission| &permission.protocol))
         .maybe("fromPort", first.and_then(|permission| permission.from_port))
         .maybe("toPort", first.and_then(|permission| permission.to_port))
-        .list("groups", peers(&|rule| match &rule.permission.peer {
-            Peer::Group(id) => Some(Element::body().text("userId", ACCOUNT).text("groupId", id)),
-            _ => None,
-        }))
-        .list("ipRanges", peers(&|rule| match &rule.permission.peer {
-            Peer::V4(cidr) => Some(Element::body().text("cidrIp", cidr)),
-            _ => None,
-        }))
-        .list("ipv6Ranges", peers(&|rule| match &rule.permission.peer {
-            Peer::V6(cidr) => Some(Element::body().text("cidrIpv6", cidr)),
-            _ => None,
-        }))
-        .list("prefixListIds", peers(&|rule| match &rule.permission.peer {
-            Peer::PrefixList(id) => Some(Element::body().text("prefixListId", id)),
-            _ => None,
-        }))
+        .list(
+            "groups",
+            peers(&|rule: &Rule| match &rule.permission.peer {
+                Peer::Group(id) => Some(Element::body().text("userId", ACCOUNT).text("groupId", id)),
+                _ => None,
+            }),
+        )
+        .list(
+            "ipRanges",
+            peers(&|rule: &Rule| match &rule.permission.peer {
+                Peer::V4(cidr) => Some(Element::body().text("cidrIp", cidr)),
+                _ => None,
+            }),
+        )
+        .list(
+            "ipv6Ranges",
+            peers(&|rule: &Rule| match &rule.permission.peer {
+                Peer::V6(cidr) => Some(Element::body().text("cidrIpv6", cidr)),
+                _ => None,
+            }),
+        )
+        .list(
+            "prefixListIds",
+            peers(&|rule: &Rule| match &rule.permission.peer {
+                Peer::PrefixList(id) => Some(Element::body().text("prefixListId", id)),
+                _ => None,
+            }),
+        )
 }
 
 fn describe_rule(group: &str, rule: &Rule, tags: &Tags) -> Element {
@@ -345,20 +407,29 @@ fn describe_rule(group: &str, rule: &Rule, tags: &Tags) -> Element {
         Peer::V4(cidr) => item.text("cidrIpv4", cidr),
         Peer::V6(cidr) => item.text("cidrIpv6", cidr),
         Peer::PrefixList(id) => item.text("prefixListId", id),
-        Peer::Group(id) => {
-            item.child(Element::new("referencedGroupInfo").text("groupId", id).text("userId", ACCOUNT))
-        }
+        Peer::Group(id) => item.child(
+            Element::new("referencedGroupInfo")
+                .text("groupId", id)
+                .text("userId", ACCOUNT),
+        ),
     };
     item.with(crate::ec2::tags::tag_set(tags))
 }
 
 /// Tells whether a group's rules name another group.
 pub(crate) fn refer_to(group: &SecurityGroup, id: &str) -> bool {
-    group.rules.iter().any(|rule| matches!(&rule.permission.peer, Peer::Group(named) if named == id))
+    group
+        .rules
+        .iter()
+        .any(|rule| matches!(&rule.permission.peer, Peer::Group(named) if named == id))
 }
 
 fn permissions_of(group: &SecurityGroup, egress: bool) -> impl Iterator<Item = &Permission> {
-    group.rules.iter().filter(move |rule| rule.egress == egress).map(|rule| &rule.permission)
+    group
+        .rules
+        .iter()
+        .filter(move |rule| rule.egress == egress)
+        .map(|rule| &rule.permission)
 }
 
 /// Returns the IPv4 blocks in a group's rules of one direction, for filters.
@@ -372,17 +443,23 @@ pub(crate) fn cidrs(group: &SecurityGroup, egress: bool) -> Vec<String> {
 
 /// Returns the first ports in a group's rules of one direction, for filters.
 pub(crate) fn from_ports(group: &SecurityGroup, egress: bool) -> Vec<String> {
-    permissions_of(group, egress).filter_map(|permission| Some(permission.from_port?.to_string())).collect()
+    permissions_of(group, egress)
+        .filter_map(|permission| Some(permission.from_port?.to_string()))
+        .collect()
 }
 
 /// Returns the last ports in a group's rules of one direction, for filters.
 pub(crate) fn to_ports(group: &SecurityGroup, egress: bool) -> Vec<String> {
-    permissions_of(group, egress).filter_map(|permission| Some(permission.to_port?.to_string())).collect()
+    permissions_of(group, egress)
+        .filter_map(|permission| Some(permission.to_port?.to_string()))
+        .collect()
 }
 
 /// Returns the protocols in a group's rules of one direction, for filters.
 pub(crate) fn protocols(group: &SecurityGroup, egress: bool) -> Vec<String> {
-    permissions_of(group, egress).map(|permission| permission.protocol.clone()).collect()
+    permissions_of(group, egress)
+        .map(|permission| permission.protocol.clone())
+        .collect()
 }
 
 #[cfg(test)]
@@ -413,13 +490,31 @@ mod tests {
     fn refuses_rules_that_cannot_be() {
         for (form, code) in [
             ("IpProtocol=tcp&CidrIp=10.0.0.0/8", "InvalidParameterValue"),
-            ("IpProtocol=tcp&FromPort=23&ToPort=22&CidrIp=10.0.0.0/8", "InvalidParameterValue"),
-            ("IpProtocol=tcp&FromPort=22&ToPort=70000&CidrIp=10.0.0.0/8", "InvalidParameterValue"),
-            ("IpProtocol=tcp&FromPort=22&ToPort=22&CidrIp=10.0.0.0", "InvalidParameterValue"),
-            ("IpProtocol=tcp&FromPort=22&ToPort=22&CidrIp=10.0.0.0/33", "InvalidParameterValue"),
-            ("IpProtocol=smtp&FromPort=22&ToPort=22&CidrIp=10.0.0.0/8", "InvalidParameterValue"),
+            (
+                "IpProtocol=tcp&FromPort=23&ToPort=22&CidrIp=10.0.0.0/8",
+                "InvalidParameterValue",
+            ),
+            (
+                "IpProtocol=tcp&FromPort=22&ToPort=70000&CidrIp=10.0.0.0/8",
+                "InvalidParameterValue",
+            ),
+            (
+                "IpProtocol=tcp&FromPort=22&ToPort=22&CidrIp=10.0.0.0",
+                "InvalidParameterValue",
+            ),
+            (
+                "IpProtocol=tcp&FromPort=22&ToPort=22&CidrIp=10.0.0.0/33",
+                "InvalidParameterValue",
+            ),
+            (
+                "IpProtocol=smtp&FromPort=22&ToPort=22&CidrIp=10.0.0.0/8",
+                "InvalidParameterValue",
+            ),
             ("IpPermissions.1.IpProtocol=-1", "InvalidParameterValue"),
-            ("IpPermissions.1.IpProtocol=-1&IpPermissions.1.IpRanges.1.Cidr=0.0.0.0/0", "MissingParameter"),
+            (
+                "IpPermissions.1.IpProtocol=-1&IpPermissions.1.IpRanges.1.Cidr=0.0.0.0/0",
+                "MissingParameter",
+            ),
         ] {
             assert_eq!(wanted(form).unwrap_err().code, code, "{form}");
         }

@@ -37,7 +37,11 @@ pub(crate) const EVERYONE: &str = "all";
 
 impl Snapshot {
     fn state(&self) -> &'static str {
-        if Moment::now() >= self.completed { "completed" } else { "pending" }
+        if Moment::now() >= self.completed {
+            "completed"
+        } else {
+            "pending"
+        }
     }
 
     fn progress(&self) -> &'static str {
@@ -74,7 +78,11 @@ pub(crate) fn describe_snapshots(mut call: Call) -> Answer {
             .values()
             .filter(|snapshot| ours && (ids.is_empty() || ids.contains(&snapshot.id)))
             .filter(|snapshot| filters.match_item(FILTERS, snapshot, region.tags_of(&snapshot.id)));
-        Ok::<_, ApiError>(wanted.map(|snapshot| describe(snapshot, region.tags_of(&snapshot.id))).collect())
+        Ok::<_, ApiError>(
+            wanted
+                .map(|snapshot| describe(snapshot, region.tags_of(&snapshot.id)))
+                .collect(),
+        )
     })??;
     let (items, next) = page.cut(items);
     Ok(Element::body().list("snapshotSet", items).maybe("nextToken", next))
@@ -111,7 +119,11 @@ pub(crate) fn delete(region: &mut Region, id: &str) -> Result<(), ApiError> {
     if !region.snapshots.contains_key(id) {
         return Err(absent(ResourceKind::Snapshot, id));
     }
-    if let Some(image) = region.images.values().find(|image| image.snapshot_ids().any(|used| used == id)) {
+    if let Some(image) = region
+        .images
+        .values()
+        .find(|image| image.snapshot_ids().any(|used| used == id))
+    {
         return Err(ApiError::new(
             "InvalidSnapshot.InUse",
             format!("The snapshot {id} is currently in use by {}", image.id),
@@ -147,18 +159,21 @@ pub(crate) fn modify_snapshot_attribute(mut call: Call) -> Answer {
     let operation = call.parameters.word("OperationType", &["add", "remove"])?;
     let mut listed = call.parameters.list("UserId");
     listed.extend(call.parameters.list("UserGroup"));
-    let (mut add, mut remove) = match operation.as_deref() {
-        Some("remove") => (Vec::new(), listed),
-        _ => (listed, Vec::new()),
-    };
-    add.extend(take_accounts(&mut call, "CreateVolumePermission.Add")?);
-    remove.extend(take_accounts(&mut call, "CreateVolumePermission.Remove")?);
+    let mut add = take_accounts(&mut call, "CreateVolumePermission.Add")?;
+    let mut remove = take_accounts(&mut call, "CreateVolumePermission.Remove")?;
     call.accept()?;
+    match operation.as_deref() {
+        Some("remove") => remove.extend(listed),
+        Some(_) => add.extend(listed),
+        // As for images, a list without operation may only repeat what the other form says.
+        None if add.is_empty() && remove.is_empty() => return Err(ApiError::missing_parameter("OperationType")),
+        None => {}
+    }
     check_accounts(add.iter().chain(&remove))?;
     call.change(|region| {
         let snapshot = region.snapshot_mut(&id)?;
         snapshot.shared_with.extend(add);
-        remove.iter().for_each(|account| _ = snapshot.shared_with.remove(account));
+        snapshot.shared_with.retain(|account| !remove.contains(account));
         Ok(())
     })?;
     Ok(Element::body().yes())
@@ -179,7 +194,10 @@ pub(crate) fn check_accounts<'a>(accounts: impl Iterator<Item = &'a String>) -> 
     for account in accounts {
         let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
         if !is_account && account != EVERYONE {
-            return Err(ApiError::new("InvalidAMIAttributeItemValue", format!("Invalid attribute item value \"{account}\" for userId item type.")));
+            return Err(ApiError::new(
+                "InvalidAMIAttributeItemValue",
+                format!("Invalid attribute item value \"{account}\" for userId item type."),
+            ));
         }
     }
     Ok(())

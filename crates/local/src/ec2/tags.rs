@@ -1,4 +1,4 @@
-//! Tags: CreateTags, DeleteTags, DescribeTags, and the tags that come with a resource when it is made.
+//! Tags: `CreateTags`, `DeleteTags`, `DescribeTags`, and the tags that come with a resource when it is made.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,9 @@ pub(crate) fn take(parameters: &mut Parameters) -> Result<Tags, ApiError> {
         tag.finish()?;
         check(&key, &value)?;
         if tags.insert(key.clone(), value).is_some() {
-            return Err(ApiError::invalid_parameter(format!("Duplicate tag key '{key}' specified.")));
+            return Err(ApiError::invalid_parameter(format!(
+                "Duplicate tag key '{key}' specified."
+            )));
         }
     }
     Ok(tags)
@@ -37,10 +39,14 @@ pub(crate) fn take(parameters: &mut Parameters) -> Result<Tags, ApiError> {
 
 fn check(key: &str, value: &str) -> Result<(), ApiError> {
     if key.starts_with("aws:") {
-        return Err(ApiError::invalid_parameter("Tag keys starting with 'aws:' are reserved for internal use"));
+        return Err(ApiError::invalid_parameter(
+            "Tag keys starting with 'aws:' are reserved for internal use",
+        ));
     }
     if key.chars().count() > LONGEST_KEY {
-        return Err(ApiError::invalid_parameter(format!("Tag key exceeds the maximum length of {LONGEST_KEY} characters")));
+        return Err(ApiError::invalid_parameter(format!(
+            "Tag key exceeds the maximum length of {LONGEST_KEY} characters"
+        )));
     }
     if value.chars().count() > LONGEST_VALUE {
         return Err(ApiError::invalid_parameter(format!(
@@ -54,7 +60,7 @@ fn check(key: &str, value: &str) -> Result<(), ApiError> {
 #[derive(Debug, Default)]
 pub(crate) struct TagSpecifications(BTreeMap<&'static str, Tags>);
 
-/// A type of resource that RunInstances takes tags for and that has no ids here.
+/// A type of resource that `RunInstances` takes tags for and that has no ids here.
 const SPOT_REQUEST: &str = "spot-instances-request";
 
 impl TagSpecifications {
@@ -87,7 +93,11 @@ impl TagSpecifications {
 
 /// Returns an answer's `tagSet`.
 pub(crate) fn tag_set(tags: &Tags) -> Element {
-    Element::body().list("tagSet", tags.iter().map(|(key, value)| Element::body().text("key", key).text("value", value)))
+    Element::body().list(
+        "tagSet",
+        tags.iter()
+            .map(|(key, value)| Element::body().text("key", key).text("value", value)),
+    )
 }
 
 pub(crate) fn create_tags(mut call: Call) -> Answer {
@@ -107,7 +117,10 @@ pub(crate) fn create_tags(mut call: Call) -> Answer {
             }
             region.tag(id, &tags);
             if region.tags_of(id).len() > MOST_TAGS {
-                return Err(ApiError::new("TagLimitExceeded", "The maximum number of Tags for a resource has been reached."));
+                return Err(ApiError::new(
+                    "TagLimitExceeded",
+                    "The maximum number of Tags for a resource has been reached.",
+                ));
             }
         }
         Ok(())
@@ -142,7 +155,7 @@ pub(crate) fn delete_tags(mut call: Call) -> Answer {
     Ok(Element::body().yes())
 }
 
-/// One row of DescribeTags.
+/// One row of `DescribeTags`.
 struct Row {
     id: String,
     kind: &'static str,
@@ -165,7 +178,12 @@ pub(crate) fn describe_tags(mut call: Call) -> Answer {
         let mut rows = Vec::new();
         for (id, tags) in &region.tags {
             let kind = ResourceKind::of(id).map_or("image", ResourceKind::tag_name);
-            rows.extend(tags.iter().map(|(key, value)| Row { id: id.clone(), kind, key: key.clone(), value: value.clone() }));
+            rows.extend(tags.iter().map(|(key, value)| Row {
+                id: id.clone(),
+                kind,
+                key: key.clone(),
+                value: value.clone(),
+            }));
         }
         rows.retain(|row| {
             let own = Tags::from([(row.key.clone(), row.value.clone())]);
@@ -196,7 +214,10 @@ fn check_exists(region: &Region, id: &str) -> Result<(), ApiError> {
         ResourceKind::KeyPair => region.key_pairs.values().any(|pair| pair.id == id),
         ResourceKind::SecurityGroup => region.security_groups.contains_key(id),
         ResourceKind::SecurityGroupRule => region.security_groups.values().any(|group| group.rule(id).is_some()),
-        ResourceKind::NetworkInterface => region.instances.values().any(|instance| instance.network_interface_id == id),
+        ResourceKind::NetworkInterface => region
+            .instances
+            .values()
+            .any(|instance| instance.network_interface_id == id),
         // The default network's parts have ids that are derived, not kept.
         ResourceKind::Subnet | ResourceKind::Vpc | ResourceKind::InternetGateway | ResourceKind::RouteTable => true,
     };

@@ -34,7 +34,11 @@ pub(crate) struct Attachment {
 
 impl Volume {
     fn state(&self) -> &'static str {
-        if self.attachment.is_some() { "in-use" } else { "available" }
+        if self.attachment.is_some() {
+            "in-use"
+        } else {
+            "available"
+        }
     }
 }
 
@@ -50,8 +54,13 @@ pub(crate) fn create_volume(mut call: Call) -> Answer {
     call.accept()?;
     vpcs::default_subnet(&call.region, Some(&zone))?;
     let volume = call.change(|region| {
-        let snapshot_size = snapshot_id.as_deref().map(|id| region.snapshot(id).map(|snapshot| snapshot.size_gib)).transpose()?;
-        let size_gib = size.or(snapshot_size).ok_or_else(|| ApiError::missing_parameter("size/snapshot"))?;
+        let snapshot_size = snapshot_id
+            .as_deref()
+            .map(|id| region.snapshot(id).map(|snapshot| snapshot.size_gib))
+            .transpose()?;
+        let size_gib = size
+            .or(snapshot_size)
+            .ok_or_else(|| ApiError::missing_parameter("size/snapshot"))?;
         block_devices::check_volume(&volume_type, size_gib, iops, throughput)?;
         let ebs = EbsDevice {
             snapshot_id,
@@ -63,7 +72,13 @@ pub(crate) fn create_volume(mut call: Call) -> Answer {
             kms_key_id,
             delete_on_termination: false,
         };
-        let volume = Volume { id: ResourceKind::Volume.new_id(), zone, created: Moment::now(), ebs, attachment: None };
+        let volume = Volume {
+            id: ResourceKind::Volume.new_id(),
+            zone,
+            created: Moment::now(),
+            ebs,
+            attachment: None,
+        };
         region.volumes.insert(volume.id.clone(), volume.clone());
         region.tag(&volume.id, &tags);
         Ok(volume)
@@ -80,11 +95,21 @@ const FILTERS: FilterTable<Volume> = &[
     ("encrypted", |volume| vec![volume.ebs.encrypted.to_string()]),
     ("availability-zone", |volume| vec![volume.zone.clone()]),
     ("create-time", |volume| vec![volume.created.to_string()]),
-    ("attachment.instance-id", |volume| volume.attachment.iter().map(|at| at.instance_id.clone()).collect()),
-    ("attachment.device", |volume| volume.attachment.iter().map(|at| at.device.clone()).collect()),
-    ("attachment.status", |volume| volume.attachment.iter().map(|_| "attached".to_owned()).collect()),
+    ("attachment.instance-id", |volume| {
+        volume.attachment.iter().map(|at| at.instance_id.clone()).collect()
+    }),
+    ("attachment.device", |volume| {
+        volume.attachment.iter().map(|at| at.device.clone()).collect()
+    }),
+    ("attachment.status", |volume| {
+        volume.attachment.iter().map(|_| "attached".to_owned()).collect()
+    }),
     ("attachment.delete-on-termination", |volume| {
-        volume.attachment.iter().map(|_| volume.ebs.delete_on_termination.to_string()).collect()
+        volume
+            .attachment
+            .iter()
+            .map(|_| volume.ebs.delete_on_termination.to_string())
+            .collect()
     }),
 ];
 
@@ -102,7 +127,11 @@ pub(crate) fn describe_volumes(mut call: Call) -> Answer {
             .values()
             .filter(|volume| ids.is_empty() || ids.contains(&volume.id))
             .filter(|volume| filters.match_item(FILTERS, volume, region.tags_of(&volume.id)));
-        Ok::<_, ApiError>(wanted.map(|volume| describe(volume, region.tags_of(&volume.id))).collect())
+        Ok::<_, ApiError>(
+            wanted
+                .map(|volume| describe(volume, region.tags_of(&volume.id)))
+                .collect(),
+        )
     })??;
     let (items, next) = page.cut(items);
     Ok(Element::body().list("volumeSet", items).maybe("nextToken", next))

@@ -57,8 +57,19 @@ fn route_table_id(region: &str) -> String {
 /// Returns a zone's id (`use1-az1` at AWS; here from the zone's full name, which is as stable).
 pub(crate) fn zone_id(zone: &str) -> String {
     let (region, letter) = zone.split_at(zone.len().saturating_sub(1));
-    let number = ZONE_LETTERS.iter().position(|known| letter.starts_with(*known)).unwrap_or_default() + 1;
-    let short: String = region.split('-').map(|part| part.chars().take(if part.len() > 2 { 1 } else { 2 }).collect::<String>()).collect();
+    let number = ZONE_LETTERS
+        .iter()
+        .position(|known| letter.starts_with(*known))
+        .unwrap_or_default()
+        + 1;
+    let short: String = region
+        .split('-')
+        .map(|part| {
+            part.chars()
+                .take(if part.len() > 2 { 1 } else { 2 })
+                .collect::<String>()
+        })
+        .collect();
     format!("{short}-az{number}")
 }
 
@@ -78,18 +89,29 @@ pub(crate) fn subnets(region: &str) -> Vec<Subnet> {
 
 /// Returns the subnet of that id.
 pub(crate) fn subnet(region: &str, id: &str) -> Result<Subnet, ApiError> {
-    subnets(region).into_iter().find(|subnet| subnet.id == id).ok_or_else(|| absent(ResourceKind::Subnet, id))
+    subnets(region)
+        .into_iter()
+        .find(|subnet| subnet.id == id)
+        .ok_or_else(|| absent(ResourceKind::Subnet, id))
 }
 
 /// Returns the default subnet of a zone.
 pub(crate) fn default_subnet(region: &str, zone: Option<&str>) -> Result<Subnet, ApiError> {
-    let found = subnets(region).into_iter().find(|subnet| zone.is_none_or(|zone| zone == subnet.zone));
-    found.ok_or_else(|| ApiError::invalid_parameter(format!("Invalid availability zone: [{}]", zone.unwrap_or_default())))
+    let found = subnets(region)
+        .into_iter()
+        .find(|subnet| zone.is_none_or(|zone| zone == subnet.zone));
+    found.ok_or_else(|| {
+        ApiError::invalid_parameter(format!("Invalid availability zone: [{}]", zone.unwrap_or_default()))
+    })
 }
 
 /// Checks that a VPC id is the region's.
 pub(crate) fn check_vpc(region: &str, id: &str) -> Result<(), ApiError> {
-    if id == vpc_id(region) { Ok(()) } else { Err(absent(ResourceKind::Vpc, id)) }
+    if id == vpc_id(region) {
+        Ok(())
+    } else {
+        Err(absent(ResourceKind::Vpc, id))
+    }
 }
 
 const VPC_FILTERS: FilterTable<String> = &[
@@ -113,7 +135,9 @@ pub(crate) fn describe_vpcs(mut call: Call) -> Answer {
     }
     let id = vpc_id(&call.region);
     let tags = call.read(|region| region.tags_of(&id).clone())?;
-    let found = filters.match_item(VPC_FILTERS, &id, &tags).then(|| describe_vpc(&id, &tags));
+    let found = filters
+        .match_item(VPC_FILTERS, &id, &tags)
+        .then(|| describe_vpc(&id, &tags));
     let (items, next) = page.cut(found.into_iter().collect());
     Ok(Element::body().list("vpcSet", items).maybe("nextToken", next))
 }
@@ -160,7 +184,11 @@ pub(crate) fn describe_subnets(mut call: Call) -> Answer {
     }
     let items = call.read(|region| {
         let taken = |id: &str| {
-            let count = region.instances.values().filter(|instance| instance.subnet_id == id && instance.is_alive()).count();
+            let count = region
+                .instances
+                .values()
+                .filter(|instance| instance.subnet_id == id && instance.is_alive())
+                .count();
             u32::try_from(count).unwrap_or(u32::MAX)
         };
         subnets(&call.region)
@@ -177,7 +205,10 @@ pub(crate) fn describe_subnets(mut call: Call) -> Answer {
 fn describe_subnet(subnet: &Subnet, taken: u32, tags: &Tags) -> Element {
     Element::body()
         .text("subnetId", &subnet.id)
-        .text("subnetArn", format!("arn:aws:ec2:{}:{ACCOUNT}:subnet/{}", region_of(&subnet.zone), subnet.id))
+        .text(
+            "subnetArn",
+            format!("arn:aws:ec2:{}:{ACCOUNT}:subnet/{}", region_of(&subnet.zone), subnet.id),
+        )
         .text("state", "available")
         .text("vpcId", &subnet.vpc_id)
         .text("ownerId", ACCOUNT)
@@ -221,7 +252,9 @@ pub(crate) fn describe_internet_gateways(mut call: Call) -> Answer {
             .with(tags::tag_set(&tags))
     });
     let (items, next) = page.cut(found.into_iter().collect());
-    Ok(Element::body().list("internetGatewaySet", items).maybe("nextToken", next))
+    Ok(Element::body()
+        .list("internetGatewaySet", items)
+        .maybe("nextToken", next))
 }
 
 const ROUTE_TABLE_FILTERS: FilterTable<(String, String)> = &[
@@ -230,7 +263,9 @@ const ROUTE_TABLE_FILTERS: FilterTable<(String, String)> = &[
     ("association.main", |_| vec!["true".to_owned()]),
     // The main table has no explicit association with a subnet.
     ("association.subnet-id", |_| Vec::new()),
-    ("route.destination-cidr-block", |_| vec![VPC_CIDR.to_owned(), "0.0.0.0/0".to_owned()]),
+    ("route.destination-cidr-block", |_| {
+        vec![VPC_CIDR.to_owned(), "0.0.0.0/0".to_owned()]
+    }),
     ("owner-id", |_| vec![ACCOUNT.to_owned()]),
 ];
 
@@ -261,7 +296,10 @@ pub(crate) fn describe_route_tables(mut call: Call) -> Answer {
             .text("routeTableId", &table.0)
             .text("vpcId", &table.1)
             .text("ownerId", ACCOUNT)
-            .list("routeSet", [route(VPC_CIDR, "local"), route("0.0.0.0/0", &gateway_id(&call.region))])
+            .list(
+                "routeSet",
+                [route(VPC_CIDR, "local"), route("0.0.0.0/0", &gateway_id(&call.region))],
+            )
             .list("associationSet", [association])
             .with(tags::tag_set(&tags))
     });
@@ -279,7 +317,10 @@ mod tests {
         let cidrs: Vec<String> = subnets.iter().map(Subnet::cidr).collect();
         assert_eq!(cidrs, ["127.64.0.0/12", "127.80.0.0/12", "127.96.0.0/12"]);
         assert_eq!(subnets[1].address(0), Ipv4Addr::new(127, 80, 0, 4));
-        assert_eq!(subnets[1].address(SUBNET_ADDRESSES - 9), Ipv4Addr::new(127, 95, 255, 251));
+        assert_eq!(
+            subnets[1].address(SUBNET_ADDRESSES - 9),
+            Ipv4Addr::new(127, 95, 255, 251)
+        );
         assert_eq!(subnets[1].address(u32::MAX).octets()[0], 127);
     }
 
