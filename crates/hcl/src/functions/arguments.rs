@@ -43,7 +43,12 @@ pub(super) const fn set(name: &'static str) -> Parameter {
 
 /// A parameter that takes values of a type.
 pub(super) const fn parameter(name: &'static str, kind: fn() -> Type) -> Parameter {
-    Parameter { name, kind, nullable: false, sees_unknown: false }
+    Parameter {
+        name,
+        kind,
+        nullable: false,
+        sees_unknown: false,
+    }
 }
 
 impl Parameter {
@@ -56,51 +61,76 @@ impl Parameter {
 impl Call<'_> {
     /// An argument.
     pub(super) fn value(&self, index: usize) -> Result<&Value, FunctionError> {
-        self.arguments.get(index).ok_or_else(|| failed(format!("argument {index} is missing")))
+        self.arguments
+            .get(index)
+            .ok_or_else(|| failed(format!("argument {index} is missing")))
     }
 
     /// An argument that is text.
     pub(super) fn text(&self, index: usize) -> Result<&str, FunctionError> {
-        self.value(index)?.as_str().ok_or_else(|| wrong(index, "a string is required"))
+        self.value(index)?
+            .as_str()
+            .ok_or_else(|| wrong(index, "a string is required"))
     }
 
     /// An argument that is a number.
     pub(super) fn number(&self, index: usize) -> Result<&Number, FunctionError> {
-        self.value(index)?.as_number().ok_or_else(|| wrong(index, "a number is required"))
+        self.value(index)?
+            .as_number()
+            .ok_or_else(|| wrong(index, "a number is required"))
     }
 
     /// An argument that is a whole number of at most 64 bits.
     pub(super) fn integer(&self, index: usize) -> Result<i64, FunctionError> {
         let number = self.number(index)?;
-        number.to_i64().ok_or_else(|| failed(format!("a whole number of at most 64 bits is required, not {number}")))
+        number
+            .to_i64()
+            .ok_or_else(|| failed(format!("a whole number of at most 64 bits is required, not {number}")))
     }
 
     /// The elements of an argument that is a list, set or tuple.
     pub(super) fn elements(&self, index: usize) -> Result<&[Value], FunctionError> {
         let value = self.value(index)?;
-        value.elements().ok_or_else(|| wrong(index, format!("a list, set or tuple is required, not {}", value.type_of())))
+        value.elements().ok_or_else(|| {
+            wrong(
+                index,
+                format!("a list, set or tuple is required, not {}", value.type_of()),
+            )
+        })
     }
 }
 
 /// The type that values of all these types can be converted to. Of empty collections, whose type is not known, nothing depends.
 pub(super) fn unified(types: impl IntoIterator<Item = Type>) -> Option<Type> {
     let known: Vec<Type> = types.into_iter().filter(|kind| *kind != Type::Dynamic).collect();
-    if known.is_empty() { Some(Type::Dynamic) } else { convert::unify(&known) }
+    if known.is_empty() {
+        Some(Type::Dynamic)
+    } else {
+        convert::unify(&known)
+    }
 }
 
 /// Values of one type each, converted to a type that all of them can be converted to.
 pub(super) fn converted(values: &[Value], kind: &Type, index: usize) -> Result<Vec<Value>, FunctionError> {
-    values.iter().map(|value| convert::convert(value, kind).map_err(|error| wrong(index, error.to_string()))).collect()
+    values
+        .iter()
+        .map(|value| convert::convert(value, kind).map_err(|error| wrong(index, error.to_string())))
+        .collect()
 }
 
 /// The call failed.
 pub(super) fn failed(message: impl Into<String>) -> FunctionError {
-    FunctionError::Failed { message: message.into() }
+    FunctionError::Failed {
+        message: message.into(),
+    }
 }
 
 /// One argument is wrong.
 pub(super) fn wrong(index: usize, message: impl Into<String>) -> FunctionError {
-    FunctionError::Argument { index, message: message.into() }
+    FunctionError::Argument {
+        index,
+        message: message.into(),
+    }
 }
 
 /// Stops a function that would make too much text, of that many bytes.

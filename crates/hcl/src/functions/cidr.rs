@@ -19,7 +19,10 @@ pub(super) static GROUP: &[Function] = &[
         parameters: &[text("prefix"), number("host_number")],
         variadic: None,
         result: "string",
-        examples: &[("cidrhost(\"10.0.0.0/16\", 256)", "10.0.1.0"), ("cidrhost(\"10.0.0.0/16\", -1)", "10.0.255.255")],
+        examples: &[
+            ("cidrhost(\"10.0.0.0/16\", 256)", "10.0.1.0"),
+            ("cidrhost(\"10.0.0.0/16\", -1)", "10.0.255.255"),
+        ],
         run: Run::Plain(cidrhost),
     },
     Function {
@@ -69,7 +72,12 @@ struct Network {
 impl Network {
     /// `ADDRESS/LENGTH`, cut down to the first address of the range.
     fn parse(written: &str) -> Result<Self, String> {
-        let wrong = || format!("{} is not an address range in CIDR notation, like `10.0.0.0/16`", shown(written));
+        let wrong = || {
+            format!(
+                "{} is not an address range in CIDR notation, like `10.0.0.0/16`",
+                shown(written)
+            )
+        };
         let (address, length) = written.split_once('/').ok_or_else(wrong)?;
         let (address, width) = match address.parse().map_err(|_| wrong())? {
             IpAddr::V4(address) => (u128::from(u32::from(address)), 32),
@@ -78,9 +86,16 @@ impl Network {
         if length.is_empty() || !length.bytes().all(|digit| digit.is_ascii_digit()) {
             return Err(wrong());
         }
-        let prefix = length.parse().ok().filter(|prefix| *prefix <= width).ok_or_else(wrong)?;
+        let prefix = length
+            .parse()
+            .ok()
+            .filter(|prefix| *prefix <= width)
+            .ok_or_else(wrong)?;
         let network = Self { address, prefix, width };
-        Ok(Self { address: address & network.mask(), ..network })
+        Ok(Self {
+            address: address & network.mask(),
+            ..network
+        })
     }
 
     /// The bits of an address that number hosts.
@@ -108,7 +123,9 @@ impl Network {
         } else {
             let address = Ipv6Addr::from(address);
             // An IPv4 address in IPv6's clothes is shown as what it is.
-            address.to_ipv4_mapped().map_or_else(|| address.to_string(), |address| address.to_string())
+            address
+                .to_ipv4_mapped()
+                .map_or_else(|| address.to_string(), |address| address.to_string())
         }
     }
 }
@@ -130,11 +147,26 @@ fn cidrhost(call: &Call<'_>) -> Result<Value, FunctionError> {
         .integer_magnitude()
         .ok_or_else(|| failed(format!("a whole host number is required, not {host}")))?;
     let magnitude = u128::try_from(magnitude).ok();
-    let beyond = || failed(format!("the range has no host number {host}: only {} bits number hosts", network.host_bits()));
+    let beyond = || {
+        failed(format!(
+            "the range has no host number {host}: only {} bits number hosts",
+            network.host_bits()
+        ))
+    };
     let from_end = host.signum() < 0;
-    let place = magnitude.map(|magnitude| if from_end { magnitude.saturating_sub(1) } else { magnitude });
+    let place = magnitude.map(|magnitude| {
+        if from_end {
+            magnitude.saturating_sub(1)
+        } else {
+            magnitude
+        }
+    });
     let place = place.filter(|place| *place <= network.host_mask()).ok_or_else(beyond)?;
-    let address = if from_end { network.last() - place } else { network.address | place };
+    let address = if from_end {
+        network.last() - place
+    } else {
+        network.address | place
+    };
     Ok(Value::string(network.show_address(address)))
 }
 
@@ -142,12 +174,19 @@ fn cidrsubnet(call: &Call<'_>) -> Result<Value, FunctionError> {
     let network = Network::parse(call.text(0)?).map_err(failed)?;
     let (new_bits, subnet) = (call.integer(1)?, call.integer(2)?);
     if new_bits > MOST_NEW_BITS {
-        return Err(failed(format!("the prefix can become at most {MOST_NEW_BITS} bits longer at once, not {new_bits}")));
+        return Err(failed(format!(
+            "the prefix can become at most {MOST_NEW_BITS} bits longer at once, not {new_bits}"
+        )));
     }
     let prefix = u32::try_from(i64::from(network.prefix).saturating_add(new_bits))
         .ok()
         .filter(|prefix| *prefix <= network.width)
-        .ok_or_else(|| failed(format!("a prefix of {} bits does not fit into {}", network.prefix, network.width)))?;
+        .ok_or_else(|| {
+            failed(format!(
+                "a prefix of {} bits does not fit into {}",
+                network.prefix, network.width
+            ))
+        })?;
     let subnet = u128::try_from(subnet).map_err(|_| failed("the subnet number must not be negative"))?;
     // A shorter prefix has no subnet numbers of its own; whatever number is given is taken into the address.
     let highest = u32::try_from(new_bits).map_or(u128::MAX, low_ones);
@@ -156,7 +195,14 @@ fn cidrsubnet(call: &Call<'_>) -> Result<Value, FunctionError> {
     }
     let shift = network.width - prefix;
     let placed = subnet.checked_shl(shift).unwrap_or(0) & low_ones(network.width);
-    Ok(Value::string(Network { address: network.address | placed, prefix, ..network }.to_string()))
+    Ok(Value::string(
+        Network {
+            address: network.address | placed,
+            prefix,
+            ..network
+        }
+        .to_string(),
+    ))
 }
 
 fn cidrsubnets(call: &Call<'_>) -> Result<Value, FunctionError> {
@@ -165,21 +211,39 @@ fn cidrsubnets(call: &Call<'_>) -> Result<Value, FunctionError> {
     let mut free = Some(network.address);
     let mut subnets = Vec::new();
     for index in 1..call.arguments.len() {
-        let new_bits = call.number(index)?.to_i64().filter(|bits| (1..=MOST_NEW_BITS).contains(bits));
-        let new_bits = new_bits
-            .and_then(|bits| u32::try_from(bits).ok())
-            .ok_or_else(|| wrong(index, format!("the prefix must become 1 to {MOST_NEW_BITS} bits longer")))?;
+        let new_bits = call
+            .number(index)?
+            .to_i64()
+            .filter(|bits| (1..=MOST_NEW_BITS).contains(bits));
+        let new_bits = new_bits.and_then(|bits| u32::try_from(bits).ok()).ok_or_else(|| {
+            wrong(
+                index,
+                format!("the prefix must become 1 to {MOST_NEW_BITS} bits longer"),
+            )
+        })?;
         let prefix = network.prefix + new_bits;
         if prefix > network.width {
-            return Err(wrong(index, format!("a prefix of {prefix} bits does not fit into {}", network.width)));
+            return Err(wrong(
+                index,
+                format!("a prefix of {prefix} bits does not fit into {}", network.width),
+            ));
         }
-        let subnet = Network { address: 0, prefix, ..network };
+        let subnet = Network {
+            address: 0,
+            prefix,
+            ..network
+        };
         // A subnet starts at a multiple of its size.
         let address = free
             .and_then(|free| free.checked_add(subnet.host_mask()))
             .map(|address| address & subnet.mask())
             .filter(|address| *address <= network.last() && *address >= network.address)
-            .ok_or_else(|| wrong(index, format!("no room is left in {network} for a subnet with prefix {prefix}")))?;
+            .ok_or_else(|| {
+                wrong(
+                    index,
+                    format!("no room is left in {network} for a subnet with prefix {prefix}"),
+                )
+            })?;
         let subnet = Network { address, ..subnet };
         subnets.push(Value::string(subnet.to_string()));
         free = subnet.last().checked_add(1);
@@ -195,7 +259,15 @@ mod tests {
     fn notation() {
         assert_eq!(Network::parse("10.1.2.3/8").unwrap().to_string(), "10.0.0.0/8");
         assert_eq!(Network::parse("::/0").unwrap().last(), u128::MAX);
-        for wrong in ["10.0.0.0", "10.0.0.0/33", "010.0.0.0/8", "10.0.0.0/+8", "10.0.0/8", "fd00::/129", ""] {
+        for wrong in [
+            "10.0.0.0",
+            "10.0.0.0/33",
+            "010.0.0.0/8",
+            "10.0.0.0/+8",
+            "10.0.0/8",
+            "fd00::/129",
+            "",
+        ] {
             assert!(Network::parse(wrong).is_err(), "{wrong}");
         }
     }

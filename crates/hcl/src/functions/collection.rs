@@ -79,7 +79,9 @@ fn coalesce(call: &Call<'_>) -> Result<Value, FunctionError> {
     let common = unified(call.arguments.iter().map(Value::type_of))
         .ok_or_else(|| failed("the arguments have types that cannot be brought to one"))?;
     for (index, argument) in call.arguments.iter().enumerate() {
-        let value = converted(std::slice::from_ref(argument), &common, index)?.pop().unwrap_or_else(Value::dynamic);
+        let value = converted(std::slice::from_ref(argument), &common, index)?
+            .pop()
+            .unwrap_or_else(Value::dynamic);
         match &value.kind {
             Kind::Null(_) => {}
             Kind::String(text) if text.is_empty() => {}
@@ -90,8 +92,16 @@ fn coalesce(call: &Call<'_>) -> Result<Value, FunctionError> {
 }
 
 fn members<'a>(call: &Call<'a>, index: usize) -> Result<&'a Members, FunctionError> {
-    let argument = call.arguments.get(index).ok_or_else(|| failed("a map or object is required"))?;
-    argument.members().ok_or_else(|| wrong(index, format!("a map or object is required, not {}", argument.type_of())))
+    let argument = call
+        .arguments
+        .get(index)
+        .ok_or_else(|| failed("a map or object is required"))?;
+    argument.members().ok_or_else(|| {
+        wrong(
+            index,
+            format!("a map or object is required, not {}", argument.type_of()),
+        )
+    })
 }
 
 fn keys(call: &Call<'_>) -> Result<Value, FunctionError> {
@@ -116,7 +126,12 @@ fn length(call: &Call<'_>) -> Result<Value, FunctionError> {
         Kind::String(text) => text.graphemes(true).count(),
         Kind::List(_, elements) | Kind::Set(_, elements) | Kind::Tuple(elements) => elements.len(),
         Kind::Map(_, members) | Kind::Object(members) => members.len(),
-        _ => return Err(failed(format!("a string or a collection is required, not {}", value.type_of()))),
+        _ => {
+            return Err(failed(format!(
+                "a string or a collection is required, not {}",
+                value.type_of()
+            )));
+        }
     };
     Ok(Value::number(length))
 }
@@ -148,7 +163,9 @@ fn merge(call: &Call<'_>) -> Result<Value, FunctionError> {
         return Ok(Value::null(Type::Dynamic));
     }
     Ok(match kinds.first() {
-        Some(Some(element)) if kinds.iter().all(|kind| *kind == Some(element)) => Value::map((*element).clone(), merged),
+        Some(Some(element)) if kinds.iter().all(|kind| *kind == Some(element)) => {
+            Value::map((*element).clone(), merged)
+        }
         _ => Value::object(merged),
     })
 }
@@ -156,16 +173,27 @@ fn merge(call: &Call<'_>) -> Result<Value, FunctionError> {
 fn zipmap(call: &Call<'_>) -> Result<Value, FunctionError> {
     let (keys, values) = (call.elements(0)?, call.value(1)?);
     let (Kind::List(_, elements) | Kind::Tuple(elements)) = &values.kind else {
-        return Err(wrong(1, format!("a list or tuple is required, not {}", values.type_of())));
+        return Err(wrong(
+            1,
+            format!("a list or tuple is required, not {}", values.type_of()),
+        ));
     };
     if keys.len() != elements.len() {
-        return Err(failed(format!("there are {} keys for {} values", keys.len(), elements.len())));
+        return Err(failed(format!(
+            "there are {} keys for {} values",
+            keys.len(),
+            elements.len()
+        )));
     }
     if keys.iter().any(|key| !key.is_known()) {
         return Ok(Value::dynamic());
     }
-    let names = keys.iter().map(|key| key.as_str().ok_or_else(|| failed("a key must not be null")));
-    let members = names.zip(elements.iter()).map(|(name, value)| Ok((name?, value.clone())));
+    let names = keys
+        .iter()
+        .map(|key| key.as_str().ok_or_else(|| failed("a key must not be null")));
+    let members = names
+        .zip(elements.iter())
+        .map(|(name, value)| Ok((name?, value.clone())));
     let members = members.collect::<Result<Vec<_>, FunctionError>>()?;
     Ok(match &values.kind {
         Kind::List(kind, _) => Value::map(kind.clone(), members),

@@ -19,8 +19,15 @@ pub(super) static GROUP: &[Function] = &[Function {
 }];
 
 fn csvdecode(call: &Call<'_>) -> Result<Value, FunctionError> {
-    let mut records = Records { rest: call.text(0)?, line: 1 };
-    let header = records.next().ok_or_else(|| failed("a header line is required"))?.map_err(failed)?.fields;
+    let mut records = Records {
+        rest: call.text(0)?,
+        line: 1,
+    };
+    let header = records
+        .next()
+        .ok_or_else(|| failed("a header line is required"))?
+        .map_err(failed)?
+        .fields;
     let mut names = BTreeSet::new();
     if let Some(twice) = header.iter().find(|name| !names.insert(*name)) {
         return Err(failed(format!("the header has more than one column {}", shown(twice))));
@@ -30,9 +37,14 @@ fn csvdecode(call: &Call<'_>) -> Result<Value, FunctionError> {
         let record = record.map_err(failed)?;
         if record.fields.len() != header.len() {
             let (found, wanted) = (record.fields.len(), header.len());
-            return Err(failed(format!("line {} has {found} fields, the header {wanted}", record.line)));
+            return Err(failed(format!(
+                "line {} has {found} fields, the header {wanted}",
+                record.line
+            )));
         }
-        objects.push(Value::object(header.iter().zip(record.fields.into_iter().map(Value::string))));
+        objects.push(Value::object(
+            header.iter().zip(record.fields.into_iter().map(Value::string)),
+        ));
     }
     let kind = Type::object(header.iter().map(|name| (name.as_str(), Type::String)));
     Ok(Value::list(kind, objects))
@@ -99,7 +111,11 @@ impl Records<'_> {
         let end = self.rest.find([',', '\n']).unwrap_or(self.rest.len());
         let (field, rest) = self.rest.split_at(end);
         let more = rest.starts_with(',');
-        let field = if more { field } else { field.strip_suffix('\r').unwrap_or(field) };
+        let field = if more {
+            field
+        } else {
+            field.strip_suffix('\r').unwrap_or(field)
+        };
         if field.contains('"') {
             return Err("a quote stands in a field that is not quoted");
         }
@@ -123,7 +139,10 @@ impl Records<'_> {
                 self.rest = rest;
                 return Ok((field, true));
             }
-            let rest = rest.strip_prefix('\r').filter(|rest| rest.is_empty() || rest.starts_with('\n')).unwrap_or(rest);
+            let rest = rest
+                .strip_prefix('\r')
+                .filter(|rest| rest.is_empty() || rest.starts_with('\n'))
+                .unwrap_or(rest);
             if let Some(rest) = rest.strip_prefix('\n') {
                 self.rest = rest;
                 self.line += 1;
@@ -143,20 +162,31 @@ mod tests {
     use super::*;
 
     fn fields(csv: &str) -> Result<Vec<Vec<String>>, String> {
-        Records { rest: csv, line: 1 }.map(|record| Ok(record?.fields)).collect()
+        Records { rest: csv, line: 1 }
+            .map(|record| Ok(record?.fields))
+            .collect()
     }
 
     #[test]
     fn quotes_and_line_ends() {
-        assert_eq!(fields("a,\"b\"\"c\",\r\n\r\n\"x\r\ny\",\n").unwrap(), [vec!["a", "b\"c", ""], vec!["x\ny", ""]]);
+        assert_eq!(
+            fields("a,\"b\"\"c\",\r\n\r\n\"x\r\ny\",\n").unwrap(),
+            [vec!["a", "b\"c", ""], vec!["x\ny", ""]]
+        );
         assert_eq!(fields("\"\"\r").unwrap(), [[""]]);
         assert_eq!(fields("").unwrap(), Vec::<Vec<String>>::new());
     }
 
     #[test]
     fn stray_quotes_are_errors() {
-        assert_eq!(fields("a\nb\"c").unwrap_err(), "line 2: a quote stands in a field that is not quoted");
-        assert_eq!(fields("\"a\"b").unwrap_err(), "line 1: something stands between a closing quote and the next comma");
+        assert_eq!(
+            fields("a\nb\"c").unwrap_err(),
+            "line 2: a quote stands in a field that is not quoted"
+        );
+        assert_eq!(
+            fields("\"a\"b").unwrap_err(),
+            "line 1: something stands between a closing quote and the next comma"
+        );
         assert_eq!(fields("\"a\n").unwrap_err(), "line 1: a quoted field is not closed");
     }
 }

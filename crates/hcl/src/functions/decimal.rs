@@ -19,7 +19,10 @@ impl Digits {
         if exponent >= 0 {
             return Some(Self::normal(&(mantissa << power).to_string(), 0));
         }
-        Some(Self::normal(&(mantissa * UBig::from(5u8).pow(power)).to_string(), exponent))
+        Some(Self::normal(
+            &(mantissa * UBig::from(5u8).pow(power)).to_string(),
+            exponent,
+        ))
     }
 
     /// As few digits as identify the number at its own precision; `None` for an infinity.
@@ -34,16 +37,25 @@ impl Digits {
     fn normal(text: &str, exponent: i64) -> Self {
         let significant = text.trim_start_matches('0');
         let digits = significant.trim_end_matches('0').to_owned();
-        let point = if digits.is_empty() { 0 } else { length(significant) + exponent };
+        let point = if digits.is_empty() {
+            0
+        } else {
+            length(significant) + exponent
+        };
         Self { digits, point }
     }
 
     /// At most that many digits, rounded; half goes to the even digit.
     fn rounded(&self, count: i64) -> Self {
         let Ok(kept) = usize::try_from(count) else {
-            return Self { digits: String::new(), point: 0 };
+            return Self {
+                digits: String::new(),
+                point: 0,
+            };
         };
-        let Some((head, tail)) = self.digits.split_at_checked(kept) else { return self.clone() };
+        let Some((head, tail)) = self.digits.split_at_checked(kept) else {
+            return self.clone();
+        };
         if tail.is_empty() {
             return self.clone();
         }
@@ -72,7 +84,9 @@ impl Digits {
     fn run(&self, from: i64, count: usize) -> String {
         let mut run = String::with_capacity(count);
         for place in (from..).take(count) {
-            let digit = usize::try_from(place).ok().and_then(|place| self.digits.as_bytes().get(place));
+            let digit = usize::try_from(place)
+                .ok()
+                .and_then(|place| self.digits.as_bytes().get(place));
             run.push(char::from(digit.copied().unwrap_or(b'0')));
         }
         run
@@ -84,15 +98,27 @@ impl Digits {
         let whole = usize::try_from(rounded.point).unwrap_or(0).max(1);
         let fraction = rounded.run(rounded.point, precision);
         let whole = rounded.run(rounded.point - size(whole), whole);
-        if precision == 0 { whole } else { format!("{whole}.{fraction}") }
+        if precision == 0 {
+            whole
+        } else {
+            format!("{whole}.{fraction}")
+        }
     }
 
     /// `d.ddde+dd` with that many digits after the point.
     pub(super) fn scientific(&self, precision: usize, letter: char) -> String {
         let rounded = self.rounded(size(precision).saturating_add(1));
-        let exponent = if rounded.digits.is_empty() { 0 } else { rounded.point - 1 };
+        let exponent = if rounded.digits.is_empty() {
+            0
+        } else {
+            rounded.point - 1
+        };
         let sign = if exponent < 0 { '-' } else { '+' };
-        let fraction = if precision == 0 { String::new() } else { format!(".{}", rounded.run(1, precision)) };
+        let fraction = if precision == 0 {
+            String::new()
+        } else {
+            format!(".{}", rounded.run(1, precision))
+        };
         format!("{}{fraction}{letter}{sign}{:02}", rounded.run(0, 1), exponent.abs())
     }
 

@@ -33,7 +33,11 @@ fn read(written: &str) -> Option<SignedDuration> {
     while !rest.is_empty() {
         let number = rest.get(..rest.find(|next: char| !next.is_ascii_digit() && next != '.')?)?;
         rest = rest.strip_prefix(number)?;
-        let unit = rest.get(..rest.find(|next: char| next.is_ascii_digit() || next == '.').unwrap_or(rest.len()))?;
+        let unit = rest.get(
+            ..rest
+                .find(|next: char| next.is_ascii_digit() || next == '.')
+                .unwrap_or(rest.len()),
+        )?;
         rest = rest.strip_prefix(unit)?;
         let (_, nanoseconds) = UNITS.iter().find(|(name, _)| *name == unit)?;
         total = total.checked_add(scaled(number, *nanoseconds)?)?;
@@ -48,11 +52,19 @@ fn scaled(number: &str, unit: i128) -> Option<i128> {
     if whole.is_empty() && fraction.is_empty() || fraction.contains('.') {
         return None;
     }
-    let digits = |text: &str| if text.is_empty() { Some(0) } else { text.parse::<i128>().ok() };
+    let digits = |text: &str| {
+        if text.is_empty() {
+            Some(0)
+        } else {
+            text.parse::<i128>().ok()
+        }
+    };
     // Digits beyond the 15th are less than a nanosecond in any unit.
     let fraction = fraction.get(..fraction.len().min(15))?;
     let power = 10i128.pow(u32::try_from(fraction.len()).ok()?);
-    digits(whole)?.checked_mul(unit)?.checked_add(digits(fraction)? * unit / power)
+    digits(whole)?
+        .checked_mul(unit)?
+        .checked_add(digits(fraction)? * unit / power)
 }
 
 #[cfg(test)]
@@ -66,7 +78,18 @@ mod tests {
         assert_eq!(nanoseconds("-1.5h"), -5_400_000_000_000);
         assert_eq!(nanoseconds(".5s1.µs"), 500_001_000);
         assert_eq!(nanoseconds("+0"), 0);
-        for wrong in ["", "1", "-", "s", ".s", "1x", "1h 5m", "1.2.3s", "300000000h", "99999999999999999999999999999999999999999s"] {
+        for wrong in [
+            "",
+            "1",
+            "-",
+            "s",
+            ".s",
+            "1x",
+            "1h 5m",
+            "1.2.3s",
+            "300000000h",
+            "99999999999999999999999999999999999999999s",
+        ] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -1,5 +1,7 @@
 //! Functions that write text in other ways: base64, gzip, URL, character encodings.
 
+use std::fmt::Write as _;
+
 use base64::Engine as _;
 use base64::alphabet::STANDARD as STANDARD_ALPHABET;
 use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
@@ -10,8 +12,10 @@ use super::{Call, Function, FunctionError, Run, gzip};
 use crate::value::Value;
 
 /// Standard alphabet, padding required; unused bits at the end may be anything.
-const BASE64: GeneralPurpose =
-    GeneralPurpose::new(&STANDARD_ALPHABET, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD_ALPHABET,
+    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
+);
 
 /// Encodings of text.
 pub(super) static GROUP: &[Function] = &[
@@ -78,17 +82,29 @@ pub(super) fn encode_base64(bytes: &[u8]) -> String {
 
 /// The bytes of a base64 text, line ends skipped; the error is a fragment.
 pub(super) fn decode_base64(encoded: &str) -> Result<Vec<u8>, String> {
-    let dense: String = encoded.chars().filter(|character| !matches!(character, '\r' | '\n')).collect();
+    let dense: String = encoded
+        .chars()
+        .filter(|character| !matches!(character, '\r' | '\n'))
+        .collect();
     BASE64.decode(dense).map_err(|error| match error {
-        base64::DecodeError::InvalidPadding => "the base64 text lacks its padding (`=` up to a multiple of four)".to_owned(),
-        other => format!("the text is not base64: {}", other.to_string().to_lowercase().trim_end_matches('.')),
+        base64::DecodeError::InvalidPadding => {
+            "the base64 text lacks its padding (`=` up to a multiple of four)".to_owned()
+        }
+        other => format!(
+            "the text is not base64: {}",
+            other.to_string().to_lowercase().trim_end_matches('.')
+        ),
     })
 }
 
 fn base64decode(call: &Call<'_>) -> Result<Value, FunctionError> {
     let bytes = decode_base64(call.text(0)?).map_err(failed)?;
-    let decoded = String::from_utf8(bytes)
-        .map_err(|error| failed(format!("what the base64 text stands for is not UTF-8 text: {}", error.utf8_error())))?;
+    let decoded = String::from_utf8(bytes).map_err(|error| {
+        failed(format!(
+            "what the base64 text stands for is not UTF-8 text: {}",
+            error.utf8_error()
+        ))
+    })?;
     Ok(Value::string(decoded))
 }
 
@@ -100,7 +116,14 @@ fn charset(call: &Call<'_>) -> Result<Charset, FunctionError> {
 fn textencodebase64(call: &Call<'_>) -> Result<Value, FunctionError> {
     let charset = charset(call)?;
     let encoded = charset.encode(call.text(0)?).map_err(|letter| {
-        wrong(0, format!("the character {} is not in {}", shown(&letter.to_string()), charset.name()))
+        wrong(
+            0,
+            format!(
+                "the character {} is not in {}",
+                shown(&letter.to_string()),
+                charset.name()
+            ),
+        )
     })?;
     Ok(Value::string(encode_base64(&encoded)))
 }
@@ -121,7 +144,9 @@ fn encode_query(plain: &str) -> String {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => encoded.push(char::from(byte)),
             b' ' => encoded.push('+'),
-            _ => encoded.push_str(&format!("%{byte:02X}")),
+            _ => {
+                let _ = write!(encoded, "%{byte:02X}");
+            }
         }
     }
     encoded

@@ -122,8 +122,12 @@ pub(crate) fn template_path(call: &Call<'_>, path: &str) -> Result<PathBuf, Func
 
 /// The text in a file; errors show the path as it was written.
 pub(crate) fn read_text(file: &Path, written: &str) -> Result<String, FunctionError> {
-    String::from_utf8(read(file, written)?)
-        .map_err(|_| failed(format!("the file {} is not UTF-8 text; `filebase64` reads any file", shown(written))))
+    String::from_utf8(read(file, written)?).map_err(|_| {
+        failed(format!(
+            "the file {} is not UTF-8 text; `filebase64` reads any file",
+            shown(written)
+        ))
+    })
 }
 
 fn read(file: &Path, written: &str) -> Result<Vec<u8>, FunctionError> {
@@ -131,9 +135,17 @@ fn read(file: &Path, written: &str) -> Result<Vec<u8>, FunctionError> {
     const LARGEST: u64 = 64 << 20;
     let unreadable = |error: std::io::Error| failed(format!("reading {}: {error}", shown(written)));
     let mut bytes = Vec::new();
-    File::open(file).map_err(unreadable)?.take(LARGEST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    File::open(file)
+        .map_err(unreadable)?
+        .take(LARGEST + 1)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
     if bytes.len() as u64 > LARGEST {
-        return Err(failed(format!("the file {} is larger than {} MiB", shown(written), LARGEST >> 20)));
+        return Err(failed(format!(
+            "the file {} is larger than {} MiB",
+            shown(written),
+            LARGEST >> 20
+        )));
     }
     Ok(bytes)
 }
@@ -149,9 +161,14 @@ fn fileexists(call: &Call<'_>) -> Result<Value, FunctionError> {
 }
 
 fn expand(call: &Call<'_>, path: &str) -> Result<PathBuf, FunctionError> {
-    let Some(rest) = path.strip_prefix('~') else { return Ok(path.into()) };
+    let Some(rest) = path.strip_prefix('~') else {
+        return Ok(path.into());
+    };
     if !(rest.is_empty() || rest.starts_with('/')) {
-        return Err(failed(format!("the home folder of another user in {} cannot be expanded", shown(path))));
+        return Err(failed(format!(
+            "the home folder of another user in {} cannot be expanded",
+            shown(path)
+        )));
     }
     let home = call.surroundings.home_folder.as_ref();
     let home = home.ok_or_else(|| failed(format!("there is no home folder to expand {}", shown(path))))?;
@@ -200,6 +217,9 @@ mod tests {
     fn paths() {
         let cleaned = ["", "/", "a//b/./c/..", "../a/../..", "/../a", "a/.."].map(clean);
         assert_eq!(cleaned, [".", "/", "a/b", "../..", "/a", "."]);
-        assert_eq!(["", "/", "//", "a//b//", "..", "a/."].map(last_part), [".", "/", "/", "b", "..", "."]);
+        assert_eq!(
+            ["", "/", "//", "a//b//", "..", "a/."].map(last_part),
+            [".", "/", "/", "b", "..", "."]
+        );
     }
 }

@@ -19,8 +19,17 @@ pub(super) fn matching(folder: &Path, pattern: &str) -> Result<Vec<String>, Stri
         return Ok(if found { vec![literal] } else { Vec::new() });
     }
     let matcher = check(&wild)?;
-    let mut walk = Walk { matcher, deepest: deepest(&wild), left: MOST_ENTRIES, paths: Vec::new() };
-    let before = if literal.is_empty() || literal.ends_with('/') { literal } else { format!("{literal}/") };
+    let mut walk = Walk {
+        matcher,
+        deepest: deepest(&wild),
+        left: MOST_ENTRIES,
+        paths: Vec::new(),
+    };
+    let before = if literal.is_empty() || literal.ends_with('/') {
+        literal
+    } else {
+        format!("{literal}/")
+    };
     walk.folder(&folder.join(&before), &before, "", 1)?;
     Ok(walk.paths)
 }
@@ -28,10 +37,17 @@ pub(super) fn matching(folder: &Path, pattern: &str) -> Result<Vec<String>, Stri
 /// The leading parts without wildcards, which may be `..`, and the rest.
 fn split(pattern: &str) -> (String, String) {
     let parts: Vec<&str> = pattern.split('/').collect();
-    let plain = parts.iter().take_while(|part| !part.contains(['*', '?', '[', ']', '{', '}', '\\'])).count();
+    let plain = parts
+        .iter()
+        .take_while(|part| !part.contains(['*', '?', '[', ']', '{', '}', '\\']))
+        .count();
     // A brace may hold slashes, and then what looks like a part of its own is not.
     let (literal, wild) = parts.split_at_checked(plain).unwrap_or_default();
-    let rooted = if pattern.starts_with('/') && literal.len() == 1 { "/" } else { "" };
+    let rooted = if pattern.starts_with('/') && literal.len() == 1 {
+        "/"
+    } else {
+        ""
+    };
     (format!("{}{rooted}", literal.join("/")), wild.join("/"))
 }
 
@@ -41,8 +57,14 @@ fn deepest(wild: &str) -> Option<usize> {
 }
 
 fn check(pattern: &str) -> Result<GlobMatcher, String> {
-    let built = GlobBuilder::new(pattern).literal_separator(true).backslash_escape(true).empty_alternates(true).build();
-    built.map(|glob| glob.compile_matcher()).map_err(|error| format!("the pattern {}: {}", shown(pattern), error.kind()))
+    let built = GlobBuilder::new(pattern)
+        .literal_separator(true)
+        .backslash_escape(true)
+        .empty_alternates(true)
+        .build();
+    built
+        .map(|glob| glob.compile_matcher())
+        .map_err(|error| format!("the pattern {}: {}", shown(pattern), error.kind()))
 }
 
 struct Walk {
@@ -55,13 +77,17 @@ struct Walk {
 impl Walk {
     /// Looks at one folder: `before` stands before all paths, `within` is where the folder lies for the pattern.
     fn folder(&mut self, folder: &Path, before: &str, within: &str, depth: usize) -> Result<(), String> {
-        let Ok(entries) = std::fs::read_dir(folder) else { return Ok(()) };
+        let Ok(entries) = std::fs::read_dir(folder) else {
+            return Ok(());
+        };
         for entry in entries.flatten() {
             self.left = self.left.checked_sub(1).ok_or_else(|| {
                 format!("there are more than {MOST_ENTRIES} files and folders to look at; a narrower pattern is needed")
             })?;
             let path: PathBuf = entry.path();
-            let Some(name) = entry.file_name().to_str().map(str::to_owned) else { continue };
+            let Some(name) = entry.file_name().to_str().map(str::to_owned) else {
+                continue;
+            };
             let relative = format!("{within}{name}");
             if path.is_file() {
                 if self.matcher.is_match(&relative) {
@@ -96,7 +122,10 @@ mod tests {
     #[test]
     fn patterns() {
         assert_eq!(matches("*"), [".hidden", "a.txt", "b.md", "x[1].txt"]);
-        assert_eq!(matches("**/*.txt"), ["a.txt", "sub/c.txt", "sub/deep/d.txt", "x[1].txt"]);
+        assert_eq!(
+            matches("**/*.txt"),
+            ["a.txt", "sub/c.txt", "sub/deep/d.txt", "x[1].txt"]
+        );
         assert_eq!(matches("sub/**"), ["sub/c.txt", "sub/deep/d.txt"]);
         assert_eq!(matches("*/*.txt"), ["sub/c.txt"]);
         assert_eq!(matches("{a,b}.*"), ["a.txt", "b.md"]);

@@ -35,7 +35,11 @@ pub(super) fn power(x: f64, y: f64) -> f64 {
     }
     let (mut square, square_exponent) = libm::frexp(x);
     let mut square_exponent = i64::from(square_exponent);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole and below 2^63")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "whole and below 2^63"
+    )]
     let mut bits = whole as u64;
     while bits != 0 {
         if square_exponent.abs() > 1 << 12 {
@@ -62,15 +66,26 @@ pub(super) fn power(x: f64, y: f64) -> f64 {
     libm::ldexp(product, i32::try_from(exponent.clamp(-10_000, 10_000)).unwrap_or(0))
 }
 
-#[expect(clippy::float_cmp, reason = "these are exact values")]
 fn special_power(x: f64, y: f64) -> Option<f64> {
     let odd = y.fract() == 0.0 && (y / 2.0).fract() != 0.0;
     Some(match (x, y) {
         (_, 0.0) | (1.0, _) => 1.0,
         (_, 1.0) => x,
         _ if x.is_nan() || y.is_nan() => f64::NAN,
-        (0.0, _) if y < 0.0 => if odd { f64::INFINITY.copysign(x) } else { f64::INFINITY },
-        (0.0, _) => if odd { x } else { 0.0 },
+        (0.0, _) if y < 0.0 => {
+            if odd {
+                f64::INFINITY.copysign(x)
+            } else {
+                f64::INFINITY
+            }
+        }
+        (0.0, _) => {
+            if odd {
+                x
+            } else {
+                0.0
+            }
+        }
         _ if y.is_infinite() => match x {
             -1.0 => 1.0,
             _ if (x.abs() < 1.0) == (y > 0.0) => 0.0,
@@ -79,8 +94,20 @@ fn special_power(x: f64, y: f64) -> Option<f64> {
         _ if x.is_infinite() => match (x > 0.0, y < 0.0) {
             (true, true) => 0.0,
             (true, false) => f64::INFINITY,
-            (false, true) => if odd { -0.0 } else { 0.0 },
-            (false, false) => if odd { f64::NEG_INFINITY } else { f64::INFINITY },
+            (false, true) => {
+                if odd {
+                    -0.0
+                } else {
+                    0.0
+                }
+            }
+            (false, false) => {
+                if odd {
+                    f64::NEG_INFINITY
+                } else {
+                    f64::INFINITY
+                }
+            }
         },
         (_, 0.5) => x.sqrt(),
         (_, -0.5) => 1.0 / x.sqrt(),

@@ -34,7 +34,10 @@ pub(super) static GROUP: &[Function] = &[
         parameters: &[text("format")],
         variadic: Some(&ARGUMENTS),
         result: "list(string)",
-        examples: &[("jsonencode(formatlist(\"%s-%s\", \"web\", [\"a\", \"b\"]))", "[\"web-a\",\"web-b\"]")],
+        examples: &[(
+            "jsonencode(formatlist(\"%s-%s\", \"web\", [\"a\", \"b\"]))",
+            "[\"web-a\",\"web-b\"]",
+        )],
         run: Run::Plain(formatlist),
     },
 ];
@@ -73,7 +76,13 @@ fn formatlist(call: &Call<'_>) -> Result<Value, FunctionError> {
     for place in 0..length.unwrap_or(1) {
         let values: Vec<Value> = arguments
             .iter()
-            .map(|argument| argument.elements().and_then(|elements| elements.get(place)).unwrap_or(argument).clone())
+            .map(|argument| {
+                argument
+                    .elements()
+                    .and_then(|elements| elements.get(place))
+                    .unwrap_or(argument)
+                    .clone()
+            })
             .collect();
         let text = formatted(&pieces, &values)?;
         total += text.len();
@@ -102,7 +111,10 @@ fn formatted(pieces: &[Piece<'_>], values: &[Value]) -> Result<String, FunctionE
         bounded(text.len())?;
     }
     if values.len() > used {
-        return Err(wrong(used + 1, format!("the format has places for {used} values, not for {}", values.len())));
+        return Err(wrong(
+            used + 1,
+            format!("the format has places for {used} values, not for {}", values.len()),
+        ));
     }
     Ok(text)
 }

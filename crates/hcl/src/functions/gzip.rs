@@ -42,8 +42,12 @@ mod tests {
             Vec::new(),
             vec![b'a'; 300_000],
             (0..200_000).map(|_| noise()).collect(),
-            (0..200_000).map(|_| b"abcdefgh \n"[usize::from(noise() % 10)]).collect(),
-            (0..100_000).flat_map(|n: u32| format!("line {} of a log\n", n.wrapping_mul(n) % 977).into_bytes()).collect(),
+            (0..200_000)
+                .map(|_| b"abcdefgh \n"[usize::from(noise() % 10)])
+                .collect(),
+            (0..100_000)
+                .flat_map(|n: u32| format!("line {} of a log\n", n.wrapping_mul(n) % 977).into_bytes())
+                .collect(),
         ];
         for text in texts {
             assert_eq!(unpacked(&compress(&text)), text);

@@ -57,7 +57,10 @@ pub(super) static GROUP: &[Function] = &[
         parameters: &[text("string")],
         variadic: None,
         result: "string",
-        examples: &[("sha256(\"hello\")", "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824")],
+        examples: &[(
+            "sha256(\"hello\")",
+            "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
+        )],
         run: Run::Plain(hashed::<sha2::Sha256>),
     },
     Function {
@@ -84,7 +87,10 @@ pub(super) static GROUP: &[Function] = &[
         parameters: &[text("namespace"), text("name")],
         variadic: None,
         result: "string",
-        examples: &[("uuidv5(\"dns\", \"example.com\")", "cfbff0d1-9375-5685-968c-48ce8b15ae17")],
+        examples: &[(
+            "uuidv5(\"dns\", \"example.com\")",
+            "cfbff0d1-9375-5685-968c-48ce8b15ae17",
+        )],
         run: Run::Plain(uuidv5),
     },
 ];
@@ -101,11 +107,17 @@ fn bcrypt(call: &Call<'_>) -> Result<Value, FunctionError> {
         return Err(failed("a password and at most one cost are required"));
     }
     let password = call.text(0)?;
-    let cost = if call.arguments.len() > 1 { call.integer(1)? } else { DEFAULT_COST };
+    let cost = if call.arguments.len() > 1 {
+        call.integer(1)?
+    } else {
+        DEFAULT_COST
+    };
     let cost = if cost < 4 { DEFAULT_COST } else { cost };
     let cost = u32::try_from(cost.min(HIGHEST_COST + 1)).unwrap_or(0);
     if i64::from(cost) > HIGHEST_COST {
-        return Err(failed(format!("a cost of at most {HIGHEST_COST} is required: each step doubles the time")));
+        return Err(failed(format!(
+            "a cost of at most {HIGHEST_COST} is required: each step doubles the time"
+        )));
     }
     if password.len() > 72 {
         return Err(failed("a password of at most 72 bytes is required"));
@@ -135,7 +147,10 @@ fn uuidv5(call: &Call<'_>) -> Result<Value, FunctionError> {
         "oid" => Uuid::NAMESPACE_OID,
         "x500" => Uuid::NAMESPACE_X500,
         _ => Uuid::parse_str(namespace).map_err(|_| {
-            failed(format!("the namespace {} is neither a UUID nor `dns`, `url`, `oid` or `x500`", shown(namespace)))
+            failed(format!(
+                "the namespace {} is neither a UUID nor `dns`, `url`, `oid` or `x500`",
+                shown(namespace)
+            ))
         })?,
     };
     Ok(Value::string(Uuid::new_v5(&namespace, name.as_bytes()).to_string()))

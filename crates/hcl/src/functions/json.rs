@@ -1,5 +1,7 @@
 //! `jsonencode`, `jsondecode`, and JSON text of values for whoever else needs it.
 
+use std::fmt::Write as _;
+
 use super::arguments::{any, failed, text};
 use super::{Call, Function, FunctionError, Run};
 use crate::number::Number;
@@ -108,7 +110,7 @@ fn quote_into(text: &str, json: &mut String) {
             '\u{8}' => json.push_str("\\b"),
             '\u{c}' => json.push_str("\\f"),
             '\0'..='\u{1f}' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                json.push_str(&format!("\\u{:04x}", u32::from(character)));
+                let _ = write!(json, "\\u{:04x}", u32::from(character));
             }
             _ => json.push(character),
         }
@@ -127,7 +129,9 @@ fn value_of(parsed: &serde_json::Value) -> Value {
         serde_json::Value::Null => Value::null(Type::Dynamic),
         serde_json::Value::Bool(truth) => Value::bool(*truth),
         // JSON's grammar of numbers is a part of the language's.
-        serde_json::Value::Number(number) => Number::from_text(&number.to_string()).map_or_else(Value::dynamic, Value::number),
+        serde_json::Value::Number(number) => {
+            Number::from_text(&number.to_string()).map_or_else(Value::dynamic, Value::number)
+        }
         serde_json::Value::String(text) => Value::string(text),
         serde_json::Value::Array(elements) => Value::tuple(elements.iter().map(value_of).collect()),
         serde_json::Value::Object(members) => {
@@ -149,12 +153,18 @@ mod tests {
     fn numbers_keep_every_digit() {
         let digits = "123456789012345678901234567890.123456789";
         assert_eq!(encode(&decode(digits).unwrap()).unwrap(), digits);
-        assert_eq!(encode(&decode("[-0,1E5,1e-7]").unwrap()).unwrap(), "[-0,100000,0.0000001]");
+        assert_eq!(
+            encode(&decode("[-0,1E5,1e-7]").unwrap()).unwrap(),
+            "[-0,100000,0.0000001]"
+        );
         assert_eq!(encode(&decode("1e999999999").unwrap()), Err(EncodeError::Infinity));
     }
 
     #[test]
     fn html_is_escaped() {
-        assert_eq!(quote("<a href=\"x\">\u{2028}\u{7f}\u{1}"), "\"\\u003ca href=\\\"x\\\"\\u003e\\u2028\u{7f}\\u0001\"");
+        assert_eq!(
+            quote("<a href=\"x\">\u{2028}\u{7f}\u{1}"),
+            "\"\\u003ca href=\\\"x\\\"\\u003e\\u2028\u{7f}\\u0001\""
+        );
     }
 }

@@ -7,10 +7,28 @@ use std::time::SystemTime;
 use jiff::civil::DateTime;
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
 ];
-const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+const WEEKDAYS: [&str; 7] = [
+    "Sunday",
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+    "Thursday",
+    "Friday",
+    "Saturday",
+];
 
 /// A system's time as a clock in UTC shows it; `None` beyond the year 9999.
 pub fn utc(time: SystemTime) -> Option<DateTime> {
@@ -20,13 +38,19 @@ pub fn utc(time: SystemTime) -> Option<DateTime> {
 
 /// The month in English.
 pub(super) fn month_name(at: DateTime) -> &'static str {
-    MONTHS.get(usize::try_from(at.month() - 1).unwrap_or(0)).copied().unwrap_or_default()
+    MONTHS
+        .get(usize::try_from(at.month() - 1).unwrap_or(0))
+        .copied()
+        .unwrap_or_default()
 }
 
 /// The day of the week in English.
 pub(super) fn weekday_name(at: DateTime) -> &'static str {
     let weekday = at.date().weekday().to_sunday_zero_offset();
-    WEEKDAYS.get(usize::try_from(weekday).unwrap_or(0)).copied().unwrap_or_default()
+    WEEKDAYS
+        .get(usize::try_from(weekday).unwrap_or(0))
+        .copied()
+        .unwrap_or_default()
 }
 
 /// The hour from 1 to 12.
@@ -96,7 +120,9 @@ pub fn format(layout: &str, at: DateTime) -> String {
 fn element(rest: &str) -> Option<&'static Element> {
     let found = ELEMENTS.iter().find(|(written, _)| rest.starts_with(written))?;
     // `Jan` and `Mon` may begin a word that means nothing.
-    let followed = rest.get(3..).is_some_and(|after| after.starts_with(|next: char| next.is_ascii_lowercase()));
+    let followed = rest
+        .get(3..)
+        .is_some_and(|after| after.starts_with(|next: char| next.is_ascii_lowercase()));
     (!(matches!(found.0, "Jan" | "Mon") && followed)).then_some(found)
 }
 
@@ -113,8 +139,16 @@ fn fraction(rest: &str, at: DateTime) -> Option<(String, usize)> {
     let nanoseconds = format!("{:09}", at.subsec_nanosecond());
     let shown = format!("{nanoseconds:0<digits$}");
     let shown = shown.get(..digits)?;
-    let shown = if digit == '9' { shown.trim_end_matches('0') } else { shown };
-    let text = if shown.is_empty() { String::new() } else { format!("{mark}{shown}") };
+    let shown = if digit == '9' {
+        shown.trim_end_matches('0')
+    } else {
+        shown
+    };
+    let text = if shown.is_empty() {
+        String::new()
+    } else {
+        format!("{mark}{shown}")
+    };
     Some((text, 1 + digits))
 }
 
@@ -168,7 +202,10 @@ mod tests {
             ("2006-01-02T15:04:05Z07:00", "2021-03-07T15:04:09Z"),
             ("Mon Jan _2 15:04:05 MST 2006", "Sun Mar  7 15:04:09 UTC 2021"),
             ("Monday, 02-Jan-06 3:04PM -0700", "Sunday, 07-Mar-21 3:04PM +0000"),
-            ("002 __2 1/2 03pm .000 .999 05.00 05,9", "066  66 3/7 03pm .120 .12 09.12 09,1"),
+            (
+                "002 __2 1/2 03pm .000 .999 05.00 05,9",
+                "066  66 3/7 03pm .120 .12 09.12 09,1",
+            ),
             ("Months January Janet _2006 x.0001", "Months March Janet _2021 x.0003"),
             ("é 20060102150405", "é 20210307150409"),
         ];
@@ -179,7 +216,9 @@ mod tests {
 
     #[test]
     fn strftime_formats() {
-        assert_eq!(strftime("%A %a %B %b %d %H %I %L %M %m %p %S %Y %y %Z %z %% %Q %", AT),
-            "Sunday Sun March Mar 07 15 03 .120 04 03 PM 09 2021 21 UTC +0000 % %Q %");
+        assert_eq!(
+            strftime("%A %a %B %b %d %H %I %L %M %m %p %S %Y %y %Z %z %% %Q %", AT),
+            "Sunday Sun March Mar 07 15 03 .120 04 03 PM 09 2021 21 UTC +0000 % %Q %"
+        );
     }
 }

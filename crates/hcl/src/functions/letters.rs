@@ -46,7 +46,11 @@ pub(super) fn title(text: &str) -> String {
 
 /// Of ASCII everything but letters, digits and the underscore; of the rest only white space.
 fn separates(letter: char) -> bool {
-    if letter.is_ascii() { !letter.is_ascii_alphanumeric() && letter != '_' } else { letter.is_whitespace() }
+    if letter.is_ascii() {
+        !letter.is_ascii_alphanumeric() && letter != '_'
+    } else {
+        letter.is_whitespace()
+    }
 }
 
 fn only(mut mapped: impl Iterator<Item = char>) -> Option<char> {

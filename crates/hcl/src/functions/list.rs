@@ -16,7 +16,10 @@ pub(super) static GROUP: &[Function] = &[
         parameters: &[parameter("list", || Type::list(Type::Bool))],
         variadic: None,
         result: "bool",
-        examples: &[("alltrue([true, \"true\"])", "true"), ("alltrue([true, false])", "false")],
+        examples: &[
+            ("alltrue([true, \"true\"])", "true"),
+            ("alltrue([true, false])", "false"),
+        ],
         run: Run::Plain(alltrue),
     },
     Function {
@@ -35,7 +38,10 @@ pub(super) static GROUP: &[Function] = &[
         parameters: &[list("list"), number("size")],
         variadic: None,
         result: "list(list(any))",
-        examples: &[("jsonencode(chunklist([\"a\", \"b\", \"c\"], 2))", "[[\"a\",\"b\"],[\"c\"]]")],
+        examples: &[(
+            "jsonencode(chunklist([\"a\", \"b\", \"c\"], 2))",
+            "[[\"a\",\"b\"],[\"c\"]]",
+        )],
         run: Run::Plain(chunklist),
     },
     Function {
@@ -71,7 +77,10 @@ pub(super) static GROUP: &[Function] = &[
         parameters: &[any("list"), any("value")],
         variadic: None,
         result: "bool",
-        examples: &[("contains([\"a\", \"b\"], \"a\")", "true"), ("contains([1], \"1\")", "false")],
+        examples: &[
+            ("contains([\"a\", \"b\"], \"a\")", "true"),
+            ("contains([1], \"1\")", "false"),
+        ],
         run: Run::Plain(contains),
     },
     Function {
@@ -98,7 +107,10 @@ pub(super) static GROUP: &[Function] = &[
         parameters: &[any("list")],
         variadic: None,
         result: "tuple",
-        examples: &[("jsonencode(flatten([[\"a\", [\"b\"]], [], \"c\"]))", "[\"a\",\"b\",\"c\"]")],
+        examples: &[(
+            "jsonencode(flatten([[\"a\", [\"b\"]], [], \"c\"]))",
+            "[\"a\",\"b\",\"c\"]",
+        )],
         run: Run::Plain(flatten),
     },
     Function {
@@ -117,7 +129,10 @@ pub(super) static GROUP: &[Function] = &[
         parameters: &[],
         variadic: Some(&number("numbers")),
         result: "list(number)",
-        examples: &[("jsonencode(range(3))", "[0,1,2]"), ("jsonencode(range(1, 8, 2))", "[1,3,5,7]")],
+        examples: &[
+            ("jsonencode(range(3))", "[0,1,2]"),
+            ("jsonencode(range(1, 8, 2))", "[1,3,5,7]"),
+        ],
         run: Run::Plain(range),
     },
     Function {
@@ -166,7 +181,11 @@ fn anytrue(call: &Call<'_>) -> Result<Value, FunctionError> {
         return Ok(Value::bool(true));
     }
     let undecided = elements.iter().any(|element| !element.is_known());
-    Ok(if undecided { Value::unknown(Type::Bool) } else { Value::bool(false) })
+    Ok(if undecided {
+        Value::unknown(Type::Bool)
+    } else {
+        Value::bool(false)
+    })
 }
 
 fn chunklist(call: &Call<'_>) -> Result<Value, FunctionError> {
@@ -176,7 +195,10 @@ fn chunklist(call: &Call<'_>) -> Result<Value, FunctionError> {
         return Err(wrong(0, "a list is required"));
     };
     let size = if size == 0 { elements.len().max(1) } else { size };
-    let chunks = elements.chunks(size).map(|chunk| Value::list(kind.clone(), chunk.to_vec())).collect();
+    let chunks = elements
+        .chunks(size)
+        .map(|chunk| Value::list(kind.clone(), chunk.to_vec()))
+        .collect();
     Ok(Value::list(list.type_of(), chunks))
 }
 
@@ -185,14 +207,23 @@ fn coalescelist(call: &Call<'_>) -> Result<Value, FunctionError> {
         match &argument.kind {
             Kind::List(_, elements) | Kind::Tuple(elements) if elements.is_empty() => {}
             Kind::List(..) | Kind::Tuple(_) => return Ok(argument.clone()),
-            _ => return Err(failed(format!("a list or tuple is required, not {}", described(argument)))),
+            _ => {
+                return Err(failed(format!(
+                    "a list or tuple is required, not {}",
+                    described(argument)
+                )));
+            }
         }
     }
     Err(failed("at least one list that is not empty is required"))
 }
 
 fn described(value: &Value) -> String {
-    if value.is_null() { "null".to_owned() } else { value.type_of().to_string() }
+    if value.is_null() {
+        "null".to_owned()
+    } else {
+        value.type_of().to_string()
+    }
 }
 
 fn compact(call: &Call<'_>) -> Result<Value, FunctionError> {
@@ -200,7 +231,9 @@ fn compact(call: &Call<'_>) -> Result<Value, FunctionError> {
     if elements.iter().any(|element| !element.is_known()) {
         return Ok(Value::unknown(Type::list(Type::String)));
     }
-    let kept = elements.iter().filter(|element| element.as_str().is_some_and(|text| !text.is_empty()));
+    let kept = elements
+        .iter()
+        .filter(|element| element.as_str().is_some_and(|text| !text.is_empty()));
     Ok(Value::list(Type::String, kept.cloned().collect()))
 }
 
@@ -213,7 +246,12 @@ fn concat(call: &Call<'_>) -> Result<Value, FunctionError> {
         match &argument.kind {
             Kind::List(element, _) => element_types.push(element.clone()),
             Kind::Tuple(_) => {}
-            _ => return Err(wrong(index, format!("a list or tuple is required, not {}", argument.type_of()))),
+            _ => {
+                return Err(wrong(
+                    index,
+                    format!("a list or tuple is required, not {}", argument.type_of()),
+                ));
+            }
         }
     }
     let only_lists = element_types.len() == call.arguments.len();
@@ -248,11 +286,15 @@ struct Undecided;
 
 fn contains(call: &Call<'_>) -> Result<Value, FunctionError> {
     let list = call.value(0)?;
-    let elements =
-        list.elements().ok_or_else(|| failed(format!("a list, tuple or set is required, not {}", list.type_of())))?;
+    let elements = list
+        .elements()
+        .ok_or_else(|| failed(format!("a list, tuple or set is required, not {}", list.type_of())))?;
     let value = call.value(1)?;
     // A known equal element settles it, wherever unknown ones stand.
-    if elements.iter().any(|element| equality::equal(element, value) == Some(true)) {
+    if elements
+        .iter()
+        .any(|element| equality::equal(element, value) == Some(true))
+    {
         return Ok(Value::bool(true));
     }
     Ok(match position(elements, value) {
@@ -270,7 +312,11 @@ fn distinct(call: &Call<'_>) -> Result<Value, FunctionError> {
         return Ok(Value::unknown(list.type_of()));
     }
     let mut seen = Seen::default();
-    let kept = elements.iter().filter(|element| seen.insert(element)).cloned().collect();
+    let kept = elements
+        .iter()
+        .filter(|element| seen.insert(element))
+        .cloned()
+        .collect();
     Ok(Value::list(kind.clone(), kept))
 }
 
@@ -281,8 +327,13 @@ fn element(call: &Call<'_>) -> Result<Value, FunctionError> {
     };
     let index = call.integer(1)?;
     let index = usize::try_from(index).map_err(|_| failed("the index must not be negative"))?;
-    let place = index.checked_rem(elements.len()).ok_or_else(|| failed("an empty list has no elements"))?;
-    elements.get(place).cloned().ok_or_else(|| failed("an empty list has no elements"))
+    let place = index
+        .checked_rem(elements.len())
+        .ok_or_else(|| failed("an empty list has no elements"))?;
+    elements
+        .get(place)
+        .cloned()
+        .ok_or_else(|| failed("an empty list has no elements"))
 }
 
 fn flatten(call: &Call<'_>) -> Result<Value, FunctionError> {
@@ -319,18 +370,28 @@ fn index(call: &Call<'_>) -> Result<Value, FunctionError> {
 
 fn range(call: &Call<'_>) -> Result<Value, FunctionError> {
     const MOST: usize = 1024;
-    let numbers = (0..call.arguments.len()).map(|index| call.number(index)).collect::<Result<Vec<_>, _>>()?;
+    let numbers = (0..call.arguments.len())
+        .map(|index| call.number(index))
+        .collect::<Result<Vec<_>, _>>()?;
     let zero = Number::from(0i64);
     let (start, end, step) = match numbers.as_slice() {
         [end] => (&zero, *end, None),
         [start, end] => (*start, *end, None),
         [start, end, step] => (*start, *end, Some((*step).clone())),
-        _ => return Err(failed(format!("one to three numbers are required, not {}", numbers.len()))),
+        _ => {
+            return Err(failed(format!(
+                "one to three numbers are required, not {}",
+                numbers.len()
+            )));
+        }
     };
     let step = step.unwrap_or_else(|| Number::from(if end < start { -1i64 } else { 1 }));
     let down = step.signum() < 0;
     if (down && end > start) || (!down && end < start) {
-        return Err(wrong(1, "the end lies on the other side of the start than where the step goes"));
+        return Err(wrong(
+            1,
+            "the end lies on the other side of the start than where the step goes",
+        ));
     }
     let mut elements = Vec::new();
     let mut next = start.clone();
@@ -360,12 +421,17 @@ fn slice(call: &Call<'_>) -> Result<Value, FunctionError> {
     let bound = |index: usize| {
         let given = call.number(index)?;
         let place = given.to_u64().and_then(|place| usize::try_from(place).ok());
-        place
-            .filter(|place| *place <= elements.len())
-            .ok_or_else(|| wrong(index, format!("a whole number from 0 to {} is required, not {given}", elements.len())))
+        place.filter(|place| *place <= elements.len()).ok_or_else(|| {
+            wrong(
+                index,
+                format!("a whole number from 0 to {} is required, not {given}", elements.len()),
+            )
+        })
     };
     let (start, end) = (bound(1)?, bound(2)?);
-    let part = elements.get(start..end).ok_or_else(|| wrong(1, format!("the start {start} is beyond the end {end}")))?;
+    let part = elements
+        .get(start..end)
+        .ok_or_else(|| wrong(1, format!("the start {start} is beyond the end {end}")))?;
     Ok(match &list.kind {
         Kind::List(kind, _) => Value::list(kind.clone(), part.to_vec()),
         _ => Value::tuple(part.to_vec()),

@@ -20,6 +20,7 @@ mod letters;
 mod list;
 mod number;
 mod re2;
+mod reference;
 mod regex;
 mod seen;
 mod set;
@@ -148,30 +149,42 @@ impl std::fmt::Debug for Run {
     }
 }
 
+/// The functions of every expression, by subject.
+static GROUPS: &[(&str, &[Function])] = &[
+    ("Text", string::GROUP),
+    ("Formats", format::GROUP),
+    ("Regular expressions", regex::GROUP),
+    ("Numbers", number::GROUP),
+    ("Collections", collection::GROUP),
+    ("Lists", list::GROUP),
+    ("Sets", set::GROUP),
+    ("Attempts and conversion", special::GROUP),
+    ("JSON", json::GROUP),
+    ("YAML", yaml::GROUP),
+    ("CSV", csv::GROUP),
+    ("Encodings", encoding::GROUP),
+    ("Hashes, cryptography, identifiers", hash::GROUP),
+    ("Dates and times", time::GROUP),
+    ("Files and paths", file::GROUP),
+    ("Address ranges", cidr::GROUP),
+    ("Secrets and settings", world::GROUP),
+];
+
 /// The functions of every expression.
 pub fn standard() -> Functions {
-    Functions::of(&[
-        cidr::GROUP,
-        collection::GROUP,
-        csv::GROUP,
-        encoding::GROUP,
-        file::GROUP,
-        format::GROUP,
-        hash::GROUP,
-        json::GROUP,
-        list::GROUP,
-        number::GROUP,
-        regex::GROUP,
-        set::GROUP,
-        special::GROUP,
-        string::GROUP,
-        time::GROUP,
-        world::GROUP,
-        yaml::GROUP,
-    ])
+    Functions::of(&GROUPS.iter().map(|(_, group)| *group).collect::<Vec<_>>())
 }
 
 /// What can be called in the default of a variable besides: nothing else reads the environment.
 pub fn variable_defaults() -> Functions {
     Functions::of(&[world::VARIABLE_DEFAULTS])
 }
+
+/// The reference of all functions, in Markdown: made from the table, so that it says what the functions do.
+pub fn reference() -> String {
+    let defaults = [("Only in the default of a variable", world::VARIABLE_DEFAULTS)];
+    reference::markdown(&[GROUPS, &defaults].concat())
+}
+
+#[cfg(test)]
+mod tests;

@@ -108,7 +108,9 @@ pub(super) static GROUP: &[Function] = &[
 ];
 
 fn computed(result: f64) -> Result<Value, FunctionError> {
-    Number::from_f64(result).map(Value::number).map_err(|error| failed(error.to_string()))
+    Number::from_f64(result)
+        .map(Value::number)
+        .map_err(|error| failed(error.to_string()))
 }
 
 fn extreme(call: &Call<'_>, is_better: fn(&Number, &Number) -> bool) -> Result<Value, FunctionError> {
@@ -129,14 +131,22 @@ fn parseint(call: &Call<'_>) -> Result<Value, FunctionError> {
     /// Reading takes time that grows with the square of the length.
     const MOST_DIGITS: usize = 10_000;
     let Some(written) = call.value(0)?.as_str() else {
-        return Err(wrong(0, format!("a string is required, not {}", call.value(0)?.type_of())));
+        return Err(wrong(
+            0,
+            format!("a string is required, not {}", call.value(0)?.type_of()),
+        ));
     };
     let base = call.number(1)?.to_i64().and_then(|base| u8::try_from(base).ok());
-    let base = base.filter(|base| (2..=62).contains(base)).ok_or_else(|| wrong(1, "the base must be from 2 to 62"))?;
+    let base = base
+        .filter(|base| (2..=62).contains(base))
+        .ok_or_else(|| wrong(1, "the base must be from 2 to 62"))?;
     let negative = written.starts_with('-');
     let digits = written.strip_prefix(['-', '+']).unwrap_or(written);
     if digits.len() > MOST_DIGITS {
-        return Err(wrong(0, format!("a number of at most {MOST_DIGITS} digits is required")));
+        return Err(wrong(
+            0,
+            format!("a number of at most {MOST_DIGITS} digits is required"),
+        ));
     }
     let magnitude = integer(digits, base)
         .ok_or_else(|| wrong(0, format!("{} is not a whole number in base {base}", shown(written))))?;
@@ -180,7 +190,9 @@ fn sum(call: &Call<'_>) -> Result<Value, FunctionError> {
             None => next.clone(),
         });
     }
-    total.map(Value::number).ok_or_else(|| wrong(0, "an empty list has no sum"))
+    total
+        .map(Value::number)
+        .ok_or_else(|| wrong(0, "an empty list has no sum"))
 }
 
 #[cfg(test)]

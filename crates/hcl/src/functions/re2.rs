@@ -10,7 +10,10 @@ const MOST_REPETITIONS: u32 = 1000;
 
 /// A pattern for the `regex` crate; the error is a fragment. What is not understood here is left to the crate to refuse.
 pub(super) fn translate(pattern: &str) -> Result<String, String> {
-    let mut translation = Translation { rest: pattern.chars().peekable(), regex: String::with_capacity(pattern.len() + 16) };
+    let mut translation = Translation {
+        rest: pattern.chars().peekable(),
+        regex: String::with_capacity(pattern.len() + 16),
+    };
     let mut after_repetition = false;
     while let Some(next) = translation.rest.next() {
         let repeats = match next {
@@ -66,17 +69,25 @@ impl Translation<'_> {
     fn count(&mut self) -> Result<bool, String> {
         let ahead: String = self.rest.clone().take_while(|next| *next != '}').take(24).collect();
         let closed = self.rest.clone().nth(ahead.chars().count()) == Some('}');
-        let (least, most) = ahead.split_once(',').map_or((ahead.as_str(), None), |(least, most)| (least, Some(most)));
+        let (least, most) = ahead
+            .split_once(',')
+            .map_or((ahead.as_str(), None), |(least, most)| (least, Some(most)));
         let digits = |text: &str| !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
         if !closed || !digits(least) || !most.is_none_or(|most| most.is_empty() || digits(most)) {
             self.literal('{');
             return Ok(false);
         }
-        for bound in [Some(least), most].into_iter().flatten().filter(|bound| !bound.is_empty()) {
+        for bound in [Some(least), most]
+            .into_iter()
+            .flatten()
+            .filter(|bound| !bound.is_empty())
+        {
             if bound.parse::<u32>().is_ok_and(|count| count <= MOST_REPETITIONS) {
                 continue;
             }
-            return Err(format!("a part of the pattern can be repeated at most {MOST_REPETITIONS} times"));
+            return Err(format!(
+                "a part of the pattern can be repeated at most {MOST_REPETITIONS} times"
+            ));
         }
         self.rest.nth(ahead.chars().count());
         let _ = write!(self.regex, "{{{ahead}}}");
@@ -206,12 +217,15 @@ impl Translation<'_> {
     /// `\x7F` or `\x{10FFFF}`
     fn hexadecimal(&mut self) -> Result<Escaped, String> {
         let digits: String = if self.rest.next_if_eq(&'{').is_some() {
-            let digits = self.rest.by_ref().take_while(|next| *next != '}').collect();
-            digits
+            self.rest.by_ref().take_while(|next| *next != '}').collect()
         } else {
             self.rest.by_ref().take(2).collect()
         };
-        let code = if digits.bytes().all(|digit| digit.is_ascii_hexdigit()) { u32::from_str_radix(&digits, 16).ok() } else { None };
+        let code = if digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            u32::from_str_radix(&digits, 16).ok()
+        } else {
+            None
+        };
         code.and_then(char::from_u32)
             .map(Escaped::Character)
             .ok_or_else(|| format!("`\\x{digits}` is no character in a pattern"))
@@ -222,7 +236,9 @@ impl Translation<'_> {
         let mut code = first.to_digit(8).unwrap_or(0);
         let mut digits = 1;
         while digits < 3 {
-            let Some(digit) = self.rest.peek().and_then(|next| next.to_digit(8)) else { break };
+            let Some(digit) = self.rest.peek().and_then(|next| next.to_digit(8)) else {
+                break;
+            };
             self.rest.next();
             code = code * 8 + digit;
             digits += 1;
@@ -230,7 +246,9 @@ impl Translation<'_> {
         if digits == 1 && first != '0' {
             return Err(format!("`\\{first}` would refer to a group, which patterns cannot"));
         }
-        char::from_u32(code).map(Escaped::Character).ok_or_else(|| "an octal number is no character".to_owned())
+        char::from_u32(code)
+            .map(Escaped::Character)
+            .ok_or_else(|| "an octal number is no character".to_owned())
     }
 
     /// After `[`.
@@ -259,7 +277,13 @@ impl Translation<'_> {
 
     /// `[:alpha:]` after its first bracket; false when it is none.
     fn named_class(&mut self) -> Result<bool, String> {
-        let ahead: String = self.rest.clone().skip(1).take_while(|next| *next != ':').take(12).collect();
+        let ahead: String = self
+            .rest
+            .clone()
+            .skip(1)
+            .take_while(|next| *next != ':')
+            .take(12)
+            .collect();
         let length = ahead.chars().count();
         let mut end = self.rest.clone().skip(1 + length);
         if end.next() != Some(':') || end.next() != Some(']') {
@@ -316,7 +340,10 @@ mod tests {
 
     fn found<'t>(pattern: &str, text: &'t str) -> Option<&'t str> {
         let translated = translate(pattern).unwrap();
-        regex::Regex::new(&translated).unwrap_or_else(|error| panic!("{translated}: {error}")).find(text).map(|found| found.as_str())
+        regex::Regex::new(&translated)
+            .unwrap_or_else(|error| panic!("{translated}: {error}"))
+            .find(text)
+            .map(|found| found.as_str())
     }
 
     #[test]
@@ -350,8 +377,24 @@ mod tests {
     #[test]
     fn errors() {
         for wrong in [
-            "a**", "a*{2}", "a{1001}", "(?x)a", "(?=a)", "\\1", "\\C", "\\y", "[z-a]", "[a-\\d]", "[", "[^]", "a\\",
-            "(?P<a-b>x)", "[[:nope:]]", "\\x{zz}", "(?", "\\p{",
+            "a**",
+            "a*{2}",
+            "a{1001}",
+            "(?x)a",
+            "(?=a)",
+            "\\1",
+            "\\C",
+            "\\y",
+            "[z-a]",
+            "[a-\\d]",
+            "[",
+            "[^]",
+            "a\\",
+            "(?P<a-b>x)",
+            "[[:nope:]]",
+            "\\x{zz}",
+            "(?",
+            "\\p{",
         ] {
             assert!(translate(wrong).is_err(), "{wrong}");
         }

@@ -22,8 +22,10 @@ pub(super) static GROUP: &[Function] = &[
         ],
         run: Run::Plain(|call| {
             let pattern = Pattern::of(call, 0)?;
-            let captures =
-                pattern.regex.captures(call.text(1)?).ok_or_else(|| failed("the pattern does not match the text"))?;
+            let captures = pattern
+                .regex
+                .captures(call.text(1)?)
+                .ok_or_else(|| failed("the pattern does not match the text"))?;
             Ok(pattern.value_of(&captures))
         }),
     },
@@ -47,7 +49,11 @@ pub(super) static GROUP: &[Function] = &[
         examples: &[("jsonencode(regexall(\"\\\\d+\", \"a1b22\"))", "[\"1\",\"22\"]")],
         run: Run::Plain(|call| {
             let pattern = Pattern::of(call, 0)?;
-            let matches = pattern.regex.captures_iter(call.text(1)?).map(|captures| pattern.value_of(&captures)).collect();
+            let matches = pattern
+                .regex
+                .captures_iter(call.text(1)?)
+                .map(|captures| pattern.value_of(&captures))
+                .collect();
             Ok(Value::list(pattern.kind(), matches))
         }),
     },
@@ -103,14 +109,20 @@ impl Pattern {
 fn compile(pattern: &str) -> Result<Regex, String> {
     /// Bytes of the compiled program: a pattern that needs more would also be slow.
     const LARGEST: usize = 4 << 20;
-    RegexBuilder::new(&re2::translate(pattern)?).size_limit(LARGEST).build().map_err(|error| match error {
-        regex::Error::CompiledTooBig(_) => "the pattern is too large".to_owned(),
-        other => {
-            let message = other.to_string();
-            let last = message.lines().last().unwrap_or_default();
-            format!("the pattern is not a regular expression: {}", last.trim_start_matches("error: "))
-        }
-    })
+    RegexBuilder::new(&re2::translate(pattern)?)
+        .size_limit(LARGEST)
+        .build()
+        .map_err(|error| match error {
+            regex::Error::CompiledTooBig(_) => "the pattern is too large".to_owned(),
+            other => {
+                let message = other.to_string();
+                let last = message.lines().last().unwrap_or_default();
+                format!(
+                    "the pattern is not a regular expression: {}",
+                    last.trim_start_matches("error: ")
+                )
+            }
+        })
 }
 
 fn regex_replace(call: &Call<'_>) -> Result<Value, FunctionError> {

@@ -25,7 +25,9 @@ impl<'a> Seen<'a> {
 
     /// Was this value remembered?
     pub(super) fn contains(&self, value: &Value) -> bool {
-        self.by_hash.get(&hash_of(value)).is_some_and(|bucket| bucket.iter().any(|seen| equality::same(seen, value)))
+        self.by_hash
+            .get(&hash_of(value))
+            .is_some_and(|bucket| bucket.iter().any(|seen| equality::same(seen, value)))
     }
 }
 

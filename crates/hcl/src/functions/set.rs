@@ -24,7 +24,10 @@ pub(super) static GROUP: &[Function] = &[
         parameters: &[],
         variadic: Some(&any("sets")),
         result: "set(tuple)",
-        examples: &[("jsonencode(setproduct([\"a\", \"b\"], [1, 2]))", "[[\"a\",1],[\"a\",2],[\"b\",1],[\"b\",2]]")],
+        examples: &[(
+            "jsonencode(setproduct([\"a\", \"b\"], [1, 2]))",
+            "[[\"a\",1],[\"a\",2],[\"b\",1],[\"b\",2]]",
+        )],
         run: Run::Plain(setproduct),
     },
     Function {
@@ -33,7 +36,10 @@ pub(super) static GROUP: &[Function] = &[
         parameters: &[set("first")],
         variadic: Some(&set("others")),
         result: "set(any)",
-        examples: &[("jsonencode(setunion([\"b\", \"a\"], [\"b\", \"c\"]))", "[\"a\",\"b\",\"c\"]")],
+        examples: &[(
+            "jsonencode(setunion([\"b\", \"a\"], [\"b\", \"c\"]))",
+            "[\"a\",\"b\",\"c\"]",
+        )],
         run: Run::Plain(setunion),
     },
 ];
@@ -50,7 +56,8 @@ impl Sets {
             Kind::Set(element, _) => Some(element.clone()),
             _ => None,
         });
-        let element = unified(kinds).ok_or_else(|| failed("the sets have elements that cannot be brought to one type"))?;
+        let element =
+            unified(kinds).ok_or_else(|| failed("the sets have elements that cannot be brought to one type"))?;
         let elements = (0..call.arguments.len())
             .map(|index| converted(call.elements(index)?, &element, index))
             .collect::<Result<_, _>>()?;
@@ -60,9 +67,16 @@ impl Sets {
 
 fn setintersection(call: &Call<'_>) -> Result<Value, FunctionError> {
     let sets = Sets::of(call)?;
-    let (first, others) = sets.elements.split_first().ok_or_else(|| failed("at least one set is required"))?;
+    let (first, others) = sets
+        .elements
+        .split_first()
+        .ok_or_else(|| failed("at least one set is required"))?;
     let others: Vec<Seen<'_>> = others.iter().map(seen).collect();
-    let kept = first.iter().filter(|element| others.iter().all(|other| other.contains(element))).cloned().collect();
+    let kept = first
+        .iter()
+        .filter(|element| others.iter().all(|other| other.contains(element)))
+        .cloned()
+        .collect();
     Ok(Value::set(sets.element, kept))
 }
 
@@ -96,19 +110,31 @@ fn setproduct(call: &Call<'_>) -> Result<Value, FunctionError> {
         factors.push(converted(elements, &kind, index)?);
         kinds.push(kind);
     }
-    let count = factors.iter().try_fold(1usize, |count, factor| count.checked_mul(factor.len().max(1)));
+    let count = factors
+        .iter()
+        .try_fold(1usize, |count, factor| count.checked_mul(factor.len().max(1)));
     if count.is_none_or(|count| count > MOST) {
         return Err(failed(format!("there are more than {MOST} combinations")));
     }
     let combinations = factors.iter().fold(vec![Vec::new()], |combinations, factor| {
         let longer = |head: &Vec<Value>| {
             let head = head.clone();
-            factor.iter().map(move |last| head.iter().chain([last]).cloned().collect()).collect::<Vec<Vec<Value>>>()
+            factor
+                .iter()
+                .map(move |last| head.iter().chain([last]).cloned().collect())
+                .collect::<Vec<Vec<Value>>>()
         };
         combinations.iter().flat_map(longer).collect()
     });
     let combinations = combinations.into_iter().map(Value::tuple).collect();
-    let any_set = call.arguments.iter().any(|argument| matches!(argument.kind, Kind::Set(..)));
+    let any_set = call
+        .arguments
+        .iter()
+        .any(|argument| matches!(argument.kind, Kind::Set(..)));
     let kind = Type::Tuple(kinds);
-    Ok(if any_set { Value::set(kind, combinations) } else { Value::list(kind, combinations) })
+    Ok(if any_set {
+        Value::set(kind, combinations)
+    } else {
+        Value::list(kind, combinations)
+    })
 }

@@ -53,7 +53,11 @@ pub(super) static GROUP: &[Function] = &[
         variadic: None,
         result: "string",
         examples: &[("lower(\"ÀB\")", "àb")],
-        run: Run::Plain(|call| Ok(Value::string(call.text(0)?.chars().map(letters::lower).collect::<String>()))),
+        run: Run::Plain(|call| {
+            Ok(Value::string(
+                call.text(0)?.chars().map(letters::lower).collect::<String>(),
+            ))
+        }),
     },
     Function {
         name: "replace",
@@ -171,7 +175,11 @@ pub(super) static GROUP: &[Function] = &[
         variadic: None,
         result: "string",
         examples: &[("upper(\"groß\")", "GROß")],
-        run: Run::Plain(|call| Ok(Value::string(call.text(0)?.chars().map(letters::upper).collect::<String>()))),
+        run: Run::Plain(|call| {
+            Ok(Value::string(
+                call.text(0)?.chars().map(letters::upper).collect::<String>(),
+            ))
+        }),
     },
 ];
 
@@ -197,7 +205,12 @@ fn join(call: &Call<'_>) -> Result<Value, FunctionError> {
             match &element.kind {
                 Kind::String(part) => parts.push(&**part),
                 Kind::Unknown(_) => return Ok(Value::unknown(Type::String)),
-                _ => return Err(wrong(index + 1, format!("element {place} is null; a null cannot be joined"))),
+                _ => {
+                    return Err(wrong(
+                        index + 1,
+                        format!("element {place} is null; a null cannot be joined"),
+                    ));
+                }
             }
         }
     }
@@ -207,10 +220,20 @@ fn join(call: &Call<'_>) -> Result<Value, FunctionError> {
 
 fn replace(call: &Call<'_>) -> Result<Value, FunctionError> {
     let (whole, old, new) = (call.text(0)?, call.text(1)?, call.text(2)?);
-    let places = if old.is_empty() { whole.len() + 1 } else { whole.len() / old.len() };
+    let places = if old.is_empty() {
+        whole.len() + 1
+    } else {
+        whole.len() / old.len()
+    };
     if places.saturating_mul(new.len()) > whole.len() {
         // Only the worst case is too much: count before giving up.
-        bounded(whole.matches(old).count().saturating_mul(new.len()).saturating_add(whole.len()))?;
+        bounded(
+            whole
+                .matches(old)
+                .count()
+                .saturating_mul(new.len())
+                .saturating_add(whole.len()),
+        )?;
     }
     Ok(Value::string(whole.replace(old, new)))
 }
@@ -218,7 +241,10 @@ fn replace(call: &Call<'_>) -> Result<Value, FunctionError> {
 fn split(call: &Call<'_>) -> Result<Value, FunctionError> {
     let (separator, whole) = (call.text(0)?, call.text(1)?);
     let parts: Vec<Value> = if separator.is_empty() {
-        whole.chars().map(|character| Value::string(character.to_string())).collect()
+        whole
+            .chars()
+            .map(|character| Value::string(character.to_string()))
+            .collect()
     } else {
         whole.split(separator).map(Value::string).collect()
     };
@@ -234,5 +260,7 @@ fn substr(call: &Call<'_>) -> Result<Value, FunctionError> {
         usize::try_from(offset).unwrap_or(usize::MAX)
     };
     let taken = usize::try_from(length).unwrap_or(usize::MAX);
-    Ok(Value::string(whole.graphemes(true).skip(skipped).take(taken).collect::<String>()))
+    Ok(Value::string(
+        whole.graphemes(true).skip(skipped).take(taken).collect::<String>(),
+    ))
 }

@@ -21,7 +21,10 @@ pub(super) static GROUP: &[Function] = &[
         result: "string",
         examples: &[
             ("formatdate(\"YYYY-MM-DD\", \"2018-01-02T23:12:01Z\")", "2018-01-02"),
-            ("formatdate(\"EEE, D MMM 'at' HH:mm aa\", \"2018-01-02T23:12:01Z\")", "Tue, 2 Jan at 11:12 pm"),
+            (
+                "formatdate(\"EEE, D MMM 'at' HH:mm aa\", \"2018-01-02T23:12:01Z\")",
+                "Tue, 2 Jan at 11:12 pm",
+            ),
         ],
         run: Run::Plain(formatdate),
     },
@@ -33,9 +36,7 @@ pub(super) static GROUP: &[Function] = &[
         variadic: Some(&text("layout")),
         result: "string",
         examples: &[("length(legacy_isotime(\"20060102\"))", "8")],
-        run: Run::Plain(|call| {
-            started_as(call, |layout, started| layout::format(layout, started))
-        }),
+        run: Run::Plain(|call| started_as(call, layout::format)),
     },
     Function {
         name: "legacy_strftime",
@@ -44,9 +45,7 @@ pub(super) static GROUP: &[Function] = &[
         variadic: Some(&text("format")),
         result: "string",
         examples: &[("length(legacy_strftime(\"%Y%m%d\"))", "8")],
-        run: Run::Plain(|call| {
-            started_as(call, |format, started| layout::strftime(format, started))
-        }),
+        run: Run::Plain(|call| started_as(call, layout::strftime)),
     },
     Function {
         name: "rfc3339_parse",
@@ -110,7 +109,12 @@ pub(super) struct Moment {
 impl Moment {
     /// RFC 3339; the error is a fragment.
     pub(super) fn parse(written: &str) -> Result<Self, String> {
-        let wrong = || format!("{} is not a point in time like `2006-01-02T15:04:05Z` (RFC 3339)", shown(written));
+        let wrong = || {
+            format!(
+                "{} is not a point in time like `2006-01-02T15:04:05Z` (RFC 3339)",
+                shown(written)
+            )
+        };
         Self::read(written).ok_or_else(wrong)
     }
 
@@ -142,14 +146,25 @@ impl Moment {
         };
         let small = |number: i16| i8::try_from(number).ok();
         // A civil time has no second 60.
-        let local =
-            DateTime::new(year, small(month)?, small(day)?, small(hour)?, small(minute)?, small(second)?, nanosecond).ok()?;
+        let local = DateTime::new(
+            year,
+            small(month)?,
+            small(day)?,
+            small(hour)?,
+            small(minute)?,
+            small(second)?,
+            nanosecond,
+        )
+        .ok()?;
         Some(Self { local, offset_minutes })
     }
 
     /// A system's time.
     fn utc(time: SystemTime) -> Result<Self, String> {
-        Ok(Self { local: layout::utc(time).ok_or("the clock shows a time beyond the year 9999")?, offset_minutes: 0 })
+        Ok(Self {
+            local: layout::utc(time).ok_or("the clock shows a time beyond the year 9999")?,
+            offset_minutes: 0,
+        })
     }
 
     /// Whole seconds since 1970.
@@ -157,7 +172,10 @@ impl Moment {
         let local = DateTime::constant(1970, 1, 1, 0, 0, 0, 0)
             .checked_add(SignedDuration::from_secs(seconds))
             .map_err(|_| format!("{seconds} seconds from 1970 is beyond the year 9999"))?;
-        Ok(Self { local, offset_minutes: 0 })
+        Ok(Self {
+            local,
+            offset_minutes: 0,
+        })
     }
 
     fn unix(&self) -> i64 {
@@ -173,7 +191,12 @@ impl Moment {
         let local = self.local;
         format!(
             "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}{zone}",
-            local.year(), local.month(), local.day(), local.hour(), local.minute(), local.second()
+            local.year(),
+            local.month(),
+            local.day(),
+            local.hour(),
+            local.minute(),
+            local.second()
         )
     }
 
@@ -193,7 +216,9 @@ fn fields<const N: usize>(written: &str, separator: char, widths: [usize; N]) ->
     let mut parts = written.split(separator);
     let mut numbers = [0; N];
     for (number, width) in numbers.iter_mut().zip(widths) {
-        let part = parts.next().filter(|part| part.len() == width && part.bytes().all(|digit| digit.is_ascii_digit()))?;
+        let part = parts
+            .next()
+            .filter(|part| part.len() == width && part.bytes().all(|digit| digit.is_ascii_digit()))?;
         *number = part.parse().ok()?;
     }
     parts.next().is_none().then_some(numbers)
@@ -224,8 +249,10 @@ fn parts(moment: &Moment, extra: (&'static str, Value)) -> Value {
 fn timeadd(call: &Call<'_>) -> Result<Value, FunctionError> {
     let moment = Moment::parse(call.text(0)?).map_err(failed)?;
     let duration = super::duration::parse(call.text(1)?).map_err(failed)?;
-    let local =
-        moment.local.checked_add(duration).map_err(|_| failed("the result lies beyond the year 9999"))?;
+    let local = moment
+        .local
+        .checked_add(duration)
+        .map_err(|_| failed("the result lies beyond the year 9999"))?;
     Ok(Value::string(Moment { local, ..moment }.rfc3339()))
 }
 
@@ -243,7 +270,11 @@ fn formatdate(call: &Call<'_>) -> Result<Value, FunctionError> {
     let mut shown_date = String::new();
     let mut rest = call.text(0)?;
     while let Some(first) = rest.chars().next() {
-        let end = if first == '\'' { end_of_quote(rest) } else { end_of_run(rest, first) };
+        let end = if first == '\'' {
+            end_of_quote(rest)
+        } else {
+            end_of_run(rest, first)
+        };
         let (token, after) = end
             .and_then(|end| rest.split_at_checked(end))
             .ok_or_else(|| wrong(0, "the format ends within a quote: a `'` is missing"))?;
@@ -253,7 +284,13 @@ fn formatdate(call: &Call<'_>) -> Result<Value, FunctionError> {
             shown_date.push_str(&inner.replace("''", "'"));
         } else if first.is_ascii_alphabetic() {
             shown_date.push_str(&part(token, &moment).ok_or_else(|| {
-                wrong(0, format!("{} has no meaning in a format; text stands between single quotes", shown(token)))
+                wrong(
+                    0,
+                    format!(
+                        "{} has no meaning in a format; text stands between single quotes",
+                        shown(token)
+                    ),
+                )
             })?);
         } else {
             shown_date.push_str(token);
@@ -323,9 +360,19 @@ mod tests {
         assert_eq!(moment.rfc3339(), "2019-10-12T14:20:50+07:00");
         assert_eq!(Moment::parse("1969-12-31T23:59:59.5Z").unwrap().unix(), -1);
         for wrong in [
-            "", "2018-01-02", "2018-01-02 03:04:05Z", "2018-01-02t03:04:05Z", "2018-01-02T03:04:05z",
-            "2018-01-02T03:04:05", "2018-02-30T03:04:05Z", "2018-01-02T24:00:00Z", "2018-01-02T03:04:60Z",
-            "2018-01-02T03:04:05.Z", "2018-01-02T03:04:05+0700", "2018-01-02T3:04:05Z", "+018-01-02T03:04:05Z",
+            "",
+            "2018-01-02",
+            "2018-01-02 03:04:05Z",
+            "2018-01-02t03:04:05Z",
+            "2018-01-02T03:04:05z",
+            "2018-01-02T03:04:05",
+            "2018-02-30T03:04:05Z",
+            "2018-01-02T24:00:00Z",
+            "2018-01-02T03:04:60Z",
+            "2018-01-02T03:04:05.Z",
+            "2018-01-02T03:04:05+0700",
+            "2018-01-02T3:04:05Z",
+            "+018-01-02T03:04:05Z",
         ] {
             assert!(Moment::parse(wrong).is_err(), "{wrong}");
         }

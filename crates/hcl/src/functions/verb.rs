@@ -30,11 +30,8 @@ pub(super) struct Verb<'a> {
     written: &'a str,
     /// The index of the value, from 0; the next one when it is not said.
     pub(super) argument: Option<usize>,
-    plus: bool,
-    minus: bool,
-    space: bool,
-    zero: bool,
-    sharp: bool,
+    /// Some of `+ - 0 #` and space.
+    flags: &'a str,
     width: usize,
     precision: Option<usize>,
     letter: char,
@@ -70,7 +67,9 @@ pub(super) fn pieces(format: &str) -> Result<Vec<Piece<'_>>, String> {
 fn read(whole: &str) -> Result<(Verb<'_>, &str), String> {
     let mut rest = whole.get(1..).unwrap_or_default();
     let mut argument = argument_index(&mut rest)?;
-    let flags = rest.get(..rest.len() - rest.trim_start_matches(['+', '-', ' ', '0', '#']).len()).unwrap_or_default();
+    let flags = rest
+        .get(..rest.len() - rest.trim_start_matches(['+', '-', ' ', '0', '#']).len())
+        .unwrap_or_default();
     rest = rest.get(flags.len()..).unwrap_or_default();
     let width = size(&mut rest)?.unwrap_or(0);
     let precision = match rest.strip_prefix('.') {
@@ -91,15 +90,10 @@ fn read(whole: &str) -> Result<(Verb<'_>, &str), String> {
     if !"vtbdoxXeEfgGsq".contains(letter) {
         return Err(format!("`{written}` is no verb of a format"));
     }
-    let has = |flag| flags.contains(flag);
     let verb = Verb {
         written,
         argument,
-        plus: has('+'),
-        minus: has('-'),
-        space: has(' '),
-        zero: has('0'),
-        sharp: has('#'),
+        flags,
         width,
         precision,
         letter,
@@ -109,7 +103,9 @@ fn read(whole: &str) -> Result<(Verb<'_>, &str), String> {
 
 /// `[n]`, counting from 1.
 fn argument_index(rest: &mut &str) -> Result<Option<usize>, String> {
-    let Some(after) = rest.strip_prefix('[') else { return Ok(None) };
+    let Some(after) = rest.strip_prefix('[') else {
+        return Ok(None);
+    };
     let wrong = || "between `[` and `]` stands the number of a value, from 1".to_owned();
     let (number, after) = after.split_once(']').ok_or_else(wrong)?;
     let number: usize = number.parse().map_err(|_| wrong())?;
@@ -125,7 +121,8 @@ fn size(rest: &mut &str) -> Result<Option<usize>, String> {
         return Ok(None);
     }
     let size = number.parse().ok().filter(|size| *size <= WIDEST);
-    size.map(Some).ok_or_else(|| format!("no width or precision is larger than {WIDEST}"))
+    size.map(Some)
+        .ok_or_else(|| format!("no width or precision is larger than {WIDEST}"))
 }
 
 /// A known value as a verb shows it; the error is a fragment.
@@ -149,7 +146,11 @@ pub(super) fn show(verb: &Verb<'_>, value: &Value) -> Result<String, String> {
         letter => {
             let number = converted(&Type::Number)?;
             let number = number.as_number().ok_or("a number is required")?;
-            if matches!(letter, 'e' | 'E' | 'f' | 'g' | 'G') { Ok(decimal(verb, number)) } else { integer(verb, number) }
+            if matches!(letter, 'e' | 'E' | 'f' | 'g' | 'G') {
+                Ok(decimal(verb, number))
+            } else {
+                integer(verb, number)
+            }
         }
     }
 }
@@ -157,8 +158,8 @@ pub(super) fn show(verb: &Verb<'_>, value: &Value) -> Result<String, String> {
 /// `%v`: text and numbers plainly, the rest, and everything with `#`, as JSON.
 fn as_it_is(verb: &Verb<'_>, value: &Value) -> Result<String, String> {
     let shown = match &value.kind {
-        Kind::String(text) if !verb.sharp => text.to_string(),
-        Kind::Number(number) if !verb.sharp => match Digits::shortest(number) {
+        Kind::String(text) if !verb.has('#') => text.to_string(),
+        Kind::Number(number) if !verb.has('#') => match Digits::shortest(number) {
             Some(digits) => format!("{}{}", minus_of(number), digits.general(None, 'e')),
             None => number.to_string(),
         },
@@ -177,7 +178,7 @@ fn padded(verb: &Verb<'_>, text: String) -> String {
     if missing == 0 {
         return text;
     }
-    match (verb.minus, verb.zero) {
+    match (verb.has('-'), verb.has('0')) {
         (true, _) => text + &" ".repeat(missing),
         (false, zero) => if zero { "0" } else { " " }.repeat(missing) + &text,
     }
@@ -186,9 +187,9 @@ fn padded(verb: &Verb<'_>, text: String) -> String {
 fn sign(verb: &Verb<'_>, number: &Number) -> &'static str {
     if number.is_negative() && !(number.is_zero() && number.is_integer() && !verb.is_decimal()) {
         "-"
-    } else if verb.plus {
+    } else if verb.has('+') {
         "+"
-    } else if verb.space {
+    } else if verb.has(' ') {
         " "
     } else {
         ""
@@ -196,6 +197,10 @@ fn sign(verb: &Verb<'_>, number: &Number) -> &'static str {
 }
 
 impl Verb<'_> {
+    fn has(&self, flag: char) -> bool {
+        self.flags.contains(flag)
+    }
+
     fn is_decimal(&self) -> bool {
         matches!(self.letter, 'e' | 'E' | 'f' | 'g' | 'G')
     }
@@ -203,9 +208,9 @@ impl Verb<'_> {
     /// Sign and digits with padding between, before or behind them.
     fn spread(&self, sign: &str, digits: &str, zeros_allowed: bool) -> String {
         let padding = self.width.saturating_sub(sign.len() + digits.len());
-        if self.minus && !(self.is_decimal() && self.zero) {
+        if self.has('-') && !(self.is_decimal() && self.has('0')) {
             format!("{sign}{digits}{}", " ".repeat(padding))
-        } else if self.zero && zeros_allowed {
+        } else if self.has('0') && zeros_allowed {
             format!("{sign}{}{digits}", "0".repeat(padding))
         } else {
             format!("{}{sign}{digits}", " ".repeat(padding))
@@ -215,7 +220,9 @@ impl Verb<'_> {
 
 /// `%b %d %o %x %X`
 fn integer(verb: &Verb<'_>, number: &Number) -> Result<String, String> {
-    let magnitude = number.integer_magnitude().ok_or_else(|| format!("a whole number is required, not {number}"))?;
+    let magnitude = number
+        .integer_magnitude()
+        .ok_or_else(|| format!("a whole number is required, not {number}"))?;
     let (base, prefix) = match verb.letter {
         'b' => (2, "0b"),
         'o' => (8, "0"),
@@ -232,7 +239,7 @@ fn integer(verb: &Verb<'_>, number: &Number) -> Result<String, String> {
         Some(precision) => format!("{digits:0>precision$}"),
         None => digits,
     };
-    let before = format!("{}{}", sign(verb, number), if verb.sharp { prefix } else { "" });
+    let before = format!("{}{}", sign(verb, number), if verb.has('#') { prefix } else { "" });
     Ok(verb.spread(&before, &digits, verb.precision.is_none()))
 }
 
@@ -240,9 +247,19 @@ fn integer(verb: &Verb<'_>, number: &Number) -> Result<String, String> {
 fn decimal(verb: &Verb<'_>, number: &Number) -> String {
     let exponent_letter = if verb.letter.is_uppercase() { 'E' } else { 'e' };
     let general = matches!(verb.letter, 'g' | 'G');
-    let digits = if general && verb.precision.is_none() { Digits::shortest(number) } else { Digits::exact(number) };
+    let digits = if general && verb.precision.is_none() {
+        Digits::shortest(number)
+    } else {
+        Digits::exact(number)
+    };
     let Some(digits) = digits else {
-        let sign = if number.is_negative() { "-" } else if verb.space { " " } else { "+" };
+        let sign = if number.is_negative() {
+            "-"
+        } else if verb.has(' ') {
+            " "
+        } else {
+            "+"
+        };
         return verb.spread(sign, "Inf", false);
     };
     let precision = verb.precision.unwrap_or(6);

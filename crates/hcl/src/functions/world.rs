@@ -66,5 +66,9 @@ fn secret(call: &Call<'_>, function: &str) -> Result<Value, FunctionError> {
 fn ask(call: &Call<'_>, function: &str) -> Result<Value, FunctionError> {
     let answer = call.surroundings.world.ask(function, call.arguments).map_err(failed)?;
     // Nothing more than that it will be text is known of an answer that has to be fetched.
-    Ok(if matches!(answer.kind, Kind::Unknown(_)) { Value::unknown(Type::String) } else { answer })
+    Ok(if matches!(answer.kind, Kind::Unknown(_)) {
+        Value::unknown(Type::String)
+    } else {
+        answer
+    })
 }

@@ -18,11 +18,18 @@ pub(super) static GROUP: &[Function] = &[
         parameters: &[text("yaml")],
         variadic: None,
         result: "any",
-        examples: &[("jsonencode(yamldecode(\"a: [1, yes]\\nb: x\"))", "{\"a\":[1,true],\"b\":\"x\"}")],
+        examples: &[(
+            "jsonencode(yamldecode(\"a: [1, yes]\\nb: x\"))",
+            "{\"a\":[1,true],\"b\":\"x\"}",
+        )],
         run: Run::Plain(|call| {
             let value = decode::decode(call.text(0)?).map_err(failed)?;
             // A document that is null as a whole has always been taken for something not known yet.
-            Ok(if matches!(value.kind, Kind::Null(_)) { Value::dynamic() } else { value })
+            Ok(if matches!(value.kind, Kind::Null(_)) {
+                Value::dynamic()
+            } else {
+                value
+            })
         }),
     },
     Function {

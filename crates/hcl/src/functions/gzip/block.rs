@@ -62,7 +62,11 @@ struct Frequencies {
 
 impl Frequencies {
     fn of(tokens: &[Token]) -> Self {
-        let mut found = Self { literals: vec![0; LITERALS], distances: vec![0; DISTANCES], extra: 0 };
+        let mut found = Self {
+            literals: vec![0; LITERALS],
+            distances: vec![0; DISTANCES],
+            extra: 0,
+        };
         for token in tokens {
             match token {
                 Token::Literal(byte) => count(&mut found.literals, usize::from(*byte)),
@@ -130,11 +134,20 @@ impl Lengths {
             run_symbols(length, run.len(), &mut symbols);
         }
         let mut frequencies = vec![0; LENGTH_ORDER.len()];
-        symbols.iter().for_each(|(symbol, ..)| count(&mut frequencies, *symbol));
+        for (symbol, ..) in &symbols {
+            count(&mut frequencies, *symbol);
+        }
         let code = Code::of(&frequencies, 7);
-        let last = LENGTH_ORDER.iter().rposition(|symbol| frequencies.get(*symbol).is_some_and(|found| *found > 0));
+        let last = LENGTH_ORDER
+            .iter()
+            .rposition(|symbol| frequencies.get(*symbol).is_some_and(|found| *found > 0));
         let written = last.map_or(4, |last| (last + 1).max(4));
-        Self { symbols, code, frequencies, written }
+        Self {
+            symbols,
+            code,
+            frequencies,
+            written,
+        }
     }
 
     fn size(&self) -> u64 {
@@ -177,8 +190,7 @@ impl BlockWriter {
         let storable = covered.filter(|covered| covered.len() <= LONGEST_STORED);
         let own = lengths.size() + literals.size(&found.literals) + distances.size(&found.distances) + found.extra;
         let (fixed_literals, fixed_distances) = (fixed_literals(), fixed_distances());
-        let fixed =
-            3 + fixed_literals.size(&found.literals) + fixed_distances.size(&found.distances) + found.extra;
+        let fixed = 3 + fixed_literals.size(&found.literals) + fixed_distances.size(&found.distances) + found.extra;
         if let Some(covered) = storable.filter(|covered| (covered.len() as u64 + 5) * 8 < own.min(fixed)) {
             self.stored(covered, false);
         } else if own < fixed {
@@ -267,11 +279,25 @@ mod tests {
 
     #[test]
     fn symbols_of_lengths_and_distances() {
-        let cases = [(3, (257, 0, 0)), (10, (264, 0, 0)), (11, (265, 1, 0)), (12, (265, 1, 1)), (34, (272, 2, 3)), (257, (284, 5, 30)), (258, (285, 0, 0))];
+        let cases = [
+            (3, (257, 0, 0)),
+            (10, (264, 0, 0)),
+            (11, (265, 1, 0)),
+            (12, (265, 1, 1)),
+            (34, (272, 2, 3)),
+            (257, (284, 5, 30)),
+            (258, (285, 0, 0)),
+        ];
         for (length, symbol) in cases {
             assert_eq!(length_symbol(length), symbol, "{length}");
         }
-        let cases = [(1, (0, 0, 0)), (4, (3, 0, 0)), (5, (4, 1, 0)), (8, (5, 1, 1)), (32768, (29, 13, 8191))];
+        let cases = [
+            (1, (0, 0, 0)),
+            (4, (3, 0, 0)),
+            (5, (4, 1, 0)),
+            (8, (5, 1, 1)),
+            (32768, (29, 13, 8191)),
+        ];
         for (distance, symbol) in cases {
             assert_eq!(distance_symbol(distance), symbol, "{distance}");
         }

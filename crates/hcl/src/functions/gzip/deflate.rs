@@ -75,7 +75,10 @@ impl Compressor<'_> {
                 .and_then(|head| self.longest(at, head));
             match pending.take() {
                 Some(before) if here.is_none_or(|here| here.length <= before.length) => {
-                    self.tokens.push(Token::Match { length: before.length, distance: before.distance });
+                    self.tokens.push(Token::Match {
+                        length: before.length,
+                        distance: before.distance,
+                    });
                     let end = at - 1 + before.length;
                     for covered in at + 1..end {
                         self.insert(covered);
@@ -118,7 +121,9 @@ impl Compressor<'_> {
 
     /// Makes a position known by the four bytes that it begins with; gives the last one known by the same hash.
     fn insert(&mut self, at: usize) -> Option<usize> {
-        let &[a, b, c, d] = self.plain.get(at..at + SHORTEST)? else { return None };
+        let &[a, b, c, d] = self.plain.get(at..at + SHORTEST)? else {
+            return None;
+        };
         let hash = u32::from_be_bytes([a, b, c, d]).wrapping_mul(0x1e35_a7bd) >> (32 - HASH_BITS);
         let head = self.heads.get_mut(hash as usize)?;
         let before = std::mem::replace(head, at + 1);
@@ -138,7 +143,11 @@ impl Compressor<'_> {
             if candidate < earliest {
                 break;
             }
-            let length = rest.iter().zip(self.plain.get(candidate..)?).take_while(|(a, b)| a == b).count();
+            let length = rest
+                .iter()
+                .zip(self.plain.get(candidate..)?)
+                .take_while(|(a, b)| a == b)
+                .count();
             let distance = at - candidate;
             let longer = length > best.map_or(SHORTEST - 1, |best| best.length);
             if longer && (length > SHORTEST || distance <= NEAR) {
@@ -151,7 +160,11 @@ impl Compressor<'_> {
             if distance == WINDOW {
                 break;
             }
-            match self.previous.get(candidate % WINDOW).and_then(|before| before.checked_sub(1)) {
+            match self
+                .previous
+                .get(candidate % WINDOW)
+                .and_then(|before| before.checked_sub(1))
+            {
                 Some(before) => candidate = before,
                 None => break,
             }

@@ -10,10 +10,14 @@ pub(super) struct Code {
 impl Code {
     /// The shortest code for symbols that occur so often.
     pub(super) fn of(frequencies: &[u32], longest: usize) -> Self {
-        let mut symbols: Vec<usize> = (0..frequencies.len()).filter(|symbol| frequency(frequencies, *symbol) > 0).collect();
+        let mut symbols: Vec<usize> = (0..frequencies.len())
+            .filter(|symbol| frequency(frequencies, *symbol) > 0)
+            .collect();
         let mut lengths = vec![0; frequencies.len()];
         if symbols.len() <= 2 {
-            symbols.iter().for_each(|symbol| set(&mut lengths, *symbol, 1));
+            for symbol in symbols {
+                set(&mut lengths, symbol, 1);
+            }
             return Self::canonical(lengths);
         }
         symbols.sort_by_key(|symbol| (frequency(frequencies, *symbol), *symbol));
@@ -45,12 +49,19 @@ impl Code {
 
     /// Bits of a symbol and how many.
     pub(super) fn symbol(&self, symbol: usize) -> (u16, u8) {
-        (self.bits.get(symbol).copied().unwrap_or_default(), self.lengths.get(symbol).copied().unwrap_or_default())
+        (
+            self.bits.get(symbol).copied().unwrap_or_default(),
+            self.lengths.get(symbol).copied().unwrap_or_default(),
+        )
     }
 
     /// How many bits symbols take that occur so often.
     pub(super) fn size(&self, frequencies: &[u32]) -> u64 {
-        self.lengths.iter().zip(frequencies).map(|(length, frequency)| u64::from(*length) * u64::from(*frequency)).sum()
+        self.lengths
+            .iter()
+            .zip(frequencies)
+            .map(|(length, frequency)| u64::from(*length) * u64::from(*frequency))
+            .sum()
     }
 }
 
@@ -71,7 +82,10 @@ fn leaves_by_level(leaves: &[u64], levels: usize) -> Vec<usize> {
     let mut items: Vec<Vec<(u64, bool)>> = Vec::with_capacity(levels);
     for _ in 0..levels {
         let below = items.last().map_or(&[][..], Vec::as_slice);
-        let mut packages = below.chunks_exact(2).map(|pair| pair.iter().map(|(weight, _)| weight).sum::<u64>()).peekable();
+        let mut packages = below
+            .chunks_exact(2)
+            .map(|pair| pair.iter().map(|(weight, _)| weight).sum::<u64>())
+            .peekable();
         let mut level = Vec::with_capacity(2 * leaves.len());
         for leaf in leaves {
             while let Some(package) = packages.next_if(|package| package <= leaf) {
@@ -109,7 +123,12 @@ mod tests {
         let frequencies: Vec<u32> = (0..286).map(|n| n * n % 97 * (1 + n / 50)).collect();
         for longest in [9, 11, 15] {
             let code = Code::of(&frequencies, longest);
-            let used: f64 = code.lengths.iter().filter(|length| **length > 0).map(|length| 0.5f64.powi(i32::from(*length))).sum();
+            let used: f64 = code
+                .lengths
+                .iter()
+                .filter(|length| **length > 0)
+                .map(|length| 0.5f64.powi(i32::from(*length)))
+                .sum();
             assert!((used - 1.0).abs() < 1e-9, "{used}");
             assert!(code.lengths.iter().all(|length| usize::from(*length) <= longest));
         }

@@ -26,7 +26,10 @@ pub(super) fn decode(yaml: &str) -> Result<Value, String> {
         builder.check_tabs(&event, line, at.col()).map_err(place)?;
         builder.take(event).map_err(place)?;
     }
-    builder.document.map(|(value, _)| value).ok_or_else(|| "there is no document".to_owned())
+    builder
+        .document
+        .map(|(value, _)| value)
+        .ok_or_else(|| "there is no document".to_owned())
 }
 
 /// A value and how many values it is made of.
@@ -54,7 +57,10 @@ struct Open {
 
 enum Content {
     Sequence(Vec<Value>),
-    Mapping { members: BTreeMap<String, Value>, key: Option<Key> },
+    Mapping {
+        members: BTreeMap<String, Value>,
+        key: Option<Key>,
+    },
 }
 
 /// The key whose value comes next.
@@ -67,13 +73,18 @@ enum Key {
 impl Builder {
     /// In blocks a tab is no indentation, though the parser takes some for it.
     fn check_tabs(&mut self, event: &Event<'_>, line: &str, column: usize) -> Result<(), String> {
-        if !matches!(event, Event::Scalar(..) | Event::SequenceStart(..) | Event::MappingStart(..) | Event::Alias(_)) {
+        if !matches!(
+            event,
+            Event::Scalar(..) | Event::SequenceStart(..) | Event::MappingStart(..) | Event::Alias(_)
+        ) {
             return Ok(());
         }
         let mut before = line.chars().take(column);
         let in_flow = self.open.last().is_some_and(|open| open.flow);
         self.flow = in_flow || line.chars().nth(column).is_some_and(|first| matches!(first, '[' | '{'));
-        let indents = before.clone().all(|character| matches!(character, ' ' | '\t' | '-' | '?'));
+        let indents = before
+            .clone()
+            .all(|character| matches!(character, ' ' | '\t' | '-' | '?'));
         if !in_flow && indents && before.any(|character| character == '\t') {
             return Err("a tab stands where only spaces indent".to_owned());
         }
@@ -89,7 +100,13 @@ impl Builder {
             }
             Event::MappingStart(anchor, tag) => {
                 check_tag(tag.as_deref(), "map")?;
-                self.open(anchor, Content::Mapping { members: BTreeMap::new(), key: None })
+                self.open(
+                    anchor,
+                    Content::Mapping {
+                        members: BTreeMap::new(),
+                        key: None,
+                    },
+                )
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(),
             Event::Alias(anchor) => {
@@ -98,7 +115,11 @@ impl Builder {
             }
             Event::DocumentStart(_) => {
                 self.documents += 1;
-                if self.documents > 1 { Err("only one document is allowed".to_owned()) } else { Ok(()) }
+                if self.documents > 1 {
+                    Err("only one document is allowed".to_owned())
+                } else {
+                    Ok(())
+                }
             }
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
         }
@@ -106,7 +127,8 @@ impl Builder {
 
     fn scalar(&mut self, text: &str, style: ScalarStyle, anchor: usize, tag: Option<&Tag>) -> Result<(), String> {
         if self.awaits_key() && text == "<<" && style == ScalarStyle::Plain && tag.is_none() {
-            return self.key(Key::Merge);
+            self.key(Key::Merge);
+            return Ok(());
         }
         let value = scalar::resolve(text, style, short_tag(tag)?.as_deref())?;
         if anchor > 0 {
@@ -116,7 +138,9 @@ impl Builder {
     }
 
     fn awaits_key(&self) -> bool {
-        self.open.last().is_some_and(|open| matches!(open.content, Content::Mapping { key: None, .. }))
+        self.open
+            .last()
+            .is_some_and(|open| matches!(open.content, Content::Mapping { key: None, .. }))
     }
 
     fn open(&mut self, anchor: usize, content: Content) -> Result<(), String> {
@@ -124,9 +148,16 @@ impl Builder {
             return Err("the key of a mapping must be a scalar".to_owned());
         }
         if self.open.len() == DEEPEST {
-            return Err(format!("mappings and sequences lie more than {DEEPEST} deep in each other"));
+            return Err(format!(
+                "mappings and sequences lie more than {DEEPEST} deep in each other"
+            ));
         }
-        self.open.push(Open { anchor, count: 1, flow: self.flow, content });
+        self.open.push(Open {
+            anchor,
+            count: 1,
+            flow: self.flow,
+            content,
+        });
         Ok(())
     }
 
@@ -143,17 +174,21 @@ impl Builder {
         self.add(counted)
     }
 
-    fn key(&mut self, next: Key) -> Result<(), String> {
-        if let Some(Open { content: Content::Mapping { key, .. }, .. }) = self.open.last_mut() {
+    fn key(&mut self, next: Key) {
+        if let Some(Open {
+            content: Content::Mapping { key, .. },
+            ..
+        }) = self.open.last_mut()
+        {
             *key = Some(next);
         }
-        Ok(())
     }
 
     /// Puts a finished value where it belongs.
     fn add(&mut self, (value, count): Counted) -> Result<(), String> {
         if self.awaits_key() {
-            return self.key(Key::Name(name(&value)?));
+            self.key(Key::Name(name(&value)?));
+            return Ok(());
         }
         let Some(open) = self.open.last_mut() else {
             self.document = Some((value, count));
@@ -161,7 +196,9 @@ impl Builder {
         };
         open.count += count;
         if open.count > MOST_VALUES {
-            return Err(format!("with its aliases the document has more than {MOST_VALUES} values"));
+            return Err(format!(
+                "with its aliases the document has more than {MOST_VALUES} values"
+            ));
         }
         match &mut open.content {
             Content::Sequence(elements) => elements.push(value),
@@ -180,7 +217,9 @@ impl Builder {
 /// The name that a key stands for: numbers and truths count as they are written after being understood, so that `y` is `true`.
 fn name(key: &Value) -> Result<String, String> {
     let name = convert::convert(key, &Type::String).map_err(|_| "the key of a mapping must be a scalar")?;
-    name.as_str().map(str::to_owned).ok_or_else(|| "the key of a mapping must not be null".to_owned())
+    name.as_str()
+        .map(str::to_owned)
+        .ok_or_else(|| "the key of a mapping must not be null".to_owned())
 }
 
 /// Members of a mapping, or of each mapping of a sequence; what comes later replaces what is there.
@@ -218,6 +257,8 @@ fn check_tag(tag: Option<&Tag>, allowed: &str) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
     fn decoded(yaml: &str) -> String {
@@ -226,9 +267,15 @@ mod tests {
 
     #[test]
     fn structures() {
-        assert_eq!(decoded("a: &x [1, {b: ~}]\nc: *x"), r#"{"a" = [1, {"b" = null}], "c" = [1, {"b" = null}]}"#);
+        assert_eq!(
+            decoded("a: &x [1, {b: ~}]\nc: *x"),
+            r#"{"a" = [1, {"b" = null}], "c" = [1, {"b" = null}]}"#
+        );
         assert_eq!(decoded("y: 1\n? 1.50\n: 2\n"), r#"{"1.5" = 2, "true" = 1}"#);
-        assert_eq!(decoded("a: &a {x: 1, y1: 1}\nb:\n  <<: *a\n  x: 2"), r#"{"a" = {"x" = 1, "y1" = 1}, "b" = {"x" = 2, "y1" = 1}}"#);
+        assert_eq!(
+            decoded("a: &a {x: 1, y1: 1}\nb:\n  <<: *a\n  x: 2"),
+            r#"{"a" = {"x" = 1, "y1" = 1}, "b" = {"x" = 2, "y1" = 1}}"#
+        );
         assert_eq!(decoded("<<: [{a: 1}, {a: 2, b: 3}]"), r#"{"a" = 2, "b" = 3}"#);
         assert_eq!(decoded("'<<': 1"), r#"{"<<" = 1}"#);
         assert_eq!(decoded("--- |\n  x\n  y\n"), r#""x\ny\n""#);
@@ -237,8 +284,23 @@ mod tests {
 
     #[test]
     fn errors() {
-        for yaml in ["", "# only this", "a: b: c", "--- 1\n--- 2", "\ta: 1", "a: *b", "[1] : 2", "~: 1", "a: !foo 1", "!!map [1]",
-            "a: .nan", "<<: 1", "a: &a [*a]", "[1", "\"a"] {
+        for yaml in [
+            "",
+            "# only this",
+            "a: b: c",
+            "--- 1\n--- 2",
+            "\ta: 1",
+            "a: *b",
+            "[1] : 2",
+            "~: 1",
+            "a: !foo 1",
+            "!!map [1]",
+            "a: .nan",
+            "<<: 1",
+            "a: &a [*a]",
+            "[1",
+            "\"a",
+        ] {
             assert!(decode(yaml).is_err(), "{yaml}");
         }
     }
@@ -250,7 +312,7 @@ mod tests {
         let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
         for level in 1..12 {
             let below = format!("*a{}", level - 1);
-            bomb.push_str(&format!("a{level}: &a{level} [{}]\n", [below.as_str(); 9].join(", ")));
+            let _ = writeln!(bomb, "a{level}: &a{level} [{}]", [below.as_str(); 9].join(", "));
         }
         assert!(decode(&bomb).unwrap_err().contains("more than"));
     }

@@ -12,7 +12,11 @@ const LONGEST_KEY: usize = 128;
 
 /// A wholly known value as a document.
 pub(super) fn encode(value: &Value) -> String {
-    let mut emitter = Emitter { at_start_of_line: true, after_space: true, ..Emitter::default() };
+    let mut emitter = Emitter {
+        at_start_of_line: true,
+        after_space: true,
+        ..Emitter::default()
+    };
     emitter.node(value, None, Context::Root);
     emitter.line(0);
     if emitter.open_ended {
@@ -285,10 +289,14 @@ mod tests {
 
     #[test]
     fn nesting() {
-        assert_eq!(encoded(r#"[[1,[2]],{"a":[],"b":{"c":[3]}},[{"d":4}]]"#),
-            "- - 1\n  - - 2\n- \"a\": []\n  \"b\":\n    \"c\":\n    - 3\n- - \"d\": 4\n");
-        assert_eq!(encoded(r#"{"a":["x\ny",{"b":"z\n"}],"c":"\n"}"#),
-            "\"a\":\n- |-\n  x\n  y\n- \"b\": |\n    z\n\"c\": |2+\n\n...\n");
+        assert_eq!(
+            encoded(r#"[[1,[2]],{"a":[],"b":{"c":[3]}},[{"d":4}]]"#),
+            "- - 1\n  - - 2\n- \"a\": []\n  \"b\":\n    \"c\":\n    - 3\n- - \"d\": 4\n"
+        );
+        assert_eq!(
+            encoded(r#"{"a":["x\ny",{"b":"z\n"}],"c":"\n"}"#),
+            "\"a\":\n- |-\n  x\n  y\n- \"b\": |\n    z\n\"c\": |2+\n\n...\n"
+        );
     }
 
     #[test]
@@ -296,12 +304,21 @@ mod tests {
         assert_eq!(encoded(r#""a \nb""#), "\"a \\nb\"\n");
         assert_eq!(encoded(r#""\ta\nb""#), "\"\\ta\\nb\"\n");
         assert_eq!(encoded(r#"" a\nb\n\n""#), "|2+\n   a\n  b\n\n...\n");
-        assert_eq!(encoded(r#""\u0001\u001b\u0085😀\u00a0\"\\""#), "\"\\x01\\e\\N\\U0001F600\u{a0}\\\"\\\\\"\n");
+        assert_eq!(
+            encoded(r#""\u0001\u001b\u0085😀\u00a0\"\\""#),
+            "\"\\x01\\e\\N\\U0001F600\u{a0}\\\"\\\\\"\n"
+        );
         let long = "word ".repeat(40);
         let folded = encoded(&format!("{{\"a\":\"{}\"}}", long.trim_end()));
-        assert!(folded.lines().all(|line| line.len() < 90) && folded.lines().count() == 3, "{folded}");
+        assert!(
+            folded.lines().all(|line| line.len() < 90) && folded.lines().count() == 3,
+            "{folded}"
+        );
         let key = "k".repeat(129);
-        assert_eq!(encoded(&format!("{{\"{key}\":[1],\"l\\nm\":2}}")), format!("? \"{key}\"\n: - 1\n? |-\n  l\n  m\n: 2\n"));
+        assert_eq!(
+            encoded(&format!("{{\"{key}\":[1],\"l\\nm\":2}}")),
+            format!("? \"{key}\"\n: - 1\n? |-\n  l\n  m\n: 2\n")
+        );
     }
 
     #[test]

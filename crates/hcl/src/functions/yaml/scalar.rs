@@ -37,7 +37,9 @@ pub(super) fn resolve(text: &str, style: ScalarStyle, tag: Option<&str>) -> Resu
 
 /// By its first character, a scalar may be something else than text.
 fn may_mean_something(text: &str) -> bool {
-    text.chars().next().is_none_or(|first| first.is_ascii_digit() || "+-.~yYnNtTfFoO".contains(first))
+    text.chars()
+        .next()
+        .is_none_or(|first| first.is_ascii_digit() || "+-.~yYnNtTfFoO".contains(first))
 }
 
 /// `None` when it looks like text.
@@ -58,7 +60,11 @@ fn by_looks(text: &str, tag: Option<&str>) -> Result<Option<Value>, String> {
         let number = Number::from_text(&plain).or_else(|| binary(&plain));
         return Ok(number.map(Value::number));
     }
-    Ok(if text.starts_with('.') { Number::from_text(text).map(Value::number) } else { None })
+    Ok(if text.starts_with('.') {
+        Number::from_text(text).map(Value::number)
+    } else {
+        None
+    })
 }
 
 /// Words with a meaning.
@@ -104,7 +110,10 @@ fn binary(plain: &str) -> Option<Number> {
     if !digits.bytes().all(|digit| matches!(digit, b'0' | b'1')) {
         return None;
     }
-    Some(Number::from_integer(negative, UBig::from(u64::from_str_radix(digits, 2).ok()?)))
+    Some(Number::from_integer(
+        negative,
+        UBig::from(u64::from_str_radix(digits, 2).ok()?),
+    ))
 }
 
 /// A date, a date and a time after a space (in UTC), or RFC 3339 with numbers of one digit allowed and fractions dropped.
@@ -124,7 +133,11 @@ fn timestamp(text: &str) -> Option<String> {
     };
     let in_utc = time.starts_with(' ');
     let time = time.get(1..)?;
-    let clock_end = if in_utc { time.len() } else { time.find(['Z', '+', '-'])? };
+    let clock_end = if in_utc {
+        time.len()
+    } else {
+        time.find(['Z', '+', '-'])?
+    };
     let (clock, zone) = time.split_at_checked(clock_end)?;
     let mut parts = clock.split(':');
     let (hour, minute, second) = (parts.next()?, parts.next()?, parts.next()?);
@@ -148,13 +161,32 @@ mod tests {
     #[test]
     fn looks() {
         let cases = [
-            ("yes", "true"), ("Off", "false"), ("yEs", "\"yEs\""), ("~", "null"), ("", "null"), ("017", "17"),
-            ("1_000", "1000"), ("0b11", "3"), ("-0b11", "-3"), ("0b12", "\"0b12\""), ("0x1f", "\"0x1f\""),
-            ("0o17", "\"0o17\""), ("1e3", "1000"), ("1.", "1"), (".5", "0.5"), ("+1", "1"), ("-", "\"-\""),
-            ("-.inf", "-Inf"), ("NaN", "\"NaN\""), ("1.2.3", "\"1.2.3\""), ("x1", "\"x1\""),
+            ("yes", "true"),
+            ("Off", "false"),
+            ("yEs", "\"yEs\""),
+            ("~", "null"),
+            ("", "null"),
+            ("017", "17"),
+            ("1_000", "1000"),
+            ("0b11", "3"),
+            ("-0b11", "-3"),
+            ("0b12", "\"0b12\""),
+            ("0x1f", "\"0x1f\""),
+            ("0o17", "\"0o17\""),
+            ("1e3", "1000"),
+            ("1.", "1"),
+            (".5", "0.5"),
+            ("+1", "1"),
+            ("-", "\"-\""),
+            ("-.inf", "-Inf"),
+            ("NaN", "\"NaN\""),
+            ("1.2.3", "\"1.2.3\""),
+            ("x1", "\"x1\""),
             ("2001-12-14t21:59:43.10-05:00", "\"2001-12-14T21:59:43-05:00\""),
-            ("2001-12-15 2:59:43.10", "\"2001-12-15T02:59:43Z\""), ("2002-1-4", "\"2002-01-04T00:00:00Z\""),
-            ("2002-12-14x", "\"2002-12-14x\""), ("2002-13-14", "\"2002-13-14\""),
+            ("2001-12-15 2:59:43.10", "\"2001-12-15T02:59:43Z\""),
+            ("2002-1-4", "\"2002-01-04T00:00:00Z\""),
+            ("2002-12-14x", "\"2002-12-14x\""),
+            ("2002-13-14", "\"2002-13-14\""),
         ];
         for (text, shown) in cases {
             assert_eq!(plain(text), shown, "{text}");
@@ -167,8 +199,19 @@ mod tests {
         assert_eq!(tagged("str", "yes").unwrap(), "\"yes\"");
         assert_eq!(tagged("int", "0x1f").unwrap(), "31");
         assert_eq!(tagged("null", "x").unwrap(), "null");
-        assert_eq!(resolve("5", ScalarStyle::SingleQuoted, Some("int")).unwrap().to_string(), "\"5\"");
-        for (tag, text) in [("int", "x"), ("bool", "x"), ("binary", "%"), ("timestamp", "x"), ("foo", "x")] {
+        assert_eq!(
+            resolve("5", ScalarStyle::SingleQuoted, Some("int"))
+                .unwrap()
+                .to_string(),
+            "\"5\""
+        );
+        for (tag, text) in [
+            ("int", "x"),
+            ("bool", "x"),
+            ("binary", "%"),
+            ("timestamp", "x"),
+            ("foo", "x"),
+        ] {
             assert!(tagged(tag, text).is_err(), "{tag}");
         }
     }

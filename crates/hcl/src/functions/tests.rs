@@ -1,0 +1,202 @@
+//! Tests of the table as a whole.
+
+use std::time::{Duration, SystemTime};
+
+use super::*;
+use crate::diagnostic::Diagnostics;
+use crate::evaluate::evaluate;
+use crate::native::parse_expression;
+use crate::scope::{Scope, World};
+use crate::source::SourceMap;
+use crate::value::Kind;
+
+struct Home;
+
+impl World for Home {
+    fn ask(&self, function: &str, arguments: &[Value]) -> Result<Value, String> {
+        match (function, arguments.first().and_then(Value::as_str)) {
+            ("env", Some("HOME")) => Ok(Value::string("/home/me")),
+            ("env", _) => Ok(Value::string("")),
+            ("vault", _) => Ok(Value::dynamic()),
+            _ => Ok(Value::string("secret")),
+        }
+    }
+}
+
+struct Only {
+    functions: Functions,
+    surroundings: Surroundings<'static>,
+}
+
+impl Only {
+    fn of(functions: Functions) -> Self {
+        let surroundings = Surroundings {
+            base_folder: "/no/such/folder".into(),
+            working_folder: "/no/such/folder".into(),
+            home_folder: Some("/home/me".into()),
+            started: SystemTime::UNIX_EPOCH + Duration::from_millis(1_615_129_449_120),
+            world: &Home,
+        };
+        Self {
+            functions,
+            surroundings,
+        }
+    }
+
+    fn value(&self, expression: &str) -> Result<Value, String> {
+        let mut sources = SourceMap::default();
+        let file = sources.add("example", expression);
+        let mut diagnostics = Diagnostics::default();
+        let parsed = parse_expression(expression, file, 0, &mut diagnostics);
+        let value = evaluate(&parsed, self, &mut diagnostics);
+        match diagnostics.iter().next() {
+            Some(error) => Err(format!("{}: {}", error.summary, error.detail)),
+            None => Ok(value),
+        }
+    }
+
+    /// What `console` prints; values with members go through JSON.
+    fn shown(&self, expression: &str) -> String {
+        match self.value(expression) {
+            Err(error) => format!("error: {error}"),
+            Ok(value) => match &value.kind {
+                Kind::String(text) => text.to_string(),
+                Kind::Number(number) => number.console(),
+                _ if value.is_wholly_known() => json::encode(&value).unwrap(),
+                _ => "<unknown>".to_owned(),
+            },
+        }
+    }
+}
+
+impl Scope for Only {
+    fn root(&self, name: &str) -> Option<Value> {
+        (name == "later").then(|| Value::unknown(Type::String))
+    }
+
+    fn root_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn functions(&self) -> Option<&Functions> {
+        Some(&self.functions)
+    }
+
+    fn surroundings(&self) -> &Surroundings<'_> {
+        &self.surroundings
+    }
+}
+
+#[test]
+fn every_example_is_true() {
+    for functions in [standard(), variable_defaults()] {
+        let scope = Only::of(functions);
+        for name in scope.functions.names().collect::<Vec<_>>() {
+            let function = scope.functions.get(name).unwrap();
+            assert!(!function.examples.is_empty(), "`{name}` has no example");
+            for (expression, value) in function.examples {
+                assert!(
+                    expression.contains(&format!("{name}(")),
+                    "{expression} is no example of `{name}`"
+                );
+                assert_eq!(scope.shown(expression), *value, "{expression}");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_name_twice() {
+    let rows: usize = GROUPS.iter().map(|(_, group)| group.len()).sum();
+    assert_eq!(standard().names().count(), rows);
+    assert_eq!(rows, 103);
+}
+
+#[test]
+fn what_the_world_answers_is_sensitive() {
+    let scope = Only::of(standard());
+    for call in [
+        "consul_key(\"a\")",
+        "aws_secretsmanager(\"a\", null)",
+        "aws_secretsmanager_raw(\"a\")",
+        "upper(consul_key(\"a\"))",
+    ] {
+        let value = scope.value(call).unwrap();
+        assert!(value.marks.is_sensitive() && value.is_known(), "{call}");
+    }
+    // To be fetched first: unknown, and already sensitive.
+    let value = scope.value("vault(\"a\", \"b\")").unwrap();
+    assert!(value.marks.is_sensitive() && !value.is_known());
+}
+
+#[test]
+fn times_of_the_run() {
+    let scope = Only::of(standard());
+    assert_eq!(scope.shown("legacy_isotime()"), "2021-03-07T15:04:09Z");
+    assert_eq!(
+        scope.shown("legacy_isotime(\"02-Jan-06 15:04:05.000\")"),
+        "07-Mar-21 15:04:09.120"
+    );
+    assert_eq!(scope.shown("legacy_strftime(\"%Y%m%d%L\")"), "20210307.120");
+    assert_eq!(scope.shown("pathexpand(\"~/x\")"), "/home/me/x");
+}
+
+#[test]
+fn hostile_calls_end_soon() {
+    let scope = Only::of(standard());
+    for call in [
+        "format(\"%999999999d\", 1)",
+        "format(\"%.999999999f\", 1)",
+        "indent(1000000000, \"a\\nb\")",
+        "range(100000000)",
+        "range(0, 1, 1e-100)",
+        "range(1, 2, 0)",
+        "setproduct(range(1000), range(1000), range(1000))",
+        "regex(\"((a{100}){100}){100}\", \"a\")",
+        "jsondecode(join(\"\", [for x in range(1000) : \"[\"]))",
+        "yamldecode(join(\"\", [for x in range(1000) : \"[\"]))",
+        "bcrypt(\"x\", 31)",
+        "parseint(join(\"\", [for x in range(1000) : \"99999999999999999999\"]), 10)",
+        "chunklist([1], -1)",
+        "timeadd(\"9999-12-31T23:59:59Z\", \"1s\")",
+        "unix_timestamp_parse(1e30)",
+        "cidrsubnet(\"10.0.0.0/8\", -9, 0)",
+        "element([1], 1e30)",
+        "substr(\"abc\", 0, 1e30)",
+        "pow(0, -1) - pow(0, -1)",
+        "log(0, 0)",
+        "sum([1/0, -1/0])",
+    ] {
+        assert!(scope.value(call).is_err(), "{call}: {:?}", scope.shown(call));
+    }
+    for call in [
+        "chunklist([1], 1000000000000)",
+        "format(\"%.1000f\", 1e-1000)",
+        "jsonencode(1e100000)",
+        "pow(1e300, 1e300)",
+        "ceil(1e300)",
+    ] {
+        assert!(scope.value(call).is_ok(), "{call}: {:?}", scope.shown(call));
+    }
+}
+
+#[test]
+fn the_reference_shows_a_function() {
+    let page = reference();
+    let start = page.find("### `cidrhost`").unwrap();
+    let end = page[start..].find("### `cidrnetmask`").unwrap();
+    insta::assert_snapshot!(&page[start..start + end], @r#"
+    ### `cidrhost`
+
+    `cidrhost(prefix: string, host_number: number)` → `string`
+
+    The address of a number in a range; a negative number counts from the end.
+
+    ```hcl
+    cidrhost("10.0.0.0/16", 256)
+    # 10.0.1.0
+    cidrhost("10.0.0.0/16", -1)
+    # 10.0.255.255
+    ```
+    "#);
+}
