@@ -1,0 +1,110 @@
+//! Expressions as deep as the parser lets them be are evaluated, shown and dropped on the stack that a thread has by default.
+#![allow(
+    clippy::unwrap_used,
+    clippy::allow_attributes,
+    reason = "a test fails by panicking"
+)]
+
+use bakelite_hcl::diagnostic::Diagnostics;
+use bakelite_hcl::evaluate::evaluate;
+use bakelite_hcl::functions::{Functions, standard};
+use bakelite_hcl::native::{MAX_DEPTH, parse_expression};
+use bakelite_hcl::scope::{Scope, Surroundings, World};
+use bakelite_hcl::source::SourceMap;
+use bakelite_hcl::syntax::Expression;
+use bakelite_hcl::value::Value;
+
+struct NoWorld;
+
+impl World for NoWorld {
+    fn ask(&self, function: &str, _arguments: &[Value]) -> Result<Value, String> {
+        Err(format!("`{function}` needs the network"))
+    }
+}
+
+struct Nothing<'a> {
+    functions: &'a Functions,
+    surroundings: Surroundings<'a>,
+}
+
+impl Scope for Nothing<'_> {
+    fn root(&self, _name: &str) -> Option<Value> {
+        None
+    }
+
+    fn member(&self, _root: &str, _name: &str) -> Option<Value> {
+        None
+    }
+
+    fn root_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn functions(&self) -> Option<&Functions> {
+        Some(self.functions)
+    }
+
+    fn surroundings(&self) -> &Surroundings<'_> {
+        &self.surroundings
+    }
+}
+
+fn parse(text: &str) -> Option<Expression> {
+    let file = SourceMap::default().add("<test>", text);
+    let mut diagnostics = Diagnostics::default();
+    let expression = parse_expression(text, file, 0, &mut diagnostics);
+    (!diagnostics.has_errors()).then_some(expression)
+}
+
+/// `open` as often as the parser allows, around `inner`.
+fn deepest(open: &str, inner: &str, close: &str) -> Expression {
+    let text = |levels: usize| open.repeat(levels) + inner + &close.repeat(levels);
+    assert!(parse(&text(MAX_DEPTH + 1)).is_none(), "{open} is not limited");
+    let levels = (1..=MAX_DEPTH).rev();
+    levels.into_iter().find_map(|levels| parse(&text(levels))).unwrap()
+}
+
+#[test]
+fn the_deepest_expressions_are_evaluated() {
+    let shapes = [
+        ("[", "1", "]"),
+        ("(", "1", ")"),
+        ("{ a = ", "1", " }"),
+        ("[{ a = (", "1", ") }]"),
+        ("upper(", "\"a\"", ")"),
+        ("try(", "1", ")"),
+        ("try(nope, ", "1", ")"),
+        ("concat([", "1", "])"),
+        ("\"x${", "1", "}\""),
+        ("\"${", "1", "}\""),
+        ("-", "1", ""),
+        ("1 + ", "(1)", ""),
+        ("", "[1]", "[*]"),
+        ("[", "1", "][0]"),
+        ("true ? ", "1", " : 2"),
+        ("[for x in [1] : ", "x", "]"),
+        ("[for x in ", "[1]", " : x]"),
+        ("{ for k, v in { a = 1 } : k => ", "v", " }"),
+        ("\"%{ if true }${", "1", "}%{ endif }\""),
+        ("\"%{ for x in [1] }${", "1", "}%{ endfor }\""),
+    ];
+    for (open, inner, close) in shapes {
+        let expression = deepest(open, inner, close);
+        let work = move || {
+            let functions = standard();
+            let surroundings = Surroundings {
+                base_folder: ".".into(),
+                working_folder: ".".into(),
+                home_folder: None,
+                started: std::time::SystemTime::UNIX_EPOCH,
+                world: &NoWorld,
+            };
+            let scope = Nothing { functions: &functions, surroundings };
+            let mut diagnostics = Diagnostics::default();
+            let value = evaluate(&expression, &scope, &mut diagnostics);
+            assert!(!diagnostics.has_errors(), "{diagnostics:?}");
+            drop(format!("{value:?}"));
+        };
+        std::thread::Builder::new().stack_size(2 << 20).spawn(work).unwrap().join().unwrap();
+    }
+}
