@@ -212,11 +212,26 @@ impl Machines {
     pub async fn start(&self, spec: MachineSpec) -> Result<Machine, MachineError> {
         self.inner.store.create_machine(&spec.id, &spec.root)?;
         let id = spec.id.clone();
-        let started = self.launch(spec).await;
+        let started = match self.settle(&id, &spec.root).await {
+            Ok(()) => self.launch(spec).await,
+            Err(error) => Err(error),
+        };
         if started.is_err() {
             self.remove_machine(&id).await.ok(); // the first error is the one that matters
         }
         started
+    }
+
+    /// Without isolation nothing is mounted: what a snapshot holds is copied into the new machine.
+    async fn settle(&self, id: &str, root: &RootId) -> Result<(), MachineError> {
+        let store = &self.inner.store;
+        if self.inner.isolation == Isolation::Sandbox || store.layer(root)?.base.is_some() {
+            return Ok(());
+        }
+        let from = store.folder().join(Store::layer_folder(root)).join("fs");
+        let to = store.folder().join(Store::machine_folder(id)).join("fs");
+        do_job(Job::Remove { path: to.clone() }, self.inner.ids).await?;
+        Ok(do_job(Job::Copy { from, to }, self.inner.ids).await?)
     }
 
     /// Starts a stopped machine again on its own writable layer.

@@ -20,7 +20,37 @@ pub(super) struct Account {
     pub(super) shell: PathBuf,
 }
 
-/// Finds a user by name.
+/// Whom a machine lets in.
+#[derive(Debug)]
+pub(super) enum Residents {
+    /// The users of its root.
+    OfRoot,
+    /// Without isolation: the user who runs us, under all these names, each with a home folder below this one.
+    Ourselves {
+        /// Where the home folders are.
+        homes: PathBuf,
+        /// The names.
+        names: Vec<String>,
+    },
+}
+
+impl Residents {
+    /// Finds a user by name.
+    pub(super) fn find(&self, name: &str) -> Option<Account> {
+        match self {
+            Residents::OfRoot => find(name),
+            Residents::Ourselves { homes, names } => names.iter().any(|other| other == name).then(|| Account {
+                name: name.to_owned(),
+                uid: rustix::process::getuid().as_raw(),
+                gid: rustix::process::getgid().as_raw(),
+                home: homes.join(name),
+                shell: "/bin/sh".into(),
+            }),
+        }
+    }
+}
+
+/// Finds a user of the root by name.
 pub(super) fn find(name: &str) -> Option<Account> {
     fs::read_to_string("/etc/passwd").ok()?.lines().filter_map(parse).find(|account| account.name == name)
 }

@@ -69,7 +69,7 @@ fn become_it(control: &OwnedFd) -> Result<i32, Failure> {
             send(control.as_fd(), &Report::Done, &[], &[]).doing("answering")?;
             Ok(0)
         }
-        Start::Machine(machine) if machine.ids == 0 => init::run_unisolated(control, &machine).map(|()| 0),
+        Start::Machine(machine) if machine.ids == 0 => init::run_bare(control, &machine).map(|()| 0),
         Start::Machine(machine) => {
             join_user_namespace(control, machine.ids)?;
             kernel::unshare(UnshareFlags::NEWPID).doing("creating a PID namespace")?;

@@ -12,7 +12,7 @@ use std::process::Command;
 use rustix::process::Pid;
 use rustix::thread::{Gid, Uid};
 
-use super::accounts::{self, Account};
+use super::accounts::{self, Account, Residents};
 use super::wire::{Program, Run, Streams, streams};
 use super::{kernel, scp, sftp, terminal};
 
@@ -38,8 +38,8 @@ pub(super) struct Started {
 }
 
 /// Starts a run.
-pub(super) fn start(run: &Run, command: Vec<u8>, files: Vec<OwnedFd>, ids: u32) -> io::Result<Started> {
-    let account = accounts::find(&run.user).ok_or_else(|| io::Error::other(format!("no user `{}`", run.user)))?;
+pub(super) fn start(run: &Run, command: Vec<u8>, files: Vec<OwnedFd>, residents: &Residents, ids: u32) -> io::Result<Started> {
+    let account = residents.find(&run.user).ok_or_else(|| io::Error::other(format!("no user `{}`", run.user)))?;
     let identity = Identity { groups: accounts::groups(&account), account, switchable: ids > 1 };
     if let Some(wanted) = &run.terminal {
         let (master, side, path) = terminal::open(wanted)?;
@@ -63,8 +63,8 @@ pub(super) fn start(run: &Run, command: Vec<u8>, files: Vec<OwnedFd>, ids: u32) 
 }
 
 /// Runs a script as root, its output into a file.
-pub(super) fn start_script(path: &str, output: &OwnedFd, ids: u32) -> io::Result<Pid> {
-    let account = accounts::find("root").unwrap_or_else(root);
+pub(super) fn start_script(path: &Path, output: &OwnedFd, residents: &Residents, ids: u32) -> io::Result<Pid> {
+    let account = residents.find("root").unwrap_or_else(root);
     let identity = Identity { groups: vec![0], account, switchable: ids > 1 };
     let mut command = Command::new(path);
     set_environment(&mut command, &identity.account);

@@ -25,6 +25,9 @@ const FOLDERS: [(&str, u32); 24] = [
 /// Top-level links of a merged `/usr`.
 const LINKS: [&str; 8] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32", "libexec", "libo32"];
 
+/// How deep below a system folder a machine of a plain user can write; `/usr/lib/python3/dist-packages` is three deep.
+const DEEPEST_COPY: usize = 3;
+
 /// Builds the layer; `folders` are those of the host that will lie above it.
 pub(super) fn build(to: &Path, folders: &[String]) -> io::Result<()> {
     fs::create_dir_all(to)?;
@@ -54,7 +57,7 @@ pub(super) fn build(to: &Path, folders: &[String]) -> io::Result<()> {
         fs::create_dir_all(to.join(folder))?;
         let from = Path::new("/").join(folder);
         if is_foreign(&from) {
-            copy_folders(&from, &to.join(folder))?;
+            copy_folders(&from, &to.join(folder), DEEPEST_COPY)?;
         }
     }
     Ok(())
@@ -113,8 +116,9 @@ fn is_foreign(folder: &Path) -> bool {
 }
 
 /// Copies the bare folders of a tree. In the merged tree they count, so that a machine can add and replace files in
-/// folders whose originals belong to the host's root.
-fn copy_folders(from: &Path, to: &Path) -> io::Result<()> {
+/// folders whose originals belong to the host's root. Deep folders stay as they are: tens of thousands of them, in which
+/// nobody but their own package writes, would cost seconds.
+fn copy_folders(from: &Path, to: &Path, levels: usize) -> io::Result<()> {
     for entry in fs::read_dir(from).into_iter().flatten().flatten() {
         let Ok(found) = entry.metadata() else { continue };
         if !found.is_dir() || found.mode() & 0o005 != 0o005 {
@@ -122,7 +126,11 @@ fn copy_folders(from: &Path, to: &Path) -> io::Result<()> {
         }
         let target = to.join(entry.file_name());
         fs::create_dir_all(&target)?;
-        copy_folders(&entry.path(), &target)?;
+        // Below `share` lie thousands of folders of documentation and translations.
+        let levels = if entry.file_name() == "share" { levels.min(2) } else { levels };
+        if levels > 1 {
+            copy_folders(&entry.path(), &target, levels - 1)?;
+        }
         fs::set_permissions(&target, fs::Permissions::from_mode(found.mode() & 0o7777))?;
     }
     Ok(())

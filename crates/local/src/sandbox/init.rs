@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -13,7 +14,8 @@ use rustix::process::{WaitOptions, WaitStatus};
 use super::enter::{Doing as _, Failure};
 use super::mounts::Root;
 use super::wire::{End, MachineStart, Message, Report, Request, receive, send};
-use super::{accounts, boot, execute, kernel};
+use super::accounts::{self, Residents};
+use super::{boot, execute, kernel};
 
 /// How long processes have between the friendly and the final signal.
 const GRACE: Duration = Duration::from_secs(2);
@@ -26,7 +28,9 @@ struct Init<'a> {
     control: &'a OwnedFd,
     signals: OwnedFd,
     machine: &'a MachineStart,
-    root: &'a Root,
+    /// The root that was built; nothing without isolation.
+    root: Option<&'a Root>,
+    residents: Residents,
     /// Which process is which run.
     runs: HashMap<i32, u64>,
 }
@@ -39,23 +43,39 @@ enum Next {
 
 /// Boots and serves until the machine powers off or the parent is gone.
 pub(super) fn run(control: &OwnedFd, machine: &MachineStart, root: &Root) -> Result<(), Failure> {
-    let mut handled = vec![libc::SIGCHLD];
-    handled.extend(POWER_OFF);
-    handled.extend(REBOOT);
-    let signals = kernel::signal_file(&handled).doing("listening for signals")?;
+    rustix::thread::set_name(c"init").doing("naming init")?;
+    let signals = kernel::signal_file(&[&[libc::SIGCHLD][..], &POWER_OFF, &REBOOT].concat()).doing("listening for signals")?;
     let null = fs::File::options().read(true).write(true).open("/dev/null").doing("opening `/dev/null`")?;
     rustix::stdio::dup2_stdin(&null).doing("closing standard input")?;
     rustix::stdio::dup2_stdout(&null).doing("closing standard output")?;
     rustix::stdio::dup2_stderr(&null).doing("closing standard error")?;
     drop(null);
     boot::boot(machine, root.shims.sudo)?;
-    let mut init = Init { control, signals, machine, root, runs: HashMap::new() };
-    init.report(&Report::Booted, &[]);
-    init.serve()
+    Init { control, signals, machine, root: Some(root), residents: Residents::OfRoot, runs: HashMap::new() }.serve()
+}
+
+/// A machine without isolation: processes of this machine itself, of which only the home folders are the machine's own.
+pub(super) fn run_bare(control: &OwnedFd, machine: &MachineStart) -> Result<(), Failure> {
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).doing("adopting orphans")?;
+    let signals = kernel::signal_file(&[libc::SIGCHLD]).doing("listening for signals")?;
+    let homes = machine.store.join(&machine.folder).join("fs/home");
+    let names: Vec<String> = machine.users.iter().cloned().chain(["root".into()]).collect();
+    for name in &names {
+        if !accounts::is_valid_name(name) {
+            return Err(Failure { doing: format!("creating user `{name}`"), error: io::Error::other("not a valid name") });
+        }
+        fs::create_dir_all(homes.join(name)).doing(format!("creating the home folder of `{name}`"))?;
+    }
+    let residents = Residents::Ourselves { homes, names };
+    let mut init = Init { control, signals, machine, root: None, residents, runs: HashMap::new() };
+    let outcome = init.serve();
+    init.end_processes(); // no namespace ends them with us
+    outcome
 }
 
 impl Init<'_> {
     fn serve(&mut self) -> Result<(), Failure> {
+        self.report(&Report::Booted, &[]);
         loop {
             let mut files = [PollFd::new(self.control, PollFlags::IN), PollFd::new(&self.signals, PollFlags::IN)];
             match rustix::event::poll(&mut files, None) {
@@ -83,7 +103,7 @@ impl Init<'_> {
 
     fn handle(&mut self, message: Message<Request>) -> Next {
         match message.content {
-            Request::Run(run) => match execute::start(&run, message.bytes, message.files, self.machine.ids) {
+            Request::Run(run) => match execute::start(&run, message.bytes, message.files, &self.residents, self.machine.ids) {
                 Ok(started) => {
                     self.runs.insert(started.pid.as_raw_nonzero().get(), run.id);
                     let files: Vec<_> = started.master.iter().map(|master| master.as_fd()).collect();
@@ -97,7 +117,7 @@ impl Init<'_> {
                 }
             }
             Request::Account { id, user } => {
-                let known = accounts::find(&user).is_some();
+                let known = self.residents.find(&user).is_some();
                 self.report(&Report::Account { id, known }, &[]);
             }
             Request::UserData => self.run_user_data(&message.bytes, message.files),
@@ -111,11 +131,14 @@ impl Init<'_> {
     }
 
     fn run_user_data(&mut self, script: &[u8], files: Vec<OwnedFd>) {
-        const PATH: &str = "/run/bakelite/user-data";
         let Some(output) = files.into_iter().next() else { return };
-        let started = fs::write(PATH, script)
-            .and_then(|()| fs::set_permissions(PATH, fs::Permissions::from_mode(0o700)))
-            .and_then(|()| execute::start_script(PATH, &output, self.machine.ids));
+        let path = match self.root {
+            Some(_) => PathBuf::from("/run/bakelite/user-data"),
+            None => self.machine.store.join(&self.machine.folder).join("user-data"),
+        };
+        let started = fs::write(&path, script)
+            .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o700)))
+            .and_then(|()| execute::start_script(&path, &output, &self.residents, self.machine.ids));
         if let Err(error) = started {
             self.report(&Report::Console, format!("user data: {error}\n").as_bytes());
         }
@@ -131,7 +154,7 @@ impl Init<'_> {
             } else if REBOOT.contains(&signal) {
                 self.report(&Report::Rebooting, &[]);
                 self.end_processes();
-                boot::boot(self.machine, self.root.shims.sudo)?;
+                boot::boot(self.machine, self.root.is_some_and(|root| root.shims.sudo))?;
                 self.report(&Report::Booted, &[]);
             }
         }
@@ -156,19 +179,35 @@ impl Init<'_> {
 
     /// Ends everyone but init, with a grace period.
     fn end_processes(&mut self) {
-        kernel::kill(-1, libc::SIGTERM).ok();
-        kernel::kill(-1, libc::SIGHUP).ok();
-        kernel::kill(-1, libc::SIGCONT).ok();
+        for signal in [libc::SIGTERM, libc::SIGHUP, libc::SIGCONT] {
+            self.signal_everyone(signal);
+        }
         let deadline = Instant::now() + GRACE;
         while self.reap() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                kernel::kill(-1, libc::SIGKILL).ok();
+                self.signal_everyone(libc::SIGKILL);
             }
             let pause = Timespec { tv_sec: 0, tv_nsec: i64::from(left.min(Duration::from_millis(50)).subsec_nanos().max(1_000_000)) };
             let mut files = [PollFd::new(&self.signals, PollFlags::IN)];
             rustix::event::poll(&mut files, Some(&pause)).ok();
             while kernel::next_signal(&self.signals).is_some() {}
+        }
+    }
+
+    /// Signals everyone but init.
+    fn signal_everyone(&self, signal: i32) {
+        if self.root.is_some() {
+            kernel::kill(-1, signal).ok(); // nobody there is as good
+            return;
+        }
+        let mut waiting = vec![rustix::process::getpid().as_raw_nonzero().get()];
+        while let Some(parent) = waiting.pop() {
+            let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
+            for child in children.split_whitespace().filter_map(|child| child.parse::<i32>().ok()) {
+                waiting.push(child);
+                kernel::kill(child, signal).ok();
+            }
         }
     }
 
@@ -184,9 +223,4 @@ fn end(status: WaitStatus) -> End {
         (None, Some(signal)) => End::Signal(signal),
         (None, None) => End::Status(255),
     }
-}
-
-/// A machine without isolation.
-pub(super) fn run_unisolated(_control: &OwnedFd, _machine: &MachineStart) -> Result<(), Failure> {
-    Err(Failure { doing: "starting without isolation".into(), error: io::Error::from(io::ErrorKind::Unsupported) })
 }

@@ -23,23 +23,28 @@ pub(super) fn run(job: &Job) -> Result<(), Failure> {
     }
 }
 
-/// Removes a tree, also folders that are closed to their owner (the overlay's own work folders are).
-pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
+/// Removes a tree, also folders that are closed to their owner (the overlay's own work folders are). What somebody else
+/// removes meanwhile is removed.
+fn remove_tree(path: &Path) -> io::Result<()> {
+    let gone = |error: io::Error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) };
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
+        Err(error) => return gone(error),
     };
     if !found.is_dir() {
-        return fs::remove_file(path);
+        return fs::remove_file(path).or_else(gone);
     }
     if found.mode() & 0o700 != 0o700 {
-        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).ok();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).or_else(gone)?;
     }
-    for entry in fs::read_dir(path)? {
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) => return gone(error),
+    };
+    for entry in entries {
         remove_tree(&entry?.path())?;
     }
-    fs::remove_dir(path)
+    fs::remove_dir(path).or_else(gone)
 }
 
 /// Copies a layer with everything that makes it one: owners, modes, times, hard links, whiteouts and opaque folders.

@@ -1,0 +1,45 @@
+//! Real machines, reached with OpenSSH's own clients, and attempts to break out of them.
+//!
+//! Run by root, the whole suite runs again as a plain user (who has one id only), and, where `uidmap` is installed, as a
+//! user with a range of ids of his own.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod escape;
+mod files;
+mod ground;
+mod power;
+mod roots;
+mod ssh;
+mod users;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+fn main() {
+    bakelite_local::sandbox::enter_if_asked();
+    if power::hold_machine_if_asked() {
+        return;
+    }
+    let arguments = Arguments::from_args();
+    let mut trials = Vec::new();
+    for (subject, tests) in [
+        ("ssh", ssh::TESTS),
+        ("files", files::TESTS),
+        ("roots", roots::TESTS),
+        ("power", power::TESTS),
+        ("escape", escape::TESTS),
+    ] {
+        trials.extend(tests.iter().map(|(name, test)| Trial::test(format!("{subject}::{name}"), move || run(*test))));
+    }
+    trials.extend(users::trials());
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    ground::close();
+    conclusion.exit();
+}
+
+/// A test's name and its body.
+type Test = (&'static str, fn());
+
+fn run(test: fn()) -> Result<(), Failed> {
+    test();
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! Powering off, rebooting, first-boot scripts, and the end of the parent.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use bakelite_local::machine::{BaseRoot, Isolation, Machines};
+
+use crate::Test;
+use crate::ground::{ground, text};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("poweroff_ends_the_machine", poweroff_ends_the_machine),
+    ("reboot_brings_it_back", reboot_brings_it_back),
+    ("user_data_runs_once_as_root", user_data_runs_once_as_root),
+    ("killed_parent_leaves_no_process", killed_parent_leaves_no_process),
+    ("stop_does_not_wait_for_the_stubborn", stop_does_not_wait_for_the_stubborn),
+    ("taken_port_is_replaced", taken_port_is_replaced),
+    ("unisolated_machines_run_commands", unisolated_machines_run_commands),
+];
+
+/// Waits for what another process brings about; the time limit is there for a failure only.
+fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < Duration::from_secs(30), "still waiting: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn poweroff_ends_the_machine() {
+    for command in ["sudo poweroff", "sudo shutdown -h now", "sudo halt"] {
+        let machine = ground().start();
+        machine.run("ec2-user", command);
+        ground().runtime.block_on(machine.machine.ended());
+        assert!(!machine.machine.is_running(), "{command}");
+        assert_ne!(machine.run("ec2-user", "true").status.code(), Some(0));
+    }
+}
+
+fn reboot_brings_it_back() {
+    let machine = ground().start();
+    machine.output("root", "touch /run/before /root/kept; nohup sleep 1000 > /dev/null 2>&1 < /dev/null &");
+    let output = machine.run("ec2-user", "sudo reboot; sleep 1000");
+    assert_ne!(output.status.code(), Some(0));
+    eventually("the machine is back", || machine.run("root", "test ! -e /run/before").status.success());
+    assert_eq!(machine.output("root", "ls /root; cat /proc/[0-9]*/comm | grep -c sleep; true"), "kept\n0");
+    assert!(machine.machine.is_running());
+}
+
+fn user_data_runs_once_as_root() {
+    let mut spec = ground().spec(&ground().host);
+    spec.user_data = Some(b"#!/bin/sh\necho hello from $(id -un)\necho ran >> /root/count\n".to_vec());
+    let machine = ground().start_with(spec.clone());
+    eventually("the console says it", || text(&machine.machine.console_output()).contains("hello from root"));
+    eventually("it ran", || machine.output("root", "cat /root/count 2>/dev/null || true") == "ran");
+    machine.stop();
+    let again = ground().runtime.block_on(ground().machines.restart(&spec.id, spec.clone())).unwrap();
+    let again = crate::ground::Running::again(ground(), machine, again);
+    assert_eq!(again.output("root", "cat /root/count"), "ran");
+}
+
+/// The child side of the test below: holds a machine until it is killed.
+pub(crate) fn hold_machine_if_asked() -> bool {
+    let Ok(folder) = std::env::var("BAKELITE_TEST_HOLD") else { return false };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let machines = Machines::open(std::path::Path::new(&folder), Isolation::Sandbox).await.unwrap();
+        let base = machines.base(&BaseRoot::Host).await.unwrap();
+        let mark = std::env::var("BAKELITE_TEST_MARK").unwrap();
+        println!("ready");
+        machines.run(&base, &["sh".into(), "-c".into(), format!("sleep {mark} & sleep {mark}")]).await.unwrap();
+    });
+    true
+}
+
+fn count_processes(mark: &str) -> usize {
+    let found = Command::new("pgrep").args(["-c", "-f", &format!("^sleep {mark}$")]).output().unwrap();
+    text(&found.stdout).trim().parse().unwrap()
+}
+
+fn killed_parent_leaves_no_process() {
+    let mark = format!("77{}", std::process::id());
+    let store = ground().scratch("held").join("store");
+    let mut holder = Command::new(std::env::current_exe().unwrap())
+        .env("BAKELITE_TEST_HOLD", &store)
+        .env("BAKELITE_TEST_MARK", &mark)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    eventually("both processes run", || count_processes(&mark) == 2);
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    eventually("all processes are gone", || count_processes(&mark) == 0);
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+    assert!(!mounts.contains(&store.display().to_string()));
+    ground().runtime.block_on(Machines::reset(&store)).unwrap();
+    assert!(!store.exists());
+}
+
+fn stop_does_not_wait_for_the_stubborn() {
+    let machine = ground().start();
+    machine.output("root", "(trap '' TERM HUP; while :; do sleep 1000; done) > /dev/null 2>&1 < /dev/null &");
+    machine.stop();
+    assert!(!machine.machine.is_running());
+}
+
+fn taken_port_is_replaced() {
+    let mut spec = ground().spec(&ground().host);
+    let taken = std::net::TcpListener::bind((spec.address, 0)).unwrap();
+    spec.ssh_port = taken.local_addr().unwrap().port();
+    let machine = ground().start_with(spec);
+    assert_ne!(machine.machine.ssh_address().port(), taken.local_addr().unwrap().port());
+    assert_eq!(machine.output("root", "echo here"), "here");
+}
+
+fn unisolated_machines_run_commands() {
+    let folder = ground().scratch("unisolated");
+    let runtime = &ground().runtime;
+    let machines = runtime.block_on(Machines::open(&folder.join("store"), Isolation::Unisolated)).unwrap();
+    assert_eq!(machines.limits().len(), 1);
+    let base = runtime.block_on(machines.base(&BaseRoot::Host)).unwrap();
+    assert!(runtime.block_on(machines.base(&BaseRoot::Folder("/".into()))).is_err());
+    let spec = ground().spec(&base);
+    let machine = runtime.block_on(machines.start(spec.clone())).unwrap();
+    let run = |machine: &bakelite_local::machine::Machine, command: &str| {
+        let running = crate::ground::Running::again_borrowed(ground(), &spec, machine);
+        let shown = running.run("ec2-user", command);
+        std::mem::forget(running);
+        text(&shown.stdout)
+    };
+    assert_eq!(run(&machine, "echo made > file; echo $USER; sleep 7654321 > /dev/null 2>&1 &"), "ec2-user\n");
+    runtime.block_on(machine.stop());
+    eventually("its processes are gone", || count_processes("7654321") == 0);
+    let image = runtime.block_on(machines.snapshot(&spec.id)).unwrap();
+    let next = bakelite_local::machine::MachineSpec { id: "i-next".into(), root: image, ..spec.clone() };
+    let second = runtime.block_on(machines.start(next)).unwrap();
+    assert_eq!(run(&second, "cat file"), "made\n");
+    for id in [&spec.id, "i-next"] {
+        runtime.block_on(machines.discard(id)).unwrap();
+    }
+    runtime.block_on(Machines::reset(&folder.join("store"))).unwrap();
+}
