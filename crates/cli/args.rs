@@ -190,9 +190,9 @@ pub(crate) struct ValidateArgs {
 pub(crate) struct InspectArgs {
     #[command(flatten)]
     pub(crate) template: TemplateArgs,
-    /// The template: a file, a folder, or `-` for standard input
+    /// The template: a file, a folder, or `-` for standard input; none: an empty one
     #[arg(value_name = "TEMPLATE")]
-    pub(crate) path: String,
+    pub(crate) path: Option<String>,
 }
 
 /// Flags of `console`.

@@ -60,22 +60,20 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// Evaluates every line and prints the last value; an error in the last line is the program's.
+    /// Evaluates every line and prints the last value. An error in any line is the program's; `exit` has no meaning in a pipe.
     async fn piped(&mut self, text: &str) -> Result<Status, Failure> {
+        let mut status = Status::Ok;
         let mut last = Some(Reply::Text(String::new()));
         for line in text.lines() {
             last = self.evaluate(line).await;
-            if matches!(last, Some(Reply::Exit)) {
-                break;
+            if last.is_none() {
+                status = Status::Failed;
             }
         }
-        match last {
-            Some(reply) => {
-                print(&format!("{}\n", shown(&reply)));
-                Ok(Status::Ok)
-            }
-            None => Ok(Status::Failed),
+        if let Some(reply) = last {
+            print(&format!("{}\n", shown(&reply)));
         }
+        Ok(status)
     }
 
     async fn interactive(&mut self) -> Result<Status, Failure> {

@@ -8,16 +8,20 @@ use crate::args::InspectArgs;
 use crate::exit::{Failure, Status};
 use crate::process::Process;
 use crate::registry::registry;
+use crate::report;
 use crate::world::World;
 
-pub(super) async fn run(args: InspectArgs, process: &Process) -> Result<Status, Failure> {
-    let invocation = invocation(
-        args.template,
-        args.path,
-        Purpose::Inspect,
-        UndeclaredVariables::Ignore,
-        process,
-    )?;
+/// What is inspected when no template is named.
+const EMPTY: &str = r#"{"builders": [{"type": "null", "communicator": "none"}]}"#;
+
+pub(super) async fn run(args: InspectArgs, machine_readable: bool, process: &Process) -> Result<Status, Failure> {
+    let given = args.path.is_some();
+    let path = args.path.unwrap_or_default();
+    let mut invocation = invocation(args.template, path, Purpose::Inspect, UndeclaredVariables::Ignore, process)?;
+    if !given {
+        invocation.path = "-".into();
+        invocation.stdin = Some(EMPTY.into());
+    }
     let mut reading = Reading::default();
     let template = reading.read(&invocation);
     reading.say(process);
@@ -27,7 +31,11 @@ pub(super) async fn run(args: InspectArgs, process: &Process) -> Result<Status, 
     let (registry, run) = (registry(), build::run_context(process, false, false));
     let world = World { registry: &registry, run: &run };
     for message in template.inspect(&registry, &world).await {
-        print(&format!("{message}\n"));
+        if machine_readable {
+            print(&report::machine_line(&message));
+        } else {
+            print(&format!("{message}\n"));
+        }
     }
     Ok(Status::Ok)
 }

@@ -24,7 +24,7 @@ pub(crate) fn run(typed: Typed, process: &Process) -> Result<Status, Failure> {
     match typed.cli.command {
         Some(Command::Build(args)) => runtime()?.block_on(build::run(*args, machine_readable, process)),
         Some(Command::Validate(args)) => runtime()?.block_on(validate::run(args, process)),
-        Some(Command::Inspect(args)) => runtime()?.block_on(inspect::run(args, process)),
+        Some(Command::Inspect(args)) => runtime()?.block_on(inspect::run(args, machine_readable, process)),
         Some(Command::Console(args)) => runtime()?.block_on(console::run(args, process)),
         Some(Command::Fmt(args)) => fmt::run(&args, process),
         Some(Command::Init(args)) => init::run(args, process),

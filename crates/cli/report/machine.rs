@@ -42,6 +42,11 @@ impl Reporter for Machine {
     }
 }
 
+/// What a command that is no run has to say, as one line.
+pub(crate) fn said(text: &str) -> String {
+    Line::new("", "ui", ["say", text]).text(SystemTime::now()) + "\n"
+}
+
 /// One line without its time.
 struct Line {
     target: String,

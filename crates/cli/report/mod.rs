@@ -9,6 +9,8 @@ mod machine;
 mod plain;
 mod terminal;
 
+pub(crate) use machine::said as machine_line;
+
 use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
