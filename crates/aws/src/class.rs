@@ -94,6 +94,18 @@ impl AwsError {
         }
     }
 
+    /// What the user can do about an error that an AWS error caused.
+    pub fn help_for(error: &(dyn StdError + 'static)) -> Option<String> {
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            if let Some(help) = error.downcast_ref::<Self>().and_then(Self::help) {
+                return Some(help);
+            }
+            cause = error.source();
+        }
+        None
+    }
+
     /// The same call may work later.
     pub fn is_transient(&self) -> bool {
         matches!(self.class, ErrorClass::Throttled | ErrorClass::Unavailable | ErrorClass::InUse)

@@ -9,14 +9,13 @@ use aws_config::retry::RetryConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig, identity::IdentityCache};
 use aws_config::provider_config::ProviderConfig;
 use aws_sdk_ec2::types::{Image, Instance, Snapshot};
-use aws_smithy_http_client::proxy::ProxyConfig;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpClient, SharedHttpConnector, http_client_fn};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use tokio::sync::Mutex;
 
 use crate::access::{AccessOptions, Polling};
 use crate::credentials::{self, AccessError, Environment, variable};
 use crate::describe;
+use crate::transport;
 use crate::watch::{Pace, Watch};
 
 /// Set by `--local`: the local cloud's state folder. Then its endpoint and credentials take the place of everything else.
@@ -67,14 +66,14 @@ impl Aws {
             (_, found) => found?,
         };
         let endpoint = options.custom_endpoint_ec2.clone().or_else(|| endpoint("EC2", environment));
-        let http = http_client(environment);
+        let http = transport::client(environment);
         let config = ProviderConfig::without_region().with_region(Some(Region::new(region.clone()))).with_http_client(http.clone());
         let mut provider = credentials::base(options, environment, &config).await?;
         let sdk = sdk_config(options, environment, &region, http);
         if let Some((role, arn)) = options.assume_role.as_ref().and_then(|role| Some((role, role.role_arn.as_ref()?))) {
             let sts = sdk.clone().into_builder();
             let sts = endpoint_of(sts, self::endpoint("STS", environment)).build();
-            provider = credentials::assume(role, arn, &std::process::id().to_string(), &sts, provider).await;
+            provider = credentials::assume(role, arn, &sts, provider).await;
         }
         let sdk = endpoint_of(sdk.into_builder(), endpoint.clone()).credentials_provider(provider).build();
         let ec2 = aws_sdk_ec2::Client::new(&sdk);
@@ -172,31 +171,6 @@ fn sdk_config(options: &AccessOptions, environment: &Environment, region: &str, 
         .http_client(http);
     builder.set_app_name(AppName::new(concat!("bakelite-", env!("CARGO_PKG_VERSION"))).ok());
     builder.build()
-}
-
-/// HTTP with TLS by ring, through the environment's proxy. One connector for all clients: they share its connections.
-fn http_client(environment: &Environment) -> SharedHttpClient {
-    let settings = HttpConnectorSettings::builder().connect_timeout(Duration::from_secs(10)).read_timeout(Duration::from_secs(60)).build();
-    let connector = aws_smithy_http_client::Connector::builder()
-        .connector_settings(settings)
-        .sleep_impl(aws_smithy_async::rt::sleep::SharedAsyncSleep::new(aws_smithy_async::rt::sleep::TokioSleep::new()))
-        .proxy_config(proxy(environment))
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .build();
-    let connector = SharedHttpConnector::new(connector);
-    http_client_fn(move |_, _| connector.clone())
-}
-
-/// The proxy of the environment; never for this machine itself.
-fn proxy(environment: &Environment) -> ProxyConfig {
-    let either = |upper: &str| variable(environment, upper).or_else(|| variable(environment, &upper.to_lowercase())).map(str::to_owned);
-    let https = either("HTTPS_PROXY").and_then(|url| ProxyConfig::https(url).ok());
-    let Some(config) = https.or_else(|| either("HTTP_PROXY").and_then(|url| ProxyConfig::http(url).ok())) else {
-        return ProxyConfig::disabled();
-    };
-    let here = "127.0.0.1,localhost,::1,169.254.169.254";
-    let rules = either("NO_PROXY").map_or_else(|| here.to_owned(), |rules| format!("{rules},{here}"));
-    config.no_proxy(rules)
 }
 
 /// How long to wait for a state at most, as the template or the environment limits it.

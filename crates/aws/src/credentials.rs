@@ -2,6 +2,7 @@
 //! the instance's role; with a role assumed on top when the template says so.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use aws_config::ecs::EcsCredentialsProvider;
 use aws_config::imds::credentials::ImdsCredentialsProvider;
@@ -13,7 +14,7 @@ use aws_config::{SdkConfig, meta::region::ProvideRegion as _};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
-use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
+use aws_runtime::env_config::file::{Builder, EnvConfigFileKind, EnvConfigFiles};
 
 use crate::access::{AccessOptions, AssumeRole};
 
@@ -144,26 +145,24 @@ fn of_environment(environment: &Environment) -> Option<Credentials> {
 
 /// The shared files, where the template or the environment put them. Files of the environment may be missing, as the usual ones may.
 fn files(options: &AccessOptions, environment: &Environment) -> EnvConfigFiles {
-    let of_environment = |name| variable(environment, name).map(|path| in_home(path, environment));
-    let exists = |path: &String| std::path::Path::new(path).exists();
     let mut files = EnvConfigFiles::builder();
     if let Some(path) = &options.shared_credentials_file {
         files = files.with_file(EnvConfigFileKind::Credentials, in_home(path, environment));
-    } else if let Some(path) = of_environment("AWS_SHARED_CREDENTIALS_FILE") {
-        if exists(&path) {
-            files = files.with_file(EnvConfigFileKind::Credentials, path);
-        }
+    } else if let Some(path) = variable(environment, "AWS_SHARED_CREDENTIALS_FILE") {
+        files = if_exists(files, EnvConfigFileKind::Credentials, in_home(path, environment));
     } else {
         files = files.include_default_credentials_file(true);
     }
-    if let Some(path) = of_environment("AWS_CONFIG_FILE") {
-        if exists(&path) {
-            files = files.with_file(EnvConfigFileKind::Config, path);
-        }
-    } else {
-        files = files.include_default_config_file(true);
-    }
+    files = match variable(environment, "AWS_CONFIG_FILE") {
+        Some(path) => if_exists(files, EnvConfigFileKind::Config, in_home(path, environment)),
+        None => files.include_default_config_file(true),
+    };
     files.build()
+}
+
+/// A file that is missing counts as an empty one; a set without any file would be a panic of the SDK.
+fn if_exists(files: Builder, kind: EnvConfigFileKind, path: String) -> Builder {
+    if Path::new(&path).exists() { files.with_file(kind, path) } else { files.with_contents(kind, "") }
 }
 
 fn in_home(path: &str, environment: &Environment) -> String {
@@ -174,8 +173,8 @@ fn in_home(path: &str, environment: &Environment) -> String {
 }
 
 /// The same credentials with a role assumed by them. `sdk` says how STS is reached.
-pub(crate) async fn assume(role: &AssumeRole, arn: &str, run: &str, sdk: &SdkConfig, base: SharedCredentialsProvider) -> SharedCredentialsProvider {
-    let name = role.session_name.clone().unwrap_or_else(|| format!("bakelite-{run}"));
+pub(crate) async fn assume(role: &AssumeRole, arn: &str, sdk: &SdkConfig, base: SharedCredentialsProvider) -> SharedCredentialsProvider {
+    let name = role.session_name.clone().unwrap_or_else(|| format!("bakelite-{}", std::process::id()));
     let mut provider = AssumeRoleProvider::builder(arn).configure(sdk).session_name(name);
     if let Some(seconds) = role.duration_seconds {
         provider = provider.session_length(std::time::Duration::from_secs(seconds.into()));

@@ -10,5 +10,6 @@ mod describe;
 pub mod remove;
 pub mod sweep;
 pub mod tag;
+mod transport;
 pub mod undo;
 pub mod watch;

@@ -51,7 +51,7 @@ pub enum WaitError {
         limit: Duration,
     },
     /// It cannot be described.
-    #[error(transparent)]
+    #[error("{0}")]
     Aws(#[from] AwsError),
 }
 
@@ -127,7 +127,8 @@ impl<S> Watch<S> {
             tokio::select! {
                 // Somebody else looked: judge that answer.
                 _ = looks.changed() => {}
-                () = tokio::time::sleep(pause) => fresh = Instant::now(),
+                // A look that another waiter began a moment ago is as good as one of our own.
+                () = tokio::time::sleep(pause) => fresh = a_moment_ago(pause / 2),
             }
         }
     }
@@ -190,6 +191,11 @@ impl<S> fmt::Debug for Watch<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Watch").finish_non_exhaustive()
     }
+}
+
+fn a_moment_ago(moment: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_sub(moment).unwrap_or(now)
 }
 
 /// Keeps an id among those that are described while somebody waits for it.

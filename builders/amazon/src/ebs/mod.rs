@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_ec2::types::Image;
+use bakelite_aws::class::AwsError;
 use bakelite_aws::client::Aws;
 use bakelite_aws::tag::Tags;
 use bakelite_aws::undo::AwsUndo;
@@ -67,6 +68,19 @@ struct AmazonEbs {
 #[async_trait]
 impl Builder for AmazonEbs {
     async fn bake(&self, bake: &Bake) -> Result<Artifact, BakeError> {
+        let result = self.make_ami(bake).await;
+        if let Err(BakeError::Failed(error)) = &result {
+            if let Some(help) = AwsError::help_for(error.as_ref()) {
+                bake.ui.error(format!("Help: {help}"));
+            }
+        }
+        result
+    }
+}
+
+impl AmazonEbs {
+    /// The story of a bake.
+    async fn make_ami(&self, bake: &Bake) -> Result<Artifact, BakeError> {
         let options = &self.options;
         let aws = bake.step("reach AWS", async { Aws::reach(&options.access, &bake.run.environment).await.map_err(BakeError::failed) }).await?;
         let undo = AwsUndo::of(&aws);
@@ -119,9 +133,7 @@ impl Builder for AmazonEbs {
         ami.handle.keep().await?;
         Ok(artifact::of(&aws, &ami.value, data))
     }
-}
 
-impl AmazonEbs {
     /// Connects as soon as the instance has an address; it must also have become running, so that it can be stopped.
     async fn connect(
         &self,

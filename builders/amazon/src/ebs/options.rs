@@ -231,3 +231,35 @@ impl Options {
         self.security_group_id.iter().filter(|id| !id.is_empty()).chain(&self.security_group_ids).cloned().collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bakelite_template::schema::{Field, FieldKind, Schema};
+
+    use super::*;
+
+    fn lines(fields: &[Field], indent: &str, lines: &mut Vec<String>) {
+        for field in fields {
+            let (kind, nested) = match &field.kind {
+                FieldKind::Attribute(kind) => (format!("{kind}"), None),
+                FieldKind::Block(schema) => ("block".into(), Some(schema)),
+                FieldKind::Blocks(schema) => ("blocks".into(), Some(schema)),
+            };
+            let late = if field.late { " late" } else { "" };
+            let sensitive = if field.sensitive { " sensitive" } else { "" };
+            let unsupported = field.unsupported.as_ref().map(|reason| format!(" [{reason}]")).unwrap_or_default();
+            lines.push(format!("{indent}{}: {kind}{late}{sensitive}{unsupported}", field.name));
+            assert!(!field.doc.is_empty(), "{} has no doc", field.name);
+            if let Some(schema) = nested {
+                self::lines(&schema.fields, &format!("{indent}  "), lines);
+            }
+        }
+    }
+
+    #[test]
+    fn the_options_are_these() {
+        let mut shown = Vec::new();
+        lines(&Schema::of::<Options>().fields, "", &mut shown);
+        insta::assert_snapshot!(shown.join("\n"));
+    }
+}
