@@ -86,26 +86,6 @@ fn top_level() -> BodySchema<'static> {
     }
 }
 
-/// Phase 4: every `required_version`, before anything else is looked at, so that a template for another version says so first.
-pub(crate) fn check_versions(bodies: &[Body], diagnostics: &mut Diagnostics) {
-    let schema = BodySchema {
-        attributes: Vec::new(),
-        blocks: vec![("packer", &[])],
-    };
-    let version_only = BodySchema {
-        attributes: vec![("required_version", false)],
-        blocks: Vec::new(),
-    };
-    let mut structure = Diagnostics::default();
-    for body in bodies {
-        for packer in body.partial_content(&schema, &mut structure).0.blocks {
-            for attribute in packer.body.partial_content(&version_only, &mut structure).0.attributes {
-                check_version(&attribute, diagnostics);
-            }
-        }
-    }
-}
-
 fn check_version(attribute: &Attribute, diagnostics: &mut Diagnostics) {
     let value = evaluate::literal(&attribute.expression, diagnostics);
     let place = attribute.expression.place;
@@ -134,37 +114,59 @@ fn check_version(attribute: &Attribute, diagnostics: &mut Diagnostics) {
     }
 }
 
-/// Phases 5 to 7: structure, required plugins, data and local headers. Declarations of variables come back as they stand.
-pub(crate) fn read(bodies: &[Body], diagnostics: &mut Diagnostics) -> (Blocks, Declarations) {
+/// Phases 4 to 7: versions, structure, required plugins, data and local headers. Declarations of variables come back as they
+/// stand. `None` when the template is for another version: then nothing else is said about it.
+pub(crate) fn read(bodies: &[Body], diagnostics: &mut Diagnostics) -> Option<(Blocks, Declarations)> {
+    let mut structure = Diagnostics::default();
+    let schema = top_level();
+    let found: Vec<Block> = bodies
+        .iter()
+        .flat_map(|body| body.content(&schema, &mut structure).blocks)
+        .collect();
+    let packers = found.iter().filter(|block| block.kind.text == "packer");
+    packers.for_each(|packer| check_versions(packer, diagnostics));
+    if diagnostics.has_errors() {
+        return None;
+    }
+    diagnostics.extend(structure);
     let mut blocks = Blocks::default();
     let mut declarations = Declarations::default();
     let mut registry = None;
-    for body in bodies {
-        for block in body.content(&top_level(), diagnostics).blocks {
-            match block.kind.text.as_str() {
-                "packer" => packer(&block, &mut blocks, diagnostics),
-                "variable" => declarations.blocks.push(block),
-                "variables" => declarations.untyped.extend(block.body.attributes(diagnostics)),
-                "locals" => {
-                    for attribute in block.body.attributes(diagnostics) {
-                        let local = Local {
-                            name: attribute.name,
-                            expression: attribute.expression,
-                            is_sensitive: false,
-                        };
-                        blocks.add_local(local, diagnostics);
-                    }
+    for block in found {
+        match block.kind.text.as_str() {
+            "packer" => packer(&block, &mut blocks, diagnostics),
+            "variable" => declarations.blocks.push(block),
+            "variables" => declarations.untyped.extend(block.body.attributes(diagnostics)),
+            "locals" => {
+                for attribute in block.body.attributes(diagnostics) {
+                    let local = Local {
+                        name: attribute.name,
+                        expression: attribute.expression,
+                        is_sensitive: false,
+                    };
+                    blocks.add_local(local, diagnostics);
                 }
-                "local" => local(block, &mut blocks, diagnostics),
-                "data" => add_labelled(block, "data source", &mut blocks.data, diagnostics),
-                "source" => add_labelled(block, "source", &mut blocks.sources, diagnostics),
-                "build" => blocks.builds.push(block),
-                "hcp_packer_registry" => hcp_registry(&block, &mut registry, diagnostics),
-                _ => {}
             }
+            "local" => local(block, &mut blocks, diagnostics),
+            "data" => add_labelled(block, "data source", &mut blocks.data, diagnostics),
+            "source" => add_labelled(block, "source", &mut blocks.sources, diagnostics),
+            "build" => blocks.builds.push(block),
+            "hcp_packer_registry" => hcp_registry(&block, &mut registry, diagnostics),
+            _ => {}
         }
     }
-    (blocks, declarations)
+    Some((blocks, declarations))
+}
+
+fn check_versions(packer: &Block, diagnostics: &mut Diagnostics) {
+    let schema = BodySchema {
+        attributes: vec![("required_version", false)],
+        blocks: Vec::new(),
+    };
+    let mut structure = Diagnostics::default();
+    for attribute in packer.body.partial_content(&schema, &mut structure).0.attributes {
+        check_version(&attribute, diagnostics);
+    }
 }
 
 fn packer(block: &Block, blocks: &mut Blocks, diagnostics: &mut Diagnostics) {

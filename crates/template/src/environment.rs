@@ -9,6 +9,7 @@ use bakelite_hcl::functions::Functions;
 use bakelite_hcl::scope::{Surroundings, World};
 use bakelite_hcl::value::Value;
 
+use crate::schema::Schemas;
 use crate::template::Invocation;
 
 /// Surroundings of a template.
@@ -25,6 +26,8 @@ pub(crate) struct Environment {
     pub(crate) functions: Functions,
     /// The functions of variable defaults.
     pub(crate) default_functions: Functions,
+    /// What components declare.
+    pub(crate) schemas: Schemas,
     /// What is known of the world.
     pub(crate) answers: Answers,
 }
@@ -38,6 +41,7 @@ impl Environment {
             started: invocation.started,
             functions: bakelite_hcl::functions::standard(),
             default_functions: bakelite_hcl::functions::variable_defaults(),
+            schemas: Schemas::default(),
             answers: Answers {
                 environment: invocation.environment.clone(),
                 known: Mutex::default(),

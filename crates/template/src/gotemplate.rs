@@ -9,6 +9,8 @@ mod parser;
 mod printf;
 mod tree;
 
+pub(crate) use datum::Datum;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -96,12 +98,29 @@ pub(crate) fn render_asking(
         return Ok(text.to_owned());
     }
     let functions = functions::Functions { rendering, world };
-    let tree = parser::parse(text, &|name| functions.is_known(name))?;
-    let fields = rendering
-        .fields
+    render_by(text, &rendering.fields, &functions)
+}
+
+/// The functions that a text can call besides those of text/template itself.
+pub(crate) trait Library {
+    /// Is there a function of that name?
+    fn is_known(&self, name: &str) -> bool;
+
+    /// Calls it; the error says why there is no value.
+    fn call(&self, name: &str, arguments: &[Datum]) -> Result<Datum, String>;
+}
+
+/// Renders a text with functions of one's own.
+pub(crate) fn render_by(
+    text: &str,
+    fields: &serde_json::Map<String, serde_json::Value>,
+    library: &dyn Library,
+) -> Result<String, RenderError> {
+    let tree = parser::parse(text, &|name| library.is_known(name) || builtin::NAMES.contains(&name))?;
+    let fields = fields
         .iter()
-        .map(|(name, field)| (name.clone(), datum::Datum::from_json(field)));
-    execute::execute(&tree, &datum::Datum::Map(fields.collect()), &functions)
+        .map(|(name, field)| (name.clone(), Datum::from_json(field)));
+    execute::execute(&tree, &Datum::Map(fields.collect()), library)
 }
 
 #[cfg(test)]

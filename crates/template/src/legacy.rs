@@ -1,8 +1,10 @@
 //! Legacy JSON templates: builders, provisioners, post-processors and variables in one object (language.md §10).
 
+mod fix;
 mod inspect;
 mod planner;
 mod read;
+mod upgrade;
 mod variables;
 
 use std::path::PathBuf;
@@ -11,14 +13,18 @@ use bakelite_hcl::source::Place;
 use bakelite_hcl::syntax::{JsonValue, Name};
 use indexmap::IndexMap;
 
+pub use fix::fix;
 pub(crate) use inspect::inspect;
 pub(crate) use planner::{plan, rendering_of};
 pub(crate) use read::{built_in, read};
-pub(crate) use variables::resolve;
+pub(crate) use upgrade::upgrade;
+pub(crate) use variables::{REFERENCE, resolve};
 
 /// A legacy template, checked in its structure.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Legacy {
+    /// `min_packer_version`
+    pub(crate) min_version: Option<String>,
     /// `description`
     pub(crate) description: Option<String>,
     /// Defaults of variables; `None`: required.

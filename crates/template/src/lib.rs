@@ -26,7 +26,7 @@ mod dynamic;
 mod environment;
 mod filter;
 mod inspect;
-mod legacy;
+pub mod legacy;
 mod locals;
 mod planner;
 

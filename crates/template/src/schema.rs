@@ -6,8 +6,13 @@
 //! run time and not while decoding. `#[schemars(extend("x-unsupported" = "reason"))]`: giving it is an error for now.
 //! `#[schemars(extend("x-sensitive" = true))]`: its value is a secret.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use bakelite_hcl::types::Type;
 use serde_json::{Map, Value as Json};
+
+use crate::component::{Component, ComponentKind};
 
 /// The options of a component or of a nested block, in the order of their declaration.
 #[derive(Debug, Clone, Default)]
@@ -78,6 +83,22 @@ impl Schema {
     /// The field of a name.
     pub fn field(&self, name: &str) -> Option<&Field> {
         self.fields.iter().find(|field| field.name == name)
+    }
+}
+
+/// Schemas that have been made: a component that a template uses five hundred times declares its options once.
+#[derive(Debug, Default)]
+pub(crate) struct Schemas {
+    made: Mutex<BTreeMap<(ComponentKind, &'static str), Arc<Schema>>>,
+}
+
+impl Schemas {
+    /// The schema of a component.
+    pub(crate) fn of(&self, component: &Component) -> Arc<Schema> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.entry((component.kind, component.name))
+            .or_insert_with(|| Arc::new((component.schema)()))
+            .clone()
     }
 }
 
@@ -230,8 +251,6 @@ fn one_of(shape: &Json) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use schemars::JsonSchema;
 
     use super::*;

@@ -154,11 +154,7 @@ fn read_hcl(
     diagnostics: &mut Diagnostics,
 ) -> Option<Hcl> {
     let bodies = discover::parse_all(files, sources, diagnostics)?;
-    blocks::check_versions(&bodies, diagnostics);
-    if diagnostics.has_errors() {
-        return None;
-    }
-    let (blocks, declarations) = blocks::read(&bodies, diagnostics);
+    let (blocks, declarations) = blocks::read(&bodies, diagnostics)?;
     let mut variables = variables::declare(&declarations, environment, diagnostics);
     variables::assign(&mut variables, invocation, sources, diagnostics);
     Some(Hcl { blocks, variables })
@@ -223,6 +219,14 @@ impl Template {
     /// Is it a legacy JSON template?
     pub fn is_legacy(&self) -> bool {
         matches!(self.content, Content::Legacy(_))
+    }
+
+    /// A legacy template in HCL, formatted; `None` for one that is HCL already.
+    pub fn upgrade(&self, components: &dyn Components, with_annotations: bool) -> Option<String> {
+        match &self.content {
+            Content::Hcl(_) => None,
+            Content::Legacy(legacy) => Some(legacy::upgrade(legacy, components, with_annotations)),
+        }
     }
 
     /// What `required_plugins` asks for, each entry of each block.

@@ -6,7 +6,7 @@ use crate::console::general;
 
 /// A value.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Datum {
+pub(crate) enum Datum {
     /// Nothing; prints as `<no value>`.
     Nothing,
     Bool(bool),
@@ -18,7 +18,7 @@ pub(super) enum Datum {
 }
 
 impl Datum {
-    pub(super) fn from_json(json: &serde_json::Value) -> Self {
+    pub(crate) fn from_json(json: &serde_json::Value) -> Self {
         match json {
             serde_json::Value::Null => Datum::Nothing,
             serde_json::Value::Bool(truth) => Datum::Bool(*truth),
@@ -38,7 +38,7 @@ impl Datum {
     }
 
     /// What `if` takes for true: anything but nothing, zero and empty.
-    pub(super) fn truth(&self) -> bool {
+    pub(crate) fn truth(&self) -> bool {
         match self {
             Datum::Nothing => false,
             Datum::Bool(truth) => *truth,
@@ -51,7 +51,7 @@ impl Datum {
     }
 
     /// As `%v` prints it.
-    pub(super) fn print(&self) -> String {
+    pub(crate) fn print(&self) -> String {
         match self {
             Datum::Nothing => "<no value>".to_owned(),
             Datum::Bool(truth) => truth.to_string(),
@@ -81,7 +81,7 @@ impl Datum {
     }
 
     /// Go's name for its type.
-    pub(super) fn type_name(&self) -> &'static str {
+    pub(crate) fn type_name(&self) -> &'static str {
         match self {
             Datum::Nothing => "<nil>",
             Datum::Bool(_) => "bool",

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::datum::Datum;
-use super::functions::Functions;
 use super::tree::{Branch, Command, Node, Operand, Pipe, Tree};
-use super::{RenderError, builtin};
+use super::{Library, RenderError, builtin};
 
 /// Templates that call each other, at most this deep.
 const DEPTH: usize = 50;
@@ -15,7 +14,7 @@ const STEPS: usize = 1_000_000;
 const OUTPUT: usize = 64 << 20;
 
 /// Renders a tree.
-pub(super) fn execute(tree: &Tree, data: &Datum, functions: &Functions<'_>) -> Result<String, RenderError> {
+pub(super) fn execute(tree: &Tree, data: &Datum, functions: &dyn Library) -> Result<String, RenderError> {
     let mut run = Run {
         tree,
         functions,
@@ -44,7 +43,7 @@ enum Flow {
 
 struct Run<'a> {
     tree: &'a Tree,
-    functions: &'a Functions<'a>,
+    functions: &'a dyn Library,
     out: String,
     variables: Vec<(String, Datum)>,
     steps: usize,

@@ -6,8 +6,8 @@ use bakelite_hcl::functions::{Call, Function, FunctionError, Run};
 use bakelite_hcl::scope::{Surroundings, World};
 use bakelite_hcl::value::Value;
 
-use super::Rendering;
 use super::datum::Datum;
+use super::{Library, Rendering};
 use crate::scope::PACKER_VERSION;
 
 /// The names of the functions that every text can use.
@@ -43,17 +43,13 @@ pub(super) struct Functions<'a> {
     pub(super) world: Option<&'a dyn World>,
 }
 
-impl Functions<'_> {
-    /// Is there a function of that name?
-    pub(super) fn is_known(&self, name: &str) -> bool {
+impl Library for Functions<'_> {
+    fn is_known(&self, name: &str) -> bool {
         // Amazon builders add one more, and lose it again where HCL decodes.
-        NAMES.contains(&name)
-            || super::builtin::NAMES.contains(&name)
-            || (name == "clean_resource_name" && self.rendering.user.is_some())
+        NAMES.contains(&name) || (name == "clean_resource_name" && self.rendering.user.is_some())
     }
 
-    /// Calls a function.
-    pub(super) fn call(&self, name: &str, arguments: &[Datum]) -> Result<Datum, String> {
+    fn call(&self, name: &str, arguments: &[Datum]) -> Result<Datum, String> {
         let rendering = self.rendering;
         let text = |text: &str| Ok(Datum::from(text));
         match name {
@@ -103,7 +99,9 @@ impl Functions<'_> {
             _ => self.ask(name, arguments),
         }
     }
+}
 
+impl Functions<'_> {
     fn ask(&self, name: &str, arguments: &[Datum]) -> Result<Datum, String> {
         let Some(world) = self.world else {
             return Err("the function can be used in variables only".to_owned());

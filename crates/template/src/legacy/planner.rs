@@ -150,7 +150,13 @@ impl Planning<'_> {
             overrides: &[],
             place: builder.place,
         };
-        let options = decode(&body, &(component.schema)(), &rendering, &self.secrets, diagnostics)?;
+        let options = decode(
+            &body,
+            &self.template.environment.schemas.of(component),
+            &rendering,
+            &self.secrets,
+            diagnostics,
+        )?;
         let complaints = self.components.check(ComponentKind::Builder, component.name, &options);
         complain(&complaints, &options, diagnostics);
         if complaints.iter().any(|complaint| complaint.severity == Severity::Error) {
@@ -332,7 +338,7 @@ impl Bake<'_> {
             properties: step.properties.clone(),
             overrides,
             place: step.place,
-            schema: (component.schema)(),
+            schema: self.planning.template.environment.schemas.of(component),
             rendering: self.rendering.clone(),
             keys: self.keys.clone(),
             secrets: self.planning.secrets.clone(),
@@ -356,7 +362,7 @@ struct Later {
     properties: Vec<(Name, JsonValue)>,
     overrides: Vec<(Name, JsonValue)>,
     place: Place,
-    schema: Schema,
+    schema: Arc<Schema>,
     rendering: Rendering,
     keys: Arc<Vec<String>>,
     secrets: Arc<Vec<String>>,

@@ -146,7 +146,10 @@ impl Legacy {
                 self.sensitive = names.into_iter().filter_map(|one| text(&one.kind)).collect();
             }
             "description" => self.description = text(&value.kind),
-            "min_packer_version" => min_version(&value, diagnostics),
+            "min_packer_version" => {
+                min_version(&value, diagnostics);
+                self.min_version = text(&value.kind);
+            }
             "push" => {}
             _ if name.text.starts_with('_') && matches!(value.kind, JsonKind::String(_)) => {}
             _ => {

@@ -11,7 +11,7 @@ use super::Legacy;
 use crate::gotemplate::{self, Rendering};
 
 #[expect(clippy::unwrap_used, reason = "the expression is a constant that a test reads")]
-static REFERENCE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r#"\buser\s+[`"]([^`"]*)[`"]"#).unwrap());
+pub(crate) static REFERENCE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r#"\buser\s+[`"]([^`"]*)[`"]"#).unwrap());
 
 /// The value of each variable. A value from outside is taken as it is; a default is rendered when those that it refers to are.
 pub(crate) fn resolve(

@@ -188,7 +188,7 @@ impl Bake<'_> {
                 .as_ref()
                 .map(|(body, iterations)| Layer { body, iterations }),
         );
-        let schema = (component.schema)();
+        let schema = ground.environment.schemas.of(component);
         let decoded = decoding.decode(&layers, None, &schema, diagnostics)?;
         let complaints = self
             .choice
@@ -278,7 +278,7 @@ impl Bake<'_> {
         let component = self.choice.components.find(kind, &name)?;
         let later = Later {
             ground: self.choice.ground.clone(),
-            schema: (component.schema)(),
+            schema: self.choice.ground.environment.schemas.of(component),
             subject: format!("{kind} `{}`", component.name),
             rendering: Rendering::in_hcl(
                 &self.choice.ground.environment,
@@ -303,7 +303,7 @@ impl Bake<'_> {
 /// Everything that a step's options need at bake time.
 struct Later {
     ground: Arc<Ground>,
-    schema: Schema,
+    schema: Arc<Schema>,
     subject: String,
     rendering: Rendering,
     source: Value,

@@ -145,7 +145,7 @@ impl Reading<'_> {
             ));
             return Some(Value::dynamic());
         };
-        let schema = (component.schema)();
+        let schema = self.environment.schemas.of(component);
         let work = |found: &mut Diagnostics| self.options(component, &schema, block, values, found);
         let (options, found) = settle(self.environment, self.data, work).await;
         let failed = found.has_errors();

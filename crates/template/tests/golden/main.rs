@@ -57,6 +57,7 @@ impl Command {
                 },
                 "inspect" => Purpose::Inspect,
                 "console" => Purpose::Console,
+                "hcl2_upgrade" => Purpose::Init,
                 "build" if case["expect"].get("places").is_some() => Purpose::Build,
                 _ => return None,
             },
@@ -89,7 +90,7 @@ impl Command {
                     let (name, value) = rest.next()?.split_once('=')?;
                     command.variables.push((name.to_owned(), value.to_owned()));
                 }
-                ("-color" | "-use-sequential-evaluation", _) => {}
+                ("-color" | "-use-sequential-evaluation" | "-output-file" | "-with-annotations", _) => {}
                 _ if argument.starts_with('-') => return None,
                 _ => command.path = argument.to_owned(),
             }
@@ -126,6 +127,14 @@ fn run(case: &Json, command: Command) -> Result<(), Failed> {
             bad.push(format!("no {} placed at {file}:{line}", place[0]));
         }
     }
+    let written = expected["files"].as_object().into_iter().flatten().next();
+    if let (true, Some((_, text))) = (expected["ignore_comments"] == true, written) {
+        let text = text.as_str().unwrap_or_default();
+        let upgraded = without_comments(&ran.upgraded);
+        if upgraded != without_comments(text) {
+            bad.push(format!("expected\n{text}\nwritten\n{upgraded}"));
+        }
+    }
     if let Some(stdout) = expected.get("stdout").and_then(Json::as_str)
         && stdout != ran.stdout
     {
@@ -138,12 +147,18 @@ fn run(case: &Json, command: Command) -> Result<(), Failed> {
     }
 }
 
+fn without_comments(text: &str) -> String {
+    let is_content = |line: &&str| !line.trim().is_empty() && !line.trim().starts_with('#');
+    text.lines().filter(is_content).collect::<Vec<_>>().join("\n")
+}
+
 #[derive(Default)]
 struct Ran {
     exit_code: i64,
     stdout: String,
     places: Vec<(String, u64)>,
     diagnostics: String,
+    upgraded: String,
 }
 
 fn execute(case: &Json, command: Command, folder: &Path) -> Ran {
@@ -180,7 +195,8 @@ fn execute(case: &Json, command: Command, folder: &Path) -> Ran {
     let template = read(&invocation, &mut sources, &mut diagnostics);
     if let Some(template) = template {
         match invocation.purpose {
-            Purpose::Validate { syntax_only: true, .. } | Purpose::Init => {}
+            Purpose::Validate { syntax_only: true, .. } => {}
+            Purpose::Init => ran.upgraded = template.upgrade(&components, true).unwrap_or_default(),
             Purpose::Validate { .. } | Purpose::Build => {
                 runtime.block_on(template.plan(&components, &TestData, &mut diagnostics));
             }
