@@ -141,14 +141,22 @@ fn machine_init(control: &OwnedFd, watcher: &OwnedFd, machine: &MachineStart) ->
     init::run(control, machine, &root)
 }
 
+/// Maps every id of the outer namespace to itself. A line of a map must lie within one line of the map around it.
 fn write_inner_map(init: Pid, ids: u32) -> Result<(), Failure> {
     let pid = init.as_raw_nonzero();
-    let map = format!("0 0 {ids}\n");
     if ids == 1 {
         std::fs::write(format!("/proc/{pid}/setgroups"), "deny").doing("forbidding group changes")?;
     }
-    std::fs::write(format!("/proc/{pid}/uid_map"), &map).doing("mapping the inner user ids")?;
-    std::fs::write(format!("/proc/{pid}/gid_map"), &map).doing("mapping the inner group ids")
+    for kind in ["uid_map", "gid_map"] {
+        let outer = std::fs::read_to_string(format!("/proc/self/{kind}")).doing("reading the outer id map")?;
+        let lines = outer.lines().filter_map(|line| {
+            let mut fields = line.split_whitespace();
+            let (first, count) = (fields.next()?, fields.nth(1)?);
+            Some(format!("{first} {first} {count}\n"))
+        });
+        std::fs::write(format!("/proc/{pid}/{kind}"), lines.collect::<String>()).doing(format!("writing the inner `{kind}`"))?;
+    }
+    Ok(())
 }
 
 /// Waits until init ends; ends it when the parent is gone.
