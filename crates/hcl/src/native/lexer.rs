@@ -263,7 +263,7 @@ impl Lexer<'_> {
                     .help("add the missing `}`, or write `$${` or `%%{` for the characters themselves".to_owned());
                 self.complain(start, complaint);
             }
-            Some(Mode::Quoted { start }) if start + 1 == end || !self.text.ends_with('\n') => {
+            Some(Mode::Quoted { start }) => {
                 self.unterminated(start, end);
                 return self.close_all();
             }

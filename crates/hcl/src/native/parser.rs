@@ -81,16 +81,13 @@ impl<'t> Parser<'t> {
 
     /// The token at an index, as if the text ended where reading has stopped.
     pub(super) fn token(&self, index: usize) -> Token {
-        let last = self.tokens.last().copied();
-        let last = last.unwrap_or(Token {
-            kind: TokenKind::End,
-            start: 0,
-            end: 0,
-        });
-        if self.stopped {
-            last
-        } else {
-            self.tokens.get(index).copied().unwrap_or(last)
+        match self.tokens.get(index) {
+            Some(token) if !self.stopped => *token,
+            _ => self.tokens.last().copied().unwrap_or(Token {
+                kind: TokenKind::End,
+                start: 0,
+                end: 0,
+            }),
         }
     }
 
