@@ -11,7 +11,16 @@ use crate::store::{Base, Layer, Store, StoreError, root_id};
 
 /// System folders of the host that a machine gets to see: programs, libraries, and what is installed.
 const HOST_FOLDERS: [&str; 10] = [
-    "usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "var/lib/dpkg", "var/lib/rpm", "var/lib/pacman",
+    "usr",
+    "bin",
+    "sbin",
+    "lib",
+    "lib32",
+    "lib64",
+    "libx32",
+    "var/lib/dpkg",
+    "var/lib/rpm",
+    "var/lib/pacman",
 ];
 
 /// Registers a base root, unless it is there.
@@ -24,13 +33,44 @@ pub(crate) async fn register(store: &Store, base: &BaseRoot, ids: IdMap) -> Resu
     let files = layer.join("fs");
     // What an interrupted registration left is not trusted.
     do_job(Job::Remove { path: layer.clone() }, ids).await?;
-    fs::create_dir_all(&layer).map_err(|source| StoreError::File { path: layer.clone(), source })?;
+    fs::create_dir_all(&layer).map_err(|source| StoreError::File {
+        path: layer.clone(),
+        source,
+    })?;
     match (base, &origin) {
-        (BaseRoot::Tarball(tarball), _) => do_job(Job::Unpack { tarball: absolute(tarball)?, to: files }, ids).await?,
-        (BaseRoot::Host, Base::Host { folders }) => do_job(Job::Host { to: files, folders: folders.clone() }, ids).await?,
-        _ => fs::create_dir_all(&files).map_err(|source| StoreError::File { path: files.clone(), source })?,
+        (BaseRoot::Tarball(tarball), _) => {
+            do_job(
+                Job::Unpack {
+                    tarball: absolute(tarball)?,
+                    to: files,
+                },
+                ids,
+            )
+            .await?;
+        }
+        (BaseRoot::Host, Base::Host { folders }) => {
+            do_job(
+                Job::Host {
+                    to: files,
+                    folders: folders.clone(),
+                },
+                ids,
+            )
+            .await?;
+        }
+        _ => fs::create_dir_all(&files).map_err(|source| StoreError::File {
+            path: files.clone(),
+            source,
+        })?,
     }
-    store.write_layer(&root, &Layer { parent: None, base: Some(origin), removed: false })?;
+    store.write_layer(
+        &root,
+        &Layer {
+            parent: None,
+            base: Some(origin),
+            removed: false,
+        },
+    )?;
     Ok(root)
 }
 
@@ -50,10 +90,21 @@ fn identify(base: &BaseRoot) -> Result<(RootId, Base), MachineError> {
         }
         BaseRoot::Tarball(path) => {
             let path = absolute(path)?;
-            let found = fs::metadata(&path).map_err(|source| MachineError::Base { path: path.clone(), source })?;
+            let found = fs::metadata(&path).map_err(|source| MachineError::Base {
+                path: path.clone(),
+                source,
+            })?;
             // A tarball that was replaced under the same name is another base.
-            let version = [found.len().to_le_bytes(), found.mtime().to_le_bytes(), found.mtime_nsec().to_le_bytes()].concat();
-            Ok((root_id("tarball", &[path.as_os_str().as_bytes(), &version]), Base::Tarball))
+            let version = [
+                found.len().to_le_bytes(),
+                found.mtime().to_le_bytes(),
+                found.mtime_nsec().to_le_bytes(),
+            ]
+            .concat();
+            Ok((
+                root_id("tarball", &[path.as_os_str().as_bytes(), &version]),
+                Base::Tarball,
+            ))
         }
     }
 }
@@ -68,5 +119,8 @@ fn host_folders() -> Vec<String> {
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, MachineError> {
-    fs::canonicalize(path).map_err(|source| MachineError::Base { path: path.to_owned(), source })
+    fs::canonicalize(path).map_err(|source| MachineError::Base {
+        path: path.to_owned(),
+        source,
+    })
 }

@@ -14,7 +14,10 @@ pub(crate) const MOST_LAYERS: usize = 120;
 /// The overlays that make up a root, the one of `/` first.
 pub(crate) fn parts(store: &Store, root: &RootId) -> Result<Vec<Part>, StoreError> {
     let (layers, base) = chain(store, root)?;
-    let mut lower: Vec<PathBuf> = layers.iter().map(|layer| Store::layer_folder(layer).join("fs")).collect();
+    let mut lower: Vec<PathBuf> = layers
+        .iter()
+        .map(|layer| Store::layer_folder(layer).join("fs"))
+        .collect();
     let mut folders = Vec::new();
     match base {
         Base::Folder { path } => lower.push(path),
@@ -24,11 +27,20 @@ pub(crate) fn parts(store: &Store, root: &RootId) -> Result<Vec<Part>, StoreErro
     let mut parts: Vec<Part> = Vec::with_capacity(folders.len() + 1);
     for folder in folders {
         // A layer that has nothing there has nothing to say about it.
-        let own = lower.iter().map(|layer| layer.join(&folder)).filter(|path| store.folder().join(path).is_dir());
+        let own = lower
+            .iter()
+            .map(|layer| layer.join(&folder))
+            .filter(|path| store.folder().join(path).is_dir());
         let lower = own.chain([Path::new("/").join(&folder)]).collect();
         parts.push(Part { at: folder, lower });
     }
-    parts.insert(0, Part { at: String::new(), lower });
+    parts.insert(
+        0,
+        Part {
+            at: String::new(),
+            lower,
+        },
+    );
     Ok(parts)
 }
 
@@ -40,7 +52,10 @@ fn chain(store: &Store, root: &RootId) -> Result<(Vec<RootId>, Base), StoreError
         if let Some(base) = layer.base {
             return Ok((layers, base));
         }
-        let parent = layer.parent.filter(|_| layers.len() < MOST_LAYERS).ok_or_else(|| StoreError::UnknownRoot(root.0.clone()))?;
+        let parent = layer
+            .parent
+            .filter(|_| layers.len() < MOST_LAYERS)
+            .ok_or_else(|| StoreError::UnknownRoot(root.0.clone()))?;
         layer = store.layer(&parent)?;
         layers.push(parent);
     }
@@ -48,8 +63,17 @@ fn chain(store: &Store, root: &RootId) -> Result<(Vec<RootId>, Base), StoreError
 
 /// A fresh root id for a snapshot of a machine.
 pub(crate) fn snapshot_id(machine: &str) -> RootId {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    root_id("root", &[machine.as_bytes(), &now.as_nanos().to_le_bytes(), &std::process::id().to_le_bytes()])
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    root_id(
+        "root",
+        &[
+            machine.as_bytes(),
+            &now.as_nanos().to_le_bytes(),
+            &std::process::id().to_le_bytes(),
+        ],
+    )
 }
 
 /// Makes a stopped machine's writable layer a root, and gives the machine a new one on top of it.
@@ -58,9 +82,18 @@ pub(crate) fn freeze(store: &Store, machine: &str) -> Result<RootId, StoreError>
     let root = snapshot_id(machine);
     let layer = store.folder().join(Store::layer_folder(&root));
     let own = store.folder().join(Store::machine_folder(machine)).join("fs");
-    let moved = fs::create_dir_all(&layer).and_then(|()| fs::rename(&own, layer.join("fs"))).and_then(|()| create_open_folder(&own));
+    let moved = fs::create_dir_all(&layer)
+        .and_then(|()| fs::rename(&own, layer.join("fs")))
+        .and_then(|()| create_open_folder(&own));
     moved.map_err(|source| StoreError::File { path: layer, source })?;
-    store.write_layer(&root, &Layer { parent: Some(record.root.clone()), base: None, removed: false })?;
+    store.write_layer(
+        &root,
+        &Layer {
+            parent: Some(record.root.clone()),
+            base: None,
+            removed: false,
+        },
+    )?;
     record.root = root.clone();
     store.write_machine(machine, &record)?;
     Ok(root)
@@ -76,11 +109,17 @@ pub(crate) fn unused(store: &Store) -> Vec<RootId> {
             store.layer(&root).ok().map(|layer| (root, layer))
         })
         .collect();
-    let machines: Vec<RootId> =
-        store.names("machines").iter().filter_map(|id| store.machine(id).ok()).map(|machine| machine.root).collect();
+    let machines: Vec<RootId> = store
+        .names("machines")
+        .iter()
+        .filter_map(|id| store.machine(id).ok())
+        .map(|machine| machine.root)
+        .collect();
     let mut unused = Vec::new();
     while let Some(index) = layers.iter().position(|(root, layer)| {
-        layer.removed && !machines.contains(root) && !layers.iter().any(|(_, other)| other.parent.as_ref() == Some(root))
+        layer.removed
+            && !machines.contains(root)
+            && !layers.iter().any(|(_, other)| other.parent.as_ref() == Some(root))
     }) {
         unused.push(layers.swap_remove(index).0);
     }
@@ -95,7 +134,16 @@ mod tests {
         let root = RootId(name.into());
         fs::create_dir_all(store.folder().join(Store::layer_folder(&root)).join("fs")).unwrap();
         let base = parent.is_none().then_some(Base::Tarball);
-        store.write_layer(&root, &Layer { parent: parent.map(|name| RootId(name.into())), base, removed }).unwrap();
+        store
+            .write_layer(
+                &root,
+                &Layer {
+                    parent: parent.map(|name| RootId(name.into())),
+                    base,
+                    removed,
+                },
+            )
+            .unwrap();
     }
 
     #[test]
@@ -120,8 +168,14 @@ mod tests {
         layer(&store, "top", Some("middle"), false);
         assert_eq!(unused(&store), []);
         layer(&store, "top", Some("middle"), true);
-        assert_eq!(unused(&store).iter().map(|root| root.0.as_str()).collect::<Vec<_>>(), ["top", "middle", "base"]);
+        assert_eq!(
+            unused(&store).iter().map(|root| root.0.as_str()).collect::<Vec<_>>(),
+            ["top", "middle", "base"]
+        );
         store.create_machine("i-1", &RootId("middle".into())).unwrap();
-        assert_eq!(unused(&store).iter().map(|root| root.0.as_str()).collect::<Vec<_>>(), ["top"]);
+        assert_eq!(
+            unused(&store).iter().map(|root| root.0.as_str()).collect::<Vec<_>>(),
+            ["top"]
+        );
     }
 }

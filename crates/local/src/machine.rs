@@ -13,7 +13,9 @@ use tokio::io::AsyncReadExt as _;
 use tokio::task::JoinSet;
 
 use crate::layers;
-use crate::sandbox::{Condition, IdMap, Job, MachineStart, ProcessEnd, Program, Run, Sandbox, SandboxError, Streams, do_job};
+use crate::sandbox::{
+    Condition, IdMap, Job, MachineStart, ProcessEnd, Program, Run, Sandbox, SandboxError, Streams, do_job,
+};
 use crate::sshd;
 use crate::store::{Layer, Store, StoreError};
 
@@ -101,17 +103,28 @@ impl MachineError {
 impl From<SandboxError> for MachineError {
     fn from(error: SandboxError) -> MachineError {
         let help = remedy(&error);
-        MachineError::Sandbox { doing: error.to_string(), help }
+        MachineError::Sandbox {
+            doing: error.to_string(),
+            help,
+        }
     }
 }
 
 /// What root of the host must do once for a step that the kernel refuses.
 fn remedy(error: &SandboxError) -> Option<String> {
     let help = match error {
-        SandboxError::Inside { doing, errno: Some(libc::ENOSPC), .. } if doing.contains("namespace") => {
+        SandboxError::Inside {
+            doing,
+            errno: Some(libc::ENOSPC),
+            ..
+        } if doing.contains("namespace") => {
             "the kernel's limit on namespaces is reached: `sysctl user.max_user_namespaces=65536`"
         }
-        SandboxError::Inside { doing, errno: Some(libc::EPERM | libc::EACCES | libc::EINVAL), .. } if doing.contains("user namespace") => {
+        SandboxError::Inside {
+            doing,
+            errno: Some(libc::EPERM | libc::EACCES | libc::EINVAL),
+            ..
+        } if doing.contains("user namespace") => {
             "this user may not create user namespaces: `sysctl kernel.unprivileged_userns_clone=1` (Debian), \
              `sysctl kernel.apparmor_restrict_unprivileged_userns=0` (Ubuntu), in a container `--security-opt seccomp=unconfined`; \
              or run without isolation with `--local-unisolated`"
@@ -120,11 +133,19 @@ fn remedy(error: &SandboxError) -> Option<String> {
             "the kernel refuses a fresh `/proc` where parts of the present one are covered, as container engines do: \
              start the container with `--security-opt systempaths=unconfined` (Docker) or `--security-opt unmask=ALL` (Podman)"
         }
-        SandboxError::Inside { doing, errno: Some(libc::EINVAL), .. } if doing.contains("overlay") => {
+        SandboxError::Inside {
+            doing,
+            errno: Some(libc::EINVAL),
+            ..
+        } if doing.contains("overlay") => {
             "the store must lie on a file system that can carry an overlay's writable layer: ext4, xfs, btrfs or tmpfs, \
              not itself an overlay; the kernel must be Linux 5.11 or newer"
         }
-        SandboxError::Inside { doing, errno: Some(libc::EPERM), .. } if doing.contains("overlay") => {
+        SandboxError::Inside {
+            doing,
+            errno: Some(libc::EPERM),
+            ..
+        } if doing.contains("overlay") => {
             "overlay mounts by users need Linux 5.11 or newer; in a container, `--security-opt apparmor=unconfined`"
         }
         SandboxError::IdMap(_) => {
@@ -183,7 +204,13 @@ impl Machines {
             do_job(Job::Remove { path: folder }, ids).await.ok(); // `reset` removes what is left
             outcome?;
         }
-        let inner = MachinesInner { store, ids, isolation, machines: Mutex::default(), tasks: Mutex::default() };
+        let inner = MachinesInner {
+            store,
+            ids,
+            isolation,
+            machines: Mutex::default(),
+            tasks: Mutex::default(),
+        };
         Ok(Machines { inner: Arc::new(inner) })
     }
 
@@ -202,7 +229,8 @@ impl Machines {
 
     /// Registers a base root and returns its id; idempotent.
     pub async fn base(&self, base: &BaseRoot) -> Result<RootId, MachineError> {
-        if let (Isolation::Unisolated, BaseRoot::Folder(path) | BaseRoot::Tarball(path)) = (self.inner.isolation, base) {
+        if let (Isolation::Unisolated, BaseRoot::Folder(path) | BaseRoot::Tarball(path)) = (self.inner.isolation, base)
+        {
             return Err(MachineError::NeedsIsolation(path.clone()));
         }
         crate::base::register(&self.inner.store, base, self.inner.ids).await
@@ -239,7 +267,11 @@ impl Machines {
         if self.running(id).is_some() {
             return Err(MachineError::Running(id.to_owned()));
         }
-        self.launch(MachineSpec { id: id.to_owned(), ..spec }).await
+        self.launch(MachineSpec {
+            id: id.to_owned(),
+            ..spec
+        })
+        .await
     }
 
     async fn launch(&self, spec: MachineSpec) -> Result<Machine, MachineError> {
@@ -249,8 +281,11 @@ impl Machines {
         let listener = sshd::listen(spec.address, spec.ssh_port).await?;
         let sandbox = self.boot(&spec, &record.root).await?;
         let keys = sshd::authorized(&spec.authorized_keys);
-        let server = sshd::Server::new(listener, key, keys, Arc::clone(&sandbox))
-            .map_err(|source| MachineError::Listen { address: SocketAddr::from((spec.address, spec.ssh_port)), source })?;
+        let server =
+            sshd::Server::new(listener, key, keys, Arc::clone(&sandbox)).map_err(|source| MachineError::Listen {
+                address: SocketAddr::from((spec.address, spec.ssh_port)),
+                source,
+            })?;
         let machine = Machine {
             inner: Arc::new(MachineInner {
                 address: server.address(),
@@ -259,26 +294,36 @@ impl Machines {
                 stopping: AtomicBool::new(false),
             }),
         };
-        let user_data = spec.user_data.filter(|script| script.starts_with(b"#!") && !record.booted);
+        let user_data = spec
+            .user_data
+            .filter(|script| script.starts_with(b"#!") && !record.booted);
         if !record.booted {
             record.booted = true;
             store.write_machine(&spec.id, &record)?;
         }
         self.machines().insert(spec.id, machine.clone());
-        self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn(async move {
-            let serve = async { tokio::join!(server.serve(), run_user_data(&sandbox, user_data)) };
-            tokio::select! {
-                () = sandbox.listen() => {}
-                _ = serve => {}
-            }
-        });
+        self.inner
+            .tasks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .spawn(async move {
+                let serve = async { tokio::join!(server.serve(), run_user_data(&sandbox, user_data)) };
+                tokio::select! {
+                    () = sandbox.listen() => {}
+                    _ = serve => {}
+                }
+            });
         Ok(machine)
     }
 
     async fn boot(&self, spec: &MachineSpec, root: &RootId) -> Result<Arc<Sandbox>, MachineError> {
         let store = &self.inner.store;
         let start = MachineStart {
-            ids: if self.inner.isolation == Isolation::Sandbox { self.inner.ids.count() } else { 0 },
+            ids: if self.inner.isolation == Isolation::Sandbox {
+                self.inner.ids.count()
+            } else {
+                0
+            },
             store: store.folder().to_owned(),
             folder: Store::machine_folder(&spec.id),
             parts: layers::parts(store, root)?,
@@ -301,10 +346,27 @@ impl Machines {
         let record = store.machine(id)?;
         let root = layers::snapshot_id(id);
         let layer = store.folder().join(Store::layer_folder(&root));
-        std::fs::create_dir_all(&layer).map_err(|source| StoreError::File { path: layer.clone(), source })?;
+        std::fs::create_dir_all(&layer).map_err(|source| StoreError::File {
+            path: layer.clone(),
+            source,
+        })?;
         let from = store.folder().join(Store::machine_folder(id)).join("fs");
-        do_job(Job::Copy { from, to: layer.join("fs") }, self.inner.ids).await?;
-        store.write_layer(&root, &Layer { parent: Some(record.root), base: None, removed: false })?;
+        do_job(
+            Job::Copy {
+                from,
+                to: layer.join("fs"),
+            },
+            self.inner.ids,
+        )
+        .await?;
+        store.write_layer(
+            &root,
+            &Layer {
+                parent: Some(record.root),
+                base: None,
+                removed: false,
+            },
+        )?;
         Ok(root)
     }
 
@@ -373,7 +435,13 @@ impl Machines {
             output: own(io::stdout().as_fd())?,
             error: own(io::stderr().as_fd())?,
         };
-        let run = Run { id: 0, user: "root".into(), program: Program::Arguments, terminal: None, environment: Vec::new() };
+        let run = Run {
+            id: 0,
+            user: "root".into(),
+            program: Program::Arguments,
+            terminal: None,
+            environment: Vec::new(),
+        };
         let arguments = command.join("\0");
         let work = async {
             let mut process = sandbox.run(run, arguments.as_bytes(), Some(streams)).await?;
@@ -414,7 +482,10 @@ async fn run_user_data(sandbox: &Sandbox, script: Option<Vec<u8>>) {
     let shown = async {
         let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         let mut output = tokio::net::unix::pipe::Receiver::from_owned_fd(reader)?;
-        sandbox.run_user_data(&script, &writer).await.map_err(io::Error::other)?;
+        sandbox
+            .run_user_data(&script, &writer)
+            .await
+            .map_err(io::Error::other)?;
         drop(writer);
         let mut buffer = vec![0_u8; 4096];
         loop {
@@ -468,7 +539,10 @@ impl Machine {
 
     /// Whether it still runs.
     pub fn is_running(&self) -> bool {
-        matches!(*self.inner.sandbox.condition().borrow(), Condition::Running | Condition::Rebooting)
+        matches!(
+            *self.inner.sandbox.condition().borrow(),
+            Condition::Running | Condition::Rebooting
+        )
     }
 
     /// Resolves when the machine has ended by itself (`shutdown`, `poweroff` in it), not when it was stopped.

@@ -95,7 +95,11 @@ impl Store {
             let path = path.to_owned();
             |source| StoreError::File { path, source }
         };
-        fs::DirBuilder::new().recursive(true).mode(0o755).create(folder).map_err(at(folder))?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(folder)
+            .map_err(at(folder))?;
         let folder = fs::canonicalize(folder).map_err(at(folder))?;
         let marker = folder.join("store.json");
         if !marker.exists() {
@@ -137,7 +141,8 @@ impl Store {
         if !is_name(&root.0) {
             return Err(StoreError::UnknownRoot(root.0.clone()));
         }
-        self.read(&Self::layer_folder(root).join("layer.json"))?.ok_or_else(|| StoreError::UnknownRoot(root.0.clone()))
+        self.read(&Self::layer_folder(root).join("layer.json"))?
+            .ok_or_else(|| StoreError::UnknownRoot(root.0.clone()))
     }
 
     /// Writes what lies below a root's layer; the root exists from then on.
@@ -150,7 +155,8 @@ impl Store {
         if !is_name(id) {
             return Err(StoreError::UnknownMachine(id.to_owned()));
         }
-        self.read(&Self::machine_folder(id).join("machine.json"))?.ok_or_else(|| StoreError::UnknownMachine(id.to_owned()))
+        self.read(&Self::machine_folder(id).join("machine.json"))?
+            .ok_or_else(|| StoreError::UnknownMachine(id.to_owned()))
     }
 
     /// Writes what is known of a machine.
@@ -172,24 +178,40 @@ impl Store {
             let path = folder.join(name);
             create_open_folder(&path).map_err(|source| StoreError::File { path, source })?;
         }
-        self.write_machine(id, &MachineRecord { root: root.clone(), booted: false })
+        self.write_machine(
+            id,
+            &MachineRecord {
+                root: root.clone(),
+                booted: false,
+            },
+        )
     }
 
     /// Names of all roots, or of all machines.
     pub(crate) fn names(&self, kind: &str) -> Vec<String> {
         let entries = fs::read_dir(self.folder.join(kind)).into_iter().flatten().flatten();
-        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+        entries
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect()
     }
 
     /// A machine's host key in OpenSSH's format, made by `make` the first time.
     pub(crate) fn host_key(&self, id: &str, make: impl FnOnce() -> io::Result<String>) -> Result<String, StoreError> {
         let path = self.folder.join(Self::machine_folder(id)).join("host_key");
-        let at = |source| StoreError::File { path: path.clone(), source };
+        let at = |source| StoreError::File {
+            path: path.clone(),
+            source,
+        };
         match fs::read_to_string(&path) {
             Ok(key) => Ok(key),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let key = make().map_err(at)?;
-                let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(at)?;
+                let mut file = fs::OpenOptions::new()
+                    .write(true)
+                    .create_new(true)
+                    .mode(0o600)
+                    .open(&path)
+                    .map_err(at)?;
                 io::Write::write_all(&mut file, key.as_bytes()).map_err(at)?;
                 Ok(key)
             }
@@ -204,7 +226,12 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(StoreError::File { path, source }),
         };
-        serde_json::from_slice(&text).map(Some).map_err(|error| StoreError::File { path, source: io::Error::other(error) })
+        serde_json::from_slice(&text)
+            .map(Some)
+            .map_err(|error| StoreError::File {
+                path,
+                source: io::Error::other(error),
+            })
     }
 
     /// Writes beside the file and renames, so that a reader sees the old or the new one.
@@ -226,7 +253,11 @@ pub(crate) fn create_open_folder(path: &Path) -> io::Result<()> {
 
 /// Whether a name can stand as one folder's name, and in mount options.
 pub(crate) fn is_name(name: &str) -> bool {
-    !name.is_empty() && name.len() <= 64 && name.bytes().all(|letter| letter.is_ascii_alphanumeric() || letter == b'-')
+    !name.is_empty()
+        && name.len() <= 64
+        && name
+            .bytes()
+            .all(|letter| letter.is_ascii_alphanumeric() || letter == b'-')
 }
 
 /// A root id that says what it was made of.
@@ -256,8 +287,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("store")).unwrap();
         for name in ["", ".", "..", "a/b", "a:b", "a,b"] {
-            assert!(matches!(store.layer(&RootId(name.into())), Err(StoreError::UnknownRoot(_))), "{name}");
-            assert!(matches!(store.machine(name), Err(StoreError::UnknownMachine(_))), "{name}");
+            assert!(
+                matches!(store.layer(&RootId(name.into())), Err(StoreError::UnknownRoot(_))),
+                "{name}"
+            );
+            assert!(
+                matches!(store.machine(name), Err(StoreError::UnknownMachine(_))),
+                "{name}"
+            );
         }
     }
 }

@@ -52,7 +52,11 @@ impl Residents {
 
 /// Finds a user of the root by name.
 pub(super) fn find(name: &str) -> Option<Account> {
-    fs::read_to_string("/etc/passwd").ok()?.lines().filter_map(parse).find(|account| account.name == name)
+    fs::read_to_string("/etc/passwd")
+        .ok()?
+        .lines()
+        .filter_map(parse)
+        .find(|account| account.name == name)
 }
 
 fn parse(line: &str) -> Option<Account> {
@@ -61,8 +65,18 @@ fn parse(line: &str) -> Option<Account> {
     let uid = fields.nth(1)?.parse().ok()?;
     let gid = fields.next()?.parse().ok()?;
     let home = fields.nth(1)?.into();
-    let shell = fields.next().filter(|shell| !shell.is_empty()).unwrap_or("/bin/sh").into();
-    Some(Account { name, uid, gid, home, shell })
+    let shell = fields
+        .next()
+        .filter(|shell| !shell.is_empty())
+        .unwrap_or("/bin/sh")
+        .into();
+    Some(Account {
+        name,
+        uid,
+        gid,
+        home,
+        shell,
+    })
 }
 
 /// All groups of a user, the primary one first.
@@ -71,7 +85,9 @@ pub(super) fn groups(account: &Account) -> Vec<u32> {
     let mut groups = vec![account.gid];
     for line in text.lines() {
         let fields: Vec<&str> = line.split(':').collect();
-        let [_, _, gid, members, ..] = fields.as_slice() else { continue };
+        let [_, _, gid, members, ..] = fields.as_slice() else {
+            continue;
+        };
         if members.split(',').any(|member| member == account.name)
             && let Ok(gid) = gid.parse()
             && gid != account.gid
@@ -85,7 +101,9 @@ pub(super) fn groups(account: &Account) -> Vec<u32> {
 /// Whether a name may be a login user's; anything else could add lines to `/etc/passwd`.
 pub(super) fn is_valid_name(name: &str) -> bool {
     let mut letters = name.bytes();
-    letters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
+    letters
+        .next()
+        .is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
         && name.len() <= 32
         && letters.all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, b'_' | b'-' | b'.'))
 }
@@ -96,16 +114,29 @@ pub(super) fn ensure(name: &str) -> io::Result<Account> {
         return Ok(account);
     }
     let id = free_id();
-    let shell = if Path::new("/bin/bash").exists() { "/bin/bash" } else { "/bin/sh" };
-    append("/etc/passwd", 0o644, &format!("{name}:x:{id}:{id}::/home/{name}:{shell}\n"))?;
+    let shell = if Path::new("/bin/bash").exists() {
+        "/bin/bash"
+    } else {
+        "/bin/sh"
+    };
+    append(
+        "/etc/passwd",
+        0o644,
+        &format!("{name}:x:{id}:{id}::/home/{name}:{shell}\n"),
+    )?;
     append("/etc/group", 0o644, &format!("{name}:x:{id}:\n"))?;
     append("/etc/shadow", 0o640, &format!("{name}:!*:20000:0:99999:7:::\n"))?;
     if Path::new("/etc/gshadow").exists() {
         append("/etc/gshadow", 0o640, &format!("{name}:!::\n"))?;
     }
     join_groups(name, &["adm", "sudo", "wheel"])?;
-    let account =
-        Account { name: name.to_owned(), uid: id, gid: id, home: format!("/home/{name}").into(), shell: shell.into() };
+    let account = Account {
+        name: name.to_owned(),
+        uid: id,
+        gid: id,
+        home: format!("/home/{name}").into(),
+        shell: shell.into(),
+    };
     fs::create_dir_all("/home")?;
     if !account.home.exists() {
         fs::create_dir(&account.home)?;
@@ -158,7 +189,12 @@ pub(super) fn allow_sudo(users: &[String]) -> io::Result<()> {
         return Ok(());
     }
     fs::remove_file(file).ok();
-    OpenOptions::new().write(true).create_new(true).mode(0o440).open(file)?.write_all(text.as_bytes())
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o440)
+        .open(file)?
+        .write_all(text.as_bytes())
 }
 
 /// The first id from 1000 on that is neither a user's nor a group's.
@@ -166,7 +202,11 @@ fn free_id() -> u32 {
     let taken: Vec<u32> = ["/etc/passwd", "/etc/group"]
         .iter()
         .filter_map(|file| fs::read_to_string(file).ok())
-        .flat_map(|text| text.lines().filter_map(|line| line.split(':').nth(2)?.parse().ok()).collect::<Vec<u32>>())
+        .flat_map(|text| {
+            text.lines()
+                .filter_map(|line| line.split(':').nth(2)?.parse().ok())
+                .collect::<Vec<u32>>()
+        })
         .collect();
     (1000..60000).find(|id| !taken.contains(id)).unwrap_or(60000)
 }
@@ -183,7 +223,9 @@ fn append(file: &str, mode: u32, line: &str) -> io::Result<()> {
 
 /// Writes the whole file anew beside the old one, which may be owned by an id that this machine does not have.
 fn replace(file: &str, text: &str, mode: Option<u32>) -> io::Result<()> {
-    let mode = mode.or_else(|| fs::metadata(file).ok().map(|old| old.permissions().mode())).unwrap_or(0o644);
+    let mode = mode
+        .or_else(|| fs::metadata(file).ok().map(|old| old.permissions().mode()))
+        .unwrap_or(0o644);
     let new = format!("{file}.bakelite-new");
     fs::remove_file(&new).ok();
     fs::write(&new, text)?;
@@ -192,7 +234,9 @@ fn replace(file: &str, text: &str, mode: Option<u32>) -> io::Result<()> {
 }
 
 fn join_groups(name: &str, groups: &[&str]) -> io::Result<()> {
-    let Ok(text) = fs::read_to_string("/etc/group") else { return Ok(()) };
+    let Ok(text) = fs::read_to_string("/etc/group") else {
+        return Ok(());
+    };
     let lines: Vec<String> = text
         .lines()
         .map(|line| {

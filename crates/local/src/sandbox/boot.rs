@@ -12,16 +12,29 @@ use super::{accounts, shims};
 pub(super) fn boot(machine: &MachineStart, with_sudo_shim: bool) -> Result<(), Failure> {
     rustix::system::sethostname(machine.hostname.as_bytes()).doing("setting the host name")?;
     fill_run(with_sudo_shim)?;
-    for (folder, mode) in [("/tmp", 0o1777), ("/var/tmp", 0o1777), ("/root", 0o700), ("/etc", 0o755), ("/home", 0o755)] {
+    for (folder, mode) in [
+        ("/tmp", 0o1777),
+        ("/var/tmp", 0o1777),
+        ("/root", 0o700),
+        ("/etc", 0o755),
+        ("/home", 0o755),
+    ] {
         if !Path::new(folder).exists() {
-            fs::DirBuilder::new().recursive(true).mode(mode).create(folder).doing(format!("creating `{folder}`"))?;
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(mode)
+                .create(folder)
+                .doing(format!("creating `{folder}`"))?;
             fs::set_permissions(folder, fs::Permissions::from_mode(mode)).doing(format!("opening `{folder}`"))?;
         }
     }
     name_host(&machine.hostname)?;
     for user in &machine.users {
         if !accounts::is_valid_name(user) {
-            return Err(Failure { doing: format!("creating user `{user}`"), error: std::io::Error::other("not a valid name") });
+            return Err(Failure {
+                doing: format!("creating user `{user}`"),
+                error: std::io::Error::other("not a valid name"),
+            });
         }
         accounts::ensure(user).doing(format!("creating user `{user}`"))?;
     }
@@ -38,7 +51,11 @@ pub(super) fn boot(machine: &MachineStart, with_sudo_shim: bool) -> Result<(), F
 fn fill_run(with_sudo_shim: bool) -> Result<(), Failure> {
     for entry in fs::read_dir("/run").into_iter().flatten().flatten() {
         let path = entry.path();
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) { fs::remove_dir_all(path).ok() } else { fs::remove_file(path).ok() };
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            fs::remove_dir_all(path).ok()
+        } else {
+            fs::remove_file(path).ok()
+        };
     }
     for (folder, mode) in [("/run/lock", 0o1777), ("/run/bakelite", 0o755)] {
         fs::create_dir_all(folder).doing(format!("creating `{folder}`"))?;
@@ -55,8 +72,15 @@ fn name_host(name: &str) -> Result<(), Failure> {
     fs::remove_file("/etc/hostname").ok();
     fs::write("/etc/hostname", format!("{name}\n")).doing("writing `/etc/hostname`")?;
     let hosts = fs::read_to_string("/etc/hosts").unwrap_or_default();
-    let mut lines: Vec<String> = hosts.lines().filter(|line| !line.ends_with("# bakelite")).map(str::to_owned).collect();
-    if !lines.iter().any(|line| line.split_whitespace().skip(1).any(|word| word == "localhost")) {
+    let mut lines: Vec<String> = hosts
+        .lines()
+        .filter(|line| !line.ends_with("# bakelite"))
+        .map(str::to_owned)
+        .collect();
+    if !lines
+        .iter()
+        .any(|line| line.split_whitespace().skip(1).any(|word| word == "localhost"))
+    {
         lines.push("127.0.0.1 localhost".into());
     }
     lines.push(format!("127.0.1.1 {name} # bakelite"));

@@ -144,7 +144,9 @@ async fn set_up(control: &AsyncFd<OwnedFd>, child: &Child, start: Start, ids: Id
     loop {
         match hear(control).await?.map(|message| message.content) {
             Some(Report::NeedMap) => {
-                ids.write(child.id().unwrap_or_default()).await.map_err(SandboxError::IdMap)?;
+                ids.write(child.id().unwrap_or_default())
+                    .await
+                    .map_err(SandboxError::IdMap)?;
                 tell(control, &Request::Mapped, &[], &[]).await?;
             }
             Some(Report::Booted | Report::Done) => return Ok(()),
@@ -159,7 +161,11 @@ async fn set_up(control: &AsyncFd<OwnedFd>, child: &Child, start: Start, ids: Id
 pub(crate) async fn do_job(job: Job, ids: IdMap) -> Result<(), SandboxError> {
     let (control, mut child) = spawn()?;
     // Root needs no namespace to be allowed everything on the store's files; the probe wants exactly that namespace.
-    let count = if matches!(ids, IdMap::Identity { .. }) && !matches!(job, Job::Probe { .. }) { 0 } else { ids.count() };
+    let count = if matches!(ids, IdMap::Identity { .. }) && !matches!(job, Job::Probe { .. }) {
+        0
+    } else {
+        ids.count()
+    };
     let outcome = set_up(&control, &child, Start::Job { ids: count, job }, ids).await;
     drop(control);
     child.wait().await?;
@@ -223,11 +229,22 @@ impl Sandbox {
     }
 
     /// Starts a process; `streams` unless it gets a terminal.
-    pub(crate) async fn run(&self, mut run: Run, command: &[u8], streams: Option<Streams>) -> Result<Process, SandboxError> {
+    pub(crate) async fn run(
+        &self,
+        mut run: Run,
+        command: &[u8],
+        streams: Option<Streams>,
+    ) -> Result<Process, SandboxError> {
         let (id, mut heard) = self.expect();
         run.id = id;
         let files = streams.as_ref().map(Streams::borrowed);
-        tell(&self.control, &Request::Run(run), command, files.as_ref().map_or(&[], |files| files.as_slice())).await?;
+        tell(
+            &self.control,
+            &Request::Run(run),
+            command,
+            files.as_ref().map_or(&[], |files| files.as_slice()),
+        )
+        .await?;
         match heard.recv().await {
             Some(Heard::Started(master)) => Ok(Process { id, master, heard }),
             Some(Heard::Refused(error)) => {
@@ -241,7 +258,16 @@ impl Sandbox {
     /// Whether a login user exists.
     pub(crate) async fn knows(&self, user: &str) -> Result<bool, SandboxError> {
         let (id, mut heard) = self.expect();
-        tell(&self.control, &Request::Account { id, user: user.to_owned() }, &[], &[]).await?;
+        tell(
+            &self.control,
+            &Request::Account {
+                id,
+                user: user.to_owned(),
+            },
+            &[],
+            &[],
+        )
+        .await?;
         let answer = heard.recv().await;
         self.waiting().remove(&id);
         match answer {
@@ -253,7 +279,9 @@ impl Sandbox {
     /// Sends a signal to the process group of a run.
     pub(crate) async fn signal(&self, id: u64, signal: i32) {
         // A sandbox that is gone has no processes left to signal.
-        tell(&self.control, &Request::Signal { id, signal }, &[], &[]).await.ok();
+        tell(&self.control, &Request::Signal { id, signal }, &[], &[])
+            .await
+            .ok();
     }
 
     /// Runs a first-boot script as root; its output goes into `output`.

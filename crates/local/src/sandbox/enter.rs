@@ -32,16 +32,18 @@ pub(super) trait Doing<T> {
 
 impl<T, E: Into<io::Error>> Doing<T> for Result<T, E> {
     fn doing(self, what: impl Display) -> Result<T, Failure> {
-        self.map_err(|error| Failure { doing: what.to_string(), error: error.into() })
+        self.map_err(|error| Failure {
+            doing: what.to_string(),
+            error: error.into(),
+        })
     }
 }
 
 /// What the first process of a sandbox does. The control socket is its standard input.
 pub(super) fn enter() -> ! {
     kernel::close_from(3);
-    let control = match rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3) {
-        Ok(control) => control,
-        Err(_) => kernel::leave(1),
+    let Ok(control) = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3) else {
+        kernel::leave(1);
     };
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     kernel::new_session_keyring();
@@ -56,9 +58,14 @@ pub(super) fn enter() -> ! {
 }
 
 fn become_it(control: &OwnedFd) -> Result<i32, Failure> {
-    let Some(message) = receive::<Request>(control.as_fd()).doing("reading the first message")? else { return Ok(0) };
+    let Some(message) = receive::<Request>(control.as_fd()).doing("reading the first message")? else {
+        return Ok(0);
+    };
     let Request::Start(start) = message.content else {
-        return Err(Failure { doing: "starting".into(), error: io::Error::other("the first message is not a start") });
+        return Err(Failure {
+            doing: "starting".into(),
+            error: io::Error::other("the first message is not a start"),
+        });
     };
     match *start {
         Start::Job { ids, job } => {
@@ -154,7 +161,8 @@ fn write_inner_map(init: Pid, ids: u32) -> Result<(), Failure> {
             let (first, count) = (fields.next()?, fields.nth(1)?);
             Some(format!("{first} {first} {count}\n"))
         });
-        std::fs::write(format!("/proc/{pid}/{kind}"), lines.collect::<String>()).doing(format!("writing the inner `{kind}`"))?;
+        std::fs::write(format!("/proc/{pid}/{kind}"), lines.collect::<String>())
+            .doing(format!("writing the inner `{kind}`"))?;
     }
     Ok(())
 }
@@ -163,7 +171,10 @@ fn write_inner_map(init: Pid, ids: u32) -> Result<(), Failure> {
 fn watch(control: &OwnedFd, init: Pid) -> io::Result<i32> {
     let process = rustix::process::pidfd_open(init, PidfdFlags::empty())?;
     loop {
-        let mut files = [PollFd::new(control, PollFlags::empty()), PollFd::new(&process, PollFlags::IN)];
+        let mut files = [
+            PollFd::new(control, PollFlags::empty()),
+            PollFd::new(&process, PollFlags::IN),
+        ];
         match rustix::event::poll(&mut files, None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
@@ -180,7 +191,12 @@ fn watch(control: &OwnedFd, init: Pid) -> io::Result<i32> {
 
 pub(super) fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-    Ok(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?)
+    Ok(socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )?)
 }
 
 fn await_byte(file: &OwnedFd) -> bool {

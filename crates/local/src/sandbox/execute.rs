@@ -38,9 +38,21 @@ pub(super) struct Started {
 }
 
 /// Starts a run.
-pub(super) fn start(run: &Run, command: Vec<u8>, files: Vec<OwnedFd>, residents: &Residents, ids: u32) -> io::Result<Started> {
-    let account = residents.find(&run.user).ok_or_else(|| io::Error::other(format!("no user `{}`", run.user)))?;
-    let identity = Identity { groups: accounts::groups(&account), account, switchable: ids > 1 };
+pub(super) fn start(
+    run: &Run,
+    command: Vec<u8>,
+    files: Vec<OwnedFd>,
+    residents: &Residents,
+    ids: u32,
+) -> io::Result<Started> {
+    let account = residents
+        .find(&run.user)
+        .ok_or_else(|| io::Error::other(format!("no user `{}`", run.user)))?;
+    let identity = Identity {
+        groups: accounts::groups(&account),
+        account,
+        switchable: ids > 1,
+    };
     if let Some(wanted) = &run.terminal {
         let (master, side, path) = terminal::open(wanted)?;
         if identity.switchable {
@@ -48,14 +60,21 @@ pub(super) fn start(run: &Run, command: Vec<u8>, files: Vec<OwnedFd>, residents:
         }
         let mut program = program(run, command, &identity)?;
         program.env("TERM", &wanted.term).env("SSH_TTY", &path);
-        let three = Streams { input: side.try_clone()?, output: side.try_clone()?, error: side };
-        return Ok(Started { pid: spawn(program, three, identity, true)?, master: Some(master) });
+        let three = Streams {
+            input: side.try_clone()?,
+            output: side.try_clone()?,
+            error: side,
+        };
+        return Ok(Started {
+            pid: spawn(program, three, identity, true)?,
+            master: Some(master),
+        });
     }
     let three = streams(files).ok_or_else(|| io::Error::other("a run without streams"))?;
     let pid = match run.program {
-        Program::Sftp => serve(three, &identity, sftp::serve)?,
+        Program::Sftp => serve(&three, &identity, sftp::serve)?,
         Program::Command if scp::is_wanted(&command) && !has_program("scp") => {
-            serve(three, &identity, move || scp::serve(&command))?
+            serve(&three, &identity, move || scp::serve(&command))?
         }
         _ => spawn(program(run, command, &identity)?, three, identity, false)?,
     };
@@ -65,20 +84,44 @@ pub(super) fn start(run: &Run, command: Vec<u8>, files: Vec<OwnedFd>, residents:
 /// Runs a script as root, its output into a file.
 pub(super) fn start_script(path: &Path, output: &OwnedFd, residents: &Residents, ids: u32) -> io::Result<Pid> {
     let account = residents.find("root").unwrap_or_else(root);
-    let identity = Identity { groups: vec![0], account, switchable: ids > 1 };
+    let identity = Identity {
+        groups: vec![0],
+        account,
+        switchable: ids > 1,
+    };
     let mut command = Command::new(path);
     set_environment(&mut command, &identity.account);
     let input = fs::File::open("/dev/null")?.into();
-    spawn(command, Streams { input, output: output.try_clone()?, error: output.try_clone()? }, identity, false)
+    spawn(
+        command,
+        Streams {
+            input,
+            output: output.try_clone()?,
+            error: output.try_clone()?,
+        },
+        identity,
+        false,
+    )
 }
 
 fn root() -> Account {
-    Account { name: "root".into(), uid: 0, gid: 0, home: "/root".into(), shell: "/bin/sh".into() }
+    Account {
+        name: "root".into(),
+        uid: 0,
+        gid: 0,
+        home: "/root".into(),
+        shell: "/bin/sh".into(),
+    }
 }
 
 fn program(run: &Run, command: Vec<u8>, identity: &Identity) -> io::Result<Command> {
     let account = &identity.account;
-    let shell_name = account.shell.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let shell_name = account
+        .shell
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     let mut program = Command::new(&account.shell);
     match run.program {
         Program::Shell => {
@@ -88,7 +131,9 @@ fn program(run: &Run, command: Vec<u8>, identity: &Identity) -> io::Result<Comma
             program.arg0(shell_name).arg("-c").arg(OsString::from_vec(command));
         }
         Program::Arguments => {
-            let mut arguments = command.split(|byte| *byte == 0).map(|argument| OsString::from_vec(argument.to_vec()));
+            let mut arguments = command
+                .split(|byte| *byte == 0)
+                .map(|argument| OsString::from_vec(argument.to_vec()));
             program = Command::new(arguments.next().unwrap_or_default());
             program.args(arguments);
         }
@@ -110,11 +155,18 @@ fn set_environment(command: &mut Command, account: &Account) {
             command.env(name, value.trim_matches(['"', '\'']));
         }
     }
-    command.env("HOME", &account.home).env("USER", &account.name).env("LOGNAME", &account.name).env("SHELL", &account.shell);
+    command
+        .env("HOME", &account.home)
+        .env("USER", &account.name)
+        .env("LOGNAME", &account.name)
+        .env("SHELL", &account.shell);
 }
 
 fn spawn(mut command: Command, streams: Streams, identity: Identity, on_terminal: bool) -> io::Result<Pid> {
-    command.stdin(streams.input).stdout(streams.output).stderr(streams.error);
+    command
+        .stdin(streams.input)
+        .stdout(streams.output)
+        .stderr(streams.error);
     kernel::before_execution(&mut command, move || {
         kernel::reset_signals();
         rustix::process::setsid()?;
@@ -128,7 +180,7 @@ fn spawn(mut command: Command, streams: Streams, identity: Identity, on_terminal
 }
 
 /// Forks a process that serves files on its standard streams.
-fn serve(streams: Streams, identity: &Identity, service: impl FnOnce() -> i32) -> io::Result<Pid> {
+fn serve(streams: &Streams, identity: &Identity, service: impl FnOnce() -> i32) -> io::Result<Pid> {
     if let Some(pid) = kernel::fork()? {
         return Ok(pid);
     }

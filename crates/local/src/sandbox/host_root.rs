@@ -9,18 +9,77 @@ use std::path::Path;
 /// Names below `/etc` that stay behind whatever their mode is: accounts (written anew), secrets, and what names or
 /// configures the host itself.
 const LEFT_BEHIND: [&str; 44] = [
-    "passwd", "passwd-", "group", "group-", "shadow", "shadow-", "gshadow", "gshadow-", "subuid", "subuid-", "subgid", "subgid-",
-    "sudoers", "sudoers.d", "ssh", "ssl/private", "machine-id", "hostname", "hosts", "fstab", "mtab", "crypttab", "krb5.keytab",
-    "NetworkManager", "netplan", "wpa_supplicant", "wireguard", "docker", "containerd", "kubernetes", "rancher", "cni", "letsencrypt",
-    "cloud", "environment", "environment.d", "pip.conf", "npmrc", "gitconfig", "netrc", "apt/auth.conf", "apt/auth.conf.d", "cron.d",
+    "passwd",
+    "passwd-",
+    "group",
+    "group-",
+    "shadow",
+    "shadow-",
+    "gshadow",
+    "gshadow-",
+    "subuid",
+    "subuid-",
+    "subgid",
+    "subgid-",
+    "sudoers",
+    "sudoers.d",
+    "ssh",
+    "ssl/private",
+    "machine-id",
+    "hostname",
+    "hosts",
+    "fstab",
+    "mtab",
+    "crypttab",
+    "krb5.keytab",
+    "NetworkManager",
+    "netplan",
+    "wpa_supplicant",
+    "wireguard",
+    "docker",
+    "containerd",
+    "kubernetes",
+    "rancher",
+    "cni",
+    "letsencrypt",
+    "cloud",
+    "environment",
+    "environment.d",
+    "pip.conf",
+    "npmrc",
+    "gitconfig",
+    "netrc",
+    "apt/auth.conf",
+    "apt/auth.conf.d",
+    "cron.d",
     "boto.cfg",
 ];
 /// Empty folders that a system has, with their modes.
 const FOLDERS: [(&str, u32); 24] = [
-    ("home", 0o755), ("root", 0o700), ("tmp", 0o1777), ("run", 0o755), ("proc", 0o555), ("sys", 0o555), ("dev", 0o755), ("mnt", 0o755),
-    ("media", 0o755), ("srv", 0o755), ("opt", 0o755), ("boot", 0o755), ("var", 0o755), ("var/tmp", 0o1777), ("var/lib", 0o755),
-    ("var/log", 0o755), ("var/cache", 0o755), ("var/cache/apt", 0o755), ("var/cache/apt/archives", 0o755), ("var/spool", 0o755),
-    ("var/mail", 0o2775), ("var/lib/misc", 0o755), ("etc", 0o755), ("etc/sudoers.d", 0o755),
+    ("home", 0o755),
+    ("root", 0o700),
+    ("tmp", 0o1777),
+    ("run", 0o755),
+    ("proc", 0o555),
+    ("sys", 0o555),
+    ("dev", 0o755),
+    ("mnt", 0o755),
+    ("media", 0o755),
+    ("srv", 0o755),
+    ("opt", 0o755),
+    ("boot", 0o755),
+    ("var", 0o755),
+    ("var/tmp", 0o1777),
+    ("var/lib", 0o755),
+    ("var/log", 0o755),
+    ("var/cache", 0o755),
+    ("var/cache/apt", 0o755),
+    ("var/cache/apt/archives", 0o755),
+    ("var/spool", 0o755),
+    ("var/mail", 0o2775),
+    ("var/lib/misc", 0o755),
+    ("etc", 0o755),
+    ("etc/sudoers.d", 0o755),
 ];
 /// Top-level links of a merged `/usr`.
 const LINKS: [&str; 8] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32", "libexec", "libo32"];
@@ -66,10 +125,18 @@ pub(super) fn build(to: &Path, folders: &[String]) -> io::Result<()> {
 /// Copies what everybody may read.
 fn copy_public(from: &Path, to: &Path, below: &str) -> io::Result<()> {
     for entry in fs::read_dir(from)?.flatten() {
-        let Some(name) = entry.file_name().to_str().map(str::to_owned) else { continue };
-        let place = if below.is_empty() { name } else { format!("{below}/{name}") };
+        let Some(name) = entry.file_name().to_str().map(str::to_owned) else {
+            continue;
+        };
+        let place = if below.is_empty() {
+            name
+        } else {
+            format!("{below}/{name}")
+        };
         let target = to.join(entry.file_name());
-        let Ok(found) = fs::symlink_metadata(entry.path()) else { continue };
+        let Ok(found) = fs::symlink_metadata(entry.path()) else {
+            continue;
+        };
         if LEFT_BEHIND.contains(&place.as_str()) || fs::symlink_metadata(&target).is_ok() && !found.is_dir() {
             continue;
         }
@@ -88,20 +155,30 @@ fn copy_public(from: &Path, to: &Path, below: &str) -> io::Result<()> {
 
 /// Writes the accounts of the system anew: no people, no passwords.
 fn write_accounts(etc: &Path) -> io::Result<()> {
-    let is_system = |line: &&str| line.split(':').nth(2).and_then(|id| id.parse::<u32>().ok()).is_some_and(|id| id < 1000 || id == 65534);
+    let is_system = |line: &&str| {
+        line.split(':')
+            .nth(2)
+            .and_then(|id| id.parse::<u32>().ok())
+            .is_some_and(|id| id < 1000 || id == 65534)
+    };
     let passwd = fs::read_to_string("/etc/passwd")?;
     let group = fs::read_to_string("/etc/group")?;
     let (mut users, mut shadow, mut groups) = (String::new(), String::new(), String::new());
     for line in passwd.lines().filter(is_system) {
         let fields: Vec<&str> = line.split(':').collect();
-        let [name, _, uid, gid, comment, home, shell] = fields.as_slice() else { continue };
-        users.push_str(&format!("{name}:x:{uid}:{gid}:{comment}:{home}:{shell}\n"));
-        shadow.push_str(&format!("{name}:*:20000:0:99999:7:::\n"));
+        let [name, _, uid, gid, comment, home, shell] = fields.as_slice() else {
+            continue;
+        };
+        users += &[name, "x", uid, gid, comment, home, shell].join(":");
+        users.push('\n');
+        shadow += name;
+        shadow += ":*:20000:0:99999:7:::\n";
     }
     for line in group.lines().filter(is_system) {
         let mut fields = line.split(':');
         if let (Some(name), Some(id)) = (fields.next(), fields.nth(1)) {
-            groups.push_str(&format!("{name}:x:{id}:\n"));
+            groups += &[name, "x", id, ""].join(":");
+            groups.push('\n');
         }
     }
     fs::write(etc.join("passwd"), users)?;
@@ -127,7 +204,11 @@ fn copy_folders(from: &Path, to: &Path, levels: usize) -> io::Result<()> {
         let target = to.join(entry.file_name());
         fs::create_dir_all(&target)?;
         // Below `share` lie thousands of folders of documentation and translations.
-        let levels = if entry.file_name() == "share" { levels.min(2) } else { levels };
+        let levels = if entry.file_name() == "share" {
+            levels.min(2)
+        } else {
+            levels
+        };
         if levels > 1 {
             copy_folders(&entry.path(), &target, levels - 1)?;
         }

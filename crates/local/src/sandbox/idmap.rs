@@ -42,14 +42,28 @@ impl IdMap {
         let group = rustix::process::getegid().as_raw();
         if user == 0 {
             let count = own_ids().min(65536);
-            return if count > 1 { IdMap::Identity { count } } else { IdMap::Single { user, group } };
+            return if count > 1 {
+                IdMap::Identity { count }
+            } else {
+                IdMap::Single { user, group }
+            };
         }
         let name = user_name(user);
-        let range = |file: &str| sub_range(&std::fs::read_to_string(file).unwrap_or_default(), user, name.as_deref());
+        let range = |file: &str| {
+            sub_range(
+                &std::fs::read_to_string(file).unwrap_or_default(),
+                user,
+                name.as_deref(),
+            )
+        };
         match (range("/etc/subuid"), range("/etc/subgid")) {
-            (Some((users, n)), Some((groups, m))) if in_path("newuidmap") && in_path("newgidmap") => {
-                IdMap::Range { user, group, users, groups, count: n.min(m).min(65535) + 1 }
-            }
+            (Some((users, n)), Some((groups, m))) if in_path("newuidmap") && in_path("newgidmap") => IdMap::Range {
+                user,
+                group,
+                users,
+                groups,
+                count: n.min(m).min(65535) + 1,
+            },
             _ => IdMap::Single { user, group },
         }
     }
@@ -69,7 +83,13 @@ impl IdMap {
                 std::fs::write(format!("/proc/{pid}/uid_map"), format!("0 0 {count}\n"))?;
                 std::fs::write(format!("/proc/{pid}/gid_map"), format!("0 0 {count}\n"))
             }
-            IdMap::Range { user, group, users, groups, count } => {
+            IdMap::Range {
+                user,
+                group,
+                users,
+                groups,
+                count,
+            } => {
                 run_map_tool("newuidmap", pid, user, users, count).await?;
                 run_map_tool("newgidmap", pid, group, groups, count).await
             }
@@ -86,13 +106,12 @@ impl IdMap {
 fn own_ids() -> u32 {
     let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     map.lines()
-        .filter_map(|line| {
+        .find_map(|line| {
             let mut words = line.split_whitespace();
             let inside = words.next()?.parse::<u32>().ok()?;
             let count = words.nth(1)?.parse::<u32>().ok()?;
             (inside == 0).then_some(count)
         })
-        .next()
         .unwrap_or(1)
 }
 
@@ -102,7 +121,10 @@ async fn run_map_tool(tool: &str, pid: u32, own: u32, first: u32, count: u32) ->
     if output.status.success() {
         return Ok(());
     }
-    Err(io::Error::other(format!("`{tool}`: {}", String::from_utf8_lossy(&output.stderr).trim())))
+    Err(io::Error::other(format!(
+        "`{tool}`: {}",
+        String::from_utf8_lossy(&output.stderr).trim()
+    )))
 }
 
 fn user_name(user: u32) -> Option<String> {

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{WaitOptions, WaitStatus};
 
+use super::accounts::{self, Residents};
 use super::enter::{Doing as _, Failure};
 use super::mounts::Root;
 use super::wire::{End, MachineStart, Message, Report, Request, receive, send};
-use super::accounts::{self, Residents};
 use super::{boot, execute, kernel};
 
 /// How long processes have between the friendly and the final signal.
@@ -44,14 +44,27 @@ enum Next {
 /// Boots and serves until the machine powers off or the parent is gone.
 pub(super) fn run(control: &OwnedFd, machine: &MachineStart, root: &Root) -> Result<(), Failure> {
     rustix::thread::set_name(c"init").doing("naming init")?;
-    let signals = kernel::signal_file(&[&[libc::SIGCHLD][..], &POWER_OFF, &REBOOT].concat()).doing("listening for signals")?;
-    let null = fs::File::options().read(true).write(true).open("/dev/null").doing("opening `/dev/null`")?;
+    let signals =
+        kernel::signal_file(&[&[libc::SIGCHLD][..], &POWER_OFF, &REBOOT].concat()).doing("listening for signals")?;
+    let null = fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
+        .doing("opening `/dev/null`")?;
     rustix::stdio::dup2_stdin(&null).doing("closing standard input")?;
     rustix::stdio::dup2_stdout(&null).doing("closing standard output")?;
     rustix::stdio::dup2_stderr(&null).doing("closing standard error")?;
     drop(null);
     boot::boot(machine, root.shims.sudo)?;
-    Init { control, signals, machine, root: Some(root), residents: Residents::OfRoot, runs: HashMap::new() }.serve()
+    Init {
+        control,
+        signals,
+        machine,
+        root: Some(root),
+        residents: Residents::OfRoot,
+        runs: HashMap::new(),
+    }
+    .serve()
 }
 
 /// A machine without isolation: processes of this machine itself, of which only the home folders are the machine's own.
@@ -62,12 +75,22 @@ pub(super) fn run_bare(control: &OwnedFd, machine: &MachineStart) -> Result<(), 
     let names: Vec<String> = machine.users.iter().cloned().chain(["root".into()]).collect();
     for name in &names {
         if !accounts::is_valid_name(name) {
-            return Err(Failure { doing: format!("creating user `{name}`"), error: io::Error::other("not a valid name") });
+            return Err(Failure {
+                doing: format!("creating user `{name}`"),
+                error: io::Error::other("not a valid name"),
+            });
         }
         fs::create_dir_all(homes.join(name)).doing(format!("creating the home folder of `{name}`"))?;
     }
     let residents = Residents::Ourselves { homes, names };
-    let mut init = Init { control, signals, machine, root: None, residents, runs: HashMap::new() };
+    let mut init = Init {
+        control,
+        signals,
+        machine,
+        root: None,
+        residents,
+        runs: HashMap::new(),
+    };
     let outcome = init.serve();
     init.end_processes(); // no namespace ends them with us
     outcome
@@ -77,7 +100,10 @@ impl Init<'_> {
     fn serve(&mut self) -> Result<(), Failure> {
         self.report(&Report::Booted, &[]);
         loop {
-            let mut files = [PollFd::new(self.control, PollFlags::IN), PollFd::new(&self.signals, PollFlags::IN)];
+            let mut files = [
+                PollFd::new(self.control, PollFlags::IN),
+                PollFd::new(&self.signals, PollFlags::IN),
+            ];
             match rustix::event::poll(&mut files, None) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error).doing("waiting for requests"),
@@ -103,14 +129,22 @@ impl Init<'_> {
 
     fn handle(&mut self, message: Message<Request>) -> Next {
         match message.content {
-            Request::Run(run) => match execute::start(&run, message.bytes, message.files, &self.residents, self.machine.ids) {
-                Ok(started) => {
-                    self.runs.insert(started.pid.as_raw_nonzero().get(), run.id);
-                    let files: Vec<_> = started.master.iter().map(|master| master.as_fd()).collect();
-                    send(self.control.as_fd(), &Report::Started { id: run.id }, &[], &files).ok();
+            Request::Run(run) => {
+                match execute::start(&run, message.bytes, message.files, &self.residents, self.machine.ids) {
+                    Ok(started) => {
+                        self.runs.insert(started.pid.as_raw_nonzero().get(), run.id);
+                        let files: Vec<_> = started.master.iter().map(|master| master.as_fd()).collect();
+                        send(self.control.as_fd(), &Report::Started { id: run.id }, &[], &files).ok();
+                    }
+                    Err(error) => self.report(
+                        &Report::Refused {
+                            id: run.id,
+                            error: error.to_string(),
+                        },
+                        &[],
+                    ),
                 }
-                Err(error) => self.report(&Report::Refused { id: run.id, error: error.to_string() }, &[]),
-            },
+            }
             Request::Signal { id, signal } => {
                 if let Some((pid, _)) = self.runs.iter().find(|(_, run)| **run == id) {
                     kernel::kill(-pid, signal).ok();
@@ -188,7 +222,10 @@ impl Init<'_> {
             if left.is_zero() {
                 self.signal_everyone(libc::SIGKILL);
             }
-            let pause = Timespec { tv_sec: 0, tv_nsec: i64::from(left.min(Duration::from_millis(50)).subsec_nanos().max(1_000_000)) };
+            let pause = Timespec {
+                tv_sec: 0,
+                tv_nsec: i64::from(left.min(Duration::from_millis(50)).subsec_nanos().max(1_000_000)),
+            };
             let mut files = [PollFd::new(&self.signals, PollFlags::IN)];
             rustix::event::poll(&mut files, Some(&pause)).ok();
             while kernel::next_signal(&self.signals).is_some() {}
@@ -204,7 +241,10 @@ impl Init<'_> {
         let mut waiting = vec![rustix::process::getpid().as_raw_nonzero().get()];
         while let Some(parent) = waiting.pop() {
             let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
-            for child in children.split_whitespace().filter_map(|child| child.parse::<i32>().ok()) {
+            for child in children
+                .split_whitespace()
+                .filter_map(|child| child.parse::<i32>().ok())
+            {
                 waiting.push(child);
                 kernel::kill(child, signal).ok();
             }

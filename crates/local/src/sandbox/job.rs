@@ -26,7 +26,13 @@ pub(super) fn run(job: &Job) -> Result<(), Failure> {
 /// Removes a tree, also folders that are closed to their owner (the overlay's own work folders are). What somebody else
 /// removes meanwhile is removed.
 fn remove_tree(path: &Path) -> io::Result<()> {
-    let gone = |error: io::Error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) };
+    let gone = |error: io::Error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            Ok(())
+        } else {
+            Err(error)
+        }
+    };
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
         Err(error) => return gone(error),
@@ -55,7 +61,9 @@ fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
 
 fn copy_entry(from: &Path, to: &Path, copied: &mut std::collections::HashMap<u64, PathBuf>) -> io::Result<()> {
     // A live layer changes while it is copied: what vanished in between was not there.
-    let Ok(found) = fs::symlink_metadata(from) else { return Ok(()) };
+    let Ok(found) = fs::symlink_metadata(from) else {
+        return Ok(());
+    };
     let kind = found.file_type();
     if !kind.is_dir() && found.nlink() > 1 {
         if let Some(first) = copied.get(&found.ino()) {
@@ -76,20 +84,38 @@ fn copy_entry(from: &Path, to: &Path, copied: &mut std::collections::HashMap<u64
     } else if FileType::from_raw_mode(found.mode()) == FileType::Socket {
         return Ok(());
     } else {
-        mknodat(CWD, to, FileType::from_raw_mode(found.mode()), Mode::from_raw_mode(found.mode() & 0o7777), found.rdev())?;
+        mknodat(
+            CWD,
+            to,
+            FileType::from_raw_mode(found.mode()),
+            Mode::from_raw_mode(found.mode() & 0o7777),
+            found.rdev(),
+        )?;
     }
     copy_attributes(from, to, &found)
 }
 
 fn copy_attributes(from: &Path, to: &Path, found: &fs::Metadata) -> io::Result<()> {
-    lchown(to, Some(found.uid()), Some(found.gid())).or_else(|error| if error.raw_os_error() == Some(libc::EINVAL) { Ok(()) } else { Err(error) })?;
+    lchown(to, Some(found.uid()), Some(found.gid())).or_else(|error| {
+        if error.raw_os_error() == Some(libc::EINVAL) {
+            Ok(())
+        } else {
+            Err(error)
+        }
+    })?;
     copy_extended(from, to)?;
     if !found.is_symlink() {
         fs::set_permissions(to, fs::Permissions::from_mode(found.mode() & 0o7777))?;
     }
     let times = Timestamps {
-        last_access: Timespec { tv_sec: found.atime(), tv_nsec: found.atime_nsec() },
-        last_modification: Timespec { tv_sec: found.mtime(), tv_nsec: found.mtime_nsec() },
+        last_access: Timespec {
+            tv_sec: found.atime(),
+            tv_nsec: found.atime_nsec(),
+        },
+        last_modification: Timespec {
+            tv_sec: found.mtime(),
+            tv_nsec: found.mtime_nsec(),
+        },
     };
     Ok(utimensat(CWD, to, &times, AtFlags::SYMLINK_NOFOLLOW)?)
 }
@@ -104,7 +130,9 @@ fn copy_extended(from: &Path, to: &Path) -> io::Result<()> {
         Err(error) => return Err(error.into()),
     };
     for name in names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
-        let wanted = name == b"user.overlay.opaque" || name == b"security.capability" || name.starts_with(b"user.") && !name.starts_with(b"user.overlay.");
+        let wanted = name == b"user.overlay.opaque"
+            || name == b"security.capability"
+            || name.starts_with(b"user.") && !name.starts_with(b"user.overlay.");
         if !wanted {
             continue;
         }

@@ -99,7 +99,11 @@ pub(super) fn close_from(first: u32) {
 /// Sends a signal by its number, also a real-time one; `-1` as target is everyone in the PID namespace.
 pub(super) fn kill(target: i32, signal: i32) -> io::Result<()> {
     // SAFETY: `kill` takes plain numbers.
-    if unsafe { libc::kill(target, signal) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if unsafe { libc::kill(target, signal) } == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// Leaves the session keyring of the parent behind, with whatever keys it holds.
@@ -118,8 +122,12 @@ pub(super) fn loopback_up() -> io::Result<()> {
         for (to, from) in request.ifr_name.iter_mut().zip(b"lo\0") {
             *to = from.cast_signed() as libc::c_char;
         }
-        request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
-        match libc::ioctl(std::os::fd::AsRawFd::as_raw_fd(&socket), libc::SIOCSIFFLAGS, &raw const request) {
+        request.ifr_ifru.ifru_flags = 0x41; // IFF_UP | IFF_RUNNING
+        match libc::ioctl(
+            std::os::fd::AsRawFd::as_raw_fd(&socket),
+            libc::SIOCSIFFLAGS,
+            &raw const request,
+        ) {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
         }

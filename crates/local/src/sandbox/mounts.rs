@@ -5,13 +5,15 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::Mode;
-use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_change, mount_remount, unmount};
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_change, mount_remount, unmount,
+};
 use rustix::thread::UnshareFlags;
 
 use super::enter::{Doing as _, Failure};
+use super::kernel;
 use super::shims::{self, Shims};
 use super::wire::MachineStart;
-use super::kernel;
 
 /// What the boot must know of the root that was built.
 #[derive(Debug)]
@@ -21,7 +23,14 @@ pub(super) struct Root {
 }
 
 /// Files of `/proc` through which host-wide state could be changed or read.
-const HIDDEN: [&str; 6] = ["kcore", "keys", "timer_list", "sched_debug", "latency_stats", "kallsyms"];
+const HIDDEN: [&str; 6] = [
+    "kcore",
+    "keys",
+    "timer_list",
+    "sched_debug",
+    "latency_stats",
+    "kallsyms",
+];
 /// Parts of `/proc` that may be read.
 const READ_ONLY: [&str; 6] = ["sys", "irq", "bus", "fs", "sysrq-trigger", "acpi"];
 /// Devices that every program may expect.
@@ -57,7 +66,11 @@ pub(super) fn build(machine: &MachineStart) -> Result<Root, Failure> {
 fn mount_overlays(machine: &MachineStart, root: &Path, tools: Option<&Path>) -> Result<(), Failure> {
     for part in &machine.parts {
         let upper = machine.folder.join("fs").join(&part.at);
-        let work = machine.folder.join("work").join(if part.at.is_empty() { "_".into() } else { part.at.replace('/', "_") });
+        let work = machine.folder.join("work").join(if part.at.is_empty() {
+            "_".into()
+        } else {
+            part.at.replace('/', "_")
+        });
         fs::create_dir_all(&upper).doing("creating the writable layer")?;
         fs::create_dir_all(&work).doing("creating the overlay's work folder")?;
         let tools = tools.map(|tools| tools.join(&part.at)).filter(|tools| tools.is_dir());
@@ -82,7 +95,13 @@ pub(super) fn overlay(lower: &[PathBuf], upper: &Path, work: &Path, at: &Path) -
     options.extend_from_slice(b",workdir=");
     push_escaped(&mut options, work);
     let options = std::ffi::CString::new(options)?;
-    Ok(mount("overlay", at, "overlay", MountFlags::empty(), Some(options.as_c_str()))?)
+    Ok(mount(
+        "overlay",
+        at,
+        "overlay",
+        MountFlags::empty(),
+        Some(options.as_c_str()),
+    )?)
 }
 
 fn push_escaped(options: &mut Vec<u8>, path: &Path) {
@@ -153,11 +172,30 @@ fn mount_devices(root: &Path) -> Result<(), Failure> {
     }
     fs::create_dir(dev.join("pts")).doing("creating `/dev/pts`")?;
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
-    mount("devpts", dev.join("pts"), "devpts", flags, Some(c"newinstance,ptmxmode=0666,mode=620")).doing("mounting `/dev/pts`")?;
+    mount(
+        "devpts",
+        dev.join("pts"),
+        "devpts",
+        flags,
+        Some(c"newinstance,ptmxmode=0666,mode=620"),
+    )
+    .doing("mounting `/dev/pts`")?;
     fs::create_dir(dev.join("shm")).doing("creating `/dev/shm`")?;
-    mount("tmpfs", dev.join("shm"), "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(c"mode=1777")).doing("mounting `/dev/shm`")?;
-    let links =
-        [("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2"), ("ptmx", "pts/ptmx")];
+    mount(
+        "tmpfs",
+        dev.join("shm"),
+        "tmpfs",
+        MountFlags::NOSUID | MountFlags::NODEV,
+        Some(c"mode=1777"),
+    )
+    .doing("mounting `/dev/shm`")?;
+    let links = [
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+        ("ptmx", "pts/ptmx"),
+    ];
     for (name, target) in links {
         std::os::unix::fs::symlink(target, dev.join(name)).doing(format!("creating `/dev/{name}`"))?;
     }
@@ -197,9 +235,13 @@ pub(super) fn probe(folder: &Path) -> Result<(), Failure> {
     let Some(child) = kernel::fork().doing("starting a process")? else {
         kernel::leave(probe_inside(folder));
     };
-    let ended = rustix::process::waitpid(Some(child), rustix::process::WaitOptions::empty()).doing("waiting for a process")?;
+    let ended =
+        rustix::process::waitpid(Some(child), rustix::process::WaitOptions::empty()).doing("waiting for a process")?;
     let outcome = ended.and_then(|(_, status)| status.exit_status()).unwrap_or(0);
-    let errno = |doing: &str, code: i32| Failure { doing: doing.into(), error: std::io::Error::from_raw_os_error(code) };
+    let errno = |doing: &str, code: i32| Failure {
+        doing: doing.into(),
+        error: std::io::Error::from_raw_os_error(code),
+    };
     match outcome {
         0 => Err(errno("probing the sandbox", libc::EIO)),
         1 => Ok(()),
@@ -221,10 +263,10 @@ fn probe_inside(folder: &Path) -> i32 {
         return code(&error);
     }
     let proc = root.join("proc");
-    let made = rustix::fs::mkdir(&proc, Mode::from_raw_mode(0o755)).and_then(|()| mount("proc", &proc, "proc", MountFlags::NOSUID, None));
+    let made = rustix::fs::mkdir(&proc, Mode::from_raw_mode(0o755))
+        .and_then(|()| mount("proc", &proc, "proc", MountFlags::NOSUID, None));
     match made {
         Ok(()) => 1,
         Err(error) => code(&error.into()) | 0x80,
     }
 }
-

@@ -14,6 +14,7 @@ use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 
 /// How a remote end was called.
 #[derive(Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each option letter")]
 struct Call {
     receives: bool,
     sends: bool,
@@ -31,8 +32,16 @@ pub(super) fn is_wanted(command: &[u8]) -> bool {
 /// Serves it on the standard streams; returns the exit status.
 pub(super) fn serve(command: &[u8]) -> i32 {
     let Some(call) = parse(command) else { return 1 };
-    let mut peer = Peer { from: BufReader::new(io::stdin()), to: BufWriter::new(io::stdout()), errors: 0 };
-    let outcome = if call.receives { receive(&mut peer, &call) } else { send(&mut peer, &call) };
+    let mut peer = Peer {
+        from: BufReader::new(io::stdin()),
+        to: BufWriter::new(io::stdout()),
+        errors: 0,
+    };
+    let outcome = if call.receives {
+        receive(&mut peer, &call)
+    } else {
+        send(&mut peer, &call)
+    };
     if let Err(error) = outcome {
         peer.refuse(2, &error.to_string()).ok(); // a client that is gone reads no reason
         return 1;
@@ -68,7 +77,12 @@ fn parse(command: &[u8]) -> Option<Call> {
             _ => call.paths.push(PathBuf::from(argument)),
         }
     }
-    let usable = call.receives != call.sends && if call.receives { call.paths.len() == 1 } else { !call.paths.is_empty() };
+    let usable = call.receives != call.sends
+        && if call.receives {
+            call.paths.len() == 1
+        } else {
+            !call.paths.is_empty()
+        };
     usable.then_some(call)
 }
 
@@ -110,7 +124,13 @@ fn split(command: &[u8]) -> Option<Vec<OsString>> {
     }
     words.extend(word);
     // The process starts in the home folder.
-    Some(words.into_iter().map(|word| word.strip_prefix(b"~/").map_or(word.clone(), <[u8]>::to_vec)).map(OsString::from_vec).collect())
+    Some(
+        words
+            .into_iter()
+            .map(|word| word.strip_prefix(b"~/").map_or(word.clone(), <[u8]>::to_vec))
+            .map(OsString::from_vec)
+            .collect(),
+    )
 }
 
 /// The other end.
@@ -177,18 +197,29 @@ fn announced(line: &[u8]) -> io::Result<Announced> {
     let wrong = || io::Error::other(format!("protocol error: `{}`", String::from_utf8_lossy(line)));
     let mut fields = line.get(1..).ok_or_else(wrong)?.splitn(3, |byte| *byte == b' ');
     let mut text = || fields.next().and_then(|field| std::str::from_utf8(field).ok());
-    let mode = text().and_then(|mode| u32::from_str_radix(mode, 8).ok()).ok_or_else(wrong)?;
+    let mode = text()
+        .and_then(|mode| u32::from_str_radix(mode, 8).ok())
+        .ok_or_else(wrong)?;
     let size = text().and_then(|size| size.parse().ok()).ok_or_else(wrong)?;
     let name = fields.next().ok_or_else(wrong)?;
     // A name is one folder's entry: a client cannot reach elsewhere through it.
     if name.is_empty() || name == b"." || name == b".." || name.contains(&b'/') {
-        return Err(io::Error::other(format!("unexpected file name `{}`", String::from_utf8_lossy(name))));
+        return Err(io::Error::other(format!(
+            "unexpected file name `{}`",
+            String::from_utf8_lossy(name)
+        )));
     }
-    Ok(Announced { mode: mode & 0o7777, size, name: OsString::from_vec(name.to_vec()) })
+    Ok(Announced {
+        mode: mode & 0o7777,
+        size,
+        name: OsString::from_vec(name.to_vec()),
+    })
 }
 
 fn receive(peer: &mut Peer, call: &Call) -> io::Result<()> {
-    let Some(target) = call.paths.first() else { return Ok(()) };
+    let Some(target) = call.paths.first() else {
+        return Ok(());
+    };
     if call.target_is_folder && !target.is_dir() {
         return Err(io::Error::other(format!("{}: not a folder", target.display())));
     }
@@ -204,12 +235,20 @@ fn receive_into(peer: &mut Peer, call: &Call, target: &Path, depth: usize) -> io
         match line.first() {
             Some(b'C') => {
                 let file = announced(&line)?;
-                let path = if is_folder { target.join(&file.name) } else { target.to_owned() };
+                let path = if is_folder {
+                    target.join(&file.name)
+                } else {
+                    target.to_owned()
+                };
                 receive_file(peer, call, &path, &file, times.take())?;
             }
             Some(b'D') if call.recursive && depth < DEEPEST => {
                 let folder = announced(&line)?;
-                let path = if is_folder { target.join(&folder.name) } else { target.to_owned() };
+                let path = if is_folder {
+                    target.join(&folder.name)
+                } else {
+                    target.to_owned()
+                };
                 if !path.is_dir() {
                     fs::create_dir(&path).map_err(|error| named(&path, &error))?;
                 }
@@ -231,15 +270,31 @@ fn receive_into(peer: &mut Peer, call: &Call, target: &Path, depth: usize) -> io
             }
             Some(1) => peer.errors += 1,
             Some(2) => return Err(io::Error::other("the other end gave up")),
-            _ => return Err(io::Error::other(format!("protocol error: `{}`", String::from_utf8_lossy(&line)))),
+            _ => {
+                return Err(io::Error::other(format!(
+                    "protocol error: `{}`",
+                    String::from_utf8_lossy(&line)
+                )));
+            }
         }
     }
     Ok(())
 }
 
-fn receive_file(peer: &mut Peer, call: &Call, path: &Path, file: &Announced, times: Option<Timestamps>) -> io::Result<()> {
+fn receive_file(
+    peer: &mut Peer,
+    call: &Call,
+    path: &Path,
+    file: &Announced,
+    times: Option<Timestamps>,
+) -> io::Result<()> {
     let existed = path.exists();
-    let opened = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(file.mode | 0o200).open(path);
+    let opened = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(file.mode | 0o200)
+        .open(path);
     let mut to = match opened {
         Ok(to) => to,
         Err(error) => return peer.refuse(1, &named(path, &error).to_string()),
@@ -273,9 +328,13 @@ fn send_entry(peer: &mut Peer, call: &Call, path: &Path) -> io::Result<()> {
         Ok(found) => found,
         Err(error) => return peer.refuse(1, &named(path, &error).to_string()),
     };
-    let name = fs::canonicalize(path).ok().and_then(|real| real.file_name().map(OsString::from)).unwrap_or_else(|| "/".into());
+    let name = fs::canonicalize(path)
+        .ok()
+        .and_then(|real| real.file_name().map(OsString::from))
+        .unwrap_or_else(|| "/".into());
     let name = path.file_name().map_or(name, OsString::from);
-    if !found.is_file() && !(found.is_dir() && call.recursive) {
+    let wanted = found.is_file() || found.is_dir() && call.recursive;
+    if !wanted {
         return peer.refuse(1, &format!("{}: not a regular file", path.display()));
     }
     let mut file = match found.is_file().then(|| File::open(path)).transpose() {
@@ -315,8 +374,14 @@ fn parse_times(line: &[u8]) -> Option<Timestamps> {
     let mut fields = text.split(' ').map(|field| field.parse::<i64>().ok());
     let modified = fields.next()??;
     let accessed = fields.nth(1)??;
-    let time = |seconds| Timespec { tv_sec: seconds, tv_nsec: 0 };
-    Some(Timestamps { last_access: time(accessed), last_modification: time(modified) })
+    let time = |seconds| Timespec {
+        tv_sec: seconds,
+        tv_nsec: 0,
+    };
+    Some(Timestamps {
+        last_access: time(accessed),
+        last_modification: time(modified),
+    })
 }
 
 fn set_times(path: &Path, times: Option<Timestamps>) -> io::Result<()> {
@@ -347,14 +412,31 @@ mod tests {
 
     #[test]
     fn everything_else_is_the_shells() {
-        for command in [&b"scp a b:c"[..], b"scp -t", b"scp -t a; rm b", b"scp -t $HOME", b"echo scp -t a", b"scp -t -f a", b"", b"scp -t 'a"] {
+        for command in [
+            &b"scp a b:c"[..],
+            b"scp -t",
+            b"scp -t a; rm b",
+            b"scp -t $HOME",
+            b"echo scp -t a",
+            b"scp -t -f a",
+            b"",
+            b"scp -t 'a",
+        ] {
             assert_eq!(parse(command), None, "{}", String::from_utf8_lossy(command));
         }
     }
 
     #[test]
     fn names_stay_in_their_folder() {
-        for line in [&b"C0644 1 ../x"[..], b"C0644 1 ..", b"C0644 1 ", b"C0644 1", b"C", b"Cx y z", b"C0644 -1 a"] {
+        for line in [
+            &b"C0644 1 ../x"[..],
+            b"C0644 1 ..",
+            b"C0644 1 ",
+            b"C0644 1",
+            b"C",
+            b"Cx y z",
+            b"C0644 -1 a",
+        ] {
             assert!(announced(line).is_err(), "{}", String::from_utf8_lossy(line));
         }
         assert_eq!(announced(b"C0644 12 a b").unwrap().name, "a b");

@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::fs::{self, File, Metadata, OpenOptions, ReadDir};
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown, lchown, symlink};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown, symlink};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 use russh_sftp::protocol::{
     Attrs, Data, File as Entry, FileAttributes, Handle, Name, OpenFlags, Packet, Status, StatusCode, Version,
 };
 use russh_sftp::server::{Handler, StatusReply};
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 use tokio::net::unix::pipe;
 use tokio::sync::oneshot;
 
@@ -30,7 +30,15 @@ pub(super) fn serve() -> i32 {
                 pipe::Sender::from_owned_fd(own(rustix::stdio::stdout())?)?,
             );
             let (alive, ended) = oneshot::channel();
-            russh_sftp::server::run(stream, Files { open: HashMap::new(), next: 0, _alive: alive }).await;
+            russh_sftp::server::run(
+                stream,
+                Files {
+                    open: HashMap::new(),
+                    next: 0,
+                    _alive: alive,
+                },
+            )
+            .await;
             ended.await.ok(); // the handler is dropped when the client is gone
             Ok(())
         })
@@ -72,6 +80,7 @@ impl Files {
 }
 
 /// The protocol's word for an error of the system.
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn reply(error: io::Error) -> StatusReply {
     let code = match error.kind() {
         io::ErrorKind::NotFound => StatusCode::NoSuchFile,
@@ -83,7 +92,12 @@ fn reply(error: io::Error) -> StatusReply {
 }
 
 fn done(id: u32) -> Status {
-    Status { id, status_code: StatusCode::Ok, error_message: "Success".into(), language_tag: "en".into() }
+    Status {
+        id,
+        status_code: StatusCode::Ok,
+        error_message: "Success".into(),
+        language_tag: "en".into(),
+    }
 }
 
 fn attributes(found: &Metadata) -> FileAttributes {
@@ -100,19 +114,25 @@ fn attributes(found: &Metadata) -> FileAttributes {
 }
 
 /// Sets what a client sent; the size last, for it may be refused where the rest is not.
-fn set_attributes(path: &Path, wanted: &FileAttributes, follow: bool) -> io::Result<()> {
+fn set_attributes(path: &Path, wanted: &FileAttributes) -> io::Result<()> {
     if let (Some(uid), Some(gid)) = (wanted.uid, wanted.gid) {
-        if follow { chown(path, Some(uid), Some(gid))? } else { lchown(path, Some(uid), Some(gid))? }
+        chown(path, Some(uid), Some(gid))?;
     }
-    if let Some(mode) = wanted.permissions.filter(|_| follow) {
+    if let Some(mode) = wanted.permissions {
         fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o7777))?;
     }
     if let (Some(atime), Some(mtime)) = (wanted.atime, wanted.mtime) {
-        let time = |seconds: u32| Timespec { tv_sec: i64::from(seconds), tv_nsec: 0 };
-        let times = Timestamps { last_access: time(atime), last_modification: time(mtime) };
-        utimensat(CWD, path, &times, if follow { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW })?;
+        let time = |seconds: u32| Timespec {
+            tv_sec: i64::from(seconds),
+            tv_nsec: 0,
+        };
+        let times = Timestamps {
+            last_access: time(atime),
+            last_modification: time(mtime),
+        };
+        utimensat(CWD, path, &times, AtFlags::empty())?;
     }
-    if let Some(size) = wanted.size.filter(|_| follow) {
+    if let Some(size) = wanted.size {
         OpenOptions::new().write(true).open(path)?.set_len(size)?;
     }
     Ok(())
@@ -144,7 +164,13 @@ impl Handler for Files {
         Ok(version)
     }
 
-    async fn open(&mut self, id: u32, path: String, flags: OpenFlags, wanted: FileAttributes) -> Result<Handle, StatusReply> {
+    async fn open(
+        &mut self,
+        id: u32,
+        path: String,
+        flags: OpenFlags,
+        wanted: FileAttributes,
+    ) -> Result<Handle, StatusReply> {
         let mut options = OpenOptions::from(flags);
         options.mode(wanted.permissions.map_or(0o666, |mode| mode & 0o7777));
         let file = options.open(path).map_err(reply)?;
@@ -152,7 +178,10 @@ impl Handler for Files {
     }
 
     async fn close(&mut self, id: u32, handle: String) -> Result<Status, StatusReply> {
-        self.open.remove(&handle).map(|_| done(id)).ok_or_else(|| StatusCode::Failure.with_message("not an open handle"))
+        self.open
+            .remove(&handle)
+            .map(|_| done(id))
+            .ok_or_else(|| StatusCode::Failure.with_message("not an open handle"))
     }
 
     async fn read(&mut self, id: u32, handle: String, offset: u64, length: u32) -> Result<Data, StatusReply> {
@@ -171,19 +200,35 @@ impl Handler for Files {
     }
 
     async fn lstat(&mut self, id: u32, path: String) -> Result<Attrs, StatusReply> {
-        fs::symlink_metadata(path).map(|found| Attrs { id, attrs: attributes(&found) }).map_err(reply)
+        fs::symlink_metadata(path)
+            .map(|found| Attrs {
+                id,
+                attrs: attributes(&found),
+            })
+            .map_err(reply)
     }
 
     async fn stat(&mut self, id: u32, path: String) -> Result<Attrs, StatusReply> {
-        fs::metadata(path).map(|found| Attrs { id, attrs: attributes(&found) }).map_err(reply)
+        fs::metadata(path)
+            .map(|found| Attrs {
+                id,
+                attrs: attributes(&found),
+            })
+            .map_err(reply)
     }
 
     async fn fstat(&mut self, id: u32, handle: String) -> Result<Attrs, StatusReply> {
-        self.file(&handle)?.metadata().map(|found| Attrs { id, attrs: attributes(&found) }).map_err(reply)
+        self.file(&handle)?
+            .metadata()
+            .map(|found| Attrs {
+                id,
+                attrs: attributes(&found),
+            })
+            .map_err(reply)
     }
 
     async fn setstat(&mut self, id: u32, path: String, wanted: FileAttributes) -> Result<Status, StatusReply> {
-        set_attributes(Path::new(&path), &wanted, true).map_err(reply)?;
+        set_attributes(Path::new(&path), &wanted).map_err(reply)?;
         Ok(done(id))
     }
 
@@ -196,9 +241,17 @@ impl Handler for Files {
         }
         let rest = FileAttributes { size: None, ..wanted };
         if let Some(mode) = rest.permissions {
-            file.set_permissions(fs::Permissions::from_mode(mode & 0o7777)).map_err(reply)?;
+            file.set_permissions(fs::Permissions::from_mode(mode & 0o7777))
+                .map_err(reply)?;
         }
-        set_attributes(Path::new(&path), &FileAttributes { permissions: None, ..rest }, true).map_err(reply)?;
+        set_attributes(
+            Path::new(&path),
+            &FileAttributes {
+                permissions: None,
+                ..rest
+            },
+        )
+        .map_err(reply)?;
         Ok(done(id))
     }
 
@@ -217,7 +270,11 @@ impl Handler for Files {
             let found = entry.metadata().map(|found| attributes(&found)).unwrap_or_default();
             files.push(Entry::new(entry.file_name().to_string_lossy(), found));
         }
-        if files.is_empty() { Err(StatusReply::new(StatusCode::Eof)) } else { Ok(Name { id, files }) }
+        if files.is_empty() {
+            Err(StatusReply::new(StatusCode::Eof))
+        } else {
+            Ok(Name { id, files })
+        }
     }
 
     async fn remove(&mut self, id: u32, path: String) -> Result<Status, StatusReply> {
@@ -227,7 +284,11 @@ impl Handler for Files {
     async fn mkdir(&mut self, id: u32, path: String, wanted: FileAttributes) -> Result<Status, StatusReply> {
         use std::os::unix::fs::DirBuilderExt as _;
         let mode = wanted.permissions.map_or(0o777, |mode| mode & 0o7777);
-        fs::DirBuilder::new().mode(mode).create(path).map(|()| done(id)).map_err(reply)
+        fs::DirBuilder::new()
+            .mode(mode)
+            .create(path)
+            .map(|()| done(id))
+            .map_err(reply)
     }
 
     async fn rmdir(&mut self, id: u32, path: String) -> Result<Status, StatusReply> {
@@ -240,12 +301,21 @@ impl Handler for Files {
             .or_else(|error| {
                 // The last part need not exist.
                 let path = Path::new(path);
-                let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Err(error) };
-                let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+                let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+                    return Err(error);
+                };
+                let parent = if parent.as_os_str().is_empty() {
+                    Path::new(".")
+                } else {
+                    parent
+                };
                 fs::canonicalize(parent).map(|parent| parent.join(name))
             })
             .map_err(reply)?;
-        Ok(Name { id, files: vec![Entry::dummy(real.to_string_lossy())] })
+        Ok(Name {
+            id,
+            files: vec![Entry::dummy(real.to_string_lossy())],
+        })
     }
 
     async fn rename(&mut self, id: u32, from: String, to: String) -> Result<Status, StatusReply> {
@@ -257,7 +327,10 @@ impl Handler for Files {
 
     async fn readlink(&mut self, id: u32, path: String) -> Result<Name, StatusReply> {
         let target = fs::read_link(path).map_err(reply)?;
-        Ok(Name { id, files: vec![Entry::dummy(target.to_string_lossy())] })
+        Ok(Name {
+            id,
+            files: vec![Entry::dummy(target.to_string_lossy())],
+        })
     }
 
     /// OpenSSH's client, and every other after it, sends the target first, against the letter of the draft.

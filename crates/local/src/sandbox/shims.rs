@@ -32,7 +32,10 @@ impl Shims {
 
 /// Looks at a mounted root (from outside, so links are only read, never followed out of it).
 pub(super) fn needed(root: &Path) -> Shims {
-    let mut shims = Shims { sudo: elevate::program().is_some() && !has_working_sudo(root), shutdown: Vec::new() };
+    let mut shims = Shims {
+        sudo: elevate::program().is_some() && !has_working_sudo(root),
+        shutdown: Vec::new(),
+    };
     for name in SHUTDOWN_NAMES {
         match find(root, name) {
             None => shims.shutdown.push((name.to_owned(), folder_for(root, "sbin"))),
@@ -67,7 +70,11 @@ fn find(root: &Path, name: &str) -> Option<PathBuf> {
 /// `usr/sbin` where `/sbin` is a link (merged `/usr`) or missing, else the folder itself.
 fn folder_for(root: &Path, name: &str) -> PathBuf {
     let merged = Path::new("usr").join(name);
-    if is_real_folder(root, &format!("usr/{name}")) || !is_real_folder(root, name) { merged } else { PathBuf::from(name) }
+    if is_real_folder(root, &format!("usr/{name}")) || !is_real_folder(root, name) {
+        merged
+    } else {
+        PathBuf::from(name)
+    }
 }
 
 fn is_real_folder(root: &Path, folder: &str) -> bool {
@@ -115,7 +122,9 @@ fn copy_mode(from: &Path, to: &Path) -> io::Result<()> {
 
 /// Puts the program that the built-in `sudo` stands on into `/run`; called in the machine.
 pub(super) fn install_elevate() -> io::Result<()> {
-    let Some(program) = elevate::program() else { return Ok(()) };
+    let Some(program) = elevate::program() else {
+        return Ok(());
+    };
     fs::create_dir_all("/run/bakelite")?;
     fs::write("/run/bakelite/elevate", program)?;
     fs::set_permissions("/run/bakelite/elevate", fs::Permissions::from_mode(0o4755))

@@ -4,7 +4,9 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
-use rustix::termios::{InputModes, LocalModes, OptionalActions, OutputModes, Winsize, tcgetattr, tcsetattr, tcsetwinsize};
+use rustix::termios::{
+    InputModes, LocalModes, OptionalActions, OutputModes, Winsize, tcgetattr, tcsetattr, tcsetwinsize,
+};
 
 use super::wire::Terminal;
 
@@ -14,7 +16,9 @@ pub(super) fn open(wanted: &Terminal) -> io::Result<(OwnedFd, OwnedFd, String)> 
     let master = openpt(flags)?;
     unlockpt(&master)?;
     let side = ioctl_tiocgptpeer(&master, flags)?;
-    let path = rustix::pty::ptsname(&master, Vec::new())?.to_string_lossy().into_owned();
+    let path = rustix::pty::ptsname(&master, Vec::new())?
+        .to_string_lossy()
+        .into_owned();
     set_size(&master, wanted.columns, wanted.rows)?;
     set_modes(&side, &wanted.modes)?;
     Ok((master, side, path))
@@ -22,7 +26,15 @@ pub(super) fn open(wanted: &Terminal) -> io::Result<(OwnedFd, OwnedFd, String)> 
 
 /// Tells the programs of a terminal how large it is now.
 pub(crate) fn set_size(master: &OwnedFd, columns: u16, rows: u16) -> io::Result<()> {
-    Ok(tcsetwinsize(master, Winsize { ws_col: columns, ws_row: rows, ws_xpixel: 0, ws_ypixel: 0 })?)
+    Ok(tcsetwinsize(
+        master,
+        Winsize {
+            ws_col: columns,
+            ws_row: rows,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        },
+    )?)
 }
 
 /// Sets the modes that matter to line editing and echo (numbers: RFC 4254 §8); the rest stays as the kernel has it.

@@ -7,8 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-    recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -47,7 +47,11 @@ pub(crate) enum Report {
     /// A job is done.
     Done,
     /// It did not work out; init ends.
-    Failed { doing: String, error: String, errno: Option<i32> },
+    Failed {
+        doing: String,
+        error: String,
+        errno: Option<i32>,
+    },
     /// A run has started; a terminal's master comes along.
     Started { id: u64 },
     /// A run could not start.
@@ -187,19 +191,32 @@ pub(crate) struct Message<T> {
 }
 
 /// Sends one message.
-pub(crate) fn send<T: Serialize>(socket: BorrowedFd<'_>, content: &T, bytes: &[u8], files: &[BorrowedFd<'_>]) -> io::Result<()> {
+pub(crate) fn send<T: Serialize>(
+    socket: BorrowedFd<'_>,
+    content: &T,
+    bytes: &[u8],
+    files: &[BorrowedFd<'_>],
+) -> io::Result<()> {
     let mut packet = serde_json::to_vec(content).map_err(io::Error::other)?;
     packet.push(0);
     packet.extend_from_slice(bytes);
     if packet.len() > LONGEST {
-        return Err(io::Error::new(io::ErrorKind::ArgumentListTooLong, format!("{} bytes are too long for a message", packet.len())));
+        return Err(io::Error::new(
+            io::ErrorKind::ArgumentListTooLong,
+            format!("{} bytes are too long for a message", packet.len()),
+        ));
     }
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FILES))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     if !files.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(files)) {
         return Err(io::Error::other("too many files for a message"));
     }
-    sendmsg(socket, &[io::IoSlice::new(&packet)], &mut ancillary, SendFlags::NOSIGNAL)?;
+    sendmsg(
+        socket,
+        &[io::IoSlice::new(&packet)],
+        &mut ancillary,
+        SendFlags::NOSIGNAL,
+    )?;
     Ok(())
 }
 
@@ -208,8 +225,12 @@ pub(crate) fn receive<T: DeserializeOwned>(socket: BorrowedFd<'_>) -> io::Result
     let mut packet = vec![0_u8; LONGEST];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FILES))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let received =
-        recvmsg(socket, &mut [io::IoSliceMut::new(&mut packet)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+    let received = recvmsg(
+        socket,
+        &mut [io::IoSliceMut::new(&mut packet)],
+        &mut ancillary,
+        RecvFlags::CMSG_CLOEXEC,
+    )?;
     if received.bytes == 0 {
         return Ok(None);
     }
@@ -232,7 +253,11 @@ pub(crate) fn receive<T: DeserializeOwned>(socket: BorrowedFd<'_>) -> io::Result
 /// Takes the three standard streams out of a message's files.
 pub(crate) fn streams(files: Vec<OwnedFd>) -> Option<Streams> {
     let mut files = files.into_iter();
-    Some(Streams { input: files.next()?, output: files.next()?, error: files.next()? })
+    Some(Streams {
+        input: files.next()?,
+        output: files.next()?,
+        error: files.next()?,
+    })
 }
 
 impl Streams {

@@ -6,15 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use rustix::pipe::{PipeFlags, pipe_with};
 use russh::server::{Handle, Msg};
 use russh::{Channel, ChannelId, ChannelWriteHalf, Sig};
+use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::unix::pipe;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use crate::sandbox::{Process, ProcessEnd, Program, Run, Sandbox, SandboxError, Streams, Terminal, awaitable, set_size};
+use crate::sandbox::{
+    Process, ProcessEnd, Program, Run, Sandbox, SandboxError, Streams, Terminal, awaitable, set_size,
+};
 
 /// How much of a client's input waits for a slow process before the client is made to wait.
 const WAITING_INPUT: usize = 4 * 1024 * 1024;
@@ -63,7 +65,11 @@ pub(super) struct Work {
 
 /// Our ends of a process's streams.
 enum Ends {
-    Pipes { input: pipe::Sender, output: pipe::Receiver, error: pipe::Receiver },
+    Pipes {
+        input: pipe::Sender,
+        output: pipe::Receiver,
+        error: pipe::Receiver,
+    },
     Terminal(Arc<AsyncFd<OwnedFd>>),
 }
 
@@ -72,7 +78,16 @@ impl SessionChannel {
         let id = channel.id();
         // Input comes through the handler; the reading half would only queue it a second time.
         let (_, writer) = channel.split();
-        SessionChannel { id, writer: Some(writer), terminal: None, environment: Vec::new(), run: None, master: None, input: None, open: None }
+        SessionChannel {
+            id,
+            writer: Some(writer),
+            terminal: None,
+            environment: Vec::new(),
+            run: None,
+            master: None,
+            input: None,
+            open: None,
+        }
     }
 
     /// The sandbox's number of the process.
@@ -89,11 +104,20 @@ impl SessionChannel {
         command: &[u8],
         mut environment: Vec<(String, String)>,
     ) -> Result<Work, SandboxError> {
-        let writer = self.writer.take().ok_or_else(|| SandboxError::Refused("the channel runs something already".into()))?;
+        let writer = self
+            .writer
+            .take()
+            .ok_or_else(|| SandboxError::Refused("the channel runs something already".into()))?;
         environment.append(&mut self.environment);
         let terminal = self.terminal.take().filter(|_| program != Program::Sftp);
         let on_terminal = terminal.is_some();
-        let run = Run { id: 0, user: user.to_owned(), program, terminal, environment };
+        let run = Run {
+            id: 0,
+            user: user.to_owned(),
+            program,
+            terminal,
+            environment,
+        };
         let (mut process, ends) = if on_terminal {
             let mut process = sandbox.run(run, command, None).await?;
             let master = process.master.take().ok_or(SandboxError::Gone)?;
@@ -108,11 +132,22 @@ impl SessionChannel {
         self.run = Some(process.id);
         let (queue, input) = mpsc::unbounded_channel();
         let flow = Arc::<Flow>::default();
-        self.input = Some(Input { queue, flow: Arc::clone(&flow) });
+        self.input = Some(Input {
+            queue,
+            flow: Arc::clone(&flow),
+        });
         let (open, closed) = oneshot::channel();
         self.open = Some(open);
         process.master = None;
-        Ok(Work { id: self.id, process, writer, input, flow, ends, closed })
+        Ok(Work {
+            id: self.id,
+            process,
+            writer,
+            input,
+            flow,
+            ends,
+            closed,
+        })
     }
 
     /// Takes input. Waits while much of it is unread, unless the process itself waits for the client to take its output:
@@ -162,25 +197,50 @@ fn pipes() -> io::Result<(Streams, Ends)> {
         output: pipe::Receiver::from_owned_fd(our_output)?,
         error: pipe::Receiver::from_owned_fd(our_error)?,
     };
-    Ok((Streams { input: their_input, output: their_output, error: their_error }, ends))
+    Ok((
+        Streams {
+            input: their_input,
+            output: their_output,
+            error: their_error,
+        },
+        ends,
+    ))
 }
 
 impl Work {
     /// Carries the streams until the process has ended and its output is through, and closes the channel.
     pub(super) async fn carry(self, sandbox: Arc<Sandbox>, handle: Handle) {
-        let Work { id, mut process, writer, input, flow, ends, closed } = self;
+        let Work {
+            id,
+            mut process,
+            writer,
+            input,
+            flow,
+            ends,
+            closed,
+        } = self;
         let run = process.id;
         let on_terminal = matches!(ends, Ends::Terminal(_));
         let work = async {
             match ends {
-                Ends::Pipes { input: to, output, error } => {
+                Ends::Pipes {
+                    input: to,
+                    output,
+                    error,
+                } => {
                     let end = async {
                         let end = process.end().await;
                         report(&handle, id, end).await;
                     };
                     let input = feed_pipe(input, to, &flow);
                     // Whoever holds the output open keeps the channel open, as sshd has it. Input needs no end.
-                    let outputs = async { tokio::join!(copy_pipe(output, &writer, None, &flow), copy_pipe(error, &writer, Some(1), &flow), end) };
+                    let outputs = async {
+                        tokio::join!(
+                            copy_pipe(output, &writer, None, &flow),
+                            copy_pipe(error, &writer, Some(1), &flow),
+                            end
+                        )
+                    };
                     tokio::select! {
                         _ = outputs => {}
                         never = input => match never {},
@@ -215,13 +275,23 @@ async fn report(handle: &Handle, id: ChannelId, end: ProcessEnd) {
     match end {
         ProcessEnd::Status(status) => handle.exit_status_request(id, status.cast_unsigned()).await.ok(),
         ProcessEnd::Signal(number) => match signal_name(number) {
-            Some(signal) => handle.exit_signal_request(id, signal, false, String::new(), String::new()).await.ok(),
-            None => handle.exit_status_request(id, (128 + number).cast_unsigned()).await.ok(),
+            Some(signal) => handle
+                .exit_signal_request(id, signal, false, String::new(), String::new())
+                .await
+                .ok(),
+            None => handle
+                .exit_status_request(id, (128 + number).cast_unsigned())
+                .await
+                .ok(),
         },
     };
 }
 
-async fn feed_pipe(mut queue: mpsc::UnboundedReceiver<Bytes>, mut to: pipe::Sender, flow: &Flow) -> std::convert::Infallible {
+async fn feed_pipe(
+    mut queue: mpsc::UnboundedReceiver<Bytes>,
+    mut to: pipe::Sender,
+    flow: &Flow,
+) -> std::convert::Infallible {
     while let Some(data) = queue.recv().await {
         let written = to.write_all(&data).await;
         flow.took(data.len());
@@ -239,14 +309,20 @@ async fn copy_pipe(mut from: pipe::Receiver, writer: &ChannelWriteHalf<Msg>, ext
     let mut to = writer.make_writer_ext(extension);
     let mut buffer = vec![0_u8; 32 * 1024];
     loop {
-        let Ok(length @ 1..) = from.read(&mut buffer).await else { return };
+        let Ok(length @ 1..) = from.read(&mut buffer).await else {
+            return;
+        };
         if flow.while_stalled(to.write_all(&buffer[..length])).await.is_err() {
             return;
         }
     }
 }
 
-async fn feed_terminal(mut queue: mpsc::UnboundedReceiver<Bytes>, master: &AsyncFd<OwnedFd>, flow: &Flow) -> std::convert::Infallible {
+async fn feed_terminal(
+    mut queue: mpsc::UnboundedReceiver<Bytes>,
+    master: &AsyncFd<OwnedFd>,
+    flow: &Flow,
+) -> std::convert::Infallible {
     const END_OF_INPUT: u8 = 4;
     while let Some(data) = queue.recv().await {
         if write_terminal(master, &data).await.is_err() {
@@ -309,7 +385,8 @@ async fn copy_terminal(
 
 impl Flow {
     fn took(&self, length: usize) {
-        self.waiting.fetch_sub(length.min(self.waiting.load(Ordering::Acquire)), Ordering::AcqRel);
+        self.waiting
+            .fetch_sub(length.min(self.waiting.load(Ordering::Acquire)), Ordering::AcqRel);
         self.changed.notify_waiters();
     }
 
@@ -344,6 +421,19 @@ pub(super) fn signal_number(signal: &Sig) -> Option<i32> {
 
 /// The protocol's name of a signal.
 fn signal_name(number: i32) -> Option<Sig> {
-    let named = [Sig::ABRT, Sig::ALRM, Sig::FPE, Sig::HUP, Sig::ILL, Sig::INT, Sig::KILL, Sig::PIPE, Sig::QUIT, Sig::SEGV, Sig::TERM, Sig::USR1];
+    let named = [
+        Sig::ABRT,
+        Sig::ALRM,
+        Sig::FPE,
+        Sig::HUP,
+        Sig::ILL,
+        Sig::INT,
+        Sig::KILL,
+        Sig::PIPE,
+        Sig::QUIT,
+        Sig::SEGV,
+        Sig::TERM,
+        Sig::USR1,
+    ];
     named.into_iter().find(|signal| signal_number(signal) == Some(number))
 }

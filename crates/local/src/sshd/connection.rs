@@ -25,28 +25,52 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(sandbox: Arc<Sandbox>, authorized: Arc<[PublicKey]>, peer: SocketAddr, address: SocketAddr) -> Connection {
+    pub(super) fn new(
+        sandbox: Arc<Sandbox>,
+        authorized: Arc<[PublicKey]>,
+        peer: SocketAddr,
+        address: SocketAddr,
+    ) -> Connection {
         let tasks = JoinSet::new();
-        Connection { sandbox, authorized, peer, address, user: String::new(), channels: HashMap::new(), tasks }
+        Connection {
+            sandbox,
+            authorized,
+            peer,
+            address,
+            user: String::new(),
+            channels: HashMap::new(),
+            tasks,
+        }
     }
 
     fn admits(&self, key: &PublicKey) -> bool {
-        self.authorized.iter().any(|authorized| authorized.key_data() == key.key_data())
+        self.authorized
+            .iter()
+            .any(|authorized| authorized.key_data() == key.key_data())
     }
 
     /// Starts what a channel asks for and answers the request.
-    async fn start(&mut self, id: ChannelId, program: Program, command: &[u8], session: &mut Session) -> Result<(), russh::Error> {
+    async fn start(
+        &mut self,
+        id: ChannelId,
+        program: Program,
+        command: &[u8],
+        session: &mut Session,
+    ) -> Result<(), russh::Error> {
         let environment = self.environment();
         let started = match self.channels.get_mut(&id) {
             Some(channel) => {
-                channel.start(&self.sandbox, &self.user, program, command, environment).await
+                channel
+                    .start(&self.sandbox, &self.user, program, command, environment)
+                    .await
             }
             None => return session.channel_failure(id),
         };
         match started {
             Ok(work) => {
                 session.channel_success(id)?;
-                self.tasks.spawn(work.carry(Arc::clone(&self.sandbox), session.handle()));
+                self.tasks
+                    .spawn(work.carry(Arc::clone(&self.sandbox), session.handle()));
                 while self.tasks.try_join_next().is_some() {}
                 Ok(())
             }
@@ -60,8 +84,14 @@ impl Connection {
     fn environment(&self) -> Vec<(String, String)> {
         let (peer, own) = (self.peer, self.address);
         vec![
-            ("SSH_CLIENT".into(), format!("{} {} {}", peer.ip(), peer.port(), own.port())),
-            ("SSH_CONNECTION".into(), format!("{} {} {} {}", peer.ip(), peer.port(), own.ip(), own.port())),
+            (
+                "SSH_CLIENT".into(),
+                format!("{} {} {}", peer.ip(), peer.port(), own.port()),
+            ),
+            (
+                "SSH_CONNECTION".into(),
+                format!("{} {} {} {}", peer.ip(), peer.port(), own.ip(), own.port()),
+            ),
         ]
     }
 }
@@ -70,7 +100,11 @@ impl Handler for Connection {
     type Error = russh::Error;
 
     async fn auth_publickey_offered(&mut self, _user: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, Self::Error> {
-        Ok(if self.admits(offer.public_key) { Auth::Accept } else { Auth::reject() })
+        Ok(if self.admits(offer.public_key) {
+            Auth::Accept
+        } else {
+            Auth::reject()
+        })
     }
 
     async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
@@ -81,7 +115,12 @@ impl Handler for Connection {
         Ok(Auth::Accept)
     }
 
-    async fn channel_open_session(&mut self, channel: Channel<Msg>, reply: ChannelOpenHandle, _: &mut Session) -> Result<(), Self::Error> {
+    async fn channel_open_session(
+        &mut self,
+        channel: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
         self.channels.insert(channel.id(), SessionChannel::new(channel));
         reply.accept().await;
         Ok(())
@@ -112,7 +151,9 @@ impl Handler for Connection {
         modes: &[(Pty, u32)],
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        let Some(channel) = self.channels.get_mut(&id) else { return session.channel_failure(id) };
+        let Some(channel) = self.channels.get_mut(&id) else {
+            return session.channel_failure(id);
+        };
         channel.terminal = Some(Terminal {
             term: term.to_owned(),
             columns: channel::size(columns),
@@ -137,7 +178,13 @@ impl Handler for Connection {
         Ok(())
     }
 
-    async fn env_request(&mut self, id: ChannelId, name: &str, value: &str, session: &mut Session) -> Result<(), Self::Error> {
+    async fn env_request(
+        &mut self,
+        id: ChannelId,
+        name: &str,
+        value: &str,
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
         match self.channels.get_mut(&id) {
             // What sshd accepts by default on Debian and Amazon Linux.
             Some(channel) if name == "LANG" || name.starts_with("LC_") => {
@@ -183,7 +230,10 @@ impl Handler for Connection {
     }
 
     async fn signal(&mut self, id: ChannelId, signal: Sig, _session: &mut Session) -> Result<(), Self::Error> {
-        if let (Some(run), Some(number)) = (self.channels.get(&id).and_then(SessionChannel::run), channel::signal_number(&signal)) {
+        if let (Some(run), Some(number)) = (
+            self.channels.get(&id).and_then(SessionChannel::run),
+            channel::signal_number(&signal),
+        ) {
             self.sandbox.signal(run, number).await;
         }
         Ok(())

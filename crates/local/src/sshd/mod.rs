@@ -35,11 +35,15 @@ pub(crate) struct Server {
 /// The host key of a machine, which it keeps over restarts.
 pub(crate) fn host_key(store: &Store, id: &str) -> Result<PrivateKey, MachineError> {
     let make = || {
-        let key = PrivateKey::random(&mut russh::keys::key::safe_rng(), Algorithm::Ed25519).map_err(io::Error::other)?;
+        let key =
+            PrivateKey::random(&mut russh::keys::key::safe_rng(), Algorithm::Ed25519).map_err(io::Error::other)?;
         Ok(key.to_openssh(LineEnding::LF).map_err(io::Error::other)?.to_string())
     };
     let text = store.host_key(id, make)?;
-    PrivateKey::from_openssh(&text).map_err(|error| MachineError::HostKey { id: id.to_owned(), reason: error.to_string() })
+    PrivateKey::from_openssh(&text).map_err(|error| MachineError::HostKey {
+        id: id.to_owned(),
+        reason: error.to_string(),
+    })
 }
 
 /// Binds the wanted port, or any other where that one is taken or needs more rights than we have.
@@ -47,7 +51,9 @@ pub(crate) async fn listen(address: Ipv4Addr, port: u16) -> Result<TcpListener, 
     let wanted = SocketAddr::from((address, port));
     let refused = |address| move |source| MachineError::Listen { address, source };
     match TcpListener::bind(wanted).await {
-        Err(error) if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::AddrInUse) && port != 0 => {
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::AddrInUse) && port != 0 =>
+        {
             let any = SocketAddr::from((address, 0));
             TcpListener::bind(any).await.map_err(refused(any))
         }
@@ -57,12 +63,20 @@ pub(crate) async fn listen(address: Ipv4Addr, port: u16) -> Result<TcpListener, 
 
 /// The keys of `authorized_keys` lines; options in front of a key are not understood, and such a line admits nobody.
 pub(crate) fn authorized(lines: &[String]) -> Vec<PublicKey> {
-    lines.iter().filter_map(|line| PublicKey::from_openssh(line.trim()).ok()).collect()
+    lines
+        .iter()
+        .filter_map(|line| PublicKey::from_openssh(line.trim()).ok())
+        .collect()
 }
 
 impl Server {
     /// A server that is ready to serve.
-    pub(crate) fn new(listener: TcpListener, key: PrivateKey, authorized: Vec<PublicKey>, sandbox: Arc<Sandbox>) -> io::Result<Server> {
+    pub(crate) fn new(
+        listener: TcpListener,
+        key: PrivateKey,
+        authorized: Vec<PublicKey>,
+        sandbox: Arc<Sandbox>,
+    ) -> io::Result<Server> {
         let host_key = key.public_key().to_openssh().map_err(io::Error::other)?;
         let config = Config {
             server_id: russh::SshId::Standard("SSH-2.0-bakelite".into()),
@@ -120,10 +134,17 @@ impl Server {
     }
 
     fn connect(&self, stream: TcpStream, peer: SocketAddr) -> impl Future<Output = ()> + Send + 'static {
-        let connection = Connection::new(Arc::clone(&self.sandbox), Arc::clone(&self.authorized), peer, self.address);
+        let connection = Connection::new(
+            Arc::clone(&self.sandbox),
+            Arc::clone(&self.authorized),
+            peer,
+            self.address,
+        );
         let config = Arc::clone(&self.config);
         async move {
-            let Ok(hang_up) = stream.as_fd().try_clone_to_owned().map(HangUp) else { return };
+            let Ok(hang_up) = stream.as_fd().try_clone_to_owned().map(HangUp) else {
+                return;
+            };
             stream.set_nodelay(true).ok();
             if let Ok(session) = russh::server::run_stream(config, stream, connection).await {
                 session.await.ok(); // a client that breaks off is no concern of ours

@@ -9,17 +9,32 @@ use crate::ground::{ground, text};
 
 pub(crate) const TESTS: &[Test] = &[
     ("files_of_the_host_are_out_of_reach", files_of_the_host_are_out_of_reach),
-    ("writes_to_system_folders_stay_inside", writes_to_system_folders_stay_inside),
+    (
+        "writes_to_system_folders_stay_inside",
+        writes_to_system_folders_stay_inside,
+    ),
     ("links_lead_nowhere", links_lead_nowhere),
     ("init_is_closed_to_the_machine", init_is_closed_to_the_machine),
     ("devices_cannot_be_made", devices_cannot_be_made),
-    ("device_nodes_of_the_host_keep_their_mode", device_nodes_of_the_host_keep_their_mode),
-    ("mounts_stay_inside_and_covers_stay_on", mounts_stay_inside_and_covers_stay_on),
+    (
+        "device_nodes_of_the_host_keep_their_mode",
+        device_nodes_of_the_host_keep_their_mode,
+    ),
+    (
+        "mounts_stay_inside_and_covers_stay_on",
+        mounts_stay_inside_and_covers_stay_on,
+    ),
     ("kernel_settings_are_read_only", kernel_settings_are_read_only),
     ("nested_namespaces_uncover_nothing", nested_namespaces_uncover_nothing),
-    ("processes_of_the_host_cannot_be_seen_or_killed", processes_of_the_host_cannot_be_seen_or_killed),
+    (
+        "processes_of_the_host_cannot_be_seen_or_killed",
+        processes_of_the_host_cannot_be_seen_or_killed,
+    ),
     ("network_of_the_host_is_another", network_of_the_host_is_another),
-    ("environment_of_the_host_does_not_leak", environment_of_the_host_does_not_leak),
+    (
+        "environment_of_the_host_does_not_leak",
+        environment_of_the_host_does_not_leak,
+    ),
     ("capabilities_end_at_the_namespace", capabilities_end_at_the_namespace),
     ("root_folder_tricks_fail", root_folder_tricks_fail),
 ];
@@ -30,7 +45,14 @@ fn files_of_the_host_are_out_of_reach() {
     std::fs::write(&secret, "the host's").unwrap();
     std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o666)).unwrap();
     let machine = ground().start();
-    for prefix in ["", "/..", "/../../../../..", "/proc/self/root", "/proc/self/cwd/../..", "/proc/self/root/../.."] {
+    for prefix in [
+        "",
+        "/..",
+        "/../../../../..",
+        "/proc/self/root",
+        "/proc/self/cwd/../..",
+        "/proc/self/root/../..",
+    ] {
         machine.refuses(&format!("cat {prefix}{}", secret.display()));
     }
     machine.refuses(&format!("echo x > {}", secret.display()));
@@ -45,7 +67,10 @@ fn writes_to_system_folders_stay_inside() {
     let passwd = std::fs::read("/etc/passwd").unwrap();
     machine.output("root", "rm /usr/bin/env; echo planted > /usr/bin/env; echo planted > /usr/bin/bakelite-planted; echo planted > /etc/passwd.new; mv /etc/passwd.new /etc/passwd");
     let after = std::fs::metadata("/usr/bin/env").unwrap();
-    assert_eq!((before.ino(), before.len(), before.mtime()), (after.ino(), after.len(), after.mtime()));
+    assert_eq!(
+        (before.ino(), before.len(), before.mtime()),
+        (after.ino(), after.len(), after.mtime())
+    );
     assert!(!std::path::Path::new("/usr/bin/bakelite-planted").exists());
     assert_eq!(std::fs::read("/etc/passwd").unwrap(), passwd);
 }
@@ -57,7 +82,9 @@ fn links_lead_nowhere() {
     let target = folder.join("target").display().to_string();
     machine.refuses(&format!("ln -s {target} /tmp/link; echo x > /tmp/link"));
     machine.refuses(&format!("ln {target} /tmp/hard"));
-    machine.refuses(&format!("ln -s ../../../../../../../../../../..{target} /tmp/relative; echo x > /tmp/relative"));
+    machine.refuses(&format!(
+        "ln -s ../../../../../../../../../../..{target} /tmp/relative; echo x > /tmp/relative"
+    ));
     assert_eq!(std::fs::read_to_string(folder.join("target")).unwrap(), "untouched");
 }
 
@@ -81,8 +108,14 @@ fn devices_cannot_be_made() {
     machine.refuses("mknod /tmp/disk b 8 0");
     machine.refuses("mknod /tmp/memory c 1 1");
     machine.refuses("mknod /dev/disk b 254 0");
-    let devices = machine.output("root", "stat -c '%F %n' /dev/* /dev/pts/* | grep special | cut -d' ' -f4 | tr '\\n' ' '");
-    assert_eq!(devices, "/dev/full /dev/null /dev/random /dev/tty /dev/urandom /dev/zero /dev/pts/ptmx");
+    let devices = machine.output(
+        "root",
+        "stat -c '%F %n' /dev/* /dev/pts/* | grep special | cut -d' ' -f4 | tr '\\n' ' '",
+    );
+    assert_eq!(
+        devices,
+        "/dev/full /dev/null /dev/random /dev/tty /dev/urandom /dev/zero /dev/pts/ptmx"
+    );
     let work = "head -c 4 /dev/zero | wc -c; echo x > /dev/null; head -c 8 /dev/urandom | wc -c; echo y > /dev/full || echo full";
     assert_eq!(machine.output("root", work), "4\n8\nfull");
 }
@@ -95,13 +128,19 @@ fn device_nodes_of_the_host_keep_their_mode() {
     machine.refuses("chmod 777 /proc/keys");
     machine.run("root", "rm -f /dev/null /dev/zero; touch /dev/tty");
     let after = std::fs::metadata("/dev/null").unwrap();
-    assert_eq!((before.mode(), before.uid(), before.ino()), (after.mode(), after.uid(), after.ino()));
+    assert_eq!(
+        (before.mode(), before.uid(), before.ino()),
+        (after.mode(), after.uid(), after.ino())
+    );
 }
 
 fn mounts_stay_inside_and_covers_stay_on() {
     let machine = ground().start();
     let before = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
-    assert_eq!(machine.output("root", "mount -t tmpfs none /mnt && touch /mnt/file && ls /mnt"), "file");
+    assert_eq!(
+        machine.output("root", "mount -t tmpfs none /mnt && touch /mnt/file && ls /mnt"),
+        "file"
+    );
     assert_eq!(std::fs::read_to_string("/proc/self/mountinfo").unwrap(), before);
     machine.refuses("umount /proc/sys");
     machine.refuses("umount -l /proc");
@@ -159,14 +198,29 @@ fn network_of_the_host_is_another() {
     let machine = ground().start();
     machine.refuses(&format!("bash -c 'exec 3<> /dev/tcp/127.0.0.1/{port}'"));
     assert!(!machine.output("root", "cat /proc/net/unix").contains(&name));
-    assert_eq!(machine.output("root", "cut -d: -f1 /proc/net/dev | tail -n +3 | tr -d ' ' | grep -v -e tunl -e sit -e gre -e ip6 -e vti -e erspan"), "lo");
+    assert_eq!(
+        machine.output(
+            "root",
+            "cut -d: -f1 /proc/net/dev | tail -n +3 | tr -d ' ' | grep -v -e tunl -e sit -e gre -e ip6 -e vti -e erspan"
+        ),
+        "lo"
+    );
     // Its own loopback works.
-    assert_eq!(machine.output("root", "bash -c 'exec 3<> /dev/tcp/127.0.0.1/1' 2>&1 | grep -o refused | head -1"), "refused");
+    assert_eq!(
+        machine.output(
+            "root",
+            "bash -c 'exec 3<> /dev/tcp/127.0.0.1/1' 2>&1 | grep -o refused | head -1"
+        ),
+        "refused"
+    );
 }
 
 fn environment_of_the_host_does_not_leak() {
     let machine = ground().start();
-    let seen = machine.output("root", "env; cat /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n'; true");
+    let seen = machine.output(
+        "root",
+        "env; cat /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n'; true",
+    );
     assert!(!seen.contains("CARGO") && !seen.contains("TMPDIR"), "{seen}");
 }
 
@@ -176,7 +230,10 @@ fn capabilities_end_at_the_namespace() {
     machine.refuses("nice -n -20 true 2>&1 | grep -q annot && false");
     machine.refuses("bash -c 'echo 0 > /proc/self/loginuid'; modprobe dummy || insmod /tmp/x");
     machine.output("root", "hostname inside && test $(uname -n) = inside");
-    assert_ne!(text(&std::fs::read("/proc/sys/kernel/hostname").unwrap()).trim(), "inside");
+    assert_ne!(
+        text(&std::fs::read("/proc/sys/kernel/hostname").unwrap()).trim(),
+        "inside"
+    );
 }
 
 fn root_folder_tricks_fail() {

@@ -31,7 +31,11 @@ fn sftp(machine: &Running, user: &str, batch: &str) -> Output {
 }
 
 fn scp(machine: &Running, arguments: &[&str]) -> Output {
-    Command::new("scp").args(machine.options("ed25519")).args(arguments).output().unwrap()
+    Command::new("scp")
+        .args(machine.options("ed25519"))
+        .args(arguments)
+        .output()
+        .unwrap()
 }
 
 /// A tree with what matters: modes, a folder, an empty file, a large one.
@@ -46,7 +50,10 @@ fn tree(folder: &Path) {
 fn assert_same_tree(one: &Path, other: &Path) {
     let output = Command::new("diff").arg("-r").arg(one).arg(other).output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stdout));
-    assert_eq!(std::fs::metadata(other.join("script")).unwrap().permissions().mode() & 0o777, 0o750);
+    assert_eq!(
+        std::fs::metadata(other.join("script")).unwrap().permissions().mode() & 0o777,
+        0o750
+    );
 }
 
 fn sftp_does_what_a_session_needs() {
@@ -59,7 +66,11 @@ fn sftp_does_what_a_session_needs() {
     );
     let output = sftp(&machine, "ec2-user", &batch);
     assert!(output.status.success(), "{}", text(&output.stderr));
-    assert!(text(&output.stdout).contains("Remote working directory: /home/ec2-user"), "{}", text(&output.stdout));
+    assert!(
+        text(&output.stdout).contains("Remote working directory: /home/ec2-user"),
+        "{}",
+        text(&output.stdout)
+    );
     assert!(std::fs::read(folder.join("down")).unwrap() == vec![9_u8; 5_000_000]);
     assert_eq!(machine.output("ec2-user", "ls"), "");
 }
@@ -68,15 +79,40 @@ fn sftp_acts_as_the_login_user_inside() {
     let machine = ground().start();
     let folder = ground().scratch("sftp-inside");
     // Links and `..` that would lead to the host if paths were resolved outside.
-    machine.output("ec2-user", "ln -s /etc/hostname absolute; ln -s ../../../../../../../etc/hostname relative; ln -s / up");
-    for (number, path) in ["absolute", "relative", "up/etc/hostname", "/proc/self/root/etc/hostname", "../../../../etc/hostname"].iter().enumerate() {
+    machine.output(
+        "ec2-user",
+        "ln -s /etc/hostname absolute; ln -s ../../../../../../../etc/hostname relative; ln -s / up",
+    );
+    for (number, path) in [
+        "absolute",
+        "relative",
+        "up/etc/hostname",
+        "/proc/self/root/etc/hostname",
+        "../../../../etc/hostname",
+    ]
+    .iter()
+    .enumerate()
+    {
         let to = folder.join(number.to_string());
         let output = sftp(&machine, "ec2-user", &format!("get {path} {}\n", to.display()));
         assert!(output.status.success(), "{path}: {}", text(&output.stderr));
-        assert_eq!(std::fs::read_to_string(to).unwrap().trim(), machine.spec.hostname, "{path}");
+        assert_eq!(
+            std::fs::read_to_string(to).unwrap().trim(),
+            machine.spec.hostname,
+            "{path}"
+        );
     }
-    let output = sftp(&machine, "ec2-user", &format!("put {} /etc/planted\n", folder.join("0").display()));
-    assert_eq!(output.status.success(), !machine.has_users(), "{}", text(&output.stderr));
+    let output = sftp(
+        &machine,
+        "ec2-user",
+        &format!("put {} /etc/planted\n", folder.join("0").display()),
+    );
+    assert_eq!(
+        output.status.success(),
+        !machine.has_users(),
+        "{}",
+        text(&output.stderr)
+    );
     assert!(!Path::new("/etc/planted").exists());
     let secret = folder.join("secret");
     std::fs::write(&secret, "host").unwrap();
@@ -96,13 +132,29 @@ fn round_trip(machine: &Running, name: &str, options: &[&str]) {
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert_same_tree(&folder.join("tree"), &folder.join("back"));
     let owner = if machine.has_users() { "ec2-user" } else { "root" };
-    assert_eq!(machine.output("root", &format!("ls -ld /tmp/{name}/script | cut -d' ' -f3")), owner);
+    assert_eq!(
+        machine.output("root", &format!("ls -ld /tmp/{name}/script | cut -d' ' -f3")),
+        owner
+    );
     // One file, to a name and into a folder.
     for target in ["/tmp/one", "/tmp"] {
-        let output = scp(machine, &[options, &[&format!("{local}/script"), &format!("{}:{target}", machine.host("ec2-user"))]].concat());
+        let output = scp(
+            machine,
+            &[
+                options,
+                &[
+                    &format!("{local}/script"),
+                    &format!("{}:{target}", machine.host("ec2-user")),
+                ],
+            ]
+            .concat(),
+        );
         assert!(output.status.success(), "{}", text(&output.stderr));
     }
-    assert_eq!(machine.output("root", "cat /tmp/one /tmp/script"), "#!/bin/sh\n#!/bin/sh");
+    assert_eq!(
+        machine.output("root", "cat /tmp/one /tmp/script"),
+        "#!/bin/sh\n#!/bin/sh"
+    );
 }
 
 fn scp_by_sftp_round_trip() {
@@ -128,10 +180,32 @@ fn built_in_scp_reports_errors() {
     let folder = ground().scratch("scp-errors");
     std::fs::write(folder.join("file"), "content").unwrap();
     let local = folder.join("file").display().to_string();
-    let output = scp(&machine, &["-O", &local, &format!("{}:/no/such/folder/file", machine.host("ec2-user"))]);
-    assert!(!output.status.success() && text(&output.stderr).contains("/no/such/folder/file"), "{}", text(&output.stderr));
-    let output = scp(&machine, &["-O", &format!("{}:/no/such/file", machine.host("ec2-user")), &local]);
-    assert!(!output.status.success() && text(&output.stderr).contains("/no/such/file"), "{}", text(&output.stderr));
+    let output = scp(
+        &machine,
+        &[
+            "-O",
+            &local,
+            &format!("{}:/no/such/folder/file", machine.host("ec2-user")),
+        ],
+    );
+    assert!(
+        !output.status.success() && text(&output.stderr).contains("/no/such/folder/file"),
+        "{}",
+        text(&output.stderr)
+    );
+    let output = scp(
+        &machine,
+        &["-O", &format!("{}:/no/such/file", machine.host("ec2-user")), &local],
+    );
+    assert!(
+        !output.status.success() && text(&output.stderr).contains("/no/such/file"),
+        "{}",
+        text(&output.stderr)
+    );
     let output = scp(&machine, &["-O", &format!("{}:/etc", machine.host("ec2-user")), &local]);
-    assert!(!output.status.success() && text(&output.stderr).contains("not a regular file"), "{}", text(&output.stderr));
+    assert!(
+        !output.status.success() && text(&output.stderr).contains("not a regular file"),
+        "{}",
+        text(&output.stderr)
+    );
 }

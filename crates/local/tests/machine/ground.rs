@@ -25,7 +25,11 @@ pub(crate) fn ground() -> &'static Ground {
     GROUND.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_owned();
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
         let (machines, host) = runtime.block_on(async {
             let machines = Machines::open(&path.join("store"), Isolation::Sandbox).await;
             let machines = machines.unwrap_or_else(|error| panic!("{error}\nhelp: {}", error.help().unwrap_or("none")));
@@ -33,17 +37,29 @@ pub(crate) fn ground() -> &'static Ground {
             (machines, host)
         });
         for kind in ["ed25519", "rsa", "ecdsa"] {
-            let made = Command::new("ssh-keygen").args(["-q", "-N", "", "-C", "pair", "-t", kind, "-f"]).arg(path.join(kind)).status();
+            let made = Command::new("ssh-keygen")
+                .args(["-q", "-N", "", "-C", "pair", "-t", kind, "-f"])
+                .arg(path.join(kind))
+                .status();
             assert!(made.unwrap().success());
         }
-        Ground { runtime, machines, host, folder: Mutex::new(Some(folder)), path }
+        Ground {
+            runtime,
+            machines,
+            host,
+            folder: Mutex::new(Some(folder)),
+            path,
+        }
     })
 }
 
 /// Removes everything.
 pub(crate) fn close() {
     if let Some(ground) = GROUND.get() {
-        ground.runtime.block_on(Machines::reset(&ground.path.join("store"))).unwrap();
+        ground
+            .runtime
+            .block_on(Machines::reset(&ground.path.join("store")))
+            .unwrap();
         drop(ground.folder.lock().unwrap().take());
     }
 }
@@ -66,7 +82,12 @@ impl Ground {
     }
 
     fn public_keys(&self) -> Vec<String> {
-        let line = |kind| std::fs::read_to_string(self.key(kind).with_extension("pub")).unwrap().trim().to_owned();
+        let line = |kind| {
+            std::fs::read_to_string(self.key(kind).with_extension("pub"))
+                .unwrap()
+                .trim()
+                .to_owned()
+        };
         ["ed25519", "rsa", "ecdsa"].map(line).into()
     }
 
@@ -96,7 +117,11 @@ impl Ground {
 
     pub(crate) fn start_with(&'static self, spec: MachineSpec) -> Running {
         let machine = self.runtime.block_on(self.machines.start(spec.clone())).unwrap();
-        Running { ground: self, spec, machine }
+        Running {
+            ground: self,
+            spec,
+            machine,
+        }
     }
 }
 
@@ -117,15 +142,33 @@ impl Running {
 
     /// A machine of another store; the caller forgets what it gets.
     pub(crate) fn again_borrowed(ground: &'static Ground, spec: &MachineSpec, machine: &Machine) -> Running {
-        Running { ground, spec: spec.clone(), machine: machine.clone() }
+        Running {
+            ground,
+            spec: spec.clone(),
+            machine: machine.clone(),
+        }
     }
 
     /// Options for OpenSSH's clients.
     pub(crate) fn options(&self, kind: &str) -> Vec<String> {
-        let fixed = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "BatchMode=yes", "IdentitiesOnly=yes"];
-        let mut options: Vec<String> = fixed.iter().flat_map(|option| ["-o".into(), (*option).to_owned()]).collect();
+        let fixed = [
+            "StrictHostKeyChecking=no",
+            "UserKnownHostsFile=/dev/null",
+            "LogLevel=ERROR",
+            "BatchMode=yes",
+            "IdentitiesOnly=yes",
+        ];
+        let mut options: Vec<String> = fixed
+            .iter()
+            .flat_map(|option| ["-o".into(), (*option).to_owned()])
+            .collect();
         options.extend(["-o".into(), format!("Port={}", self.machine.ssh_address().port())]);
-        options.extend(["-i".into(), self.ground.key(kind).display().to_string(), "-F".into(), "/dev/null".into()]);
+        options.extend([
+            "-i".into(),
+            self.ground.key(kind).display().to_string(),
+            "-F".into(),
+            "/dev/null".into(),
+        ]);
         options
     }
 
@@ -147,7 +190,13 @@ impl Running {
     /// What a command prints that must succeed.
     pub(crate) fn output(&self, user: &str, command: &str) -> String {
         let output = self.run(user, command);
-        assert!(output.status.success(), "`{command}`: {} {}{}", output.status, text(&output.stdout), text(&output.stderr));
+        assert!(
+            output.status.success(),
+            "`{command}`: {} {}{}",
+            output.status,
+            text(&output.stdout),
+            text(&output.stderr)
+        );
         text(&output.stdout).trim_end().to_owned()
     }
 
@@ -171,7 +220,10 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.ground.runtime.block_on(self.ground.machines.discard(&self.spec.id)).unwrap();
+        self.ground
+            .runtime
+            .block_on(self.ground.machines.discard(&self.spec.id))
+            .unwrap();
     }
 }
 
@@ -189,7 +241,12 @@ pub(crate) fn minimal_root(folder: &Path) {
         let from = Path::new("/usr/bin").join(program);
         std::fs::copy(&from, folder.join("bin").join(program)).unwrap();
         let linked = text(&Command::new("ldd").arg(&from).output().unwrap().stdout);
-        libraries.extend(linked.split_whitespace().filter(|word| word.starts_with('/')).map(str::to_owned));
+        libraries.extend(
+            linked
+                .split_whitespace()
+                .filter(|word| word.starts_with('/'))
+                .map(str::to_owned),
+        );
     }
     for library in libraries {
         let to = folder.join(library.trim_start_matches('/'));

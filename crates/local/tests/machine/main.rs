@@ -12,7 +12,7 @@ mod roots;
 mod ssh;
 mod users;
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Arguments, Trial};
 
 fn main() {
     bakelite_local::sandbox::enter_if_asked();
@@ -28,7 +28,12 @@ fn main() {
         ("power", power::TESTS),
         ("escape", escape::TESTS),
     ] {
-        trials.extend(tests.iter().map(|(name, test)| Trial::test(format!("{subject}::{name}"), move || run(*test))));
+        trials.extend(tests.iter().map(|(name, test)| {
+            Trial::test(format!("{subject}::{name}"), || {
+                test();
+                Ok(())
+            })
+        }));
     }
     trials.extend(users::trials());
     let conclusion = libtest_mimic::run(&arguments, trials);
@@ -38,8 +43,3 @@ fn main() {
 
 /// A test's name and its body.
 type Test = (&'static str, fn());
-
-fn run(test: fn()) -> Result<(), Failed> {
-    test();
-    Ok(())
-}

@@ -14,12 +14,16 @@ pub(crate) const TESTS: &[Test] = &[
     ("reboot_brings_it_back", reboot_brings_it_back),
     ("user_data_runs_once_as_root", user_data_runs_once_as_root),
     ("killed_parent_leaves_no_process", killed_parent_leaves_no_process),
-    ("stop_does_not_wait_for_the_stubborn", stop_does_not_wait_for_the_stubborn),
+    (
+        "stop_does_not_wait_for_the_stubborn",
+        stop_does_not_wait_for_the_stubborn,
+    ),
     ("taken_port_is_replaced", taken_port_is_replaced),
     ("unisolated_machines_run_commands", unisolated_machines_run_commands),
 ];
 
 /// Waits for what another process brings about; the time limit is there for a failure only.
+#[expect(clippy::disallowed_methods, reason = "other processes send no events")]
 fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
@@ -40,11 +44,19 @@ fn poweroff_ends_the_machine() {
 
 fn reboot_brings_it_back() {
     let machine = ground().start();
-    machine.output("root", "touch /run/before /root/kept; nohup sleep 1000 > /dev/null 2>&1 < /dev/null &");
+    machine.output(
+        "root",
+        "touch /run/before /root/kept; nohup sleep 1000 > /dev/null 2>&1 < /dev/null &",
+    );
     let output = machine.run("ec2-user", "sudo reboot; sleep 1000");
     assert_ne!(output.status.code(), Some(0));
-    eventually("the machine is back", || machine.run("root", "test ! -e /run/before").status.success());
-    assert_eq!(machine.output("root", "ls /root; cat /proc/[0-9]*/comm | grep -c sleep; true"), "kept\n0");
+    eventually("the machine is back", || {
+        machine.run("root", "test ! -e /run/before").status.success()
+    });
+    assert_eq!(
+        machine.output("root", "ls /root; cat /proc/[0-9]*/comm | grep -c sleep; true"),
+        "kept\n0"
+    );
     assert!(machine.machine.is_running());
 }
 
@@ -52,30 +64,55 @@ fn user_data_runs_once_as_root() {
     let mut spec = ground().spec(&ground().host);
     spec.user_data = Some(b"#!/bin/sh\necho hello from $(id -un)\necho ran >> /root/count\n".to_vec());
     let machine = ground().start_with(spec.clone());
-    eventually("the console says it", || text(&machine.machine.console_output()).contains("hello from root"));
-    eventually("it ran", || machine.output("root", "cat /root/count 2>/dev/null || true") == "ran");
+    eventually("the console says it", || {
+        text(&machine.machine.console_output()).contains("hello from root")
+    });
+    eventually("it ran", || {
+        machine.output("root", "cat /root/count 2>/dev/null || true") == "ran"
+    });
     machine.stop();
-    let again = ground().runtime.block_on(ground().machines.restart(&spec.id, spec.clone())).unwrap();
+    let again = ground()
+        .runtime
+        .block_on(ground().machines.restart(&spec.id, spec.clone()))
+        .unwrap();
     let again = crate::ground::Running::again(ground(), machine, again);
     assert_eq!(again.output("root", "cat /root/count"), "ran");
 }
 
 /// The child side of the test below: holds a machine until it is killed.
+#[expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "how a test talks to its child"
+)]
 pub(crate) fn hold_machine_if_asked() -> bool {
-    let Ok(folder) = std::env::var("BAKELITE_TEST_HOLD") else { return false };
+    let Ok(folder) = std::env::var("BAKELITE_TEST_HOLD") else {
+        return false;
+    };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let machines = Machines::open(std::path::Path::new(&folder), Isolation::Sandbox).await.unwrap();
+        let machines = Machines::open(std::path::Path::new(&folder), Isolation::Sandbox)
+            .await
+            .unwrap();
         let base = machines.base(&BaseRoot::Host).await.unwrap();
         let mark = std::env::var("BAKELITE_TEST_MARK").unwrap();
         println!("ready");
-        machines.run(&base, &["sh".into(), "-c".into(), format!("sleep {mark} & sleep {mark}")]).await.unwrap();
+        machines
+            .run(
+                &base,
+                &["sh".into(), "-c".into(), format!("sleep {mark} & sleep {mark}")],
+            )
+            .await
+            .unwrap();
     });
     true
 }
 
 fn count_processes(mark: &str) -> usize {
-    let found = Command::new("pgrep").args(["-c", "-f", &format!("^sleep {mark}$")]).output().unwrap();
+    let found = Command::new("pgrep")
+        .args(["-c", "-f", &format!("^sleep {mark}$")])
+        .output()
+        .unwrap();
     text(&found.stdout).trim().parse().unwrap()
 }
 
@@ -90,7 +127,9 @@ fn killed_parent_leaves_no_process() {
         .spawn()
         .unwrap();
     let mut line = String::new();
-    BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    BufReader::new(holder.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
     assert_eq!(line, "ready\n");
     eventually("both processes run", || count_processes(&mark) == 2);
     holder.kill().unwrap();
@@ -104,7 +143,10 @@ fn killed_parent_leaves_no_process() {
 
 fn stop_does_not_wait_for_the_stubborn() {
     let machine = ground().start();
-    machine.output("root", "(trap '' TERM HUP; while :; do sleep 1000; done) > /dev/null 2>&1 < /dev/null &");
+    machine.output(
+        "root",
+        "(trap '' TERM HUP; while :; do sleep 1000; done) > /dev/null 2>&1 < /dev/null &",
+    );
     machine.stop();
     assert!(!machine.machine.is_running());
 }
@@ -121,7 +163,9 @@ fn taken_port_is_replaced() {
 fn unisolated_machines_run_commands() {
     let folder = ground().scratch("unisolated");
     let runtime = &ground().runtime;
-    let machines = runtime.block_on(Machines::open(&folder.join("store"), Isolation::Unisolated)).unwrap();
+    let machines = runtime
+        .block_on(Machines::open(&folder.join("store"), Isolation::Unisolated))
+        .unwrap();
     assert_eq!(machines.limits().len(), 1);
     let base = runtime.block_on(machines.base(&BaseRoot::Host)).unwrap();
     assert!(runtime.block_on(machines.base(&BaseRoot::Folder("/".into()))).is_err());
@@ -133,11 +177,21 @@ fn unisolated_machines_run_commands() {
         std::mem::forget(running);
         text(&shown.stdout)
     };
-    assert_eq!(run(&machine, "echo made > file; echo $USER; sleep 7654321 > /dev/null 2>&1 &"), "ec2-user\n");
+    assert_eq!(
+        run(
+            &machine,
+            "echo made > file; echo $USER; sleep 7654321 > /dev/null 2>&1 &"
+        ),
+        "ec2-user\n"
+    );
     runtime.block_on(machine.stop());
     eventually("its processes are gone", || count_processes("7654321") == 0);
     let image = runtime.block_on(machines.snapshot(&spec.id)).unwrap();
-    let next = bakelite_local::machine::MachineSpec { id: "i-next".into(), root: image, ..spec.clone() };
+    let next = bakelite_local::machine::MachineSpec {
+        id: "i-next".into(),
+        root: image,
+        ..spec.clone()
+    };
     let second = runtime.block_on(machines.start(next)).unwrap();
     assert_eq!(run(&second, "cat file"), "made\n");
     for id in [&spec.id, "i-next"] {

@@ -8,12 +8,30 @@ use crate::Test;
 use crate::ground::{ground, minimal_root, text};
 
 pub(crate) const TESTS: &[Test] = &[
-    ("snapshot_of_a_stopped_machine_has_what_was_made", snapshot_of_a_stopped_machine_has_what_was_made),
-    ("snapshot_of_a_running_machine_has_what_was_made", snapshot_of_a_running_machine_has_what_was_made),
-    ("removed_files_stay_removed_through_layers", removed_files_stay_removed_through_layers),
-    ("stand_ins_never_become_part_of_an_image", stand_ins_never_become_part_of_an_image),
-    ("restarted_machine_keeps_its_files_and_host_key", restarted_machine_keeps_its_files_and_host_key),
-    ("folder_is_a_base_and_stays_untouched", folder_is_a_base_and_stays_untouched),
+    (
+        "snapshot_of_a_stopped_machine_has_what_was_made",
+        snapshot_of_a_stopped_machine_has_what_was_made,
+    ),
+    (
+        "snapshot_of_a_running_machine_has_what_was_made",
+        snapshot_of_a_running_machine_has_what_was_made,
+    ),
+    (
+        "removed_files_stay_removed_through_layers",
+        removed_files_stay_removed_through_layers,
+    ),
+    (
+        "stand_ins_never_become_part_of_an_image",
+        stand_ins_never_become_part_of_an_image,
+    ),
+    (
+        "restarted_machine_keeps_its_files_and_host_key",
+        restarted_machine_keeps_its_files_and_host_key,
+    ),
+    (
+        "folder_is_a_base_and_stays_untouched",
+        folder_is_a_base_and_stays_untouched,
+    ),
     ("tarballs_are_bases", tarballs_are_bases),
     ("roots_go_when_nobody_needs_them", roots_go_when_nobody_needs_them),
     ("run_returns_the_exit_status", run_returns_the_exit_status),
@@ -21,7 +39,10 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 fn snapshot(machine: &crate::ground::Running) -> RootId {
-    ground().runtime.block_on(ground().machines.snapshot(&machine.spec.id)).unwrap()
+    ground()
+        .runtime
+        .block_on(ground().machines.snapshot(&machine.spec.id))
+        .unwrap()
 }
 
 fn base(base: &BaseRoot) -> RootId {
@@ -34,8 +55,17 @@ fn snapshot_of_a_stopped_machine_has_what_was_made() {
     first.stop();
     let image = snapshot(&first);
     let second = ground().start_on(&image);
-    assert_eq!(second.output("ec2-user", "cat /tmp/file /usr/local/bin/baked; stat -c '%a %h' /usr/local/bin/baked"), "baked\nprogram\n4755 2");
-    assert_eq!(second.output("root", "cat /etc/hostname; grep -c ip-10 /etc/hosts"), format!("{}\n1", second.spec.hostname));
+    assert_eq!(
+        second.output(
+            "ec2-user",
+            "cat /tmp/file /usr/local/bin/baked; stat -c '%a %h' /usr/local/bin/baked"
+        ),
+        "baked\nprogram\n4755 2"
+    );
+    assert_eq!(
+        second.output("root", "cat /etc/hostname; grep -c ip-10 /etc/hosts"),
+        format!("{}\n1", second.spec.hostname)
+    );
 }
 
 fn snapshot_of_a_running_machine_has_what_was_made() {
@@ -65,7 +95,11 @@ fn removed_files_stay_removed_through_layers() {
         }
         image = snapshot(&machine);
         let next = ground().start_on(&image);
-        assert_eq!(next.output("root", "ls -d /usr/bin/cmp /var/tree/a/* 2>/dev/null; true"), expected, "after step {index}");
+        assert_eq!(
+            next.output("root", "ls -d /usr/bin/cmp /var/tree/a/* 2>/dev/null; true"),
+            expected,
+            "after step {index}"
+        );
     }
 }
 
@@ -73,11 +107,21 @@ fn stand_ins_never_become_part_of_an_image() {
     let root = ground().scratch("bare-root");
     minimal_root(&root);
     let machine = ground().start_on(&base(&BaseRoot::Folder(root)));
-    assert_eq!(machine.output("ec2-user", "sudo sh -c 'ls /usr/bin/sudo /usr/sbin/poweroff'"), "/usr/bin/sudo\n/usr/sbin/poweroff");
+    assert_eq!(
+        machine.output("ec2-user", "sudo sh -c 'ls /usr/bin/sudo /usr/sbin/poweroff'"),
+        "/usr/bin/sudo\n/usr/sbin/poweroff"
+    );
     machine.stop();
     let image = snapshot(&machine);
     let layer = ground().store().join("layers").join(&image.0).join("fs");
-    let found = text(&Command::new("find").arg(&layer).args(["-name", "sudo", "-o", "-name", "poweroff", "-o", "-name", "elevate"]).output().unwrap().stdout);
+    let found = text(
+        &Command::new("find")
+            .arg(&layer)
+            .args(["-name", "sudo", "-o", "-name", "poweroff", "-o", "-name", "elevate"])
+            .output()
+            .unwrap()
+            .stdout,
+    );
     assert_eq!(found, "");
 }
 
@@ -87,30 +131,64 @@ fn restarted_machine_keeps_its_files_and_host_key() {
     let key = first.machine.host_key();
     first.stop();
     assert!(!first.machine.is_running());
-    let again = ground().runtime.block_on(ground().machines.restart(&first.spec.id, first.spec.clone())).unwrap();
+    let again = ground()
+        .runtime
+        .block_on(ground().machines.restart(&first.spec.id, first.spec.clone()))
+        .unwrap();
     assert_eq!(again.host_key(), key);
     let again = crate::ground::Running::again(ground(), first, again);
-    assert_eq!(again.output("root", "cat /root/file; test -e /run/gone || echo fresh"), "kept\nfresh");
+    assert_eq!(
+        again.output("root", "cat /root/file; test -e /run/gone || echo fresh"),
+        "kept\nfresh"
+    );
 }
 
 fn folder_is_a_base_and_stays_untouched() {
     let root = ground().scratch("folder:with,odd\\letters");
     minimal_root(&root);
     let machine = ground().start_on(&base(&BaseRoot::Folder(root.clone())));
-    assert_eq!(machine.output("ec2-user", "cat /etc/motd; echo changed | sudo sh -c 'cat > /etc/motd'; cat /etc/motd"), "minimal\nchanged");
+    assert_eq!(
+        machine.output(
+            "ec2-user",
+            "cat /etc/motd; echo changed | sudo sh -c 'cat > /etc/motd'; cat /etc/motd"
+        ),
+        "minimal\nchanged"
+    );
     assert_eq!(std::fs::read_to_string(root.join("etc/motd")).unwrap(), "minimal\n");
-    assert_eq!(std::fs::read_to_string(root.join("etc/passwd")).unwrap().lines().count(), 1);
+    assert_eq!(
+        std::fs::read_to_string(root.join("etc/passwd"))
+            .unwrap()
+            .lines()
+            .count(),
+        1
+    );
     assert!(!root.join("proc").exists());
 }
 
 fn tarballs_are_bases() {
     let folder = ground().scratch("tarballs");
     minimal_root(&folder.join("root"));
-    for (name, option) in [("root.tar", None), ("root.tar.gz", Some("--gzip")), ("root.tar.zst", Some("--zstd"))] {
-        let packed = Command::new("tar").args(option).arg("-cf").arg(folder.join(name)).arg("-C").arg(folder.join("root")).arg(".").status().unwrap();
+    for (name, option) in [
+        ("root.tar", None),
+        ("root.tar.gz", Some("--gzip")),
+        ("root.tar.zst", Some("--zstd")),
+    ] {
+        let packed = Command::new("tar")
+            .args(option)
+            .arg("-cf")
+            .arg(folder.join(name))
+            .arg("-C")
+            .arg(folder.join("root"))
+            .arg(".")
+            .status()
+            .unwrap();
         assert!(packed.success());
         let machine = ground().start_on(&base(&BaseRoot::Tarball(folder.join(name))));
-        assert_eq!(machine.output("ec2-user", "cat /etc/motd; sudo id -u"), "minimal\n0", "{name}");
+        assert_eq!(
+            machine.output("ec2-user", "cat /etc/motd; sudo id -u"),
+            "minimal\n0",
+            "{name}"
+        );
     }
 }
 
@@ -121,18 +199,27 @@ fn roots_go_when_nobody_needs_them() {
     let layer = ground().store().join("layers").join(&image.0);
     drop(first);
     let second = ground().start_on(&image);
-    ground().runtime.block_on(ground().machines.remove_root(&image)).unwrap();
+    ground()
+        .runtime
+        .block_on(ground().machines.remove_root(&image))
+        .unwrap();
     assert_eq!(second.output("root", "echo alive"), "alive");
     assert!(layer.exists());
     drop(second);
     assert!(!layer.exists());
-    ground().runtime.block_on(ground().machines.remove_root(&image)).unwrap();
+    ground()
+        .runtime
+        .block_on(ground().machines.remove_root(&image))
+        .unwrap();
 }
 
 fn run_returns_the_exit_status() {
     let run = |command: &[&str]| {
         let command: Vec<String> = command.iter().map(|word| (*word).to_owned()).collect();
-        ground().runtime.block_on(ground().machines.run(&ground().host, &command)).unwrap()
+        ground()
+            .runtime
+            .block_on(ground().machines.run(&ground().host, &command))
+            .unwrap()
     };
     assert_eq!(run(&["sh", "-c", "test $(id -u) = 0 && exit 42"]), 42);
     assert_eq!(run(&["sh", "-c", "kill -KILL $$"]), 128 + 9);
@@ -143,6 +230,9 @@ fn host_base_shows_no_secrets() {
     let machine = ground().start();
     let shadow = machine.output("root", "cat /etc/shadow");
     assert!(!shadow.contains('$'), "{shadow}");
-    assert_eq!(machine.output("root", "ls -A /srv /mnt /opt /var/log; ls /home"), "/mnt:\n\n/opt:\n\n/srv:\n\n/var/log:\nec2-user");
+    assert_eq!(
+        machine.output("root", "ls -A /srv /mnt /opt /var/log; ls /home"),
+        "/mnt:\n\n/opt:\n\n/srv:\n\n/var/log:\nec2-user"
+    );
     machine.refuses("ls /work || ls /etc/ssh/ssh_host_ed25519_key || ls /etc/machine-id || ls /etc/ssl/private || ls /var/lib/docker");
 }

@@ -22,9 +22,14 @@ pub(crate) fn trials() -> Vec<Trial> {
     let needs_root = (!is_root).then_some("needs root");
     let needs_tools = (!has_tools).then_some("needs newuidmap");
     vec![
-        skip(Trial::test("users::suite_as_a_plain_user", || suite_as_user("")), needs_root),
         skip(
-            Trial::test("users::suite_as_a_user_with_a_range_of_ids", || suite_as_user("bakelite-test:700000000:65536\n")),
+            Trial::test("users::suite_as_a_plain_user", || suite_as_user("")),
+            needs_root,
+        ),
+        skip(
+            Trial::test("users::suite_as_a_user_with_a_range_of_ids", || {
+                suite_as_user("bakelite-test:700000000:65536\n")
+            }),
             needs_root.or(needs_tools),
         ),
     ]
@@ -45,15 +50,23 @@ fn suite_as_user(range: &str) -> Result<(), Failed> {
     for (name, content) in [("passwd", account.as_str()), ("subuid", range), ("subgid", range)] {
         std::fs::write(folder.path().join(name), content).unwrap();
         if Path::new("/etc").join(name).exists() {
-            prepare += &format!("mount --bind {}/{name} /etc/{name}\n", folder.path().display());
+            let from = folder.path().join(name);
+            prepare += &["mount --bind ", &from.to_string_lossy(), " /etc/", name, "\n"].concat();
         }
     }
-    let run = format!("{prepare}exec setpriv --reuid {USER} --regid {USER} --clear-groups {} --test-threads 2", program.display());
+    let run = format!(
+        "{prepare}exec setpriv --reuid {USER} --regid {USER} --clear-groups {} --test-threads 2",
+        program.display()
+    );
     let output = Command::new("unshare")
         .args(["--mount", "--pid", "--fork", "--mount-proc", "sh", "-c", &run])
         .env("HOME", &home)
         .env("TMPDIR", &home)
         .output()
         .unwrap();
-    if output.status.success() { Ok(()) } else { Err(Failed::from(text(&output.stdout) + &text(&output.stderr))) }
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(Failed::from(text(&output.stdout) + &text(&output.stderr)))
+    }
 }
