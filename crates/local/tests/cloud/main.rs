@@ -1,0 +1,43 @@
+//! Whole local clouds, called over HTTP as any client calls them, with real machines behind them.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod answers;
+mod client;
+mod errors;
+mod images;
+mod instances;
+mod sharing;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+fn main() {
+    bakelite_local::enter_if_asked();
+    if sharing::serve_if_asked() {
+        return;
+    }
+    let arguments = Arguments::from_args();
+    let mut trials = Vec::new();
+    for (subject, tests) in [
+        ("answers", answers::TESTS),
+        ("errors", errors::TESTS),
+        ("images", images::TESTS),
+        ("instances", instances::TESTS),
+        ("sharing", sharing::TESTS),
+    ] {
+        trials.extend(
+            tests
+                .iter()
+                .map(|(name, test)| Trial::test(format!("{subject}::{name}"), move || run(*test))),
+        );
+    }
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+/// A test's name and its body.
+type Test = (&'static str, fn());
+
+#[expect(clippy::unnecessary_wraps, reason = "what a trial's body returns")]
+fn run(test: fn()) -> Result<(), Failed> {
+    test();
+    Ok(())
+}
