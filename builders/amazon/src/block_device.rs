@@ -6,7 +6,11 @@ use bakelite_template::component::Complaint;
 use crate::ebs::blocks::BlockDevice;
 
 /// I/O operations per second: the least, the most, and the most per GiB (EBS volume types, user guide).
-const IOPS: [(&str, i32, i32, i32); 3] = [("io1", 100, 64_000, 50), ("io2", 100, 256_000, 1_000), ("gp3", 3_000, 80_000, 500)];
+const IOPS: [(&str, i32, i32, i32); 3] = [
+    ("io1", 100, 64_000, 50),
+    ("io2", 100, 256_000, 1_000),
+    ("gp3", 3_000, 80_000, 500),
+];
 /// Throughput of `gp3` in MiB/s.
 const THROUGHPUT: std::ops::RangeInclusive<i32> = 125..=2_000;
 
@@ -20,7 +24,10 @@ pub(crate) fn check(option: &str, devices: &[BlockDevice], complaints: &mut Vec<
             complain("device_name", "block device has no `device_name`".into());
         }
         if device.encrypted == Some(false) && given(device.kms_key_id.as_ref()) {
-            complain("kms_key_id", "volume with a `kms_key_id` must not set `encrypted` to false".into());
+            complain(
+                "kms_key_id",
+                "volume with a `kms_key_id` must not set `encrypted` to false".into(),
+            );
         }
         check_speed(device, &mut complain);
     }
@@ -34,7 +41,10 @@ fn check_speed(device: &BlockDevice, complain: &mut impl FnMut(&str, String)) {
         if let Some(size) = device.volume_size.filter(|size| *size > 0) {
             let most = (*most).min(size.saturating_mul(*per_gib).max(*least));
             if !(*least..=most).contains(&iops) {
-                complain("iops", format!("`iops` of a {size} GiB `{kind}` volume must be {least} to {most}"));
+                complain(
+                    "iops",
+                    format!("`iops` of a {size} GiB `{kind}` volume must be {least} to {most}"),
+                );
             }
         }
     }
@@ -42,7 +52,14 @@ fn check_speed(device: &BlockDevice, complain: &mut impl FnMut(&str, String)) {
         if kind != "gp3" {
             complain("throughput", "`throughput` is for `gp3` volumes only".into());
         } else if !THROUGHPUT.contains(&throughput) {
-            complain("throughput", format!("`throughput` must be {} to {} MiB/s", THROUGHPUT.start(), THROUGHPUT.end()));
+            complain(
+                "throughput",
+                format!(
+                    "`throughput` must be {} to {} MiB/s",
+                    THROUGHPUT.start(),
+                    THROUGHPUT.end()
+                ),
+            );
         }
     }
 }
@@ -77,7 +94,14 @@ fn mapping(device: &BlockDevice) -> BlockDeviceMapping {
 
 /// Mappings that keep the instance-store volumes `/dev/sdca` … `/dev/sdcz` of a Windows AMI from being mapped.
 pub(crate) fn without_ephemeral() -> Vec<BlockDeviceMapping> {
-    ('a'..='z').map(|letter| BlockDeviceMapping::builder().device_name(format!("/dev/sdc{letter}")).no_device("").build()).collect()
+    ('a'..='z')
+        .map(|letter| {
+            BlockDeviceMapping::builder()
+                .device_name(format!("/dev/sdc{letter}"))
+                .no_device("")
+                .build()
+        })
+        .collect()
 }
 
 fn given(text: Option<&String>) -> bool {
@@ -100,17 +124,41 @@ mod tests {
         let none: [&str; 0] = [];
         assert_eq!(complaints("{}"), ["launch_block_device_mappings[0].device_name"]);
         for (json, wanted) in [
-            (r#"{"device_name": "a", "volume_type": "io1", "volume_size": 10, "iops": 50}"#, &["iops"][..]),
-            (r#"{"device_name": "a", "volume_type": "io1", "volume_size": 10, "iops": 1000}"#, &["iops"]),
-            (r#"{"device_name": "a", "volume_type": "io1", "volume_size": 10, "iops": 500}"#, &none),
+            (
+                r#"{"device_name": "a", "volume_type": "io1", "volume_size": 10, "iops": 50}"#,
+                &["iops"][..],
+            ),
+            (
+                r#"{"device_name": "a", "volume_type": "io1", "volume_size": 10, "iops": 1000}"#,
+                &["iops"],
+            ),
+            (
+                r#"{"device_name": "a", "volume_type": "io1", "volume_size": 10, "iops": 500}"#,
+                &none,
+            ),
             (r#"{"device_name": "a", "volume_type": "io1", "iops": 5}"#, &none),
-            (r#"{"device_name": "a", "volume_type": "gp3", "throughput": 1}"#, &["throughput"]),
-            (r#"{"device_name": "a", "volume_type": "gp3", "throughput": 5000}"#, &["throughput"]),
-            (r#"{"device_name": "a", "volume_type": "gp2", "throughput": 125}"#, &["throughput"]),
+            (
+                r#"{"device_name": "a", "volume_type": "gp3", "throughput": 1}"#,
+                &["throughput"],
+            ),
+            (
+                r#"{"device_name": "a", "volume_type": "gp3", "throughput": 5000}"#,
+                &["throughput"],
+            ),
+            (
+                r#"{"device_name": "a", "volume_type": "gp2", "throughput": 125}"#,
+                &["throughput"],
+            ),
             (r#"{"device_name": "a", "kms_key_id": "alias/x"}"#, &none),
-            (r#"{"device_name": "a", "kms_key_id": "alias/x", "encrypted": false}"#, &["kms_key_id"]),
+            (
+                r#"{"device_name": "a", "kms_key_id": "alias/x", "encrypted": false}"#,
+                &["kms_key_id"],
+            ),
         ] {
-            let wanted: Vec<String> = wanted.iter().map(|field| format!("launch_block_device_mappings[0].{field}")).collect();
+            let wanted: Vec<String> = wanted
+                .iter()
+                .map(|field| format!("launch_block_device_mappings[0].{field}"))
+                .collect();
             assert_eq!(complaints(json), wanted, "{json}");
         }
     }

@@ -28,12 +28,23 @@ pub(crate) struct KeyPair {
 }
 
 /// Makes a temporary key pair, if the template leaves nothing else to log in with.
-pub(crate) async fn make(bake: &Bake, aws: &Arc<Aws>, undo: &Arc<dyn Undo>, options: &CommunicatorOptions, tags: &Tags) -> Result<KeyPair, BakeError> {
+pub(crate) async fn make(
+    bake: &Bake,
+    aws: &Arc<Aws>,
+    undo: &Arc<dyn Undo>,
+    options: &CommunicatorOptions,
+    tags: &Tags,
+) -> Result<KeyPair, BakeError> {
     let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     let named = given(&options.ssh_keypair_name);
-    let other_way = options.ssh_agent_auth || given(&options.ssh_private_key_file).is_some() || given(&options.ssh_password).is_some();
+    let other_way = options.ssh_agent_auth
+        || given(&options.ssh_private_key_file).is_some()
+        || given(&options.ssh_password).is_some();
     if named.is_some() || other_way || options.kind() != Some(Kind::Ssh) {
-        return Ok(KeyPair { name: named, ..KeyPair::default() });
+        return Ok(KeyPair {
+            name: named,
+            ..KeyPair::default()
+        });
     }
     let token = uuid::Uuid::now_v7().to_string();
     let ours = given(&options.temporary_key_pair_name);
@@ -45,7 +56,10 @@ pub(crate) async fn make(bake: &Bake, aws: &Arc<Aws>, undo: &Arc<dyn Undo>, opti
     };
     bake.ui.say(format!("Creating temporary key pair `{name}`..."));
     let mut resource = ResourceKind::KeyPair.resource(aws, &token).detail("name", &name);
-    let kept_at = bake.run.debug.then(|| bake.run.working_folder.join(format!("ec2_{}.pem", bake.source_name)));
+    let kept_at = bake
+        .run
+        .debug
+        .then(|| bake.run.working_folder.join(format!("ec2_{}.pem", bake.source_name)));
     if let Some(path) = &kept_at {
         resource = resource.detail(PRIVATE_KEY_FILE, path.display().to_string());
     }
@@ -53,30 +67,58 @@ pub(crate) async fn make(bake: &Bake, aws: &Arc<Aws>, undo: &Arc<dyn Undo>, opti
     let call = create(aws.ec2().clone(), name.clone(), kind, tags, replaceable);
     let made = bake.create(Arc::clone(undo), resource, call).await?;
     if let Some(path) = kept_at {
-        save(&path, &made.value).map_err(|cause| BakeError::failed(format!("save private key `{}`: {cause}", path.display())))?;
-        bake.ui.say(format!("Private key saved for debugging: {}", path.display()));
+        save(&path, &made.value)
+            .map_err(|cause| BakeError::failed(format!("save private key `{}`: {cause}", path.display())))?;
+        bake.ui
+            .say(format!("Private key saved for debugging: {}", path.display()));
     }
-    Ok(KeyPair { name: Some(name), private_key: Some(made.value), handle: Some(made.handle) })
+    Ok(KeyPair {
+        name: Some(name),
+        private_key: Some(made.value),
+        handle: Some(made.handle),
+    })
 }
 
 /// Makes the pair; answers its name and the private key. A pair of that name that exists already is one whose answer was lost, when
 /// the name is ours alone: its private key is lost with the answer, so it is made anew.
-async fn create(ec2: Client, name: String, kind: KeyType, tags: Tags, replaceable: bool) -> Result<(String, String), BakeError> {
-    let request = ec2.create_key_pair().key_name(&name).key_type(kind).tag_specifications(tag::specification(ResourceType::KeyPair, &tags));
-    let mut answer = request.clone().send().await.map_err(|error| AwsError::of("CreateKeyPair", &error));
+async fn create(
+    ec2: Client,
+    name: String,
+    kind: KeyType,
+    tags: Tags,
+    replaceable: bool,
+) -> Result<(String, String), BakeError> {
+    let request = ec2
+        .create_key_pair()
+        .key_name(&name)
+        .key_type(kind)
+        .tag_specifications(tag::specification(ResourceType::KeyPair, &tags));
+    let mut answer = request
+        .clone()
+        .send()
+        .await
+        .map_err(|error| AwsError::of("CreateKeyPair", &error));
     if replaceable && answer.as_ref().is_err_and(|error| error.class == ErrorClass::Duplicate) {
         let deleted = ec2.delete_key_pair().key_name(&name).send().await;
         deleted.map_err(|error| BakeError::failed(AwsError::of("DeleteKeyPair", &error)))?;
-        answer = request.send().await.map_err(|error| AwsError::of("CreateKeyPair", &error));
+        answer = request
+            .send()
+            .await
+            .map_err(|error| AwsError::of("CreateKeyPair", &error));
     }
     let private_key = answer.map_err(BakeError::failed)?.key_material;
-    let private_key = private_key.ok_or_else(|| BakeError::failed(AwsError::incomplete("CreateKeyPair", "private key")))?;
+    let private_key =
+        private_key.ok_or_else(|| BakeError::failed(AwsError::incomplete("CreateKeyPair", "private key")))?;
     Ok((name, private_key))
 }
 
 fn save(path: &Path, private_key: &str) -> std::io::Result<()> {
     // A file of an earlier run may be there with other permissions.
     let _ = std::fs::remove_file(path);
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(private_key.as_bytes())
 }

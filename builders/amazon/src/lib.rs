@@ -1,5 +1,8 @@
 //! Amazon EC2: the amazon-ebs builder and the amazon-ami data source. The registry slice at the end is all that the program sees.
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test fails by panicking"))]
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test fails by panicking")
+)]
 
 mod block_device;
 mod data_sources;

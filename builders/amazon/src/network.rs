@@ -24,7 +24,11 @@ pub(crate) enum NetworkError {
     #[error("{what} is not found: {filters}")]
     None { what: &'static str, filters: String },
     #[error("{what} is not clear: {count} pass {filters}")]
-    Several { what: &'static str, count: usize, filters: String },
+    Several {
+        what: &'static str,
+        count: usize,
+        filters: String,
+    },
     #[error("subnet `{subnet}` is in VPC `{is}`, not in `{wanted}`")]
     OtherVpc { subnet: String, is: String, wanted: String },
 }
@@ -46,30 +50,60 @@ pub(crate) async fn choose(ec2: &Client, options: &Options) -> Result<Network, N
                 Some(vpc) => vpc,
                 None => vpc_by_filter(ec2, vec![tag::filter("is-default", "true")]).await?,
             };
-            let freest = SubnetFilter { most_free: Some(true), ..SubnetFilter::default() };
+            let freest = SubnetFilter {
+                most_free: Some(true),
+                ..SubnetFilter::default()
+            };
             Some(subnet_by_filter(ec2, &freest, Some(&vpc), zone.as_deref()).await?)
         }
         (None, None) => None,
     };
     let Some(subnet) = subnet else {
-        return Ok(Network { vpc_id: vpc, subnet_id: None, availability_zone: zone });
+        return Ok(Network {
+            vpc_id: vpc,
+            subnet_id: None,
+            availability_zone: zone,
+        });
     };
     let is = subnet.vpc_id.unwrap_or_default();
     if let Some(wanted) = vpc.filter(|vpc| *vpc != is) {
-        return Err(NetworkError::OtherVpc { subnet: subnet.subnet_id.unwrap_or_default(), is, wanted });
+        return Err(NetworkError::OtherVpc {
+            subnet: subnet.subnet_id.unwrap_or_default(),
+            is,
+            wanted,
+        });
     }
-    Ok(Network { vpc_id: Some(is), subnet_id: subnet.subnet_id, availability_zone: subnet.availability_zone })
+    Ok(Network {
+        vpc_id: Some(is),
+        subnet_id: subnet.subnet_id,
+        availability_zone: subnet.availability_zone,
+    })
 }
 
 /// The ids of the security groups that a filter finds.
-pub(crate) async fn security_groups(ec2: &Client, filter: &NetworkFilter, vpc: Option<&str>) -> Result<Vec<String>, NetworkError> {
+pub(crate) async fn security_groups(
+    ec2: &Client,
+    filter: &NetworkFilter,
+    vpc: Option<&str>,
+) -> Result<Vec<String>, NetworkError> {
     let mut filters = filters(&filter.filters, &filter.filter);
     filters.extend(vpc.map(|vpc| tag::filter("vpc-id", vpc)));
-    let answer = ec2.describe_security_groups().set_filters(Some(filters.clone())).send().await;
+    let answer = ec2
+        .describe_security_groups()
+        .set_filters(Some(filters.clone()))
+        .send()
+        .await;
     let answer = answer.map_err(|error| AwsError::of("DescribeSecurityGroups", &error))?;
-    let ids: Vec<String> = answer.security_groups().iter().filter_map(|group| group.group_id().map(str::to_owned)).collect();
+    let ids: Vec<String> = answer
+        .security_groups()
+        .iter()
+        .filter_map(|group| group.group_id().map(str::to_owned))
+        .collect();
     if ids.is_empty() {
-        return Err(NetworkError::None { what: "security group", filters: shown(&filters) });
+        return Err(NetworkError::None {
+            what: "security group",
+            filters: shown(&filters),
+        });
     }
     Ok(ids)
 }
@@ -80,22 +114,42 @@ async fn vpc_by_filter(ec2: &Client, filters: Vec<Filter>) -> Result<String, Net
     let ids: Vec<&str> = answer.vpcs().iter().filter_map(|vpc| vpc.vpc_id()).collect();
     match ids.as_slice() {
         [id] => Ok((*id).to_owned()),
-        [] => Err(NetworkError::None { what: "VPC", filters: shown(&filters) }),
-        several => Err(NetworkError::Several { what: "VPC", count: several.len(), filters: shown(&filters) }),
+        [] => Err(NetworkError::None {
+            what: "VPC",
+            filters: shown(&filters),
+        }),
+        several => Err(NetworkError::Several {
+            what: "VPC",
+            count: several.len(),
+            filters: shown(&filters),
+        }),
     }
 }
 
 async fn subnet_by_id(ec2: &Client, id: &str) -> Result<Subnet, NetworkError> {
     let answer = ec2.describe_subnets().subnet_ids(id).send().await;
     let answer = match answer.map_err(|error| AwsError::of("DescribeSubnets", &error)) {
-        Err(error) if error.is_not_found() => return Err(NetworkError::None { what: "subnet", filters: format!("`{id}`") }),
+        Err(error) if error.is_not_found() => {
+            return Err(NetworkError::None {
+                what: "subnet",
+                filters: format!("`{id}`"),
+            });
+        }
         answer => answer?,
     };
     let subnet = answer.subnets.unwrap_or_default().into_iter().next();
-    subnet.ok_or_else(|| NetworkError::None { what: "subnet", filters: format!("`{id}`") })
+    subnet.ok_or_else(|| NetworkError::None {
+        what: "subnet",
+        filters: format!("`{id}`"),
+    })
 }
 
-async fn subnet_by_filter(ec2: &Client, filter: &SubnetFilter, vpc: Option<&str>, zone: Option<&str>) -> Result<Subnet, NetworkError> {
+async fn subnet_by_filter(
+    ec2: &Client,
+    filter: &SubnetFilter,
+    vpc: Option<&str>,
+    zone: Option<&str>,
+) -> Result<Subnet, NetworkError> {
     let mut filters = filters(&filter.filters, &filter.filter);
     filters.extend(vpc.map(|vpc| tag::filter("vpc-id", vpc)));
     filters.extend(zone.map(|zone| tag::filter("availability-zone", zone)));
@@ -107,21 +161,43 @@ async fn subnet_by_filter(ec2: &Client, filter: &SubnetFilter, vpc: Option<&str>
         subnets.sort_by_key(|subnet| subnet.available_ip_address_count.unwrap_or_default());
     } else if filter.random == Some(true) && count > 1 {
         // The clock is as good as any die here.
-        let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |now| now.subsec_nanos() / 1000);
+        let nanos = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |now| now.subsec_nanos() / 1000);
         subnets.rotate_left(nanos as usize % count);
     } else if count > 1 {
-        return Err(NetworkError::Several { what: "subnet", count, filters: shown(&filters) });
+        return Err(NetworkError::Several {
+            what: "subnet",
+            count,
+            filters: shown(&filters),
+        });
     }
-    subnets.pop().ok_or_else(|| NetworkError::None { what: "subnet", filters: shown(&filters) })
+    subnets.pop().ok_or_else(|| NetworkError::None {
+        what: "subnet",
+        filters: shown(&filters),
+    })
 }
 
 fn filters(map: &std::collections::BTreeMap<String, String>, blocks: &[NameValue]) -> Vec<Filter> {
     let blocks = blocks.iter().map(|filter| (&filter.name, &filter.value));
-    map.iter().chain(blocks).map(|(name, value)| tag::filter(name, value)).collect()
+    map.iter()
+        .chain(blocks)
+        .map(|(name, value)| tag::filter(name, value))
+        .collect()
 }
 
 fn shown(filters: &[Filter]) -> String {
-    let shown = filters.iter().map(|filter| format!("{} = `{}`", filter.name().unwrap_or_default(), filter.values().join(", ")));
+    let shown = filters.iter().map(|filter| {
+        format!(
+            "{} = `{}`",
+            filter.name().unwrap_or_default(),
+            filter.values().join(", ")
+        )
+    });
     let shown: Vec<String> = shown.collect();
-    if shown.is_empty() { "an empty filter".into() } else { shown.join(", ") }
+    if shown.is_empty() {
+        "an empty filter".into()
+    } else {
+        shown.join(", ")
+    }
 }

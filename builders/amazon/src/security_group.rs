@@ -33,10 +33,15 @@ pub(crate) async fn make(
 ) -> Result<SecurityGroups, BakeError> {
     let named = options.security_groups();
     if !named.is_empty() {
-        return Ok(SecurityGroups { ids: named, handle: None });
+        return Ok(SecurityGroups {
+            ids: named,
+            handle: None,
+        });
     }
     if let Some(filter) = &options.security_group_filter {
-        let ids = network::security_groups(aws.ec2(), filter, network.vpc_id.as_deref()).await.map_err(BakeError::failed)?;
+        let ids = network::security_groups(aws.ec2(), filter, network.vpc_id.as_deref())
+            .await
+            .map_err(BakeError::failed)?;
         return Ok(SecurityGroups { ids, handle: None });
     }
     let token = uuid::Uuid::now_v7().to_string();
@@ -44,17 +49,31 @@ pub(crate) async fn make(
     bake.ui.say(format!("Creating temporary security group `{name}`..."));
     let resource = ResourceKind::SecurityGroup.resource(aws, &token).detail("name", &name);
     let tags = tag::temporary(&bake.run.id, &token, tags);
-    let made = bake.create(Arc::clone(undo), resource, create(aws.ec2().clone(), name, network.vpc_id.clone(), tags)).await?;
+    let made = bake
+        .create(
+            Arc::clone(undo),
+            resource,
+            create(aws.ec2().clone(), name, network.vpc_id.clone(), tags),
+        )
+        .await?;
     let id = made.value;
     if options.communicator.kind() != Some(Kind::None) {
         let port = i32::from(options.communicator.port());
         let sources = &options.temporary_security_group_source_cidrs;
         let everywhere = vec!["0.0.0.0/0".to_owned()];
         let sources = if sources.is_empty() { &everywhere } else { sources };
-        bake.ui.say(format!("Letting port {port} in from {} to the temporary security group...", sources.join(", ")));
-        authorize(aws.ec2(), &id, port, sources).await.map_err(BakeError::failed)?;
+        bake.ui.say(format!(
+            "Letting port {port} in from {} to the temporary security group...",
+            sources.join(", ")
+        ));
+        authorize(aws.ec2(), &id, port, sources)
+            .await
+            .map_err(BakeError::failed)?;
     }
-    Ok(SecurityGroups { ids: vec![id], handle: Some(made.handle) })
+    Ok(SecurityGroups {
+        ids: vec![id],
+        handle: Some(made.handle),
+    })
 }
 
 /// Makes the group; answers its id. One of that name that exists already is ours, with its answer lost.
@@ -65,12 +84,22 @@ async fn create(ec2: Client, name: String, vpc: Option<String>, tags: Tags) -> R
         .description("Temporary group of an image being baked")
         .set_vpc_id(vpc)
         .tag_specifications(tag::specification(ResourceType::SecurityGroup, &tags));
-    let answer = request.send().await.map_err(|error| AwsError::of("CreateSecurityGroup", &error));
+    let answer = request
+        .send()
+        .await
+        .map_err(|error| AwsError::of("CreateSecurityGroup", &error));
     let id = match answer {
         Err(error) if error.class == ErrorClass::Duplicate => {
-            let found = ec2.describe_security_groups().filters(tag::filter("group-name", &name)).send().await;
+            let found = ec2
+                .describe_security_groups()
+                .filters(tag::filter("group-name", &name))
+                .send()
+                .await;
             let found = found.map_err(|error| BakeError::failed(AwsError::of("DescribeSecurityGroups", &error)))?;
-            found.security_groups().first().and_then(|group| group.group_id().map(str::to_owned))
+            found
+                .security_groups()
+                .first()
+                .and_then(|group| group.group_id().map(str::to_owned))
         }
         answer => answer.map_err(BakeError::failed)?.group_id,
     };
@@ -87,7 +116,12 @@ async fn authorize(ec2: &Client, id: &str, port: i32, sources: &[String]) -> Res
             permission.ip_ranges(IpRange::builder().cidr_ip(source).build())
         };
     }
-    let answer = ec2.authorize_security_group_ingress().group_id(id).ip_permissions(permission.build()).send().await;
+    let answer = ec2
+        .authorize_security_group_ingress()
+        .group_id(id)
+        .ip_permissions(permission.build())
+        .send()
+        .await;
     match answer.map_err(|error| AwsError::of("AuthorizeSecurityGroupIngress", &error)) {
         // The answer to the first try was lost.
         Err(error) if error.class == ErrorClass::Duplicate => Ok(()),

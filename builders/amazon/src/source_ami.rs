@@ -36,13 +36,21 @@ pub(crate) async fn find(ec2: &Client, options: &Options) -> Result<Image, Sourc
     };
     match unfit(&image, options) {
         None => Ok(image),
-        Some(why) => Err(SourceAmiError::Unfit { id: image.image_id.unwrap_or_default(), why }),
+        Some(why) => Err(SourceAmiError::Unfit {
+            id: image.image_id.unwrap_or_default(),
+            why,
+        }),
     }
 }
 
 async fn by_id(ec2: &Client, id: &str) -> Result<Image, SourceAmiError> {
     let none = || SourceAmiError::NoSuchId { id: id.to_owned() };
-    let answer = ec2.describe_images().image_ids(id).include_deprecated(true).send().await;
+    let answer = ec2
+        .describe_images()
+        .image_ids(id)
+        .include_deprecated(true)
+        .send()
+        .await;
     let answer = match answer.map_err(|error| AwsError::of("DescribeImages", &error)) {
         Err(error) if error.is_not_found() => return Err(none()),
         answer => answer?,
@@ -59,28 +67,53 @@ pub(crate) async fn by_filter(ec2: &Client, filter: &AmiFilter) -> Result<Image,
     for (name, value) in &filter.filters {
         request = request.filters(tag::filter(name, value));
     }
-    let answer = request.send().await.map_err(|error| AwsError::of("DescribeImages", &error))?;
+    let answer = request
+        .send()
+        .await
+        .map_err(|error| AwsError::of("DescribeImages", &error))?;
     let images = answer.images.unwrap_or_default();
     let filters = || {
-        let filters: Vec<String> = filter.filters.iter().map(|(name, value)| format!("{name} = `{value}`")).collect();
-        if filters.is_empty() { "an empty filter".to_owned() } else { filters.join(", ") }
+        let filters: Vec<String> = filter
+            .filters
+            .iter()
+            .map(|(name, value)| format!("{name} = `{value}`"))
+            .collect();
+        if filters.is_empty() {
+            "an empty filter".to_owned()
+        } else {
+            filters.join(", ")
+        }
     };
     if images.len() > 1 && filter.most_recent != Some(true) {
-        return Err(SourceAmiError::Several { count: images.len(), filters: filters() });
+        return Err(SourceAmiError::Several {
+            count: images.len(),
+            filters: filters(),
+        });
     }
     // ISO dates sort as text.
     let newest = images.into_iter().max_by(|a, b| a.creation_date.cmp(&b.creation_date));
-    newest.ok_or_else(|| SourceAmiError::None { owners: filter.owners.join(", "), filters: filters() })
+    newest.ok_or_else(|| SourceAmiError::None {
+        owners: filter.owners.join(", "),
+        filters: filters(),
+    })
 }
 
 /// Why an image cannot be the source AMI of these options.
 fn unfit(image: &Image, options: &Options) -> Option<String> {
-    let hvm = image.virtualization_type().is_none_or(|kind| *kind == VirtualizationType::Hvm);
+    let hvm = image
+        .virtualization_type()
+        .is_none_or(|kind| *kind == VirtualizationType::Hvm);
     let networking = options.ena_support == Some(true) || options.sriov_support == Some(true);
-    let wanted = options.ami_virtualization_type.as_deref().filter(|kind| !kind.is_empty());
+    let wanted = options
+        .ami_virtualization_type
+        .as_deref()
+        .filter(|kind| !kind.is_empty());
     let is = image.virtualization_type().map(VirtualizationType::as_str);
     if image.state().is_some_and(|state| *state != ImageState::Available) {
-        return Some(format!("it is {}", image.state().map_or("not available", ImageState::as_str)));
+        return Some(format!(
+            "it is {}",
+            image.state().map_or("not available", ImageState::as_str)
+        ));
     }
     if networking && !hvm {
         return Some("`ena_support` and `sriov_support` need virtualization type `hvm`".into());

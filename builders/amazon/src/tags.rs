@@ -20,7 +20,9 @@ pub(crate) struct TagError {
 pub(crate) fn rendering(of_bake: &Rendering, source: &Image, region: &str) -> Rendering {
     let mut rendering = of_bake.clone();
     let mut add = |name: &str, value: Option<&str>| {
-        rendering.fields.insert(name.into(), Json::String(value.unwrap_or_default().into()));
+        rendering
+            .fields
+            .insert(name.into(), Json::String(value.unwrap_or_default().into()));
     };
     add("BuildRegion", Some(region));
     add("SourceAMI", source.image_id());
@@ -28,14 +30,20 @@ pub(crate) fn rendering(of_bake: &Rendering, source: &Image, region: &str) -> Re
     add("SourceAMICreationDate", source.creation_date());
     add("SourceAMIOwner", source.owner_id());
     add("SourceAMIOwnerName", source.image_owner_alias());
-    let tags = tag::read(source.tags()).into_iter().map(|(key, value)| (key, Json::String(value))).collect();
+    let tags = tag::read(source.tags())
+        .into_iter()
+        .map(|(key, value)| (key, Json::String(value)))
+        .collect();
     rendering.fields.insert("SourceAMITags".into(), Json::Object(tags));
     rendering
 }
 
 /// One text.
 pub(crate) fn text(what: &str, text: &str, rendering: &Rendering) -> Result<String, TagError> {
-    gotemplate::render(text, rendering).map_err(|cause| TagError { what: what.to_owned(), cause })
+    gotemplate::render(text, rendering).map_err(|cause| TagError {
+        what: what.to_owned(),
+        cause,
+    })
 }
 
 /// The tags of an option and of its repeatable block, which goes first.
@@ -45,7 +53,12 @@ pub(crate) fn tags(option: &str, map: &Tags, blocks: &[KeyValue], rendering: &Re
 }
 
 /// The same for volumes, whose block says `name` for `key`.
-pub(crate) fn volume_tags(option: &str, map: &Tags, blocks: &[VolumeTag], rendering: &Rendering) -> Result<Tags, TagError> {
+pub(crate) fn volume_tags(
+    option: &str,
+    map: &Tags,
+    blocks: &[VolumeTag],
+    rendering: &Rendering,
+) -> Result<Tags, TagError> {
     let blocks = blocks.iter().map(|tag| (&tag.name, &tag.value));
     render(option, map, blocks, rendering)
 }
@@ -58,7 +71,10 @@ fn render<'a>(
 ) -> Result<Tags, TagError> {
     let mut tags = Tags::new();
     for (key, value) in map.iter().chain(blocks) {
-        tags.insert(text(option, key, rendering)?, text(&format!("{option}.{key}"), value, rendering)?);
+        tags.insert(
+            text(option, key, rendering)?,
+            text(&format!("{option}.{key}"), value, rendering)?,
+        );
     }
     Ok(tags)
 }

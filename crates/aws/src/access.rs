@@ -104,7 +104,10 @@ impl AccessOptions {
         let (key, secret) = (self.access_key.is_some(), self.secret_key.is_some());
         if key != secret {
             let at = if key { "access_key" } else { "secret_key" };
-            complaints.push(Complaint::error(at, "`access_key` and `secret_key` must be given together"));
+            complaints.push(Complaint::error(
+                at,
+                "`access_key` and `secret_key` must be given together",
+            ));
         }
         if self.assume_role.as_ref().is_some_and(|role| role.role_arn.is_none()) {
             complaints.push(Complaint::error("assume_role", "role to assume has no `role_arn`"));

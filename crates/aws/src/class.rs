@@ -52,10 +52,16 @@ impl AwsError {
     where
         E: ProvideErrorMetadata + StdError + 'static,
     {
-        let request_id = error.as_service_error().and_then(|service| service.meta().request_id().map(str::to_owned));
+        let request_id = error
+            .as_service_error()
+            .and_then(|service| service.meta().request_id().map(str::to_owned));
         match error.code() {
             Some(code) => Self::answered(operation, code, error.message().unwrap_or_default(), request_id),
-            None => Self::unanswered(operation, error, error.raw_response().map(|response| response.status().as_u16())),
+            None => Self::unanswered(
+                operation,
+                error,
+                error.raw_response().map(|response| response.status().as_u16()),
+            ),
         }
     }
 
@@ -63,7 +69,14 @@ impl AwsError {
     fn answered(operation: &'static str, code: &str, message: &str, request_id: Option<String>) -> Self {
         let class = class_of(code);
         let action = (class == ErrorClass::Denied).then(|| missing_action(operation, message));
-        Self { operation, code: Some(code.to_owned()), message: message.trim_end_matches('.').to_owned(), request_id, class, action }
+        Self {
+            operation,
+            code: Some(code.to_owned()),
+            message: message.trim_end_matches('.').to_owned(),
+            request_id,
+            class,
+            action,
+        }
     }
 
     /// No answer came, or none that can be read.
@@ -75,21 +88,42 @@ impl AwsError {
             _ if credentials => ErrorClass::Credentials,
             _ => ErrorClass::Unavailable,
         };
-        let message = status.map_or(message.clone(), |status| format!("answer with status {status} cannot be read: {message}"));
-        Self { operation, code: None, message, request_id: None, class, action: None }
+        let message = status.map_or(message.clone(), |status| {
+            format!("answer with status {status} cannot be read: {message}")
+        });
+        Self {
+            operation,
+            code: None,
+            message,
+            request_id: None,
+            class,
+            action: None,
+        }
     }
 
     /// An answer that lacks what it must have.
     pub fn incomplete(operation: &'static str, missing: &str) -> Self {
         let message = format!("answer has no {missing}");
-        Self { operation, code: None, message, request_id: None, class: ErrorClass::Unavailable, action: None }
+        Self {
+            operation,
+            code: None,
+            message,
+            request_id: None,
+            class: ErrorClass::Unavailable,
+            action: None,
+        }
     }
 
     /// What the user can do, where that is known.
     pub fn help(&self) -> Option<String> {
         match self.class {
-            ErrorClass::Denied => self.action.as_ref().map(|action| format!("allow `{action}` in the IAM policy of the caller")),
-            ErrorClass::Credentials => Some("renew the credentials (`aws sts get-caller-identity` tells whether they are valid)".into()),
+            ErrorClass::Denied => self
+                .action
+                .as_ref()
+                .map(|action| format!("allow `{action}` in the IAM policy of the caller")),
+            ErrorClass::Credentials => {
+                Some("renew the credentials (`aws sts get-caller-identity` tells whether they are valid)".into())
+            }
             _ => None,
         }
     }
@@ -108,7 +142,10 @@ impl AwsError {
 
     /// The same call may work later.
     pub fn is_transient(&self) -> bool {
-        matches!(self.class, ErrorClass::Throttled | ErrorClass::Unavailable | ErrorClass::InUse)
+        matches!(
+            self.class,
+            ErrorClass::Throttled | ErrorClass::Unavailable | ErrorClass::InUse
+        )
     }
 
     /// There is no such thing.
@@ -128,7 +165,11 @@ impl fmt::Display for AwsError {
             write!(f, ": {}", self.message)?;
         }
         let mut notes = vec![self.class.to_string()];
-        notes.extend(self.action.as_ref().map(|action| format!("IAM action `{action}` is missing")));
+        notes.extend(
+            self.action
+                .as_ref()
+                .map(|action| format!("IAM action `{action}` is missing")),
+        );
         notes.extend(self.request_id.as_ref().map(|id| format!("request id {id}")));
         write!(f, " ({})", notes.join(", "))
     }
@@ -154,17 +195,32 @@ impl fmt::Display for ErrorClass {
 /// The class of an EC2 or STS error code (EC2 API reference, "Error codes").
 pub fn class_of(code: &str) -> ErrorClass {
     match code {
-        "RequestLimitExceeded" | "Throttling" | "ThrottlingException" | "EC2ThrottledException" | "RequestThrottled" | "SnapshotCreationPerVolumeRateExceeded" => {
-            ErrorClass::Throttled
+        "RequestLimitExceeded"
+        | "Throttling"
+        | "ThrottlingException"
+        | "EC2ThrottledException"
+        | "RequestThrottled"
+        | "SnapshotCreationPerVolumeRateExceeded" => ErrorClass::Throttled,
+        "InternalError" | "InternalFailure" | "ServiceUnavailable" | "Unavailable" | "ServerInternal" => {
+            ErrorClass::Unavailable
         }
-        "InternalError" | "InternalFailure" | "ServiceUnavailable" | "Unavailable" | "ServerInternal" => ErrorClass::Unavailable,
-        "DependencyViolation" | "ResourceInUse" | "VolumeInUse" | "InvalidGroup.InUse" | "InvalidSnapshot.InUse" | "IncorrectState" | "IncorrectInstanceState" => {
-            ErrorClass::InUse
+        "DependencyViolation"
+        | "ResourceInUse"
+        | "VolumeInUse"
+        | "InvalidGroup.InUse"
+        | "InvalidSnapshot.InUse"
+        | "IncorrectState"
+        | "IncorrectInstanceState" => ErrorClass::InUse,
+        "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException" | "Client.UnauthorizedOperation" => {
+            ErrorClass::Denied
         }
-        "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException" | "Client.UnauthorizedOperation" => ErrorClass::Denied,
-        "AuthFailure" | "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" | "InvalidClientTokenId" | "SignatureDoesNotMatch" | "UnrecognizedClientException" => {
-            ErrorClass::Credentials
-        }
+        "AuthFailure"
+        | "ExpiredToken"
+        | "ExpiredTokenException"
+        | "RequestExpired"
+        | "InvalidClientTokenId"
+        | "SignatureDoesNotMatch"
+        | "UnrecognizedClientException" => ErrorClass::Credentials,
         "InvalidAMIID.Unavailable" => ErrorClass::NotFound,
         // `InvalidInstanceID.NotFound`, `InvalidAMIID.NotFound`, `InvalidKeyPair.NotFound`, `InvalidGroup.NotFound` …
         code if code.ends_with("NotFound") => ErrorClass::NotFound,
@@ -176,8 +232,12 @@ pub fn class_of(code: &str) -> ErrorClass {
 
 /// The action that the message names (`… is not authorized to perform: ec2:RunInstances on …`), else the operation's own.
 fn missing_action(operation: &str, message: &str) -> String {
-    let named = message.split_once("to perform: ").and_then(|(_, rest)| rest.split([' ', '.', ',']).next());
-    named.filter(|action| action.contains(':')).map_or_else(|| format!("ec2:{operation}"), str::to_owned)
+    let named = message
+        .split_once("to perform: ")
+        .and_then(|(_, rest)| rest.split([' ', '.', ',']).next());
+    named
+        .filter(|action| action.contains(':'))
+        .map_or_else(|| format!("ec2:{operation}"), str::to_owned)
 }
 
 /// The innermost cause is what the user can act on: "connection refused", not "dispatch failure".
@@ -220,8 +280,16 @@ mod tests {
                        ec2:RunInstances on resource: arn:aws:ec2:us-east-1:1:instance/*.";
         let error = AwsError::answered("RunInstances", "UnauthorizedOperation", message, Some("req-1".into()));
         assert_eq!(error.action.as_deref(), Some("ec2:RunInstances"));
-        assert!(error.to_string().ends_with("(not allowed, IAM action `ec2:RunInstances` is missing, request id req-1)"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .ends_with("(not allowed, IAM action `ec2:RunInstances` is missing, request id req-1)"),
+            "{error}"
+        );
         let error = AwsError::answered("CreateTags", "UnauthorizedOperation", "You are not authorized", None);
-        assert_eq!(error.help().as_deref(), Some("allow `ec2:CreateTags` in the IAM policy of the caller"));
+        assert_eq!(
+            error.help().as_deref(),
+            Some("allow `ec2:CreateTags` in the IAM policy of the caller")
+        );
     }
 }

@@ -5,9 +5,9 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig, identity::IdentityCache};
-use aws_config::provider_config::ProviderConfig;
 use aws_sdk_ec2::types::{Image, Instance, Snapshot};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use tokio::sync::Mutex;
@@ -47,7 +47,9 @@ impl Aws {
         let environment = relevant(environment);
         let mut shared = SHARED.lock().await;
         shared.retain(|(_, _, aws)| aws.strong_count() > 0);
-        let same = shared.iter().find(|(known, within, _)| known == options && *within == environment);
+        let same = shared
+            .iter()
+            .find(|(known, within, _)| known == options && *within == environment);
         if let Some(aws) = same.and_then(|(_, _, aws)| aws.upgrade()) {
             return Ok(aws);
         }
@@ -59,23 +61,38 @@ impl Aws {
     async fn new(options: &AccessOptions, environment: &Environment) -> Result<Self, AccessError> {
         let local = variable(environment, LOCAL).map(str::to_owned);
         // The local cloud knows one account: profiles, keys and roles of the template mean nothing there.
-        let on_local = AccessOptions { region: options.region.clone(), aws_polling: options.aws_polling, ..AccessOptions::default() };
+        let on_local = AccessOptions {
+            region: options.region.clone(),
+            aws_polling: options.aws_polling,
+            ..AccessOptions::default()
+        };
         let options = if local.is_some() { &on_local } else { options };
         let region = match (&local, credentials::region(options, environment).await) {
             (Some(_), Err(_)) => "us-east-1".to_owned(),
             (_, found) => found?,
         };
-        let endpoint = options.custom_endpoint_ec2.clone().or_else(|| endpoint("EC2", environment));
+        let endpoint = options
+            .custom_endpoint_ec2
+            .clone()
+            .or_else(|| endpoint("EC2", environment));
         let http = transport::client(environment);
-        let config = ProviderConfig::without_region().with_region(Some(Region::new(region.clone()))).with_http_client(http.clone());
+        let config = ProviderConfig::without_region()
+            .with_region(Some(Region::new(region.clone())))
+            .with_http_client(http.clone());
         let mut provider = credentials::base(options, environment, &config).await?;
         let sdk = sdk_config(options, environment, &region, http);
-        if let Some((role, arn)) = options.assume_role.as_ref().and_then(|role| Some((role, role.role_arn.as_ref()?))) {
+        if let Some((role, arn)) = options
+            .assume_role
+            .as_ref()
+            .and_then(|role| Some((role, role.role_arn.as_ref()?)))
+        {
             let sts = sdk.clone().into_builder();
             let sts = endpoint_of(sts, self::endpoint("STS", environment)).build();
             provider = credentials::assume(role, arn, &sts, provider).await;
         }
-        let sdk = endpoint_of(sdk.into_builder(), endpoint.clone()).credentials_provider(provider).build();
+        let sdk = endpoint_of(sdk.into_builder(), endpoint.clone())
+            .credentials_provider(provider)
+            .build();
         let ec2 = aws_sdk_ec2::Client::new(&sdk);
         Ok(Self {
             profile: options.profile.clone(),
@@ -98,7 +115,12 @@ impl Aws {
 
     /// EC2 in another region, reached in the same way.
     pub fn ec2_in(&self, region: &str) -> aws_sdk_ec2::Client {
-        let config = self.sdk.clone().into_builder().region(Region::new(region.to_owned())).build();
+        let config = self
+            .sdk
+            .clone()
+            .into_builder()
+            .region(Region::new(region.to_owned()))
+            .build();
         aws_sdk_ec2::Client::new(&config)
     }
 
@@ -130,39 +152,65 @@ impl Aws {
 
 impl fmt::Debug for Aws {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Aws").field("region", &self.region).field("endpoint", &self.endpoint).finish_non_exhaustive()
+        f.debug_struct("Aws")
+            .field("region", &self.region)
+            .field("endpoint", &self.endpoint)
+            .finish_non_exhaustive()
     }
 }
 
 /// The variables that matter here, so that others do not keep two bakes from sharing.
 fn relevant(environment: &Environment) -> Environment {
-    let proxies = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "HOME", LOCAL];
+    let proxies = [
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "NO_PROXY",
+        "http_proxy",
+        "https_proxy",
+        "no_proxy",
+        "HOME",
+        LOCAL,
+    ];
     let matters = |name: &str| name.starts_with("AWS_") || proxies.contains(&name);
-    environment.iter().filter(|(name, _)| matters(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+    environment
+        .iter()
+        .filter(|(name, _)| matters(name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 /// The endpoint that the environment gives a service.
 fn endpoint(service: &str, environment: &Environment) -> Option<String> {
-    if variable(environment, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+    if variable(environment, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
+        .is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    {
         return None;
     }
     let own = variable(environment, &format!("AWS_ENDPOINT_URL_{service}"));
-    own.or_else(|| variable(environment, "AWS_ENDPOINT_URL")).map(str::to_owned)
+    own.or_else(|| variable(environment, "AWS_ENDPOINT_URL"))
+        .map(str::to_owned)
 }
 
-fn endpoint_of(mut builder: aws_types::sdk_config::Builder, endpoint: Option<String>) -> aws_types::sdk_config::Builder {
+fn endpoint_of(
+    mut builder: aws_types::sdk_config::Builder,
+    endpoint: Option<String>,
+) -> aws_types::sdk_config::Builder {
     builder.set_endpoint_url(endpoint);
     builder
 }
 
 /// What is the same for every client. Throttled and failed calls are repeated with growing pauses, at a pace that the service sets.
 fn sdk_config(options: &AccessOptions, environment: &Environment, region: &str, http: SharedHttpClient) -> SdkConfig {
-    let attempts = options.max_retries.map_or(10, |retries| retries.saturating_add(1));
+    let attempts = options.max_retries.map_or(7, |retries| retries.saturating_add(1));
     let is_on = |name| variable(environment, name).is_some_and(|value: &str| value.eq_ignore_ascii_case("true"));
     let mut builder = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(region.to_owned()))
-        .retry_config(RetryConfig::adaptive().with_max_attempts(attempts).with_max_backoff(Duration::from_secs(20)))
+        .retry_config(
+            RetryConfig::adaptive()
+                .with_max_attempts(attempts)
+                .with_max_backoff(Duration::from_secs(20)),
+        )
         .identity_cache(IdentityCache::lazy().build())
         .time_source(aws_smithy_async::time::SystemTimeSource::new())
         .sleep_impl(aws_smithy_async::rt::sleep::TokioSleep::new())
@@ -192,10 +240,17 @@ mod tests {
     use super::*;
 
     fn environment(pairs: &[(&str, &str)]) -> Environment {
-        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
     }
 
-    const KEYS: [(&str, &str); 3] = [("AWS_ACCESS_KEY_ID", "AK"), ("AWS_SECRET_ACCESS_KEY", "SK"), ("AWS_REGION", "eu-west-1")];
+    const KEYS: [(&str, &str); 3] = [
+        ("AWS_ACCESS_KEY_ID", "AK"),
+        ("AWS_SECRET_ACCESS_KEY", "SK"),
+        ("AWS_REGION", "eu-west-1"),
+    ];
 
     #[tokio::test]
     async fn equal_options_share_one_aws() {
@@ -204,7 +259,10 @@ mod tests {
         let first = Aws::reach(&options, &environment).await.unwrap();
         let second = Aws::reach(&options, &environment).await.unwrap();
         assert!(Arc::ptr_eq(&first, &second));
-        let elsewhere = AccessOptions { region: Some("us-east-1".into()), ..options };
+        let elsewhere = AccessOptions {
+            region: Some("us-east-1".into()),
+            ..options
+        };
         let third = Aws::reach(&elsewhere, &environment).await.unwrap();
         assert_eq!((first.region(), third.region()), ("eu-west-1", "us-east-1"));
     }
@@ -227,13 +285,20 @@ mod tests {
     async fn a_profile_gives_credentials_and_region() {
         let home = tempfile::tempdir().unwrap();
         let (credentials, config) = (home.path().join("credentials"), home.path().join("config"));
-        std::fs::write(&credentials, "[ci]\naws_access_key_id = AK\naws_secret_access_key = SK\n").unwrap();
+        std::fs::write(
+            &credentials,
+            "[ci]\naws_access_key_id = AK\naws_secret_access_key = SK\n",
+        )
+        .unwrap();
         std::fs::write(&config, "[profile ci]\nregion = ap-south-1\n").unwrap();
         let environment = environment(&[
             ("AWS_SHARED_CREDENTIALS_FILE", &credentials.display().to_string()),
             ("AWS_CONFIG_FILE", &config.display().to_string()),
         ]);
-        let options = AccessOptions { profile: Some("ci".into()), ..AccessOptions::default() };
+        let options = AccessOptions {
+            profile: Some("ci".into()),
+            ..AccessOptions::default()
+        };
         let aws = Aws::reach(&options, &environment).await.unwrap();
         assert_eq!((aws.region(), aws.profile()), ("ap-south-1", Some("ci")));
     }
@@ -247,9 +312,22 @@ mod tests {
 
     #[test]
     fn polling_limits_are_products() {
-        let limits = |polling, pairs: &[(&str, &str)]| patience(polling, &environment(pairs)).map(|limit| limit.as_secs());
+        let limits =
+            |polling, pairs: &[(&str, &str)]| patience(polling, &environment(pairs)).map(|limit| limit.as_secs());
         assert_eq!(limits(None, &[]), None);
-        assert_eq!(limits(Some(Polling { max_attempts: Some(50), delay_seconds: Some(30) }), &[]), Some(1500));
-        assert_eq!(limits(None, &[("AWS_MAX_ATTEMPTS", "100"), ("AWS_POLL_DELAY_SECONDS", "3")]), Some(300));
+        assert_eq!(
+            limits(
+                Some(Polling {
+                    max_attempts: Some(50),
+                    delay_seconds: Some(30)
+                }),
+                &[]
+            ),
+            Some(1500)
+        );
+        assert_eq!(
+            limits(None, &[("AWS_MAX_ATTEMPTS", "100"), ("AWS_POLL_DELAY_SECONDS", "3")]),
+            Some(300)
+        );
     }
 }

@@ -39,7 +39,9 @@ pub enum AccessError {
         why: String,
     },
     /// There is no region.
-    #[error("AWS region is not known: neither `region`, `AWS_REGION`, `AWS_DEFAULT_REGION` nor profile `{profile}` has one")]
+    #[error(
+        "AWS region is not known: neither `region`, `AWS_REGION`, `AWS_DEFAULT_REGION` nor profile `{profile}` has one"
+    )]
     NoRegion {
         /// The profile that was looked into.
         profile: String,
@@ -48,25 +50,41 @@ pub enum AccessError {
 
 /// The value of a variable, if it has one.
 pub(crate) fn variable<'a>(environment: &'a Environment, name: &str) -> Option<&'a str> {
-    environment.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    environment
+        .get(name)
+        .map(String::as_str)
+        .filter(|value| !value.is_empty())
 }
 
 /// The profile of the shared files that is meant.
 pub(crate) fn profile_name<'a>(options: &'a AccessOptions, environment: &'a Environment) -> &'a str {
-    options.profile.as_deref().or_else(|| variable(environment, "AWS_PROFILE")).unwrap_or("default")
+    options
+        .profile
+        .as_deref()
+        .or_else(|| variable(environment, "AWS_PROFILE"))
+        .unwrap_or("default")
 }
 
 /// The region: the template's, the environment's, the profile's.
 pub(crate) async fn region(options: &AccessOptions, environment: &Environment) -> Result<String, AccessError> {
     let named = options.region.as_deref().filter(|region| !region.is_empty());
-    let named = named.or_else(|| variable(environment, "AWS_REGION")).or_else(|| variable(environment, "AWS_DEFAULT_REGION"));
+    let named = named
+        .or_else(|| variable(environment, "AWS_REGION"))
+        .or_else(|| variable(environment, "AWS_DEFAULT_REGION"));
     if let Some(region) = named {
         return Ok(region.to_owned());
     }
     let profile = profile_name(options, environment);
-    let provider = ProfileFileRegionProvider::builder().profile_name(profile).profile_files(files(options, environment)).build();
+    let provider = ProfileFileRegionProvider::builder()
+        .profile_name(profile)
+        .profile_files(files(options, environment))
+        .build();
     let region = provider.region().await;
-    region.map(|region| region.to_string()).ok_or_else(|| AccessError::NoRegion { profile: profile.to_owned() })
+    region
+        .map(|region| region.to_string())
+        .ok_or_else(|| AccessError::NoRegion {
+            profile: profile.to_owned(),
+        })
 }
 
 /// The credentials, before a role is assumed. They are fetched once here, so that missing ones are told in our words.
@@ -76,7 +94,13 @@ pub(crate) async fn base(
     config: &ProviderConfig,
 ) -> Result<SharedCredentialsProvider, AccessError> {
     if let (Some(key), Some(secret)) = (&options.access_key, &options.secret_key) {
-        return Ok(SharedCredentialsProvider::new(Credentials::new(key, secret, options.token.clone(), None, "template")));
+        return Ok(SharedCredentialsProvider::new(Credentials::new(
+            key,
+            secret,
+            options.token.clone(),
+            None,
+            "template",
+        )));
     }
     let profile = profile_name(options, environment);
     let of_profile = ProfileFileCredentialsProvider::builder()
@@ -106,13 +130,16 @@ pub(crate) async fn base(
     if let Some(found) = attempt("container role", SharedCredentialsProvider::new(container), &mut tried).await? {
         return Ok(found);
     }
-    let disabled = variable(environment, "AWS_EC2_METADATA_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let disabled =
+        variable(environment, "AWS_EC2_METADATA_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"));
     if disabled || options.skip_metadata_api_check == Some(true) {
         tried.push("instance role: metadata service not asked, as configured".into());
         return Err(AccessError::NoCredentials { tried });
     }
     let instance = ImdsCredentialsProvider::builder().configure(config).build();
-    attempt("instance role", SharedCredentialsProvider::new(instance), &mut tried).await?.ok_or(AccessError::NoCredentials { tried })
+    attempt("instance role", SharedCredentialsProvider::new(instance), &mut tried)
+        .await?
+        .ok_or(AccessError::NoCredentials { tried })
 }
 
 /// Tries one provider: its credentials, `None` when it has none (noted in `tried`), an error when it should have some.
@@ -132,7 +159,10 @@ async fn attempt(
             tried.push(format!("{name}: no answer"));
             Ok(None)
         }
-        Err(error) => Err(AccessError::BadCredentials { of: name.to_owned(), why: bakelite_engine::chain_of(&error) }),
+        Err(error) => Err(AccessError::BadCredentials {
+            of: name.to_owned(),
+            why: bakelite_engine::chain_of(&error),
+        }),
     }
 }
 
@@ -162,7 +192,11 @@ fn files(options: &AccessOptions, environment: &Environment) -> EnvConfigFiles {
 
 /// A file that is missing counts as an empty one; a set without any file would be a panic of the SDK.
 fn if_exists(files: Builder, kind: EnvConfigFileKind, path: String) -> Builder {
-    if Path::new(&path).exists() { files.with_file(kind, path) } else { files.with_contents(kind, "") }
+    if Path::new(&path).exists() {
+        files.with_file(kind, path)
+    } else {
+        files.with_contents(kind, "")
+    }
 }
 
 fn in_home(path: &str, environment: &Environment) -> String {
@@ -173,8 +207,16 @@ fn in_home(path: &str, environment: &Environment) -> String {
 }
 
 /// The same credentials with a role assumed by them. `sdk` says how STS is reached.
-pub(crate) async fn assume(role: &AssumeRole, arn: &str, sdk: &SdkConfig, base: SharedCredentialsProvider) -> SharedCredentialsProvider {
-    let name = role.session_name.clone().unwrap_or_else(|| format!("bakelite-{}", std::process::id()));
+pub(crate) async fn assume(
+    role: &AssumeRole,
+    arn: &str,
+    sdk: &SdkConfig,
+    base: SharedCredentialsProvider,
+) -> SharedCredentialsProvider {
+    let name = role
+        .session_name
+        .clone()
+        .unwrap_or_else(|| format!("bakelite-{}", std::process::id()));
     let mut provider = AssumeRoleProvider::builder(arn).configure(sdk).session_name(name);
     if let Some(seconds) = role.duration_seconds {
         provider = provider.session_length(std::time::Duration::from_secs(seconds.into()));

@@ -1,6 +1,9 @@
 //! AWS as a bake sees it: how it is reached, the only factory of SDK clients, error classes, shared waiting, tags, undo and sweep.
 //! Nothing of the SDK is mirrored or re-exported: whoever calls an operation uses the SDK itself.
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test fails by panicking"))]
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test fails by panicking")
+)]
 
 pub mod access;
 pub mod class;

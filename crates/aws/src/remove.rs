@@ -45,8 +45,14 @@ impl Removal<'_> {
     where
         F: Future<Output = Result<Option<String>, AwsError>>,
     {
-        let (None, Some(token)) = (&self.id, self.token) else { return Ok(self.id.clone()) };
-        let pauses: &[u64] = if self.patience == Patience::Hasty { &[] } else { &[300, 1200] };
+        let (None, Some(token)) = (&self.id, self.token) else {
+            return Ok(self.id.clone());
+        };
+        let pauses: &[u64] = if self.patience == Patience::Hasty {
+            &[]
+        } else {
+            &[300, 1200]
+        };
         let mut found = find(token.to_owned()).await?;
         for pause in pauses {
             if found.is_some() {
@@ -72,10 +78,16 @@ async fn instance(removal: &Removal<'_>) -> Result<(), RemoveError> {
     let find = |token: String| async move {
         let answer = ec2.describe_instances().filters(tag::by_token(&token)).send().await;
         let answer = answer.map_err(|error| AwsError::of("DescribeInstances", &error))?;
-        let found = answer.reservations().iter().flat_map(|reservation| reservation.instances()).next();
+        let found = answer
+            .reservations()
+            .iter()
+            .flat_map(|reservation| reservation.instances())
+            .next();
         Ok(found.and_then(|instance| instance.instance_id().map(str::to_owned)))
     };
-    let Some(id) = removal.id_or(find).await? else { return Ok(()) };
+    let Some(id) = removal.id_or(find).await? else {
+        return Ok(());
+    };
     let answer = ec2.terminate_instances().instance_ids(&id).send().await;
     unless_gone(answer.map_err(|error| AwsError::of("TerminateInstances", &error)))?;
     if removal.patience == Patience::Hasty && volumes_left(removal).await?.is_empty() {
@@ -83,7 +95,13 @@ async fn instance(removal: &Removal<'_>) -> Result<(), RemoveError> {
     }
     let pace = removal.aws.pace(20, Duration::from_secs(900));
     let what = format!("instance {id}");
-    removal.aws.instances.until(&id, pace, &what, "terminated", |instance| terminated(instance.and_then(|i| i.state()?.name()))).await?;
+    removal
+        .aws
+        .instances
+        .until(&id, pace, &what, "terminated", |instance| {
+            terminated(instance.and_then(|i| i.state()?.name()))
+        })
+        .await?;
     for volume in volumes_left(removal).await? {
         let answer = ec2.delete_volume().volume_id(&volume).send().await;
         unless_gone(answer.map_err(|error| AwsError::of("DeleteVolume", &error)))?;
@@ -97,15 +115,30 @@ fn terminated(state: Option<&InstanceStateName>) -> Option<Result<(), WaitError>
 
 /// The volumes that were made with the instance and do not go with it.
 async fn volumes_left(removal: &Removal<'_>) -> Result<Vec<String>, AwsError> {
-    let Some(token) = removal.token else { return Ok(Vec::new()) };
-    let answer = removal.ec2.describe_volumes().filters(tag::by_token(token)).send().await;
+    let Some(token) = removal.token else {
+        return Ok(Vec::new());
+    };
+    let answer = removal
+        .ec2
+        .describe_volumes()
+        .filters(tag::by_token(token))
+        .send()
+        .await;
     let answer = answer.map_err(|error| AwsError::of("DescribeVolumes", &error))?;
     let stays = |volume: &&aws_sdk_ec2::types::Volume| {
         let going = matches!(volume.state(), Some(VolumeState::Deleting | VolumeState::Deleted));
-        let goes_with_instance = volume.attachments().iter().any(|attachment| attachment.delete_on_termination() == Some(true));
+        let goes_with_instance = volume
+            .attachments()
+            .iter()
+            .any(|attachment| attachment.delete_on_termination() == Some(true));
         !going && !goes_with_instance
     };
-    Ok(answer.volumes().iter().filter(stays).filter_map(|volume| volume.volume_id().map(str::to_owned)).collect())
+    Ok(answer
+        .volumes()
+        .iter()
+        .filter(stays)
+        .filter_map(|volume| volume.volume_id().map(str::to_owned))
+        .collect())
 }
 
 /// Deleting a key pair that does not exist is no error for EC2. One without an id is found by its tag, never by its name: a pair of
@@ -115,7 +148,10 @@ async fn key_pair(removal: &Removal<'_>) -> Result<(), AwsError> {
     let find = |token: String| async move {
         let answer = ec2.describe_key_pairs().filters(tag::by_token(&token)).send().await;
         let answer = answer.map_err(|error| AwsError::of("DescribeKeyPairs", &error))?;
-        Ok(answer.key_pairs().first().and_then(|pair| pair.key_name().map(str::to_owned)))
+        Ok(answer
+            .key_pairs()
+            .first()
+            .and_then(|pair| pair.key_name().map(str::to_owned)))
     };
     if let Some(name) = removal.id_or(find).await? {
         let answer = ec2.delete_key_pair().key_name(name).send().await;
@@ -131,11 +167,20 @@ async fn key_pair(removal: &Removal<'_>) -> Result<(), AwsError> {
 async fn security_group(removal: &Removal<'_>) -> Result<(), AwsError> {
     let ec2 = &removal.ec2;
     let find = |token: String| async move {
-        let answer = ec2.describe_security_groups().filters(tag::by_token(&token)).send().await;
+        let answer = ec2
+            .describe_security_groups()
+            .filters(tag::by_token(&token))
+            .send()
+            .await;
         let answer = answer.map_err(|error| AwsError::of("DescribeSecurityGroups", &error))?;
-        Ok(answer.security_groups().first().and_then(|group| group.group_id().map(str::to_owned)))
+        Ok(answer
+            .security_groups()
+            .first()
+            .and_then(|group| group.group_id().map(str::to_owned)))
     };
-    let Some(id) = removal.id_or(find).await? else { return Ok(()) };
+    let Some(id) = removal.id_or(find).await? else {
+        return Ok(());
+    };
     let answer = ec2.delete_security_group().group_id(&id).send().await;
     unless_gone(answer.map_err(|error| AwsError::of("DeleteSecurityGroup", &error)))
 }
@@ -145,9 +190,14 @@ async fn volume(removal: &Removal<'_>) -> Result<(), AwsError> {
     let find = |token: String| async move {
         let answer = ec2.describe_volumes().filters(tag::by_token(&token)).send().await;
         let answer = answer.map_err(|error| AwsError::of("DescribeVolumes", &error))?;
-        Ok(answer.volumes().first().and_then(|volume| volume.volume_id().map(str::to_owned)))
+        Ok(answer
+            .volumes()
+            .first()
+            .and_then(|volume| volume.volume_id().map(str::to_owned)))
     };
-    let Some(id) = removal.id_or(find).await? else { return Ok(()) };
+    let Some(id) = removal.id_or(find).await? else {
+        return Ok(());
+    };
     let answer = ec2.delete_volume().volume_id(&id).send().await;
     unless_gone(answer.map_err(|error| AwsError::of("DeleteVolume", &error)))
 }
@@ -155,11 +205,21 @@ async fn volume(removal: &Removal<'_>) -> Result<(), AwsError> {
 async fn snapshot(removal: &Removal<'_>) -> Result<(), AwsError> {
     let ec2 = &removal.ec2;
     let find = |token: String| async move {
-        let answer = ec2.describe_snapshots().owner_ids("self").filters(tag::by_token(&token)).send().await;
+        let answer = ec2
+            .describe_snapshots()
+            .owner_ids("self")
+            .filters(tag::by_token(&token))
+            .send()
+            .await;
         let answer = answer.map_err(|error| AwsError::of("DescribeSnapshots", &error))?;
-        Ok(answer.snapshots().first().and_then(|snapshot| snapshot.snapshot_id().map(str::to_owned)))
+        Ok(answer
+            .snapshots()
+            .first()
+            .and_then(|snapshot| snapshot.snapshot_id().map(str::to_owned)))
     };
-    let Some(id) = removal.id_or(find).await? else { return Ok(()) };
+    let Some(id) = removal.id_or(find).await? else {
+        return Ok(());
+    };
     delete_snapshot(ec2, &id).await
 }
 
@@ -167,11 +227,21 @@ async fn snapshot(removal: &Removal<'_>) -> Result<(), AwsError> {
 async fn image(removal: &Removal<'_>) -> Result<(), AwsError> {
     let ec2 = &removal.ec2;
     let find = |token: String| async move {
-        let answer = ec2.describe_images().owners("self").filters(tag::by_token(&token)).send().await;
+        let answer = ec2
+            .describe_images()
+            .owners("self")
+            .filters(tag::by_token(&token))
+            .send()
+            .await;
         let answer = answer.map_err(|error| AwsError::of("DescribeImages", &error))?;
-        Ok(answer.images().first().and_then(|image| image.image_id().map(str::to_owned)))
+        Ok(answer
+            .images()
+            .first()
+            .and_then(|image| image.image_id().map(str::to_owned)))
     };
-    let Some(id) = removal.id_or(find).await? else { return Ok(()) };
+    let Some(id) = removal.id_or(find).await? else {
+        return Ok(());
+    };
     deregister(ec2, &id, true).await
 }
 
@@ -179,8 +249,14 @@ async fn image(removal: &Removal<'_>) -> Result<(), AwsError> {
 pub async fn deregister(ec2: &Client, id: &str, with_snapshots: bool) -> Result<(), AwsError> {
     let answer = ec2.describe_images().filters(tag::filter("image-id", id)).send().await;
     let answer = answer.map_err(|error| AwsError::of("DescribeImages", &error))?;
-    let Some(image) = answer.images().first() else { return Ok(()) };
-    let snapshots = if with_snapshots { snapshots_of(ec2, image, id).await? } else { Vec::new() };
+    let Some(image) = answer.images().first() else {
+        return Ok(());
+    };
+    let snapshots = if with_snapshots {
+        snapshots_of(ec2, image, id).await?
+    } else {
+        Vec::new()
+    };
     let answer = ec2.deregister_image().image_id(id).send().await;
     unless_gone(answer.map_err(|error| AwsError::of("DeregisterImage", &error)))?;
     for snapshot in snapshots {
@@ -196,15 +272,32 @@ async fn snapshots_of(ec2: &Client, image: &Image, id: &str) -> Result<Vec<Strin
         return Ok(named);
     }
     let described = tag::filter("description", &format!("Created by CreateImage(*) for {id}*"));
-    let answer = ec2.describe_snapshots().owner_ids("self").filters(described).send().await;
+    let answer = ec2
+        .describe_snapshots()
+        .owner_ids("self")
+        .filters(described)
+        .send()
+        .await;
     let answer = answer.map_err(|error| AwsError::of("DescribeSnapshots", &error))?;
-    Ok(answer.snapshots().iter().filter_map(|snapshot| snapshot.snapshot_id().map(str::to_owned)).collect())
+    Ok(answer
+        .snapshots()
+        .iter()
+        .filter_map(|snapshot| snapshot.snapshot_id().map(str::to_owned))
+        .collect())
 }
 
 /// The snapshots that an AMI's mappings name.
 pub fn snapshot_ids(image: &Image) -> Vec<String> {
     let mappings = image.block_device_mappings().iter();
-    mappings.filter_map(|mapping| mapping.ebs()?.snapshot_id().filter(|id| !id.is_empty()).map(str::to_owned)).collect()
+    mappings
+        .filter_map(|mapping| {
+            mapping
+                .ebs()?
+                .snapshot_id()
+                .filter(|id| !id.is_empty())
+                .map(str::to_owned)
+        })
+        .collect()
 }
 
 async fn delete_snapshot(ec2: &Client, id: &str) -> Result<(), AwsError> {

@@ -14,7 +14,12 @@ use crate::undo::ResourceKind;
 pub async fn sweep(aws: &Aws) -> Result<Vec<Resource>, AwsError> {
     let mut found = Vec::new();
     for kind in ResourceKind::ALL {
-        found.extend(tagged(kind, aws.ec2()).await?.into_iter().map(|(id, tags)| resource(kind, aws, id, &tags)));
+        found.extend(
+            tagged(kind, aws.ec2())
+                .await?
+                .into_iter()
+                .map(|(id, tags)| resource(kind, aws, id, &tags)),
+        );
     }
     Ok(found)
 }
@@ -39,34 +44,71 @@ async fn tagged(kind: ResourceKind, ec2: &Client) -> Result<Vec<(String, Vec<Tag
         ResourceKind::Instance => {
             let answer = ec2.describe_instances().filters(tag::by_run_key()).send().await;
             let answer = answer.map_err(|error| AwsError::of("DescribeInstances", &error))?;
-            let instances = answer.reservations().iter().flat_map(|reservation| reservation.instances().iter());
-            let live = instances.filter(|instance| instance.state().and_then(|state| state.name()) != Some(&InstanceStateName::Terminated));
-            Ok(live.filter_map(|instance| Some((instance.instance_id()?.to_owned(), instance.tags().to_vec()))).collect())
+            let instances = answer
+                .reservations()
+                .iter()
+                .flat_map(|reservation| reservation.instances().iter());
+            let live = instances.filter(|instance| {
+                instance.state().and_then(|state| state.name()) != Some(&InstanceStateName::Terminated)
+            });
+            Ok(live
+                .filter_map(|instance| Some((instance.instance_id()?.to_owned(), instance.tags().to_vec())))
+                .collect())
         }
         ResourceKind::KeyPair => {
             let answer = ec2.describe_key_pairs().filters(tag::by_run_key()).send().await;
             let answer = answer.map_err(|error| AwsError::of("DescribeKeyPairs", &error))?;
-            Ok(answer.key_pairs().iter().filter_map(|pair| Some((pair.key_name()?.to_owned(), pair.tags().to_vec()))).collect())
+            Ok(answer
+                .key_pairs()
+                .iter()
+                .filter_map(|pair| Some((pair.key_name()?.to_owned(), pair.tags().to_vec())))
+                .collect())
         }
         ResourceKind::SecurityGroup => {
             let answer = ec2.describe_security_groups().filters(tag::by_run_key()).send().await;
             let answer = answer.map_err(|error| AwsError::of("DescribeSecurityGroups", &error))?;
-            Ok(answer.security_groups().iter().filter_map(|group| Some((group.group_id()?.to_owned(), group.tags().to_vec()))).collect())
+            Ok(answer
+                .security_groups()
+                .iter()
+                .filter_map(|group| Some((group.group_id()?.to_owned(), group.tags().to_vec())))
+                .collect())
         }
         ResourceKind::Volume => {
             let answer = ec2.describe_volumes().filters(tag::by_run_key()).send().await;
             let answer = answer.map_err(|error| AwsError::of("DescribeVolumes", &error))?;
-            Ok(answer.volumes().iter().filter_map(|volume| Some((volume.volume_id()?.to_owned(), volume.tags().to_vec()))).collect())
+            Ok(answer
+                .volumes()
+                .iter()
+                .filter_map(|volume| Some((volume.volume_id()?.to_owned(), volume.tags().to_vec())))
+                .collect())
         }
         ResourceKind::Image => {
-            let answer = ec2.describe_images().owners("self").filters(tag::by_run_key()).send().await;
+            let answer = ec2
+                .describe_images()
+                .owners("self")
+                .filters(tag::by_run_key())
+                .send()
+                .await;
             let answer = answer.map_err(|error| AwsError::of("DescribeImages", &error))?;
-            Ok(answer.images().iter().filter_map(|image| Some((image.image_id()?.to_owned(), image.tags().to_vec()))).collect())
+            Ok(answer
+                .images()
+                .iter()
+                .filter_map(|image| Some((image.image_id()?.to_owned(), image.tags().to_vec())))
+                .collect())
         }
         ResourceKind::Snapshot => {
-            let answer = ec2.describe_snapshots().owner_ids("self").filters(tag::by_run_key()).send().await;
+            let answer = ec2
+                .describe_snapshots()
+                .owner_ids("self")
+                .filters(tag::by_run_key())
+                .send()
+                .await;
             let answer = answer.map_err(|error| AwsError::of("DescribeSnapshots", &error))?;
-            Ok(answer.snapshots().iter().filter_map(|snapshot| Some((snapshot.snapshot_id()?.to_owned(), snapshot.tags().to_vec()))).collect())
+            Ok(answer
+                .snapshots()
+                .iter()
+                .filter_map(|snapshot| Some((snapshot.snapshot_id()?.to_owned(), snapshot.tags().to_vec())))
+                .collect())
         }
     }
 }

@@ -21,24 +21,39 @@ pub type Tags = BTreeMap<String, String>;
 pub fn temporary(run: &str, token: &str, users: &Tags) -> Tags {
     let mut tags = users.clone();
     tags.insert(RUN.into(), run.into());
-    tags.insert(CREATED.into(), jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+    tags.insert(
+        CREATED.into(),
+        jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+    );
     tags.insert(TOKEN.into(), token.into());
     tags
 }
 
 /// Tags for the call that makes a thing.
 pub fn specification(kind: ResourceType, tags: &Tags) -> TagSpecification {
-    TagSpecification::builder().resource_type(kind).set_tags(Some(list(tags))).build()
+    TagSpecification::builder()
+        .resource_type(kind)
+        .set_tags(Some(list(tags)))
+        .build()
 }
 
 /// Tags as the API wants them.
 pub fn list(tags: &Tags) -> Vec<Tag> {
-    tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
+    tags.iter()
+        .map(|(key, value)| Tag::builder().key(key).value(value).build())
+        .collect()
 }
 
 /// Tags as the API answers them.
 pub fn read(tags: &[Tag]) -> Tags {
-    tags.iter().map(|tag| (tag.key().unwrap_or_default().to_owned(), tag.value().unwrap_or_default().to_owned())).collect()
+    tags.iter()
+        .map(|tag| {
+            (
+                tag.key().unwrap_or_default().to_owned(),
+                tag.value().unwrap_or_default().to_owned(),
+            )
+        })
+        .collect()
 }
 
 /// Finds the one thing with this token.

@@ -7,7 +7,9 @@ use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
-use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector, http_client_fn};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector, http_client_fn,
+};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 
 use crate::credentials::{Environment, variable};
@@ -15,7 +17,11 @@ use crate::credentials::{Environment, variable};
 /// One transport for all clients of these options: they share its connections.
 pub(crate) fn client(environment: &Environment) -> SharedHttpClient {
     let proxy = proxy(environment);
-    let transport = SharedHttpConnector::new(Transport { plain: connector(&proxy, TrustStore::empty()), secure: OnceLock::new(), proxy });
+    let transport = SharedHttpConnector::new(Transport {
+        plain: connector(&proxy, TrustStore::empty()),
+        secure: OnceLock::new(),
+        proxy,
+    });
     http_client_fn(move |_, _| transport.clone())
 }
 
@@ -32,12 +38,17 @@ impl HttpConnector for Transport {
         if request.uri().starts_with("http://") {
             return self.plain.call(request);
         }
-        self.secure.get_or_init(|| connector(&self.proxy, TrustStore::default())).call(request)
+        self.secure
+            .get_or_init(|| connector(&self.proxy, TrustStore::default()))
+            .call(request)
     }
 }
 
 fn connector(proxy: &ProxyConfig, certificates: TrustStore) -> Connector {
-    let settings = HttpConnectorSettings::builder().connect_timeout(Duration::from_secs(10)).read_timeout(Duration::from_secs(60)).build();
+    let settings = HttpConnectorSettings::builder()
+        .connect_timeout(Duration::from_secs(10))
+        .read_timeout(Duration::from_secs(60))
+        .build();
     let builder = Connector::builder()
         .connector_settings(settings)
         .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
@@ -52,7 +63,11 @@ fn connector(proxy: &ProxyConfig, certificates: TrustStore) -> Connector {
 
 /// The proxy of the environment; never for this machine itself.
 fn proxy(environment: &Environment) -> ProxyConfig {
-    let either = |upper: &str| variable(environment, upper).or_else(|| variable(environment, &upper.to_lowercase())).map(str::to_owned);
+    let either = |upper: &str| {
+        variable(environment, upper)
+            .or_else(|| variable(environment, &upper.to_lowercase()))
+            .map(str::to_owned)
+    };
     let https = either("HTTPS_PROXY").and_then(|url| ProxyConfig::https(url).ok());
     let Some(config) = https.or_else(|| either("HTTP_PROXY").and_then(|url| ProxyConfig::http(url).ok())) else {
         return ProxyConfig::disabled();

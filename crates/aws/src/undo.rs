@@ -59,8 +59,14 @@ impl ResourceKind {
 
     /// A resource of this kind that is about to be made. The token (a tag of its own, or its unique name) finds it when its id was lost.
     pub fn resource(self, aws: &Aws, token: &str) -> Resource {
-        let mut resource = Resource::new(OWNER, self.name()).token(token).detail("region", aws.region());
-        for (name, value) in [("endpoint", aws.endpoint()), ("profile", aws.profile()), ("local", aws.local())] {
+        let mut resource = Resource::new(OWNER, self.name())
+            .token(token)
+            .detail("region", aws.region());
+        for (name, value) in [
+            ("endpoint", aws.endpoint()),
+            ("profile", aws.profile()),
+            ("local", aws.local()),
+        ] {
             if let Some(value) = value {
                 resource = resource.detail(name, value);
             }
@@ -90,13 +96,17 @@ enum Reach {
 impl AwsUndo {
     /// For a bake: through the connection that made the resources.
     pub fn of(aws: &Arc<Aws>) -> Arc<dyn Undo> {
-        Arc::new(Self { reach: Reach::Known(Arc::clone(aws)) })
+        Arc::new(Self {
+            reach: Reach::Known(Arc::clone(aws)),
+        })
     }
 
     /// For `gc`: the resource says region, endpoint and profile; credentials come from the environment, as for a template without
     /// `access_key`. A resource of the local cloud is looked for at the endpoint of the environment.
     pub fn within(environment: Arc<Environment>) -> Arc<dyn Undo> {
-        Arc::new(Self { reach: Reach::Environment(environment) })
+        Arc::new(Self {
+            reach: Reach::Environment(environment),
+        })
     }
 
     async fn aws(&self, resource: &Resource) -> Result<Arc<Aws>, AccessError> {
@@ -104,9 +114,17 @@ impl AwsUndo {
             Reach::Known(aws) => Ok(Arc::clone(aws)),
             Reach::Environment(environment) => {
                 let detail = |name| resource.details.get(name).cloned();
-                let endpoint = if resource.details.contains_key("local") { None } else { detail("endpoint") };
-                let options =
-                    AccessOptions { region: detail("region"), profile: detail("profile"), custom_endpoint_ec2: endpoint, ..AccessOptions::default() };
+                let endpoint = if resource.details.contains_key("local") {
+                    None
+                } else {
+                    detail("endpoint")
+                };
+                let options = AccessOptions {
+                    region: detail("region"),
+                    profile: detail("profile"),
+                    custom_endpoint_ec2: endpoint,
+                    ..AccessOptions::default()
+                };
                 Aws::reach(&options, environment).await
             }
         }
@@ -120,16 +138,34 @@ impl Undo for AwsUndo {
     }
 
     async fn undo(&self, resource: &Resource, patience: Patience) -> Result<(), UndoError> {
-        let failed = |cause: Box<dyn std::error::Error + Send + Sync>, again| UndoError { what: resource.describe(), cause, again };
+        let failed = |cause: Box<dyn std::error::Error + Send + Sync>, again| UndoError {
+            what: resource.describe(),
+            cause,
+            again,
+        };
         let Some(kind) = ResourceKind::ALL.into_iter().find(|kind| kind.name() == resource.kind) else {
-            return Err(failed(format!("kind `{}` is not known to this version", resource.kind).into(), false));
+            return Err(failed(
+                format!("kind `{}` is not known to this version", resource.kind).into(),
+                false,
+            ));
         };
         let aws = self.aws(resource).await.map_err(|error| failed(error.into(), false))?;
         let region = resource.details.get("region").map_or(aws.region(), String::as_str);
-        let ec2 = if region == aws.region() { aws.ec2().clone() } else { aws.ec2_in(region) };
+        let ec2 = if region == aws.region() {
+            aws.ec2().clone()
+        } else {
+            aws.ec2_in(region)
+        };
         let id = resource.id.clone();
         let private_key_file = resource.details.get(remove::PRIVATE_KEY_FILE).map(String::as_str);
-        let removal = Removal { aws: &aws, ec2, id, token: resource.token.as_deref(), patience, private_key_file };
+        let removal = Removal {
+            aws: &aws,
+            ec2,
+            id,
+            token: resource.token.as_deref(),
+            patience,
+            private_key_file,
+        };
         remove::remove(kind, &removal).await.map_err(|error| {
             let again = error.may_work_later();
             failed(error.into(), again)

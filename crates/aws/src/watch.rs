@@ -14,7 +14,8 @@ use tokio::time::Instant;
 use crate::class::{AwsError, ErrorClass};
 
 /// Describes these ids; what does not exist is missing from the answer.
-pub type Describe<S> = Box<dyn Fn(Vec<String>) -> BoxFuture<'static, Result<HashMap<String, S>, AwsError>> + Send + Sync>;
+pub type Describe<S> =
+    Box<dyn Fn(Vec<String>) -> BoxFuture<'static, Result<HashMap<String, S>, AwsError>> + Send + Sync>;
 
 /// How a state is waited for.
 #[derive(Debug, Clone, Copy)]
@@ -95,8 +96,20 @@ const MOST_FAILURES: u32 = 5;
 impl<S> Watch<S> {
     /// A watch that describes in this way.
     pub fn new(describe: Describe<S>) -> Self {
-        let seen = Seen { wanted: BTreeMap::new(), states: HashMap::new(), last: None, answered: None, slowness: 1, failures: 0 };
-        Self { describe, seen: Mutex::new(seen), turn: tokio::sync::Mutex::new(()), looks: watch::Sender::new(0) }
+        let seen = Seen {
+            wanted: BTreeMap::new(),
+            states: HashMap::new(),
+            last: None,
+            answered: None,
+            slowness: 1,
+            failures: 0,
+        };
+        Self {
+            describe,
+            seen: Mutex::new(seen),
+            turn: tokio::sync::Mutex::new(()),
+            looks: watch::Sender::new(0),
+        }
     }
 
     /// Waits until `judge` has an answer about the resource's state (`None`: it is not there, or not yet). `what` and `wanted` are
@@ -121,7 +134,11 @@ impl<S> Watch<S> {
             }
             let elapsed = started.elapsed();
             if elapsed >= pace.limit {
-                return Err(WaitError::TooLong { what: what.to_owned(), wanted, limit: pace.limit });
+                return Err(WaitError::TooLong {
+                    what: what.to_owned(),
+                    wanted,
+                    limit: pace.limit,
+                });
             }
             let pause = pace.interval(elapsed) * self.lock().slowness;
             tokio::select! {
@@ -170,7 +187,9 @@ impl<S> Watch<S> {
     /// What the service said of the resource, if it said anything since `started`.
     fn answer(&self, id: &str, started: Instant) -> Option<Option<Arc<S>>> {
         let seen = self.lock();
-        seen.answered.filter(|answered| *answered >= started).map(|_| seen.states.get(id).cloned())
+        seen.answered
+            .filter(|answered| *answered >= started)
+            .map(|_| seen.states.get(id).cloned())
     }
 
     fn is_fresh(&self, fresh: Instant) -> bool {
@@ -179,7 +198,10 @@ impl<S> Watch<S> {
 
     fn interest(&self, id: &str) -> Interest<'_, S> {
         *self.lock().wanted.entry(id.to_owned()).or_default() += 1;
-        Interest { watch: self, id: id.to_owned() }
+        Interest {
+            watch: self,
+            id: id.to_owned(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Seen<S>> {
@@ -225,7 +247,10 @@ pub async fn pause(length: Duration) {
 impl Pace {
     /// A pace for a state that usually comes after this many seconds; given up after `limit`.
     pub const fn new(usual_seconds: u64, limit: Duration) -> Self {
-        Self { usual: Duration::from_secs(usual_seconds), limit }
+        Self {
+            usual: Duration::from_secs(usual_seconds),
+            limit,
+        }
     }
 
     /// How long until the next look. It doubles from a few milliseconds, so that an endpoint that answers at once is not waited for.
@@ -284,7 +309,10 @@ mod tests {
     async fn a_wait_ends_at_its_limit() {
         let watch = counting(&Arc::default());
         let pace = Pace::new(10, Duration::ZERO);
-        let error = watch.until("a", pace, "instance a", "running", |_| None::<Result<(), _>>).await.unwrap_err();
+        let error = watch
+            .until("a", pace, "instance a", "running", |_| None::<Result<(), _>>)
+            .await
+            .unwrap_err();
         assert_eq!(error.to_string(), "instance a did not become running within 0 s");
     }
 
@@ -297,13 +325,23 @@ mod tests {
             Box::pin(async move {
                 if call < 2 {
                     let (code, message) = (Some("RequestLimitExceeded".into()), "slow down".into());
-                    return Err(AwsError { operation: "DescribeImages", code, message, request_id: None, class: ErrorClass::Throttled, action: None });
+                    return Err(AwsError {
+                        operation: "DescribeImages",
+                        code,
+                        message,
+                        request_id: None,
+                        class: ErrorClass::Throttled,
+                        action: None,
+                    });
                 }
                 Ok(ids.into_iter().map(|id| (id, ())).collect())
             })
         }));
         let pace = Pace::new(10, Duration::from_secs(60));
-        watch.until("a", pace, "image a", "available", |state| state.map(|()| Ok(()))).await.unwrap();
+        watch
+            .until("a", pace, "image a", "available", |state| state.map(|()| Ok(())))
+            .await
+            .unwrap();
         assert_eq!(calls.load(Ordering::SeqCst), 3);
     }
 }

@@ -52,7 +52,9 @@ fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Da
     let before = complaints.len();
     options.access.check(complaints);
     if options.filter.owners.is_empty() && !decoded.unknown.iter().any(|path| path.starts_with("owners")) {
-        complaints.push(Complaint::error("", "`owners` must name at least one account").help("`self`, `amazon` or an account's id"));
+        complaints.push(
+            Complaint::error("", "`owners` must name at least one account").help("`self`, `amazon` or an account's id"),
+        );
     }
     (complaints.len() == before).then(|| Box::new(AmiSource { options }) as Box<dyn DataSource>)
 }
@@ -67,7 +69,10 @@ impl DataSource for AmiSource {
         let aws = Aws::reach(&self.options.access, &run.environment).await?;
         let image = source_ami::by_filter(aws.ec2(), &self.options.filter).await?;
         let tags = tag::read(image.tags());
-        let tags = Value::map(Type::String, tags.into_iter().map(|(key, value)| (key, Value::string(value))));
+        let tags = Value::map(
+            Type::String,
+            tags.into_iter().map(|(key, value)| (key, Value::string(value))),
+        );
         let text = |text: Option<&str>| Value::string(text.unwrap_or_default());
         Ok(Value::object([
             ("id", text(image.image_id())),

@@ -22,19 +22,37 @@ pub(crate) struct Address {
 
 /// Waits until the instance has the address that the options want.
 pub(crate) async fn find(aws: &Aws, id: &str, options: &Options) -> Result<Address, WaitError> {
-    let given = options.communicator.ssh_host.as_deref().is_some_and(|host| !host.is_empty());
+    let given = options
+        .communicator
+        .ssh_host
+        .as_deref()
+        .is_some_and(|host| !host.is_empty());
     if given || options.communicator.kind() == Some(Kind::None) {
-        return Ok(Address { host: String::new(), ssh_port: None });
+        return Ok(Address {
+            host: String::new(),
+            ssh_port: None,
+        });
     }
     let interface = options.ssh_interface.as_deref().unwrap_or_default();
     let what = format!("instance {id}");
     let pace = aws.pace(10, INSTANCE_LIMIT);
     aws.instances
-        .until(&id.to_owned(), pace, &what, "reachable (it has no such address)", |instance| {
-            let instance = instance?;
-            let found = host(instance, interface).map(|host| Ok(Address { ssh_port: ssh_port(instance, &host), host }));
-            found.or_else(|| lost(&what, instance, "reachable").map(Err))
-        })
+        .until(
+            &id.to_owned(),
+            pace,
+            &what,
+            "reachable (it has no such address)",
+            |instance| {
+                let instance = instance?;
+                let found = host(instance, interface).map(|host| {
+                    Ok(Address {
+                        ssh_port: ssh_port(instance, &host),
+                        host,
+                    })
+                });
+                found.or_else(|| lost(&what, instance, "reachable").map(Err))
+            },
+        )
         .await
 }
 
@@ -82,15 +100,34 @@ mod tests {
     #[test]
     fn the_private_address_is_taken_only_when_no_public_one_can_come() {
         assert_eq!(host(&instance(InstanceStateName::Pending, None), ""), None);
-        assert_eq!(host(&instance(InstanceStateName::Running, None), "").as_deref(), Some("10.0.0.5"));
-        assert_eq!(host(&instance(InstanceStateName::Pending, Some("198.51.100.7")), "").as_deref(), Some("198.51.100.7"));
-        assert_eq!(host(&instance(InstanceStateName::Pending, Some("198.51.100.7")), "private_ip").as_deref(), Some("10.0.0.5"));
+        assert_eq!(
+            host(&instance(InstanceStateName::Running, None), "").as_deref(),
+            Some("10.0.0.5")
+        );
+        assert_eq!(
+            host(&instance(InstanceStateName::Pending, Some("198.51.100.7")), "").as_deref(),
+            Some("198.51.100.7")
+        );
+        assert_eq!(
+            host(
+                &instance(InstanceStateName::Pending, Some("198.51.100.7")),
+                "private_ip"
+            )
+            .as_deref(),
+            Some("10.0.0.5")
+        );
         assert_eq!(host(&instance(InstanceStateName::Running, None), "public_ip"), None);
     }
 
     #[test]
     fn a_port_in_the_tags_counts_on_this_machine_only() {
-        assert_eq!(ssh_port(&instance(InstanceStateName::Running, None), "127.0.0.1"), Some(2201));
-        assert_eq!(ssh_port(&instance(InstanceStateName::Running, None), "198.51.100.7"), None);
+        assert_eq!(
+            ssh_port(&instance(InstanceStateName::Running, None), "127.0.0.1"),
+            Some(2201)
+        );
+        assert_eq!(
+            ssh_port(&instance(InstanceStateName::Running, None), "198.51.100.7"),
+            None
+        );
     }
 }

@@ -22,7 +22,10 @@ pub(crate) fn of(aws: &Arc<Aws>, ami: &str, data: BuildData) -> Artifact {
         description: format!("AMIs were created:\n{region}: {ami}\n"),
         data,
         state: BTreeMap::new(),
-        destroy: Some(Arc::new(Ami { aws: Arc::clone(aws), id: ami.to_owned() })),
+        destroy: Some(Arc::new(Ami {
+            aws: Arc::clone(aws),
+            id: ami.to_owned(),
+        })),
     }
 }
 

@@ -39,14 +39,22 @@ pub(crate) async fn name_is_free(bake: &Bake, ec2: &Client, options: &Options) -
     }
     let name = options.ami_name();
     match of_name(ec2, name).await.map_err(BakeError::failed)?.first() {
-        Some(id) => Err(BakeError::failed(NameTaken { name: name.to_owned(), id: id.clone() })),
+        Some(id) => Err(BakeError::failed(NameTaken {
+            name: name.to_owned(),
+            id: id.clone(),
+        })),
         None => Ok(()),
     }
 }
 
 /// The ids of the account's AMIs of this name; there is at most one.
 async fn of_name(ec2: &Client, name: &str) -> Result<Vec<String>, AwsError> {
-    let answer = ec2.describe_images().owners("self").filters(tag::filter("name", name)).send().await;
+    let answer = ec2
+        .describe_images()
+        .owners("self")
+        .filters(tag::filter("name", name))
+        .send()
+        .await;
     let answer = answer.map_err(|error| AwsError::of("DescribeImages", &error))?;
     // `*` and `?` in a filter match more than themselves.
     let same = answer.images().iter().filter(|image| image.name() == Some(name));
@@ -60,7 +68,9 @@ pub(crate) async fn deregister_old(bake: &Bake, ec2: &Client, options: &Options)
     }
     for id in of_name(ec2, options.ami_name()).await.map_err(BakeError::failed)? {
         bake.ui.say(format!("Deregistering the AMI of the same name: {id}"));
-        deregister(ec2, &id, options.force_delete_snapshot == Some(true)).await.map_err(BakeError::failed)?;
+        deregister(ec2, &id, options.force_delete_snapshot == Some(true))
+            .await
+            .map_err(BakeError::failed)?;
     }
     Ok(())
 }
@@ -78,7 +88,11 @@ pub(crate) async fn create(
     let name = options.ami_name();
     let description = options.ami_description.as_deref().unwrap_or_default();
     let description = tags::text("ami_description", description, rendering).map_err(BakeError::failed)?;
-    let mut users = if options.skip_ami_run_tags == Some(true) { Tags::new() } else { run_tags.clone() };
+    let mut users = if options.skip_ami_run_tags == Some(true) {
+        Tags::new()
+    } else {
+        run_tags.clone()
+    };
     users.extend(tags::tags("tags", &options.tags, &options.tag, rendering).map_err(BakeError::failed)?);
     let token = uuid::Uuid::now_v7().to_string();
     let all = tag::temporary(&bake.run.id, &token, &users);
@@ -95,22 +109,41 @@ pub(crate) async fn create(
         .set_block_device_mappings((!devices.is_empty()).then_some(devices))
         // The snapshots get their tags later: not every endpoint takes them here.
         .tag_specifications(tag::specification(ResourceType::Image, &all));
-    bake.ui.say(format!("Creating the AMI `{name}` of instance {instance}..."));
+    bake.ui
+        .say(format!("Creating the AMI `{name}` of instance {instance}..."));
     let resource = ResourceKind::Image.resource(aws, &token);
     let call = make(aws.ec2().clone(), request, token);
-    let made = bake.create(Arc::clone(undo), resource, async move { call.await.map_err(BakeError::failed) }).await?;
+    let made = bake
+        .create(Arc::clone(undo), resource, async move {
+            call.await.map_err(BakeError::failed)
+        })
+        .await?;
     bake.ui.say(format!("AMI: {}", made.value));
     Ok(made)
 }
 
 /// Makes the call. When the name is taken by an AMI with our token, an earlier answer was lost: that one is it.
 async fn make(ec2: Client, request: CreateImageFluentBuilder, token: String) -> Result<(String, String), AwsError> {
-    let answer = request.send().await.map_err(|error| AwsError::of("CreateImage", &error));
+    let answer = request
+        .send()
+        .await
+        .map_err(|error| AwsError::of("CreateImage", &error));
     let id = match answer {
         Err(error) if error.class == ErrorClass::Duplicate => {
-            let found = ec2.describe_images().owners("self").filters(tag::by_token(&token)).send().await;
+            let found = ec2
+                .describe_images()
+                .owners("self")
+                .filters(tag::by_token(&token))
+                .send()
+                .await;
             let found = found.map_err(|error| AwsError::of("DescribeImages", &error))?;
-            Some(found.images().first().and_then(|image| image.image_id().map(str::to_owned)).ok_or(error)?)
+            Some(
+                found
+                    .images()
+                    .first()
+                    .and_then(|image| image.image_id().map(str::to_owned))
+                    .ok_or(error)?,
+            )
         }
         answer => answer?.image_id,
     };
@@ -122,13 +155,15 @@ async fn make(ec2: Client, request: CreateImageFluentBuilder, token: String) -> 
 pub(crate) async fn available(bake: &Bake, aws: &Aws, id: &str) -> Result<Image, BakeError> {
     bake.ui.say(format!("Waiting for AMI {id} to become available..."));
     let what = format!("AMI {id}");
-    let wait = aws.images.until(id, aws.pace(60, IMAGE_LIMIT), &what, "available", |image| {
-        let image = image?;
-        match image.state()? {
-            ImageState::Available => Some(Ok(image.clone())),
-            state => lost(&what, image, state).map(Err),
-        }
-    });
+    let wait = aws
+        .images
+        .until(id, aws.pace(60, IMAGE_LIMIT), &what, "available", |image| {
+            let image = image?;
+            match image.state()? {
+                ImageState::Available => Some(Ok(image.clone())),
+                state => lost(&what, image, state).map(Err),
+            }
+        });
     wait.await.map_err(BakeError::failed)
 }
 
@@ -143,26 +178,41 @@ pub(crate) async fn snapshots_taken(aws: &Aws, id: &str) -> Result<(), WaitError
             let snapshots = snapshot_ids(image);
             match image.state()? {
                 ImageState::Available => Some(Ok(Vec::new())),
-                ImageState::Pending if snapshots.len() == ebs_devices(image) && !snapshots.is_empty() => Some(Ok(snapshots)),
+                ImageState::Pending if snapshots.len() == ebs_devices(image) && !snapshots.is_empty() => {
+                    Some(Ok(snapshots))
+                }
                 state => lost(&what, image, state).map(Err),
             }
         })
         .await?;
     let complete = |snapshot: Option<&Snapshot>| (*snapshot?.state()? == SnapshotState::Completed).then_some(Ok(()));
     for snapshot in snapshots {
-        aws.snapshots.until(&snapshot, pace, &format!("snapshot {snapshot}"), "complete", complete).await?;
+        aws.snapshots
+            .until(&snapshot, pace, &format!("snapshot {snapshot}"), "complete", complete)
+            .await?;
     }
     Ok(())
 }
 
 fn ebs_devices(image: &Image) -> usize {
-    image.block_device_mappings().iter().filter(|mapping| mapping.ebs().is_some()).count()
+    image
+        .block_device_mappings()
+        .iter()
+        .filter(|mapping| mapping.ebs().is_some())
+        .count()
 }
 
 fn lost(what: &str, image: &Image, state: &ImageState) -> Option<WaitError> {
-    let why = image.state_reason().and_then(|reason| reason.message().map(str::to_owned));
+    let why = image
+        .state_reason()
+        .and_then(|reason| reason.message().map(str::to_owned));
     let hopeless = !matches!(state, ImageState::Pending | ImageState::Transient);
-    hopeless.then(|| WaitError::Lost { what: what.to_owned(), state: state.as_str().to_owned(), wanted: "available", why })
+    hopeless.then(|| WaitError::Lost {
+        what: what.to_owned(),
+        state: state.as_str().to_owned(),
+        wanted: "available",
+        why,
+    })
 }
 
 /// Tags the AMI's snapshots.
@@ -171,14 +221,27 @@ pub(crate) async fn tag_snapshots(bake: &Bake, ec2: &Client, image: &Image, tags
     if tags.is_empty() || snapshots.is_empty() {
         return Ok(());
     }
-    bake.ui.say(format!("Tagging the snapshots {}...", snapshots.join(", ")));
-    let answer = ec2.create_tags().set_resources(Some(snapshots)).set_tags(Some(tag::list(tags))).send().await;
+    bake.ui
+        .say(format!("Tagging the snapshots {}...", snapshots.join(", ")));
+    let answer = ec2
+        .create_tags()
+        .set_resources(Some(snapshots))
+        .set_tags(Some(tag::list(tags)))
+        .send()
+        .await;
     answer.map(drop).map_err(|error| AwsError::of("CreateTags", &error))
 }
 
 /// Takes the tags of temporary things off the AMI: it stays.
 pub(crate) async fn take_our_tags_off(ec2: &Client, image: &Image) -> Result<(), AwsError> {
-    let ours = [tag::RUN, tag::CREATED, tag::TOKEN].map(|key| Tag::builder().key(key).build()).to_vec();
-    let answer = ec2.delete_tags().resources(image.image_id().unwrap_or_default()).set_tags(Some(ours)).send().await;
+    let ours = [tag::RUN, tag::CREATED, tag::TOKEN]
+        .map(|key| Tag::builder().key(key).build())
+        .to_vec();
+    let answer = ec2
+        .delete_tags()
+        .resources(image.image_id().unwrap_or_default())
+        .set_tags(Some(ours))
+        .send()
+        .await;
     answer.map(drop).map_err(|error| AwsError::of("DeleteTags", &error))
 }

@@ -47,7 +47,14 @@ pub(crate) const COMPONENT: Registration = Registration {
         name: "amazon-ebs",
         doc: "Makes an EBS-backed AMI: launches an instance of a source AMI, provisions it, stops it and makes an image of it.",
         schema: Schema::of::<Options>,
-        yields: Yields::BuildData(&["SourceAMIName", "BuildRegion", "SourceAMI", "SourceAMICreationDate", "SourceAMIOwner", "SourceAMIOwnerName"]),
+        yields: Yields::BuildData(&[
+            "SourceAMIName",
+            "BuildRegion",
+            "SourceAMI",
+            "SourceAMICreationDate",
+            "SourceAMIOwner",
+            "SourceAMIOwnerName",
+        ]),
     },
     make: Make::Builder(make),
 };
@@ -56,7 +63,10 @@ fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Bu
     let options: Options = read_options(decoded, complaints)?;
     let before = complaints.len();
     check::check(&options, &decoded.unknown, complaints);
-    let errors = complaints.iter().skip(before).any(|complaint| complaint.severity == Severity::Error);
+    let errors = complaints
+        .iter()
+        .skip(before)
+        .any(|complaint| complaint.severity == Severity::Error);
     (!errors).then(|| Box::new(AmazonEbs { options }) as Box<dyn Builder>)
 }
 
@@ -82,7 +92,13 @@ impl AmazonEbs {
     /// The story of a bake.
     async fn make_ami(&self, bake: &Bake) -> Result<Artifact, BakeError> {
         let options = &self.options;
-        let aws = bake.step("reach AWS", async { Aws::reach(&options.access, &bake.run.environment).await.map_err(BakeError::failed) }).await?;
+        let aws = bake
+            .step("reach AWS", async {
+                Aws::reach(&options.access, &bake.run.environment)
+                    .await
+                    .map_err(BakeError::failed)
+            })
+            .await?;
         let undo = AwsUndo::of(&aws);
 
         bake.ui.say("Looking for the source AMI and the network...");
@@ -94,9 +110,14 @@ impl AmazonEbs {
             )
         };
         let ((), source, network) = bake.step("prepare", prepare).await?;
-        bake.ui.say(format!("Source AMI: {} ({})", source.image_id().unwrap_or_default(), source.name().unwrap_or("no name")));
+        bake.ui.say(format!(
+            "Source AMI: {} ({})",
+            source.image_id().unwrap_or_default(),
+            source.name().unwrap_or("no name")
+        ));
         let rendering = tags::rendering(&bake.rendering, &source, aws.region());
-        let run_tags = tags::tags("run_tags", &options.run_tags, &options.run_tag, &rendering).map_err(BakeError::failed)?;
+        let run_tags =
+            tags::tags("run_tags", &options.run_tags, &options.run_tag, &rendering).map_err(BakeError::failed)?;
 
         let access = async {
             tokio::try_join!(
@@ -106,14 +127,33 @@ impl AmazonEbs {
         };
         let (key_pair, security_groups) = bake.step("key pair and security group", access).await?;
 
-        let volume_tags =
-            tags::volume_tags("run_volume_tags", &options.run_volume_tags, &options.run_volume_tag, &rendering).map_err(BakeError::failed)?;
-        let wanted = instance::Wanted { options, source: &source, network: &network, security_groups: &security_groups.ids, key_name: key_pair.name.as_deref() };
-        let instance = bake.step("launch", instance::launch(bake, &aws, &undo, &wanted, &run_tags, &volume_tags)).await?;
+        let volume_tags = tags::volume_tags(
+            "run_volume_tags",
+            &options.run_volume_tags,
+            &options.run_volume_tag,
+            &rendering,
+        )
+        .map_err(BakeError::failed)?;
+        let wanted = instance::Wanted {
+            options,
+            source: &source,
+            network: &network,
+            security_groups: &security_groups.ids,
+            key_name: key_pair.name.as_deref(),
+        };
+        let instance = bake
+            .step(
+                "launch",
+                instance::launch(bake, &aws, &undo, &wanted, &run_tags, &volume_tags),
+            )
+            .await?;
         let id = instance.value.as_str();
 
-        let (communicator, data) = bake.step("connect", self.connect(bake, &aws, id, &key_pair, &source)).await?;
-        bake.step("provision", bake.provision(Arc::clone(&communicator), data.clone())).await?;
+        let (communicator, data) = bake
+            .step("connect", self.connect(bake, &aws, id, &key_pair, &source))
+            .await?;
+        bake.step("provision", bake.provision(Arc::clone(&communicator), data.clone()))
+            .await?;
         self.clear_keys(bake, communicator.as_ref(), &key_pair).await;
         communicator.close().await;
         if options.skip_create_ami == Some(true) {
@@ -122,14 +162,22 @@ impl AmazonEbs {
         }
 
         bake.step("stop", instance::stop(bake, &aws, id, options)).await?;
-        bake.step("attributes", instance::set_attributes(aws.ec2(), id, options)).await?;
-        bake.step("replace", image::deregister_old(bake, aws.ec2(), options)).await?;
-        let ami = bake.step("image", image::create(bake, &aws, &undo, id, options, &run_tags, &rendering)).await?;
+        bake.step("attributes", instance::set_attributes(aws.ec2(), id, options))
+            .await?;
+        bake.step("replace", image::deregister_old(bake, aws.ec2(), options))
+            .await?;
+        let ami = bake
+            .step(
+                "image",
+                image::create(bake, &aws, &undo, id, options, &run_tags, &rendering),
+            )
+            .await?;
         // The instance is not needed any more once the AMI's snapshots are taken; it goes while the AMI is pending.
         let clean_up = self.clean_up_early(&aws, &ami.value, &instance.handle, &key_pair, &security_groups);
         let wait = async { tokio::try_join!(image::available(bake, &aws, &ami.value), async { Ok(clean_up.await) }) };
         let (image, ()) = bake.step("wait for the AMI", wait).await?;
-        bake.step("share and tag", self.finish(bake, &aws, &image, &rendering)).await?;
+        bake.step("share and tag", self.finish(bake, &aws, &image, &rendering))
+            .await?;
         ami.handle.keep().await?;
         Ok(artifact::of(&aws, &ami.value, data))
     }
@@ -147,7 +195,11 @@ impl AmazonEbs {
             let address = address::find(aws, id, &self.options).await.map_err(BakeError::failed)?;
             let mut options: CommunicatorOptions = self.options.communicator.clone();
             options.ssh_port = options.ssh_port.or(address.ssh_port);
-            let target = Target { address: address.host, private_key: key_pair.private_key.clone(), ..Target::default() };
+            let target = Target {
+                address: address.host,
+                private_key: key_pair.private_key.clone(),
+                ..Target::default()
+            };
             let connected = connect(&target, &options, &bake.run, &bake.ui, bake.cancel.token()).await;
             let communicator = connected.map_err(BakeError::failed)?;
             Ok((communicator, connection_data(&target, &options)))
@@ -164,10 +216,15 @@ impl AmazonEbs {
     async fn clear_keys(&self, bake: &Bake, communicator: &dyn Communicator, key_pair: &KeyPair) {
         let options = &self.options.communicator;
         let name = key_pair.handle.as_ref().and(key_pair.name.as_deref());
-        let (true, Some(name), Some(Kind::Ssh)) = (options.ssh_clear_authorized_keys, name, options.kind()) else { return };
+        let (true, Some(name), Some(Kind::Ssh)) = (options.ssh_clear_authorized_keys, name, options.kind()) else {
+            return;
+        };
         bake.ui.say("Removing the temporary key from the authorized keys...");
         if let Err(error) = clear_authorized_keys(communicator, name, &bake.ui).await {
-            bake.ui.error(format!("Warning: the temporary key stays in the image: {}", bakelite_engine::chain_of(&error)));
+            bake.ui.error(format!(
+                "Warning: the temporary key stays in the image: {}",
+                bakelite_engine::chain_of(&error)
+            ));
         }
     }
 
@@ -199,11 +256,26 @@ impl AmazonEbs {
     /// What is left to do once the AMI is available: permissions, the snapshots' tags, and taking our own tags off.
     async fn finish(&self, bake: &Bake, aws: &Aws, image: &Image, rendering: &Rendering) -> Result<(), BakeError> {
         let options = &self.options;
-        permissions::share(bake, aws.ec2(), image, options).await.map_err(BakeError::failed)?;
-        let mut snapshot_tags: Tags = tags::tags("tags", &options.tags, &options.tag, rendering).map_err(BakeError::failed)?;
-        snapshot_tags.extend(tags::tags("snapshot_tags", &options.snapshot_tags, &options.snapshot_tag, rendering).map_err(BakeError::failed)?);
-        image::tag_snapshots(bake, aws.ec2(), image, &snapshot_tags).await.map_err(BakeError::failed)?;
-        image::take_our_tags_off(aws.ec2(), image).await.map_err(BakeError::failed)
+        permissions::share(bake, aws.ec2(), image, options)
+            .await
+            .map_err(BakeError::failed)?;
+        let mut snapshot_tags: Tags =
+            tags::tags("tags", &options.tags, &options.tag, rendering).map_err(BakeError::failed)?;
+        snapshot_tags.extend(
+            tags::tags(
+                "snapshot_tags",
+                &options.snapshot_tags,
+                &options.snapshot_tag,
+                rendering,
+            )
+            .map_err(BakeError::failed)?,
+        );
+        image::tag_snapshots(bake, aws.ec2(), image, &snapshot_tags)
+            .await
+            .map_err(BakeError::failed)?;
+        image::take_our_tags_off(aws.ec2(), image)
+            .await
+            .map_err(BakeError::failed)
     }
 }
 

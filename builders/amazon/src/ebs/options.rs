@@ -8,8 +8,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::blocks::{
-    AmiFilter, BlockDevice, DeregistrationProtection, FastLaunch, KeyValue, LicenseSpecification, MetadataOptions, NetworkFilter, Placement,
-    PolicyDocument, SubnetFilter, VolumeTag,
+    AmiFilter, BlockDevice, DeregistrationProtection, FastLaunch, KeyValue, LicenseSpecification, MetadataOptions,
+    NetworkFilter, Placement, PolicyDocument, SubnetFilter, VolumeTag,
 };
 
 /// The options of an amazon-ebs source.
@@ -228,7 +228,12 @@ impl Options {
 
     /// The existing security groups that are named by id.
     pub(crate) fn security_groups(&self) -> Vec<String> {
-        self.security_group_id.iter().filter(|id| !id.is_empty()).chain(&self.security_group_ids).cloned().collect()
+        self.security_group_id
+            .iter()
+            .filter(|id| !id.is_empty())
+            .chain(&self.security_group_ids)
+            .cloned()
+            .collect()
     }
 }
 
@@ -247,7 +252,11 @@ mod tests {
             };
             let late = if field.late { " late" } else { "" };
             let sensitive = if field.sensitive { " sensitive" } else { "" };
-            let unsupported = field.unsupported.as_ref().map(|reason| format!(" [{reason}]")).unwrap_or_default();
+            let unsupported = field
+                .unsupported
+                .as_ref()
+                .map(|reason| format!(" [{reason}]"))
+                .unwrap_or_default();
             lines.push(format!("{indent}{}: {kind}{late}{sensitive}{unsupported}", field.name));
             assert!(!field.doc.is_empty(), "{} has no doc", field.name);
             if let Some(schema) = nested {
