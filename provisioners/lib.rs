@@ -1,1 +1,59 @@
-//! Provisioners.
+//! Provisioners: what changes an instance (or this machine) while a bake has it. One file per provisioner; they see an instance only
+//! as the engine's `Communicator`.
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test fails by panicking")
+)]
+
+mod breakpoint;
+mod file;
+mod line_ends;
+mod patience;
+mod shell;
+mod shell_local;
+mod shell_run;
+mod sleep;
+mod transfer;
+
+use bakelite_engine::provisioner::Provisioner;
+use bakelite_engine::registry::{Constructor, Make, Registration};
+use bakelite_hcl::diagnostic::Severity;
+use bakelite_template::component::{Complaint, Component, ComponentKind, Yields};
+use bakelite_template::schema::Schema;
+
+/// The provisioners of this crate.
+pub static COMPONENTS: &[Registration] = &[
+    breakpoint::REGISTRATION,
+    file::REGISTRATION,
+    shell::REGISTRATION,
+    shell_local::REGISTRATION,
+    sleep::REGISTRATION,
+];
+
+/// The registration of a provisioner.
+const fn registration(
+    name: &'static str,
+    doc: &'static str,
+    schema: fn() -> Schema,
+    make: Constructor<dyn Provisioner>,
+) -> Registration {
+    let component = Component {
+        kind: ComponentKind::Provisioner,
+        name,
+        doc,
+        schema,
+        yields: Yields::Nothing,
+    };
+    Registration {
+        component,
+        make: Make::Provisioner(make),
+    }
+}
+
+/// The provisioner, unless one of the complaints is an error.
+fn unless_wrong(provisioner: impl Provisioner + 'static, complaints: &[Complaint]) -> Option<Box<dyn Provisioner>> {
+    let sound = complaints
+        .iter()
+        .all(|complaint| complaint.severity == Severity::Warning);
+    sound.then(|| Box::new(provisioner) as Box<dyn Provisioner>)
+}

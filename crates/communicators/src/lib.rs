@@ -1,1 +1,16 @@
-//! How a bake talks to its instance: SSH.
+//! How a bake talks to its instance: the options of all communicators, the wait until one connects, and SSH.
+//!
+//! A builder flattens [`options::CommunicatorOptions`] into its own options and calls [`connect::connect`]; everything after that goes
+//! through the engine's `Communicator`.
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test fails by panicking")
+)]
+
+pub mod check;
+pub mod connect;
+pub mod connection_data;
+pub mod dial;
+pub mod none;
+pub mod options;
+pub mod ssh;

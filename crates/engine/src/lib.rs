@@ -16,12 +16,16 @@ pub mod event;
 pub mod events;
 pub mod gc;
 pub mod journal;
+pub mod local_shell;
 mod options;
+pub mod output;
 pub mod post_processor;
+mod process_tree;
 mod provision;
 pub mod provisioner;
 pub mod registry;
 pub mod run;
+pub mod script;
 pub mod undo;
 mod unwind;
 

@@ -1,0 +1,199 @@
+//! Rules across communicator options, checked when a template is validated (communicators.md §1).
+
+use std::path::{Path, PathBuf};
+
+use bakelite_template::component::Complaint;
+
+use crate::options::{CommunicatorOptions, Kind, local_path};
+use crate::ssh::algorithms;
+use crate::ssh::key::{self, KeyError};
+
+impl CommunicatorOptions {
+    /// Complains about options that do not go together or cannot work. `unknown` names options whose value is not known yet.
+    pub fn check(&self, complaints: &mut Vec<Complaint>) {
+        match self.kind() {
+            Some(Kind::Ssh) => self.check_ssh(complaints),
+            Some(Kind::WinRm) => complaints.push(Complaint::error(
+                "communicator",
+                "communicator `winrm` is not supported yet",
+            )),
+            Some(Kind::None) => {}
+            None => {
+                let name = self.communicator.as_deref().unwrap_or_default();
+                let complaint = Complaint::error("communicator", format!("communicator `{name}` is unknown"));
+                complaints.push(complaint.help("use `ssh`, `winrm` or `none`"));
+            }
+        }
+    }
+
+    fn check_ssh(&self, complaints: &mut Vec<Complaint>) {
+        if self.username().is_empty() {
+            let complaint = Complaint::error("", "`ssh_username` must be given");
+            complaints
+                .push(complaint.help("name the user of the image that may log in, such as \"ec2-user\" or \"ubuntu\""));
+        }
+        if !matches!(
+            self.ssh_file_transfer_method.as_deref(),
+            None | Some("" | "scp" | "sftp")
+        ) {
+            complaints.push(Complaint::error(
+                "ssh_file_transfer_method",
+                "`ssh_file_transfer_method` must be `scp` or `sftp`",
+            ));
+        }
+        if self.host_key_policy().is_none() {
+            let message = "`ssh_host_key` must be `accept-new` or `pin:SHA256:…`";
+            complaints.push(Complaint::error("ssh_host_key", message));
+        }
+        self.check_keys(complaints);
+        self.check_algorithms(complaints);
+        for (option, given) in [
+            ("ssh_timeout", self.ssh_timeout),
+            ("ssh_wait_timeout", self.ssh_wait_timeout),
+        ] {
+            if given.is_some_and(|span| span.nanoseconds() < 0) {
+                complaints.push(Complaint::error(option, format!("`{option}` must not be negative")));
+            }
+        }
+    }
+
+    fn check_keys(&self, complaints: &mut Vec<Complaint>) {
+        if let Some(path) = given(self.ssh_private_key_file.as_deref()) {
+            if let Err(error) = key::read(&path_now(path)) {
+                complaints.push(with_help(
+                    Complaint::error("ssh_private_key_file", bakelite_engine::chain_of(&error)),
+                    &error,
+                ));
+            }
+        }
+        if let Some(path) = given(self.ssh_certificate_file.as_deref()) {
+            if given(self.ssh_private_key_file.as_deref()).is_none() {
+                complaints.push(Complaint::error(
+                    "ssh_certificate_file",
+                    "`ssh_certificate_file` needs `ssh_private_key_file`",
+                ));
+            } else if let Err(error) = key::read_certificate(&path_now(path)) {
+                complaints.push(Complaint::error(
+                    "ssh_certificate_file",
+                    bakelite_engine::chain_of(&error),
+                ));
+            }
+        }
+    }
+
+    fn check_algorithms(&self, complaints: &mut Vec<Complaint>) {
+        let lists = [
+            (
+                "ssh_ciphers",
+                &self.ssh_ciphers,
+                algorithms::is_cipher as fn(&str) -> bool,
+            ),
+            (
+                "ssh_key_exchange_algorithms",
+                &self.ssh_key_exchange_algorithms,
+                algorithms::is_key_exchange,
+            ),
+        ];
+        for (option, list, is_known) in lists {
+            let Some(names) = list.as_ref().filter(|names| !names.is_empty()) else {
+                continue;
+            };
+            let unknown: Vec<String> = names
+                .iter()
+                .filter(|name| !is_known(name))
+                .map(|name| format!("`{name}`"))
+                .collect();
+            if unknown.len() == names.len() {
+                complaints.push(Complaint::error(
+                    option,
+                    format!("`{option}` names no algorithm that is known: {}", unknown.join(", ")),
+                ));
+            } else if !unknown.is_empty() {
+                complaints.push(Complaint::warning(
+                    option,
+                    format!("`{option}`: {} unknown and not offered", unknown.join(", ")),
+                ));
+            }
+        }
+    }
+}
+
+fn given(text: Option<&str>) -> Option<&str> {
+    text.filter(|text| !text.is_empty())
+}
+
+/// Where a file of the template is while it is validated.
+fn path_now(path: &str) -> PathBuf {
+    local_path(path, std::env::home_dir().as_deref(), Path::new(""))
+}
+
+fn with_help(complaint: Complaint, error: &KeyError) -> Complaint {
+    match error.help() {
+        Some(help) => complaint.help(help),
+        None => complaint,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complaints(json: &str) -> Vec<String> {
+        let mut complaints = Vec::new();
+        serde_json::from_str::<CommunicatorOptions>(json)
+            .unwrap()
+            .check(&mut complaints);
+        complaints
+            .into_iter()
+            .map(|complaint| format!("{:?} {}: {}", complaint.severity, complaint.option, complaint.message))
+            .collect()
+    }
+
+    #[test]
+    fn ssh_needs_a_user_and_none_needs_nothing() {
+        assert_eq!(complaints("{}"), ["Error : `ssh_username` must be given"]);
+        assert_eq!(
+            complaints(r#"{"communicator": "none", "ssh_file_transfer_method": "x"}"#),
+            Vec::<String>::new()
+        );
+    }
+
+    #[test]
+    fn an_unknown_communicator_is_the_only_complaint() {
+        assert_eq!(
+            complaints(r#"{"communicator": "telnet"}"#),
+            ["Error communicator: communicator `telnet` is unknown"]
+        );
+        assert_eq!(
+            complaints(r#"{"communicator": "winrm"}"#),
+            ["Error communicator: communicator `winrm` is not supported yet"]
+        );
+    }
+
+    #[test]
+    fn a_key_file_must_be_there_and_a_certificate_needs_it() {
+        let missing = complaints(r#"{"ssh_username": "u", "ssh_private_key_file": "/nonexistent/key"}"#);
+        assert_eq!(missing.len(), 1);
+        assert!(
+            missing[0].starts_with("Error ssh_private_key_file: read private key `/nonexistent/key`"),
+            "{missing:?}"
+        );
+        let alone = complaints(r#"{"ssh_username": "u", "ssh_certificate_file": "/nonexistent/cert"}"#);
+        assert_eq!(
+            alone,
+            ["Error ssh_certificate_file: `ssh_certificate_file` needs `ssh_private_key_file`"]
+        );
+    }
+
+    #[test]
+    fn algorithms_that_nobody_knows_are_named() {
+        let some = complaints(r#"{"ssh_username": "u", "ssh_ciphers": ["aes128-ctr", "arcfour"]}"#);
+        assert_eq!(
+            some,
+            ["Warning ssh_ciphers: `ssh_ciphers`: `arcfour` unknown and not offered"]
+        );
+        let all = complaints(r#"{"ssh_username": "u", "ssh_key_exchange_algorithms": ["nope"]}"#);
+        assert_eq!(all.len(), 1);
+        assert!(all[0].starts_with("Error "), "{all:?}");
+    }
+}

@@ -1,0 +1,298 @@
+//! The wait until the instance answers: short attempts under one deadline, the first success wins, and the last real cause stands in
+//! the error (communicators.md §2).
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bakelite_engine::communicator::Communicator;
+use bakelite_engine::events::Ui;
+use bakelite_engine::provisioner::RunContext;
+use bakelite_template::duration::GoDuration;
+use futures::stream::{FuturesUnordered, StreamExt as _};
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use crate::dial::{Dial, Stream, Tcp};
+use crate::none::Nobody;
+use crate::options::{CommunicatorOptions, HostKeyPolicy, Kind, local_path};
+use crate::ssh::auth::Credentials;
+use crate::ssh::host_key::HostKey;
+use crate::ssh::key::{self, KeyError};
+use crate::ssh::session::{Access, Session, SessionError};
+use crate::ssh::{OPEN_LIMIT, Ssh};
+
+/// How long to wait for an instance that has gone away in the middle of a bake, as one that restarts does.
+const RECONNECT_LIMIT: Duration = Duration::from_mins(2);
+
+/// Attempts to open a stream that run side by side: a lost packet of one does not hold up the next.
+const ATTEMPTS_AT_ONCE: usize = 5;
+
+/// The pause after a login that was refused.
+const PAUSE_AFTER_REFUSAL: Duration = Duration::from_secs(2);
+
+/// Where to connect to, and what only the builder knows.
+#[derive(Clone, Default)]
+pub struct Target {
+    /// Address of the instance; `ssh_host` overrides it.
+    pub address: String,
+    /// Private key that the builder made for the instance, as PEM.
+    pub private_key: Option<String>,
+    /// The public key to it, as a line of `authorized_keys`.
+    pub public_key: Option<String>,
+    /// How streams are opened; default: by TCP to the address and `ssh_port`.
+    pub dial: Option<Arc<dyn Dial>>,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The deadline has come.
+    #[error("wait for SSH on {peer}: no connection within {limit}")]
+    Timeout {
+        /// Whom.
+        peer: String,
+        /// `ssh_timeout`.
+        limit: GoDuration,
+        /// What the last attempt failed with.
+        #[source]
+        last: Option<Box<SessionError>>,
+    },
+    /// More waiting does not help.
+    #[error("connect to {peer} by SSH")]
+    Refused {
+        /// Whom.
+        peer: String,
+        /// The cause.
+        #[source]
+        cause: Box<SessionError>,
+    },
+    /// A key cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The template asks for what is not there.
+    #[error("connect by `{communicator}`: {reason}")]
+    Unusable {
+        /// The communicator.
+        communicator: String,
+        /// Why.
+        reason: &'static str,
+    },
+    /// The run was cancelled.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl Target {
+    /// The address that is connected to.
+    pub fn host(&self, options: &CommunicatorOptions) -> String {
+        options
+            .ssh_host
+            .clone()
+            .filter(|host| !host.is_empty())
+            .unwrap_or_else(|| self.address.clone())
+    }
+}
+
+/// Connects to the instance, waiting until it can be reached. To be called as soon as an address exists.
+pub async fn connect(
+    target: &Target,
+    options: &CommunicatorOptions,
+    run: &RunContext,
+    ui: &Ui,
+    cancel: &CancellationToken,
+) -> Result<Arc<dyn Communicator>, ConnectError> {
+    let communicator = options.communicator.clone().unwrap_or_else(|| "ssh".into());
+    match options.kind() {
+        Some(Kind::None) => Ok(Arc::new(Nobody)),
+        Some(Kind::Ssh) => {
+            let access = access(target, options, run)?;
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => Err(ConnectError::Cancelled),
+                connected = connect_ssh(access, ui) => connected,
+            }
+        }
+        Some(Kind::WinRm) => Err(ConnectError::Unusable {
+            communicator,
+            reason: "WinRM is not supported yet",
+        }),
+        None => Err(ConnectError::Unusable {
+            communicator,
+            reason: "there is no such communicator",
+        }),
+    }
+}
+
+async fn connect_ssh(access: Access, ui: &Ui) -> Result<Arc<dyn Communicator>, ConnectError> {
+    ui.say(format!("Using SSH communicator to connect: {}", host_of(&access.peer)));
+    let mut session = wait_for_session(&access, ui).await?;
+    if let Some(pause) = access.options.pause() {
+        ui.say(format!("Pausing {} before connecting...", GoDuration::from(pause)));
+        session.close().await;
+        sleep(pause).await;
+        session = wait_for_session(&access, ui).await?;
+    }
+    Ok(Arc::new(Ssh::new(access, session)))
+}
+
+async fn wait_for_session(access: &Access, ui: &Ui) -> Result<Session, ConnectError> {
+    ui.say("Waiting for SSH to become available...");
+    let limit = access.options.connect_timeout();
+    let session = attempt_until(access, limit, access.options.handshake_attempts())
+        .await
+        .map_err(|gave_up| match gave_up {
+            GaveUp::Refused(cause) => ConnectError::Refused {
+                peer: access.peer.clone(),
+                cause,
+            },
+            GaveUp::TimedOut(last) => ConnectError::Timeout {
+                peer: access.peer.clone(),
+                limit: limit.unwrap_or_default().into(),
+                last,
+            },
+        })?;
+    ui.say("Connected to SSH!");
+    Ok(session)
+}
+
+/// Connects again to an instance that we were connected to, waiting for one that restarts.
+pub(crate) async fn reconnect(access: &Access) -> Result<Session, SessionError> {
+    // The first login shows whether our credentials still work; a server that is starting refuses some with "booting up".
+    match attempt_until(access, Some(RECONNECT_LIMIT), Some(5)).await {
+        Ok(session) => Ok(session),
+        Err(GaveUp::Refused(cause) | GaveUp::TimedOut(Some(cause))) => Err(*cause),
+        Err(GaveUp::TimedOut(None)) => Err(SessionError::Silent {
+            peer: access.peer.clone(),
+        }),
+    }
+}
+
+/// Why no more attempts are made.
+enum GaveUp {
+    Refused(Box<SessionError>),
+    TimedOut(Option<Box<SessionError>>),
+}
+
+async fn attempt_until(
+    access: &Access,
+    limit: Option<Duration>,
+    refusals_allowed: Option<u32>,
+) -> Result<Session, GaveUp> {
+    let deadline = limit.map(|limit| Instant::now() + limit);
+    let mut last = None;
+    let mut refusals = 0;
+    loop {
+        let attempt = attempt(access, &mut last);
+        let result = match deadline {
+            Some(deadline) => timeout_at(deadline, attempt).await,
+            None => Ok(attempt.await),
+        };
+        let error = match result {
+            Err(_) => return Err(GaveUp::TimedOut(last)),
+            Ok(Ok(session)) => return Ok(session),
+            Ok(Err(error)) => error,
+        };
+        tracing::debug!(
+            peer = access.peer,
+            error = bakelite_engine::chain_of(&error),
+            "attempt to connect"
+        );
+        refusals += u32::from(error.is_refused_login());
+        if error.is_final() || refusals_allowed.is_some_and(|allowed| refusals >= allowed) {
+            return Err(GaveUp::Refused(Box::new(error)));
+        }
+        last = Some(Box::new(error));
+        let pause = Instant::now() + PAUSE_AFTER_REFUSAL;
+        tokio::time::sleep_until(deadline.map_or(pause, |deadline| deadline.min(pause))).await;
+    }
+}
+
+/// Opens a stream, however long it takes, and logs in over it. What went wrong meanwhile stands in `last`.
+async fn attempt(access: &Access, last: &mut Option<Box<SessionError>>) -> Result<Session, SessionError> {
+    let stream = open(access, last).await;
+    access.log_in_over(stream).await
+}
+
+/// Opens a stream: a new attempt starts when the one before has had its time, without giving that one up.
+async fn open(access: &Access, last: &mut Option<Box<SessionError>>) -> Box<dyn Stream> {
+    let mut attempts = FuturesUnordered::new();
+    let mut pause = Duration::from_millis(25);
+    loop {
+        if attempts.len() < ATTEMPTS_AT_ONCE {
+            attempts.push(tokio::time::timeout(OPEN_LIMIT, access.dial.open()));
+        }
+        let next = sleep(pause);
+        tokio::pin!(next);
+        loop {
+            tokio::select! {
+                () = &mut next => break,
+                Some(opened) = attempts.next() => match opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+                    Ok(stream) => return stream,
+                    Err(cause) => *last = Some(Box::new(SessionError::Dial { peer: access.peer.clone(), cause })),
+                },
+            }
+        }
+        pause = (pause * 2).min(Duration::from_secs(1));
+    }
+}
+
+fn access(target: &Target, options: &CommunicatorOptions, run: &RunContext) -> Result<Access, ConnectError> {
+    let host = target.host(options);
+    let tcp = Tcp {
+        host: host.clone(),
+        port: options.port(),
+        unacknowledged_limit: Access::patience(options),
+    };
+    Ok(Access {
+        peer: format!("{}@{host}:{}", options.username(), options.port()),
+        dial: target.dial.clone().unwrap_or_else(|| Arc::new(tcp)),
+        host_key: Arc::new(HostKey::new(
+            options.host_key_policy().unwrap_or(HostKeyPolicy::AcceptNew),
+        )),
+        credentials: credentials(target, options, run)?,
+        options: options.clone(),
+    })
+}
+
+/// What we can log in with, in the order in which it is tried.
+fn credentials(target: &Target, options: &CommunicatorOptions, run: &RunContext) -> Result<Credentials, ConnectError> {
+    let path = |path: &str| local_path(path, run.home_folder.as_deref(), &run.working_folder);
+    let file = |option: &Option<String>| option.as_deref().filter(|path| !path.is_empty()).map(path);
+    let mut keys = Vec::new();
+    if let Some(path) = file(&options.ssh_private_key_file) {
+        keys.push((format!("key `{}`", path.display()), key::read(&path)?));
+    }
+    if let Some(pem) = target.private_key.as_deref().filter(|pem| !pem.is_empty()) {
+        keys.push(("the temporary key".into(), key::parse(pem, "the temporary key")?));
+    }
+    if let Some(bytes) = options.ssh_private_key.as_deref().filter(|bytes| !bytes.is_empty()) {
+        keys.push((
+            "key of `ssh_private_key`".into(),
+            key::parse(&String::from_utf8_lossy(bytes), "ssh_private_key")?,
+        ));
+    }
+    let agent = run.environment.get("SSH_AUTH_SOCK").filter(|socket| !socket.is_empty());
+    if options.ssh_agent_auth && agent.is_none() {
+        let reason = "`ssh_agent_auth` is set, but there is no SSH agent (SSH_AUTH_SOCK is empty)";
+        return Err(ConnectError::Unusable {
+            communicator: "ssh".into(),
+            reason,
+        });
+    }
+    Ok(Credentials {
+        username: options.username().to_owned(),
+        agent: agent.filter(|_| options.ssh_agent_auth).map(Into::into),
+        keys: keys.into_iter().map(|(name, key)| (name, Arc::new(key))).collect(),
+        certificate: file(&options.ssh_certificate_file)
+            .map(|path| key::read_certificate(&path))
+            .transpose()?,
+        password: options.ssh_password.clone().filter(|password| !password.is_empty()),
+    })
+}
+
+/// `host` of `user@host:port`.
+fn host_of(peer: &str) -> &str {
+    let host = peer.split_once('@').map_or(peer, |(_, host)| host);
+    host.rsplit_once(':').map_or(host, |(host, _)| host)
+}

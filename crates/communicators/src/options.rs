@@ -1,0 +1,320 @@
+//! The options of all communicators, one table for every builder (communicators.md §1), and what they mean when they are not given.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bakelite_template::duration::GoDuration;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How to reach the instance. Builders flatten this into their own options.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct CommunicatorOptions {
+    /// `ssh` (the default), `winrm` or `none`.
+    pub communicator: Option<String>,
+    /// Once the connection stands, wait this long and then connect again: for instances that restart something after they first
+    /// answer.
+    pub pause_before_connecting: Option<GoDuration>,
+
+    /// Address to connect to; default: the address of the instance.
+    pub ssh_host: Option<String>,
+    /// Port of the SSH server; default 22.
+    pub ssh_port: Option<u16>,
+    /// User to log in as. Required for SSH.
+    pub ssh_username: Option<String>,
+    /// Password of the user; tried after all keys, as a password and as the answer to every question.
+    #[schemars(extend("x-sensitive" = true))]
+    pub ssh_password: Option<String>,
+    /// File with the private key to log in with: PEM (PKCS#1, PKCS#8) or OpenSSH.
+    pub ssh_private_key_file: Option<String>,
+    /// OpenSSH certificate that belongs to `ssh_private_key_file`.
+    pub ssh_certificate_file: Option<String>,
+    /// Name of an existing key pair of the cloud; its private key comes from `ssh_private_key_file` or the SSH agent.
+    pub ssh_keypair_name: Option<String>,
+    /// Name of the temporary key pair; default: a name of its own for each bake.
+    pub temporary_key_pair_name: Option<String>,
+    /// Type of the temporary key pair: `rsa` (the default), `ed25519`, or what else the builder can make.
+    pub temporary_key_pair_type: Option<String>,
+    /// Size of the temporary key in bits, where the builder makes it itself.
+    pub temporary_key_pair_bits: Option<u32>,
+    /// Remove the temporary key from the `authorized_keys` files of the user and of root when provisioning is done.
+    pub ssh_clear_authorized_keys: bool,
+    /// Log in with the keys of the SSH agent (`SSH_AUTH_SOCK`).
+    pub ssh_agent_auth: bool,
+    /// Do not offer the SSH agent to the instance.
+    pub ssh_disable_agent_forwarding: bool,
+    /// Run commands on a terminal of the instance.
+    pub ssh_pty: bool,
+    /// How long to wait until SSH answers; default 5m. `0s` together with `ssh_handshake_attempts`: no limit.
+    pub ssh_timeout: Option<GoDuration>,
+    /// The former name of `ssh_timeout`.
+    pub ssh_wait_timeout: Option<GoDuration>,
+    /// How many failed logins to accept while waiting; default 10, `0`: no limit.
+    pub ssh_handshake_attempts: Option<u32>,
+    /// Ciphers to offer, by their OpenSSH names, best first.
+    pub ssh_ciphers: Option<Vec<String>>,
+    /// Key exchange algorithms to offer, by their OpenSSH names, best first.
+    pub ssh_key_exchange_algorithms: Option<Vec<String>>,
+    /// How often to ask whether the instance is still there; default 5s, negative: never. After three questions without an answer
+    /// the connection counts as lost.
+    pub ssh_keep_alive_interval: Option<GoDuration>,
+    /// The connection counts as lost when nothing is received for this long; default: no limit.
+    pub ssh_read_write_timeout: Option<GoDuration>,
+    /// How files go over: `scp` (the default; SFTP is used where the instance has no scp) or `sftp`.
+    pub ssh_file_transfer_method: Option<String>,
+    /// Which host key to accept: `accept-new` (the default: any key, which must then not change during the bake) or
+    /// `pin:SHA256:…`, the fingerprint of the only key to accept.
+    pub ssh_host_key: Option<String>,
+
+    /// Host to go through.
+    #[schemars(extend("x-unsupported" = "bastion hosts are not supported yet"))]
+    pub ssh_bastion_host: Option<String>,
+    /// Port of the bastion's SSH server; default 22.
+    #[schemars(extend("x-unsupported" = "bastion hosts are not supported yet"))]
+    pub ssh_bastion_port: Option<u16>,
+    /// Log in to the bastion with the keys of the SSH agent.
+    #[schemars(extend("x-unsupported" = "bastion hosts are not supported yet"))]
+    pub ssh_bastion_agent_auth: Option<bool>,
+    /// User to log in as on the bastion.
+    #[schemars(extend("x-unsupported" = "bastion hosts are not supported yet"))]
+    pub ssh_bastion_username: Option<String>,
+    /// Password of that user.
+    #[schemars(extend("x-unsupported" = "bastion hosts are not supported yet", "x-sensitive" = true))]
+    pub ssh_bastion_password: Option<String>,
+    /// Ask for the answers to the bastion's questions.
+    #[schemars(extend("x-unsupported" = "bastion hosts are not supported yet"))]
+    pub ssh_bastion_interactive: Option<bool>,
+    /// Private key for the bastion; default: `ssh_private_key_file`.
+    #[schemars(extend("x-unsupported" = "bastion hosts are not supported yet"))]
+    pub ssh_bastion_private_key_file: Option<String>,
+    /// OpenSSH certificate for the bastion.
+    #[schemars(extend("x-unsupported" = "bastion hosts are not supported yet"))]
+    pub ssh_bastion_certificate_file: Option<String>,
+
+    /// SOCKS5 proxy to go through.
+    #[schemars(extend("x-unsupported" = "proxies are not supported yet"))]
+    pub ssh_proxy_host: Option<String>,
+    /// Port of the proxy; default 1080.
+    #[schemars(extend("x-unsupported" = "proxies are not supported yet"))]
+    pub ssh_proxy_port: Option<u16>,
+    /// User of the proxy.
+    #[schemars(extend("x-unsupported" = "proxies are not supported yet"))]
+    pub ssh_proxy_username: Option<String>,
+    /// Password of that user.
+    #[schemars(extend("x-unsupported" = "proxies are not supported yet", "x-sensitive" = true))]
+    pub ssh_proxy_password: Option<String>,
+
+    /// Ports of the instance that lead to this machine's network: `PORT:HOST:PORT`.
+    #[schemars(extend("x-unsupported" = "tunnels are not supported yet"))]
+    pub ssh_remote_tunnels: Option<Vec<String>>,
+    /// Ports of this machine that lead to the instance's network: `PORT:HOST:PORT`.
+    #[schemars(extend("x-unsupported" = "tunnels are not supported yet"))]
+    pub ssh_local_tunnels: Option<Vec<String>>,
+
+    /// The public key as bytes; without effect on the login.
+    pub ssh_public_key: Option<Vec<u8>>,
+    /// A private key as the bytes of its PEM text, tried after `ssh_private_key_file`.
+    #[schemars(extend("x-sensitive" = true))]
+    pub ssh_private_key: Option<Vec<u8>>,
+
+    /// User to log in as by WinRM.
+    pub winrm_username: Option<String>,
+    /// Password of that user.
+    #[schemars(extend("x-sensitive" = true))]
+    pub winrm_password: Option<String>,
+    /// Address to connect to by WinRM; default: the address of the instance.
+    pub winrm_host: Option<String>,
+    /// Do not use the environment's HTTP proxy for WinRM.
+    pub winrm_no_proxy: Option<bool>,
+    /// Port of the WinRM service; default 5985, with TLS 5986.
+    pub winrm_port: Option<u16>,
+    /// How long to wait until WinRM answers; default 30m.
+    pub winrm_timeout: Option<GoDuration>,
+    /// Use TLS for WinRM.
+    pub winrm_use_ssl: Option<bool>,
+    /// Do not verify the certificate of the WinRM service.
+    pub winrm_insecure: Option<bool>,
+    /// Authenticate with NTLM instead of Basic.
+    pub winrm_use_ntlm: Option<bool>,
+}
+
+/// Which communicator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// SSH.
+    Ssh,
+    /// WinRM.
+    WinRm,
+    /// No connection at all.
+    None,
+}
+
+/// How files go over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransferMethod {
+    /// The `scp` program of the other side; SFTP where there is none.
+    Scp,
+    /// The SFTP subsystem of the other side.
+    Sftp,
+}
+
+/// Which host key is accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostKeyPolicy {
+    /// Any key at first, and only that one from then on.
+    AcceptNew,
+    /// The key with this fingerprint: `SHA256:…`.
+    Pinned(String),
+}
+
+impl CommunicatorOptions {
+    /// Which communicator; `None` for one that bakelite does not have.
+    pub fn kind(&self) -> Option<Kind> {
+        match self.communicator.as_deref() {
+            None | Some("" | "ssh") => Some(Kind::Ssh),
+            Some("winrm") => Some(Kind::WinRm),
+            Some("none") => Some(Kind::None),
+            Some(_) => None,
+        }
+    }
+
+    /// The port of the SSH server.
+    pub fn port(&self) -> u16 {
+        self.ssh_port.filter(|port| *port != 0).unwrap_or(22)
+    }
+
+    /// The user to log in as.
+    pub fn username(&self) -> &str {
+        self.ssh_username.as_deref().unwrap_or_default()
+    }
+
+    /// How long to wait for SSH altogether; `None`: for ever.
+    pub fn connect_timeout(&self) -> Option<Duration> {
+        let given = [self.ssh_wait_timeout, self.ssh_timeout]
+            .into_iter()
+            .flatten()
+            .map(GoDuration::to_std)
+            .find(|span| !span.is_zero());
+        match given {
+            None if self.ssh_handshake_attempts.is_some() => None,
+            None => Some(Duration::from_mins(5)),
+            given => given,
+        }
+    }
+
+    /// How many failed logins end the wait; `None`: any number is accepted.
+    pub fn handshake_attempts(&self) -> Option<u32> {
+        match self.ssh_handshake_attempts {
+            None if self.ssh_timeout.is_some() || self.ssh_wait_timeout.is_some() => None,
+            None => Some(10),
+            given => given.filter(|attempts| *attempts > 0),
+        }
+    }
+
+    /// How often to ask whether the instance is still there.
+    pub fn keep_alive_interval(&self) -> Option<Duration> {
+        let interval = self.ssh_keep_alive_interval.filter(|interval| !interval.is_zero());
+        let interval = interval.unwrap_or(GoDuration::from_seconds(5)).to_std();
+        (!interval.is_zero()).then_some(interval)
+    }
+
+    /// How long nothing may be received.
+    pub fn silence_limit(&self) -> Option<Duration> {
+        self.ssh_read_write_timeout
+            .map(GoDuration::to_std)
+            .filter(|limit| !limit.is_zero())
+    }
+
+    /// How files go over.
+    pub fn transfer_method(&self) -> TransferMethod {
+        if self.ssh_file_transfer_method.as_deref() == Some("sftp") {
+            TransferMethod::Sftp
+        } else {
+            TransferMethod::Scp
+        }
+    }
+
+    /// Which host key is accepted; `None` when the option says something else.
+    pub fn host_key_policy(&self) -> Option<HostKeyPolicy> {
+        match self.ssh_host_key.as_deref() {
+            None | Some("" | "accept-new") => Some(HostKeyPolicy::AcceptNew),
+            Some(text) => {
+                let fingerprint = text.strip_prefix("pin:").filter(|pin| pin.starts_with("SHA256:"))?;
+                Some(HostKeyPolicy::Pinned(fingerprint.trim_end_matches('=').to_owned()))
+            }
+        }
+    }
+
+    /// How long to pause between the first connection and the one that is used.
+    pub fn pause(&self) -> Option<Duration> {
+        self.pause_before_connecting
+            .map(GoDuration::to_std)
+            .filter(|pause| !pause.is_zero())
+    }
+}
+
+/// A path of a template: `~` is the home folder, other relative paths are relative to `working_folder`.
+pub(crate) fn local_path(path: &str, home: Option<&Path>, working_folder: &Path) -> PathBuf {
+    match (path.strip_prefix('~'), home) {
+        (Some(""), Some(home)) => home.to_owned(),
+        (Some(rest), Some(home)) if rest.starts_with('/') => home.join(rest.trim_start_matches('/')),
+        _ => working_folder.join(path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(json: &str) -> CommunicatorOptions {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn defaults_of_timeout_and_attempts_depend_on_each_other() {
+        let both = |json| {
+            (
+                options(json).connect_timeout().map(|limit| limit.as_secs()),
+                options(json).handshake_attempts(),
+            )
+        };
+        assert_eq!(both("{}"), (Some(300), Some(10)));
+        assert_eq!(both(r#"{"ssh_timeout": "1m"}"#), (Some(60), None));
+        assert_eq!(
+            both(r#"{"ssh_timeout": "1m", "ssh_wait_timeout": "2m"}"#),
+            (Some(120), None)
+        );
+        assert_eq!(both(r#"{"ssh_handshake_attempts": 3}"#), (None, Some(3)));
+        assert_eq!(
+            both(r#"{"ssh_handshake_attempts": 0, "ssh_timeout": "10s"}"#),
+            (Some(10), None)
+        );
+    }
+
+    #[test]
+    fn a_negative_interval_turns_keep_alive_off() {
+        assert_eq!(options("{}").keep_alive_interval(), Some(Duration::from_secs(5)));
+        assert_eq!(
+            options(r#"{"ssh_keep_alive_interval": "-1s"}"#).keep_alive_interval(),
+            None
+        );
+    }
+
+    #[test]
+    fn host_key_policies_are_read() {
+        assert_eq!(options("{}").host_key_policy(), Some(HostKeyPolicy::AcceptNew));
+        let pinned = options(r#"{"ssh_host_key": "pin:SHA256:abc="}"#).host_key_policy();
+        assert_eq!(pinned, Some(HostKeyPolicy::Pinned("SHA256:abc".into())));
+        assert_eq!(options(r#"{"ssh_host_key": "console"}"#).host_key_policy(), None);
+    }
+
+    #[test]
+    fn paths_are_relative_to_home_or_to_the_working_folder() {
+        let path = |text| local_path(text, Some(Path::new("/home/me")), Path::new("/work"));
+        assert_eq!(path("~/key"), Path::new("/home/me/key"));
+        assert_eq!(path("key"), Path::new("/work/key"));
+        assert_eq!(path("~other/key"), Path::new("/work/~other/key"));
+        assert_eq!(path("/key"), Path::new("/key"));
+    }
+}

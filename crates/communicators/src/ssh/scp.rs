@@ -1,0 +1,300 @@
+//! Transfers by the other side's scp program (communicators.md §5.1–§5.3), each record acknowledged before the next is sent.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use russh::Channel;
+use russh::client::Msg;
+use tokio::fs::File;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+
+use super::quote;
+use super::scp_wire::{Acknowledgement, Record, ScpError, Wire};
+use super::session::Session;
+use super::tree::{Entry, EntryKind, mode, walk_beside};
+
+type Link = (Arc<Session>, Channel<Msg>);
+
+/// Writes a file of the other side.
+pub(crate) async fn upload(
+    (session, channel): Link,
+    content: &mut (dyn AsyncRead + Send + Unpin),
+    size: u64,
+    mode: u32,
+    destination: &str,
+) -> Result<(), ScpError> {
+    let (folder, name) = split(destination);
+    // With `-p` the mode is exact and not what the umask leaves of it; with the slash a folder that is missing is an error and not
+    // a file of its name.
+    let command = format!("scp -pt {}", quote::word(&format!("{}/", folder.trim_end_matches('/'))));
+    let mut wire = Wire::start(session, channel, &command).await?;
+    wire.consent().await?;
+    send_file(&mut wire, name.as_bytes(), content, size, mode).await?;
+    wire.finish().await.or_else(complaint_about_mode)
+}
+
+/// Copies a folder to the other side.
+pub(crate) async fn upload_folder(
+    (session, channel): Link,
+    source: &Path,
+    contents_only: bool,
+    destination: &str,
+) -> Result<(), ScpError> {
+    let entries = walk_beside(source).await.map_err(ScpError::Local)?;
+    let (target, own_name) = folder_target(source, contents_only, destination)?;
+    let mut wire = Wire::start(session, channel, &format!("scp -rt {}", quote::word(&target))).await?;
+    wire.consent().await?;
+    if let Some(name) = &own_name {
+        let metadata = tokio::fs::metadata(source).await.map_err(ScpError::Local)?;
+        open_folder(&mut wire, name, mode(&metadata)).await?;
+    }
+    let mut depth = 0;
+    for entry in &entries {
+        let above = entry.relative.components().count() - 1;
+        while depth > above {
+            close_folder(&mut wire).await?;
+            depth -= 1;
+        }
+        send_entry(&mut wire, entry).await?;
+        if entry.kind == EntryKind::Folder {
+            depth += 1;
+        }
+    }
+    for _ in 0..depth + usize::from(own_name.is_some()) {
+        close_folder(&mut wire).await?;
+    }
+    wire.finish().await
+}
+
+/// Reads a file of the other side.
+pub(crate) async fn download(
+    (session, channel): Link,
+    source: &str,
+    destination: &mut (dyn AsyncWrite + Send + Unpin),
+) -> Result<(), ScpError> {
+    let mut wire = Wire::start(session, channel, &format!("scp -f {}", quote::word(source))).await?;
+    wire.send(Bytes::from_static(&[0])).await?;
+    let mut got = false;
+    while let Some(record) = wire.record().await? {
+        match record {
+            Record::File(_, size, _) => {
+                receive_file(&mut wire, size, destination).await?;
+                got = true;
+            }
+            Record::Folder(..) => return Err(ScpError::Refused(format!("`{source}` is a folder"))),
+            Record::EndOfFolder | Record::Times => {}
+        }
+        wire.send(Bytes::from_static(&[0])).await?;
+    }
+    if got {
+        Ok(())
+    } else {
+        Err(ScpError::Refused("nothing was sent".into()))
+    }
+}
+
+/// Copies a folder, or what a pattern matches, from the other side into `destination`.
+pub(crate) async fn download_folder(
+    (session, channel): Link,
+    source: &str,
+    destination: &Path,
+) -> Result<(), ScpError> {
+    let mut wire = Wire::start(session, channel, &format!("scp -rf {}", quote::pattern(source))).await?;
+    tokio::fs::create_dir_all(destination).await.map_err(ScpError::Local)?;
+    wire.send(Bytes::from_static(&[0])).await?;
+    let mut folder = destination.to_owned();
+    // Modes are set when a folder is complete: one without write permission could not be filled.
+    let mut modes = Vec::new();
+    while let Some(record) = wire.record().await? {
+        match record {
+            Record::File(mode, size, name) => {
+                let path = below(&folder, &name)?;
+                let mut file = File::create(&path).await.map_err(ScpError::Local)?;
+                receive_file(&mut wire, size, &mut file).await?;
+                set_mode(&path, mode).await?;
+            }
+            Record::Folder(mode, name) => {
+                folder = below(&folder, &name)?;
+                tokio::fs::create_dir_all(&folder).await.map_err(ScpError::Local)?;
+                modes.push(mode);
+            }
+            Record::EndOfFolder => {
+                let Some(mode) = modes.pop() else {
+                    return Err(ScpError::Refused("a folder ends that never began".into()));
+                };
+                set_mode(&folder, mode).await?;
+                folder.pop();
+            }
+            Record::Times => {}
+        }
+        wire.send(Bytes::from_static(&[0])).await?;
+    }
+    Ok(())
+}
+
+async fn send_file(
+    wire: &mut Wire,
+    name: &[u8],
+    content: &mut (dyn AsyncRead + Send + Unpin),
+    size: u64,
+    mode: u32,
+) -> Result<(), ScpError> {
+    wire.send(record('C', mode, size, name)?).await?;
+    wire.consent().await?;
+    wire.send_content(content, size).await?;
+    wire.send(Bytes::from_static(&[0])).await?;
+    match wire.acknowledgement().await? {
+        Acknowledgement::Fine => Ok(()),
+        Acknowledgement::Complaint(text) => complaint_about_mode(ScpError::Refused(text)),
+    }
+}
+
+async fn send_entry(wire: &mut Wire, entry: &Entry) -> Result<(), ScpError> {
+    let name = entry
+        .relative
+        .file_name()
+        .map(|name| name.as_encoded_bytes())
+        .unwrap_or_default();
+    match entry.kind {
+        EntryKind::Folder => open_folder(wire, name, entry.mode).await,
+        EntryKind::File(size) => {
+            let mut file = File::open(&entry.path).await.map_err(ScpError::Local)?;
+            send_file(wire, name, &mut file, size, entry.mode).await
+        }
+    }
+}
+
+async fn open_folder(wire: &mut Wire, name: &[u8], mode: u32) -> Result<(), ScpError> {
+    wire.send(record('D', mode, 0, name)?).await?;
+    wire.consent().await
+}
+
+async fn close_folder(wire: &mut Wire) -> Result<(), ScpError> {
+    wire.send(Bytes::from_static(b"E\n")).await?;
+    wire.consent().await
+}
+
+async fn receive_file(
+    wire: &mut Wire,
+    size: u64,
+    destination: &mut (dyn AsyncWrite + Send + Unpin),
+) -> Result<(), ScpError> {
+    wire.send(Bytes::from_static(&[0])).await?;
+    wire.receive(size, destination).await?;
+    destination.flush().await.map_err(ScpError::Local)?;
+    wire.consent().await
+}
+
+/// A file that belongs to somebody else can be written but not given a mode: what counts is that it was written.
+fn complaint_about_mode(error: ScpError) -> Result<(), ScpError> {
+    match error {
+        ScpError::Refused(text) if text.contains("set mode:") => Ok(()),
+        error => Err(error),
+    }
+}
+
+fn record(kind: char, mode: u32, size: u64, name: &[u8]) -> Result<Vec<u8>, ScpError> {
+    if name.contains(&b'\n') {
+        let shown = String::from_utf8_lossy(name).into_owned();
+        return Err(ScpError::Local(std::io::Error::other(format!(
+            "scp cannot carry the line break in the name {shown:?}"
+        ))));
+    }
+    let mut record = format!("{kind}{mode:04o} {size} ").into_bytes();
+    record.extend_from_slice(name);
+    record.push(b'\n');
+    Ok(record)
+}
+
+/// Folder and name of a remote path.
+fn split(path: &str) -> (&str, &str) {
+    match path.rsplit_once('/') {
+        Some(("", name)) => ("/", name),
+        Some((folder, name)) => (folder, name),
+        None => (".", path),
+    }
+}
+
+/// Where scp runs and the name under which the folder itself is sent (communicators.md §5.2). Contents go into the destination
+/// whether it exists or not: it is sent as a folder into the one above.
+fn folder_target(source: &Path, contents_only: bool, destination: &str) -> Result<(String, Option<Vec<u8>>), ScpError> {
+    if !contents_only {
+        let name = source.file_name().map(|name| name.as_encoded_bytes().to_vec());
+        let name = match name {
+            Some(name) => name,
+            // `.`, `..` and `/` have a name only when they are looked up.
+            None => {
+                let full = std::fs::canonicalize(source).map_err(ScpError::Local)?;
+                full.file_name()
+                    .map(|name| name.as_encoded_bytes().to_vec())
+                    .unwrap_or_default()
+            }
+        };
+        return Ok((destination.to_owned(), Some(name).filter(|name| !name.is_empty())));
+    }
+    let trimmed = destination.trim_end_matches('/');
+    let (folder, name) = split(trimmed);
+    if matches!(name, "" | "." | "..") || (trimmed.starts_with('~') && !trimmed.contains('/')) {
+        return Ok((
+            if trimmed.is_empty() {
+                "/".into()
+            } else {
+                trimmed.to_owned()
+            },
+            None,
+        ));
+    }
+    Ok((
+        format!("{}/", folder.trim_end_matches('/')),
+        Some(name.as_bytes().to_vec()),
+    ))
+}
+
+/// A path below a folder of ours for a name of the other side, which is not trusted.
+fn below(folder: &Path, name: &str) -> Result<PathBuf, ScpError> {
+    if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']) {
+        return Err(ScpError::Refused(format!(
+            "the server sends the name {name:?}, which is not one"
+        )));
+    }
+    Ok(folder.join(name))
+}
+
+async fn set_mode(path: &Path, mode: u32) -> Result<(), ScpError> {
+    use std::os::unix::fs::PermissionsExt as _;
+    // Set-id bits of a foreign machine mean nothing here.
+    let permissions = std::fs::Permissions::from_mode(mode & 0o777);
+    tokio::fs::set_permissions(path, permissions)
+        .await
+        .map_err(ScpError::Local)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contents_go_into_the_destination_whether_it_exists_or_not() {
+        let target = |destination: &str| {
+            let (target, name) = folder_target(Path::new("src"), true, destination).unwrap();
+            (target, name.map(|name| String::from_utf8(name).unwrap()))
+        };
+        assert_eq!(target("/opt/app"), ("/opt/".into(), Some("app".into())));
+        assert_eq!(target("/opt/app/"), ("/opt/".into(), Some("app".into())));
+        assert_eq!(target("/app"), ("/".into(), Some("app".into())));
+        assert_eq!(target("app"), ("./".into(), Some("app".into())));
+        assert_eq!(target("/"), ("/".into(), None));
+        assert_eq!(target("~"), ("~".into(), None));
+        assert_eq!(target("~/x"), ("~/".into(), Some("x".into())));
+        assert_eq!(target("."), (".".into(), None));
+    }
+
+    #[test]
+    fn a_name_of_the_server_stays_below_our_folder() {
+        for name in ["..", ".", "", "a/b", "../../etc/passwd", "a\0b"] {
+            assert!(below(Path::new("/work"), name).is_err(), "{name:?}");
+        }
+        assert_eq!(below(Path::new("/work"), "..a").unwrap(), Path::new("/work/..a"));
+    }
+}

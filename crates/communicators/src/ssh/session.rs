@@ -1,0 +1,244 @@
+//! One SSH connection that is logged in, and how it comes about.
+
+use std::borrow::Cow;
+use std::io;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use bakelite_engine::communicator::CommunicatorError;
+use russh::client::{self, DisconnectReason, Handle, Msg};
+use russh::keys::{PublicKey, PublicKeyOrCertificate};
+use russh::{Channel, Disconnect, SshId};
+use tokio::task::JoinSet;
+
+use super::algorithms::preferred;
+use super::auth::{AuthError, Credentials, log_in};
+use super::host_key::{HostKey, WrongHostKey, fingerprint};
+use crate::dial::{Dial, Stream};
+use crate::options::CommunicatorOptions;
+
+/// How long a server may take from the open stream to the end of the login.
+const HANDSHAKE_LIMIT: Duration = Duration::from_mins(1);
+
+/// Questions without an answer after which a connection counts as lost.
+const UNANSWERED_QUESTIONS: usize = 3;
+
+/// Everything that is needed to connect to one instance, once or again.
+pub(crate) struct Access {
+    /// `user@host:port`, for people.
+    pub(crate) peer: String,
+    /// How streams are opened.
+    pub(crate) dial: Arc<dyn Dial>,
+    /// Its host key.
+    pub(crate) host_key: Arc<HostKey>,
+    /// What we log in with.
+    pub(crate) credentials: Credentials,
+    /// The rest of what the template says.
+    pub(crate) options: CommunicatorOptions,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// No stream of bytes to the server.
+    #[error("connect to {peer}")]
+    Dial {
+        /// Whom.
+        peer: String,
+        /// The cause.
+        #[source]
+        cause: io::Error,
+    },
+    /// It does not speak SSH with us.
+    #[error("agree on SSH with {peer}")]
+    Handshake {
+        /// Whom.
+        peer: String,
+        /// The cause.
+        #[source]
+        cause: russh::Error,
+    },
+    /// It did not answer in time.
+    #[error("agree on SSH with {peer}: no answer within {} s", HANDSHAKE_LIMIT.as_secs())]
+    Silent {
+        /// Whom.
+        peer: String,
+    },
+    /// It is not the server that it was.
+    #[error(transparent)]
+    HostKey(#[from] WrongHostKey),
+    /// It does not let us in.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+}
+
+impl SessionError {
+    /// Is this the server's last word, so that trying again in a moment does not help?
+    pub(crate) fn is_final(&self) -> bool {
+        matches!(self, SessionError::HostKey(_))
+    }
+
+    /// Was a login refused?
+    pub(crate) fn is_refused_login(&self) -> bool {
+        matches!(self, SessionError::Auth(AuthError::Refused { .. }))
+    }
+}
+
+/// Our side of the protocol: what the library asks of us.
+pub(crate) struct Client {
+    peer: String,
+    host_key: Arc<HostKey>,
+    offered: Arc<OnceLock<PublicKey>>,
+    ended: Arc<Mutex<Option<String>>>,
+}
+
+/// Why the library's session ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClientError {
+    #[error(transparent)]
+    Ssh(#[from] russh::Error),
+    #[error(transparent)]
+    HostKey(#[from] WrongHostKey),
+}
+
+impl client::Handler for Client {
+    type Error = ClientError;
+
+    async fn check_server_key(&mut self, server: &PublicKeyOrCertificate) -> Result<bool, ClientError> {
+        let key = match server {
+            PublicKeyOrCertificate::PublicKey { key, .. } => key.clone(),
+            PublicKeyOrCertificate::Certificate(certificate) => PublicKey::from(certificate.public_key().clone()),
+        };
+        self.host_key.check(&key)?;
+        tracing::debug!(peer = self.peer, host_key = fingerprint(&key), "host key of the server");
+        // A key exchange later in the same connection asks again: the first answer stands.
+        let _ = self.offered.set(key);
+        Ok(true)
+    }
+
+    async fn disconnected(&mut self, reason: DisconnectReason<ClientError>) -> Result<(), ClientError> {
+        let why = match reason {
+            DisconnectReason::ReceivedDisconnect(info) => info.message,
+            DisconnectReason::Error(error) => error.to_string(),
+        };
+        tracing::debug!(peer = self.peer, why, "connection ended");
+        *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+        Ok(())
+    }
+}
+
+/// A connection that is logged in.
+pub(crate) struct Session {
+    handle: Handle<Client>,
+    peer: String,
+    ended: Arc<Mutex<Option<String>>>,
+    /// What carries the output of running commands; ends with the session.
+    pumps: Mutex<JoinSet<()>>,
+}
+
+impl Access {
+    /// Shakes hands and logs in over an open stream.
+    pub(crate) async fn log_in_over(&self, stream: Box<dyn Stream>) -> Result<Session, SessionError> {
+        let limited = tokio::time::timeout(HANDSHAKE_LIMIT, self.shake_hands(stream)).await;
+        limited.unwrap_or_else(|_| {
+            Err(SessionError::Silent {
+                peer: self.peer.clone(),
+            })
+        })
+    }
+
+    async fn shake_hands(&self, stream: Box<dyn Stream>) -> Result<Session, SessionError> {
+        let (offered, ended) = (Arc::new(OnceLock::new()), Arc::new(Mutex::new(None)));
+        let client = Client {
+            peer: self.peer.clone(),
+            host_key: Arc::clone(&self.host_key),
+            offered: Arc::clone(&offered),
+            ended: Arc::clone(&ended),
+        };
+        let mut handle = client::connect_stream(Arc::new(self.config()), stream, client)
+            .await
+            .map_err(|error| match error {
+                ClientError::Ssh(cause) => SessionError::Handshake {
+                    peer: self.peer.clone(),
+                    cause,
+                },
+                ClientError::HostKey(wrong) => wrong.into(),
+            })?;
+        log_in(&mut handle, &self.credentials).await?;
+        if let Some(key) = offered.get() {
+            self.host_key.remember(key.clone());
+        }
+        Ok(Session {
+            handle,
+            peer: self.peer.clone(),
+            ended,
+            pumps: Mutex::default(),
+        })
+    }
+
+    fn config(&self) -> client::Config {
+        client::Config {
+            client_id: SshId::Standard(Cow::Borrowed(concat!("SSH-2.0-bakelite_", env!("CARGO_PKG_VERSION")))),
+            preferred: preferred(&self.options, self.host_key.algorithm().as_ref()),
+            keepalive_interval: self.options.keep_alive_interval(),
+            keepalive_max: UNANSWERED_QUESTIONS,
+            inactivity_timeout: self.options.silence_limit(),
+            nodelay: true,
+            ..client::Config::default()
+        }
+    }
+
+    /// After this long without an acknowledgement the other side is gone, as the keep-alive questions see it.
+    pub(crate) fn patience(options: &CommunicatorOptions) -> Option<Duration> {
+        let questions = u32::try_from(UNANSWERED_QUESTIONS).unwrap_or(u32::MAX) + 1;
+        options.keep_alive_interval().map(|interval| interval * questions)
+    }
+}
+
+impl Session {
+    /// Is the connection still there, as far as we know?
+    pub(crate) fn is_alive(&self) -> bool {
+        !self.handle.is_closed()
+    }
+
+    /// Opens a channel for a command or a subsystem.
+    pub(crate) async fn open_channel(&self) -> Result<Channel<Msg>, CommunicatorError> {
+        self.handle.channel_open_session().await.map_err(|error| match error {
+            russh::Error::ChannelOpenFailure(reason) => CommunicatorError::Refused {
+                operation: format!("open a session on {}", self.peer),
+                message: format!("{reason:?}"),
+                help: None,
+            },
+            error => self.lost(Some(error)),
+        })
+    }
+
+    /// The error of a connection that is gone.
+    pub(crate) fn lost(&self, cause: Option<russh::Error>) -> CommunicatorError {
+        let why = self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let cause: Option<Box<dyn std::error::Error + Send + Sync>> = match (why, cause) {
+            (Some(why), _) if !why.is_empty() => Some(why.into()),
+            (_, Some(cause)) => Some(cause.into()),
+            _ => None,
+        };
+        CommunicatorError::Disconnected {
+            peer: self.peer.clone(),
+            cause,
+        }
+    }
+
+    /// Runs what carries a command's output for as long as the session lasts.
+    pub(crate) fn keep(&self, pump: impl Future<Output = ()> + Send + 'static) {
+        let mut pumps = self.pumps.lock().unwrap_or_else(PoisonError::into_inner);
+        while pumps.try_join_next().is_some() {}
+        pumps.spawn(pump);
+    }
+
+    /// Says goodbye and waits until everything of this connection has ended.
+    pub(crate) async fn close(&self) {
+        // The server may be gone already.
+        let _ = self.handle.disconnect(Disconnect::ByApplication, "", "en").await;
+        let mut pumps = std::mem::take(&mut *self.pumps.lock().unwrap_or_else(PoisonError::into_inner));
+        pumps.shutdown().await;
+    }
+}

@@ -1,0 +1,139 @@
+//! Commands: status, signals, output, input, and connections that break.
+
+use bakelite_engine::communicator::{CommunicatorError, Exit};
+use bakelite_engine::output::stream;
+use bakelite_test_support::sshd::Setup;
+use tokio::io::AsyncWriteExt as _;
+
+use crate::instance::{Instance, outcome, ran};
+
+#[tokio::test]
+async fn a_command_has_its_status_and_both_outputs() {
+    let instance = Instance::start(Setup::default()).await;
+    let ssh = instance.connect("").await;
+    let ran = ran(&*ssh, "echo out; echo err >&2; exit 7").await;
+    assert_eq!(
+        (ran.stdout.as_slice(), ran.stderr.as_slice()),
+        (&b"out\n"[..], &b"err\n"[..])
+    );
+    assert_eq!(ran.exit, Exit::Status(7));
+    assert_eq!(
+        instance.said(),
+        [
+            "Using SSH communicator to connect: 127.0.0.1",
+            "Waiting for SSH to become available...",
+            "Connected to SSH!"
+        ]
+    );
+    ssh.close().await;
+}
+
+#[tokio::test]
+async fn a_signal_counts_as_128_and_its_number() {
+    let instance = Instance::start(Setup::default()).await;
+    let ssh = instance.connect("").await;
+    assert_eq!(ran(&*ssh, "exec sh -c 'kill -TERM $$'").await.exit, Exit::Status(143));
+    assert_eq!(ran(&*ssh, "exec sh -c 'kill -KILL $$'").await.exit, Exit::Status(137));
+}
+
+#[tokio::test]
+async fn a_slow_reader_loses_nothing_of_a_large_output() {
+    let instance = Instance::start(Setup::default()).await;
+    let ssh = instance.connect("").await;
+    let ran = ran(&*ssh, "head -c 30000000 /dev/zero; echo end >&2").await;
+    assert_eq!(ran.stdout.len(), 30_000_000);
+    assert_eq!((ran.stderr.as_slice(), ran.exit), (&b"end\n"[..], Exit::Status(0)));
+}
+
+#[tokio::test]
+async fn what_is_written_to_a_command_reaches_it_and_its_end_too() {
+    let instance = Instance::start(Setup::default()).await;
+    let ssh = instance.connect("").await;
+    let mut running = ssh.exec("wc -c").await.unwrap();
+    let mut stdin = running.stdin.take().unwrap();
+    let writing = async move {
+        stdin.write_all(&vec![b'x'; 5_000_000]).await.unwrap();
+        stdin.shutdown().await.unwrap();
+    };
+    let (ran, ()) = tokio::join!(outcome(running), writing);
+    assert_eq!(String::from_utf8(ran.stdout).unwrap().trim(), "5000000");
+}
+
+#[tokio::test]
+async fn output_is_said_line_by_line() {
+    let instance = Instance::start(Setup::default()).await;
+    let ssh = instance.connect("").await;
+    instance.said();
+    let running = ssh.exec("printf 'one\\n10%%\\r100%%\\n\\nlast'").await.unwrap();
+    assert_eq!(stream(running, &instance.ui).await, Exit::Status(0));
+    assert_eq!(instance.said(), ["one", "100%", "last"]);
+}
+
+#[tokio::test]
+async fn with_a_terminal_both_outputs_are_one() {
+    let instance = Instance::start(Setup::default()).await;
+    let ssh = instance.connect(r#""ssh_pty": true"#).await;
+    let ran = ran(&*ssh, "tty >/dev/null && echo terminal $TERM; echo err >&2").await;
+    assert_eq!(String::from_utf8(ran.stdout).unwrap(), "terminal xterm\r\nerr\r\n");
+}
+
+#[tokio::test]
+async fn a_killed_server_is_a_disconnect_and_the_next_command_connects_again() {
+    let instance = Instance::start(Setup::default()).await;
+    let ssh = instance.connect("").await;
+    // Ends with its input, so that nothing is left when the server is killed.
+    let mut running = ssh.exec("echo started; cat").await.unwrap();
+    assert!(running.output.recv().await.is_some());
+    instance.sshd.kill_sessions().await;
+    assert_eq!(outcome(running).await.exit, Exit::Disconnected);
+    assert_eq!(ran(&*ssh, "exit 3").await.exit, Exit::Status(3));
+    assert_eq!(instance.sshd.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_server_that_restarts_is_waited_for() {
+    let instance = Instance::start(Setup::default()).await;
+    let ssh = instance.connect("").await;
+    instance.sshd.refuse(true);
+    instance.sshd.kill_sessions().await;
+    let again = async {
+        // The first attempts are refused; then the instance is back.
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        instance.sshd.refuse(false);
+    };
+    let (ran, ()) = tokio::join!(ran(&*ssh, "echo back"), again);
+    assert_eq!(ran.stdout, b"back\n");
+}
+
+#[tokio::test]
+async fn another_host_key_after_a_reconnect_is_refused() {
+    let instance = Instance::start(Setup::default()).await;
+    let ssh = instance.connect("").await;
+    instance.sshd.change_host_key();
+    instance.sshd.kill_sessions().await;
+    let error = ssh.exec("true").await.err().unwrap();
+    assert!(matches!(error, CommunicatorError::Disconnected { .. }));
+    let text = bakelite_engine::chain_of(&error);
+    assert!(
+        text.contains("host key of the server is SHA256:") && text.contains("was expected"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_command_that_nobody_waits_for_is_ended() {
+    let instance = Instance::start(Setup::default()).await;
+    let ssh = instance.connect("").await;
+    let mark = instance.sshd.folder().join("mark");
+    // Notices it by its output, which nobody takes any more. (A server that runs as root refuses to pass signals on.)
+    let command = format!(
+        "trap '' PIPE; while echo up 2>/dev/null; do sleep 0.05; done; echo ended > {}",
+        mark.display()
+    );
+    let mut running = ssh.exec(&command).await.unwrap();
+    assert!(running.output.recv().await.is_some());
+    drop(running);
+    while !mark.exists() {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}

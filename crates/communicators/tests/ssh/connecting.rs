@@ -1,0 +1,210 @@
+//! Who is let in, and what a user reads when nobody is.
+
+use bakelite_communicators::connect::{ConnectError, Target, connect};
+use bakelite_engine::communicator::Exit;
+use bakelite_test_support::sshd::{Setup, Sshd};
+use tokio_util::sync::CancellationToken;
+
+use crate::instance::{Instance, ran, run};
+
+#[tokio::test]
+async fn a_key_as_ec2_makes_it_logs_in() {
+    let instance = Instance::start(Setup {
+        key_type: "rsa",
+        pem: true,
+        ..Setup::default()
+    })
+    .await;
+    assert!(
+        instance
+            .sshd
+            .private_key()
+            .starts_with("-----BEGIN RSA PRIVATE KEY-----")
+    );
+    let target = Target {
+        private_key: Some(instance.sshd.private_key()),
+        ..Instance::target()
+    };
+    let ssh = instance
+        .try_connect(&target, &instance.options_without_key(""))
+        .await
+        .unwrap();
+    assert_eq!(ran(&*ssh, "true").await.exit, Exit::Status(0));
+}
+
+#[tokio::test]
+async fn every_format_of_key_logs_in() {
+    for (key_type, pem) in [("rsa", false), ("ecdsa", false), ("ecdsa", true), ("ed25519", false)] {
+        let instance = Instance::start(Setup {
+            key_type,
+            pem,
+            ..Setup::default()
+        })
+        .await;
+        let ssh = instance.connect("").await;
+        assert_eq!(ran(&*ssh, "true").await.exit, Exit::Status(0), "{key_type}");
+    }
+}
+
+#[tokio::test]
+async fn every_key_is_tried_and_not_only_the_first() {
+    let instance = Instance::start(Setup::default()).await;
+    let other = Sshd::start(Setup::default()).await;
+    let key = other.key_file.to_str().unwrap();
+    let options = instance.options_without_key(&format!(r#""ssh_private_key_file": "{key}""#));
+    let target = Target {
+        private_key: Some(instance.sshd.private_key()),
+        ..Instance::target()
+    };
+    let ssh = instance.try_connect(&target, &options).await.unwrap();
+    assert_eq!(ran(&*ssh, "true").await.exit, Exit::Status(0));
+}
+
+#[tokio::test]
+async fn a_wrong_key_is_named_in_the_error() {
+    let instance = Instance::start(Setup::default()).await;
+    let other = Sshd::start(Setup::default()).await;
+    let key = other.key_file.to_str().unwrap();
+    let options = instance.options_without_key(&format!(
+        r#""ssh_private_key_file": "{key}", "ssh_handshake_attempts": 1"#
+    ));
+    let error = instance.try_connect(&Instance::target(), &options).await.err().unwrap();
+    assert!(matches!(error, ConnectError::Refused { .. }));
+    let text = bakelite_engine::chain_of(&error);
+    let wanted = format!(
+        "login as `{}` is refused; tried key `{key}` (ssh-ed25519 SHA256:",
+        instance.sshd.username
+    );
+    assert!(
+        text.contains(&wanted) && text.contains("the server takes publickey"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn the_last_real_cause_stands_in_the_timeout() {
+    let instance = Instance::start(Setup {
+        config: "Ciphers aes256-ctr".into(),
+        ..Setup::default()
+    })
+    .await;
+    let options = instance.options(r#""ssh_ciphers": ["aes128-ctr"], "ssh_timeout": "500ms""#);
+    let error = instance.try_connect(&Instance::target(), &options).await.err().unwrap();
+    assert!(matches!(error, ConnectError::Timeout { .. }));
+    let text = bakelite_engine::chain_of(&error);
+    assert!(
+        text.contains("no connection within 500ms") && text.contains("aes256-ctr"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn nobody_listening_is_the_cause_of_the_timeout() {
+    let instance = Instance::start(Setup::default()).await;
+    let free = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let mut options = instance.options(r#""ssh_timeout": "300ms""#);
+    options.ssh_port = Some(free);
+    let error = instance.try_connect(&Instance::target(), &options).await.err().unwrap();
+    let text = bakelite_engine::chain_of(&error);
+    assert!(text.contains("Connection refused"), "{text}");
+}
+
+#[tokio::test]
+async fn a_server_that_comes_up_late_is_found() {
+    let instance = Instance::start(Setup::default()).await;
+    instance.sshd.refuse(true);
+    let later = async {
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        instance.sshd.refuse(false);
+    };
+    let (ssh, ()) = tokio::join!(instance.connect(""), later);
+    assert_eq!(ran(&*ssh, "true").await.exit, Exit::Status(0));
+}
+
+#[tokio::test]
+async fn only_a_pinned_host_key_is_accepted() {
+    let instance = Instance::start(Setup::default()).await;
+    let public = instance.sshd.folder().join("host_key.pub");
+    let said = std::process::Command::new("ssh-keygen")
+        .arg("-lf")
+        .arg(public)
+        .output()
+        .unwrap();
+    let fingerprint = String::from_utf8(said.stdout)
+        .unwrap()
+        .split(' ')
+        .nth(1)
+        .unwrap()
+        .to_owned();
+    instance
+        .connect(&format!(r#""ssh_host_key": "pin:{fingerprint}""#))
+        .await;
+    let options = instance.options(r#""ssh_host_key": "pin:SHA256:other""#);
+    let error = instance.try_connect(&Instance::target(), &options).await.err().unwrap();
+    assert!(bakelite_engine::chain_of(&error).contains(&fingerprint));
+}
+
+#[tokio::test]
+async fn the_keys_of_an_agent_log_in() {
+    let instance = Instance::start(Setup {
+        key_type: "rsa",
+        ..Setup::default()
+    })
+    .await;
+    let socket = instance.sshd.folder().join("agent");
+    let mut agent = tokio::process::Command::new("ssh-agent")
+        .arg("-D")
+        .arg("-a")
+        .arg(&socket)
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    while !socket.exists() {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let mut add = tokio::process::Command::new("ssh-add");
+    assert!(
+        add.arg("-q")
+            .arg(&instance.sshd.key_file)
+            .env("SSH_AUTH_SOCK", &socket)
+            .status()
+            .await
+            .unwrap()
+            .success()
+    );
+    let options = instance.options_without_key(r#""ssh_agent_auth": true"#);
+    let run = run(&[("SSH_AUTH_SOCK", socket.to_str().unwrap())]);
+    let ssh = connect(
+        &Instance::target(),
+        &options,
+        &run,
+        &instance.ui,
+        &CancellationToken::new(),
+    )
+    .await
+    .unwrap();
+    assert_eq!(ran(&*ssh, "true").await.exit, Exit::Status(0));
+    agent.kill().await.unwrap();
+}
+
+#[tokio::test]
+async fn cancellation_ends_the_wait() {
+    let instance = Instance::start(Setup::default()).await;
+    instance.sshd.refuse(true);
+    let cancel = CancellationToken::new();
+    let options = instance.options("");
+    let run = run(&[]);
+    let target = Instance::target();
+    let waiting = connect(&target, &options, &run, &instance.ui, &cancel);
+    let ended = async {
+        tokio::task::yield_now().await;
+        cancel.cancel();
+    };
+    let (result, ()) = tokio::join!(waiting, ended);
+    assert!(matches!(result, Err(ConnectError::Cancelled)));
+}

@@ -1,0 +1,123 @@
+//! An instance to talk to: an sshd of the test's own and what is needed to connect to it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+
+use bakelite_communicators::connect::{ConnectError, Target, connect};
+use bakelite_communicators::options::CommunicatorOptions;
+use bakelite_engine::communicator::{Communicator, Exit, Output, Running};
+use bakelite_engine::event::{Event, What};
+use bakelite_engine::events::{Events, Ui};
+use bakelite_engine::provisioner::RunContext;
+use bakelite_test_support::sshd::{Setup, Sshd};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) struct Instance {
+    pub(crate) sshd: Sshd,
+    pub(crate) ui: Ui,
+    events: Receiver<Event>,
+}
+
+impl Instance {
+    pub(crate) async fn start(setup: Setup) -> Instance {
+        let (sender, events) = channel();
+        Instance {
+            sshd: Sshd::start(setup).await,
+            ui: Ui::new(Events::new(sender)),
+            events,
+        }
+    }
+
+    /// Options that log in with the user's key file, and more options.
+    pub(crate) fn options(&self, more: &str) -> CommunicatorOptions {
+        let key = self.sshd.key_file.to_str().unwrap();
+        self.options_without_key(&format!(
+            r#""ssh_private_key_file": "{key}"{}{more}"#,
+            if more.is_empty() { "" } else { ", " }
+        ))
+    }
+
+    pub(crate) fn options_without_key(&self, more: &str) -> CommunicatorOptions {
+        let (port, user) = (self.sshd.address.port(), &self.sshd.username);
+        let comma = if more.is_empty() { "" } else { ", " };
+        let json = format!(r#"{{"ssh_port": {port}, "ssh_username": "{user}"{comma}{more}}}"#);
+        serde_json::from_str(&json).unwrap()
+    }
+
+    pub(crate) fn target() -> Target {
+        Target {
+            address: "127.0.0.1".into(),
+            ..Target::default()
+        }
+    }
+
+    pub(crate) async fn connect(&self, more: &str) -> Arc<dyn Communicator> {
+        self.try_connect(&Self::target(), &self.options(more))
+            .await
+            .unwrap_or_else(|error| {
+                panic!("{}\n{}", bakelite_engine::chain_of(&error), self.sshd.log());
+            })
+    }
+
+    pub(crate) async fn try_connect(
+        &self,
+        target: &Target,
+        options: &CommunicatorOptions,
+    ) -> Result<Arc<dyn Communicator>, ConnectError> {
+        connect(target, options, &run(&[]), &self.ui, &CancellationToken::new()).await
+    }
+
+    /// What was said so far.
+    pub(crate) fn said(&self) -> Vec<String> {
+        let texts = self.events.try_iter().filter_map(|event| match event.what {
+            What::Message(message) => Some(message.text),
+            _ => None,
+        });
+        texts.collect()
+    }
+}
+
+pub(crate) fn run(environment: &[(&str, &str)]) -> RunContext {
+    let environment: BTreeMap<String, String> = environment
+        .iter()
+        .map(|(name, value)| ((*name).into(), (*value).into()))
+        .collect();
+    RunContext {
+        id: "run".into(),
+        working_folder: "/".into(),
+        temporary_folder: std::env::temp_dir(),
+        home_folder: None,
+        force: false,
+        debug: false,
+        environment: Arc::new(environment),
+    }
+}
+
+/// Everything a command printed, and how it ended.
+pub(crate) struct Ran {
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: Vec<u8>,
+    pub(crate) exit: Exit,
+}
+
+pub(crate) async fn ran(communicator: &dyn Communicator, command: &str) -> Ran {
+    let mut running = communicator.exec(command).await.unwrap();
+    drop(running.stdin.take());
+    outcome(running).await
+}
+
+pub(crate) async fn outcome(mut running: Running) -> Ran {
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    while let Some(output) = running.output.recv().await {
+        match output {
+            Output::Stdout(bytes) => stdout.extend_from_slice(&bytes),
+            Output::Stderr(bytes) => stderr.extend_from_slice(&bytes),
+        }
+    }
+    Ran {
+        stdout,
+        stderr,
+        exit: running.exit.await.unwrap(),
+    }
+}

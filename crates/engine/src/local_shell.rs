@@ -1,0 +1,361 @@
+//! Scripts that run on this machine: what the shell-local provisioner and the shell-local post-processor do (communicators.md §12).
+//!
+//! Values of variables do not stand in the command line of a process, where every user of the machine could read them: they are in
+//! the process's environment, and the command refers to them by name.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Stdio;
+
+use bakelite_template::component::Complaint;
+use bakelite_template::gotemplate::{RenderError, Rendering, render};
+use bakelite_template::plan::BuildData;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::process::{Child, Command};
+
+use crate::events::Ui;
+use crate::output::stream_pipes;
+use crate::process_tree::ProcessTree;
+use crate::provisioner::RunContext;
+use crate::script::{ExitError, ScriptOptions, Scripts, build_variables, flatten};
+
+/// How a variable is written when the template does not say otherwise.
+const VARIABLE_FORMAT: &str = "%s='%s' ";
+
+/// The systems that `only_on` can name.
+const SYSTEMS: &[&str] = &["darwin", "freebsd", "linux", "openbsd", "solaris", "windows"];
+
+/// Options of shell-local.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct LocalShellOptions {
+    /// What to run.
+    #[serde(flatten)]
+    pub script: ScriptOptions,
+    /// One command; the same as an `inline` of one line, which is the way to write it now.
+    pub command: Option<String>,
+    /// The process that runs a script, as a list of program and arguments; default `["/bin/sh", "-c", "{{.Vars}} {{.Script}}"]`.
+    /// `{{.Vars}}` are the variables, `{{.Script}}` (or `{{.Command}}`) is the script's path.
+    #[schemars(extend("x-late" = true))]
+    pub execute_command: Option<Vec<String>>,
+    /// Ending of the file that an inline script is written to: `.py`.
+    pub tempfile_extension: Option<String>,
+    /// Systems on which the scripts run; on others the step is skipped. Default: all.
+    pub only_on: Option<Vec<String>>,
+    /// Paths for a Linux shell on Windows; without effect elsewhere.
+    pub use_linux_pathing: bool,
+}
+
+/// Where scripts run: what they may know of the build.
+pub struct LocalShell<'a> {
+    /// Where their words go.
+    pub ui: &'a Ui,
+    /// What the command's `{{ }}` can refer to, and the names of source and builder.
+    pub rendering: &'a Rendering,
+    /// What `build.*` holds.
+    pub data: &'a BuildData,
+    /// Working folder, environment, temporary files.
+    pub run: &'a RunContext,
+}
+
+/// Why scripts of this machine failed.
+#[derive(Debug, thiserror::Error)]
+pub enum LocalShellError {
+    /// The inline script cannot be written.
+    #[error("write the script into `{folder}`")]
+    Write {
+        /// The folder of temporary files.
+        folder: String,
+        /// The cause.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// `execute_command` cannot be rendered.
+    #[error("render `execute_command`")]
+    Render(#[from] RenderError),
+    /// The program cannot be started.
+    #[error("start `{program}`")]
+    Start {
+        /// The program.
+        program: String,
+        /// The cause.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// Its output cannot be read.
+    #[error("read the output of `{program}`")]
+    Output {
+        /// The program.
+        program: String,
+        /// The cause.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// A script ended with a status that is not allowed.
+    #[error(transparent)]
+    Exit(#[from] ExitError),
+}
+
+impl LocalShellOptions {
+    /// Complains about options that do not go together.
+    pub fn check(&self, complaints: &mut Vec<Complaint>) {
+        let with_command = self.with_command();
+        if self.command.is_some()
+            && (self.script.inline.is_some() || self.script.script.is_some() || self.script.scripts.is_some())
+        {
+            complaints.push(Complaint::error(
+                "command",
+                "`command` cannot be given together with `inline`, `script` or `scripts`",
+            ));
+        }
+        with_command.check(complaints, |path| Path::new(path).exists());
+        if self
+            .execute_command
+            .as_ref()
+            .is_some_and(|words| words.first().is_none_or(String::is_empty))
+        {
+            complaints.push(Complaint::error(
+                "execute_command",
+                "`execute_command` names no program",
+            ));
+        }
+        for system in self
+            .only_on
+            .iter()
+            .flatten()
+            .filter(|system| !SYSTEMS.contains(&system.as_str()))
+        {
+            let message = format!("`{system}` is not a system that `only_on` knows");
+            complaints.push(Complaint::error("only_on", message).help(format!("use one of {}", SYSTEMS.join(", "))));
+        }
+        if self.use_linux_pathing && self.script.inline.is_some() {
+            complaints.push(Complaint::error(
+                "use_linux_pathing",
+                "`use_linux_pathing` cannot be given together with `inline`",
+            ));
+        }
+    }
+
+    /// Runs the scripts one after the other until one fails. Dropping the future ends what runs.
+    pub async fn run(&self, shell: &LocalShell<'_>) -> Result<(), LocalShellError> {
+        if !self.runs_here() {
+            shell.ui.say("Skipping shell-local due to runtime OS");
+            return Ok(());
+        }
+        let options = self.with_command();
+        let scripts = options.scripts();
+        let extension = match scripts {
+            Scripts::Inline(_) => self.tempfile_extension.as_deref(),
+            Scripts::Files(_) => None,
+        };
+        let folder = &shell.run.temporary_folder;
+        let write_error = |cause| LocalShellError::Write {
+            folder: folder.display().to_string(),
+            cause,
+        };
+        let files = scripts
+            .on_disk(folder, &shell.run.working_folder, extension.unwrap_or(""))
+            .map_err(write_error)?;
+        for path in &files.paths {
+            let code = self.run_script(shell, &options, path).await?;
+            if !options.is_valid_exit(code) {
+                return Err(options.exit_error(code).into());
+            }
+        }
+        Ok(())
+    }
+
+    async fn run_script(
+        &self,
+        shell: &LocalShell<'_>,
+        options: &ScriptOptions,
+        path: &Path,
+    ) -> Result<i64, LocalShellError> {
+        shell.ui.say(format!("Running local shell script: {}", path.display()));
+        let mut variables = options.user_variables();
+        variables.extend(build_variables(
+            &shell.rendering.build_name,
+            &shell.rendering.build_type,
+            shell.data,
+        ));
+        let words = self.command_for(shell.rendering, options, &variables, path)?;
+        let (program, arguments) = words
+            .split_first()
+            .map_or(("", words.as_slice()), |(first, rest)| (first.as_str(), rest));
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(&shell.run.working_folder);
+        command
+            .envs(shell.run.environment.iter())
+            .env("PACKER_RUN_UUID", &shell.run.id)
+            .envs(&variables);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        let start_error = |cause| LocalShellError::Start {
+            program: program.into(),
+            cause,
+        };
+        let mut child = command.spawn().map_err(start_error)?;
+        let output_error = |cause| LocalShellError::Output {
+            program: program.into(),
+            cause,
+        };
+        wait(&mut child, shell.ui).await.map_err(output_error)
+    }
+
+    /// Program and arguments for a script.
+    fn command_for(
+        &self,
+        rendering: &Rendering,
+        options: &ScriptOptions,
+        variables: &BTreeMap<String, String>,
+        path: &Path,
+    ) -> Result<Vec<String>, RenderError> {
+        let path = path.to_string_lossy().into_owned();
+        let Some(words) = &self.execute_command else {
+            if options.env_var_format.is_none() {
+                return Ok(vec!["/bin/sh".into(), "-c".into(), shell_word(&path)]);
+            }
+            let default = ["/bin/sh", "-c", "{{.Vars}} {{.Script}}"].map(str::to_owned);
+            return rendered(
+                &default,
+                rendering,
+                &self.flat(options, variables, false),
+                &shell_word(&path),
+            );
+        };
+        // The post-processor has always taken a single text for a shell's.
+        let shell = ["/bin/sh".to_owned(), "-c".to_owned()];
+        let words = if words.len() == 1 {
+            [&shell, words.as_slice()].concat()
+        } else {
+            words.clone()
+        };
+        let by_name = options.env_var_format.is_none() && can_refer_by_name(&words);
+        rendered(&words, rendering, &self.flat(options, variables, by_name), &path)
+    }
+
+    fn flat(&self, options: &ScriptOptions, variables: &BTreeMap<String, String>, by_name: bool) -> String {
+        if by_name {
+            return variables.keys().map(|name| format!("{name}=\"${name}\" ")).collect();
+        }
+        flatten(variables, options.env_var_format.as_deref().unwrap_or(VARIABLE_FORMAT))
+    }
+
+    fn with_command(&self) -> ScriptOptions {
+        let mut options = self.script.clone();
+        if let (Some(command), None) = (&self.command, &options.inline) {
+            options.inline = Some(vec![command.clone()]);
+        }
+        options
+    }
+
+    fn runs_here(&self) -> bool {
+        let here = if std::env::consts::OS == "macos" {
+            "darwin"
+        } else {
+            std::env::consts::OS
+        };
+        self.only_on
+            .as_ref()
+            .is_none_or(|systems| systems.is_empty() || systems.iter().any(|system| system == here))
+    }
+}
+
+/// Waits for the end of a child while its output is said; a child that a signal ended has the status -1.
+async fn wait(child: &mut Child, ui: &Ui) -> std::io::Result<i64> {
+    let tree = ProcessTree::of(child.id());
+    if let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) {
+        stream_pipes(stdout, stderr, ui).await?;
+    }
+    let status = child.wait().await?;
+    tree.ended();
+    Ok(status.code().map_or(-1, i64::from))
+}
+
+fn rendered(words: &[String], rendering: &Rendering, variables: &str, path: &str) -> Result<Vec<String>, RenderError> {
+    let mut rendering = rendering.clone();
+    for (name, value) in [("Vars", variables), ("Script", path), ("Command", path)] {
+        rendering.fields.insert(name.into(), value.into());
+    }
+    words.iter().map(|word| render(word, &rendering)).collect()
+}
+
+/// Can the variables of this command be `A="$A"` instead of `A='value'`? Only where a shell reads them, outside of quotes.
+fn can_refer_by_name(words: &[String]) -> bool {
+    const SHELLS: &[&str] = &["sh", "bash", "dash", "ash", "ksh", "zsh"];
+    let [program, flag, text, ..] = words else { return false };
+    let program = program.rsplit('/').next().unwrap_or_default();
+    if !SHELLS.contains(&program) || !flag.starts_with('-') || !flag.ends_with('c') {
+        return false;
+    }
+    let others = words
+        .iter()
+        .enumerate()
+        .any(|(index, word)| index != 2 && word.contains(".Vars"));
+    let before = text.split(".Vars").next().unwrap_or_default();
+    !others && text.matches(".Vars").count() <= 1 && !before.contains(['\'', '"', '\\', '`'])
+}
+
+/// A text as one word of a POSIX shell.
+fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%=".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    #[test]
+    fn variables_are_referred_to_by_name_only_where_a_shell_reads_them() {
+        assert!(can_refer_by_name(&words(&[
+            "/bin/sh",
+            "-c",
+            "Y=2 {{.Vars}} /bin/sh {{.Script}}"
+        ])));
+        assert!(can_refer_by_name(&words(&["bash", "-ec", "{{.Vars}} {{.Script}}"])));
+        assert!(!can_refer_by_name(&words(&["sh", "-c", "ssh host '{{.Vars}} x'"])));
+        assert!(!can_refer_by_name(&words(&["env", "{{.Vars}}", "{{.Script}}"])));
+        assert!(!can_refer_by_name(&words(&["sh", "-c", "{{.Script}}", "{{.Vars}}"])));
+    }
+
+    #[test]
+    fn a_path_is_quoted_when_it_must_be() {
+        assert_eq!(shell_word("/tmp/packer-shell1"), "/tmp/packer-shell1");
+        assert_eq!(shell_word("/my tmp/it's"), r"'/my tmp/it'\''s'");
+    }
+
+    #[test]
+    fn the_options_complain_about_what_does_not_go_together() {
+        let check = |json: &str| {
+            let mut complaints = Vec::new();
+            serde_json::from_str::<LocalShellOptions>(json)
+                .unwrap()
+                .check(&mut complaints);
+            complaints
+                .into_iter()
+                .map(|complaint| complaint.option)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(check(r#"{"command": "a"}"#), Vec::<String>::new());
+        assert_eq!(check(r#"{"command": "a", "inline": ["b"]}"#), ["command"]);
+        assert_eq!(check(r#"{"inline": ["b"], "only_on": ["beos"]}"#), ["only_on"]);
+        assert_eq!(
+            check(r#"{"inline": ["b"], "execute_command": []}"#),
+            ["execute_command"]
+        );
+        assert_eq!(check("{}"), [""]);
+    }
+}

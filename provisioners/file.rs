@@ -1,0 +1,338 @@
+//! The `file` provisioner: files and folders to the instance, or from it (communicators.md §11).
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use bakelite_engine::communicator::{CommunicatorError, Upload};
+use bakelite_engine::provisioner::{ProvisionError, Provisioner, Provisioning};
+use bakelite_engine::registry::{Registration, read_options};
+use bakelite_engine::script::random_number;
+use bakelite_template::component::Complaint;
+use bakelite_template::decode::Decoded;
+use bakelite_template::schema::Schema;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tokio::fs::File;
+
+use crate::transfer::Counted;
+
+pub(crate) const REGISTRATION: Registration = crate::registration(
+    "file",
+    "Uploads files and folders to the instance, or downloads them from it.",
+    Schema::of::<FileOptions>,
+    make,
+);
+
+/// Options of file.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+struct FileOptions {
+    /// File or folder to transfer. A folder whose path ends in `/` stands for what is in it.
+    source: Option<String>,
+    /// More of them.
+    sources: Vec<String>,
+    /// Text that becomes the file, in place of a source. Only the user can read it (mode 0600).
+    content: Option<String>,
+    /// Where it goes. A path that ends in `/` is a folder, which must exist.
+    destination: String,
+    /// `upload` (the default) or `download`.
+    direction: Option<String>,
+    /// The source is made during the bake: whether it exists is not checked before.
+    generated: bool,
+}
+
+struct FileTransfer {
+    sources: Vec<String>,
+    content: Option<String>,
+    destination: String,
+    download: bool,
+}
+
+/// Why a file did not go over.
+#[derive(Debug, thiserror::Error)]
+enum FileError {
+    #[error("upload `{path}`")]
+    Source { path: String, source: io::Error },
+    #[error("{}", reason("Upload", .0))]
+    Upload(CommunicatorError),
+    #[error("{}", reason("Download", .0))]
+    Download(CommunicatorError),
+    #[error("download to `{path}`")]
+    Destination { path: String, source: io::Error },
+}
+
+/// Users know this sentence for builds without an instance.
+fn reason(operation: &str, error: &CommunicatorError) -> String {
+    match error {
+        CommunicatorError::Unsupported { communicator, .. } => {
+            format!("{operation} is not implemented when communicator = '{communicator}'")
+        }
+        CommunicatorError::Refused { help: Some(help), .. } => format!("{} ({help})", bakelite_engine::chain_of(error)),
+        error => bakelite_engine::chain_of(error),
+    }
+}
+
+fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Provisioner>> {
+    let options: FileOptions = read_options(decoded, complaints)?;
+    options.check(complaints);
+    let provisioner = FileTransfer {
+        download: options.direction.as_deref() == Some("download"),
+        sources: options
+            .sources
+            .into_iter()
+            .chain(options.source)
+            .filter(|source| !source.is_empty())
+            .collect(),
+        content: options.content.filter(|content| !content.is_empty()),
+        destination: options.destination,
+    };
+    crate::unless_wrong(provisioner, complaints)
+}
+
+impl FileOptions {
+    fn check(&self, complaints: &mut Vec<Complaint>) {
+        if !matches!(self.direction.as_deref(), None | Some("" | "upload" | "download")) {
+            complaints.push(Complaint::error(
+                "direction",
+                "`direction` must be `upload` or `download`",
+            ));
+        }
+        if self.destination.is_empty() {
+            complaints.push(Complaint::error("", "`destination` must be given"));
+        }
+        let sources: Vec<&String> = self
+            .sources
+            .iter()
+            .chain(&self.source)
+            .filter(|source| !source.is_empty())
+            .collect();
+        let content = self.content.as_deref().is_some_and(|content| !content.is_empty());
+        if content && !sources.is_empty() {
+            complaints.push(Complaint::error(
+                "content",
+                "`content` cannot be given together with `source` or `sources`",
+            ));
+        }
+        if content && self.direction.as_deref() == Some("download") {
+            complaints.push(Complaint::error("content", "`content` cannot be downloaded"));
+        }
+        if !content && sources.is_empty() {
+            let complaint = Complaint::warning("", "nothing is transferred: there is neither a source nor a content");
+            complaints.push(complaint.help("give `source`, `sources` or `content`"));
+        }
+        if self.generated || self.direction.as_deref() == Some("download") {
+            return;
+        }
+        for source in sources.into_iter().filter(|source| !Path::new(source).exists()) {
+            let complaint = Complaint::error("source", format!("source `{source}` does not exist"));
+            complaints.push(complaint.help("set `generated = true` if the file is made during the bake"));
+        }
+    }
+}
+
+#[async_trait]
+impl Provisioner for FileTransfer {
+    async fn provision(&self, provisioning: &Provisioning) -> Result<(), ProvisionError> {
+        let done = if self.download {
+            self.download(provisioning).await
+        } else {
+            self.upload(provisioning).await
+        };
+        done.map_err(|error| {
+            let direction = if self.download { "Download" } else { "Upload" };
+            provisioning
+                .ui
+                .error(format!("{direction} failed: {}", bakelite_engine::chain_of(&error)));
+            ProvisionError::failed(error)
+        })
+    }
+}
+
+impl FileTransfer {
+    async fn upload(&self, provisioning: &Provisioning) -> Result<(), FileError> {
+        for source in &self.sources {
+            provisioning
+                .ui
+                .say(format!("Uploading {source} => {}", self.destination));
+            let path = provisioning.run.working_folder.join(source);
+            let source_error = |error| FileError::Source {
+                path: source.clone(),
+                source: error,
+            };
+            let metadata = tokio::fs::metadata(&path).await.map_err(source_error)?;
+            if metadata.is_dir() {
+                let folder = provisioning
+                    .communicator
+                    .upload_folder(&path, source.ends_with('/'), &self.destination);
+                folder.await.map_err(FileError::Upload)?;
+                continue;
+            }
+            let file = File::open(&path).await.map_err(source_error)?;
+            let mut content = Counted::new(file, provisioning.ui.events(), source, Some(metadata.len()));
+            let upload = Upload {
+                content: &mut content,
+                size: metadata.len(),
+                mode: mode(&metadata),
+            };
+            let destination = with_name(&self.destination, source);
+            provisioning
+                .communicator
+                .upload(upload, &destination)
+                .await
+                .map_err(FileError::Upload)?;
+        }
+        match &self.content {
+            Some(content) => self.upload_content(content, provisioning).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn upload_content(&self, content: &str, provisioning: &Provisioning) -> Result<(), FileError> {
+        provisioning
+            .ui
+            .say(format!("Uploading content => {}", self.destination));
+        let destination = with_name(&self.destination, &format!("pkr-file-content{}", random_number()));
+        let upload = Upload {
+            content: &mut content.as_bytes(),
+            size: content.len() as u64,
+            mode: 0o600,
+        };
+        provisioning
+            .communicator
+            .upload(upload, &destination)
+            .await
+            .map_err(FileError::Upload)
+    }
+
+    async fn download(&self, provisioning: &Provisioning) -> Result<(), FileError> {
+        for source in &self.sources {
+            provisioning
+                .ui
+                .say(format!("Downloading {source} => {}", self.destination));
+            let destination = &self.destination;
+            if source.ends_with('/') || source.contains(['*', '?', '[']) {
+                let folder = provisioning.run.working_folder.join(destination);
+                let folder = provisioning.communicator.download_folder(source, &folder);
+                folder.await.map_err(FileError::Download)?;
+                continue;
+            }
+            let destination = with_name(destination, source);
+            download_file(provisioning, source, &provisioning.run.working_folder.join(destination)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Downloads a file under another name and gives it its own when it is complete.
+async fn download_file(provisioning: &Provisioning, source: &str, destination: &Path) -> Result<(), FileError> {
+    let destination_error = |error| FileError::Destination {
+        path: destination.display().to_string(),
+        source: error,
+    };
+    let folder = destination.parent().map_or_else(PathBuf::new, Path::to_owned);
+    tokio::fs::create_dir_all(&folder).await.map_err(destination_error)?;
+    // What is no plain file, as a device or a link, is written where it is.
+    let in_place = std::fs::symlink_metadata(destination).is_ok_and(|metadata| !metadata.is_file());
+    if in_place {
+        let file = File::create(destination).await.map_err(destination_error)?;
+        return receive(provisioning, source, file).await;
+    }
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = std::fs::Permissions::from_mode(0o644);
+    let partial = tempfile::Builder::new()
+        .prefix(".bakelite-")
+        .permissions(mode)
+        .tempfile_in(&folder)
+        .map_err(destination_error)?;
+    let (file, path) = partial.into_parts();
+    receive(provisioning, source, File::from_std(file)).await?;
+    path.persist(destination)
+        .map_err(|error| destination_error(error.error))
+}
+
+async fn receive(provisioning: &Provisioning, source: &str, file: File) -> Result<(), FileError> {
+    let mut counted = Counted::new(file, provisioning.ui.events(), source, None);
+    provisioning
+        .communicator
+        .download(source, &mut counted)
+        .await
+        .map_err(FileError::Download)
+}
+
+/// A destination that ends in `/` is the folder of a file with the source's name.
+fn with_name(destination: &str, source: &str) -> String {
+    let name = source.rsplit('/').next().unwrap_or(source);
+    if destination.ends_with('/') {
+        format!("{destination}{name}")
+    } else {
+        destination.to_owned()
+    }
+}
+
+fn mode(metadata: &std::fs::Metadata) -> u32 {
+    use std::os::unix::fs::MetadataExt as _;
+    metadata.mode() & 0o7777
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complaints(json: &str) -> Vec<String> {
+        let mut complaints = Vec::new();
+        serde_json::from_str::<FileOptions>(json)
+            .unwrap()
+            .check(&mut complaints);
+        complaints
+            .into_iter()
+            .map(|complaint| format!("{:?} {}: {}", complaint.severity, complaint.option, complaint.message))
+            .collect()
+    }
+
+    #[test]
+    fn options_are_checked_against_each_other() {
+        assert_eq!(
+            complaints(r#"{"source": "file.rs", "destination": "/x"}"#),
+            Vec::<String>::new()
+        );
+        assert_eq!(
+            complaints(r#"{"source": "nosuch", "destination": "/x", "generated": true}"#),
+            Vec::<String>::new()
+        );
+        assert_eq!(
+            complaints(r#"{"source": "/nosuch", "destination": "/x", "direction": "download"}"#),
+            Vec::<String>::new()
+        );
+        assert_eq!(
+            complaints(r#"{"source": "nosuch", "destination": "/x"}"#),
+            ["Error source: source `nosuch` does not exist"]
+        );
+        assert_eq!(
+            complaints(r#"{"source": "file.rs"}"#),
+            ["Error : `destination` must be given"]
+        );
+        assert_eq!(
+            complaints(r#"{"source": "file.rs", "content": "x", "destination": "/x"}"#),
+            ["Error content: `content` cannot be given together with `source` or `sources`"]
+        );
+        assert_eq!(
+            complaints(r#"{"source": "file.rs", "destination": "/x", "direction": "sideways"}"#),
+            ["Error direction: `direction` must be `upload` or `download`"]
+        );
+    }
+
+    #[test]
+    fn no_source_is_only_a_warning() {
+        for json in [r#"{"destination": "/x"}"#, r#"{"destination": "/x", "content": ""}"#] {
+            let all = complaints(json);
+            assert!(all.len() == 1 && all[0].starts_with("Warning "), "{all:?}");
+        }
+    }
+
+    #[test]
+    fn a_folder_as_destination_gets_the_name_of_the_source() {
+        assert_eq!(with_name("/tmp/", "a/b.txt"), "/tmp/b.txt");
+        assert_eq!(with_name("/tmp/x", "a/b.txt"), "/tmp/x");
+    }
+}

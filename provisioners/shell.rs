@@ -1,0 +1,104 @@
+//! The `shell` provisioner: scripts on the instance (communicators.md §10). What its options are; `shell_run.rs` runs them.
+
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bakelite_engine::provisioner::{ProvisionError, Provisioner, Provisioning};
+use bakelite_engine::registry::{Registration, read_options};
+use bakelite_engine::script::{ScriptOptions, random_number};
+use bakelite_template::component::Complaint;
+use bakelite_template::decode::Decoded;
+use bakelite_template::duration::GoDuration;
+use bakelite_template::schema::Schema;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::shell_run;
+
+pub(crate) const REGISTRATION: Registration = crate::registration(
+    "shell",
+    "Runs scripts on the instance.",
+    Schema::of::<ShellOptions>,
+    make,
+);
+
+/// Options of shell.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct ShellOptions {
+    /// What to run.
+    #[serde(flatten)]
+    pub(crate) script: ScriptOptions,
+    /// The command that runs a script; default `chmod +x {{.Path}}; {{.Vars}} {{.Path}}`. `{{.Path}}` is the script on the instance,
+    /// `{{.Vars}}` the variables, `{{.EnvVarFile}}` the file with them.
+    #[schemars(extend("x-late" = true))]
+    pub(crate) execute_command: Option<String>,
+    /// Put the variables into a file on the instance that the command reads, in place of the command itself.
+    pub(crate) use_env_var_file: bool,
+    /// Folder of the instance for scripts; default `/tmp`.
+    pub(crate) remote_folder: Option<String>,
+    /// Name of the script there; default `script_` with a number.
+    pub(crate) remote_file: Option<String>,
+    /// The script's whole path on the instance, in place of folder and name.
+    pub(crate) remote_path: Option<String>,
+    /// Upload scripts as they are; otherwise line ends of Windows become those of Unix.
+    pub(crate) binary: bool,
+    /// The script may end the connection, as a restart does.
+    pub(crate) expect_disconnect: bool,
+    /// How long to try to start a script while the instance cannot be reached; default 5m.
+    pub(crate) start_retry_timeout: Option<GoDuration>,
+    /// Leave scripts on the instance.
+    pub(crate) skip_clean: bool,
+    /// Wait this long after the scripts.
+    pub(crate) pause_after: Option<GoDuration>,
+}
+
+struct Shell {
+    options: ShellOptions,
+}
+
+fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Provisioner>> {
+    let mut options: ShellOptions = read_options(decoded, complaints)?;
+    options.script.check(complaints, |path| Path::new(path).exists());
+    // One name for all scripts of this provisioner.
+    options
+        .remote_file
+        .get_or_insert_with(|| format!("script_{}.sh", random_number()));
+    crate::unless_wrong(Shell { options }, complaints)
+}
+
+impl ShellOptions {
+    /// Where a script lies on the instance.
+    pub(crate) fn remote_path(&self) -> String {
+        let path = self.remote_path.clone().filter(|path| !path.is_empty());
+        path.unwrap_or_else(|| {
+            format!(
+                "{}/{}",
+                self.remote_folder(),
+                self.remote_file.as_deref().unwrap_or("script.sh")
+            )
+        })
+    }
+
+    /// The folder of the instance for scripts and the file of variables.
+    pub(crate) fn remote_folder(&self) -> &str {
+        self.remote_folder
+            .as_deref()
+            .filter(|folder| !folder.is_empty())
+            .unwrap_or("/tmp")
+    }
+
+    /// How long to try to start a script.
+    pub(crate) fn start_limit(&self) -> Duration {
+        self.start_retry_timeout
+            .map_or(Duration::from_mins(5), GoDuration::to_std)
+    }
+}
+
+#[async_trait]
+impl Provisioner for Shell {
+    async fn provision(&self, provisioning: &Provisioning) -> Result<(), ProvisionError> {
+        shell_run::run(&self.options, provisioning).await
+    }
+}

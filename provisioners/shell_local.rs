@@ -1,0 +1,39 @@
+//! The `shell-local` provisioner: scripts on this machine, in the middle of a bake (communicators.md §12).
+
+use async_trait::async_trait;
+use bakelite_engine::local_shell::{LocalShell, LocalShellOptions};
+use bakelite_engine::provisioner::{ProvisionError, Provisioner, Provisioning};
+use bakelite_engine::registry::{Registration, read_options};
+use bakelite_template::component::Complaint;
+use bakelite_template::decode::Decoded;
+use bakelite_template::schema::Schema;
+
+pub(crate) const REGISTRATION: Registration = crate::registration(
+    "shell-local",
+    "Runs scripts on this machine, not on the instance.",
+    Schema::of::<LocalShellOptions>,
+    make,
+);
+
+struct ShellLocal {
+    options: LocalShellOptions,
+}
+
+fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Provisioner>> {
+    let options: LocalShellOptions = read_options(decoded, complaints)?;
+    options.check(complaints);
+    crate::unless_wrong(ShellLocal { options }, complaints)
+}
+
+#[async_trait]
+impl Provisioner for ShellLocal {
+    async fn provision(&self, provisioning: &Provisioning) -> Result<(), ProvisionError> {
+        let shell = LocalShell {
+            ui: &provisioning.ui,
+            rendering: &provisioning.rendering,
+            data: &provisioning.data,
+            run: &provisioning.run,
+        };
+        self.options.run(&shell).await.map_err(ProvisionError::failed)
+    }
+}

@@ -1,0 +1,7 @@
+//! Provisioners at work: on an instance behind OpenSSH's server, and on this machine.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod file;
+mod shell;
+mod shell_local;
+mod workbench;

@@ -1,0 +1,203 @@
+//! The shell provisioner against OpenSSH's server.
+
+use std::path::Path;
+
+use bakelite_test_support::sshd::Setup;
+use serde_json::{Value, json};
+
+use crate::workbench::{Workbench, complaints};
+
+/// Options that keep the script in a folder of the test's own.
+fn in_folder(bench: &Workbench, mut options: Value) -> Value {
+    options["remote_folder"] = json!(bench.path("remote"));
+    options
+}
+
+async fn bench() -> Workbench {
+    Workbench::with_instance(Setup::default()).await
+}
+
+#[tokio::test]
+async fn an_inline_script_runs_and_leaves_nothing() {
+    let bench = bench().await;
+    bench
+        .provision(
+            "shell",
+            in_folder(&bench, json!({"inline": ["echo one", "echo two >&2"]})),
+        )
+        .await
+        .unwrap();
+    let said = bench.said();
+    assert!(
+        said[0].starts_with(&format!(
+            "Provisioning with shell script: {}/packer-shell",
+            bench.path("tmp")
+        )),
+        "{said:?}"
+    );
+    let mut printed = said[1..].to_vec();
+    printed.sort();
+    assert_eq!(printed, ["one", "two"]);
+    assert!(bench.names("remote").is_empty() && bench.names("tmp").is_empty());
+}
+
+#[tokio::test]
+async fn scripts_run_in_order_and_know_their_build() {
+    let bench = bench().await;
+    let first = bench.write("first.sh", "#!/bin/sh\necho $PACKER_BUILD_NAME $PACKER_BUILDER_TYPE\n");
+    bench.write("second.sh", "echo second\r\n");
+    bench
+        .provision(
+            "shell",
+            in_folder(&bench, json!({"scripts": [first, bench.path("second.sh")]})),
+        )
+        .await
+        .unwrap();
+    assert_eq!(bench.printed(), ["web null", "second"]);
+}
+
+#[tokio::test]
+async fn variables_reach_the_script_as_they_are_and_stay_out_of_the_process_list() {
+    let bench = bench().await;
+    let value = "it's \"x\" $HOME\n`id` \\";
+    let script =
+        "printf '%s' \"$SECRET\" | od -c | head -5; grep -al 'of a secret' /proc/[0-9]*/cmdline 2>/dev/null | head -3";
+    let options = json!({"inline": ["printf '%s|' \"$SECRET\" \"$PLAIN\" | tr '\\n' '~'"], "env": {"SECRET": value},
+        "environment_vars": ["PLAIN=a=b"]});
+    bench.provision("shell", in_folder(&bench, options)).await.unwrap();
+    assert_eq!(bench.printed(), [format!("{}|a=b|", value.replace('\n', "~"))]);
+    let options = json!({"inline": [script], "env": {"SECRET": "value of a secret"}});
+    bench.provision("shell", in_folder(&bench, options)).await.unwrap();
+    let printed = bench.printed().join("\n");
+    // The only process with these words is the search for them.
+    assert!(
+        !printed.contains("/proc/self") && printed.lines().filter(|line| line.starts_with("/proc/")).count() <= 1,
+        "{printed}"
+    );
+}
+
+#[tokio::test]
+async fn a_file_of_variables_is_private_and_goes_away() {
+    let bench = bench().await;
+    let look = format!("stat -c %a {}/varfile_*; echo $A", bench.path("remote"));
+    let options = json!({"inline": [look], "use_env_var_file": true, "env": {"A": "it's"}});
+    bench.provision("shell", in_folder(&bench, options)).await.unwrap();
+    assert_eq!(bench.printed(), ["600", "it's"]);
+    assert!(bench.names("remote").is_empty());
+}
+
+#[tokio::test]
+async fn the_templates_own_command_is_rendered() {
+    let bench = bench().await;
+    let options = json!({"inline": ["echo $A $B"], "env": {"A": "1"}, "execute_command": "chmod +x {{ .Path }}; B=2 {{ .Vars }} sh {{ .Path }}"});
+    bench.provision("shell", in_folder(&bench, options)).await.unwrap();
+    assert_eq!(bench.printed(), ["1 2"]);
+}
+
+#[tokio::test]
+async fn a_failed_script_is_an_error_with_its_status_and_is_removed() {
+    let bench = bench().await;
+    let error = bench
+        .provision("shell", in_folder(&bench, json!({"inline": ["exit 3"]})))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error,
+        "Script exited with non-zero exit status: 3. Allowed exit codes are: [0]"
+    );
+    assert!(bench.names("remote").is_empty());
+    bench
+        .provision(
+            "shell",
+            in_folder(&bench, json!({"inline": ["exit 3"], "valid_exit_codes": [0, 3]})),
+        )
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn scripts_stay_only_where_that_is_wanted() {
+    let bench = bench().await;
+    let options = json!({"inline": ["true"], "skip_clean": true, "remote_file": "kept.sh"});
+    bench.provision("shell", in_folder(&bench, options)).await.unwrap();
+    assert_eq!(bench.names("remote"), ["kept.sh"]);
+    assert_eq!(bench.read("remote/kept.sh"), "#!/bin/sh -e\ntrue\n");
+}
+
+#[tokio::test]
+async fn a_long_line_is_not_cut_and_windows_line_ends_are_gone() {
+    let bench = bench().await;
+    let script = bench.write(
+        "long.sh",
+        &format!("#!/bin/sh\r\n: {}\r\necho whole", "x".repeat(70_000)),
+    );
+    bench
+        .provision("shell", in_folder(&bench, json!({"script": script})))
+        .await
+        .unwrap();
+    assert_eq!(bench.printed(), ["whole"]);
+}
+
+#[tokio::test]
+async fn a_disconnect_is_an_error_unless_it_is_expected() {
+    for (options, expected) in [
+        (json!({}), Err(())),
+        (json!({"expect_disconnect": true}), Ok(())),
+        (json!({"valid_exit_codes": [0, 2_300_218]}), Ok(())),
+    ] {
+        let bench = bench().await;
+        let mark = bench.path("mark");
+        // Notices by its output that the server is gone, so that nothing of it is left.
+        let script = format!("trap '' PIPE; while echo up; do touch {mark}; sleep 0.05; done 2>/dev/null");
+        let mut options = in_folder(&bench, options);
+        options["inline"] = json!([script]);
+        let killing = async {
+            while !Path::new(&mark).exists() {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+            bench.sshd.as_ref().unwrap().kill_sessions().await;
+        };
+        let (result, ()) = tokio::join!(bench.provision("shell", options.clone()), killing);
+        assert_eq!(result.clone().map_err(|_| ()), expected, "{options}: {result:?}");
+        if let Err(error) = result {
+            assert!(
+                error.contains("disconnected unexpectedly") && error.contains("expect_disconnect"),
+                "{error}"
+            );
+        }
+        assert!(bench.names("remote").is_empty(), "{options}");
+        // The instance is back for the next.
+        bench
+            .provision("shell", in_folder(&bench, json!({"inline": ["echo back"]})))
+            .await
+            .unwrap();
+        assert_eq!(bench.printed().last().map(String::as_str), Some("back"));
+    }
+}
+
+#[tokio::test]
+async fn without_an_instance_a_script_cannot_run() {
+    let bench = Workbench::alone();
+    let error = bench
+        .provision("shell", json!({"inline": ["echo hi"]}))
+        .await
+        .unwrap_err();
+    assert_eq!(error, "communicator `none` cannot upload");
+}
+
+#[test]
+fn options_are_checked() {
+    let options = |options| {
+        complaints("shell", options)
+            .into_iter()
+            .map(|complaint| complaint.option)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(options(json!({})), [""]);
+    assert_eq!(options(json!({"script": "nosuch.sh"})), ["script"]);
+    assert_eq!(
+        options(json!({"inline": ["a"], "environment_vars": ["NOEQ"]})),
+        ["environment_vars[0]"]
+    );
+    assert!(options(json!({"inline": ["a"]})).is_empty());
+}

@@ -1,0 +1,188 @@
+//! Makes provisioners of their options as a bake does, and runs them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::SystemTime;
+
+use bakelite_communicators::connect::{Target, connect};
+use bakelite_communicators::none::Nobody;
+use bakelite_engine::communicator::Communicator;
+use bakelite_engine::event::{Event, Level, What};
+use bakelite_engine::events::{Events, Ui};
+use bakelite_engine::provisioner::{Provisioning, RunContext};
+use bakelite_engine::registry::{Make, Registry};
+use bakelite_provisioners::COMPONENTS;
+use bakelite_template::component::{Complaint, ComponentKind};
+use bakelite_template::decode::Decoded;
+use bakelite_template::gotemplate::Rendering;
+use bakelite_template::plan::BuildData;
+use bakelite_test_support::sshd::{Setup, Sshd};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) struct Workbench {
+    pub(crate) sshd: Option<Sshd>,
+    pub(crate) folder: TempDir,
+    pub(crate) provisioning: Provisioning,
+    events: Receiver<Event>,
+}
+
+impl Workbench {
+    /// Without an instance.
+    pub(crate) fn alone() -> Workbench {
+        Self::with(Arc::new(Nobody), None)
+    }
+
+    /// With an instance that is reached by SSH.
+    pub(crate) async fn with_instance(setup: Setup) -> Workbench {
+        let sshd = Sshd::start(setup).await;
+        let mut bench = Self::with(Arc::new(Nobody), None);
+        let json = serde_json::json!({
+            "ssh_port": sshd.address.port(), "ssh_username": sshd.username, "ssh_private_key_file": sshd.key_file,
+        });
+        let options = serde_json::from_value(json).unwrap();
+        let target = Target {
+            address: "127.0.0.1".into(),
+            ..Target::default()
+        };
+        let provisioning = &bench.provisioning;
+        let connected = connect(
+            &target,
+            &options,
+            &provisioning.run,
+            &provisioning.ui,
+            &provisioning.cancel,
+        )
+        .await;
+        bench.provisioning.communicator = connected.unwrap();
+        bench.said();
+        bench.sshd = Some(sshd);
+        bench
+    }
+
+    fn with(communicator: Arc<dyn Communicator>, sshd: Option<Sshd>) -> Workbench {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("tmp")).unwrap();
+        std::fs::create_dir(folder.path().join("remote")).unwrap();
+        let (sender, events) = channel();
+        let provisioning = Provisioning {
+            communicator,
+            ui: Ui::new(Events::new(sender)),
+            cancel: CancellationToken::new(),
+            data: BuildData::new(),
+            rendering: rendering(folder.path()),
+            run: RunContext {
+                id: "run-id".into(),
+                working_folder: folder.path().to_owned(),
+                temporary_folder: folder.path().join("tmp"),
+                home_folder: None,
+                force: false,
+                debug: false,
+                environment: Arc::new(BTreeMap::new()),
+            },
+        };
+        Workbench {
+            sshd,
+            folder,
+            provisioning,
+            events,
+        }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
+    pub(crate) fn write(&self, name: &str, content: &str) -> String {
+        std::fs::write(self.folder.path().join(name), content).unwrap();
+        self.path(name)
+    }
+
+    pub(crate) fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(name)).unwrap()
+    }
+
+    /// Names in a folder of ours.
+    pub(crate) fn names(&self, folder: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(self.folder.path().join(folder)).unwrap();
+        entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
+    }
+
+    /// Makes a provisioner and runs it.
+    pub(crate) async fn provision(&self, name: &str, options: serde_json::Value) -> Result<(), String> {
+        let registry = Registry::new(&[COMPONENTS]);
+        let Some(Make::Provisioner(make)) = registry.make(ComponentKind::Provisioner, name) else {
+            panic!("no {name}")
+        };
+        let decoded = Decoded {
+            options: options.as_object().unwrap().clone(),
+            ..Decoded::default()
+        };
+        let mut complaints = Vec::new();
+        let made = make(&decoded, &mut complaints);
+        let provisioner = made.unwrap_or_else(|| panic!("{complaints:?}"));
+        provisioner
+            .provision(&self.provisioning)
+            .await
+            .map_err(|error| bakelite_engine::chain_of(&error))
+    }
+
+    /// What was said since the last call, by level.
+    pub(crate) fn messages(&self) -> Vec<(Level, String)> {
+        let messages = self.events.try_iter().filter_map(|event| match event.what {
+            What::Message(message) => Some((message.level, message.text)),
+            _ => None,
+        });
+        messages.collect()
+    }
+
+    pub(crate) fn said(&self) -> Vec<String> {
+        self.messages().into_iter().map(|(_, text)| text).collect()
+    }
+
+    /// What scripts printed since the last call.
+    pub(crate) fn printed(&self) -> Vec<String> {
+        let is_output = |level| matches!(level, Level::Output | Level::ErrorOutput);
+        self.messages()
+            .into_iter()
+            .filter(|(level, _)| is_output(*level))
+            .map(|(_, text)| text)
+            .collect()
+    }
+}
+
+/// Complaints of a provisioner about options.
+pub(crate) fn complaints(name: &str, options: serde_json::Value) -> Vec<Complaint> {
+    let registry = Registry::new(&[COMPONENTS]);
+    let Some(Make::Provisioner(make)) = registry.make(ComponentKind::Provisioner, name) else {
+        panic!("no {name}")
+    };
+    let mut complaints = Vec::new();
+    make(
+        &Decoded {
+            options: options.as_object().unwrap().clone(),
+            ..Decoded::default()
+        },
+        &mut complaints,
+    );
+    complaints
+}
+
+fn rendering(folder: &Path) -> Rendering {
+    Rendering {
+        build_name: "web".into(),
+        build_type: "null".into(),
+        fields: serde_json::Map::new(),
+        build_data: Some(BTreeMap::new()),
+        user: None,
+        environment: None,
+        template_folder: None,
+        working_folder: folder.to_owned(),
+        started: SystemTime::UNIX_EPOCH,
+        keep_unknown: false,
+    }
+}
