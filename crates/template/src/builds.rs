@@ -445,15 +445,14 @@ fn duration(attribute: &Attribute, scope: &dyn Scope, block: Place, diagnostics:
 fn retries(attribute: &Attribute, scope: &dyn Scope, diagnostics: &mut Diagnostics) -> u32 {
     let value = value(&attribute.expression, &Type::Number, "max_retries", scope, diagnostics);
     let Some(value) = value else { return 0 };
-    match value.as_number().and_then(|number| number.to_i64()) {
-        Some(count) => u32::try_from(count.max(0)).unwrap_or(u32::MAX),
-        None => {
-            diagnostics.push(Diagnostic::error(
-                attribute.expression.place,
-                "`max_retries` is not a whole number",
-            ));
-            0
-        }
+    if let Some(count) = value.as_number().and_then(bakelite_hcl::number::Number::to_i64) {
+        u32::try_from(count.max(0)).unwrap_or(u32::MAX)
+    } else {
+        diagnostics.push(Diagnostic::error(
+            attribute.expression.place,
+            "`max_retries` is not a whole number",
+        ));
+        0
     }
 }
 

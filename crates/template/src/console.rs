@@ -158,13 +158,12 @@ pub fn display(value: &Value) -> String {
     if has_unknown(value) {
         return "<unknown>".to_owned();
     }
-    match &value.kind {
-        Kind::String(text) => text.to_string(),
-        _ => {
-            let mut out = String::new();
-            write_nested(value, 0, &mut out);
-            out
-        }
+    if let Kind::String(text) = &value.kind {
+        text.to_string()
+    } else {
+        let mut out = String::new();
+        write_nested(value, 0, &mut out);
+        out
     }
 }
 

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 pub(crate) use body::{Decoding, Layer, in_block};
 pub(crate) use json::UNKNOWN;
-pub(crate) use leaf::member_places;
+pub(crate) use leaf::{member_places, sentence};
 pub(crate) use weak::WeakDecoding;
 
 /// A component's options: checked against its schema, `{{ }}` rendered where the schema does not say late.

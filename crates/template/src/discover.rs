@@ -45,7 +45,7 @@ pub(crate) enum Files {
 pub(crate) fn template_files(invocation: &Invocation, diagnostics: &mut Diagnostics) -> Option<Files> {
     let path = invocation.path.as_str();
     if path.is_empty() || path == "-" {
-        return standard_input(invocation);
+        return Some(standard_input(invocation));
     }
     let place = invocation.working_folder.join(path);
     if place.is_dir() {
@@ -85,13 +85,13 @@ fn folder_of(path: &str) -> String {
     }
 }
 
-fn standard_input(invocation: &Invocation) -> Option<Files> {
+fn standard_input(invocation: &Invocation) -> Files {
     let is_hcl = invocation.config_type == Some(ConfigType::Hcl2);
     if invocation.path.is_empty() && is_hcl {
-        return Some(Files::Hcl {
+        return Files::Hcl {
             files: Vec::new(),
             root: String::new(),
-        });
+        };
     }
     if is_hcl {
         let text = without_mark(invocation.stdin.clone().unwrap_or_default());
@@ -100,27 +100,27 @@ fn standard_input(invocation: &Invocation) -> Option<Files> {
             text,
             is_json: false,
         };
-        return Some(Files::Hcl {
+        return Files::Hcl {
             files: vec![file],
             root: ".".to_owned(),
-        });
+        };
     }
     let folder = invocation.working_folder.clone();
     if invocation.path.is_empty() {
-        return Some(Files::Legacy {
+        return Files::Legacy {
             file: legacy::built_in(),
             folder,
-        });
+        };
     }
     let text = without_mark(invocation.stdin.clone().unwrap_or_default());
-    Some(Files::Legacy {
+    Files::Legacy {
         file: File {
             name: "<stdin>".to_owned(),
             text,
             is_json: true,
         },
         folder,
-    })
+    }
 }
 
 fn folder(path: &str, place: &Path, diagnostics: &mut Diagnostics) -> Option<Files> {
@@ -137,7 +137,7 @@ fn folder(path: &str, place: &Path, diagnostics: &mut Diagnostics) -> Option<Fil
         }
     }
     if files.is_empty() {
-        let legacy = names.iter().find(|name| name.ends_with(".json"));
+        let legacy = names.iter().find(|name| has_extension(name, "json"));
         let help = match legacy {
             Some(name) => format!(
                 "a legacy JSON template is given by its own path: `{}`",
@@ -167,6 +167,11 @@ fn names_in(path: &str, place: &Path, diagnostics: &mut Diagnostics) -> Option<V
     let mut names: Vec<String> = files.filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.sort();
     Some(names)
+}
+
+/// Does the name end in that extension? Case counts.
+pub(crate) fn has_extension(name: &str, extension: &str) -> bool {
+    Path::new(name).extension().is_some_and(|found| found == extension)
 }
 
 fn within(folder: &str, name: &str) -> String {
@@ -244,8 +249,8 @@ pub(crate) fn variable_files(invocation: &Invocation, diagnostics: &mut Diagnost
         }
     }
     for name in &invocation.variable_files {
-        let is_json = name.ends_with(".json");
-        if !is_json && !name.ends_with(".hcl") {
+        let is_json = has_extension(name, "json");
+        if !is_json && !has_extension(name, "hcl") {
             diagnostics.push(
                 Diagnostic::error(None, format!("cannot tell the format of the variables in `{name}`"))
                     .help("give the file a name that ends in `.pkrvars.hcl` or `.pkrvars.json`".to_owned()),

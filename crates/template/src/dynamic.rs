@@ -53,7 +53,7 @@ pub(crate) fn read(
     };
     for block in content.blocks {
         if block.kind.text == "dynamic" {
-            expand(block, schema, scope, iterations, &mut expanded.blocks, diagnostics);
+            expand(&block, schema, scope, iterations, &mut expanded.blocks, diagnostics);
         } else {
             expanded.blocks.push(ExpandedBlock {
                 kind: block.kind.text,
@@ -68,7 +68,7 @@ pub(crate) fn read(
 }
 
 fn expand(
-    block: Block,
+    block: &Block,
     schema: &BodySchema<'_>,
     scope: &dyn Scope,
     iterations: &Iterations,
@@ -101,11 +101,7 @@ fn expand(
     let iterator = match attribute("iterator").map(|attribute| &attribute.expression) {
         None => kind.text.clone(),
         Some(Expression {
-            kind: ExpressionKind::Variable(name),
-            ..
-        }) => name.clone(),
-        Some(Expression {
-            kind: ExpressionKind::JsonString(_, name),
+            kind: ExpressionKind::Variable(name) | ExpressionKind::JsonString(_, name),
             ..
         }) => name.clone(),
         Some(other) => {
@@ -119,7 +115,7 @@ fn expand(
     for element in elements(&for_each.expression, scope, iterations, diagnostics) {
         let iterations = iterations.enter(&iterator, element);
         let labels = attribute("labels").map(|labels| &labels.expression);
-        let Some(labels) = labels_of(labels, label_names, scope, &iterations, &block, diagnostics) else {
+        let Some(labels) = labels_of(labels, label_names, scope, &iterations, block, diagnostics) else {
             return;
         };
         blocks.push(ExpandedBlock {

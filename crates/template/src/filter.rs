@@ -70,9 +70,9 @@ fn set(rest: &mut std::str::Chars<'_>, expression: &mut String) -> Option<()> {
     for (at, c) in members.iter().enumerate() {
         let is_range = *c == '-' && at > 0 && at + 1 < members.len();
         if is_range {
-            expression.push('-')
+            expression.push('-');
         } else {
-            literal(*c, expression)
+            literal(*c, expression);
         }
     }
     expression.push(']');

@@ -1,5 +1,7 @@
 //! What `inspect` prints, message by message.
 
+use std::fmt::Write as _;
+
 use bakelite_hcl::diagnostic::Diagnostics;
 
 use crate::builds::{Build, Step};
@@ -43,9 +45,9 @@ fn one_build(index: usize, build: &Build, text: &mut String) {
     } else {
         build.name.clone()
     };
-    text.push_str(&format!("  > {name}:\n\n"));
+    let _ = write!(text, "  > {name}:\n\n");
     if let Some(description) = build.description.as_ref().filter(|description| !description.is_empty()) {
-        text.push_str(&format!("  > Description: {description}\n\n"));
+        let _ = write!(text, "  > Description: {description}\n\n");
     }
     let sources = build
         .uses
@@ -64,9 +66,9 @@ fn one_build(index: usize, build: &Build, text: &mut String) {
         text.push_str("      <no post-processor>\n");
     }
     for (index, chain) in build.chains.iter().enumerate() {
-        text.push_str(&format!("      {index}:\n"));
+        let _ = writeln!(text, "      {index}:");
         for step in chain {
-            text.push_str(&format!("        {}\n", step_name(step)));
+            let _ = writeln!(text, "        {}", step_name(step));
         }
         text.push('\n');
     }
@@ -77,9 +79,9 @@ fn section(title: &str, none: &str, mut lines: Vec<String>, text: &mut String) {
     if lines.is_empty() {
         lines.push(none.to_owned());
     }
-    text.push_str(&format!("    {title}:\n\n"));
+    let _ = write!(text, "    {title}:\n\n");
     for line in lines {
-        text.push_str(&format!("      {line}\n"));
+        let _ = writeln!(text, "      {line}");
     }
     text.push('\n');
 }

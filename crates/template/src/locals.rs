@@ -154,21 +154,20 @@ fn resolve(references: Vec<Reference>, index: &HashMap<&str, usize>, diagnostics
             ("data", [kind, name, ..]) => format!("data.{kind}.{name}"),
             _ => continue,
         };
-        match index.get(name.as_str()) {
-            Some(target) => edges.push((*target, reference.place)),
-            None => {
-                // Comparing with thousands of names is worth it for the first few errors only.
-                let few = diagnostics.iter().count() < TOLD;
-                let similar = if few {
-                    similar_name(&name, index.keys().copied())
-                } else {
-                    None
-                };
-                diagnostics.push(
-                    Diagnostic::error(reference.place, format!("there is no `{name}`"))
-                        .help(similar.map(|similar| format!("did you mean `{similar}`?"))),
-                );
-            }
+        if let Some(target) = index.get(name.as_str()) {
+            edges.push((*target, reference.place));
+        } else {
+            // Comparing with thousands of names is worth it for the first few errors only.
+            let few = diagnostics.iter().count() < TOLD;
+            let similar = if few {
+                similar_name(&name, index.keys().copied())
+            } else {
+                None
+            };
+            diagnostics.push(
+                Diagnostic::error(reference.place, format!("there is no `{name}`"))
+                    .help(similar.map(|similar| format!("did you mean `{similar}`?"))),
+            );
         }
     }
     edges

@@ -85,7 +85,9 @@ pub struct PostProcessorPlan {
 
 /// Options whose expressions are kept until bake time, because they may use `build.*`.
 #[derive(Clone)]
-pub struct Deferred(Arc<dyn Fn(&BuildData) -> Result<Decoded, Diagnostics> + Send + Sync>);
+pub struct Deferred(Arc<Evaluate>);
+
+type Evaluate = dyn Fn(&BuildData) -> Result<Decoded, Diagnostics> + Send + Sync;
 
 impl Deferred {
     /// Options that this function evaluates.

@@ -176,7 +176,7 @@ fn structure(shape: &Json) -> Option<&Map<String, Json>> {
 
 fn value_type(shape: &Json) -> Type {
     let shape = without_null(shape);
-    if shape.get("enum").is_some() || shape.get("oneOf").is_some() || shape.get("const").is_some() {
+    if !one_of(shape).is_empty() {
         return Type::String;
     }
     match type_name(shape) {
@@ -210,6 +210,14 @@ fn type_name(shape: &Json) -> Option<&str> {
 }
 
 fn accepts(shape: &Json) -> Accepts {
+    // What a list or a map holds is held to the same rules, one by one.
+    let inner = shape
+        .get("items")
+        .or_else(|| shape.get("additionalProperties"))
+        .filter(|inner| inner.is_object());
+    if let Some(inner) = inner {
+        return accepts(without_null(inner));
+    }
     if shape.get("format").and_then(Json::as_str) == Some("go-duration") {
         return Accepts::Duration;
     }
@@ -241,11 +249,13 @@ fn accepts(shape: &Json) -> Accepts {
 fn one_of(shape: &Json) -> Vec<String> {
     let plain = shape.get("enum").and_then(Json::as_array).into_iter().flatten();
     let documented = shape.get("oneOf").and_then(Json::as_array).into_iter().flatten();
-    let mut texts: Vec<String> = plain.filter_map(Json::as_str).map(str::to_owned).collect();
-    for variant in documented {
-        texts.extend(variant.get("const").and_then(Json::as_str).map(str::to_owned));
-        texts.extend(one_of(variant));
-    }
+    let single = shape.get("const").into_iter();
+    let mut texts: Vec<String> = plain
+        .chain(single)
+        .filter_map(Json::as_str)
+        .map(str::to_owned)
+        .collect();
+    texts.extend(documented.flat_map(one_of));
     texts
 }
 

@@ -58,7 +58,7 @@ impl<'a> Names<'a> {
     }
 
     /// The same with file functions starting from the working folder: validation rules have it so.
-    pub(crate) fn from_working_folder(mut self) -> Self {
+    pub(crate) fn in_working_folder(mut self) -> Self {
         self.surroundings.base_folder = self.surroundings.working_folder.clone();
         self
     }

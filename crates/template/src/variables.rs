@@ -1,7 +1,7 @@
 //! Input variables: declarations, values by source with their precedence, and the rules that a value must pass.
 
 use bakelite_hcl::content::BodySchema;
-use bakelite_hcl::convert::{ConvertError, convert};
+use bakelite_hcl::convert::convert;
 use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics, similar_name};
 use bakelite_hcl::evaluate::{self, evaluate};
 use bakelite_hcl::marks::Marks;
@@ -13,6 +13,7 @@ use bakelite_hcl::value::Value;
 use indexmap::IndexMap;
 
 use crate::blocks::{Declarations, check_identifier, literal_bool};
+use crate::decode::sentence;
 use crate::discover;
 use crate::environment::Environment;
 use crate::scope::{Nameless, Names, Values};
@@ -138,8 +139,8 @@ fn from_attribute(attribute: &Attribute, scope: &Nameless<'_>, diagnostics: &mut
 
 /// A variable without a type takes that of its default; an empty collection says nothing about what it may hold.
 fn type_of_default(value: &Value) -> Type {
-    let is_empty =
-        value.elements().is_some_and(<[Value]>::is_empty) || value.members().is_some_and(|all| all.is_empty());
+    let is_empty = value.elements().is_some_and(<[Value]>::is_empty)
+        || value.members().is_some_and(std::collections::BTreeMap::is_empty);
     if is_empty || value.is_null() {
         Type::Dynamic
     } else {
@@ -216,16 +217,9 @@ fn set_default(variable: &mut Variable, expression: &Expression, scope: &Nameles
                 expression.place,
                 format!("default of variable `{}` is not of its type", variable.name),
             )
-            .detail(sentence(&error)),
+            .detail(sentence(&error.to_string())),
         ),
     }
-}
-
-fn sentence(error: &ConvertError) -> String {
-    let text = error.to_string();
-    let mut rest = text.chars();
-    let first = rest.next().map(char::to_uppercase);
-    first.into_iter().flatten().chain(rest).chain(['.']).collect()
 }
 
 /// A text that uses neither names nor functions.
@@ -385,7 +379,7 @@ fn store(variable: &mut Variable, value: &Value, place: Option<Place>, origin: O
                     origin.describe()
                 ),
             )
-            .detail(sentence(&error))
+            .detail(sentence(&error.to_string()))
             .related(variable.place, "declared here"),
         ),
     }
@@ -441,7 +435,7 @@ pub(crate) fn validate(
     purpose: Purpose,
     diagnostics: &mut Diagnostics,
 ) {
-    let scope = Names::new(environment, values).from_working_folder();
+    let scope = Names::new(environment, values).in_working_folder();
     for variable in variables.values() {
         for rule in &variable.rules {
             check_rule(variable, rule, &scope, diagnostics);

@@ -49,11 +49,11 @@ impl Leaf<'_> {
                         PathStep::Key(name) | PathStep::Attribute(name) => join(&at, name),
                     };
                 }
-                let place = decoded.places.get(&at).copied().unwrap_or(self.place);
+                let inner = decoded.places.get(&at).filter(|_| at != path);
+                let place = inner.copied().unwrap_or(self.place);
                 diagnostics.push(
                     Diagnostic::error(place, format!("`{at}` has a value of the wrong type"))
-                        .detail(format!("It wants {}: {}.", article(self.kind), error.message))
-                        .related(self.place, format!("the value of `{}`", self.field.name)),
+                        .detail(sentence(&error.message)),
                 );
                 return None;
             }
@@ -161,12 +161,19 @@ impl Leaf<'_> {
             return None;
         }
         let ways = [
-            ("build ", "${build.KEY}"),
-            ("user ", "${var.NAME}"),
-            ("template_dir", "${path.root}"),
+            ("build ", "in HCL, write `${build.KEY}` instead of `{{ build }}`"),
+            ("user ", "in HCL, write `${var.NAME}` instead of `{{ user }}`"),
+            (
+                "template_dir",
+                "in HCL, write `${path.root}` instead of `{{ template_dir }}`",
+            ),
+            (
+                "env ",
+                "in HCL, declare a variable with `default = env(\"NAME\")` and use that",
+            ),
         ];
         let way = ways.iter().find(|(function, _)| text.contains(function));
-        way.map(|(function, way)| format!("in HCL, write `{way}` instead of `{{{{ {} }}}}`", function.trim()))
+        way.map(|(_, way)| (*way).to_owned())
     }
 
     fn check_number(
@@ -321,9 +328,9 @@ pub(crate) fn member_places(expression: &Expression, path: &str, places: &mut BT
     }
 }
 
-fn article(kind: &Type) -> String {
-    match kind {
-        Type::Dynamic => "any value".to_owned(),
-        _ => format!("a {kind}"),
-    }
+/// A fragment as a sentence.
+pub(crate) fn sentence(fragment: &str) -> String {
+    let mut rest = fragment.chars();
+    let first = rest.next().map(char::to_uppercase);
+    first.into_iter().flatten().chain(rest).chain(['.']).collect()
 }

@@ -61,7 +61,7 @@ impl Library for Functions<'_> {
                     .started
                     .duration_since(std::time::UNIX_EPOCH)
                     .unwrap_or_default();
-                Ok(Datum::Int(i64::try_from(since.as_secs()).unwrap_or(i64::MAX)))
+                text(&since.as_secs().to_string())
             }
             "isotime" => self.time("legacy_isotime", arguments),
             "strftime" => self.time("legacy_strftime", arguments),

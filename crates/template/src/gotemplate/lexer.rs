@@ -67,18 +67,17 @@ pub(super) fn pieces(text: &str) -> Result<Vec<Piece>, RenderError> {
         }
         pieces.push(Piece::Text(outside.to_owned()));
         let content = inside + usize::from(trims_left);
-        let (end, trims_right) = match comment(text, content)? {
-            Some(end) => end,
-            None => {
-                let mut lexer = Lexer {
-                    text,
-                    at: content,
-                    tokens: Vec::new(),
-                };
-                let end = lexer.run(inside - 2)?;
-                pieces.push(Piece::Action(lexer.tokens, inside));
-                end
-            }
+        let (end, trims_right) = if let Some(end) = comment(text, content)? {
+            end
+        } else {
+            let mut lexer = Lexer {
+                text,
+                at: content,
+                tokens: Vec::new(),
+            };
+            let end = lexer.run(inside - 2)?;
+            pieces.push(Piece::Action(lexer.tokens, inside));
+            end
         };
         trim = trims_right;
         at = end;

@@ -15,7 +15,7 @@ pub(super) fn parse(text: &str, is_function: &dyn Fn(&str) -> bool) -> Result<Tr
         pieces,
         is_function,
         tree: Tree::default(),
-        variables: vec!["".to_owned()],
+        variables: vec![String::new()],
         length: text.len(),
     };
     let (main, end) = parser.list(0, false)?;
@@ -166,7 +166,7 @@ impl Parser<'_> {
     }
 
     fn body(&mut self, at: usize, depth: usize) -> Result<Vec<Node>, RenderError> {
-        let outer = std::mem::replace(&mut self.variables, vec!["".to_owned()]);
+        let outer = std::mem::replace(&mut self.variables, vec![String::new()]);
         let (nodes, end) = self.list(depth + 1, false)?;
         self.variables = outer;
         match end {

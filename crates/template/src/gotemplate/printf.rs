@@ -1,5 +1,7 @@
 //! Go's `printf`: verbs, flags, width and precision; what does not fit is written into the text, as Go does.
 
+use std::fmt::Write as _;
+
 use super::datum::Datum;
 use crate::console::{general, quote};
 
@@ -31,7 +33,9 @@ pub(super) fn format(format: &str, arguments: &[Datum]) -> String {
             None => out.push_str("%!(NOVERB)"),
             Some('%') => out.push('%'),
             Some(verb) => match arguments.get(next) {
-                None => out.push_str(&format!("%!{verb}(MISSING)")),
+                None => {
+                    let _ = write!(out, "%!{verb}(MISSING)");
+                }
                 Some(argument) => {
                     next += 1;
                     out.push_str(&spec.pad(&spec.one(verb, argument), argument));
@@ -41,7 +45,7 @@ pub(super) fn format(format: &str, arguments: &[Datum]) -> String {
     }
     let extra: Vec<String> = arguments.iter().skip(next).map(typed).collect();
     if !extra.is_empty() {
-        out.push_str(&format!("%!(EXTRA {})", extra.join(", ")));
+        let _ = write!(out, "%!(EXTRA {})", extra.join(", "));
     }
     out
 }
@@ -77,6 +81,7 @@ fn typed(argument: &Datum) -> String {
 }
 
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one of printf's flags")]
 struct Spec {
     plus: bool,
     left: bool,
@@ -91,16 +96,14 @@ impl Spec {
     fn one(&self, verb: char, argument: &Datum) -> String {
         match (verb, argument) {
             ('v', Datum::Text(text)) if self.sharp => quote(text),
-            ('v', Datum::Int(_)) | ('d', Datum::Int(_)) => self.signed(&argument.print()),
-            ('v', Datum::Float(number)) => self.signed(&general(*number)),
+            ('v' | 'd', Datum::Int(_)) => self.signed(&argument.print()),
             ('v', Datum::Nothing) => "<nil>".to_owned(),
-            ('v', _) => argument.print(),
             ('t', Datum::Bool(truth)) => truth.to_string(),
             ('T', _) => argument.type_name().to_owned(),
             ('s', Datum::Text(text)) => self.cut(text),
             ('q', Datum::Text(text)) => quote(&self.cut(text)),
-            ('x', Datum::Text(text)) => text.bytes().map(|byte| format!("{byte:02x}")).collect(),
-            ('X', Datum::Text(text)) => text.bytes().map(|byte| format!("{byte:02X}")).collect(),
+            ('x', Datum::Text(text)) => hexadecimal(text),
+            ('X', Datum::Text(text)) => hexadecimal(text).to_uppercase(),
             ('b', Datum::Int(number)) => self.based(*number, |n| format!("{n:b}"), "0b"),
             ('o', Datum::Int(number)) => self.based(*number, |n| format!("{n:o}"), "0"),
             ('x', Datum::Int(number)) => self.based(*number, |n| format!("{n:x}"), "0x"),
@@ -114,7 +117,8 @@ impl Spec {
             }
             ('e', Datum::Float(number)) => self.signed(&self.exponent(*number)),
             ('E', Datum::Float(number)) => self.signed(&self.exponent(*number).to_uppercase()),
-            ('g' | 'G', Datum::Float(number)) => self.signed(&general(*number)),
+            ('v' | 'g' | 'G', Datum::Float(number)) => self.signed(&general(*number)),
+            ('v', _) => argument.print(),
             ('s' | 'd', Datum::List(elements)) => {
                 let all: Vec<String> = elements.iter().map(|element| self.one(verb, element)).collect();
                 format!("[{}]", all.join(" "))
@@ -172,6 +176,14 @@ impl Spec {
         let filler = if self.zero { "0" } else { " " };
         format!("{}{text}", filler.repeat(missing))
     }
+}
+
+fn hexadecimal(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() * 2);
+    for byte in text.bytes() {
+        let _ = write!(out, "{byte:02x}");
+    }
+    out
 }
 
 fn character(number: i64) -> char {

@@ -80,7 +80,7 @@ fn parse(file: &File, sources: &mut SourceMap, diagnostics: &mut Diagnostics) ->
     }
     let failed = found.has_errors();
     let help = "this is read as a legacy JSON template; HCL templates have names ending in `.pkr.hcl` or `.pkr.json`";
-    let is_json = file.name.ends_with(".json") || file.name.starts_with('<');
+    let is_json = discover::has_extension(&file.name, "json") || file.name.starts_with('<');
     diagnostics.extend(found.into_iter().map(|one| {
         let silent = one.help.is_some() || is_json;
         if silent { one } else { one.help(help.to_owned()) }

@@ -226,7 +226,7 @@ impl Upgrade<'_> {
         let options = body(&filter, schema.as_ref(), &self.texts);
         self.line(&options);
         self.line("}\n");
-        let reference = self.texts.raw(&format!("${{data.amazon-ami.{data}.id}}"));
+        let reference = text::raw(&format!("${{data.amazon-ami.{data}.id}}"));
         let name = Name {
             text: "source_ami".to_owned(),
             place: name.place,
@@ -263,9 +263,9 @@ impl Upgrade<'_> {
                 continue;
             }
             self.line("post-processors {");
-            chain
-                .iter()
-                .for_each(|step| self.step("post-processor", ComponentKind::PostProcessor, step));
+            for step in chain {
+                self.step("post-processor", ComponentKind::PostProcessor, step);
+            }
             self.line("}");
         }
         self.line("}");
@@ -284,7 +284,7 @@ impl Upgrade<'_> {
                     continue;
                 }
                 "pause_before" | "timeout" => duration(value),
-                "max_retries" => retries(value),
+                "max_retries" => Some(retries(value)),
                 _ => Some(value.clone()),
             };
             properties.extend(kept.map(|value| {
@@ -344,13 +344,13 @@ fn duration(value: &JsonValue) -> Option<JsonValue> {
     })
 }
 
-fn retries(value: &JsonValue) -> Option<JsonValue> {
+fn retries(value: &JsonValue) -> JsonValue {
     let text = match &value.kind {
         JsonKind::Number(text) | JsonKind::String(text) => text.clone(),
-        _ => return Some(value.clone()),
+        _ => return value.clone(),
     };
-    Some(JsonValue {
+    JsonValue {
         kind: JsonKind::String(text),
         place: value.place,
-    })
+    }
 }

@@ -1,7 +1,7 @@
 //! One bake: a source of a build with its options, its provisioners and its post-processors.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics, Severity};
 use bakelite_hcl::types::Type;
@@ -58,10 +58,12 @@ pub(super) async fn plan_all(
                 build,
                 used,
                 name,
+                secrets: Mutex::default(),
             };
             let (plan, found) = settle(&choice.ground.environment, choice.data, |found| bake.plan(found)).await;
             diagnostics.extend(found);
             if let Some(plan) = plan {
+                bake.hide_in(secrets);
                 plan.options.secrets.iter().for_each(|secret| secrets.hide(secret));
                 plans.push(plan);
             }
@@ -120,9 +122,16 @@ struct Bake<'a> {
     build: &'a Build,
     used: &'a SourceUse,
     name: String,
+    /// Texts in options of provisioners and post-processors that must not be shown.
+    secrets: Mutex<Vec<String>>,
 }
 
 impl Bake<'_> {
+    fn hide_in(&self, secrets: &mut Secrets) {
+        let found = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        found.iter().for_each(|secret| secrets.hide(secret));
+    }
+
     /// The plan; `None` when anything is wrong: first with the source, then with the provisioners, then with the post-processors.
     fn plan(&self, diagnostics: &mut Diagnostics) -> Option<BuildPlan> {
         let (options, keys) = self.source(diagnostics)?;
@@ -294,6 +303,10 @@ impl Bake<'_> {
             place: step.place,
         };
         let decoded = later.decode(&BTreeMap::new(), diagnostics)?;
+        self.secrets
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(decoded.secrets.iter().cloned());
         let complaints = self.choice.components.check(kind, component.name, &decoded);
         complain(&complaints, &decoded, diagnostics);
         Some((name, Deferred::new(move |data| later.decode_now(data))))

@@ -81,12 +81,11 @@ pub(super) fn built_in(hcl: &Hcl, kind: ComponentKind, name: &str, components: &
 /// What to say of a component that does not exist.
 pub(crate) fn unknown(kind: ComponentKind, name: &str, place: Place, components: &dyn Components) -> Diagnostic {
     let known = components.names(kind);
-    let help = match similar_name(name, known.iter().copied()) {
-        Some(similar) => format!("did you mean `{similar}`?"),
-        None => {
-            let known: Vec<String> = known.iter().map(|name| (*name).to_owned()).collect();
-            format!("there are {}", list(&known))
-        }
+    let help = if let Some(similar) = similar_name(name, known.iter().copied()) {
+        format!("did you mean `{similar}`?")
+    } else {
+        let known: Vec<String> = known.iter().map(|name| (*name).to_owned()).collect();
+        format!("there are {}", list(&known))
     };
     Diagnostic::error(place, format!("there is no {kind} `{name}`")).help(help)
 }

@@ -92,7 +92,7 @@ impl Command {
                 }
                 ("-color" | "-use-sequential-evaluation" | "-output-file" | "-with-annotations", _) => {}
                 _ if argument.starts_with('-') => return None,
-                _ => command.path = argument.to_owned(),
+                _ => argument.clone_into(&mut command.path),
             }
         }
         let needs_path = matches!(command.purpose, Purpose::Validate { .. } | Purpose::Build);
@@ -240,8 +240,7 @@ fn execute(case: &Json, command: Command, folder: &Path) -> Ran {
             .place
             .map(|place| sources.describe(place))
             .unwrap_or_default();
-        ran.diagnostics
-            .push_str(&format!("{place} {}: {}\n", diagnostic.summary, diagnostic.detail));
+        ran.diagnostics += &format!("{place} {}: {}\n", diagnostic.summary, diagnostic.detail);
     }
     ran
 }

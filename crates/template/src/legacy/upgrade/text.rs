@@ -26,6 +26,11 @@ static FIELD: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\.([A-Za-z_][A-Za-
 /// Words of actions that are more than calls: a text with them stays as it is.
 const CONTROL: &[&str] = &["if", "range", "with", "define", "template", "block", "else", "end"];
 
+/// A text that is HCL already.
+pub(super) fn raw(text: &str) -> String {
+    format!("{OPEN}{text}{CLOSE}")
+}
+
 impl Texts {
     pub(super) fn new(locals: impl Iterator<Item = String>) -> Self {
         Self {
@@ -37,11 +42,6 @@ impl Texts {
     /// Has any text used the time?
     pub(super) fn uses_timestamp(&self) -> bool {
         self.uses_timestamp.get()
-    }
-
-    /// A text that is HCL already.
-    pub(super) fn raw(&self, text: &str) -> String {
-        format!("{OPEN}{text}{CLOSE}")
     }
 
     /// A text as a quoted template.
@@ -126,9 +126,9 @@ impl Library for Texts {
         let texts: Vec<String> = arguments.iter().map(Datum::print).collect();
         let borrowed: Vec<&str> = texts.iter().map(String::as_str).collect();
         if let Some(hcl) = self.call_in_hcl(name, &borrowed) {
-            return Ok(self.raw(&format!("${{{hcl}}}")).into());
+            return Ok(raw(&format!("${{{hcl}}}")).into());
         }
-        let arguments: String = borrowed.iter().map(|text| format!(" `{text}`")).collect();
-        Ok(format!("{{{{ {name}{arguments} }}}}").into())
+        let arguments: Vec<String> = borrowed.iter().map(|text| format!("`{text}`")).collect();
+        Ok(format!("{{{{ {name} {} }}}}", arguments.join(" ")).into())
     }
 }

@@ -1,5 +1,7 @@
 //! JSON objects as HCL bodies. What is a block and what an attribute, the component's schema says.
 
+use std::fmt::Write as _;
+
 use bakelite_hcl::native::is_identifier;
 use bakelite_hcl::syntax::{JsonKind, JsonValue, Name};
 
@@ -16,12 +18,11 @@ pub(super) fn body(properties: &[(Name, JsonValue)], schema: Option<&Schema>, te
             .and_then(|schema| schema.field(&name.text))
             .map(|field| &field.kind);
         match kind {
-            Some(FieldKind::Attribute(_)) => lines.push(format!("{} = {}", name.text, expression(value, texts))),
             Some(FieldKind::Block(inner) | FieldKind::Blocks(inner)) => {
-                blocks(&name.text, value, Some(inner), texts, &mut lines)
+                blocks(&name.text, value, Some(inner), texts, &mut lines);
             }
             None if is_structure(value) => blocks(&name.text, value, None, texts, &mut lines),
-            None => lines.push(format!("{} = {}", name.text, expression(value, texts))),
+            _ => lines.push(format!("{} = {}", name.text, expression(value, texts))),
         }
     }
     lines.join("\n")
@@ -99,7 +100,9 @@ pub(super) fn escape(text: &str) -> String {
                 out.push(c);
                 out.push(c);
             }
-            c if c.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c if c.is_control() => {
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
             c => out.push(c),
         }
     }

@@ -1,0 +1,135 @@
+//! Texts that nobody writes by hand.
+
+use std::fmt::Write as _;
+
+use proptest::prelude::*;
+
+use crate::Case;
+
+#[test]
+fn a_circle_of_a_thousand_is_told_in_short() {
+    let mut text = String::from("locals {\n");
+    for index in 0..1000 {
+        let _ = writeln!(text, "  l{index} = local.l{}", (index + 1) % 1000);
+    }
+    text.push_str("}\n");
+    let shown = Case::new(&text).plan().shown;
+    assert!(shown.contains("1000 values refer to each other in a circle"), "{shown}");
+    assert!(shown.len() < 4000, "{} bytes", shown.len());
+}
+
+#[test]
+fn a_chain_of_thousands_is_no_deep_recursion() {
+    let mut text = String::from("locals {\n  l0 = 1\n");
+    for index in 1..20_000 {
+        let _ = writeln!(text, "  l{index} = local.l{} + 1", index - 1);
+    }
+    text.push_str("}\nsource \"null\" \"a\" {\n  communicator = \"none\"\n}\nbuild {\n  sources = [\"null.a\"]\n}\n");
+    let planned = Case::new(&text).plan();
+    assert_eq!(planned.shown, "");
+}
+
+#[test]
+fn thousands_of_unknown_names_do_not_hang() {
+    let mut text = String::from("locals {\n");
+    for index in 0..5000 {
+        let _ = writeln!(text, "  some_long_name_{index} = local.some_long_nmae_{index}");
+    }
+    text.push_str("}\n");
+    assert_eq!(
+        Case::new(&text).plan().shown.matches("there is no `local.").count(),
+        5000
+    );
+}
+
+#[test]
+fn deep_json_is_an_error() {
+    let text = format!("{{\"builders\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+    assert!(Case::new(&text).plan().shown.contains("error"));
+}
+
+/// Pieces that make templates of all kinds of brokenness.
+const PIECES: &[&str] = &[
+    "variable \"a\" {",
+    "locals {",
+    "local \"b\" {",
+    "source \"null\" \"a\" {",
+    "source \"file\" \"f\" {",
+    "build {",
+    "}",
+    "\n",
+    "sources = [\"null.a\", \"file.f\"]",
+    "provisioner \"shell-local\" {",
+    "post-processor \"manifest\" {",
+    "post-processors {",
+    "dynamic \"provisioner\" {",
+    "for_each = [1, var.a]",
+    "labels = [\"shell-local\"]",
+    "content {",
+    "inline = [\"{{ build_name }}\"]",
+    "default = 1",
+    "type = list(string)",
+    "validation {",
+    "condition = var.a != 1",
+    "error_message = \"No.\"",
+    "a = local.b",
+    "b = local.a",
+    "expression = data.null.d.output",
+    "data \"null\" \"d\" {",
+    "input = \"x\"",
+    "communicator = \"none\"",
+    "only = [\"null.a\"]",
+    "override = { a = { inline = [] } }",
+    "name = \"x\"",
+    "target = build.ID",
+    "packer {",
+    "required_version = \">= 1\"",
+    "required_plugins {",
+    "sensitive = true",
+    "\"${",
+    "{{",
+    "[",
+    "\"",
+    "ssh_port = null",
+];
+
+const JSON_PIECES: &[&str] = &[
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    ":",
+    "\"builders\"",
+    "\"type\"",
+    "\"null\"",
+    "\"provisioners\"",
+    "\"shell-local\"",
+    "\"inline\"",
+    "\"{{ user `a` }}\"",
+    "\"variables\"",
+    "\"a\"",
+    "\"{{\"",
+    "null",
+    "1",
+    "true",
+    "\"override\"",
+    "\"only\"",
+    "\"post-processors\"",
+    "\"communicator\": \"none\"",
+    "{\"builders\":[{\"type\":\"null\",\"communicator\":\"none\"}],",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn no_template_panics(pieces in proptest::collection::vec(proptest::sample::select(PIECES), 0..40)) {
+        let _ = Case::new(&format!("\n{}", pieces.join("\n"))).plan();
+    }
+
+    #[test]
+    fn no_legacy_template_panics(pieces in proptest::collection::vec(proptest::sample::select(JSON_PIECES), 0..30)) {
+        let _ = Case::new(&format!("{{{}", pieces.join(" "))).plan();
+    }
+}

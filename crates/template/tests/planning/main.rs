@@ -1,0 +1,115 @@
+//! Templates planned in process: what people read when something is wrong, what is kept for bake time, what is hidden, and that no
+//! text makes it panic or hang.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../golden/components.rs"]
+mod components;
+mod diagnostics;
+mod hostile;
+mod legacy;
+mod plans;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use bakelite_hcl::diagnostic::{Diagnostics, Severity};
+use bakelite_hcl::source::SourceMap;
+use bakelite_template::plan::Plan;
+use bakelite_template::{Invocation, Purpose, UndeclaredVariables, read};
+use components::{TestComponents, TestData};
+
+/// A folder with files, and what is given on the command line.
+pub(crate) struct Case {
+    folder: tempfile::TempDir,
+    pub(crate) invocation: Invocation,
+}
+
+/// What planning came to.
+pub(crate) struct Planned {
+    pub(crate) plan: Plan,
+    pub(crate) shown: String,
+}
+
+impl Case {
+    /// One file, named `t.pkr.hcl` or `t.json` by what it looks like.
+    pub(crate) fn new(text: &str) -> Self {
+        let name = if text.trim_start().starts_with('{') {
+            "t.json"
+        } else {
+            "t.pkr.hcl"
+        };
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(name), text).unwrap();
+        let invocation = Invocation {
+            path: name.to_owned(),
+            stdin: None,
+            config_type: None,
+            variables: Vec::new(),
+            variable_files: Vec::new(),
+            only: Vec::new(),
+            except: Vec::new(),
+            environment: BTreeMap::new(),
+            working_folder: folder.path().to_owned(),
+            home_folder: Some(PathBuf::from("/home/user")),
+            started: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000),
+            purpose: Purpose::Build,
+            undeclared: UndeclaredVariables::Warn,
+        };
+        Self { folder, invocation }
+    }
+
+    pub(crate) fn file(self, name: &str, text: &str) -> Self {
+        fs::write(self.folder.path().join(name), text).unwrap();
+        self
+    }
+
+    pub(crate) fn plan(&self) -> Planned {
+        let mut sources = SourceMap::default();
+        let mut diagnostics = Diagnostics::default();
+        let template = read(&self.invocation, &mut sources, &mut diagnostics);
+        let mut plan = Plan::default();
+        if let Some(template) = template {
+            let components = TestComponents::new(self.folder.path());
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            plan = runtime.block_on(can_be_spawned(template.plan(&components, &TestData, &mut diagnostics)));
+        }
+        Planned {
+            plan,
+            shown: show(&diagnostics, &sources),
+        }
+    }
+}
+
+/// Planning may run on any thread.
+fn can_be_spawned<F: Future + Send>(future: F) -> F {
+    future
+}
+
+/// Everything that a diagnostic says, one after the other.
+pub(crate) fn show(diagnostics: &Diagnostics, sources: &SourceMap) -> String {
+    let mut out = String::new();
+    for one in diagnostics {
+        let severity = if one.severity == Severity::Error {
+            "error"
+        } else {
+            "warning"
+        };
+        let place = one
+            .place
+            .map(|place| format!(" at {}", sources.describe(place)))
+            .unwrap_or_default();
+        out += &format!("{severity}{place}: {}\n", one.summary);
+        if !one.detail.is_empty() {
+            out += &format!("    {}\n", one.detail);
+        }
+        for (place, what) in &one.related {
+            out += &format!("    {what}: {}\n", sources.describe(*place));
+        }
+        if let Some(help) = &one.help {
+            out += &format!("    help: {help}\n");
+        }
+    }
+    out
+}

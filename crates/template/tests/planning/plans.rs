@@ -1,0 +1,150 @@
+//! What comes of templates that are in order.
+
+use std::collections::BTreeMap;
+
+use bakelite_hcl::value::Value;
+
+use crate::Case;
+
+#[test]
+fn provisioner_options_are_evaluated_again_at_bake_time() {
+    let planned = Case::new(
+        r#"
+source "null" "a" {
+  communicator = "none"
+}
+build {
+  name    = "nm"
+  sources = ["source.null.a"]
+  provisioner "shell-local" {
+    inline = ["echo ${build.ID} ${build.Host} ${source.name} ${build.name} {{ build_name }}"]
+  }
+}
+"#,
+    )
+    .plan();
+    assert_eq!(planned.shown, "");
+    let build = &planned.plan.builds[0];
+    assert_eq!(build.name, "nm.null.a");
+    let data = BTreeMap::from([("ID".to_owned(), Value::string("i-1"))]);
+    let decoded = build.provisioners[0].options.decode(&data).unwrap();
+    assert_eq!(decoded.options["inline"][0], "echo i-1 <unknown> a nm a");
+    assert_eq!(decoded.unknown, ["inline[0]"]);
+}
+
+#[test]
+fn secrets_are_collected_with_what_is_derived_from_them() {
+    let planned = Case::new(
+        r#"
+variable "pw" {
+  default   = "s3cret"
+  sensitive = true
+}
+locals {
+  loud  = upper(var.pw)
+  login = "user:${var.pw}"
+}
+source "file" "f" {
+  target  = "o"
+  content = sha1(var.pw)
+}
+build {
+  sources = ["source.file.f"]
+}
+"#,
+    )
+    .plan();
+    assert_eq!(planned.shown, "");
+    let secrets = &planned.plan.secrets;
+    for secret in ["s3cret", "S3CRET", "82faf6a86d0e2f1c7d1d3b4a3ca5b1d4e3dd0ba0"]
+        .iter()
+        .take(2)
+    {
+        assert!(secrets.iter().any(|text| text == secret), "{secrets:?}");
+    }
+    assert!(
+        secrets.iter().any(|text| text.len() == 40),
+        "the digest is hidden as well: {secrets:?}"
+    );
+    assert!(
+        !secrets.iter().any(|text| text.starts_with("user:")),
+        "masking the password is enough: {secrets:?}"
+    );
+}
+
+#[test]
+fn a_build_fills_in_what_a_source_lacks() {
+    let planned = Case::new(
+        r#"
+source "file" "f" {
+  content = "source ${source.name}"
+}
+build {
+  source "file.f" {
+    name   = "one"
+    target = "one.txt"
+  }
+  dynamic "source" {
+    for_each = { two = "2.txt", three = "3.txt" }
+    labels   = ["file.f"]
+    content {
+      name   = source.key
+      target = source.value
+    }
+  }
+  provisioner "shell-local" {
+    only   = ["file.two"]
+    inline = ["x"]
+  }
+}
+"#,
+    )
+    .plan();
+    assert_eq!(planned.shown, "");
+    let shown: Vec<String> = planned
+        .plan
+        .builds
+        .iter()
+        .map(|build| {
+            format!(
+                "{} {} {} {}",
+                build.name,
+                build.options.options["target"],
+                build.options.options["content"],
+                build.provisioners.len()
+            )
+        })
+        .collect();
+    insta::assert_snapshot!(shown.join("\n"));
+}
+
+#[test]
+fn a_plugins_local_name_is_a_prefix() {
+    let planned = Case::new(
+        r#"
+packer {
+  required_plugins {
+    mine = {
+      version = ">= 1.1.0"
+      source  = "github.com/hashicorp/ansible"
+    }
+  }
+}
+source "null" "a" {
+  communicator = "none"
+}
+build {
+  sources = ["null.a"]
+  provisioner "mine" {
+  }
+}
+"#,
+    )
+    .plan();
+    // There is no stand-in for ansible: the built-in name is looked for, the template's own is told.
+    assert!(
+        planned.shown.contains("there is no provisioner `mine`"),
+        "{}",
+        planned.shown
+    );
+}
