@@ -1,6 +1,7 @@
 //! Addresses of instances: each gets a loopback address of its own, so that each can have port 22.
 
 use std::collections::HashSet;
+use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -15,6 +16,9 @@ pub(crate) struct Addresses {
 
 /// How many addresses are tried before giving up.
 const MOST_TRIES: usize = 256;
+/// How many addresses may have the wanted port taken before another port will do: when something listens on it at all
+/// addresses, as this machine's own SSH server does, no number of tries helps.
+const TRIES_FOR_PORT: usize = 16;
 
 /// Spreads consecutive process ids over the subnet; a prime, so that no two ids share a run of numbers.
 const SPREAD: u32 = 4099;
@@ -34,13 +38,19 @@ impl Addresses {
         wanted_port: u16,
         taken: &HashSet<Ipv4Addr>,
     ) -> Result<(Ipv4Addr, u16), ApiError> {
-        for _ in 0..MOST_TRIES {
+        for tried in 0..MOST_TRIES {
             let address = subnet.address(self.next.fetch_add(1, Ordering::Relaxed));
             if taken.contains(&address) {
                 continue;
             }
-            if let Some(port) = free_port(address, wanted_port).or_else(|| free_port(address, 0)) {
-                return Ok((address, port));
+            match free_port(address, wanted_port) {
+                Ok(port) => return Ok((address, port)),
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse && tried < TRIES_FOR_PORT => {}
+                Err(_) => {
+                    if let Ok(port) = free_port(address, 0) {
+                        return Ok((address, port));
+                    }
+                }
             }
         }
         Err(ApiError::with_status(
@@ -51,8 +61,8 @@ impl Addresses {
     }
 }
 
-fn free_port(address: Ipv4Addr, port: u16) -> Option<u16> {
-    Some(TcpListener::bind((address, port)).ok()?.local_addr().ok()?.port())
+fn free_port(address: Ipv4Addr, port: u16) -> io::Result<u16> {
+    Ok(TcpListener::bind((address, port))?.local_addr()?.port())
 }
 
 #[cfg(test)]
@@ -73,7 +83,17 @@ mod tests {
     }
 
     #[test]
-    fn a_taken_port_is_replaced() {
+    fn an_address_with_the_port_taken_is_passed_over() {
+        let subnet = vpcs::default_subnet("us-east-1", None).unwrap();
+        let next = AtomicU32::new(1_000_000);
+        let other = TcpListener::bind((subnet.address(1_000_000), 0)).unwrap();
+        let wanted = other.local_addr().unwrap().port();
+        let reserved = Addresses { next }.reserve(&subnet, wanted, &HashSet::new());
+        assert_eq!(reserved, Ok((subnet.address(1_000_001), wanted)));
+    }
+
+    #[test]
+    fn a_port_that_is_taken_everywhere_is_replaced() {
         let subnet = vpcs::default_subnet("us-east-1", None).unwrap();
         let everywhere = TcpListener::bind("0.0.0.0:0").unwrap();
         let wanted = everywhere.local_addr().unwrap().port();

@@ -111,6 +111,11 @@ impl Cloud {
         slots.entry(id.to_owned()).or_default().clone()
     }
 
+    /// Forgets the slot of an instance that never has a machine again.
+    pub(crate) fn forget_slot(&self, id: &str) {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+
     /// Returns the root that an image's instances start from, making it when this is the first.
     pub(crate) async fn root_of(&self, root: &ImageRoot) -> Result<RootId, ApiError> {
         match (root.baked(), root.base()) {

@@ -184,3 +184,100 @@ pub(crate) fn check_ids(region: &Region, ids: &[String]) -> Result<(), ApiError>
         )),
     }
 }
+
+/// Returns a running instance of the process `owner`, for tests.
+#[cfg(test)]
+pub(crate) fn example() -> Instance {
+    let text = |text: &str| text.to_owned();
+    Instance {
+        id: text("i-0123456789abcdef0"),
+        reservation_id: text("r-0123456789abcdef0"),
+        launch_index: 0,
+        image_id: text("ami-0123456789abcdef0"),
+        state: InstanceState::Running,
+        next: None,
+        state_reason: None,
+        transition_reason: String::new(),
+        terminated: None,
+        owner: Some(text("owner")),
+        client_token: None,
+        request_digest: String::new(),
+        instance_type: text("t3.micro"),
+        key_name: None,
+        authorized_keys: Vec::new(),
+        launched: Moment::parse("2026-11-21T08:00:00Z").unwrap(),
+        zone: text("us-east-1a"),
+        tenancy: text("default"),
+        subnet_id: text("subnet-0123456789abcdef0"),
+        vpc_id: text("vpc-0123456789abcdef0"),
+        security_groups: Vec::new(),
+        network_interface_id: text("eni-0123456789abcdef0"),
+        address: Ipv4Addr::new(127, 64, 0, 4),
+        ssh_port: SSH_PORT,
+        has_public_address: true,
+        architecture: text("x86_64"),
+        boot_mode: None,
+        root_device: text("/dev/xvda"),
+        root: RootId(text("root")),
+        has_disk: true,
+        login_users: Vec::new(),
+        user_data: None,
+        instance_profile: None,
+        is_spot: false,
+        monitoring: false,
+        ebs_optimized: false,
+        ena_support: true,
+        sriov_support: true,
+        source_dest_check: true,
+        termination_protection: false,
+        stop_protection: false,
+        shutdown_terminates: false,
+        enclave: false,
+        cpu_credits: None,
+        metadata_options: MetadataOptions {
+            http_tokens: text("optional"),
+            http_endpoint: text("enabled"),
+            hop_limit: 1,
+            instance_tags: text("disabled"),
+            http_protocol_ipv6: text("disabled"),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_port_than_22_shows_as_a_tag_until_the_end() {
+        let shown = |instance: Instance| instance.shown_tags(&Tags::new()).get(SSH_PORT_TAG).cloned();
+        let elsewhere = Instance {
+            ssh_port: 2222,
+            ..example()
+        };
+        assert_eq!(shown(example()), None);
+        assert_eq!(shown(elsewhere.clone()).as_deref(), Some("2222"));
+        assert_eq!(
+            shown(Instance {
+                state: InstanceState::Terminated,
+                ..elsewhere
+            }),
+            None
+        );
+    }
+
+    #[test]
+    fn the_public_address_comes_with_running_and_goes_with_stopped() {
+        let address = |state| Instance { state, ..example() }.public_address().is_some();
+        assert!(!address(InstanceState::Pending));
+        assert!(address(InstanceState::Running));
+        assert!(address(InstanceState::Stopping));
+        assert!(!address(InstanceState::Stopped));
+        assert!(!address(InstanceState::Terminated));
+        let hidden = Instance {
+            has_public_address: false,
+            ..example()
+        };
+        assert_eq!(hidden.public_address(), None);
+    }
+}

@@ -91,3 +91,107 @@ impl Region {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::ec2::block_devices::EbsDevice;
+    use crate::ec2::instances::example;
+    use crate::ec2::volumes::{Attachment, Volume};
+
+    /// Returns a state with one instance that has two volumes, the first of which goes with it.
+    fn state(instance: Instance) -> State {
+        let mut region = Region::new("us-east-1");
+        for (id, delete_on_termination) in [("vol-1", true), ("vol-2", false)] {
+            let ebs = EbsDevice {
+                snapshot_id: None,
+                size_gib: 8,
+                volume_type: "gp3".to_owned(),
+                iops: None,
+                throughput: None,
+                encrypted: false,
+                kms_key_id: None,
+                delete_on_termination,
+            };
+            let attachment = Attachment {
+                instance_id: instance.id.clone(),
+                device: id.to_owned(),
+                since: instance.launched,
+            };
+            let volume = Volume {
+                id: id.to_owned(),
+                zone: instance.zone.clone(),
+                created: instance.launched,
+                ebs,
+                attachment: Some(attachment),
+            };
+            region.volumes.insert(id.to_owned(), volume);
+        }
+        region.instances.insert(instance.id.clone(), instance);
+        let mut state = State::default();
+        state.regions.insert("us-east-1".to_owned(), region);
+        state
+    }
+
+    fn only(state: &State) -> Option<&Instance> {
+        state.regions["us-east-1"].instances.values().next()
+    }
+
+    #[test]
+    fn a_due_state_comes_true_and_one_to_come_does_not() {
+        let instance = Instance {
+            state: InstanceState::Pending,
+            next: Some((InstanceState::Running, example().launched.plus(Duration::from_secs(10)))),
+            ..example()
+        };
+        let launched = instance.launched;
+        let mut state = state(instance);
+        state.settle(launched.plus(Duration::from_secs(9)), |_| false);
+        assert_eq!(only(&state).unwrap().state, InstanceState::Pending);
+        state.settle(launched.plus(Duration::from_secs(10)), |_| false);
+        assert_eq!(only(&state).unwrap().state, InstanceState::Running);
+    }
+
+    #[test]
+    fn instances_of_dead_processes_stand_still() {
+        for (before, after) in [
+            (InstanceState::Pending, InstanceState::Stopped),
+            (InstanceState::Running, InstanceState::Stopped),
+            (InstanceState::Stopping, InstanceState::Stopped),
+            (InstanceState::ShuttingDown, InstanceState::Terminated),
+            (InstanceState::Terminated, InstanceState::Terminated),
+        ] {
+            let mut state = state(Instance {
+                state: before,
+                ..example()
+            });
+            state.settle(Moment::now(), |owner| owner == "other");
+            assert_eq!(only(&state).unwrap().state, before, "its process lives");
+            state.settle(Moment::now(), |owner| owner == "owner");
+            let instance = only(&state).unwrap();
+            assert_eq!((instance.state, instance.owner.as_deref()), (after, None), "{before:?}");
+            assert!(instance.has_disk);
+        }
+    }
+
+    #[test]
+    fn a_terminated_instance_releases_its_volumes_and_is_forgotten_after_an_hour() {
+        let instance = Instance {
+            state: InstanceState::ShuttingDown,
+            next: Some((InstanceState::Terminated, example().launched)),
+            has_disk: false,
+            ..example()
+        };
+        let launched = instance.launched;
+        let mut state = state(instance);
+        state.settle(launched.plus(Duration::from_hours(1)), |_| false);
+        let volumes = &state.regions["us-east-1"].volumes;
+        assert_eq!(volumes.keys().collect::<Vec<_>>(), ["vol-2"]);
+        assert_eq!(volumes["vol-2"].attachment, None);
+        assert!(only(&state).is_some());
+        state.settle(launched.plus(Duration::from_secs(3602)), |_| false);
+        assert!(only(&state).is_none());
+    }
+}

@@ -383,6 +383,7 @@ async fn halt(cloud: &Arc<Cloud>, name: &InstanceName, end: InstanceState) {
         tracing::warn!(instance = name.id, %error, "end of the machine not recorded");
     }
     if end == InstanceState::Terminated {
+        cloud.forget_slot(&name.id);
         discard(cloud, name).await;
     }
 }

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 /// How long a state may take to come: far longer than it ever takes, so that only a hang fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running cloud with a folder of its own; all of it goes with this value.
 pub(crate) struct TestCloud {

@@ -1,6 +1,6 @@
 //! Processes that share a state folder, and processes that die.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -23,12 +23,13 @@ pub(crate) const TESTS: &[Test] = &[
 const SERVE: &str = "--serve-a-cloud-in";
 
 /// Serves a cloud for ever when this process was started for that.
+#[expect(clippy::print_stdout, reason = "the parent reads the endpoint there")]
 pub(crate) fn serve_if_asked() -> bool {
     let mut arguments = std::env::args().skip_while(|argument| argument != SERVE).skip(1);
     let Some(folder) = arguments.next() else { return false };
     runtime().block_on(async {
         let cloud = LocalCloud::start(options(Path::new(&folder))).await.unwrap();
-        writeln!(std::io::stdout(), "{}", cloud.endpoint()).unwrap();
+        println!("{}", cloud.endpoint());
         std::future::pending::<()>().await;
     });
     true
