@@ -194,7 +194,12 @@ fn cidrsubnet(call: &Call<'_>) -> Result<Value, FunctionError> {
         return Err(failed(format!("{new_bits} bits cannot number subnet {subnet}")));
     }
     let shift = network.width - prefix;
-    let placed = subnet.checked_shl(shift).unwrap_or(0) & low_ones(network.width);
+    if shift < 128 && subnet > low_ones(network.width) >> shift || shift == 128 && subnet > 0 {
+        return Err(failed(format!(
+            "subnet {subnet} does not fit into a prefix of {prefix} bits"
+        )));
+    }
+    let placed = subnet.checked_shl(shift).unwrap_or(0);
     Ok(Value::string(
         Network {
             address: network.address | placed,
@@ -236,8 +241,8 @@ fn cidrsubnets(call: &Call<'_>) -> Result<Value, FunctionError> {
         // A subnet starts at a multiple of its size.
         let address = free
             .and_then(|free| free.checked_add(subnet.host_mask()))
-            .map(|address| address & subnet.mask())
-            .filter(|address| *address <= network.last() && *address >= network.address)
+            .map(|address| address & !subnet.host_mask())
+            .filter(|address| *address <= network.last())
             .ok_or_else(|| {
                 wrong(
                     index,

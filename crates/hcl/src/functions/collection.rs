@@ -159,9 +159,6 @@ fn merge(call: &Call<'_>) -> Result<Value, FunctionError> {
             _ => None,
         });
     }
-    if kinds.is_empty() && !call.arguments.is_empty() {
-        return Ok(Value::null(Type::Dynamic));
-    }
     Ok(match kinds.first() {
         Some(Some(element)) if kinds.iter().all(|kind| *kind == Some(element)) => {
             Value::map((*element).clone(), merged)

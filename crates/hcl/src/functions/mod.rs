@@ -126,7 +126,13 @@ pub struct Functions {
 impl Functions {
     /// The functions of some groups.
     pub fn of(groups: &[&'static [Function]]) -> Self {
-        Self { by_name: groups.iter().flat_map(|group| group.iter()).map(|function| (function.name, function)).collect() }
+        Self {
+            by_name: groups
+                .iter()
+                .flat_map(|group| group.iter())
+                .map(|function| (function.name, function))
+                .collect(),
+        }
     }
 
     /// The function of a name.

@@ -28,7 +28,7 @@ pub(super) static GROUP: &[Function] = &[
         variadic: None,
         result: "number",
         examples: &[("ceil(1.1)", "2")],
-        run: Run::Plain(|call| Ok(Value::number(call.number(0)?.ceil()))),
+        run: Run::Plain(|call| Ok(without_sign_of_zero(call.number(0)?.ceil()))),
     },
     Function {
         name: "floor",
@@ -37,7 +37,7 @@ pub(super) static GROUP: &[Function] = &[
         variadic: None,
         result: "number",
         examples: &[("floor(-1.1)", "-2")],
-        run: Run::Plain(|call| Ok(Value::number(call.number(0)?.floor()))),
+        run: Run::Plain(|call| Ok(without_sign_of_zero(call.number(0)?.floor()))),
     },
     Function {
         name: "log",
@@ -106,6 +106,11 @@ pub(super) static GROUP: &[Function] = &[
         run: Run::Plain(sum),
     },
 ];
+
+/// A whole number has no negative zero.
+fn without_sign_of_zero(whole: Number) -> Value {
+    Value::number(if whole.is_zero() { Number::from(0i64) } else { whole })
+}
 
 fn computed(result: f64) -> Result<Value, FunctionError> {
     Number::from_f64(result)

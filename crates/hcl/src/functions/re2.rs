@@ -216,12 +216,13 @@ impl Translation<'_> {
 
     /// `\x7F` or `\x{10FFFF}`
     fn hexadecimal(&mut self) -> Result<Escaped, String> {
-        let digits: String = if self.rest.next_if_eq(&'{').is_some() {
+        let braced = self.rest.next_if_eq(&'{').is_some();
+        let digits: String = if braced {
             self.rest.by_ref().take_while(|next| *next != '}').collect()
         } else {
             self.rest.by_ref().take(2).collect()
         };
-        let code = if digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        let code = if (braced || digits.len() == 2) && digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
             u32::from_str_radix(&digits, 16).ok()
         } else {
             None

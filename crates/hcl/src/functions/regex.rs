@@ -133,10 +133,51 @@ fn regex_replace(call: &Call<'_>) -> Result<Value, FunctionError> {
     for captures in regex.captures_iter(whole) {
         let Some(matched) = captures.get(0) else { continue };
         replaced.push_str(whole.get(done..matched.start()).unwrap_or_default());
-        captures.expand(replacement, &mut replaced);
+        expand(replacement, &captures, &mut replaced);
         bounded(replaced.len())?;
         done = matched.end();
     }
     replaced.push_str(whole.get(done..).unwrap_or_default());
     Ok(Value::string(replaced))
+}
+
+/// A replacement with what groups matched: `$1`, `$name` (as long a name as there is), `${name}`; `$$` is a dollar sign, and so is a
+/// `$` before anything else. What did not match, or is no group, is empty.
+fn expand(replacement: &str, captures: &Captures<'_>, expanded: &mut String) {
+    let mut rest = replacement;
+    while let Some((before, after)) = rest.split_once('$') {
+        expanded.push_str(before);
+        if let Some(after) = after.strip_prefix('$') {
+            expanded.push('$');
+            rest = after;
+            continue;
+        }
+        let Some((name, after_name)) = group_name(after) else {
+            expanded.push('$');
+            rest = after;
+            continue;
+        };
+        let group = name
+            .parse()
+            .map_or_else(|_| captures.name(name), |index: usize| captures.get(index));
+        expanded.push_str(group.map_or("", |group| group.as_str()));
+        rest = after_name;
+    }
+    expanded.push_str(rest);
+}
+
+/// The name after a `$`, and what follows it.
+fn group_name(after: &str) -> Option<(&str, &str)> {
+    let braced = after.strip_prefix('{');
+    let start = braced.unwrap_or(after);
+    let end = start
+        .find(|next: char| !next.is_alphanumeric() && next != '_')
+        .unwrap_or(start.len());
+    let (name, rest) = start.split_at_checked(end).filter(|(name, _)| !name.is_empty())?;
+    let rest = if braced.is_some() {
+        rest.strip_prefix('}')?
+    } else {
+        rest
+    };
+    Some((name, rest))
 }

@@ -259,6 +259,8 @@ fn substr(call: &Call<'_>) -> Result<Value, FunctionError> {
     } else {
         usize::try_from(offset).unwrap_or(usize::MAX)
     };
+    // No length from the end on is as good as a negative one; it has always been so.
+    let length = if length == 0 && offset < 0 { -1 } else { length };
     let taken = usize::try_from(length).unwrap_or(usize::MAX);
     Ok(Value::string(
         whole.graphemes(true).skip(skipped).take(taken).collect::<String>(),

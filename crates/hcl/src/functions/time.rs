@@ -123,7 +123,7 @@ impl Moment {
         let [year, month, day] = fields(date, '-', [4, 2, 2])?;
         let zone_at = time.find(['Z', '+', '-'])?;
         let (clock, zone) = time.split_at(zone_at);
-        let (clock, fraction) = match clock.split_once(['.', ',']) {
+        let (clock, fraction) = match clock.split_once('.') {
             Some((clock, fraction)) => (clock, Some(fraction)),
             None => (clock, None),
         };
@@ -137,7 +137,7 @@ impl Moment {
             ("Z", "") => 0,
             (sign, distance) => {
                 let [hours, minutes] = fields(distance, ':', [2, 2])?;
-                if hours > 24 || minutes > 59 {
+                if hours > 23 || minutes > 59 {
                     return None;
                 }
                 let distance = i32::from(hours) * 60 + i32::from(minutes);
@@ -270,6 +270,11 @@ fn formatdate(call: &Call<'_>) -> Result<Value, FunctionError> {
     let mut shown_date = String::new();
     let mut rest = call.text(0)?;
     while let Some(first) = rest.chars().next() {
+        if let Some(after) = rest.strip_prefix("''") {
+            shown_date.push('\'');
+            rest = after;
+            continue;
+        }
         let end = if first == '\'' {
             end_of_quote(rest)
         } else {

@@ -136,7 +136,8 @@ pub(super) fn show(verb: &Verb<'_>, value: &Value) -> Result<String, String> {
         's' | 'q' => {
             let text = converted(&Type::String)?;
             let text = text.as_str().unwrap_or_default();
-            let cut: String = match verb.precision {
+            // A precision of 0 is none for text.
+            let cut: String = match verb.precision.filter(|precision| *precision > 0) {
                 Some(precision) => text.graphemes(true).take(precision).collect(),
                 None => text.to_owned(),
             };
@@ -178,9 +179,11 @@ fn padded(verb: &Verb<'_>, text: String) -> String {
     if missing == 0 {
         return text;
     }
-    match (verb.has('-'), verb.has('0')) {
-        (true, _) => text + &" ".repeat(missing),
-        (false, zero) => if zero { "0" } else { " " }.repeat(missing) + &text,
+    let padding = if verb.has('0') { "0" } else { " " }.repeat(missing);
+    if verb.has('-') {
+        text + &padding
+    } else {
+        padding + &text
     }
 }
 

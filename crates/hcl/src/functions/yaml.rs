@@ -25,7 +25,7 @@ pub(super) static GROUP: &[Function] = &[
         run: Run::Plain(|call| {
             let value = decode::decode(call.text(0)?).map_err(failed)?;
             // A document that is null as a whole has always been taken for something not known yet.
-            Ok(if matches!(value.kind, Kind::Null(_)) {
+            Ok(if matches!(value.kind, Kind::Null(Type::Dynamic)) {
                 Value::dynamic()
             } else {
                 value

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
+use libyaml_safer::{Encoding, Event, EventData, Parser, ScalarStyle};
 
 use super::scalar;
 use crate::convert;
@@ -16,20 +16,59 @@ const MOST_VALUES: usize = 1 << 20;
 
 /// The value of a document; the error is a fragment.
 pub(super) fn decode(yaml: &str) -> Result<Value, String> {
-    let lines: Vec<&str> = yaml.split('\n').collect();
+    let yaml = yaml.strip_prefix('\u{feff}').unwrap_or(yaml);
+    // The parser gives up with a panic where a comma follows a tag at once.
+    let built = std::panic::catch_unwind(|| build(yaml));
+    built.unwrap_or_else(|_| Err("the parser gave up on the document".to_owned()))
+}
+
+fn build(yaml: &str) -> Result<Value, String> {
+    // The parser wants every line ended.
+    let lines = if yaml.ends_with('\n') {
+        yaml.to_owned()
+    } else {
+        format!("{yaml}\n")
+    };
+    let mut bytes = lines.as_bytes();
+    let mut parser = Parser::new();
+    parser.set_encoding(Encoding::Utf8);
+    parser.set_input_string(&mut bytes);
     let mut builder = Builder::default();
-    for event in Parser::new_from_str(yaml) {
-        let (event, span) = event.map_err(|error| error.to_string())?;
-        let at = span.start;
-        let place = |message| format!("line {}, column {}: {message}", at.line(), at.col() + 1);
-        let line = lines.get(at.line().saturating_sub(1)).copied().unwrap_or_default();
-        builder.check_tabs(&event, line, at.col()).map_err(place)?;
-        builder.take(event).map_err(place)?;
+    for event in parser {
+        let Event {
+            mut data,
+            start_mark,
+            end_mark,
+            ..
+        } = event.map_err(|error| error.to_string())?;
+        if end_mark.index > yaml.len() as u64 {
+            without_added_line_end(&mut data, yaml);
+        }
+        builder
+            .take(data)
+            .map_err(|message| format!("{start_mark}: {message}"))?;
     }
-    builder
-        .document
-        .map(|(value, _)| value)
-        .ok_or_else(|| "there is no document".to_owned())
+    builder.document.ok_or_else(|| "there is no document".to_owned())
+}
+
+/// A block of text ends where the document does, without a line end that is not there.
+fn without_added_line_end(data: &mut EventData, yaml: &str) {
+    let EventData::Scalar {
+        value,
+        style: ScalarStyle::Literal | ScalarStyle::Folded,
+        ..
+    } = data
+    else {
+        return;
+    };
+    // A last line without text does not end the one before it a second time.
+    let is_blank = yaml
+        .rsplit('\n')
+        .next()
+        .is_some_and(|last| last.trim_end_matches(' ').is_empty());
+    if value.ends_with('\n') && (!is_blank || value == "\n" || value.ends_with("\n\n")) {
+        value.pop();
+    }
 }
 
 /// A value and how many values it is made of.
@@ -40,18 +79,14 @@ struct Builder {
     documents: usize,
     /// Mappings and sequences that are not finished, the outermost first.
     open: Vec<Open>,
-    anchors: HashMap<usize, Counted>,
-    document: Option<Counted>,
-    /// What starts next lies between brackets or braces.
-    flow: bool,
+    anchors: HashMap<String, Counted>,
+    document: Option<Value>,
 }
 
 /// A mapping or sequence that is not finished.
 struct Open {
-    anchor: usize,
+    anchor: Option<String>,
     count: usize,
-    /// Between brackets or braces, where white space is only white space.
-    flow: bool,
     content: Content,
 }
 
@@ -71,49 +106,33 @@ enum Key {
 }
 
 impl Builder {
-    /// In blocks a tab is no indentation, though the parser takes some for it.
-    fn check_tabs(&mut self, event: &Event<'_>, line: &str, column: usize) -> Result<(), String> {
-        if !matches!(
-            event,
-            Event::Scalar(..) | Event::SequenceStart(..) | Event::MappingStart(..) | Event::Alias(_)
-        ) {
-            return Ok(());
-        }
-        let mut before = line.chars().take(column);
-        let in_flow = self.open.last().is_some_and(|open| open.flow);
-        self.flow = in_flow || line.chars().nth(column).is_some_and(|first| matches!(first, '[' | '{'));
-        let indents = before
-            .clone()
-            .all(|character| matches!(character, ' ' | '\t' | '-' | '?'));
-        if !in_flow && indents && before.any(|character| character == '\t') {
-            return Err("a tab stands where only spaces indent".to_owned());
-        }
-        Ok(())
-    }
-
-    fn take(&mut self, event: Event<'_>) -> Result<(), String> {
+    fn take(&mut self, event: EventData) -> Result<(), String> {
         match event {
-            Event::Scalar(text, style, anchor, tag) => self.scalar(&text, style, anchor, tag.as_deref()),
-            Event::SequenceStart(anchor, tag) => {
+            EventData::Scalar {
+                anchor,
+                tag,
+                value,
+                style,
+                ..
+            } => self.scalar(&value, style, anchor, tag.as_deref()),
+            EventData::SequenceStart { anchor, tag, .. } => {
                 check_tag(tag.as_deref(), "seq")?;
                 self.open(anchor, Content::Sequence(Vec::new()))
             }
-            Event::MappingStart(anchor, tag) => {
+            EventData::MappingStart { anchor, tag, .. } => {
                 check_tag(tag.as_deref(), "map")?;
-                self.open(
-                    anchor,
-                    Content::Mapping {
-                        members: BTreeMap::new(),
-                        key: None,
-                    },
-                )
+                let (members, key) = (BTreeMap::new(), None);
+                self.open(anchor, Content::Mapping { members, key })
             }
-            Event::SequenceEnd | Event::MappingEnd => self.close(),
-            Event::Alias(anchor) => {
+            EventData::SequenceEnd | EventData::MappingEnd => self.close(),
+            EventData::Alias { anchor } => {
+                if self.open.iter().any(|open| open.anchor.as_ref() == Some(&anchor)) {
+                    return Err(format!("the alias `{anchor}` stands within what it refers to"));
+                }
                 let repeated = self.anchors.get(&anchor).cloned();
-                self.add(repeated.ok_or("an alias stands within what it refers to")?)
+                self.add(repeated.ok_or_else(|| format!("nothing is called `{anchor}` for the alias"))?)
             }
-            Event::DocumentStart(_) => {
+            EventData::DocumentStart { .. } => {
                 self.documents += 1;
                 if self.documents > 1 {
                     Err("only one document is allowed".to_owned())
@@ -121,17 +140,28 @@ impl Builder {
                     Ok(())
                 }
             }
-            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
+            EventData::StreamStart { .. } | EventData::StreamEnd | EventData::DocumentEnd { .. } => Ok(()),
         }
     }
 
-    fn scalar(&mut self, text: &str, style: ScalarStyle, anchor: usize, tag: Option<&Tag>) -> Result<(), String> {
-        if self.awaits_key() && text == "<<" && style == ScalarStyle::Plain && tag.is_none() {
+    fn scalar(
+        &mut self,
+        text: &str,
+        style: ScalarStyle,
+        anchor: Option<String>,
+        tag: Option<&str>,
+    ) -> Result<(), String> {
+        if self.awaits_key() && text == "<<" && tag.is_none() {
             self.key(Key::Merge);
             return Ok(());
         }
-        let value = scalar::resolve(text, style, short_tag(tag)?.as_deref())?;
-        if anchor > 0 {
+        let is_quoted = matches!(style, ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted);
+        let mut value = scalar::resolve(text, is_quoted, short_tag(tag)?)?;
+        if tag.is_none() && matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
+            // A block is text, but that of what it means: `yes` is "true" there.
+            value = convert::convert(&value, &Type::String).map_err(|error| error.to_string())?;
+        }
+        if let Some(anchor) = anchor {
             self.anchors.insert(anchor, (value.clone(), 1));
         }
         self.add((value, 1))
@@ -143,7 +173,7 @@ impl Builder {
             .is_some_and(|open| matches!(open.content, Content::Mapping { key: None, .. }))
     }
 
-    fn open(&mut self, anchor: usize, content: Content) -> Result<(), String> {
+    fn open(&mut self, anchor: Option<String>, content: Content) -> Result<(), String> {
         if self.awaits_key() {
             return Err("the key of a mapping must be a scalar".to_owned());
         }
@@ -155,7 +185,6 @@ impl Builder {
         self.open.push(Open {
             anchor,
             count: 1,
-            flow: self.flow,
             content,
         });
         Ok(())
@@ -168,8 +197,8 @@ impl Builder {
             Content::Mapping { members, .. } => Value::object(members),
         };
         let counted = (value, open.count);
-        if open.anchor > 0 {
-            self.anchors.insert(open.anchor, counted.clone());
+        if let Some(anchor) = open.anchor {
+            self.anchors.insert(anchor, counted.clone());
         }
         self.add(counted)
     }
@@ -191,7 +220,7 @@ impl Builder {
             return Ok(());
         }
         let Some(open) = self.open.last_mut() else {
-            self.document = Some((value, count));
+            self.document = Some(value);
             return Ok(());
         };
         open.count += count;
@@ -222,33 +251,25 @@ fn name(key: &Value) -> Result<String, String> {
         .ok_or_else(|| "the key of a mapping must not be null".to_owned())
 }
 
-/// Members of a mapping, or of each mapping of a sequence; what comes later replaces what is there.
+/// Members of another mapping, which replace those that are there.
 fn merge(members: &mut BTreeMap<String, Value>, value: &Value) -> Result<(), String> {
-    let mappings = match &value.kind {
-        Kind::Tuple(elements) => elements.to_vec(),
-        _ => vec![value.clone()],
+    let Kind::Object(merged) = &value.kind else {
+        return Err("only a mapping can be merged into a mapping".to_owned());
     };
-    for mapping in &mappings {
-        let merged = mapping.members().ok_or("only mappings can be merged into a mapping")?;
-        members.extend(merged.iter().map(|(name, value)| (name.to_string(), value.clone())));
-    }
+    members.extend(merged.iter().map(|(name, value)| (name.to_string(), value.clone())));
     Ok(())
 }
 
-const YAML_TAGS: &str = "tag:yaml.org,2002:";
-
-/// A tag of YAML's own without its prefix; `None` without a tag, or with `!`, which says nothing.
-fn short_tag(tag: Option<&Tag>) -> Result<Option<String>, String> {
+/// A tag of YAML's own without its prefix; there are no others.
+fn short_tag(tag: Option<&str>) -> Result<Option<&str>, String> {
     let Some(tag) = tag else { return Ok(None) };
-    let whole = format!("{}{}", tag.handle, tag.suffix);
-    match whole.strip_prefix(YAML_TAGS).or_else(|| whole.strip_prefix("!!")) {
-        Some(short) => Ok(Some(short.to_owned())),
-        None if whole == "!" => Ok(None),
-        None => Err(format!("the tag `{whole}` is not supported")),
+    match tag.strip_prefix("tag:yaml.org,2002:") {
+        Some(short) => Ok(Some(short)),
+        None => Err(format!("the tag `{tag}` is not supported")),
     }
 }
 
-fn check_tag(tag: Option<&Tag>, allowed: &str) -> Result<(), String> {
+fn check_tag(tag: Option<&str>, allowed: &str) -> Result<(), String> {
     match short_tag(tag)? {
         Some(other) if other != allowed => Err(format!("the tag `!!{other}` does not fit here")),
         _ => Ok(()),
@@ -276,8 +297,8 @@ mod tests {
             decoded("a: &a {x: 1, y1: 1}\nb:\n  <<: *a\n  x: 2"),
             r#"{"a" = {"x" = 1, "y1" = 1}, "b" = {"x" = 2, "y1" = 1}}"#
         );
-        assert_eq!(decoded("<<: [{a: 1}, {a: 2, b: 3}]"), r#"{"a" = 2, "b" = 3}"#);
-        assert_eq!(decoded("'<<': 1"), r#"{"<<" = 1}"#);
+        assert_eq!(decoded("a: [\n1,\n]\nb:\tx"), r#"{"a" = [1], "b" = "x"}"#);
+        assert_eq!(decoded("|-\n  5"), r#""5""#);
         assert_eq!(decoded("--- |\n  x\n  y\n"), r#""x\ny\n""#);
         assert_eq!(decoded("---\n"), "null");
     }
@@ -297,6 +318,11 @@ mod tests {
             "!!map [1]",
             "a: .nan",
             "<<: 1",
+            "<<: [{a: 1}]",
+            "! 5",
+            "[!!str, x]",
+            "\"\\",
+            "\u{1}",
             "a: &a [*a]",
             "[1",
             "\"a",

@@ -133,10 +133,7 @@ impl Emitter {
         let without_last = text.strip_suffix(is_break);
         match without_last {
             None => self.put('-'),
-            Some(rest) if rest.is_empty() || rest.ends_with(is_break) => {
-                self.put('+');
-                self.open_ended = true;
-            }
+            Some(rest) if rest.is_empty() || rest.ends_with(is_break) => self.put('+'),
             Some(_) => {}
         }
         self.new_line();
@@ -295,7 +292,7 @@ mod tests {
         );
         assert_eq!(
             encoded(r#"{"a":["x\ny",{"b":"z\n"}],"c":"\n"}"#),
-            "\"a\":\n- |-\n  x\n  y\n- \"b\": |\n    z\n\"c\": |2+\n\n...\n"
+            "\"a\":\n- |-\n  x\n  y\n- \"b\": |\n    z\n\"c\": |2+\n\n"
         );
     }
 
@@ -303,7 +300,7 @@ mod tests {
     fn texts() {
         assert_eq!(encoded(r#""a \nb""#), "\"a \\nb\"\n");
         assert_eq!(encoded(r#""\ta\nb""#), "\"\\ta\\nb\"\n");
-        assert_eq!(encoded(r#"" a\nb\n\n""#), "|2+\n   a\n  b\n\n...\n");
+        assert_eq!(encoded(r#"" a\nb\n\n""#), "|2+\n   a\n  b\n\n");
         assert_eq!(
             encoded(r#""\u0001\u001b\u0085😀\u00a0\"\\""#),
             "\"\\x01\\e\\N\\U0001F600\u{a0}\\\"\\\\\"\n"

@@ -1,7 +1,6 @@
 //! What a scalar stands for: text, a number, a truth, a point in time.
 
 use dashu_int::UBig;
-use saphyr_parser::ScalarStyle;
 
 use super::super::encoding::decode_base64;
 use super::super::time::Moment;
@@ -9,11 +8,11 @@ use crate::number::Number;
 use crate::types::Type;
 use crate::value::Value;
 
-/// The value of a scalar by its tag (of YAML's own, without prefix) or, when it has none, by how it looks; quoted ones are text.
-pub(super) fn resolve(text: &str, style: ScalarStyle, tag: Option<&str>) -> Result<Value, String> {
-    let quoted = matches!(style, ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted);
+/// The value of a scalar by its tag (of YAML's own, without prefix) or, when it has none, by how it looks; what is quoted
+/// is text.
+pub(super) fn resolve(text: &str, is_quoted: bool, tag: Option<&str>) -> Result<Value, String> {
     if !matches!(tag, Some("str" | "binary")) && may_mean_something(text) {
-        if quoted {
+        if is_quoted {
             return Ok(Value::string(text));
         }
         if let Some(value) = by_looks(text, tag)? {
@@ -57,8 +56,13 @@ fn by_looks(text: &str, tag: Option<&str>) -> Result<Option<Value>, String> {
             return Ok(Some(Value::string(moment)));
         }
         let plain = text.replace('_', "");
-        let number = Number::from_text(&plain).or_else(|| binary(&plain));
-        return Ok(number.map(Value::number));
+        if let Some(number) = Number::from_text(&plain).or_else(|| binary(&plain)) {
+            return Ok(Some(Value::number(number)));
+        }
+        if plain.starts_with("0b") || plain.starts_with("-0b") {
+            return Err(format!("`{text}` is not a binary number"));
+        }
+        return Ok(None);
     }
     Ok(if text.starts_with('.') {
         Number::from_text(text).map(Value::number)
@@ -155,7 +159,7 @@ mod tests {
     use super::*;
 
     fn plain(text: &str) -> String {
-        resolve(text, ScalarStyle::Plain, None).map_or_else(|error| error, |value| value.to_string())
+        resolve(text, false, None).map_or_else(|error| error, |value| value.to_string())
     }
 
     #[test]
@@ -170,7 +174,7 @@ mod tests {
             ("1_000", "1000"),
             ("0b11", "3"),
             ("-0b11", "-3"),
-            ("0b12", "\"0b12\""),
+            ("0b12", "`0b12` is not a binary number"),
             ("0x1f", "\"0x1f\""),
             ("0o17", "\"0o17\""),
             ("1e3", "1000"),
@@ -195,16 +199,11 @@ mod tests {
 
     #[test]
     fn tags() {
-        let tagged = |tag, text| resolve(text, ScalarStyle::Plain, Some(tag)).map(|value| value.to_string());
+        let tagged = |tag, text| resolve(text, false, Some(tag)).map(|value| value.to_string());
         assert_eq!(tagged("str", "yes").unwrap(), "\"yes\"");
         assert_eq!(tagged("int", "0x1f").unwrap(), "31");
         assert_eq!(tagged("null", "x").unwrap(), "null");
-        assert_eq!(
-            resolve("5", ScalarStyle::SingleQuoted, Some("int"))
-                .unwrap()
-                .to_string(),
-            "\"5\""
-        );
+        assert_eq!(resolve("5", true, Some("int")).unwrap().to_string(), "\"5\"");
         for (tag, text) in [
             ("int", "x"),
             ("bool", "x"),
