@@ -1,0 +1,205 @@
+//! The `http` data source: the answer to one HTTP request.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bakelite_engine::data_source::DataSource;
+use bakelite_engine::provisioner::RunContext;
+use bakelite_engine::registry::{Make, Registration, read_options};
+use bakelite_hcl::types::Type;
+use bakelite_hcl::value::Value;
+use bakelite_template::component::{Complaint, Component, ComponentKind, Yields};
+use bakelite_template::decode::Decoded;
+use bakelite_template::schema::Schema;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::http::{Sending, Trust, send};
+
+pub(crate) const REGISTRATION: Registration = Registration {
+    component: Component {
+        kind: ComponentKind::DataSource,
+        name: "http",
+        doc: "Sends one HTTP request; its answer is data. An answer other than 2xx is an error. Proxies are taken from \
+              `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`.",
+        schema: Schema::of::<HttpOptions>,
+        yields: Yields::Data(output),
+    },
+    make: Make::DataSource(make),
+};
+
+fn output() -> Type {
+    Type::object([
+        ("url", Type::String),
+        ("body", Type::String),
+        // So named in every template there is; they are the answer's headers.
+        ("request_headers", Type::map(Type::String)),
+    ])
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+struct HttpOptions {
+    /// Where the request goes: `http://` or `https://`.
+    url: String,
+    /// The method of the request.
+    method: Method,
+    /// Headers to send besides those that every request has.
+    request_headers: BTreeMap<String, String>,
+    /// What to send; empty: nothing.
+    request_body: String,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+enum Method {
+    Head,
+    #[default]
+    Get,
+    Post,
+    Put,
+    Delete,
+    Options,
+    Patch,
+}
+
+impl Method {
+    fn name(self) -> &'static str {
+        match self {
+            Method::Head => "HEAD",
+            Method::Get => "GET",
+            Method::Post => "POST",
+            Method::Put => "PUT",
+            Method::Delete => "DELETE",
+            Method::Options => "OPTIONS",
+            Method::Patch => "PATCH",
+        }
+    }
+}
+
+struct Http {
+    options: HttpOptions,
+}
+
+fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn DataSource>> {
+    let options: HttpOptions = read_options(decoded, complaints)?;
+    if options.url.is_empty() {
+        complaints.push(
+            Complaint::error("", "`url` must be given")
+                .help("say whom to ask: url = \"https://example.com/data.json\""),
+        );
+        return None;
+    }
+    Some(Box::new(Http { options }))
+}
+
+#[async_trait]
+impl DataSource for Http {
+    async fn read(&self, run: &RunContext) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
+        let options = &self.options;
+        let sending = Sending {
+            method: options.method.name(),
+            url: options.url.clone(),
+            headers: options.request_headers.clone(),
+            body: options.request_body.clone(),
+            trust: Trust::System,
+        };
+        let answer = send(sending, Arc::clone(&run.environment)).await?;
+        let headers = answer
+            .headers
+            .iter()
+            .map(|(name, value)| (canonical(name), Value::string(value)));
+        Ok(Value::object([
+            ("url", Value::string(&options.url)),
+            ("body", Value::string(&answer.body)),
+            ("request_headers", Value::map(Type::String, headers)),
+        ]))
+    }
+}
+
+/// A header's name as templates index it: `Content-Type`, however the server wrote it.
+fn canonical(name: &str) -> String {
+    let word = |word: &str| {
+        let (first, rest) = word.split_at_checked(1).unwrap_or((word, ""));
+        first.to_ascii_uppercase() + &rest.to_ascii_lowercase()
+    };
+    let words: Vec<String> = name.split('-').map(word).collect();
+    words.join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use bakelite_engine::chain_of;
+
+    use super::*;
+    use crate::exchange::Exchange;
+
+    async fn read(options: HttpOptions) -> Result<Value, String> {
+        let run = RunContext {
+            id: String::new(),
+            working_folder: "/".into(),
+            temporary_folder: "/tmp".into(),
+            home_folder: None,
+            force: false,
+            debug: false,
+            environment: Arc::default(),
+        };
+        let value = Http { options }.read(&run).await;
+        value.map_err(|error| chain_of(error.as_ref()))
+    }
+
+    #[tokio::test]
+    async fn the_request_is_as_the_options_say_and_the_answer_is_data() {
+        let exchange = Exchange::play(&["HTTP/1.1 201 Created\nx-part: a\nX-Part: b\n\n{\"made\":true}"]);
+        let url = format!("http://{}/new?kind=image", exchange.address);
+        let options = HttpOptions {
+            url: url.clone(),
+            method: Method::Post,
+            request_headers: BTreeMap::from([("Accept".into(), "application/json".into())]),
+            request_body: "{}".into(),
+        };
+        let value = read(options).await.unwrap();
+        assert_eq!(value.attribute("url").unwrap().as_str(), Some(url.as_str()));
+        assert_eq!(value.attribute("body").unwrap().as_str(), Some("{\"made\":true}"));
+        let headers = value.attribute("request_headers").unwrap();
+        assert_eq!(headers.attribute("X-Part").unwrap().as_str(), Some("a, b"));
+        assert_eq!(value.type_of(), output());
+        let asked = exchange.asked();
+        assert!(asked[0].starts_with("POST /new?kind=image HTTP/1.1\n"), "{asked:?}");
+        assert!(asked[0].contains("accept: application/json\n"), "{asked:?}");
+        assert!(asked[0].ends_with("\n\n{}"), "{asked:?}");
+    }
+
+    #[tokio::test]
+    async fn a_body_is_sent_with_any_method() {
+        let exchange = Exchange::play(&["HTTP/1.1 200 OK\n\nfound"]);
+        let options = HttpOptions {
+            url: format!("http://{}/_search", exchange.address),
+            request_body: "query".into(),
+            ..HttpOptions::default()
+        };
+        read(options).await.unwrap();
+        let asked = exchange.asked();
+        assert!(
+            asked[0].starts_with("GET /_search ") && asked[0].ends_with("\n\nquery"),
+            "{asked:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_no_success_is_an_error() {
+        let exchange = Exchange::play(&["HTTP/1.1 503 Service Unavailable\n\nlater"]);
+        let options = HttpOptions {
+            url: format!("http://{}/a?token=t", exchange.address),
+            ..HttpOptions::default()
+        };
+        let address = exchange.address.clone();
+        let error = read(options).await.unwrap_err();
+        assert_eq!(
+            error,
+            format!("`GET http://{address}/a?…` was answered with 503 Service Unavailable")
+        );
+        exchange.asked();
+    }
+}

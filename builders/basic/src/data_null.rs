@@ -1,0 +1,53 @@
+//! The `null` data source: its output is its input, known only when data sources are read. For tests, and for values that must not
+//! be fixed before.
+
+use async_trait::async_trait;
+use bakelite_engine::data_source::DataSource;
+use bakelite_engine::provisioner::RunContext;
+use bakelite_engine::registry::{Make, Registration, read_options};
+use bakelite_hcl::types::Type;
+use bakelite_hcl::value::Value;
+use bakelite_template::component::{Complaint, Component, ComponentKind, Yields};
+use bakelite_template::decode::Decoded;
+use bakelite_template::schema::Schema;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub(crate) const REGISTRATION: Registration = Registration {
+    component: Component {
+        kind: ComponentKind::DataSource,
+        name: "null",
+        doc: "Hands its input on. Nothing is asked anywhere.",
+        schema: Schema::of::<NullOptions>,
+        yields: Yields::Data(|| Type::object([("output", Type::String)])),
+    },
+    make: Make::DataSource(make),
+};
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+struct NullOptions {
+    /// What `output` will be.
+    input: String,
+}
+
+struct Null {
+    options: NullOptions,
+}
+
+fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn DataSource>> {
+    let options: NullOptions = read_options(decoded, complaints)?;
+    if options.input.is_empty() {
+        complaints
+            .push(Complaint::error("", "`input` must be given").help("say what `output` is to be: input = \"text\""));
+        return None;
+    }
+    Some(Box::new(Null { options }))
+}
+
+#[async_trait]
+impl DataSource for Null {
+    async fn read(&self, _: &RunContext) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(Value::object([("output", Value::string(&self.options.input))]))
+    }
+}
