@@ -87,7 +87,7 @@ async fn create(
     kind: KeyType,
     tags: Tags,
     replaceable: bool,
-) -> Result<(String, String), BakeError> {
+) -> Result<(String, String), AwsError> {
     let request = ec2
         .create_key_pair()
         .key_name(&name)
@@ -100,15 +100,14 @@ async fn create(
         .map_err(|error| AwsError::of("CreateKeyPair", &error));
     if replaceable && answer.as_ref().is_err_and(|error| error.class == ErrorClass::Duplicate) {
         let deleted = ec2.delete_key_pair().key_name(&name).send().await;
-        deleted.map_err(|error| BakeError::failed(AwsError::of("DeleteKeyPair", &error)))?;
+        deleted.map_err(|error| AwsError::of("DeleteKeyPair", &error))?;
         answer = request
             .send()
             .await
             .map_err(|error| AwsError::of("CreateKeyPair", &error));
     }
-    let private_key = answer.map_err(BakeError::failed)?.key_material;
-    let private_key =
-        private_key.ok_or_else(|| BakeError::failed(AwsError::incomplete("CreateKeyPair", "private key")))?;
+    let private_key = answer?.key_material;
+    let private_key = private_key.ok_or_else(|| AwsError::incomplete("CreateKeyPair", "private key"))?;
     Ok((name, private_key))
 }
 

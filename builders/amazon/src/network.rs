@@ -4,6 +4,7 @@ use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{Filter, Subnet};
 use bakelite_aws::class::AwsError;
 use bakelite_aws::tag;
+use bakelite_engine::bake::BakeError;
 
 use crate::ebs::blocks::{NameValue, NetworkFilter, SubnetFilter};
 use crate::ebs::options::Options;
@@ -31,6 +32,12 @@ pub(crate) enum NetworkError {
     },
     #[error("subnet `{subnet}` is in VPC `{is}`, not in `{wanted}`")]
     OtherVpc { subnet: String, is: String, wanted: String },
+}
+
+impl From<NetworkError> for BakeError {
+    fn from(error: NetworkError) -> Self {
+        BakeError::failed(error)
+    }
 }
 
 /// Chooses the network that the options ask for.

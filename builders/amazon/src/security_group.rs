@@ -39,9 +39,7 @@ pub(crate) async fn make(
         });
     }
     if let Some(filter) = &options.security_group_filter {
-        let ids = network::security_groups(aws.ec2(), filter, network.vpc_id.as_deref())
-            .await
-            .map_err(BakeError::failed)?;
+        let ids = network::security_groups(aws.ec2(), filter, network.vpc_id.as_deref()).await?;
         return Ok(SecurityGroups { ids, handle: None });
     }
     let token = uuid::Uuid::now_v7().to_string();
@@ -66,9 +64,7 @@ pub(crate) async fn make(
             "Letting port {port} in from {} to the temporary security group...",
             sources.join(", ")
         ));
-        authorize(aws.ec2(), &id, port, sources)
-            .await
-            .map_err(BakeError::failed)?;
+        authorize(aws.ec2(), &id, port, sources).await?;
     }
     Ok(SecurityGroups {
         ids: vec![id],
@@ -77,7 +73,7 @@ pub(crate) async fn make(
 }
 
 /// Makes the group; answers its id. One of that name that exists already is ours, with its answer lost.
-async fn create(ec2: Client, name: String, vpc: Option<String>, tags: Tags) -> Result<(String, String), BakeError> {
+async fn create(ec2: Client, name: String, vpc: Option<String>, tags: Tags) -> Result<(String, String), AwsError> {
     let request = ec2
         .create_security_group()
         .group_name(&name)
@@ -95,15 +91,15 @@ async fn create(ec2: Client, name: String, vpc: Option<String>, tags: Tags) -> R
                 .filters(tag::filter("group-name", &name))
                 .send()
                 .await;
-            let found = found.map_err(|error| BakeError::failed(AwsError::of("DescribeSecurityGroups", &error)))?;
+            let found = found.map_err(|error| AwsError::of("DescribeSecurityGroups", &error))?;
             found
                 .security_groups()
                 .first()
                 .and_then(|group| group.group_id().map(str::to_owned))
         }
-        answer => answer.map_err(BakeError::failed)?.group_id,
+        answer => answer?.group_id,
     };
-    let id = id.ok_or_else(|| BakeError::failed(AwsError::incomplete("CreateSecurityGroup", "group id")))?;
+    let id = id.ok_or_else(|| AwsError::incomplete("CreateSecurityGroup", "group id"))?;
     Ok((id.clone(), id))
 }
 

@@ -4,6 +4,7 @@ use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{Image, ImageState, VirtualizationType};
 use bakelite_aws::class::AwsError;
 use bakelite_aws::tag;
+use bakelite_engine::bake::BakeError;
 
 use crate::ebs::blocks::AmiFilter;
 use crate::ebs::options::Options;
@@ -26,6 +27,12 @@ pub(crate) enum SourceAmiError {
     /// It cannot do what the template wants.
     #[error("source AMI `{id}` cannot be used: {why}")]
     Unfit { id: String, why: String },
+}
+
+impl From<SourceAmiError> for BakeError {
+    fn from(error: SourceAmiError) -> Self {
+        BakeError::failed(error)
+    }
 }
 
 /// The AMI that the template starts from. An id goes before a filter.

@@ -2,10 +2,12 @@
 
 use aws_sdk_ec2::types::Image;
 use bakelite_aws::tag::{self, Tags};
+use bakelite_engine::bake::BakeError;
 use bakelite_template::gotemplate::{self, RenderError, Rendering};
 use serde_json::Value as Json;
 
-use crate::ebs::blocks::{KeyValue, VolumeTag};
+use crate::ebs::blocks::KeyValue;
+use crate::ebs::options::Options;
 
 /// A text that cannot be rendered.
 #[derive(Debug, thiserror::Error)]
@@ -16,8 +18,60 @@ pub(crate) struct TagError {
     cause: RenderError,
 }
 
+impl From<TagError> for BakeError {
+    fn from(error: TagError) -> Self {
+        BakeError::failed(error)
+    }
+}
+
+/// Everything that speaks of the source AMI, rendered before anything is made, so that a bad text costs nothing.
+pub(crate) struct Texts {
+    /// The AMI's description; may be empty.
+    pub(crate) description: String,
+    /// Tags of the instance and of what is temporary beside it.
+    pub(crate) run_tags: Tags,
+    /// Tags of the instance's volumes.
+    pub(crate) volume_tags: Tags,
+    /// Tags of the AMI.
+    pub(crate) ami_tags: Tags,
+    /// Tags of the AMI's snapshots: those of the AMI, with the snapshots' own on top.
+    pub(crate) snapshot_tags: Tags,
+}
+
+impl Texts {
+    /// Renders the options' texts.
+    pub(crate) fn render(
+        options: &Options,
+        of_bake: &Rendering,
+        source: &Image,
+        region: &str,
+    ) -> Result<Self, TagError> {
+        let rendering = rendering(of_bake, source, region);
+        let tags = |option, map, blocks: &[KeyValue]| {
+            let blocks = blocks.iter().map(|tag| (&tag.key, &tag.value));
+            tags(option, map, blocks, &rendering)
+        };
+        // The block of volume tags says `name` for `key`.
+        let of_volumes = options.run_volume_tag.iter().map(|tag| (&tag.name, &tag.value));
+        let ami_tags = tags("tags", &options.tags, &options.tag)?;
+        let mut snapshot_tags = ami_tags.clone();
+        snapshot_tags.extend(tags("snapshot_tags", &options.snapshot_tags, &options.snapshot_tag)?);
+        Ok(Self {
+            description: text(
+                "ami_description",
+                options.ami_description.as_deref().unwrap_or_default(),
+                &rendering,
+            )?,
+            run_tags: tags("run_tags", &options.run_tags, &options.run_tag)?,
+            volume_tags: self::tags("run_volume_tags", &options.run_volume_tags, of_volumes, &rendering)?,
+            ami_tags,
+            snapshot_tags,
+        })
+    }
+}
+
 /// What texts can refer to, with the source AMI added.
-pub(crate) fn rendering(of_bake: &Rendering, source: &Image, region: &str) -> Rendering {
+fn rendering(of_bake: &Rendering, source: &Image, region: &str) -> Rendering {
     let mut rendering = of_bake.clone();
     let mut add = |name: &str, value: Option<&str>| {
         rendering
@@ -38,32 +92,15 @@ pub(crate) fn rendering(of_bake: &Rendering, source: &Image, region: &str) -> Re
     rendering
 }
 
-/// One text.
-pub(crate) fn text(what: &str, text: &str, rendering: &Rendering) -> Result<String, TagError> {
+fn text(what: &str, text: &str, rendering: &Rendering) -> Result<String, TagError> {
     gotemplate::render(text, rendering).map_err(|cause| TagError {
         what: what.to_owned(),
         cause,
     })
 }
 
-/// The tags of an option and of its repeatable block, which goes first.
-pub(crate) fn tags(option: &str, map: &Tags, blocks: &[KeyValue], rendering: &Rendering) -> Result<Tags, TagError> {
-    let blocks = blocks.iter().map(|tag| (&tag.key, &tag.value));
-    render(option, map, blocks, rendering)
-}
-
-/// The same for volumes, whose block says `name` for `key`.
-pub(crate) fn volume_tags(
-    option: &str,
-    map: &Tags,
-    blocks: &[VolumeTag],
-    rendering: &Rendering,
-) -> Result<Tags, TagError> {
-    let blocks = blocks.iter().map(|tag| (&tag.name, &tag.value));
-    render(option, map, blocks, rendering)
-}
-
-fn render<'a>(
+/// The tags of an option and of its repeatable block.
+fn tags<'a>(
     option: &str,
     map: &'a Tags,
     blocks: impl Iterator<Item = (&'a String, &'a String)>,

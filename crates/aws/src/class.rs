@@ -7,6 +7,7 @@ use std::fmt;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ec2::operation::RequestId;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use bakelite_engine::bake::BakeError;
 
 /// What can be done about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,6 +177,12 @@ impl fmt::Display for AwsError {
 }
 
 impl StdError for AwsError {}
+
+impl From<AwsError> for BakeError {
+    fn from(error: AwsError) -> Self {
+        BakeError::failed(error)
+    }
+}
 
 impl fmt::Display for ErrorClass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

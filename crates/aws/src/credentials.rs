@@ -16,6 +16,8 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_runtime::env_config::file::{Builder, EnvConfigFileKind, EnvConfigFiles};
 
+use bakelite_engine::bake::BakeError;
+
 use crate::access::{AccessOptions, AssumeRole};
 
 /// Environment variables as the run sees them.
@@ -46,6 +48,12 @@ pub enum AccessError {
         /// The profile that was looked into.
         profile: String,
     },
+}
+
+impl From<AccessError> for BakeError {
+    fn from(error: AccessError) -> Self {
+        BakeError::failed(error)
+    }
 }
 
 /// The value of a variable, if it has one.

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bakelite_engine::bake::BakeError;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -54,6 +55,12 @@ pub enum WaitError {
     /// It cannot be described.
     #[error("{0}")]
     Aws(#[from] AwsError),
+}
+
+impl From<WaitError> for BakeError {
+    fn from(error: WaitError) -> Self {
+        BakeError::failed(error)
+    }
 }
 
 fn reason(why: Option<&String>) -> String {

@@ -13,11 +13,11 @@ use bakelite_aws::undo::ResourceKind;
 use bakelite_aws::watch::WaitError;
 use bakelite_engine::bake::{Bake, BakeError, Made};
 use bakelite_engine::undo::Undo;
-use bakelite_template::gotemplate::Rendering;
 
 use super::IMAGE_LIMIT;
 use super::options::Options;
-use crate::{block_device, tags};
+use crate::block_device;
+use crate::tags::Texts;
 
 /// An AMI of that name exists already.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +25,12 @@ use crate::{block_device, tags};
 struct NameTaken {
     name: String,
     id: String,
+}
+
+impl From<NameTaken> for BakeError {
+    fn from(error: NameTaken) -> Self {
+        BakeError::failed(error)
+    }
 }
 
 /// The old AMI of the same name may go.
@@ -38,7 +44,7 @@ pub(crate) async fn name_is_free(bake: &Bake, ec2: &Client, options: &Options) -
         return Ok(());
     }
     let name = options.ami_name();
-    match of_name(ec2, name).await.map_err(BakeError::failed)?.first() {
+    match of_name(ec2, name).await?.first() {
         Some(id) => Err(BakeError::failed(NameTaken {
             name: name.to_owned(),
             id: id.clone(),
@@ -66,11 +72,9 @@ pub(crate) async fn deregister_old(bake: &Bake, ec2: &Client, options: &Options)
     if !may_replace(bake, options) {
         return Ok(());
     }
-    for id in of_name(ec2, options.ami_name()).await.map_err(BakeError::failed)? {
+    for id in of_name(ec2, options.ami_name()).await? {
         bake.ui.say(format!("Deregistering the AMI of the same name: {id}"));
-        deregister(ec2, &id, options.force_delete_snapshot == Some(true))
-            .await
-            .map_err(BakeError::failed)?;
+        deregister(ec2, &id, options.force_delete_snapshot == Some(true)).await?;
     }
     Ok(())
 }
@@ -82,20 +86,17 @@ pub(crate) async fn create(
     undo: &Arc<dyn Undo>,
     instance: &str,
     options: &Options,
-    run_tags: &Tags,
-    rendering: &Rendering,
+    texts: &Texts,
 ) -> Result<Made<String>, BakeError> {
     let name = options.ami_name();
-    let description = options.ami_description.as_deref().unwrap_or_default();
-    let description = tags::text("ami_description", description, rendering).map_err(BakeError::failed)?;
-    let mut users = if options.skip_ami_run_tags == Some(true) {
+    let mut tags = if options.skip_ami_run_tags == Some(true) {
         Tags::new()
     } else {
-        run_tags.clone()
+        texts.run_tags.clone()
     };
-    users.extend(tags::tags("tags", &options.tags, &options.tag, rendering).map_err(BakeError::failed)?);
+    tags.extend(texts.ami_tags.clone());
     let token = uuid::Uuid::now_v7().to_string();
-    let all = tag::temporary(&bake.run.id, &token, &users);
+    let tags = tag::temporary(&bake.run.id, &token, &tags);
     let mut devices = block_device::mappings(&options.ami_block_device_mappings);
     if options.no_ephemeral == Some(true) {
         devices.extend(block_device::without_ephemeral());
@@ -105,18 +106,15 @@ pub(crate) async fn create(
         .create_image()
         .instance_id(instance)
         .name(name)
-        .set_description((!description.is_empty()).then_some(description))
+        .set_description((!texts.description.is_empty()).then(|| texts.description.clone()))
         .set_block_device_mappings((!devices.is_empty()).then_some(devices))
         // The snapshots get their tags later: not every endpoint takes them here.
-        .tag_specifications(tag::specification(ResourceType::Image, &all));
+        .tag_specifications(tag::specification(ResourceType::Image, &tags));
     bake.ui
         .say(format!("Creating the AMI `{name}` of instance {instance}..."));
     let resource = ResourceKind::Image.resource(aws, &token);
-    let call = make(aws.ec2().clone(), request, token);
     let made = bake
-        .create(Arc::clone(undo), resource, async move {
-            call.await.map_err(BakeError::failed)
-        })
+        .create(Arc::clone(undo), resource, make(aws.ec2().clone(), request, token))
         .await?;
     bake.ui.say(format!("AMI: {}", made.value));
     Ok(made)
@@ -164,7 +162,7 @@ pub(crate) async fn available(bake: &Bake, aws: &Aws, id: &str) -> Result<Image,
                 state => lost(&what, image, state).map(Err),
             }
         });
-    wait.await.map_err(BakeError::failed)
+    Ok(wait.await?)
 }
 
 /// Waits until the AMI does not need the instance any more: its snapshots are complete, or it is available.

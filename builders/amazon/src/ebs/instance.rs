@@ -13,7 +13,7 @@ use aws_sdk_ec2::types::{
 };
 use bakelite_aws::class::{AwsError, ErrorClass};
 use bakelite_aws::client::Aws;
-use bakelite_aws::tag::{self, Tags};
+use bakelite_aws::tag;
 use bakelite_aws::undo::ResourceKind;
 use bakelite_aws::watch::WaitError;
 use bakelite_engine::bake::{Bake, BakeError, Made};
@@ -26,6 +26,7 @@ use super::INSTANCE_LIMIT;
 use super::options::Options;
 use crate::block_device;
 use crate::network::Network;
+use crate::tags::Texts;
 
 /// What is launched.
 pub(crate) struct Wanted<'a> {
@@ -42,16 +43,15 @@ pub(crate) async fn launch(
     aws: &Arc<Aws>,
     undo: &Arc<dyn Undo>,
     wanted: &Wanted<'_>,
-    run_tags: &Tags,
-    volume_tags: &Tags,
+    texts: &Texts,
 ) -> Result<Made<String>, BakeError> {
     let token = uuid::Uuid::now_v7().to_string();
-    let mut instance_tags = run_tags.clone();
+    let mut instance_tags = texts.run_tags.clone();
     instance_tags
         .entry("Name".into())
         .or_insert_with(|| format!("bakelite {}", bake.name));
     let instance_tags = tag::temporary(&bake.run.id, &token, &instance_tags);
-    let volume_tags = tag::temporary(&bake.run.id, &token, volume_tags);
+    let volume_tags = tag::temporary(&bake.run.id, &token, &texts.volume_tags);
     let request = request(aws.ec2(), wanted, user_data(wanted.options, &bake.run)?)
         .client_token(&token)
         .tag_specifications(tag::specification(ResourceType::Instance, &instance_tags))
@@ -61,11 +61,7 @@ pub(crate) async fn launch(
         wanted.options.instance_type()
     ));
     let resource = ResourceKind::Instance.resource(aws, &token);
-    let made = bake
-        .create(Arc::clone(undo), resource, async move {
-            run(request).await.map_err(BakeError::failed)
-        })
-        .await?;
+    let made = bake.create(Arc::clone(undo), resource, run(request)).await?;
     bake.ui.say(format!("Instance ID: {}", made.value));
     Ok(made)
 }
@@ -256,7 +252,7 @@ pub(crate) async fn stop(bake: &Bake, aws: &Aws, id: &str, options: &Options) ->
     } else {
         bake.ui.say("Stopping the instance...");
         let answer = aws.ec2().stop_instances().instance_ids(id).send().await;
-        answer.map_err(|error| BakeError::failed(AwsError::of("StopInstances", &error)))?;
+        answer.map_err(|error| AwsError::of("StopInstances", &error))?;
     }
     let what = format!("instance {id}");
     let stopped = |instance: Option<&Instance>| match state(instance?)? {
@@ -272,7 +268,7 @@ pub(crate) async fn stop(bake: &Bake, aws: &Aws, id: &str, options: &Options) ->
 
 /// Sets the attributes of enhanced networking; a stopped instance takes them.
 pub(crate) async fn set_attributes(ec2: &Client, id: &str, options: &Options) -> Result<(), BakeError> {
-    let failed = |error| BakeError::failed(AwsError::of("ModifyInstanceAttribute", &error));
+    let failed = |error| AwsError::of("ModifyInstanceAttribute", &error);
     if options.sriov_support == Some(true) {
         let simple = AttributeValue::builder().value("simple").build();
         ec2.modify_instance_attribute()

@@ -16,7 +16,6 @@ use async_trait::async_trait;
 use aws_sdk_ec2::types::Image;
 use bakelite_aws::class::AwsError;
 use bakelite_aws::client::Aws;
-use bakelite_aws::tag::Tags;
 use bakelite_aws::undo::AwsUndo;
 use bakelite_communicators::connect::{Target, connect};
 use bakelite_communicators::connection_data::connection_data;
@@ -31,13 +30,14 @@ use bakelite_hcl::diagnostic::Severity;
 use bakelite_hcl::value::Value;
 use bakelite_template::component::{Complaint, Component, ComponentKind, Yields};
 use bakelite_template::decode::Decoded;
-use bakelite_template::gotemplate::Rendering;
 use bakelite_template::plan::BuildData;
 use bakelite_template::schema::Schema;
 
 use crate::key_pair::{self, KeyPair};
+use crate::network::Network;
 use crate::security_group::{self, SecurityGroups};
-use crate::{network, source_ami, tags};
+use crate::tags::Texts;
+use crate::{network, source_ami};
 use options::Options;
 
 /// The registration of amazon-ebs.
@@ -92,48 +92,20 @@ impl AmazonEbs {
     /// The story of a bake.
     async fn make_ami(&self, bake: &Bake) -> Result<Artifact, BakeError> {
         let options = &self.options;
-        let aws = bake
-            .step("reach AWS", async {
-                Aws::reach(&options.access, &bake.run.environment)
-                    .await
-                    .map_err(BakeError::failed)
-            })
-            .await?;
+        let aws = bake.step("reach AWS", reach(bake, options)).await?;
         let undo = AwsUndo::of(&aws);
 
-        bake.ui.say("Looking for the source AMI and the network...");
-        let prepare = async {
-            tokio::try_join!(
-                image::name_is_free(bake, aws.ec2(), options),
-                async { source_ami::find(aws.ec2(), options).await.map_err(BakeError::failed) },
-                async { network::choose(aws.ec2(), options).await.map_err(BakeError::failed) },
-            )
-        };
-        let ((), source, network) = bake.step("prepare", prepare).await?;
-        bake.ui.say(format!(
-            "Source AMI: {} ({})",
-            source.image_id().unwrap_or_default(),
-            source.name().unwrap_or("no name")
-        ));
-        let rendering = tags::rendering(&bake.rendering, &source, aws.region());
-        let run_tags =
-            tags::tags("run_tags", &options.run_tags, &options.run_tag, &rendering).map_err(BakeError::failed)?;
+        let (source, network) = bake.step("prepare", prepare(bake, &aws, options)).await?;
+        let texts = Texts::render(options, &bake.rendering, &source, aws.region())?;
 
         let access = async {
             tokio::try_join!(
-                key_pair::make(bake, &aws, &undo, &options.communicator, &run_tags),
-                security_group::make(bake, &aws, &undo, options, &network, &run_tags),
+                key_pair::make(bake, &aws, &undo, &options.communicator, &texts.run_tags),
+                security_group::make(bake, &aws, &undo, options, &network, &texts.run_tags),
             )
         };
         let (key_pair, security_groups) = bake.step("key pair and security group", access).await?;
 
-        let volume_tags = tags::volume_tags(
-            "run_volume_tags",
-            &options.run_volume_tags,
-            &options.run_volume_tag,
-            &rendering,
-        )
-        .map_err(BakeError::failed)?;
         let wanted = instance::Wanted {
             options,
             source: &source,
@@ -141,19 +113,14 @@ impl AmazonEbs {
             security_groups: &security_groups.ids,
             key_name: key_pair.name.as_deref(),
         };
-        let instance = bake
-            .step(
-                "launch",
-                instance::launch(bake, &aws, &undo, &wanted, &run_tags, &volume_tags),
-            )
-            .await?;
+        let launch = instance::launch(bake, &aws, &undo, &wanted, &texts);
+        let instance = bake.step("launch", launch).await?;
         let id = instance.value.as_str();
 
-        let (communicator, data) = bake
-            .step("connect", self.connect(bake, &aws, id, &key_pair, &source))
-            .await?;
-        bake.step("provision", bake.provision(Arc::clone(&communicator), data.clone()))
-            .await?;
+        let connect = self.connect(bake, &aws, id, &key_pair, &source);
+        let (communicator, data) = bake.step("connect", connect).await?;
+        let provision = bake.provision(Arc::clone(&communicator), data.clone());
+        bake.step("provision", provision).await?;
         self.clear_keys(bake, communicator.as_ref(), &key_pair).await;
         communicator.close().await;
         if options.skip_create_ami == Some(true) {
@@ -166,18 +133,20 @@ impl AmazonEbs {
             .await?;
         bake.step("replace", image::deregister_old(bake, aws.ec2(), options))
             .await?;
-        let ami = bake
-            .step(
-                "image",
-                image::create(bake, &aws, &undo, id, options, &run_tags, &rendering),
-            )
-            .await?;
+        let create = image::create(bake, &aws, &undo, id, options, &texts);
+        let ami = bake.step("image", create).await?;
+
         // The instance is not needed any more once the AMI's snapshots are taken; it goes while the AMI is pending.
         let clean_up = self.clean_up_early(&aws, &ami.value, &instance.handle, &key_pair, &security_groups);
         let wait = async { tokio::try_join!(image::available(bake, &aws, &ami.value), async { Ok(clean_up.await) }) };
         let (image, ()) = bake.step("wait for the AMI", wait).await?;
-        bake.step("share and tag", self.finish(bake, &aws, &image, &rendering))
-            .await?;
+
+        let finish = async {
+            permissions::share(bake, aws.ec2(), &image, options).await?;
+            image::tag_snapshots(bake, aws.ec2(), &image, &texts.snapshot_tags).await?;
+            Ok(image::take_our_tags_off(aws.ec2(), &image).await?)
+        };
+        bake.step("share and tag", finish).await?;
         ami.handle.keep().await?;
         Ok(artifact::of(&aws, &ami.value, data))
     }
@@ -192,7 +161,7 @@ impl AmazonEbs {
         source: &Image,
     ) -> Result<(Arc<dyn Communicator>, BuildData), BakeError> {
         let connect = async {
-            let address = address::find(aws, id, &self.options).await.map_err(BakeError::failed)?;
+            let address = address::find(aws, id, &self.options).await.map_err(BakeError::from)?;
             let mut options: CommunicatorOptions = self.options.communicator.clone();
             options.ssh_port = options.ssh_port.or(address.ssh_port);
             let target = Target {
@@ -204,7 +173,7 @@ impl AmazonEbs {
             let communicator = connected.map_err(BakeError::failed)?;
             Ok((communicator, connection_data(&target, &options)))
         };
-        let running = async { instance::running(bake, aws, id).await.map_err(BakeError::failed) };
+        let running = async { instance::running(bake, aws, id).await.map_err(BakeError::from) };
         let ((communicator, connection), ()) = tokio::try_join!(connect, running)?;
         let mut data = bake.data(id);
         data.extend(connection);
@@ -252,31 +221,27 @@ impl AmazonEbs {
         };
         tokio::join!(machine, key);
     }
+}
 
-    /// What is left to do once the AMI is available: permissions, the snapshots' tags, and taking our own tags off.
-    async fn finish(&self, bake: &Bake, aws: &Aws, image: &Image, rendering: &Rendering) -> Result<(), BakeError> {
-        let options = &self.options;
-        permissions::share(bake, aws.ec2(), image, options)
-            .await
-            .map_err(BakeError::failed)?;
-        let mut snapshot_tags: Tags =
-            tags::tags("tags", &options.tags, &options.tag, rendering).map_err(BakeError::failed)?;
-        snapshot_tags.extend(
-            tags::tags(
-                "snapshot_tags",
-                &options.snapshot_tags,
-                &options.snapshot_tag,
-                rendering,
-            )
-            .map_err(BakeError::failed)?,
-        );
-        image::tag_snapshots(bake, aws.ec2(), image, &snapshot_tags)
-            .await
-            .map_err(BakeError::failed)?;
-        image::take_our_tags_off(aws.ec2(), image)
-            .await
-            .map_err(BakeError::failed)
-    }
+/// AWS, as the options and the environment say.
+async fn reach(bake: &Bake, options: &Options) -> Result<Arc<Aws>, BakeError> {
+    Ok(Aws::reach(&options.access, &bake.run.environment).await?)
+}
+
+/// Finds what must be there before anything is made: the source AMI, the network, and that the AMI's name is free.
+async fn prepare(bake: &Bake, aws: &Aws, options: &Options) -> Result<(Image, Network), BakeError> {
+    bake.ui.say("Looking for the source AMI and the network...");
+    let ((), source, network) = tokio::try_join!(
+        image::name_is_free(bake, aws.ec2(), options),
+        async { Ok(source_ami::find(aws.ec2(), options).await?) },
+        async { Ok(network::choose(aws.ec2(), options).await?) },
+    )?;
+    let (id, name) = (
+        source.image_id().unwrap_or_default(),
+        source.name().unwrap_or("no name"),
+    );
+    bake.ui.say(format!("Source AMI: {id} ({name})"));
+    Ok((source, network))
 }
 
 /// What `build.*` says about the source AMI.
