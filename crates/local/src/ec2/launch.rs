@@ -266,6 +266,7 @@ impl Launch {
                 created: instance.launched,
                 ebs: ebs.clone(),
                 attachment: Some(attachment),
+                client_token: None,
             };
             region.tag(&volume.id, &volume_tags);
             region.volumes.insert(volume.id.clone(), volume);

@@ -126,6 +126,7 @@ mod tests {
                 created: instance.launched,
                 ebs,
                 attachment: Some(attachment),
+                client_token: None,
             };
             region.volumes.insert(id.to_owned(), volume);
         }

@@ -22,6 +22,8 @@ pub(crate) struct Volume {
     /// Snapshot, size, type and the like; `delete_on_termination` speaks for the attachment.
     pub(crate) ebs: EbsDevice,
     pub(crate) attachment: Option<Attachment>,
+    /// Of a volume that `CreateVolume` made: a repeated call returns the same one.
+    pub(crate) client_token: Option<String>,
 }
 
 /// Where a volume is attached.
@@ -50,10 +52,18 @@ pub(crate) fn create_volume(mut call: Call) -> Answer {
     let (iops, throughput) = (call.parameters.number("Iops")?, call.parameters.number("Throughput")?);
     let encrypted = call.parameters.boolean("Encrypted")?;
     let kms_key_id = call.parameters.text("KmsKeyId");
+    let client_token = call.parameters.text("ClientToken").filter(|token| !token.is_empty());
     let tags = TagSpecifications::take(&mut call.parameters, &[ResourceKind::Volume])?.of(ResourceKind::Volume);
     call.accept()?;
     vpcs::default_subnet(&call.region, Some(&zone))?;
     let volume = call.change(|region| {
+        let earlier = region
+            .volumes
+            .values()
+            .find(|volume| client_token.is_some() && volume.client_token == client_token);
+        if let Some(volume) = earlier {
+            return Ok(volume.clone());
+        }
         let snapshot_size = snapshot_id
             .as_deref()
             .map(|id| region.snapshot(id).map(|snapshot| snapshot.size_gib))
@@ -78,6 +88,7 @@ pub(crate) fn create_volume(mut call: Call) -> Answer {
             created: Moment::now(),
             ebs,
             attachment: None,
+            client_token,
         };
         region.volumes.insert(volume.id.clone(), volume.clone());
         region.tag(&volume.id, &tags);

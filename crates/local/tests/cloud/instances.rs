@@ -17,6 +17,10 @@ pub(crate) const TESTS: &[Test] = &[
     ("take_their_time_when_told_to", take_their_time_when_told_to),
     ("are_protected_from_termination", are_protected_from_termination),
     ("reboot_onto_the_same_disk", reboot_onto_the_same_disk),
+    (
+        "volumes_are_made_once_per_client_token",
+        volumes_are_made_once_per_client_token,
+    ),
 ];
 
 fn run_with_key_user_data_and_address() {
@@ -148,4 +152,16 @@ fn reboot_onto_the_same_disk() {
         assert!(start.elapsed().as_secs() < 60, "not rebooted");
     }
     assert_eq!(cloud.api.state(&id), "running");
+}
+
+fn volumes_are_made_once_per_client_token() {
+    let cloud = TestCloud::start();
+    let create = "AvailabilityZone=us-east-1a&Size=4&ClientToken=t";
+    let id = cloud.api.ok("CreateVolume", create).value("volumeId");
+    assert_eq!(cloud.api.ok("CreateVolume", create).value("volumeId"), id);
+    cloud.api.ok("DeleteVolume", &format!("VolumeId={id}"));
+    assert_eq!(
+        cloud.api.error("DeleteVolume", &format!("VolumeId={id}")),
+        "InvalidVolume.NotFound"
+    );
 }
