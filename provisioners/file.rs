@@ -1,6 +1,7 @@
 //! The `file` provisioner: files and folders to the instance, or from it (communicators.md §11).
 
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
@@ -238,7 +239,6 @@ async fn download_file(provisioning: &Provisioning, source: &str, destination: &
         let file = File::create(destination).await.map_err(destination_error)?;
         return receive(provisioning, source, file).await;
     }
-    use std::os::unix::fs::PermissionsExt as _;
     let mode = std::fs::Permissions::from_mode(0o644);
     let partial = tempfile::Builder::new()
         .prefix(".bakelite-")

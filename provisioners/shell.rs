@@ -26,6 +26,7 @@ pub(crate) const REGISTRATION: Registration = crate::registration(
 /// Options of shell.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the template")]
 pub(crate) struct ShellOptions {
     /// What to run.
     #[serde(flatten)]

@@ -58,16 +58,13 @@ impl CommunicatorOptions {
     }
 
     fn check_keys(&self, complaints: &mut Vec<Complaint>) {
-        if let Some(path) = given(self.ssh_private_key_file.as_deref()) {
-            if let Err(error) = key::read(&path_now(path)) {
-                complaints.push(with_help(
-                    Complaint::error("ssh_private_key_file", bakelite_engine::chain_of(&error)),
-                    &error,
-                ));
-            }
+        let key_file = given(self.ssh_private_key_file.as_deref());
+        if let Some(Err(error)) = key_file.map(|path| key::read(&path_now(path))) {
+            let complaint = Complaint::error("ssh_private_key_file", bakelite_engine::chain_of(&error));
+            complaints.push(with_help(complaint, &error));
         }
         if let Some(path) = given(self.ssh_certificate_file.as_deref()) {
-            if given(self.ssh_private_key_file.as_deref()).is_none() {
+            if key_file.is_none() {
                 complaints.push(Complaint::error(
                     "ssh_certificate_file",
                     "`ssh_certificate_file` needs `ssh_private_key_file`",

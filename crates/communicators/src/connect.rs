@@ -124,6 +124,7 @@ pub async fn connect(
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the template asks for a pause")]
 async fn connect_ssh(access: Access, ui: &Ui) -> Result<Arc<dyn Communicator>, ConnectError> {
     ui.say(format!("Using SSH communicator to connect: {}", host_of(&access.peer)));
     let mut session = wait_for_session(&access, ui).await?;
@@ -215,6 +216,10 @@ async fn attempt(access: &Access, last: &mut Option<Box<SessionError>>) -> Resul
 }
 
 /// Opens a stream: a new attempt starts when the one before has had its time, without giving that one up.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an address that does not answer yet tells of no event"
+)]
 async fn open(access: &Access, last: &mut Option<Box<SessionError>>) -> Box<dyn Stream> {
     let mut attempts = FuturesUnordered::new();
     let mut pause = Duration::from_millis(25);

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 /// How to reach the instance. Builders flatten this into their own options.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the template")]
 pub struct CommunicatorOptions {
     /// `ssh` (the default), `winrm` or `none`.
     pub communicator: Option<String>,

@@ -223,7 +223,7 @@ impl LocalShellOptions {
             return rendered(
                 &default,
                 rendering,
-                &self.flat(options, variables, false),
+                &flat(options, variables, false),
                 &shell_word(&path),
             );
         };
@@ -235,14 +235,7 @@ impl LocalShellOptions {
             words.clone()
         };
         let by_name = options.env_var_format.is_none() && can_refer_by_name(&words);
-        rendered(&words, rendering, &self.flat(options, variables, by_name), &path)
-    }
-
-    fn flat(&self, options: &ScriptOptions, variables: &BTreeMap<String, String>, by_name: bool) -> String {
-        if by_name {
-            return variables.keys().map(|name| format!("{name}=\"${name}\" ")).collect();
-        }
-        flatten(variables, options.env_var_format.as_deref().unwrap_or(VARIABLE_FORMAT))
+        rendered(&words, rendering, &flat(options, variables, by_name), &path)
     }
 
     fn with_command(&self) -> ScriptOptions {
@@ -274,6 +267,15 @@ async fn wait(child: &mut Child, ui: &Ui) -> std::io::Result<i64> {
     let status = child.wait().await?;
     tree.ended();
     Ok(status.code().map_or(-1, i64::from))
+}
+
+/// The variables as the command has them: with their values, or referring to the environment by their names.
+fn flat(options: &ScriptOptions, variables: &BTreeMap<String, String>, by_name: bool) -> String {
+    if by_name {
+        let references: Vec<String> = variables.keys().map(|name| format!("{name}=\"${name}\" ")).collect();
+        return references.concat();
+    }
+    flatten(variables, options.env_var_format.as_deref().unwrap_or(VARIABLE_FORMAT))
 }
 
 fn rendered(words: &[String], rendering: &Rendering, variables: &str, path: &str) -> Result<Vec<String>, RenderError> {

@@ -268,11 +268,11 @@ fn go_format(format: &str, arguments: &[&str]) -> String {
     while let Some(at) = rest.find('%') {
         text.push_str(rest.get(..at).unwrap_or_default());
         rest = rest.get(at + 1..).unwrap_or_default();
-        if let Some((number, after)) = rest.strip_prefix('[').and_then(|numbered| numbered.split_once(']')) {
-            if let Ok(number) = number.parse::<usize>() {
-                next = number.saturating_sub(1);
-                rest = after;
-            }
+        if let Some((number, after)) = rest.strip_prefix('[').and_then(|numbered| numbered.split_once(']'))
+            && let Ok(number) = number.parse::<usize>()
+        {
+            next = number.saturating_sub(1);
+            rest = after;
         }
         let mut after = rest.chars();
         let verb = after.next();
@@ -283,13 +283,14 @@ fn go_format(format: &str, arguments: &[&str]) -> String {
         }
         let argument = arguments.get(next).copied();
         next += 1;
-        match (verb, argument) {
-            (Some('s' | 'v'), Some(argument)) => text.push_str(argument),
-            (Some('q'), Some(argument)) => text.push_str(&format!("{argument:?}")),
-            (Some(verb), Some(argument)) => text.push_str(&format!("%!{verb}(string={argument})")),
-            (Some(verb), None) => text.push_str(&format!("%!{verb}(MISSING)")),
-            (None, _) => text.push_str("%!(NOVERB)"),
-        }
+        let written = match (verb, argument) {
+            (Some('s' | 'v'), Some(argument)) => argument.to_owned(),
+            (Some('q'), Some(argument)) => format!("{argument:?}"),
+            (Some(verb), Some(argument)) => format!("%!{verb}(string={argument})"),
+            (Some(verb), None) => format!("%!{verb}(MISSING)"),
+            (None, _) => "%!(NOVERB)".to_owned(),
+        };
+        text.push_str(&written);
     }
     text.push_str(rest);
     text

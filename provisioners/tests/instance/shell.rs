@@ -188,7 +188,7 @@ async fn without_an_instance_a_script_cannot_run() {
 #[test]
 fn options_are_checked() {
     let options = |options| {
-        complaints("shell", options)
+        complaints("shell", &options)
             .into_iter()
             .map(|complaint| complaint.option)
             .collect::<Vec<_>>()

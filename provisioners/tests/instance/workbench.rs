@@ -156,7 +156,7 @@ impl Workbench {
 }
 
 /// Complaints of a provisioner about options.
-pub(crate) fn complaints(name: &str, options: serde_json::Value) -> Vec<Complaint> {
+pub(crate) fn complaints(name: &str, options: &serde_json::Value) -> Vec<Complaint> {
     let registry = Registry::new(&[COMPONENTS]);
     let Some(Make::Provisioner(make)) = registry.make(ComponentKind::Provisioner, name) else {
         panic!("no {name}")

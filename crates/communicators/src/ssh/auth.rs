@@ -97,7 +97,7 @@ pub(crate) async fn log_in(handle: &mut Handle<Client>, credentials: &Credential
         }
     }
     let accepts = login.accepts.unwrap_or_else(MethodSet::empty);
-    let accepts: Vec<&str> = accepts.iter().map(|method| <&'static str>::from(method)).collect();
+    let accepts: Vec<&str> = accepts.iter().map(<&'static str>::from).collect();
     Err(AuthError::Refused {
         username: credentials.username.clone(),
         tried: login.tried.join(", "),
@@ -107,10 +107,10 @@ pub(crate) async fn log_in(handle: &mut Handle<Client>, credentials: &Credential
 
 impl Login<'_> {
     async fn try_all(&mut self, credentials: &Credentials) -> Result<bool, AuthError> {
-        if let Some(socket) = &credentials.agent {
-            if self.try_agent(socket).await? {
-                return Ok(true);
-            }
+        if let Some(socket) = &credentials.agent
+            && self.try_agent(socket).await?
+        {
+            return Ok(true);
         }
         for (name, key) in &credentials.keys {
             if self.takes(MethodKind::PublicKey) && self.try_key(name, key, credentials.certificate.as_ref()).await? {

@@ -101,14 +101,13 @@ async fn pump(
             }
         }
     };
-    match ended {
+    if let Some(ended) = ended {
         // The receiver may have gone in this very moment.
-        Some(ended) => drop(exit.send(ended)),
-        None => {
-            // Whoever started it has given up: the command shall not go on alone. Without a connection there is nobody to tell.
-            let _ = write.signal(Sig::TERM).await;
-            let _ = write.close().await;
-        }
+        let _ = exit.send(ended);
+    } else {
+        // Whoever started it has given up: the command shall not go on alone. Without a connection there is nobody to tell.
+        let _ = write.signal(Sig::TERM).await;
+        let _ = write.close().await;
     }
 }
 

@@ -151,11 +151,7 @@ async fn send_file(
 }
 
 async fn send_entry(wire: &mut Wire, entry: &Entry) -> Result<(), ScpError> {
-    let name = entry
-        .relative
-        .file_name()
-        .map(|name| name.as_encoded_bytes())
-        .unwrap_or_default();
+    let name = entry.relative.file_name().unwrap_or_default().as_encoded_bytes();
     match entry.kind {
         EntryKind::Folder => open_folder(wire, name, entry.mode).await,
         EntryKind::File(size) => {
@@ -220,18 +216,13 @@ fn split(path: &str) -> (&str, &str) {
 /// whether it exists or not: it is sent as a folder into the one above.
 fn folder_target(source: &Path, contents_only: bool, destination: &str) -> Result<(String, Option<Vec<u8>>), ScpError> {
     if !contents_only {
-        let name = source.file_name().map(|name| name.as_encoded_bytes().to_vec());
-        let name = match name {
-            Some(name) => name,
-            // `.`, `..` and `/` have a name only when they are looked up.
-            None => {
-                let full = std::fs::canonicalize(source).map_err(ScpError::Local)?;
-                full.file_name()
-                    .map(|name| name.as_encoded_bytes().to_vec())
-                    .unwrap_or_default()
-            }
-        };
-        return Ok((destination.to_owned(), Some(name).filter(|name| !name.is_empty())));
+        // `.`, `..` and `/` have a name only when they are looked up.
+        let full = std::fs::canonicalize(source).map_err(ScpError::Local)?;
+        let name = source.file_name().or(full.file_name());
+        return Ok((
+            destination.to_owned(),
+            name.map(|name| name.as_encoded_bytes().to_vec()),
+        ));
     }
     let trimmed = destination.trim_end_matches('/');
     let (folder, name) = split(trimmed);

@@ -64,7 +64,7 @@ async fn files_arrive_with_their_content_and_mode_under_odd_names() {
 #[tokio::test]
 async fn a_big_file_makes_the_round_trip() {
     let content: Vec<u8> = (0..20_000_000_u32)
-        .map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8)
+        .map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[2])
         .collect();
     for method in BOTH {
         let instance = Instance::start(Setup::default()).await;
@@ -231,7 +231,7 @@ async fn a_full_disk_is_told_as_such() {
     }
     let instance = Instance::start(Setup::default()).await;
     let ssh = instance.connect(BOTH[0]).await;
-    let error = upload(&*ssh, &[0; 100_000], 0o666, Path::new("/dev/full"))
+    let error = upload(&*ssh, &vec![0; 100_000], 0o666, Path::new("/dev/full"))
         .await
         .unwrap_err();
     assert!(error.to_string().contains("No space left"), "{error}");

@@ -1,8 +1,10 @@
 //! SSH against OpenSSH's own server.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::disallowed_methods, reason = "polls for what a server does")]
 
 mod commands;
 mod connecting;
 mod files;
 mod folders;
 mod instance;
+mod passwords;
