@@ -40,7 +40,14 @@ impl Diagnostic {
     }
 
     fn new(severity: Severity, place: Option<Place>, summary: String) -> Self {
-        Self { severity, summary, detail: String::new(), place, related: Vec::new(), help: None }
+        Self {
+            severity,
+            summary,
+            detail: String::new(),
+            place,
+            related: Vec::new(),
+            help: None,
+        }
     }
 
     /// The same with an explanation.
@@ -139,7 +146,11 @@ impl<'a> IntoIterator for &'a Diagnostics {
 pub fn similar_name<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (name.chars().count() / 3).clamp(1, 3);
     let scored = candidates.into_iter().filter(|candidate| *candidate != name);
-    scored.map(|candidate| (edit_distance(name, candidate), candidate)).filter(|(distance, _)| *distance <= limit).min().map(|found| found.1)
+    scored
+        .map(|candidate| (edit_distance(name, candidate), candidate))
+        .filter(|(distance, _)| *distance <= limit)
+        .min()
+        .map(|found| found.1)
 }
 
 fn edit_distance(a: &str, b: &str) -> usize {

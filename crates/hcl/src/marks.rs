@@ -15,7 +15,9 @@ impl Marks {
     /// The marks of both.
     #[must_use]
     pub fn union(self, other: Marks) -> Marks {
-        Marks { sensitive: self.sensitive || other.sensitive }
+        Marks {
+            sensitive: self.sensitive || other.sensitive,
+        }
     }
 
     /// Must it be hidden?

@@ -23,13 +23,21 @@ impl Place {
     /// The bytes `start..end` of `file`. A range beyond 4 GiB is cut off at its limit.
     pub fn new(file: FileId, range: std::ops::Range<usize>) -> Self {
         let clamp = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        Self { file, start: clamp(range.start), end: clamp(range.end.max(range.start)) }
+        Self {
+            file,
+            start: clamp(range.start),
+            end: clamp(range.end.max(range.start)),
+        }
     }
 
     /// From the start of `self` to the end of `other`, which lies in the same text.
     #[must_use]
     pub fn to(self, other: Place) -> Place {
-        Place { file: self.file, start: self.start.min(other.start), end: self.end.max(other.end) }
+        Place {
+            file: self.file,
+            start: self.start.min(other.start),
+            end: self.end.max(other.end),
+        }
     }
 }
 
@@ -54,8 +62,14 @@ pub struct SourceText {
 
 impl SourceText {
     fn new(name: String, text: String) -> Self {
-        let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { name, text, line_starts }
+        let line_starts = std::iter::once(0)
+            .chain(text.match_indices('\n').map(|(at, _)| at + 1))
+            .collect();
+        Self {
+            name,
+            text,
+            line_starts,
+        }
     }
 
     /// Line and column of a byte offset; an offset beyond the end is the end.
@@ -63,14 +77,28 @@ impl SourceText {
         use unicode_segmentation::UnicodeSegmentation;
         let offset = self.text.floor_char_boundary(offset.min(self.text.len()));
         let line = self.line_starts.partition_point(|start| *start <= offset);
-        let start = line.checked_sub(1).and_then(|index| self.line_starts.get(index)).copied().unwrap_or(0);
-        let column = self.text.get(start..offset).map_or(0, |before| before.graphemes(true).count()) + 1;
+        let start = line
+            .checked_sub(1)
+            .and_then(|index| self.line_starts.get(index))
+            .copied()
+            .unwrap_or(0);
+        let column = self
+            .text
+            .get(start..offset)
+            .map_or(0, |before| before.graphemes(true).count())
+            + 1;
         LineColumn { line, column }
     }
 
     /// The text of a line (from 1) without its line end; empty for a line that does not exist.
     pub fn line(&self, line: usize) -> &str {
-        let Some(start) = line.checked_sub(1).and_then(|index| self.line_starts.get(index)).copied() else { return "" };
+        let Some(start) = line
+            .checked_sub(1)
+            .and_then(|index| self.line_starts.get(index))
+            .copied()
+        else {
+            return "";
+        };
         let end = self.line_starts.get(line).copied().unwrap_or(self.text.len());
         self.text.get(start..end).unwrap_or("").trim_end_matches(['\r', '\n'])
     }
@@ -97,7 +125,9 @@ impl SourceMap {
 
     /// The characters at a place; empty when the place is not of this map.
     pub fn slice(&self, place: Place) -> &str {
-        self.get(place.file).and_then(|source| source.text.get(place.start as usize..place.end as usize)).unwrap_or("")
+        self.get(place.file)
+            .and_then(|source| source.text.get(place.start as usize..place.end as usize))
+            .unwrap_or("")
     }
 
     /// `FILE:LINE:COLUMN` of a place's start.

@@ -1,9 +1,5 @@
 //! Expressions as deep as the parser lets them be are evaluated, shown and dropped on the stack that a thread has by default.
-#![allow(
-    clippy::unwrap_used,
-    clippy::allow_attributes,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test fails by panicking")]
 
 use bakelite_hcl::diagnostic::Diagnostics;
 use bakelite_hcl::evaluate::evaluate;
@@ -99,12 +95,20 @@ fn the_deepest_expressions_are_evaluated() {
                 started: std::time::SystemTime::UNIX_EPOCH,
                 world: &NoWorld,
             };
-            let scope = Nothing { functions: &functions, surroundings };
+            let scope = Nothing {
+                functions: &functions,
+                surroundings,
+            };
             let mut diagnostics = Diagnostics::default();
             let value = evaluate(&expression, &scope, &mut diagnostics);
             assert!(!diagnostics.has_errors(), "{diagnostics:?}");
             drop(format!("{value:?}"));
         };
-        std::thread::Builder::new().stack_size(2 << 20).spawn(work).unwrap().join().unwrap();
+        std::thread::Builder::new()
+            .stack_size(2 << 20)
+            .spawn(work)
+            .unwrap()
+            .join()
+            .unwrap();
     }
 }

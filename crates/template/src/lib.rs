@@ -31,6 +31,7 @@ mod locals;
 mod planner;
 
 mod scope;
+mod size;
 mod variables;
 
 pub use scope::PACKER_VERSION;

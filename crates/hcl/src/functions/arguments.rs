@@ -52,9 +52,30 @@ pub(super) const fn parameter(name: &'static str, kind: fn() -> Type) -> Paramet
 }
 
 impl Parameter {
+    /// The same parameter for a function that arranges members without looking at them: they may be unknown. Its row runs
+    /// [`by_structure`].
+    pub(super) const fn with_unknown_members(self) -> Parameter {
+        Parameter {
+            sees_unknown: true,
+            ..self
+        }
+    }
+
     /// The same parameter, null allowed.
     pub(super) const fn or_null(self) -> Parameter {
         Parameter { nullable: true, ..self }
+    }
+}
+
+/// Runs a function on arguments whose members may be unknown; when one of them is unknown as a whole, so is the result.
+pub(super) fn by_structure(
+    call: &Call<'_>,
+    run: fn(&Call<'_>) -> Result<Value, FunctionError>,
+) -> Result<Value, FunctionError> {
+    if call.arguments.iter().all(Value::is_known) {
+        run(call)
+    } else {
+        Ok(Value::dynamic())
     }
 }
 

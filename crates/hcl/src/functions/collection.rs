@@ -2,7 +2,7 @@
 
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::arguments::{any, converted, failed, text, texts, unified, wrong};
+use super::arguments::{any, by_structure, converted, failed, text, texts, unified, wrong};
 use super::{Call, Function, FunctionError, Run};
 use crate::convert;
 use crate::types::Type;
@@ -14,7 +14,7 @@ pub(super) static GROUP: &[Function] = &[
         name: "coalesce",
         doc: "The first argument that is neither null nor an empty string, converted to the type of all.",
         parameters: &[],
-        variadic: Some(&any("values").or_null()),
+        variadic: Some(&any("values").or_null().with_unknown_members()),
         result: "any",
         examples: &[("coalesce(null, \"\", \"b\")", "b")],
         run: Run::Plain(coalesce),
@@ -22,56 +22,60 @@ pub(super) static GROUP: &[Function] = &[
     Function {
         name: "keys",
         doc: "The names in a map or object, sorted.",
-        parameters: &[any("map")],
+        parameters: &[any("map").with_unknown_members()],
         variadic: None,
         result: "list(string)",
         examples: &[("jsonencode(keys({b = 1, a = 2}))", "[\"a\",\"b\"]")],
-        run: Run::Plain(keys),
+        run: Run::Plain(|call| by_structure(call, keys)),
     },
     Function {
         name: "length",
         doc: "How many elements a collection has, or how many characters a string.",
-        parameters: &[any("value")],
+        parameters: &[any("value").with_unknown_members()],
         variadic: None,
         result: "number",
         examples: &[("length([\"a\", \"b\"])", "2"), ("length(\"héllo\")", "5")],
-        run: Run::Plain(length),
+        run: Run::Plain(|call| by_structure(call, length)),
     },
     Function {
         name: "lookup",
         doc: "The value of a name in a map or object, or a default when the name is not there.",
-        parameters: &[any("map"), text("key"), any("default")],
+        parameters: &[
+            any("map").with_unknown_members(),
+            text("key"),
+            any("default").with_unknown_members(),
+        ],
         variadic: None,
         result: "any",
         examples: &[("lookup({a = \"x\"}, \"b\", \"none\")", "none")],
-        run: Run::Plain(lookup),
+        run: Run::Plain(|call| by_structure(call, lookup)),
     },
     Function {
         name: "merge",
         doc: "One map or object of the members of several; of a repeated name the last counts. Nulls are skipped.",
         parameters: &[],
-        variadic: Some(&any("maps").or_null()),
+        variadic: Some(&any("maps").or_null().with_unknown_members()),
         result: "object",
         examples: &[("jsonencode(merge({a = 1, b = 1}, {b = 2}))", "{\"a\":1,\"b\":2}")],
-        run: Run::Plain(merge),
+        run: Run::Plain(|call| by_structure(call, merge)),
     },
     Function {
         name: "values",
         doc: "The values in a map or object, in the order of their names.",
-        parameters: &[any("map")],
+        parameters: &[any("map").with_unknown_members()],
         variadic: None,
         result: "list(any)",
         examples: &[("jsonencode(values({b = 1, a = 2}))", "[2,1]")],
-        run: Run::Plain(values),
+        run: Run::Plain(|call| by_structure(call, values)),
     },
     Function {
         name: "zipmap",
         doc: "A map of a list of names and a list of as many values; of a tuple of values an object.",
-        parameters: &[texts("keys"), any("values")],
+        parameters: &[texts("keys"), any("values").with_unknown_members()],
         variadic: None,
         result: "map(any)",
         examples: &[("jsonencode(zipmap([\"a\", \"b\"], [1, 2]))", "{\"a\":1,\"b\":2}")],
-        run: Run::Plain(zipmap),
+        run: Run::Plain(|call| by_structure(call, zipmap)),
     },
 ];
 

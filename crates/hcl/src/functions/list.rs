@@ -1,6 +1,6 @@
 //! Functions on lists, tuples and other sequences.
 
-use super::arguments::{any, converted, failed, list, number, parameter, texts, unified, wrong};
+use super::arguments::{any, by_structure, converted, failed, list, number, parameter, texts, unified, wrong};
 use super::seen::Seen;
 use super::{Call, Function, FunctionError, Run};
 use crate::equality;
@@ -13,45 +13,45 @@ pub(super) static GROUP: &[Function] = &[
     Function {
         name: "alltrue",
         doc: "Tells whether all elements of a list are true; so it is for an empty list. A null is not true.",
-        parameters: &[parameter("list", || Type::list(Type::Bool))],
+        parameters: &[parameter("list", || Type::list(Type::Bool)).with_unknown_members()],
         variadic: None,
         result: "bool",
         examples: &[
             ("alltrue([true, \"true\"])", "true"),
             ("alltrue([true, false])", "false"),
         ],
-        run: Run::Plain(alltrue),
+        run: Run::Plain(|call| by_structure(call, alltrue)),
     },
     Function {
         name: "anytrue",
         doc: "Tells whether at least one element of a list is true; nulls are skipped.",
-        parameters: &[parameter("list", || Type::list(Type::Bool))],
+        parameters: &[parameter("list", || Type::list(Type::Bool)).with_unknown_members()],
         variadic: None,
         result: "bool",
         examples: &[("anytrue([false, true])", "true"), ("anytrue([])", "false")],
-        run: Run::Plain(anytrue),
+        run: Run::Plain(|call| by_structure(call, anytrue)),
     },
     Function {
         name: "chunklist",
         doc: "Cuts a list into lists of that many elements; the last one may be shorter. With size 0 the whole list is \
               one chunk.",
-        parameters: &[list("list"), number("size")],
+        parameters: &[list("list").with_unknown_members(), number("size")],
         variadic: None,
         result: "list(list(any))",
         examples: &[(
             "jsonencode(chunklist([\"a\", \"b\", \"c\"], 2))",
             "[[\"a\",\"b\"],[\"c\"]]",
         )],
-        run: Run::Plain(chunklist),
+        run: Run::Plain(|call| by_structure(call, chunklist)),
     },
     Function {
         name: "coalescelist",
         doc: "The first list or tuple that is not empty.",
         parameters: &[],
-        variadic: Some(&any("lists").or_null()),
+        variadic: Some(&any("lists").or_null().with_unknown_members()),
         result: "list(any)",
         examples: &[("jsonencode(coalescelist([], [\"b\"]))", "[\"b\"]")],
-        run: Run::Plain(coalescelist),
+        run: Run::Plain(|call| by_structure(call, coalescelist)),
     },
     Function {
         name: "compact",
@@ -66,22 +66,22 @@ pub(super) static GROUP: &[Function] = &[
         name: "concat",
         doc: "One list of the elements of several lists or tuples, in their order.",
         parameters: &[],
-        variadic: Some(&any("lists")),
+        variadic: Some(&any("lists").with_unknown_members()),
         result: "list(any)",
         examples: &[("jsonencode(concat([\"a\"], [1, \"b\"]))", "[\"a\",1,\"b\"]")],
-        run: Run::Plain(concat),
+        run: Run::Plain(|call| by_structure(call, concat)),
     },
     Function {
         name: "contains",
         doc: "Tells whether a list, tuple or set contains a value of the same type.",
-        parameters: &[any("list"), any("value")],
+        parameters: &[any("list").with_unknown_members(), any("value").with_unknown_members()],
         variadic: None,
         result: "bool",
         examples: &[
             ("contains([\"a\", \"b\"], \"a\")", "true"),
             ("contains([1], \"1\")", "false"),
         ],
-        run: Run::Plain(contains),
+        run: Run::Plain(|call| by_structure(call, contains)),
     },
     Function {
         name: "distinct",
@@ -95,32 +95,32 @@ pub(super) static GROUP: &[Function] = &[
     Function {
         name: "element",
         doc: "The element at an index, from 0; an index beyond the end starts again at the beginning.",
-        parameters: &[any("list"), number("index")],
+        parameters: &[any("list").with_unknown_members(), number("index")],
         variadic: None,
         result: "any",
         examples: &[("element([\"a\", \"b\", \"c\"], 4)", "b")],
-        run: Run::Plain(element),
+        run: Run::Plain(|call| by_structure(call, element)),
     },
     Function {
         name: "flatten",
         doc: "A tuple of all that is in a sequence, in the sequences in it, and so on.",
-        parameters: &[any("list")],
+        parameters: &[any("list").with_unknown_members()],
         variadic: None,
         result: "tuple",
         examples: &[(
             "jsonencode(flatten([[\"a\", [\"b\"]], [], \"c\"]))",
             "[\"a\",\"b\",\"c\"]",
         )],
-        run: Run::Plain(flatten),
+        run: Run::Plain(|call| by_structure(call, flatten)),
     },
     Function {
         name: "index",
         doc: "The index of the first element that equals a value; it is an error when there is none.",
-        parameters: &[any("list"), any("value")],
+        parameters: &[any("list").with_unknown_members(), any("value").with_unknown_members()],
         variadic: None,
         result: "number",
         examples: &[("index([\"a\", \"b\"], \"b\")", "1")],
-        run: Run::Plain(index),
+        run: Run::Plain(|call| by_structure(call, index)),
     },
     Function {
         name: "range",
@@ -138,20 +138,20 @@ pub(super) static GROUP: &[Function] = &[
     Function {
         name: "reverse",
         doc: "A list, tuple or set in reverse order; of a set it makes a list. For strings there is `strrev`.",
-        parameters: &[any("list")],
+        parameters: &[any("list").with_unknown_members()],
         variadic: None,
         result: "list(any)",
         examples: &[("jsonencode(reverse([1, 2, 3]))", "[3,2,1]")],
-        run: Run::Plain(reverse),
+        run: Run::Plain(|call| by_structure(call, reverse)),
     },
     Function {
         name: "slice",
         doc: "The elements of a list or tuple from one index up to but without another.",
-        parameters: &[any("list"), number("start"), number("end")],
+        parameters: &[any("list").with_unknown_members(), number("start"), number("end")],
         variadic: None,
         result: "list(any)",
         examples: &[("jsonencode(slice([\"a\", \"b\", \"c\"], 1, 3))", "[\"b\",\"c\"]")],
-        run: Run::Plain(slice),
+        run: Run::Plain(|call| by_structure(call, slice)),
     },
     Function {
         name: "sort",

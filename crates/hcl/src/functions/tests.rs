@@ -130,6 +130,33 @@ fn what_the_world_answers_is_sensitive() {
 }
 
 #[test]
+fn members_may_be_unknown() {
+    let scope = Only::of(standard());
+    for (call, shown) in [
+        ("merge({a = later}, {b = 1}).b", "1"),
+        ("length([later, later])", "2"),
+        ("jsonencode(keys({a = later}))", "[\"a\"]"),
+        ("element([1, later], 0)", "1"),
+        ("concat([later], [2])[1]", "2"),
+        ("lookup({a = 1, b = later}, \"a\", 0)", "1"),
+        ("coalesce(\"a\", later)", "a"),
+        ("coalesce(null, later)", "<unknown>"),
+        ("contains([later, \"x\"], \"x\")", "true"),
+        ("contains([later], \"x\")", "<unknown>"),
+        ("anytrue([true, later])", "true"),
+        ("alltrue([false, later])", "false"),
+        ("zipmap([\"a\", \"b\"], [1, later]).a", "1"),
+        ("flatten([[1], [later]])[0]", "1"),
+        ("jsonencode([later])", "<unknown>"),
+        ("join(\",\", [later])", "<unknown>"),
+        ("length(later)", "<unknown>"),
+        ("merge({a = 1}, later)", "<unknown>"),
+    ] {
+        assert_eq!(scope.shown(call), shown, "{call}");
+    }
+}
+
+#[test]
 fn times_of_the_run() {
     let scope = Only::of(standard());
     assert_eq!(scope.shown("legacy_isotime()"), "2021-03-07T15:04:09Z");

@@ -434,7 +434,21 @@ proptest! {
 
 #[test]
 fn what_the_end_of_the_text_cuts_off_is_an_error() {
-    for text in ["\"", "\"a", "\"${", "\"${a", "\"${a\n}", "\"${a\n}b", "\"%{ if a }", "<<A\n", "<<A\n${", "<<A\n${\"", "(", "a.", "/*"] {
+    for text in [
+        "\"",
+        "\"a",
+        "\"${",
+        "\"${a",
+        "\"${a\n}",
+        "\"${a\n}b",
+        "\"%{ if a }",
+        "<<A\n",
+        "<<A\n${",
+        "<<A\n${\"",
+        "(",
+        "a.",
+        "/*",
+    ] {
         assert!(expression(text).contains("x:"), "{text:?}");
         assert!(file(&format!("a = {text}")).contains("x:"), "{text:?}");
     }

@@ -4,6 +4,7 @@
 mod components;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -240,7 +241,7 @@ fn execute(case: &Json, command: Command, folder: &Path) -> Ran {
             .place
             .map(|place| sources.describe(place))
             .unwrap_or_default();
-        ran.diagnostics += &format!("{place} {}: {}\n", diagnostic.summary, diagnostic.detail);
+        let _ = writeln!(ran.diagnostics, "{place} {}: {}", diagnostic.summary, diagnostic.detail);
     }
     ran
 }

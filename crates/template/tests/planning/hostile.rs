@@ -43,6 +43,19 @@ fn thousands_of_unknown_names_do_not_hang() {
 }
 
 #[test]
+fn locals_that_double_or_nest_at_each_step_are_an_error() {
+    for wrap in ["[local.lX, local.lX]", "[local.lX]", "{ a = local.lX, b = local.lX }"] {
+        let mut text = String::from("locals {\n  l0 = \"x\"\n");
+        for index in 1..2000 {
+            let _ = writeln!(text, "  l{index} = {}", wrap.replace('X', &(index - 1).to_string()));
+        }
+        text.push_str("}\n");
+        let shown = Case::new(&text).plan().shown;
+        assert!(shown.contains("is too large"), "{shown}");
+    }
+}
+
+#[test]
 fn deep_json_is_an_error() {
     let text = format!("{{\"builders\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
     assert!(Case::new(&text).plan().shown.contains("error"));

@@ -10,6 +10,7 @@ mod legacy;
 mod plans;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -100,15 +101,15 @@ pub(crate) fn show(diagnostics: &Diagnostics, sources: &SourceMap) -> String {
             .place
             .map(|place| format!(" at {}", sources.describe(place)))
             .unwrap_or_default();
-        out += &format!("{severity}{place}: {}\n", one.summary);
+        let _ = writeln!(out, "{severity}{place}: {}", one.summary);
         if !one.detail.is_empty() {
-            out += &format!("    {}\n", one.detail);
+            let _ = writeln!(out, "    {}", one.detail);
         }
         for (place, what) in &one.related {
-            out += &format!("    {what}: {}\n", sources.describe(*place));
+            let _ = writeln!(out, "    {what}: {}", sources.describe(*place));
         }
         if let Some(help) = &one.help {
-            out += &format!("    help: {help}\n");
+            let _ = writeln!(out, "    help: {help}");
         }
     }
     out
