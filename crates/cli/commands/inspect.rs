@@ -17,7 +17,13 @@ const EMPTY: &str = r#"{"builders": [{"type": "null", "communicator": "none"}]}"
 pub(super) async fn run(args: InspectArgs, machine_readable: bool, process: &Process) -> Result<Status, Failure> {
     let given = args.path.is_some();
     let path = args.path.unwrap_or_default();
-    let mut invocation = invocation(args.template, path, Purpose::Inspect, UndeclaredVariables::Ignore, process)?;
+    let mut invocation = invocation(
+        args.template,
+        path,
+        Purpose::Inspect,
+        UndeclaredVariables::Ignore,
+        process,
+    )?;
     if !given {
         invocation.path = "-".into();
         invocation.stdin = Some(EMPTY.into());
@@ -29,7 +35,10 @@ pub(super) async fn run(args: InspectArgs, machine_readable: bool, process: &Pro
         return Ok(Status::Failed);
     };
     let (registry, run) = (registry(), build::run_context(process, false, false));
-    let world = World { registry: &registry, run: &run };
+    let world = World {
+        registry: &registry,
+        run: &run,
+    };
     for message in template.inspect(&registry, &world).await {
         if machine_readable {
             print(&report::machine_line(&message));

@@ -26,13 +26,19 @@ impl TestContext {
     /// A fresh place for this binary.
     pub fn new(binary: &str) -> Self {
         // Not below /tmp: sandboxes of the local cloud have a /tmp of their own, and paths stay short for sockets.
-        let root = tempfile::Builder::new().prefix("bakelite-test-").tempdir().expect("a temporary folder can be made");
+        let root = tempfile::Builder::new()
+            .prefix("bakelite-test-")
+            .tempdir()
+            .expect("a temporary folder can be made");
         for folder in ["home", "state", "tmp", "work"] {
             std::fs::create_dir(root.path().join(folder)).expect("a fresh folder can be filled");
         }
         let path = |name: &str| root.path().join(name).display().to_string();
         let environment = BTreeMap::from([
-            ("PATH".to_owned(), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
+            (
+                "PATH".to_owned(),
+                "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
+            ),
             ("HOME".to_owned(), path("home")),
             ("XDG_STATE_HOME".to_owned(), path("state")),
             ("TMPDIR".to_owned(), path("tmp")),
@@ -40,7 +46,11 @@ impl TestContext {
             ("LANG".to_owned(), "C.UTF-8".to_owned()),
             ("AWS_EC2_METADATA_DISABLED".to_owned(), "true".to_owned()),
         ]);
-        Self { root, binary: binary.into(), environment }
+        Self {
+            root,
+            binary: binary.into(),
+            environment,
+        }
     }
 
     /// The same with one more environment variable.
@@ -77,7 +87,8 @@ impl TestContext {
 
     /// The text of a file that the run wrote.
     pub fn read(&self, name: &str) -> String {
-        std::fs::read_to_string(self.work().join(name)).unwrap_or_else(|error| panic!("{name} should be there: {error}"))
+        std::fs::read_to_string(self.work().join(name))
+            .unwrap_or_else(|error| panic!("{name} should be there: {error}"))
     }
 
     /// The binary with these arguments, ready to be started.
@@ -86,9 +97,18 @@ impl TestContext {
     }
 
     /// Another program in the same place and environment.
-    pub fn command_of<A: AsRef<OsStr>>(&self, program: impl AsRef<OsStr>, arguments: impl IntoIterator<Item = A>) -> Command {
+    pub fn command_of<A: AsRef<OsStr>>(
+        &self,
+        program: impl AsRef<OsStr>,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Command {
         let mut command = Command::new(program);
-        command.args(arguments).current_dir(self.work()).env_clear().envs(&self.environment).stdin(Stdio::null());
+        command
+            .args(arguments)
+            .current_dir(self.work())
+            .env_clear()
+            .envs(&self.environment)
+            .stdin(Stdio::null());
         command
     }
 
@@ -100,13 +120,19 @@ impl TestContext {
     /// Starts the binary with its output kept.
     pub fn start<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Child {
         let mut command = self.command(arguments);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary can be started")
+        command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary can be started")
     }
 
     /// Journals of runs that left something.
     pub fn journals(&self) -> Vec<PathBuf> {
         let folder = self.root.path().join("state/bakelite/journal");
-        let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+        let Ok(entries) = std::fs::read_dir(folder) else {
+            return Vec::new();
+        };
         entries.filter_map(Result::ok).map(|entry| entry.path()).collect()
     }
 }
@@ -126,7 +152,9 @@ pub struct Ran {
 impl Ran {
     /// Runs a command to its end.
     pub fn of(command: &mut Command) -> Ran {
-        let output = command.output().unwrap_or_else(|error| panic!("{command:?} cannot be run: {error}"));
+        let output = command
+            .output()
+            .unwrap_or_else(|error| panic!("{command:?} cannot be run: {error}"));
         Ran::from(output)
     }
 
@@ -138,14 +166,25 @@ impl Ran {
     /// It did what it should, and had nothing to complain about. Answers its standard output.
     #[track_caller]
     pub fn succeeds(self) -> String {
-        assert_eq!((self.code, self.stderr.as_str()), (Some(0), ""), "standard output: {}", self.stdout);
+        assert_eq!(
+            (self.code, self.stderr.as_str()),
+            (Some(0), ""),
+            "standard output: {}",
+            self.stdout
+        );
         self.stdout
     }
 
     /// It ended with this code. Answers both outputs, one after the other.
     #[track_caller]
     pub fn fails_with(self, code: i32) -> String {
-        assert_eq!(self.code, Some(code), "standard output: {}\nstandard error: {}", self.stdout, self.stderr);
+        assert_eq!(
+            self.code,
+            Some(code),
+            "standard output: {}\nstandard error: {}",
+            self.stdout,
+            self.stderr
+        );
         format!("{}{}", self.stdout, self.stderr)
     }
 }
@@ -153,6 +192,10 @@ impl Ran {
 impl From<std::process::Output> for Ran {
     fn from(output: std::process::Output) -> Self {
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-        Self { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+        Self {
+            code: output.status.code(),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
+        }
     }
 }

@@ -24,16 +24,33 @@ impl Inventory {
     /// Asks the endpoint. The five questions are asked at the same time.
     pub fn of(endpoint: &str) -> Inventory {
         let questions = [
-            ("describe-instances", "Reservations[].Instances[?State.Name!='terminated'][].InstanceId", &["--no-paginate"][..]),
+            (
+                "describe-instances",
+                "Reservations[].Instances[?State.Name!='terminated'][].InstanceId",
+                &["--no-paginate"][..],
+            ),
             ("describe-key-pairs", "KeyPairs[].KeyName", &[]),
-            ("describe-security-groups", "SecurityGroups[].GroupId", &["--no-paginate"]),
+            (
+                "describe-security-groups",
+                "SecurityGroups[].GroupId",
+                &["--no-paginate"],
+            ),
             ("describe-volumes", "Volumes[].VolumeId", &["--no-paginate"]),
             ("describe-images", "Images[].ImageId", &["--owners", "self"]),
         ];
-        let asked: Vec<_> = questions.iter().map(|(question, query, more)| ask(endpoint, question, query, more)).collect();
+        let asked: Vec<_> = questions
+            .iter()
+            .map(|(question, query, more)| ask(endpoint, question, query, more))
+            .collect();
         let mut answers = asked.into_iter().map(answer);
         let mut next = || answers.next().unwrap_or_default();
-        Inventory { instances: next(), key_pairs: next(), security_groups: next(), volumes: next(), images: next() }
+        Inventory {
+            instances: next(),
+            key_pairs: next(),
+            security_groups: next(),
+            volumes: next(),
+            images: next(),
+        }
     }
 
     /// The same without images: what must be as before, whatever was baked.
@@ -47,20 +64,40 @@ impl Inventory {
 /// The AWS CLI on an endpoint.
 pub fn aws(endpoint: &str) -> Command {
     let mut command = Command::new(tools::program("aws"));
-    command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", "/nonexistent").env("LANG", "C.UTF-8");
-    command.env("AWS_ENDPOINT_URL", endpoint).env("AWS_ACCESS_KEY_ID", "local").env("AWS_SECRET_ACCESS_KEY", "local");
-    command.env("AWS_DEFAULT_REGION", "us-east-1").env("AWS_PAGER", "").stdin(Stdio::null());
+    command
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("HOME", "/nonexistent")
+        .env("LANG", "C.UTF-8");
+    command
+        .env("AWS_ENDPOINT_URL", endpoint)
+        .env("AWS_ACCESS_KEY_ID", "local")
+        .env("AWS_SECRET_ACCESS_KEY", "local");
+    command
+        .env("AWS_DEFAULT_REGION", "us-east-1")
+        .env("AWS_PAGER", "")
+        .stdin(Stdio::null());
     command
 }
 
 fn ask(endpoint: &str, question: &str, query: &str, more: &[&str]) -> std::process::Child {
     let mut command = aws(endpoint);
-    command.args(["ec2", question, "--output", "json", "--query", query]).args(more);
-    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the AWS CLI can be started")
+    command
+        .args(["ec2", question, "--output", "json", "--query", query])
+        .args(more);
+    command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the AWS CLI can be started")
 }
 
 fn answer(asked: std::process::Child) -> BTreeSet<String> {
     let output = asked.wait_with_output().expect("the AWS CLI can be waited for");
-    assert!(output.status.success(), "the AWS CLI failed: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "the AWS CLI failed: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     serde_json::from_slice(&output.stdout).expect("the AWS CLI answers a list of ids")
 }

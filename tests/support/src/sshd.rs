@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 /// How a test wants its server.
 #[derive(Debug, Clone)]
@@ -54,7 +54,8 @@ pub struct Sshd {
     pub key_file: PathBuf,
     folder: TempDir,
     shared: Arc<Shared>,
-    accepting: JoinHandle<()>,
+    /// Ends with the value.
+    _accepting: JoinSet<()>,
 }
 
 struct Shared {
@@ -87,14 +88,15 @@ impl Sshd {
             accepted: AtomicUsize::new(0),
             sessions: Mutex::default(),
         });
-        let accepting = tokio::spawn(accept(program, listener, Arc::clone(&shared)));
+        let mut accepting = JoinSet::new();
+        accepting.spawn(accept(program, listener, Arc::clone(&shared)));
         Sshd {
             address,
             username: current_user(),
             key_file: path("user_key"),
             folder,
             shared,
-            accepting,
+            _accepting: accepting,
         }
     }
 
@@ -138,12 +140,6 @@ impl Sshd {
     /// What the server has logged, for messages of failed assertions.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.shared.log).unwrap_or_default()
-    }
-}
-
-impl Drop for Sshd {
-    fn drop(&mut self) {
-        self.accepting.abort();
     }
 }
 

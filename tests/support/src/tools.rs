@@ -6,7 +6,10 @@ use std::path::PathBuf;
 /// The folder that `tests/prepare` fills.
 pub fn folder() -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/test-tools");
-    assert!(folder.join("requirements.txt").exists(), "the tests' tools are not installed: run tests/prepare, or tests/run for all of it");
+    assert!(
+        folder.join("requirements.txt").exists(),
+        "the tests' tools are not installed: run tests/prepare, or tests/run for all of it"
+    );
     folder.canonicalize().expect("an existing folder has a path")
 }
 

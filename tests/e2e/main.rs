@@ -1,0 +1,10 @@
+//! End-to-end tests: the binary, run as a user runs it, against clouds and servers that are real.
+
+mod clients;
+mod command_line;
+mod house;
+mod interrupts;
+mod local_bakes;
+mod manifests;
+mod moto_bakes;
+mod templates;
