@@ -40,6 +40,14 @@ pub(crate) enum Command {
     Fmt(FmtArgs),
     /// Check that what a template requires is there; nothing has to be installed
     Init(InitArgs),
+    /// Rewrite a legacy JSON template as HCL
+    #[command(name = "hcl2_upgrade")]
+    Hcl2Upgrade(UpgradeArgs),
+    /// Replace outdated options of a legacy JSON template
+    Fix(FixArgs),
+    /// Tell which plugins' components are built in
+    #[command(subcommand, alias = "plugin")]
+    Plugins(PluginsCommand),
     /// Remove what a killed run left behind
     Gc(GcArgs),
     /// Use the local cloud: EC2's API on sandboxes of this machine
@@ -57,7 +65,7 @@ macro_rules! switch {
 }
 
 /// Which template, and the values for it.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct TemplateArgs {
     /// Bake only the builds whose name matches one of these globs, separated by commas
     #[arg(long, value_name = "GLOBS")]
@@ -239,6 +247,72 @@ pub(crate) struct InitArgs {
     /// The template: a file or a folder
     #[arg(value_name = "TEMPLATE")]
     pub(crate) path: String,
+}
+
+/// Flags of `hcl2_upgrade`.
+#[derive(Debug, Args)]
+pub(crate) struct UpgradeArgs {
+    #[command(flatten)]
+    pub(crate) template: TemplateArgs,
+    /// Where to write the HCL template; without it, the name of the JSON template followed by `.pkr.hcl`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output_file: Option<PathBuf>,
+    /// Explain the parts of the HCL template in comments
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+    pub(crate) with_annotations: bool,
+    /// The JSON template: a file, or `-` for standard input, whose HCL goes to standard output
+    #[arg(value_name = "TEMPLATE")]
+    pub(crate) path: String,
+}
+
+/// Flags of `fix`.
+#[derive(Debug, Args)]
+pub(crate) struct FixArgs {
+    #[command(flatten)]
+    pub(crate) template: TemplateArgs,
+    /// Also check the fixed template
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true", value_parser = switch!())]
+    pub(crate) validate: bool,
+    /// The JSON template: a file, or `-` for standard input
+    #[arg(value_name = "TEMPLATE")]
+    pub(crate) path: String,
+}
+
+/// Commands on plugins. There are none to install: these answer what scripts written for Packer ask.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PluginsCommand {
+    /// List the plugins whose components are built in, and these
+    Installed,
+    /// List what a template requires, and whether it is built in
+    Required {
+        /// The template: a file or a folder
+        #[arg(value_name = "TEMPLATE")]
+        path: String,
+    },
+    /// Check that a plugin is built in; nothing is installed
+    Install {
+        /// Accepted for compatibility: there is nothing to install from a file
+        #[arg(long, hide = true, value_name = "FILE")]
+        path: Option<String>,
+        /// Accepted for compatibility: there is nothing to install
+        #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+        force: bool,
+        /// The plugin's source, such as `github.com/hashicorp/amazon`
+        #[arg(value_name = "SOURCE")]
+        source: String,
+        /// The version, such as `1.2.0`
+        #[arg(value_name = "VERSION")]
+        version: Option<String>,
+    },
+    /// Say that a plugin cannot be removed: none is installed
+    Remove {
+        /// The plugin's source, such as `github.com/hashicorp/amazon`
+        #[arg(value_name = "SOURCE")]
+        source: String,
+        /// The version, such as `1.2.0`
+        #[arg(value_name = "VERSION")]
+        version: Option<String>,
+    },
 }
 
 /// Flags of `gc`.

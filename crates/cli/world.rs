@@ -32,7 +32,9 @@ impl DataSources for World<'_> {
             .map_err(|error| bakelite_engine::chain_of(error.as_ref()))
     }
 
-    async fn ask(&self, function: &str, _arguments: &[Value]) -> Result<Value, String> {
-        Err(format!("`{function}` is not supported yet"))
+    async fn ask(&self, function: &str, arguments: &[Value]) -> Result<Value, String> {
+        bakelite_builders_basic::secrets::ask(function, arguments, &self.run.environment)
+            .await
+            .map_err(|error| bakelite_engine::chain_of(&error))
     }
 }

@@ -2,11 +2,14 @@
 
 mod build;
 mod console;
+mod fix;
 mod fmt;
 mod gc;
+mod hcl2_upgrade;
 mod init;
 mod inspect;
 mod local;
+mod plugins;
 mod reading;
 mod validate;
 mod version;
@@ -28,6 +31,9 @@ pub(crate) fn run(typed: Typed, process: &Process) -> Result<Status, Failure> {
         Some(Command::Console(args)) => runtime()?.block_on(console::run(args, process)),
         Some(Command::Fmt(args)) => fmt::run(&args, process),
         Some(Command::Init(args)) => init::run(args, process),
+        Some(Command::Hcl2Upgrade(args)) => hcl2_upgrade::run(args, process),
+        Some(Command::Fix(args)) => runtime()?.block_on(fix::run(args, process)),
+        Some(Command::Plugins(command)) => plugins::run(command, process),
         Some(Command::Gc(args)) => runtime()?.block_on(gc::run(&args, process)),
         Some(Command::Local(command)) => runtime()?.block_on(local::run(command, process)),
         Some(Command::Version) => Ok(version::run(machine_readable)),

@@ -1,6 +1,6 @@
 //! `validate`: a template is read and planned, and what is wrong is said.
 
-use bakelite_template::{Purpose, UndeclaredVariables};
+use bakelite_template::{Invocation, Purpose, UndeclaredVariables};
 
 use super::reading::{Reading, invocation};
 use super::{build, print};
@@ -22,17 +22,9 @@ pub(super) async fn run(args: ValidateArgs, process: &Process) -> Result<Status,
     };
     let invocation = invocation(args.template, args.path, purpose, undeclared, process)?;
     let mut reading = Reading::default();
-    let template = reading.read(&invocation);
-    if let Some(template) = template.as_ref().filter(|_| !args.syntax_only) {
-        let (registry, run) = (registry(), build::run_context(process, false, false));
-        let world = World {
-            registry: &registry,
-            run: &run,
-        };
-        let plan = template.plan(&registry, &world, &mut reading.diagnostics).await;
-        reading.secrets.extend(plan.secrets);
-    }
-    if reading.say(process) || template.is_none() {
+    let sound = check(&invocation, &mut reading, process).await;
+    reading.say(process);
+    if !sound {
         return Ok(Status::Failed);
     }
     let checked = if args.syntax_only {
@@ -42,4 +34,21 @@ pub(super) async fn run(args: ValidateArgs, process: &Process) -> Result<Status,
     };
     print(checked);
     Ok(Status::Ok)
+}
+
+/// Reads a template and plans it, as far as the invocation's purpose goes. Answers whether it is sound; what was found is kept.
+pub(super) async fn check(invocation: &Invocation, reading: &mut Reading, process: &Process) -> bool {
+    let Some(template) = reading.read(invocation) else {
+        return false;
+    };
+    if !matches!(invocation.purpose, Purpose::Validate { syntax_only: true, .. }) {
+        let (registry, run) = (registry(), build::run_context(process, false, false));
+        let world = World {
+            registry: &registry,
+            run: &run,
+        };
+        let plan = template.plan(&registry, &world, &mut reading.diagnostics).await;
+        reading.secrets.extend(plan.secrets);
+    }
+    !reading.diagnostics.has_errors()
 }

@@ -1,0 +1,46 @@
+//! `fix`: a legacy JSON template with today's options, on standard output. The file itself is left as it is.
+
+use bakelite_template::{ConfigType, Purpose, UndeclaredVariables};
+
+use super::print;
+use super::reading::{Reading, invocation};
+use super::validate::check;
+use crate::args::FixArgs;
+use crate::exit::{Failure, Status};
+use crate::process::Process;
+
+pub(super) async fn run(args: FixArgs, process: &Process) -> Result<Status, Failure> {
+    let purpose = Purpose::Validate {
+        syntax_only: false,
+        evaluate_data: false,
+    };
+    let mut invocation = invocation(args.template, args.path, purpose, UndeclaredVariables::Ignore, process)?;
+    let text = match &invocation.stdin {
+        Some(text) => text.clone(),
+        None => std::fs::read_to_string(process.working_folder.join(&invocation.path))
+            .map_err(|error| Failure::new(format!("read `{}`", invocation.path)).because(&error))?,
+    };
+    let mut reading = Reading::default();
+    let fixed = match bakelite_template::legacy::fix(&text) {
+        Ok(fixed) => fixed,
+        // The reader of templates knows the place, and what to say of HCL that was taken for JSON.
+        Err(error) => {
+            reading.read(&invocation);
+            return if reading.say(process) {
+                Ok(Status::Failed)
+            } else {
+                Err(Failure::new(format!("fix `{}`", invocation.path)).because(&error))
+            };
+        }
+    };
+    print(&fixed);
+    if !args.validate {
+        return Ok(Status::Ok);
+    }
+    invocation.path = "-".into();
+    invocation.config_type = Some(ConfigType::Json);
+    invocation.stdin = Some(fixed);
+    let sound = check(&invocation, &mut reading, process).await;
+    reading.say(process);
+    Ok(if sound { Status::Ok } else { Status::Failed })
+}

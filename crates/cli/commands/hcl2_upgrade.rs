@@ -1,0 +1,50 @@
+//! `hcl2_upgrade`: a legacy JSON template becomes an HCL template beside it (language.md §18).
+
+use std::path::PathBuf;
+
+use bakelite_template::{Purpose, UndeclaredVariables};
+
+use super::print;
+use super::reading::{Reading, invocation};
+use crate::args::UpgradeArgs;
+use crate::exit::{Failure, Status};
+use crate::process::Process;
+use crate::registry::registry;
+
+pub(super) fn run(args: UpgradeArgs, process: &Process) -> Result<Status, Failure> {
+    let output = output(&args);
+    let invocation = invocation(
+        args.template,
+        args.path,
+        Purpose::Init,
+        UndeclaredVariables::Ignore,
+        process,
+    )?;
+    let mut reading = Reading::default();
+    let template = reading.read(&invocation);
+    reading.say(process);
+    let Some(template) = template else {
+        return Ok(Status::Failed);
+    };
+    let Some(upgraded) = template.upgrade(&registry(), args.with_annotations) else {
+        return Err(Failure::new(format!(
+            "upgrade `{}`: it is HCL already",
+            invocation.path
+        )));
+    };
+    let Some(output) = output else {
+        print(&upgraded);
+        return Ok(Status::Ok);
+    };
+    let shown = output.display();
+    std::fs::write(process.working_folder.join(&output), upgraded)
+        .map_err(|error| Failure::new(format!("write `{shown}`")).because(&error))?;
+    print(&format!("Created {shown}.\n"));
+    Ok(Status::Ok)
+}
+
+/// The file to write; `None`: standard output, because the template came from standard input.
+fn output(args: &UpgradeArgs) -> Option<PathBuf> {
+    let beside = || (args.path != "-").then(|| PathBuf::from(format!("{}.pkr.hcl", args.path)));
+    args.output_file.clone().or_else(beside)
+}
