@@ -51,7 +51,7 @@ fn evaluate_in(context: &Context<'_>, expression: &Expression, diagnostics: &mut
         ExpressionKind::Conditional(condition, yes, no) => {
             conditional::conditional(context, condition, yes, no, diagnostics)
         }
-        ExpressionKind::Binary(..) => operators::binary_chain(context, expression, diagnostics),
+        ExpressionKind::Operations(first, operations) => operators::operations(context, first, operations, diagnostics),
         ExpressionKind::Unary(operator, operand) => {
             operators::unary(context, *operator, operand, expression.place, diagnostics)
         }

@@ -140,8 +140,9 @@ pub enum ExpressionKind {
     SplatElement,
     /// `condition ? yes : no`
     Conditional(Box<Expression>, Box<Expression>, Box<Expression>),
-    /// `a + b`
-    Binary(BinaryOperator, Box<Expression>, Box<Expression>),
+    /// `a + b`, `a * b + c`: a first operand and what is done to it, one operation after the other. A chain is a list and not a tree
+    /// of pairs, so that one of any length is walked and dropped without recursion.
+    Operations(Box<Expression>, Vec<Operation>),
     /// `-a`, `!a`
     Unary(UnaryOperator, Box<Expression>),
     /// `name(a, b...)`
@@ -164,6 +165,15 @@ pub enum ExpressionKind {
     /// The same, but its errors are not reported yet: whoever evaluates it reports them. Only found as the template of a
     /// [`ExpressionKind::JsonString`], which is not an error as long as the string is taken as plain text.
     Unreadable(Diagnostics),
+}
+
+/// What is done to the value so far: `+ b`.
+#[derive(Debug, Clone)]
+pub struct Operation {
+    /// The operator.
+    pub operator: BinaryOperator,
+    /// Its right operand.
+    pub operand: Expression,
 }
 
 /// A key of an object constructor.

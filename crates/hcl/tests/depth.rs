@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test fails by panicking")]
 
 use bakelite_hcl::diagnostic::Diagnostics;
-use bakelite_hcl::evaluate::evaluate;
+use bakelite_hcl::evaluate::{evaluate, references};
 use bakelite_hcl::functions::{Functions, standard};
 use bakelite_hcl::native::{MAX_DEPTH, parse_expression};
 use bakelite_hcl::scope::{Scope, Surroundings, World};
@@ -74,7 +74,8 @@ fn the_deepest_expressions_are_evaluated() {
         ("\"x${", "1", "}\""),
         ("\"${", "1", "}\""),
         ("-", "1", ""),
-        ("1 + ", "(1)", ""),
+        ("1 + (", "1", ")"),
+        ("(", "1", " + 1)"),
         ("", "[1]", "[*]"),
         ("[", "1", "][0]"),
         ("true ? ", "1", " : 2"),
@@ -86,29 +87,48 @@ fn the_deepest_expressions_are_evaluated() {
     ];
     for (open, inner, close) in shapes {
         let expression = deepest(open, inner, close);
-        let work = move || {
-            let functions = standard();
-            let surroundings = Surroundings {
-                base_folder: ".".into(),
-                working_folder: ".".into(),
-                home_folder: None,
-                started: std::time::SystemTime::UNIX_EPOCH,
-                world: &NoWorld,
-            };
-            let scope = Nothing {
-                functions: &functions,
-                surroundings,
-            };
-            let mut diagnostics = Diagnostics::default();
-            let value = evaluate(&expression, &scope, &mut diagnostics);
-            assert!(!diagnostics.has_errors(), "{diagnostics:?}");
-            drop(format!("{value:?}"));
+        value_on_a_small_stack(expression);
+    }
+}
+
+/// Evaluates and drops an expression, without errors, on the least stack that a thread of ours has.
+fn value_on_a_small_stack(expression: Expression) -> String {
+    let work = move || {
+        let functions = standard();
+        let surroundings = Surroundings {
+            base_folder: ".".into(),
+            working_folder: ".".into(),
+            home_folder: None,
+            started: std::time::SystemTime::UNIX_EPOCH,
+            world: &NoWorld,
         };
-        std::thread::Builder::new()
-            .stack_size(2 << 20)
-            .spawn(work)
-            .unwrap()
-            .join()
-            .unwrap();
+        let scope = Nothing {
+            functions: &functions,
+            surroundings,
+        };
+        let mut diagnostics = Diagnostics::default();
+        let value = evaluate(&expression, &scope, &mut diagnostics);
+        assert!(!diagnostics.has_errors(), "{diagnostics:?}");
+        drop(references(&expression.clone()));
+        drop(format!("{value:?} {expression:?}"));
+        value.to_string()
+    };
+    let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(work).unwrap();
+    thread.join().unwrap()
+}
+
+#[test]
+fn chains_of_operators_are_no_nesting() {
+    const TERMS: usize = 10_000;
+    for (operator, term, value) in [
+        (" + ", "1", "10000"),
+        (" && ", "true", "true"),
+        (" || ", "false", "false"),
+        (" == ", "true", "true"),
+        (" - 2 * 3 + ", "7", "10006"),
+        (" || 1 < 2 && ", "true", "true"),
+    ] {
+        let expression = parse(&vec![term; TERMS].join(operator)).unwrap();
+        assert_eq!(value_on_a_small_stack(expression), value, "{operator}");
     }
 }

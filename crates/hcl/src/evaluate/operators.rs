@@ -7,31 +7,33 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::equality;
 use crate::number::{Number, NumberError};
 use crate::source::Place;
-use crate::syntax::{BinaryOperator, Expression, ExpressionKind, UnaryOperator};
+use crate::syntax::{BinaryOperator, Expression, Operation, UnaryOperator};
 use crate::types::Type;
 use crate::value::Value;
 
 /// A value with the errors of the expression that it came from.
 type Attempt = (Value, Diagnostics);
 
-/// `a + b`, and with it `a + b + c + …`: the left operands are followed in a loop, so that a chain of any length takes no stack.
-pub(super) fn binary_chain(context: &Context<'_>, expression: &Expression, diagnostics: &mut Diagnostics) -> Value {
-    let mut pending = Vec::new();
-    let mut leftmost = expression;
-    while let ExpressionKind::Binary(operator, left, right) = &leftmost.kind {
-        pending.push((*operator, &**right, leftmost.place, left.place));
-        leftmost = left;
-    }
-    let mut left = attempt(context, leftmost);
-    while let Some((operator, right, place, left_place)) = pending.pop() {
+/// `a + b`, `a * b + c`: one operation after the other.
+pub(super) fn operations(
+    context: &Context<'_>,
+    first: &Expression,
+    operations: &[Operation],
+    diagnostics: &mut Diagnostics,
+) -> Value {
+    let mut left = attempt(context, first);
+    let mut left_place = first.place;
+    for Operation { operator, operand } in operations {
+        let place = left_place.to(operand.place);
         let operands = Operands {
             left,
             left_place,
-            right: attempt(context, right),
-            right_place: right.place,
+            right: attempt(context, operand),
+            right_place: operand.place,
             place,
         };
-        left = operands.apply(operator);
+        left = operands.apply(*operator);
+        left_place = place;
     }
     diagnostics.extend(left.1);
     left.0

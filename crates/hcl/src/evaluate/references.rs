@@ -37,7 +37,10 @@ impl<'e> Finder<'e> {
             ExpressionKind::Variable(_) | ExpressionKind::Attribute(..) | ExpressionKind::Index(..) => {
                 self.traversal(expression);
             }
-            ExpressionKind::Binary(..) => self.binary_chain(expression),
+            ExpressionKind::Operations(first, operations) => {
+                self.expression(first);
+                operations.iter().for_each(|next| self.expression(&next.operand));
+            }
             ExpressionKind::Template(parts) => self.parts(parts),
             ExpressionKind::Tuple(elements) => elements.iter().for_each(|element| self.expression(element)),
             ExpressionKind::Object(items) => {
@@ -105,18 +108,6 @@ impl<'e> Finder<'e> {
                 self.expression(key);
             }
         }
-    }
-
-    /// Chains of operators of any length take no stack.
-    fn binary_chain(&mut self, expression: &'e Expression) {
-        let mut rights = Vec::new();
-        let mut leftmost = expression;
-        while let ExpressionKind::Binary(_, left, right) = &leftmost.kind {
-            rights.push(right);
-            leftmost = left;
-        }
-        self.expression(leftmost);
-        rights.into_iter().rev().for_each(|right| self.expression(right));
     }
 
     fn parts(&mut self, parts: &'e [TemplatePart]) {

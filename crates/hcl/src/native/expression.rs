@@ -5,7 +5,7 @@ use super::token::{Token, TokenKind};
 use crate::diagnostic::Diagnostic;
 use crate::number::Number;
 use crate::source::Place;
-use crate::syntax::{BinaryOperator, Expression, ExpressionKind, Name, UnaryOperator};
+use crate::syntax::{BinaryOperator, Expression, ExpressionKind, Name, Operation, UnaryOperator};
 use crate::types::Type;
 use crate::value::Value;
 
@@ -61,10 +61,7 @@ impl Parser<'_> {
             let operator = binary_operator(token.kind);
             let level = operator.map_or(0, |(_, level)| level);
             while let Some(before) = waiting.pop_if(|before| before.level >= level) {
-                self.grow(before.height.max(self.height))?;
-                let place = before.left.place.to(right.place);
-                let kind = ExpressionKind::Binary(before.operator, Box::new(before.left), Box::new(right));
-                right = Expression { kind, place };
+                right = self.operation(before, right)?;
             }
             let Some((operator, level)) = operator else {
                 return Ok(right);
@@ -79,6 +76,28 @@ impl Parser<'_> {
             self.not_a_line_end(token.text(self.text))?;
             right = self.unary()?;
         }
+    }
+
+    /// The operation that has got its right operand. A chain of operations is one level high, however long it is.
+    fn operation(&mut self, waiting: Waiting, operand: Expression) -> Result<Expression, Failed> {
+        let place = waiting.left.place.to(operand.place);
+        let highest_operand = self.height;
+        let (first, mut operations) = match waiting.left.kind {
+            ExpressionKind::Operations(first, operations) => {
+                self.grow(highest_operand.max(waiting.height - 1))?;
+                (first, operations)
+            }
+            _ => {
+                self.grow(highest_operand.max(waiting.height))?;
+                (Box::new(waiting.left), Vec::new())
+            }
+        };
+        operations.push(Operation {
+            operator: waiting.operator,
+            operand,
+        });
+        let kind = ExpressionKind::Operations(first, operations);
+        Ok(Expression { kind, place })
     }
 
     /// Complains when the line ends after an operator, and goes on behind it unless something new begins there.

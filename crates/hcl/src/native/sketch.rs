@@ -70,9 +70,9 @@ pub(crate) fn expression(of: &Expression) -> String {
         ExpressionKind::Conditional(condition, yes, no) => {
             format!("(? {} {} {})", expression(condition), expression(yes), expression(no))
         }
-        ExpressionKind::Binary(operator, left, right) => {
-            format!("({operator:?} {} {})", expression(left), expression(right))
-        }
+        ExpressionKind::Operations(first, operations) => operations.iter().fold(expression(first), |left, next| {
+            format!("({:?} {left} {})", next.operator, expression(&next.operand))
+        }),
         ExpressionKind::Unary(operator, operand) => format!("({operator:?} {})", expression(operand)),
         ExpressionKind::Call {
             name,
