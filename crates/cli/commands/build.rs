@@ -73,7 +73,7 @@ async fn bake(
             &mut reading.diagnostics,
         )
         .await;
-    reading.secrets.extend(plan.secrets.iter().cloned());
+    reading.hidden.extend(plan.secrets.iter().cloned());
     let unsound = reading.say(process);
     if plan.builds.is_empty() {
         if !unsound {
@@ -84,7 +84,7 @@ async fn bake(
         return Ok(Status::Failed);
     }
     let journal = Arc::clone(&settings.journal);
-    let reporting = Reporting::start(style, &reading.secrets, log_events.as_deref())?;
+    let reporting = Reporting::start(style, reading.hidden, log_events.as_deref())?;
     let outcomes = run_until_signalled(plan, &registry, settings, &reporting.events).await;
     reporting.finish();
     journal

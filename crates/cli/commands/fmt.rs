@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics};
 use bakelite_hcl::source::SourceMap;
 use bakelite_hcl::{fmt, native};
+use bakelite_template::secrets::Secrets;
 
 use super::reading::standard_input;
 use super::{print, print_error};
@@ -50,7 +51,7 @@ pub(super) fn run(args: &FmtArgs, process: &Process) -> Result<Status, Failure> 
     print_error(&report::diagnostic::render(
         &progress.diagnostics,
         &progress.sources,
-        &[],
+        &Secrets::default(),
         color,
     ));
     Ok(match progress {

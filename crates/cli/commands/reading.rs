@@ -10,20 +10,24 @@ use crate::args::{ConfigTypeArg, TemplateArgs};
 use crate::exit::Failure;
 use crate::process::Process;
 use crate::report;
+use crate::report::hidden::Hidden;
 
 /// A template that is being read: its texts, and what is wrong with them so far.
 #[derive(Default)]
 pub(super) struct Reading {
     pub(super) sources: SourceMap,
     pub(super) diagnostics: Diagnostics,
-    pub(super) secrets: Vec<String>,
+    pub(super) hidden: Hidden,
 }
 
 impl Reading {
     /// Reads the template at a path.
     pub(super) fn read(&mut self, invocation: &Invocation) -> Option<Template> {
         let template = bakelite_template::read(invocation, &mut self.sources, &mut self.diagnostics);
-        self.secrets.extend(template.iter().flat_map(Template::secrets));
+        if let Some(template) = &template {
+            self.hidden.extend(template.secrets());
+            self.hidden.follow(template.derived());
+        }
         template
     }
 
@@ -34,7 +38,7 @@ impl Reading {
         print_error(&report::diagnostic::render(
             &diagnostics,
             &self.sources,
-            &self.secrets,
+            self.hidden.now(),
             color,
         ));
         diagnostics.has_errors()

@@ -48,7 +48,7 @@ pub(super) async fn check(invocation: &Invocation, reading: &mut Reading, proces
             run: &run,
         };
         let plan = template.plan(&registry, &world, &mut reading.diagnostics).await;
-        reading.secrets.extend(plan.secrets);
+        reading.hidden.extend(plan.secrets);
     }
     !reading.diagnostics.has_errors()
 }

@@ -15,16 +15,12 @@ const CONTEXT: usize = 0;
 const MOST_LINES: usize = 6;
 
 /// Renders diagnostics one after another, secrets masked; empty text for none.
-pub(crate) fn render(diagnostics: &Diagnostics, sources: &SourceMap, secrets: &[String], color: bool) -> String {
+pub(crate) fn render(diagnostics: &Diagnostics, sources: &SourceMap, secrets: &Secrets, color: bool) -> String {
     let renderer = if color { Renderer::styled() } else { Renderer::plain() }.decor_style(DecorStyle::Ascii);
-    let mut masked = Secrets::default();
-    for secret in secrets {
-        masked.hide(secret);
-    }
     let mut text = String::new();
     for diagnostic in diagnostics {
         let one = renderer.render(&groups(diagnostic, sources));
-        let _ = writeln!(text, "{}\n", masked.mask(&one));
+        let _ = writeln!(text, "{}\n", secrets.mask(&one));
     }
     text
 }

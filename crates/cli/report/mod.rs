@@ -4,6 +4,7 @@
 pub(crate) mod diagnostic;
 mod duration;
 mod event_log;
+pub(crate) mod hidden;
 mod lines;
 mod machine;
 mod plain;
@@ -18,6 +19,7 @@ use std::thread::JoinHandle;
 use bakelite_engine::event::{Event, What};
 use bakelite_engine::events::Events;
 use bakelite_template::secrets::Secrets;
+use hidden::Hidden;
 
 use crate::exit::Failure;
 
@@ -57,7 +59,7 @@ pub(crate) struct Reporting {
 
 impl Reporting {
     /// Starts showing events in a style; secrets are masked before anything sees them.
-    pub(crate) fn start(style: Style, secrets: &[String], log: Option<&Path>) -> Result<Reporting, Failure> {
+    pub(crate) fn start(style: Style, hidden: Hidden, log: Option<&Path>) -> Result<Reporting, Failure> {
         let mut reporters: Vec<Box<dyn Reporter>> = vec![match style {
             Style::Plain { color, timestamp } => Box::new(plain::Plain::new(color, timestamp)),
             Style::Terminal { color, timestamp } => Box::new(terminal::Terminal::new(color, timestamp)),
@@ -66,14 +68,10 @@ impl Reporting {
         if let Some(path) = log {
             reporters.push(Box::new(event_log::EventLog::create(path)?));
         }
-        let mut masked = Secrets::default();
-        for secret in secrets {
-            masked.hide(secret);
-        }
         let (sender, receiver) = channel();
         let spawned = std::thread::Builder::new()
             .name("reporter".into())
-            .spawn(move || show(&receiver, &mut reporters, &masked));
+            .spawn(move || show(&receiver, &mut reporters, hidden));
         let thread = spawned.map_err(|error| Failure::new("start the reporter").because(&error))?;
         Ok(Reporting {
             events: Events::new(sender),
@@ -89,9 +87,9 @@ impl Reporting {
     }
 }
 
-fn show(receiver: &Receiver<Event>, reporters: &mut [Box<dyn Reporter>], secrets: &Secrets) {
+fn show(receiver: &Receiver<Event>, reporters: &mut [Box<dyn Reporter>], mut hidden: Hidden) {
     for mut event in receiver {
-        mask(&mut event.what, secrets);
+        mask(&mut event.what, hidden.now());
         for reporter in reporters.iter_mut() {
             reporter.event(&event);
         }

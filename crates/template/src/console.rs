@@ -111,6 +111,7 @@ impl Console {
         }
         let mut secrets = ground.secrets.clone();
         secrets.derive(&value);
+        secrets.include(environment.answers.derived());
         Some(Reply::Text(secrets.mask(&display(&value))))
     }
 

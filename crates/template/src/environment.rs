@@ -10,6 +10,7 @@ use bakelite_hcl::scope::{Surroundings, World};
 use bakelite_hcl::value::Value;
 
 use crate::schema::Schemas;
+use crate::secrets::Derived;
 use crate::template::Invocation;
 
 /// Surroundings of a template.
@@ -45,6 +46,7 @@ impl Environment {
             answers: Answers {
                 environment: invocation.environment.clone(),
                 known: Mutex::default(),
+                derived: Derived::default(),
             },
         }
     }
@@ -91,6 +93,7 @@ impl Question {
 pub(crate) struct Answers {
     environment: BTreeMap<String, String>,
     known: Mutex<Known>,
+    derived: Derived,
 }
 
 #[derive(Debug, Default)]
@@ -103,6 +106,11 @@ impl Answers {
     /// The environment of the process.
     pub(crate) fn environment(&self) -> &BTreeMap<String, String> {
         &self.environment
+    }
+
+    /// What evaluation has made of sensitive values so far.
+    pub(crate) fn derived(&self) -> &Derived {
+        &self.derived
     }
 
     /// The questions without an answer, each once.
@@ -135,5 +143,9 @@ impl World for Answers {
         }
         known.pending.insert(key, question);
         Ok(Value::unknown(bakelite_hcl::types::Type::String))
+    }
+
+    fn derived(&self, value: &Value) {
+        self.derived.note(value);
     }
 }

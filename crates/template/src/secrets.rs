@@ -1,17 +1,26 @@
 //! Texts that must not be shown, and hiding them.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use aho_corasick::AhoCorasick;
 use bakelite_hcl::value::{Kind, Value};
 
 /// What stands in a secret's place.
 pub const MASK: &str = "<sensitive>";
+
+/// What a function makes of a secret is hidden from this length on: hiding every `1` would leave nothing to read, and tells as much.
+const SHORTEST_DERIVED: usize = 3;
+/// A text that holds a declared secret at least this long is hidden enough by hiding that.
+const TELLING: usize = 4;
 
 /// Texts that must not be shown: those that are declared sensitive, and those derived from them in which the declared ones do not
 /// occur any more.
 #[derive(Debug, Clone, Default)]
 pub struct Secrets {
     texts: BTreeSet<String>,
+    /// Finds all of them in one pass; made when first asked for.
+    finder: OnceLock<Option<AhoCorasick>>,
 }
 
 impl Secrets {
@@ -20,7 +29,9 @@ impl Secrets {
         if text.is_empty() {
             return;
         }
+        self.finder = OnceLock::new();
         self.texts.insert(text.to_owned());
+        self.texts.extend(quoted(text));
         if text.contains('\n') {
             self.texts.insert(text.replace("\r\n", "\n"));
             let lines = text
@@ -52,19 +63,90 @@ impl Secrets {
         }
     }
 
-    /// The text with every secret replaced, longer ones first.
+    /// Hides what was derived so far, where hiding the declared secrets is not enough.
+    pub fn include(&mut self, derived: &Derived) {
+        for text in derived.texts() {
+            let is_hidden = |secret: &String| secret.len() >= TELLING && text.contains(secret.as_str());
+            if !self.texts.contains(&text) && !self.texts.iter().any(is_hidden) {
+                self.hide(&text);
+            }
+        }
+    }
+
+    /// The text with every secret replaced. Of secrets that overlap nothing is left.
     pub fn mask(&self, text: &str) -> String {
-        let mut ordered: Vec<&String> = self.texts.iter().collect();
-        ordered.sort_by(|a, b| b.len().cmp(&a.len()).then(a.cmp(b)));
-        ordered
-            .into_iter()
-            .fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), MASK))
+        let finder = self.finder.get_or_init(|| {
+            let made = (!self.texts.is_empty()).then(|| AhoCorasick::new(&self.texts));
+            made.and_then(Result::ok)
+        });
+        let Some(finder) = finder else {
+            return text.to_owned();
+        };
+        let mut found: Vec<(usize, usize)> = finder
+            .find_overlapping_iter(text)
+            .map(|found| (found.start(), found.end()))
+            .collect();
+        found.sort_unstable();
+        let mut masked = String::with_capacity(text.len());
+        let mut shown = 0;
+        let mut rest = found.into_iter().peekable();
+        while let Some((start, mut end)) = rest.next() {
+            while let Some((_, later)) = rest.next_if(|(next, _)| *next < end) {
+                end = end.max(later);
+            }
+            masked.push_str(text.get(shown..start).unwrap_or_default());
+            masked.push_str(MASK);
+            shown = end;
+        }
+        masked.push_str(text.get(shown..).unwrap_or_default());
+        masked
     }
 
     /// All of them.
     pub fn into_texts(self) -> Vec<String> {
         self.texts.into_iter().collect()
     }
+}
+
+/// Texts that evaluation makes of sensitive values, while planning and again while baking. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct Derived {
+    texts: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl Derived {
+    /// Notes the texts in a value of which only the marks tell that they are secret.
+    pub(crate) fn note(&self, value: &Value) {
+        each_secret(value, false, &mut |text| {
+            if text.chars().count() >= SHORTEST_DERIVED {
+                self.hide(text);
+            }
+        });
+    }
+
+    /// Notes a text.
+    pub(crate) fn hide(&self, text: &str) {
+        let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
+        if !texts.contains(text) {
+            texts.insert(text.to_owned());
+        }
+    }
+
+    /// How many there are: it only grows.
+    pub fn count(&self) -> usize {
+        self.texts.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    fn texts(&self) -> BTreeSet<String> {
+        self.texts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// How a text looks between quotes, where that is different.
+fn quoted(text: &str) -> Option<String> {
+    let quoted = serde_json::to_string(text).ok()?;
+    let inner = quoted.strip_prefix('"')?.strip_suffix('"')?;
+    (inner != text).then(|| inner.to_owned())
 }
 
 /// Every text in a value that is marked sensitive itself or by what holds it. Names of members are not secret.
@@ -97,6 +179,32 @@ mod tests {
         let mut secrets = Secrets::default();
         secrets.declare(&Value::string("one\r\ntwo").with_marks(Marks::SENSITIVE));
         assert_eq!(secrets.mask("a one b two"), "a <sensitive> b <sensitive>");
+    }
+
+    #[test]
+    fn nothing_is_left_of_secrets_that_overlap() {
+        let mut secrets = Secrets::default();
+        ["abc", "cde", "b"].iter().for_each(|secret| secrets.hide(secret));
+        assert_eq!(secrets.mask("abcdef abab"), "<sensitive>f a<sensitive>a<sensitive>");
+    }
+
+    #[test]
+    fn what_functions_made_is_hidden_where_the_secret_is_not_in_it() {
+        let derived = Derived::default();
+        for text in ["c2VjcmV0", "x-secret", "se"] {
+            derived.note(&Value::string(text).with_marks(Marks::SENSITIVE));
+        }
+        let mut secrets = Secrets::default();
+        secrets.hide("secret");
+        secrets.include(&derived);
+        assert_eq!(secrets.into_texts(), ["c2VjcmV0", "secret"]);
+    }
+
+    #[test]
+    fn a_secret_between_quotes_is_hidden() {
+        let mut secrets = Secrets::default();
+        secrets.hide("a\"b");
+        assert_eq!(secrets.mask(r#"{"k": "a\"b"}"#), r#"{"k": "<sensitive>"}"#);
     }
 
     #[test]

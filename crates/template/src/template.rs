@@ -18,6 +18,7 @@ use crate::legacy::{self, Legacy};
 use crate::plan::Plan;
 use crate::planner::{self, Ground};
 use crate::plugins::Requirement;
+use crate::secrets::Derived;
 use crate::variables::{self, Variable};
 use crate::{inspect, plugins};
 
@@ -240,6 +241,11 @@ impl Template {
     /// Checks `required_plugins` against the components that bakelite has built in (phase 9).
     pub fn check_requirements(&self, diagnostics: &mut Diagnostics) {
         plugins::check(self.requirements(), diagnostics);
+    }
+
+    /// What evaluation makes of sensitive values, also later while baking.
+    pub fn derived(&self) -> Derived {
+        self.environment.answers.derived().clone()
     }
 
     /// Texts that must not be shown, as far as they are known from the values of variables alone.

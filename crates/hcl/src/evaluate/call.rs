@@ -180,7 +180,13 @@ impl PlainCall<'_> {
             arguments: &arguments,
             surroundings: self.surroundings,
         }) {
-            Ok(value) => value.with_marks(marks),
+            Ok(value) => {
+                let value = value.with_marks(marks);
+                if marks.is_sensitive() {
+                    self.surroundings.world.derived(&value);
+                }
+                value
+            }
             Err(error) => {
                 diagnostics.push(self.failure(&error, given, marks));
                 unknown()

@@ -366,6 +366,11 @@ impl Later {
                     .detail("Functions that need a server are called while planning; what they are given cannot depend on `build`."),
             );
         }
+        let derived = self.ground.environment.answers.derived();
+        decoded
+            .iter()
+            .flat_map(|decoded| &decoded.secrets)
+            .for_each(|secret| derived.hide(secret));
         match decoded {
             Some(decoded) if !diagnostics.has_errors() => Ok(decoded),
             _ => Err(diagnostics),

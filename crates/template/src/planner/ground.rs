@@ -94,7 +94,8 @@ pub(crate) async fn evaluate(
             }
         }
     }
-    let secrets = secrets_of(hcl, &values);
+    let mut secrets = secrets_of(hcl, &values);
+    secrets.include(environment.answers.derived());
     Ground {
         environment,
         values,

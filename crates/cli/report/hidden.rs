@@ -1,0 +1,36 @@
+//! What must not be shown: what is known to be secret, and what evaluation makes of it as it goes on.
+
+use bakelite_template::secrets::{Derived, Secrets};
+
+/// Secrets that grow while the program runs.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Hidden {
+    secrets: Secrets,
+    derived: Option<Derived>,
+    included: usize,
+}
+
+impl Hidden {
+    /// Hides these texts.
+    pub(crate) fn extend(&mut self, texts: impl IntoIterator<Item = String>) {
+        texts.into_iter().for_each(|text| self.secrets.hide(&text));
+        // What is derived from them is judged anew.
+        self.included = 0;
+    }
+
+    /// Hides what will be derived, too.
+    pub(crate) fn follow(&mut self, derived: Derived) {
+        self.derived = Some(derived);
+    }
+
+    /// All secrets that are known by now.
+    pub(crate) fn now(&mut self) -> &Secrets {
+        if let Some(derived) = &self.derived
+            && derived.count() != self.included
+        {
+            self.included = derived.count();
+            self.secrets.include(derived);
+        }
+        &self.secrets
+    }
+}
