@@ -17,6 +17,8 @@ ip link set lo up 2>/dev/null || ifconfig lo up
 # Any address of Moto's instances is this machine.
 ip route add local 54.0.0.0/8 dev lo
 
+# In memory: the layer of an overlay may not lie on an overlay, as a container's disk is one.
+mount -t tmpfs tmpfs "$folder"
 mkdir -p "$folder/upper" "$folder/work" "$folder/root" "$folder/keys"
 root=$folder/root
 mount -t overlay overlay -o "lowerdir=/,upperdir=$folder/upper,workdir=$folder/work" "$root"
@@ -31,7 +33,11 @@ stub() { printf '#!/bin/sh\necho "stub %s: $*"\n' "$1" > "$root/usr/bin/$1"; chm
 stub dnf
 rm -f "$root/usr/bin/systemctl"
 stub systemctl
-for user in ec2-user ubuntu appuser; do chroot "$root" useradd -m -s /bin/sh "$user" 2>/dev/null || true; done
+# sshd lets nobody in whose account is locked, as `!` for a password does; `*` is merely no password.
+for user in ec2-user ubuntu appuser; do
+  chroot "$root" useradd -m -s /bin/sh "$user" 2>/dev/null || true
+  chroot "$root" usermod -p '*' "$user"
+done
 mkdir -p "$root/etc/sudoers.d"
 printf 'ec2-user ALL=(ALL) NOPASSWD:ALL\nubuntu ALL=(ALL) NOPASSWD:ALL\n' > "$root/etc/sudoers.d/tests"
 chmod 440 "$root/etc/sudoers.d/tests"

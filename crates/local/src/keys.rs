@@ -112,7 +112,8 @@ pub(crate) fn new_ed25519() -> Result<NewKey, ApiError> {
     let key = ssh_key::PrivateKey::from(pair);
     let private = key.to_openssh(ssh_key::LineEnding::LF).map_err(ApiError::internal)?;
     Ok(NewKey {
-        private_pem: private.trim_end().to_owned(),
+        // OpenSSH reads its own format only with the last line ended.
+        private_pem: private.to_string(),
         public_line: key.public_key().to_openssh().map_err(ApiError::internal)?,
         fingerprint: sha256_fingerprint(key.public_key()),
     })

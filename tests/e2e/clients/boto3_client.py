@@ -8,13 +8,17 @@ import boto3
 ec2 = boto3.client("ec2")
 
 
+def wait(state, **what):
+    ec2.get_waiter(state).wait(**what, WaiterConfig={"Delay": 1, "MaxAttempts": 120})
+
+
 def launch(image):
     answer = ec2.run_instances(ImageId=image, InstanceType="t3.micro", KeyName="by-boto3", MinCount=1, MaxCount=1)
     return answer["Instances"][0]["InstanceId"]
 
 
 def on(instance, command):
-    ec2.get_waiter("instance_running").wait(InstanceIds=[instance])
+    wait("instance_running", InstanceIds=[instance])
     found = ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
     port = next((tag["Value"] for tag in found.get("Tags", []) if tag["Key"] == "bakelite:ssh-port"), "22")
     options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR"]
@@ -32,11 +36,11 @@ with open(os.open("key.pem", os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
 first = launch(base)
 on(first, "echo made by boto3 | sudo tee /opt/note")
 ec2.stop_instances(InstanceIds=[first])
-ec2.get_waiter("instance_stopped").wait(InstanceIds=[first])
+wait("instance_stopped", InstanceIds=[first])
 made = ec2.create_image(InstanceId=first, Name="by-boto3")["ImageId"]
-ec2.get_waiter("image_available").wait(ImageIds=[made])
+wait("image_available", ImageIds=[made])
 second = launch(made)
 note = on(second, "cat /opt/note")
 ec2.terminate_instances(InstanceIds=[first, second])
-ec2.get_waiter("instance_terminated").wait(InstanceIds=[first, second])
+wait("instance_terminated", InstanceIds=[first, second])
 print(note, end="")

@@ -1,3 +1,5 @@
+//! Questions to Vault and Consul, against recorded exchanges.
+
 use bakelite_engine::chain_of;
 
 use super::*;

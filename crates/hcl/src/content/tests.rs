@@ -1,3 +1,5 @@
+//! Bodies against schemas.
+
 use std::fmt::Write;
 
 use super::{BodySchema, Content};

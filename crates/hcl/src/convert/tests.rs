@@ -1,3 +1,5 @@
+//! Conversions between types, and what does not convert.
+
 use super::*;
 
 fn object(attributes: &[(&str, Type)]) -> Type {

@@ -1,3 +1,5 @@
+//! What the formatter makes of texts.
+
 use proptest::prelude::*;
 
 use super::format;

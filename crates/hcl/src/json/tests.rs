@@ -1,3 +1,5 @@
+//! Readings of JSON texts and their errors.
+
 use std::fmt::Write;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Numbers as they are read, computed and shown.
+
 use super::*;
 
 fn literal(text: &str) -> Number {
