@@ -1,11 +1,13 @@
-//! What can be typed: commands and their flags. Help, man page and completions follow from here.
+//! What can be typed: commands and their flags. Help follows from here. A `bool` is a switch: `flags.rs` lets it stand alone or with
+//! a value, as Go's flags do.
+
+#![expect(clippy::struct_excessive_bools, reason = "every switch of a command is one")]
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use bakelite_local::Latency;
-use clap::builder::BoolishValueParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 /// Bakes machine images from Packer's templates, without Packer and without plugins.
 #[derive(Debug, Parser)]
@@ -57,13 +59,6 @@ pub(crate) enum Command {
     Version,
 }
 
-/// A flag that may stand alone or as `-flag=true|false`.
-macro_rules! switch {
-    () => {
-        BoolishValueParser::new()
-    };
-}
-
 /// Which template, and the values for it.
 #[derive(Debug, Default, Args)]
 pub(crate) struct TemplateArgs {
@@ -83,10 +78,10 @@ pub(crate) struct TemplateArgs {
     #[arg(long, value_name = "LANGUAGE")]
     pub(crate) config_type: Option<ConfigTypeArg>,
     /// Accepted for compatibility: evaluation order does not change results here
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+    #[arg(long, hide = true, action = ArgAction::Set, default_value_t)]
     pub(crate) use_sequential_evaluation: bool,
     /// Accepted for compatibility: there are no plugins here
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+    #[arg(long, hide = true, action = ArgAction::Set, default_value_t)]
     pub(crate) ignore_prerelease_plugins: bool,
 }
 
@@ -107,19 +102,19 @@ pub(crate) struct BuildArgs {
     #[command(flatten)]
     pub(crate) cloud: LocalCloudArgs,
     /// Bake on the local cloud instead of AWS: no account, no network, real SSH
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+    #[arg(long, action = ArgAction::Set, default_value_t)]
     pub(crate) local: bool,
     /// Colours: on at a terminal unless said otherwise
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch!())]
+    #[arg(long, action = ArgAction::Set)]
     pub(crate) color: Option<bool>,
     /// Bake one after another, pause between steps, keep keys at hand
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+    #[arg(long, action = ArgAction::Set, default_value_t)]
     pub(crate) debug: bool,
     /// Replace artifacts that exist already
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+    #[arg(long, action = ArgAction::Set, default_value_t)]
     pub(crate) force: bool,
     /// Begin each line with the time
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+    #[arg(long, action = ArgAction::Set, default_value_t)]
     pub(crate) timestamp_ui: bool,
     /// How many builds at a time; 0 or less: all
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
@@ -128,10 +123,10 @@ pub(crate) struct BuildArgs {
     #[arg(long, value_name = "WHAT", default_value = "cleanup")]
     pub(crate) on_error: OnErrorArg,
     /// Warn of values in var files for variables that the template does not declare
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+    #[arg(long, action = ArgAction::Set, default_value_t)]
     pub(crate) warn_on_undeclared_var: bool,
     /// Accepted for compatibility: there are no enforced provisioners here
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+    #[arg(long, hide = true, action = ArgAction::Set, default_value_t)]
     pub(crate) skip_enforcement: bool,
     /// Record all events as JSON lines in this file
     #[arg(long, value_name = "FILE")]
@@ -164,7 +159,7 @@ pub(crate) struct LocalCloudArgs {
     #[arg(long, value_name = "PROFILE", default_value = "none")]
     pub(crate) latency: Latency,
     /// Run instances without isolation, as processes of this machine. Only for templates that you trust
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+    #[arg(long, action = ArgAction::Set, default_value_t)]
     pub(crate) local_unisolated: bool,
     /// Where the local cloud keeps its images and instances
     #[arg(long, value_name = "FOLDER")]
@@ -177,16 +172,16 @@ pub(crate) struct ValidateArgs {
     #[command(flatten)]
     pub(crate) template: TemplateArgs,
     /// Check the syntax alone
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+    #[arg(long, action = ArgAction::Set, default_value_t)]
     pub(crate) syntax_only: bool,
     /// Be silent about values in var files for variables that the template does not declare
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+    #[arg(long, action = ArgAction::Set, default_value_t)]
     pub(crate) no_warn_undeclared_var: bool,
     /// Ask data sources instead of taking their values for unknown
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+    #[arg(long, action = ArgAction::Set, default_value_t)]
     pub(crate) evaluate_datasources: bool,
     /// Print what is wrong as JSON, for machines
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+    #[arg(long, action = ArgAction::Set, default_value_t)]
     pub(crate) json: bool,
     /// The template: a file, a folder, or `-` for standard input
     #[arg(value_name = "TEMPLATE")]
@@ -217,16 +212,16 @@ pub(crate) struct ConsoleArgs {
 #[derive(Debug, Args)]
 pub(crate) struct FmtArgs {
     /// Change nothing; exit with 3 when something would change
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+    #[arg(long, action = ArgAction::Set, default_value_t)]
     pub(crate) check: bool,
     /// Show what changes
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+    #[arg(long, action = ArgAction::Set, default_value_t)]
     pub(crate) diff: bool,
     /// Write the files
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true", value_parser = switch!())]
+    #[arg(long, action = ArgAction::Set, default_value_t = true)]
     pub(crate) write: bool,
     /// Folders with all that is in them
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+    #[arg(long, action = ArgAction::Set, default_value_t)]
     pub(crate) recursive: bool,
     /// Files, folders, or `-` for standard input
     #[arg(value_name = "PATH", required = true)]
@@ -239,10 +234,10 @@ pub(crate) struct InitArgs {
     #[command(flatten)]
     pub(crate) template: TemplateArgs,
     /// Accepted for compatibility: there is nothing to upgrade
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+    #[arg(long, hide = true, action = ArgAction::Set, default_value_t)]
     pub(crate) upgrade: bool,
     /// Accepted for compatibility: there is nothing to install
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+    #[arg(long, hide = true, action = ArgAction::Set, default_value_t)]
     pub(crate) force: bool,
     /// The template: a file or a folder
     #[arg(value_name = "TEMPLATE")]
@@ -258,7 +253,7 @@ pub(crate) struct UpgradeArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) output_file: Option<PathBuf>,
     /// Explain the parts of the HCL template in comments
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+    #[arg(long, action = ArgAction::Set, default_value_t)]
     pub(crate) with_annotations: bool,
     /// The JSON template: a file, or `-` for standard input, whose HCL goes to standard output
     #[arg(value_name = "TEMPLATE")]
@@ -271,7 +266,7 @@ pub(crate) struct FixArgs {
     #[command(flatten)]
     pub(crate) template: TemplateArgs,
     /// Also check the fixed template
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true", value_parser = switch!())]
+    #[arg(long, action = ArgAction::Set, default_value_t = true)]
     pub(crate) validate: bool,
     /// The JSON template: a file, or `-` for standard input
     #[arg(value_name = "TEMPLATE")]
@@ -295,7 +290,7 @@ pub(crate) enum PluginsCommand {
         #[arg(long, hide = true, value_name = "FILE")]
         path: Option<String>,
         /// Accepted for compatibility: there is nothing to install
-        #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+        #[arg(long, hide = true, action = ArgAction::Set, default_value_t)]
         force: bool,
         /// The plugin's source, such as `github.com/hashicorp/amazon`
         #[arg(value_name = "SOURCE")]
@@ -319,7 +314,7 @@ pub(crate) enum PluginsCommand {
 #[derive(Debug, Args)]
 pub(crate) struct GcArgs {
     /// Only list what would be removed
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+    #[arg(long, action = ArgAction::Set, default_value_t)]
     pub(crate) dry_run: bool,
 }
 
@@ -342,10 +337,10 @@ pub(crate) enum LocalCommand {
         #[command(flatten)]
         cloud: LocalCloudArgs,
         /// As JSON
-        #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+        #[arg(long, action = ArgAction::Set, default_value_t)]
         json: bool,
         /// Also the well-known base images
-        #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_parser = switch!())]
+        #[arg(long, action = ArgAction::Set, default_value_t)]
         all: bool,
     },
     /// Run a command in a throw-away instance of an image

@@ -2,32 +2,39 @@
 //! `RunContext::environment`, never by themselves.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
-/// A variable that the program itself reads, with what it does; the reference page is made of this table.
-pub(crate) struct Variable {
-    /// Its name.
-    pub(crate) name: &'static str,
-    /// What it does.
-    pub(crate) doc: &'static str,
+/// A variable, with what it does; help and the reference page are made of this table.
+struct Variable {
+    name: &'static str,
+    doc: &'static str,
 }
 
-/// Everything that the program itself reads.
-pub(crate) const VARIABLES: &[Variable] = &[
+/// Everything that is read, by the program itself or by its components.
+const VARIABLES: &[Variable] = &[
     Variable {
         name: "PKR_VAR_name",
-        doc: "The value of the template variable `name`; `-var` and var files go before it.",
+        doc: "The value of the template variable `name`. Var files and `-var` count for more.",
+    },
+    Variable {
+        name: "PACKER_LOG",
+        doc: "Write a log to standard error: `1`, or the least level (`error`, `warn`, `info`, `debug`, `trace`); empty or `0`: none.",
+    },
+    Variable {
+        name: "PACKER_LOG_PATH",
+        doc: "Write the log to this file instead, also when `PACKER_LOG` is not set.",
     },
     Variable {
         name: "PACKER_NO_COLOR",
-        doc: "Any value: no colours.",
+        doc: "Any value: no colours unless `-color` asks for them.",
     },
     Variable {
         name: "NO_COLOR",
-        doc: "Any value: no colours (<https://no-color.org>).",
+        doc: "The same, for all programs (<https://no-color.org>).",
     },
     Variable {
         name: "XDG_STATE_HOME",
-        doc: "Where journals and the local cloud's state are kept; without it `~/.local/state`.",
+        doc: "Journals, the local cloud and the console's history are kept in `bakelite` below it; without it, below `~/.local/state`.",
     },
     Variable {
         name: "HOME",
@@ -35,17 +42,42 @@ pub(crate) const VARIABLES: &[Variable] = &[
     },
     Variable {
         name: "TMPDIR",
-        doc: "Where temporary files are made.",
+        doc: "Where temporary files are made; without it, `/tmp`.",
     },
     Variable {
-        name: "AWS_ENDPOINT_URL",
-        doc: "Another endpoint for all AWS services, as in the AWS SDKs; `AWS_ENDPOINT_URL_EC2` and the like go before it.",
+        name: "HTTP_PROXY, HTTPS_PROXY, NO_PROXY",
+        doc: "Proxies for AWS, the data source `http`, Vault and Consul, and the hosts that are reached without them.",
     },
     Variable {
-        name: "AWS_REGION",
-        doc: "The region when the template names none; all other `AWS_*` variables of the SDKs work too.",
+        name: "SSH_AUTH_SOCK",
+        doc: "The SSH agent, where `ssh_agent_auth` asks for it.",
+    },
+    Variable {
+        name: "AWS_…",
+        doc: "Credentials, region, profile and endpoints as the AWS SDKs read them: `AWS_ACCESS_KEY_ID`, `AWS_PROFILE`, `AWS_REGION`, `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_EC2` and so on.",
+    },
+    Variable {
+        name: "AWS_MAX_ATTEMPTS, AWS_POLL_DELAY_SECONDS",
+        doc: "How often and how long apart AWS is asked whether something is ready, where the template has no `aws_polling`.",
+    },
+    Variable {
+        name: "VAULT_ADDR, VAULT_TOKEN, VAULT_NAMESPACE, VAULT_CACERT, VAULT_SKIP_VERIFY",
+        doc: "The server that the function `vault` asks.",
+    },
+    Variable {
+        name: "CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN, CONSUL_HTTP_TOKEN_FILE, CONSUL_HTTP_SSL, CONSUL_HTTP_SSL_VERIFY, CONSUL_CACERT, CONSUL_NAMESPACE",
+        doc: "The server that the function `consul_key` asks.",
     },
 ];
+
+/// The table as the end of the program's help.
+pub(crate) fn help() -> String {
+    VARIABLES.iter().fold("Environment:".to_owned(), |mut text, variable| {
+        // Writing to a `String` cannot fail.
+        let _ = write!(text, "\n  {}\n          {}", variable.name, variable.doc);
+        text
+    })
+}
 
 /// The process's environment. Names and values that are no UTF-8 are left out: nothing in a template could refer to them.
 pub(crate) fn read() -> BTreeMap<String, String> {
@@ -53,4 +85,31 @@ pub(crate) fn read() -> BTreeMap<String, String> {
     let all = std::env::vars_os();
     all.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The page as the table has it.
+    fn page() -> String {
+        let head = "# Environment variables\n\n\
+            Made of the table in `crates/cli/env.rs`; a test compares them. In a template, `env()` in the default of a variable reads\n\
+            any variable, and local scripts get the whole environment.\n\n\
+            | variable | what it does |\n|---|---|\n";
+        VARIABLES.iter().fold(head.to_owned(), |page, variable| {
+            let names: Vec<String> = variable.name.split(", ").map(|name| format!("`{name}`")).collect();
+            page + &format!("| {} | {} |\n", names.join(", "), variable.doc)
+        })
+    }
+
+    #[test]
+    fn the_reference_page_is_this_table() {
+        let written = include_str!("../../docs/reference/environment.md");
+        assert!(
+            written == page(),
+            "docs/reference/environment.md should be:\n\n{}",
+            page()
+        );
+    }
 }

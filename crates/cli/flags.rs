@@ -1,9 +1,10 @@
 //! Go's flag syntax over clap: `-x` is `--x`, a flag's value may follow after `=` or a space, flags end at the first other argument,
 //! and `-machine-readable` may stand anywhere.
 
+use std::any::TypeId;
 use std::ffi::{OsStr, OsString};
 
-use clap::{ArgAction, Command as Grammar, CommandFactory as _, FromArgMatches as _};
+use clap::{Arg, ArgAction, Command as Grammar, CommandFactory as _, FromArgMatches as _};
 
 use crate::args::Cli;
 use crate::exit::{Failure, Status};
@@ -18,14 +19,14 @@ pub(crate) struct Typed {
 
 /// Understands the arguments. Help and usage errors are printed here; the failure then only carries the status.
 pub(crate) fn parse(arguments: &[OsString]) -> Result<Typed, Failure> {
-    let mut grammar = Cli::command();
+    let mut grammar = grammar();
+    grammar = grammar.after_help(crate::env::help());
     if let Some(name) = arguments
         .first()
         .and_then(|path| std::path::Path::new(path).file_name())
     {
         grammar = grammar.bin_name(name.to_string_lossy().into_owned());
     }
-    grammar.build();
     let machine_readable = arguments.iter().any(|argument| is_machine_readable(argument));
     let rest: Vec<OsString> = arguments
         .iter()
@@ -38,20 +39,73 @@ pub(crate) fn parse(arguments: &[OsString]) -> Result<Typed, Failure> {
         .and_then(|matches| Cli::from_arg_matches(&matches));
     match parsed {
         Ok(cli) => Ok(Typed { cli, machine_readable }),
-        Err(error) => Err(Failure::said(print(&error))),
+        Err(error) => Err(Failure::said(print(&error, has_command(&grammar, arguments)))),
+    }
+}
+
+/// The commands with their flags as Go reads them: a repeated flag's last value counts, and a switch may have a value after `=`.
+fn grammar() -> Grammar {
+    let mut grammar = as_in_go(Cli::command());
+    grammar.build();
+    grammar
+}
+
+fn as_in_go(command: Grammar) -> Grammar {
+    command
+        .args_override_self(true)
+        .mut_args(|argument| {
+            if is_switch(&argument) {
+                switch(argument)
+            } else {
+                argument
+            }
+        })
+        .mut_subcommands(as_in_go)
+}
+
+fn is_switch(argument: &Arg) -> bool {
+    argument.get_value_parser().type_id() == TypeId::of::<bool>() && matches!(argument.get_action(), ArgAction::Set)
+}
+
+/// `-x`, `-x=true`, `-x=f`
+fn switch(argument: Arg) -> Arg {
+    argument
+        .num_args(0..=1)
+        .require_equals(true)
+        .default_missing_value("true")
+        .value_parser(truth)
+        .value_name("BOOL")
+        .hide_default_value(true)
+}
+
+/// The words that Go takes for a truth value.
+fn truth(word: &str) -> Result<bool, String> {
+    match word {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err("it is neither `true` nor `false`".to_owned()),
     }
 }
 
 /// Prints help to standard output and errors to standard error.
-fn print(error: &clap::Error) -> Status {
+fn print(error: &clap::Error, has_command: bool) -> Status {
     use clap::error::ErrorKind;
     // A closed output leaves nobody to tell.
     let _ = error.print();
     match error.kind() {
         ErrorKind::DisplayHelp => Status::Ok,
-        ErrorKind::InvalidSubcommand => Status::NoCommand,
+        ErrorKind::InvalidSubcommand if !has_command => Status::NoCommand,
         _ => Status::Failed,
     }
+}
+
+/// Does the first argument that is no flag name a command?
+fn has_command(grammar: &Grammar, arguments: &[OsString]) -> bool {
+    let words = arguments.iter().skip(1).map(|argument| argument.to_string_lossy());
+    let mut words = words.filter(|word| !word.starts_with('-'));
+    words
+        .next()
+        .is_some_and(|word| grammar.find_subcommand(word.as_ref()).is_some())
 }
 
 fn is_machine_readable(argument: &OsStr) -> bool {
@@ -113,7 +167,7 @@ fn flag(argument: &OsStr) -> Option<(String, Option<String>)> {
 }
 
 /// Does the flag's value follow as the next argument? Switches take one only after `=`.
-fn wants_value(argument: &clap::Arg) -> bool {
+fn wants_value(argument: &Arg) -> bool {
     let takes = matches!(argument.get_action(), ArgAction::Set | ArgAction::Append);
     takes && argument.get_num_args().is_none_or(|count| count.min_values() > 0)
 }
@@ -123,8 +177,7 @@ mod tests {
     use super::*;
 
     fn long(line: &str) -> String {
-        let mut grammar = Cli::command();
-        grammar.build();
+        let grammar = grammar();
         let arguments = line.split(' ').map(OsString::from).collect();
         long_form(&grammar, arguments)
             .join(OsStr::new(" "))
@@ -148,6 +201,6 @@ mod tests {
 
     #[test]
     fn the_grammar_is_consistent() {
-        Cli::command().debug_assert();
+        grammar().debug_assert();
     }
 }

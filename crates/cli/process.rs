@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use crate::exit::Failure;
+use crate::report::log::Log;
 
 /// What the program was started with.
 pub(crate) struct Process {
@@ -24,6 +25,8 @@ pub(crate) struct Process {
     pub(crate) errors_are_terminal: bool,
     /// Standard input is a terminal.
     pub(crate) input_is_terminal: bool,
+    /// The log, if the environment asks for one.
+    pub(crate) log: Log,
 }
 
 impl Process {
@@ -32,7 +35,7 @@ impl Process {
         let started = SystemTime::now();
         let working_folder =
             std::env::current_dir().map_err(|error| Failure::new("find the working folder").because(&error))?;
-        Ok(Process {
+        let mut process = Process {
             arguments: std::env::args_os().collect(),
             environment: crate::env::read(),
             working_folder,
@@ -40,7 +43,10 @@ impl Process {
             output_is_terminal: std::io::stdout().is_terminal(),
             errors_are_terminal: std::io::stderr().is_terminal(),
             input_is_terminal: std::io::stdin().is_terminal(),
-        })
+            log: Log::default(),
+        };
+        process.log = Log::start(&process)?;
+        Ok(process)
     }
 
     /// The user's home folder.
@@ -70,7 +76,8 @@ impl Process {
         is_terminal && self.variable("PACKER_NO_COLOR").is_none() && self.variable("NO_COLOR").is_none()
     }
 
-    fn variable(&self, name: &str) -> Option<&str> {
+    /// A variable of the environment that is set and not empty.
+    pub(crate) fn variable(&self, name: &str) -> Option<&str> {
         self.environment
             .get(name)
             .map(String::as_str)

@@ -84,7 +84,7 @@ async fn bake(
         return Ok(Status::Failed);
     }
     let journal = Arc::clone(&settings.journal);
-    let reporting = Reporting::start(style, reading.hidden, log_events.as_deref())?;
+    let reporting = Reporting::start(style, reading.hidden, log_events.as_deref(), &process.log)?;
     let outcomes = run_until_signalled(plan, &registry, settings, &reporting.events).await;
     reporting.finish();
     journal
@@ -172,9 +172,9 @@ fn style(args: &BuildArgs, machine_readable: bool, process: &Process) -> Style {
     let color = args
         .color
         .unwrap_or_else(|| process.wants_color(process.output_is_terminal));
-    // Live lines and questions would overwrite each other.
+    // Questions and the log would be overwritten by live lines.
     let asks = args.debug || matches!(args.on_error, OnErrorArg::Ask);
-    if process.output_is_terminal && !asks {
+    if process.output_is_terminal && !asks && !process.log.is_on_errors() {
         Style::Terminal {
             color,
             timestamp: args.timestamp_ui,

@@ -31,9 +31,9 @@ pub(super) async fn run(args: &GcArgs, process: &Process) -> Result<Status, Fail
         return Ok(Status::Ok);
     }
     if args.dry_run {
-        listed
-            .iter()
-            .for_each(|one| print(&format!("{} of run {}\n", one.resource.describe(), one.run)));
+        for one in &listed {
+            print(&format!("{} of run {}\n", one.resource.describe(), one.run));
+        }
         return Ok(Status::Ok);
     }
     let mut clouds = BTreeMap::new();

@@ -38,14 +38,14 @@ pub(crate) fn run(typed: Typed, process: &Process) -> Result<Status, Failure> {
         Some(Command::Local(command)) => runtime()?.block_on(local::run(command, process)),
         Some(Command::Version) => Ok(version::run(machine_readable)),
         None if typed.cli.version => Ok(version::run(machine_readable)),
-        None => no_command(),
+        None => Ok(no_command()),
     }
 }
 
-fn no_command() -> Result<Status, Failure> {
+fn no_command() -> Status {
     // A closed output leaves nobody to tell.
     let _ = Cli::command().print_help();
-    Ok(Status::NoCommand)
+    Status::NoCommand
 }
 
 /// Two workers: a bake waits most of its time, and the local cloud's sandboxes are processes of their own.

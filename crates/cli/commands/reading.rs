@@ -33,6 +33,7 @@ impl Reading {
 
     /// Says what was found so far, on standard error, and forgets it. Answers whether there was an error.
     pub(super) fn say(&mut self, process: &Process) -> bool {
+        process.log.hide(&self.hidden);
         let diagnostics = std::mem::take(&mut self.diagnostics);
         let color = process.wants_color(process.errors_are_terminal);
         print_error(&report::diagnostic::render(
@@ -42,6 +43,11 @@ impl Reading {
             color,
         ));
         diagnostics.has_errors()
+    }
+
+    /// What was found so far, for machines.
+    pub(super) fn as_json(&mut self) -> String {
+        report::json::render(&self.diagnostics, &self.sources, self.hidden.now())
     }
 }
 

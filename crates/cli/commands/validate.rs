@@ -23,9 +23,14 @@ pub(super) async fn run(args: ValidateArgs, process: &Process) -> Result<Status,
     let invocation = invocation(args.template, args.path, purpose, undeclared, process)?;
     let mut reading = Reading::default();
     let sound = check(&invocation, &mut reading, process).await;
+    let status = if sound { Status::Ok } else { Status::Failed };
+    if args.json {
+        print(&reading.as_json());
+        return Ok(status);
+    }
     reading.say(process);
     if !sound {
-        return Ok(Status::Failed);
+        return Ok(status);
     }
     let checked = if args.syntax_only {
         "Syntax-only check passed. Everything looks okay.\n"

@@ -101,3 +101,31 @@ impl Window {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_place_is_file_line_column() {
+        let mut sources = SourceMap::default();
+        let first = sources.add("a.pkr.hcl", "variable \"x\" {}\n");
+        let second = sources.add("b.pkr.hcl", "\n  variable \"x\" {}\n");
+        let diagnostics = Diagnostic::error(Place::new(second, 3..15), "variable `x` is declared twice")
+            .detail("One name stands for one variable.")
+            .help("rename one of them".to_owned())
+            .related(Place::new(first, 0..12), "first here");
+        insta::assert_snapshot!(render(&diagnostics.into(), &sources, &Secrets::default(), false));
+    }
+
+    #[test]
+    fn a_secret_in_the_source_line_is_masked() {
+        let mut sources = SourceMap::default();
+        let file = sources.add("a.pkr.hcl", "password = \"hunter22\"\n");
+        let diagnostics = Diagnostic::error(Place::new(file, 0..8), "`password` is `hunter22`");
+        let mut secrets = Secrets::default();
+        secrets.hide("hunter22");
+        let text = render(&diagnostics.into(), &sources, &secrets, false);
+        assert!(!text.contains("hunter22"), "{text}");
+    }
+}

@@ -2,6 +2,7 @@
 //! the plain and of the terminal reporter.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use bakelite_engine::event::{BuildEvent, BuildSummary, Event, Level, Message, RunEvent, What};
 
@@ -120,11 +121,9 @@ fn closing(took: &str, outcomes: &[BuildSummary], cancelled: bool) -> String {
     if !failed.is_empty() {
         text.push_str("\n==> Some builds didn't complete successfully and had errors:\n");
         for outcome in &failed {
-            text.push_str(&format!(
-                "--> {}: {}\n",
-                outcome.name,
-                outcome.error.as_deref().unwrap_or_default()
-            ));
+            let error = outcome.error.as_deref().unwrap_or_default();
+            // Writing to a `String` cannot fail.
+            let _ = writeln!(text, "--> {}: {error}", outcome.name);
         }
     }
     text.push_str(&leftovers(outcomes));

@@ -5,7 +5,9 @@ pub(crate) mod diagnostic;
 mod duration;
 mod event_log;
 pub(crate) mod hidden;
+pub(crate) mod json;
 mod lines;
+pub(crate) mod log;
 mod machine;
 mod plain;
 mod terminal;
@@ -20,6 +22,7 @@ use bakelite_engine::event::{Event, What};
 use bakelite_engine::events::Events;
 use bakelite_template::secrets::Secrets;
 use hidden::Hidden;
+use log::Log;
 
 use crate::exit::Failure;
 
@@ -59,15 +62,17 @@ pub(crate) struct Reporting {
 
 impl Reporting {
     /// Starts showing events in a style; secrets are masked before anything sees them.
-    pub(crate) fn start(style: Style, hidden: Hidden, log: Option<&Path>) -> Result<Reporting, Failure> {
+    pub(crate) fn start(style: Style, hidden: Hidden, events: Option<&Path>, log: &Log) -> Result<Reporting, Failure> {
         let mut reporters: Vec<Box<dyn Reporter>> = vec![match style {
             Style::Plain { color, timestamp } => Box::new(plain::Plain::new(color, timestamp)),
             Style::Terminal { color, timestamp } => Box::new(terminal::Terminal::new(color, timestamp)),
             Style::Machine => Box::new(machine::Machine::default()),
         }];
-        if let Some(path) = log {
+        if let Some(path) = events {
             reporters.push(Box::new(event_log::EventLog::create(path)?));
         }
+        log.hide(&hidden);
+        reporters.extend(log.reporter());
         let (sender, receiver) = channel();
         let spawned = std::thread::Builder::new()
             .name("reporter".into())

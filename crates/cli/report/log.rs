@@ -1,0 +1,168 @@
+//! The log for those who look into a run (`PACKER_LOG`, `PACKER_LOG_PATH`): what the crates trace and what happens in the run, line by
+//! line, secrets masked. Nobody reads it to see how a bake goes: that is what the other reporters are for.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bakelite_engine::event::{BuildEvent, Event, Level as Voice, RunEvent, StepEvent, What};
+use tracing::{Level, debug, error, info};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+
+use super::Reporter;
+use super::hidden::Hidden;
+use crate::exit::Failure;
+use crate::process::Process;
+
+/// The log of this process; without one, everything here does nothing.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Log {
+    hidden: Option<Arc<Mutex<Hidden>>>,
+    on_errors: bool,
+}
+
+impl Log {
+    /// Starts logging, if the environment asks for it.
+    pub(crate) fn start(process: &Process) -> Result<Log, Failure> {
+        let asked = process.variable("PACKER_LOG").filter(|value| *value != "0");
+        let file = process.variable("PACKER_LOG_PATH");
+        if asked.is_none() && file.is_none() {
+            return Ok(Log::default());
+        }
+        let on_errors = file.is_none();
+        let output = match file {
+            Some(path) => Output::File(open(&process.working_folder.join(path))?),
+            None => Output::Errors,
+        };
+        let hidden = Arc::new(Mutex::new(Hidden::default()));
+        let lines = Lines {
+            output: Arc::new(output),
+            hidden: hidden.clone(),
+        };
+        let level = asked.and_then(|value| value.parse().ok()).unwrap_or(Level::DEBUG);
+        let format = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(lines);
+        let subscriber = tracing_subscriber::registry().with(format).with(filter(level));
+        // There is one, and it is set once: `main` starts the log.
+        let _ = tracing::subscriber::set_global_default(subscriber);
+        Ok(Log {
+            hidden: Some(hidden),
+            on_errors,
+        })
+    }
+
+    /// Hides these secrets from now on.
+    pub(crate) fn hide(&self, secrets: &Hidden) {
+        if let Some(hidden) = &self.hidden {
+            *hidden.lock().unwrap_or_else(PoisonError::into_inner) = secrets.clone();
+        }
+    }
+
+    /// Does it share standard error with live lines?
+    pub(crate) fn is_on_errors(&self) -> bool {
+        self.on_errors
+    }
+
+    /// A reporter that logs what happens.
+    pub(super) fn reporter(&self) -> Option<Box<dyn Reporter>> {
+        self.hidden.is_some().then(|| Box::new(Logged) as Box<dyn Reporter>)
+    }
+}
+
+/// Our own crates as asked; of libraries only what is worth knowing: the SDK's details hold signatures and bodies of requests.
+fn filter(level: Level) -> Targets {
+    Targets::new()
+        .with_default(LevelFilter::from_level(level.min(Level::INFO)))
+        .with_target("bakelite", level)
+}
+
+fn open(path: &Path) -> Result<File, Failure> {
+    let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+    opened.map_err(|error| Failure::new(format!("open the log `{}`", path.display())).because(&error))
+}
+
+#[derive(Debug)]
+enum Output {
+    Errors,
+    File(File),
+}
+
+/// Where the lines go.
+struct Lines {
+    output: Arc<Output>,
+    hidden: Arc<Mutex<Hidden>>,
+}
+
+impl MakeWriter<'_> for Lines {
+    type Writer = Line;
+
+    fn make_writer(&self) -> Line {
+        Line {
+            bytes: Vec::new(),
+            output: self.output.clone(),
+            hidden: self.hidden.clone(),
+        }
+    }
+}
+
+/// One line, masked and written when it is complete.
+struct Line {
+    bytes: Vec<u8>,
+    output: Arc<Output>,
+    hidden: Arc<Mutex<Hidden>>,
+}
+
+impl Write for Line {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let mut hidden = self.hidden.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = hidden.now().mask(&String::from_utf8_lossy(&self.bytes));
+        // A log that cannot be written must not end the run.
+        let _ = match &*self.output {
+            Output::Errors => std::io::stderr().lock().write_all(text.as_bytes()),
+            Output::File(file) => (&mut &*file).write_all(text.as_bytes()),
+        };
+    }
+}
+
+/// What happens in the run, as a target of the log.
+const RUN: &str = "bakelite::run";
+
+/// Events as lines of the log.
+struct Logged;
+
+impl Reporter for Logged {
+    fn event(&mut self, event: &Event) {
+        let build = event.build.as_deref().unwrap_or("-");
+        match &event.what {
+            What::Run(RunEvent::Started { builds }) => info!(target: RUN, ?builds, "run started"),
+            What::Run(RunEvent::Interrupted { signal, level }) => info!(target: RUN, signal, level, "interrupted"),
+            What::Run(RunEvent::Finished { took, cancelled, .. }) => {
+                info!(target: RUN, ?took, cancelled, "run finished")
+            }
+            What::Build(BuildEvent::Started) => info!(target: RUN, build, "started"),
+            What::Build(BuildEvent::Finished { took }) => info!(target: RUN, build, ?took, "finished"),
+            What::Build(BuildEvent::Errored { took, error }) => error!(target: RUN, build, ?took, error, "failed"),
+            What::Step(StepEvent::Started { step }) => info!(target: RUN, build, step, "step started"),
+            What::Step(StepEvent::Finished { step, took, ok }) => {
+                info!(target: RUN, build, step, ?took, ok, "step finished")
+            }
+            What::Message(message) if message.level == Voice::Error => error!(target: RUN, build, "{}", message.text),
+            What::Message(message) => debug!(target: RUN, build, "{}", message.text),
+            What::Transfer(_) | What::Record(_) => {}
+        }
+    }
+}
