@@ -125,10 +125,8 @@ fn licences_are_allowed() {
             .as_str()
             .unwrap_or_else(|| licence_by_its_text(&package));
         let is_allowed = |part: &str| allowed.contains(part.trim_matches(['(', ')', ' ']));
-        let alternatives = licence.split(" OR ").flat_map(|part| part.split('/'));
-        let fits = alternatives
-            .map(|part| part.split(" AND ").all(is_allowed))
-            .any(|fits| fits);
+        let mut alternatives = licence.split(" OR ").flat_map(|part| part.split('/'));
+        let fits = alternatives.any(|part| part.split(" AND ").all(is_allowed));
         assert!(fits, "{} is under {licence}", package["name"]);
     }
 }
@@ -151,7 +149,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
         let name = entry.file_name().to_string_lossy().into_owned();
         if path.is_dir() && name != "target" && !name.starts_with('.') {
             sources(&path, found);
-        } else if name.ends_with(".rs") {
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
             found.push(path);
         }
     }

@@ -1,5 +1,7 @@
 //! End-to-end tests: the binary, run as a user runs it, against clouds and servers that are real.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
 mod clients;
 mod command_line;
 mod house;

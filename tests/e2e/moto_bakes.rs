@@ -7,11 +7,14 @@ use bakelite_test_support::{test_context, tools};
 
 use crate::templates::{learn, web_server};
 
-/// Runs a shell script where Moto and sshd are (tests/support/moto_target.sh). `None` for another user than root, which cannot have
+/// Runs a shell script where Moto and sshd are (`tests/support/moto_target.sh`). `None` for another user than root, which cannot have
 /// a machine with users of its own: that is said, never silent.
 fn beside_moto(context: &TestContext, script: &str) -> Option<Ran> {
-    if !rustix_is_root() {
-        eprintln!("skipped: a machine for OpenSSH's server with users of its own takes root");
+    if !is_root() {
+        #[expect(clippy::print_stderr, reason = "a test that does not run says so")]
+        {
+            eprintln!("skipped: a machine for OpenSSH's server with users of its own takes root");
+        }
         return None;
     }
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/moto_target.sh");
@@ -28,7 +31,7 @@ fn beside_moto(context: &TestContext, script: &str) -> Option<Ran> {
     Some(Ran::of(&mut context.command_of(target, context_arguments)))
 }
 
-fn rustix_is_root() -> bool {
+fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|metadata| std::os::unix::fs::MetadataExt::uid(&metadata) == 0)
 }
 

@@ -12,10 +12,11 @@ pub(crate) fn problems(case: &Value) -> Vec<String> {
     let scratch = tempfile::tempdir().unwrap();
     let mut arguments = vec!["console".to_owned(), "-config-type=hcl2".to_owned()];
     if let Some(locals) = case["vars"].as_object() {
-        let lines: String = locals
+        let lines: Vec<String> = locals
             .iter()
             .map(|(name, value)| format!("  {name} = {}\n", value.as_str().unwrap_or_default()))
             .collect();
+        let lines = lines.concat();
         let path = scratch.path().join("v.pkr.hcl");
         std::fs::write(&path, format!("locals {{\n{lines}}}\n")).unwrap();
         arguments = vec!["console".to_owned(), path.display().to_string()];

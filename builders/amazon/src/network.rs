@@ -168,10 +168,10 @@ async fn subnet_by_filter(
         subnets.sort_by_key(|subnet| subnet.available_ip_address_count.unwrap_or_default());
     } else if filter.random == Some(true) && count > 1 {
         // The clock is as good as any die here.
-        let nanos = std::time::SystemTime::now()
+        let micros = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
-            .map_or(0, |now| now.subsec_nanos() / 1000);
-        subnets.rotate_left(nanos as usize % count);
+            .map_or(0, |now| now.subsec_micros());
+        subnets.rotate_left(micros as usize % count);
     } else if count > 1 {
         return Err(NetworkError::Several {
             what: "subnet",

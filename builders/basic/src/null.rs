@@ -92,7 +92,7 @@ impl Builder for NullBuilder {
                 .await
                 .map_err(BakeError::failed)
         };
-        let communicator = bake.step("connect", connecting).await?;
+        let communicator = Box::pin(bake.step("connect", connecting)).await?;
         let provisioned = bake
             .step("provision", bake.provision(Arc::clone(&communicator), data.clone()))
             .await;

@@ -44,7 +44,7 @@ pub struct AccessOptions {
     pub skip_metadata_api_check: Option<bool>,
     /// Accepted for templates that have it: credentials are checked by the first call that needs them.
     pub skip_credential_validation: Option<bool>,
-    /// Credentials from HashiCorp Vault.
+    /// Credentials from Vault.
     #[schemars(extend("x-unsupported" = "not supported yet"))]
     pub vault_aws_engine: Option<VaultAwsEngine>,
     /// How long to wait for a state at most.
@@ -74,7 +74,7 @@ pub struct AssumeRole {
     pub transitive_tag_keys: Vec<String>,
 }
 
-/// Credentials from HashiCorp Vault.
+/// Credentials from Vault.
 #[derive(Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct VaultAwsEngine {

@@ -93,6 +93,7 @@ impl Aws {
         let sdk = endpoint_of(sdk.into_builder(), endpoint.clone())
             .credentials_provider(provider)
             .build();
+        #[expect(clippy::disallowed_methods, reason = "here the endpoint is known")]
         let ec2 = aws_sdk_ec2::Client::new(&sdk);
         Ok(Self {
             profile: options.profile.clone(),
@@ -114,6 +115,7 @@ impl Aws {
     }
 
     /// EC2 in another region, reached in the same way.
+    #[expect(clippy::disallowed_methods, reason = "here the endpoint is known")]
     pub fn ec2_in(&self, region: &str) -> aws_sdk_ec2::Client {
         let config = self
             .sdk

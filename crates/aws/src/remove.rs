@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_ec2::Client;
-use aws_sdk_ec2::types::{Image, InstanceStateName, VolumeState};
+use aws_sdk_ec2::types::{Image, InstanceStateName, Reservation, VolumeState};
 use bakelite_engine::undo::Patience;
 
 use crate::class::AwsError;
@@ -78,11 +78,7 @@ async fn instance(removal: &Removal<'_>) -> Result<(), RemoveError> {
     let find = |token: String| async move {
         let answer = ec2.describe_instances().filters(tag::by_token(&token)).send().await;
         let answer = answer.map_err(|error| AwsError::of("DescribeInstances", &error))?;
-        let found = answer
-            .reservations()
-            .iter()
-            .flat_map(|reservation| reservation.instances())
-            .next();
+        let found = answer.reservations().iter().flat_map(Reservation::instances).next();
         Ok(found.and_then(|instance| instance.instance_id().map(str::to_owned)))
     };
     let Some(id) = removal.id_or(find).await? else {
@@ -93,7 +89,7 @@ async fn instance(removal: &Removal<'_>) -> Result<(), RemoveError> {
     if removal.patience == Patience::Hasty && volumes_left(removal).await?.is_empty() {
         return Ok(());
     }
-    let pace = removal.aws.pace(20, Duration::from_secs(900));
+    let pace = removal.aws.pace(20, Duration::from_mins(15));
     let what = format!("instance {id}");
     removal
         .aws

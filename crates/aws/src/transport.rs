@@ -47,7 +47,7 @@ impl HttpConnector for Transport {
 fn connector(proxy: &ProxyConfig, certificates: TrustStore) -> Connector {
     let settings = HttpConnectorSettings::builder()
         .connect_timeout(Duration::from_secs(10))
-        .read_timeout(Duration::from_secs(60))
+        .read_timeout(Duration::from_mins(1))
         .build();
     let builder = Connector::builder()
         .connector_settings(settings)

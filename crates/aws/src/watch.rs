@@ -121,6 +121,7 @@ impl<S> Watch<S> {
 
     /// Waits until `judge` has an answer about the resource's state (`None`: it is not there, or not yet). `what` and `wanted` are
     /// for the error when that takes longer than the pace allows.
+    #[expect(clippy::disallowed_methods, reason = "the poller: EC2 sends no events")]
     pub async fn until<T>(
         &self,
         id: &str,
@@ -136,7 +137,9 @@ impl<S> Watch<S> {
         loop {
             self.look(fresh).await?;
             looks.mark_unchanged();
-            if let Some(answer) = self.answer(id, started).and_then(|state| judge(state.as_deref())) {
+            if self.answered_since(started)
+                && let Some(answer) = judge(self.state(id).as_deref())
+            {
                 return answer;
             }
             let elapsed = started.elapsed();
@@ -191,12 +194,14 @@ impl<S> Watch<S> {
         Ok(())
     }
 
-    /// What the service said of the resource, if it said anything since `started`.
-    fn answer(&self, id: &str, started: Instant) -> Option<Option<Arc<S>>> {
-        let seen = self.lock();
-        seen.answered
-            .filter(|answered| *answered >= started)
-            .map(|_| seen.states.get(id).cloned())
+    /// Whether the service said anything since then.
+    fn answered_since(&self, started: Instant) -> bool {
+        self.lock().answered.is_some_and(|answered| answered >= started)
+    }
+
+    /// What the service said last of the resource.
+    fn state(&self, id: &str) -> Option<Arc<S>> {
+        self.lock().states.get(id).cloned()
     }
 
     fn is_fresh(&self, fresh: Instant) -> bool {
@@ -247,6 +252,7 @@ impl<S> Drop for Interest<'_, S> {
 }
 
 /// A pause before something is looked for again that may not be visible yet.
+#[expect(clippy::disallowed_methods, reason = "eventual consistency of EC2 has no event")]
 pub async fn pause(length: Duration) {
     tokio::time::sleep(length).await;
 }
@@ -264,7 +270,7 @@ impl Pace {
     fn interval(&self, elapsed: Duration) -> Duration {
         let due = self.usual * 4 / 5;
         let longest = if elapsed < due {
-            RARE.min(due - elapsed)
+            RARE.min(due.saturating_sub(elapsed))
         } else if elapsed < self.usual * 3 {
             DUE
         } else {
@@ -280,7 +286,7 @@ mod tests {
 
     use super::*;
 
-    const PACE: Pace = Pace::new(10, Duration::from_secs(60));
+    const PACE: Pace = Pace::new(10, Duration::from_mins(1));
 
     #[test]
     fn looks_are_quick_at_first_rare_before_it_is_due_and_frequent_then() {
@@ -344,7 +350,7 @@ mod tests {
                 Ok(ids.into_iter().map(|id| (id, ())).collect())
             })
         }));
-        let pace = Pace::new(10, Duration::from_secs(60));
+        let pace = Pace::new(10, Duration::from_mins(1));
         watch
             .until("a", pace, "image a", "available", |state| state.map(|()| Ok(())))
             .await

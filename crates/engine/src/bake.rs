@@ -79,30 +79,34 @@ pub struct Made<T> {
 
 impl Bake {
     /// Runs a named part of the bake: its start, its end and how long it took become events. Cancellation stops it at its next await.
-    pub async fn step<T>(
-        &self,
-        name: &str,
-        work: impl Future<Output = Result<T, BakeError>> + Send,
-    ) -> Result<T, BakeError> {
-        let started = Instant::now();
-        self.ui
-            .events()
-            .emit(What::Step(StepEvent::Started { step: name.into() }));
-        let result = tokio::select! {
-            biased;
-            () = self.cancel.token().cancelled() => Err(BakeError::Cancelled),
-            result = work => result,
-        };
-        let ended = StepEvent::Finished {
-            step: name.into(),
-            took: started.elapsed(),
-            ok: result.is_ok(),
-        };
-        self.ui.events().emit(What::Step(ended));
-        if result.is_ok() {
-            self.provisioners.step_done(name);
+    pub fn step<'a, T>(
+        &'a self,
+        name: &'a str,
+        work: impl Future<Output = Result<T, BakeError>> + Send + 'a,
+    ) -> impl Future<Output = Result<T, BakeError>> + 'a {
+        // Steps are large (one holds a whole connection), and a bake is the sum of its steps: each goes to the heap once.
+        let work = Box::pin(work);
+        async move {
+            let started = Instant::now();
+            self.ui
+                .events()
+                .emit(What::Step(StepEvent::Started { step: name.into() }));
+            let result = tokio::select! {
+                biased;
+                () = self.cancel.token().cancelled() => Err(BakeError::Cancelled),
+                result = work => result,
+            };
+            let ended = StepEvent::Finished {
+                step: name.into(),
+                took: started.elapsed(),
+                ok: result.is_ok(),
+            };
+            self.ui.events().emit(What::Step(ended));
+            if result.is_ok() {
+                self.provisioners.step_done(name);
+            }
+            result
         }
-        result
     }
 
     /// Creates a resource: its intent is in the journal before `call` is made, its id after. `call` answers the id and whatever else

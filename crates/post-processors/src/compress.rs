@@ -3,7 +3,6 @@
 mod archive;
 mod format;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -97,7 +96,7 @@ impl PostProcessor for Compress {
             files: Some(vec![output]),
             data: artifact.data.clone(),
             state: artifact.state.clone(),
-            destroy: Some(Arc::new(DeleteFiles(vec![PathBuf::from(target)]))),
+            destroy: Some(Arc::new(DeleteFiles(vec![target]))),
         };
         Ok(Processed {
             artifact: Some(made),

@@ -37,22 +37,16 @@ pub(crate) async fn find(aws: &Aws, id: &str, options: &Options) -> Result<Addre
     let what = format!("instance {id}");
     let pace = aws.pace(10, INSTANCE_LIMIT);
     aws.instances
-        .until(
-            &id.to_owned(),
-            pace,
-            &what,
-            "reachable (it has no such address)",
-            |instance| {
-                let instance = instance?;
-                let found = host(instance, interface).map(|host| {
-                    Ok(Address {
-                        ssh_port: ssh_port(instance, &host),
-                        host,
-                    })
-                });
-                found.or_else(|| lost(&what, instance, "reachable").map(Err))
-            },
-        )
+        .until(id, pace, &what, "reachable (it has no such address)", |instance| {
+            let instance = instance?;
+            let found = host(instance, interface).map(|host| {
+                Ok(Address {
+                    ssh_port: ssh_port(instance, &host),
+                    host,
+                })
+            });
+            found.or_else(|| lost(&what, instance, "reachable").map(Err))
+        })
         .await
 }
 

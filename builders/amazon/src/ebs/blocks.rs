@@ -186,6 +186,7 @@ pub struct Statement {
 #[serde(default)]
 pub struct FastLaunch {
     /// It is wanted.
+    #[expect(clippy::struct_field_names, reason = "the option's name in templates")]
     pub enable_fast_launch: Option<bool>,
     /// The launch template's id.
     pub template_id: Option<String>,

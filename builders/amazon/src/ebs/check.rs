@@ -47,8 +47,8 @@ pub(crate) fn check(options: &Options, unknown: &[String], complaints: &mut Vec<
     check.instance();
 }
 
-fn given(text: &Option<String>) -> bool {
-    text.as_deref().is_some_and(|text| !text.is_empty())
+fn given(text: Option<&String>) -> bool {
+    text.is_some_and(|text| !text.is_empty())
 }
 
 impl Check<'_> {
@@ -70,8 +70,8 @@ impl Check<'_> {
     }
 
     /// The option, when given, must be one of these texts.
-    fn one_of(&mut self, option: &str, value: &Option<String>, texts: &[&str]) {
-        let Some(value) = value.as_deref().filter(|value| !value.is_empty()) else {
+    fn one_of(&mut self, option: &str, value: Option<&String>, texts: &[&str]) {
+        let Some(value) = value.map(String::as_str).filter(|value| !value.is_empty()) else {
             return;
         };
         if !texts.contains(&value) && !self.is_unknown(option) {
@@ -108,13 +108,13 @@ impl Check<'_> {
         }
         self.one_of(
             "ami_virtualization_type",
-            &options.ami_virtualization_type,
+            options.ami_virtualization_type.as_ref(),
             &["hvm", "paravirtual"],
         );
-        self.one_of("imds_support", &options.imds_support, &["v2.0"]);
+        self.one_of("imds_support", options.imds_support.as_ref(), &["v2.0"]);
         let encrypts = options.encrypt_boot == Some(true);
-        if (given(&options.kms_key_id) || !options.region_kms_key_ids.is_empty()) && !encrypts {
-            let option = if given(&options.kms_key_id) {
+        if (given(options.kms_key_id.as_ref()) || !options.region_kms_key_ids.is_empty()) && !encrypts {
+            let option = if given(options.kms_key_id.as_ref()) {
                 "kms_key_id"
             } else {
                 "region_kms_key_ids"
@@ -128,7 +128,7 @@ impl Check<'_> {
             ("ami_users", &options.ami_users),
             ("snapshot_users", &options.snapshot_users),
         ] {
-            if encrypts && !shared.is_empty() && !given(&options.kms_key_id) {
+            if encrypts && !shared.is_empty() && !given(options.kms_key_id.as_ref()) {
                 self.error(option, format!("`{option}` cannot use what the default KMS key encrypts; give a `kms_key_id` (or `region_kms_key_ids`)"));
             }
         }
@@ -176,8 +176,8 @@ impl Check<'_> {
     fn keys(&mut self) {
         let options = &self.options.communicator;
         if options.kind() == Some(Kind::Ssh)
-            && given(&options.ssh_keypair_name)
-            && !given(&options.ssh_private_key_file)
+            && given(options.ssh_keypair_name.as_ref())
+            && !given(options.ssh_private_key_file.as_ref())
             && !options.ssh_agent_auth
         {
             self.error(
@@ -189,7 +189,7 @@ impl Check<'_> {
             .temporary_key_pair_type
             .as_ref()
             .map(|kind| kind.to_ascii_lowercase());
-        self.one_of("temporary_key_pair_type", &kind, &["rsa", "ed25519"]);
+        self.one_of("temporary_key_pair_type", kind.as_ref(), &["rsa", "ed25519"]);
     }
 
     fn metadata(&mut self) {
@@ -198,17 +198,17 @@ impl Check<'_> {
         };
         self.one_of(
             "metadata_options.http_endpoint",
-            &metadata.http_endpoint,
+            metadata.http_endpoint.as_ref(),
             &["enabled", "disabled"],
         );
         self.one_of(
             "metadata_options.http_tokens",
-            &metadata.http_tokens,
+            metadata.http_tokens.as_ref(),
             &["optional", "required"],
         );
         self.one_of(
             "metadata_options.instance_metadata_tags",
-            &metadata.instance_metadata_tags,
+            metadata.instance_metadata_tags.as_ref(),
             &["enabled", "disabled"],
         );
         if metadata
@@ -226,7 +226,7 @@ impl Check<'_> {
         let interface = self.options.ssh_interface.clone();
         self.one_of(
             "ssh_interface",
-            &interface,
+            interface.as_ref(),
             &[
                 "public_ip",
                 "private_ip",
@@ -239,7 +239,7 @@ impl Check<'_> {
         if interface.as_deref() != Some("session_manager") {
             return;
         }
-        if !given(&self.options.iam_instance_profile)
+        if !given(self.options.iam_instance_profile.as_ref())
             && self.options.temporary_iam_instance_profile_policy_document.is_none()
         {
             let message = "`ssh_interface = \"session_manager\"` needs `iam_instance_profile` or `temporary_iam_instance_profile_policy_document`";
@@ -253,15 +253,17 @@ impl Check<'_> {
 
     fn source(&mut self) {
         let options = self.options;
-        if !given(&options.source_ami) && options.source_ami_filter.is_none() && !self.is_unknown("source_ami") {
+        if !given(options.source_ami.as_ref()) && options.source_ami_filter.is_none() && !self.is_unknown("source_ami")
+        {
             self.error("", "`source_ami` or `source_ami_filter` must be given");
         }
-        if let Some(filter) = &options.source_ami_filter {
-            if filter.owners.is_empty() && !given(&options.source_ami) && !self.is_unknown("source_ami_filter.owners") {
-                let message =
-                    "`source_ami_filter` must name at least one of `owners`, so that nobody else's AMI passes";
-                self.error_with_help("source_ami_filter", message, "`self`, `amazon`, or the account's id");
-            }
+        if let Some(filter) = &options.source_ami_filter
+            && filter.owners.is_empty()
+            && !given(options.source_ami.as_ref())
+            && !self.is_unknown("source_ami_filter.owners")
+        {
+            let message = "`source_ami_filter` must name at least one of `owners`, so that nobody else's AMI passes";
+            self.error_with_help("source_ami_filter", message, "`self`, `amazon`, or the account's id");
         }
         if options.instance_type().is_empty() && !self.is_unknown("instance_type") {
             self.error("", "`instance_type` (or `spot_instance_types`) must be given");
@@ -270,7 +272,7 @@ impl Check<'_> {
 
     fn user_data(&mut self) {
         let options = self.options;
-        if given(&options.user_data) && given(&options.user_data_file) {
+        if given(options.user_data.as_ref()) && given(options.user_data_file.as_ref()) {
             self.error(
                 "user_data_file",
                 "only one of `user_data` and `user_data_file` can be given",
@@ -285,7 +287,7 @@ impl Check<'_> {
 
     fn security_groups(&mut self) {
         let options = self.options;
-        if given(&options.security_group_id) && !options.security_group_ids.is_empty() {
+        if given(options.security_group_id.as_ref()) && !options.security_group_ids.is_empty() {
             self.error(
                 "security_group_ids",
                 "only one of `security_group_id` and `security_group_ids` can be given",
@@ -304,15 +306,19 @@ impl Check<'_> {
 
     fn instance(&mut self) {
         let options = self.options;
-        self.one_of("shutdown_behavior", &options.shutdown_behavior, &["stop", "terminate"]);
-        self.one_of("tenancy", &options.tenancy, &["default", "dedicated", "host"]);
+        self.one_of(
+            "shutdown_behavior",
+            options.shutdown_behavior.as_ref(),
+            &["stop", "terminate"],
+        );
+        self.one_of("tenancy", options.tenancy.as_ref(), &["default", "dedicated", "host"]);
         if let Some(placement) = &options.placement {
             self.one_of(
                 "placement.tenancy",
-                &placement.tenancy,
+                placement.tenancy.as_ref(),
                 &["default", "dedicated", "host"],
             );
-            if given(&placement.tenancy) && given(&options.tenancy) {
+            if given(placement.tenancy.as_ref()) && given(options.tenancy.as_ref()) {
                 self.error(
                     "placement.tenancy",
                     "only one of `tenancy` and `placement.tenancy` can be given",
@@ -321,15 +327,16 @@ impl Check<'_> {
         }
         self.one_of(
             "capacity_reservation_preference",
-            &options.capacity_reservation_preference,
+            options.capacity_reservation_preference.as_ref(),
             &["open", "none"],
         );
-        if given(&options.capacity_reservation_id) && given(&options.capacity_reservation_group_arn) {
+        if given(options.capacity_reservation_id.as_ref()) && given(options.capacity_reservation_group_arn.as_ref()) {
             let message = "only one of `capacity_reservation_id` and `capacity_reservation_group_arn` can be given";
             self.error("capacity_reservation_id", message);
         }
-        let targeted = given(&options.capacity_reservation_id) || given(&options.capacity_reservation_group_arn);
-        if targeted && given(&options.capacity_reservation_preference) {
+        let targeted =
+            given(options.capacity_reservation_id.as_ref()) || given(options.capacity_reservation_group_arn.as_ref());
+        if targeted && given(options.capacity_reservation_preference.as_ref()) {
             self.error(
                 "capacity_reservation_preference",
                 "`capacity_reservation_preference` does not go with a certain reservation",

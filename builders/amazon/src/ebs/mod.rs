@@ -79,10 +79,10 @@ struct AmazonEbs {
 impl Builder for AmazonEbs {
     async fn bake(&self, bake: &Bake) -> Result<Artifact, BakeError> {
         let result = self.make_ami(bake).await;
-        if let Err(BakeError::Failed(error)) = &result {
-            if let Some(help) = AwsError::help_for(error.as_ref()) {
-                bake.ui.error(format!("Help: {help}"));
-            }
+        if let Err(BakeError::Failed(error)) = &result
+            && let Some(help) = AwsError::help_for(error.as_ref())
+        {
+            bake.ui.error(format!("Help: {help}"));
         }
         result
     }
@@ -138,7 +138,12 @@ impl AmazonEbs {
 
         // The instance is not needed any more once the AMI's snapshots are taken; it goes while the AMI is pending.
         let clean_up = self.clean_up_early(&aws, &ami.value, &instance.handle, &key_pair, &security_groups);
-        let wait = async { tokio::try_join!(image::available(bake, &aws, &ami.value), async { Ok(clean_up.await) }) };
+        let wait = async {
+            tokio::try_join!(image::available(bake, &aws, &ami.value), async {
+                clean_up.await;
+                Ok(())
+            })
+        };
         let (image, ()) = bake.step("wait for the AMI", wait).await?;
 
         let finish = async {
@@ -261,6 +266,6 @@ fn source_data(source: &Image, region: &str) -> BuildData {
 }
 
 /// How long an AMI may take at most, when the template does not say: large volumes take hours.
-const IMAGE_LIMIT: Duration = Duration::from_secs(6 * 3600);
+const IMAGE_LIMIT: Duration = Duration::from_hours(6);
 /// How long an instance may take to start or to stop.
-const INSTANCE_LIMIT: Duration = Duration::from_secs(1800);
+const INSTANCE_LIMIT: Duration = Duration::from_mins(30);

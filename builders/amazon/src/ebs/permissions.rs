@@ -1,6 +1,7 @@
 //! Who may use the AMI and its snapshots, and how its instances reach their metadata.
 
 use aws_sdk_ec2::Client;
+use aws_sdk_ec2::types::builders::{CreateVolumePermissionBuilder, LaunchPermissionBuilder};
 use aws_sdk_ec2::types::{
     AttributeValue, CreateVolumePermission, CreateVolumePermissionModifications, Image, LaunchPermission,
     LaunchPermissionModifications, PermissionGroup,
@@ -68,7 +69,7 @@ fn launch_permissions(options: &Options) -> Vec<LaunchPermission> {
         .chain(groups)
         .chain(organizations)
         .chain(units)
-        .map(|permission| permission.build())
+        .map(LaunchPermissionBuilder::build)
         .collect()
 }
 
@@ -81,7 +82,7 @@ async fn share_snapshots(ec2: &Client, image: &Image, options: &Options) -> Resu
         .snapshot_groups
         .iter()
         .map(|group| CreateVolumePermission::builder().group(PermissionGroup::from(group.as_str())));
-    let permissions: Vec<_> = users.chain(groups).map(|permission| permission.build()).collect();
+    let permissions: Vec<_> = users.chain(groups).map(CreateVolumePermissionBuilder::build).collect();
     if permissions.is_empty() {
         return Ok(());
     }
