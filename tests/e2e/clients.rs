@@ -2,6 +2,7 @@
 
 use bakelite_test_support::clouds::Cloud;
 use bakelite_test_support::context::Ran;
+use bakelite_test_support::inventory::Inventory;
 use bakelite_test_support::{test_context, tools};
 
 /// Launch, SSH, stop, image, relaunch, all by the AWS CLI and OpenSSH's client.
@@ -27,4 +28,35 @@ fn boto3_makes_an_image() {
     let script = include_str!("clients/boto3_client.py");
     let output = Ran::of(&mut context.command_of(tools::program("python"), ["-c", script])).succeeds();
     assert_eq!(output, "made by boto3\n");
+}
+
+/// Debian's `packer` (1.6.6, the last free one) bakes on the local cloud. It is no part of what the tests install: where it is not
+/// there, that is said. It knows no other port for SSH than 22, which takes root.
+#[test]
+fn debians_packer_bakes_on_the_local_cloud() {
+    let context = test_context!();
+    let packer = std::path::Path::new("/usr/bin/packer");
+    if !packer.exists() || !crate::moto_bakes::is_root() {
+        #[expect(clippy::print_stderr, reason = "a test that does not run says so")]
+        {
+            eprintln!("skipped: it takes root and `apt-get install packer`");
+        }
+        return;
+    }
+    let cloud = Cloud::local(&context, &[]);
+    let before = Inventory::of(&cloud.endpoint);
+    let context = context
+        .with("AWS_ACCESS_KEY_ID", "test")
+        .with("AWS_SECRET_ACCESS_KEY", "test")
+        .with("CHECKPOINT_DISABLE", "1");
+    context.file("peer.pkr.hcl", include_str!("clients/packer_1_6.pkr.hcl"));
+    let endpoint = format!("endpoint={}", cloud.endpoint);
+    let output = Ran::of(&mut context.command_of(packer, ["build", "-var", &endpoint, "peer.pkr.hcl"])).succeeds();
+    let after = Inventory::of(&cloud.endpoint);
+    let made: Vec<&String> = after.images.difference(&before.images).collect();
+    assert!(
+        made.len() == 1 && output.contains(&format!("us-east-1: {}", made[0])),
+        "{output}"
+    );
+    assert_eq!(after.temporary(), before.temporary());
 }

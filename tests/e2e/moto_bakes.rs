@@ -31,7 +31,7 @@ fn beside_moto(context: &TestContext, script: &str) -> Option<Ran> {
     Some(Ran::of(&mut context.command_of(target, context_arguments)))
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|metadata| std::os::unix::fs::MetadataExt::uid(&metadata) == 0)
 }
 
