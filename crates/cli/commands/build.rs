@@ -3,20 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use bakelite_engine::cancel::{Cancel, Canceller, Urgency, cancellation};
 use bakelite_engine::event::{RunEvent, What};
 use bakelite_engine::events::Events;
 use bakelite_engine::journal::Journal;
 use bakelite_engine::provisioner::RunContext;
-use bakelite_engine::run::{self, FailurePolicy, OnError, Outcome, Settings, User};
+use bakelite_engine::run::{self, FailurePolicy, OnError, Outcome, Settings};
 use bakelite_template::plan::Plan;
 use bakelite_template::{Purpose, UndeclaredVariables};
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::local::Cloud;
 use super::print_error;
 use super::reading::{Reading, invocation};
+use super::signals::Signals;
+use super::user::AtTerminal;
 use crate::args::{BuildArgs, OnErrorArg};
 use crate::exit::{Failure, Status};
 use crate::process::Process;
@@ -104,16 +104,14 @@ async fn run_until_signalled(
     events: &Events,
 ) -> Result<Vec<Outcome>, Failure> {
     let (canceller, cancel): (Canceller, Cancel) = cancellation();
-    let listen = |kind| signal(kind).map_err(|error| Failure::new("listen for signals").because(&error));
-    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    let mut signals = Signals::listen()?;
     let running = run::run(plan, registry, settings, events, &cancel);
     tokio::pin!(running);
     let mut level = 0;
     loop {
         let name = tokio::select! {
             outcomes = &mut running => return Ok(outcomes),
-            _ = interrupt.recv() => "interrupt",
-            _ = terminate.recv() => "terminated",
+            name = signals.next() => name,
         };
         level += 1;
         events.emit(What::Run(RunEvent::Interrupted {
@@ -152,9 +150,7 @@ fn settings(args: &BuildArgs, run: RunContext, process: &Process) -> Result<Sett
         OnErrorArg::RunCleanupProvisioner => OnError::RunCleanupProvisioner,
     };
     let journal = Arc::new(Journal::new(&process.state_folder()?.join("journal"), &run.id));
-    let user = Arc::new(AtTerminal {
-        is_there: process.input_is_terminal,
-    });
+    let user = Arc::new(AtTerminal::new(process.input_is_terminal));
     let parallel_builds = usize::try_from(args.parallel_builds).unwrap_or(0);
     Ok(Settings {
         parallel_builds,
@@ -184,25 +180,5 @@ fn style(args: &BuildArgs, machine_readable: bool, process: &Process) -> Style {
             color,
             timestamp: args.timestamp_ui,
         }
-    }
-}
-
-/// The user, when standard input is a terminal.
-struct AtTerminal {
-    is_there: bool,
-}
-
-#[async_trait]
-impl User for AtTerminal {
-    async fn ask(&self, question: &str) -> Option<String> {
-        if !self.is_there {
-            return None;
-        }
-        print_error(question);
-        let line = tokio::task::spawn_blocking(|| {
-            let mut line = String::new();
-            std::io::stdin().read_line(&mut line).map(|_| line)
-        });
-        line.await.ok()?.ok()
     }
 }

@@ -77,7 +77,10 @@ impl Session<'_> {
     }
 
     async fn interactive(&mut self) -> Result<Status, Failure> {
-        let mut editor = editor::Editor::open(self.process.state_folder()?.join("console-history"))?;
+        let mut editor = editor::Editor::open(
+            self.process.state_folder()?.join("console-history"),
+            self.console.names(),
+        )?;
         while let Some(line) = editor.line()? {
             match self.evaluate(&line).await {
                 Some(Reply::Exit) => break,

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use bakelite_engine::provisioner::RunContext;
 use bakelite_local::{Isolation, Latency, LocalCloud, LocalCloudOptions};
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::print;
+use super::signals::Signals;
 use crate::args::{LocalCloudArgs, LocalCommand};
 use crate::exit::{Failure, Status};
 use crate::process::Process;
@@ -110,21 +110,14 @@ pub(super) async fn run(command: LocalCommand, process: &Process) -> Result<Stat
 }
 
 async fn serve(args: &LocalCloudArgs, listen: SocketAddr, ssh_port: u16, process: &Process) -> Result<Status, Failure> {
-    let listen_for = |kind| signal(kind).map_err(|error| Failure::new("listen for signals").because(&error));
-    let (mut interrupt, mut terminate) = (
-        listen_for(SignalKind::interrupt())?,
-        listen_for(SignalKind::terminate())?,
-    );
+    let mut signals = Signals::listen()?;
     let cloud = Cloud::start(args, listen, ssh_port, process).await?;
     let endpoint = cloud.cloud.endpoint();
     print(&format!(
         "The local cloud serves EC2 and STS at {endpoint} until interrupted. For its clients:\n\n\
          export AWS_ENDPOINT_URL={endpoint} AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local AWS_REGION={REGION}\n"
     ));
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
+    signals.next().await;
     cloud.shutdown().await;
     Ok(Status::Ok)
 }

@@ -11,6 +11,8 @@ mod inspect;
 mod local;
 mod plugins;
 mod reading;
+mod signals;
+mod user;
 mod validate;
 mod version;
 

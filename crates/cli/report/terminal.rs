@@ -1,6 +1,7 @@
 //! A terminal: the same lines, and below them one live line per build with its step, and one per transfer.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::time::Duration;
 
 use bakelite_engine::event::{BuildEvent, Event, StepEvent, TransferEvent, What};
@@ -79,7 +80,7 @@ impl Reporter for Terminal {
     fn event(&mut self, event: &Event) {
         if let Some(text) = self.lines.text(event) {
             // A terminal that is gone must not end the run.
-            let _ = self.screen.println(text);
+            let _ = self.screen.suspend(|| writeln!(std::io::stdout().lock(), "{text}"));
         }
         let build = event.build.as_deref().unwrap_or_default();
         match &event.what {

@@ -28,6 +28,7 @@ pub(crate) struct Provisioners {
 struct Reached {
     instance: Option<(Arc<dyn Communicator>, BuildData)>,
     steps: Vec<String>,
+    answer: Option<Answer>,
 }
 
 /// A provisioner failed, and the bake with it.
@@ -62,6 +63,11 @@ impl Provisioners {
             .push(name.to_owned());
     }
 
+    /// What the user wants done about a provisioner that failed: asked once.
+    pub(crate) fn answered(&self) -> Option<Answer> {
+        self.reached.lock().unwrap_or_else(PoisonError::into_inner).answer
+    }
+
     /// The steps that were done, last first.
     pub(crate) fn steps_done(&self) -> Vec<String> {
         self.reached
@@ -91,14 +97,14 @@ impl Provisioners {
             let Err(error) = self.run_once(bake, communicator, data).await else {
                 return Ok(());
             };
-            let cancelled = bake.cancel.is_cancelled();
-            if self.policy.on_error == OnError::Ask
-                && !cancelled
-                && self.policy.ask(&bake.ui, "provision", &error.message).await == Answer::Retry
-            {
-                continue;
+            if self.policy.on_error != OnError::Ask || bake.cancel.is_cancelled() {
+                return Err(error);
             }
-            return Err(error);
+            let answer = self.policy.ask(&bake.ui, &error.message, true).await;
+            if answer != Answer::Retry {
+                self.reached.lock().unwrap_or_else(PoisonError::into_inner).answer = Some(answer);
+                return Err(error);
+            }
         }
     }
 

@@ -51,8 +51,12 @@ pub enum Answer {
 /// The user at a terminal. Without a terminal, failures are cleaned up and pauses skipped.
 #[async_trait]
 pub trait User: Send + Sync {
-    /// What shall be done about a failed step? `None` when there is nobody to ask.
-    async fn ask(&self, question: &str) -> Option<String>;
+    /// Is somebody there?
+    fn is_there(&self) -> bool;
+
+    /// The next line from the user, who was asked something by an event already. Dropping it leaves the line to whoever asks next.
+    /// `None` at the end of the terminal.
+    async fn line(&self) -> Option<String>;
 }
 
 /// What happens on a failure.
@@ -263,10 +267,16 @@ async fn after_failure(
     let cancelled = bake.cancel.is_cancelled();
     let on_error = match policy.on_error {
         OnError::Ask if cancelled => OnError::CleanUp,
-        OnError::Ask if policy.ask(&bake.ui, "bake", &error).await == Answer::Abort => OnError::Abort,
-        OnError::Ask => OnError::CleanUp,
+        OnError::Ask => match bake.provisioners.answered() {
+            Some(answer) => answer.into(),
+            None => tokio::select! {
+                () = bake.cancel.token().cancelled() => OnError::CleanUp,
+                answer = policy.ask(&bake.ui, &error, false) => answer.into(),
+            },
+        },
         other => other,
     };
+    let cancelled = bake.cancel.is_cancelled();
     let mut error = error;
     let clean_up = on_error != OnError::Abort && !cancelled;
     if clean_up && let Some(failed) = bake.provisioners.clean_up(bake).await {
@@ -300,27 +310,43 @@ fn rendering_of(source_name: &str, builder: &str, settings: &Settings) -> Render
     }
 }
 
+impl From<Answer> for OnError {
+    fn from(answer: Answer) -> Self {
+        match answer {
+            Answer::Abort => OnError::Abort,
+            Answer::CleanUp | Answer::Retry => OnError::CleanUp,
+        }
+    }
+}
+
 impl FailurePolicy {
-    /// Asks until the answer is one of the three; nobody there, or just Enter, means clean up.
-    pub(crate) async fn ask(&self, ui: &Ui, step: &str, error: &str) -> Answer {
-        ui.error(format!("{error}\nStep `{step}` failed"));
-        let question = "[c] Clean up and exit, [a] abort without cleanup, or [r] retry step (build may fail even if retry succeeds)? ";
+    /// Asks until the answer is one of those offered; nobody there, or just Enter, means clean up.
+    pub(crate) async fn ask(&self, ui: &Ui, error: &str, can_retry: bool) -> Answer {
+        if !self.user.is_there() {
+            return Answer::CleanUp;
+        }
+        ui.error(error);
+        let retry = if can_retry { ", [r]etry" } else { "" };
+        let question = format!("[c]lean up, [a]bort and leave everything as it is{retry}? Enter cleans up.");
         loop {
-            let Some(answer) = self.user.ask(question).await else {
+            ui.say(&question);
+            let Some(answer) = self.user.line().await else {
                 return Answer::CleanUp;
             };
             match answer.trim().to_lowercase().chars().next() {
                 None | Some('c') => return Answer::CleanUp,
                 Some('a') => return Answer::Abort,
-                Some('r') => return Answer::Retry,
-                Some(_) => ui.error(format!("`{}` is none of c, a and r", answer.trim())),
+                Some('r') if can_retry => return Answer::Retry,
+                Some(_) => {}
             }
         }
     }
 
     /// Waits for Enter; not at all when nobody is there.
     pub(crate) async fn pause(&self, ui: &Ui, before: &str) {
-        ui.say(format!("{before}. Press enter to continue."));
-        let _ = self.user.ask("").await;
+        if self.user.is_there() {
+            ui.say(format!("{before}. Press enter to continue."));
+            let _ = self.user.line().await;
+        }
     }
 }

@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
-use bakelite_hcl::functions;
 use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
-use rustyline::{Context, Helper, Highlighter, Hinter, Validator};
+use rustyline::{CompletionType, Config, Context, Helper, Highlighter, Hinter, Validator};
 
 use crate::exit::Failure;
 
@@ -17,9 +16,12 @@ pub(super) struct Editor {
 }
 
 impl Editor {
-    pub(super) fn open(history: PathBuf) -> Result<Editor, Failure> {
-        let mut editor = rustyline::Editor::new().map_err(|error| Failure::new("open the terminal").because(&error))?;
-        editor.set_helper(Some(Names::of_the_language()));
+    /// Opens the terminal; `names` can be completed.
+    pub(super) fn open(history: PathBuf, names: Vec<String>) -> Result<Editor, Failure> {
+        let config = Config::builder().completion_type(CompletionType::List).build();
+        let editor = rustyline::Editor::with_config(config);
+        let mut editor = editor.map_err(|error| Failure::new("open the terminal").because(&error))?;
+        editor.set_helper(Some(Names::with(names)));
         // A first session has no history yet.
         let _ = editor.load_history(&history);
         Ok(Editor { editor, history })
@@ -51,23 +53,13 @@ impl Editor {
 struct Names(Vec<String>);
 
 impl Names {
-    fn of_the_language() -> Names {
-        let calls = functions::standard()
-            .names()
-            .map(|name| format!("{name}("))
-            .collect::<Vec<_>>();
-        let roots = [
-            "var.",
-            "local.",
-            "path.root",
-            "path.cwd",
-            "packer.version",
-            "variables",
-            "help",
-            "exit",
-        ]
-        .map(str::to_owned);
-        Names(roots.into_iter().chain(calls).collect())
+    /// The template's own names and those that are always there.
+    fn with(mut names: Vec<String>) -> Names {
+        let always = ["path.root", "path.cwd", "packer.version", "variables", "help", "exit"];
+        names.extend(always.map(str::to_owned));
+        names.sort();
+        names.dedup();
+        Names(names)
     }
 }
 
@@ -82,5 +74,25 @@ impl Completer for Names {
         let word = before.get(start..).unwrap_or_default();
         let fitting = self.0.iter().filter(|name| !word.is_empty() && name.starts_with(word));
         Ok((start, fitting.cloned().collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustyline::history::DefaultHistory;
+
+    use super::*;
+
+    #[test]
+    fn the_word_before_the_cursor_is_completed() {
+        let names = Names::with(vec!["var.region".into(), "var.role".into(), "upper(".into()]);
+        let history = DefaultHistory::new();
+        let complete = |line: &str| names.complete(line, line.len(), &Context::new(&history)).unwrap();
+        assert_eq!(
+            complete("upper(var.r"),
+            (6, vec!["var.region".into(), "var.role".into()])
+        );
+        assert_eq!(complete("1 + up"), (4, vec!["upper(".into()]));
+        assert_eq!(complete("1 + "), (4, Vec::new()));
     }
 }
