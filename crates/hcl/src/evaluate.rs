@@ -14,7 +14,8 @@ mod template;
 mod template_file;
 mod traverse;
 
-use crate::diagnostic::Diagnostics;
+use crate::budget::{self, Budget};
+use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::scope::Scope;
 use crate::syntax::{Expression, ExpressionKind};
 use crate::value::Value;
@@ -24,12 +25,33 @@ pub use references::{Reference, references};
 
 /// The value of an expression. Errors are collected; the value is then unknown.
 pub fn evaluate(expression: &Expression, scope: &dyn Scope, diagnostics: &mut Diagnostics) -> Value {
-    evaluate_in(&Context::of(scope), expression, diagnostics)
+    let own;
+    let budget = if let Some(shared) = scope.budget() {
+        shared
+    } else {
+        own = Budget::default();
+        &own
+    };
+    let value = evaluate_in(&Context::of(scope, budget), expression, diagnostics);
+    checked(value, expression, budget, diagnostics)
+}
+
+/// The value, unless making it, or it, was too much. Errors inside of `try` vanish; these do not.
+fn checked(value: Value, expression: &Expression, budget: &Budget, diagnostics: &mut Diagnostics) -> Value {
+    let excess = budget::excess(&value, budget, expression.place)
+        .map(|excess| Diagnostic::error(expression.place, "this value is too large").detail(excess));
+    let Some(complaint) = excess.or_else(|| budget.complaint()) else {
+        return value;
+    };
+    diagnostics.push(complaint);
+    Value::dynamic()
 }
 
 /// The value of an expression that may use neither names nor functions. Strings of a JSON file are plain text here.
 pub fn literal(expression: &Expression, diagnostics: &mut Diagnostics) -> Value {
-    evaluate_in(&Context::literal(), expression, diagnostics)
+    let budget = Budget::default();
+    let value = evaluate_in(&Context::literal(&budget), expression, diagnostics);
+    checked(value, expression, &budget, diagnostics)
 }
 
 /// The same with the names that surround the expression.
@@ -37,9 +59,12 @@ fn evaluate_in(context: &Context<'_>, expression: &Expression, diagnostics: &mut
     let Some(context) = &context.deeper() else {
         return context::too_deep(expression, diagnostics);
     };
+    if !context.spend(budget::ONE, expression.place) {
+        return Value::dynamic();
+    }
     match &expression.kind {
         ExpressionKind::Literal(value) => value.clone(),
-        ExpressionKind::Template(parts) => template::template(context, parts, diagnostics),
+        ExpressionKind::Template(parts) => template::template(context, parts, expression.place, diagnostics),
         ExpressionKind::Tuple(elements) => collection::tuple(context, elements, diagnostics),
         ExpressionKind::Object(items) => collection::object(context, items, diagnostics),
         ExpressionKind::Variable(name) => context.variable(name, expression.place, diagnostics),

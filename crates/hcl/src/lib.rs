@@ -13,6 +13,7 @@
     )
 )]
 
+pub mod budget;
 pub mod content;
 pub mod convert;
 pub mod diagnostic;

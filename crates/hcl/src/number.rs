@@ -16,8 +16,8 @@ const INTEGER_PRECISION: u32 = 64;
 /// Bits of mantissa of a number made from a `f64`.
 const FLOAT_PRECISION: u32 = 53;
 /// Beyond this power of two a number overflows to infinity or underflows to zero, so that no text of a number is longer than about
-/// 300,000 digits.
-const MAX_EXPONENT: i64 = 1 << 20;
+/// 20,000 digits, and no arithmetic takes long.
+const MAX_EXPONENT: i64 = 1 << 16;
 
 /// A number: a sign, a mantissa and a power of two, or an infinity.
 #[derive(Debug, Clone)]
@@ -49,6 +49,9 @@ pub enum NumberError {
     /// `0×∞`
     #[error("multiplying zero by infinity has no result")]
     Product,
+    /// Beyond what a number here can be.
+    #[error("the result is out of range, which ends at 2^{MAX_EXPONENT}")]
+    TooLarge,
     /// A floating point computation that is not a number.
     #[error("the result is not a number")]
     NotANumber,
@@ -115,7 +118,7 @@ impl Number {
         let top = exponent.saturating_add(i64::from(bit_length(&mantissa)));
         let magnitude = if top > MAX_EXPONENT {
             Magnitude::Infinite
-        } else if exponent < -MAX_EXPONENT {
+        } else if top < -MAX_EXPONENT {
             Magnitude::Finite {
                 mantissa: UBig::ZERO,
                 exponent: 0,
@@ -128,6 +131,14 @@ impl Number {
             magnitude,
             precision,
         }
+    }
+
+    /// The number, unless rounding has made it infinite: a computation of finite numbers is not.
+    fn in_range(self) -> Result<Self, NumberError> {
+        if self.is_infinite() {
+            return Err(NumberError::TooLarge);
+        }
+        Ok(self)
     }
 
     /// The bits of mantissa that results derived from it may have.
@@ -212,6 +223,16 @@ impl Number {
             Magnitude::Finite { mantissa, .. } if mantissa.is_zero() => 0,
             Magnitude::Finite { mantissa, exponent } => exponent + i64::from(bit_length(mantissa)),
             Magnitude::Infinite => i64::MAX,
+        }
+    }
+
+    /// How long its text may be, roughly.
+    pub(crate) fn digits_at_most(&self) -> u64 {
+        match &self.magnitude {
+            Magnitude::Infinite => 0,
+            Magnitude::Finite { mantissa, exponent } => {
+                exponent.unsigned_abs() / 3 + u64::from(bit_length(mantissa)) / 3
+            }
         }
     }
 

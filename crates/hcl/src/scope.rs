@@ -1,5 +1,6 @@
 //! What an expression can see: root names, functions, and the world that some functions ask.
 
+use crate::budget::Budget;
 use crate::functions::Functions;
 use crate::value::Value;
 
@@ -19,6 +20,11 @@ pub trait Scope {
 
     /// The functions that may be called; `None` where calls are not allowed (values of variables).
     fn functions(&self) -> Option<&Functions>;
+
+    /// What this and other evaluations may cost together; `None`: each expression by itself.
+    fn budget(&self) -> Option<&Budget> {
+        None
+    }
 
     /// What functions need to know besides their arguments.
     fn surroundings(&self) -> &Surroundings<'_>;

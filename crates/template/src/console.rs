@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use bakelite_hcl::budget::Budget;
 use bakelite_hcl::diagnostic::Diagnostics;
 use bakelite_hcl::evaluate::evaluate;
 use bakelite_hcl::native;
@@ -91,7 +92,7 @@ impl Console {
             Language::Legacy(rendering, _) => return legacy_line(line, rendering, diagnostics),
         };
         if line == "variables" {
-            return Some(Reply::Text(inspect::input_variables(ground)));
+            return Some(Reply::Text(inspect::variables_and_locals(ground)));
         }
         let mut found = Diagnostics::default();
         let file = sources.add("<console>", line);
@@ -101,7 +102,12 @@ impl Console {
             return None;
         }
         let environment = &ground.environment;
-        let names = || Names::new(environment, &ground.values).without_data();
+        let budget = Budget::default();
+        let names = || {
+            Names::new(environment, &ground.values)
+                .without_data()
+                .on_budget(&budget)
+        };
         let work = |found: &mut Diagnostics| evaluate(&expression, &names(), found);
         let (value, found) = planner::settle(environment, data, work).await;
         let failed = found.has_errors();

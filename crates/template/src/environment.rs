@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
+use bakelite_hcl::budget::Budget;
 use bakelite_hcl::functions::Functions;
 use bakelite_hcl::scope::{Surroundings, World};
 use bakelite_hcl::value::Value;
@@ -29,6 +30,8 @@ pub(crate) struct Environment {
     pub(crate) default_functions: Functions,
     /// What components declare.
     pub(crate) schemas: Schemas,
+    /// What evaluating all of the template may cost.
+    pub(crate) budget: Budget,
     /// What is known of the world.
     pub(crate) answers: Answers,
 }
@@ -43,6 +46,7 @@ impl Environment {
             functions: bakelite_hcl::functions::standard(),
             default_functions: bakelite_hcl::functions::variable_defaults(),
             schemas: Schemas::default(),
+            budget: Budget::default(),
             answers: Answers {
                 environment: invocation.environment.clone(),
                 known: Mutex::default(),

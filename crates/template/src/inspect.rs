@@ -13,13 +13,7 @@ use crate::template::Hcl;
 pub(crate) fn hcl(hcl: &Hcl, ground: &Ground) -> Vec<String> {
     let mut ignored = Diagnostics::default();
     let builds = planner::read_builds(hcl, ground, &mut ignored);
-    let mut values = input_variables(ground);
-    values.push('\n');
-    values.push_str("> local-variables:\n\n");
-    for (name, value) in &ground.values.locals {
-        let line = format!("local.{name}: {}\n", quote(&display(value)));
-        values.push_str(&ground.secrets.mask(&line));
-    }
+    let values = variables_and_locals(ground);
     let mut text = String::from("> builds:\n\n");
     for (index, build) in builds.iter().enumerate() {
         one_build(index, build, &mut text);
@@ -29,11 +23,16 @@ pub(crate) fn hcl(hcl: &Hcl, ground: &Ground) -> Vec<String> {
     vec!["Packer Inspect: HCL2 mode\n".to_owned(), values, text]
 }
 
-/// The variables, sorted, each with its value as `console` shows it.
-pub(crate) fn input_variables(ground: &Ground) -> String {
+/// The variables and the locals, sorted, each with its value as `console` shows it.
+pub(crate) fn variables_and_locals(ground: &Ground) -> String {
     let mut text = String::from("> input-variables:\n\n");
     for (name, value) in &ground.values.variables {
         let line = format!("var.{name}: {}\n", quote(&display(value)));
+        text.push_str(&ground.secrets.mask(&line));
+    }
+    text.push_str("\n> local-variables:\n\n");
+    for (name, value) in &ground.values.locals {
+        let line = format!("local.{name}: {}\n", quote(&display(value)));
         text.push_str(&ground.secrets.mask(&line));
     }
     text

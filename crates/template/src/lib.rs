@@ -31,7 +31,6 @@ mod locals;
 mod planner;
 
 mod scope;
-mod size;
 mod variables;
 
 pub use scope::PACKER_VERSION;

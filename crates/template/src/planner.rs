@@ -80,7 +80,7 @@ pub(crate) struct Choice<'a> {
 
 /// Reads all `build` blocks.
 pub(crate) fn read_builds(hcl: &Hcl, ground: &Ground, diagnostics: &mut Diagnostics) -> Vec<Build> {
-    let names = || Names::new(&ground.environment, &ground.values).with("source", bake::unknown_source());
+    let names = || Names::new(&ground.environment, &ground.values);
     let mut all = Vec::new();
     for block in &hcl.blocks.builds {
         // The name of the build is known to its own meta-arguments, so it is read first.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bakelite_hcl::budget::Budget;
 use bakelite_hcl::functions::Functions;
 use bakelite_hcl::scope::{Scope, Surroundings};
 use bakelite_hcl::types::Type;
@@ -39,6 +40,7 @@ pub(crate) struct Names<'a> {
     surroundings: Surroundings<'a>,
     functions: Option<&'a Functions>,
     root_folder: &'a str,
+    budget: &'a Budget,
     values: &'a Values,
     with_data: bool,
     more: Vec<(&'a str, Value)>,
@@ -51,6 +53,7 @@ impl<'a> Names<'a> {
             surroundings: environment.surroundings(&environment.base_folder()),
             functions: Some(&environment.functions),
             root_folder: &environment.root,
+            budget: &environment.budget,
             values,
             with_data: true,
             more: Vec::new(),
@@ -66,6 +69,12 @@ impl<'a> Names<'a> {
     /// The same without `data`: the console has it so.
     pub(crate) fn without_data(mut self) -> Self {
         self.with_data = false;
+        self
+    }
+
+    /// The same with a budget of its own, for what is evaluated while baking or line by line.
+    pub(crate) fn on_budget(mut self, budget: &'a Budget) -> Self {
+        self.budget = budget;
         self
     }
 
@@ -100,6 +109,11 @@ impl Scope for Names<'_> {
                     ("root", Value::string(self.root_folder)),
                 ]))
             }
+            // Only what belongs to a chosen source knows it.
+            "source" => Some(Value::object([
+                ("name", Value::unknown(Type::String)),
+                ("type", Value::unknown(Type::String)),
+            ])),
             "packer" => Some(Value::object([
                 ("version", Value::string(PACKER_VERSION)),
                 ("iterationID", Value::unknown(Type::String)),
@@ -121,7 +135,7 @@ impl Scope for Names<'_> {
 
     fn root_names(&self) -> Vec<String> {
         let data = self.with_data.then_some("data");
-        let always = ["var", "local", "path", "packer"].into_iter().chain(data);
+        let always = ["var", "local", "path", "packer", "source"].into_iter().chain(data);
         always
             .chain(self.more.iter().map(|(name, _)| *name))
             .map(str::to_owned)
@@ -130,6 +144,10 @@ impl Scope for Names<'_> {
 
     fn functions(&self) -> Option<&Functions> {
         self.functions
+    }
+
+    fn budget(&self) -> Option<&Budget> {
+        Some(self.budget)
     }
 
     fn surroundings(&self) -> &Surroundings<'_> {
@@ -234,6 +252,10 @@ impl Scope for Within<'_> {
 
     fn functions(&self) -> Option<&Functions> {
         self.outer.functions()
+    }
+
+    fn budget(&self) -> Option<&Budget> {
+        self.outer.budget()
     }
 
     fn surroundings(&self) -> &Surroundings<'_> {

@@ -43,7 +43,16 @@ pub(super) fn call(context: &Context<'_>, call: &CallExpression<'_>, diagnostics
                 call,
                 surroundings: scope.surroundings(),
             };
-            plain.run(*run, &arguments, diagnostics)
+            // Functions look at their arguments several times, and some take long for each byte.
+            let cost = |(value, place): &Argument| context.spend_on(value, 4, *place);
+            if !arguments.iter().all(cost) {
+                return unknown_result(function);
+            }
+            let value = plain.run(*run, &arguments, diagnostics);
+            if !context.spend_on(&value, 1, call.place) {
+                return unknown_result(function);
+            }
+            value
         }
     }
 }

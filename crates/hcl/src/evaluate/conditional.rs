@@ -24,6 +24,9 @@ pub(super) fn conditional(
     let Some(truth) = truth(&given, condition.place, diagnostics) else {
         return Value::dynamic();
     };
+    if !(context.spend_on(&yes_value, 1, yes.place) && context.spend_on(&no_value, 1, no.place)) {
+        return Value::dynamic();
+    }
     let Some(kind) = common_type(&yes_value, &no_value) else {
         diagnostics.push(mismatch(&yes_value, &no_value, yes.place.to(no.place)));
         return Value::dynamic();

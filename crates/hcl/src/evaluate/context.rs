@@ -1,5 +1,6 @@
 //! What surrounds an expression that is evaluated: the scope, the names that `for` binds, the element of a splat.
 
+use crate::budget::{Budget, ONE};
 use crate::diagnostic::{Diagnostic, Diagnostics, similar_name};
 use crate::scope::Scope;
 use crate::source::Place;
@@ -16,6 +17,9 @@ pub(super) struct Context<'c> {
     scope: Option<&'c dyn Scope>,
     bindings: Option<&'c Binding<'c>>,
     splat_element: Option<&'c Value>,
+    budget: &'c Budget,
+    /// The call whose work all of this is: places in a template file mean nothing outside of it.
+    caller: Option<Place>,
     /// Inside of a file read by `templatefile`.
     pub(super) in_template_file: bool,
     depth: u16,
@@ -29,30 +33,46 @@ pub(super) struct Binding<'c> {
 }
 
 impl<'c> Context<'c> {
-    pub(super) fn of(scope: &'c dyn Scope) -> Self {
+    pub(super) fn of(scope: &'c dyn Scope, budget: &'c Budget) -> Self {
         Self {
             scope: Some(scope),
-            ..Self::literal()
+            ..Self::literal(budget)
         }
     }
 
-    pub(super) fn literal() -> Self {
+    pub(super) fn literal(budget: &'c Budget) -> Self {
         Self {
             scope: None,
             bindings: None,
             splat_element: None,
+            budget,
+            caller: None,
             in_template_file: false,
             depth: 0,
         }
     }
 
     /// For the template in a file, which sees a scope of its own and nothing of what surrounds the call.
-    pub(super) fn of_template_file<'n>(&self, scope: &'n dyn Scope) -> Context<'n> {
+    pub(super) fn of_template_file<'n>(&self, scope: &'n dyn Scope, caller: Place) -> Context<'n>
+    where
+        'c: 'n,
+    {
         Context {
             in_template_file: true,
+            caller: Some(caller),
             depth: self.depth,
-            ..Context::of(scope)
+            ..Context::of(scope, self.budget)
         }
+    }
+
+    /// Pays for something; when there is not enough it must not be done, and the result is unknown.
+    pub(super) fn spend(&self, cost: u64, place: Place) -> bool {
+        self.budget.spend(cost, self.caller.unwrap_or(place))
+    }
+
+    /// Pays for looking at all of a value, at its text that many times.
+    pub(super) fn spend_on(&self, value: &Value, text_times: u64, place: Place) -> bool {
+        self.spend(self.budget.cost(value, text_times), place)
     }
 
     /// For an expression inside of the present one; `None` when there are too many around it already.
@@ -133,6 +153,9 @@ impl<'c> Context<'c> {
             return no_variables(place, diagnostics);
         };
         if let Some(value) = scope.root(name) {
+            // Put together for this use.
+            let members = value.members().map_or(0, |members| members.len() as u64);
+            self.spend(members.saturating_mul(ONE), place);
             return value;
         }
         let mut names = scope.root_names();

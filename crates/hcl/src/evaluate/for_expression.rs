@@ -8,6 +8,7 @@ use super::conditional::truth;
 use super::context::Context;
 use super::evaluate_in;
 use super::expect::described;
+use crate::budget::ONE;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::marks::Marks;
 use crate::source::Place;
@@ -23,6 +24,11 @@ pub(super) fn iterate(
     diagnostics: &mut Diagnostics,
 ) -> Option<Vec<(Value, Value)>> {
     let collection = evaluate_in(context, expression, diagnostics);
+    let count = collection.elements().map(<[Value]>::len);
+    let count = count.or_else(|| collection.members().map(BTreeMap::len)).unwrap_or(0);
+    if !context.spend((count as u64).saturating_mul(2 * ONE), expression.place) {
+        return None;
+    }
     *marks = marks.union(collection.marks);
     let marked = |value: &Value| value.clone().with_marks(collection.marks);
     match &collection.kind {

@@ -22,6 +22,7 @@ pub(super) fn operations(
     diagnostics: &mut Diagnostics,
 ) -> Value {
     let mut left = attempt(context, first);
+    let mut affordable = true;
     let mut left_place = first.place;
     for Operation { operator, operand } in operations {
         let place = left_place.to(operand.place);
@@ -32,6 +33,14 @@ pub(super) fn operations(
             right_place: operand.place,
             place,
         };
+        if matches!(operator, BinaryOperator::Equal | BinaryOperator::NotEqual) {
+            affordable = affordable
+                && context.spend_on(&operands.left.0, 1, place)
+                && context.spend_on(&operands.right.0, 1, place);
+        }
+        if !affordable {
+            return Value::dynamic();
+        }
         left = operands.apply(*operator);
         left_place = place;
     }

@@ -39,7 +39,9 @@ impl<'e> Finder<'e> {
             }
             ExpressionKind::Operations(first, operations) => {
                 self.expression(first);
-                operations.iter().for_each(|next| self.expression(&next.operand));
+                for next in operations {
+                    self.expression(&next.operand);
+                }
             }
             ExpressionKind::Template(parts) => self.parts(parts),
             ExpressionKind::Tuple(elements) => elements.iter().for_each(|element| self.expression(element)),

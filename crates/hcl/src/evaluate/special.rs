@@ -49,6 +49,8 @@ fn try_each(context: &Context<'_>, call: &CallExpression<'_>, diagnostics: &mut 
         if !errors.has_errors() {
             return value;
         }
+        let text: usize = errors.iter().map(|error| error.detail.len()).sum();
+        context.spend(text as u64, argument.place);
         reasons.extend(
             errors
                 .iter()
@@ -84,6 +86,9 @@ fn convert(context: &Context<'_>, call: &CallExpression<'_>, diagnostics: &mut D
         return Value::dynamic();
     };
     let value = evaluate_in(context, given, diagnostics);
+    if !context.spend_on(&value, 2, given.place) {
+        return Value::dynamic();
+    }
     let Some(constraint) = parse_constraint(kind, false, diagnostics) else {
         return Value::dynamic();
     };

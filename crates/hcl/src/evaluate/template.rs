@@ -13,11 +13,17 @@ use crate::types::Type;
 use crate::value::Value;
 
 /// A template that is one interpolation yields the value as it is; any other yields text.
-pub(super) fn template(context: &Context<'_>, parts: &[TemplatePart], diagnostics: &mut Diagnostics) -> Value {
+pub(super) fn template(
+    context: &Context<'_>,
+    parts: &[TemplatePart],
+    place: Place,
+    diagnostics: &mut Diagnostics,
+) -> Value {
     if let [TemplatePart::Interpolation(expression)] = parts {
         return evaluate_in(context, expression, diagnostics);
     }
     let mut rendered = Rendered {
+        place,
         text: String::new(),
         known: true,
         marks: Marks::NONE,
@@ -33,6 +39,8 @@ pub(super) fn template(context: &Context<'_>, parts: &[TemplatePart], diagnostic
 
 /// What a template yielded so far.
 struct Rendered {
+    /// Of the whole template.
+    place: Place,
     text: String,
     /// Nothing that belongs into the text is unknown or wrong.
     known: bool,
@@ -43,7 +51,7 @@ impl Rendered {
     fn parts(&mut self, context: &Context<'_>, parts: &[TemplatePart], diagnostics: &mut Diagnostics) {
         for part in parts {
             match part {
-                TemplatePart::Literal(text) => self.text.push_str(text),
+                TemplatePart::Literal(text) => self.push(context, text),
                 TemplatePart::Interpolation(expression) => self.interpolation(context, expression, diagnostics),
                 TemplatePart::If { condition, yes, no } => {
                     let given = evaluate_in(context, condition, diagnostics);
@@ -75,8 +83,18 @@ impl Rendered {
             .as_ref()
             .and_then(Value::as_str)
         {
-            Some(text) => self.text.push_str(text),
+            Some(text) => {
+                self.push(context, text);
+            }
             None => self.known = false,
+        }
+    }
+
+    fn push(&mut self, context: &Context<'_>, text: &str) {
+        if context.spend(text.len() as u64, self.place) {
+            self.text.push_str(text);
+        } else {
+            self.known = false;
         }
     }
 

@@ -9,7 +9,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::functions::Functions;
 use crate::native;
 use crate::scope::{Scope, Surroundings};
-use crate::source::{FileId, SourceMap};
+use crate::source::{FileId, Place, SourceMap};
 use crate::syntax::Expression;
 use crate::types::Type;
 use crate::value::{Value, quoted};
@@ -45,7 +45,7 @@ pub(super) fn template_file(
         outer: scope,
     };
     let marks = path_value.as_ref().map_or(variables_value.marks, |path| path.marks);
-    match render(context, path_text, &inner) {
+    match render(context, path_text, &inner, call.place) {
         Ok(value) => value.with_marks(marks),
         Err(reason) => {
             diagnostics.push(Diagnostic::error(call.place, "`templatefile` failed").detail(reason));
@@ -83,12 +83,17 @@ fn check_names(variables: &Value, expression: &Expression, diagnostics: &mut Dia
     }
 }
 
-fn render(context: &Context<'_>, path: &str, scope: &TemplateScope<'_>) -> Result<Value, String> {
+fn render(context: &Context<'_>, path: &str, scope: &TemplateScope<'_>, caller: Place) -> Result<Value, String> {
     let text = read(path, scope.surroundings())?;
     let mut sources = SourceMap::default();
     let file = sources.add(path, text.as_str());
     let mut diagnostics = Diagnostics::default();
-    let value = evaluate_template(context, &text, file, scope, &mut diagnostics);
+    // Reading makes a tree that is several times as large as the text.
+    if !context.spend((text.len() as u64).saturating_mul(16), caller) {
+        return Ok(Value::dynamic());
+    }
+    let inside = context.of_template_file(scope, caller);
+    let value = evaluate_template(&inside, &text, file, &mut diagnostics);
     let errors: Vec<String> = diagnostics.iter().map(|error| sentence(error, &sources)).collect();
     if errors.is_empty() {
         Ok(value)
@@ -97,18 +102,12 @@ fn render(context: &Context<'_>, path: &str, scope: &TemplateScope<'_>) -> Resul
     }
 }
 
-fn evaluate_template(
-    around: &Context<'_>,
-    text: &str,
-    file: FileId,
-    scope: &TemplateScope<'_>,
-    diagnostics: &mut Diagnostics,
-) -> Value {
+fn evaluate_template(inside: &Context<'_>, text: &str, file: FileId, diagnostics: &mut Diagnostics) -> Value {
     let template = native::parse_template(text, file, 0, diagnostics);
     if diagnostics.has_errors() {
         return Value::dynamic();
     }
-    evaluate_in(&around.of_template_file(scope), &template, diagnostics)
+    evaluate_in(inside, &template, diagnostics)
 }
 
 /// An error in the file with its place there.

@@ -9,7 +9,9 @@ use crate::types::Type;
 use crate::value::Value;
 
 /// No function makes text longer than this (bytes): a few nested calls would fill the memory otherwise.
-const LONGEST_TEXT: usize = 64 << 20;
+pub(super) const LONGEST_TEXT: usize = 32 << 20;
+/// No function makes more values than this.
+const MOST_VALUES: usize = 1_000_000;
 
 /// A parameter that takes text.
 pub(super) const fn text(name: &'static str) -> Parameter {
@@ -158,6 +160,14 @@ pub(super) fn wrong(index: usize, message: impl Into<String>) -> FunctionError {
 pub(super) fn bounded(length: usize) -> Result<(), FunctionError> {
     if length > LONGEST_TEXT {
         return Err(failed(format!("the result would be longer than {LONGEST_TEXT} bytes")));
+    }
+    Ok(())
+}
+
+/// Stops a function that would make too many values.
+pub(super) fn countable(count: usize) -> Result<(), FunctionError> {
+    if count > MOST_VALUES {
+        return Err(failed(format!("the result would have more than {MOST_VALUES} values")));
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::arguments::{failed, shown, text};
+use super::arguments::{bounded, countable, failed, shown, text};
 use super::{Call, Function, FunctionError, Run};
 use crate::types::Type;
 use crate::value::Value;
@@ -33,6 +33,7 @@ fn csvdecode(call: &Call<'_>) -> Result<Value, FunctionError> {
         return Err(failed(format!("the header has more than one column {}", shown(twice))));
     }
     let mut objects = Vec::new();
+    let names_length: usize = header.iter().map(String::len).sum();
     for record in records {
         let record = record.map_err(failed)?;
         if record.fields.len() != header.len() {
@@ -42,6 +43,8 @@ fn csvdecode(call: &Call<'_>) -> Result<Value, FunctionError> {
                 record.line
             )));
         }
+        countable(header.len().saturating_mul(objects.len() + 1))?;
+        bounded(names_length.saturating_mul(objects.len() + 1))?;
         objects.push(Value::object(
             header.iter().zip(record.fields.into_iter().map(Value::string)),
         ));

@@ -132,7 +132,7 @@ pub(crate) fn read_text(file: &Path, written: &str) -> Result<String, FunctionEr
 
 fn read(file: &Path, written: &str) -> Result<Vec<u8>, FunctionError> {
     /// A device would never end.
-    const LARGEST: u64 = 64 << 20;
+    const LARGEST: u64 = 32 << 20;
     let unreadable = |error: std::io::Error| failed(format!("reading {}: {error}", shown(written)));
     let mut bytes = Vec::new();
     File::open(file)

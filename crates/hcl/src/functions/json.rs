@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::arguments::{any, failed, text};
+use super::arguments::{any, countable, failed, shown, text};
 use super::{Call, Function, FunctionError, Run};
 use crate::number::Number;
 use crate::types::Type;
@@ -17,7 +17,7 @@ pub(super) static GROUP: &[Function] = &[
         variadic: None,
         result: "any",
         examples: &[("jsondecode(\"{\\\"a\\\": [1, 2.5]}\").a[1]", "2.5")],
-        run: Run::Plain(|call| decode(call.text(0)?).map_err(failed)),
+        run: Run::Plain(jsondecode),
     },
     Function {
         name: "jsonencode",
@@ -31,6 +31,13 @@ pub(super) static GROUP: &[Function] = &[
     },
 ];
 
+fn jsondecode(call: &Call<'_>) -> Result<Value, FunctionError> {
+    let json = call.text(0)?;
+    // Each of its values begins after one of these.
+    countable(json.bytes().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count())?;
+    decode(json).map_err(failed)
+}
+
 fn jsonencode(call: &Call<'_>) -> Result<Value, FunctionError> {
     let value = call.value(0)?;
     if !value.is_wholly_known() {
@@ -38,6 +45,9 @@ fn jsonencode(call: &Call<'_>) -> Result<Value, FunctionError> {
     }
     Ok(Value::string(encode(value).map_err(|error| failed(error.to_string()))?))
 }
+
+/// No JSON text is made longer than this, in bytes.
+const LONGEST: usize = 32 << 20;
 
 /// What JSON cannot say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +58,9 @@ pub enum EncodeError {
     /// A value that has to be fetched first.
     #[error("a value that is not known yet cannot be written in JSON")]
     Unknown,
+    /// Members that are shared, or numbers of thousands of digits, make more text than memory holds.
+    #[error("the JSON text of this value would be longer than {LONGEST} bytes")]
+    TooLong,
 }
 
 /// A value as JSON text: no spaces, names in byte order.
@@ -58,6 +71,9 @@ pub fn encode(value: &Value) -> Result<String, EncodeError> {
 }
 
 fn write(value: &Value, json: &mut String) -> Result<(), EncodeError> {
+    if json.len() > LONGEST {
+        return Err(EncodeError::TooLong);
+    }
     match &value.kind {
         Kind::Null(_) => json.push_str("null"),
         Kind::Unknown(_) => return Err(EncodeError::Unknown),
@@ -121,23 +137,30 @@ fn quote_into(text: &str, json: &mut String) {
 /// The value that a JSON text stands for; the error is a fragment that names line and column.
 pub fn decode(json: &str) -> Result<Value, String> {
     let parsed: serde_json::Value = serde_json::from_str(json).map_err(|error| error.to_string())?;
-    Ok(value_of(&parsed))
+    value_of(&parsed)
 }
 
-fn value_of(parsed: &serde_json::Value) -> Value {
-    match parsed {
+fn value_of(parsed: &serde_json::Value) -> Result<Value, String> {
+    Ok(match parsed {
         serde_json::Value::Null => Value::null(Type::Dynamic),
         serde_json::Value::Bool(truth) => Value::bool(*truth),
         // JSON's grammar of numbers is a part of the language's.
         serde_json::Value::Number(number) => {
-            Number::from_text(&number.to_string()).map_or_else(Value::dynamic, Value::number)
+            let text = number.to_string();
+            Value::number(
+                Number::from_text(&text).ok_or_else(|| format!("the number {} is out of range", shown(&text)))?,
+            )
         }
         serde_json::Value::String(text) => Value::string(text),
-        serde_json::Value::Array(elements) => Value::tuple(elements.iter().map(value_of).collect()),
-        serde_json::Value::Object(members) => {
-            Value::object(members.iter().map(|(name, member)| (name, value_of(member))))
+        serde_json::Value::Array(elements) => {
+            let elements: Result<Vec<Value>, String> = elements.iter().map(value_of).collect();
+            Value::tuple(elements?)
         }
-    }
+        serde_json::Value::Object(members) => {
+            let members = members.iter().map(|(name, member)| Ok((name, value_of(member)?)));
+            Value::object(members.collect::<Result<Vec<_>, String>>()?)
+        }
+    })
 }
 
 #[cfg(test)]
@@ -157,7 +180,11 @@ mod tests {
             encode(&decode("[-0,1E5,1e-7]").unwrap()).unwrap(),
             "[-0,100000,0.0000001]"
         );
-        assert_eq!(encode(&decode("1e999999999").unwrap()), Err(EncodeError::Infinity));
+        assert!(decode("1e999999999").is_err());
+        assert_eq!(
+            encode(&Value::number(Number::infinity(false))),
+            Err(EncodeError::Infinity)
+        );
     }
 
     #[test]

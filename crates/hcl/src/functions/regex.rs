@@ -2,7 +2,7 @@
 
 use regex::{Captures, Regex, RegexBuilder};
 
-use super::arguments::{bounded, failed, text, wrong};
+use super::arguments::{bounded, countable, failed, text, wrong};
 use super::{Call, Function, FunctionError, Run, re2};
 use crate::types::Type;
 use crate::value::Value;
@@ -49,11 +49,11 @@ pub(super) static GROUP: &[Function] = &[
         examples: &[("jsonencode(regexall(\"\\\\d+\", \"a1b22\"))", "[\"1\",\"22\"]")],
         run: Run::Plain(|call| {
             let pattern = Pattern::of(call, 0)?;
-            let matches = pattern
-                .regex
-                .captures_iter(call.text(1)?)
-                .map(|captures| pattern.value_of(&captures))
-                .collect();
+            let mut matches = Vec::new();
+            for captures in pattern.regex.captures_iter(call.text(1)?) {
+                countable((matches.len() + 1).saturating_mul(captures.len()))?;
+                matches.push(pattern.value_of(&captures));
+            }
             Ok(Value::list(pattern.kind(), matches))
         }),
     },

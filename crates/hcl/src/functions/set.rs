@@ -1,6 +1,6 @@
 //! Functions on sets. Lists and tuples given instead become sets.
 
-use super::arguments::{any, converted, failed, set, unified, wrong};
+use super::arguments::{any, converted, countable, failed, set, unified, wrong};
 use super::seen::Seen;
 use super::{Call, Function, FunctionError, Run};
 use crate::types::Type;
@@ -116,6 +116,7 @@ fn setproduct(call: &Call<'_>) -> Result<Value, FunctionError> {
     if count.is_none_or(|count| count > MOST) {
         return Err(failed(format!("there are more than {MOST} combinations")));
     }
+    countable(count.unwrap_or(0).saturating_mul(factors.len()))?;
     let combinations = factors.iter().fold(vec![Vec::new()], |combinations, factor| {
         let longer = |head: &Vec<Value>| {
             let head = head.clone();

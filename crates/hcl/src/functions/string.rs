@@ -2,7 +2,7 @@
 
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::arguments::{bounded, failed, number, text, texts, wrong};
+use super::arguments::{bounded, countable, failed, number, text, texts, wrong};
 use super::letters;
 use super::{Call, Function, FunctionError, Run};
 use crate::types::Type;
@@ -240,6 +240,11 @@ fn replace(call: &Call<'_>) -> Result<Value, FunctionError> {
 
 fn split(call: &Call<'_>) -> Result<Value, FunctionError> {
     let (separator, whole) = (call.text(0)?, call.text(1)?);
+    countable(if separator.is_empty() {
+        whole.len()
+    } else {
+        whole.matches(separator).count()
+    })?;
     let parts: Vec<Value> = if separator.is_empty() {
         whole
             .chars()

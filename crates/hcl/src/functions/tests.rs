@@ -199,7 +199,7 @@ fn hostile_calls_end_soon() {
     for call in [
         "chunklist([1], 1000000000000)",
         "format(\"%.1000f\", 1e-1000)",
-        "jsonencode(1e100000)",
+        "jsonencode(1e19000)",
         "pow(1e300, 1e300)",
         "ceil(1e300)",
     ] {

@@ -82,15 +82,12 @@ impl Parser<'_> {
     fn operation(&mut self, waiting: Waiting, operand: Expression) -> Result<Expression, Failed> {
         let place = waiting.left.place.to(operand.place);
         let highest_operand = self.height;
-        let (first, mut operations) = match waiting.left.kind {
-            ExpressionKind::Operations(first, operations) => {
-                self.grow(highest_operand.max(waiting.height - 1))?;
-                (first, operations)
-            }
-            _ => {
-                self.grow(highest_operand.max(waiting.height))?;
-                (Box::new(waiting.left), Vec::new())
-            }
+        let (first, mut operations) = if let ExpressionKind::Operations(first, operations) = waiting.left.kind {
+            self.grow(highest_operand.max(waiting.height - 1))?;
+            (first, operations)
+        } else {
+            self.grow(highest_operand.max(waiting.height))?;
+            (Box::new(waiting.left), Vec::new())
         };
         operations.push(Operation {
             operator: waiting.operator,

@@ -44,7 +44,7 @@ impl Number {
                     (false, std::cmp::Ordering::Greater) => (self.negative, a - b),
                     (false, std::cmp::Ordering::Less) => (other.negative, b - a),
                 };
-                Ok(Number::rounded(negative, sum, common, precision))
+                Number::rounded(negative, sum, common, precision).in_range()
             }
         }
     }
@@ -71,7 +71,7 @@ impl Number {
             ) => {
                 let product = a * b;
                 let needed = bit_length(&product).min(LITERAL_PRECISION);
-                Ok(Number::rounded(negative, product, p + q, precision.max(needed)))
+                Number::rounded(negative, product, p + q, precision.max(needed)).in_range()
             }
             _ if self.is_zero() || other.is_zero() => Err(NumberError::Product),
             _ => Ok(Number {
@@ -108,7 +108,7 @@ impl Number {
                 },
             ) => {
                 let (quotient, shift) = long_quotient(a, b, precision);
-                Ok(Number::rounded(negative, quotient, p - q - shift, precision))
+                Number::rounded(negative, quotient, p - q - shift, precision).in_range()
             }
         }
     }

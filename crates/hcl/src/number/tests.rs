@@ -93,22 +93,23 @@ fn what_has_no_result_is_an_error() {
 #[test]
 fn huge_exponents_neither_hang_nor_overflow() {
     for text in ["1e999999999", "1e99999999999999999999999"] {
-        assert!(literal(text).is_infinite());
-        assert!(literal(&format!("0{text}")).is_infinite());
+        assert!(Number::parse(text).is_none());
+        assert!(Number::from_text(&format!("-0{text}")).is_none());
         assert!(literal(&text.replace('e', "e-")).is_zero());
     }
     assert!(literal("0e99999999999999999999999").is_zero());
-    let large = literal("1e300000");
-    assert!(large.mul(&large).unwrap().is_infinite());
-    assert_eq!(large.to_string().len(), 300_001);
+    let large = literal("1e19000");
+    assert_eq!(large.mul(&large), Err(NumberError::TooLarge));
+    assert_eq!(large.div(&literal("1e-19000")), Err(NumberError::TooLarge));
+    assert_eq!(large.to_string().len(), 19_001);
 }
 
 #[test]
 fn integers_of_any_size_are_exact_and_their_quotients_bounded() {
-    let large = Number::from_integer(true, UBig::ONE << 100_000);
-    assert_eq!(large.integer_magnitude(), Some(UBig::ONE << 100_000));
+    let large = Number::from_integer(true, UBig::ONE << 60_000);
+    assert_eq!(large.integer_magnitude(), Some(UBig::ONE << 60_000));
     let third = large.div(&Number::from(3)).unwrap();
-    assert!(third.to_string().len() > 30_000 && third.precision() < 10_000);
+    assert!(third.to_string().len() > 18_000 && third.precision() < 10_000);
     let tiny = Number::from(1).div(&large).unwrap().div(&Number::from(3)).unwrap();
     assert!(tiny.to_string().starts_with("-0.000"));
 }

@@ -8,11 +8,11 @@ use super::arithmetic::long_quotient;
 use super::{LITERAL_PRECISION, MAX_EXPONENT, Magnitude, Number, bit_length, shift_left};
 
 impl Number {
-    /// A literal: `digits[.digits][e[+-]digits]`, 512 bits.
+    /// A literal: `digits[.digits][e[+-]digits]`, 512 bits. `None` also for one that is out of range.
     pub fn parse(text: &str) -> Option<Number> {
         let parts = Parts::of(text)?;
         let literal = !parts.whole.is_empty() && parts.fraction.is_none_or(|digits| !digits.is_empty());
-        literal.then(|| parts.number(false))
+        if literal { parts.number(false) } else { None }
     }
 
     /// A string converted to a number: like a literal, but with an optional sign, `.5`, `5.` and `Inf`. The whole text must be one.
@@ -27,7 +27,7 @@ impl Number {
                 ..Number::infinity(negative)
             });
         }
-        Parts::of(rest).map(|parts| parts.number(negative))
+        Parts::of(rest)?.number(negative)
     }
 
     /// As `console` prints it: the digits of a 64-bit integer, else the nearest `f64` with the digits it needs, with an exponent
@@ -39,6 +39,10 @@ impl Number {
         }
     }
 }
+
+/// More digits than this cannot change how a number is rounded but by not being zero: between two numbers of 512 bits there is
+/// always one with fewer.
+const MOST_DIGITS: usize = 1 << 17;
 
 /// A decimal number taken apart.
 struct Parts<'a> {
@@ -68,31 +72,45 @@ impl<'a> Parts<'a> {
         })
     }
 
-    fn number(&self, negative: bool) -> Number {
+    /// `None` when it is out of range.
+    fn number(&self, negative: bool) -> Option<Number> {
         let after = self.fraction.unwrap_or("");
         let digits = format!("{}{after}", self.whole);
-        let significant = digits.trim_start_matches('0');
+        let digits = digits.trim_start_matches('0');
+        let mut significant = digits.to_owned();
+        if digits.len() > MOST_DIGITS {
+            // Of all further digits only one thing matters for rounding: whether they are all zero.
+            significant.truncate(MOST_DIGITS);
+            let rest = digits.get(MOST_DIGITS..).unwrap_or_default();
+            significant.push(if rest.bytes().all(|digit| digit == b'0') {
+                '0'
+            } else {
+                '1'
+            });
+        }
         // Only digits are left, so that reading them cannot fail.
         let mantissa =
-            UBig::from_str_radix(if significant.is_empty() { "0" } else { significant }, 10).unwrap_or_default();
+            UBig::from_str_radix(if significant.is_empty() { "0" } else { &significant }, 10).unwrap_or_default();
         let length = |text: &str| i64::try_from(text.len()).unwrap_or(i64::MAX);
         let exponent = self.exponent.saturating_sub(length(after));
-        let top = exponent.saturating_add(length(significant));
+        let top = exponent.saturating_add(length(digits));
         if mantissa.is_zero() || top < -MAX_EXPONENT {
-            return Number::rounded(negative, UBig::ZERO, 0, LITERAL_PRECISION);
+            return Some(Number::rounded(negative, UBig::ZERO, 0, LITERAL_PRECISION));
         }
         if top > MAX_EXPONENT {
-            return Number {
-                precision: LITERAL_PRECISION,
-                ..Number::infinity(negative)
-            };
+            return None;
         }
+        let exponent = top - length(&significant);
         let power = UBig::from(5u8).pow(usize::try_from(exponent.unsigned_abs()).unwrap_or(0));
         if exponent >= 0 {
-            return Number::rounded(negative, mantissa * power, exponent, LITERAL_PRECISION);
+            return Number::rounded(negative, mantissa * power, exponent, LITERAL_PRECISION)
+                .in_range()
+                .ok();
         }
         let (quotient, shift) = long_quotient(&mantissa, &power, LITERAL_PRECISION);
         Number::rounded(negative, quotient, exponent - shift, LITERAL_PRECISION)
+            .in_range()
+            .ok()
     }
 }
 

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bakelite_hcl::budget::Budget;
 use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics, Severity};
-use bakelite_hcl::types::Type;
 use bakelite_hcl::value::Value;
 
 use super::{Choice, Ground, existence, settle};
@@ -48,6 +48,9 @@ pub(super) async fn plan_all(
             excludable.insert(step.meta.name.clone().unwrap_or_else(|| step.component.text.clone()));
         }
         for used in &build.uses {
+            if choice.ground.environment.budget.is_spent() {
+                return plans;
+            }
             let name = full_name(build, used);
             names.insert(name.clone());
             if !choice.patterns.wants(&name) {
@@ -82,14 +85,6 @@ fn full_name(build: &Build, used: &SourceUse) -> String {
     } else {
         format!("{}.{source}", build.name)
     }
-}
-
-/// `source` before a source is chosen.
-pub(super) fn unknown_source() -> Value {
-    Value::object([
-        ("type", Value::unknown(Type::String)),
-        ("name", Value::unknown(Type::String)),
-    ])
 }
 
 /// `build` before a bake runs, in meta-arguments: its name and nothing else.
@@ -302,7 +297,7 @@ impl Bake<'_> {
             iterations: step.iterations.clone(),
             place: step.place,
         };
-        let decoded = later.decode(&BTreeMap::new(), diagnostics)?;
+        let decoded = later.decode(&BTreeMap::new(), &later.ground.environment.budget, diagnostics)?;
         self.secrets
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -329,7 +324,7 @@ struct Later {
 }
 
 impl Later {
-    fn decode(&self, data: &BuildData, diagnostics: &mut Diagnostics) -> Option<Decoded> {
+    fn decode(&self, data: &BuildData, budget: &Budget, diagnostics: &mut Diagnostics) -> Option<Decoded> {
         let mut build: BTreeMap<&str, Value> = self
             .keys
             .iter()
@@ -338,6 +333,7 @@ impl Later {
         build.extend(data.iter().map(|(key, value)| (key.as_str(), value.clone())));
         build.insert("name", Value::string(&self.build_name));
         let names = Names::new(&self.ground.environment, &self.ground.values)
+            .on_budget(budget)
             .with("source", self.source.clone())
             .with("build", Value::object(build));
         let decoding = Decoding {
@@ -358,7 +354,7 @@ impl Later {
 
     fn decode_now(&self, data: &BuildData) -> Result<Decoded, Diagnostics> {
         let mut diagnostics = Diagnostics::default();
-        let decoded = self.decode(data, &mut diagnostics);
+        let decoded = self.decode(data, &Budget::default(), &mut diagnostics);
         let pending = self.ground.environment.answers.take_pending();
         if let Some(question) = pending.first() {
             diagnostics.push(

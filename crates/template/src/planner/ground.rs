@@ -11,13 +11,12 @@ use bakelite_hcl::value::Value;
 use super::{data_is_unknown, secrets_of, validate_variables};
 use crate::blocks::{Labelled, Local};
 use crate::component::{Component, ComponentKind, Components, DataSources, Yields};
-use crate::decode::{Decoded, Decoding, Layer, sentence};
+use crate::decode::{Decoded, Decoding, Layer};
 use crate::environment::Environment;
 use crate::gotemplate::Rendering;
 use crate::locals::{self, Node};
 use crate::scope::{Iterations, Names, Values};
 use crate::secrets::Secrets;
-use crate::size;
 use crate::template::{Hcl, Template};
 use crate::variables;
 
@@ -67,6 +66,9 @@ pub(crate) async fn evaluate(
     let ((), found) = settle(&environment, data, rules).await;
     diagnostics.extend(found);
     for node in locals::order(&hcl.blocks, diagnostics).unwrap_or_default() {
+        if environment.budget.is_spent() {
+            break;
+        }
         match node {
             Node::Local(index) => {
                 let Some((_, local)) = hcl.blocks.locals.get_index(index) else {
@@ -113,13 +115,8 @@ async fn local_value(
     let work =
         |found: &mut Diagnostics| evaluate_expression(&local.expression, &Names::new(environment, values), found);
     let (value, found) = settle(environment, data, work).await;
-    let mut failed = found.has_errors();
+    let failed = found.has_errors();
     diagnostics.extend(found);
-    if let Some(excess) = size::excess(&value) {
-        let summary = format!("local `{}` is too large", local.name.text);
-        diagnostics.push(Diagnostic::error(local.expression.place, summary).detail(sentence(&excess)));
-        failed = true;
-    }
     let value = if local.is_sensitive {
         value.with_marks(Marks::SENSITIVE)
     } else {

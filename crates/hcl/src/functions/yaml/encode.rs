@@ -1,6 +1,7 @@
 //! Values to YAML, line for line as libyaml's emitter lays them out in block style; its rules are kept one by one, because what is
 //! written ends up in files that are compared.
 
+use crate::functions::arguments::LONGEST_TEXT;
 use crate::value::{Kind, Members, Value};
 
 /// Lines of quoted text are folded at the first space beyond this column.
@@ -53,6 +54,10 @@ struct Emitter {
 impl Emitter {
     /// A value; `indent` is that of the mapping or sequence around it.
     fn node(&mut self, value: &Value, indent: Option<usize>, context: Context) {
+        if self.yaml.len() > LONGEST_TEXT {
+            // The caller complains about the length.
+            return;
+        }
         match &value.kind {
             Kind::List(_, elements) | Kind::Set(_, elements) | Kind::Tuple(elements) => {
                 self.sequence(elements, indent, context);
