@@ -84,3 +84,241 @@ fn machine_readable_lines_name_the_artifact() {
     let artifact = output.lines().find(|line| line.ends_with(",null.a,artifact,0,id,Null"));
     assert!(artifact.is_some(), "{output}");
 }
+
+#[test]
+fn an_unknown_command_of_a_command_is_a_usage_error() {
+    let context = test_context!();
+    for arguments in [
+        &["plugins"][..],
+        &["plugins", "frob"],
+        &["local"],
+        &["build", "-x", "t"],
+    ] {
+        let _ = context.run(arguments).fails_with(1);
+    }
+    for arguments in [&["build", "-h"][..], &["plugins", "--help"], &["-h"], &["-version"]] {
+        context.run(arguments).succeeds();
+    }
+}
+
+#[test]
+fn the_last_of_a_repeated_flag_counts() {
+    let context = test_context!();
+    context.template(NULL);
+    let flags = [
+        "-force",
+        "-force=f",
+        "-color=true",
+        "-color=0",
+        "-parallel-builds",
+        "-1",
+    ];
+    let arguments = ["build"].into_iter().chain(flags).chain(["t.pkr.hcl"]);
+    let output = context.run(arguments).succeeds();
+    assert!(output.contains("==> null.a: hello\n"), "{output}");
+    let error = context.run(["build", "-force=maybe", "t.pkr.hcl"]).fails_with(1);
+    assert!(error.contains("-force") && error.contains("maybe"), "{error}");
+}
+
+#[test]
+fn a_legacy_template_becomes_hcl_that_bakes() {
+    let context = test_context!();
+    context.file(
+        "old.json",
+        r#"{"variables": {"word": "hello"},
+            "builders": [{"type": "null", "name": "a", "communicator": "none"}],
+            "provisioners": [{"type": "shell-local", "inline": ["echo {{user `word`}}"]}]}"#,
+    );
+    context.run(["hcl2_upgrade", "old.json"]).succeeds();
+    let output = context.run(["build", "old.json.pkr.hcl"]).succeeds();
+    assert!(output.contains("==> null.a: hello\n"), "{output}");
+    context
+        .run([
+            "hcl2_upgrade",
+            "-output-file",
+            "new.pkr.hcl",
+            "-with-annotations",
+            "old.json",
+        ])
+        .succeeds();
+    assert!(context.read("new.pkr.hcl").contains('#'));
+    context.file("old.json", "{");
+    let error = context.run(["hcl2_upgrade", "old.json"]).fails_with(1);
+    assert!(error.contains("old.json:1:1"), "{error}");
+    assert!(
+        context.read("old.json.pkr.hcl").contains("shell-local"),
+        "an upgrade that fails leaves what was there"
+    );
+}
+
+#[test]
+fn outdated_options_are_fixed_and_the_result_is_checked() {
+    let context = test_context!();
+    context.file(
+        "old.json",
+        r#"{"builders": [{"type": "null", "communicator": "none"}], "post-processors": [{"type": "manifest", "filename": "m.json"}]}"#,
+    );
+    let fixed = context.run(["fix", "old.json"]).succeeds();
+    assert!(
+        fixed.contains(r#""output": "m.json""#) && !fixed.contains("filename"),
+        "{fixed}"
+    );
+    assert!(
+        context.read("old.json").contains("filename"),
+        "the file itself is not changed"
+    );
+    context.file("wrong.json", r#"{"builders": [{"type": "nill"}]}"#);
+    let output = context.run(["fix", "wrong.json"]).fails_with(1);
+    assert!(output.contains("`nill`"), "{output}");
+    context.run(["fix", "-validate=false", "wrong.json"]).succeeds();
+    context.file("broken.json", "{\n  \"builders\": [\n");
+    let output = context.run(["fix", "broken.json"]).fails_with(1);
+    assert!(output.contains("broken.json:"), "{output}");
+}
+
+#[test]
+fn what_scripts_ask_of_plugins_is_answered() {
+    let context = test_context!();
+    let installed = context.run(["plugins", "installed"]).succeeds();
+    assert!(installed.contains("provisioner     shell-local\n"), "{installed}");
+    context.template(
+        "packer {\n  required_plugins {\n    amazon = {\n      version = \">= 1.0\"\n      source  = \"github.com/hashicorp/amazon\"\n    }\n  }\n}\n",
+    );
+    let required = context.run(["plugin", "required", "t.pkr.hcl"]).succeeds();
+    assert!(
+        required.starts_with("amazon github.com/hashicorp/amazon \">= 1.0\" built in"),
+        "{required}"
+    );
+    let install = |version: &str| context.run(["plugins", "install", "github.com/hashicorp/amazon", version]);
+    install("v1.8.2").succeeds();
+    let _ = install("9.0.0").fails_with(1);
+    let _ = context
+        .run(["plugins", "install", "github.com/hashicorp/qemu"])
+        .fails_with(1);
+    let _ = context
+        .run(["plugins", "remove", "github.com/hashicorp/amazon"])
+        .fails_with(1);
+}
+
+#[test]
+fn what_is_wrong_is_told_to_machines() {
+    let context = test_context!();
+    context.template("variable \"a\" {}\nvariable \"a\" {}\n");
+    let ran = context.run(["validate", "-json", "t.pkr.hcl"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(1), ""));
+    let told: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(told["valid"], false);
+    assert_eq!(told["diagnostics"][0]["file"], "t.pkr.hcl");
+    assert_eq!(told["diagnostics"][0]["region"]["startLine"], 2);
+    assert_eq!(told["diagnostics"][0]["related"][0]["region"]["startLine"], 1);
+    context.template(NULL);
+    let told = context.run(["validate", "-json", "t.pkr.hcl"]).succeeds();
+    assert!(told.contains(r#""valid": true"#), "{told}");
+}
+
+/// A secret, and what is made of it while planning and while baking.
+const SECRET: &str = r#"
+variable "password" {
+  default   = "correct horse \"battery\""
+  sensitive = true
+}
+locals {
+  encoded = "x ${base64encode(var.password)} y"
+}
+source "null" "a" {
+  communicator = "none"
+}
+build {
+  sources = ["source.null.a"]
+  provisioner "shell-local" {
+    env    = { PASSWORD = var.password }
+    inline = [
+      "echo \"$PASSWORD\"; echo ${local.encoded} | cut -d' ' -f2",
+      "echo ${sha256("${var.password}${build.name}")} | cut -c1-64",
+      "echo ${base64encode(upper(var.password))}; test ! -e FAIL",
+    ]
+  }
+}
+"#;
+
+#[test]
+fn no_secret_and_nothing_made_of_it_is_ever_shown() {
+    let context = test_context!()
+        .with("PACKER_LOG_PATH", "log.txt")
+        .with("PACKER_LOG", "trace");
+    context.template(SECRET);
+    let leaks = [
+        "correct horse",
+        "battery",
+        // base64 of the secret, SHA-256 of it, base64 of it in capitals
+        "Y29ycmVjdCBob3JzZSAiYmF0dGVyeSI",
+        "68e361d9f126eb3451",
+        "Q09SUkVDVCBIT1JTRSAi",
+    ];
+    let check = |place: &str, text: &str| {
+        assert!(text.contains("<sensitive>"), "{place}: {text}");
+        for leak in leaks {
+            assert!(!text.contains(leak), "{place} shows `{leak}`: {text}");
+        }
+    };
+    check("build", &context.run(["build", "t.pkr.hcl"]).succeeds());
+    let flags = ["build", "-machine-readable", "-log-events", "events.jsonl", "t.pkr.hcl"];
+    check("-machine-readable", &context.run(flags).succeeds());
+    check("-log-events", &context.read("events.jsonl"));
+    check("PACKER_LOG_PATH", &context.read("log.txt"));
+    check("inspect", &context.run(["inspect", "t.pkr.hcl"]).succeeds());
+    context.file("FAIL", "");
+    check("a failure", &context.run(["build", "t.pkr.hcl"]).fails_with(1));
+}
+
+#[test]
+fn an_error_about_a_secret_does_not_show_it() {
+    let context = test_context!();
+    context.template(
+        r#"
+variable "password" {
+  default   = "correct-horse"
+  sensitive = true
+}
+locals {
+  broken = parseint("zz ${var.password}", 10)
+}
+source "null" "a" {
+  communicator = "none"
+}
+build {
+  sources = ["source.null.a"]
+  provisioner "shell-local" {
+    inline = ["echo ${local.broken}"]
+  }
+}
+"#,
+    );
+    for flags in [&["validate"][..], &["validate", "-json"], &["build"]] {
+        let error = context.run(flags.iter().copied().chain(["t.pkr.hcl"])).fails_with(1);
+        let elsewhere = error.replace("default   = \"correct-horse\"", "");
+        assert!(!elsewhere.contains("correct-horse"), "{error}");
+    }
+}
+
+#[test]
+fn a_log_is_written_when_asked_for() {
+    let context = test_context!().with("PACKER_LOG", "1");
+    context.template(NULL);
+    let ran = context.run(["build", "t.pkr.hcl"]);
+    assert_eq!(ran.code, Some(0));
+    assert!(ran.stderr.contains("step started"), "{}", ran.stderr);
+    let silent = test_context!().with("PACKER_LOG", "0");
+    silent.template(NULL);
+    silent.run(["build", "t.pkr.hcl"]).succeeds();
+}
+
+#[test]
+fn times_stand_before_every_message() {
+    let context = test_context!();
+    context.template(NULL);
+    let output = context.run(["build", "-timestamp-ui", "t.pkr.hcl"]).succeeds();
+    let line = output.lines().find(|line| line.ends_with("==> null.a: hello")).unwrap();
+    let time = regex::Regex::new(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d: ==>").unwrap();
+    assert!(time.is_match(line), "{line}");
+}

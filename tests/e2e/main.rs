@@ -10,3 +10,4 @@ mod local_bakes;
 mod manifests;
 mod moto_bakes;
 mod templates;
+mod terminal;

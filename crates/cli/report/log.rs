@@ -43,7 +43,7 @@ impl Log {
             output: Arc::new(output),
             hidden: hidden.clone(),
         };
-        let level = asked.and_then(|value| value.parse().ok()).unwrap_or(Level::DEBUG);
+        let level = asked.map_or(Level::DEBUG, level);
         let format = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(lines);
         let subscriber = tracing_subscriber::registry().with(format).with(filter(level));
         // There is one, and it is set once: `main` starts the log.
@@ -69,6 +69,17 @@ impl Log {
     /// A reporter that logs what happens.
     pub(super) fn reporter(&self) -> Option<Box<dyn Reporter>> {
         self.hidden.is_some().then(|| Box::new(Logged) as Box<dyn Reporter>)
+    }
+}
+
+/// The level of that name; `1` and whatever else means that there shall be a log.
+fn level(name: &str) -> Level {
+    match name.to_ascii_lowercase().as_str() {
+        "error" => Level::ERROR,
+        "warn" => Level::WARN,
+        "info" => Level::INFO,
+        "trace" => Level::TRACE,
+        _ => Level::DEBUG,
     }
 }
 
@@ -151,14 +162,14 @@ impl Reporter for Logged {
             What::Run(RunEvent::Started { builds }) => info!(target: RUN, ?builds, "run started"),
             What::Run(RunEvent::Interrupted { signal, level }) => info!(target: RUN, signal, level, "interrupted"),
             What::Run(RunEvent::Finished { took, cancelled, .. }) => {
-                info!(target: RUN, ?took, cancelled, "run finished")
+                info!(target: RUN, ?took, cancelled, "run finished");
             }
             What::Build(BuildEvent::Started) => info!(target: RUN, build, "started"),
             What::Build(BuildEvent::Finished { took }) => info!(target: RUN, build, ?took, "finished"),
             What::Build(BuildEvent::Errored { took, error }) => error!(target: RUN, build, ?took, error, "failed"),
             What::Step(StepEvent::Started { step }) => info!(target: RUN, build, step, "step started"),
             What::Step(StepEvent::Finished { step, took, ok }) => {
-                info!(target: RUN, build, step, ?took, ok, "step finished")
+                info!(target: RUN, build, step, ?took, ok, "step finished");
             }
             What::Message(message) if message.level == Voice::Error => error!(target: RUN, build, "{}", message.text),
             What::Message(message) => debug!(target: RUN, build, "{}", message.text),

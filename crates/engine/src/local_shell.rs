@@ -4,8 +4,10 @@
 //! the process's environment, and the command refers to them by name.
 
 use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use bakelite_template::component::Complaint;
 use bakelite_template::gotemplate::{RenderError, Rendering, render};
@@ -22,6 +24,9 @@ use crate::script::{ExitError, ScriptOptions, Scripts, build_variables, flatten}
 
 /// How a variable is written when the template does not say otherwise.
 const VARIABLE_FORMAT: &str = "%s='%s' ";
+
+/// How long a signal that a child has died of may take to arrive here.
+const INTERRUPTED: Duration = Duration::from_secs(1);
 
 /// The systems that `only_on` can name.
 const SYSTEMS: &[&str] = &["darwin", "freebsd", "linux", "openbsd", "solaris", "windows"];
@@ -266,7 +271,21 @@ async fn wait(child: &mut Child, ui: &Ui) -> std::io::Result<i64> {
     }
     let status = child.wait().await?;
     tree.ended();
+    if was_interrupted(status) {
+        // A terminal sends Ctrl-C to the child and to this process alike. Then this is about to be dropped: the bake was cancelled,
+        // and no script has failed.
+        let _ = tokio::time::timeout(INTERRUPTED, std::future::pending::<()>()).await;
+    }
     Ok(status.code().map_or(-1, i64::from))
+}
+
+/// Did a terminal's interrupt or hang-up end it, or a child that it waited for?
+fn was_interrupted(status: ExitStatus) -> bool {
+    use rustix::process::Signal;
+    let signals = [Signal::INT, Signal::HUP].map(Signal::as_raw);
+    let of_shell = status.code().map(|code| code - 128);
+    let signal = status.signal().or(of_shell);
+    signal.is_some_and(|signal| signals.contains(&signal))
 }
 
 /// The variables as the command has them: with their values, or referring to the environment by their names.

@@ -267,13 +267,16 @@ async fn after_failure(
     let cancelled = bake.cancel.is_cancelled();
     let on_error = match policy.on_error {
         OnError::Ask if cancelled => OnError::CleanUp,
-        OnError::Ask => match bake.provisioners.answered() {
-            Some(answer) => answer.into(),
-            None => tokio::select! {
-                () = bake.cancel.token().cancelled() => OnError::CleanUp,
-                answer = policy.ask(&bake.ui, &error, false) => answer.into(),
-            },
-        },
+        OnError::Ask => {
+            if let Some(answer) = bake.provisioners.answered() {
+                answer.into()
+            } else {
+                tokio::select! {
+                    () = bake.cancel.token().cancelled() => OnError::CleanUp,
+                    answer = policy.ask(&bake.ui, &error, false) => answer.into(),
+                }
+            }
+        }
         other => other,
     };
     let cancelled = bake.cancel.is_cancelled();

@@ -1,0 +1,207 @@
+//! At a terminal: live lines, questions, the interactive console, and a terminal that is as it was afterwards.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use bakelite_test_support::context::TestContext;
+use bakelite_test_support::test_context;
+use rustix::fs::{Mode, OFlags};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
+
+/// Nothing that is waited for takes longer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The binary with a terminal of its own.
+struct Terminal {
+    ours: File,
+    theirs: OwnedFd,
+    child: Child,
+    output: Receiver<Vec<u8>>,
+    shown: String,
+}
+
+impl Terminal {
+    fn start(context: &TestContext, arguments: &[&str]) -> Terminal {
+        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&ours).unwrap();
+        unlockpt(&ours).unwrap();
+        let size = Winsize {
+            ws_row: 24,
+            ws_col: 100,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        tcsetwinsize(&ours, size).unwrap();
+        let name = ptsname(&ours, Vec::new()).unwrap();
+        let theirs = rustix::fs::open(name.as_c_str(), OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+        // A session of its own, whose terminal this is: Ctrl-C is a signal only then.
+        let program = env!("CARGO_BIN_EXE_bakelite");
+        let arguments = ["--ctty", "--wait", program]
+            .into_iter()
+            .chain(arguments.iter().copied());
+        let end = || Stdio::from(theirs.try_clone().unwrap());
+        let mut command = context.command_of("setsid", arguments);
+        command.env("TERM", "xterm").stdin(end()).stdout(end()).stderr(end());
+        let child = command.spawn().unwrap();
+        let (sender, output) = channel();
+        let mut reading = File::from(ours.try_clone().unwrap());
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(count @ 1..) = reading.read(&mut bytes) {
+                if sender.send(bytes.iter().take(count).copied().collect()).is_err() {
+                    break;
+                }
+            }
+        });
+        Terminal {
+            ours: File::from(ours),
+            theirs,
+            child,
+            output,
+            shown: String::new(),
+        }
+    }
+
+    fn types(&mut self, text: &str) {
+        self.ours.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Waits until this is shown, and answers what was shown up to there.
+    #[track_caller]
+    fn shows(&mut self, text: &str) -> String {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if let Some(at) = self.shown.find(text) {
+                let rest = self.shown.split_off(at + text.len());
+                return std::mem::replace(&mut self.shown, rest);
+            }
+            match self
+                .output
+                .recv_timeout(until.saturating_duration_since(Instant::now()))
+            {
+                Ok(bytes) => self.shown.push_str(&String::from_utf8_lossy(&bytes)),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    panic!("`{text}` is not shown, but {:?}", self.shown)
+                }
+            }
+        }
+    }
+
+    /// Waits for the end; the terminal echoes and edits lines then as it did before.
+    #[track_caller]
+    fn ends_with(&mut self, code: i32) {
+        assert_eq!(self.child.wait().unwrap().code(), Some(code), "{:?}", self.shown);
+        let modes = tcgetattr(&self.theirs).unwrap().local_modes;
+        assert!(
+            modes.contains(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG),
+            "{modes:?}"
+        );
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // It has ended, unless the test failed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A bake that says something and then waits for a file, or fails.
+fn template(context: &TestContext, command: &str) {
+    let inline = format!(
+        "source \"null\" \"a\" {{\n  communicator = \"none\"\n}}\nbuild {{\n  sources = [\"source.null.a\"]\n  provisioner \"shell-local\" {{\n    inline = [\"{command}\"]\n  }}\n}}\n"
+    );
+    context.template(&inline);
+}
+
+#[test]
+fn live_lines_stand_below_whole_lines() {
+    let context = test_context!();
+    template(&context, "echo begun; until test -e go; do sleep 0.1; done; echo done");
+    let mut terminal = Terminal::start(&context, &["build", "-color=false", "t.pkr.hcl"]);
+    terminal.shows("==> null.a: begun\r\n");
+    terminal.shows("null.a: provision [");
+    context.file("go", "");
+    terminal.shows("==> null.a: done\r\n");
+    terminal.shows("--> null.a: ");
+    terminal.ends_with(0);
+}
+
+#[test]
+fn ctrl_c_cleans_up_and_leaves_the_terminal_as_it_was() {
+    let context = test_context!();
+    template(&context, "echo begun; sleep 60");
+    let mut terminal = Terminal::start(&context, &["build", "-color=false", "t.pkr.hcl"]);
+    terminal.shows("==> null.a: begun\r\n");
+    terminal.types("\u{3}");
+    terminal.shows("Cleanly cancelled builds");
+    terminal.ends_with(1);
+    assert_eq!(
+        std::fs::read_dir(context.root().join("tmp")).unwrap().count(),
+        0,
+        "temporary files are gone"
+    );
+    assert_eq!(context.journals(), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
+fn a_failure_is_asked_about_once_and_after_it_is_shown() {
+    let context = test_context!();
+    template(&context, "echo try; test -e go");
+    let mut terminal = Terminal::start(&context, &["build", "-color=false", "-on-error=ask", "t.pkr.hcl"]);
+    let before = terminal.shows("[r]etry");
+    assert!(before.contains("exit status: 1"), "{before:?}");
+    terminal.types("nonsense\r");
+    terminal.shows("[r]etry");
+    context.file("go", "");
+    terminal.types("r\r");
+    terminal.shows("==> null.a: try");
+    terminal.shows("--> null.a: ");
+    terminal.ends_with(0);
+    std::fs::remove_file(context.work().join("go")).unwrap();
+    let mut terminal = Terminal::start(&context, &["build", "-color=false", "-on-error=ask", "t.pkr.hcl"]);
+    terminal.shows("[r]etry");
+    terminal.types("a\r");
+    let rest = terminal.shows("Build 'null.a' errored");
+    assert!(rest.contains("-on-error") && !rest.contains("[c]lean"), "{rest:?}");
+    terminal.ends_with(1);
+}
+
+#[test]
+fn a_question_does_not_outlive_ctrl_c() {
+    let context = test_context!();
+    template(&context, "exit 1");
+    let mut terminal = Terminal::start(&context, &["build", "-color=false", "-on-error=ask", "t.pkr.hcl"]);
+    terminal.shows("[r]etry");
+    terminal.types("\u{3}");
+    terminal.shows("Cleanly cancelled builds");
+    terminal.ends_with(1);
+}
+
+#[test]
+fn the_console_completes_and_remembers() {
+    let context = test_context!();
+    context.template("variable \"colour_of_the_sky\" {\n  default = \"blue\"\n}\n");
+    let mut terminal = Terminal::start(&context, &["console", "t.pkr.hcl"]);
+    terminal.shows("> ");
+    terminal.types("uppe\tvar.col\t)\r");
+    terminal.shows("\r\nBLUE\r\n");
+    terminal.shows("> ");
+    terminal.types("nothing.here\r");
+    terminal.shows("nothing");
+    terminal.types("\u{4}");
+    terminal.ends_with(0);
+    let mut again = Terminal::start(&context, &["console", "t.pkr.hcl"]);
+    again.shows("> ");
+    again.types("\u{1b}[A\u{1b}[A\r");
+    again.shows("\r\nBLUE\r\n");
+    again.shows("> ");
+    again.types("exit\r");
+    again.ends_with(0);
+}
