@@ -1,5 +1,8 @@
 //! All components: the slices of the crates that have some. This file changes only when such a crate comes or goes.
 
+#[cfg(all(test, feature = "amazon"))]
+mod reference;
+
 use bakelite_engine::registry::Registry;
 
 /// The components of this program.
