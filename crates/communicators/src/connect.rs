@@ -134,7 +134,7 @@ async fn connect_ssh(access: Access, ui: &Ui) -> Result<Arc<dyn Communicator>, C
         sleep(pause).await;
         session = wait_for_session(&access, ui).await?;
     }
-    Ok(Arc::new(Ssh::new(access, session)))
+    Ok(Arc::new(Ssh::new(access, session, ui.events().clone())))
 }
 
 async fn wait_for_session(access: &Access, ui: &Ui) -> Result<Session, ConnectError> {

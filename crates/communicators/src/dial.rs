@@ -5,8 +5,11 @@ use std::io;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::TcpStream;
+
+/// Bytes that are read at a time.
+const READ_BUFFER: usize = 128 * 1024;
 
 /// A two-way stream of bytes.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
@@ -44,6 +47,7 @@ impl Dial for Tcp {
         {
             rustix::net::sockopt::set_tcp_user_timeout(&stream, limit)?;
         }
-        Ok(Box::new(stream))
+        // A packet is read in two steps, its length and the rest: without the buffer each would be a system call.
+        Ok(Box::new(BufReader::with_capacity(READ_BUFFER, stream)))
     }
 }

@@ -62,7 +62,8 @@ pub struct CommunicatorOptions {
     pub ssh_keep_alive_interval: Option<GoDuration>,
     /// The connection counts as lost when nothing is received for this long; default: no limit.
     pub ssh_read_write_timeout: Option<GoDuration>,
-    /// How files go over: `scp` (the default; SFTP is used where the instance has no scp) or `sftp`.
+    /// How files go over: `scp` (SFTP is used where the instance has no scp) or `sftp`. Default: the quickest way that the instance
+    /// has: one stream through its shell and tar, else SFTP, else scp.
     pub ssh_file_transfer_method: Option<String>,
     /// Which host key to accept: `accept-new` (the default: any key, which must then not change during the bake) or
     /// `pin:SHA256:…`, the fingerprint of the only key to accept.
@@ -154,6 +155,8 @@ pub enum Kind {
 /// How files go over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TransferMethod {
+    /// The quickest that the other side has.
+    Quickest,
     /// The `scp` program of the other side; SFTP where there is none.
     Scp,
     /// The SFTP subsystem of the other side.
@@ -229,10 +232,10 @@ impl CommunicatorOptions {
 
     /// How files go over.
     pub fn transfer_method(&self) -> TransferMethod {
-        if self.ssh_file_transfer_method.as_deref() == Some("sftp") {
-            TransferMethod::Sftp
-        } else {
-            TransferMethod::Scp
+        match self.ssh_file_transfer_method.as_deref() {
+            None | Some("") => TransferMethod::Quickest,
+            Some("sftp") => TransferMethod::Sftp,
+            Some(_) => TransferMethod::Scp,
         }
     }
 

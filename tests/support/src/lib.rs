@@ -9,5 +9,6 @@ pub mod clouds;
 pub mod context;
 pub mod inventory;
 pub mod server;
+pub mod slow_line;
 pub mod sshd;
 pub mod tools;

@@ -1,26 +1,32 @@
 //! SSH as a communicator: one connection, made again when it was lost; commands and files over its channels.
 
 pub(crate) mod algorithms;
+mod archive;
 pub mod auth;
 pub mod authorized_keys;
 mod exec;
+mod file_stream;
+mod gzip;
 pub mod host_key;
 pub(crate) mod key;
+mod program;
+mod progress;
 mod quote;
 mod scp;
 mod scp_wire;
 pub(crate) mod session;
 mod sftp;
+mod tar_stream;
 mod transfer;
 mod tree;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bakelite_engine::communicator::{Communicator, CommunicatorError, Running, Upload};
+use bakelite_engine::events::Events;
 use russh::Channel;
 use russh::client::Msg;
 use tokio::io::AsyncWrite;
@@ -28,30 +34,37 @@ use tokio::sync::Mutex;
 
 use crate::connect::reconnect;
 use session::{Access, Session};
+use transfer::TransferError;
 
 /// How long one attempt to open a stream may take.
 pub(crate) const OPEN_LIMIT: Duration = Duration::from_secs(15);
+
+/// A channel and the connection that it belongs to.
+pub(crate) type Link = (Arc<Session>, Channel<Msg>);
 
 /// An instance that is reached by SSH.
 pub struct Ssh {
     access: Access,
     /// The connection that is in use; one that ended is replaced by the next operation.
     session: Mutex<Arc<Session>>,
-    /// The other side was found to have no scp.
-    without_scp: AtomicBool,
+    /// Ways to transfer that the other side was found not to have.
+    missing: transfer::Missing,
+    /// Where the progress of transfers goes.
+    events: Events,
 }
 
 impl Ssh {
-    pub(crate) fn new(access: Access, session: Session) -> Self {
+    pub(crate) fn new(access: Access, session: Session, events: Events) -> Self {
         Self {
             access,
             session: Mutex::new(Arc::new(session)),
-            without_scp: AtomicBool::new(false),
+            missing: transfer::Missing::default(),
+            events,
         }
     }
 
     /// A channel of a connection that lives: once more when the first turns out to be dead.
-    pub(crate) async fn channel(&self) -> Result<(Arc<Session>, Channel<Msg>), CommunicatorError> {
+    pub(crate) async fn channel(&self) -> Result<Link, CommunicatorError> {
         let session = self.session().await?;
         match session.open_channel().await {
             Err(CommunicatorError::Disconnected { .. }) => {
@@ -61,6 +74,17 @@ impl Ssh {
             }
             opened => opened.map(|channel| (session, channel)),
         }
+    }
+
+    /// The same, for transfers.
+    async fn link(&self) -> Result<Link, TransferError> {
+        self.channel().await.map_err(TransferError::Connection)
+    }
+
+    /// Is the instance so far away that compression pays?
+    async fn is_far(&self) -> Result<bool, TransferError> {
+        let session = self.session().await.map_err(TransferError::Connection)?;
+        Ok(session.is_far())
     }
 
     async fn session(&self) -> Result<Arc<Session>, CommunicatorError> {

@@ -12,6 +12,11 @@ pub(crate) fn pattern(path: &str) -> String {
     format!("{home}{}", quoted(rest, |c| "*?[]".contains(c)))
 }
 
+/// A text as one word in which nothing has a meaning, line breaks included.
+pub(crate) fn text(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
 /// A path where no shell expands `~`: it is relative to the home folder then.
 pub(crate) fn without_shell(path: &str) -> &str {
     match path {

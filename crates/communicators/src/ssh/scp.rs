@@ -9,44 +9,47 @@ use russh::client::Msg;
 use tokio::fs::File;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
+use super::program::Program;
 use super::quote;
-use super::scp_wire::{Acknowledgement, Record, ScpError, Wire};
+use super::scp_wire::{Acknowledgement, Record, acknowledgement, consent, record as next_record};
 use super::session::Session;
-use super::tree::{Entry, EntryKind, mode, walk_beside};
+use super::transfer::TransferError;
+use super::tree::{Entry, EntryKind, Links, mode, walk_beside};
 
 type Link = (Arc<Session>, Channel<Msg>);
 
 /// Writes a file of the other side.
 pub(crate) async fn upload(
-    (session, channel): Link,
+    link: Link,
     content: &mut (dyn AsyncRead + Send + Unpin),
     size: u64,
     mode: u32,
     destination: &str,
-) -> Result<(), ScpError> {
+) -> Result<(), TransferError> {
     let (folder, name) = split(destination);
     // With `-p` the mode is exact and not what the umask leaves of it; with the slash a folder that is missing is an error and not
     // a file of its name.
     let command = format!("scp -pt {}", quote::word(&format!("{}/", folder.trim_end_matches('/'))));
-    let mut wire = Wire::start(session, channel, &command).await?;
-    wire.consent().await?;
-    send_file(&mut wire, name.as_bytes(), content, size, mode).await?;
+    let mut wire = Program::start(link, "scp", &command).await?;
+    consent(&mut wire).await?;
+    let sent = send_file(&mut wire, name.as_bytes(), content, size, mode).await;
+    sent.map_err(TransferError::under_way)?;
     wire.finish().await.or_else(complaint_about_mode)
 }
 
 /// Copies a folder to the other side.
 pub(crate) async fn upload_folder(
-    (session, channel): Link,
+    link: Link,
     source: &Path,
     contents_only: bool,
     destination: &str,
-) -> Result<(), ScpError> {
-    let entries = walk_beside(source).await.map_err(ScpError::Local)?;
+) -> Result<(), TransferError> {
+    let entries = walk_beside(source, Links::Follow).await.map_err(TransferError::Local)?;
     let (target, own_name) = folder_target(source, contents_only, destination)?;
-    let mut wire = Wire::start(session, channel, &format!("scp -rt {}", quote::word(&target))).await?;
-    wire.consent().await?;
+    let mut wire = Program::start(link, "scp", &format!("scp -rt {}", quote::word(&target))).await?;
+    consent(&mut wire).await?;
     if let Some(name) = &own_name {
-        let metadata = tokio::fs::metadata(source).await.map_err(ScpError::Local)?;
+        let metadata = tokio::fs::metadata(source).await.map_err(TransferError::Local)?;
         open_folder(&mut wire, name, mode(&metadata)).await?;
     }
     let mut depth = 0;
@@ -69,20 +72,20 @@ pub(crate) async fn upload_folder(
 
 /// Reads a file of the other side.
 pub(crate) async fn download(
-    (session, channel): Link,
+    link: Link,
     source: &str,
     destination: &mut (dyn AsyncWrite + Send + Unpin),
-) -> Result<(), ScpError> {
-    let mut wire = Wire::start(session, channel, &format!("scp -f {}", quote::word(source))).await?;
+) -> Result<(), TransferError> {
+    let mut wire = Program::start(link, "scp", &format!("scp -f {}", quote::word(source))).await?;
     wire.send(Bytes::from_static(&[0])).await?;
     let mut got = false;
-    while let Some(record) = wire.record().await? {
+    while let Some(record) = next_record(&mut wire).await? {
         match record {
             Record::File(_, size, _) => {
                 receive_file(&mut wire, size, destination).await?;
                 got = true;
             }
-            Record::Folder(..) => return Err(ScpError::Refused(format!("`{source}` is a folder"))),
+            Record::Folder(..) => return Err(TransferError::Refused(format!("`{source}` is a folder"))),
             Record::EndOfFolder | Record::Times => {}
         }
         wire.send(Bytes::from_static(&[0])).await?;
@@ -90,38 +93,36 @@ pub(crate) async fn download(
     if got {
         Ok(())
     } else {
-        Err(ScpError::Refused("nothing was sent".into()))
+        Err(TransferError::Refused("nothing was sent".into()))
     }
 }
 
 /// Copies a folder, or what a pattern matches, from the other side into `destination`.
-pub(crate) async fn download_folder(
-    (session, channel): Link,
-    source: &str,
-    destination: &Path,
-) -> Result<(), ScpError> {
-    let mut wire = Wire::start(session, channel, &format!("scp -rf {}", quote::pattern(source))).await?;
-    tokio::fs::create_dir_all(destination).await.map_err(ScpError::Local)?;
+pub(crate) async fn download_folder(link: Link, source: &str, destination: &Path) -> Result<(), TransferError> {
+    let mut wire = Program::start(link, "scp", &format!("scp -rf {}", quote::pattern(source))).await?;
+    tokio::fs::create_dir_all(destination)
+        .await
+        .map_err(TransferError::Local)?;
     wire.send(Bytes::from_static(&[0])).await?;
     let mut folder = destination.to_owned();
     // Modes are set when a folder is complete: one without write permission could not be filled.
     let mut modes = Vec::new();
-    while let Some(record) = wire.record().await? {
+    while let Some(record) = next_record(&mut wire).await? {
         match record {
             Record::File(mode, size, name) => {
                 let path = below(&folder, &name)?;
-                let mut file = File::create(&path).await.map_err(ScpError::Local)?;
+                let mut file = File::create(&path).await.map_err(TransferError::Local)?;
                 receive_file(&mut wire, size, &mut file).await?;
                 set_mode(&path, mode).await?;
             }
             Record::Folder(mode, name) => {
                 folder = below(&folder, &name)?;
-                tokio::fs::create_dir_all(&folder).await.map_err(ScpError::Local)?;
+                tokio::fs::create_dir_all(&folder).await.map_err(TransferError::Local)?;
                 modes.push(mode);
             }
             Record::EndOfFolder => {
                 let Some(mode) = modes.pop() else {
-                    return Err(ScpError::Refused("a folder ends that never began".into()));
+                    return Err(TransferError::Refused("a folder ends that never began".into()));
                 };
                 set_mode(&folder, mode).await?;
                 folder.pop();
@@ -134,66 +135,68 @@ pub(crate) async fn download_folder(
 }
 
 async fn send_file(
-    wire: &mut Wire,
+    wire: &mut Program,
     name: &[u8],
     content: &mut (dyn AsyncRead + Send + Unpin),
     size: u64,
     mode: u32,
-) -> Result<(), ScpError> {
+) -> Result<(), TransferError> {
     wire.send(record('C', mode, size, name)?).await?;
-    wire.consent().await?;
+    consent(wire).await?;
     wire.send_content(content, size).await?;
     wire.send(Bytes::from_static(&[0])).await?;
-    match wire.acknowledgement().await? {
+    match acknowledgement(wire).await? {
         Acknowledgement::Fine => Ok(()),
-        Acknowledgement::Complaint(text) => complaint_about_mode(ScpError::Refused(text)),
+        Acknowledgement::Complaint(text) => complaint_about_mode(TransferError::Refused(text)),
     }
 }
 
-async fn send_entry(wire: &mut Wire, entry: &Entry) -> Result<(), ScpError> {
+async fn send_entry(wire: &mut Program, entry: &Entry) -> Result<(), TransferError> {
     let name = entry.relative.file_name().unwrap_or_default().as_encoded_bytes();
     match entry.kind {
         EntryKind::Folder => open_folder(wire, name, entry.mode).await,
+        // Links are followed.
+        EntryKind::Link(_) => Ok(()),
         EntryKind::File(size) => {
-            let mut file = File::open(&entry.path).await.map_err(ScpError::Local)?;
+            let mut file = File::open(&entry.path).await.map_err(TransferError::Local)?;
             send_file(wire, name, &mut file, size, entry.mode).await
         }
     }
 }
 
-async fn open_folder(wire: &mut Wire, name: &[u8], mode: u32) -> Result<(), ScpError> {
+async fn open_folder(wire: &mut Program, name: &[u8], mode: u32) -> Result<(), TransferError> {
     wire.send(record('D', mode, 0, name)?).await?;
-    wire.consent().await
+    consent(wire).await
 }
 
-async fn close_folder(wire: &mut Wire) -> Result<(), ScpError> {
+async fn close_folder(wire: &mut Program) -> Result<(), TransferError> {
     wire.send(Bytes::from_static(b"E\n")).await?;
-    wire.consent().await
+    consent(wire).await
 }
 
 async fn receive_file(
-    wire: &mut Wire,
+    wire: &mut Program,
     size: u64,
     destination: &mut (dyn AsyncWrite + Send + Unpin),
-) -> Result<(), ScpError> {
+) -> Result<(), TransferError> {
     wire.send(Bytes::from_static(&[0])).await?;
     wire.receive(size, destination).await?;
-    destination.flush().await.map_err(ScpError::Local)?;
-    wire.consent().await
+    destination.flush().await.map_err(TransferError::Local)?;
+    consent(wire).await
 }
 
 /// A file that belongs to somebody else can be written but not given a mode: what counts is that it was written.
-fn complaint_about_mode(error: ScpError) -> Result<(), ScpError> {
+fn complaint_about_mode(error: TransferError) -> Result<(), TransferError> {
     match error {
-        ScpError::Refused(text) if text.contains("set mode:") => Ok(()),
+        TransferError::Refused(text) if text.contains("set mode:") => Ok(()),
         error => Err(error),
     }
 }
 
-fn record(kind: char, mode: u32, size: u64, name: &[u8]) -> Result<Vec<u8>, ScpError> {
+fn record(kind: char, mode: u32, size: u64, name: &[u8]) -> Result<Vec<u8>, TransferError> {
     if name.contains(&b'\n') {
         let shown = String::from_utf8_lossy(name).into_owned();
-        return Err(ScpError::Local(std::io::Error::other(format!(
+        return Err(TransferError::Local(std::io::Error::other(format!(
             "scp cannot carry the line break in the name {shown:?}"
         ))));
     }
@@ -214,10 +217,14 @@ fn split(path: &str) -> (&str, &str) {
 
 /// Where scp runs and the name under which the folder itself is sent (communicators.md §5.2). Contents go into the destination
 /// whether it exists or not: it is sent as a folder into the one above.
-fn folder_target(source: &Path, contents_only: bool, destination: &str) -> Result<(String, Option<Vec<u8>>), ScpError> {
+fn folder_target(
+    source: &Path,
+    contents_only: bool,
+    destination: &str,
+) -> Result<(String, Option<Vec<u8>>), TransferError> {
     if !contents_only {
         // `.`, `..` and `/` have a name only when they are looked up.
-        let full = std::fs::canonicalize(source).map_err(ScpError::Local)?;
+        let full = std::fs::canonicalize(source).map_err(TransferError::Local)?;
         let name = source.file_name().or(full.file_name());
         return Ok((
             destination.to_owned(),
@@ -243,22 +250,22 @@ fn folder_target(source: &Path, contents_only: bool, destination: &str) -> Resul
 }
 
 /// A path below a folder of ours for a name of the other side, which is not trusted.
-fn below(folder: &Path, name: &str) -> Result<PathBuf, ScpError> {
+fn below(folder: &Path, name: &str) -> Result<PathBuf, TransferError> {
     if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']) {
-        return Err(ScpError::Refused(format!(
+        return Err(TransferError::Refused(format!(
             "the server sends the name {name:?}, which is not one"
         )));
     }
     Ok(folder.join(name))
 }
 
-async fn set_mode(path: &Path, mode: u32) -> Result<(), ScpError> {
+async fn set_mode(path: &Path, mode: u32) -> Result<(), TransferError> {
     use std::os::unix::fs::PermissionsExt as _;
     // Set-id bits of a foreign machine mean nothing here.
     let permissions = std::fs::Permissions::from_mode(mode & 0o777);
     tokio::fs::set_permissions(path, permissions)
         .await
-        .map_err(ScpError::Local)
+        .map_err(TransferError::Local)
 }
 
 #[cfg(test)]

@@ -15,7 +15,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use super::exec::answered;
 use super::quote::without_shell;
 use super::session::Session;
-use super::tree::{Entry, EntryKind, mode, walk_beside};
+use super::transfer::TransferError;
+use super::tree::{Entry, EntryKind, Links, mode, walk_beside};
 use bakelite_engine::communicator::CommunicatorError;
 
 /// Files of a folder that go over side by side.
@@ -27,23 +28,6 @@ const REQUESTS_AT_ONCE: usize = 64;
 /// A dead peer is noticed by the keep-alive questions, so the library's own limit need never be reached on a slow line.
 const REQUEST_LIMIT_SECONDS: u64 = 24 * 60 * 60;
 
-/// Why a transfer by SFTP did not work.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum SftpError {
-    /// The server has no such subsystem.
-    #[error("the server has no SFTP")]
-    Missing,
-    /// The other side complains.
-    #[error("{0}")]
-    Refused(String),
-    /// A file of this machine.
-    #[error(transparent)]
-    Local(std::io::Error),
-    /// The connection.
-    #[error(transparent)]
-    Connection(CommunicatorError),
-}
-
 /// The subsystem on a channel of its own.
 pub(crate) struct Sftp {
     wire: SftpSession,
@@ -52,13 +36,13 @@ pub(crate) struct Sftp {
 
 impl Sftp {
     /// Starts the subsystem.
-    pub(crate) async fn start((session, mut channel): (Arc<Session>, Channel<Msg>)) -> Result<Self, SftpError> {
+    pub(crate) async fn start((session, mut channel): (Arc<Session>, Channel<Msg>)) -> Result<Self, TransferError> {
         let requested = channel.request_subsystem(true, "sftp").await;
         answered(&session, &mut channel, requested, "start SFTP")
             .await
             .map_err(|error| match error {
-                CommunicatorError::Refused { .. } => SftpError::Missing,
-                error => SftpError::Connection(error),
+                CommunicatorError::Refused { .. } => TransferError::Missing("the server has no SFTP".into()),
+                error => TransferError::Connection(error),
             })?;
         let config = Config {
             max_concurrent_reads: REQUESTS_AT_ONCE,
@@ -70,8 +54,8 @@ impl Sftp {
         let wire = SftpSession::new_with_config(channel.into_stream(), config).await;
         match wire {
             Ok(wire) => Ok(Self { wire, session }),
-            Err(_) if session.is_alive() => Err(SftpError::Missing),
-            Err(_) => Err(SftpError::Connection(session.lost(None))),
+            Err(_) if session.is_alive() => Err(TransferError::Missing("the server has no SFTP".into())),
+            Err(_) => Err(TransferError::Connection(session.lost(None))),
         }
     }
 
@@ -82,7 +66,7 @@ impl Sftp {
         size: u64,
         mode: u32,
         destination: &str,
-    ) -> Result<(), SftpError> {
+    ) -> Result<(), TransferError> {
         let flags = OpenFlags::CREATE | OpenFlags::TRUNCATE | OpenFlags::WRITE;
         let opened = self
             .wire
@@ -99,10 +83,10 @@ impl Sftp {
         let mut left = size;
         let mut buffer = vec![0; 256 * 1024];
         while left > 0 {
-            let length = content.read(&mut buffer).await.map_err(SftpError::Local)?;
+            let length = content.read(&mut buffer).await.map_err(TransferError::Local)?;
             if length == 0 {
                 let message = format!("content ends {left} bytes before its length of {size}");
-                return Err(SftpError::Local(std::io::Error::new(
+                return Err(TransferError::Local(std::io::Error::new(
                     std::io::ErrorKind::UnexpectedEof,
                     message,
                 )));
@@ -121,18 +105,18 @@ impl Sftp {
         source: &Path,
         contents_only: bool,
         destination: &str,
-    ) -> Result<(), SftpError> {
-        let entries = walk_beside(source).await.map_err(SftpError::Local)?;
+    ) -> Result<(), TransferError> {
+        let entries = walk_beside(source, Links::Follow).await.map_err(TransferError::Local)?;
         let mut root = without_shell(destination).trim_end_matches('/').to_owned();
         if root.is_empty() {
             root = "/".into();
         }
         if !contents_only && self.is_folder(&root).await? {
-            let full = tokio::fs::canonicalize(source).await.map_err(SftpError::Local)?;
+            let full = tokio::fs::canonicalize(source).await.map_err(TransferError::Local)?;
             let name = source.file_name().or_else(|| full.file_name());
             root = join(&root, &remote_name(Path::new(name.unwrap_or_default()))?);
         }
-        let own = tokio::fs::metadata(source).await.map_err(SftpError::Local)?;
+        let own = tokio::fs::metadata(source).await.map_err(TransferError::Local)?;
         self.make_folder(&root, mode(&own)).await?;
         for entry in entries.iter().filter(|entry| entry.kind == EntryKind::Folder) {
             self.make_folder(&join(&root, &remote_name(&entry.relative)?), entry.mode)
@@ -150,8 +134,8 @@ impl Sftp {
             .await
     }
 
-    async fn upload_entry(&self, entry: &Entry, size: u64, root: &str) -> Result<(), SftpError> {
-        let mut file = File::open(&entry.path).await.map_err(SftpError::Local)?;
+    async fn upload_entry(&self, entry: &Entry, size: u64, root: &str) -> Result<(), TransferError> {
+        let mut file = File::open(&entry.path).await.map_err(TransferError::Local)?;
         self.upload(&mut file, size, entry.mode, &join(root, &remote_name(&entry.relative)?))
             .await
     }
@@ -161,7 +145,7 @@ impl Sftp {
         &self,
         source: &str,
         destination: &mut (dyn AsyncWrite + Send + Unpin),
-    ) -> Result<(), SftpError> {
+    ) -> Result<(), TransferError> {
         let mut file = self
             .wire
             .open(without_shell(source))
@@ -174,17 +158,17 @@ impl Sftp {
                 .await
                 .map_err(|error| self.broken(source, &error))?;
             if length == 0 {
-                return destination.flush().await.map_err(SftpError::Local);
+                return destination.flush().await.map_err(TransferError::Local);
             }
             destination
                 .write_all(buffer.get(..length).unwrap_or_default())
                 .await
-                .map_err(SftpError::Local)?;
+                .map_err(TransferError::Local)?;
         }
     }
 
     /// Copies a folder, or what a pattern in the last part of the path matches, into `destination`.
-    pub(crate) async fn download_folder(&self, source: &str, destination: &Path) -> Result<(), SftpError> {
+    pub(crate) async fn download_folder(&self, source: &str, destination: &Path) -> Result<(), TransferError> {
         let path = without_shell(source).trim_end_matches('/');
         let (folder, last) = path.rsplit_once('/').unwrap_or((".", path));
         let folder = if folder.is_empty() { "/" } else { folder };
@@ -193,7 +177,9 @@ impl Sftp {
         } else {
             vec![last.to_owned()]
         };
-        tokio::fs::create_dir_all(destination).await.map_err(SftpError::Local)?;
+        tokio::fs::create_dir_all(destination)
+            .await
+            .map_err(TransferError::Local)?;
         for name in names {
             let local = if matches!(name.as_str(), "" | "." | "..") {
                 destination.to_owned()
@@ -206,7 +192,7 @@ impl Sftp {
     }
 
     /// Copies what is at a path, with everything below it.
-    async fn fetch(&self, remote: &str, local: &Path) -> Result<(), SftpError> {
+    async fn fetch(&self, remote: &str, local: &Path) -> Result<(), TransferError> {
         use std::os::unix::fs::PermissionsExt as _;
         let metadata = self
             .wire
@@ -217,7 +203,7 @@ impl Sftp {
             .permissions
             .map(|mode| std::fs::Permissions::from_mode(mode & 0o777));
         if metadata.is_dir() {
-            tokio::fs::create_dir_all(local).await.map_err(SftpError::Local)?;
+            tokio::fs::create_dir_all(local).await.map_err(TransferError::Local)?;
             for entry in self
                 .wire
                 .read_dir(remote)
@@ -226,24 +212,27 @@ impl Sftp {
             {
                 let name = entry.file_name();
                 if name.is_empty() || name.contains(['/', '\0']) {
-                    return Err(SftpError::Refused(format!(
+                    return Err(TransferError::Refused(format!(
                         "the server sends the name {name:?}, which is not one"
                     )));
                 }
                 Box::pin(self.fetch(&join(remote, &name), &local.join(&name))).await?;
             }
         } else {
-            let mut file = File::create(local).await.map_err(SftpError::Local)?;
+            let mut file = File::create(local).await.map_err(TransferError::Local)?;
             self.download(remote, &mut file).await?;
         }
         match mode {
-            Some(mode) => tokio::fs::set_permissions(local, mode).await.map_err(SftpError::Local),
+            Some(mode) => tokio::fs::set_permissions(local, mode)
+                .await
+                .map_err(TransferError::Local),
             None => Ok(()),
         }
     }
 
-    async fn matching(&self, folder: &str, pattern: &str) -> Result<Vec<String>, SftpError> {
-        let invalid = |error: glob::PatternError| SftpError::Refused(format!("`{pattern}` is not a pattern: {error}"));
+    async fn matching(&self, folder: &str, pattern: &str) -> Result<Vec<String>, TransferError> {
+        let invalid =
+            |error: glob::PatternError| TransferError::Refused(format!("`{pattern}` is not a pattern: {error}"));
         let wanted = glob::Pattern::new(pattern).map_err(invalid)?;
         let entries = self
             .wire
@@ -258,13 +247,15 @@ impl Sftp {
             .collect();
         names.sort();
         if names.is_empty() {
-            Err(SftpError::Refused(format!("nothing in `{folder}` matches `{pattern}`")))
+            Err(TransferError::Refused(format!(
+                "nothing in `{folder}` matches `{pattern}`"
+            )))
         } else {
             Ok(names)
         }
     }
 
-    async fn is_folder(&self, path: &str) -> Result<bool, SftpError> {
+    async fn is_folder(&self, path: &str) -> Result<bool, TransferError> {
         match self.wire.metadata(path).await {
             Ok(metadata) => Ok(metadata.is_dir()),
             Err(WireError::Status(status)) if status.status_code == StatusCode::NoSuchFile => Ok(false),
@@ -273,7 +264,7 @@ impl Sftp {
     }
 
     /// Makes a folder unless it is there; one that was there keeps its mode.
-    async fn make_folder(&self, path: &str, mode: u32) -> Result<(), SftpError> {
+    async fn make_folder(&self, path: &str, mode: u32) -> Result<(), TransferError> {
         if self.is_folder(path).await? {
             return Ok(());
         }
@@ -286,20 +277,20 @@ impl Sftp {
         made.map_err(|error| self.refused(path, error))
     }
 
-    fn refused(&self, path: &str, error: WireError) -> SftpError {
+    fn refused(&self, path: &str, error: WireError) -> TransferError {
         match error {
-            WireError::Status(status) => SftpError::Refused(format!("{path}: {}", status.error_message)),
-            _ if !self.session.is_alive() => SftpError::Connection(self.session.lost(None)),
-            error => SftpError::Refused(format!("{path}: {error}")),
+            WireError::Status(status) => TransferError::Refused(format!("{path}: {}", status.error_message)),
+            _ if !self.session.is_alive() => TransferError::Connection(self.session.lost(None)),
+            error => TransferError::Refused(format!("{path}: {error}")),
         }
     }
 
     /// An error in the middle of a file.
-    fn broken(&self, path: &str, error: &std::io::Error) -> SftpError {
+    fn broken(&self, path: &str, error: &std::io::Error) -> TransferError {
         if self.session.is_alive() {
-            SftpError::Refused(format!("{path}: {error}"))
+            TransferError::Refused(format!("{path}: {error}"))
         } else {
-            SftpError::Connection(self.session.lost(None))
+            TransferError::Connection(self.session.lost(None))
         }
     }
 }
@@ -320,7 +311,7 @@ fn join(folder: &str, name: &str) -> String {
 }
 
 /// SFTP carries names as text.
-fn remote_name(path: &Path) -> Result<String, SftpError> {
+fn remote_name(path: &Path) -> Result<String, TransferError> {
     let name = path.to_str().map(str::to_owned);
-    name.ok_or_else(|| SftpError::Local(std::io::Error::other(format!("name `{}` is not UTF-8", path.display()))))
+    name.ok_or_else(|| TransferError::Local(std::io::Error::other(format!("name `{}` is not UTF-8", path.display()))))
 }

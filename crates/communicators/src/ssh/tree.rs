@@ -1,10 +1,11 @@
-//! A local folder as it goes over: links are followed, names are in order, what cannot go over is an error before anything does.
+//! A local folder as it goes over: names are in order, what cannot go over is an error before anything does. Links are followed, but
+//! for those that mean the same at the other side: they lead to something of the folder.
 
 use std::ffi::OsString;
 use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// Something below the folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,31 +16,48 @@ pub(crate) struct Entry {
     pub(crate) relative: PathBuf,
     /// Its permission bits.
     pub(crate) mode: u32,
+    /// When it was last changed, in seconds since 1970.
+    pub(crate) modified: i64,
     /// What it is.
     pub(crate) kind: EntryKind,
 }
 
-/// What an entry is, after following links.
+/// What happens to links.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Links {
+    /// What they lead to goes over in their place.
+    Follow,
+    /// Those that lead to something of the folder stay links; the others are followed.
+    KeepInside,
+}
+
+/// What an entry is.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum EntryKind {
     /// A folder; what is in it follows right after it.
     Folder,
     /// A file of this many bytes.
     File(u64),
+    /// A link to this.
+    Link(PathBuf),
 }
 
 /// Everything below a folder, depth first, in the order of names.
-pub(crate) fn walk(folder: &Path) -> io::Result<Vec<Entry>> {
-    let mut entries = Vec::new();
-    let mut above = vec![identity(&std::fs::metadata(folder)?)];
-    walk_into(folder, Path::new(""), &mut above, &mut entries)?;
-    Ok(entries)
+pub(crate) fn walk(folder: &Path, links: Links) -> io::Result<Vec<Entry>> {
+    let mut walk = Walk {
+        root: folder.canonicalize()?,
+        links,
+        above: vec![identity(&std::fs::metadata(folder)?)],
+        entries: Vec::new(),
+    };
+    walk.enter(folder, Path::new(""))?;
+    Ok(walk.entries)
 }
 
 /// The same, away from the threads that everybody shares.
-pub(crate) async fn walk_beside(folder: &Path) -> io::Result<Vec<Entry>> {
+pub(crate) async fn walk_beside(folder: &Path, links: Links) -> io::Result<Vec<Entry>> {
     let folder = folder.to_owned();
-    tokio::task::spawn_blocking(move || walk(&folder))
+    tokio::task::spawn_blocking(move || walk(&folder, links))
         .await
         .map_err(io::Error::other)?
 }
@@ -49,46 +67,104 @@ pub(crate) fn mode(metadata: &Metadata) -> u32 {
     metadata.mode() & 0o7777
 }
 
-fn walk_into(folder: &Path, relative: &Path, above: &mut Vec<(u64, u64)>, entries: &mut Vec<Entry>) -> io::Result<()> {
-    let mut names: Vec<OsString> = std::fs::read_dir(folder)
-        .map_err(|error| at(folder, &error))?
-        .map(|entry| entry.map(|entry| entry.file_name()))
-        .collect::<io::Result<_>>()
-        .map_err(|error| at(folder, &error))?;
-    names.sort();
-    for name in names {
-        let (path, relative) = (folder.join(&name), relative.join(&name));
-        let metadata = std::fs::metadata(&path).map_err(|error| at(&path, &error))?;
-        let mode = mode(&metadata);
-        if metadata.is_dir() {
-            let identity = identity(&metadata);
-            if above.contains(&identity) {
-                return Err(at(&path, &"a link to a folder that it is in itself"));
-            }
-            entries.push(Entry {
-                path: path.clone(),
-                relative: relative.clone(),
-                mode,
-                kind: EntryKind::Folder,
-            });
-            above.push(identity);
-            walk_into(&path, &relative, above, entries)?;
-            above.pop();
-        } else if metadata.is_file() {
-            entries.push(Entry {
-                path,
-                relative,
-                mode,
-                kind: EntryKind::File(metadata.len()),
-            });
+/// A walk under way.
+struct Walk {
+    root: PathBuf,
+    links: Links,
+    /// The folders that the current one is in, to notice circles.
+    above: Vec<(u64, u64)>,
+    entries: Vec<Entry>,
+}
+
+impl Walk {
+    fn enter(&mut self, folder: &Path, relative: &Path) -> io::Result<()> {
+        let mut names: Vec<OsString> = std::fs::read_dir(folder)
+            .map_err(|error| at(folder, &error))?
+            .map(|entry| entry.map(|entry| entry.file_name()))
+            .collect::<io::Result<_>>()
+            .map_err(|error| at(folder, &error))?;
+        names.sort();
+        for name in names {
+            let (path, relative) = (folder.join(&name), relative.join(&name));
+            self.visit(path, relative)?;
+        }
+        Ok(())
+    }
+
+    fn visit(&mut self, path: PathBuf, relative: PathBuf) -> io::Result<()> {
+        let mut metadata = std::fs::symlink_metadata(&path).map_err(|error| at(&path, &error))?;
+        let kept = if metadata.is_symlink() {
+            self.kept_link(&path, &relative)?
         } else {
-            return Err(at(
-                &path,
-                &format!("a {} cannot go over, only files and folders", special(&metadata)),
-            ));
+            None
+        };
+        if metadata.is_symlink() && kept.is_none() {
+            metadata = std::fs::metadata(&path).map_err(|error| at(&path, &error))?;
+        }
+        let kind = match kept {
+            Some(target) => EntryKind::Link(target),
+            None if metadata.is_dir() => EntryKind::Folder,
+            None if metadata.is_file() => EntryKind::File(metadata.len()),
+            None => {
+                let what = format!("a {} cannot go over, only files and folders", special(&metadata));
+                return Err(at(&path, &what));
+            }
+        };
+        let folder = (kind == EntryKind::Folder).then(|| (identity(&metadata), path.clone(), relative.clone()));
+        self.entries.push(Entry {
+            path,
+            relative,
+            mode: mode(&metadata),
+            modified: metadata.mtime(),
+            kind,
+        });
+        let Some((identity, path, relative)) = folder else {
+            return Ok(());
+        };
+        if self.above.contains(&identity) {
+            return Err(at(&path, &"a link to a folder that it is in itself"));
+        }
+        self.above.push(identity);
+        self.enter(&path, &relative)?;
+        self.above.pop();
+        Ok(())
+    }
+
+    /// The target of a link that stays one: it means the same wherever the folder is.
+    fn kept_link(&self, path: &Path, relative: &Path) -> io::Result<Option<PathBuf>> {
+        if self.links == Links::Follow {
+            return Ok(None);
+        }
+        let target = std::fs::read_link(path).map_err(|error| at(path, &error))?;
+        let Some(inside) = resolved_inside(relative, &target) else {
+            return Ok(None);
+        };
+        let same = match (path.canonicalize(), self.root.join(inside).canonicalize()) {
+            (Ok(meant), Ok(inside)) => meant == inside && meant.starts_with(&self.root),
+            (Err(_), Err(_)) => true,
+            _ => false,
+        };
+        Ok(same.then_some(target))
+    }
+}
+
+/// Where a link of a folder leads, below that folder; `None` when it leads out of it.
+pub(crate) fn resolved_inside(link: &Path, target: &Path) -> Option<PathBuf> {
+    let mut resolved = link.parent()?.to_owned();
+    let mut down = false;
+    for component in target.components() {
+        match component {
+            Component::Normal(name) => {
+                down = true;
+                resolved.push(name);
+            }
+            Component::CurDir => {}
+            // Up again after going down may be up from where another link has led.
+            Component::ParentDir if !down && resolved.pop() => {}
+            Component::ParentDir | Component::RootDir | Component::Prefix(_) => return None,
         }
     }
-    Ok(())
+    Some(resolved)
 }
 
 fn identity(metadata: &Metadata) -> (u64, u64) {
@@ -122,7 +198,7 @@ mod tests {
         std::fs::write(folder.path().join("a"), "1").unwrap();
         symlink("a", folder.path().join("c")).unwrap();
         symlink("b", folder.path().join("d")).unwrap();
-        let names: Vec<String> = walk(folder.path())
+        let names: Vec<String> = walk(folder.path(), Links::Follow)
             .unwrap()
             .iter()
             .map(|entry| entry.relative.display().to_string())
@@ -135,7 +211,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("a")).unwrap();
         symlink("..", folder.path().join("a/up")).unwrap();
-        let error = walk(folder.path()).unwrap_err().to_string();
+        let error = walk(folder.path(), Links::Follow).unwrap_err().to_string();
         assert!(
             error.contains("a/up`: a link to a folder that it is in itself"),
             "{error}"
@@ -146,7 +222,56 @@ mod tests {
     fn a_link_to_nothing_is_an_error_with_its_path() {
         let folder = tempfile::tempdir().unwrap();
         symlink("nowhere", folder.path().join("gone")).unwrap();
-        let error = walk(folder.path()).unwrap_err().to_string();
+        let error = walk(folder.path(), Links::Follow).unwrap_err().to_string();
         assert!(error.contains("gone`: No such file"), "{error}");
+    }
+
+    #[test]
+    fn links_to_something_of_the_folder_stay_links_and_others_do_not() {
+        let outside = tempfile::tempdir().unwrap();
+        std::fs::write(outside.path().join("far"), "1").unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("a")).unwrap();
+        std::fs::write(folder.path().join("a/x"), "12").unwrap();
+        symlink("a/x", folder.path().join("in")).unwrap();
+        symlink("../in", folder.path().join("a/up")).unwrap();
+        symlink("..", folder.path().join("a/circle")).unwrap();
+        symlink("nowhere", folder.path().join("gone")).unwrap();
+        symlink(outside.path().join("far"), folder.path().join("out")).unwrap();
+        symlink(folder.path().join("a/x"), folder.path().join("absolute")).unwrap();
+        let kept: Vec<(String, bool)> = walk(folder.path(), Links::KeepInside)
+            .unwrap()
+            .iter()
+            .map(|entry| {
+                (
+                    entry.relative.display().to_string(),
+                    matches!(entry.kind, EntryKind::Link(_)),
+                )
+            })
+            .collect();
+        let kept: Vec<(&str, bool)> = kept.iter().map(|(name, link)| (name.as_str(), *link)).collect();
+        assert_eq!(
+            kept,
+            [
+                ("a", false),
+                ("a/circle", true),
+                ("a/up", true),
+                ("a/x", false),
+                ("absolute", false),
+                ("gone", true),
+                ("in", true),
+                ("out", false),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_target_may_go_up_only_before_it_goes_down() {
+        let inside = |link: &str, target: &str| resolved_inside(Path::new(link), Path::new(target));
+        assert_eq!(inside("a/b", "../c"), Some("c".into()));
+        assert_eq!(inside("a/b", "../../c"), None);
+        assert_eq!(inside("b", "a/../c"), None);
+        assert_eq!(inside("b", "/etc/passwd"), None);
+        assert_eq!(inside("a/b", ".."), Some("".into()));
     }
 }

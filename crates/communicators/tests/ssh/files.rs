@@ -1,4 +1,4 @@
-//! Single files in both directions, by both methods.
+//! Single files in both directions, by every method.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -8,12 +8,14 @@ use bakelite_test_support::sshd::Setup;
 
 use crate::instance::Instance;
 
-pub(crate) const BOTH: [&str; 2] = [
+pub(crate) const METHODS: [&str; 3] = [
     r#""ssh_file_transfer_method": "scp""#,
     r#""ssh_file_transfer_method": "sftp""#,
+    // The quickest that the other side has: streams through its shell.
+    r#""ssh_file_transfer_method": """#,
 ];
 
-async fn upload(
+pub(crate) async fn upload(
     ssh: &dyn Communicator,
     content: &[u8],
     mode: u32,
@@ -33,7 +35,7 @@ fn mode(path: &Path) -> u32 {
 
 #[tokio::test]
 async fn files_arrive_with_their_content_and_mode_under_odd_names() {
-    for method in BOTH {
+    for method in METHODS {
         let instance = Instance::start(Setup::default()).await;
         let ssh = instance.connect(method).await;
         for (name, content, bits) in [
@@ -66,7 +68,7 @@ async fn a_big_file_makes_the_round_trip() {
     let content: Vec<u8> = (0..20_000_000_u32)
         .map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[2])
         .collect();
-    for method in BOTH {
+    for method in METHODS {
         let instance = Instance::start(Setup::default()).await;
         let ssh = instance.connect(method).await;
         let path = instance.sshd.folder().join("big");
@@ -80,7 +82,7 @@ async fn a_big_file_makes_the_round_trip() {
 
 #[tokio::test]
 async fn a_file_that_is_there_is_replaced_and_gets_the_new_mode() {
-    for method in BOTH {
+    for method in METHODS {
         let instance = Instance::start(Setup::default()).await;
         let ssh = instance.connect(method).await;
         let path = instance.sshd.folder().join("there");
@@ -96,7 +98,7 @@ async fn a_file_that_is_there_is_replaced_and_gets_the_new_mode() {
 
 #[tokio::test]
 async fn a_folder_in_the_way_is_an_error_with_a_remedy() {
-    for method in BOTH {
+    for method in METHODS {
         let instance = Instance::start(Setup::default()).await;
         let ssh = instance.connect(method).await;
         let path = instance.sshd.folder().join("folder");
@@ -115,7 +117,7 @@ async fn a_folder_in_the_way_is_an_error_with_a_remedy() {
 
 #[tokio::test]
 async fn a_missing_folder_is_an_error_and_no_file_takes_its_name() {
-    for method in BOTH {
+    for method in METHODS {
         let instance = Instance::start(Setup::default()).await;
         let ssh = instance.connect(method).await;
         let folder = instance.sshd.folder().join("missing");
@@ -127,7 +129,7 @@ async fn a_missing_folder_is_an_error_and_no_file_takes_its_name() {
 
 #[tokio::test]
 async fn a_file_that_is_not_there_cannot_be_downloaded() {
-    for method in BOTH {
+    for method in METHODS {
         let instance = Instance::start(Setup::default()).await;
         let ssh = instance.connect(method).await;
         let error = ssh.download("/nonexistent/file", &mut Vec::new()).await.unwrap_err();
@@ -137,7 +139,7 @@ async fn a_file_that_is_not_there_cannot_be_downloaded() {
 
 #[tokio::test]
 async fn a_content_that_is_too_short_is_an_error_and_the_connection_stays_usable() {
-    for method in BOTH {
+    for method in METHODS {
         let instance = Instance::start(Setup::default()).await;
         let ssh = instance.connect(method).await;
         let path = instance.sshd.folder().join("short");
@@ -159,7 +161,7 @@ async fn without_scp_files_go_over_by_sftp() {
         ..Setup::default()
     })
     .await;
-    let ssh = instance.connect("").await;
+    let ssh = instance.connect(METHODS[0]).await;
     let path = instance.sshd.folder().join("file");
     upload(&*ssh, b"by sftp", 0o644, &path).await.unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), b"by sftp");
@@ -172,7 +174,7 @@ async fn without_sftp_the_error_names_the_other_method() {
         ..Setup::default()
     })
     .await;
-    let ssh = instance.connect(BOTH[1]).await;
+    let ssh = instance.connect(METHODS[1]).await;
     let error = upload(&*ssh, b"x", 0o644, &instance.sshd.folder().join("file"))
         .await
         .unwrap_err();
@@ -180,7 +182,10 @@ async fn without_sftp_the_error_names_the_other_method() {
     let CommunicatorError::Refused { help, .. } = error else {
         panic!()
     };
-    assert_eq!(help.as_deref(), Some("set `ssh_file_transfer_method = \"scp\"`"));
+    assert_eq!(
+        help.as_deref(),
+        Some("leave `ssh_file_transfer_method` out: then every other way is tried")
+    );
 }
 
 #[tokio::test]
@@ -191,7 +196,7 @@ async fn with_neither_the_error_says_so() {
         ..Setup::default()
     })
     .await;
-    let ssh = instance.connect("").await;
+    let ssh = instance.connect(METHODS[0]).await;
     let error = upload(&*ssh, b"x", 0o644, &instance.sshd.folder().join("file"))
         .await
         .unwrap_err();
@@ -200,7 +205,7 @@ async fn with_neither_the_error_says_so() {
 
 #[tokio::test]
 async fn a_server_that_dies_during_an_upload_is_a_disconnect() {
-    for method in BOTH {
+    for method in METHODS {
         let instance = Instance::start(Setup::default()).await;
         let ssh = instance.connect(method).await;
         let path = instance.sshd.folder().join("file");
@@ -230,7 +235,7 @@ async fn a_full_disk_is_told_as_such() {
         return;
     }
     let instance = Instance::start(Setup::default()).await;
-    let ssh = instance.connect(BOTH[0]).await;
+    let ssh = instance.connect(METHODS[0]).await;
     let error = upload(&*ssh, &vec![0; 100_000], 0o666, Path::new("/dev/full"))
         .await
         .unwrap_err();

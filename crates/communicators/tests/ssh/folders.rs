@@ -1,4 +1,4 @@
-//! Folders in both directions, by both methods.
+//! Folders in both directions, by every method.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -7,7 +7,7 @@ use std::path::Path;
 use bakelite_communicators::options::CommunicatorOptions;
 use bakelite_test_support::sshd::Setup;
 
-use crate::files::BOTH;
+use crate::files::METHODS;
 use crate::instance::Instance;
 
 /// A folder with what folders have: an empty one, a deep one, links, odd names, an executable.
@@ -25,6 +25,7 @@ fn make(folder: &Path) {
 
 /// What is below a folder: name → content and executable bit; folders have no content.
 fn tree(folder: &Path) -> BTreeMap<String, Option<(String, bool)>> {
+    assert!(folder.is_dir(), "{} is no folder", folder.display());
     let mut found = BTreeMap::new();
     let mut left = vec![folder.to_owned()];
     while let Some(next) = left.pop() {
@@ -46,7 +47,7 @@ fn tree(folder: &Path) -> BTreeMap<String, Option<(String, bool)>> {
 
 #[tokio::test]
 async fn a_folder_goes_into_a_destination_that_exists_and_becomes_one_that_does_not() {
-    for method in BOTH {
+    for method in METHODS {
         let instance = Instance::start(Setup::default()).await;
         let ssh = instance.connect(method).await;
         let source = tempfile::tempdir().unwrap();
@@ -66,7 +67,7 @@ async fn a_folder_goes_into_a_destination_that_exists_and_becomes_one_that_does_
 
 #[tokio::test]
 async fn contents_of_a_folder_go_into_the_destination_itself() {
-    for method in BOTH {
+    for method in METHODS {
         let instance = Instance::start(Setup::default()).await;
         let ssh = instance.connect(method).await;
         let source = tempfile::tempdir().unwrap();
@@ -93,7 +94,7 @@ async fn contents_of_a_folder_go_into_the_destination_itself() {
 
 #[tokio::test]
 async fn a_folder_comes_back_as_it_is() {
-    for method in BOTH {
+    for method in METHODS {
         let instance = Instance::start(Setup::default()).await;
         let ssh = instance.connect(method).await;
         let source = instance.sshd.folder().join("src");
@@ -108,7 +109,7 @@ async fn a_folder_comes_back_as_it_is() {
 
 #[tokio::test]
 async fn a_pattern_brings_back_what_matches_it() {
-    for method in BOTH {
+    for method in METHODS {
         let instance = Instance::start(Setup::default()).await;
         let ssh = instance.connect(method).await;
         let source = instance.sshd.folder().join("my logs");
@@ -126,8 +127,8 @@ async fn a_pattern_brings_back_what_matches_it() {
 }
 
 #[tokio::test]
-async fn many_small_files_arrive_by_either_method() {
-    for method in BOTH {
+async fn many_small_files_arrive_by_every_method() {
+    for method in METHODS {
         let instance = Instance::start(Setup::default()).await;
         let ssh = instance.connect(method).await;
         let source = tempfile::tempdir().unwrap();
@@ -144,7 +145,7 @@ async fn many_small_files_arrive_by_either_method() {
 
 #[test]
 fn the_methods_of_these_tests_are_those_of_the_option() {
-    for method in BOTH {
+    for method in METHODS {
         let options: CommunicatorOptions = serde_json::from_str(&format!("{{{method}}}")).unwrap();
         assert!(options.ssh_file_transfer_method.is_some());
     }

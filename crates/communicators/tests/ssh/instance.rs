@@ -78,6 +78,17 @@ impl Instance {
     }
 }
 
+impl Instance {
+    /// What was told of transfers so far, as the events' own texts.
+    pub(crate) fn transfers(&self) -> Vec<String> {
+        let events = self.events.try_iter().filter_map(|event| match event.what {
+            What::Transfer(event) => Some(format!("{event:?}")),
+            _ => None,
+        });
+        events.collect()
+    }
+}
+
 pub(crate) fn run(environment: &[(&str, &str)]) -> RunContext {
     let environment: BTreeMap<String, String> = environment
         .iter()

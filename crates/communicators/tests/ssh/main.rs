@@ -1,5 +1,6 @@
 //! SSH against OpenSSH's own server.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 #![expect(clippy::disallowed_methods, reason = "polls for what a server does")]
 
 mod commands;
@@ -8,3 +9,4 @@ mod files;
 mod folders;
 mod instance;
 mod passwords;
+mod ways;

@@ -1,0 +1,284 @@
+//! Folders as tar archives on this side: packing what a walk has found, unpacking what a server sends, which is not trusted.
+
+use std::collections::BTreeSet;
+use std::fs::{File, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Component, Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use tar::{Archive, Builder, EntryType, Header};
+
+use super::tree::{Entry, EntryKind, resolved_inside};
+
+/// Writes entries as an archive. A folder comes after what is in it: so it can be filled whatever its mode, and keeps its time.
+pub(crate) fn pack(entries: &[Entry], out: impl Write) -> io::Result<()> {
+    let mut archive = Builder::new(out);
+    let mut open: Vec<&Entry> = Vec::new();
+    for entry in entries {
+        while let Some(folder) = open.pop_if(|folder| !entry.relative.starts_with(&folder.relative)) {
+            append(&mut archive, folder)?;
+        }
+        if entry.kind == EntryKind::Folder {
+            open.push(entry);
+        } else {
+            append(&mut archive, entry)?;
+        }
+    }
+    while let Some(folder) = open.pop() {
+        append(&mut archive, folder)?;
+    }
+    archive.into_inner()?.flush()
+}
+
+fn append(archive: &mut Builder<impl Write>, entry: &Entry) -> io::Result<()> {
+    let mut header = Header::new_gnu();
+    header.set_mode(entry.mode);
+    header.set_mtime(u64::try_from(entry.modified).unwrap_or(0));
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_size(0);
+    let path = &entry.relative;
+    match &entry.kind {
+        EntryKind::Folder => {
+            header.set_entry_type(EntryType::Directory);
+            let name = if path.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                path
+            };
+            archive.append_data(&mut header, name, io::empty())
+        }
+        EntryKind::Link(target) => {
+            header.set_entry_type(EntryType::Symlink);
+            archive.append_link(&mut header, path, target)
+        }
+        EntryKind::File(_) => {
+            let file = File::open(&entry.path).map_err(|error| at(&entry.path, &error))?;
+            // It may have grown or shrunk since it was found; while it is read it must not shrink.
+            let size = file.metadata()?.len();
+            header.set_entry_type(EntryType::Regular);
+            header.set_size(size);
+            let mut content = Exactly {
+                file,
+                left: size,
+                path: &entry.path,
+            };
+            archive.append_data(&mut header, path, &mut content)
+        }
+    }
+}
+
+/// A file that must not end before its length: an archive that says more than it holds is a broken one.
+struct Exactly<'a> {
+    file: File,
+    left: u64,
+    path: &'a Path,
+}
+
+impl Read for Exactly<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let room = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let length = match buffer.get_mut(..room) {
+            Some([]) | None => return Ok(0),
+            Some(buffer) => self.file.read(buffer).map_err(|error| at(self.path, &error))?,
+        };
+        self.left -= length as u64;
+        if length == 0 {
+            return Err(at(self.path, &"it became shorter while it was read"));
+        }
+        Ok(length)
+    }
+}
+
+/// Unpacks an archive below a folder. Answers the links that lead out of what was sent, by their paths in the archive: what they mean is
+/// known only at the other side.
+pub(crate) fn unpack(source: impl Read, destination: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut archive = Archive::new(source);
+    archive.set_ignore_zeros(true);
+    let mut unpacking = Unpacking {
+        destination,
+        links: BTreeSet::new(),
+        outside: Vec::new(),
+        folders: Vec::new(),
+    };
+    for entry in archive.entries()? {
+        unpacking.entry(entry?)?;
+    }
+    unpacking.finish()
+}
+
+/// An archive being unpacked.
+struct Unpacking<'a> {
+    destination: &'a Path,
+    /// Links that were made: nothing is written through them.
+    links: BTreeSet<PathBuf>,
+    outside: Vec<PathBuf>,
+    /// Folders with modes and times, which they get when all is in them.
+    folders: Vec<(PathBuf, u32, u64)>,
+}
+
+impl Unpacking<'_> {
+    fn entry(&mut self, mut entry: tar::Entry<'_, impl Read>) -> io::Result<()> {
+        let path = self.safe(&entry.path()?)?;
+        let here = self.destination.join(&path);
+        match entry.header().entry_type() {
+            EntryType::Directory => {
+                std::fs::create_dir_all(&here).map_err(|error| at(&here, &error))?;
+                let header = entry.header();
+                self.folders.push((here, header.mode()? & 0o777, header.mtime()?));
+                return Ok(());
+            }
+            EntryType::Symlink => {
+                let target = entry.link_name()?.unwrap_or_default().into_owned();
+                if resolved_inside(&path, &target).is_none() {
+                    self.outside.push(path);
+                    return Ok(());
+                }
+                self.links.insert(path.clone());
+            }
+            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse | EntryType::Link => {}
+            EntryType::XGlobalHeader => return Ok(()),
+            other => {
+                let what = format!("the server sends something that is no file ({other:?})");
+                return Err(at(&path, &what));
+            }
+        }
+        // What is there as a link is replaced and not written through.
+        if std::fs::symlink_metadata(&here).is_ok_and(|metadata| metadata.is_symlink()) {
+            std::fs::remove_file(&here).map_err(|error| at(&here, &error))?;
+        }
+        entry.set_unpack_xattrs(false);
+        match entry.unpack_in(self.destination) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(at(&path, &"the server sends a path that leads out of the folder")),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The path of an entry below the folder, unless it leads out of it or through a link.
+    fn safe(&self, path: &Path) -> io::Result<PathBuf> {
+        let mut safe = PathBuf::new();
+        for component in path.components() {
+            if self.links.contains(&safe) {
+                return Err(at(path, &"the server sends a path through a link"));
+            }
+            match component {
+                Component::Normal(name) => safe.push(name),
+                Component::CurDir => {}
+                _ => return Err(at(path, &"the server sends a path that leads out of the folder")),
+            }
+        }
+        Ok(safe)
+    }
+
+    fn finish(self) -> io::Result<Vec<PathBuf>> {
+        // What is in a folder comes after it here.
+        for (folder, mode, modified) in self.folders.into_iter().rev() {
+            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(modified);
+            File::open(&folder)
+                .and_then(|opened| opened.set_modified(time))
+                .and_then(|()| std::fs::set_permissions(&folder, Permissions::from_mode(mode)))
+                .map_err(|error| at(&folder, &error))?;
+        }
+        Ok(self.outside)
+    }
+}
+
+fn at(path: &Path, error: &dyn std::fmt::Display) -> io::Error {
+    io::Error::other(format!("`{}`: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ssh::tree::{Links, walk};
+
+    fn archive(build: impl FnOnce(&mut Builder<Vec<u8>>)) -> Vec<u8> {
+        let mut archive = Builder::new(Vec::new());
+        build(&mut archive);
+        archive.into_inner().unwrap()
+    }
+
+    /// An entry with a path that the library would not write.
+    fn hostile(archive: &mut Builder<Vec<u8>>, path: &str, kind: EntryType, link: &str) {
+        let mut header = Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_mode(0o644);
+        header.set_mtime(0);
+        header.set_size(0);
+        header.as_mut_bytes()[..path.len()].copy_from_slice(path.as_bytes());
+        header.as_mut_bytes()[157..157 + link.len()].copy_from_slice(link.as_bytes());
+        header.set_cksum();
+        archive.append(&header, io::empty()).unwrap();
+    }
+
+    #[test]
+    fn a_folder_makes_the_round_trip_with_modes_times_and_links() {
+        let source = tempfile::tempdir().unwrap();
+        let path = |name: &str| source.path().join(name);
+        std::fs::create_dir_all(path("closed/in")).unwrap();
+        std::fs::write(path("closed/in/x"), "x").unwrap();
+        std::fs::write(path(&"long".repeat(40)), "long").unwrap();
+        std::fs::write(path("new\nline"), "").unwrap();
+        std::os::unix::fs::symlink("closed/in/x", path("link")).unwrap();
+        let day = SystemTime::UNIX_EPOCH + Duration::from_hours(24);
+        File::open(path("closed/in/x")).unwrap().set_modified(day).unwrap();
+        File::open(path("closed")).unwrap().set_modified(day).unwrap();
+        std::fs::set_permissions(path("closed"), Permissions::from_mode(0o555)).unwrap();
+        let mut packed = Vec::new();
+        pack(&walk(source.path(), Links::KeepInside).unwrap(), &mut packed).unwrap();
+        let to = tempfile::tempdir().unwrap();
+        assert_eq!(unpack(packed.as_slice(), to.path()).unwrap(), Vec::<PathBuf>::new());
+        let metadata = std::fs::metadata(to.path().join("closed")).unwrap();
+        assert_eq!(
+            (metadata.permissions().mode() & 0o777, metadata.modified().unwrap()),
+            (0o555, day)
+        );
+        let file = std::fs::metadata(to.path().join("link")).unwrap();
+        assert_eq!((file.len(), file.modified().unwrap()), (1, day));
+        assert!(to.path().join("long".repeat(40)).exists() && to.path().join("new\nline").exists());
+        for folder in [path("closed"), to.path().join("closed")] {
+            std::fs::set_permissions(folder, Permissions::from_mode(0o755)).unwrap();
+        }
+    }
+
+    #[test]
+    fn nothing_is_written_outside_of_the_folder() {
+        let outer = tempfile::tempdir().unwrap();
+        let to = outer.path().join("to");
+        std::fs::create_dir(&to).unwrap();
+        for path in ["../evil", "a/../../evil", "/tmp/bakelite-evil"] {
+            let packed = archive(|archive| hostile(archive, path, EntryType::Regular, ""));
+            unpack(packed.as_slice(), &to).unwrap_err();
+        }
+        let through = archive(|archive| {
+            hostile(archive, "l", EntryType::Symlink, ".");
+            hostile(archive, "l/x", EntryType::Regular, "");
+        });
+        unpack(through.as_slice(), &to).unwrap_err();
+        let hard = archive(|archive| hostile(archive, "h", EntryType::Link, "../../../../../../etc/passwd"));
+        unpack(hard.as_slice(), &to).unwrap_err();
+        assert_eq!(std::fs::read_dir(outer.path()).unwrap().count(), 1);
+        assert!(!Path::new("/tmp/bakelite-evil").exists());
+    }
+
+    #[test]
+    fn links_that_lead_out_are_not_made_but_named() {
+        let to = tempfile::tempdir().unwrap();
+        let packed = archive(|archive| {
+            hostile(archive, "./out", EntryType::Symlink, "/etc/passwd");
+            hostile(archive, "./up", EntryType::Symlink, "../x");
+            hostile(archive, "./in", EntryType::Symlink, "x");
+        });
+        let outside = unpack(packed.as_slice(), to.path()).unwrap();
+        assert_eq!(outside, [PathBuf::from("out"), PathBuf::from("up")]);
+        assert_eq!(std::fs::read_dir(to.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_no_archive_is_an_error() {
+        let to = tempfile::tempdir().unwrap();
+        unpack(&[b'x'; 2000][..], to.path()).unwrap_err();
+    }
+}

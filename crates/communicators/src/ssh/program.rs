@@ -1,0 +1,276 @@
+//! A program of the other side at work on a transfer: what it is sent while it is listened to, what it says, and what its end means.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use russh::client::Msg;
+use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+
+use super::session::Session;
+use super::transfer::TransferError;
+
+/// Longest line that a program may say: a name of 4 KiB and what stands before it.
+const LONGEST_LINE: usize = 8 * 1024;
+
+/// As much of the other side's words as is kept for an error.
+const LONGEST_COMPLAINT: usize = 4 * 1024;
+
+/// What a script of ours says when it is ready; written by `printf 'bakelite-%s'`, so that a shell that shows its commands does not
+/// say it before.
+const READY: &str = "bakelite-ready";
+
+/// How complaints of our scripts begin.
+const COMPLAINT: &str = "bakelite: ";
+
+/// Lines that a shell may say before our script does.
+const LONGEST_BANNER: usize = 1000;
+
+/// Bytes of a content that are read at a time.
+const PIECE: usize = 256 * 1024;
+
+/// A channel on which a program runs at the other end.
+pub(crate) struct Program {
+    session: Arc<Session>,
+    name: &'static str,
+    read: ChannelReadHalf,
+    write: ChannelWriteHalf<Msg>,
+    arrived: VecDeque<Bytes>,
+    complaints: Vec<u8>,
+    status: Option<u32>,
+}
+
+impl Program {
+    /// Starts a command; `name` is what people know the program by.
+    pub(crate) async fn start(
+        (session, mut channel): (Arc<Session>, Channel<Msg>),
+        name: &'static str,
+        command: &str,
+    ) -> Result<Self, TransferError> {
+        super::exec::start(&session, &mut channel, command)
+            .await
+            .map_err(TransferError::Connection)?;
+        let (read, write) = channel.split();
+        Ok(Self {
+            session,
+            name,
+            read,
+            write,
+            arrived: VecDeque::new(),
+            complaints: Vec::new(),
+            status: None,
+        })
+    }
+
+    /// What it has complained about so far, on its standard error.
+    pub(crate) fn complaints(&self) -> String {
+        String::from_utf8_lossy(&self.complaints).trim().to_owned()
+    }
+
+    /// Sends bytes while listening: a server whose program has ended opens its window no more, and only says so.
+    pub(crate) async fn send(&mut self, piece: impl Into<Bytes>) -> Result<(), TransferError> {
+        let sending = self.write.data_bytes(piece);
+        tokio::pin!(sending);
+        loop {
+            tokio::select! {
+                biased;
+                sent = &mut sending => {
+                    return sent.map_err(|error| TransferError::Connection(self.session.lost(Some(error))));
+                }
+                message = self.read.wait() => match message {
+                    Some(ChannelMsg::Data { data }) => self.arrived.push_back(data),
+                    Some(ChannelMsg::ExtendedData { data, .. }) => keep_complaint(&mut self.complaints, &data),
+                    Some(ChannelMsg::ExitStatus { exit_status }) => self.status = Some(exit_status),
+                    Some(ChannelMsg::Close) | None => {
+                        return Err(ended(&self.session, self.name, self.status, &self.complaints));
+                    }
+                    Some(_) => {}
+                },
+            }
+        }
+    }
+
+    /// Sends exactly `size` bytes of a content.
+    pub(crate) async fn send_content(
+        &mut self,
+        content: &mut (dyn AsyncRead + Send + Unpin),
+        size: u64,
+    ) -> Result<(), TransferError> {
+        let mut left = size;
+        while left > 0 {
+            let piece = read_piece(content, left, size).await?;
+            left -= piece.len() as u64;
+            self.send(piece).await?;
+        }
+        Ok(())
+    }
+
+    /// Receives exactly `size` bytes into `destination`.
+    pub(crate) async fn receive(
+        &mut self,
+        size: u64,
+        destination: &mut (dyn AsyncWrite + Send + Unpin),
+    ) -> Result<(), TransferError> {
+        let mut left = size;
+        while left > 0 {
+            let Some(mut piece) = self.piece().await? else {
+                return Err(self.ended());
+            };
+            let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(piece.len());
+            let taken = piece.split_to(wanted);
+            if !piece.is_empty() {
+                self.arrived.push_front(piece);
+            }
+            left -= taken.len() as u64;
+            destination.write_all(&taken).await.map_err(TransferError::Local)?;
+        }
+        Ok(())
+    }
+
+    /// The next bytes that it says; `None` when it says no more.
+    pub(crate) async fn piece(&mut self) -> Result<Option<Bytes>, TransferError> {
+        if self.more().await? {
+            Ok(self.arrived.pop_front())
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// The next byte that it says.
+    pub(crate) async fn byte(&mut self) -> Result<u8, TransferError> {
+        if !self.more().await? {
+            return Err(self.ended());
+        }
+        let byte = self
+            .arrived
+            .front_mut()
+            .and_then(|bytes| bytes.split_to(1).first().copied());
+        byte.ok_or_else(|| TransferError::Missing("it says nothing".into()))
+    }
+
+    /// Bytes up to the end of the line, which is not part of the answer.
+    pub(crate) async fn line(&mut self) -> Result<Vec<u8>, TransferError> {
+        let mut line = Vec::new();
+        loop {
+            match self.byte().await? {
+                b'\n' => return Ok(line),
+                _ if line.len() >= LONGEST_LINE => {
+                    return Err(TransferError::Missing("it sends a line without end".into()));
+                }
+                byte => line.push(byte),
+            }
+        }
+    }
+
+    /// Waits for the line with which a script of ours says that it is ready, and answers what follows the mark. What is said before,
+    /// as a banner of the shell, is passed over. An end before that is a complaint of the script, or there is no such shell.
+    pub(crate) async fn ready(&mut self) -> Result<String, TransferError> {
+        for _ in 0..LONGEST_BANNER {
+            if !self.more().await? {
+                return Err(self.not_ready());
+            }
+            let line = self.line().await.map_err(|error| match error {
+                TransferError::Connection(error) => TransferError::Connection(error),
+                _ => self.not_ready(),
+            })?;
+            let line = String::from_utf8_lossy(&line).into_owned();
+            if let Some((_, word)) = line.split_once(READY) {
+                return Ok(word.trim().to_owned());
+            }
+        }
+        Err(TransferError::Missing(
+            "the shell says much and does not run the script".into(),
+        ))
+    }
+
+    fn not_ready(&self) -> TransferError {
+        let complaints = self.complaints();
+        if let Some(complaint) = complaints.lines().find_map(|line| line.strip_prefix(COMPLAINT)) {
+            return TransferError::Refused(complaint.to_owned());
+        }
+        match self.ended() {
+            TransferError::Refused(why) => TransferError::Missing(why),
+            error => error,
+        }
+    }
+
+    /// Is there anything to read, now or later?
+    pub(crate) async fn more(&mut self) -> Result<bool, TransferError> {
+        loop {
+            if self.arrived.front().is_some_and(|bytes| !bytes.is_empty()) {
+                return Ok(true);
+            }
+            self.arrived.pop_front();
+            match self.read.wait().await {
+                Some(ChannelMsg::Data { data }) => self.arrived.push_back(data),
+                Some(ChannelMsg::ExtendedData { data, .. }) => keep_complaint(&mut self.complaints, &data),
+                Some(ChannelMsg::ExitStatus { exit_status }) => self.status = Some(exit_status),
+                Some(ChannelMsg::Close) | None => return Ok(false),
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Ends what we send and waits for the end of the other side.
+    pub(crate) async fn finish(&mut self) -> Result<(), TransferError> {
+        match self.status().await? {
+            Some(0) => Ok(()),
+            _ => Err(self.ended()),
+        }
+    }
+
+    /// The same, for who judges the status: none is that of a connection that is gone.
+    pub(crate) async fn status(&mut self) -> Result<Option<u32>, TransferError> {
+        // It may have ended already.
+        let _ = self.write.eof().await;
+        while self.more().await? {
+            self.arrived.clear();
+        }
+        Ok(self.status)
+    }
+
+    /// What it means that the program has ended.
+    pub(crate) fn ended(&self) -> TransferError {
+        ended(&self.session, self.name, self.status, &self.complaints)
+    }
+}
+
+/// The next piece of a content of `size` bytes, of which `left` are still to come.
+pub(crate) async fn read_piece(
+    content: &mut (dyn AsyncRead + Send + Unpin),
+    left: u64,
+    size: u64,
+) -> Result<Bytes, TransferError> {
+    let limit = usize::try_from(left).unwrap_or(usize::MAX).min(PIECE);
+    let mut piece = Vec::with_capacity(limit);
+    let length = (&mut *content)
+        .take(limit as u64)
+        .read_buf(&mut piece)
+        .await
+        .map_err(TransferError::Local)?;
+    if length == 0 {
+        let message = format!("content ends {left} bytes before its length of {size}");
+        return Err(TransferError::Local(std::io::Error::new(
+            std::io::ErrorKind::UnexpectedEof,
+            message,
+        )));
+    }
+    Ok(piece.into())
+}
+
+fn ended(session: &Session, name: &str, status: Option<u32>, complaints: &[u8]) -> TransferError {
+    let said = String::from_utf8_lossy(complaints).trim().to_owned();
+    let said = |otherwise: String| if said.is_empty() { otherwise } else { said.clone() };
+    match status {
+        Some(127) => TransferError::Missing(said("the command was not found".into())),
+        Some(0) => TransferError::Missing(said("it ended before the transfer did".into())),
+        Some(status) => TransferError::Refused(said(format!("{name} ended with status {status}"))),
+        None => TransferError::Connection(session.lost(None)),
+    }
+}
+
+fn keep_complaint(complaints: &mut Vec<u8>, data: &[u8]) {
+    let room = LONGEST_COMPLAINT.saturating_sub(complaints.len());
+    complaints.extend_from_slice(data.get(..room.min(data.len())).unwrap_or_default());
+}

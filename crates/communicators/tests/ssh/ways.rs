@@ -1,0 +1,340 @@
+//! Ways to transfer: what each needs of the other side, and what happens where that is missing.
+
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use bakelite_engine::communicator::{Communicator, CommunicatorError, Upload};
+use bakelite_test_support::slow_line::SlowLine;
+use bakelite_test_support::sshd::Setup;
+
+use crate::files::{METHODS, upload};
+use crate::instance::{Instance, ran};
+
+const QUICKEST: &str = METHODS[2];
+
+/// A server with these programs only.
+fn with(programs: &[&'static str], sftp: bool) -> Setup {
+    Setup {
+        sftp,
+        programs: Some(programs.to_vec()),
+        ..Setup::default()
+    }
+}
+
+/// A file there and back.
+async fn carries_a_file(instance: &Instance, ssh: &dyn Communicator) {
+    let path = instance.sshd.folder().join("a file");
+    upload(ssh, b"content", 0o750, &path).await.unwrap();
+    let metadata = std::fs::metadata(&path).unwrap();
+    assert_eq!((metadata.len(), metadata.permissions().mode() & 0o777), (7, 0o750));
+    let mut back = Vec::new();
+    ssh.download(path.to_str().unwrap(), &mut back).await.unwrap();
+    assert_eq!(back, b"content");
+}
+
+/// A folder there and back.
+async fn carries_a_folder(instance: &Instance, ssh: &dyn Communicator) {
+    let source = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(source.path().join("src/sub")).unwrap();
+    std::fs::write(source.path().join("src/sub/x"), "x").unwrap();
+    let there = instance.sshd.folder().join("there");
+    ssh.upload_folder(&source.path().join("src"), false, there.to_str().unwrap())
+        .await
+        .unwrap();
+    assert_eq!(std::fs::read_to_string(there.join("sub/x")).unwrap(), "x");
+    let back = source.path().join("back");
+    ssh.download_folder(there.to_str().unwrap(), &back).await.unwrap();
+    assert_eq!(std::fs::read_to_string(back.join("there/sub/x")).unwrap(), "x");
+}
+
+#[tokio::test]
+async fn a_shell_is_enough_for_files_and_tar_for_folders() {
+    let instance = Instance::start(with(&["sh", "cat", "chmod", "mkdir", "tar"], false)).await;
+    let ssh = instance.connect(QUICKEST).await;
+    carries_a_file(&instance, &*ssh).await;
+    carries_a_folder(&instance, &*ssh).await;
+}
+
+#[tokio::test]
+async fn without_a_shell_or_tar_sftp_is_enough() {
+    for programs in [&[][..], &["sh", "cat", "chmod"]] {
+        let instance = Instance::start(with(programs, true)).await;
+        let ssh = instance.connect(QUICKEST).await;
+        carries_a_file(&instance, &*ssh).await;
+        carries_a_folder(&instance, &*ssh).await;
+    }
+}
+
+#[tokio::test]
+async fn without_all_of_them_scp_is_enough() {
+    let instance = Instance::start(with(&["scp"], false)).await;
+    let ssh = instance.connect(QUICKEST).await;
+    carries_a_file(&instance, &*ssh).await;
+    carries_a_folder(&instance, &*ssh).await;
+}
+
+#[tokio::test]
+async fn with_nothing_at_all_the_error_says_what_helps() {
+    let instance = Instance::start(with(&[], false)).await;
+    let ssh = instance.connect(QUICKEST).await;
+    let error = upload(&*ssh, b"x", 0o644, &instance.sshd.folder().join("f"))
+        .await
+        .unwrap_err();
+    let CommunicatorError::Refused { help, .. } = &error else {
+        panic!("{error}")
+    };
+    assert!(
+        error.to_string().contains("neither scp nor SFTP") && help.is_some(),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_shell_that_greets_does_not_disturb() {
+    let greeting = Setup {
+        config: r#"ForceCommand echo "Welcome to the instance"; echo "Have fun" >&2; eval "$SSH_ORIGINAL_COMMAND""#
+            .into(),
+        sftp: false,
+        ..Setup::default()
+    };
+    let instance = Instance::start(greeting).await;
+    let ssh = instance.connect(QUICKEST).await;
+    carries_a_file(&instance, &*ssh).await;
+    carries_a_folder(&instance, &*ssh).await;
+    let ssh = instance.connect(METHODS[0]).await;
+    let error = upload(&*ssh, b"x", 0o644, &instance.sshd.folder().join("f"))
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("Welcome"), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_runs_something_else_has_a_clear_error() {
+    let restricted = Setup {
+        config: "ForceCommand echo only for tunnels; exit 1".into(),
+        sftp: false,
+        ..Setup::default()
+    };
+    let instance = Instance::start(restricted).await;
+    for method in METHODS {
+        let ssh = instance.connect(method).await;
+        let error = upload(&*ssh, b"x", 0o644, &instance.sshd.folder().join("f"))
+            .await
+            .unwrap_err();
+        assert!(matches!(error, CommunicatorError::Refused { .. }), "{method}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn times_modes_links_and_odd_names_arrive() {
+    let instance = Instance::start(Setup::default()).await;
+    let ssh = instance.connect(QUICKEST).await;
+    let outer = tempfile::tempdir().unwrap();
+    let source = outer.path().join("src");
+    std::fs::create_dir_all(source.join("sub")).unwrap();
+    std::fs::write(outer.path().join("outside"), "far").unwrap();
+    std::fs::write(source.join("new\nline 'q' $x"), "odd").unwrap();
+    std::fs::write(source.join("sub/run"), "run").unwrap();
+    std::fs::set_permissions(source.join("sub/run"), std::fs::Permissions::from_mode(0o751)).unwrap();
+    let day = SystemTime::UNIX_EPOCH + Duration::from_hours(24);
+    std::fs::File::open(source.join("sub/run"))
+        .unwrap()
+        .set_modified(day)
+        .unwrap();
+    symlink("sub/run", source.join("inside")).unwrap();
+    symlink("../outside", source.join("out")).unwrap();
+    std::fs::File::open(source.join("sub"))
+        .unwrap()
+        .set_modified(day)
+        .unwrap();
+
+    let there = instance.sshd.folder().join("there");
+    ssh.upload_folder(&source, false, there.to_str().unwrap())
+        .await
+        .unwrap();
+    arrived(&there, day);
+    // What was followed is a file now: another link leads out of the folder at the other side.
+    std::fs::remove_file(there.join("out")).unwrap();
+    std::fs::write(instance.sshd.folder().join("outside"), "far").unwrap();
+    symlink(instance.sshd.folder().join("outside"), there.join("out")).unwrap();
+    let back = outer.path().join("back");
+    ssh.download_folder(there.to_str().unwrap(), &back).await.unwrap();
+    arrived(&back.join("there"), day);
+}
+
+fn arrived(folder: &Path, day: SystemTime) {
+    let run = std::fs::metadata(folder.join("sub/run")).unwrap();
+    assert_eq!(
+        (run.permissions().mode() & 0o777, run.modified().unwrap()),
+        (0o751, day)
+    );
+    assert_eq!(std::fs::metadata(folder.join("sub")).unwrap().modified().unwrap(), day);
+    assert_eq!(std::fs::read_link(folder.join("inside")).unwrap(), Path::new("sub/run"));
+    assert!(std::fs::symlink_metadata(folder.join("out")).unwrap().is_file());
+    assert_eq!(std::fs::read_to_string(folder.join("out")).unwrap(), "far");
+    assert_eq!(std::fs::read_to_string(folder.join("new\nline 'q' $x")).unwrap(), "odd");
+}
+
+#[tokio::test]
+async fn what_is_there_stays_what_it_is() {
+    let instance = Instance::start(Setup::default()).await;
+    let ssh = instance.connect(QUICKEST).await;
+    let source = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = source.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    file("lib/deep/x", "x");
+    file("etc/conf", "new");
+    file("etc/plain", "new");
+    // As on many systems: `lib` is a link, a configuration file is one, a folder is closed to others.
+    let there = instance.sshd.folder().join("root");
+    std::fs::create_dir_all(there.join("usr/lib")).unwrap();
+    std::fs::create_dir_all(there.join("etc")).unwrap();
+    symlink("usr/lib", there.join("lib")).unwrap();
+    std::fs::write(there.join("real"), "old").unwrap();
+    std::fs::write(there.join("etc/plain"), "old").unwrap();
+    symlink("../real", there.join("etc/conf")).unwrap();
+    std::fs::set_permissions(there.join("etc"), std::fs::Permissions::from_mode(0o700)).unwrap();
+
+    ssh.upload_folder(source.path(), true, there.to_str().unwrap())
+        .await
+        .unwrap();
+    assert!(std::fs::symlink_metadata(there.join("lib")).unwrap().is_symlink());
+    assert_eq!(std::fs::read_to_string(there.join("usr/lib/deep/x")).unwrap(), "x");
+    assert!(std::fs::symlink_metadata(there.join("etc/conf")).unwrap().is_symlink());
+    assert_eq!(std::fs::read_to_string(there.join("real")).unwrap(), "new");
+    assert_eq!(std::fs::read_to_string(there.join("etc/plain")).unwrap(), "new");
+    assert_eq!(std::fs::metadata(there.join("etc")).unwrap().mode() & 0o777, 0o700);
+}
+
+#[tokio::test]
+async fn over_a_long_line_everything_is_compressed_and_arrives_whole() {
+    let instance = Instance::start(Setup::default()).await;
+    let line = SlowLine::to(instance.sshd.address, Duration::from_millis(10)).await;
+    let mut options = instance.options(QUICKEST);
+    options.ssh_port = Some(line.address.port());
+    let ssh = instance.try_connect(&Instance::target(), &options).await.unwrap();
+    let text = "a line that is much like the next\n".repeat(50_000);
+    let noise: Vec<u8> = (0..1_000_000_u32)
+        .map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[2])
+        .collect();
+    let source = tempfile::tempdir().unwrap();
+    let (there, back) = (instance.sshd.folder().join("there"), source.path().join("back"));
+    for (name, content) in [("text", text.as_bytes()), ("noise", &noise), ("empty", b"")] {
+        std::fs::create_dir_all(source.path().join("src")).unwrap();
+        std::fs::write(source.path().join("src").join(name), content).unwrap();
+        let path = instance.sshd.folder().join(name);
+        upload(&*ssh, content, 0o644, &path).await.unwrap();
+        assert!(std::fs::read(&path).unwrap() == content, "{name}");
+        let mut read = Vec::new();
+        ssh.download(path.to_str().unwrap(), &mut read).await.unwrap();
+        assert!(read == content, "{name}");
+    }
+    ssh.upload_folder(&source.path().join("src"), false, there.to_str().unwrap())
+        .await
+        .unwrap();
+    ssh.download_folder(there.to_str().unwrap(), &back).await.unwrap();
+    assert!(std::fs::read(back.join("there/text")).unwrap() == text.as_bytes());
+    assert!(std::fs::read(back.join("there/noise")).unwrap() == noise);
+}
+
+#[tokio::test]
+async fn patterns_may_stand_in_folders_too() {
+    let instance = Instance::start(Setup::default()).await;
+    let ssh = instance.connect(QUICKEST).await;
+    let root = instance.sshd.folder().join("logs");
+    for (folder, name) in [("a 1", "x.log"), ("a 2", "y.log"), ("b", "z.log"), ("a 3", "w.txt")] {
+        std::fs::create_dir_all(root.join(folder)).unwrap();
+        std::fs::write(root.join(folder).join(name), name).unwrap();
+    }
+    let local = tempfile::tempdir().unwrap();
+    ssh.download_folder(&format!("{}/a*/*.log", root.display()), local.path())
+        .await
+        .unwrap();
+    let mut names: Vec<_> = std::fs::read_dir(local.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["x.log", "y.log"]);
+    for nothing in ["a*/*.nope", "nowhere/x", "nowhere/*"] {
+        let source = format!("{}/{nothing}", root.display());
+        let error = ssh.download_folder(&source, local.path()).await.unwrap_err();
+        assert!(error.to_string().contains("No such file"), "{error}");
+    }
+}
+
+/// A small disk, mounted where only root may: `None` where that is not to be had.
+fn small_disk(at: &Path) -> Option<SmallDisk> {
+    std::fs::create_dir(at).unwrap();
+    let mounted = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=128k", "none"])
+        .arg(at)
+        .stderr(std::process::Stdio::null())
+        .status();
+    mounted
+        .is_ok_and(|status| status.success())
+        .then(|| SmallDisk(at.to_owned()))
+}
+
+struct SmallDisk(std::path::PathBuf);
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_as_such_by_every_way() {
+    let source = tempfile::tempdir().unwrap();
+    std::fs::create_dir(source.path().join("src")).unwrap();
+    std::fs::write(source.path().join("src/big"), vec![1; 3_000_000]).unwrap();
+    for method in METHODS {
+        let instance = Instance::start(Setup::default()).await;
+        let disk = instance.sshd.folder().join("disk");
+        let Some(_disk) = small_disk(&disk) else {
+            println!("skipped: only root can mount a small disk here");
+            return;
+        };
+        let ssh = instance.connect(method).await;
+        let content = vec![1; 3_000_000];
+        let file = Upload {
+            content: &mut content.as_slice(),
+            size: content.len() as u64,
+            mode: 0o644,
+        };
+        let by_file = ssh.upload(file, disk.join("f").to_str().unwrap()).await.unwrap_err();
+        let by_folder = ssh
+            .upload_folder(&source.path().join("src"), false, disk.join("src").to_str().unwrap())
+            .await
+            .unwrap_err();
+        for error in [by_file, by_folder] {
+            let text = error.to_string();
+            let told = text.contains("No space left") || (method == METHODS[1] && text.contains("Failure"));
+            assert!(told, "{method}: {text}");
+        }
+        // The connection is as good as before.
+        assert_eq!(ran(&*ssh, "echo on").await.stdout, b"on\n");
+    }
+}
+
+#[tokio::test]
+async fn the_progress_of_a_folder_is_told() {
+    let instance = Instance::start(Setup::default()).await;
+    let ssh = instance.connect(QUICKEST).await;
+    let source = tempfile::tempdir().unwrap();
+    std::fs::write(source.path().join("big"), vec![0; 2_000_000]).unwrap();
+    let there = instance.sshd.folder().join("there");
+    ssh.upload_folder(source.path(), true, there.to_str().unwrap())
+        .await
+        .unwrap();
+    let told = instance.transfers();
+    assert!(
+        told.len() > 3 && told[0].contains("Started") && told[told.len() - 1].contains("Finished"),
+        "{told:?}"
+    );
+}
