@@ -1,0 +1,53 @@
+//! What an input reached: the stand-in for coverage, which stable Rust does not tell to the program itself.
+
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use bakelite_hcl::diagnostic::Diagnostics;
+
+/// Things an input reached, as hashes.
+#[derive(Debug, Default)]
+pub struct Reached {
+    things: Vec<u64>,
+}
+
+impl Reached {
+    /// Notes something.
+    pub fn note(&mut self, what: impl Hash) {
+        let mut hasher = DefaultHasher::new();
+        what.hash(&mut hasher);
+        self.things.push(hasher.finish());
+    }
+
+    /// Notes each complaint without the names and numbers in it, and which one followed which.
+    pub fn complaints(&mut self, diagnostics: &Diagnostics) {
+        let mut before = String::new();
+        for complaint in diagnostics.iter().take(20) {
+            let kind = format!("{} | {}", plain(&complaint.summary), plain(&complaint.detail));
+            self.note(&kind);
+            self.note((&before, &kind));
+            before = kind;
+        }
+        self.note(("complaints", diagnostics.iter().count().min(8)));
+    }
+
+    /// True when there is something among it that was never reached before; all of it is known from now on.
+    pub fn is_new(&self, known: &mut HashSet<u64>) -> bool {
+        let before = known.len();
+        known.extend(&self.things);
+        known.len() > before
+    }
+}
+
+/// A message without what it quotes and counts.
+fn plain(message: &str) -> String {
+    let mut quoted = false;
+    message
+        .chars()
+        .filter(|next| {
+            quoted ^= matches!(next, '`' | '"');
+            !quoted && (next.is_ascii_alphabetic() || *next == ' ')
+        })
+        .take(80)
+        .collect()
+}
