@@ -266,7 +266,8 @@ impl Pace {
         }
     }
 
-    /// How long until the next look. It doubles from a few milliseconds, so that an endpoint that answers at once is not waited for.
+    /// How long until the next look. It grows by half from a few milliseconds: an endpoint that answers at once is not waited for, and no
+    /// wait is longer by more than half than it had to be.
     fn interval(&self, elapsed: Duration) -> Duration {
         let due = self.usual * 4 / 5;
         let longest = if elapsed < due {
@@ -276,7 +277,7 @@ impl Pace {
         } else {
             RARE
         };
-        elapsed.min(longest).max(SHORTEST)
+        (elapsed / 2).min(longest).max(SHORTEST)
     }
 }
 
@@ -292,8 +293,8 @@ mod tests {
     fn looks_are_quick_at_first_rare_before_it_is_due_and_frequent_then() {
         let interval = |millis| PACE.interval(Duration::from_millis(millis)).as_millis();
         assert_eq!(interval(0), 15);
-        assert_eq!(interval(100), 100);
-        assert_eq!(interval(2_000), 2_000);
+        assert_eq!(interval(100), 50);
+        assert_eq!(interval(2_000), 1_000);
         assert_eq!(interval(6_000), 2_000);
         assert_eq!(interval(9_000), 1_000);
         assert_eq!(interval(40_000), 5_000);

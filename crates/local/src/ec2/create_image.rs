@@ -114,7 +114,7 @@ impl Wish {
     fn add(&self, cloud: &Cloud, region: &mut Region, root: &RootId) -> Result<String, ApiError> {
         let instance = region.instance(&self.instance_id)?.clone();
         let started = Moment::now();
-        let completed = started.plus(cloud.latency.image);
+        let completed = started.plus(cloud.latency.snapshot);
         let id = ResourceKind::Image.new_id();
         let (block_devices, snapshots) = self.devices(region, &instance, &id, root, (started, completed))?;
         let image = Image {
@@ -125,7 +125,7 @@ impl Wish {
             owner_alias: None,
             architecture: instance.architecture.clone(),
             created: started,
-            available: completed,
+            available: started.plus(cloud.latency.image),
             root: ImageRoot::Baked(root.clone()),
             root_device: instance.root_device.clone(),
             block_devices,
