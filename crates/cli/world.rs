@@ -33,8 +33,31 @@ impl DataSources for World<'_> {
     }
 
     async fn ask(&self, function: &str, arguments: &[Value]) -> Result<Value, String> {
+        #[cfg(feature = "amazon")]
+        if let Some(answer) = aws_secret(function, arguments, &self.run.environment).await {
+            return answer;
+        }
         bakelite_builders_basic::secrets::ask(function, arguments, &self.run.environment)
             .await
             .map_err(|error| bakelite_engine::chain_of(&error))
     }
+}
+
+/// The answer to the functions that ask AWS's Secrets Manager; `None` for others.
+#[cfg(feature = "amazon")]
+async fn aws_secret(
+    function: &str,
+    arguments: &[Value],
+    environment: &std::collections::BTreeMap<String, String>,
+) -> Option<Result<Value, String>> {
+    use bakelite_aws::secrets;
+    let name = arguments.first().and_then(Value::as_str).unwrap_or_default();
+    let key = arguments.get(1).and_then(Value::as_str);
+    let answer = match function {
+        "aws_secretsmanager" => secrets::value(name, key, environment).await,
+        "aws_secretsmanager_raw" => secrets::whole(name, environment).await,
+        _ => return None,
+    };
+    let answer = answer.map(Value::string);
+    Some(answer.map_err(|error| bakelite_engine::chain_of(&error)))
 }

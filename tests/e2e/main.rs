@@ -9,5 +9,6 @@ mod interrupts;
 mod local_bakes;
 mod manifests;
 mod moto_bakes;
+mod secrets;
 mod templates;
 mod terminal;

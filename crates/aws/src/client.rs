@@ -26,6 +26,7 @@ pub struct Aws {
     region: String,
     profile: Option<String>,
     endpoint: Option<String>,
+    secrets_endpoint: Option<String>,
     local: Option<String>,
     patience: Option<Duration>,
     sdk: SdkConfig,
@@ -103,6 +104,7 @@ impl Aws {
             snapshots: Watch::new(describe::snapshots(ec2.clone())),
             region,
             endpoint,
+            secrets_endpoint: self::endpoint("SECRETS_MANAGER", environment),
             local,
             sdk,
             ec2,
@@ -124,6 +126,13 @@ impl Aws {
             .region(Region::new(region.to_owned()))
             .build();
         aws_sdk_ec2::Client::new(&config)
+    }
+
+    /// Secrets Manager in the region.
+    #[expect(clippy::disallowed_methods, reason = "here the endpoint is known")]
+    pub fn secrets_manager(&self) -> aws_sdk_secretsmanager::Client {
+        let config = endpoint_of(self.sdk.clone().into_builder(), self.secrets_endpoint.clone()).build();
+        aws_sdk_secretsmanager::Client::new(&config)
     }
 
     /// The region.

@@ -11,6 +11,7 @@ pub mod client;
 pub mod credentials;
 mod describe;
 pub mod remove;
+pub mod secrets;
 pub mod sweep;
 pub mod tag;
 mod transport;
