@@ -141,8 +141,8 @@ impl<'a> IntoIterator for &'a Diagnostics {
     }
 }
 
-/// The candidate that the user may have meant: within an edit distance (Levenshtein) of a third of the name's length, at least
-/// one and at most three.
+/// The candidate that the user may have meant: within an edit distance of a third of the name's length, at least one and at most
+/// three. Two neighbours that have changed places are one edit.
 pub fn similar_name<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (name.chars().count() / 3).clamp(1, 3);
     let scored = candidates.into_iter().filter(|candidate| *candidate != name);
@@ -153,21 +153,28 @@ pub fn similar_name<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str
         .map(|found| found.1)
 }
 
+/// The optimal string alignment distance: insertions, deletions, replacements, and neighbours that have changed places.
 fn edit_distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
+    let mut above: Vec<usize> = Vec::new();
     let mut row: Vec<usize> = (0..=b.len()).collect();
+    let mut before = None;
     for (i, from) in a.chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (cell, to) in row.iter_mut().skip(1).zip(&b) {
+        let mut next = Vec::with_capacity(row.len());
+        next.push(i + 1);
+        let cells = row.iter().zip(row.iter().skip(1)).zip(&b).enumerate();
+        for (j, ((diagonal, up), to)) in cells {
+            let left = next.last().copied().unwrap_or(0);
             let replaced = diagonal + usize::from(from != *to);
-            diagonal = *cell;
-            left = replaced.min(diagonal + 1).min(left + 1);
-            *cell = left;
+            let mut least = replaced.min(up + 1).min(left + 1);
+            let swapped = j > 0 && before == Some(*to) && b.get(j - 1) == Some(&from);
+            if let Some(two_back) = above.get(j.wrapping_sub(1)).filter(|_| swapped) {
+                least = least.min(two_back + 1);
+            }
+            next.push(least);
         }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
+        above = std::mem::replace(&mut row, next);
+        before = Some(from);
     }
     row.last().copied().unwrap_or(0)
 }
@@ -182,5 +189,8 @@ mod tests {
         assert_eq!(similar_name("zone", ["ami_name", "region"]), None);
         assert_eq!(edit_distance("kitten", "sitting"), 3);
         assert_eq!(edit_distance("", "abc"), 3);
+        assert_eq!(edit_distance("inlien", "inline"), 1);
+        assert_eq!(edit_distance("ca", "abc"), 3);
+        assert_eq!(similar_name("nmae", ["name", "only"]), Some("name"));
     }
 }

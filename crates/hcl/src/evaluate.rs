@@ -6,6 +6,7 @@ mod conditional;
 mod context;
 mod expect;
 mod for_expression;
+mod involved;
 mod operators;
 mod references;
 mod special;
@@ -32,7 +33,9 @@ pub fn evaluate(expression: &Expression, scope: &dyn Scope, diagnostics: &mut Di
         own = Budget::default();
         &own
     };
-    let value = evaluate_in(&Context::of(scope, budget), expression, diagnostics);
+    let mut found = Diagnostics::default();
+    let value = evaluate_in(&Context::of(scope, budget), expression, &mut found);
+    diagnostics.extend(found.into_iter().map(|error| involved::tell(error, expression, scope)));
     checked(value, expression, budget, diagnostics)
 }
 

@@ -189,3 +189,16 @@ build {
         .shown
     );
 }
+
+#[test]
+fn errors_tell_what_names_stood_for() {
+    let shown = Case::new(
+        "variable \"x\" {\n  default = \"abc\"\n}\nvariable \"s\" {\n  default   = \"hunter2\"\n  sensitive = true\n}\nlocals {\n  \
+         a = var.x - 1\n  b = cidrhost(var.s, 1)\n}\n",
+    )
+    .plan()
+    .shown;
+    assert!(shown.contains("Here `var.x` is \"abc\"."), "{shown}");
+    assert!(shown.contains("Here `var.s` is sensitive and not shown."), "{shown}");
+    assert!(!shown.contains("hunter2"), "{shown}");
+}
