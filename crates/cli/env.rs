@@ -50,7 +50,11 @@ const VARIABLES: &[Variable] = &[
     },
     Variable {
         name: "SSH_AUTH_SOCK",
-        doc: "The SSH agent, where `ssh_agent_auth` asks for it.",
+        doc: "The SSH agent, where `ssh_agent_auth` asks for it; offered to instances unless `ssh_disable_agent_forwarding` is set.",
+    },
+    Variable {
+        name: "BAKELITE_SSH_PASSPHRASE",
+        doc: "The passphrase of protected private keys, which are else asked for at the terminal.",
     },
     Variable {
         name: "AWS_…",

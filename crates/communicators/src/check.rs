@@ -7,6 +7,7 @@ use bakelite_template::component::Complaint;
 use crate::options::{CommunicatorOptions, Kind, local_path};
 use crate::ssh::algorithms;
 use crate::ssh::key::{self, KeyError};
+use crate::ssh::tunnel;
 
 impl CommunicatorOptions {
     /// Complains about options that do not go together or cannot work. `unknown` names options whose value is not known yet.
@@ -42,10 +43,11 @@ impl CommunicatorOptions {
             ));
         }
         if self.host_key_policy().is_none() {
-            let message = "`ssh_host_key` must be `accept-new` or `pin:SHA256:…`";
+            let message = "`ssh_host_key` must be `accept-new`, `console` or `pin:SHA256:…`";
             complaints.push(Complaint::error("ssh_host_key", message));
         }
         self.check_keys(complaints);
+        self.check_way(complaints);
         self.check_algorithms(complaints);
         for (option, given) in [
             ("ssh_timeout", self.ssh_timeout),
@@ -58,23 +60,59 @@ impl CommunicatorOptions {
     }
 
     fn check_keys(&self, complaints: &mut Vec<Complaint>) {
-        let key_file = given(self.ssh_private_key_file.as_deref());
-        if let Some(Err(error)) = key_file.map(|path| key::read(&path_now(path))) {
-            let complaint = Complaint::error("ssh_private_key_file", bakelite_engine::chain_of(&error));
-            complaints.push(with_help(complaint, &error));
+        check_pair(
+            ("ssh_private_key_file", self.ssh_private_key_file.as_deref()),
+            ("ssh_certificate_file", self.ssh_certificate_file.as_deref()),
+            complaints,
+        );
+    }
+
+    /// Bastions, proxies and tunnels.
+    fn check_way(&self, complaints: &mut Vec<Complaint>) {
+        let bastion = given(self.ssh_bastion_host.as_deref()).is_some();
+        if bastion && given(self.ssh_proxy_host.as_deref()).is_some() {
+            let message = "`ssh_bastion_host` cannot be given together with `ssh_proxy_host`";
+            complaints.push(Complaint::error("ssh_bastion_host", message));
         }
-        if let Some(path) = given(self.ssh_certificate_file.as_deref()) {
-            if key_file.is_none() {
-                complaints.push(Complaint::error(
-                    "ssh_certificate_file",
-                    "`ssh_certificate_file` needs `ssh_private_key_file`",
-                ));
-            } else if let Err(error) = key::read_certificate(&path_now(path)) {
-                complaints.push(Complaint::error(
-                    "ssh_certificate_file",
-                    bakelite_engine::chain_of(&error),
-                ));
+        if self.proxy_kind().is_none() {
+            let message = "`ssh_proxy_type` must be `socks5` or `http`";
+            complaints.push(Complaint::error("ssh_proxy_type", message));
+        }
+        if bastion {
+            self.check_bastion(complaints);
+        }
+        for (option, list) in [
+            ("ssh_local_tunnels", &self.ssh_local_tunnels),
+            ("ssh_remote_tunnels", &self.ssh_remote_tunnels),
+        ] {
+            if let Err(error) = tunnel::parse(list.as_deref()) {
+                complaints.push(Complaint::error(option, bakelite_engine::chain_of(&error)));
             }
+        }
+    }
+
+    fn check_bastion(&self, complaints: &mut Vec<Complaint>) {
+        check_pair(
+            (
+                "ssh_bastion_private_key_file",
+                self.ssh_bastion_private_key_file.as_deref(),
+            ),
+            (
+                "ssh_bastion_certificate_file",
+                self.ssh_bastion_certificate_file.as_deref(),
+            ),
+            complaints,
+        );
+        let keys = [&self.ssh_bastion_private_key_file, &self.ssh_private_key_file];
+        let can_log_in = keys.into_iter().any(|path| given(path.as_deref()).is_some())
+            || given(self.ssh_bastion_password.as_deref()).is_some()
+            || self.ssh_bastion_agent_auth == Some(true)
+            || self.ssh_bastion_interactive == Some(true);
+        if !can_log_in {
+            let complaint = Complaint::error("ssh_bastion_host", "there is nothing to log in to the bastion with");
+            complaints.push(complaint.help(
+                "give `ssh_bastion_private_key_file` or `ssh_bastion_password`, or set `ssh_bastion_agent_auth` or `ssh_bastion_interactive`",
+            ));
         }
     }
 
@@ -112,6 +150,28 @@ impl CommunicatorOptions {
                 ));
             }
         }
+    }
+}
+
+/// A key must be there and be one, protected or not; a certificate needs it.
+fn check_pair(
+    (key_option, key_file): (&str, Option<&str>),
+    (certificate_option, certificate): (&str, Option<&str>),
+    complaints: &mut Vec<Complaint>,
+) {
+    match given(key_file).map(|path| key::read(&path_now(path), None)) {
+        None | Some(Ok(_) | Err(KeyError::Encrypted { .. })) => {}
+        Some(Err(error)) => {
+            let complaint = Complaint::error(key_option, bakelite_engine::chain_of(&error));
+            complaints.push(with_help(complaint, &error));
+        }
+    }
+    let Some(certificate) = given(certificate) else { return };
+    if given(key_file).is_none() {
+        let message = format!("`{certificate_option}` needs `{key_option}`");
+        complaints.push(Complaint::error(certificate_option, message));
+    } else if let Err(error) = key::read_certificate(&path_now(certificate)) {
+        complaints.push(Complaint::error(certificate_option, bakelite_engine::chain_of(&error)));
     }
 }
 

@@ -13,14 +13,15 @@ use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::dial::{Dial, Stream, Tcp};
+use crate::access::to_instance;
+use crate::dial::{Dial, Stream};
 use crate::none::Nobody;
-use crate::options::{CommunicatorOptions, HostKeyPolicy, Kind, local_path};
-use crate::ssh::auth::Credentials;
-use crate::ssh::host_key::HostKey;
-use crate::ssh::key::{self, KeyError};
+use crate::options::{CommunicatorOptions, Kind};
+use crate::ssh::Ssh;
+use crate::ssh::console::{Console, fingerprints};
+use crate::ssh::key::KeyError;
 use crate::ssh::session::{Access, Session, SessionError};
-use crate::ssh::{OPEN_LIMIT, Ssh};
+use crate::ssh::tunnel::{self, TunnelError};
 
 /// How long to wait for an instance that has gone away in the middle of a bake, as one that restarts does.
 const RECONNECT_LIMIT: Duration = Duration::from_mins(2);
@@ -31,6 +32,9 @@ const ATTEMPTS_AT_ONCE: usize = 5;
 /// The pause after a login that was refused.
 const PAUSE_AFTER_REFUSAL: Duration = Duration::from_secs(2);
 
+/// Between two looks at a console.
+const CONSOLE_PAUSE: Duration = Duration::from_secs(5);
+
 /// Where to connect to, and what only the builder knows.
 #[derive(Clone, Default)]
 pub struct Target {
@@ -40,8 +44,10 @@ pub struct Target {
     pub private_key: Option<String>,
     /// The public key to it, as a line of `authorized_keys`.
     pub public_key: Option<String>,
-    /// How streams are opened; default: by TCP to the address and `ssh_port`.
+    /// How streams are opened; default: by TCP to the address and `ssh_port`, past proxies and bastions.
     pub dial: Option<Arc<dyn Dial>>,
+    /// What the instance prints on its console, for `ssh_host_key = "console"`.
+    pub console: Option<Arc<dyn Console>>,
 }
 
 /// Why there is no connection.
@@ -70,6 +76,25 @@ pub enum ConnectError {
     /// A key cannot be used.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// A tunnel cannot be made.
+    #[error(transparent)]
+    Tunnel(#[from] TunnelError),
+    /// An agent is wanted and there is none.
+    #[error("`{option}` is set, but there is no SSH agent (SSH_AUTH_SOCK is empty)")]
+    NoAgent {
+        /// The option that wants it.
+        option: &'static str,
+    },
+    /// The instance has printed no host key.
+    #[error("wait for the host keys on the console of {peer}: none within {limit}{}", last.as_deref().map(|last| format!(" ({last})")).unwrap_or_default())]
+    Console {
+        /// Whose.
+        peer: String,
+        /// `ssh_timeout`.
+        limit: GoDuration,
+        /// What the last question for the output failed with.
+        last: Option<String>,
+    },
     /// The template asks for what is not there.
     #[error("connect by `{communicator}`: {reason}")]
     Unusable {
@@ -106,11 +131,10 @@ pub async fn connect(
     match options.kind() {
         Some(Kind::None) => Ok(Arc::new(Nobody)),
         Some(Kind::Ssh) => {
-            let access = access(target, options, run)?;
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => Err(ConnectError::Cancelled),
-                connected = connect_ssh(access, ui) => connected,
+                connected = connect_ssh(target, options, run, ui) => connected,
             }
         }
         Some(Kind::WinRm) => Err(ConnectError::Unusable {
@@ -125,8 +149,24 @@ pub async fn connect(
 }
 
 #[expect(clippy::disallowed_methods, reason = "the template asks for a pause")]
-async fn connect_ssh(access: Access, ui: &Ui) -> Result<Arc<dyn Communicator>, ConnectError> {
+async fn connect_ssh(
+    target: &Target,
+    options: &CommunicatorOptions,
+    run: &RunContext,
+    ui: &Ui,
+) -> Result<Arc<dyn Communicator>, ConnectError> {
+    let access = to_instance(target, options, run).await?;
+    let tunnels = tunnel::parse(options.ssh_local_tunnels.as_deref())?;
     ui.say(format!("Using SSH communicator to connect: {}", host_of(&access.peer)));
+    if access.host_key.needs_console() {
+        let Some(console) = &target.console else {
+            return Err(ConnectError::Unusable {
+                communicator: "ssh".into(),
+                reason: "`ssh_host_key = \"console\"` needs a builder that can read the console of its instance",
+            });
+        };
+        read_console(&**console, &access, ui).await?;
+    }
     let mut session = wait_for_session(&access, ui).await?;
     if let Some(pause) = access.options.pause() {
         ui.say(format!("Pausing {} before connecting...", GoDuration::from(pause)));
@@ -134,7 +174,43 @@ async fn connect_ssh(access: Access, ui: &Ui) -> Result<Arc<dyn Communicator>, C
         sleep(pause).await;
         session = wait_for_session(&access, ui).await?;
     }
-    Ok(Arc::new(Ssh::new(access, session, ui.events().clone())))
+    if access.offered_agent.is_some() {
+        ui.say(
+            "The instance can use your SSH agent during this build (set `ssh_disable_agent_forwarding = true` if it needs none).",
+        );
+    }
+    Ok(Arc::new(
+        Ssh::new(access, session, &tunnels, ui.events().clone()).await?,
+    ))
+}
+
+/// Waits until the instance has printed its host keys.
+#[expect(clippy::disallowed_methods, reason = "a console tells of no event")]
+async fn read_console(console: &dyn Console, access: &Access, ui: &Ui) -> Result<(), ConnectError> {
+    ui.say("Waiting for the host keys on the console of the instance...");
+    let limit = access.options.connect_timeout();
+    let deadline = limit.map(|limit| Instant::now() + limit);
+    let mut last = None;
+    loop {
+        match console.output().await {
+            Ok(output) => {
+                let printed = fingerprints(&output);
+                if !printed.is_empty() {
+                    access.host_key.printed(printed);
+                    return Ok(());
+                }
+            }
+            Err(error) => last = Some(bakelite_engine::chain_of(&*error)),
+        }
+        if deadline.is_some_and(|deadline| Instant::now() + CONSOLE_PAUSE > deadline) {
+            return Err(ConnectError::Console {
+                peer: access.peer.clone(),
+                limit: limit.unwrap_or_default().into(),
+                last,
+            });
+        }
+        sleep(CONSOLE_PAUSE).await;
+    }
 }
 
 async fn wait_for_session(access: &Access, ui: &Ui) -> Result<Session, ConnectError> {
@@ -211,7 +287,7 @@ async fn attempt_until(
 
 /// Opens a stream, however long it takes, and logs in over it. What went wrong meanwhile stands in `last`.
 async fn attempt(access: &Access, last: &mut Option<Box<SessionError>>) -> Result<Session, SessionError> {
-    let stream = open(access, last).await;
+    let stream = open(access, last).await?;
     access.log_in_over(stream).await
 }
 
@@ -220,12 +296,12 @@ async fn attempt(access: &Access, last: &mut Option<Box<SessionError>>) -> Resul
     clippy::disallowed_methods,
     reason = "an address that does not answer yet tells of no event"
 )]
-async fn open(access: &Access, last: &mut Option<Box<SessionError>>) -> Box<dyn Stream> {
+async fn open(access: &Access, last: &mut Option<Box<SessionError>>) -> Result<Box<dyn Stream>, SessionError> {
     let mut attempts = FuturesUnordered::new();
     let mut pause = Duration::from_millis(25);
     loop {
         if attempts.len() < ATTEMPTS_AT_ONCE {
-            attempts.push(tokio::time::timeout(OPEN_LIMIT, access.dial.open()));
+            attempts.push(tokio::time::timeout(access.dial.limit(), access.dial.open()));
         }
         let next = sleep(pause);
         tokio::pin!(next);
@@ -233,67 +309,20 @@ async fn open(access: &Access, last: &mut Option<Box<SessionError>>) -> Box<dyn 
             tokio::select! {
                 () = &mut next => break,
                 Some(opened) = attempts.next() => match opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
-                    Ok(stream) => return stream,
-                    Err(cause) => *last = Some(Box::new(SessionError::Dial { peer: access.peer.clone(), cause })),
+                    Ok(stream) => return Ok(stream),
+                    Err(cause) => {
+                        let error = SessionError::Dial { peer: access.peer.clone(), cause };
+                        // A bastion that refuses us is not asked again and again.
+                        if error.is_final() || error.is_refused_login() {
+                            return Err(error);
+                        }
+                        *last = Some(Box::new(error));
+                    }
                 },
             }
         }
         pause = (pause * 2).min(Duration::from_secs(1));
     }
-}
-
-fn access(target: &Target, options: &CommunicatorOptions, run: &RunContext) -> Result<Access, ConnectError> {
-    let host = target.host(options);
-    let tcp = Tcp {
-        host: host.clone(),
-        port: options.port(),
-        unacknowledged_limit: Access::patience(options),
-    };
-    Ok(Access {
-        peer: format!("{}@{host}:{}", options.username(), options.port()),
-        dial: target.dial.clone().unwrap_or_else(|| Arc::new(tcp)),
-        host_key: Arc::new(HostKey::new(
-            options.host_key_policy().unwrap_or(HostKeyPolicy::AcceptNew),
-        )),
-        credentials: credentials(target, options, run)?,
-        options: options.clone(),
-    })
-}
-
-/// What we can log in with, in the order in which it is tried.
-fn credentials(target: &Target, options: &CommunicatorOptions, run: &RunContext) -> Result<Credentials, ConnectError> {
-    let path = |path: &str| local_path(path, run.home_folder.as_deref(), &run.working_folder);
-    let file = |option: &Option<String>| option.as_deref().filter(|path| !path.is_empty()).map(path);
-    let mut keys = Vec::new();
-    if let Some(path) = file(&options.ssh_private_key_file) {
-        keys.push((format!("key `{}`", path.display()), key::read(&path)?));
-    }
-    if let Some(pem) = target.private_key.as_deref().filter(|pem| !pem.is_empty()) {
-        keys.push(("the temporary key".into(), key::parse(pem, "the temporary key")?));
-    }
-    if let Some(bytes) = options.ssh_private_key.as_deref().filter(|bytes| !bytes.is_empty()) {
-        keys.push((
-            "key of `ssh_private_key`".into(),
-            key::parse(&String::from_utf8_lossy(bytes), "ssh_private_key")?,
-        ));
-    }
-    let agent = run.environment.get("SSH_AUTH_SOCK").filter(|socket| !socket.is_empty());
-    if options.ssh_agent_auth && agent.is_none() {
-        let reason = "`ssh_agent_auth` is set, but there is no SSH agent (SSH_AUTH_SOCK is empty)";
-        return Err(ConnectError::Unusable {
-            communicator: "ssh".into(),
-            reason,
-        });
-    }
-    Ok(Credentials {
-        username: options.username().to_owned(),
-        agent: agent.filter(|_| options.ssh_agent_auth).map(Into::into),
-        keys: keys.into_iter().map(|(name, key)| (name, Arc::new(key))).collect(),
-        certificate: file(&options.ssh_certificate_file)
-            .map(|path| key::read_certificate(&path))
-            .transpose()?,
-        password: options.ssh_password.clone().filter(|password| !password.is_empty()),
-    })
 }
 
 /// `host` of `user@host:port`.

@@ -11,6 +11,9 @@ use tokio::net::TcpStream;
 /// Bytes that are read at a time.
 const READ_BUFFER: usize = 128 * 1024;
 
+/// How long one attempt to open a connection may take.
+const OPEN_LIMIT: Duration = Duration::from_secs(15);
+
 /// A two-way stream of bytes.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
@@ -21,6 +24,11 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for T {}
 pub trait Dial: Send + Sync {
     /// Opens a new one. The caller limits the time.
     async fn open(&self) -> io::Result<Box<dyn Stream>>;
+
+    /// How long that may take.
+    fn limit(&self) -> Duration {
+        OPEN_LIMIT
+    }
 }
 
 /// By TCP.

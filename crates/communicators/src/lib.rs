@@ -7,6 +7,7 @@
     allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test fails by panicking")
 )]
 
+mod access;
 pub mod check;
 pub mod connect;
 pub mod connection_data;

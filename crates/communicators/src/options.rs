@@ -7,6 +7,8 @@ use bakelite_template::duration::GoDuration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::ssh::proxy::ProxyKind;
+
 /// How to reach the instance. Builders flatten this into their own options.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -27,7 +29,8 @@ pub struct CommunicatorOptions {
     /// Password of the user; tried after all keys, as a password and as the answer to every question.
     #[schemars(extend("x-sensitive" = true))]
     pub ssh_password: Option<String>,
-    /// File with the private key to log in with: PEM (PKCS#1, PKCS#8) or OpenSSH.
+    /// File with the private key to log in with: PEM (PKCS#1, PKCS#8) or OpenSSH. The passphrase of a protected one comes from the
+    /// environment variable `BAKELITE_SSH_PASSPHRASE`, or is asked for at the terminal.
     pub ssh_private_key_file: Option<String>,
     /// OpenSSH certificate that belongs to `ssh_private_key_file`.
     pub ssh_certificate_file: Option<String>,
@@ -65,53 +68,43 @@ pub struct CommunicatorOptions {
     /// How files go over: `scp` (SFTP is used where the instance has no scp) or `sftp`. Default: the quickest way that the instance
     /// has: one stream through its shell and tar, else SFTP, else scp.
     pub ssh_file_transfer_method: Option<String>,
-    /// Which host key to accept: `accept-new` (the default: any key, which must then not change during the bake) or
-    /// `pin:SHA256:…`, the fingerprint of the only key to accept.
+    /// Which host key to accept: `accept-new` (the default: any key, which must then not change during the bake), `console` (one that
+    /// the instance prints on its console, where the builder can read that), or `pin:SHA256:…`, the fingerprint of the only key.
     pub ssh_host_key: Option<String>,
 
-    /// Host to go through.
-    #[schemars(extend("x-unsupported" = "bastion hosts are not supported yet"))]
+    /// Host to go through; several, as `[USER@]HOST[:PORT],…`, are gone through in this order.
     pub ssh_bastion_host: Option<String>,
     /// Port of the bastion's SSH server; default 22.
-    #[schemars(extend("x-unsupported" = "bastion hosts are not supported yet"))]
     pub ssh_bastion_port: Option<u16>,
     /// Log in to the bastion with the keys of the SSH agent.
-    #[schemars(extend("x-unsupported" = "bastion hosts are not supported yet"))]
     pub ssh_bastion_agent_auth: Option<bool>,
-    /// User to log in as on the bastion.
-    #[schemars(extend("x-unsupported" = "bastion hosts are not supported yet"))]
+    /// User to log in as on the bastion; default: `ssh_username`.
     pub ssh_bastion_username: Option<String>,
     /// Password of that user.
-    #[schemars(extend("x-unsupported" = "bastion hosts are not supported yet", "x-sensitive" = true))]
+    #[schemars(extend("x-sensitive" = true))]
     pub ssh_bastion_password: Option<String>,
     /// Ask for the answers to the bastion's questions.
-    #[schemars(extend("x-unsupported" = "bastion hosts are not supported yet"))]
     pub ssh_bastion_interactive: Option<bool>,
     /// Private key for the bastion; default: `ssh_private_key_file`.
-    #[schemars(extend("x-unsupported" = "bastion hosts are not supported yet"))]
     pub ssh_bastion_private_key_file: Option<String>,
     /// OpenSSH certificate for the bastion.
-    #[schemars(extend("x-unsupported" = "bastion hosts are not supported yet"))]
     pub ssh_bastion_certificate_file: Option<String>,
 
-    /// SOCKS5 proxy to go through.
-    #[schemars(extend("x-unsupported" = "proxies are not supported yet"))]
+    /// Proxy to go through.
     pub ssh_proxy_host: Option<String>,
-    /// Port of the proxy; default 1080.
-    #[schemars(extend("x-unsupported" = "proxies are not supported yet"))]
+    /// Language of the proxy: `socks5` (the default) or `http`, by its CONNECT.
+    pub ssh_proxy_type: Option<String>,
+    /// Port of the proxy; default 1080, with `http` 3128.
     pub ssh_proxy_port: Option<u16>,
     /// User of the proxy.
-    #[schemars(extend("x-unsupported" = "proxies are not supported yet"))]
     pub ssh_proxy_username: Option<String>,
     /// Password of that user.
-    #[schemars(extend("x-unsupported" = "proxies are not supported yet", "x-sensitive" = true))]
+    #[schemars(extend("x-sensitive" = true))]
     pub ssh_proxy_password: Option<String>,
 
     /// Ports of the instance that lead to this machine's network: `PORT:HOST:PORT`.
-    #[schemars(extend("x-unsupported" = "tunnels are not supported yet"))]
     pub ssh_remote_tunnels: Option<Vec<String>>,
     /// Ports of this machine that lead to the instance's network: `PORT:HOST:PORT`.
-    #[schemars(extend("x-unsupported" = "tunnels are not supported yet"))]
     pub ssh_local_tunnels: Option<Vec<String>>,
 
     /// The public key as bytes; without effect on the login.
@@ -168,6 +161,8 @@ pub enum TransferMethod {
 pub enum HostKeyPolicy {
     /// Any key at first, and only that one from then on.
     AcceptNew,
+    /// A key that the instance prints on its console, and only that one from then on.
+    Console,
     /// The key with this fingerprint: `SHA256:…`.
     Pinned(String),
 }
@@ -243,10 +238,40 @@ impl CommunicatorOptions {
     pub fn host_key_policy(&self) -> Option<HostKeyPolicy> {
         match self.ssh_host_key.as_deref() {
             None | Some("" | "accept-new") => Some(HostKeyPolicy::AcceptNew),
+            Some("console") => Some(HostKeyPolicy::Console),
             Some(text) => {
                 let fingerprint = text.strip_prefix("pin:").filter(|pin| pin.starts_with("SHA256:"))?;
                 Some(HostKeyPolicy::Pinned(fingerprint.trim_end_matches('=').to_owned()))
             }
+        }
+    }
+
+    /// The hosts to go through, in order.
+    pub(crate) fn bastions(&self) -> Vec<Hop> {
+        let usual_port = self.ssh_bastion_port.filter(|port| *port != 0).unwrap_or(22);
+        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let usual_user = given(&self.ssh_bastion_username).unwrap_or_else(|| self.username().to_owned());
+        let texts = self.ssh_bastion_host.as_deref().unwrap_or_default().split(',');
+        let texts = texts.map(str::trim).filter(|text| !text.is_empty());
+        texts
+            .map(|text| {
+                let (username, rest) = match text.rsplit_once('@') {
+                    Some((user, rest)) => (user.to_owned(), rest),
+                    None => (usual_user.clone(), text),
+                };
+                let (host, port) = split_port(rest).unwrap_or((rest, usual_port));
+                let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+                Hop { username, host, port }
+            })
+            .collect()
+    }
+
+    /// The language of the proxy; `None` when the option says something else.
+    pub(crate) fn proxy_kind(&self) -> Option<ProxyKind> {
+        match self.ssh_proxy_type.as_deref() {
+            None | Some("" | "socks5") => Some(ProxyKind::Socks5),
+            Some("http") => Some(ProxyKind::Http),
+            Some(_) => None,
         }
     }
 
@@ -256,6 +281,26 @@ impl CommunicatorOptions {
             .map(GoDuration::to_std)
             .filter(|pause| !pause.is_zero())
     }
+}
+
+/// A host to go through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Hop {
+    /// Whom to log in as.
+    pub(crate) username: String,
+    /// Name or address.
+    pub(crate) host: String,
+    /// Port of its SSH server.
+    pub(crate) port: u16,
+}
+
+/// `host:port` or `[v6]:port`; an address of version 6 without brackets has no port.
+fn split_port(text: &str) -> Option<(&str, u16)> {
+    let (host, port) = text.rsplit_once(':')?;
+    if host.contains(':') && !host.ends_with(']') {
+        return None;
+    }
+    Some((host, port.parse().ok()?))
 }
 
 /// A path of a template: `~` is the home folder, other relative paths are relative to `working_folder`.
@@ -310,7 +355,9 @@ mod tests {
         assert_eq!(options("{}").host_key_policy(), Some(HostKeyPolicy::AcceptNew));
         let pinned = options(r#"{"ssh_host_key": "pin:SHA256:abc="}"#).host_key_policy();
         assert_eq!(pinned, Some(HostKeyPolicy::Pinned("SHA256:abc".into())));
-        assert_eq!(options(r#"{"ssh_host_key": "console"}"#).host_key_policy(), None);
+        let console = options(r#"{"ssh_host_key": "console"}"#).host_key_policy();
+        assert_eq!(console, Some(HostKeyPolicy::Console));
+        assert_eq!(options(r#"{"ssh_host_key": "no"}"#).host_key_policy(), None);
     }
 
     #[test]
@@ -320,5 +367,25 @@ mod tests {
         assert_eq!(path("key"), Path::new("/work/key"));
         assert_eq!(path("~other/key"), Path::new("/work/~other/key"));
         assert_eq!(path("/key"), Path::new("/key"));
+    }
+
+    #[test]
+    fn bastions_are_gone_through_in_order() {
+        let hops = |json| {
+            let hops = options(json).bastions();
+            let texts = hops
+                .iter()
+                .map(|hop| format!("{}@{} {}", hop.username, hop.host, hop.port));
+            texts.collect::<Vec<_>>()
+        };
+        assert_eq!(hops("{}"), Vec::<String>::new());
+        assert_eq!(
+            hops(r#"{"ssh_username": "u", "ssh_bastion_host": "b", "ssh_bastion_port": 2222}"#),
+            ["u@b 2222"]
+        );
+        assert_eq!(
+            hops(r#"{"ssh_bastion_username": "j", "ssh_bastion_host": "a, me@b:24,[fd00::1]:25,fd00::2"}"#),
+            ["j@a 22", "me@b 24", "j@fd00::1 25", "j@fd00::2 22"]
+        );
     }
 }

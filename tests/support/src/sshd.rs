@@ -24,7 +24,7 @@ pub struct Setup {
     pub sftp: bool,
     /// The programs that commands find besides the shell's own; `None`: all of the machine.
     pub programs: Option<Vec<&'static str>>,
-    /// More lines for `sshd_config`.
+    /// More lines for `sshd_config`; `%F` is the server's folder.
     pub config: String,
     /// Type of the user's key for `ssh-keygen -t`.
     pub key_type: &'static str,
@@ -232,7 +232,7 @@ fn config(folder: &Path, setup: &Setup) -> String {
          PermitRootLogin yes\nPrintMotd no\nPrintLastLog no\nLogLevel VERBOSE\nAcceptEnv none\nMaxSessions 50\n"
     );
     // A directive that is given first counts.
-    text.insert_str(0, &format!("{}\n", setup.config));
+    text.insert_str(0, &format!("{}\n", setup.config.replace("%F", &shown.to_string())));
     if setup.sftp {
         text.push_str("Subsystem sftp internal-sftp\n");
     }

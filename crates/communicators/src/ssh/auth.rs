@@ -3,8 +3,9 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use russh::client::{AuthResult, Handle, KeyboardInteractiveAuthResponse as Reply};
+use russh::client::{AuthResult, Handle, KeyboardInteractiveAuthResponse as Reply, Prompt};
 use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::AgentClient;
 use russh::keys::{Certificate, HashAlg, PrivateKey, PrivateKeyWithHashAlg};
@@ -12,6 +13,10 @@ use russh::{MethodKind, MethodSet};
 
 use super::host_key::fingerprint;
 use super::session::Client;
+use super::terminal::ask;
+
+/// How long a person may take to answer all questions.
+const TYPING_LIMIT: Duration = Duration::from_mins(5);
 
 /// What we can log in with.
 #[derive(Clone, Default)]
@@ -26,6 +31,15 @@ pub(crate) struct Credentials {
     pub(crate) certificate: Option<Certificate>,
     /// The password.
     pub(crate) password: Option<String>,
+    /// What the server asks is asked of the person at the terminal.
+    pub(crate) interactive: bool,
+}
+
+impl Credentials {
+    /// How long a login may take that takes `limit` without a person.
+    pub(crate) fn patience(&self, limit: Duration) -> Duration {
+        if self.interactive { limit + TYPING_LIMIT } else { limit }
+    }
 }
 
 /// Why nobody let us in.
@@ -50,6 +64,13 @@ pub enum AuthError {
         #[source]
         cause: Option<russh::Error>,
     },
+    /// Nobody can be asked.
+    #[error("ask at the terminal what the server asks")]
+    Terminal {
+        /// The cause.
+        #[source]
+        cause: std::io::Error,
+    },
     /// The SSH agent cannot be asked.
     #[error("ask the SSH agent at `{socket}`")]
     Agent {
@@ -59,6 +80,27 @@ pub enum AuthError {
         #[source]
         cause: russh::keys::Error,
     },
+}
+
+/// Asks the person at the terminal what the server asks.
+async fn ask_all(name: &str, instructions: &str, prompts: &[Prompt]) -> Result<Vec<String>, AuthError> {
+    let mut answers = Vec::new();
+    let mut heading = String::new();
+    for text in [name, instructions].into_iter().filter(|text| !text.is_empty()) {
+        heading.push_str(&printable(text));
+        heading.push('\n');
+    }
+    for prompt in prompts {
+        let question = format!("{}{}", std::mem::take(&mut heading), printable(&prompt.prompt));
+        let answer = ask(&question, prompt.echo).await;
+        answers.push(answer.map_err(|cause| AuthError::Terminal { cause })?);
+    }
+    Ok(answers)
+}
+
+/// A server's text without what would steer the terminal.
+fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control() || *c == '\n').collect()
 }
 
 fn accepted_methods(methods: &str) -> String {
@@ -107,6 +149,9 @@ pub(crate) async fn log_in(handle: &mut Handle<Client>, credentials: &Credential
 
 impl Login<'_> {
     async fn try_all(&mut self, credentials: &Credentials) -> Result<bool, AuthError> {
+        if credentials.interactive && self.try_questions(None).await? {
+            return Ok(true);
+        }
         if let Some(socket) = &credentials.agent
             && self.try_agent(socket).await?
         {
@@ -126,7 +171,7 @@ impl Login<'_> {
                 return Ok(true);
             }
         }
-        Ok(self.takes(MethodKind::KeyboardInteractive) && self.try_questions(password).await?)
+        Ok(self.takes(MethodKind::KeyboardInteractive) && self.try_questions(Some(password)).await?)
     }
 
     fn takes(&self, method: MethodKind) -> bool {
@@ -227,8 +272,8 @@ impl Login<'_> {
         Ok(false)
     }
 
-    /// Answers every question of the server by the password.
-    async fn try_questions(&mut self, password: &str) -> Result<bool, AuthError> {
+    /// Answers every question of the server by the password, or asks the person at the terminal.
+    async fn try_questions(&mut self, password: Option<&str>) -> Result<bool, AuthError> {
         const MOST_ROUNDS: usize = 16;
         let mut reply = self
             .handle
@@ -247,8 +292,15 @@ impl Login<'_> {
                     };
                     return self.hear(Ok(failure), "keyboard-interactive");
                 }
-                Reply::InfoRequest { prompts, .. } => {
-                    let answers = prompts.iter().map(|_| password.to_owned()).collect();
+                Reply::InfoRequest {
+                    name,
+                    instructions,
+                    prompts,
+                } => {
+                    let answers = match password {
+                        Some(password) => prompts.iter().map(|_| password.to_owned()).collect(),
+                        None => ask_all(&name, &instructions, &prompts).await?,
+                    };
                     reply = self.handle.authenticate_keyboard_interactive_respond(answers).await;
                 }
             }

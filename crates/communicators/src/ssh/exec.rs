@@ -23,6 +23,10 @@ pub(crate) async fn exec(
     command: &str,
     pty: bool,
 ) -> Result<Running, CommunicatorError> {
+    if session.offers_agent() {
+        // What the server thinks of it is not waited for: without an agent commands run as well.
+        let _ = channel.agent_forward(false).await;
+    }
     if pty {
         let modes = [
             (Pty::ECHO, 0),

@@ -21,6 +21,8 @@ pub struct WrongHostKey {
 pub(crate) struct HostKey {
     policy: HostKeyPolicy,
     known: Mutex<Option<PublicKey>>,
+    /// Fingerprints that the instance has printed on its console.
+    printed: Mutex<Vec<String>>,
 }
 
 impl HostKey {
@@ -28,16 +30,31 @@ impl HostKey {
         Self {
             policy,
             known: Mutex::new(None),
+            printed: Mutex::default(),
         }
     }
 
     /// Is this the key that is accepted?
     pub(crate) fn check(&self, offered: &PublicKey) -> Result<(), WrongHostKey> {
         let fingerprint = fingerprint(offered);
+        if self.policy == HostKeyPolicy::Console {
+            let printed = self.printed.lock().unwrap_or_else(PoisonError::into_inner);
+            if !printed.contains(&fingerprint) {
+                let expected = if printed.is_empty() {
+                    "none".into()
+                } else {
+                    printed.join(" or ")
+                };
+                return Err(WrongHostKey {
+                    offered: fingerprint,
+                    expected,
+                });
+            }
+        }
         let expected = match (&self.policy, self.known()) {
             (HostKeyPolicy::Pinned(pinned), _) => pinned.clone(),
-            (HostKeyPolicy::AcceptNew, Some(known)) => self::fingerprint(&known),
-            (HostKeyPolicy::AcceptNew, None) => return Ok(()),
+            (HostKeyPolicy::AcceptNew | HostKeyPolicy::Console, Some(known)) => self::fingerprint(&known),
+            (HostKeyPolicy::AcceptNew | HostKeyPolicy::Console, None) => return Ok(()),
         };
         if expected == fingerprint {
             Ok(())
@@ -47,6 +64,16 @@ impl HostKey {
                 expected,
             })
         }
+    }
+
+    /// Is the instance's console to be asked before the first login?
+    pub(crate) fn needs_console(&self) -> bool {
+        self.policy == HostKeyPolicy::Console
+    }
+
+    /// Takes what the instance has printed.
+    pub(crate) fn printed(&self, fingerprints: Vec<String>) {
+        *self.printed.lock().unwrap_or_else(PoisonError::into_inner) = fingerprints;
     }
 
     /// Remembers the key of a server that has let us in. A key of a server that is still starting may yet be replaced.
@@ -99,5 +126,17 @@ mod tests {
         let host_key = HostKey::new(HostKeyPolicy::Pinned(fingerprint(&key(ONE))));
         assert_eq!(host_key.check(&key(ONE)), Ok(()));
         assert!(host_key.check(&key(OTHER)).is_err());
+    }
+
+    #[test]
+    fn only_a_key_that_the_console_shows_is_accepted() {
+        let host_key = HostKey::new(HostKeyPolicy::Console);
+        assert_eq!(host_key.check(&key(ONE)).unwrap_err().expected, "none");
+        host_key.printed(vec![fingerprint(&key(ONE))]);
+        assert_eq!(host_key.check(&key(ONE)), Ok(()));
+        assert_eq!(
+            host_key.check(&key(OTHER)).unwrap_err().expected,
+            fingerprint(&key(ONE))
+        );
     }
 }

@@ -1,9 +1,13 @@
 //! Private keys and certificates, from files and from texts.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use russh::keys::{Certificate, Error as ParseError, PrivateKey, decode_secret_key};
+use tokio::sync::Mutex;
+
+use super::terminal::ask;
 
 /// Why a key or certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +26,15 @@ pub enum KeyError {
     Encrypted {
         /// File or what else it comes from.
         origin: String,
+    },
+    /// The passphrase is another's.
+    #[error("the passphrase does not open private key `{origin}`")]
+    Passphrase {
+        /// File or what else it comes from.
+        origin: String,
+        /// The cause.
+        #[source]
+        cause: ParseError,
     },
     /// It is not a private key in a known format.
     #[error("private key `{origin}` cannot be parsed")]
@@ -52,42 +65,85 @@ impl KeyError {
     /// What to do about it.
     pub(crate) fn help(&self) -> Option<&'static str> {
         match self {
-            KeyError::Encrypted { .. } => {
-                Some("add the key to the SSH agent and set `ssh_agent_auth = true`, or give a key without a passphrase")
-            }
+            KeyError::Encrypted { .. } => Some(
+                "give its passphrase in the environment variable `BAKELITE_SSH_PASSPHRASE`, or run at a terminal to be asked for it, or \
+                 add the key to the SSH agent and set `ssh_agent_auth = true`",
+            ),
             KeyError::Parse { .. } => Some("give a private key in PEM or OpenSSH format, not the public key beside it"),
             _ => None,
         }
     }
 }
 
-/// Reads a private key from a file.
-pub(crate) fn read(path: &Path) -> Result<PrivateKey, KeyError> {
+/// Reads a private key from a file, which may be protected.
+pub(crate) fn read(path: &Path, passphrase: Option<&str>) -> Result<PrivateKey, KeyError> {
     let origin = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|cause| KeyError::Read {
         path: origin.clone(),
         cause,
     })?;
-    parse(&text, &origin)
+    parse(&text, &origin, passphrase)
 }
 
 /// Reads a private key from its PEM text.
-pub(crate) fn parse(text: &str, origin: &str) -> Result<PrivateKey, KeyError> {
+pub(crate) fn parse(text: &str, origin: &str, passphrase: Option<&str>) -> Result<PrivateKey, KeyError> {
     let encrypted = || KeyError::Encrypted {
         origin: origin.to_owned(),
     };
     // The old PEM form says so in a header, which the parser takes for data.
-    if text.contains("ENCRYPTED") {
+    if text.contains("ENCRYPTED") && passphrase.is_none() {
         return Err(encrypted());
     }
-    let key = decode_secret_key(text, None).map_err(|cause| match cause {
-        ParseError::KeyIsEncrypted => encrypted(),
-        cause => KeyError::Parse {
+    let key = decode_secret_key(text, passphrase).map_err(|cause| match (cause, passphrase) {
+        (ParseError::KeyIsEncrypted, None) => encrypted(),
+        (cause, Some(_)) => KeyError::Passphrase {
+            origin: origin.to_owned(),
+            cause,
+        },
+        (cause, None) => KeyError::Parse {
             origin: origin.to_owned(),
             cause,
         },
     })?;
     if key.is_encrypted() { Err(encrypted()) } else { Ok(key) }
+}
+
+/// How often a person may mistype a passphrase.
+const TRIES: usize = 3;
+
+/// What was answered so far: all builds of a run ask for one key once.
+static ANSWERED: Mutex<BTreeMap<PathBuf, String>> = Mutex::const_new(BTreeMap::new());
+
+/// Opens a protected key: with the passphrase of the environment, else with what the person at the terminal answers.
+pub(crate) async fn open(path: &Path, passphrase: Option<&str>) -> Result<PrivateKey, KeyError> {
+    let opened = read(path, None);
+    let Err(KeyError::Encrypted { .. }) = &opened else {
+        return opened;
+    };
+    if let Some(passphrase) = passphrase {
+        return read(path, Some(passphrase));
+    }
+    let mut answered = ANSWERED.lock().await;
+    if let Some(passphrase) = answered.get(path) {
+        return read(path, Some(passphrase));
+    }
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let question = format!("Passphrase for private key {}: ", path.display());
+        // Without a terminal nobody can be asked, and the error says what else helps.
+        let Ok(passphrase) = ask(&question, false).await else {
+            return opened;
+        };
+        match read(path, Some(&passphrase)) {
+            Err(KeyError::Passphrase { .. }) if tries < TRIES => {}
+            Ok(key) => {
+                answered.insert(path.to_owned(), passphrase);
+                return Ok(key);
+            }
+            failed => return failed,
+        }
+    }
 }
 
 /// Reads an OpenSSH certificate that is valid now.
@@ -115,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_text_that_is_no_key_says_what_it_wants() {
-        let error = parse("ssh-ed25519 AAAA me@here", "id.pub").unwrap_err();
+        let error = parse("ssh-ed25519 AAAA me@here", "id.pub", None).unwrap_err();
         assert_eq!(error.to_string(), "private key `id.pub` cannot be parsed");
         assert!(error.help().is_some());
     }
@@ -123,6 +179,6 @@ mod tests {
     #[test]
     fn the_old_form_of_encrypted_keys_is_recognized() {
         let text = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: DES-EDE3-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----\n";
-        assert!(matches!(parse(text, "k"), Err(KeyError::Encrypted { .. })));
+        assert!(matches!(parse(text, "k", None), Err(KeyError::Encrypted { .. })));
     }
 }

@@ -4,6 +4,8 @@ pub(crate) mod algorithms;
 mod archive;
 pub mod auth;
 pub mod authorized_keys;
+pub(crate) mod bastion;
+pub mod console;
 mod exec;
 mod file_stream;
 mod gzip;
@@ -11,18 +13,20 @@ pub mod host_key;
 pub(crate) mod key;
 mod program;
 mod progress;
+pub(crate) mod proxy;
 mod quote;
 mod scp;
 mod scp_wire;
 pub(crate) mod session;
 mod sftp;
 mod tar_stream;
+pub(crate) mod terminal;
 mod transfer;
 mod tree;
+pub mod tunnel;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bakelite_engine::communicator::{Communicator, CommunicatorError, Running, Upload};
@@ -31,44 +35,84 @@ use russh::Channel;
 use russh::client::Msg;
 use tokio::io::AsyncWrite;
 use tokio::sync::Mutex;
+use tokio::task::JoinSet;
 
 use crate::connect::reconnect;
+use crate::options::CommunicatorOptions;
 use session::{Access, Session};
 use transfer::TransferError;
-
-/// How long one attempt to open a stream may take.
-pub(crate) const OPEN_LIMIT: Duration = Duration::from_secs(15);
+use tunnel::{Tunnel, TunnelError};
 
 /// A channel and the connection that it belongs to.
 pub(crate) type Link = (Arc<Session>, Channel<Msg>);
 
+/// The way to one instance, made again when it was lost.
+pub(crate) struct Connection {
+    access: Access,
+    /// The session that is in use; one that ended is replaced when the next is wanted.
+    session: Mutex<Arc<Session>>,
+}
+
+impl Connection {
+    /// A session that lives, as far as we know.
+    pub(crate) async fn session(&self) -> Result<Arc<Session>, CommunicatorError> {
+        let mut session = self.session.lock().await;
+        if !session.is_alive() {
+            session.close().await;
+            let lost = |cause| CommunicatorError::Disconnected {
+                peer: self.access.peer.clone(),
+                cause: Some(Box::new(cause)),
+            };
+            *session = Arc::new(reconnect(&self.access).await.map_err(lost)?);
+            session.measure();
+        }
+        Ok(Arc::clone(&session))
+    }
+}
+
 /// An instance that is reached by SSH.
 pub struct Ssh {
-    access: Access,
-    /// The connection that is in use; one that ended is replaced by the next operation.
-    session: Mutex<Arc<Session>>,
+    connection: Arc<Connection>,
     /// Ways to transfer that the other side was found not to have.
     missing: transfer::Missing,
     /// Where the progress of transfers goes.
     events: Events,
+    /// Ports of this machine that lead to the instance's network; they end with the value.
+    _tunnels: JoinSet<()>,
 }
 
 impl Ssh {
-    pub(crate) fn new(access: Access, session: Session, events: Events) -> Self {
-        Self {
+    /// A communicator over a session, with the tunnels of this side.
+    pub(crate) async fn new(
+        access: Access,
+        session: Session,
+        tunnels: &[Tunnel],
+        events: Events,
+    ) -> Result<Self, TunnelError> {
+        let session = Arc::new(session);
+        session.measure();
+        let connection = Arc::new(Connection {
             access,
-            session: Mutex::new(Arc::new(session)),
+            session: Mutex::new(session),
+        });
+        Ok(Self {
+            _tunnels: tunnel::listen(tunnels, &connection).await?,
+            connection,
             missing: transfer::Missing::default(),
             events,
-        }
+        })
+    }
+
+    fn options(&self) -> &CommunicatorOptions {
+        &self.connection.access.options
     }
 
     /// A channel of a connection that lives: once more when the first turns out to be dead.
     pub(crate) async fn channel(&self) -> Result<Link, CommunicatorError> {
-        let session = self.session().await?;
+        let session = self.connection.session().await?;
         match session.open_channel().await {
             Err(CommunicatorError::Disconnected { .. }) => {
-                let session = self.session().await?;
+                let session = self.connection.session().await?;
                 let channel = session.open_channel().await?;
                 Ok((session, channel))
             }
@@ -83,21 +127,8 @@ impl Ssh {
 
     /// Is the instance so far away that compression pays?
     async fn is_far(&self) -> Result<bool, TransferError> {
-        let session = self.session().await.map_err(TransferError::Connection)?;
+        let session = self.connection.session().await.map_err(TransferError::Connection)?;
         Ok(session.is_far())
-    }
-
-    async fn session(&self) -> Result<Arc<Session>, CommunicatorError> {
-        let mut session = self.session.lock().await;
-        if !session.is_alive() {
-            session.close().await;
-            let lost = |cause| CommunicatorError::Disconnected {
-                peer: self.access.peer.clone(),
-                cause: Some(Box::new(cause)),
-            };
-            *session = Arc::new(reconnect(&self.access).await.map_err(lost)?);
-        }
-        Ok(Arc::clone(&session))
     }
 }
 
@@ -105,7 +136,7 @@ impl Ssh {
 impl Communicator for Ssh {
     async fn exec(&self, command: &str) -> Result<Running, CommunicatorError> {
         let (session, channel) = self.channel().await?;
-        exec::exec(&session, channel, command, self.access.options.ssh_pty).await
+        exec::exec(&session, channel, command, self.options().ssh_pty).await
     }
 
     async fn upload(&self, file: Upload<'_>, destination: &str) -> Result<(), CommunicatorError> {
@@ -134,6 +165,6 @@ impl Communicator for Ssh {
     }
 
     async fn close(&self) {
-        self.session.lock().await.close().await;
+        self.connection.session.lock().await.close().await;
     }
 }

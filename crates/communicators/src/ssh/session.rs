@@ -2,19 +2,23 @@
 
 use std::borrow::Cow;
 use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use bakelite_engine::communicator::CommunicatorError;
-use russh::client::{self, DisconnectReason, Handle, Msg};
+use russh::client::{self, ChannelOpenHandle, DisconnectReason, Handle, Msg};
 use russh::keys::{PublicKey, PublicKeyOrCertificate};
-use russh::{Channel, Disconnect, SshId};
+use russh::{Channel, ChannelOpenFailure, Disconnect, SshId};
+use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 
 use super::algorithms::preferred;
 use super::auth::{AuthError, Credentials, log_in};
+use super::bastion::BastionError;
 use super::host_key::{HostKey, WrongHostKey, fingerprint};
+use super::tunnel::{RemoteTunnels, Tunnel, carry_channel};
 use crate::dial::{Dial, Stream};
 use crate::options::CommunicatorOptions;
 
@@ -28,7 +32,10 @@ const UNANSWERED_QUESTIONS: usize = 3;
 const WINDOW: u32 = 8 * 1024 * 1024;
 
 /// Servers that answer within this time are near: a network that quick carries more than gzip packs.
-const FAR_MICROSECONDS: u64 = 10_000;
+const FAR_MICROSECONDS: u64 = 20_000;
+
+/// Questions that are asked to know how far away a server is: one that is busy may take its time for some of them.
+const QUESTIONS: usize = 3;
 
 /// Everything that is needed to connect to one instance, once or again.
 pub(crate) struct Access {
@@ -40,6 +47,10 @@ pub(crate) struct Access {
     pub(crate) host_key: Arc<HostKey>,
     /// What we log in with.
     pub(crate) credentials: Credentials,
+    /// Ports of the server that lead to this side.
+    pub(crate) remote_tunnels: RemoteTunnels,
+    /// The socket of the agent that is offered to the server.
+    pub(crate) offered_agent: Option<PathBuf>,
     /// The rest of what the template says.
     pub(crate) options: CommunicatorOptions,
 }
@@ -77,17 +88,37 @@ pub enum SessionError {
     /// It does not let us in.
     #[error(transparent)]
     Auth(#[from] AuthError),
+    /// It does not make a tunnel.
+    #[error("open port {} of {peer} for the tunnel `{tunnel}`", .tunnel.listen)]
+    Tunnel {
+        /// Whom.
+        peer: String,
+        /// The tunnel.
+        tunnel: Box<Tunnel>,
+        /// The cause.
+        #[source]
+        cause: russh::Error,
+    },
 }
 
 impl SessionError {
     /// Is this the server's last word, so that trying again in a moment does not help?
     pub(crate) fn is_final(&self) -> bool {
-        matches!(self, SessionError::HostKey(_))
+        matches!(self.of_bastion(), SessionError::HostKey(_))
     }
 
     /// Was a login refused?
     pub(crate) fn is_refused_login(&self) -> bool {
-        matches!(self, SessionError::Auth(AuthError::Refused { .. }))
+        matches!(self.of_bastion(), SessionError::Auth(AuthError::Refused { .. }))
+    }
+
+    /// What went wrong with a bastion, when it was one.
+    fn of_bastion(&self) -> &SessionError {
+        let SessionError::Dial { cause, .. } = self else {
+            return self;
+        };
+        let inner = cause.get_ref().and_then(|inner| inner.downcast_ref::<BastionError>());
+        inner.map_or(self, |bastion| bastion.cause.of_bastion())
     }
 }
 
@@ -97,6 +128,26 @@ pub(crate) struct Client {
     host_key: Arc<HostKey>,
     offered: Arc<OnceLock<PublicKey>>,
     ended: Arc<Mutex<Option<String>>>,
+    tasks: Tasks,
+    remote_tunnels: RemoteTunnels,
+    offered_agent: Option<PathBuf>,
+}
+
+/// What runs for as long as a session lasts: output on its way, tunnels.
+#[derive(Clone, Default)]
+struct Tasks(Arc<Mutex<JoinSet<()>>>);
+
+impl Tasks {
+    fn keep(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
+    }
+
+    async fn end(&self) {
+        let mut tasks = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        tasks.shutdown().await;
+    }
 }
 
 /// Why the library's session ended.
@@ -123,6 +174,52 @@ impl client::Handler for Client {
         Ok(true)
     }
 
+    async fn server_channel_open_forwarded_tcpip(
+        &mut self,
+        channel: Channel<Msg>,
+        _connected_address: &str,
+        connected_port: u32,
+        _originator_address: &str,
+        _originator_port: u32,
+        reply: ChannelOpenHandle,
+        _session: &mut client::Session,
+    ) -> Result<(), ClientError> {
+        let tunnels = self.remote_tunnels.clone();
+        self.tasks.keep(async move {
+            match tunnels.connect(connected_port).await {
+                Ok(stream) => {
+                    reply.accept().await;
+                    carry_channel(channel, stream).await;
+                }
+                Err(reason) => reply.reject(reason).await,
+            }
+        });
+        Ok(())
+    }
+
+    async fn server_channel_open_agent_forward(
+        &mut self,
+        channel: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _session: &mut client::Session,
+    ) -> Result<(), ClientError> {
+        // Only an agent that was offered may be asked.
+        let Some(socket) = self.offered_agent.clone() else {
+            reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
+            return Ok(());
+        };
+        self.tasks.keep(async move {
+            match UnixStream::connect(socket).await {
+                Ok(agent) => {
+                    reply.accept().await;
+                    carry_channel(channel, agent).await;
+                }
+                Err(_) => reply.reject(ChannelOpenFailure::ConnectFailed).await,
+            }
+        });
+        Ok(())
+    }
+
     async fn disconnected(&mut self, reason: DisconnectReason<ClientError>) -> Result<(), ClientError> {
         let why = match reason {
             DisconnectReason::ReceivedDisconnect(info) => info.message,
@@ -141,14 +238,15 @@ pub(crate) struct Session {
     ended: Arc<Mutex<Option<String>>>,
     /// The quickest answer so far, in microseconds.
     quickest_answer: AtomicU64,
-    /// What carries the output of running commands; ends with the session.
-    pumps: Mutex<JoinSet<()>>,
+    tasks: Tasks,
+    /// Commands are told that there is an agent.
+    offers_agent: bool,
 }
 
 impl Access {
     /// Shakes hands and logs in over an open stream.
     pub(crate) async fn log_in_over(&self, stream: Box<dyn Stream>) -> Result<Session, SessionError> {
-        let limited = tokio::time::timeout(HANDSHAKE_LIMIT, self.shake_hands(stream)).await;
+        let limited = tokio::time::timeout(self.credentials.patience(HANDSHAKE_LIMIT), self.shake_hands(stream)).await;
         limited.unwrap_or_else(|_| {
             Err(SessionError::Silent {
                 peer: self.peer.clone(),
@@ -158,11 +256,15 @@ impl Access {
 
     async fn shake_hands(&self, stream: Box<dyn Stream>) -> Result<Session, SessionError> {
         let (offered, ended) = (Arc::new(OnceLock::new()), Arc::new(Mutex::new(None)));
+        let tasks = Tasks::default();
         let client = Client {
             peer: self.peer.clone(),
             host_key: Arc::clone(&self.host_key),
             offered: Arc::clone(&offered),
             ended: Arc::clone(&ended),
+            tasks: tasks.clone(),
+            remote_tunnels: self.remote_tunnels.clone(),
+            offered_agent: self.offered_agent.clone(),
         };
         let mut handle = client::connect_stream(Arc::new(self.config()), stream, client)
             .await
@@ -177,12 +279,21 @@ impl Access {
         if let Some(key) = offered.get() {
             self.host_key.remember(key.clone());
         }
+        for (port, tunnel) in self.remote_tunnels.ports() {
+            let asked = handle.tcpip_forward("localhost", port).await;
+            asked.map_err(|cause| SessionError::Tunnel {
+                peer: self.peer.clone(),
+                tunnel: Box::new(tunnel.clone()),
+                cause,
+            })?;
+        }
         Ok(Session {
             handle,
             peer: self.peer.clone(),
             ended,
             quickest_answer: AtomicU64::new(u64::MAX),
-            pumps: Mutex::default(),
+            tasks,
+            offers_agent: self.offered_agent.is_some(),
         })
     }
 
@@ -214,18 +325,35 @@ impl Session {
 
     /// Opens a channel for a command or a subsystem.
     pub(crate) async fn open_channel(&self) -> Result<Channel<Msg>, CommunicatorError> {
-        let asked = Instant::now();
-        let channel = self.handle.channel_open_session().await.map_err(|error| match error {
+        let opened = self.measured(self.handle.channel_open_session()).await;
+        opened.map_err(|error| match error {
             russh::Error::ChannelOpenFailure(reason) => CommunicatorError::Refused {
                 operation: format!("open a session on {}", self.peer),
                 message: format!("{reason:?}"),
                 help: None,
             },
             error => self.lost(Some(error)),
-        })?;
+        })
+    }
+
+    /// Waits for an answer of the server, and notes how long that took.
+    async fn measured<T>(&self, answer: impl Future<Output = T>) -> T {
+        let asked = Instant::now();
+        let answer = answer.await;
         let took = u64::try_from(asked.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.quickest_answer.fetch_min(took, Ordering::Relaxed);
-        Ok(channel)
+        answer
+    }
+
+    /// Finds out how far away the server is, beside what else is done.
+    pub(crate) fn measure(self: &Arc<Self>) {
+        let session = Arc::clone(self);
+        self.keep(async move {
+            for _ in 0..QUESTIONS {
+                // An answer that does not come says nothing.
+                let _ = session.measured(session.handle.send_ping()).await;
+            }
+        });
     }
 
     /// Is the server so far away that the line, and not the machines at its ends, is what takes time?
@@ -249,16 +377,33 @@ impl Session {
 
     /// Runs what carries a command's output for as long as the session lasts.
     pub(crate) fn keep(&self, pump: impl Future<Output = ()> + Send + 'static) {
-        let mut pumps = self.pumps.lock().unwrap_or_else(PoisonError::into_inner);
-        while pumps.try_join_next().is_some() {}
-        pumps.spawn(pump);
+        self.tasks.keep(pump);
+    }
+
+    /// Are commands told that there is an agent?
+    pub(crate) fn offers_agent(&self) -> bool {
+        self.offers_agent
+    }
+
+    /// Opens a stream from the server to somewhere else; the error is what the server says.
+    pub(crate) async fn open_stream(&self, host: &str, port: u16) -> Result<Channel<Msg>, String> {
+        let opened = self
+            .handle
+            .channel_open_direct_tcpip(host, u32::from(port), "127.0.0.1", 0)
+            .await;
+        opened.map_err(|error| match error {
+            russh::Error::ChannelOpenFailure(ChannelOpenFailure::AdministrativelyProhibited) => {
+                "it does not allow connections to other hosts".into()
+            }
+            russh::Error::ChannelOpenFailure(ChannelOpenFailure::ConnectFailed) => "no connection".into(),
+            error => bakelite_engine::chain_of(&self.lost(Some(error))),
+        })
     }
 
     /// Says goodbye and waits until everything of this connection has ended.
     pub(crate) async fn close(&self) {
         // The server may be gone already.
         let _ = self.handle.disconnect(Disconnect::ByApplication, "", "en").await;
-        let mut pumps = std::mem::take(&mut *self.pumps.lock().unwrap_or_else(PoisonError::into_inner));
-        pumps.shutdown().await;
+        self.tasks.end().await;
     }
 }

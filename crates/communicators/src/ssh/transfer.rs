@@ -188,7 +188,7 @@ pub(crate) async fn download_folder(ssh: &Ssh, source: &str, destination: &Path)
 
 impl Ssh {
     fn ways(&self, stream: Way) -> Vec<Way> {
-        self.missing.left(self.access.options.transfer_method(), stream)
+        self.missing.left(self.options().transfer_method(), stream)
     }
 }
 
@@ -210,7 +210,7 @@ impl Operation {
 
     /// The error when the other side has none of the ways.
     fn no_way_left(&self, ssh: &Ssh) -> CommunicatorError {
-        if ssh.access.options.transfer_method() == TransferMethod::Sftp {
+        if ssh.options().transfer_method() == TransferMethod::Sftp {
             return self.refused(
                 "the server has no SFTP".into(),
                 Some("leave `ssh_file_transfer_method` out: then every other way is tried"),

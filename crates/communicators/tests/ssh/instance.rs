@@ -106,6 +106,7 @@ pub(crate) fn run(environment: &[(&str, &str)]) -> RunContext {
 }
 
 /// Everything a command printed, and how it ended.
+#[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: Vec<u8>,

@@ -3,10 +3,14 @@
 #![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 #![expect(clippy::disallowed_methods, reason = "polls for what a server does")]
 
+mod bastions;
 mod commands;
 mod connecting;
 mod files;
 mod folders;
 mod instance;
+mod keys;
 mod passwords;
+mod proxies;
+mod tunnels;
 mod ways;

@@ -1,0 +1,180 @@
+//! Tunnels: ports of one side that lead to the network of the other (communicators.md §3.6). They last as long as the communicator;
+//! after a reconnect they go on over the new connection.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+use russh::client::Msg;
+use russh::{Channel, ChannelOpenFailure};
+use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+use super::Connection;
+
+/// One tunnel, as `PORT:HOST:PORT`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tunnel {
+    /// The port that is listened on, of `localhost`.
+    pub(crate) listen: u16,
+    /// Where it leads.
+    pub(crate) host: String,
+    /// The port there.
+    pub(crate) port: u16,
+}
+
+impl fmt::Display for Tunnel {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}:{}", self.listen, self.host, self.port)
+    }
+}
+
+/// Why a tunnel cannot be.
+#[derive(Debug, thiserror::Error)]
+pub enum TunnelError {
+    /// The text is not one.
+    #[error("tunnel `{text}` is not of the form `PORT:HOST:PORT`")]
+    Parse {
+        /// The text.
+        text: String,
+    },
+    /// The port of this machine cannot be listened on.
+    #[error("listen on port {port} of this machine for the tunnel `{tunnel}`")]
+    Listen {
+        /// The port.
+        port: u16,
+        /// The tunnel.
+        tunnel: String,
+        /// The cause.
+        #[source]
+        cause: std::io::Error,
+    },
+}
+
+/// Reads tunnels.
+pub(crate) fn parse(texts: Option<&[String]>) -> Result<Vec<Tunnel>, TunnelError> {
+    let one = |text: &String| {
+        let wrong = || TunnelError::Parse { text: text.clone() };
+        let (listen, target) = text.split_once(':').ok_or_else(wrong)?;
+        let (host, port) = target.rsplit_once(':').ok_or_else(wrong)?;
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        if host.is_empty() {
+            return Err(wrong());
+        }
+        Ok(Tunnel {
+            listen: listen.parse().map_err(|_| wrong())?,
+            host: host.to_owned(),
+            port: port.parse().map_err(|_| wrong())?,
+        })
+    };
+    texts.unwrap_or_default().iter().map(one).collect()
+}
+
+/// Listens on ports of this machine; what connects is carried to the other side for as long as the answer lives.
+pub(crate) async fn listen(tunnels: &[Tunnel], connection: &Arc<Connection>) -> Result<JoinSet<()>, TunnelError> {
+    let mut listening = JoinSet::new();
+    for tunnel in tunnels {
+        let bound = TcpListener::bind(("localhost", tunnel.listen)).await;
+        let listener = bound.map_err(|cause| TunnelError::Listen {
+            port: tunnel.listen,
+            tunnel: tunnel.to_string(),
+            cause,
+        })?;
+        listening.spawn(accept(listener, tunnel.clone(), Arc::downgrade(connection)));
+    }
+    Ok(listening)
+}
+
+async fn accept(listener: TcpListener, tunnel: Tunnel, connection: Weak<Connection>) {
+    let mut carrying = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    let Some(connection) = connection.upgrade() else { return };
+                    carrying.spawn(outward(stream, tunnel.clone(), connection));
+                }
+                Err(error) => tracing::warn!(%error, %tunnel, "a connection to a tunnel was not accepted"),
+            },
+            Some(_) = carrying.join_next() => {}
+        }
+    }
+}
+
+async fn outward(stream: TcpStream, tunnel: Tunnel, connection: Arc<Connection>) {
+    let opened = match connection.session().await {
+        Ok(session) => session.open_stream(&tunnel.host, tunnel.port).await,
+        Err(error) => Err(bakelite_engine::chain_of(&error)),
+    };
+    drop(connection);
+    match opened {
+        Ok(channel) => carry(channel.into_stream(), stream).await,
+        Err(why) => tracing::warn!(why, %tunnel, "the instance cannot connect to where a tunnel leads"),
+    }
+}
+
+/// Where the ports of the other side lead, by port.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RemoteTunnels(BTreeMap<u32, Tunnel>);
+
+impl RemoteTunnels {
+    pub(crate) fn new(tunnels: &[Tunnel]) -> Self {
+        Self(
+            tunnels
+                .iter()
+                .map(|tunnel| (u32::from(tunnel.listen), tunnel.clone()))
+                .collect(),
+        )
+    }
+
+    pub(crate) fn ports(&self) -> impl Iterator<Item = (u32, &Tunnel)> {
+        self.0.iter().map(|(port, tunnel)| (*port, tunnel))
+    }
+
+    /// Where a connection to a port of the other side goes; an error is the answer to the server.
+    pub(crate) async fn connect(&self, port: u32) -> Result<TcpStream, ChannelOpenFailure> {
+        let tunnel = self
+            .0
+            .get(&port)
+            .ok_or(ChannelOpenFailure::AdministrativelyProhibited)?;
+        TcpStream::connect((tunnel.host.as_str(), tunnel.port))
+            .await
+            .map_err(|error| {
+                tracing::warn!(%error, %tunnel, "where a tunnel leads cannot be reached");
+                ChannelOpenFailure::ConnectFailed
+            })
+    }
+}
+
+/// Carries bytes both ways until either side ends.
+pub(crate) async fn carry(
+    mut one: impl AsyncRead + AsyncWrite + Unpin,
+    mut other: impl AsyncRead + AsyncWrite + Unpin,
+) {
+    // A broken connection ends the other one too.
+    let _ = copy_bidirectional(&mut one, &mut other).await;
+}
+
+/// Carries a channel that the server has opened.
+pub(crate) async fn carry_channel(channel: Channel<Msg>, stream: impl AsyncRead + AsyncWrite + Unpin) {
+    carry(channel.into_stream(), stream).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tunnels_are_read_and_others_are_errors() {
+        let read = |text: &str| parse(Some(&[text.to_owned()])).map(|mut tunnels| tunnels.remove(0).to_string());
+        assert_eq!(read("8080:db.internal:5432").unwrap(), "8080:db.internal:5432");
+        assert_eq!(read("8080:[::1]:5432").unwrap(), "8080:::1:5432");
+        for text in ["", "8080", "8080:host", "x:host:1", "8080::1", "8080:host:99999"] {
+            assert_eq!(
+                read(text).unwrap_err().to_string(),
+                format!("tunnel `{text}` is not of the form `PORT:HOST:PORT`")
+            );
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Through other hosts: bastions one after the other, and what a user reads when one of them does not do its part.
+
+use bakelite_communicators::connect::ConnectError;
+use bakelite_communicators::options::CommunicatorOptions;
+use bakelite_engine::communicator::Exit;
+use bakelite_test_support::sshd::{Setup, Sshd};
+
+use crate::instance::{Instance, outcome, ran};
+
+/// Options to go through these hosts to an instance, each with the key of the last of them.
+fn through(instance: &Instance, bastions: &[&Sshd], more: &str) -> CommunicatorOptions {
+    let hosts: Vec<String> = bastions
+        .iter()
+        .map(|sshd| format!("127.0.0.1:{}", sshd.address.port()))
+        .collect();
+    let key = bastions[bastions.len() - 1].key_file.to_str().unwrap();
+    let comma = if more.is_empty() { "" } else { ", " };
+    instance.options(&format!(
+        r#""ssh_bastion_host": "{}", "ssh_bastion_private_key_file": "{key}"{comma}{more}"#,
+        hosts.join(",")
+    ))
+}
+
+#[tokio::test]
+async fn a_bastion_leads_to_the_instance_with_one_login() {
+    let instance = Instance::start(Setup::default()).await;
+    let bastion = Sshd::start(Setup::default()).await;
+    let options = through(&instance, &[&bastion], "");
+    let ssh = instance.try_connect(&Instance::target(), &options).await.unwrap();
+    assert_eq!(ran(&*ssh, "echo there").await.stdout, b"there\n");
+    // A killed instance does not take the bastion with it.
+    instance.sshd.kill_sessions().await;
+    assert_eq!(ran(&*ssh, "echo again").await.stdout, b"again\n");
+    assert_eq!(bastion.connections(), 1);
+}
+
+#[tokio::test]
+async fn several_bastions_are_gone_through_one_after_the_other() {
+    let instance = Instance::start(Setup::default()).await;
+    let first = Sshd::start(Setup::default()).await;
+    let second = Sshd::start(Setup::default()).await;
+    // They share a key, as they share the options.
+    std::fs::copy(
+        second.key_file.with_extension("pub"),
+        first.folder().join("authorized_keys"),
+    )
+    .unwrap();
+    let options = through(&instance, &[&first, &second], "");
+    let ssh = instance.try_connect(&Instance::target(), &options).await.unwrap();
+    assert_eq!(ran(&*ssh, "exit 4").await.exit, Exit::Status(4));
+    assert_eq!((first.connections(), second.connections()), (1, 1));
+}
+
+#[tokio::test]
+async fn the_key_of_the_instance_serves_for_the_bastion_when_none_is_named() {
+    let instance = Instance::start(Setup::default()).await;
+    let bastion = Sshd::start(Setup::default()).await;
+    std::fs::copy(
+        instance.sshd.key_file.with_extension("pub"),
+        bastion.folder().join("authorized_keys"),
+    )
+    .unwrap();
+    let port = bastion.address.port();
+    let options = instance.options(&format!(
+        r#""ssh_bastion_host": "127.0.0.1", "ssh_bastion_port": {port}"#
+    ));
+    let ssh = instance.try_connect(&Instance::target(), &options).await.unwrap();
+    assert_eq!(ran(&*ssh, "true").await.exit, Exit::Status(0));
+}
+
+#[tokio::test]
+async fn a_bastion_that_refuses_us_is_named_and_not_asked_for_ever() {
+    let instance = Instance::start(Setup::default()).await;
+    let bastion = Sshd::start(Setup::default()).await;
+    let stranger = Sshd::start(Setup::default()).await;
+    let mut options = through(&instance, &[&bastion], r#""ssh_handshake_attempts": 1"#);
+    options.ssh_bastion_private_key_file = Some(stranger.key_file.to_str().unwrap().into());
+    let error = instance.try_connect(&Instance::target(), &options).await.err().unwrap();
+    assert!(matches!(error, ConnectError::Refused { .. }));
+    let text = bakelite_engine::chain_of(&error);
+    assert!(
+        text.contains("log in to the bastion") && text.contains("is refused; tried key"),
+        "{text}"
+    );
+    assert_eq!(bastion.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_bastion_that_forwards_nothing_says_so() {
+    let instance = Instance::start(Setup::default()).await;
+    let bastion = Sshd::start(Setup {
+        config: "AllowTcpForwarding no".into(),
+        ..Setup::default()
+    })
+    .await;
+    let options = through(&instance, &[&bastion], r#""ssh_timeout": "1s""#);
+    let error = instance.try_connect(&Instance::target(), &options).await.err().unwrap();
+    let text = bakelite_engine::chain_of(&error);
+    assert!(text.contains("it does not allow connections to other hosts"), "{text}");
+}
+
+#[tokio::test]
+async fn a_bastion_that_cannot_be_reached_is_the_cause_of_the_timeout() {
+    let instance = Instance::start(Setup::default()).await;
+    let bastion = Sshd::start(Setup::default()).await;
+    bastion.refuse(true);
+    let options = through(&instance, &[&bastion], r#""ssh_timeout": "1s""#);
+    let error = instance.try_connect(&Instance::target(), &options).await.err().unwrap();
+    let text = bakelite_engine::chain_of(&error);
+    assert!(
+        text.contains("no connection within 1s") && text.contains("bastion"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_bastion_that_drops_the_connection_is_a_disconnect_and_the_next_command_connects_again() {
+    let instance = Instance::start(Setup::default()).await;
+    let bastion = Sshd::start(Setup::default()).await;
+    let options = through(&instance, &[&bastion], "");
+    let ssh = instance.try_connect(&Instance::target(), &options).await.unwrap();
+    let mut running = ssh.exec("echo started; cat").await.unwrap();
+    assert!(running.output.recv().await.is_some());
+    bastion.kill_sessions().await;
+    assert_eq!(outcome(running).await.exit, Exit::Disconnected);
+    assert_eq!(ran(&*ssh, "exit 5").await.exit, Exit::Status(5));
+    assert_eq!(bastion.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_bastion_has_its_own_host_key_that_must_not_change() {
+    let instance = Instance::start(Setup::default()).await;
+    let bastion = Sshd::start(Setup::default()).await;
+    let options = through(&instance, &[&bastion], "");
+    let ssh = instance.try_connect(&Instance::target(), &options).await.unwrap();
+    bastion.change_host_key();
+    bastion.kill_sessions().await;
+    let error = ssh.exec("true").await.err().unwrap();
+    let text = bakelite_engine::chain_of(&error);
+    assert!(
+        text.contains("log in to the bastion") && text.contains("host key of the server is"),
+        "{text}"
+    );
+}

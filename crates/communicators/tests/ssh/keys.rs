@@ -1,0 +1,285 @@
+//! Keys that need more than a file: protected ones, certificates, agents; and host keys of the console.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bakelite_communicators::connect::{ConnectError, Target, connect};
+use bakelite_communicators::options::CommunicatorOptions;
+use bakelite_communicators::ssh::console::Console;
+use bakelite_engine::communicator::{Communicator, Exit};
+use bakelite_test_support::sshd::Setup;
+use tokio_util::sync::CancellationToken;
+
+use crate::instance::{Instance, ran, run};
+
+fn keygen(arguments: &[&str], file: &Path) {
+    let status = Command::new("ssh-keygen")
+        .arg("-q")
+        .args(arguments)
+        .arg("-f")
+        .arg(file)
+        .stdin(Stdio::null())
+        .status();
+    assert!(status.unwrap().success(), "{arguments:?}");
+}
+
+/// The user's key, protected by `open sesame`.
+fn protected(instance: &Instance, format: &str) -> PathBuf {
+    let key = instance.sshd.folder().join("protected");
+    std::fs::copy(&instance.sshd.key_file, &key).unwrap();
+    keygen(&["-p", "-P", "", "-N", "open sesame", "-m", format], &key);
+    key
+}
+
+async fn log_in(
+    instance: &Instance,
+    key: &Path,
+    environment: &[(&str, &str)],
+) -> Result<Arc<dyn Communicator>, ConnectError> {
+    let options = instance.options_without_key(&format!(r#""ssh_private_key_file": "{}""#, key.display()));
+    let mut complaints = Vec::new();
+    options.check(&mut complaints);
+    assert!(complaints.is_empty(), "{complaints:?}");
+    let run = run(environment);
+    connect(
+        &Instance::target(),
+        &options,
+        &run,
+        &instance.ui,
+        &CancellationToken::new(),
+    )
+    .await
+}
+
+#[tokio::test]
+async fn the_passphrase_of_the_environment_opens_keys_of_every_format() {
+    for (key_type, format) in [
+        ("ed25519", "RFC4716"),
+        ("rsa", "RFC4716"),
+        ("rsa", "PEM"),
+        ("rsa", "PKCS8"),
+        ("ecdsa", "RFC4716"),
+        ("ecdsa", "PKCS8"),
+    ] {
+        let instance = Instance::start(Setup {
+            key_type,
+            ..Setup::default()
+        })
+        .await;
+        let key = protected(&instance, format);
+        let ssh = log_in(&instance, &key, &[("BAKELITE_SSH_PASSPHRASE", "open sesame")]).await;
+        let ssh = ssh.unwrap_or_else(|error| panic!("{key_type} {format}: {}", bakelite_engine::chain_of(&error)));
+        assert_eq!(ran(&*ssh, "true").await.exit, Exit::Status(0), "{key_type} {format}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_passphrase_is_an_error_that_does_not_tell_it() {
+    let instance = Instance::start(Setup::default()).await;
+    let key = protected(&instance, "RFC4716");
+    let error = log_in(&instance, &key, &[("BAKELITE_SSH_PASSPHRASE", "open cumin")])
+        .await
+        .err()
+        .unwrap();
+    let text = bakelite_engine::chain_of(&error);
+    assert!(text.starts_with("the passphrase does not open private key"), "{text}");
+    assert!(!text.contains("cumin"), "{text}");
+}
+
+/// Runs under `script`, at a terminal of its own: see the next test.
+#[tokio::test]
+#[ignore = "asks at the terminal"]
+async fn asks_at_the_terminal() {
+    let key = std::env::var("BAKELITE_TEST_KEY").unwrap();
+    let (port, user) = (
+        std::env::var("BAKELITE_TEST_PORT").unwrap(),
+        std::env::var("BAKELITE_TEST_USER").unwrap(),
+    );
+    let json = format!(r#"{{"ssh_port": {port}, "ssh_username": "{user}", "ssh_private_key_file": "{key}"}}"#);
+    let options: CommunicatorOptions = serde_json::from_str(&json).unwrap();
+    let (sender, _events) = std::sync::mpsc::channel();
+    let ui = bakelite_engine::events::Ui::new(bakelite_engine::events::Events::new(sender));
+    // Two builds ask once.
+    for _ in 0..2 {
+        let ssh = connect(&Instance::target(), &options, &run(&[]), &ui, &CancellationToken::new())
+            .await
+            .unwrap();
+        assert_eq!(ran(&*ssh, "true").await.exit, Exit::Status(0));
+    }
+}
+
+#[tokio::test]
+async fn a_passphrase_is_asked_for_once_and_not_shown() {
+    let instance = Instance::start(Setup::default()).await;
+    let key = protected(&instance, "RFC4716");
+    let this = std::env::current_exe().unwrap();
+    let command = format!(
+        "{} --exact keys::asks_at_the_terminal --ignored --nocapture",
+        this.display()
+    );
+    let mut child = tokio::process::Command::new("script")
+        .args(["-qec", &command, "/dev/null"])
+        .env("BAKELITE_TEST_KEY", &key)
+        .env("BAKELITE_TEST_PORT", instance.sshd.address.port().to_string())
+        .env("BAKELITE_TEST_USER", &instance.sshd.username)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let (mut input, mut output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let mut shown = String::new();
+    let mut answers = ["wrong\n", "open sesame\n"].into_iter();
+    let mut buffer = [0; 4096];
+    loop {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let length = output.read(&mut buffer).await.unwrap();
+        if length == 0 {
+            break;
+        }
+        let asked = shown.matches("Passphrase for private key").count();
+        shown.push_str(&String::from_utf8_lossy(&buffer[..length]));
+        for _ in asked..shown.matches("Passphrase for private key").count() {
+            input.write_all(answers.next().unwrap().as_bytes()).await.unwrap();
+        }
+    }
+    assert!(child.wait().await.unwrap().success(), "{shown}");
+    assert_eq!(shown.matches("Passphrase for private key").count(), 2, "{shown}");
+    assert!(!shown.contains("sesame"), "{shown}");
+}
+
+#[tokio::test]
+async fn without_a_terminal_the_error_says_what_helps() {
+    let instance = Instance::start(Setup::default()).await;
+    let key = protected(&instance, "RFC4716");
+    // `setsid` takes the terminal away where the tests have one.
+    let this = std::env::current_exe().unwrap();
+    let output = Command::new("setsid")
+        .arg("-w")
+        .arg(this)
+        .args(["--exact", "keys::asks_at_the_terminal", "--ignored", "--nocapture"])
+        .env("BAKELITE_TEST_KEY", &key)
+        .env("BAKELITE_TEST_PORT", "1")
+        .env("BAKELITE_TEST_USER", "u")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("Encrypted"), "{text}");
+}
+
+#[tokio::test]
+async fn a_certificate_logs_in_where_the_key_alone_does_not() {
+    let instance = Instance::start(Setup {
+        config: "TrustedUserCAKeys %F/ca.pub".into(),
+        ..Setup::default()
+    })
+    .await;
+    let folder = instance.sshd.folder();
+    keygen(&["-t", "ed25519", "-N", ""], &folder.join("ca"));
+    let user = &instance.sshd.username;
+    let status = Command::new("ssh-keygen")
+        .args(["-q", "-s"])
+        .arg(folder.join("ca"))
+        .args(["-I", "test", "-n", user, "-V", "+1h"])
+        .arg(folder.join("user_key.pub"))
+        .status();
+    assert!(status.unwrap().success());
+    std::fs::write(folder.join("authorized_keys"), "").unwrap();
+    let certificate = folder.join("user_key-cert.pub");
+    let without = instance.options(r#""ssh_handshake_attempts": 1"#);
+    instance.try_connect(&Instance::target(), &without).await.err().unwrap();
+    let with = instance.options(&format!(r#""ssh_certificate_file": "{}""#, certificate.display()));
+    let ssh = instance.try_connect(&Instance::target(), &with).await.unwrap();
+    assert_eq!(ran(&*ssh, "true").await.exit, Exit::Status(0));
+}
+
+#[tokio::test]
+async fn the_agent_is_offered_to_the_instance_unless_it_shall_not() {
+    let instance = Instance::start(Setup::default()).await;
+    let socket = instance.sshd.folder().join("agent");
+    let mut agent = tokio::process::Command::new("ssh-agent")
+        .arg("-D")
+        .arg("-a")
+        .arg(&socket)
+        .stdout(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    while !socket.exists() {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let added = Command::new("ssh-add")
+        .arg("-q")
+        .arg(&instance.sshd.key_file)
+        .env("SSH_AUTH_SOCK", &socket)
+        .status();
+    assert!(added.unwrap().success());
+    let run = run(&[("SSH_AUTH_SOCK", socket.to_str().unwrap())]);
+    for (more, offered) in [("", true), (r#""ssh_disable_agent_forwarding": true"#, false)] {
+        let options = instance.options(more);
+        let ssh = connect(
+            &Instance::target(),
+            &options,
+            &run,
+            &instance.ui,
+            &CancellationToken::new(),
+        )
+        .await
+        .unwrap();
+        let listed = ran(&*ssh, "ssh-add -l").await;
+        assert_eq!(
+            String::from_utf8_lossy(&listed.stdout).contains("bakelite-test"),
+            offered,
+            "{listed:?}"
+        );
+        let said = instance
+            .said()
+            .iter()
+            .any(|line| line.contains("can use your SSH agent"));
+        assert_eq!(said, offered);
+    }
+    agent.kill().await.unwrap();
+}
+
+/// A console that shows these lines at the second look.
+struct Screen {
+    text: String,
+    looks: std::sync::atomic::AtomicUsize,
+}
+
+#[async_trait]
+impl Console for Screen {
+    async fn output(&self) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+        let looks = self.looks.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        if looks == 0 {
+            Ok(String::new())
+        } else {
+            Ok(self.text.clone())
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_a_host_key_of_the_console_is_accepted() {
+    let instance = Instance::start(Setup::default()).await;
+    let key = std::fs::read_to_string(instance.sshd.folder().join("host_key.pub")).unwrap();
+    let block = |key: &str| format!("boot\n-----BEGIN SSH HOST KEY KEYS-----\n{key}-----END SSH HOST KEY KEYS-----\n");
+    let target = |text: String| Target {
+        console: Some(Arc::new(Screen { text, looks: 0.into() })),
+        ..Instance::target()
+    };
+    let options = instance.options(r#""ssh_host_key": "console""#);
+    let ssh = instance.try_connect(&target(block(&key)), &options).await.unwrap();
+    assert_eq!(ran(&*ssh, "true").await.exit, Exit::Status(0));
+    instance.sshd.change_host_key();
+    let error = instance
+        .try_connect(&target(block(&key)), &options)
+        .await
+        .err()
+        .unwrap();
+    assert!(bakelite_engine::chain_of(&error).contains("host key of the server is"));
+    let error = instance.try_connect(&Instance::target(), &options).await.err().unwrap();
+    assert!(bakelite_engine::chain_of(&error).contains("needs a builder"));
+}
