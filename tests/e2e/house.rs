@@ -44,9 +44,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "bakelite-engine",
             "bakelite-communicators",
             "bakelite-aws",
+            "bakelite-ssm",
         ],
     ),
-    ("bakelite-local", &[]),
+    ("bakelite-ssm", &[]),
+    ("bakelite-local", &["bakelite-ssm"]),
     ("bakelite-test-support", &[]),
 ];
 
