@@ -36,7 +36,7 @@ pub(super) fn tell(mut complaint: Diagnostic, expression: &Expression, scope: &d
         if !complaint.detail.is_empty() {
             complaint.detail.push('\n');
         }
-        complaint.detail += &format!("Here {}.", told.join(", "));
+        complaint.detail.extend(["Here ", &told.join(", "), "."]);
     }
     complaint
 }

@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+"""How long `validate` and `version` take, beside Debian's packer (`apt-get install packer`) in the same run: the contestants take turns.
+
+    benches/validate.py [--bin target/release/bakelite] [--peer packer] [--rounds 20]
+
+Prints the median of the time that passes and of the processor's time, and the ratio of the two programs. Without the peer only our own
+figures; a template that the peer cannot read has none either. Exits with 1 when a limit of ours is not met in processor time, which
+other programs on the machine do not spoil.
+"""
+
+import argparse
+import os
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+WEB_SERVER = pathlib.Path(__file__).parent.parent / "tests/templates/web-server/web-server.pkr.hcl"
+
+
+def generated(count):
+    """Variables and locals that refer to each other, and a tenth as many sources that one build uses."""
+    lines = []
+    for index in range(count):
+        lines.append(f'variable "v{index}" {{\n  type    = string\n  default = "value {index}"\n}}\n')
+    lines.append("locals {")
+    for index in range(count):
+        before = f"${{local.l{index - 1}}}" if index % 50 else "first"
+        lines.append(f'  l{index} = "{before}-${{var.v{index}}}-${{length(var.v{index})}}"')
+    lines.append("}\n")
+    sources = count // 10
+    for index in range(sources):
+        lines.append(
+            f'source "file" "s{index}" {{\n  content = "${{local.l{index * 10}}} ${{var.v{index}}}"\n  target  = "out/{index}"\n}}\n'
+        )
+    names = ", ".join(f'"source.file.s{index}"' for index in range(sources))
+    lines.append(f"build {{\n  sources = [{names}]\n}}\n")
+    return "\n".join(lines)
+
+
+def run(command):
+    """Seconds that passed, seconds of the processor, and whether it went well."""
+    environment = dict(os.environ, CHECKPOINT_DISABLE="1", PACKER_NO_COLOR="1")
+    started = time.perf_counter()
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    return time.perf_counter() - started, usage.ru_utime + usage.ru_stime, child.returncode == 0
+
+
+def contest(ours, peer, rounds):
+    times = {"ours": [], "peer": []}
+    failed = set()
+    for _ in range(rounds):
+        for name, command in (("ours", ours), ("peer", peer)):
+            if command is None or name in failed:
+                continue
+            wall, processor, well = run(command)
+            if not well:
+                failed.add(name)
+            times[name].append((wall, processor))
+    medians = {
+        name: tuple(statistics.median(column) * 1000 for column in zip(*values))
+        for name, values in times.items()
+        if values and name not in failed
+    }
+    return medians
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bin", default="target/release/bakelite")
+    parser.add_argument("--peer", default="packer")
+    parser.add_argument("--rounds", type=int, default=20)
+    options = parser.parse_args()
+    peer = shutil.which(options.peer)
+    folder = pathlib.Path(tempfile.mkdtemp())
+    sizes = {}
+    for count in (2500, 5000, 10000):
+        sizes[count] = folder / f"{count}.pkr.hcl"
+        sizes[count].write_text(generated(count))
+    cases = [
+        ("version", ["version"], 5),
+        ("validate web-server", ["validate", str(WEB_SERVER)], 10),
+        ("validate 2,500 + 2,500 + 250", ["validate", str(sizes[2500])], None),
+        ("validate 5,000 + 5,000 + 500", ["validate", str(sizes[5000])], 250),
+        ("validate 10,000 + 10,000 + 1,000", ["validate", str(sizes[10000])], 500),
+    ]
+    print(f"{'':34} {'wall':>9} {'processor':>10} {'limit':>7} {'peer wall':>10} {'peer proc.':>11} {'ratio':>7}")
+    met = True
+    for name, arguments, limit in cases:
+        medians = contest([options.bin, *arguments], peer and [peer, *arguments], options.rounds)
+        if "ours" not in medians:
+            print(f"{name:34} failed: {' '.join([options.bin, *arguments])}")
+            met = False
+            continue
+        wall, processor = medians["ours"]
+        line = f"{name:34} {wall:6.1f} ms {processor:7.1f} ms {f'{limit} ms' if limit else '':>7}"
+        if "peer" in medians:
+            peer_wall, peer_processor = medians["peer"]
+            line += f" {peer_wall:7.1f} ms {peer_processor:8.1f} ms {peer_wall / wall:6.1f}x"
+        print(line)
+        met = met and (limit is None or processor <= limit)
+    shutil.rmtree(folder)
+    sys.exit(0 if met else 1)
+
+
+if __name__ == "__main__":
+    main()
