@@ -16,7 +16,7 @@ pub(crate) type Environment = BTreeMap<String, String>;
 /// A server that does not answer is given up after this time.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// A request with all its redirects, from the first name to the last byte.
-const TIMEOUT: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_mins(5);
 /// The most bytes that are read: what comes of it is a value in a template.
 const LARGEST_BODY: u64 = 64 << 20;
 

@@ -1,6 +1,11 @@
 //! docs/reference/components: a page for each component, made of what the component declares. Nobody writes these pages; the test
 //! below writes them when `BAKELITE_UPDATE` is set, and fails when they are not what the declarations say.
 
+#![expect(
+    clippy::format_push_string,
+    reason = "pages read best as the pieces that they are made of"
+)]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
