@@ -40,8 +40,21 @@ pub struct Bake {
     pub rendering: Rendering,
     pub(crate) journal: Arc<Journal>,
     pub(crate) stack: UndoStack,
-    pub(crate) calls: Mutex<JoinSet<()>>,
+    pub(crate) calls: Calls,
     pub(crate) provisioners: Provisioners,
+}
+
+/// Create calls that are under way.
+pub(crate) type Calls = Arc<Mutex<JoinSet<()>>>;
+
+/// The right to create: what is made through it is undone at the end of the bake. It is for what lives as long as the bake and makes
+/// things again when they are lost, as a way to the instance does. Clones are the same right.
+#[derive(Clone)]
+pub struct Creation {
+    journal: Arc<Journal>,
+    stack: UndoStack,
+    calls: Calls,
+    cancel: Cancel,
 }
 
 /// Why a bake made no artifact.
@@ -121,26 +134,16 @@ impl Bake {
         T: Send + 'static,
         E: Into<BakeError> + Send + 'static,
     {
-        if self.cancel.is_cancelled() {
-            return Err(BakeError::Cancelled);
-        }
-        let entry = self.journal.intend(&resource)?;
-        let handle = self.stack.push(Arc::clone(&self.journal), entry, undo, resource);
-        let (sender, answer) = oneshot::channel();
-        let noted = handle.clone();
-        let work = async move {
-            let result = match call.await {
-                Ok((id, value)) => noted.made(&id).map(|()| value).map_err(BakeError::from),
-                Err(error) => Err(error.into()),
-            };
-            // Nobody listens any more when the body was dropped: the unwinding then finds the resource in the list.
-            let _ = sender.send(result);
-        };
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner).spawn(work);
-        match answer.await {
-            Ok(Ok(value)) => Ok(Made { value, handle }),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(BakeError::Cancelled),
+        self.creation().create(undo, resource, call).await
+    }
+
+    /// The right to create, for what outlives this borrow of the bake.
+    pub fn creation(&self) -> Creation {
+        Creation {
+            journal: Arc::clone(&self.journal),
+            stack: self.stack.clone(),
+            calls: Arc::clone(&self.calls),
+            cancel: self.cancel.clone(),
         }
     }
 
@@ -188,5 +191,41 @@ impl Bake {
         let all = async { while calls.join_next().await.is_some() {} };
         // A call without an answer by then stays in the list as an intent: undo looks for it by its token.
         let _ = tokio::time::timeout(limit, all).await;
+    }
+}
+
+impl Creation {
+    /// Creates a resource, as [`Bake::create`] does.
+    pub async fn create<T, E>(
+        &self,
+        undo: Arc<dyn Undo>,
+        resource: Resource,
+        call: impl Future<Output = Result<(String, T), E>> + Send + 'static,
+    ) -> Result<Made<T>, BakeError>
+    where
+        T: Send + 'static,
+        E: Into<BakeError> + Send + 'static,
+    {
+        if self.cancel.is_cancelled() {
+            return Err(BakeError::Cancelled);
+        }
+        let entry = self.journal.intend(&resource)?;
+        let handle = self.stack.push(Arc::clone(&self.journal), entry, undo, resource);
+        let (sender, answer) = oneshot::channel();
+        let noted = handle.clone();
+        let work = async move {
+            let result = match call.await {
+                Ok((id, value)) => noted.made(&id).map(|()| value).map_err(BakeError::from),
+                Err(error) => Err(error.into()),
+            };
+            // Nobody listens any more when the body was dropped: the unwinding then finds the resource in the list.
+            let _ = sender.send(result);
+        };
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).spawn(work);
+        match answer.await {
+            Ok(Ok(value)) => Ok(Made { value, handle }),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(BakeError::Cancelled),
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! A plan becomes outcomes: one task per build under a semaphore, each with its own context; the exit decision is the caller's.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use async_trait::async_trait;
@@ -230,7 +230,7 @@ async fn bake_one(
         rendering,
         journal: Arc::clone(&settings.journal),
         stack: UndoStack::default(),
-        calls: Mutex::default(),
+        calls: Arc::default(),
         provisioners,
     };
     let made = tokio::select! {
