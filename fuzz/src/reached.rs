@@ -39,11 +39,11 @@ impl Reached {
     }
 }
 
-/// A message without what it quotes and counts.
+/// The first line of a message without what it quotes and counts.
 fn plain(message: &str) -> String {
     let mut quoted = false;
-    message
-        .chars()
+    let line = message.lines().next().unwrap_or_default();
+    line.chars()
         .filter(|next| {
             quoted ^= matches!(next, '`' | '"');
             !quoted && (next.is_ascii_alphabetic() || *next == ' ')
