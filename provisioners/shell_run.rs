@@ -10,7 +10,7 @@ use std::time::Duration;
 use bakelite_engine::communicator::{CommunicatorError, DISCONNECT_STATUS, Exit, Running, Upload};
 use bakelite_engine::output::stream;
 use bakelite_engine::provisioner::{ProvisionError, Provisioning};
-use bakelite_engine::script::{build_variables, flatten, random_number};
+use bakelite_engine::script::{build_variables, flatten, random_number, shell_word};
 use bakelite_template::gotemplate::{RenderError, render};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt as _;
@@ -171,6 +171,7 @@ impl Shell<'_> {
         let has_own = !options.script.user_variables().is_empty();
         if options.execute_command.is_none() && format.is_none() && self.variable_file.is_none() && has_own {
             // With nothing of the user's in it the usual command says no secret.
+            let path = shell_word(path);
             let command = format!("chmod +x {path}; eval \"$(cat)\"; {path}");
             return Ok((command, flatten(&self.variables, IN_FILE)));
         }
@@ -188,8 +189,14 @@ impl Shell<'_> {
         );
         let mut rendering = self.provisioning.rendering.clone();
         let file = self.variable_file.as_deref().unwrap_or_default();
-        for (name, value) in [("Vars", flat.as_str()), ("Path", path), ("EnvVarFile", file)] {
-            rendering.fields.insert(name.into(), value.into());
+        // A command of the template's own has its own quotes; ours needs them.
+        let word = |path: &str| match &options.execute_command {
+            Some(_) => path.to_owned(),
+            None => shell_word(path),
+        };
+        let (path, file) = (word(path), word(file));
+        for (name, value) in [("Vars", &flat), ("Path", &path), ("EnvVarFile", &file)] {
+            rendering.fields.insert(name.into(), value.as_str().into());
         }
         let command = render(options.execute_command.as_deref().unwrap_or(default), &rendering);
         Ok((command.map_err(failed)?, String::new()))
@@ -233,7 +240,11 @@ impl Shell<'_> {
     }
 
     async fn remove(&self, path: &str) -> Result<(), CommunicatorError> {
-        let running = self.provisioning.communicator.exec(&format!("rm -f {path}")).await?;
+        let running = self
+            .provisioning
+            .communicator
+            .exec(&format!("rm -f {}", shell_word(path)))
+            .await?;
         let lost = || CommunicatorError::Disconnected {
             peer: "the instance".into(),
             cause: None,

@@ -20,7 +20,7 @@ use crate::events::Ui;
 use crate::output::stream_pipes;
 use crate::process_tree::ProcessTree;
 use crate::provisioner::RunContext;
-use crate::script::{ExitError, ScriptOptions, Scripts, build_variables, flatten};
+use crate::script::{ExitError, ScriptOptions, Scripts, build_variables, flatten, shell_word};
 
 /// How a variable is written when the template does not say otherwise.
 const VARIABLE_FORMAT: &str = "%s='%s' ";
@@ -321,16 +321,6 @@ fn can_refer_by_name(words: &[String]) -> bool {
     !others && text.matches(".Vars").count() <= 1 && !before.contains(['\'', '"', '\\', '`'])
 }
 
-/// A text as one word of a POSIX shell.
-fn shell_word(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%=".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -350,12 +340,6 @@ mod tests {
         assert!(!can_refer_by_name(&words(&["sh", "-c", "ssh host '{{.Vars}} x'"])));
         assert!(!can_refer_by_name(&words(&["env", "{{.Vars}}", "{{.Script}}"])));
         assert!(!can_refer_by_name(&words(&["sh", "-c", "{{.Script}}", "{{.Vars}}"])));
-    }
-
-    #[test]
-    fn a_path_is_quoted_when_it_must_be() {
-        assert_eq!(shell_word("/tmp/packer-shell1"), "/tmp/packer-shell1");
-        assert_eq!(shell_word("/my tmp/it's"), r"'/my tmp/it'\''s'");
     }
 
     #[test]

@@ -257,6 +257,20 @@ pub fn flatten(variables: &BTreeMap<String, String>, format: &str) -> String {
         .collect()
 }
 
+/// A path as one word of a POSIX shell; a leading `~/` keeps its meaning.
+pub fn shell_word(path: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%=".contains(c);
+    let (home, rest) = match path.strip_prefix("~/") {
+        Some(rest) => ("~/", rest),
+        None => ("", path),
+    };
+    if !rest.is_empty() && rest.chars().all(plain) {
+        path.to_owned()
+    } else {
+        format!("{home}'{}'", rest.replace('\'', r"'\''"))
+    }
+}
+
 /// `NAME=value`, split at the first `=`.
 fn split_variable(text: &str) -> Option<(&str, &str)> {
     text.split_once('=').filter(|(name, _)| !name.is_empty())
@@ -394,6 +408,14 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "x");
         drop(files);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_path_is_quoted_when_it_must_be() {
+        assert_eq!(shell_word("/tmp/packer-shell1"), "/tmp/packer-shell1");
+        assert_eq!(shell_word("/my tmp/it's"), r"'/my tmp/it'\''s'");
+        assert_eq!(shell_word("~/x"), "~/x");
+        assert_eq!(shell_word("~/my x"), "~/'my x'");
     }
 
     #[test]

@@ -176,6 +176,53 @@ async fn a_disconnect_is_an_error_unless_it_is_expected() {
 }
 
 #[tokio::test]
+async fn odd_paths_on_the_instance_are_quoted() {
+    let bench = bench().await;
+    std::fs::create_dir(bench.path("my scripts; $x")).unwrap();
+    for more in [
+        json!({}),
+        json!({"env": {"A": "a"}}),
+        json!({"env": {"A": "a"}, "use_env_var_file": true}),
+    ] {
+        let mut options = json!({"inline": ["echo ran ${A-a}"], "remote_folder": bench.path("my scripts; $x")});
+        options
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        bench.provision("shell", options).await.unwrap();
+        assert_eq!(bench.printed(), ["ran a"]);
+        assert!(bench.names("my scripts; $x").is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_restart_in_the_middle_of_provisioning_is_waited_out() {
+    let bench = bench().await;
+    let sshd = bench.sshd.as_ref().unwrap();
+    let mark = bench.path("mark");
+    let script = format!("trap '' PIPE; while echo going down; do touch {mark}; sleep 0.05; done 2>/dev/null");
+    let restart = async {
+        while !Path::new(&mark).exists() {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        sshd.refuse(true);
+        sshd.kill_sessions().await;
+        tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+        sshd.refuse(false);
+    };
+    let restarting = in_folder(&bench, json!({"inline": [script], "expect_disconnect": true}));
+    let (result, ()) = tokio::join!(bench.provision("shell", restarting), restart);
+    result.unwrap();
+    assert!(bench.names("remote").is_empty());
+    bench.printed();
+    bench
+        .provision("shell", in_folder(&bench, json!({"inline": ["echo up"]})))
+        .await
+        .unwrap();
+    assert_eq!(bench.printed(), ["up"]);
+}
+
+#[tokio::test]
 async fn without_an_instance_a_script_cannot_run() {
     let bench = Workbench::alone();
     let error = bench

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until};
 pub struct SlowLine {
     /// Its near end.
     pub address: SocketAddr,
+    dead: watch::Sender<bool>,
     /// Ends with the value.
     _relaying: JoinSet<()>,
 }
@@ -24,6 +25,7 @@ impl SlowLine {
     pub async fn to(server: SocketAddr, delay: Duration) -> SlowLine {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let (dead, alive) = watch::channel(false);
         let mut relaying = JoinSet::new();
         relaying.spawn(async move {
             let mut lines = JoinSet::new();
@@ -35,18 +37,24 @@ impl SlowLine {
                 near.set_nodelay(true).unwrap();
                 far.set_nodelay(true).unwrap();
                 let ((from_near, to_near), (from_far, to_far)) = (near.into_split(), far.into_split());
-                lines.spawn(hold_back(from_near, to_far, delay));
-                lines.spawn(hold_back(from_far, to_near, delay));
+                lines.spawn(hold_back(from_near, to_far, delay, alive.clone()));
+                lines.spawn(hold_back(from_far, to_near, delay, alive.clone()));
             }
         });
         SlowLine {
             address,
+            dead,
             _relaying: relaying,
         }
     }
+
+    /// Carries nothing any more and tells nobody, as a cable that was cut; or again what is sent from now on.
+    pub fn cut(&self, cut: bool) {
+        self.dead.send_replace(cut);
+    }
 }
 
-async fn hold_back(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, delay: Duration) {
+async fn hold_back(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, delay: Duration, dead: watch::Receiver<bool>) {
     let (sender, mut receiver) = mpsc::unbounded_channel();
     let reading = async move {
         loop {
@@ -63,12 +71,17 @@ async fn hold_back(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, delay: Durat
     let writing = async move {
         while let Some((due, piece)) = receiver.recv().await {
             sleep_until(due).await;
+            if *dead.borrow() {
+                continue;
+            }
             if to.write_all(&piece).await.is_err() {
                 return;
             }
         }
-        // The other end may have gone.
-        let _ = to.shutdown().await;
+        if !*dead.borrow() {
+            // The other end may have gone.
+            let _ = to.shutdown().await;
+        }
     };
     tokio::join!(reading, writing);
 }

@@ -2,10 +2,11 @@
 
 use bakelite_communicators::connect::{ConnectError, Target, connect};
 use bakelite_engine::communicator::Exit;
+use bakelite_test_support::slow_line::SlowLine;
 use bakelite_test_support::sshd::{Setup, Sshd};
 use tokio_util::sync::CancellationToken;
 
-use crate::instance::{Instance, ran, run};
+use crate::instance::{Instance, outcome, ran, run};
 
 #[tokio::test]
 async fn a_key_as_ec2_makes_it_logs_in() {
@@ -207,4 +208,37 @@ async fn cancellation_ends_the_wait() {
     };
     let (result, ()) = tokio::join!(waiting, ended);
     assert!(matches!(result, Err(ConnectError::Cancelled)));
+}
+
+#[tokio::test]
+async fn a_peer_that_falls_silent_is_a_disconnect() {
+    for option in [
+        r#""ssh_keep_alive_interval": "100ms""#,
+        r#""ssh_keep_alive_interval": "-1s", "ssh_read_write_timeout": "500ms""#,
+    ] {
+        let instance = Instance::start(Setup::default()).await;
+        let line = SlowLine::to(instance.sshd.address, std::time::Duration::ZERO).await;
+        let mut options = instance.options(option);
+        options.ssh_port = Some(line.address.port());
+        let ssh = instance.try_connect(&Instance::target(), &options).await.unwrap();
+        let mut running = ssh.exec("echo started; cat").await.unwrap();
+        assert!(running.output.recv().await.is_some());
+        line.cut(true);
+        assert_eq!(outcome(running).await.exit, Exit::Disconnected, "{option}");
+        line.cut(false);
+        assert_eq!(ran(&*ssh, "exit 3").await.exit, Exit::Status(3), "{option}");
+    }
+}
+
+#[tokio::test]
+async fn a_pause_comes_between_the_first_connection_and_the_one_that_is_used() {
+    let instance = Instance::start(Setup::default()).await;
+    let ssh = instance.connect(r#""pause_before_connecting": "10ms""#).await;
+    assert_eq!(ran(&*ssh, "true").await.exit, Exit::Status(0));
+    let said = instance.said();
+    assert_eq!(said[3], "Pausing 10ms before connecting...");
+    assert_eq!(
+        (said.last().unwrap().as_str(), instance.sshd.connections()),
+        ("Connected to SSH!", 2)
+    );
 }
