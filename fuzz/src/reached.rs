@@ -39,15 +39,8 @@ impl Reached {
     }
 }
 
-/// The first line of a message without what it quotes and counts.
-fn plain(message: &str) -> String {
-    let mut quoted = false;
-    let line = message.lines().next().unwrap_or_default();
-    line.chars()
-        .filter(|next| {
-            quoted ^= matches!(next, '`' | '"');
-            !quoted && (next.is_ascii_alphabetic() || *next == ' ')
-        })
-        .take(80)
-        .collect()
+/// The beginning of a message, up to what it quotes or counts: what it quotes is the input's, and always new.
+fn plain(message: &str) -> &str {
+    let end = message.find(|next: char| matches!(next, '`' | '"') || next.is_ascii_digit());
+    message.get(..end.unwrap_or(message.len()).min(60)).unwrap_or_default()
 }

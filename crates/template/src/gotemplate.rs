@@ -62,6 +62,9 @@ impl Rendering {
     }
 }
 
+/// No function makes text much longer than this, in bytes.
+const LONGEST: usize = 32 << 20;
+
 /// Why a text could not be rendered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RenderError {

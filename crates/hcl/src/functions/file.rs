@@ -172,7 +172,11 @@ fn expand(call: &Call<'_>, path: &str) -> Result<PathBuf, FunctionError> {
     }
     let home = call.surroundings.home_folder.as_ref();
     let home = home.ok_or_else(|| failed(format!("there is no home folder to expand {}", shown(path))))?;
-    Ok(home.join(rest.trim_start_matches('/')))
+    // A joined path is a clean one.
+    let joined = home.join(rest.trim_start_matches('/'));
+    Ok(joined
+        .to_str()
+        .map_or_else(|| joined.clone(), |text| clean(text).into()))
 }
 
 /// The last part of a path: `.` for nothing, `/` for slashes alone.

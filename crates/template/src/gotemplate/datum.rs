@@ -80,6 +80,19 @@ impl Datum {
         }
     }
 
+    /// The memory that it takes, roughly, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Datum::Text(text) => text.len(),
+            Datum::List(elements) => elements.iter().map(|element| 16 + element.size()).sum(),
+            Datum::Map(members) => members
+                .iter()
+                .map(|(name, member)| 16 + name.len() + member.size())
+                .sum(),
+            _ => 0,
+        }
+    }
+
     /// Go's name for its type.
     pub(crate) fn type_name(&self) -> &'static str {
         match self {

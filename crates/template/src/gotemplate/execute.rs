@@ -9,9 +9,9 @@ use super::{Library, RenderError, builtin};
 /// Templates that call each other, at most this deep.
 const DEPTH: usize = 50;
 /// Nodes that are rendered, at most: templates that call each other can multiply.
-const STEPS: usize = 1_000_000;
-/// Bytes that are written, at most.
-const OUTPUT: usize = 64 << 20;
+const STEPS: usize = 250_000;
+/// Bytes that are handed to functions, kept in variables and written, at most: text can double at each step.
+const WORK: usize = 64 << 20;
 
 /// Renders a tree.
 pub(super) fn execute(tree: &Tree, data: &Datum, functions: &dyn Library) -> Result<String, RenderError> {
@@ -21,6 +21,7 @@ pub(super) fn execute(tree: &Tree, data: &Datum, functions: &dyn Library) -> Res
         out: String::new(),
         variables: vec![(String::new(), data.clone())],
         steps: 0,
+        work: 0,
     };
     run.nodes(&tree.main, data, 0)?;
     Ok(run.out)
@@ -31,6 +32,10 @@ fn wrong(at: usize, message: impl Into<String>) -> RenderError {
         at,
         message: message.into(),
     }
+}
+
+fn too_long(at: usize) -> RenderError {
+    wrong(at, "rendering takes too long, or makes too much text")
 }
 
 /// How a list of nodes ended.
@@ -47,21 +52,27 @@ struct Run<'a> {
     out: String,
     variables: Vec<(String, Datum)>,
     steps: usize,
+    work: usize,
 }
 
 impl Run<'_> {
     fn nodes(&mut self, nodes: &[Node], dot: &Datum, depth: usize) -> Result<Flow, RenderError> {
         for node in nodes {
             self.steps += 1;
-            if self.steps > STEPS || self.out.len() > OUTPUT {
-                return Err(wrong(0, "rendering takes too long"));
+            if self.steps > STEPS {
+                return Err(too_long(0));
             }
             match node {
-                Node::Text(text) => self.out.push_str(text),
+                Node::Text(text) => {
+                    self.pay(text.len(), 0)?;
+                    self.out.push_str(text);
+                }
                 Node::Action(pipe) => {
                     let value = self.pipe(pipe, dot)?;
                     if pipe.variables.is_empty() {
-                        self.out.push_str(&value.print());
+                        let text = value.print();
+                        self.pay(text.len(), pipe.at)?;
+                        self.out.push_str(&text);
                     }
                 }
                 Node::If(branch) => {
@@ -236,7 +247,9 @@ impl Run<'_> {
             Some(result) => result,
             None => self.functions.call(name, &arguments),
         };
-        result.map_err(|message| wrong(at, format!("`{name}`: {message}")))
+        let value = result.map_err(|message| wrong(at, format!("`{name}`: {message}")))?;
+        self.pay(value.size(), at)?;
+        Ok(value)
     }
 
     /// `and`, `or`: the first argument that decides; those after it are not evaluated.
@@ -259,7 +272,19 @@ impl Run<'_> {
         piped.or(last).ok_or_else(|| wrong(at, "an argument is missing"))
     }
 
+    /// Notes work that is about to be done, or that it would be too much.
+    fn pay(&mut self, bytes: usize, at: usize) -> Result<(), RenderError> {
+        self.work = self.work.saturating_add(bytes);
+        if self.work > WORK { Err(too_long(at)) } else { Ok(()) }
+    }
+
     fn operand(&mut self, operand: &Operand, dot: &Datum, at: usize) -> Result<Datum, RenderError> {
+        let value = self.operand_value(operand, dot, at)?;
+        self.pay(value.size(), at)?;
+        Ok(value)
+    }
+
+    fn operand_value(&mut self, operand: &Operand, dot: &Datum, at: usize) -> Result<Datum, RenderError> {
         Ok(match operand {
             Operand::Dot => dot.clone(),
             Operand::Nil => Datum::Nothing,

@@ -71,6 +71,7 @@ impl Library for Functions<'_> {
             "lower" => text(&strings::<1>(arguments)?[0].to_lowercase()),
             "replace_all" => {
                 let [old, new, source] = strings::<3>(arguments)?;
+                growth(source, old, new)?;
                 text(&source.replace(old, new))
             }
             "replace" => replace(arguments),
@@ -190,11 +191,23 @@ fn replace(arguments: &[Datum]) -> Result<Datum, String> {
     else {
         return Err("it takes the old text, the new text, how many, and the source".to_owned());
     };
+    growth(source, old, new)?;
     Ok(match usize::try_from(*count) {
         Ok(count) => source.replacen(old.as_str(), new, count),
         Err(_) => source.replace(old.as_str(), new),
     }
     .into())
+}
+
+/// Stops a replacement that would make too much text.
+fn growth(source: &str, old: &str, new: &str) -> Result<(), String> {
+    let places = source.len() / old.len().max(1) + 1;
+    if places.saturating_mul(new.len()) > super::LONGEST
+        && source.matches(old).count().saturating_mul(new.len()) > super::LONGEST
+    {
+        return Err(format!("the result would be longer than {} bytes", super::LONGEST));
+    }
+    Ok(())
 }
 
 /// `split source separator index`

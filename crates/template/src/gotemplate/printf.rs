@@ -11,6 +11,10 @@ pub(super) fn format(format: &str, arguments: &[Datum]) -> String {
     let mut rest = format.chars().peekable();
     let mut next = 0;
     while let Some(c) = rest.next() {
+        if out.len() > super::LONGEST {
+            // Whoever called complains about the length.
+            return out;
+        }
         if c != '%' {
             out.push(c);
             continue;

@@ -1,6 +1,6 @@
 //! Values of a legacy template's variables: defaults may refer to the environment and to each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::LazyLock;
 
 use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics};
@@ -12,6 +12,9 @@ use crate::gotemplate::{self, Rendering};
 
 #[expect(clippy::unwrap_used, reason = "the expression is a constant that a test reads")]
 pub(crate) static REFERENCE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r#"\buser\s+[`"]([^`"]*)[`"]"#).unwrap());
+
+/// Bytes of text in all variables, at most: ones that refer to others several times double at each step.
+const LARGEST: usize = 32 << 20;
 
 /// The value of each variable. A value from outside is taken as it is; a default is rendered when those that it refers to are.
 pub(crate) fn resolve(
@@ -42,39 +45,32 @@ pub(crate) fn resolve(
         }
         true
     });
-    loop {
-        let before = open.len();
-        open.retain(|name| {
-            let Some(variable) = legacy.variables.get(*name) else {
-                return false;
-            };
-            let default = variable.default.as_deref().unwrap_or_default();
-            let waits = REFERENCE.captures_iter(default).any(|found| {
-                let name = found.get(1).map_or("", |name| name.as_str());
-                !values.contains_key(name) && legacy.variables.contains_key(name)
-            });
-            if waits {
-                return true;
+    let mut rendering = rendering.clone();
+    let mut size = 0usize;
+    let mut queue = Queue::of(&open, legacy, &values);
+    while let Some(name) = queue.next() {
+        let Some(variable) = legacy.variables.get(name) else {
+            continue;
+        };
+        let default = variable.default.as_deref().unwrap_or_default();
+        rendering.user = Some(std::mem::take(&mut values));
+        let rendered = gotemplate::render_asking(default, &rendering, Some(world));
+        values = rendering.user.take().unwrap_or_default();
+        let complaint = match rendered {
+            Ok(value) => {
+                size += value.len();
+                values.insert(name.to_owned(), value);
+                (size > LARGEST).then(|| format!("the variables hold more than {LARGEST} bytes of text"))
             }
-            let rendering = Rendering {
-                user: Some(values.clone()),
-                ..rendering.clone()
-            };
-            match gotemplate::render_asking(default, &rendering, Some(world)) {
-                Ok(value) => {
-                    values.insert((*name).clone(), value);
-                }
-                Err(error) => diagnostics.push(Diagnostic::error(
-                    variable.place,
-                    format!("default of variable `{name}`: {error}"),
-                )),
-            }
-            false
-        });
-        if open.len() == before || open.is_empty() {
-            break;
+            Err(error) => Some(format!("default of variable `{name}`: {error}")),
+        };
+        diagnostics.extend(complaint.map(|complaint| Diagnostic::error(variable.place, complaint)));
+        if size > LARGEST {
+            return values;
         }
+        queue.done(name);
     }
+    open.retain(|name| !values.contains_key(*name));
     if let Some(first) = open.first().filter(|_| !diagnostics.has_errors()) {
         let names: Vec<String> = open.iter().take(10).map(|name| format!("`{name}`")).collect();
         let place = legacy.variables.get(*first).map(|variable| variable.place);
@@ -86,4 +82,62 @@ pub(crate) fn resolve(
         );
     }
     values
+}
+
+/// Variables in an order in which each comes after those that it refers to.
+struct Queue<'a> {
+    ready: VecDeque<&'a str>,
+    /// How many variables without a value each of the others refers to.
+    waits_for: BTreeMap<&'a str, usize>,
+    /// Who waits for a variable.
+    waiting: BTreeMap<&'a str, Vec<&'a str>>,
+}
+
+impl<'a> Queue<'a> {
+    fn of(open: &[&'a String], legacy: &'a Legacy, values: &BTreeMap<String, String>) -> Self {
+        let mut queue = Self {
+            ready: VecDeque::new(),
+            waits_for: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+        };
+        for name in open {
+            let default = legacy
+                .variables
+                .get(*name)
+                .and_then(|variable| variable.default.as_deref());
+            let mut count = 0;
+            for found in REFERENCE.captures_iter(default.unwrap_or_default()) {
+                let other = found.get(1).map_or("", |name| name.as_str());
+                if !values.contains_key(other)
+                    && let Some((other, _)) = legacy.variables.get_key_value(other)
+                {
+                    count += 1;
+                    queue.waiting.entry(other).or_default().push(name);
+                }
+            }
+            if count == 0 {
+                queue.ready.push_back(name);
+            } else {
+                queue.waits_for.insert(name, count);
+            }
+        }
+        queue
+    }
+
+    fn next(&mut self) -> Option<&'a str> {
+        self.ready.pop_front()
+    }
+
+    /// A variable has its value, or an error that is told.
+    fn done(&mut self, name: &str) {
+        for other in self.waiting.remove(name).unwrap_or_default() {
+            let Some(count) = self.waits_for.get_mut(other) else {
+                continue;
+            };
+            *count -= 1;
+            if *count == 0 {
+                self.ready.push_back(other);
+            }
+        }
+    }
 }
