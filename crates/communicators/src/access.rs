@@ -80,11 +80,7 @@ async fn way(host: &str, options: &CommunicatorOptions, paths: &Paths<'_>) -> Re
 }
 
 fn tcp(host: &str, port: u16, options: &CommunicatorOptions) -> Tcp {
-    Tcp {
-        host: host.to_owned(),
-        port,
-        unacknowledged_limit: Access::patience(options),
-    }
+    Tcp::new(host, port, Access::patience(options))
 }
 
 fn through_proxy(proxy: &str, host: &str, port: u16, options: &CommunicatorOptions) -> Proxy {

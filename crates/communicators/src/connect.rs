@@ -32,8 +32,8 @@ const ATTEMPTS_AT_ONCE: usize = 5;
 /// The pause after a login that was refused.
 const PAUSE_AFTER_REFUSAL: Duration = Duration::from_secs(2);
 
-/// Between two looks at a console.
-const CONSOLE_PAUSE: Duration = Duration::from_secs(5);
+/// Longest pause between two looks at a console; the first ones are shorter.
+const CONSOLE_PAUSE: Duration = Duration::from_secs(8);
 
 /// Where to connect to, and what only the builder knows.
 #[derive(Clone, Default)]
@@ -191,6 +191,7 @@ async fn read_console(console: &dyn Console, access: &Access, ui: &Ui) -> Result
     let limit = access.options.connect_timeout();
     let deadline = limit.map(|limit| Instant::now() + limit);
     let mut last = None;
+    let mut pause = CONSOLE_PAUSE / 16;
     loop {
         match console.output().await {
             Ok(output) => {
@@ -202,14 +203,15 @@ async fn read_console(console: &dyn Console, access: &Access, ui: &Ui) -> Result
             }
             Err(error) => last = Some(bakelite_engine::chain_of(&*error)),
         }
-        if deadline.is_some_and(|deadline| Instant::now() + CONSOLE_PAUSE > deadline) {
+        if deadline.is_some_and(|deadline| Instant::now() + pause > deadline) {
             return Err(ConnectError::Console {
                 peer: access.peer.clone(),
                 limit: limit.unwrap_or_default().into(),
                 last,
             });
         }
-        sleep(CONSOLE_PAUSE).await;
+        sleep(pause).await;
+        pause = (pause * 2).min(CONSOLE_PAUSE);
     }
 }
 

@@ -2,6 +2,8 @@
 //! only root can use.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -16,6 +18,7 @@ pub struct SlowLine {
     /// Its near end.
     pub address: SocketAddr,
     dead: watch::Sender<bool>,
+    budget: Arc<AtomicI64>,
     /// Ends with the value.
     _relaying: JoinSet<()>,
 }
@@ -26,6 +29,8 @@ impl SlowLine {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (dead, alive) = watch::channel(false);
+        let budget = Arc::new(AtomicI64::new(i64::MAX));
+        let left = Arc::clone(&budget);
         let mut relaying = JoinSet::new();
         relaying.spawn(async move {
             let mut lines = JoinSet::new();
@@ -37,13 +42,14 @@ impl SlowLine {
                 near.set_nodelay(true).unwrap();
                 far.set_nodelay(true).unwrap();
                 let ((from_near, to_near), (from_far, to_far)) = (near.into_split(), far.into_split());
-                lines.spawn(hold_back(from_near, to_far, delay, alive.clone()));
-                lines.spawn(hold_back(from_far, to_near, delay, alive.clone()));
+                lines.spawn(hold_back(from_near, to_far, delay, alive.clone(), Arc::clone(&left)));
+                lines.spawn(hold_back(from_far, to_near, delay, alive.clone(), Arc::clone(&left)));
             }
         });
         SlowLine {
             address,
             dead,
+            budget,
             _relaying: relaying,
         }
     }
@@ -52,9 +58,20 @@ impl SlowLine {
     pub fn cut(&self, cut: bool) {
         self.dead.send_replace(cut);
     }
+
+    /// Breaks the connections that carry a byte after so many more; connections that are made later are whole.
+    pub fn break_after(&self, bytes: u32) {
+        self.budget.store(i64::from(bytes), Ordering::SeqCst);
+    }
 }
 
-async fn hold_back(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, delay: Duration, dead: watch::Receiver<bool>) {
+async fn hold_back(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    delay: Duration,
+    dead: watch::Receiver<bool>,
+    budget: Arc<AtomicI64>,
+) {
     let (sender, mut receiver) = mpsc::unbounded_channel();
     let reading = async move {
         loop {
@@ -74,6 +91,14 @@ async fn hold_back(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, delay: Durat
             if *dead.borrow() {
                 continue;
             }
+            let length = i64::try_from(piece.len()).unwrap();
+            let left = budget.fetch_sub(length, Ordering::SeqCst);
+            if left < length {
+                // What is left still goes over; then the line is whole again for others.
+                let _ = to.write_all(&piece[..usize::try_from(left.max(0)).unwrap()]).await;
+                budget.store(i64::MAX, Ordering::SeqCst);
+                return;
+            }
             if to.write_all(&piece).await.is_err() {
                 return;
             }
@@ -83,5 +108,9 @@ async fn hold_back(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, delay: Durat
             let _ = to.shutdown().await;
         }
     };
-    tokio::join!(reading, writing);
+    // The end of either is the end of both.
+    tokio::select! {
+        () = writing => {}
+        () = async { reading.await; std::future::pending::<()>().await } => {}
+    }
 }

@@ -131,7 +131,10 @@ impl Unpacking<'_> {
             }
             EntryType::Symlink => {
                 let target = entry.link_name()?.unwrap_or_default().into_owned();
-                if resolved_inside(&path, &target).is_none() {
+                // What is sent beside it may not have been asked for.
+                let inside =
+                    resolved_inside(&path, &target).filter(|to| to.components().next() == path.components().next());
+                if inside.is_none() {
                     self.outside.push(path);
                     return Ok(());
                 }
@@ -216,7 +219,7 @@ mod tests {
     #[test]
     fn a_folder_makes_the_round_trip_with_modes_times_and_links() {
         let source = tempfile::tempdir().unwrap();
-        let path = |name: &str| source.path().join(name);
+        let path = |name: &str| source.path().join("top").join(name);
         std::fs::create_dir_all(path("closed/in")).unwrap();
         std::fs::write(path("closed/in/x"), "x").unwrap();
         std::fs::write(path(&"long".repeat(40)), "long").unwrap();
@@ -230,15 +233,15 @@ mod tests {
         pack(&walk(source.path(), Links::KeepInside).unwrap(), &mut packed).unwrap();
         let to = tempfile::tempdir().unwrap();
         assert_eq!(unpack(packed.as_slice(), to.path()).unwrap(), Vec::<PathBuf>::new());
-        let metadata = std::fs::metadata(to.path().join("closed")).unwrap();
+        let metadata = std::fs::metadata(to.path().join("top/closed")).unwrap();
         assert_eq!(
             (metadata.permissions().mode() & 0o777, metadata.modified().unwrap()),
             (0o555, day)
         );
-        let file = std::fs::metadata(to.path().join("link")).unwrap();
+        let file = std::fs::metadata(to.path().join("top/link")).unwrap();
         assert_eq!((file.len(), file.modified().unwrap()), (1, day));
-        assert!(to.path().join("long".repeat(40)).exists() && to.path().join("new\nline").exists());
-        for folder in [path("closed"), to.path().join("closed")] {
+        assert!(to.path().join("top").join("long".repeat(40)).exists() && to.path().join("top/new\nline").exists());
+        for folder in [path("closed"), to.path().join("top/closed")] {
             std::fs::set_permissions(folder, Permissions::from_mode(0o755)).unwrap();
         }
     }
@@ -253,8 +256,8 @@ mod tests {
             unpack(packed.as_slice(), &to).unwrap_err();
         }
         let through = archive(|archive| {
-            hostile(archive, "l", EntryType::Symlink, ".");
-            hostile(archive, "l/x", EntryType::Regular, "");
+            hostile(archive, "d/l", EntryType::Symlink, ".");
+            hostile(archive, "d/l/x", EntryType::Regular, "");
         });
         unpack(through.as_slice(), &to).unwrap_err();
         let hard = archive(|archive| hostile(archive, "h", EntryType::Link, "../../../../../../etc/passwd"));
@@ -269,10 +272,11 @@ mod tests {
         let packed = archive(|archive| {
             hostile(archive, "./out", EntryType::Symlink, "/etc/passwd");
             hostile(archive, "./up", EntryType::Symlink, "../x");
-            hostile(archive, "./in", EntryType::Symlink, "x");
+            hostile(archive, "./beside", EntryType::Symlink, "x");
+            hostile(archive, "./d/in", EntryType::Symlink, "x");
         });
         let outside = unpack(packed.as_slice(), to.path()).unwrap();
-        assert_eq!(outside, [PathBuf::from("out"), PathBuf::from("up")]);
+        assert_eq!(outside, ["out", "up", "beside"].map(PathBuf::from));
         assert_eq!(std::fs::read_dir(to.path()).unwrap().count(), 1);
     }
 

@@ -87,6 +87,10 @@ impl Dial for Bastion {
         }))
     }
 
+    fn distance(&self) -> Option<Duration> {
+        self.access.dial.distance()
+    }
+
     /// A login needs more time than a connection.
     fn limit(&self) -> Duration {
         self.access.dial.limit() + self.access.credentials.patience(Duration::from_secs(45))

@@ -11,6 +11,7 @@ mod file_stream;
 mod gzip;
 pub mod host_key;
 pub(crate) mod key;
+mod pieces;
 mod program;
 mod progress;
 pub(crate) mod proxy;
@@ -19,6 +20,7 @@ mod scp;
 mod scp_wire;
 pub(crate) mod session;
 mod sftp;
+mod tar_script;
 mod tar_stream;
 pub(crate) mod terminal;
 mod transfer;
@@ -64,7 +66,6 @@ impl Connection {
                 cause: Some(Box::new(cause)),
             };
             *session = Arc::new(reconnect(&self.access).await.map_err(lost)?);
-            session.measure();
         }
         Ok(Arc::clone(&session))
     }
@@ -89,11 +90,9 @@ impl Ssh {
         tunnels: &[Tunnel],
         events: Events,
     ) -> Result<Self, TunnelError> {
-        let session = Arc::new(session);
-        session.measure();
         let connection = Arc::new(Connection {
             access,
-            session: Mutex::new(session),
+            session: Mutex::new(Arc::new(session)),
         });
         Ok(Self {
             _tunnels: tunnel::listen(tunnels, &connection).await?,

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use russh::client::Msg;
@@ -23,6 +24,9 @@ const READY: &str = "bakelite-ready";
 
 /// How complaints of our scripts begin.
 const COMPLAINT: &str = "bakelite: ";
+
+/// How long a shell may take to run a script of ours. A server that allows nothing but SFTP runs that, and waits for us to speak.
+pub(crate) const READY_LIMIT: Duration = Duration::from_secs(15);
 
 /// Lines that a shell may say before our script does.
 const LONGEST_BANNER: usize = 1000;
@@ -166,6 +170,15 @@ impl Program {
     /// Waits for the line with which a script of ours says that it is ready, and answers what follows the mark. What is said before,
     /// as a banner of the shell, is passed over. An end before that is a complaint of the script, or there is no such shell.
     pub(crate) async fn ready(&mut self) -> Result<String, TransferError> {
+        let ready = tokio::time::timeout(READY_LIMIT, self.mark()).await;
+        ready.unwrap_or_else(|_| {
+            Err(TransferError::Missing(
+                "the server runs something that says nothing".into(),
+            ))
+        })
+    }
+
+    async fn mark(&mut self) -> Result<String, TransferError> {
         for _ in 0..LONGEST_BANNER {
             if !self.more().await? {
                 return Err(self.not_ready());

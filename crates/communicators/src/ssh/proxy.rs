@@ -49,6 +49,10 @@ impl Dial for Proxy {
     fn limit(&self) -> Duration {
         self.dial.limit()
     }
+
+    fn distance(&self) -> Option<Duration> {
+        self.dial.distance()
+    }
 }
 
 impl Proxy {

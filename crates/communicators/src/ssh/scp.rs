@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
 use super::program::Program;
 use super::quote;
-use super::scp_wire::{Acknowledgement, Record, acknowledgement, consent, record as next_record};
+use super::scp_wire::{Acknowledgement, Record, acknowledgement, consent, greeting, record as next_record};
 use super::session::Session;
 use super::transfer::TransferError;
 use super::tree::{Entry, EntryKind, Links, mode, walk_beside};
@@ -31,7 +31,7 @@ pub(crate) async fn upload(
     // a file of its name.
     let command = format!("scp -pt {}", quote::word(&format!("{}/", folder.trim_end_matches('/'))));
     let mut wire = Program::start(link, "scp", &command).await?;
-    consent(&mut wire).await?;
+    greeting(&mut wire).await?;
     let sent = send_file(&mut wire, name.as_bytes(), content, size, mode).await;
     sent.map_err(TransferError::under_way)?;
     wire.finish().await.or_else(complaint_about_mode)
@@ -47,7 +47,7 @@ pub(crate) async fn upload_folder(
     let entries = walk_beside(source, Links::Follow).await.map_err(TransferError::Local)?;
     let (target, own_name) = folder_target(source, contents_only, destination)?;
     let mut wire = Program::start(link, "scp", &format!("scp -rt {}", quote::word(&target))).await?;
-    consent(&mut wire).await?;
+    greeting(&mut wire).await?;
     if let Some(name) = &own_name {
         let metadata = tokio::fs::metadata(source).await.map_err(TransferError::Local)?;
         open_folder(&mut wire, name, mode(&metadata)).await?;

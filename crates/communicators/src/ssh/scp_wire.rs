@@ -1,6 +1,6 @@
 //! The words of the scp protocol: records and acknowledgements. Who speaks first and what is sent is told in `scp.rs`.
 
-use super::program::Program;
+use super::program::{Program, READY_LIMIT};
 use super::transfer::TransferError;
 
 /// What the other side has to say about what it got.
@@ -46,6 +46,16 @@ pub(crate) async fn consent(scp: &mut Program) -> Result<(), TransferError> {
         Acknowledgement::Fine => Ok(()),
         Acknowledgement::Complaint(text) => Err(TransferError::Refused(text)),
     }
+}
+
+/// Waits for the first word of an scp that was started.
+pub(crate) async fn greeting(scp: &mut Program) -> Result<(), TransferError> {
+    let first = tokio::time::timeout(READY_LIMIT, consent(scp)).await;
+    first.unwrap_or_else(|_| {
+        Err(TransferError::Missing(
+            "the server runs something that says nothing".into(),
+        ))
+    })
 }
 
 /// The next record; `None` when there are no more.

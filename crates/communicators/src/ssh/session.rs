@@ -34,9 +34,6 @@ const WINDOW: u32 = 8 * 1024 * 1024;
 /// Servers that answer within this time are near: a network that quick carries more than gzip packs.
 const FAR_MICROSECONDS: u64 = 20_000;
 
-/// Questions that are asked to know how far away a server is: one that is busy may take its time for some of them.
-const QUESTIONS: usize = 3;
-
 /// Everything that is needed to connect to one instance, once or again.
 pub(crate) struct Access {
     /// `user@host:port`, for people.
@@ -236,7 +233,7 @@ pub(crate) struct Session {
     handle: Handle<Client>,
     peer: String,
     ended: Arc<Mutex<Option<String>>>,
-    /// The quickest answer so far, in microseconds.
+    /// The quickest answer so far, in microseconds: that of the system, or one of the server, which may wait to send it with others.
     quickest_answer: AtomicU64,
     tasks: Tasks,
     /// Commands are told that there is an agent.
@@ -291,7 +288,7 @@ impl Access {
             handle,
             peer: self.peer.clone(),
             ended,
-            quickest_answer: AtomicU64::new(u64::MAX),
+            quickest_answer: AtomicU64::new(self.dial.distance().map_or(u64::MAX, microseconds)),
             tasks,
             offers_agent: self.offered_agent.is_some(),
         })
@@ -340,20 +337,9 @@ impl Session {
     async fn measured<T>(&self, answer: impl Future<Output = T>) -> T {
         let asked = Instant::now();
         let answer = answer.await;
-        let took = u64::try_from(asked.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.quickest_answer.fetch_min(took, Ordering::Relaxed);
+        self.quickest_answer
+            .fetch_min(microseconds(asked.elapsed()), Ordering::Relaxed);
         answer
-    }
-
-    /// Finds out how far away the server is, beside what else is done.
-    pub(crate) fn measure(self: &Arc<Self>) {
-        let session = Arc::clone(self);
-        self.keep(async move {
-            for _ in 0..QUESTIONS {
-                // An answer that does not come says nothing.
-                let _ = session.measured(session.handle.send_ping()).await;
-            }
-        });
     }
 
     /// Is the server so far away that the line, and not the machines at its ends, is what takes time?
@@ -406,4 +392,8 @@ impl Session {
         let _ = self.handle.disconnect(Disconnect::ByApplication, "", "en").await;
         self.tasks.end().await;
     }
+}
+
+fn microseconds(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }

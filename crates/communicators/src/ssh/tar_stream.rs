@@ -3,7 +3,7 @@
 //! What is there stays what it is, as with scp: folders keep their modes, and a link is written through and not replaced. tar would do
 //! neither, so before it starts the script is asked what is there.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -11,15 +11,13 @@ use flate2::read::MultiGzDecoder;
 use tokio::sync::mpsc;
 
 use super::archive::{pack, unpack};
-use super::gzip::Packing;
+use super::pieces::{Pieces, Received};
 use super::program::Program;
 use super::progress::Progress;
+use super::tar_script::{packing, unpacking};
 use super::transfer::TransferError;
 use super::tree::{Entry, EntryKind, Links, mode, walk_beside};
-use super::{Link, Ssh, file_stream, quote};
-
-/// Bytes that are sent at a time.
-const PIECE: usize = 256 * 1024;
+use super::{Link, Ssh, file_stream};
 
 /// Pieces between the archive and the connection.
 const PIECES: usize = 4;
@@ -113,10 +111,7 @@ async fn receive_archive(
     let (sender, pieces) = mpsc::channel::<Bytes>(PIECES);
     let destination = destination.to_owned();
     let unpacking = tokio::task::spawn_blocking(move || {
-        let source = Received {
-            pieces,
-            current: Bytes::new(),
-        };
+        let source = Received::new(pieces);
         if gzip {
             unpack(MultiGzDecoder::new(source), &destination)
         } else {
@@ -256,164 +251,4 @@ fn total(entries: &[Entry]) -> u64 {
         EntryKind::Folder | EntryKind::Link(_) => 512,
     });
     sizes.sum()
-}
-
-/// The script that unpacks an archive. It says where, and what is there when it is asked: `d` and a name asks for a folder, `L` and a
-/// name for a link.
-fn unpacking(destination: &str, name: Option<&str>, far: bool) -> String {
-    let own = name.map_or_else(String::new, |name| {
-        format!("[ -d \"$d\" ] && d=${{d%/}}/{}\n", quote::text(name))
-    });
-    let script = format!(
-        r#"command -v tar >/dev/null 2>&1 || exit 127
-d={destination}
-no() {{ echo "bakelite: $d: ${{1##*: }}" >&2; exit 1; }}
-{own}if [ -d "$d" ]; then w=there; else e=$(mkdir "$d" 2>&1) || no "$e"; w=new; fi
-cd "$d" || exit 1
-{gzip}printf 'bakelite-%s\n' "ready $w in $d"
-n=0
-while IFS= read -r f; do
-case $f in
-'') break;;
-.) echo .; n=0; continue;;
-d*) [ -d "${{f#?}}" ] && echo $n;;
-L*) [ -L "${{f#?}}" ] && echo $n;;
-esac
-n=$((n+1))
-done
-case $w in *gzip) gzip -dc | tar -xpof -;; *) exec tar -xpof -;; esac"#,
-        destination = quote::word(destination),
-        gzip = if far {
-            "command -v gzip >/dev/null 2>&1 && w=\"$w gzip\"\n"
-        } else {
-            ""
-        },
-    );
-    format!("sh -c {}", quote::text(&script))
-}
-
-/// The script that packs a folder or what a pattern matches; with `outside`, only these below it, with what they lead to.
-fn packing(source: &str, outside: &[PathBuf], far: bool) -> String {
-    let trimmed = match source.trim_end_matches('/') {
-        "" => "/",
-        trimmed => trimmed,
-    };
-    let (folder, last) = match trimmed.rsplit_once('/') {
-        Some(("", last)) => ("/", last),
-        Some((folder, last)) => (folder, last),
-        None if trimmed.starts_with('~') => (trimmed, "."),
-        None => (".", trimmed),
-    };
-    let (folder, last) = if matches!(last, "" | "." | "..") {
-        (trimmed, ".")
-    } else {
-        (folder, last)
-    };
-    let names = if outside.is_empty() {
-        format!("./{}", quote::pattern(last))
-    } else {
-        let names = outside
-            .iter()
-            .map(|path| format!("./{}", quote::text(&path.to_string_lossy())));
-        names.collect::<Vec<_>>().join(" ")
-    };
-    let follow = if outside.is_empty() { "" } else { "h" };
-    let filter = filter(far);
-    let script = format!(
-        r#"command -v tar >/dev/null 2>&1 || exit 127
-no() {{ echo "bakelite: $1: No such file or directory" >&2; exit 1; }}
-for d in {folder}; do
-[ -d "$d" ] || no "$d"
-done
-{filter}"#,
-        folder = quote::pattern(folder),
-    );
-    let each = format!(
-        "for d in {folder}; do (cd \"$d\" && set -- {names} && {{ [ -e \"$1\" ] || [ -L \"$1\" ] || exit 0; }} && exec tar -c{follow}f - \"$@\") || exit; done",
-        folder = quote::pattern(folder),
-    );
-    let first = format!(
-        "m=; for d in {folder}; do (cd \"$d\" && set -- {names} && {{ [ -e \"$1\" ] || [ -L \"$1\" ]; }}) && m=1; done; [ \"$m\" ] || no {shown}",
-        folder = quote::pattern(folder),
-        shown = quote::text(trimmed),
-    );
-    let ready = "printf 'bakelite-%s\\n' \"ready $w\"";
-    let run = format!("case $w in gzip) {{ {each}; }} | gzip -1c;; *) {each};; esac");
-    format!("sh -c {}", quote::text(&format!("{script}\n{first}\n{ready}\n{run}")))
-}
-
-fn filter(far: bool) -> &'static str {
-    if far {
-        "w=plain; command -v gzip >/dev/null 2>&1 && w=gzip"
-    } else {
-        "w=plain"
-    }
-}
-
-/// Gathers an archive into pieces on their way to the connection.
-struct Pieces {
-    sender: mpsc::Sender<(Bytes, u64)>,
-    gathered: Vec<u8>,
-    packing: Option<Packing>,
-}
-
-impl Pieces {
-    fn new(sender: mpsc::Sender<(Bytes, u64)>, gzip: bool) -> Self {
-        Self {
-            sender,
-            gathered: Vec::with_capacity(PIECE),
-            packing: gzip.then(Packing::default),
-        }
-    }
-
-    fn pass_on(&mut self) -> io::Result<()> {
-        let length = self.gathered.len() as u64;
-        if length == 0 {
-            return Ok(());
-        }
-        let piece = std::mem::replace(&mut self.gathered, Vec::with_capacity(PIECE));
-        let piece = match &mut self.packing {
-            Some(packing) => packing.pack(&piece),
-            None => piece,
-        };
-        let sent = self.sender.blocking_send((piece.into(), length));
-        sent.map_err(|_| io::ErrorKind::BrokenPipe.into())
-    }
-}
-
-impl Write for Pieces {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let length = bytes.len().min(PIECE - self.gathered.len());
-        self.gathered.extend_from_slice(bytes.get(..length).unwrap_or_default());
-        if self.gathered.len() == PIECE {
-            self.pass_on()?;
-        }
-        Ok(length)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.pass_on()
-    }
-}
-
-/// What arrives, as a reader for the thread that unpacks it.
-struct Received {
-    pieces: mpsc::Receiver<Bytes>,
-    current: Bytes,
-}
-
-impl Read for Received {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.current.is_empty() {
-            match self.pieces.blocking_recv() {
-                Some(piece) => self.current = piece,
-                None => return Ok(0),
-            }
-        }
-        let taken = self.current.split_to(buffer.len().min(self.current.len()));
-        if let Some(room) = buffer.get_mut(..taken.len()) {
-            room.copy_from_slice(&taken);
-        }
-        Ok(taken.len())
-    }
 }

@@ -2,8 +2,12 @@
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use async_trait::async_trait;
+use bakelite_communicators::connect::Target;
+use bakelite_communicators::dial::{Dial, Stream};
 use bakelite_engine::communicator::{Communicator, CommunicatorError, Upload};
 use bakelite_test_support::slow_line::SlowLine;
 use bakelite_test_support::sshd::Setup;
@@ -127,6 +131,44 @@ async fn a_server_that_runs_something_else_has_a_clear_error() {
 }
 
 #[tokio::test]
+async fn a_server_that_allows_nothing_but_sftp_is_found_out() {
+    let instance = Instance::start(Setup {
+        config: "ForceCommand internal-sftp".into(),
+        ..Setup::default()
+    })
+    .await;
+    let ssh = instance.connect(QUICKEST).await;
+    let path = instance.sshd.folder().join("file");
+    upload(&*ssh, b"content", 0o644, &path).await.unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), b"content");
+}
+
+#[tokio::test]
+async fn a_link_that_is_downloaded_itself_is_followed() {
+    let instance = Instance::start(Setup::default()).await;
+    for method in METHODS {
+        let ssh = instance.connect(method).await;
+        let real = instance.sshd.folder().join("real");
+        std::fs::create_dir_all(&real).unwrap();
+        std::fs::write(real.join("x"), "x").unwrap();
+        let link = instance.sshd.folder().join("link");
+        let _ = symlink("real", &link);
+        let local = tempfile::tempdir().unwrap();
+        ssh.download_folder(link.to_str().unwrap(), local.path()).await.unwrap();
+        assert!(
+            !std::fs::symlink_metadata(local.path().join("link"))
+                .unwrap()
+                .is_symlink()
+        );
+        assert_eq!(
+            std::fs::read_to_string(local.path().join("link/x")).unwrap(),
+            "x",
+            "{method}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn times_modes_links_and_odd_names_arrive() {
     let instance = Instance::start(Setup::default()).await;
     let ssh = instance.connect(QUICKEST).await;
@@ -210,13 +252,26 @@ async fn what_is_there_stays_what_it_is() {
     assert_eq!(std::fs::metadata(there.join("etc")).unwrap().mode() & 0o777, 0o700);
 }
 
+/// The way over a slow line. The line itself is near: only the server's answers tell how far it is.
+struct Far(std::net::SocketAddr);
+
+#[async_trait]
+impl Dial for Far {
+    async fn open(&self) -> std::io::Result<Box<dyn Stream>> {
+        Ok(Box::new(tokio::net::TcpStream::connect(self.0).await?))
+    }
+}
+
 #[tokio::test]
 async fn over_a_long_line_everything_is_compressed_and_arrives_whole() {
     let instance = Instance::start(Setup::default()).await;
-    let line = SlowLine::to(instance.sshd.address, Duration::from_millis(10)).await;
-    let mut options = instance.options(QUICKEST);
-    options.ssh_port = Some(line.address.port());
-    let ssh = instance.try_connect(&Instance::target(), &options).await.unwrap();
+    let line = SlowLine::to(instance.sshd.address, Duration::from_millis(15)).await;
+    let target = Target {
+        dial: Some(Arc::new(Far(line.address))),
+        ..Instance::target()
+    };
+    let options = instance.options(QUICKEST);
+    let ssh = instance.try_connect(&target, &options).await.unwrap();
     let text = "a line that is much like the next\n".repeat(50_000);
     let noise: Vec<u8> = (0..1_000_000_u32)
         .map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[2])
@@ -337,4 +392,42 @@ async fn the_progress_of_a_folder_is_told() {
         told.len() > 3 && told[0].contains("Started") && told[told.len() - 1].contains("Finished"),
         "{told:?}"
     );
+}
+
+#[tokio::test]
+async fn wherever_a_connection_breaks_nothing_half_counts_as_done() {
+    let content: Vec<u8> = (0..600_000_u32)
+        .map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[2])
+        .collect();
+    for method in METHODS {
+        let instance = Instance::start(Setup::default()).await;
+        let line = SlowLine::to(instance.sshd.address, Duration::ZERO).await;
+        let mut options = instance.options(method);
+        options.ssh_port = Some(line.address.port());
+        let ssh = instance.try_connect(&Instance::target(), &options).await.unwrap();
+        let path = instance.sshd.folder().join("file");
+        upload(&*ssh, &content, 0o644, &path).await.unwrap();
+        for bytes in [0, 50, 300, 1_000, 40_000, 300_000, 600_000] {
+            let there = instance.sshd.folder().join("new");
+            line.break_after(bytes);
+            match upload(&*ssh, &content, 0o644, &there).await {
+                // It was tried again over a new connection, before anything of it had gone over.
+                Ok(()) => assert!(std::fs::read(&there).unwrap() == content, "{method} {bytes}"),
+                Err(error) => assert!(
+                    matches!(error, CommunicatorError::Disconnected { .. }),
+                    "{method} {bytes}: {error}"
+                ),
+            }
+            line.break_after(bytes);
+            let mut back = Vec::new();
+            match ssh.download(path.to_str().unwrap(), &mut back).await {
+                Ok(()) => assert!(back == content, "{method} {bytes}"),
+                Err(error) => assert!(
+                    matches!(error, CommunicatorError::Disconnected { .. }),
+                    "{method} {bytes}: {error}"
+                ),
+            }
+            line.break_after(u32::MAX);
+        }
+    }
 }
