@@ -351,12 +351,7 @@ pub(crate) enum LocalCommand {
         #[arg(value_name = "AMI")]
         ami: String,
         /// The command and its arguments
-        #[arg(
-            value_name = "COMMAND",
-            required = true,
-            trailing_var_arg = true,
-            allow_hyphen_values = true
-        )]
+        #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true)]
         command: Vec<String>,
     },
     /// Forget all images and instances

@@ -124,10 +124,12 @@ fn long_form(grammar: &Grammar, arguments: Vec<OsString>) -> Vec<OsString> {
                 long.push(argument);
                 continue;
             }
-            if !grammar.has_subcommands() {
+            if argument == "--" || !grammar.has_subcommands() {
                 long.push("--".into());
             }
-            long.push(argument);
+            if argument != "--" {
+                long.push(argument);
+            }
             long.extend(arguments);
             break;
         };
@@ -196,6 +198,7 @@ mod tests {
             "bakelite local run --latency=ec2 -- ami-1 ls -l"
         );
         assert_eq!(long("bakelite fmt -"), "bakelite fmt -- -");
+        assert_eq!(long("bakelite fmt -- -t"), "bakelite fmt -- -t");
         assert_eq!(long("bakelite -v"), "bakelite --version");
     }
 

@@ -9,7 +9,7 @@ use crate::templates::{image_in, learn, web_server, web_server_base};
 
 /// What a command in an instance of the image prints.
 fn in_image(context: &TestContext, image: &str, command: &[&str]) -> String {
-    let mut arguments = vec!["local", "run", image];
+    let mut arguments = vec!["local", "run", image, "--"];
     arguments.extend(command);
     context.run(arguments).succeeds()
 }
@@ -29,6 +29,21 @@ fn the_quickstart_bakes_and_its_image_holds_the_greeting() {
         "Hello from bakelite\n"
     );
     assert_eq!(context.journals(), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
+fn a_command_in_an_image_decides_about_the_exit_code() {
+    let context = test_context!();
+    let template = format!("{}/examples/quickstart", env!("CARGO_MANIFEST_DIR"));
+    context.run(["build", "-local", &template]).succeeds();
+    let image = image_in(&context, "packer-manifest.json");
+    let _ = context
+        .run(["local", "run", &image, "sh", "-c", "exit 7"])
+        .fails_with(7);
+    let missing = context
+        .run(["local", "run", &image, "--", "no-such-command"])
+        .fails_with(1);
+    assert!(missing.contains("no-such-command"), "{missing}");
 }
 
 #[test]

@@ -144,11 +144,17 @@ async fn images(args: &LocalCloudArgs, json: bool, all: bool, process: &Process)
     Ok(Status::Ok)
 }
 
+/// The command may follow `--`, as with other programs that run one.
 async fn run_in(args: &LocalCloudArgs, ami: &str, command: &[String], process: &Process) -> Result<Status, Failure> {
+    let command = match command {
+        [first, command @ ..] if first == "--" && !command.is_empty() => command,
+        command => command,
+    };
     let cloud = Cloud::start_for_build(args, process).await?;
     let result = cloud.cloud.run(ami, command).await;
     cloud.shutdown().await;
-    let status = result.map_err(|error| Failure::new(format!("run a command in `{ami}`")).because(&error))?;
+    let status =
+        result.map_err(|error| Failure::new(format!("run `{}` in `{ami}`", command.join(" "))).because(&error))?;
     Ok(u8::try_from(status).map_or(Status::Failed, |status| {
         if status == 0 { Status::Ok } else { Status::Of(status) }
     }))

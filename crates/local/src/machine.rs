@@ -443,11 +443,15 @@ impl Machines {
             environment: Vec::new(),
         };
         let arguments = command.join("\0");
-        let work = async {
+        let process = async {
             let mut process = sandbox.run(run, arguments.as_bytes(), Some(streams)).await?;
-            let end = process.end().await;
+            Ok::<_, SandboxError>(process.end().await)
+        };
+        let work = async {
+            let end = process.await;
+            // Also after a command that could not be started: listening ends with the machine.
             sandbox.request_stop().await;
-            Ok::<_, SandboxError>(end)
+            end
         };
         let (end, ()) = tokio::join!(work, sandbox.listen());
         Ok(match end? {
