@@ -28,9 +28,7 @@ pub(super) async fn run(args: ConsoleArgs, process: &Process) -> Result<Status, 
         process,
     )?;
     let mut reading = Reading::default();
-    let template = reading.read(&invocation);
-    reading.say(process);
-    let Some(template) = template else {
+    let Some(template) = reading.open(&invocation, process) else {
         return Ok(Status::Failed);
     };
     let (registry, run) = (registry(), build::run_context(process, false, false));

@@ -21,9 +21,7 @@ pub(super) fn run(args: UpgradeArgs, process: &Process) -> Result<Status, Failur
         process,
     )?;
     let mut reading = Reading::default();
-    let template = reading.read(&invocation);
-    reading.say(process);
-    let Some(template) = template else {
+    let Some(template) = reading.open(&invocation, process) else {
         return Ok(Status::Failed);
     };
     let Some(upgraded) = template.upgrade(&registry(), args.with_annotations) else {

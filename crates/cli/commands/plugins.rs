@@ -81,9 +81,7 @@ fn required(path: String, process: &Process) -> Result<Status, Failure> {
         process,
     )?;
     let mut reading = Reading::default();
-    let template = reading.read(&invocation);
-    reading.say(process);
-    let Some(template) = template else {
+    let Some(template) = reading.open(&invocation, process) else {
         return Ok(Status::Failed);
     };
     if template.requirements().is_empty() {

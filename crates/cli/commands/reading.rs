@@ -31,6 +31,13 @@ impl Reading {
         template
     }
 
+    /// Reads the template at a path and says what is wrong with it; there is none when it cannot be used.
+    pub(super) fn open(&mut self, invocation: &Invocation, process: &Process) -> Option<Template> {
+        let template = self.read(invocation);
+        self.say(process);
+        template
+    }
+
     /// Says what was found so far, on standard error, and forgets it. Answers whether there was an error.
     pub(super) fn say(&mut self, process: &Process) -> bool {
         process.log.hide(&self.hidden);

@@ -89,7 +89,7 @@ fn row(field: &Field) -> String {
         notes.push("A secret: never shown.".into());
     }
     if let Some(reason) = &field.unsupported {
-        notes.push(format!("**Not supported yet**: {}", cell(reason)));
+        notes.push(format!("**{}.**", capitalized(&cell(reason))));
     }
     let default = field.default.as_ref().filter(|default| !default.is_null());
     let default = default.map_or_else(String::new, |default| format!("`{default}`"));
