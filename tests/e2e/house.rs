@@ -50,6 +50,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("bakelite-ssm", &[]),
     ("bakelite-local", &["bakelite-ssm"]),
     ("bakelite-test-support", &[]),
+    ("bakelite-fuzz", &["bakelite-hcl", "bakelite-template"]),
 ];
 
 /// The longest file that is no declared table.
