@@ -124,6 +124,8 @@ fn work_without_end_is_an_error() {
         "range(1e18)".to_owned(),
         "range(0, 1, 1e-18)".to_owned(),
         "bcrypt(\"x\", 31)".to_owned(),
+        "try([for a in range(1000) : bcrypt(\"x\", 10)], 1)".to_owned(),
+        "try([for a in range(1000) : [for b in range(1000) : fileset(\".\", \"*\")]], 1)".to_owned(),
         "regex(\"((a{100}){100}){100}\", \"a\")".to_owned(),
         "parseint(join(\"\", [for a in range(1000) : join(\"\", [for b in range(1000) : \"zz\"])]), 36)".to_owned(),
         "1e19000 * 1e19000".to_owned(),

@@ -42,6 +42,7 @@ pub(super) fn call(context: &Context<'_>, call: &CallExpression<'_>, diagnostics
                 function,
                 call,
                 surroundings: scope.surroundings(),
+                pay: &|work| context.spend(work, call.place),
             };
             // Functions look at their arguments several times, and some take long for each byte.
             let cost = |(value, place): &Argument| context.spend_on(value, 4, *place);
@@ -159,6 +160,7 @@ struct PlainCall<'e> {
     function: &'static Function,
     call: &'e CallExpression<'e>,
     surroundings: &'e Surroundings<'e>,
+    pay: &'e dyn Fn(u64) -> bool,
 }
 
 impl PlainCall<'_> {
@@ -188,6 +190,7 @@ impl PlainCall<'_> {
         match run(&Call {
             arguments: &arguments,
             surroundings: self.surroundings,
+            pay: self.pay,
         }) {
             Ok(value) => {
                 let value = value.with_marks(marks);

@@ -89,6 +89,15 @@ impl Call<'_> {
             .ok_or_else(|| failed(format!("argument {index} is missing")))
     }
 
+    /// Pays for work that the arguments do not show.
+    pub(super) fn pay(&self, work: u64) -> Result<(), FunctionError> {
+        if (self.pay)(work) {
+            Ok(())
+        } else {
+            Err(failed("it would take too much work"))
+        }
+    }
+
     /// An argument that is text.
     pub(super) fn text(&self, index: usize) -> Result<&str, FunctionError> {
         self.value(index)?

@@ -90,7 +90,8 @@ pub(super) static GROUP: &[Function] = &[
         examples: &[("length(fileset(\"no/such\", \"**/*.sh\"))", "0")],
         run: Run::Plain(|call| {
             let folder = template_path(call, call.text(0)?)?;
-            let paths = fileset::matching(&folder, call.text(1)?).map_err(failed)?;
+            let look = || call.pay(512).map_err(|error| error.to_string());
+            let paths = fileset::matching(&folder, call.text(1)?, &look).map_err(failed)?;
             Ok(Value::set(Type::String, paths.into_iter().map(Value::string).collect()))
         }),
     },

@@ -9,9 +9,12 @@ use super::arguments::shown;
 /// More files and folders than this are not looked at: a pattern that starts at `/` would take for ever.
 const MOST_ENTRIES: usize = 1 << 18;
 
+/// Called before each file or folder that is looked at; an error ends it.
+pub(super) type Look<'l> = dyn Fn() -> Result<(), String> + 'l;
+
 /// The paths, relative to the folder, of all regular files that match; links to files count, links to folders are not followed by
 /// `**`. What cannot be read has no files. The error is a fragment.
-pub(super) fn matching(folder: &Path, pattern: &str) -> Result<Vec<String>, String> {
+pub(super) fn matching(folder: &Path, pattern: &str, look: &Look<'_>) -> Result<Vec<String>, String> {
     let (literal, wild) = split(pattern);
     if wild.is_empty() {
         check(pattern)?;
@@ -23,6 +26,7 @@ pub(super) fn matching(folder: &Path, pattern: &str) -> Result<Vec<String>, Stri
         matcher,
         deepest: deepest(&wild),
         left: MOST_ENTRIES,
+        look,
         paths: Vec::new(),
     };
     let before = if literal.is_empty() || literal.ends_with('/') {
@@ -67,14 +71,15 @@ fn check(pattern: &str) -> Result<GlobMatcher, String> {
         .map_err(|error| format!("the pattern {}: {}", shown(pattern), error.kind()))
 }
 
-struct Walk {
+struct Walk<'l> {
+    look: &'l Look<'l>,
     matcher: GlobMatcher,
     deepest: Option<usize>,
     left: usize,
     paths: Vec<String>,
 }
 
-impl Walk {
+impl Walk<'_> {
     /// Looks at one folder: `before` stands before all paths, `within` is where the folder lies for the pattern.
     fn folder(&mut self, folder: &Path, before: &str, within: &str, depth: usize) -> Result<(), String> {
         let Ok(entries) = std::fs::read_dir(folder) else {
@@ -84,6 +89,7 @@ impl Walk {
             self.left = self.left.checked_sub(1).ok_or_else(|| {
                 format!("there are more than {MOST_ENTRIES} files and folders to look at; a narrower pattern is needed")
             })?;
+            (self.look)()?;
             let path: PathBuf = entry.path();
             let Some(name) = entry.file_name().to_str().map(str::to_owned) else {
                 continue;
@@ -114,7 +120,7 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "").unwrap();
         }
-        let mut paths = matching(folder.path(), pattern).unwrap();
+        let mut paths = matching(folder.path(), pattern, &|| Ok(())).unwrap();
         paths.sort();
         paths
     }
@@ -138,7 +144,7 @@ mod tests {
 
     #[test]
     fn errors() {
-        assert!(matching(Path::new("."), "[").is_err());
-        assert!(matching(Path::new("."), "{a").is_err());
+        assert!(matching(Path::new("."), "[", &|| Ok(())).is_err());
+        assert!(matching(Path::new("."), "{a", &|| Ok(())).is_err());
     }
 }

@@ -122,6 +122,7 @@ fn bcrypt(call: &Call<'_>) -> Result<Value, FunctionError> {
     if password.len() > 72 {
         return Err(failed("a password of at most 72 bytes is required"));
     }
+    call.pay(8192 << cost)?;
     let hash = bcrypt::hash_with_result(password, cost).map_err(|error| failed(error.to_string()))?;
     Ok(Value::string(hash.format_for_version(bcrypt::Version::TwoA)))
 }

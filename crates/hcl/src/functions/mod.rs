@@ -96,6 +96,9 @@ pub struct Call<'a> {
     pub arguments: &'a [Value],
     /// What it needs to know besides.
     pub surroundings: &'a Surroundings<'a>,
+    /// Pays for work that the arguments do not show: about the bytes that could be made in the same time. False when there is not
+    /// enough, and then it must not be done.
+    pub pay: &'a dyn Fn(u64) -> bool,
 }
 
 /// Why a function gave no value.
