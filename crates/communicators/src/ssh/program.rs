@@ -43,6 +43,8 @@ pub(crate) struct Program {
     arrived: VecDeque<Bytes>,
     complaints: Vec<u8>,
     status: Option<u32>,
+    /// The other side has said that it says no more. A status alone does not mean that: it may overtake what was said before.
+    complete: bool,
 }
 
 impl Program {
@@ -64,6 +66,7 @@ impl Program {
             arrived: VecDeque::new(),
             complaints: Vec::new(),
             status: None,
+            complete: false,
         })
     }
 
@@ -86,9 +89,9 @@ impl Program {
                     Some(ChannelMsg::Data { data }) => self.arrived.push_back(data),
                     Some(ChannelMsg::ExtendedData { data, .. }) => keep_complaint(&mut self.complaints, &data),
                     Some(ChannelMsg::ExitStatus { exit_status }) => self.status = Some(exit_status),
-                    Some(ChannelMsg::Close) | None => {
-                        return Err(ended(&self.session, self.name, self.status, &self.complaints));
-                    }
+                    Some(ChannelMsg::Eof) => self.complete = true,
+                    Some(ChannelMsg::Close) => return Err(ended(&self.session, self.name, self.status, &self.complaints)),
+                    None => return Err(TransferError::Connection(self.session.lost(None))),
                     Some(_) => {}
                 },
             }
@@ -219,7 +222,13 @@ impl Program {
                 Some(ChannelMsg::Data { data }) => self.arrived.push_back(data),
                 Some(ChannelMsg::ExtendedData { data, .. }) => keep_complaint(&mut self.complaints, &data),
                 Some(ChannelMsg::ExitStatus { exit_status }) => self.status = Some(exit_status),
-                Some(ChannelMsg::Close) | None => return Ok(false),
+                Some(ChannelMsg::Eof) => self.complete = true,
+                Some(ChannelMsg::Close) => {
+                    self.complete = true;
+                    return Ok(false);
+                }
+                None if self.complete => return Ok(false),
+                None => return Err(TransferError::Connection(self.session.lost(None))),
                 Some(_) => {}
             }
         }

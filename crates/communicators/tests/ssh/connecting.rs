@@ -62,6 +62,53 @@ async fn every_key_is_tried_and_not_only_the_first() {
 }
 
 #[tokio::test]
+async fn a_server_that_wants_two_keys_gets_both() {
+    let other = Sshd::start(Setup::default()).await;
+    let instance = Instance::start(Setup {
+        config: "AuthenticationMethods publickey,publickey".into(),
+        ..Setup::default()
+    })
+    .await;
+    let mut authorized = std::fs::read(instance.sshd.folder().join("authorized_keys")).unwrap();
+    authorized.extend(std::fs::read(other.key_file.with_extension("pub")).unwrap());
+    std::fs::write(instance.sshd.folder().join("authorized_keys"), authorized).unwrap();
+    let target = Target {
+        private_key: Some(other.private_key()),
+        ..Instance::target()
+    };
+    let ssh = instance.try_connect(&target, &instance.options("")).await.unwrap();
+    assert_eq!(ran(&*ssh, "true").await.exit, Exit::Status(0));
+}
+
+#[tokio::test]
+async fn listed_algorithms_are_the_ones_that_are_used() {
+    let instance = Instance::start(Setup {
+        config: "LogLevel DEBUG1".into(),
+        ..Setup::default()
+    })
+    .await;
+    for (option, name) in [
+        ("ssh_ciphers", "aes128-gcm@openssh.com"),
+        ("ssh_ciphers", "chacha20-poly1305@openssh.com"),
+        ("ssh_ciphers", "aes256-ctr"),
+        ("ssh_key_exchange_algorithms", "curve25519-sha256"),
+        ("ssh_key_exchange_algorithms", "ecdh-sha2-nistp384"),
+        ("ssh_key_exchange_algorithms", "diffie-hellman-group14-sha256"),
+        ("ssh_key_exchange_algorithms", "diffie-hellman-group16-sha512"),
+    ] {
+        let ssh = instance.connect(&format!(r#""{option}": ["{name}"]"#)).await;
+        assert_eq!(ran(&*ssh, "true").await.exit, Exit::Status(0), "{name}");
+        let log = instance.sshd.log();
+        let used = if option == "ssh_ciphers" {
+            format!("cipher: {name}")
+        } else {
+            format!("algorithm: {name}")
+        };
+        assert!(log.contains(&used), "{name}:\n{log}");
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_key_is_named_in_the_error() {
     let instance = Instance::start(Setup::default()).await;
     let other = Sshd::start(Setup::default()).await;

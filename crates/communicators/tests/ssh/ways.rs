@@ -61,6 +61,48 @@ async fn a_shell_is_enough_for_files_and_tar_for_folders() {
 }
 
 #[tokio::test]
+async fn every_tar_does() {
+    for tar in ["/usr/bin/tar", "/bin/busybox", "/usr/bin/bsdtar"] {
+        if !Path::new(tar).exists() {
+            println!("not tried, as it is not installed: {tar}");
+            continue;
+        }
+        let instance = Instance::start(with(&["sh", "cat", "chmod", "mkdir"], false)).await;
+        symlink(tar, instance.sshd.folder().join("bin/tar")).unwrap();
+        let ssh = instance.connect(QUICKEST).await;
+        carries_a_folder(&instance, &*ssh).await;
+        let source = tempfile::tempdir().unwrap();
+        let day = SystemTime::UNIX_EPOCH + Duration::from_hours(24);
+        std::fs::create_dir(source.path().join("closed")).unwrap();
+        std::fs::create_dir(source.path().join("old")).unwrap();
+        std::fs::write(source.path().join("closed/run"), "run").unwrap();
+        std::fs::File::open(source.path().join("closed/run"))
+            .unwrap()
+            .set_modified(day)
+            .unwrap();
+        std::fs::set_permissions(source.path().join("closed/run"), std::fs::Permissions::from_mode(0o751)).unwrap();
+        std::fs::set_permissions(source.path().join("closed"), std::fs::Permissions::from_mode(0o555)).unwrap();
+        let there = instance.sshd.folder().join("again");
+        std::fs::create_dir_all(there.join("real")).unwrap();
+        symlink("real", there.join("old")).unwrap();
+        ssh.upload_folder(source.path(), true, there.to_str().unwrap())
+            .await
+            .unwrap();
+        let folder = std::fs::metadata(there.join("closed")).unwrap();
+        let file = std::fs::metadata(there.join("closed/run")).unwrap();
+        assert_eq!((folder.mode() & 0o777, file.mode() & 0o777), (0o555, 0o751), "{tar}");
+        assert_eq!(file.modified().unwrap(), day, "{tar}");
+        assert!(
+            std::fs::symlink_metadata(there.join("old")).unwrap().is_symlink(),
+            "{tar}"
+        );
+        for folder in [source.path().join("closed"), there.join("closed")] {
+            std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
 async fn without_a_shell_or_tar_sftp_is_enough() {
     for programs in [&[][..], &["sh", "cat", "chmod"]] {
         let instance = Instance::start(with(programs, true)).await;
