@@ -51,6 +51,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("bakelite-local", &["bakelite-ssm"]),
     ("bakelite-test-support", &[]),
     ("bakelite-fuzz", &["bakelite-hcl", "bakelite-template"]),
+    ("bakelite-fuzz", &["bakelite-hcl", "bakelite-template"]),
 ];
 
 /// The longest file that is no declared table.
