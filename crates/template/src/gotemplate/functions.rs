@@ -150,6 +150,8 @@ impl Functions<'_> {
         match run(&Call {
             arguments: &arguments,
             surroundings: &surroundings,
+            // Telling the time is no work.
+            pay: &|_| true,
         }) {
             Ok(value) => Ok(Datum::from(value.as_str().unwrap_or_default())),
             Err(FunctionError::Argument { message, .. } | FunctionError::Failed { message }) => Err(message),
