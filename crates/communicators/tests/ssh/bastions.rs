@@ -1,11 +1,15 @@
 //! Through other hosts: bastions one after the other, and what a user reads when one of them does not do its part.
 
-use bakelite_communicators::connect::ConnectError;
+use bakelite_communicators::connect::{ConnectError, connect};
 use bakelite_communicators::options::CommunicatorOptions;
 use bakelite_engine::communicator::Exit;
 use bakelite_test_support::sshd::{Setup, Sshd};
+use russh::MethodKind;
+use tokio_util::sync::CancellationToken;
 
-use crate::instance::{Instance, outcome, ran};
+use crate::instance::{Instance, outcome, ran, run};
+use crate::keys::{agent_of, at_a_terminal, only_by_certificate};
+use crate::passwords::{Doors, PASSWORD};
 
 /// Options to go through these hosts to an instance, each with the key of the last of them.
 fn through(instance: &Instance, bastions: &[&Sshd], more: &str) -> CommunicatorOptions {
@@ -140,5 +144,73 @@ async fn a_bastion_has_its_own_host_key_that_must_not_change() {
     assert!(
         text.contains("log in to the bastion") && text.contains("host key of the server is"),
         "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_bastion_takes_a_certificate() {
+    let instance = Instance::start(Setup::default()).await;
+    let bastion = Sshd::start(Setup {
+        config: "TrustedUserCAKeys %F/ca.pub".into(),
+        ..Setup::default()
+    })
+    .await;
+    let certificate = only_by_certificate(&bastion);
+    let more = format!(r#""ssh_bastion_certificate_file": "{}""#, certificate.display());
+    let options = through(&instance, &[&bastion], &more);
+    let ssh = instance.try_connect(&Instance::target(), &options).await.unwrap();
+    assert_eq!(ran(&*ssh, "true").await.exit, Exit::Status(0));
+}
+
+#[tokio::test]
+async fn a_bastion_takes_the_keys_of_the_agent() {
+    let instance = Instance::start(Setup::default()).await;
+    let bastion = Sshd::start(Setup::default()).await;
+    let (mut agent, socket) = agent_of(&bastion).await;
+    let port = bastion.address.port();
+    let options = instance.options(&format!(
+        r#""ssh_bastion_host": "127.0.0.1", "ssh_bastion_port": {port}, "ssh_bastion_agent_auth": true"#
+    ));
+    let run = run(&[("SSH_AUTH_SOCK", socket.to_str().unwrap())]);
+    let cancel = CancellationToken::new();
+    let ssh = connect(&Instance::target(), &options, &run, &instance.ui, &cancel)
+        .await
+        .unwrap();
+    assert_eq!(ran(&*ssh, "true").await.exit, Exit::Status(0));
+    agent.kill().await.unwrap();
+}
+
+/// Options to go through doors that want a password.
+fn through_doors(instance: &Instance, doors: &Doors, more: &str) -> CommunicatorOptions {
+    instance.options(&format!(
+        r#""ssh_bastion_host": "door@127.0.0.1", "ssh_bastion_port": {}, {more}"#,
+        doors.port
+    ))
+}
+
+#[tokio::test]
+async fn a_bastion_takes_a_password_in_either_way() {
+    for by in [MethodKind::Password, MethodKind::KeyboardInteractive] {
+        let instance = Instance::start(Setup::default()).await;
+        let doors = Doors::open(by).await;
+        let options = through_doors(&instance, &doors, &format!(r#""ssh_bastion_password": "{PASSWORD}""#));
+        let ssh = instance.try_connect(&Instance::target(), &options).await.unwrap();
+        assert_eq!(ran(&*ssh, "true").await.exit, Exit::Status(0), "{by:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_bastion_asks_is_asked_at_the_terminal() {
+    let instance = Instance::start(Setup::default()).await;
+    let doors = Doors::open(MethodKind::KeyboardInteractive).await;
+    let options = through_doors(&instance, &doors, r#""ssh_bastion_interactive": true"#);
+    let mut complaints = Vec::new();
+    options.check(&mut complaints);
+    assert!(complaints.is_empty(), "{complaints:?}");
+    // Two questions for each of two connections.
+    let shown = at_a_terminal(&options, &["Password: ", "Again: "], &[PASSWORD; 4]).await;
+    assert!(
+        shown.contains("Password: ") && shown.contains("Again: ") && !shown.contains(PASSWORD),
+        "{shown}"
     );
 }

@@ -7,6 +7,7 @@ use bakelite_test_support::sshd::{Setup, Sshd};
 use tokio_util::sync::CancellationToken;
 
 use crate::instance::{Instance, outcome, ran, run};
+use crate::keys::agent_of;
 
 #[tokio::test]
 async fn a_key_as_ec2_makes_it_logs_in() {
@@ -204,27 +205,7 @@ async fn the_keys_of_an_agent_log_in() {
         ..Setup::default()
     })
     .await;
-    let socket = instance.sshd.folder().join("agent");
-    let mut agent = tokio::process::Command::new("ssh-agent")
-        .arg("-D")
-        .arg("-a")
-        .arg(&socket)
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    while !socket.exists() {
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-    let mut add = tokio::process::Command::new("ssh-add");
-    assert!(
-        add.arg("-q")
-            .arg(&instance.sshd.key_file)
-            .env("SSH_AUTH_SOCK", &socket)
-            .status()
-            .await
-            .unwrap()
-            .success()
-    );
+    let (mut agent, socket) = agent_of(&instance.sshd).await;
     let options = instance.options_without_key(r#""ssh_agent_auth": true"#);
     let run = run(&[("SSH_AUTH_SOCK", socket.to_str().unwrap())]);
     let ssh = connect(

@@ -9,7 +9,8 @@ use bakelite_communicators::connect::{ConnectError, Target, connect};
 use bakelite_communicators::options::CommunicatorOptions;
 use bakelite_communicators::ssh::console::Console;
 use bakelite_engine::communicator::{Communicator, Exit};
-use bakelite_test_support::sshd::Setup;
+use bakelite_test_support::sshd::{Setup, Sshd};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
 
 use crate::instance::{Instance, ran, run};
@@ -88,42 +89,34 @@ async fn a_wrong_passphrase_is_an_error_that_does_not_tell_it() {
     assert!(!text.contains("cumin"), "{text}");
 }
 
-/// Runs under `script`, at a terminal of its own: see the next test.
+/// Runs under `script`, at a terminal of its own, with the options of its environment: see [`at_a_terminal`].
 #[tokio::test]
 #[ignore = "asks at the terminal"]
-async fn asks_at_the_terminal() {
-    let key = std::env::var("BAKELITE_TEST_KEY").unwrap();
-    let (port, user) = (
-        std::env::var("BAKELITE_TEST_PORT").unwrap(),
-        std::env::var("BAKELITE_TEST_USER").unwrap(),
-    );
-    let json = format!(r#"{{"ssh_port": {port}, "ssh_username": "{user}", "ssh_private_key_file": "{key}"}}"#);
+async fn connects_at_a_terminal() {
+    let json = std::env::var("BAKELITE_TEST_OPTIONS").unwrap();
     let options: CommunicatorOptions = serde_json::from_str(&json).unwrap();
     let (sender, _events) = std::sync::mpsc::channel();
     let ui = bakelite_engine::events::Ui::new(bakelite_engine::events::Events::new(sender));
-    // Two builds ask once.
+    // Two builds ask for one key once.
     for _ in 0..2 {
-        let ssh = connect(&Instance::target(), &options, &run(&[]), &ui, &CancellationToken::new())
+        let cancel = CancellationToken::new();
+        let ssh = connect(&Instance::target(), &options, &run(&[]), &ui, &cancel)
             .await
             .unwrap();
         assert_eq!(ran(&*ssh, "true").await.exit, Exit::Status(0));
     }
 }
 
-#[tokio::test]
-async fn a_passphrase_is_asked_for_once_and_not_shown() {
-    let instance = Instance::start(Setup::default()).await;
-    let key = protected(&instance, "RFC4716");
+/// Connects at a terminal, twice, giving these answers to these questions; answers what the terminal has shown.
+pub(crate) async fn at_a_terminal(options: &CommunicatorOptions, questions: &[&str], answers: &[&str]) -> String {
     let this = std::env::current_exe().unwrap();
     let command = format!(
-        "{} --exact keys::asks_at_the_terminal --ignored --nocapture",
+        "{} --exact keys::connects_at_a_terminal --ignored --nocapture",
         this.display()
     );
     let mut child = tokio::process::Command::new("script")
         .args(["-qec", &command, "/dev/null"])
-        .env("BAKELITE_TEST_KEY", &key)
-        .env("BAKELITE_TEST_PORT", instance.sshd.address.port().to_string())
-        .env("BAKELITE_TEST_USER", &instance.sshd.username)
+        .env("BAKELITE_TEST_OPTIONS", serde_json::to_string(options).unwrap())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .kill_on_drop(true)
@@ -131,22 +124,28 @@ async fn a_passphrase_is_asked_for_once_and_not_shown() {
         .unwrap();
     let (mut input, mut output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
     let mut shown = String::new();
-    let mut answers = ["wrong\n", "open sesame\n"].into_iter();
+    let asked = |shown: &str| -> usize { questions.iter().map(|question| shown.matches(question).count()).sum() };
+    let mut answers = answers.iter();
     let mut buffer = [0; 4096];
-    loop {
-        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-        let length = output.read(&mut buffer).await.unwrap();
-        if length == 0 {
-            break;
-        }
-        let asked = shown.matches("Passphrase for private key").count();
+    while let Ok(length @ 1..) = output.read(&mut buffer).await {
+        let before = asked(&shown);
         shown.push_str(&String::from_utf8_lossy(&buffer[..length]));
-        for _ in asked..shown.matches("Passphrase for private key").count() {
-            input.write_all(answers.next().unwrap().as_bytes()).await.unwrap();
+        for _ in before..asked(&shown) {
+            let answer = answers.next().unwrap_or_else(|| panic!("asked too often: {shown}"));
+            input.write_all(format!("{answer}\n").as_bytes()).await.unwrap();
         }
     }
     assert!(child.wait().await.unwrap().success(), "{shown}");
-    assert_eq!(shown.matches("Passphrase for private key").count(), 2, "{shown}");
+    assert_eq!(answers.len(), 0, "{shown}");
+    shown
+}
+
+#[tokio::test]
+async fn a_passphrase_is_asked_for_once_and_not_shown() {
+    let instance = Instance::start(Setup::default()).await;
+    let key = protected(&instance, "RFC4716");
+    let options = instance.options_without_key(&format!(r#""ssh_private_key_file": "{}""#, key.display()));
+    let shown = at_a_terminal(&options, &["Passphrase for private key"], &["wrong", "open sesame"]).await;
     assert!(!shown.contains("sesame"), "{shown}");
 }
 
@@ -159,14 +158,42 @@ async fn without_a_terminal_the_error_says_what_helps() {
     let output = Command::new("setsid")
         .arg("-w")
         .arg(this)
-        .args(["--exact", "keys::asks_at_the_terminal", "--ignored", "--nocapture"])
-        .env("BAKELITE_TEST_KEY", &key)
-        .env("BAKELITE_TEST_PORT", "1")
-        .env("BAKELITE_TEST_USER", "u")
+        .args(["--exact", "keys::connects_at_a_terminal", "--ignored", "--nocapture"])
+        .env(
+            "BAKELITE_TEST_OPTIONS",
+            format!(
+                r#"{{"ssh_username": "u", "ssh_private_key_file": "{}"}}"#,
+                key.display()
+            ),
+        )
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(text.contains("Encrypted"), "{text}");
+}
+
+#[tokio::test]
+async fn a_key_as_bytes_logs_in() {
+    let instance = Instance::start(Setup::default()).await;
+    let bytes = serde_json::to_string(instance.sshd.private_key().as_bytes()).unwrap();
+    let options = instance.options_without_key(&format!(r#""ssh_private_key": {bytes}"#));
+    let ssh = instance.try_connect(&Instance::target(), &options).await.unwrap();
+    assert_eq!(ran(&*ssh, "true").await.exit, Exit::Status(0));
+}
+
+/// Makes a server (with `TrustedUserCAKeys %F/ca.pub`) let its user in by a certificate only; answers that.
+pub(crate) fn only_by_certificate(sshd: &Sshd) -> PathBuf {
+    let folder = sshd.folder();
+    keygen(&["-t", "ed25519", "-N", ""], &folder.join("ca"));
+    let status = Command::new("ssh-keygen")
+        .args(["-q", "-s"])
+        .arg(folder.join("ca"))
+        .args(["-I", "test", "-n", &sshd.username, "-V", "+1h"])
+        .arg(folder.join("user_key.pub"))
+        .status();
+    assert!(status.unwrap().success());
+    std::fs::write(folder.join("authorized_keys"), "").unwrap();
+    folder.join("user_key-cert.pub")
 }
 
 #[tokio::test]
@@ -176,18 +203,7 @@ async fn a_certificate_logs_in_where_the_key_alone_does_not() {
         ..Setup::default()
     })
     .await;
-    let folder = instance.sshd.folder();
-    keygen(&["-t", "ed25519", "-N", ""], &folder.join("ca"));
-    let user = &instance.sshd.username;
-    let status = Command::new("ssh-keygen")
-        .args(["-q", "-s"])
-        .arg(folder.join("ca"))
-        .args(["-I", "test", "-n", user, "-V", "+1h"])
-        .arg(folder.join("user_key.pub"))
-        .status();
-    assert!(status.unwrap().success());
-    std::fs::write(folder.join("authorized_keys"), "").unwrap();
-    let certificate = folder.join("user_key-cert.pub");
+    let certificate = only_by_certificate(&instance.sshd);
     let without = instance.options(r#""ssh_handshake_attempts": 1"#);
     instance.try_connect(&Instance::target(), &without).await.err().unwrap();
     let with = instance.options(&format!(r#""ssh_certificate_file": "{}""#, certificate.display()));
@@ -195,11 +211,10 @@ async fn a_certificate_logs_in_where_the_key_alone_does_not() {
     assert_eq!(ran(&*ssh, "true").await.exit, Exit::Status(0));
 }
 
-#[tokio::test]
-async fn the_agent_is_offered_to_the_instance_unless_it_shall_not() {
-    let instance = Instance::start(Setup::default()).await;
-    let socket = instance.sshd.folder().join("agent");
-    let mut agent = tokio::process::Command::new("ssh-agent")
+/// An agent that holds the key of a server's user, and its socket.
+pub(crate) async fn agent_of(sshd: &Sshd) -> (tokio::process::Child, PathBuf) {
+    let socket = sshd.folder().join("agent");
+    let agent = tokio::process::Command::new("ssh-agent")
         .arg("-D")
         .arg("-a")
         .arg(&socket)
@@ -207,15 +222,23 @@ async fn the_agent_is_offered_to_the_instance_unless_it_shall_not() {
         .kill_on_drop(true)
         .spawn()
         .unwrap();
-    while !socket.exists() {
+    // The socket is there before anybody listens on it.
+    while tokio::net::UnixStream::connect(&socket).await.is_err() {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     let added = Command::new("ssh-add")
         .arg("-q")
-        .arg(&instance.sshd.key_file)
+        .arg(&sshd.key_file)
         .env("SSH_AUTH_SOCK", &socket)
         .status();
     assert!(added.unwrap().success());
+    (agent, socket)
+}
+
+#[tokio::test]
+async fn the_agent_is_offered_to_the_instance_unless_it_shall_not() {
+    let instance = Instance::start(Setup::default()).await;
+    let (mut agent, socket) = agent_of(&instance.sshd).await;
     let run = run(&[("SSH_AUTH_SOCK", socket.to_str().unwrap())]);
     for (more, offered) in [("", true), (r#""ssh_disable_agent_forwarding": true"#, false)] {
         let options = instance.options(more);
