@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bakelite_engine::communicator::CommunicatorError;
 use bakelite_engine::provisioner::ProvisionError;
-use tokio::time::{Instant, timeout};
+use bakelite_template::duration::GoDuration;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 /// Between two tries.
@@ -18,6 +19,16 @@ pub(crate) async fn pause(span: Duration, cancel: &CancellationToken) -> Result<
     }
 }
 
+/// Nothing could be started in time.
+#[derive(Debug, thiserror::Error)]
+#[error("start on the instance: it could not be reached within {limit}")]
+struct Unreachable {
+    limit: GoDuration,
+    /// What the last try failed with.
+    #[source]
+    last: Option<CommunicatorError>,
+}
+
 /// Tries until it works or `limit` has passed. Only a lost connection is worth another try: what the other side refuses once it
 /// refuses again.
 pub(crate) async fn until_reachable<T, F>(
@@ -29,11 +40,16 @@ where
     F: Future<Output = Result<T, CommunicatorError>>,
 {
     let deadline = Instant::now() + limit;
+    let mut last = None;
     loop {
-        match work().await {
+        let Ok(tried) = timeout_at(deadline, work()).await else {
+            let limit = limit.into();
+            return Err(ProvisionError::failed(Unreachable { limit, last }));
+        };
+        match tried {
             Ok(value) => return Ok(value),
             Err(error @ CommunicatorError::Disconnected { .. }) if Instant::now() + PAUSE < deadline => {
-                drop(error);
+                last = Some(error);
                 pause(PAUSE, cancel).await?;
             }
             Err(error) => return Err(ProvisionError::failed(error)),

@@ -112,6 +112,18 @@ async fn files_folders_and_patterns_are_downloaded() {
 }
 
 #[tokio::test]
+async fn several_sources_and_one_that_is_made_later_are_uploaded() {
+    let bench = bench().await;
+    let sources = json!([bench.write("a", "a"), bench.write("b", "b")]);
+    let options = json!({"sources": sources, "source": bench.path("later"), "generated": true, "destination": bench.path("remote/")});
+    bench.write("later", "c");
+    bench.provision("file", options).await.unwrap();
+    let mut names = bench.names("remote");
+    names.sort();
+    assert_eq!(names, ["a", "b", "later"]);
+}
+
+#[tokio::test]
 async fn a_failed_download_leaves_what_was_there() {
     let bench = bench().await;
     bench.write("here", "old");

@@ -223,6 +223,70 @@ async fn a_restart_in_the_middle_of_provisioning_is_waited_out() {
 }
 
 #[tokio::test]
+async fn the_place_and_the_form_of_a_script_can_be_chosen() {
+    let bench = bench().await;
+    let script = bench.write("dos.sh", "#!/bin/sh\necho 'one\r' | od -An -c\n");
+    let path = bench.path("remote/mine");
+    for (binary, printed) in [(true, "\\r"), (false, "e")] {
+        let script = if binary {
+            script.clone()
+        } else {
+            bench.write("dos2.sh", "#!/bin/sh\r\necho e\r\n")
+        };
+        let options = json!({"script": script, "remote_path": path, "binary": binary, "skip_clean": true});
+        bench.provision("shell", options).await.unwrap();
+        let said = bench.printed().join(" ");
+        assert!(said.contains(printed) && bench.names("remote") == ["mine"], "{said}");
+    }
+}
+
+#[tokio::test]
+async fn variables_are_written_as_the_template_wants_them() {
+    let bench = bench().await;
+    for (options, printed) in [
+        (
+            json!({"inline": ["echo $A"], "env_var_format": "export %s='%s'; "}),
+            "it's",
+        ),
+        (
+            json!({"inline": ["echo $A"], "use_env_var_file": true, "env_var_format": "%s='%s'\nexport A\n"}),
+            "it's",
+        ),
+        (json!({"inline": ["echo $A"], "inline_shebang": "/bin/sh -eu"}), "it's"),
+    ] {
+        let mut options = in_folder(&bench, options);
+        options["environment_vars"] = json!(["A=it's"]);
+        bench.provision("shell", options).await.unwrap();
+        assert_eq!(bench.printed(), [printed]);
+    }
+}
+
+#[tokio::test]
+async fn an_instance_that_stays_away_is_not_waited_for_longer_than_wanted() {
+    let bench = bench().await;
+    let sshd = bench.sshd.as_ref().unwrap();
+    sshd.refuse(true);
+    sshd.kill_sessions().await;
+    let options = in_folder(&bench, json!({"inline": ["true"], "start_retry_timeout": "300ms"}));
+    let error = bench.provision("shell", options).await.unwrap_err();
+    assert!(
+        error.contains("it could not be reached within 300ms") || error.contains("is lost"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_pause_after_the_scripts_is_said_and_can_be_cancelled() {
+    let bench = bench().await;
+    let options = in_folder(&bench, json!({"inline": ["true"], "pause_after": "10ms"}));
+    bench.provision("shell", options).await.unwrap();
+    assert_eq!(bench.said().last().unwrap(), "Pausing 10ms after this provisioner...");
+    bench.provisioning.cancel.cancel();
+    let options = in_folder(&bench, json!({"inline": ["true"], "pause_after": "1h"}));
+    assert_eq!(bench.provision("shell", options).await.unwrap_err(), "cancelled");
+}
+
+#[tokio::test]
 async fn without_an_instance_a_script_cannot_run() {
     let bench = Workbench::alone();
     let error = bench

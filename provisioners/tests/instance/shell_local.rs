@@ -131,6 +131,48 @@ async fn a_script_that_is_dropped_ends_with_all_that_it_started() {
 }
 
 #[tokio::test]
+async fn commands_scripts_and_their_names_can_be_given() {
+    let bench = Workbench::alone();
+    bench
+        .provision("shell-local", json!({"command": "echo command"}))
+        .await
+        .unwrap();
+    let scripts: Vec<String> = ["one", "two"]
+        .map(|name| bench.write(name, &format!("#!/bin/sh\necho {name}\n")))
+        .into();
+    for script in &scripts {
+        std::fs::set_permissions(script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    bench
+        .provision("shell-local", json!({"scripts": scripts}))
+        .await
+        .unwrap();
+    let named = json!({"inline": ["echo $0"], "tempfile_extension": ".cmd", "inline_shebang": "/bin/sh"});
+    bench.provision("shell-local", named).await.unwrap();
+    let formatted = json!({"inline": ["echo $A"], "env": {"A": "a b"}, "env_var_format": "%s='%s' "});
+    bench.provision("shell-local", formatted).await.unwrap();
+    let printed = bench.printed();
+    assert_eq!(
+        [&printed[..3], &printed[4..]].concat(),
+        ["command", "one", "two", "a b"]
+    );
+    assert!(printed[3].contains(".cmd"), "{printed:?}");
+}
+
+#[tokio::test]
+async fn paths_with_spaces_are_quoted() {
+    let mut bench = Workbench::alone();
+    let folder = bench.folder.path().join("my tmp");
+    std::fs::create_dir(&folder).unwrap();
+    bench.provisioning.run.temporary_folder = folder;
+    bench
+        .provision("shell-local", json!({"inline": ["echo ran"]}))
+        .await
+        .unwrap();
+    assert_eq!(bench.printed(), ["ran"]);
+}
+
+#[tokio::test]
 async fn breakpoints_and_sleeps() {
     let bench = Workbench::alone();
     bench
