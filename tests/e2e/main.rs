@@ -10,5 +10,6 @@ mod local_bakes;
 mod manifests;
 mod moto_bakes;
 mod secrets;
+mod session_manager;
 mod templates;
 mod terminal;

@@ -10,6 +10,7 @@ pub mod ebs;
 mod key_pair;
 mod network;
 mod security_group;
+mod session_manager;
 mod source_ami;
 mod tags;
 

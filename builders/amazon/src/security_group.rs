@@ -55,7 +55,7 @@ pub(crate) async fn make(
         )
         .await?;
     let id = made.value;
-    if options.communicator.kind() != Some(Kind::None) {
+    if options.communicator.kind() != Some(Kind::None) && !options.by_session_manager() {
         let port = i32::from(options.communicator.port());
         let sources = &options.temporary_security_group_source_cidrs;
         let everywhere = vec!["0.0.0.0/0".to_owned()];

@@ -48,7 +48,7 @@ pub struct AwsError {
 }
 
 impl AwsError {
-    /// The error of an EC2 or STS operation.
+    /// The error of an operation.
     pub fn of<E>(operation: &'static str, error: &SdkError<E, HttpResponse>) -> Self
     where
         E: ProvideErrorMetadata + StdError + 'static,
@@ -125,6 +125,10 @@ impl AwsError {
             ErrorClass::Credentials => {
                 Some("renew the credentials (`aws sts get-caller-identity` tells whether they are valid)".into())
             }
+            _ if self.code.as_deref() == Some("TargetNotConnected") => Some(
+                "the instance needs the SSM agent, an instance profile that allows it to register (policy AmazonSSMManagedInstanceCore), and a way to Systems Manager's endpoints"
+                    .into(),
+            ),
             _ => None,
         }
     }
@@ -228,7 +232,7 @@ pub fn class_of(code: &str) -> ErrorClass {
         | "InvalidClientTokenId"
         | "SignatureDoesNotMatch"
         | "UnrecognizedClientException" => ErrorClass::Credentials,
-        "InvalidAMIID.Unavailable" => ErrorClass::NotFound,
+        "InvalidAMIID.Unavailable" | "DoesNotExistException" => ErrorClass::NotFound,
         // `InvalidInstanceID.NotFound`, `InvalidAMIID.NotFound`, `InvalidKeyPair.NotFound`, `InvalidGroup.NotFound` …
         code if code.ends_with("NotFound") => ErrorClass::NotFound,
         // `InvalidKeyPair.Duplicate`, `InvalidGroup.Duplicate`, `InvalidAMIName.Duplicate`
@@ -244,7 +248,16 @@ fn missing_action(operation: &str, message: &str) -> String {
         .and_then(|(_, rest)| rest.split([' ', '.', ',']).next());
     named
         .filter(|action| action.contains(':'))
-        .map_or_else(|| format!("ec2:{operation}"), str::to_owned)
+        .map_or_else(|| format!("{}:{operation}", service_of(operation)), str::to_owned)
+}
+
+/// The IAM name of the service that an operation belongs to.
+fn service_of(operation: &str) -> &'static str {
+    match operation {
+        "StartSession" | "ResumeSession" | "TerminateSession" | "DescribeSessions" => "ssm",
+        "AssumeRole" | "GetCallerIdentity" => "sts",
+        _ => "ec2",
+    }
 }
 
 /// The innermost cause is what the user can act on: "connection refused", not "dispatch failure".
@@ -293,6 +306,8 @@ mod tests {
                 .ends_with("(not allowed, IAM action `ec2:RunInstances` is missing, request id req-1)"),
             "{error}"
         );
+        let error = AwsError::answered("StartSession", "AccessDeniedException", "", None);
+        assert_eq!(error.action.as_deref(), Some("ssm:StartSession"));
         let error = AwsError::answered("CreateTags", "UnauthorizedOperation", "You are not authorized", None);
         assert_eq!(
             error.help().as_deref(),

@@ -31,6 +31,7 @@ pub struct Aws {
     patience: Option<Duration>,
     sdk: SdkConfig,
     ec2: aws_sdk_ec2::Client,
+    ssm: aws_sdk_ssm::Client,
     /// All instances that somebody waits for.
     pub instances: Watch<Instance>,
     /// All images that somebody waits for.
@@ -91,9 +92,11 @@ impl Aws {
             let sts = endpoint_of(sts, self::endpoint("STS", environment)).build();
             provider = credentials::assume(role, arn, &sts, provider).await;
         }
-        let sdk = endpoint_of(sdk.into_builder(), endpoint.clone())
-            .credentials_provider(provider)
-            .build();
+        let sdk = sdk.into_builder().credentials_provider(provider).build();
+        let at_ssm = endpoint_of(sdk.clone().into_builder(), self::endpoint("SSM", environment)).build();
+        #[expect(clippy::disallowed_methods, reason = "here the endpoint is known")]
+        let ssm = aws_sdk_ssm::Client::new(&at_ssm);
+        let sdk = endpoint_of(sdk.into_builder(), endpoint.clone()).build();
         #[expect(clippy::disallowed_methods, reason = "here the endpoint is known")]
         let ec2 = aws_sdk_ec2::Client::new(&sdk);
         Ok(Self {
@@ -108,6 +111,7 @@ impl Aws {
             local,
             sdk,
             ec2,
+            ssm,
         })
     }
 
@@ -133,6 +137,11 @@ impl Aws {
     pub fn secrets_manager(&self) -> aws_sdk_secretsmanager::Client {
         let config = endpoint_of(self.sdk.clone().into_builder(), self.secrets_endpoint.clone()).build();
         aws_sdk_secretsmanager::Client::new(&config)
+    }
+
+    /// Systems Manager in the region.
+    pub fn ssm(&self) -> &aws_sdk_ssm::Client {
+        &self.ssm
     }
 
     /// The region.

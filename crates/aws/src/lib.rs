@@ -12,6 +12,7 @@ pub mod credentials;
 mod describe;
 pub mod remove;
 pub mod secrets;
+pub mod ssm;
 pub mod sweep;
 pub mod tag;
 mod transport;

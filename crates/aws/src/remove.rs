@@ -6,8 +6,9 @@ use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{Image, InstanceStateName, Reservation, VolumeState};
 use bakelite_engine::undo::Patience;
 
-use crate::class::AwsError;
+use crate::class::{AwsError, ErrorClass};
 use crate::client::Aws;
+use crate::ssm;
 use crate::tag;
 use crate::undo::{RemoveError, ResourceKind};
 use crate::watch::{self, WaitError};
@@ -19,6 +20,8 @@ pub(crate) struct Removal<'a> {
     pub(crate) id: Option<String>,
     pub(crate) token: Option<&'a str>,
     pub(crate) patience: Patience,
+    /// The instance of a session.
+    pub(crate) instance: Option<&'a str>,
     /// Where `-debug` saved the private key of a key pair.
     pub(crate) private_key_file: Option<&'a str>,
 }
@@ -26,9 +29,13 @@ pub(crate) struct Removal<'a> {
 /// The detail of a key pair that says where `-debug` saved its private key; the file goes with it.
 pub const PRIVATE_KEY_FILE: &str = "private-key-file";
 
+/// The detail of a session that says to which instance it goes.
+pub const INSTANCE: &str = "instance";
+
 /// Removes it; when this returns without error it is certainly not there.
 pub(crate) async fn remove(kind: ResourceKind, removal: &Removal<'_>) -> Result<(), RemoveError> {
     match kind {
+        ResourceKind::Session => Ok(session(removal).await?),
         ResourceKind::Instance => instance(removal).await,
         ResourceKind::KeyPair => Ok(key_pair(removal).await?),
         ResourceKind::SecurityGroup => Ok(security_group(removal).await?),
@@ -70,6 +77,23 @@ fn unless_gone<T>(result: Result<T, AwsError>) -> Result<(), AwsError> {
     match result {
         Err(error) if !error.is_not_found() => Err(error),
         _ => Ok(()),
+    }
+}
+
+async fn session(removal: &Removal<'_>) -> Result<(), AwsError> {
+    let ssm = removal.aws.ssm();
+    let find = |token: String| async move {
+        let found = ssm::find(ssm, removal.instance.unwrap_or_default(), &token).await;
+        match found {
+            // Who may start and terminate sessions may not always list them. A session ends with its instance, which is temporary, too,
+            // and stands before it in the list of what has to go.
+            Err(error) if error.class == ErrorClass::Denied => Ok(None),
+            found => found,
+        }
+    };
+    match removal.id_or(find).await? {
+        Some(id) => ssm::terminate(ssm, &id).await,
+        None => Ok(()),
     }
 }
 

@@ -41,6 +41,8 @@ fn resource(kind: ResourceKind, aws: &Aws, id: String, tags: &[Tag]) -> Resource
 /// Ids and tags of what carries the run's tag.
 async fn tagged(kind: ResourceKind, ec2: &Client) -> Result<Vec<(String, Vec<Tag>)>, AwsError> {
     match kind {
+        // A session has no tags, and ends with the instance that it goes to.
+        ResourceKind::Session => Ok(Vec::new()),
         ResourceKind::Instance => {
             let answer = ec2.describe_instances().filters(tag::by_run_key()).send().await;
             let answer = answer.map_err(|error| AwsError::of("DescribeInstances", &error))?;

@@ -20,6 +20,8 @@ pub const OWNER: &str = "aws";
 /// What bakelite makes in AWS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ResourceKind {
+    /// A session of Session Manager.
+    Session,
     /// An instance, with the volumes that do not go with it.
     Instance,
     /// A key pair; its name is its id.
@@ -36,7 +38,8 @@ pub enum ResourceKind {
 
 impl ResourceKind {
     /// All of them, in the order in which they can be removed.
-    pub const ALL: [ResourceKind; 6] = [
+    pub const ALL: [ResourceKind; 7] = [
+        ResourceKind::Session,
         ResourceKind::Instance,
         ResourceKind::Image,
         ResourceKind::Snapshot,
@@ -48,6 +51,7 @@ impl ResourceKind {
     /// Its name in the journal and towards people.
     pub fn name(self) -> &'static str {
         match self {
+            ResourceKind::Session => "session",
             ResourceKind::Instance => "instance",
             ResourceKind::KeyPair => "key-pair",
             ResourceKind::SecurityGroup => "security-group",
@@ -165,6 +169,7 @@ impl Undo for AwsUndo {
             token: resource.token.as_deref(),
             patience,
             private_key_file,
+            instance: resource.details.get(remove::INSTANCE).map(String::as_str),
         };
         remove::remove(kind, &removal).await.map_err(|error| {
             let again = error.may_work_later();

@@ -124,17 +124,19 @@ impl Bake {
 
     /// Creates a resource: its intent is in the journal before `call` is made, its id after. `call` answers the id and whatever else
     /// the caller wants of it. It runs in the bake's own scope to its end, even if the caller is dropped: then its resource is undone.
-    pub async fn create<T, E>(
+    pub fn create<T, E>(
         &self,
         undo: Arc<dyn Undo>,
         resource: Resource,
         call: impl Future<Output = Result<(String, T), E>> + Send + 'static,
-    ) -> Result<Made<T>, BakeError>
+    ) -> impl Future<Output = Result<Made<T>, BakeError>> + Send
     where
         T: Send + 'static,
         E: Into<BakeError> + Send + 'static,
     {
-        self.creation().create(undo, resource, call).await
+        // Calls are large: they go to the heap once.
+        let (creation, call) = (self.creation(), Box::pin(call));
+        async move { creation.create(undo, resource, call).await }
     }
 
     /// The right to create, for what outlives this borrow of the bake.

@@ -15,6 +15,7 @@ use crate::ec2::images::ImageRoot;
 use crate::keys::RsaKeys;
 use crate::latency::Latency;
 use crate::machine::{Machine, MachineError, Machines, RootId};
+use crate::ssm::Sessions;
 use crate::state::{Region, State};
 use crate::state_folder::{StateError, StateFolder};
 
@@ -40,6 +41,7 @@ pub(crate) struct Cloud {
     pub(crate) machines: Machines,
     pub(crate) latency: Latency,
     pub(crate) ssh_port: u16,
+    pub(crate) sessions: Sessions,
     /// A region besides AWS's own.
     pub(crate) region: String,
     pub(crate) local_images: Vec<LocalImage>,

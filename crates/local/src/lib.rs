@@ -1,6 +1,6 @@
 //! The local cloud: EC2's API on sandboxes of this machine.
 //!
-//! [`LocalCloud`] answers EC2's and STS's Query protocol on a loopback port for any client. Its instances are machines
+//! [`LocalCloud`] answers EC2's and STS's Query protocol, and Session Manager's, on a loopback port for any client. Its instances are machines
 //! ([`machine`]) with real SSH servers, its images are what instances leave on disk. What exists is kept in a state folder
 //! that several processes may use at once: an image baked by one of them can be launched by the next, today or tomorrow.
 //!
@@ -31,6 +31,7 @@ mod query;
 pub mod sandbox;
 mod server;
 mod sshd;
+mod ssm;
 mod state;
 mod state_folder;
 mod store;

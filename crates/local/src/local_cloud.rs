@@ -22,6 +22,7 @@ use crate::keys::RsaKeys;
 use crate::latency::Latency;
 use crate::machine::{Isolation, MachineError, Machines};
 use crate::server;
+use crate::ssm::Sessions;
 use crate::state_folder::{StateError, StateFolder};
 
 /// What a local cloud is started with.
@@ -145,6 +146,7 @@ impl LocalCloud {
             machines,
             latency: options.latency,
             ssh_port: options.ssh_port,
+            sessions: Sessions::default(),
             region: options.region.clone(),
             local_images,
             addresses: Addresses::new(),

@@ -557,6 +557,11 @@ impl Machine {
         }
     }
 
+    /// Resolves when it has ended, whoever wanted that.
+    pub async fn gone(&self) {
+        self.wait_for_end().await;
+    }
+
     async fn wait_for_end(&self) {
         let mut condition = self.inner.sandbox.condition();
         // A closed channel cannot happen while the sandbox is held; it would mean the end as well.

@@ -29,6 +29,11 @@ impl Moment {
         )
     }
 
+    /// Returns seconds since 1970, as JSON APIs have them.
+    pub(crate) fn seconds(self) -> i64 {
+        self.0 / 1000
+    }
+
     /// Returns how many seconds have passed from `earlier` to here; negative when it was later.
     pub(crate) fn seconds_since(self, earlier: Moment) -> i64 {
         (self.0 - earlier.0) / 1000

@@ -20,6 +20,7 @@ use crate::credential::Credential;
 use crate::ec2;
 use crate::ids::request_id;
 use crate::query::Parameters;
+use crate::ssm;
 use crate::sts;
 use crate::xml::Element;
 
@@ -56,7 +57,9 @@ async fn converse(cloud: Arc<Cloud>, stream: TcpStream) {
         let cloud = cloud.clone();
         async move { Ok::<_, Infallible>(respond(cloud, request).await) }
     });
-    let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    let connection = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
         _ = connection.as_mut() => return,
@@ -66,6 +69,14 @@ async fn converse(cloud: Arc<Cloud>, stream: TcpStream) {
 }
 
 async fn respond(cloud: Arc<Cloud>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    if request.uri().path().starts_with(ssm::channel::PATH) {
+        return ssm::channel::open(&cloud, request);
+    }
+    if let Ok(credential) = credential(&request)
+        && credential.service == "ssm"
+    {
+        return ssm::respond(&cloud, &credential, request).await;
+    }
     let id = request_id();
     let mut service = Service::Ec2;
     let answer = match read(request).await {
@@ -91,11 +102,7 @@ async fn respond(cloud: Arc<Cloud>, request: Request<Incoming>) -> Response<Full
 
 /// Reads the credential and the parameters, which are in the body of a POST and in the query of a GET.
 async fn read(request: Request<Incoming>) -> Result<(Credential, Parameters), ApiError> {
-    let header = request
-        .headers()
-        .get(AUTHORIZATION)
-        .map(|value| value.to_str().unwrap_or_default().to_owned());
-    let credential = Credential::from_header(header.as_deref())?;
+    let credential = credential(&request)?;
     if request.uri().path() != "/" {
         return Err(ApiError::with_status(
             404,
@@ -122,7 +129,12 @@ async fn read(request: Request<Incoming>) -> Result<(Credential, Parameters), Ap
     Ok((credential, parameters))
 }
 
-/// A service behind the endpoint.
+fn credential(request: &Request<Incoming>) -> Result<Credential, ApiError> {
+    let header = request.headers().get(AUTHORIZATION);
+    Credential::from_header(header.map(|value| value.to_str().unwrap_or_default()))
+}
+
+/// A service behind the endpoint that speaks the Query protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Service {
     Ec2,

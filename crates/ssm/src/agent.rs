@@ -1,6 +1,8 @@
 //! The other end of a session: what the agent on an instance does. The local cloud and the tests have it; it speaks to any client.
 
 use std::io;
+use std::pin::pin;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -8,7 +10,6 @@ use futures::StreamExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message as WebSocketMessage;
-use tokio_util::sync::CancellationToken;
 
 use crate::driver::send;
 use crate::handshake::{self, AskError, Asking};
@@ -19,6 +20,9 @@ use crate::session;
 use crate::smux::{self, Decoder, Event, LONGEST_DATA};
 use crate::socket::Socket;
 use crate::streams::Streams;
+
+/// How long the client's side may take to hear of the end.
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// Connects to the session's port.
 #[async_trait]
@@ -63,14 +67,18 @@ enum End {
 impl Agent<'_> {
     /// Serves the session: the first websocket that comes begins it, each further one takes the place of one that broke. It ends when
     /// the client ends it, when no more websockets can come, or when `ending` says why.
-    pub async fn serve(self, mut sockets: mpsc::Receiver<Socket>, ending: &CancellationToken, reason: &str) {
-        let Some(first) = sockets.recv().await else {
-            return;
+    pub async fn serve(self, mut sockets: mpsc::Receiver<Socket>, ending: impl Future<Output = String>) {
+        let mut ending = pin!(ending);
+        let first = tokio::select! {
+            biased;
+            _ = &mut ending => None,
+            first = sockets.recv() => first,
         };
+        let Some(first) = first else { return };
         let mut link = Link::of_agent(first);
         let end = tokio::select! {
             biased;
-            () = ending.cancelled() => End::Failed(reason.to_owned()),
+            why = ending => End::Failed(why),
             end = self.work(&mut link, &mut sockets) => end,
         };
         let output = match end {
@@ -79,7 +87,7 @@ impl Agent<'_> {
             End::Failed(output) => output,
         };
         link.send_closed(self.session, &output);
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(2), link.close()).await;
+        let _ = tokio::time::timeout(CLOSE_LIMIT, link.close()).await;
     }
 
     async fn work(&self, link: &mut Link, sockets: &mut mpsc::Receiver<Socket>) -> End {

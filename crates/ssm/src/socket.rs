@@ -17,6 +17,7 @@ use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Error as WebSocketError;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::http::Uri;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tower_service::Service as _;
@@ -164,6 +165,11 @@ impl Network {
         let _ = stream.set_nodelay(true);
         Ok(stream)
     }
+}
+
+/// What a server answers to a client's `Sec-WebSocket-Key`.
+pub fn accept_key(key: &[u8]) -> String {
+    derive_accept_key(key)
 }
 
 /// The server's end of a websocket whose HTTP part is over.

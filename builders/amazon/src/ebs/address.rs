@@ -22,6 +22,18 @@ pub(crate) struct Address {
 
 /// Waits until the instance has the address that the options want.
 pub(crate) async fn find(aws: &Aws, id: &str, options: &Options) -> Result<Address, WaitError> {
+    let what = format!("instance {id}");
+    let pace = aws.pace(10, INSTANCE_LIMIT);
+    if options.by_session_manager() {
+        let running = |instance: Option<&Instance>| match instance?.state()?.name()? {
+            InstanceStateName::Running => Some(Ok(Address {
+                host: "localhost".into(),
+                ssh_port: None,
+            })),
+            _ => lost(&what, instance?, "running").map(Err),
+        };
+        return aws.instances.until(id, pace, &what, "running", running).await;
+    }
     let given = options
         .communicator
         .ssh_host
@@ -34,8 +46,6 @@ pub(crate) async fn find(aws: &Aws, id: &str, options: &Options) -> Result<Addre
         });
     }
     let interface = options.ssh_interface.as_deref().unwrap_or_default();
-    let what = format!("instance {id}");
-    let pace = aws.pace(10, INSTANCE_LIMIT);
     aws.instances
         .until(id, pace, &what, "reachable (it has no such address)", |instance| {
             let instance = instance?;

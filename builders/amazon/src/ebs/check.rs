@@ -245,10 +245,12 @@ impl Check<'_> {
             let message = "`ssh_interface = \"session_manager\"` needs `iam_instance_profile` or `temporary_iam_instance_profile_policy_document`";
             self.error("ssh_interface", message);
         }
-        self.error(
-            "ssh_interface",
-            "Session Manager (`session_manager`) is not supported yet",
-        );
+        if self.options.communicator.kind() == Some(Kind::WinRm) {
+            self.error(
+                "ssh_interface",
+                "Session Manager (`session_manager`) carries SSH, not WinRM",
+            );
+        }
     }
 
     fn source(&mut self) {
@@ -441,10 +443,7 @@ mod tests {
             (r#"{"ssh_keypair_name": "kp"}"#, "`ssh_private_key_file`"),
             (r#"{"temporary_key_pair_type": "dsa"}"#, "`temporary_key_pair_type`"),
             (r#"{"ssh_interface": "carrier_pigeon"}"#, "carrier_pigeon"),
-            (
-                r#"{"ssh_interface": "session_manager", "iam_instance_profile": "p"}"#,
-                "not supported yet",
-            ),
+            (r#"{"ssh_interface": "session_manager"}"#, "`iam_instance_profile`"),
             (r#"{"metadata_options": {"http_tokens": "maybe"}}"#, "http_tokens"),
             (
                 r#"{"metadata_options": {"http_put_response_hop_limit": 65}}"#,

@@ -19,6 +19,7 @@ use bakelite_aws::client::Aws;
 use bakelite_aws::undo::AwsUndo;
 use bakelite_communicators::connect::{Target, connect};
 use bakelite_communicators::connection_data::connection_data;
+use bakelite_communicators::dial::Dial;
 use bakelite_communicators::options::{CommunicatorOptions, Kind};
 use bakelite_communicators::ssh::authorized_keys::clear_authorized_keys;
 use bakelite_engine::artifact::Artifact;
@@ -26,16 +27,19 @@ use bakelite_engine::bake::{Bake, BakeError};
 use bakelite_engine::builder::Builder;
 use bakelite_engine::communicator::Communicator;
 use bakelite_engine::registry::{Make, Registration, read_options};
+use bakelite_engine::undo::Undo;
 use bakelite_hcl::diagnostic::Severity;
 use bakelite_hcl::value::Value;
 use bakelite_template::component::{Complaint, Component, ComponentKind, Yields};
 use bakelite_template::decode::Decoded;
+use bakelite_template::duration::GoDuration;
 use bakelite_template::plan::BuildData;
 use bakelite_template::schema::Schema;
 
 use crate::key_pair::{self, KeyPair};
 use crate::network::Network;
 use crate::security_group::{self, SecurityGroups};
+use crate::session_manager::{self, SessionManager};
 use crate::tags::Texts;
 use crate::{network, source_ami};
 use options::Options;
@@ -80,7 +84,7 @@ impl Builder for AmazonEbs {
     async fn bake(&self, bake: &Bake) -> Result<Artifact, BakeError> {
         let result = self.make_ami(bake).await;
         if let Err(BakeError::Failed(error)) = &result
-            && let Some(help) = AwsError::help_for(error.as_ref())
+            && let Some(help) = AwsError::help_for(error.as_ref()).or_else(|| session_manager::help_for(error.as_ref()))
         {
             bake.ui.error(format!("Help: {help}"));
         }
@@ -117,12 +121,15 @@ impl AmazonEbs {
         let instance = bake.step("launch", launch).await?;
         let id = instance.value.as_str();
 
-        let connect = self.connect(bake, &aws, id, &key_pair, &source);
-        let (communicator, data) = bake.step("connect", connect).await?;
+        let connect = self.connect(bake, (&aws, &undo), id, &key_pair, &source);
+        let (communicator, data, session) = bake.step("connect", connect).await?;
         let provision = bake.provision(Arc::clone(&communicator), data.clone());
         bake.step("provision", provision).await?;
         self.clear_keys(bake, communicator.as_ref(), &key_pair).await;
         communicator.close().await;
+        if let Some(session) = session {
+            session.close().await;
+        }
         if options.skip_create_ami == Some(true) {
             bake.ui.say("No AMI is made, as `skip_create_ami` says.");
             return Ok(artifact::none(data));
@@ -160,30 +167,54 @@ impl AmazonEbs {
     async fn connect(
         &self,
         bake: &Bake,
-        aws: &Aws,
+        (aws, undo): (&Arc<Aws>, &Arc<dyn Undo>),
         id: &str,
         key_pair: &KeyPair,
         source: &Image,
-    ) -> Result<(Arc<dyn Communicator>, BuildData), BakeError> {
+    ) -> Result<(Arc<dyn Communicator>, BuildData, Option<Arc<SessionManager>>), BakeError> {
         let connect = async {
             let address = address::find(aws, id, &self.options).await.map_err(BakeError::from)?;
             let mut options: CommunicatorOptions = self.options.communicator.clone();
             options.ssh_port = options.ssh_port.or(address.ssh_port);
+            let session = if self.options.by_session_manager() {
+                Some(self.session_manager(bake, aws, undo, id).await?)
+            } else {
+                None
+            };
             let target = Target {
                 address: address.host,
+                dial: session.clone().map(|session| session as Arc<dyn Dial>),
                 private_key: key_pair.private_key.clone(),
                 ..Target::default()
             };
             let connected = connect(&target, &options, &bake.run, &bake.ui, bake.cancel.token()).await;
             let communicator = connected.map_err(BakeError::failed)?;
-            Ok((communicator, connection_data(&target, &options)))
+            Ok((communicator, connection_data(&target, &options), session))
         };
         let running = async { instance::running(bake, aws, id).await.map_err(BakeError::from) };
-        let ((communicator, connection), ()) = tokio::try_join!(connect, running)?;
+        let ((communicator, connection, session), ()) = tokio::try_join!(connect, running)?;
         let mut data = bake.data(id);
         data.extend(connection);
         data.extend(source_data(source, aws.region()));
-        Ok((communicator, data))
+        Ok((communicator, data, session))
+    }
+
+    /// The way through Session Manager, with a session that is there.
+    async fn session_manager(
+        &self,
+        bake: &Bake,
+        aws: &Arc<Aws>,
+        undo: &Arc<dyn Undo>,
+        id: &str,
+    ) -> Result<Arc<SessionManager>, BakeError> {
+        let pause = self.options.pause_before_ssm.map(GoDuration::to_std);
+        if let Some(pause) = pause.filter(|pause| !pause.is_zero()) {
+            bake.ui
+                .say(format!("Pausing {} before the session...", GoDuration::from(pause)));
+            bakelite_aws::watch::pause(pause).await;
+        }
+        let options = &self.options.communicator;
+        SessionManager::reach(bake, aws, undo, id, options.port(), options.connect_timeout()).await
     }
 
     /// Takes the temporary key out of the image. That it cannot be is said and does not fail the bake.

@@ -3,7 +3,8 @@
 
 use bakelite_aws::access::AccessOptions;
 use bakelite_aws::tag::Tags;
-use bakelite_communicators::options::CommunicatorOptions;
+use bakelite_communicators::options::{CommunicatorOptions, Kind};
+use bakelite_template::duration::GoDuration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -207,11 +208,9 @@ pub struct Options {
     /// Which address of the instance is connected to: `public_ip`, `private_ip`, `public_dns`, `private_dns`, `ipv6`,
     /// `session_manager`; default: the public one, or the private one where there is none.
     pub ssh_interface: Option<String>,
-    /// How long to wait before a Session Manager tunnel is opened.
-    #[schemars(extend("x-unsupported" = "Session Manager is not supported yet"))]
-    pub pause_before_ssm: Option<String>,
-    /// The local port of the Session Manager tunnel.
-    #[schemars(extend("x-unsupported" = "Session Manager is not supported yet"))]
+    /// How long to wait before a Session Manager session is started.
+    pub pause_before_ssm: Option<GoDuration>,
+    /// Accepted for templates that have it: SSH goes through the session without a local port.
     pub session_manager_port: Option<u16>,
 }
 
@@ -219,6 +218,11 @@ impl Options {
     /// The instance's type; checked to be given.
     pub(crate) fn instance_type(&self) -> &str {
         self.instance_type.as_deref().unwrap_or_default()
+    }
+
+    /// Is the instance reached through Session Manager?
+    pub(crate) fn by_session_manager(&self) -> bool {
+        self.ssh_interface.as_deref() == Some("session_manager") && self.communicator.kind() == Some(Kind::Ssh)
     }
 
     /// The AMI's name; checked to be given.

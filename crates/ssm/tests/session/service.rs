@@ -100,7 +100,11 @@ impl Service {
                 asking,
                 connect: &Port(port),
             };
-            agent.serve(sockets, &agent_ending, "the instance stops").await;
+            let ending = async {
+                agent_ending.cancelled().await;
+                "the instance stops".to_owned()
+            };
+            agent.serve(sockets, ending).await;
             agent_over.cancel();
         });
         Service {

@@ -1,0 +1,254 @@
+//! Session Manager as the way to the instance: a session is started, SSH goes through its data channel, and it is terminated with the
+//! bake. No port is opened, here or in a security group, and no plugin is needed.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bakelite_aws::class::AwsError;
+use bakelite_aws::client::Aws;
+use bakelite_aws::credentials::Environment;
+use bakelite_aws::remove::INSTANCE;
+use bakelite_aws::ssm::{self, StartedSession};
+use bakelite_aws::undo::ResourceKind;
+use bakelite_aws::watch;
+use bakelite_communicators::dial::{Dial, Stream};
+use bakelite_engine::bake::{Bake, BakeError, Creation, Handle};
+use bakelite_engine::events::Ui;
+use bakelite_engine::undo::Undo;
+use bakelite_ssm::session::{Resume, ResumeError, Session, SessionError, Start};
+use bakelite_ssm::socket::Network;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// How long to wait for the agent when the template sets no `ssh_timeout`.
+const USUAL_LIMIT: Duration = Duration::from_mins(5);
+
+/// The way to one port of an instance. A session that ended is followed by another one with the next connection.
+pub(crate) struct SessionManager {
+    aws: Arc<Aws>,
+    undo: Arc<dyn Undo>,
+    creation: Creation,
+    ui: Ui,
+    instance: String,
+    port: u16,
+    limit: Duration,
+    network: Arc<Network>,
+    running: Mutex<Option<Running>>,
+}
+
+/// A session that was started, and its undo.
+struct Running {
+    session: Session,
+    handle: Handle,
+}
+
+/// Why there is no session.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    /// The agent has not registered.
+    #[error("wait for the SSM agent of {instance}: it has not connected within {limit:?}")]
+    NotConnected {
+        /// The instance.
+        instance: String,
+        /// For how long.
+        limit: Duration,
+        /// What Systems Manager says.
+        #[source]
+        cause: AwsError,
+    },
+    /// Nobody waits for it any more.
+    #[error("start of a session: given up")]
+    GivenUp,
+    /// Systems Manager refuses.
+    #[error(transparent)]
+    Aws(#[from] AwsError),
+}
+
+/// Why the data channel of a session cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("open data channel of session `{session}`")]
+struct ChannelError {
+    session: String,
+    #[source]
+    cause: SessionError,
+}
+
+/// What the user can do about an error that a session caused.
+pub(crate) fn help_for(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(help) = error.downcast_ref::<SessionError>().and_then(SessionError::help) {
+            return Some(help.to_owned());
+        }
+        cause = error.source();
+    }
+    None
+}
+
+impl From<StartError> for BakeError {
+    fn from(error: StartError) -> Self {
+        BakeError::failed(error)
+    }
+}
+
+impl SessionManager {
+    /// The way to a port, with a session that is there: waits until the agent has registered.
+    pub(crate) async fn reach(
+        bake: &Bake,
+        aws: &Arc<Aws>,
+        undo: &Arc<dyn Undo>,
+        instance: &str,
+        port: u16,
+        limit: Option<Duration>,
+    ) -> Result<Arc<Self>, BakeError> {
+        let way = Self {
+            aws: Arc::clone(aws),
+            undo: Arc::clone(undo),
+            creation: bake.creation(),
+            ui: bake.ui.clone(),
+            instance: instance.to_owned(),
+            port,
+            limit: limit.unwrap_or(USUAL_LIMIT),
+            network: Arc::new(network(&bake.run.environment)),
+            running: Mutex::default(),
+        };
+        let running = way.start().await?;
+        *way.running.lock().await = Some(running);
+        Ok(Arc::new(way))
+    }
+
+    async fn start(&self) -> Result<Running, BakeError> {
+        self.ui
+            .say(format!("Starting a Session Manager session to {}...", self.instance));
+        let token = uuid::Uuid::now_v7().to_string();
+        let resource = ResourceKind::Session
+            .resource(&self.aws, &token)
+            .detail(INSTANCE, &self.instance);
+        let given_up = CancellationToken::new();
+        let _guard = given_up.clone().drop_guard();
+        let wanted = Wanted {
+            instance: self.instance.clone(),
+            port: self.port,
+            token,
+            limit: self.limit,
+            given_up,
+        };
+        let call = start(Arc::clone(&self.aws), wanted);
+        let made = self.creation.create(Arc::clone(&self.undo), resource, call).await?;
+        let StartedSession { id, stream_url, token } = made.value;
+        self.ui.say(format!("Session ID: {id}"));
+        let start = Start {
+            session: id.clone(),
+            stream_url,
+            token,
+        };
+        let resume: Arc<dyn Resume> = Arc::new(Resumption(Arc::clone(&self.aws)));
+        match Session::open(&start, Arc::clone(&self.network), resume).await {
+            Ok(session) => Ok(Running {
+                session,
+                handle: made.handle,
+            }),
+            Err(cause) => {
+                // Else it is terminated at the end of the bake, with a report.
+                let _ = made.handle.destroy().await;
+                Err(BakeError::failed(ChannelError { session: id, cause }))
+            }
+        }
+    }
+
+    /// Ends the session.
+    pub(crate) async fn close(&self) {
+        if let Some(running) = self.running.lock().await.take() {
+            running.session.close().await;
+            let _ = running.handle.destroy().await;
+        }
+    }
+}
+
+#[async_trait]
+impl Dial for SessionManager {
+    async fn open(&self) -> io::Result<Box<dyn Stream>> {
+        // One at a time: the others would only do the same.
+        let mut running = self.running.lock().await;
+        let ended = running.as_ref().and_then(|running| running.session.end());
+        if let Some(end) = ended
+            && let Some(old) = running.take()
+        {
+            self.ui
+                .error(format!("Session Manager: {}", bakelite_engine::chain_of(&*end)));
+            let _ = old.handle.destroy().await;
+        }
+        let session = match running.as_ref() {
+            Some(running) => &running.session,
+            None => &running.insert(self.start().await.map_err(io::Error::other)?).session,
+        };
+        let opened = session.stream().await.map_err(io::Error::other)?;
+        // SSH's server speaks first, so the answer comes before anything is said.
+        match opened.answered.await {
+            Ok(Err(error)) => Err(io::Error::other(error)),
+            _ => Ok(Box::new(opened.stream)),
+        }
+    }
+
+    /// Waiting for the agent has its own limit.
+    fn limit(&self) -> Duration {
+        self.limit + Duration::from_mins(1)
+    }
+}
+
+/// The session to start.
+struct Wanted {
+    instance: String,
+    port: u16,
+    token: String,
+    /// How long to wait for the agent.
+    limit: Duration,
+    /// The call runs to its end, but nobody waits for the agent any more.
+    given_up: CancellationToken,
+}
+
+/// Starts a session, as soon as the agent has registered.
+async fn start(aws: Arc<Aws>, wanted: Wanted) -> Result<(String, StartedSession), StartError> {
+    let deadline = Instant::now() + wanted.limit;
+    let mut pause = Duration::from_millis(250);
+    loop {
+        match ssm::start(aws.ssm(), &wanted.instance, wanted.port, &wanted.token).await {
+            Ok(session) => return Ok((session.id.clone(), session)),
+            Err(cause) if ssm::is_not_connected(&cause) && Instant::now() + pause > deadline => {
+                let Wanted { instance, limit, .. } = wanted;
+                return Err(StartError::NotConnected { instance, limit, cause });
+            }
+            Err(cause) if ssm::is_not_connected(&cause) => {}
+            Err(error) => return Err(error.into()),
+        }
+        tokio::select! {
+            () = watch::pause(pause) => {}
+            () = wanted.given_up.cancelled() => return Err(StartError::GivenUp),
+        }
+        pause = (pause * 2).min(Duration::from_secs(4));
+    }
+}
+
+struct Resumption(Arc<Aws>);
+
+#[async_trait]
+impl Resume for Resumption {
+    async fn resume(&self, session: &str) -> Result<String, ResumeError> {
+        match ssm::resume(self.0.ssm(), session).await {
+            Ok(token) => token.ok_or(ResumeError::Gone),
+            Err(error) => Err(ResumeError::Failed(error.into())),
+        }
+    }
+}
+
+/// This machine's way to the data channel, with the environment's proxies.
+fn network(environment: &Environment) -> Network {
+    let either = |name: &str| {
+        let value = environment.get(name).or_else(|| environment.get(&name.to_lowercase()));
+        value.map(String::as_str).filter(|value| !value.is_empty())
+    };
+    Network::new(either("HTTPS_PROXY"), either("HTTP_PROXY"), either("NO_PROXY"))
+}

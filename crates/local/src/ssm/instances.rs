@@ -1,0 +1,131 @@
+//! Which instances Systems Manager knows: those whose agent has registered, and where an agent finds the way to a port.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Call, unsupported};
+use crate::api_error::ApiError;
+use crate::cloud::Cloud;
+use crate::ec2::instances::{Instance, InstanceState};
+use crate::ec2::power::check_owner;
+use crate::machine::Machine;
+use crate::moment::Moment;
+
+/// The version of the agents here: of those that multiplex without keepalive.
+pub(crate) const AGENT_VERSION: &str = "3.3.1957.0";
+
+/// The usual port of SSH; the machine's own may be another.
+const SSH_PORT: u16 = 22;
+
+/// An instance whose agent is there.
+pub(super) struct Managed {
+    pub(super) machine: Machine,
+    address: Ipv4Addr,
+    ssh_port: u16,
+}
+
+impl Managed {
+    /// Finds the agent of an instance. As on AWS it is only there when the instance has a profile, with whose credentials it registers,
+    /// and has booted.
+    pub(super) fn of(cloud: &Cloud, region: &str, id: &str) -> Result<Managed, ApiError> {
+        let not_connected = || ApiError::new("TargetNotConnected", format!("{id} is not connected."));
+        let found = cloud.read(region, |region| region.instance(id).ok().cloned())?;
+        let instance = found.filter(is_managed).ok_or_else(not_connected)?;
+        check_owner(cloud, &instance)?;
+        // Whoever holds it is starting or stopping the machine.
+        let machine = cloud
+            .slot(id)
+            .try_lock()
+            .ok()
+            .and_then(|slot| slot.as_ref().map(|running| running.machine.clone()));
+        let machine = machine.filter(Machine::is_running).ok_or_else(not_connected)?;
+        Ok(Managed {
+            machine,
+            address: instance.address,
+            ssh_port: instance.ssh_port,
+        })
+    }
+
+    /// Where a port of the instance is on this machine.
+    pub(super) fn port(&self, port: u16) -> SocketAddr {
+        if port == SSH_PORT || port == self.ssh_port {
+            self.machine.ssh_address()
+        } else {
+            SocketAddr::from((self.address, port))
+        }
+    }
+}
+
+fn is_managed(instance: &Instance) -> bool {
+    instance.state == InstanceState::Running && instance.instance_profile.is_some()
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct DescribeInstanceInformation {
+    #[serde(default)]
+    filters: Vec<Filter>,
+    #[serde(default, rename = "MaxResults")]
+    _max_results: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Filter {
+    key: String,
+    values: Vec<String>,
+}
+
+pub(super) fn describe_instance_information(call: &Call<'_>) -> Result<Value, ApiError> {
+    let input: DescribeInstanceInformation = call.input()?;
+    if let Some(other) = input
+        .filters
+        .iter()
+        .find(|filter| !matches!(filter.key.as_str(), "InstanceIds" | "PingStatus"))
+    {
+        return Err(unsupported(&format!(
+            "filter `{}` in DescribeInstanceInformation",
+            other.key
+        )));
+    }
+    let region = &call.credential.region;
+    let instances = call.cloud.read(region, |region| {
+        region
+            .instances
+            .values()
+            .filter(|one| is_managed(one))
+            .cloned()
+            .collect::<Vec<_>>()
+    })?;
+    let passes = |instance: &Instance| {
+        input.filters.iter().all(|filter| {
+            let value = if filter.key == "InstanceIds" {
+                instance.id.as_str()
+            } else {
+                "Online"
+            };
+            filter.values.iter().any(|wanted| wanted == value)
+        })
+    };
+    let online = instances
+        .iter()
+        .filter(|instance| passes(instance))
+        .filter(|instance| Managed::of(call.cloud, region, &instance.id).is_ok());
+    let list: Vec<Value> = online.map(describe).collect();
+    Ok(json!({ "InstanceInformationList": list }))
+}
+
+fn describe(instance: &Instance) -> Value {
+    json!({
+        "InstanceId": instance.id,
+        "PingStatus": "Online",
+        "LastPingDateTime": Moment::now().seconds(),
+        "AgentVersion": AGENT_VERSION,
+        "IsLatestVersion": true,
+        "PlatformType": "Linux",
+        "ResourceType": "EC2Instance",
+        "IPAddress": instance.address.to_string(),
+    })
+}

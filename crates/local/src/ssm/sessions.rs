@@ -1,0 +1,234 @@
+//! Sessions: the calls that start, resume, list and terminate them. They live as long as this process, as the machines they go to.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bakelite_ssm::socket::Socket;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::channel;
+use super::instances::Managed;
+use super::{Call, unsupported};
+use crate::api_error::ApiError;
+use crate::ids::random_hex;
+use crate::moment::Moment;
+use crate::state::ACCOUNT;
+
+/// Documents that forward a port, with the port that they forward when none is given.
+const DOCUMENTS: [(&str, u16, bool); 2] = [
+    ("AWS-StartPortForwardingSession", 80, true),
+    ("AWS-StartSSHSession", 22, false),
+];
+
+/// Websockets that wait for an agent to look at them.
+const WAITING_SOCKETS: usize = 4;
+
+/// Digits of a session's id, and of a token.
+const ID_DIGITS: usize = 17;
+const TOKEN_DIGITS: usize = 64;
+
+/// The sessions that are active, by id.
+#[derive(Default)]
+pub(crate) struct Sessions {
+    active: Mutex<HashMap<String, Session>>,
+}
+
+/// A session.
+struct Session {
+    region: String,
+    target: String,
+    document: String,
+    reason: Option<String>,
+    owner: String,
+    started: Moment,
+    /// What the next websocket must show; each is good for one.
+    token: Option<String>,
+    sockets: mpsc::Sender<Socket>,
+    ending: CancellationToken,
+}
+
+impl Sessions {
+    /// Takes a websocket to its session, when it shows the right token.
+    pub(super) async fn admit(&self, id: &str, token: &str, socket: Socket) {
+        let sockets = self.lock().get_mut(id).and_then(|session| {
+            let is_right = session.token.as_deref() == Some(token);
+            is_right.then(|| {
+                session.token = None;
+                session.sockets.clone()
+            })
+        });
+        if let Some(sockets) = sockets {
+            let _ = sockets.send(socket).await;
+        } else {
+            tracing::debug!(session = id, "websocket without a valid token");
+        }
+    }
+
+    /// Forgets a session that is over.
+    pub(super) fn forget(&self, id: &str) {
+        self.lock().remove(id);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Session>> {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct StartSession {
+    target: String,
+    document_name: Option<String>,
+    reason: Option<String>,
+    #[serde(default)]
+    parameters: BTreeMap<String, Vec<String>>,
+}
+
+pub(super) fn start_session(call: &Call<'_>) -> Result<Value, ApiError> {
+    let input: StartSession = call.input()?;
+    let document = input.document_name.unwrap_or_default();
+    let Some((_, usual_port, is_forwarding)) = DOCUMENTS.iter().find(|(name, ..)| *name == document) else {
+        return Err(unsupported(&format!("session document `{document}`")));
+    };
+    let port = port(&input.parameters, *usual_port)?;
+    let region = &call.credential.region;
+    let managed = Managed::of(call.cloud, region, &input.target)?;
+
+    let mut properties = BTreeMap::from([("portNumber".to_owned(), port.to_string())]);
+    if *is_forwarding {
+        properties.insert("type".into(), "LocalPortForwarding".into());
+    }
+    let id = format!("local-{}", random_hex(ID_DIGITS));
+    let token = random_hex(TOKEN_DIGITS);
+    let (sender, sockets) = mpsc::channel(WAITING_SOCKETS);
+    let ending = CancellationToken::new();
+    let session = Session {
+        region: region.clone(),
+        target: input.target,
+        document,
+        reason: input.reason,
+        owner: format!("arn:aws:iam::{ACCOUNT}:user/{}", call.credential.access_key),
+        started: Moment::now(),
+        token: Some(token.clone()),
+        sockets: sender,
+        ending: ending.clone(),
+    };
+    call.cloud.sessions.lock().insert(id.clone(), session);
+    channel::serve(call.cloud, id.clone(), managed, port, properties, sockets, ending);
+    Ok(opening(call, &id, &token))
+}
+
+fn port(parameters: &BTreeMap<String, Vec<String>>, usual: u16) -> Result<u16, ApiError> {
+    let invalid = |message: String| ApiError::new("InvalidParameters", message);
+    if let Some(other) = parameters
+        .keys()
+        .find(|name| !matches!(name.as_str(), "portNumber" | "localPortNumber"))
+    {
+        return Err(invalid(format!("The document has no parameter {other}")));
+    }
+    match parameters.get("portNumber").map(Vec::as_slice) {
+        None => Ok(usual),
+        Some([port]) => port.parse().map_err(|_| invalid(format!("{port} is no port number"))),
+        Some(_) => Err(invalid("portNumber is one number".into())),
+    }
+}
+
+/// The data channel is where the caller found the API, also when that was behind a proxy.
+fn opening(call: &Call<'_>, id: &str, token: &str) -> Value {
+    json!({
+        "SessionId": id,
+        "StreamUrl": format!("ws://{}{}{id}?role=publish_subscribe", call.host, channel::PATH),
+        "TokenValue": token,
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct OneSession {
+    session_id: String,
+}
+
+fn does_not_exist(id: &str) -> ApiError {
+    ApiError::new("DoesNotExistException", format!("Session {id} does not exist"))
+}
+
+pub(super) fn resume_session(call: &Call<'_>) -> Result<Value, ApiError> {
+    let OneSession { session_id: id } = call.input()?;
+    let mut sessions = call.cloud.sessions.lock();
+    let session = sessions
+        .get_mut(&id)
+        .filter(|session| session.region == call.credential.region)
+        .ok_or_else(|| does_not_exist(&id))?;
+    let token = random_hex(TOKEN_DIGITS);
+    session.token = Some(token.clone());
+    Ok(opening(call, &id, &token))
+}
+
+pub(super) fn terminate_session(call: &Call<'_>) -> Result<Value, ApiError> {
+    let OneSession { session_id: id } = call.input()?;
+    let mut sessions = call.cloud.sessions.lock();
+    let session = sessions.remove(&id).ok_or_else(|| does_not_exist(&id))?;
+    session.ending.cancel();
+    Ok(json!({ "SessionId": id }))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct DescribeSessions {
+    state: String,
+    #[serde(default)]
+    filters: Vec<SessionFilter>,
+    #[serde(default, rename = "MaxResults")]
+    _max_results: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SessionFilter {
+    key: String,
+    value: String,
+}
+
+/// Lists the sessions that are active; those of the past are not kept.
+pub(super) fn describe_sessions(call: &Call<'_>) -> Result<Value, ApiError> {
+    let input: DescribeSessions = call.input()?;
+    if let Some(other) = input
+        .filters
+        .iter()
+        .find(|filter| !matches!(filter.key.as_str(), "Target" | "Owner" | "SessionId"))
+    {
+        return Err(unsupported(&format!("filter `{}` in DescribeSessions", other.key)));
+    }
+    let sessions = call.cloud.sessions.lock();
+    let shown = sessions.iter().filter(|(id, session)| {
+        let passes = |filter: &SessionFilter| {
+            let value = match filter.key.as_str() {
+                "Target" => &session.target,
+                "Owner" => &session.owner,
+                _ => *id,
+            };
+            *value == filter.value
+        };
+        input.state == "Active" && session.region == call.credential.region && input.filters.iter().all(passes)
+    });
+    let list: Vec<Value> = shown.map(|(id, session)| describe(id, session)).collect();
+    Ok(json!({ "Sessions": list }))
+}
+
+fn describe(id: &str, session: &Session) -> Value {
+    let mut described = json!({
+        "SessionId": id,
+        "Target": session.target,
+        "Status": "Connected",
+        "StartDate": session.started.seconds(),
+        "DocumentName": session.document,
+        "Owner": session.owner,
+    });
+    if let (Some(reason), Some(fields)) = (&session.reason, described.as_object_mut()) {
+        fields.insert("Reason".into(), json!(reason));
+    }
+    described
+}

@@ -1,0 +1,234 @@
+//! Bakes through Session Manager: no port is opened to the instance, and all of SSH goes over the data channel.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bakelite_test_support::clouds::{Cloud, signal};
+use bakelite_test_support::context::{Ran, TestContext};
+use bakelite_test_support::inventory::{Inventory, aws};
+use bakelite_test_support::test_context;
+
+/// A template whose instance is reached through Session Manager, with these lines in its source and its build.
+fn template(source: &str, build: &str) -> String {
+    format!(
+        r#"
+        source "amazon-ebs" "private" {{
+          region               = "us-east-1"
+          ami_name             = "through-session-manager"
+          instance_type        = "t3.micro"
+          ssh_username         = "ubuntu"
+          ssh_interface        = "session_manager"
+          iam_instance_profile = "ssm"
+          {source}
+          source_ami_filter {{
+            filters     = {{ name = "ubuntu/images/*ubuntu-jammy-22.04-amd64-server-*" }}
+            owners      = ["099720109477"]
+            most_recent = true
+          }}
+        }}
+        build {{
+          sources = ["source.amazon-ebs.private"]
+          {build}
+        }}
+        "#
+    )
+}
+
+/// Ids of the sessions that are active.
+fn sessions(endpoint: &str) -> String {
+    let output = aws(endpoint)
+        .args(["ssm", "describe-sessions", "--state", "Active", "--output", "text"])
+        .args(["--query", "Sessions[].SessionId"])
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    String::from_utf8_lossy(&output.stdout).trim().replace("None", "")
+}
+
+#[test]
+fn a_bake_needs_no_open_port_and_leaves_no_session() {
+    let context = test_context!();
+    let cloud = Cloud::local(&context, &["-ssh-port", "0"]);
+    let before = Inventory::of(&cloud.endpoint);
+    let context = context.on(&cloud);
+    context.template(&template(
+        "session_manager_port = 8123",
+        r#"provisioner "shell" { inline = ["echo ${build.Host} ${build.ConnType}", "echo hello"] }"#,
+    ));
+    let output = context.run(["build", "t.pkr.hcl"]).succeeds();
+    for wanted in [
+        "amazon-ebs.private: Session ID: local-",
+        "amazon-ebs.private: localhost ssh\n",
+        "amazon-ebs.private: hello\n",
+    ] {
+        assert!(output.contains(wanted), "{wanted} is not in {output}");
+    }
+    assert!(!output.contains("Letting port"), "{output}");
+    assert_eq!(sessions(&cloud.endpoint), "");
+    let after = Inventory::of(&cloud.endpoint);
+    assert_eq!(after.images.len(), before.images.len() + 1);
+    assert_eq!(after.temporary(), before.temporary());
+    assert!(context.journals().is_empty());
+}
+
+#[test]
+fn the_session_waits_until_the_agent_has_registered() {
+    let context = test_context!();
+    let cloud = Cloud::local(&context, &["-ssh-port", "0", "-latency", "instance=0.5,boot=1"]);
+    let context = context.on(&cloud);
+    context.template(&template(
+        "skip_create_ami = true",
+        r#"provisioner "shell" { inline = ["echo hello"] }"#,
+    ));
+    let output = context.run(["build", "t.pkr.hcl"]).succeeds();
+    assert!(output.contains("amazon-ebs.private: hello\n"), "{output}");
+}
+
+#[test]
+fn an_instance_without_an_agent_is_told_with_what_it_lacks() {
+    let context = test_context!();
+    let cloud = Cloud::local(&context, &["-ssh-port", "0", "-latency", "boot=60"]);
+    let before = Inventory::of(&cloud.endpoint);
+    let context = context.on(&cloud);
+    context.template(&template(r#"ssh_timeout = "1s""#, ""));
+    let output = context.run(["build", "t.pkr.hcl"]).fails_with(1);
+    assert!(output.contains("it has not connected within 1s"), "{output}");
+    assert!(output.contains("AmazonSSMManagedInstanceCore"), "{output}");
+    assert_eq!(Inventory::of(&cloud.endpoint), before);
+    assert!(context.journals().is_empty());
+}
+
+#[test]
+fn a_killed_bake_leaves_its_session_to_gc() {
+    let context = test_context!();
+    let cloud = Cloud::local(&context, &["-ssh-port", "0"]);
+    let clean = Inventory::of(&cloud.endpoint);
+    let context = context.on(&cloud);
+    let marker = context.work().join("reached");
+    let wait = format!(
+        r#"provisioner "shell-local" {{ inline = ["touch {}", "sleep 600"] }}"#,
+        marker.display()
+    );
+    context.template(&template("", &wait));
+    let child = context.start(["build", "t.pkr.hcl"]);
+    while !marker.exists() {
+        std::thread::yield_now();
+    }
+    assert_ne!(sessions(&cloud.endpoint), "");
+    signal(child.id(), "KILL");
+    let _ = Ran::end_of(child);
+    let collected = context.run(["gc"]).succeeds();
+    assert!(collected.contains("session local-"), "{collected}");
+    assert_eq!(sessions(&cloud.endpoint), "");
+    assert_eq!(Inventory::of(&cloud.endpoint), clean);
+    assert!(context.journals().is_empty());
+}
+
+/// A way to the cloud that cuts data channels.
+struct Cutter {
+    address: SocketAddr,
+    cuts: Arc<AtomicUsize>,
+}
+
+impl Cutter {
+    /// Cuts each of the first data channels after so many bytes from the client. Its threads end with the process.
+    fn before(endpoint: &str, after: usize, count: usize) -> Cutter {
+        let cloud = endpoint.strip_prefix("http://").unwrap().to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let cutter = Cutter {
+            address: listener.local_addr().unwrap(),
+            cuts: Arc::default(),
+        };
+        let cuts = Arc::clone(&cutter.cuts);
+        std::thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let (cloud, cuts) = (TcpStream::connect(&cloud).unwrap(), Arc::clone(&cuts));
+                let (back, front) = (cloud.try_clone().unwrap(), client.try_clone().unwrap());
+                std::thread::spawn(move || carry(&back, &front, usize::MAX));
+                std::thread::spawn(move || {
+                    let mut start = [0; 21];
+                    let is_channel = client.peek(&mut start).is_ok() && start.starts_with(b"GET /v1/data-channel/");
+                    let limit = if is_channel && cuts.load(Ordering::Relaxed) < count {
+                        after
+                    } else {
+                        usize::MAX
+                    };
+                    if carry(&client, &cloud, limit) {
+                        cuts.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        cutter
+    }
+}
+
+/// Carries bytes until one side ends, or so many have passed: then `true`.
+fn carry(mut from: &TcpStream, mut to: &TcpStream, limit: usize) -> bool {
+    let mut passed = 0;
+    let mut bytes = vec![0; 64 * 1024];
+    let is_cut = loop {
+        let Ok(length @ 1..) = from.read(&mut bytes) else {
+            break false;
+        };
+        if to.write_all(&bytes[..length]).is_err() {
+            break false;
+        }
+        passed += length;
+        if passed > limit {
+            break true;
+        }
+    };
+    let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
+    is_cut
+}
+
+#[test]
+fn ten_cut_data_channels_do_not_change_what_is_uploaded() {
+    let context = test_context!();
+    let cloud = Cloud::local(&context, &["-ssh-port", "0"]);
+    let cutter = Cutter::before(&cloud.endpoint, 2 << 20, 10);
+    let context = context
+        .on(&cloud)
+        .with("AWS_ENDPOINT_URL", format!("http://{}", cutter.address));
+    // Nothing that compression makes small.
+    let mut state = 1_u64;
+    let content: Vec<u8> = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state.to_be_bytes()[0]
+    })
+    .take(40 << 20)
+    .collect();
+    context.file("content", &content);
+    let build = r#"
+        provisioner "file" {
+          source      = "content"
+          destination = "/tmp/content"
+        }
+        provisioner "file" {
+          direction   = "download"
+          source      = "/tmp/content"
+          destination = "back"
+        }"#;
+    context.template(&template("skip_create_ami = true", build));
+    let _ = context.run(["build", "t.pkr.hcl"]).succeeds();
+    assert_eq!(cutter.cuts.load(Ordering::Relaxed), 10);
+    let back = std::fs::read(context.work().join("back")).unwrap();
+    assert!(back == content, "the content has changed");
+}
+
+/// The template that a user of Packer has today is told what is missing before anything is made.
+#[test]
+fn without_a_profile_it_is_refused_in_the_template() {
+    let context: TestContext = test_context!();
+    context.template(&template("", "").replace("iam_instance_profile", "# iam_instance_profile"));
+    let output = context.run(["validate", "t.pkr.hcl"]).fails_with(1);
+    assert!(
+        output.contains("needs `iam_instance_profile` or `temporary_iam_instance_profile_policy_document`"),
+        "{output}"
+    );
+}
