@@ -322,3 +322,20 @@ fn times_stand_before_every_message() {
     let time = regex::Regex::new(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d: ==>").unwrap();
     assert!(time.is_match(line), "{line}");
 }
+
+#[test]
+fn what_functions_in_braces_make_of_a_secret_is_not_shown() {
+    let context = test_context!();
+    context.file(
+        "t.json",
+        r#"{
+  "variables": { "password": "hunter2" },
+  "sensitive-variables": ["password"],
+  "builders": [{ "type": "null", "communicator": "none" }],
+  "provisioners": [{ "type": "shell-local", "inline": ["echo said: {{ user `password` | upper }}"] }]
+}"#,
+    );
+    let output = context.run(["build", "t.json"]).succeeds();
+    assert!(output.contains("said: <sensitive>"), "{output}");
+    assert!(!output.contains("HUNTER2"), "{output}");
+}

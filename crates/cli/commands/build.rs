@@ -156,7 +156,6 @@ fn settings(args: &BuildArgs, run: RunContext, process: &Process) -> Result<Sett
         parallel_builds,
         policy: FailurePolicy { on_error, user },
         run,
-        started: process.started,
         journal,
     })
 }

@@ -1,11 +1,10 @@
 //! A plan becomes outcomes: one task per build under a semaphore, each with its own context; the exit decision is the caller's.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use bakelite_template::component::ComponentKind;
-use bakelite_template::gotemplate::Rendering;
 use bakelite_template::plan::{BuildPlan, Plan};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -76,8 +75,6 @@ pub struct Settings {
     pub policy: FailurePolicy,
     /// The run's id, folders and flags.
     pub run: RunContext,
-    /// When the process started: `{{ timestamp }}`.
-    pub started: SystemTime,
     /// Where temporary resources are noted.
     pub journal: Arc<Journal>,
 }
@@ -213,7 +210,7 @@ async fn bake_one(
         Ok(builder) => builder,
         Err(error) => return (Err(error.to_string()), Vec::new()),
     };
-    let rendering = rendering_of(&build.source_name, &build.builder, settings);
+    let rendering = build.rendering;
     let provisioners = Provisioners::new(
         build.provisioners,
         build.error_cleanup,
@@ -295,22 +292,6 @@ async fn after_failure(
     }
     let leftovers = bake.stack.unwind(&bake.ui, &bake.cancel).await;
     (Err(error), leftovers)
-}
-
-/// What `{{ }}` texts of a build can refer to before it has data of its own.
-fn rendering_of(source_name: &str, builder: &str, settings: &Settings) -> Rendering {
-    Rendering {
-        build_name: source_name.to_owned(),
-        build_type: builder.to_owned(),
-        fields: serde_json::Map::new(),
-        build_data: None,
-        user: None,
-        environment: None,
-        template_folder: None,
-        working_folder: settings.run.working_folder.clone(),
-        started: settings.started,
-        keep_unknown: false,
-    }
 }
 
 impl From<Answer> for OnError {

@@ -18,6 +18,7 @@ use std::time::SystemTime;
 use bakelite_hcl::scope::World;
 
 use crate::environment::Environment;
+use crate::secrets::Derived;
 
 /// What a `{{ }}` text can refer to.
 #[derive(Debug, Clone)]
@@ -42,6 +43,8 @@ pub struct Rendering {
     pub started: SystemTime,
     /// Keep what cannot be known yet (`{{ build … }}` while planning) as it stands.
     pub keep_unknown: bool,
+    /// Where it is noted what functions make of secrets.
+    pub derived: Derived,
 }
 
 impl Rendering {
@@ -58,6 +61,15 @@ impl Rendering {
             working_folder: environment.working_folder.clone(),
             started: environment.started,
             keep_unknown: false,
+            derived: environment.answers.derived().clone(),
+        }
+    }
+
+    /// The same where it is rendered while baking: there is no build data yet.
+    pub(crate) fn while_baking(environment: &Environment, build_name: &str, build_type: &str) -> Self {
+        Self {
+            build_data: None,
+            ..Self::in_hcl(environment, build_name, build_type)
         }
     }
 }
@@ -111,6 +123,9 @@ pub(crate) trait Library {
 
     /// Calls it; the error says why there is no value.
     fn call(&self, name: &str, arguments: &[Datum]) -> Result<Datum, String>;
+
+    /// Hears what a function made of its arguments.
+    fn made(&self, _arguments: &[Datum], _made: &Datum) {}
 }
 
 /// Renders a text with functions of one's own.

@@ -11,6 +11,7 @@ use bakelite_hcl::source::Place;
 use bakelite_hcl::value::Value;
 
 use crate::decode::Decoded;
+use crate::gotemplate::Rendering;
 
 /// `build.KEY` → value.
 pub type BuildData = BTreeMap<String, Value>;
@@ -35,6 +36,8 @@ pub struct BuildPlan {
     pub builder: String,
     /// The source's name (the local one where the build block renames it): `web`. For legacy JSON the builder's name.
     pub source_name: String,
+    /// What `{{ }}` in texts that are rendered while baking can refer to, before the bake has data of its own.
+    pub rendering: Rendering,
     /// The builder's options.
     pub options: Decoded,
     /// What runs on the instance, in order.

@@ -111,7 +111,14 @@ impl Secrets {
 /// Texts that evaluation makes of sensitive values, while planning and again while baking. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Derived {
-    texts: Arc<Mutex<BTreeSet<String>>>,
+    noted: Arc<Mutex<Noted>>,
+}
+
+#[derive(Debug, Default)]
+struct Noted {
+    /// What is declared sensitive: texts carry no marks, so that only this tells what a function in `{{ }}` was given.
+    declared: BTreeSet<String>,
+    derived: BTreeSet<String>,
 }
 
 impl Derived {
@@ -126,19 +133,45 @@ impl Derived {
 
     /// Notes a text.
     pub(crate) fn hide(&self, text: &str) {
-        let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
-        if !texts.contains(text) {
-            texts.insert(text.to_owned());
+        let mut noted = self.noted();
+        if !noted.derived.contains(text) {
+            noted.derived.insert(text.to_owned());
+        }
+    }
+
+    /// From now on, what functions in `{{ }}` make of these is noted.
+    pub(crate) fn declare(&self, secrets: &Secrets) {
+        let long = secrets
+            .texts
+            .iter()
+            .filter(|text| text.chars().count() >= SHORTEST_DERIVED);
+        self.noted().declared.extend(long.cloned());
+    }
+
+    /// Notes what a function in `{{ }}` made, if it was given a secret and that does not show in it any more.
+    pub(crate) fn made<'a>(&self, given: impl IntoIterator<Item = &'a str>, made: &str) {
+        let noted = self.noted();
+        let known = || noted.declared.iter().chain(&noted.derived);
+        let holds_secret = |text: &str| known().any(|secret| text.contains(secret.as_str()));
+        let is_new = made.chars().count() >= SHORTEST_DERIVED && !holds_secret(made);
+        let is_secret = is_new && given.into_iter().any(holds_secret);
+        drop(noted);
+        if is_secret {
+            self.hide(made);
         }
     }
 
     /// How many there are: it only grows.
     pub fn count(&self) -> usize {
-        self.texts.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.noted().derived.len()
     }
 
     fn texts(&self) -> BTreeSet<String> {
-        self.texts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.noted().derived.clone()
+    }
+
+    fn noted(&self) -> std::sync::MutexGuard<'_, Noted> {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -173,6 +206,23 @@ mod tests {
     use bakelite_hcl::marks::Marks;
 
     use super::*;
+
+    #[test]
+    fn what_functions_in_braces_make_of_secrets_is_hidden_once_it_hides_them() {
+        let mut secrets = Secrets::default();
+        secrets.hide("hunter2");
+        let derived = Derived::default();
+        derived.declare(&secrets);
+        derived.made(["my hunter2"], "MY HUNTER2");
+        derived.made(["my hunter2", "my"], "your hunter2");
+        derived.made(["other"], "OTHER");
+        derived.made(["MY HUNTER2"], "2RETNUH YM");
+        secrets.include(&derived);
+        assert_eq!(
+            secrets.mask("MY HUNTER2, OTHER, 2RETNUH YM, your hunter2"),
+            "<sensitive>, OTHER, <sensitive>, your <sensitive>"
+        );
+    }
 
     #[test]
     fn lines_of_a_secret_are_hidden_one_by_one() {

@@ -18,6 +18,7 @@ use bakelite_template::component::{Complaint, ComponentKind};
 use bakelite_template::decode::Decoded;
 use bakelite_template::gotemplate::Rendering;
 use bakelite_template::plan::BuildData;
+use bakelite_template::secrets::Derived;
 use bakelite_test_support::sshd::{Setup, Sshd};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -184,5 +185,6 @@ fn rendering(folder: &Path) -> Rendering {
         working_folder: folder.to_owned(),
         started: SystemTime::UNIX_EPOCH,
         keep_unknown: false,
+        derived: Derived::default(),
     }
 }

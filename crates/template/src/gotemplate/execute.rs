@@ -249,6 +249,7 @@ impl Run<'_> {
         };
         let value = result.map_err(|message| wrong(at, format!("`{name}`: {message}")))?;
         self.pay(value.size(), at)?;
+        self.functions.made(&arguments, &value);
         Ok(value)
     }
 

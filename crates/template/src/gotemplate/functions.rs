@@ -44,6 +44,16 @@ pub(super) struct Functions<'a> {
 }
 
 impl Library for Functions<'_> {
+    fn made(&self, arguments: &[Datum], made: &Datum) {
+        if let Datum::Text(made) = made {
+            let given = arguments.iter().filter_map(|argument| match argument {
+                Datum::Text(text) => Some(text.as_str()),
+                _ => None,
+            });
+            self.rendering.derived.made(given, made);
+        }
+    }
+
     fn is_known(&self, name: &str) -> bool {
         // Amazon builders add one more, and lose it again where HCL decodes.
         NAMES.contains(&name) || (name == "clean_resource_name" && self.rendering.user.is_some())

@@ -23,6 +23,7 @@ fn rendering() -> Rendering {
         working_folder: PathBuf::from("/work"),
         started: SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000),
         keep_unknown: false,
+        derived: Derived::default(),
     }
 }
 

@@ -54,6 +54,7 @@ pub(crate) async fn plan(
         .iter()
         .filter_map(|name| user.get(name))
         .for_each(|value| secrets.hide(value));
+    environment.answers.derived().declare(&secrets);
     let rendering = Rendering {
         user: Some(user),
         ..rendering
@@ -195,6 +196,7 @@ impl Planning<'_> {
             build_name: String::new(),
             builder: builder.component.clone(),
             source_name: name.to_owned(),
+            rendering: Rendering::while_baking(&self.template.environment, name, &builder.component),
             options,
             provisioners,
             error_cleanup,

@@ -158,6 +158,7 @@ impl Bake<'_> {
             build_name: self.build.name.clone(),
             builder: existence::built_in(self.choice.hcl, ComponentKind::Builder, builder, self.choice.components),
             source_name: self.used.name().to_owned(),
+            rendering: Rendering::while_baking(&self.choice.ground.environment, self.used.name(), builder),
             place: options.place,
             options,
             provisioners,

@@ -97,6 +97,7 @@ pub(crate) async fn evaluate(
         }
     }
     let mut secrets = secrets_of(hcl, &values);
+    environment.answers.derived().declare(&secrets);
     secrets.include(environment.answers.derived());
     Ground {
         environment,
