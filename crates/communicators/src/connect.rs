@@ -108,6 +108,21 @@ pub enum ConnectError {
     Cancelled,
 }
 
+impl ConnectError {
+    /// What to do about it, where that is known.
+    fn help(&self) -> Option<&'static str> {
+        match self {
+            ConnectError::Key(error) => error.help(),
+            ConnectError::NoAgent { .. } => {
+                Some("start an agent (`eval $(ssh-agent)`) and add the key to it (`ssh-add KEY`)")
+            }
+            ConnectError::Refused { cause, .. } => cause.help(),
+            ConnectError::Timeout { last, .. } => last.as_ref()?.help(),
+            _ => None,
+        }
+    }
+}
+
 impl Target {
     /// The address that is connected to.
     pub fn host(&self, options: &CommunicatorOptions) -> String {
@@ -134,7 +149,11 @@ pub async fn connect(
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => Err(ConnectError::Cancelled),
-                connected = connect_ssh(target, options, run, ui) => connected,
+                connected = connect_ssh(target, options, run, ui) => connected.inspect_err(|error| {
+                    if let Some(help) = error.help() {
+                        ui.error(format!("Help: {help}"));
+                    }
+                }),
             }
         }
         Some(Kind::WinRm) => Err(ConnectError::Unusable {

@@ -109,6 +109,26 @@ impl SessionError {
         matches!(self.of_bastion(), SessionError::Auth(AuthError::Refused { .. }))
     }
 
+    /// What to do about it, where that is known.
+    pub(crate) fn help(&self) -> Option<&'static str> {
+        match self.of_bastion() {
+            SessionError::Auth(AuthError::Refused { .. }) => {
+                Some("see that the user is one of the image's, and that the key is the one that it was launched with")
+            }
+            SessionError::HostKey(_) => {
+                Some("another machine may answer at this address; if this is the right one, change `ssh_host_key`")
+            }
+            SessionError::Handshake {
+                cause: russh::Error::NoCommonAlgo { .. },
+                ..
+            } => Some("see `ssh_ciphers` and `ssh_key_exchange_algorithms`: the server must know one of each"),
+            SessionError::Dial { cause, .. } if cause.kind() == io::ErrorKind::TimedOut => {
+                Some("see that the security group lets this machine in, and that the subnet leads to the instance")
+            }
+            _ => None,
+        }
+    }
+
     /// What went wrong with a bastion, when it was one.
     fn of_bastion(&self) -> &SessionError {
         let SessionError::Dial { cause, .. } = self else {

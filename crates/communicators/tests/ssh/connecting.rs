@@ -128,6 +128,13 @@ async fn a_wrong_key_is_named_in_the_error() {
         text.contains(&wanted) && text.contains("the server takes publickey"),
         "{text}"
     );
+    assert!(
+        instance
+            .said()
+            .last()
+            .unwrap()
+            .starts_with("Help: see that the user is one of the image's")
+    );
 }
 
 #[tokio::test]
@@ -145,6 +152,7 @@ async fn the_last_real_cause_stands_in_the_timeout() {
         text.contains("no connection within 500ms") && text.contains("aes256-ctr"),
         "{text}"
     );
+    assert!(instance.said().last().unwrap().starts_with("Help: see `ssh_ciphers`"));
 }
 
 #[tokio::test]
