@@ -122,7 +122,8 @@ impl Network {
             };
             let server = ServerName::try_from(name.trim_matches(['[', ']']).to_owned());
             let server = server.map_err(|error| connecting(io::Error::other(error)))?;
-            let tls = self.tls.get_or_try_init(tls).await.map_err(connecting)?;
+            let native = || async { connector(native_roots().await?) };
+            let tls = self.tls.get_or_try_init(native).await.map_err(connecting)?;
             Box::new(tls.connect(server, stream).await.map_err(connecting)?)
         } else {
             Box::new(stream)
@@ -184,12 +185,16 @@ fn config() -> WebSocketConfig {
         .max_frame_size(Some(LONGEST_MESSAGE))
 }
 
-/// TLS that trusts whom this machine trusts.
-async fn tls() -> io::Result<TlsConnector> {
+/// Whom this machine trusts.
+async fn native_roots() -> io::Result<RootCertStore> {
     // The system's certificates are hundreds of files.
     let read = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs).await;
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(read.map_err(io::Error::other)?.certs);
+    Ok(roots)
+}
+
+fn connector(roots: RootCertStore) -> io::Result<TlsConnector> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -215,6 +220,45 @@ mod tests {
                 "{url} is no websocket address"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn tls_is_spoken_with_those_who_are_trusted() {
+        let rcgen::CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = rustls::pki_types::PrivatePkcs8KeyDer::from(signing_key.serialize_der());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key.into())
+            .unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("wss://localhost:{}/", listener.local_addr().unwrap().port());
+        let serve = async {
+            let (stream, _) = listener.accept().await.unwrap();
+            match acceptor.accept(stream).await {
+                Ok(stream) => tokio_tungstenite::accept_async(stream).await.is_ok(),
+                Err(_) => false,
+            }
+        };
+
+        let trusting = Network::new(None, None, None);
+        let mut roots = RootCertStore::empty();
+        roots.add(cert.der().clone()).unwrap();
+        assert!(trusting.tls.set(connector(roots).unwrap()).is_ok());
+        let (opened, served) = tokio::join!(trusting.open(&url), serve);
+        assert!(opened.is_ok() && served);
+
+        let serve = async {
+            let (stream, _) = listener.accept().await.unwrap();
+            acceptor.accept(stream).await.is_err()
+        };
+        let network = Network::new(None, None, None);
+        let (refused, is_refused) = tokio::join!(network.open(&url), serve);
+        assert!(matches!(refused, Err(OpenError::Connect { .. })) && is_refused);
     }
 
     /// A proxy that notes what it is asked and refuses.

@@ -28,7 +28,7 @@ async fn dropped_frames_come_again() {
         drop: 50,
         ..Faults::default()
     };
-    survives(TODAY, faults, 2_000_000).await;
+    survives(TODAY, faults, 1_000_000).await;
 }
 
 #[tokio::test]
@@ -38,7 +38,7 @@ async fn duplicated_and_swapped_frames_do_not_matter() {
         reorder: 10,
         ..Faults::default()
     };
-    survives(TODAY, faults, 2_000_000).await;
+    survives(TODAY, faults, 1_000_000).await;
 }
 
 #[tokio::test]
@@ -47,7 +47,7 @@ async fn delayed_frames_are_put_in_their_place() {
         delay: Duration::from_millis(20),
         ..Faults::default()
     };
-    survives(TODAY, faults, 2_000_000).await;
+    survives(TODAY, faults, 1_000_000).await;
 }
 
 #[tokio::test]
@@ -62,11 +62,20 @@ async fn garbled_frames_come_again() {
 #[tokio::test]
 async fn ten_cut_websockets_are_only_pauses() {
     let faults = Faults {
-        cut_after: 500,
+        cut_after: 250,
         cuts: 10,
         ..Faults::default()
     };
-    assert_eq!(survives(TODAY, faults, 8_000_000).await, 10);
+    assert_eq!(survives(TODAY, faults, 4_000_000).await, 10);
+}
+
+#[tokio::test]
+async fn pauses_and_starts_of_the_service_are_obeyed() {
+    let faults = Faults {
+        pause_after: 100,
+        ..Faults::default()
+    };
+    survives(TODAY, faults, 1_000_000).await;
 }
 
 #[tokio::test]
@@ -77,9 +86,10 @@ async fn everything_at_once() {
         reorder: 50,
         delay: Duration::from_millis(5),
         garble: 500,
-        cut_after: 700,
+        pause_after: 333,
+        cut_after: 200,
         cuts: 10,
     };
-    assert_eq!(survives(TODAY, faults, 4_000_000).await, 10);
-    assert_eq!(survives("3.0.196.0", faults, 4_000_000).await, 10);
+    assert_eq!(survives(TODAY, faults, 1_500_000).await, 10);
+    assert_eq!(survives("3.0.196.0", faults, 1_500_000).await, 10);
 }

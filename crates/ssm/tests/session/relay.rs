@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bakelite_ssm::frame::{Frame, MessageType};
+use bytes::Bytes;
 use futures::stream::SplitStream;
 use futures::{SinkExt as _, StreamExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -23,6 +25,8 @@ pub(crate) struct Faults {
     /// Held back for up to this long, while others pass.
     pub(crate) delay: Duration,
     pub(crate) garble: u64,
+    /// Frames after which the client is told to pause, and as many after which it may go on.
+    pub(crate) pause_after: usize,
     /// Frames from the client after which the websocket is cut, again and again.
     pub(crate) cut_after: usize,
     /// How often it is cut.
@@ -112,6 +116,12 @@ async fn one_way(
         if chance.one_in(faults.drop) {
             continue;
         }
+        if faults.pause_after > 0 && seen.is_multiple_of(faults.pause_after) {
+            let is_start = (seen / faults.pause_after).is_multiple_of(2);
+            if to.send(publication(is_start)).await.is_err() {
+                return false;
+            }
+        }
         let mut out = vec![Message::Binary(bytes.clone())];
         if chance.one_in(faults.garble) {
             let mut garbled = bytes.to_vec();
@@ -146,6 +156,16 @@ async fn one_way(
             return false;
         }
     }
+}
+
+/// What the service says when the other side goes away, and when it is back.
+fn publication(is_start: bool) -> Message {
+    let message_type = if is_start {
+        MessageType::StartPublication
+    } else {
+        MessageType::PausePublication
+    };
+    Message::Binary(Frame::new(message_type, 0, 3, 0, Bytes::new()).bytes())
 }
 
 /// The same chances in every run (an xorshift generator).
