@@ -13,6 +13,10 @@ const WHOLE: u64 = 256 << 20;
 /// What evaluating one expression costs, and one value that is looked at: about the bytes that a value takes, and about the time
 /// that making 64 bytes of text takes.
 pub(crate) const ONE: u64 = 64;
+/// What writing a number costs for each of its digits; it takes time that grows with their square, and there are 20,000 at most.
+const DIGIT: u64 = 32;
+/// A number with fewer digits is written for nothing.
+const MANY_DIGITS: u64 = 64;
 /// Single values in the result of an expression, at most; members that are shared are counted every time.
 const MOST_VALUES: u64 = 1_000_000;
 /// Bytes of text in the result of an expression, at most.
@@ -74,7 +78,10 @@ impl Budget {
     pub(crate) fn cost(&self, value: &Value, text_times: u64) -> u64 {
         let size = Size::of(value, self.left.load(Ordering::Relaxed) / ONE);
         let text = size.text.saturating_mul(text_times);
-        size.values.saturating_mul(ONE).saturating_add(text)
+        size.values
+            .saturating_mul(ONE)
+            .saturating_add(text)
+            .saturating_add(size.digits.saturating_mul(DIGIT))
     }
 }
 
@@ -100,6 +107,8 @@ struct Size {
     values: u64,
     /// Bytes, digits of numbers included.
     text: u64,
+    /// Digits of long numbers.
+    digits: u64,
     depth: usize,
 }
 
@@ -124,7 +133,11 @@ impl Size {
                     open.extend(members.values().map(|member| (member, depth + 1)));
                 }
                 Kind::String(text) => size.text += text.len() as u64,
-                Kind::Number(number) => size.text += number.digits_at_most(),
+                Kind::Number(number) => {
+                    let digits = number.digits_at_most();
+                    size.text += digits;
+                    size.digits += if digits > MANY_DIGITS { digits } else { 0 };
+                }
                 Kind::Null(_) | Kind::Unknown(_) | Kind::Bool(_) => {}
             }
         }

@@ -99,6 +99,7 @@ fn work_without_end_is_an_error() {
         thousands(2, "templatefile(\"loop.tpl\", { n = range(1000) })"),
         format!("jsonencode({})", thousands(2, "1e19000")),
         format!("join(\",\", {})", thousands(2, "1e19000")),
+        format!("length(\"{}\")", "${1e19000}".repeat(780)),
         format!("\"%{{ for a in {} }}${{jsonencode(a)}}%{{ endfor }}\"", thousands(2, "range(1000)")),
         format!("{}[*].x", thousands(2, "{ x = range(1000) }")),
         "[for big in [file(\"big.txt\")] : [for a in range(1000) : upper(big)]]".to_owned(),

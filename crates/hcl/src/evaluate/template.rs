@@ -79,6 +79,10 @@ impl Rendered {
     fn interpolation(&mut self, context: &Context<'_>, expression: &Expression, diagnostics: &mut Diagnostics) {
         let value = evaluate_in(context, expression, diagnostics);
         self.marks = self.marks.union(value.marks);
+        if !context.spend_on(&value, 0, expression.place) {
+            self.known = false;
+            return;
+        }
         match text(&value, expression.place, diagnostics)
             .as_ref()
             .and_then(Value::as_str)
