@@ -14,7 +14,7 @@ const WHOLE: u64 = 256 << 20;
 /// that making 64 bytes of text takes.
 pub(crate) const ONE: u64 = 64;
 /// What writing a number costs for each of its digits; it takes time that grows with their square, and there are 20,000 at most.
-const DIGIT: u64 = 32;
+const DIGIT: u64 = 96;
 /// A number with fewer digits is written for nothing.
 const MANY_DIGITS: u64 = 64;
 /// Single values in the result of an expression, at most; members that are shared are counted every time.

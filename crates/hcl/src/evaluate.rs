@@ -35,7 +35,7 @@ pub fn evaluate(expression: &Expression, scope: &dyn Scope, diagnostics: &mut Di
     };
     let mut found = Diagnostics::default();
     let value = evaluate_in(&Context::of(scope, budget), expression, &mut found);
-    diagnostics.extend(found.into_iter().map(|error| involved::tell(error, expression, scope)));
+    diagnostics.extend(involved::tell(found, expression, scope));
     checked(value, expression, budget, diagnostics)
 }
 

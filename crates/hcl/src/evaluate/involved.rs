@@ -13,19 +13,32 @@ const MOST: usize = 5;
 /// Longer values are cut.
 const LONGEST: usize = 60;
 
-/// The complaint with the values of the names within its place, as far as they are known and not sensitive.
-pub(super) fn tell(mut complaint: Diagnostic, expression: &Expression, scope: &dyn Scope) -> Diagnostic {
+/// The complaints about an expression with the values of the names within their places, as far as they are known and not sensitive.
+pub(super) fn tell(
+    complaints: impl IntoIterator<Item = Diagnostic>,
+    expression: &Expression,
+    scope: &dyn Scope,
+) -> impl Iterator<Item = Diagnostic> {
+    // One expression can be wrong in a thousand places: its names are looked for once.
+    let mut names = None;
+    complaints.into_iter().map(move |complaint| {
+        let names = names.get_or_insert_with(|| references(expression));
+        tell_one(complaint, names, scope)
+    })
+}
+
+fn tell_one(mut complaint: Diagnostic, names: &[Reference], scope: &dyn Scope) -> Diagnostic {
     let Some(place) = complaint.place.filter(|_| complaint.severity == Severity::Error) else {
         return complaint;
     };
-    let mut told: Vec<String> = references(expression)
-        .into_iter()
+    let mut told: Vec<String> = names
+        .iter()
         .filter(|reference| is_within(reference.place, place))
         .filter_map(|reference| {
             Some(format!(
                 "`{}` is {}",
-                written(&reference),
-                shown(&value(&reference, scope)?)?
+                written(reference),
+                shown(&value(reference, scope)?)?
             ))
         })
         .collect();
