@@ -36,7 +36,7 @@ fn boto3_makes_an_image() {
 fn debians_packer_bakes_on_the_local_cloud() {
     let context = test_context!();
     let packer = std::path::Path::new("/usr/bin/packer");
-    if !packer.exists() || !crate::moto_bakes::is_root() {
+    if !packer.exists() || !tools::is_root() {
         #[expect(clippy::print_stderr, reason = "a test that does not run says so")]
         {
             eprintln!("skipped: it takes root and `apt-get install packer`");

@@ -5,11 +5,17 @@
 mod clients;
 mod command_line;
 mod house;
+#[cfg(feature = "amazon")]
 mod interrupts;
+#[cfg(feature = "amazon")]
 mod local_bakes;
 mod manifests;
+#[cfg(feature = "amazon")]
 mod moto_bakes;
+#[cfg(feature = "amazon")]
 mod secrets;
+#[cfg(feature = "amazon")]
 mod session_manager;
+#[cfg(feature = "amazon")]
 mod templates;
 mod terminal;

@@ -10,7 +10,7 @@ use crate::templates::{learn, web_server};
 /// Runs a shell script where Moto and sshd are (`tests/support/moto_target.sh`). `None` for another user than root, which cannot have
 /// a machine with users of its own: that is said, never silent.
 fn beside_moto(context: &TestContext, script: &str) -> Option<Ran> {
-    if !is_root() {
+    if !tools::is_root() {
         #[expect(clippy::print_stderr, reason = "a test that does not run says so")]
         {
             eprintln!("skipped: a machine for OpenSSH's server with users of its own takes root");
@@ -29,10 +29,6 @@ fn beside_moto(context: &TestContext, script: &str) -> Option<Ran> {
         script.as_ref(),
     ];
     Some(Ran::of(&mut context.command_of(target, context_arguments)))
-}
-
-pub(crate) fn is_root() -> bool {
-    std::fs::metadata("/proc/self").is_ok_and(|metadata| std::os::unix::fs::MetadataExt::uid(&metadata) == 0)
 }
 
 /// Bakes, then prints what Moto still has of everything temporary and whether the image is there.

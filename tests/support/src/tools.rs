@@ -17,3 +17,8 @@ pub fn folder() -> PathBuf {
 pub fn program(name: &str) -> PathBuf {
     folder().join("bin").join(name)
 }
+
+/// Whether the tests run as root: some machines for OpenSSH's server can be made by root alone.
+pub fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|metadata| std::os::unix::fs::MetadataExt::uid(&metadata) == 0)
+}
