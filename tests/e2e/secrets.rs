@@ -1,7 +1,8 @@
-//! Secrets of AWS's Secrets Manager in a template, against Moto, which we did not write.
+//! Secrets of AWS's Secrets Manager in a template: against Moto, which we did not write, and against the local cloud.
 
 use std::process::Stdio;
 
+use bakelite_test_support::clouds::Cloud;
 use bakelite_test_support::context::{Ran, TestContext};
 use bakelite_test_support::server::Server;
 use bakelite_test_support::{test_context, tools};
@@ -39,11 +40,29 @@ fn create(context: &TestContext, name: &str, secret: &str) {
     let _ = Ran::of(&mut context.command_of(tools::program("aws"), arguments)).succeeds();
 }
 
+/// The local cloud, and a context whose programs talk to it.
+fn on_the_local_cloud() -> (Cloud, TestContext) {
+    let context = test_context!();
+    let cloud = Cloud::local(&context, &["-ssh-port", "0"]);
+    let context = context.on(&cloud).with("AWS_DEFAULT_REGION", "us-east-1");
+    (cloud, context)
+}
+
 #[test]
-fn secrets_are_read_and_never_shown() {
+fn secrets_of_moto_are_read_and_never_shown() {
     let (_moto, context) = on_moto();
-    create(&context, "db", r#"{"user": "admin-of-db", "password": "tr0ub4dor"}"#);
-    create(&context, "plain", "only-a-text");
+    secrets_are_read_and_never_shown(&context);
+}
+
+#[test]
+fn secrets_of_the_local_cloud_are_read_and_never_shown() {
+    let (_cloud, context) = on_the_local_cloud();
+    secrets_are_read_and_never_shown(&context);
+}
+
+fn secrets_are_read_and_never_shown(context: &TestContext) {
+    create(context, "db", r#"{"user": "admin-of-db", "password": "tr0ub4dor"}"#);
+    create(context, "plain", "only-a-text");
     context.template(
         r#"
 locals {

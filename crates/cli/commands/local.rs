@@ -114,7 +114,7 @@ async fn serve(args: &LocalCloudArgs, listen: SocketAddr, ssh_port: u16, process
     let cloud = Cloud::start(args, listen, ssh_port, process).await?;
     let endpoint = cloud.cloud.endpoint();
     print(&format!(
-        "The local cloud serves EC2 and STS at {endpoint} until interrupted. For its clients:\n\n\
+        "The local cloud serves EC2, STS, Session Manager and Secrets Manager at {endpoint} until interrupted. For its clients:\n\n\
          export AWS_ENDPOINT_URL={endpoint} AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local AWS_REGION={REGION}\n"
     ));
     signals.next().await;

@@ -19,6 +19,7 @@ use crate::cloud::Cloud;
 use crate::credential::Credential;
 use crate::ec2;
 use crate::ids::request_id;
+use crate::json_api;
 use crate::query::Parameters;
 use crate::ssm;
 use crate::sts;
@@ -73,9 +74,9 @@ async fn respond(cloud: Arc<Cloud>, request: Request<Incoming>) -> Response<Full
         return ssm::channel::open(&cloud, request);
     }
     if let Ok(credential) = credential(&request)
-        && credential.service == "ssm"
+        && json_api::SERVICES.contains(&credential.service.as_str())
     {
-        return ssm::respond(&cloud, &credential, request).await;
+        return json_api::respond(&cloud, &credential, request).await;
     }
     let id = request_id();
     let mut service = Service::Ec2;

@@ -14,6 +14,7 @@ use crate::ec2::tags::Tags;
 use crate::ec2::volumes::Volume;
 use crate::ids::ResourceKind;
 use crate::machine::RootId;
+use crate::secrets_manager::Secret;
 
 /// The account that owns everything made here.
 pub(crate) const ACCOUNT: &str = "123456789012";
@@ -39,6 +40,9 @@ pub(crate) struct Region {
     pub(crate) volumes: BTreeMap<String, Volume>,
     pub(crate) key_pairs: BTreeMap<String, KeyPair>,
     pub(crate) security_groups: BTreeMap<String, SecurityGroup>,
+    /// Secrets, by name.
+    #[serde(default)]
+    pub(crate) secrets: BTreeMap<String, Secret>,
     /// Tags by resource id, for every kind of resource.
     pub(crate) tags: BTreeMap<String, Tags>,
 }

@@ -5,11 +5,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Call, unsupported};
+use super::unsupported;
 use crate::api_error::ApiError;
 use crate::cloud::Cloud;
 use crate::ec2::instances::{Instance, InstanceState};
 use crate::ec2::power::check_owner;
+use crate::json_api::Call;
 use crate::machine::Machine;
 use crate::moment::Moment;
 

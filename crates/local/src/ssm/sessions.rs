@@ -11,9 +11,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::channel;
 use super::instances::Managed;
-use super::{Call, unsupported};
+use super::unsupported;
 use crate::api_error::ApiError;
 use crate::ids::random_hex;
+use crate::json_api::Call;
 use crate::moment::Moment;
 use crate::state::ACCOUNT;
 
