@@ -1,5 +1,7 @@
 //! What the names in a wrong expression stood for: most errors are plain once that is seen.
 
+use std::collections::HashSet;
+
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::scope::Scope;
 use crate::source::Place;
@@ -21,7 +23,13 @@ pub(super) fn tell(
 ) -> impl Iterator<Item = Diagnostic> {
     // One expression can be wrong in a thousand places: its names are looked for once.
     let mut names = None;
-    complaints.into_iter().map(move |complaint| {
+    // All parts of a JSON string may have the string's place: the same complaint about the same place is made once.
+    let mut made = HashSet::new();
+    let new = complaints.into_iter().filter(move |complaint| {
+        let place = complaint.place.map(|place| (place.file, place.start, place.end));
+        made.insert((place, complaint.summary.clone(), complaint.detail.clone()))
+    });
+    new.map(move |complaint| {
         let names = names.get_or_insert_with(|| references(expression));
         tell_one(complaint, names, scope)
     })

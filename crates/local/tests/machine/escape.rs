@@ -192,7 +192,8 @@ fn processes_of_the_host_cannot_be_seen_or_killed() {
 fn network_of_the_host_is_another() {
     let service = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = service.local_addr().unwrap().port();
-    let name = format!("bakelite-test-{}", std::process::id());
+    // Nobody else has the port: process ids repeat in the namespaces that this suite also runs in.
+    let name = format!("bakelite-test-{port}");
     let address = std::os::unix::net::SocketAddr::from_abstract_name(name.as_bytes()).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind_addr(&address).unwrap();
     let machine = ground().start();
