@@ -15,6 +15,7 @@ use crate::communicator::Communicator;
 use crate::event::{StepEvent, What};
 use crate::events::Ui;
 use crate::journal::{Journal, JournalError};
+use crate::notes::Notes;
 use crate::provision::{Failed, Provisioners};
 use crate::provisioner::RunContext;
 use crate::undo::{Resource, Undo};
@@ -38,6 +39,8 @@ pub struct Bake {
     pub cancel: Cancel,
     /// What `{{ }}` texts can refer to; builders add fields (`SourceAMI`) to a clone.
     pub rendering: Rendering,
+    /// What provisioners note for post-processors.
+    pub(crate) notes: Notes,
     pub(crate) journal: Arc<Journal>,
     pub(crate) stack: UndoStack,
     pub(crate) calls: Calls,

@@ -17,6 +17,7 @@ pub mod events;
 pub mod gc;
 pub mod journal;
 pub mod local_shell;
+pub mod notes;
 mod options;
 pub mod output;
 pub mod post_processor;

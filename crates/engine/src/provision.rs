@@ -169,6 +169,7 @@ impl Provisioners {
             cancel: bake.cancel.token().clone(),
             data: data.clone(),
             rendering,
+            notes: bake.notes.clone(),
             run: bake.run.clone(),
         }
     }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::communicator::Communicator;
 use crate::events::Ui;
+use crate::notes::Notes;
 
 /// Changes the instance (or this machine, for shell-local). One value is constructed for each try.
 #[async_trait]
@@ -33,6 +34,8 @@ pub struct Provisioning {
     pub data: BuildData,
     /// What `{{ }}` texts can refer to: the component adds its own fields (`Vars`, `Path`) to a clone.
     pub rendering: Rendering,
+    /// What is to be known of the instance when the artifact is worked on.
+    pub notes: Notes,
     /// Where this run's files are and how it is named.
     pub run: RunContext,
 }

@@ -16,6 +16,7 @@ use crate::chain::{self, Chains};
 use crate::event::{ArtifactSummary, BuildEvent, BuildSummary, RunEvent, What};
 use crate::events::{Events, Ui};
 use crate::journal::Journal;
+use crate::notes::Notes;
 use crate::options::{Unusable, constructed};
 use crate::provision::Provisioners;
 use crate::provisioner::RunContext;
@@ -225,6 +226,7 @@ async fn bake_one(
         ui: ui.clone(),
         cancel: cancel.clone(),
         rendering,
+        notes: Notes::default(),
         journal: Arc::clone(&settings.journal),
         stack: UndoStack::default(),
         calls: Arc::default(),
@@ -237,7 +239,8 @@ async fn bake_one(
     };
     bake.settle().await;
     match made {
-        Ok(artifact) => {
+        Ok(mut artifact) => {
+            artifact.state.extend(bake.notes.all());
             let leftovers = bake.stack.unwind(ui, cancel).await;
             let chains = Chains {
                 plans: build.chains,

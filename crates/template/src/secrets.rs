@@ -119,6 +119,8 @@ struct Noted {
     /// What is declared sensitive: texts carry no marks, so that only this tells what a function in `{{ }}` was given.
     declared: BTreeSet<String>,
     derived: BTreeSet<String>,
+    /// Names of variables that are declared sensitive.
+    variables: BTreeSet<String>,
 }
 
 impl Derived {
@@ -146,6 +148,23 @@ impl Derived {
             .iter()
             .filter(|text| text.chars().count() >= SHORTEST_DERIVED);
         self.noted().declared.extend(long.cloned());
+    }
+
+    /// Notes which variables are sensitive.
+    pub(crate) fn declare_variables<'a>(&self, names: impl IntoIterator<Item = &'a str>) {
+        self.noted().variables.extend(names.into_iter().map(str::to_owned));
+    }
+
+    /// Is the variable of this name sensitive? For what records variables by name, wherever their values come from.
+    pub fn is_sensitive_variable(&self, name: &str) -> bool {
+        self.noted().variables.contains(name)
+    }
+
+    /// Does a text hold a secret, declared or derived? Those of one or two characters are not looked for.
+    pub fn is_in(&self, text: &str) -> bool {
+        let noted = self.noted();
+        let mut known = noted.declared.iter().chain(&noted.derived);
+        known.any(|secret| text.contains(secret.as_str()))
     }
 
     /// Notes what a function in `{{ }}` made, if it was given a secret and that does not show in it any more.
@@ -222,6 +241,18 @@ mod tests {
             secrets.mask("MY HUNTER2, OTHER, 2RETNUH YM, your hunter2"),
             "<sensitive>, OTHER, <sensitive>, your <sensitive>"
         );
+    }
+
+    #[test]
+    fn sensitive_variables_are_known_by_name_and_by_what_they_hold() {
+        let mut secrets = Secrets::default();
+        secrets.hide("hunter2");
+        let derived = Derived::default();
+        derived.declare(&secrets);
+        derived.declare_variables(["password"]);
+        derived.hide("2retnuh");
+        assert!(derived.is_sensitive_variable("password") && !derived.is_sensitive_variable("region"));
+        assert!(derived.is_in("my hunter2") && derived.is_in("2retnuh") && !derived.is_in("hunter"));
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(crate) struct Variable {
     /// Its header.
     pub(crate) place: Place,
     constraint: Constraint,
-    is_sensitive: bool,
+    pub(crate) is_sensitive: bool,
     rules: Vec<Rule>,
     assignment: Option<Assignment>,
 }

@@ -11,6 +11,7 @@ use bakelite_communicators::none::Nobody;
 use bakelite_engine::communicator::Communicator;
 use bakelite_engine::event::{Event, Level, What};
 use bakelite_engine::events::{Events, Ui};
+use bakelite_engine::notes::Notes;
 use bakelite_engine::provisioner::{Provisioning, RunContext};
 use bakelite_engine::registry::{Make, Registry};
 use bakelite_provisioners::COMPONENTS;
@@ -74,6 +75,7 @@ impl Workbench {
             cancel: CancellationToken::new(),
             data: BuildData::new(),
             rendering: rendering(folder.path()),
+            notes: Notes::default(),
             run: RunContext {
                 id: "run-id".into(),
                 working_folder: folder.path().to_owned(),

@@ -55,6 +55,8 @@ pub(crate) async fn plan(
         .filter_map(|name| user.get(name))
         .for_each(|value| secrets.hide(value));
     environment.answers.derived().declare(&secrets);
+    let sensitive = legacy.sensitive.iter().map(String::as_str);
+    environment.answers.derived().declare_variables(sensitive);
     let rendering = Rendering {
         user: Some(user),
         ..rendering

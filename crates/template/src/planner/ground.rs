@@ -98,6 +98,9 @@ pub(crate) async fn evaluate(
     }
     let mut secrets = secrets_of(hcl, &values);
     environment.answers.derived().declare(&secrets);
+    let sensitive = hcl.variables.iter().filter(|(_, variable)| variable.is_sensitive);
+    let sensitive = sensitive.map(|(name, _)| name.as_str());
+    environment.answers.derived().declare_variables(sensitive);
     secrets.include(environment.answers.derived());
     Ground {
         environment,
