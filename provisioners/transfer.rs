@@ -1,60 +1,23 @@
 //! Tells reporters how far a file has gone over.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
-use bakelite_engine::event::{TransferEvent, What};
 use bakelite_engine::events::Events;
+use bakelite_engine::transfer::Transfer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-/// Bytes between two reports.
-const STEP: u64 = 256 * 1024;
 
 /// A stream that is counted on its way; the end is reported when it is dropped.
 pub(crate) struct Counted<'a, T> {
     stream: T,
-    events: &'a Events,
-    id: u64,
-    done: u64,
-    reported: u64,
+    transfer: Transfer<'a>,
 }
 
 impl<'a, T> Counted<'a, T> {
     /// Reports what goes through `stream` under a name; `total` in bytes, where known.
     pub(crate) fn new(stream: T, events: &'a Events, name: &str, total: Option<u64>) -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        events.emit(What::Transfer(TransferEvent::Started {
-            id,
-            name: name.to_owned(),
-            total,
-        }));
-        Self {
-            stream,
-            events,
-            id,
-            done: 0,
-            reported: 0,
-        }
-    }
-
-    fn count(&mut self, bytes: usize) {
-        self.done += bytes as u64;
-        if self.done - self.reported >= STEP {
-            self.reported = self.done;
-            self.events.emit(What::Transfer(TransferEvent::Progress {
-                id: self.id,
-                done: self.done,
-            }));
-        }
-    }
-}
-
-impl<T> Drop for Counted<'_, T> {
-    fn drop(&mut self) {
-        self.events
-            .emit(What::Transfer(TransferEvent::Finished { id: self.id }));
+        let transfer = Transfer::begin(events, name, total);
+        Self { stream, transfer }
     }
 }
 
@@ -66,7 +29,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Counted<'_, T> {
     ) -> Poll<std::io::Result<()>> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
-        self.count(buffer.filled().len() - before);
+        self.transfer.add((buffer.filled().len() - before) as u64);
         polled
     }
 }
@@ -75,7 +38,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Counted<'_, T> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
         if let Poll::Ready(Ok(length)) = polled {
-            self.count(length);
+            self.transfer.add(length as u64);
         }
         polled
     }

@@ -27,6 +27,7 @@ pub mod provisioner;
 pub mod registry;
 pub mod run;
 pub mod script;
+pub mod transfer;
 pub mod undo;
 mod unwind;
 

@@ -13,7 +13,6 @@ pub mod host_key;
 pub(crate) mod key;
 mod pieces;
 mod program;
-mod progress;
 pub(crate) mod proxy;
 mod quote;
 mod scp;

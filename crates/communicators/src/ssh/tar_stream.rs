@@ -6,6 +6,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use bakelite_engine::transfer::Transfer;
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use tokio::sync::mpsc;
@@ -13,7 +14,6 @@ use tokio::sync::mpsc;
 use super::archive::{pack, unpack};
 use super::pieces::{Pieces, Received};
 use super::program::Program;
-use super::progress::Progress;
 use super::tar_script::{packing, unpacking};
 use super::transfer::TransferError;
 use super::tree::{Entry, EntryKind, Links, mode, walk_beside};
@@ -38,7 +38,7 @@ pub(crate) async fn upload_folder(
     let mut tar = Program::start(link, "tar", &unpacking(destination, name.as_deref(), far)).await?;
     let ready = tar.ready().await?;
     let (state, folder) = ready.split_once(" in ").unwrap_or((&ready, destination));
-    let progress = Progress::begin(&ssh.events, &source.display().to_string(), Some(total(&entries)));
+    let progress = Transfer::begin(&ssh.events, &source.display().to_string(), Some(total(&entries)));
     let mut through_links = Vec::new();
     if state.starts_with("there") {
         let there = ask_what_is_there(&mut tar, &entries)
@@ -70,7 +70,7 @@ pub(crate) async fn download_folder(
     tokio::fs::create_dir_all(destination)
         .await
         .map_err(TransferError::Local)?;
-    let progress = Progress::begin(&ssh.events, source, None);
+    let progress = Transfer::begin(&ssh.events, source, None);
     let outside = receive_archive(link, &packing(source, &[], ssh.is_far().await?), destination, &progress).await?;
     if outside.is_empty() {
         return Ok(());
@@ -86,7 +86,7 @@ async fn send_archive(
     tar: &mut Program,
     entries: Vec<Entry>,
     gzip: bool,
-    progress: &Progress<'_>,
+    progress: &Transfer<'_>,
 ) -> Result<(), TransferError> {
     let (sender, mut pieces) = mpsc::channel(PIECES);
     let packing = tokio::task::spawn_blocking(move || pack(&entries, Pieces::new(sender, gzip)));
@@ -104,7 +104,7 @@ async fn receive_archive(
     link: Link,
     command: &str,
     destination: &Path,
-    progress: &Progress<'_>,
+    progress: &Transfer<'_>,
 ) -> Result<Vec<PathBuf>, TransferError> {
     let mut tar = Program::start(link, "tar", command).await?;
     let gzip = tar.ready().await? == "gzip";

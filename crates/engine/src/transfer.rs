@@ -1,25 +1,25 @@
-//! Tells reporters how far a folder has gone over.
+//! Tells reporters how far a file or folder has gone over.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bakelite_engine::event::{TransferEvent, What};
-use bakelite_engine::events::Events;
+use crate::event::{TransferEvent, What};
+use crate::events::Events;
 
 /// Bytes between two reports.
 const STEP: u64 = 256 * 1024;
 
 /// A transfer under way; its end is reported when it is dropped.
-pub(crate) struct Progress<'a> {
+pub struct Transfer<'a> {
     events: &'a Events,
     id: u64,
     done: AtomicU64,
 }
 
-impl<'a> Progress<'a> {
+impl<'a> Transfer<'a> {
     /// Reports a transfer under a name; `total` in bytes, where known.
-    pub(crate) fn begin(events: &'a Events, name: &str, total: Option<u64>) -> Self {
-        /// Files count from 1: a transfer has an id of its own within the run.
-        static NEXT: AtomicU64 = AtomicU64::new(1 << 32);
+    pub fn begin(events: &'a Events, name: &str, total: Option<u64>) -> Self {
+        /// A transfer has an id of its own within the run.
+        static NEXT: AtomicU64 = AtomicU64::new(1);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         events.emit(What::Transfer(TransferEvent::Started {
             id,
@@ -34,7 +34,7 @@ impl<'a> Progress<'a> {
     }
 
     /// So many bytes more are over.
-    pub(crate) fn add(&self, bytes: u64) {
+    pub fn add(&self, bytes: u64) {
         let before = self.done.fetch_add(bytes, Ordering::Relaxed);
         let done = before + bytes;
         if before / STEP != done / STEP {
@@ -44,7 +44,7 @@ impl<'a> Progress<'a> {
     }
 }
 
-impl Drop for Progress<'_> {
+impl Drop for Transfer<'_> {
     fn drop(&mut self) {
         self.events
             .emit(What::Transfer(TransferEvent::Finished { id: self.id }));
