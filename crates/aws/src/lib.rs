@@ -15,6 +15,7 @@ pub mod secrets;
 pub mod ssm;
 pub mod sweep;
 pub mod tag;
+mod tagged;
 mod transport;
 pub mod undo;
 pub mod watch;

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use aws_sdk_ec2::Client;
-use aws_sdk_ec2::types::{Image, InstanceStateName, Reservation, VolumeState};
+use aws_sdk_ec2::types::{Image, InstanceStateName, VolumeState};
 use bakelite_engine::undo::Patience;
 
 use crate::class::{AwsError, ErrorClass};
 use crate::client::Aws;
 use crate::ssm;
 use crate::tag;
+use crate::tagged::tagged;
 use crate::undo::{RemoveError, ResourceKind};
 use crate::watch::{self, WaitError};
 
@@ -46,6 +47,15 @@ pub(crate) async fn remove(kind: ResourceKind, removal: &Removal<'_>) -> Result<
 }
 
 impl Removal<'_> {
+    /// The id, or that of the one thing of this kind that carries the token as a tag.
+    async fn found(&self, kind: ResourceKind) -> Result<Option<String>, AwsError> {
+        self.id_or(|token| async move {
+            let found = tagged(kind, &self.ec2, tag::by_token(&token)).await?;
+            Ok(found.into_iter().map(|found| found.id).next())
+        })
+        .await
+    }
+
     /// The id, or what `find` finds by the token. A call whose answer was lost may take effect a moment later, so a token that finds
     /// nothing is looked for again.
     async fn id_or<F>(&self, mut find: impl FnMut(String) -> F) -> Result<Option<String>, AwsError>
@@ -99,13 +109,7 @@ async fn session(removal: &Removal<'_>) -> Result<(), AwsError> {
 
 async fn instance(removal: &Removal<'_>) -> Result<(), RemoveError> {
     let ec2 = &removal.ec2;
-    let find = |token: String| async move {
-        let answer = ec2.describe_instances().filters(tag::by_token(&token)).send().await;
-        let answer = answer.map_err(|error| AwsError::of("DescribeInstances", &error))?;
-        let found = answer.reservations().iter().flat_map(Reservation::instances).next();
-        Ok(found.and_then(|instance| instance.instance_id().map(str::to_owned)))
-    };
-    let Some(id) = removal.id_or(find).await? else {
+    let Some(id) = removal.found(ResourceKind::Instance).await? else {
         return Ok(());
     };
     let answer = ec2.terminate_instances().instance_ids(&id).send().await;
@@ -165,15 +169,7 @@ async fn volumes_left(removal: &Removal<'_>) -> Result<Vec<String>, AwsError> {
 /// that name may be the user's own.
 async fn key_pair(removal: &Removal<'_>) -> Result<(), AwsError> {
     let ec2 = &removal.ec2;
-    let find = |token: String| async move {
-        let answer = ec2.describe_key_pairs().filters(tag::by_token(&token)).send().await;
-        let answer = answer.map_err(|error| AwsError::of("DescribeKeyPairs", &error))?;
-        Ok(answer
-            .key_pairs()
-            .first()
-            .and_then(|pair| pair.key_name().map(str::to_owned)))
-    };
-    if let Some(name) = removal.id_or(find).await? {
+    if let Some(name) = removal.found(ResourceKind::KeyPair).await? {
         let answer = ec2.delete_key_pair().key_name(name).send().await;
         unless_gone(answer.map_err(|error| AwsError::of("DeleteKeyPair", &error)))?;
     }
@@ -186,19 +182,7 @@ async fn key_pair(removal: &Removal<'_>) -> Result<(), AwsError> {
 
 async fn security_group(removal: &Removal<'_>) -> Result<(), AwsError> {
     let ec2 = &removal.ec2;
-    let find = |token: String| async move {
-        let answer = ec2
-            .describe_security_groups()
-            .filters(tag::by_token(&token))
-            .send()
-            .await;
-        let answer = answer.map_err(|error| AwsError::of("DescribeSecurityGroups", &error))?;
-        Ok(answer
-            .security_groups()
-            .first()
-            .and_then(|group| group.group_id().map(str::to_owned)))
-    };
-    let Some(id) = removal.id_or(find).await? else {
+    let Some(id) = removal.found(ResourceKind::SecurityGroup).await? else {
         return Ok(());
     };
     let answer = ec2.delete_security_group().group_id(&id).send().await;
@@ -207,15 +191,7 @@ async fn security_group(removal: &Removal<'_>) -> Result<(), AwsError> {
 
 async fn volume(removal: &Removal<'_>) -> Result<(), AwsError> {
     let ec2 = &removal.ec2;
-    let find = |token: String| async move {
-        let answer = ec2.describe_volumes().filters(tag::by_token(&token)).send().await;
-        let answer = answer.map_err(|error| AwsError::of("DescribeVolumes", &error))?;
-        Ok(answer
-            .volumes()
-            .first()
-            .and_then(|volume| volume.volume_id().map(str::to_owned)))
-    };
-    let Some(id) = removal.id_or(find).await? else {
+    let Some(id) = removal.found(ResourceKind::Volume).await? else {
         return Ok(());
     };
     let answer = ec2.delete_volume().volume_id(&id).send().await;
@@ -224,20 +200,7 @@ async fn volume(removal: &Removal<'_>) -> Result<(), AwsError> {
 
 async fn snapshot(removal: &Removal<'_>) -> Result<(), AwsError> {
     let ec2 = &removal.ec2;
-    let find = |token: String| async move {
-        let answer = ec2
-            .describe_snapshots()
-            .owner_ids("self")
-            .filters(tag::by_token(&token))
-            .send()
-            .await;
-        let answer = answer.map_err(|error| AwsError::of("DescribeSnapshots", &error))?;
-        Ok(answer
-            .snapshots()
-            .first()
-            .and_then(|snapshot| snapshot.snapshot_id().map(str::to_owned)))
-    };
-    let Some(id) = removal.id_or(find).await? else {
+    let Some(id) = removal.found(ResourceKind::Snapshot).await? else {
         return Ok(());
     };
     delete_snapshot(ec2, &id).await
@@ -246,20 +209,7 @@ async fn snapshot(removal: &Removal<'_>) -> Result<(), AwsError> {
 /// An image of ours is found by its token as a tag, never by its name: one of that name may be somebody else's.
 async fn image(removal: &Removal<'_>) -> Result<(), AwsError> {
     let ec2 = &removal.ec2;
-    let find = |token: String| async move {
-        let answer = ec2
-            .describe_images()
-            .owners("self")
-            .filters(tag::by_token(&token))
-            .send()
-            .await;
-        let answer = answer.map_err(|error| AwsError::of("DescribeImages", &error))?;
-        Ok(answer
-            .images()
-            .first()
-            .and_then(|image| image.image_id().map(str::to_owned)))
-    };
-    let Some(id) = removal.id_or(find).await? else {
+    let Some(id) = removal.found(ResourceKind::Image).await? else {
         return Ok(());
     };
     deregister(ec2, &id, true).await
