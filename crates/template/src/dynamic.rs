@@ -128,6 +128,24 @@ fn expand(
     }
 }
 
+/// The value of an expression within iterations; nothing when it is wrong, which is then said.
+fn evaluated(
+    expression: &Expression,
+    scope: &dyn Scope,
+    iterations: &Iterations,
+    diagnostics: &mut Diagnostics,
+) -> Option<Value> {
+    let within = Within {
+        outer: scope,
+        iterations,
+    };
+    let mut found = Diagnostics::default();
+    let value = evaluate(expression, &within, &mut found);
+    let failed = found.has_errors();
+    diagnostics.extend(found);
+    (!failed).then_some(value)
+}
+
 /// `{key, value}` of each element of what a dynamic block iterates; a single unknown one when that is not known at all.
 fn elements(
     for_each: &Expression,
@@ -135,20 +153,9 @@ fn elements(
     iterations: &Iterations,
     diagnostics: &mut Diagnostics,
 ) -> Vec<Value> {
-    let mut found = Diagnostics::default();
-    let collection = evaluate(
-        for_each,
-        &Within {
-            outer: scope,
-            iterations,
-        },
-        &mut found,
-    );
-    let failed = found.has_errors();
-    diagnostics.extend(found);
-    if failed {
+    let Some(collection) = evaluated(for_each, scope, iterations, diagnostics) else {
         return Vec::new();
-    }
+    };
     let marks = collection.marks;
     let pair = |key: Value, value: &Value| Value::object([("key", key), ("value", value.clone().with_marks(marks))]);
     match &collection.kind {
@@ -192,20 +199,7 @@ fn labels_of(
     let place = expression.map_or(block.place, |expression| expression.place);
     let mut labels = Vec::new();
     if let Some(expression) = expression {
-        let mut found = Diagnostics::default();
-        let value = evaluate(
-            expression,
-            &Within {
-                outer: scope,
-                iterations,
-            },
-            &mut found,
-        );
-        let failed = found.has_errors();
-        diagnostics.extend(found);
-        if failed {
-            return None;
-        }
+        let value = evaluated(expression, scope, iterations, diagnostics)?;
         for element in value.elements().unwrap_or_default() {
             let text = convert(element, &Type::String)
                 .ok()

@@ -137,8 +137,8 @@ fn textdecodebase64(call: &Call<'_>) -> Result<Value, FunctionError> {
     Ok(Value::string(decoded))
 }
 
-/// Query escaping: everything but letters, digits and `-_.~`.
-fn encode_query(plain: &str) -> String {
+/// Escapes a text for the query of a URL: everything but letters, digits and `-_.~`; a space becomes `+`.
+pub fn encode_query(plain: &str) -> String {
     let mut encoded = String::with_capacity(plain.len());
     for byte in plain.bytes() {
         match byte {

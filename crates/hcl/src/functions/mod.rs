@@ -7,7 +7,7 @@ mod collection;
 mod csv;
 mod decimal;
 mod duration;
-mod encoding;
+pub mod encoding;
 mod file;
 mod fileset;
 mod float;

@@ -3,6 +3,8 @@
 use std::cmp::Ordering;
 use std::fmt::Write as _;
 
+use bakelite_hcl::functions::encoding::encode_query;
+
 use super::datum::Datum;
 use super::printf;
 
@@ -37,7 +39,7 @@ pub(super) fn call(name: &str, arguments: &[Datum]) -> Option<Result<Datum, Stri
         },
         "html" => Ok(html(&print(arguments)).into()),
         "js" => Ok(js(&print(arguments)).into()),
-        "urlquery" => Ok(url_query(&print(arguments)).into()),
+        "urlquery" => Ok(encode_query(&print(arguments)).into()),
         _ => return None,
     })
 }
@@ -215,20 +217,6 @@ fn js(text: &str) -> String {
                 let _ = write!(out, "\\u{:04X}", u32::from(c));
             }
             _ => out.push(c),
-        }
-    }
-    out
-}
-
-fn url_query(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
-            b' ' => out.push('+'),
-            _ => {
-                let _ = write!(out, "%{byte:02X}");
-            }
         }
     }
     out
