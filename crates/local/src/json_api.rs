@@ -15,19 +15,29 @@ use crate::cloud::Cloud;
 use crate::credential::Credential;
 use crate::{secrets_manager, ssm};
 
-/// The services, as credentials name them.
-pub(crate) const SERVICES: &[&str] = &["ssm", "secretsmanager"];
+/// Answers an action of a service.
+pub(crate) type Service = fn(&str, &Call<'_>) -> Result<Value, ApiError>;
+
+/// The service, as credentials name it.
+pub(crate) fn service(name: &str) -> Option<Service> {
+    match name {
+        "ssm" => Some(ssm::answer),
+        "secretsmanager" => Some(secrets_manager::answer),
+        _ => None,
+    }
+}
 
 /// Longest body of a request in bytes.
 const LONGEST_BODY: usize = 1 << 18;
 
 /// Answers a call.
 pub(crate) async fn respond(
+    service: Service,
     cloud: &Arc<Cloud>,
     credential: &Credential,
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
-    let (status, body) = match answer(cloud, credential, request).await {
+    let (status, body) = match answer(service, cloud, credential, request).await {
         Ok(body) => (StatusCode::OK, body),
         Err(error) => {
             tracing::debug!(code = error.code, message = error.message, "call refused");
@@ -42,7 +52,12 @@ pub(crate) async fn respond(
     response
 }
 
-async fn answer(cloud: &Arc<Cloud>, credential: &Credential, request: Request<Incoming>) -> Result<Value, ApiError> {
+async fn answer(
+    service: Service,
+    cloud: &Arc<Cloud>,
+    credential: &Credential,
+    request: Request<Incoming>,
+) -> Result<Value, ApiError> {
     let header = |name| {
         let value = request.headers().get(name).and_then(|value| value.to_str().ok());
         value.unwrap_or_default().to_owned()
@@ -59,10 +74,7 @@ async fn answer(cloud: &Arc<Cloud>, credential: &Credential, request: Request<In
     };
     let action = target.split_once('.').map_or(target.as_str(), |(_, action)| action);
     tracing::debug!(region = credential.region, action, "call");
-    match credential.service.as_str() {
-        "ssm" => ssm::answer(action, &call),
-        _ => secrets_manager::answer(action, &call),
-    }
+    service(action, &call)
 }
 
 /// A call of the API.

@@ -50,7 +50,8 @@ impl Latency {
         }
     }
 
-    fn set(&mut self, assignment: &str) -> Result<(), LatencyError> {
+    /// Takes over an assignment; answers the state that it names.
+    fn set<'a>(&mut self, assignment: &'a str) -> Result<&'a str, LatencyError> {
         let (state, seconds) = assignment
             .split_once('=')
             .ok_or_else(|| LatencyError::Form(assignment.to_owned()))?;
@@ -60,7 +61,8 @@ impl Latency {
             .filter(|seconds| (0.0..=86_400.0).contains(seconds))
             .map(Duration::from_secs_f64)
             .ok_or_else(|| LatencyError::Seconds(seconds.to_owned()))?;
-        let place = match state.trim() {
+        let state = state.trim();
+        let place = match state {
             "instance" => &mut self.instance,
             "boot" => &mut self.boot,
             "stop" => &mut self.stop,
@@ -70,7 +72,7 @@ impl Latency {
             other => return Err(LatencyError::State(other.to_owned())),
         };
         *place = duration;
-        Ok(())
+        Ok(state)
     }
 }
 
@@ -84,10 +86,11 @@ impl FromStr for Latency {
             "ec2" => Ok(Latency::ec2()),
             list => {
                 let mut latency = Latency::default();
+                let mut snapshot_is_given = false;
                 for assignment in list.split(',') {
-                    latency.set(assignment)?;
+                    snapshot_is_given |= latency.set(assignment)? == "snapshot";
                 }
-                if !list.contains("snapshot") {
+                if !snapshot_is_given {
                     latency.snapshot = latency.image * 2 / 3;
                 }
                 latency.image = latency.image.max(latency.snapshot);

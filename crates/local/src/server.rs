@@ -74,9 +74,9 @@ async fn respond(cloud: Arc<Cloud>, request: Request<Incoming>) -> Response<Full
         return ssm::channel::open(&cloud, request);
     }
     if let Ok(credential) = credential(&request)
-        && json_api::SERVICES.contains(&credential.service.as_str())
+        && let Some(service) = json_api::service(&credential.service)
     {
-        return json_api::respond(&cloud, &credential, request).await;
+        return json_api::respond(service, &cloud, &credential, request).await;
     }
     let id = request_id();
     let mut service = Service::Ec2;
