@@ -4,6 +4,8 @@
 
 mod clients;
 mod command_line;
+#[cfg(feature = "amazon")]
+mod host_keys;
 mod house;
 #[cfg(feature = "amazon")]
 mod interrupts;

@@ -5,6 +5,7 @@
 )]
 
 mod block_device;
+mod console;
 mod data_sources;
 pub mod ebs;
 mod key_pair;

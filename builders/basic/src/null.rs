@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bakelite_communicators::connect::{Target, connect};
 use bakelite_communicators::connection_data::connection_data;
-use bakelite_communicators::options::{CommunicatorOptions, Kind};
+use bakelite_communicators::options::{CommunicatorOptions, HostKeyPolicy, Kind};
 use bakelite_engine::artifact::Artifact;
 use bakelite_engine::bake::{Bake, BakeError};
 use bakelite_engine::builder::Builder;
@@ -60,6 +60,13 @@ fn check_ssh(options: &CommunicatorOptions, complaints: &mut Vec<Complaint>) {
         complaints.push(
             Complaint::error("", "`ssh_host` must be given").help("name the machine, or set communicator = \"none\""),
         );
+    }
+    if options.host_key_policy() == Some(HostKeyPolicy::Console) {
+        let complaint = Complaint::error(
+            "ssh_host_key",
+            "`ssh_host_key = \"console\"` needs a builder that can read a console",
+        );
+        complaints.push(complaint.help("give the fingerprint of the host key: `pin:SHA256:…`"));
     }
     let ways = [
         is_given(&options.ssh_password),

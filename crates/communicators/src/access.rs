@@ -62,7 +62,7 @@ async fn way(host: &str, options: &CommunicatorOptions, paths: &Paths<'_>) -> Re
         let access = Access {
             peer: format!("{}@{}:{}", hop.username, hop.host, hop.port),
             dial,
-            host_key: Arc::new(HostKey::new(HostKeyPolicy::AcceptNew)),
+            host_key: Arc::new(HostKey::new(hop.host_key.clone())),
             credentials: Credentials {
                 username: hop.username.clone(),
                 ..credentials.clone()

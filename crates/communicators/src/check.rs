@@ -92,6 +92,17 @@ impl CommunicatorOptions {
     }
 
     fn check_bastion(&self, complaints: &mut Vec<Complaint>) {
+        match self.bastion_host_keys() {
+            None => {
+                let message = "`ssh_bastion_host_key` must be `accept-new` or `pin:SHA256:…`, one for each bastion";
+                complaints.push(Complaint::error("ssh_bastion_host_key", message));
+            }
+            Some(keys) if keys.len() > self.bastions().len() => {
+                let message = "`ssh_bastion_host_key` names more keys than there are bastions";
+                complaints.push(Complaint::error("ssh_bastion_host_key", message));
+            }
+            Some(_) => {}
+        }
         check_pair(
             (
                 "ssh_bastion_private_key_file",
@@ -239,6 +250,26 @@ mod tests {
         assert_eq!(
             alone,
             ["Error ssh_certificate_file: `ssh_certificate_file` needs `ssh_private_key_file`"]
+        );
+    }
+
+    #[test]
+    fn a_bastion_has_one_host_key_that_can_be_known() {
+        let with = |key: &str| {
+            complaints(&format!(
+                r#"{{"ssh_username": "u", "ssh_bastion_host": "b", "ssh_bastion_password": "p", "ssh_bastion_host_key": "{key}"}}"#
+            ))
+        };
+        assert_eq!(with("pin:SHA256:abc"), Vec::<String>::new());
+        assert_eq!(
+            with("console"),
+            [
+                "Error ssh_bastion_host_key: `ssh_bastion_host_key` must be `accept-new` or `pin:SHA256:…`, one for each bastion"
+            ]
+        );
+        assert_eq!(
+            with("accept-new,accept-new"),
+            ["Error ssh_bastion_host_key: `ssh_bastion_host_key` names more keys than there are bastions"]
         );
     }
 

@@ -18,7 +18,7 @@ use crate::dial::{Dial, Stream};
 use crate::none::Nobody;
 use crate::options::{CommunicatorOptions, Kind};
 use crate::ssh::Ssh;
-use crate::ssh::console::{Console, fingerprints};
+use crate::ssh::console::{Console, ConsoleError, fingerprints};
 use crate::ssh::key::KeyError;
 use crate::ssh::session::{Access, Session, SessionError};
 use crate::ssh::tunnel::{self, TunnelError};
@@ -94,6 +94,15 @@ pub enum ConnectError {
         limit: GoDuration,
         /// What the last question for the output failed with.
         last: Option<String>,
+    },
+    /// The console cannot be read.
+    #[error("read the host keys on the console of {peer}")]
+    NoConsole {
+        /// Whose.
+        peer: String,
+        /// The cause.
+        #[source]
+        cause: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The template asks for what is not there.
     #[error("connect by `{communicator}`: {reason}")]
@@ -220,7 +229,13 @@ async fn read_console(console: &dyn Console, access: &Access, ui: &Ui) -> Result
                     return Ok(());
                 }
             }
-            Err(error) => last = Some(bakelite_engine::chain_of(&*error)),
+            Err(ConsoleError::Later(error)) => last = Some(bakelite_engine::chain_of(&*error)),
+            Err(ConsoleError::Never(cause)) => {
+                return Err(ConnectError::NoConsole {
+                    peer: access.peer.clone(),
+                    cause,
+                });
+            }
         }
         if deadline.is_some_and(|deadline| Instant::now() + pause > deadline) {
             return Err(ConnectError::Console {

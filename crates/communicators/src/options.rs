@@ -89,6 +89,9 @@ pub struct CommunicatorOptions {
     pub ssh_bastion_private_key_file: Option<String>,
     /// OpenSSH certificate for the bastion.
     pub ssh_bastion_certificate_file: Option<String>,
+    /// Which host key of the bastion to accept: `accept-new` (the default) or `pin:SHA256:…`, as `ssh_host_key`. For several bastions one
+    /// for each, in their order, separated by commas.
+    pub ssh_bastion_host_key: Option<String>,
 
     /// Proxy to go through.
     pub ssh_proxy_host: Option<String>,
@@ -167,6 +170,20 @@ pub enum HostKeyPolicy {
     Pinned(String),
 }
 
+impl HostKeyPolicy {
+    /// As an option says it.
+    fn read(text: &str) -> Option<Self> {
+        match text {
+            "" | "accept-new" => Some(Self::AcceptNew),
+            "console" => Some(Self::Console),
+            text => {
+                let fingerprint = text.strip_prefix("pin:").filter(|pin| pin.starts_with("SHA256:"))?;
+                Some(Self::Pinned(fingerprint.trim_end_matches('=').to_owned()))
+            }
+        }
+    }
+}
+
 impl CommunicatorOptions {
     /// Which communicator; `None` for one that bakelite does not have.
     pub fn kind(&self) -> Option<Kind> {
@@ -236,14 +253,17 @@ impl CommunicatorOptions {
 
     /// Which host key is accepted; `None` when the option says something else.
     pub fn host_key_policy(&self) -> Option<HostKeyPolicy> {
-        match self.ssh_host_key.as_deref() {
-            None | Some("" | "accept-new") => Some(HostKeyPolicy::AcceptNew),
-            Some("console") => Some(HostKeyPolicy::Console),
-            Some(text) => {
-                let fingerprint = text.strip_prefix("pin:").filter(|pin| pin.starts_with("SHA256:"))?;
-                Some(HostKeyPolicy::Pinned(fingerprint.trim_end_matches('=').to_owned()))
-            }
-        }
+        HostKeyPolicy::read(self.ssh_host_key.as_deref().unwrap_or_default())
+    }
+
+    /// Which host keys of the bastions are accepted, in order; `None` when the option says something else. Bastions have no console that
+    /// a builder could read.
+    pub(crate) fn bastion_host_keys(&self) -> Option<Vec<HostKeyPolicy>> {
+        let texts = self.ssh_bastion_host_key.as_deref().unwrap_or_default().split(',');
+        let policies = texts.map(|text| HostKeyPolicy::read(text.trim()));
+        policies
+            .map(|policy| policy.filter(|policy| *policy != HostKeyPolicy::Console))
+            .collect()
     }
 
     /// The hosts to go through, in order.
@@ -253,15 +273,23 @@ impl CommunicatorOptions {
         let usual_user = given(&self.ssh_bastion_username).unwrap_or_else(|| self.username().to_owned());
         let texts = self.ssh_bastion_host.as_deref().unwrap_or_default().split(',');
         let texts = texts.map(str::trim).filter(|text| !text.is_empty());
+        let host_keys = self.bastion_host_keys().unwrap_or_default();
+        let host_keys = host_keys.into_iter().chain(std::iter::repeat(HostKeyPolicy::AcceptNew));
         texts
-            .map(|text| {
+            .zip(host_keys)
+            .map(|(text, host_key)| {
                 let (username, rest) = match text.rsplit_once('@') {
                     Some((user, rest)) => (user.to_owned(), rest),
                     None => (usual_user.clone(), text),
                 };
                 let (host, port) = split_port(rest).unwrap_or((rest, usual_port));
                 let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-                Hop { username, host, port }
+                Hop {
+                    username,
+                    host,
+                    port,
+                    host_key,
+                }
             })
             .collect()
     }
@@ -292,6 +320,8 @@ pub(crate) struct Hop {
     pub(crate) host: String,
     /// Port of its SSH server.
     pub(crate) port: u16,
+    /// Which host key is accepted.
+    pub(crate) host_key: HostKeyPolicy,
 }
 
 /// `host:port` or `[v6]:port`; an address of version 6 without brackets has no port.
@@ -358,6 +388,23 @@ mod tests {
         let console = options(r#"{"ssh_host_key": "console"}"#).host_key_policy();
         assert_eq!(console, Some(HostKeyPolicy::Console));
         assert_eq!(options(r#"{"ssh_host_key": "no"}"#).host_key_policy(), None);
+    }
+
+    #[test]
+    fn each_bastion_has_a_host_key_of_its_own() {
+        let keys = |json| {
+            let hops = options(json).bastions();
+            hops.into_iter().map(|hop| hop.host_key).collect::<Vec<_>>()
+        };
+        let pinned = HostKeyPolicy::Pinned("SHA256:abc".into());
+        assert_eq!(
+            keys(r#"{"ssh_bastion_host": "a,b,c", "ssh_bastion_host_key": "accept-new, pin:SHA256:abc"}"#),
+            [HostKeyPolicy::AcceptNew, pinned, HostKeyPolicy::AcceptNew]
+        );
+        for wrong in ["console", "pin:MD5:x", "pin:SHA256:abc,no"] {
+            let given = options(&format!(r#"{{"ssh_bastion_host_key": "{wrong}"}}"#));
+            assert_eq!(given.bastion_host_keys(), None, "{wrong}");
+        }
     }
 
     #[test]

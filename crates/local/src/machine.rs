@@ -286,6 +286,7 @@ impl Machines {
                 address: SocketAddr::from((spec.address, spec.ssh_port)),
                 source,
             })?;
+        print_host_key(&sandbox, &server.host_key());
         let machine = Machine {
             inner: Arc::new(MachineInner {
                 address: server.address(),
@@ -478,6 +479,12 @@ impl Machines {
     fn running(&self, id: &str) -> Option<Machine> {
         self.machines().get(id).filter(|machine| machine.is_running()).cloned()
     }
+}
+
+/// Shows the host key on the console in the form of cloud-init.
+fn print_host_key(sandbox: &Sandbox, key: &str) {
+    let lines = format!("-----BEGIN SSH HOST KEY KEYS-----\n{key}\n-----END SSH HOST KEY KEYS-----\n");
+    sandbox.write_console(lines.as_bytes());
 }
 
 /// Runs the first-boot script and shows its output on the console, as cloud-init does.

@@ -129,6 +129,17 @@ impl Sshd {
         }
     }
 
+    /// The fingerprint of its host key, as `ssh-keygen` prints it: `SHA256:…`.
+    pub fn fingerprint(&self) -> String {
+        let mut command = std::process::Command::new("ssh-keygen");
+        let said = command.arg("-lf").arg(self.folder().join("host_key.pub")).output();
+        let said = String::from_utf8(said.expect("ssh-keygen runs").stdout).expect("it prints text");
+        said.split(' ')
+            .nth(1)
+            .expect("the second word is the fingerprint")
+            .to_owned()
+    }
+
     /// Gives the server another host key, as a new instance at the same address has.
     pub fn change_host_key(&self) {
         let key = self.folder.path().join("host_key");

@@ -36,6 +36,7 @@ use bakelite_template::duration::GoDuration;
 use bakelite_template::plan::BuildData;
 use bakelite_template::schema::Schema;
 
+use crate::console::InstanceConsole;
 use crate::key_pair::{self, KeyPair};
 use crate::network::Network;
 use crate::security_group::{self, SecurityGroups};
@@ -185,6 +186,10 @@ impl AmazonEbs {
                 address: address.host,
                 dial: session.clone().map(|session| session as Arc<dyn Dial>),
                 private_key: key_pair.private_key.clone(),
+                console: Some(Arc::new(InstanceConsole {
+                    aws: Arc::clone(aws),
+                    instance: id.to_owned(),
+                })),
                 ..Target::default()
             };
             let connected = connect(&target, &options, &bake.run, &bake.ui, bake.cancel.token()).await;

@@ -7,7 +7,18 @@ use russh::keys::PublicKey;
 #[async_trait]
 pub trait Console: Send + Sync {
     /// All of it, or nothing while there is none.
-    async fn output(&self) -> Result<String, Box<dyn std::error::Error + Send + Sync>>;
+    async fn output(&self) -> Result<String, ConsoleError>;
+}
+
+/// Why a console could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ConsoleError {
+    /// Asking again may help.
+    #[error(transparent)]
+    Later(Box<dyn std::error::Error + Send + Sync>),
+    /// Asking again does not help.
+    #[error(transparent)]
+    Never(Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// The host keys of a console's output: whole keys, or fingerprints `SHA256:…`. Empty while they are not all printed.

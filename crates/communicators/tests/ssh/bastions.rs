@@ -90,6 +90,23 @@ async fn a_bastion_that_refuses_us_is_named_and_not_asked_for_ever() {
 }
 
 #[tokio::test]
+async fn a_bastion_whose_host_key_is_another_is_not_logged_in_to() {
+    let instance = Instance::start(Setup::default()).await;
+    let bastion = Sshd::start(Setup::default()).await;
+    let pin = |fingerprint: &str| format!(r#""ssh_bastion_host_key": "pin:{fingerprint}""#);
+    let options = through(&instance, &[&bastion], &pin(&bastion.fingerprint()));
+    let ssh = instance.try_connect(&Instance::target(), &options).await.unwrap();
+    assert_eq!(ran(&*ssh, "exit 4").await.exit, Exit::Status(4));
+    let options = through(&instance, &[&bastion], &pin("SHA256:other"));
+    let error = instance.try_connect(&Instance::target(), &options).await.err().unwrap();
+    let text = bakelite_engine::chain_of(&error);
+    assert!(
+        text.contains("log in to the bastion") && text.contains("but SHA256:other was expected"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
 async fn a_bastion_that_forwards_nothing_says_so() {
     let instance = Instance::start(Setup::default()).await;
     let bastion = Sshd::start(Setup {

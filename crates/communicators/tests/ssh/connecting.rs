@@ -186,18 +186,7 @@ async fn a_server_that_comes_up_late_is_found() {
 #[tokio::test]
 async fn only_a_pinned_host_key_is_accepted() {
     let instance = Instance::start(Setup::default()).await;
-    let public = instance.sshd.folder().join("host_key.pub");
-    let said = std::process::Command::new("ssh-keygen")
-        .arg("-lf")
-        .arg(public)
-        .output()
-        .unwrap();
-    let fingerprint = String::from_utf8(said.stdout)
-        .unwrap()
-        .split(' ')
-        .nth(1)
-        .unwrap()
-        .to_owned();
+    let fingerprint = instance.sshd.fingerprint();
     instance
         .connect(&format!(r#""ssh_host_key": "pin:{fingerprint}""#))
         .await;

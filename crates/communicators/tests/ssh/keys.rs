@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bakelite_communicators::connect::{ConnectError, Target, connect};
 use bakelite_communicators::options::CommunicatorOptions;
-use bakelite_communicators::ssh::console::Console;
+use bakelite_communicators::ssh::console::{Console, ConsoleError};
 use bakelite_engine::communicator::{Communicator, Exit};
 use bakelite_test_support::sshd::{Setup, Sshd};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -274,7 +274,7 @@ struct Screen {
 
 #[async_trait]
 impl Console for Screen {
-    async fn output(&self) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+    async fn output(&self) -> Result<String, ConsoleError> {
         let looks = self.looks.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         if looks == 0 {
             Ok(String::new())
@@ -305,4 +305,27 @@ async fn only_a_host_key_of_the_console_is_accepted() {
     assert!(bakelite_engine::chain_of(&error).contains("host key of the server is"));
     let error = instance.try_connect(&Instance::target(), &options).await.err().unwrap();
     assert!(bakelite_engine::chain_of(&error).contains("needs a builder"));
+}
+
+/// A console that its builder may not read.
+struct Locked;
+
+#[async_trait]
+impl Console for Locked {
+    async fn output(&self) -> Result<String, ConsoleError> {
+        Err(ConsoleError::Never("you may not".into()))
+    }
+}
+
+#[tokio::test]
+async fn a_console_that_can_never_be_read_is_not_waited_for() {
+    let instance = Instance::start(Setup::default()).await;
+    let target = Target {
+        console: Some(Arc::new(Locked)),
+        ..Instance::target()
+    };
+    let options = instance.options(r#""ssh_host_key": "console""#);
+    let error = instance.try_connect(&target, &options).await.err().unwrap();
+    assert!(matches!(error, ConnectError::NoConsole { .. }), "{error}");
+    assert!(bakelite_engine::chain_of(&error).ends_with(": you may not"));
 }
