@@ -12,3 +12,4 @@ pub mod server;
 pub mod slow_line;
 pub mod sshd;
 pub mod tools;
+pub mod wsman;
