@@ -1,15 +1,13 @@
 //! Folders as tar archives on this side: packing what a walk has found, unpacking what a server sends, which is not trusted.
 
 use std::collections::BTreeSet;
-use std::fs::{File, Permissions};
+use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Component, Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 use tar::{Archive, Builder, EntryType, Header};
 
-use super::tree::{Entry, EntryKind, resolved_inside};
+use super::tree::{Entry, EntryKind, resolved_inside, take_over};
 
 /// Writes entries as an archive. A folder comes after what is in it: so it can be filled whatever its mode, and keeps its time.
 pub(crate) fn pack(entries: &[Entry], out: impl Write) -> io::Result<()> {
@@ -126,7 +124,7 @@ impl Unpacking<'_> {
             EntryType::Directory => {
                 std::fs::create_dir_all(&here).map_err(|error| at(&here, &error))?;
                 let header = entry.header();
-                self.folders.push((here, header.mode()? & 0o777, header.mtime()?));
+                self.folders.push((here, header.mode()?, header.mtime()?));
                 return Ok(());
             }
             EntryType::Symlink => {
@@ -178,11 +176,7 @@ impl Unpacking<'_> {
     fn finish(self) -> io::Result<Vec<PathBuf>> {
         // What is in a folder comes after it here.
         for (folder, mode, modified) in self.folders.into_iter().rev() {
-            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(modified);
-            File::open(&folder)
-                .and_then(|opened| opened.set_modified(time))
-                .and_then(|()| std::fs::set_permissions(&folder, Permissions::from_mode(mode)))
-                .map_err(|error| at(&folder, &error))?;
+            take_over(&folder, Some(mode), Some(modified)).map_err(|error| at(&folder, &error))?;
         }
         Ok(self.outside)
     }
@@ -194,6 +188,10 @@ fn at(path: &Path, error: &dyn std::fmt::Display) -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::time::{Duration, SystemTime};
+
     use super::*;
     use crate::ssh::tree::{Links, walk};
 
@@ -244,6 +242,23 @@ mod tests {
         for folder in [path("closed"), to.path().join("top/closed")] {
             std::fs::set_permissions(folder, Permissions::from_mode(0o755)).unwrap();
         }
+    }
+
+    #[test]
+    fn a_time_that_no_clock_can_show_is_left_out() {
+        let packed = archive(|archive| {
+            for (name, kind) in [("top/", EntryType::Directory), ("top/x", EntryType::Regular)] {
+                let mut header = Header::new_gnu();
+                header.set_entry_type(kind);
+                header.set_mode(0o755);
+                header.set_mtime(u64::MAX);
+                header.set_size(0);
+                archive.append_data(&mut header, name, io::empty()).unwrap();
+            }
+        });
+        let to = tempfile::tempdir().unwrap();
+        unpack(packed.as_slice(), to.path()).unwrap();
+        assert!(to.path().join("top/x").is_file());
     }
 
     #[test]

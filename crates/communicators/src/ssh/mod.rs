@@ -19,6 +19,7 @@ mod scp;
 mod scp_wire;
 pub(crate) mod session;
 mod sftp;
+mod sftp_folder;
 mod tar_script;
 mod tar_stream;
 pub(crate) mod terminal;

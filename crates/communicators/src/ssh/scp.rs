@@ -14,7 +14,7 @@ use super::quote;
 use super::scp_wire::{Acknowledgement, Record, acknowledgement, consent, greeting, record as next_record};
 use super::session::Session;
 use super::transfer::TransferError;
-use super::tree::{Entry, EntryKind, Links, mode, walk_beside};
+use super::tree::{Entry, EntryKind, Links, mode, take_over_beside, walk_beside};
 
 type Link = (Arc<Session>, Channel<Msg>);
 
@@ -86,7 +86,7 @@ pub(crate) async fn download(
                 got = true;
             }
             Record::Folder(..) => return Err(TransferError::Refused(format!("`{source}` is a folder"))),
-            Record::EndOfFolder | Record::Times => {}
+            Record::EndOfFolder | Record::Times(_) => {}
         }
         wire.send(Bytes::from_static(&[0])).await?;
     }
@@ -99,35 +99,38 @@ pub(crate) async fn download(
 
 /// Copies a folder, or what a pattern matches, from the other side into `destination`.
 pub(crate) async fn download_folder(link: Link, source: &str, destination: &Path) -> Result<(), TransferError> {
-    let mut wire = Program::start(link, "scp", &format!("scp -rf {}", quote::pattern(source))).await?;
+    let mut wire = Program::start(link, "scp", &format!("scp -rpf {}", quote::pattern(source))).await?;
     tokio::fs::create_dir_all(destination)
         .await
         .map_err(TransferError::Local)?;
     wire.send(Bytes::from_static(&[0])).await?;
     let mut folder = destination.to_owned();
-    // Modes are set when a folder is complete: one without write permission could not be filled.
-    let mut modes = Vec::new();
+    // Modes and times are set when a folder is complete: one without write permission could not be filled.
+    let mut open = Vec::new();
+    let mut modified = None;
     while let Some(record) = next_record(&mut wire).await? {
         match record {
             Record::File(mode, size, name) => {
                 let path = below(&folder, &name)?;
                 let mut file = File::create(&path).await.map_err(TransferError::Local)?;
                 receive_file(&mut wire, size, &mut file).await?;
-                set_mode(&path, mode).await?;
+                let taken = take_over_beside(&path, Some(mode), modified.take()).await;
+                taken.map_err(TransferError::Local)?;
             }
             Record::Folder(mode, name) => {
                 folder = below(&folder, &name)?;
                 tokio::fs::create_dir_all(&folder).await.map_err(TransferError::Local)?;
-                modes.push(mode);
+                open.push((mode, modified.take()));
             }
             Record::EndOfFolder => {
-                let Some(mode) = modes.pop() else {
+                let Some((mode, modified)) = open.pop() else {
                     return Err(TransferError::Refused("a folder ends that never began".into()));
                 };
-                set_mode(&folder, mode).await?;
+                let taken = take_over_beside(&folder, Some(mode), modified).await;
+                taken.map_err(TransferError::Local)?;
                 folder.pop();
             }
-            Record::Times => {}
+            Record::Times(time) => modified = Some(time),
         }
         wire.send(Bytes::from_static(&[0])).await?;
     }
@@ -257,15 +260,6 @@ fn below(folder: &Path, name: &str) -> Result<PathBuf, TransferError> {
         )));
     }
     Ok(folder.join(name))
-}
-
-async fn set_mode(path: &Path, mode: u32) -> Result<(), TransferError> {
-    use std::os::unix::fs::PermissionsExt as _;
-    // Set-id bits of a foreign machine mean nothing here.
-    let permissions = std::fs::Permissions::from_mode(mode & 0o777);
-    tokio::fs::set_permissions(path, permissions)
-        .await
-        .map_err(TransferError::Local)
 }
 
 #[cfg(test)]

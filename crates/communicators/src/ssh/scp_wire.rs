@@ -20,8 +20,8 @@ pub(crate) enum Record {
     Folder(u32, String),
     /// It closes.
     EndOfFolder,
-    /// Times of what comes next.
-    Times,
+    /// When what comes next was last changed, in seconds since 1970.
+    Times(u64),
 }
 
 /// Waits for the other side's word on what it got.
@@ -83,7 +83,7 @@ fn parse_record(line: &str) -> Option<Record> {
     let mut fields = line.get(1..)?.splitn(3, ' ');
     match kind {
         'E' => Some(Record::EndOfFolder),
-        'T' => Some(Record::Times),
+        'T' => Some(Record::Times(fields.next()?.parse().ok()?)),
         'C' | 'D' => {
             let mode = u32::from_str_radix(fields.next()?, 8).ok()? & 0o7777;
             let size = fields.next()?.parse().ok()?;
@@ -113,6 +113,8 @@ mod tests {
             Some(Record::Folder(0o755, "folder".into()))
         );
         assert_eq!(parse_record("E"), Some(Record::EndOfFolder));
+        assert_eq!(parse_record("T86400 0 90000 0"), Some(Record::Times(86_400)));
+        assert_eq!(parse_record("T-1 0 0 0"), None);
         assert_eq!(parse_record("Welcome to the instance"), None);
         assert_eq!(parse_record("C0644 -1 x"), None);
         assert_eq!(parse_record(""), None);

@@ -2,10 +2,11 @@
 //! for those that mean the same at the other side: they lead to something of the folder.
 
 use std::ffi::OsString;
-use std::fs::Metadata;
+use std::fs::{Metadata, Permissions};
 use std::io;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Component, Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 /// Something below the folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +68,32 @@ pub(crate) fn mode(metadata: &Metadata) -> u32 {
     metadata.mode() & 0o7777
 }
 
+/// When a file or folder was last changed, in seconds since 1970.
+pub(crate) fn modified(metadata: &Metadata) -> i64 {
+    metadata.mtime()
+}
+
+/// Gives a file or folder of ours the mode and time (seconds since 1970) of the one that it was copied from. Set-id bits of a foreign
+/// machine mean nothing here, and a time that no clock can show is left out.
+pub(crate) fn take_over(path: &Path, mode: Option<u32>, modified: Option<u64>) -> io::Result<()> {
+    let time = modified.and_then(|seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
+    if let Some(time) = time {
+        std::fs::File::open(path)?.set_modified(time)?;
+    }
+    match mode {
+        Some(mode) => std::fs::set_permissions(path, Permissions::from_mode(mode & 0o777)),
+        None => Ok(()),
+    }
+}
+
+/// The same, away from the threads that everybody shares.
+pub(crate) async fn take_over_beside(path: &Path, mode: Option<u32>, modified: Option<u64>) -> io::Result<()> {
+    let path = path.to_owned();
+    tokio::task::spawn_blocking(move || take_over(&path, mode, modified))
+        .await
+        .map_err(io::Error::other)?
+}
+
 /// A walk under way.
 struct Walk {
     root: PathBuf,
@@ -115,7 +142,7 @@ impl Walk {
             path,
             relative,
             mode: mode(&metadata),
-            modified: metadata.mtime(),
+            modified: modified(&metadata),
             kind,
         });
         let Some((identity, path, relative)) = folder else {

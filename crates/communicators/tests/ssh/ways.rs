@@ -216,7 +216,16 @@ async fn a_link_that_is_downloaded_itself_is_followed() {
 
 #[tokio::test]
 async fn times_modes_links_and_odd_names_arrive() {
-    let instance = Instance::start(Setup::default()).await;
+    arrives_as_it_is(Setup::default()).await;
+}
+
+#[tokio::test]
+async fn times_modes_links_and_odd_names_arrive_by_sftp() {
+    arrives_as_it_is(with(&[], true)).await;
+}
+
+async fn arrives_as_it_is(setup: Setup) {
+    let instance = Instance::start(setup).await;
     let ssh = instance.connect(QUICKEST).await;
     let outer = tempfile::tempdir().unwrap();
     let source = outer.path().join("src");
@@ -265,8 +274,32 @@ fn arrived(folder: &Path, day: SystemTime) {
 }
 
 #[tokio::test]
+async fn a_circle_of_links_at_the_other_side_comes_to_an_end() {
+    let instance = Instance::start(with(&[], true)).await;
+    let ssh = instance.connect(QUICKEST).await;
+    let there = instance.sshd.folder().join("there");
+    std::fs::create_dir_all(there.join("sub")).unwrap();
+    symlink("..", there.join("sub/circle")).unwrap();
+    let local = tempfile::tempdir().unwrap();
+    ssh.download_folder(there.to_str().unwrap(), local.path())
+        .await
+        .unwrap();
+    let circle = local.path().join("there/sub/circle");
+    assert_eq!(std::fs::read_link(circle).unwrap(), Path::new(".."));
+}
+
+#[tokio::test]
 async fn what_is_there_stays_what_it_is() {
-    let instance = Instance::start(Setup::default()).await;
+    what_is_there_stays(Setup::default()).await;
+}
+
+#[tokio::test]
+async fn what_is_there_stays_what_it_is_by_sftp() {
+    what_is_there_stays(with(&[], true)).await;
+}
+
+async fn what_is_there_stays(setup: Setup) {
+    let instance = Instance::start(setup).await;
     let ssh = instance.connect(QUICKEST).await;
     let source = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {
