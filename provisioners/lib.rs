@@ -9,11 +9,19 @@ mod breakpoint;
 mod file;
 mod line_ends;
 mod patience;
+mod powershell;
+mod powershell_command;
+mod powershell_elevated;
+mod powershell_run;
+mod remote_script;
 mod shell;
 mod shell_local;
 mod shell_run;
 mod sleep;
 mod transfer;
+mod windows_restart;
+mod windows_scripts;
+mod windows_shell;
 
 use bakelite_engine::provisioner::Provisioner;
 use bakelite_engine::registry::{Constructor, Make, Registration};
@@ -25,9 +33,12 @@ use bakelite_template::schema::Schema;
 pub static COMPONENTS: &[Registration] = &[
     breakpoint::REGISTRATION,
     file::REGISTRATION,
+    powershell::REGISTRATION,
     shell::REGISTRATION,
     shell_local::REGISTRATION,
     sleep::REGISTRATION,
+    windows_restart::REGISTRATION,
+    windows_shell::REGISTRATION,
 ];
 
 /// The registration of a provisioner.

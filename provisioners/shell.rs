@@ -1,19 +1,18 @@
 //! The `shell` provisioner: scripts on the instance (communicators.md §10). What its options are; `shell_run.rs` runs them.
 
 use std::path::Path;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bakelite_engine::provisioner::{ProvisionError, Provisioner, Provisioning};
 use bakelite_engine::registry::{Registration, read_options};
-use bakelite_engine::script::{ScriptOptions, random_number};
+use bakelite_engine::script::{ScriptOptions, Shebang, random_number};
 use bakelite_template::component::Complaint;
 use bakelite_template::decode::Decoded;
-use bakelite_template::duration::GoDuration;
 use bakelite_template::schema::Schema;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::remote_script::{RemoteOptions, given};
 use crate::shell_run;
 
 pub(crate) const REGISTRATION: Registration = crate::registration(
@@ -26,11 +25,13 @@ pub(crate) const REGISTRATION: Registration = crate::registration(
 /// Options of shell.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is an option of the template")]
 pub(crate) struct ShellOptions {
     /// What to run.
     #[serde(flatten)]
     pub(crate) script: ScriptOptions,
+    /// How an inline script starts.
+    #[serde(flatten)]
+    pub(crate) shebang: Shebang,
     /// The command that runs a script; default `chmod +x {{.Path}}; {{.Vars}} {{.Path}}`. `{{.Path}}` is the script on the instance,
     /// `{{.Vars}}` the variables, `{{.EnvVarFile}}` the file with them.
     #[schemars(extend("x-late" = true))]
@@ -47,12 +48,9 @@ pub(crate) struct ShellOptions {
     pub(crate) binary: bool,
     /// The script may end the connection, as a restart does.
     pub(crate) expect_disconnect: bool,
-    /// How long to try to start a script while the instance cannot be reached; default 5m.
-    pub(crate) start_retry_timeout: Option<GoDuration>,
-    /// Leave scripts on the instance.
-    pub(crate) skip_clean: bool,
-    /// Wait this long after the scripts.
-    pub(crate) pause_after: Option<GoDuration>,
+    /// How it is run.
+    #[serde(flatten)]
+    pub(crate) remote: RemoteOptions,
 }
 
 struct Shell {
@@ -72,28 +70,16 @@ fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Pr
 impl ShellOptions {
     /// Where a script lies on the instance.
     pub(crate) fn remote_path(&self) -> String {
-        let path = self.remote_path.clone().filter(|path| !path.is_empty());
-        path.unwrap_or_else(|| {
-            format!(
-                "{}/{}",
-                self.remote_folder(),
-                self.remote_file.as_deref().unwrap_or("script.sh")
-            )
-        })
+        if let Some(path) = given(self.remote_path.as_ref()) {
+            return path.to_owned();
+        }
+        let file = self.remote_file.as_deref().unwrap_or("script.sh");
+        format!("{}/{file}", self.remote_folder())
     }
 
     /// The folder of the instance for scripts and the file of variables.
     pub(crate) fn remote_folder(&self) -> &str {
-        self.remote_folder
-            .as_deref()
-            .filter(|folder| !folder.is_empty())
-            .unwrap_or("/tmp")
-    }
-
-    /// How long to try to start a script.
-    pub(crate) fn start_limit(&self) -> Duration {
-        self.start_retry_timeout
-            .map_or(Duration::from_mins(5), GoDuration::to_std)
+        given(self.remote_folder.as_ref()).unwrap_or("/tmp")
     }
 }
 

@@ -5,43 +5,29 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
 
-use bakelite_engine::communicator::{CommunicatorError, DISCONNECT_STATUS, Exit, Running, Upload};
+use bakelite_engine::communicator::{CommunicatorError, Exit, Running};
 use bakelite_engine::output::stream;
 use bakelite_engine::provisioner::{ProvisionError, Provisioning};
-use bakelite_engine::script::{build_variables, flatten, random_number, shell_word};
-use bakelite_template::gotemplate::{RenderError, render};
-use tokio::fs::File;
+use bakelite_engine::script::{flatten, random_number, shell_word};
 use tokio::io::AsyncWriteExt as _;
 
 use crate::line_ends::unix_copy;
-use crate::patience::{pause, until_reachable};
+use crate::remote_script::{
+    CLEAN_UP_LIMIT, Disconnects, judge, lost, opened, rendered, upload_file, upload_text, variables, warn_of_remains,
+};
 use crate::shell::ShellOptions;
 
 /// How variables are written into a command and into a file.
 const IN_COMMAND: &str = "%s='%s' ";
 const IN_FILE: &str = "export %s='%s'\n";
 
-/// What may be tried to clean up after a script that failed: its error is what counts.
-const CLEAN_UP_LIMIT: Duration = Duration::from_secs(30);
-
-/// Why a script did not do what it should.
+/// The inline script cannot be kept on this machine while it runs.
 #[derive(Debug, thiserror::Error)]
-enum ShellError {
-    #[error("write the inline script into `{folder}`")]
-    Inline { folder: String, source: std::io::Error },
-    #[error("render `execute_command`")]
-    Render(#[from] RenderError),
-    #[error(
-        "Script disconnected unexpectedly. If you expected your script to disconnect, i.e. from a restart, you can try adding \
-         `\"expect_disconnect\": true` or `\"valid_exit_codes\": [0, 2300218]` to the shell provisioner parameters"
-    )]
-    Disconnected,
-}
-
-fn failed(error: impl Into<ShellError>) -> ProvisionError {
-    ProvisionError::failed(error.into())
+#[error("write the inline script into `{folder}`")]
+struct Unwritten {
+    folder: String,
+    source: std::io::Error,
 }
 
 /// A provisioner at work.
@@ -57,34 +43,25 @@ struct Shell<'a> {
 /// Runs the scripts of a shell provisioner.
 pub(crate) async fn run(options: &ShellOptions, provisioning: &Provisioning) -> Result<(), ProvisionError> {
     let run = &provisioning.run;
-    let folder = run.temporary_folder.display().to_string();
-    let files = options
-        .script
-        .scripts()
-        .on_disk(&run.temporary_folder, &run.working_folder, "");
-    let files = files.map_err(|source| failed(ShellError::Inline { folder, source }))?;
-    let mut variables = options.script.user_variables();
-    let rendering = &provisioning.rendering;
-    variables.extend(build_variables(
-        &rendering.build_name,
-        &rendering.build_type,
-        &provisioning.data,
-    ));
+    let unwritten = |source| {
+        let folder = run.temporary_folder.display().to_string();
+        ProvisionError::failed(Unwritten { folder, source })
+    };
+    let scripts = options.script.scripts(&options.shebang);
+    let files = scripts
+        .on_disk(&run.temporary_folder, &run.working_folder, "")
+        .map_err(unwritten)?;
     let variable_file = options
         .use_env_var_file
         .then(|| format!("{}/varfile_{}.sh", options.remote_folder(), random_number()));
     let shell = Shell {
         options,
         provisioning,
-        variables,
+        variables: variables(&options.script, provisioning),
         variable_file,
     };
     shell.run_all(&files.paths).await?;
-    if let Some(span) = options.pause_after.filter(|span| !span.is_zero()) {
-        provisioning.ui.say(format!("Pausing {span} after this provisioner..."));
-        pause(span.to_std(), &provisioning.cancel).await?;
-    }
-    Ok(())
+    options.remote.pause(provisioning).await
 }
 
 impl Shell<'_> {
@@ -92,7 +69,8 @@ impl Shell<'_> {
         if let Some(path) = &self.variable_file {
             let format = self.options.script.env_var_format.as_deref().unwrap_or(IN_FILE);
             let text = flatten(&self.variables, format);
-            self.retrying(|| self.upload_text(&text, path)).await?;
+            self.retrying(|| upload_text(self.provisioning, text.as_bytes(), path))
+                .await?;
         }
         let mut result = Ok(());
         for script in scripts {
@@ -117,7 +95,8 @@ impl Shell<'_> {
             .retrying(|| self.upload_and_start(script, &path, &command, &input))
             .await?;
         let exit = stream(running, &self.provisioning.ui).await;
-        self.clean(&path, self.judge(exit)).await
+        let disconnects = Disconnects::of_shell(self.options.expect_disconnect, &self.options.script);
+        self.clean(&path, judge(&self.options.script, exit, &disconnects)).await
     }
 
     /// Uploads a script and starts it; done again as a whole when the connection is lost before it was started.
@@ -128,24 +107,13 @@ impl Shell<'_> {
         command: &str,
         input: &str,
     ) -> Result<Running, CommunicatorError> {
-        let local = |cause| CommunicatorError::Local {
-            operation: format!("read script `{}`", script.display()),
-            cause,
-        };
-        let file = if self.options.binary {
-            std::fs::File::open(script)
+        let open = if self.options.binary {
+            |script: &Path| std::fs::File::open(script)
         } else {
-            unix_copy(script)
+            unix_copy
         };
-        let mut file = File::from_std(file.map_err(local)?);
-        let size = file.metadata().await.map_err(local)?.len();
         // The mode that `chmod 0755` gave it in a step of its own.
-        let upload = Upload {
-            content: &mut file,
-            size,
-            mode: 0o755,
-        };
-        self.provisioning.communicator.upload(upload, path).await?;
+        upload_file(self.provisioning, opened(script, open)?, 0o755, path).await?;
         let mut running = self.provisioning.communicator.exec(command).await?;
         if let Some(mut stdin) = running.stdin.take() {
             // A command that has ended already needs no input.
@@ -153,15 +121,6 @@ impl Shell<'_> {
             let _ = stdin.shutdown().await;
         }
         Ok(running)
-    }
-
-    async fn upload_text(&self, text: &str, path: &str) -> Result<(), CommunicatorError> {
-        let upload = Upload {
-            content: &mut text.as_bytes(),
-            size: text.len() as u64,
-            mode: 0o600,
-        };
-        self.provisioning.communicator.upload(upload, path).await
     }
 
     /// The command that runs a script, and what it reads.
@@ -187,7 +146,6 @@ impl Shell<'_> {
                 IN_COMMAND
             }),
         );
-        let mut rendering = self.provisioning.rendering.clone();
         let file = self.variable_file.as_deref().unwrap_or_default();
         // A command of the template's own has its own quotes; ours needs them.
         let word = |path: &str| match &options.execute_command {
@@ -195,45 +153,24 @@ impl Shell<'_> {
             None => shell_word(path),
         };
         let (path, file) = (word(path), word(file));
-        for (name, value) in [("Vars", &flat), ("Path", &path), ("EnvVarFile", &file)] {
-            rendering.fields.insert(name.into(), value.as_str().into());
-        }
-        let command = render(options.execute_command.as_deref().unwrap_or(default), &rendering);
-        Ok((command.map_err(failed)?, String::new()))
-    }
-
-    /// What the end of a script means.
-    fn judge(&self, exit: Exit) -> Result<(), ProvisionError> {
-        let script = &self.options.script;
-        match exit {
-            Exit::Disconnected
-                if self.options.expect_disconnect || script.is_valid_exit(i64::from(DISCONNECT_STATUS)) =>
-            {
-                Ok(())
-            }
-            Exit::Disconnected => Err(failed(ShellError::Disconnected)),
-            Exit::Status(status) if script.is_valid_exit(i64::from(status)) => Ok(()),
-            Exit::Status(status) => Err(ProvisionError::failed(script.exit_error(i64::from(status)))),
-        }
+        let fields = [("Vars", flat.as_str()), ("Path", &path), ("EnvVarFile", &file)];
+        let command = options.execute_command.as_deref().unwrap_or(default);
+        let command = rendered("execute_command", command, &fields, self.provisioning)?;
+        Ok((command, String::new()))
     }
 
     /// Removes a file of ours from the instance, whatever became of the script. After a success this waits out a restart.
     async fn clean(&self, path: &str, result: Result<(), ProvisionError>) -> Result<(), ProvisionError> {
-        if self.options.skip_clean {
+        if self.options.remote.skip_clean {
             return result;
         }
         match result {
             Ok(()) => self.retrying(|| self.remove(path)).await,
             Err(error) => {
-                if tokio::time::timeout(CLEAN_UP_LIMIT, self.remove(path))
-                    .await
-                    .is_ok_and(|removed| removed.is_ok())
-                {
-                    return Err(error);
+                let removed = tokio::time::timeout(CLEAN_UP_LIMIT, self.remove(path)).await;
+                if !removed.is_ok_and(|removed| removed.is_ok()) {
+                    warn_of_remains(self.provisioning, path);
                 }
-                self.provisioning
-                    .ui
-                    .error(format!("Warning: {path} stays on the instance: it cannot be reached"));
                 Err(error)
             }
         }
@@ -245,10 +182,6 @@ impl Shell<'_> {
             .communicator
             .exec(&format!("rm -f {}", shell_word(path)))
             .await?;
-        let lost = || CommunicatorError::Disconnected {
-            peer: "the instance".into(),
-            cause: None,
-        };
         // Also a status other than 0 is one of a machine that goes down: its shells are ended.
         match stream(running, &self.provisioning.ui).await {
             Exit::Status(0) => Ok(()),
@@ -260,6 +193,6 @@ impl Shell<'_> {
     where
         F: Future<Output = Result<T, CommunicatorError>>,
     {
-        until_reachable(self.options.start_limit(), &self.provisioning.cancel, work).await
+        self.options.remote.retrying(self.provisioning, work).await
     }
 }

@@ -21,6 +21,7 @@ pub mod notes;
 mod options;
 pub mod output;
 pub mod post_processor;
+pub mod powershell;
 mod process_tree;
 mod provision;
 pub mod provisioner;

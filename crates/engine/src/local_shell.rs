@@ -20,7 +20,7 @@ use crate::events::Ui;
 use crate::output::stream_pipes;
 use crate::process_tree::ProcessTree;
 use crate::provisioner::RunContext;
-use crate::script::{ExitError, ScriptOptions, Scripts, build_variables, flatten, shell_word};
+use crate::script::{ExitError, ScriptOptions, Scripts, Shebang, build_variables, flatten, shell_word};
 
 /// How a variable is written when the template does not say otherwise.
 const VARIABLE_FORMAT: &str = "%s='%s' ";
@@ -38,6 +38,9 @@ pub struct LocalShellOptions {
     /// What to run.
     #[serde(flatten)]
     pub script: ScriptOptions,
+    /// How an inline script starts.
+    #[serde(flatten)]
+    pub shebang: Shebang,
     /// One command; the same as an `inline` of one line, which is the way to write it now.
     pub command: Option<String>,
     /// The process that runs a script, as a list of program and arguments; default `["/bin/sh", "-c", "{{.Vars}} {{.Script}}"]`.
@@ -149,7 +152,7 @@ impl LocalShellOptions {
             return Ok(());
         }
         let options = self.with_command();
-        let scripts = options.scripts();
+        let scripts = options.scripts(&self.shebang);
         let extension = match scripts {
             Scripts::Inline(_) => self.tempfile_extension.as_deref(),
             Scripts::Files(_) => None,

@@ -22,9 +22,6 @@ pub struct ScriptOptions {
     pub script: Option<String>,
     /// Paths of scripts of this machine, run in this order.
     pub scripts: Option<Vec<String>>,
-    /// Interpreter of an inline script, without `#!`; default `/bin/sh -e`. When it is not given and the first line of `inline` starts
-    /// with `#!`, that line stands.
-    pub inline_shebang: Option<String>,
     /// Environment variables, as `NAME=value`.
     pub environment_vars: Vec<String>,
     /// Environment variables; they win over `environment_vars`.
@@ -35,12 +32,32 @@ pub struct ScriptOptions {
     pub valid_exit_codes: Option<Vec<i64>>,
 }
 
+/// How an inline script of a Unix shell starts, as an option.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Shebang {
+    /// Interpreter of an inline script, without `#!`; default `/bin/sh -e`. When it is not given and the first line of `inline` starts
+    /// with `#!`, that line stands.
+    pub inline_shebang: Option<String>,
+}
+
+impl Shebang {
+    /// The lines as a script that starts as was wanted.
+    fn script(&self, lines: &str) -> String {
+        match &self.inline_shebang {
+            None if lines.starts_with("#!") => lines.to_owned(),
+            Some(interpreter) if interpreter.is_empty() => lines.to_owned(),
+            Some(interpreter) => format!("#!{interpreter}\n{lines}"),
+            None => format!("#!/bin/sh -e\n{lines}"),
+        }
+    }
+}
+
 impl ScriptOptions {
     /// Complains about options that do not go together. `exists` tells whether a script of this path is there.
     pub fn check(&self, complaints: &mut Vec<Complaint>, exists: impl Fn(&str) -> bool) {
-        let inline = self.inline.as_ref().is_some_and(|lines| !lines.is_empty());
         let given = [
-            ("inline", inline),
+            ("inline", self.inline_lines().is_some()),
             ("script", self.script.is_some()),
             ("scripts", !self.paths_of_list().is_empty()),
         ];
@@ -61,12 +78,7 @@ impl ScriptOptions {
                 ));
             }
         }
-        for path in self
-            .script
-            .iter()
-            .chain(self.paths_of_list())
-            .filter(|path| !exists(path))
-        {
+        for path in self.paths().filter(|path| !exists(path)) {
             let option = if self.script.is_some() { "script" } else { "scripts" };
             complaints.push(Complaint::error(option, format!("script `{path}` does not exist")));
         }
@@ -81,18 +93,23 @@ impl ScriptOptions {
         }
     }
 
-    /// The scripts in the order in which they run: paths, or the joined inline lines.
-    pub fn scripts(&self) -> Scripts {
-        match &self.inline {
-            Some(lines) if !lines.is_empty() => Scripts::Inline(self.inline_text(lines)),
-            _ => Scripts::Files(
-                self.script
-                    .iter()
-                    .chain(self.paths_of_list())
-                    .map(PathBuf::from)
-                    .collect(),
-            ),
+    /// The scripts in the order in which they run: paths, or the joined inline lines with this shebang.
+    pub fn scripts(&self, shebang: &Shebang) -> Scripts {
+        match self.inline_lines() {
+            Some(lines) => Scripts::Inline(shebang.script(&lines)),
+            None => Scripts::Files(self.paths().map(PathBuf::from).collect()),
         }
+    }
+
+    /// The inline lines as one text, if they are what runs.
+    pub fn inline_lines(&self) -> Option<String> {
+        let lines = self.inline.as_ref().filter(|lines| !lines.is_empty())?;
+        Some(lines.join("\n") + "\n")
+    }
+
+    /// Paths of scripts of this machine as they were given, in the order in which they run.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.script.iter().chain(self.paths_of_list()).map(String::as_str)
     }
 
     /// The user's variables, `env` over `environment_vars`, by name.
@@ -121,16 +138,6 @@ impl ScriptOptions {
 
     fn paths_of_list(&self) -> &[String] {
         self.scripts.as_deref().unwrap_or_default()
-    }
-
-    fn inline_text(&self, lines: &[String]) -> String {
-        let joined = lines.join("\n");
-        match &self.inline_shebang {
-            None if joined.starts_with("#!") => format!("{joined}\n"),
-            Some(interpreter) if interpreter.is_empty() => format!("{joined}\n"),
-            Some(interpreter) => format!("#!{interpreter}\n{joined}\n"),
-            None => format!("#!/bin/sh -e\n{joined}\n"),
-        }
     }
 }
 
@@ -251,9 +258,14 @@ pub fn build_variables(build_name: &str, builder: &str, data: &BuildData) -> BTr
 
 /// Writes variables into a command by a format of Go's: `%s='%s' `. Values are quoted for single quotes.
 pub fn flatten(variables: &BTreeMap<String, String>, format: &str) -> String {
+    flatten_with(variables, format, |value| value.replace('\'', r#"'"'"'"#))
+}
+
+/// The same with values quoted for another language.
+pub fn flatten_with(variables: &BTreeMap<String, String>, format: &str, quote: impl Fn(&str) -> String) -> String {
     variables
         .iter()
-        .map(|(name, value)| go_format(format, &[name, &value.replace('\'', r#"'"'"'"#)]))
+        .map(|(name, value)| go_format(format, &[name, &quote(value)]))
         .collect()
 }
 
@@ -361,7 +373,8 @@ mod tests {
 
     #[test]
     fn an_inline_script_has_the_shebang_that_was_meant() {
-        let text = |json| match options(json).scripts() {
+        let shebang = |json| serde_json::from_str::<Shebang>(json).unwrap();
+        let text = |json| match options(json).scripts(&shebang(json)) {
             Scripts::Inline(text) => text,
             Scripts::Files(_) => panic!("not inline"),
         };
