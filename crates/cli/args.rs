@@ -50,6 +50,9 @@ pub(crate) enum Command {
     /// Tell which plugins' components are built in
     #[command(subcommand, alias = "plugin")]
     Plugins(PluginsCommand),
+    /// Check who signed an attestation and what it says
+    #[command(name = "verify-attestation")]
+    VerifyAttestation(Box<VerifyArgs>),
     /// Remove what a killed run left behind
     Gc(GcArgs),
     /// Use the local cloud: EC2's API on sandboxes of this machine
@@ -308,6 +311,53 @@ pub(crate) enum PluginsCommand {
         #[arg(value_name = "VERSION")]
         version: Option<String>,
     },
+}
+
+/// Flags of `verify-attestation`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// How it must be signed: `key` (the default), or `none` to look into an unsigned statement
+    #[arg(long, value_name = "MODE")]
+    pub(crate) signing_mode: Option<String>,
+    /// The same as -verifier
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<String>,
+    /// The key that must have signed it: a public key in PEM
+    #[arg(long, value_name = "FILE")]
+    pub(crate) verifier: Option<String>,
+    /// The type that its predicate must have
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) predicate_type: Option<String>,
+    /// Who must have baked
+    #[arg(long, value_name = "ID")]
+    pub(crate) builder_id: Option<String>,
+    /// Where the template must come from
+    #[arg(long, value_name = "URI")]
+    pub(crate) source_uri: Option<String>,
+    /// What it must be about: a file, or the id of an AMI
+    #[arg(long, value_name = "FILE|ID")]
+    pub(crate) artifact: Option<String>,
+    /// Of keyless signing, which is not supported
+    #[arg(long, hide = true)]
+    pub(crate) trusted_root_path: Option<String>,
+    /// Of keyless signing, which is not supported
+    #[arg(long, hide = true)]
+    pub(crate) keyless_identity: Option<String>,
+    /// Of keyless signing, which is not supported
+    #[arg(long, hide = true)]
+    pub(crate) keyless_oidc_issuer: Option<String>,
+    /// Of keyless signing, which is not supported
+    #[arg(long, hide = true)]
+    pub(crate) bundle: Option<String>,
+    /// Of transparency logs, which are not supported
+    #[arg(long, hide = true, action = ArgAction::Set, default_value_t)]
+    pub(crate) require_rekor: bool,
+    /// Of timestamp authorities, which are not supported
+    #[arg(long, hide = true, action = ArgAction::Set, default_value_t)]
+    pub(crate) require_timestamp: bool,
+    /// The attestation: `*.provenance.json` or `*.sbom.att.json`
+    #[arg(value_name = "FILE")]
+    pub(crate) file: String,
 }
 
 /// Flags of `gc`.

@@ -14,6 +14,7 @@ mod local_bakes;
 mod manifests;
 #[cfg(feature = "amazon")]
 mod moto_bakes;
+mod provenance;
 #[cfg(feature = "amazon")]
 mod secrets;
 #[cfg(feature = "amazon")]

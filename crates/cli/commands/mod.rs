@@ -14,6 +14,7 @@ mod reading;
 mod signals;
 mod user;
 mod validate;
+mod verify_attestation;
 mod version;
 
 use clap::CommandFactory as _;
@@ -36,6 +37,7 @@ pub(crate) fn run(typed: Typed, process: &Process) -> Result<Status, Failure> {
         Some(Command::Hcl2Upgrade(args)) => hcl2_upgrade::run(args, process),
         Some(Command::Fix(args)) => runtime()?.block_on(fix::run(args, process)),
         Some(Command::Plugins(command)) => plugins::run(command, process),
+        Some(Command::VerifyAttestation(args)) => verify_attestation::run(&args, process),
         Some(Command::Gc(args)) => runtime()?.block_on(gc::run(&args, process)),
         Some(Command::Local(command)) => runtime()?.block_on(local::run(command, process)),
         Some(Command::Version) => Ok(version::run(machine_readable)),

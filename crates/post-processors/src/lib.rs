@@ -1,9 +1,18 @@
-//! What happens to an artifact after a bake: it is noted in a manifest, summed, packed, replaced, or handed to a script.
+//! What happens to an artifact after a bake: it is noted in a manifest, summed, packed, replaced, attested, or handed to a script.
+
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test fails by panicking")
+)]
 
 mod artifice;
+pub mod attestation;
 mod checksum;
 mod compress;
+mod go_json;
 mod manifest;
+mod provenance;
+mod replace;
 mod shell_local;
 
 use bakelite_engine::registry::Registration;
@@ -14,5 +23,6 @@ pub static COMPONENTS: &[Registration] = &[
     checksum::REGISTRATION,
     compress::REGISTRATION,
     manifest::REGISTRATION,
+    provenance::REGISTRATION,
     shell_local::REGISTRATION,
 ];

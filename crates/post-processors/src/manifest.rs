@@ -2,9 +2,7 @@
 //! their entry: writers of one file take turns under a lock, and readers see the old file or the new one, never half of one.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -19,6 +17,9 @@ use rustix::fs::FlockOperation;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+
+use crate::go_json;
+use crate::replace::{folder_of, replace};
 
 pub(crate) const REGISTRATION: Registration = Registration {
     component: Component {
@@ -152,11 +153,7 @@ fn append(path: &Path, entry: Value, run: &str, force: bool) -> Result<(), Manif
             source,
         }
     };
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let lock = File::open(folder).map_err(error("open the folder of"))?;
+    let lock = File::open(folder_of(path)).map_err(error("open the folder of"))?;
     rustix::fs::flock(&lock, FlockOperation::LockExclusive).map_err(|cause| error("lock")(cause.into()))?;
     let mut manifest = read(path)?;
     if force
@@ -176,7 +173,7 @@ fn append(path: &Path, entry: Value, run: &str, force: bool) -> Result<(), Manif
     };
     entries.push(entry);
     manifest.insert("last_run_uuid".into(), json!(run));
-    replace(path, folder, &text_of(&manifest)).map_err(error("write"))
+    replace(path, &go_json::indented(&manifest)).map_err(error("write"))
 }
 
 fn read(path: &Path) -> Result<Map<String, Value>, ManifestError> {
@@ -203,43 +200,6 @@ fn read(path: &Path) -> Result<Map<String, Value>, ManifestError> {
         manifest.remove("builds");
     }
     Ok(manifest)
-}
-
-/// Indented by two spaces, no newline at the end, `<`, `>` and `&` escaped as tools that read manifests have always got them.
-fn text_of(manifest: &Map<String, Value>) -> String {
-    let text = format!("{:#}", Value::Object(manifest.clone()));
-    let escapes = [
-        ('<', "\\u003c"),
-        ('>', "\\u003e"),
-        ('&', "\\u0026"),
-        ('\u{2028}', "\\u2028"),
-        ('\u{2029}', "\\u2029"),
-    ];
-    escapes
-        .iter()
-        .fold(text, |text, (character, escape)| text.replace(*character, escape))
-}
-
-/// Writes a new file beside the old one and puts it in its place.
-fn replace(path: &Path, folder: &Path, text: &str) -> std::io::Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = folder.join(format!(".{name}.{}.new", std::process::id()));
-    let result = (|| {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o664)
-            .open(&temporary)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)
-    })();
-    if result.is_err() {
-        // The error that matters is the first one.
-        let _ = std::fs::remove_file(&temporary);
-    }
-    result
 }
 
 #[cfg(test)]
@@ -283,25 +243,6 @@ mod tests {
             .map(|entry| entry["name"].clone())
             .collect();
         assert_eq!(names, [json!("b"), json!("c")]);
-    }
-
-    #[test]
-    fn text_is_indented_escaped_and_has_no_newline_at_the_end() {
-        let manifest = json!({ "builds": [{ "files": null, "custom_data": { "a": "<b>&" } }] });
-        let text = text_of(manifest.as_object().unwrap());
-        insta::assert_snapshot!(text, @r#"
-        {
-          "builds": [
-            {
-              "files": null,
-              "custom_data": {
-                "a": "\u003cb\u003e\u0026"
-              }
-            }
-          ]
-        }
-        "#);
-        assert!(!text.ends_with('\n'));
     }
 
     #[test]

@@ -1,0 +1,9 @@
+//! Signed statements about artifacts: in-toto statements in DSSE envelopes, the keys that sign them, and checking both. The
+//! post-processor `provenance` writes them, the command `verify-attestation` reads them (communicators.md §25).
+
+mod envelope;
+pub mod key;
+pub(crate) mod statement;
+pub mod verify;
+
+pub(crate) use envelope::{SignError, sign};

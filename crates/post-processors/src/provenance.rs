@@ -1,0 +1,191 @@
+//! The `provenance` post-processor: says how an artifact came to be, as an in-toto statement with an SLSA predicate, signed if that
+//! is wanted (communicators.md §25). What its options are and the story; the parts are told beside it.
+
+mod options;
+mod origin;
+mod predicate;
+mod sbom;
+mod subjects;
+
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use bakelite_engine::artifact::Artifact;
+use bakelite_engine::post_processor::{PostProcessError, PostProcessing, PostProcessor, Processed};
+use bakelite_engine::registry::{Make, Registration, read_options};
+use bakelite_hcl::diagnostic::Severity;
+use bakelite_template::component::{Complaint, Component, ComponentKind, Yields};
+use bakelite_template::decode::Decoded;
+use bakelite_template::schema::Schema;
+
+use crate::attestation;
+use crate::attestation::key::{KeyError, SigningKey, VerifyingKey};
+use crate::attestation::statement::{PROVENANCE, Statement};
+use crate::go_json;
+use crate::replace::replace;
+use options::ProvenanceOptions;
+use origin::Origin;
+use predicate::Redaction;
+
+pub(crate) const REGISTRATION: Registration = Registration {
+    component: Component {
+        kind: ComponentKind::PostProcessor,
+        name: "provenance",
+        doc: "Writes where the artifact comes from, as an in-toto statement with an SLSA v1 predicate, signed with a key if wanted.",
+        schema: Schema::of::<ProvenanceOptions>,
+        yields: Yields::Nothing,
+    },
+    make: Make::PostProcessor(make),
+};
+
+struct Provenance {
+    options: ProvenanceOptions,
+    /// Texts in the options that must not be recorded.
+    secrets: Vec<String>,
+}
+
+/// Why there is no provenance.
+#[derive(Debug, thiserror::Error)]
+enum ProvenanceError {
+    #[error("use `{option}` `{path}`")]
+    Key {
+        option: &'static str,
+        path: String,
+        source: KeyError,
+    },
+    #[error(transparent)]
+    Sign(#[from] attestation::SignError),
+    #[error("{operation} `{}`", path.display())]
+    File {
+        operation: &'static str,
+        path: PathBuf,
+        source: std::io::Error,
+    },
+}
+
+fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn PostProcessor>> {
+    let options: ProvenanceOptions = read_options(decoded, complaints)?;
+    options.check(complaints);
+    options.check_files(&decoded.unknown, complaints);
+    let sound = complaints
+        .iter()
+        .all(|complaint| complaint.severity == Severity::Warning);
+    let secrets = decoded.secrets.clone();
+    sound.then(|| Box::new(Provenance { options, secrets }) as Box<dyn PostProcessor>)
+}
+
+#[async_trait]
+impl PostProcessor for Provenance {
+    async fn process(&self, processing: &PostProcessing, artifact: &Artifact) -> Result<Processed, PostProcessError> {
+        if self.options.provenance != Some(false) {
+            self.attest(processing, artifact).await?;
+        }
+        Ok(Processed {
+            artifact: Some(artifact.clone()),
+            keep_input: true,
+            must_keep_input: true,
+        })
+    }
+}
+
+impl Provenance {
+    async fn attest(&self, processing: &PostProcessing, artifact: &Artifact) -> Result<(), PostProcessError> {
+        let folder = &processing.run.working_folder;
+        let keys = self.keys(folder).map_err(PostProcessError::failed)?;
+        let wanted = self.options.sbom_format.as_deref();
+        let sbom = self.options.sbom.then(|| sbom::of(artifact, wanted));
+        let sbom = sbom.transpose().map_err(PostProcessError::failed)?;
+        let (subjects, identity) = subjects::of(artifact, folder).await.map_err(PostProcessError::failed)?;
+        let origin = Origin::find(&processing.run, self.options.source_uri.as_deref()).await;
+        let redaction = Redaction::new(&processing.rendering.derived, &self.secrets);
+        let predicate = predicate::of(&self.options, processing, origin, identity, &redaction);
+        let statement = Statement::new(subjects.clone(), PROVENANCE, predicate);
+
+        let output = self.output(processing, artifact);
+        let mut files = vec![("provenance.json", text_of(&statement, keys.as_ref())?)];
+        if let Some(sbom) = sbom {
+            let statement = Statement::new(subjects, sbom.format.predicate_type(), sbom.document.clone());
+            files.push((sbom.format.ending(), go_json::indented(&sbom.document)));
+            files.push(("sbom.att.json", text_of(&statement, keys.as_ref())?));
+        }
+        write(folder, &output, &files).map_err(PostProcessError::failed)?;
+        for (ending, _) in &files {
+            processing.ui.say(format!("Wrote {output}.{ending}"));
+        }
+        Ok(())
+    }
+
+    /// The key that signs and the one that checks; none when nothing is signed.
+    fn keys(&self, folder: &Path) -> Result<Option<(SigningKey, VerifyingKey)>, ProvenanceError> {
+        let Some((option, path)) = self.options.signing_key() else {
+            return Ok(None);
+        };
+        let failed = |option, path: &str| {
+            let path = path.to_owned();
+            move |source| ProvenanceError::Key { option, path, source }
+        };
+        let key = SigningKey::read(&folder.join(path)).map_err(failed(option, path))?;
+        let verifier = match &self.options.verifier {
+            None => key.verifying_key(),
+            Some(path) => VerifyingKey::read(&folder.join(path)).map_err(failed("verifier", path))?,
+        };
+        Ok(Some((key, verifier)))
+    }
+
+    /// Folder and beginning of the files' names, as the template has the folder.
+    fn output(&self, processing: &PostProcessing, artifact: &Artifact) -> String {
+        let first = artifact.files.iter().flatten().next().map(Path::new);
+        let beside = || {
+            let folder = first.and_then(Path::parent).unwrap_or(Path::new(""));
+            folder.to_string_lossy().into_owned()
+        };
+        let folder = self.options.output_dir.clone().unwrap_or_else(beside);
+        let stem = match first.and_then(Path::file_name) {
+            Some(name) => name.to_string_lossy().into_owned(),
+            None => plain(&format!("{}-{}", artifact.builder_id, artifact.id)),
+        };
+        let name = &processing.source_name;
+        let stem = if stem == *name || stem.starts_with(&format!("{name}.")) {
+            stem
+        } else {
+            format!("{name}.{stem}")
+        };
+        Path::new(&folder).join(stem).to_string_lossy().into_owned()
+    }
+}
+
+/// Letters, digits, `.`, `-` and `_` stay.
+fn plain(text: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
+    text.chars().map(|c| if is_plain(c) { c } else { '_' }).collect()
+}
+
+/// The statement as it is written: signed in an envelope, or as it is.
+fn text_of(statement: &Statement, keys: Option<&(SigningKey, VerifyingKey)>) -> Result<String, PostProcessError> {
+    let Some((key, verifier)) = keys else {
+        return Ok(go_json::indented(statement));
+    };
+    let payload = go_json::compact(statement);
+    let envelope = attestation::sign(payload.as_bytes(), key, verifier)
+        .map_err(ProvenanceError::from)
+        .map_err(PostProcessError::failed)?;
+    Ok(go_json::indented(&envelope))
+}
+
+fn write(folder: &Path, output: &str, files: &[(&str, String)]) -> Result<(), ProvenanceError> {
+    for (ending, text) in files {
+        let path = folder.join(format!("{output}.{ending}"));
+        let error = |operation| {
+            let path = path.clone();
+            move |source| ProvenanceError::File {
+                operation,
+                path,
+                source,
+            }
+        };
+        let parent = crate::replace::folder_of(&path);
+        std::fs::create_dir_all(parent).map_err(error("create the folder of"))?;
+        replace(&path, text).map_err(error("write"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,189 @@
+//! Options of provenance, and which go together.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use bakelite_template::component::Complaint;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::sbom::Format;
+use crate::attestation::key::{SigningKey, VerifyingKey};
+
+/// Options of provenance.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(super) struct ProvenanceOptions {
+    /// `false` passes the artifact on and writes nothing; default `true`.
+    pub(super) provenance: Option<bool>,
+    /// The `buildType` of the statement.
+    pub(super) build_type: String,
+    /// Folder of the files, created when it is not there; default: that of the artifact's first file, else `.`.
+    pub(super) output_dir: Option<String>,
+    /// The template's name, recorded as `externalParameters.template`.
+    pub(super) template: Option<String>,
+    /// What `-only` was, recorded as `externalParameters.onlyBuilds`.
+    pub(super) only_builds: Vec<String>,
+    /// Values of variables to record as `externalParameters.userVariables`, besides those of the environment (`PKR_VAR_name`).
+    /// Sensitive ones are recorded as `[sensitive value redacted]`.
+    pub(super) user_variables: BTreeMap<String, String>,
+    /// Where the template comes from; default: what GitHub or GitLab says in the environment, else what git says of the folder.
+    pub(super) source_uri: Option<String>,
+    /// Write the SBOM that a provisioner `sbom` made of the instance, and a statement with it.
+    pub(super) sbom: bool,
+    /// `cyclonedx` or `spdx`: the format that the SBOM must have; default: either.
+    pub(super) sbom_format: Option<String>,
+    /// Not supported: an SBOM is made on the instance, by the provisioner `sbom`.
+    #[schemars(extend("x-unsupported" = "nothing is scanned on this machine; the provisioner `sbom` makes an SBOM on the instance"))]
+    pub(super) sbom_scan_path: Option<String>,
+    /// Not supported: it is about layers of container images.
+    #[schemars(extend("x-unsupported" = "it is about layers of container images; the provisioner `sbom` makes an SBOM on the instance"))]
+    pub(super) sbom_scope: Option<String>,
+    /// Not supported: the SBOM has all packages of the instance.
+    #[schemars(extend("x-unsupported" = "the provisioner `sbom` lists all packages of the instance"))]
+    pub(super) sbom_exclude: Option<Vec<String>>,
+    /// `none` (the default) or `key`; `kms` and `keyless` are not supported.
+    pub(super) signing_mode: Option<String>,
+    /// File of the private key (PEM): Ed25519, ECDSA P-256 or P-384, RSA; PKCS#8, SEC1 or PKCS#1, without a passphrase.
+    pub(super) signer: Option<String>,
+    /// The same as `signer`.
+    pub(super) key: Option<String>,
+    /// File of the public key (PEM) that must verify what was signed; default: the private key's other half.
+    pub(super) verifier: Option<String>,
+    /// Not supported: of keyless signing.
+    #[schemars(extend("x-unsupported" = "keyless signing is not supported; sign with a key: signing_mode = \"key\""))]
+    pub(super) fulcio_url: Option<String>,
+    /// Not supported: of keyless signing.
+    #[schemars(extend("x-unsupported" = "transparency logs are not supported; sign with a key: signing_mode = \"key\""))]
+    pub(super) rekor_url: Option<String>,
+    /// Not supported: of keyless signing. `false` is what happens.
+    pub(super) upload_tlog: Option<bool>,
+    /// Not supported: of keyless signing.
+    #[schemars(extend("x-unsupported" = "keyless signing is not supported; sign with a key: signing_mode = \"key\""))]
+    pub(super) trusted_root_path: Option<String>,
+    /// Not supported: of keyless signing.
+    #[schemars(extend("x-unsupported" = "keyless signing is not supported; sign with a key: signing_mode = \"key\""))]
+    pub(super) keyless_identity: Option<String>,
+    /// Not supported: of keyless signing.
+    #[schemars(extend("x-unsupported" = "keyless signing is not supported; sign with a key: signing_mode = \"key\""))]
+    pub(super) keyless_oidc_issuer: Option<String>,
+}
+
+impl Default for ProvenanceOptions {
+    fn default() -> Self {
+        Self {
+            provenance: None,
+            build_type: "https://packer.io/buildtypes/hcl2/v1".into(),
+            output_dir: None,
+            template: None,
+            only_builds: Vec::new(),
+            user_variables: BTreeMap::new(),
+            source_uri: None,
+            sbom: false,
+            sbom_format: None,
+            sbom_scan_path: None,
+            sbom_scope: None,
+            sbom_exclude: None,
+            signing_mode: None,
+            signer: None,
+            key: None,
+            verifier: None,
+            fulcio_url: None,
+            rekor_url: None,
+            upload_tlog: None,
+            trusted_root_path: None,
+            keyless_identity: None,
+            keyless_oidc_issuer: None,
+        }
+    }
+}
+
+impl ProvenanceOptions {
+    /// The private key's file, with the option that names it; none when nothing is to be signed.
+    pub(super) fn signing_key(&self) -> Option<(&'static str, &str)> {
+        if self.signing_mode.as_deref() != Some("key") {
+            return None;
+        }
+        let signer = self.signer.as_deref().map(|path| ("signer", path));
+        signer.or_else(|| Some(("key", self.key.as_deref()?)))
+    }
+
+    pub(super) fn check(&self, complaints: &mut Vec<Complaint>) {
+        self.check_mode(complaints);
+        self.check_keys(complaints);
+        if let Some(format) = self.sbom_format.as_deref().filter(|name| Format::of(name).is_none()) {
+            let message = format!("`{format}` is no format of SBOMs");
+            complaints.push(Complaint::error("sbom_format", message).help("use `cyclonedx` or `spdx`"));
+        }
+        if self.upload_tlog == Some(true) {
+            let message = "transparency logs are not supported";
+            complaints.push(Complaint::error("upload_tlog", message).help("leave it out, or set it to false"));
+        }
+    }
+
+    /// Reads the keys, so that a wrong one is known before a bake and not after it. Options in `unknown` have no value yet.
+    pub(super) fn check_files(&self, unknown: &[String], complaints: &mut Vec<Complaint>) {
+        let is_known = |option: &str| !unknown.iter().any(|path| path == option);
+        let failed = |error| bakelite_engine::chain_of(&error);
+        if let Some((option, path)) = self.signing_key().filter(|(option, _)| is_known(option))
+            && let Err(error) = SigningKey::read(Path::new(path)).map_err(failed)
+        {
+            complaints.push(Complaint::error(option, format!("`{path}` cannot sign: {error}")));
+        }
+        if let Some(path) = self.verifier.as_deref().filter(|_| is_known("verifier"))
+            && let Err(error) = VerifyingKey::read(Path::new(path)).map_err(failed)
+        {
+            complaints.push(Complaint::error("verifier", format!("`{path}` cannot verify: {error}")));
+        }
+    }
+
+    fn check_mode(&self, complaints: &mut Vec<Complaint>) {
+        let key_is_given = self.signer.is_some() || self.key.is_some();
+        let complaint = match self.signing_mode.as_deref() {
+            None | Some("none") if key_is_given => {
+                let option = if self.signer.is_some() { "signer" } else { "key" };
+                Complaint::error(
+                    option,
+                    "a key is given, but `signing_mode` does not ask for a signature",
+                )
+                .help("set signing_mode = \"key\"")
+            }
+            None | Some("none") => return,
+            Some("key") if key_is_given => return,
+            Some("key") => Complaint::error("signing_mode", "no key is given to sign with")
+                .help("name the file of a private key: signer = \"key.pem\""),
+            Some(mode @ ("kms" | "keyless")) => {
+                let message = format!("signing mode `{mode}` is not supported");
+                Complaint::error("signing_mode", message).help("sign with a key's file: signing_mode = \"key\"")
+            }
+            Some(mode) => {
+                let message = format!("`{mode}` is no signing mode");
+                Complaint::error("signing_mode", message).help("use `none` or `key`")
+            }
+        };
+        complaints.push(complaint);
+    }
+
+    fn check_keys(&self, complaints: &mut Vec<Complaint>) {
+        if let (Some(signer), Some(key)) = (&self.signer, &self.key)
+            && signer != key
+        {
+            let message = "`key` means the same as `signer`, and they differ";
+            complaints.push(Complaint::error("key", message).help("give one of them"));
+        }
+        for (option, path) in [
+            ("signer", &self.signer),
+            ("key", &self.key),
+            ("verifier", &self.verifier),
+        ] {
+            if let Some(path) = path.as_deref().filter(|path| path.contains("://")) {
+                let message = format!("`{path}` is a key of a key management service, which is not supported");
+                complaints.push(Complaint::error(option, message).help("name the file of a key (PEM)"));
+            }
+        }
+        if self.verifier.is_some() && self.signing_mode.as_deref() != Some("key") {
+            let message = "a verifier is given, but nothing is signed";
+            complaints.push(Complaint::error("verifier", message).help("set signing_mode = \"key\""));
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Post-processors at work on artifacts, and what others say of what they wrote.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod provenance;
+mod verify;
+mod workbench;

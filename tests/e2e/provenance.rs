@@ -1,0 +1,191 @@
+//! Provenance of a whole bake, and `verify-attestation` as people type it.
+
+use std::process::Command;
+
+use bakelite_test_support::context::{Ran, TestContext};
+use bakelite_test_support::{test_context, tools};
+
+/// A bake of the file `web.txt` whose provenance is signed.
+const TEMPLATE: &str = r#"
+variable "password" {
+  type      = string
+  sensitive = true
+}
+variable "pin" {
+  type      = string
+  sensitive = true
+}
+variable "region" {
+  type = string
+}
+source "file" "web" {
+  content = "a page"
+  target  = "web.txt"
+}
+build {
+  sources = ["source.file.web"]
+  post-processor "provenance" {
+    signing_mode   = "key"
+    signer         = "key.pem"
+    template       = "x-${var.password}"
+    user_variables = {
+      token = "x-${var.password}"
+      loud  = upper(var.password)
+      size  = "8"
+    }
+  }
+}
+"#;
+
+fn baked() -> TestContext {
+    let context = test_context!()
+        .with("PKR_VAR_password", "hunter2x")
+        .with("PKR_VAR_pin", "77")
+        .with("PKR_VAR_region", "eu-west-1");
+    context.template(TEMPLATE);
+    let keys = "from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key\n\
+         from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat\n\
+         for name in ('', 'other'):\n\
+         \x20   key = generate_private_key(SECP256R1())\n\
+         \x20   open(name + 'key.pem', 'wb').write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))\n\
+         \x20   open(name + 'pub.pem', 'wb').write(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))\n";
+    let mut python = Command::new(tools::program("python"));
+    let made = python.args(["-c", keys]).current_dir(context.work()).status().unwrap();
+    assert!(made.success());
+    context.run(["build", "t.pkr.hcl"]).succeeds();
+    context
+}
+
+fn payload(context: &TestContext) -> String {
+    let read =
+        "import base64, json; print(base64.b64decode(json.load(open('web.txt.provenance.json'))['payload']).decode())";
+    let mut python = Command::new(tools::program("python"));
+    let output = python.args(["-c", read]).current_dir(context.work()).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn sensitive_values_are_not_in_the_statement() {
+    let context = baked();
+    let payload = payload(&context);
+    let statement: serde_json::Value = serde_json::from_str(&payload).unwrap();
+    let parameters = &statement["predicate"]["buildDefinition"]["externalParameters"];
+    let redacted = "[sensitive value redacted]";
+    let expected = serde_json::json!({
+        "template": redacted,
+        "userVariables": {"loud": redacted, "password": redacted, "pin": redacted, "region": "eu-west-1", "size": "8", "token": redacted},
+    });
+    assert_eq!(parameters, &expected);
+    assert!(
+        !payload.to_lowercase().contains("hunter2x") && !payload.contains("\"77\""),
+        "{payload}"
+    );
+}
+
+fn verify(context: &TestContext, arguments: &[&str]) -> Ran {
+    context.run(["verify-attestation"].iter().chain(arguments))
+}
+
+#[test]
+fn an_attestation_is_verified_on_the_command_line() {
+    let context = baked();
+    let file = "web.txt.provenance.json";
+    let said = verify(&context, &["-verifier", "pub.pem", "-artifact=web.txt", file]).succeeds();
+    insta::assert_snapshot!(said, @r"
+    web.txt.provenance.json verified: the key has signed it
+    predicate: https://slsa.dev/provenance/v1
+    builder: https://packer.io/local-build
+    subject: web.txt
+    ");
+    let both = [
+        "-signing-mode=key",
+        "-key=pub.pem",
+        "-verifier=pub.pem",
+        "-builder-id=https://packer.io/local-build",
+        "-predicate-type",
+        "https://slsa.dev/provenance/v1",
+        file,
+    ];
+    let _ = verify(&context, &both).succeeds();
+    let statement = payload(&context);
+    context.file("bare.json", statement);
+    let said = verify(&context, &["-signing-mode=none", "bare.json"]).succeeds();
+    assert!(said.contains("is not signed: nothing proves who wrote it"), "{said}");
+}
+
+#[test]
+fn each_way_of_failing_has_its_words() {
+    let context = baked();
+    let statement = payload(&context);
+    context.file("bare.json", statement).file("other.txt", "another page");
+    let file = "web.txt.provenance.json";
+    let cases: &[(&[&str], &str)] = &[
+        (&[file], "no key is given"),
+        (
+            &["-verifier=otherpub.pem", file],
+            "none of its signatures was made by this key",
+        ),
+        (&["-verifier=nosuch.pem", file], "read key `"),
+        (
+            &["-verifier=web.txt", file],
+            "it holds no PEM at all, and no public key",
+        ),
+        (
+            &["-verifier=pub.pem", "-key=otherpub.pem", file],
+            "they mean the same, and they differ",
+        ),
+        (
+            &["-verifier=awskms:///alias/x", file],
+            "key management services are not supported",
+        ),
+        (
+            &["-verifier=pub.pem", "nosuch.json"],
+            "verify `nosuch.json`: No such file",
+        ),
+        (
+            &["-verifier=pub.pem", "web.txt"],
+            "it is neither a DSSE envelope nor an in-toto statement",
+        ),
+        (&["-verifier=pub.pem", "bare.json"], "it is not signed"),
+        (&["-signing-mode=none", file], "it is signed, and no key is given"),
+        (
+            &["-signing-mode=none", "-verifier=pub.pem", file],
+            "no signature is checked",
+        ),
+        (&["-signing-mode=kms", file], "signing mode `kms` is not supported"),
+        (
+            &["-signing-mode=keyless", file],
+            "signing mode `keyless` is not supported",
+        ),
+        (&["-signing-mode=x", file], "`x` is no signing mode"),
+        (
+            &["-verifier=pub.pem", "-artifact=other.txt", file],
+            "is none of its subjects: `web.txt`",
+        ),
+        (
+            &["-verifier=pub.pem", "-predicate-type=x", file],
+            "its predicate type is `https://slsa.dev/provenance/v1`, not `x`",
+        ),
+        (
+            &["-verifier=pub.pem", "-builder-id=x", file],
+            "its builder is `https://packer.io/local-build`, not `x`",
+        ),
+        (
+            &["-verifier=pub.pem", "-source-uri=x", file],
+            "its source is not there, not `x`",
+        ),
+        (&["-trusted-root-path=x", file], "use -trusted-root-path: "),
+        (&["-keyless-identity=x", file], "use -keyless-identity: "),
+        (&["-keyless-oidc-issuer=x", file], "use -keyless-oidc-issuer: "),
+        (&["-bundle=x", file], "use -bundle: "),
+        (&["-require-rekor", file], "use -require-rekor: "),
+        (&["-require-timestamp", file], "use -require-timestamp: "),
+    ];
+    for (arguments, expected) in cases {
+        let said = verify(&context, arguments).fails_with(1);
+        assert!(
+            said.starts_with("error: ") && said.contains(expected),
+            "{arguments:?}: {said}"
+        );
+    }
+}
