@@ -12,6 +12,7 @@ mod interrupts;
 #[cfg(feature = "amazon")]
 mod local_bakes;
 mod manifests;
+mod meta_arguments;
 #[cfg(feature = "amazon")]
 mod moto_bakes;
 mod provenance;

@@ -205,3 +205,57 @@ fn the_console_completes_and_remembers() {
     again.types("exit\r");
     again.ends_with(0);
 }
+
+/// A bake that stops at a breakpoint between two commands.
+fn with_breakpoint(context: &TestContext) {
+    let provisioners = ["echo before", "cat go"]
+        .map(|command| format!("  provisioner \"shell-local\" {{\n    inline = [\"{command}\"]\n  }}\n"));
+    let breakpoint = "  provisioner \"breakpoint\" {\n    note = \"look\"\n  }\n";
+    let build = provisioners.join(breakpoint);
+    context.template(&format!(
+        "source \"null\" \"a\" {{\n  communicator = \"none\"\n}}\nbuild {{\n  sources = [\"source.null.a\"]\n{build}}}\n"
+    ));
+}
+
+#[test]
+fn a_breakpoint_waits_for_enter() {
+    let context = test_context!();
+    with_breakpoint(&context);
+    let mut terminal = Terminal::start(&context, &["build", "-color=false", "t.pkr.hcl"]);
+    terminal.shows("==> null.a: before\r\n");
+    let shown = terminal.shows("Press enter to continue.");
+    assert!(
+        shown.contains("Pausing at breakpoint provisioner with note \"look\""),
+        "{shown:?}"
+    );
+    terminal.types("no");
+    context.file("go", "gone on\n");
+    terminal.types("\r");
+    terminal.shows("==> null.a: gone on\r\n");
+    terminal.shows("--> null.a: ");
+    terminal.ends_with(0);
+}
+
+#[test]
+fn a_breakpoint_does_not_outlive_ctrl_c() {
+    let context = test_context!();
+    with_breakpoint(&context);
+    let mut terminal = Terminal::start(&context, &["build", "-color=false", "t.pkr.hcl"]);
+    terminal.shows("Press enter to continue.");
+    terminal.types("\u{3}");
+    terminal.shows("Cleanly cancelled builds");
+    terminal.ends_with(1);
+}
+
+#[test]
+fn a_breakpoint_without_a_terminal_fails() {
+    let context = test_context!();
+    with_breakpoint(&context);
+    let mut command = context.command_of(
+        "setsid",
+        ["--wait", env!("CARGO_BIN_EXE_bakelite"), "build", "t.pkr.hcl"],
+    );
+    let said = bakelite_test_support::context::Ran::of(&mut command).fails_with(1);
+    assert!(said.contains("no terminal to press Enter on"), "{said}");
+    assert!(!said.contains("cat:"), "what follows does not run: {said}");
+}
