@@ -59,8 +59,8 @@ fn text_is_the_shortest_of_the_number_s_own_precision() {
 #[test]
 fn of_two_texts_that_are_as_near_the_even_one_is_taken() {
     for (float, text) in [
-        (-2_164_276_044_487_870.25, "-2164276044487870.2"),
-        (2_164_276_044_487_870.75, "2164276044487870.8"),
+        (-8_657_104_177_951_481.0 / 4.0, "-2164276044487870.2"),
+        (8_657_104_177_951_483.0 / 4.0, "2164276044487870.8"),
     ] {
         assert_eq!(Number::from_f64(float).unwrap().to_string(), text);
     }
