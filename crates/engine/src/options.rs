@@ -47,18 +47,13 @@ pub(crate) fn constructed<T: ?Sized>(
         .into_iter()
         .partition(|complaint| complaint.severity == Severity::Warning);
     for warning in &warnings {
-        ui.error(format!("Warning: {}", described(warning)));
+        ui.error(format!("Warning: {}", warning.summary()));
     }
     match made {
         Some(component) if errors.is_empty() => Ok(component),
-        _ => Err(unusable(errors.iter().map(described).collect::<Vec<_>>().join("; "))),
-    }
-}
-
-fn described(complaint: &Complaint) -> String {
-    match complaint.option.as_str() {
-        "" => complaint.message.clone(),
-        option => format!("`{option}`: {}", complaint.message),
+        _ => Err(unusable(
+            errors.iter().map(Complaint::summary).collect::<Vec<_>>().join("; "),
+        )),
     }
 }
 

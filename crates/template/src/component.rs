@@ -93,6 +93,16 @@ impl Complaint {
         }
     }
 
+    /// What is wrong, and with which option unless the message names it by itself.
+    pub fn summary(&self) -> String {
+        let option = format!("`{}`", self.option);
+        if self.option.is_empty() || self.message.contains(&option) {
+            self.message.clone()
+        } else {
+            format!("{option}: {}", self.message)
+        }
+    }
+
     /// The same with a remedy.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {

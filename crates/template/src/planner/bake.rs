@@ -96,10 +96,7 @@ pub(super) fn build_name_only(name: &str) -> Value {
 pub(crate) fn complain(complaints: &[Complaint], options: &Decoded, diagnostics: &mut Diagnostics) {
     for complaint in complaints {
         let place = options.place_of(&complaint.option);
-        let summary = match complaint.option.as_str() {
-            "" => complaint.message.clone(),
-            option => format!("`{option}`: {}", complaint.message),
-        };
+        let summary = complaint.summary();
         let diagnostic = match complaint.severity {
             Severity::Error => Diagnostic::error(place, summary),
             Severity::Warning => Diagnostic::warning(place, summary),
