@@ -10,6 +10,8 @@ mod house;
 #[cfg(feature = "amazon")]
 mod interrupts;
 #[cfg(feature = "amazon")]
+mod keys;
+#[cfg(feature = "amazon")]
 mod local_bakes;
 mod manifests;
 mod meta_arguments;

@@ -30,17 +30,43 @@ pub fn connection_data(target: &Target, options: &CommunicatorOptions) -> BuildD
     } else {
         &options.ssh_password
     };
+    let key = |made: &Option<String>, given: &Option<Vec<u8>>| match given {
+        Some(bytes) if made.is_none() => Value::string(String::from_utf8_lossy(bytes)),
+        _ => text(made),
+    };
     [
         ("Host", Value::string(target.host(options))),
         ("Port", Value::string(port.to_string())),
         ("User", text(user)),
         ("Password", text(password)),
         ("ConnType", Value::string(kind)),
-        ("SSHPublicKey", text(&target.public_key)),
-        ("SSHPrivateKey", text(&target.private_key)),
+        ("SSHPublicKey", key(&target.public_key, &options.ssh_public_key)),
+        ("SSHPrivateKey", key(&target.private_key, &options.ssh_private_key)),
         ("WinRMPassword", text(&options.winrm_password)),
     ]
     .into_iter()
     .map(|(key, value)| (key.to_owned(), value))
     .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_those_of_the_builder_or_else_those_of_the_template() {
+        let given: CommunicatorOptions =
+            serde_json::from_str(r#"{"ssh_public_key": [97, 98], "ssh_private_key": [99]}"#).unwrap();
+        let keys = |target: &Target| {
+            let data = connection_data(target, &given);
+            ["SSHPublicKey", "SSHPrivateKey"].map(|key| data[key].as_str().unwrap().to_owned())
+        };
+        assert_eq!(keys(&Target::default()), ["ab", "c"]);
+        let target = Target {
+            public_key: Some("made".into()),
+            private_key: Some("secret".into()),
+            ..Target::default()
+        };
+        assert_eq!(keys(&target), ["made", "secret"]);
+    }
 }

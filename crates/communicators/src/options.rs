@@ -110,7 +110,7 @@ pub struct CommunicatorOptions {
     /// Ports of this machine that lead to the instance's network: `PORT:HOST:PORT`.
     pub ssh_local_tunnels: Option<Vec<String>>,
 
-    /// The public key as bytes; without effect on the login.
+    /// The public key as bytes, for `build.SSHPublicKey`; without effect on the login.
     pub ssh_public_key: Option<Vec<u8>>,
     /// A private key as the bytes of its PEM text, tried after `ssh_private_key_file`.
     #[schemars(extend("x-sensitive" = true))]

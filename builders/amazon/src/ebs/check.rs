@@ -190,6 +190,11 @@ impl Check<'_> {
             .as_ref()
             .map(|kind| kind.to_ascii_lowercase());
         self.one_of("temporary_key_pair_type", kind.as_ref(), &["rsa", "ed25519"]);
+        if options.temporary_key_pair_bits.is_some() {
+            let message = "`temporary_key_pair_bits` has no effect: EC2 makes the key and chooses its size";
+            self.complaints
+                .push(Complaint::warning("temporary_key_pair_bits", message));
+        }
     }
 
     fn metadata(&mut self) {

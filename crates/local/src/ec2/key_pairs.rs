@@ -21,7 +21,7 @@ pub(crate) struct KeyPair {
     pub(crate) name: String,
     pub(crate) key_type: String,
     pub(crate) fingerprint: String,
-    /// An OpenSSH line without comment.
+    /// An OpenSSH line, with the name as its comment.
     pub(crate) public_line: String,
     pub(crate) created: Moment,
 }
@@ -48,7 +48,7 @@ pub(crate) async fn create_key_pair(mut call: Call) -> Answer {
     } else {
         keys::new_ed25519()?
     };
-    let pair = add(&call, name, &key_type, key.fingerprint, key.public_line, &tags)?;
+    let pair = add(&call, name, &key_type, key.fingerprint, &key.public_line, &tags)?;
     Ok(Element::body()
         .text("keyName", &pair.name)
         .text("keyFingerprint", &pair.fingerprint)
@@ -66,7 +66,7 @@ pub(crate) fn import_key_pair(mut call: Call) -> Answer {
         .decode(material.trim())
         .map_err(|_| ApiError::new("InvalidKey.Format", "Key is not valid base64"))?;
     let key = keys::import(&material)?;
-    let pair = add(&call, name, key.key_type, key.fingerprint, key.public_line, &tags)?;
+    let pair = add(&call, name, key.key_type, key.fingerprint, &key.public_line, &tags)?;
     Ok(Element::body()
         .text("keyName", &pair.name)
         .text("keyFingerprint", &pair.fingerprint)
@@ -99,15 +99,16 @@ fn add(
     name: String,
     key_type: &str,
     fingerprint: String,
-    public_line: String,
+    public_line: &str,
     tags: &Tags,
 ) -> Result<KeyPair, ApiError> {
     let pair = KeyPair {
         id: ResourceKind::KeyPair.new_id(),
+        // As EC2 hands it to instances: the comment is the name.
+        public_line: format!("{public_line} {name}"),
         name,
         key_type: key_type.to_owned(),
         fingerprint,
-        public_line,
         created: Moment::now(),
     };
     call.change(|region| {
