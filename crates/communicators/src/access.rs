@@ -96,6 +96,7 @@ fn through_proxy(proxy: &str, host: &str, port: u16, options: &CommunicatorOptio
         dial: Arc::new(tcp(proxy, proxy_port, options)),
         name: format!("{proxy}:{proxy_port}"),
         login,
+        login_hint: "`ssh_proxy_username` and `ssh_proxy_password`",
         host: host.to_owned(),
         port,
     }

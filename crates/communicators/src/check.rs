@@ -14,16 +14,31 @@ impl CommunicatorOptions {
     pub fn check(&self, complaints: &mut Vec<Complaint>) {
         match self.kind() {
             Some(Kind::Ssh) => self.check_ssh(complaints),
-            Some(Kind::WinRm) => complaints.push(Complaint::error(
-                "communicator",
-                "communicator `winrm` is not supported yet",
-            )),
+            Some(Kind::WinRm) => self.check_winrm(complaints),
             Some(Kind::None) => {}
             None => {
                 let name = self.communicator.as_deref().unwrap_or_default();
                 let complaint = Complaint::error("communicator", format!("communicator `{name}` is unknown"));
                 complaints.push(complaint.help("use `ssh`, `winrm` or `none`"));
             }
+        }
+    }
+
+    fn check_winrm(&self, complaints: &mut Vec<Complaint>) {
+        if self.username().is_empty() {
+            let complaint = Complaint::error("", "`winrm_username` must be given");
+            complaints.push(complaint.help("name the user of the image that may log in, such as \"Administrator\""));
+        }
+        if self.winrm_timeout.is_some_and(|span| span.nanoseconds() < 0) {
+            let message = "`winrm_timeout` must not be negative";
+            complaints.push(Complaint::error("winrm_timeout", message));
+        }
+        if self.winrm_insecure == Some(true) && !self.winrm_uses_tls() {
+            let complaint = Complaint::warning(
+                "winrm_insecure",
+                "`winrm_insecure` has no effect without `winrm_use_ssl`",
+            );
+            complaints.push(complaint);
         }
     }
 
@@ -232,9 +247,19 @@ mod tests {
             complaints(r#"{"communicator": "telnet"}"#),
             ["Error communicator: communicator `telnet` is unknown"]
         );
+    }
+
+    #[test]
+    fn winrm_needs_a_user() {
+        let needs_user = complaints(r#"{"communicator": "winrm", "ssh_username": "u"}"#);
+        assert_eq!(needs_user, ["Error : `winrm_username` must be given"]);
+        let odd = r#"{"communicator": "winrm", "winrm_username": "u", "winrm_timeout": "-1s", "winrm_insecure": true}"#;
         assert_eq!(
-            complaints(r#"{"communicator": "winrm"}"#),
-            ["Error communicator: communicator `winrm` is not supported yet"]
+            complaints(odd),
+            [
+                "Error winrm_timeout: `winrm_timeout` must not be negative",
+                "Warning winrm_insecure: `winrm_insecure` has no effect without `winrm_use_ssl`",
+            ]
         );
     }
 

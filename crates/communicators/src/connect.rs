@@ -22,6 +22,7 @@ use crate::ssh::console::{Console, ConsoleError, fingerprints};
 use crate::ssh::key::KeyError;
 use crate::ssh::session::{Access, Session, SessionError};
 use crate::ssh::tunnel::{self, TunnelError};
+use crate::winrm::connect::{self as winrm, WinRmConnectError};
 
 /// How long to wait for an instance that has gone away in the middle of a bake, as one that restarts does.
 const RECONNECT_LIMIT: Duration = Duration::from_mins(2);
@@ -38,7 +39,7 @@ const CONSOLE_PAUSE: Duration = Duration::from_secs(8);
 /// Where to connect to, and what only the builder knows.
 #[derive(Clone, Default)]
 pub struct Target {
-    /// Address of the instance; `ssh_host` overrides it.
+    /// Address of the instance; `ssh_host` or `winrm_host` overrides it.
     pub address: String,
     /// Private key that the builder made for the instance, as PEM.
     pub private_key: Option<String>,
@@ -46,6 +47,8 @@ pub struct Target {
     pub public_key: Option<String>,
     /// How streams are opened; default: by TCP to the address and `ssh_port`, past proxies and bastions.
     pub dial: Option<Arc<dyn Dial>>,
+    /// The password of the instance's administrator, where the options give none and the builder knows it.
+    pub password: Option<String>,
     /// What the instance prints on its console, for `ssh_host_key = "console"`.
     pub console: Option<Arc<dyn Console>>,
 }
@@ -112,6 +115,9 @@ pub enum ConnectError {
         /// Why.
         reason: &'static str,
     },
+    /// There is no connection by WinRM.
+    #[error(transparent)]
+    WinRm(#[from] WinRmConnectError),
     /// The run was cancelled.
     #[error("cancelled")]
     Cancelled,
@@ -127,19 +133,25 @@ impl ConnectError {
             }
             ConnectError::Refused { cause, .. } => cause.help(),
             ConnectError::Timeout { last, .. } => last.as_ref()?.help(),
+            ConnectError::WinRm(error) => error.help(),
             _ => None,
         }
     }
 }
 
 impl Target {
+    /// The password for WinRM: that of the template, or else what the builder knows.
+    pub fn winrm_password<'a>(&'a self, options: &'a CommunicatorOptions) -> &'a str {
+        let given = options
+            .winrm_password
+            .as_deref()
+            .filter(|password| !password.is_empty());
+        given.or(self.password.as_deref()).unwrap_or_default()
+    }
+
     /// The address that is connected to.
     pub fn host(&self, options: &CommunicatorOptions) -> String {
-        options
-            .ssh_host
-            .clone()
-            .filter(|host| !host.is_empty())
-            .unwrap_or_else(|| self.address.clone())
+        options.given_host().unwrap_or(&self.address).to_owned()
     }
 }
 
@@ -152,26 +164,24 @@ pub async fn connect(
     cancel: &CancellationToken,
 ) -> Result<Arc<dyn Communicator>, ConnectError> {
     let communicator = options.communicator.clone().unwrap_or_else(|| "ssh".into());
-    match options.kind() {
-        Some(Kind::None) => Ok(Arc::new(Nobody)),
-        Some(Kind::Ssh) => {
-            tokio::select! {
-                biased;
-                () = cancel.cancelled() => Err(ConnectError::Cancelled),
-                connected = connect_ssh(target, options, run, ui) => connected.inspect_err(|error| {
-                    if let Some(help) = error.help() {
-                        ui.error(format!("Help: {help}"));
-                    }
-                }),
-            }
+    let connected = async {
+        match options.kind() {
+            Some(Kind::None) => Ok(Arc::new(Nobody) as Arc<dyn Communicator>),
+            Some(Kind::Ssh) => connect_ssh(target, options, run, ui).await,
+            Some(Kind::WinRm) => Ok(winrm::connect(target, options, run, ui).await?),
+            None => Err(ConnectError::Unusable {
+                communicator,
+                reason: "there is no such communicator",
+            }),
         }
-        Some(Kind::WinRm) => Err(ConnectError::Unusable {
-            communicator,
-            reason: "WinRM is not supported yet",
-        }),
-        None => Err(ConnectError::Unusable {
-            communicator,
-            reason: "there is no such communicator",
+    };
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(ConnectError::Cancelled),
+        connected = connected => connected.inspect_err(|error| {
+            if let Some(help) = error.help() {
+                ui.error(format!("Help: {help}"));
+            }
         }),
     }
 }

@@ -15,20 +15,12 @@ pub fn connection_data(target: &Target, options: &CommunicatorOptions) -> BuildD
         Some(Kind::WinRm) => "winrm",
         Some(Kind::None) | None => "none",
     };
-    let port = if kind == "ssh" {
-        options.port()
-    } else {
-        options.winrm_port.unwrap_or(0)
-    };
-    let user = if kind == "winrm" {
-        &options.winrm_username
-    } else {
-        &options.ssh_username
-    };
+    let port = if kind == "none" { 0 } else { options.port() };
+    let winrm_password = target.winrm_password(options);
     let password = if kind == "winrm" {
-        &options.winrm_password
+        winrm_password
     } else {
-        &options.ssh_password
+        options.ssh_password.as_deref().unwrap_or_default()
     };
     let key = |made: &Option<String>, given: &Option<Vec<u8>>| match given {
         Some(bytes) if made.is_none() => Value::string(String::from_utf8_lossy(bytes)),
@@ -37,12 +29,12 @@ pub fn connection_data(target: &Target, options: &CommunicatorOptions) -> BuildD
     [
         ("Host", Value::string(target.host(options))),
         ("Port", Value::string(port.to_string())),
-        ("User", text(user)),
-        ("Password", text(password)),
+        ("User", Value::string(options.username())),
+        ("Password", Value::string(password)),
         ("ConnType", Value::string(kind)),
         ("SSHPublicKey", key(&target.public_key, &options.ssh_public_key)),
         ("SSHPrivateKey", key(&target.private_key, &options.ssh_private_key)),
-        ("WinRMPassword", text(&options.winrm_password)),
+        ("WinRMPassword", Value::string(winrm_password)),
     ]
     .into_iter()
     .map(|(key, value)| (key.to_owned(), value))

@@ -1,4 +1,4 @@
-//! How a bake talks to its instance: the options of all communicators, the wait until one connects, and SSH.
+//! How a bake talks to its instance: the options of all communicators, the wait until one connects, SSH and WinRM.
 //!
 //! A builder flattens [`options::CommunicatorOptions`] into its own options and calls [`connect::connect`]; everything after that goes
 //! through the engine's `Communicator`.
@@ -15,3 +15,4 @@ pub mod dial;
 pub mod none;
 pub mod options;
 pub mod ssh;
+pub mod winrm;

@@ -195,14 +195,56 @@ impl CommunicatorOptions {
         }
     }
 
-    /// The port of the SSH server.
+    /// The port of the SSH server or the WinRM service.
     pub fn port(&self) -> u16 {
-        self.ssh_port.filter(|port| *port != 0).unwrap_or(22)
+        let (given, usual) = match self.kind() {
+            Some(Kind::WinRm) if self.winrm_uses_tls() => (self.winrm_port, 5986),
+            Some(Kind::WinRm) => (self.winrm_port, 5985),
+            _ => (self.ssh_port, 22),
+        };
+        given.filter(|port| *port != 0).unwrap_or(usual)
     }
 
     /// The user to log in as.
     pub fn username(&self) -> &str {
-        self.ssh_username.as_deref().unwrap_or_default()
+        let given = match self.kind() {
+            Some(Kind::WinRm) => &self.winrm_username,
+            _ => &self.ssh_username,
+        };
+        given.as_deref().unwrap_or_default()
+    }
+
+    /// The address to connect to, where the template gives one.
+    pub fn given_host(&self) -> Option<&str> {
+        let given = match self.kind() {
+            Some(Kind::WinRm) => &self.winrm_host,
+            _ => &self.ssh_host,
+        };
+        given.as_deref().filter(|host| !host.is_empty())
+    }
+
+    /// Is WinRM spoken over TLS?
+    pub fn winrm_uses_tls(&self) -> bool {
+        self.winrm_use_ssl == Some(true)
+    }
+
+    /// The URL of the WinRM service of a host.
+    pub(crate) fn winrm_url(&self, host: &str) -> String {
+        let scheme = if self.winrm_uses_tls() { "https" } else { "http" };
+        let host = if host.contains(':') && !host.starts_with('[') {
+            format!("[{host}]")
+        } else {
+            host.to_owned()
+        };
+        format!("{scheme}://{host}:{}/wsman", self.port())
+    }
+
+    /// How long to wait for WinRM.
+    pub fn winrm_limit(&self) -> Duration {
+        let given = self.winrm_timeout.map(GoDuration::to_std);
+        given
+            .filter(|limit| !limit.is_zero())
+            .unwrap_or(Duration::from_mins(30))
     }
 
     /// How long to wait for SSH altogether; `None`: for ever.
@@ -369,6 +411,27 @@ mod tests {
             both(r#"{"ssh_handshake_attempts": 0, "ssh_timeout": "10s"}"#),
             (Some(10), None)
         );
+    }
+
+    #[test]
+    fn host_port_and_user_are_those_of_the_communicator() {
+        let both = |json: &str| {
+            let options = options(json);
+            let url = options.winrm_url(options.given_host().unwrap());
+            (options.port(), options.username().to_owned(), url)
+        };
+        let winrm = r#"{"communicator": "winrm", "winrm_host": "h", "winrm_username": "a", "ssh_username": "u", "ssh_host": "s""#;
+        assert_eq!(
+            both(&format!("{winrm}}}")),
+            (5985, "a".into(), "http://h:5985/wsman".into())
+        );
+        let tls = format!(r#"{winrm}, "winrm_use_ssl": true}}"#);
+        assert_eq!(both(&tls), (5986, "a".into(), "https://h:5986/wsman".into()));
+        let port = format!(r#"{winrm}, "winrm_use_ssl": true, "winrm_port": 443}}"#);
+        assert_eq!(both(&port).0, 443);
+        let address = r#"{"communicator": "winrm"}"#;
+        assert_eq!(options(address).winrm_url("fe80::1"), "http://[fe80::1]:5985/wsman");
+        assert_eq!(options("{}").winrm_limit(), Duration::from_mins(30));
     }
 
     #[test]

@@ -24,7 +24,7 @@ mod tar_script;
 mod tar_stream;
 pub(crate) mod terminal;
 mod transfer;
-mod tree;
+pub(crate) mod tree;
 pub mod tunnel;
 
 use std::path::Path;

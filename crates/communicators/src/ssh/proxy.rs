@@ -29,6 +29,8 @@ pub(crate) struct Proxy {
     pub(crate) name: String,
     /// User and password, where it wants them.
     pub(crate) login: Option<(String, String)>,
+    /// What a login is made of, for people.
+    pub(crate) login_hint: &'static str,
     /// Where to go from there.
     pub(crate) host: String,
     pub(crate) port: u16,
@@ -72,7 +74,7 @@ impl Proxy {
             [5, 0] => {}
             [5, 2] => self.socks5_login(stream).await?,
             [5, _] if self.login.is_some() => return refused("it takes none of our ways to log in"),
-            [5, _] => return refused("it wants a login (`ssh_proxy_username`, `ssh_proxy_password`)"),
+            [5, _] => return refused(&format!("it wants a login ({})", self.login_hint)),
             _ => return refused("it does not speak SOCKS5"),
         }
         let mut request = vec![5, 1, 0];
@@ -117,7 +119,7 @@ impl Proxy {
         stream.write_all(&request).await?;
         match read::<2>(stream).await? {
             [_, 0] => Ok(()),
-            _ => refused("it does not accept `ssh_proxy_username` and `ssh_proxy_password`"),
+            _ => refused(&format!("it does not accept {}", self.login_hint)),
         }
     }
 
@@ -151,7 +153,7 @@ impl Proxy {
         let status = first.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5));
         match status {
             Some(status) if status.starts_with('2') => Ok(()),
-            Some("407") => refused("it wants a login (`ssh_proxy_username`, `ssh_proxy_password`)"),
+            Some("407") => refused(&format!("it wants a login ({})", self.login_hint)),
             Some(_) => refused(&format!("it answers `{}`", first.trim())),
             None => refused("it does not speak HTTP"),
         }

@@ -1,17 +1,17 @@
 //! An instance to talk to: an sshd of the test's own and what is needed to connect to it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
 use bakelite_communicators::connect::{ConnectError, Target, connect};
 use bakelite_communicators::options::CommunicatorOptions;
-use bakelite_engine::communicator::{Communicator, Exit, Output, Running};
+use bakelite_engine::communicator::Communicator;
 use bakelite_engine::event::{Event, What};
 use bakelite_engine::events::{Events, Ui};
-use bakelite_engine::provisioner::RunContext;
 use bakelite_test_support::sshd::{Setup, Sshd};
 use tokio_util::sync::CancellationToken;
+
+pub(crate) use crate::outcome::{outcome, ran, run};
 
 pub(crate) struct Instance {
     pub(crate) sshd: Sshd,
@@ -86,50 +86,5 @@ impl Instance {
             _ => None,
         });
         events.collect()
-    }
-}
-
-pub(crate) fn run(environment: &[(&str, &str)]) -> RunContext {
-    let environment: BTreeMap<String, String> = environment
-        .iter()
-        .map(|(name, value)| ((*name).into(), (*value).into()))
-        .collect();
-    RunContext {
-        id: "run".into(),
-        working_folder: "/".into(),
-        temporary_folder: std::env::temp_dir(),
-        home_folder: None,
-        force: false,
-        debug: false,
-        environment: Arc::new(environment),
-    }
-}
-
-/// Everything a command printed, and how it ended.
-#[derive(Debug)]
-pub(crate) struct Ran {
-    pub(crate) stdout: Vec<u8>,
-    pub(crate) stderr: Vec<u8>,
-    pub(crate) exit: Exit,
-}
-
-pub(crate) async fn ran(communicator: &dyn Communicator, command: &str) -> Ran {
-    let mut running = communicator.exec(command).await.unwrap();
-    drop(running.stdin.take());
-    outcome(running).await
-}
-
-pub(crate) async fn outcome(mut running: Running) -> Ran {
-    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-    while let Some(output) = running.output.recv().await {
-        match output {
-            Output::Stdout(bytes) => stdout.extend_from_slice(&bytes),
-            Output::Stderr(bytes) => stderr.extend_from_slice(&bytes),
-        }
-    }
-    Ran {
-        stdout,
-        stderr,
-        exit: running.exit.await.unwrap(),
     }
 }

@@ -10,6 +10,8 @@ mod files;
 mod folders;
 mod instance;
 mod keys;
+#[path = "../outcome/mod.rs"]
+mod outcome;
 mod passwords;
 mod proxies;
 mod tunnels;

@@ -7,6 +7,7 @@ mod ntlm;
 mod service;
 mod shells;
 mod soap;
+mod windows;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -28,6 +29,7 @@ pub use machine::{Machine, Pipe, Process, Stdin, encoded_command};
 use service::Connection;
 use shells::Shells;
 pub use soap::Fault;
+pub use windows::{Disk, Windows};
 
 /// How a test wants its server.
 #[derive(Debug, Clone)]
@@ -46,6 +48,8 @@ pub struct Setup {
     pub longest_wait: Duration,
     /// How many shells there may be at a time.
     pub shells: usize,
+    /// The most that the service takes in one request, in bytes.
+    pub largest_request: usize,
 }
 
 impl Default for Setup {
@@ -58,6 +62,8 @@ impl Default for Setup {
             tls: false,
             longest_wait: Duration::from_mins(1),
             shells: 30,
+            // Windows' own limit since 2012.
+            largest_request: 500 * 1024,
         }
     }
 }
@@ -140,6 +146,7 @@ struct World {
     basic: bool,
     ntlm: bool,
     longest_wait: Duration,
+    largest_request: usize,
     credentials: Mutex<(String, String)>,
     shells: Shells,
     power: Power,
@@ -161,6 +168,7 @@ impl WsMan {
             basic: setup.basic,
             ntlm: setup.ntlm,
             longest_wait: setup.longest_wait,
+            largest_request: setup.largest_request,
             credentials: Mutex::new((setup.username.to_owned(), setup.password.to_owned())),
             shells: Shells::new(Arc::new(machine), setup.shells),
             power: power.clone(),

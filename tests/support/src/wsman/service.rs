@@ -14,9 +14,6 @@ use super::ntlm::{Handshake, Step};
 use super::soap::{self, Fault};
 use super::{Trouble, World};
 
-/// The most that the service takes in one request: Windows' own limit since 2012.
-const LARGEST_REQUEST: usize = 500 * 1024;
-
 /// What is known of a connection.
 pub(super) struct Connection {
     world: Arc<World>,
@@ -72,7 +69,7 @@ impl Connection {
 
     async fn serve(&self, body: &[u8]) -> Result<Answer, HangUp> {
         let world = &self.world;
-        if body.len() > LARGEST_REQUEST {
+        if body.len() > world.largest_request {
             return Ok(soap_answer(Err(Fault::TOO_LARGE), ""));
         }
         let parsed = std::str::from_utf8(body)

@@ -1,0 +1,272 @@
+//! One connection to a WinRM service, and what can go wrong on it.
+
+use std::io;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, PROXY_AUTHORIZATION, WWW_AUTHENTICATE};
+use hyper::{Method, Request, StatusCode, Uri};
+use hyper_util::rt::TokioIo;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::response::{AnswerError, Fault};
+use super::route::Forwarding;
+use crate::dial::Stream;
+
+/// The longest answer that is read: much more than the envelope that we ask for.
+const LONGEST_ANSWER: usize = 4 * 1024 * 1024;
+
+/// Characters of a strange answer that are shown.
+const SHOWN: usize = 300;
+
+/// Why the service could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum WinRmError {
+    /// No connection.
+    #[error("no connection to {peer}: {cause}")]
+    Dial {
+        /// Whom.
+        peer: String,
+        /// The cause.
+        cause: io::Error,
+    },
+    /// Who we are is not accepted.
+    #[error("the service does not accept `winrm_username` and `winrm_password`{}", offered(.offers))]
+    Unauthorized {
+        /// The schemes that it takes.
+        offers: Vec<String>,
+    },
+    /// The challenge of the service cannot be answered.
+    #[error(transparent)]
+    Ntlm(#[from] super::ntlm::NtlmError),
+    /// Something else than WinRM answers, or a proxy does.
+    #[error("the answer is HTTP status {status}{}", shown(.text))]
+    Status {
+        /// The status.
+        status: u16,
+        /// The beginning of the answer.
+        text: String,
+    },
+    /// The answer makes no sense.
+    #[error(transparent)]
+    Answer(#[from] AnswerError),
+    /// WinRM refuses.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// The connection broke before there was an answer.
+    #[error("the connection was lost: {0}")]
+    Lost(String),
+    /// There was no answer within this time.
+    #[error("no answer within {} s", .0.as_secs())]
+    Silent(Duration),
+}
+
+fn offered(offers: &[String]) -> String {
+    if offers.is_empty() {
+        return String::new();
+    }
+    format!(" (it takes {})", offers.join(" and "))
+}
+
+fn shown(text: &str) -> String {
+    let text = text.trim();
+    if text.is_empty() {
+        String::new()
+    } else {
+        format!(": {text}")
+    }
+}
+
+impl WinRmError {
+    /// Is the instance out of reach, as far as this tells?
+    pub(crate) fn is_lost(&self) -> bool {
+        matches!(
+            self,
+            WinRmError::Dial { .. } | WinRmError::Lost(_) | WinRmError::Silent(_)
+        )
+    }
+}
+
+/// An answer of the service.
+pub(crate) struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// A connection.
+pub(crate) struct Link {
+    sender: SendRequest<Full<Bytes>>,
+    /// The service knows who we are.
+    pub(crate) is_logged_in: bool,
+    /// Reads and writes for as long as the link exists.
+    _driver: JoinSet<()>,
+}
+
+/// A request that was not sent: the connection had ended before.
+pub(crate) struct Unsent;
+
+impl Link {
+    /// Speaks HTTP on a stream.
+    pub(crate) async fn new(stream: Box<dyn Stream>) -> Result<Link, WinRmError> {
+        let handshake = http1::handshake(TokioIo::new(stream)).await;
+        let (sender, connection) = handshake.map_err(|error| WinRmError::Lost(error.to_string()))?;
+        let mut driver = JoinSet::new();
+        driver.spawn(async move {
+            // How it ends is what the request under way is told.
+            let _ = connection.await;
+        });
+        Ok(Link {
+            sender,
+            is_logged_in: false,
+            _driver: driver,
+        })
+    }
+
+    /// Could it be used again?
+    pub(crate) fn is_open(&self) -> bool {
+        !self.sender.is_closed()
+    }
+
+    /// Sends a request and waits for the answer, which is there whole.
+    pub(crate) async fn post(
+        &mut self,
+        request: &Envelope<'_>,
+        login: Option<HeaderValue>,
+        body: Bytes,
+        limit: Duration,
+    ) -> Result<Result<Answer, WinRmError>, Unsent> {
+        if self.sender.ready().await.is_err() {
+            return Err(Unsent);
+        }
+        let request = match request.with(login, body) {
+            Ok(request) => request,
+            Err(error) => return Ok(Err(WinRmError::Lost(error.to_string()))),
+        };
+        let exchange = async {
+            let response = match self.sender.try_send_request(request).await {
+                Ok(response) => response,
+                Err(mut error) => {
+                    let is_unsent = error.take_message().is_some();
+                    return if is_unsent {
+                        Err(Unsent)
+                    } else {
+                        Ok(Err(lost(&error.into_error())))
+                    };
+                }
+            };
+            let (head, body) = response.into_parts();
+            match Limited::new(body, LONGEST_ANSWER).collect().await {
+                Ok(body) => Ok(Ok(Answer {
+                    status: head.status,
+                    headers: head.headers,
+                    body: body.to_bytes(),
+                })),
+                Err(error) => Ok(Err(WinRmError::Lost(bakelite_engine::chain_of(&*error)))),
+            }
+        };
+        match timeout(limit, exchange).await {
+            Ok(answer) => answer,
+            Err(_) => Ok(Err(WinRmError::Silent(limit))),
+        }
+    }
+}
+
+fn lost(error: &hyper::Error) -> WinRmError {
+    WinRmError::Lost(bakelite_engine::chain_of(error))
+}
+
+/// Where requests go.
+pub(crate) struct Envelope<'a> {
+    pub(crate) url: &'a Uri,
+    pub(crate) forwarding: Option<&'a Forwarding>,
+}
+
+impl Envelope<'_> {
+    fn with(&self, login: Option<HeaderValue>, body: Bytes) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
+        let host = self.url.authority().map_or("", hyper::http::uri::Authority::as_str);
+        let mut request = Request::builder()
+            .method(Method::POST)
+            .header(HOST, host)
+            .header(CONTENT_TYPE, "application/soap+xml;charset=UTF-8");
+        if let Some(login) = login {
+            request = request.header(AUTHORIZATION, login);
+        }
+        let Some(forwarding) = self.forwarding else {
+            return request.uri(self.url.path()).body(Full::new(body));
+        };
+        if let Some(login) = &forwarding.login {
+            request = request.header(PROXY_AUTHORIZATION, login);
+        }
+        request.uri(self.url.clone()).body(Full::new(body))
+    }
+}
+
+impl Answer {
+    /// The token with which the service goes on in a scheme, decoded; `WWW-Authenticate: Negotiate …`.
+    pub(crate) fn token(&self, scheme: &str) -> Option<Vec<u8>> {
+        self.offers().find_map(|offer| {
+            let (name, token) = offer.split_once(' ')?;
+            name.eq_ignore_ascii_case(scheme)
+                .then(|| STANDARD.decode(token.trim()).ok())?
+        })
+    }
+
+    /// Has it not been accepted who we are?
+    pub(crate) fn is_unauthorized(&self) -> bool {
+        self.status == StatusCode::UNAUTHORIZED
+    }
+
+    fn unauthorized(&self) -> WinRmError {
+        let names = self
+            .offers()
+            .map(|offer| offer.split(' ').next().unwrap_or_default().to_owned());
+        WinRmError::Unauthorized {
+            offers: names.collect(),
+        }
+    }
+
+    /// The error of a handshake that the service does not go on with.
+    pub(crate) fn unauthorized_or_strange(self) -> WinRmError {
+        match self.envelope() {
+            Ok(_) => WinRmError::Answer(AnswerError::Missing("challenge")),
+            Err(error) => error,
+        }
+    }
+
+    fn offers(&self) -> impl Iterator<Item = &str> {
+        self.headers
+            .get_all(WWW_AUTHENTICATE)
+            .into_iter()
+            .filter_map(|value| value.to_str().ok())
+    }
+
+    /// The envelope in it; a fault is an error.
+    pub(crate) fn envelope(self) -> Result<String, WinRmError> {
+        if self.is_unauthorized() {
+            return Err(self.unauthorized());
+        }
+        let kind = self
+            .headers
+            .get(CONTENT_TYPE)
+            .and_then(|kind| kind.to_str().ok())
+            .unwrap_or_default();
+        let is_soap = kind.to_ascii_lowercase().starts_with("application/soap+xml");
+        let text = String::from_utf8_lossy(&self.body);
+        if is_soap && self.status == StatusCode::OK {
+            return Ok(text.into_owned());
+        }
+        match super::response::fault(&text).filter(|_| is_soap) {
+            Some(fault) => Err(fault.into()),
+            None => Err(WinRmError::Status {
+                status: self.status.as_u16(),
+                text: text.chars().take(SHOWN).collect(),
+            }),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! WinRM as a communicator: WS-Man shells over HTTP or TLS (MS-WSMV). Each command has a shell of its own, which is deleted when the
+//! command has ended, so that nothing it left running outlives it; files go over through one PowerShell process per transfer.
+
+pub(crate) mod client;
+mod clixml;
+pub(crate) mod connect;
+mod download;
+pub(crate) mod envelope;
+mod exec;
+mod http;
+mod lines;
+pub mod ntlm;
+mod powershell;
+pub mod response;
+mod route;
+mod shell;
+mod transfer;
+mod upload;
+
+use std::future::Future;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bakelite_engine::communicator::{Communicator, CommunicatorError, Running, Upload};
+use bakelite_engine::events::Events;
+use tokio::io::AsyncWrite;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use client::Client;
+use exec::Input;
+
+/// The status that stands for a lost connection in `valid_exit_codes` of templates with WinRM, beside
+/// [`DISCONNECT_STATUS`](bakelite_engine::communicator::DISCONNECT_STATUS) (communicators.md §7.1).
+pub const DISCONNECT_STATUS: u32 = 16_001;
+
+/// How long the end waits for shells to be deleted.
+const CLOSE_LIMIT: Duration = Duration::from_secs(15);
+
+/// An instance that is reached by WinRM.
+pub struct WinRm {
+    client: Arc<Client>,
+    /// What carries commands; each deletes its shell.
+    tasks: Tasks,
+    /// Was input refused? Then files go over in command lines.
+    without_input: AtomicBool,
+    /// Where the progress of transfers goes.
+    events: Events,
+}
+
+impl WinRm {
+    /// A communicator over a service that was seen to work.
+    pub(crate) fn new(client: Client, events: Events) -> Self {
+        Self {
+            client: Arc::new(client),
+            tasks: Tasks::default(),
+            without_input: AtomicBool::new(false),
+            events,
+        }
+    }
+
+    /// Starts a command in a shell of its own.
+    async fn start(&self, command: &str, input: Input) -> Result<Running, CommunicatorError> {
+        exec::start(&self.client, &self.tasks, command, input).await
+    }
+}
+
+#[async_trait]
+impl Communicator for WinRm {
+    async fn exec(&self, command: &str) -> Result<Running, CommunicatorError> {
+        self.start(command, Input::Console).await
+    }
+
+    async fn upload(&self, file: Upload<'_>, destination: &str) -> Result<(), CommunicatorError> {
+        upload::file(self, file, destination).await
+    }
+
+    async fn upload_folder(
+        &self,
+        source: &Path,
+        contents_only: bool,
+        destination: &str,
+    ) -> Result<(), CommunicatorError> {
+        upload::folder(self, source, contents_only, destination).await
+    }
+
+    async fn download(
+        &self,
+        source: &str,
+        destination: &mut (dyn AsyncWrite + Send + Unpin),
+    ) -> Result<(), CommunicatorError> {
+        download::file(self, source, destination).await
+    }
+
+    async fn download_folder(&self, source: &str, destination: &Path) -> Result<(), CommunicatorError> {
+        download::folder(self, source, destination).await
+    }
+
+    async fn close(&self) {
+        self.tasks.finish().await;
+        self.client.close();
+    }
+}
+
+/// What runs beside the caller; it ends with the value.
+#[derive(Default)]
+pub(crate) struct Tasks(Mutex<JoinSet<()>>);
+
+impl Tasks {
+    fn keep(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
+    }
+
+    /// Waits for all of them, for a while.
+    async fn finish(&self) {
+        let mut tasks = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        // What does not end by itself is ended.
+        let _ = timeout(CLOSE_LIMIT, async { while tasks.join_next().await.is_some() {} }).await;
+        tasks.shutdown().await;
+    }
+}

@@ -1,0 +1,93 @@
+//! PowerShell scripts as command lines.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+/// The longest command line that `cmd` takes.
+pub(crate) const LONGEST_COMMAND: usize = 8191;
+
+/// What both transfer scripts begin with.
+const PATHS: &str = include_str!("scripts/paths.ps1");
+/// Takes files from its input.
+const TAKE: &str = include_str!("scripts/take.ps1");
+/// Gives files to its output.
+const GIVE: &str = include_str!("scripts/give.ps1");
+
+/// The command line that runs a script, without the user's profile and without a question to anybody.
+pub(crate) fn command(script: &str) -> String {
+    let script: Vec<&str> = script.lines().map(str::trim).collect();
+    let bytes: Vec<u8> = script.join("\n").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    format!(
+        "powershell.exe -NoProfile -NonInteractive -EncodedCommand {}",
+        STANDARD.encode(bytes)
+    )
+}
+
+/// A text as PowerShell reads it between quotes: nothing in it is expanded. Curly quotes end such a text as well as straight ones.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('\'');
+    for letter in text.chars() {
+        if matches!(letter, '\'' | '\u{2018}' | '\u{2019}' | '\u{201a}' | '\u{201b}') {
+            quoted.push(letter);
+        }
+        quoted.push(letter);
+    }
+    quoted.push('\'');
+    quoted
+}
+
+/// The script that takes files from its input.
+pub(crate) fn take() -> String {
+    TAKE.replace("#paths\n", PATHS)
+}
+
+/// The script that takes files from lines that were written into a file.
+pub(crate) fn take_from(file: &str) -> String {
+    let file = quoted(file);
+    let take = take();
+    format!(
+        "$lines = [Environment]::ExpandEnvironmentVariables({file})\nGet-Content -LiteralPath $lines | & {{\n{take}\n}}"
+    )
+}
+
+/// The script that gives a file, or a folder or what a pattern matches.
+pub(crate) fn give(source: &str, folder: bool) -> String {
+    let folder = if folder { "$true" } else { "$false" };
+    format!(
+        "$source = {}\n$folder = {folder}\n{}",
+        quoted(source),
+        GIVE.replace("#paths\n", PATHS)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_ends_a_quoted_text_but_its_end() {
+        assert_eq!(quoted(r"C:\it's $env:X"), r"'C:\it''s $env:X'");
+        assert_eq!(quoted("a\u{2019}b"), "'a\u{2019}\u{2019}b'");
+    }
+
+    #[test]
+    fn scripts_fit_into_a_command_line_with_room_for_long_paths() {
+        for script in [take(), take_from("%TEMP%\\bakelite.tmp"), give(&"x".repeat(520), true)] {
+            let command = command(&script);
+            assert!(command.len() < LONGEST_COMMAND, "{}", command.len());
+        }
+    }
+
+    #[test]
+    fn scripts_are_powershell() {
+        let mut parser = tree_sitter::Parser::new();
+        parser.set_language(&tree_sitter_powershell::LANGUAGE.into()).unwrap();
+        for script in [take(), take_from("x"), give("C:\\it's", true)] {
+            let tree = parser.parse(&script, None).unwrap();
+            assert!(!tree.root_node().has_error(), "{}", tree.root_node().to_sexp());
+        }
+        let wrong = parser.parse("foreach ($x in { 1", None).unwrap();
+        assert!(wrong.root_node().has_error(), "the grammar finds mistakes");
+    }
+}

@@ -1,0 +1,118 @@
+//! What breaks in the middle.
+
+use bakelite_engine::communicator::{Communicator, CommunicatorError, Exit, Output, Upload};
+use bakelite_test_support::wsman::{Fault, Setup, Trouble};
+
+use crate::instance::{Instance, commands};
+use crate::outcome::{outcome, ran};
+
+#[tokio::test]
+async fn a_connection_that_is_lost_in_the_middle_is_a_disconnect() {
+    for trouble in [
+        Trouble::HangUp,
+        Trouble::HangUpAfter,
+        Trouble::Fault(Fault::NO_SUCH_SHELL),
+    ] {
+        let instance = Instance::usual().await;
+        let winrm = instance.connect("").await;
+        let mut running = winrm.exec("hang").await.unwrap();
+        assert_eq!(running.output.recv().await, Some(Output::Stdout("hanging\r\n".into())));
+        // The request that waits is answered with the power's going; the next one would have this trouble.
+        instance.server.trouble("Receive", trouble);
+        instance.server.power.off();
+        instance.server.power.on();
+        assert_eq!(outcome(running).await.exit, Exit::Disconnected, "{trouble:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_machine_that_restarts_ends_its_command_and_serves_the_next() {
+    let instance = Instance::usual().await;
+    let winrm = instance.connect("").await;
+    assert_eq!(ran(&*winrm, "restart").await.exit, Exit::Disconnected);
+    let while_down = winrm.exec("echo x").await;
+    assert!(matches!(while_down, Err(CommunicatorError::Disconnected { .. })));
+    instance.server.power.on();
+    assert_eq!(ran(&*winrm, "echo x").await.stdout, b"x\r\n");
+    assert_eq!(instance.server.open_shells(), 0);
+}
+
+#[tokio::test]
+async fn a_refusal_in_the_middle_is_shown_with_its_cause() {
+    let instance = Instance::usual().await;
+    let winrm = instance.connect("").await;
+    instance.server.trouble("Receive", Trouble::Fault(Fault::TOO_LARGE));
+    let ran = ran(&*winrm, "echo x").await;
+    assert_eq!(ran.exit, Exit::Disconnected);
+    let stderr = String::from_utf8(ran.stderr).unwrap();
+    assert!(stderr.starts_with("WinRM: The WinRM client sent a request"), "{stderr}");
+}
+
+#[tokio::test]
+async fn a_service_that_opens_no_more_shells_says_so() {
+    let instance = Instance::usual().await;
+    let winrm = instance.connect("").await;
+    instance
+        .server
+        .trouble("Create", Trouble::Fault(Fault::TOO_MANY_SHELLS));
+    let error = winrm.exec("echo x").await.err().unwrap();
+    let text = bakelite_engine::chain_of(&error);
+    assert!(
+        text.starts_with("start a command: ") && text.contains("concurrent shells. (code 2150859173)"),
+        "{text}"
+    );
+    assert_eq!(ran(&*winrm, "echo x").await.exit, Exit::Status(0));
+}
+
+#[tokio::test]
+async fn a_service_that_takes_little_at_a_time_gets_little() {
+    let setup = Setup {
+        largest_request: 150 * 1024,
+        ..Setup::default()
+    };
+    let instance = Instance::start(setup, commands).await;
+    let winrm = instance.connect("").await;
+    let content = vec![7; 1_500_000];
+    upload(&*winrm, &content, r"C:\big").await.unwrap();
+    assert_eq!(instance.disk.read(r"C:\big").unwrap(), content);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_lost_in_an_upload_is_said_and_nothing_is_left() {
+    let instance = Instance::usual().await;
+    let winrm = instance.connect("").await;
+    let before = instance.disk.paths();
+    let content = vec![7; 3_000_000];
+    let uploading = upload(&*winrm, &content, r"C:\big");
+    tokio::pin!(uploading);
+    let sends = instance.server.count("Send") + 3;
+    while instance.server.count("Send") < sends {
+        tokio::select! {
+            biased;
+            ended = &mut uploading => panic!("{ended:?}"),
+            () = tokio::task::yield_now() => {}
+        }
+    }
+    instance.server.power.off();
+    let error = uploading.await.unwrap_err();
+    assert!(matches!(error, CommunicatorError::Disconnected { .. }), "{error:?}");
+    assert_eq!(instance.disk.paths(), before);
+}
+
+pub(crate) async fn upload(
+    winrm: &dyn Communicator,
+    mut content: &[u8],
+    destination: &str,
+) -> Result<(), CommunicatorError> {
+    let size = content.len() as u64;
+    winrm
+        .upload(
+            Upload {
+                content: &mut content,
+                size,
+                mode: 0o644,
+            },
+            destination,
+        )
+        .await
+}
