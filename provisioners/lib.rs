@@ -14,6 +14,7 @@ mod powershell_command;
 mod powershell_elevated;
 mod powershell_run;
 mod remote_script;
+mod sbom;
 mod shell;
 mod shell_local;
 mod shell_run;
@@ -33,7 +34,9 @@ use bakelite_template::schema::Schema;
 pub static COMPONENTS: &[Registration] = &[
     breakpoint::REGISTRATION,
     file::REGISTRATION,
+    sbom::HCP_REGISTRATION,
     powershell::REGISTRATION,
+    sbom::REGISTRATION,
     shell::REGISTRATION,
     shell_local::REGISTRATION,
     sleep::REGISTRATION,

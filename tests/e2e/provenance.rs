@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use bakelite_test_support::context::{Ran, TestContext};
+use bakelite_test_support::sshd::{Setup, Sshd};
 use bakelite_test_support::{test_context, tools};
 
 /// A bake of the file `web.txt` whose provenance is signed.
@@ -188,4 +189,52 @@ fn each_way_of_failing_has_its_words() {
             "{arguments:?}: {said}"
         );
     }
+}
+
+/// An instance behind a real server, whose packages become an SBOM that the provenance carries.
+#[test]
+fn the_sbom_of_an_instance_is_attested() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let sshd = runtime.block_on(Sshd::start(Setup::default()));
+    let context = test_context!();
+    context.template(&format!(
+        r#"
+source "null" "web" {{
+  ssh_host             = "127.0.0.1"
+  ssh_port             = {}
+  ssh_username         = "{}"
+  ssh_private_key_file = "{}"
+}}
+build {{
+  sources = ["source.null.web"]
+  provisioner "sbom" {{
+    auto_generate = true
+    destination   = "sbom.json"
+  }}
+  post-processors {{
+    post-processor "artifice" {{
+      files = ["sbom.json"]
+    }}
+    post-processor "provenance" {{
+      sbom = true
+    }}
+  }}
+}}
+"#,
+        sshd.address.port(),
+        sshd.username,
+        sshd.key_file.display()
+    ));
+    context.run(["build", "t.pkr.hcl"]).succeeds();
+    let json = |name: &str| serde_json::from_str::<serde_json::Value>(&context.read(name)).unwrap();
+    let attested = json("web.sbom.json.sbom.att.json");
+    assert_eq!(attested["predicateType"], "https://cyclonedx.org/bom");
+    assert_eq!(attested["predicate"], json("sbom.json"));
+    assert_eq!(json("web.sbom.json.sbom.cdx.json"), json("sbom.json"));
+    let arguments = [
+        "-signing-mode=none",
+        "-artifact=sbom.json",
+        "web.sbom.json.provenance.json",
+    ];
+    let _ = verify(&context, &arguments).succeeds();
 }

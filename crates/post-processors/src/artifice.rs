@@ -1,7 +1,5 @@
 //! The `artifice` post-processor: replaces the files of the artifact by others (communicators.md §23).
 
-use std::collections::BTreeMap;
-
 use async_trait::async_trait;
 use bakelite_engine::artifact::Artifact;
 use bakelite_engine::post_processor::{PostProcessError, PostProcessing, PostProcessor, Processed};
@@ -81,7 +79,7 @@ impl PostProcessor for Artifice {
             description: format!("Created artifact from files: {}", files.join(", ")),
             files: Some(files),
             data: artifact.data.clone(),
-            state: BTreeMap::new(),
+            state: artifact.state.clone(),
             destroy: None,
         };
         Ok(Processed {

@@ -69,7 +69,7 @@ pub(super) fn of(artifact: &Artifact, wanted: Option<&str>) -> Result<Sbom, NoSb
         .into_iter()
         .filter(|format| wanted_format.is_none_or(|wanted| wanted == *format));
     let mut found = formats.filter_map(|format| {
-        let document = artifact.state.get(format.note())?.clone();
+        let document = artifact.state.get(format.note())?.get("document")?.clone();
         Some(Sbom { format, document })
     });
     found.next().ok_or_else(|| NoSbom {

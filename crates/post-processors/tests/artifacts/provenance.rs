@@ -276,7 +276,9 @@ async fn an_sbom_of_the_instance_is_attested() {
         "nothing is written when something is missing"
     );
 
-    artifact.state.insert("sbom.cyclonedx".into(), document.clone());
+    artifact
+        .state
+        .insert("sbom.cyclonedx".into(), json!({"document": document, "sha256": "x"}));
     let error = bench
         .process("provenance", json!({"sbom": true, "sbom_format": "spdx"}), &artifact)
         .await
@@ -298,7 +300,7 @@ async fn an_sbom_of_the_instance_is_attested() {
         (&document, &json!("mitchellh.amazonebs:eu-west-1:ami-0aaa"))
     );
 
-    artifact.state = [("sbom.spdx".to_owned(), spdx.clone())].into();
+    artifact.state = [("sbom.spdx".to_owned(), json!({"document": spdx}))].into();
     bench
         .process("provenance", json!({"sbom": true}), &artifact)
         .await

@@ -1,0 +1,172 @@
+//! The `sbom` provisioner, also called `hcp-sbom`: what is installed on the instance, as CycloneDX or SPDX (communicators.md §16).
+//! What its options are and the story; the list is made in `sbom/`, by the instance's own package managers and without a scanner.
+
+mod collect;
+mod cyclonedx;
+mod document;
+mod licence;
+mod options;
+mod packages;
+mod purl;
+mod spdx;
+
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use bakelite_engine::communicator::CommunicatorError;
+use bakelite_engine::provisioner::{ProvisionError, Provisioner, Provisioning};
+use bakelite_engine::registry::{Registration, read_options};
+use bakelite_engine::script::random_number;
+use bakelite_template::component::Complaint;
+use bakelite_template::decode::Decoded;
+use bakelite_template::schema::Schema;
+use serde_json::{Value, json};
+
+use collect::CollectError;
+use document::{Format, Identity, NoSbom};
+use options::{SbomOptions, Wanted};
+use packages::Inventory;
+
+pub(crate) const REGISTRATION: Registration = crate::registration(
+    "sbom",
+    "Lists what is installed on the instance as an SBOM (CycloneDX or SPDX), or takes one that is there.",
+    Schema::of::<SbomOptions>,
+    |decoded, complaints| make(decoded, complaints, false),
+);
+
+/// The same under the name that templates of Packer's have.
+pub(crate) const HCP_REGISTRATION: Registration = crate::registration(
+    "hcp-sbom",
+    "The same as `sbom`, under the name that templates have. Nothing is uploaded to HCP.",
+    Schema::of::<SbomOptions>,
+    |decoded, complaints| make(decoded, complaints, true),
+);
+
+struct Sbom {
+    wanted: Wanted,
+    /// It has the name that promises an upload.
+    is_hcp: bool,
+}
+
+/// Why there is no SBOM.
+#[derive(Debug, thiserror::Error)]
+enum SbomError {
+    #[error("download the SBOM `{path}`")]
+    Download { path: String, source: CommunicatorError },
+    #[error("take `{path}` for an SBOM")]
+    NoSbom { path: String, source: NoSbom },
+    #[error(transparent)]
+    Collect(#[from] CollectError),
+    #[error("list the packages of the instance: {0}")]
+    Nothing(String),
+    #[error("write the SBOM to `{}`", path.display())]
+    Write { path: PathBuf, source: std::io::Error },
+}
+
+/// An SBOM that is there.
+struct Made {
+    format: Format,
+    document: Value,
+    text: Vec<u8>,
+}
+
+fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>, is_hcp: bool) -> Option<Box<dyn Provisioner>> {
+    let options: SbomOptions = read_options(decoded, complaints)?;
+    let wanted = options.wanted(complaints)?;
+    crate::unless_wrong(Sbom { wanted, is_hcp }, complaints)
+}
+
+#[async_trait]
+impl Provisioner for Sbom {
+    async fn provision(&self, provisioning: &Provisioning) -> Result<(), ProvisionError> {
+        if self.is_hcp {
+            provisioning
+                .ui
+                .say("The SBOM is kept here and in the build's provenance: nothing is uploaded to HCP");
+        }
+        let made = match &self.wanted.source {
+            Some(path) => taken(provisioning, path).await,
+            None => listed(provisioning, &self.wanted).await,
+        };
+        let made = made.map_err(ProvisionError::failed)?;
+        let mut note = json!({ "sha256": document::sha256(&made.text), "document": made.document });
+        if let Some(destination) = &self.wanted.destination {
+            let path = file_of(&provisioning.run.working_folder.join(destination), destination);
+            write(&path, &made.text).map_err(|source| {
+                let path = path.clone();
+                ProvisionError::failed(SbomError::Write { path, source })
+            })?;
+            let name = made.format.name();
+            provisioning
+                .ui
+                .say(format!("Wrote the SBOM ({name}) to {}", path.display()));
+            note["file"] = json!(path.display().to_string());
+        }
+        provisioning.notes.put(made.format.note(), note);
+        Ok(())
+    }
+}
+
+/// The SBOM at a path of the instance.
+async fn taken(provisioning: &Provisioning, path: &str) -> Result<Made, SbomError> {
+    provisioning.ui.say(format!("Downloading the SBOM {path}"));
+    let mut text = Vec::new();
+    let downloaded = provisioning.communicator.download(path, &mut text).await;
+    downloaded.map_err(|source| SbomError::Download {
+        path: path.to_owned(),
+        source,
+    })?;
+    let (format, document) = document::read(&text).map_err(|source| SbomError::NoSbom {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(Made { format, document, text })
+}
+
+/// The SBOM of what the instance says to have.
+async fn listed(provisioning: &Provisioning, wanted: &Wanted) -> Result<Made, SbomError> {
+    provisioning.ui.say("Listing the packages of the instance");
+    let collected = collect::collect(provisioning.communicator.as_ref(), &wanted.scan_path).await?;
+    let inventory = Inventory::of(&collected);
+    if inventory.packages.is_empty() {
+        let folder = &wanted.scan_path;
+        let reason =
+            format!("neither dpkg, rpm nor apk knows of any below `{folder}`, and there are none of Python or npm");
+        return Err(SbomError::Nothing(reason));
+    }
+    let count = inventory.packages.len();
+    provisioning.ui.say(format!("The instance has {count} packages"));
+    let fixed = provisioning.run.environment.get("SOURCE_DATE_EPOCH");
+    let fixed = fixed.and_then(|seconds| seconds.parse().ok());
+    let identity = Identity::new(wanted.name.clone(), fixed, &inventory);
+    let document = document::write(wanted.format, &inventory, &identity);
+    Ok(Made {
+        format: wanted.format,
+        text: format!("{document:#}\n").into_bytes(),
+        document,
+    })
+}
+
+/// A folder gets a file of its own.
+fn file_of(path: &Path, destination: &str) -> PathBuf {
+    if destination.ends_with('/') || path.is_dir() {
+        path.join(format!("packer-user-sbom-{}.json", random_number()))
+    } else {
+        path.to_owned()
+    }
+}
+
+/// Writes a file as a whole; its folders are created.
+fn write(path: &Path, text: &[u8]) -> std::io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    std::fs::create_dir_all(folder)?;
+    let mut file = tempfile::Builder::new()
+        .prefix(".bakelite-")
+        .permissions(std::fs::Permissions::from_mode(0o644))
+        .tempfile_in(folder)?;
+    file.write_all(text)?;
+    file.persist(path)?;
+    Ok(())
+}
