@@ -157,6 +157,9 @@ pub(crate) async fn upload_text(provisioning: &Provisioning, text: &[u8], path: 
     provisioning.communicator.upload(upload, path).await
 }
 
+/// The statuses of a script that was ended by SIGHUP, SIGKILL or SIGTERM.
+pub(crate) const ENDED_BY_SIGNAL: &[u32] = &[128 + 1, 128 + 9, 128 + 15];
+
 /// What the end of a script means.
 pub(crate) fn judge(script: &ScriptOptions, exit: Exit, disconnects: &Disconnects) -> Result<(), ProvisionError> {
     match exit {
@@ -165,6 +168,7 @@ pub(crate) fn judge(script: &ScriptOptions, exit: Exit, disconnects: &Disconnect
             remedy: disconnects.remedy,
         })),
         Exit::Status(status) if script.is_valid_exit(i64::from(status)) => Ok(()),
+        Exit::Status(status) if disconnects.signals.contains(&status) => Ok(()),
         Exit::Status(status) => Err(ProvisionError::failed(script.exit_error(i64::from(status)))),
     }
 }
@@ -172,6 +176,8 @@ pub(crate) fn judge(script: &ScriptOptions, exit: Exit, disconnects: &Disconnect
 /// May a script end the connection, and how does a template say so?
 pub(crate) struct Disconnects {
     is_expected: bool,
+    /// Statuses that come in place of a disconnect: an instance that goes down ends the script before the server that tells of it.
+    signals: &'static [u32],
     remedy: &'static str,
 }
 
@@ -180,6 +186,7 @@ impl Disconnects {
     pub(crate) fn of_shell(expect_disconnect: bool, script: &ScriptOptions) -> Self {
         Self {
             is_expected: expect_disconnect || script.is_valid_exit(DISCONNECT_STATUS.into()),
+            signals: if expect_disconnect { ENDED_BY_SIGNAL } else { &[] },
             remedy: "`\"expect_disconnect\": true` or `\"valid_exit_codes\": [0, 2300218]` to the shell provisioner parameters",
         }
     }
@@ -190,6 +197,7 @@ impl Disconnects {
             is_expected: [DISCONNECT_STATUS.into(), WINRM_DISCONNECT_STATUS]
                 .into_iter()
                 .any(|status| script.is_valid_exit(status)),
+            signals: &[],
             remedy: "`valid_exit_codes = [0, 16001, 2300218]` to the provisioner, or restart with windows-restart",
         }
     }

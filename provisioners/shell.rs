@@ -46,7 +46,7 @@ pub(crate) struct ShellOptions {
     pub(crate) remote_path: Option<String>,
     /// Upload scripts as they are; otherwise line ends of Windows become those of Unix.
     pub(crate) binary: bool,
-    /// The script may end the connection, as a restart does.
+    /// The script may end the connection, or be ended by a signal, as a restart does.
     pub(crate) expect_disconnect: bool,
     /// How it is run.
     #[serde(flatten)]

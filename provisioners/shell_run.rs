@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use bakelite_engine::communicator::{CommunicatorError, Exit, Running};
 use bakelite_engine::output::stream;
@@ -14,9 +15,13 @@ use tokio::io::AsyncWriteExt as _;
 
 use crate::line_ends::unix_copy;
 use crate::remote_script::{
-    CLEAN_UP_LIMIT, Disconnects, judge, lost, opened, rendered, upload_file, upload_text, variables, warn_of_remains,
+    CLEAN_UP_LIMIT, Disconnects, ENDED_BY_SIGNAL, answer, judge, lost, opened, rendered, upload_file, upload_text,
+    variables, warn_of_remains,
 };
 use crate::shell::ShellOptions;
+
+/// How long to wait until an instance that goes down has gone.
+const GOING_DOWN_LIMIT: Duration = Duration::from_mins(1);
 
 /// How variables are written into a command and into a file.
 const IN_COMMAND: &str = "%s='%s' ";
@@ -95,8 +100,31 @@ impl Shell<'_> {
             .retrying(|| self.upload_and_start(script, &path, &command, &input))
             .await?;
         let exit = stream(running, &self.provisioning.ui).await;
+        if self.options.expect_disconnect && self.is_going_down(exit).await {
+            // What comes next must not meet the instance that goes down.
+            let _ = tokio::time::timeout(GOING_DOWN_LIMIT, self.provisioning.communicator.disconnected()).await;
+        }
         let disconnects = Disconnects::of_shell(self.options.expect_disconnect, &self.options.script);
         self.clean(&path, judge(&self.options.script, exit, &disconnects)).await
+    }
+
+    /// Is the instance about to go down, although the script has ended before the connection did? It has ended it by a signal, or systemd
+    /// says so: `reboot` returns before anything happens.
+    async fn is_going_down(&self, exit: Exit) -> bool {
+        match exit {
+            Exit::Disconnected => false,
+            Exit::Status(status) if ENDED_BY_SIGNAL.contains(&status) => true,
+            Exit::Status(_) => {
+                let asked = self
+                    .provisioning
+                    .communicator
+                    .exec("systemctl is-system-running 2>/dev/null");
+                match asked.await {
+                    Ok(running) => answer(running).await.1.trim() == "stopping",
+                    Err(_) => false,
+                }
+            }
+        }
     }
 
     /// Uploads a script and starts it; done again as a whole when the connection is lost before it was started.

@@ -19,6 +19,8 @@ mod meta_arguments;
 mod moto_bakes;
 mod provenance;
 #[cfg(feature = "amazon")]
+mod reboot;
+#[cfg(feature = "amazon")]
 mod secrets;
 #[cfg(feature = "amazon")]
 mod session_manager;

@@ -376,3 +376,20 @@ fn host_of(peer: &str) -> &str {
     let host = peer.split_once('@').map_or(peer, |(_, host)| host);
     host.rsplit_once(':').map_or(host, |(host, _)| host)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_of_the_template_wins_over_the_builder_s() {
+        let target = Target {
+            address: "10.0.0.1".into(),
+            ..Target::default()
+        };
+        let host = |json: &str| target.host(&serde_json::from_str(json).unwrap());
+        assert_eq!(host(r#"{"ssh_host": "web.internal"}"#), "web.internal");
+        assert_eq!(host(r#"{"ssh_host": ""}"#), "10.0.0.1");
+        assert_eq!(host("{}"), "10.0.0.1");
+    }
+}

@@ -35,6 +35,10 @@ pub trait Communicator: Send + Sync {
     /// Copies a folder (or what a glob matches) from the other side into `destination`.
     async fn download_folder(&self, source: &str, destination: &Path) -> Result<(), CommunicatorError>;
 
+    /// Waits until the connection that is in use has ended, as it does when the instance goes down; the next command makes a new one.
+    /// Where no connection lasts longer than a command there is nothing to wait for.
+    async fn disconnected(&self) {}
+
     /// Ends the connection in good order.
     async fn close(&self);
 }

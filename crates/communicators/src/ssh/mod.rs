@@ -163,6 +163,11 @@ impl Communicator for Ssh {
         transfer::download_folder(self, source, destination).await
     }
 
+    async fn disconnected(&self) {
+        let session = Arc::clone(&*self.connection.session.lock().await);
+        session.gone().await;
+    }
+
     async fn close(&self) {
         self.connection.session.lock().await.close().await;
     }

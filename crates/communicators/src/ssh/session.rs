@@ -13,6 +13,7 @@ use russh::keys::{PublicKey, PublicKeyOrCertificate};
 use russh::{Channel, ChannelOpenFailure, Disconnect, SshId};
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::algorithms::preferred;
 use super::auth::{AuthError, Credentials, log_in};
@@ -145,6 +146,8 @@ pub(crate) struct Client {
     host_key: Arc<HostKey>,
     offered: Arc<OnceLock<PublicKey>>,
     ended: Arc<Mutex<Option<String>>>,
+    /// The library drops this value when the connection has ended.
+    _gone: DropGuard,
     tasks: Tasks,
     remote_tunnels: RemoteTunnels,
     offered_agent: Option<PathBuf>,
@@ -253,6 +256,7 @@ pub(crate) struct Session {
     handle: Handle<Client>,
     peer: String,
     ended: Arc<Mutex<Option<String>>>,
+    gone: CancellationToken,
     /// The quickest answer so far, in microseconds: that of the system, or one of the server, which may wait to send it with others.
     quickest_answer: AtomicU64,
     tasks: Tasks,
@@ -274,11 +278,13 @@ impl Access {
     async fn shake_hands(&self, stream: Box<dyn Stream>) -> Result<Session, SessionError> {
         let (offered, ended) = (Arc::new(OnceLock::new()), Arc::new(Mutex::new(None)));
         let tasks = Tasks::default();
+        let gone = CancellationToken::new();
         let client = Client {
             peer: self.peer.clone(),
             host_key: Arc::clone(&self.host_key),
             offered: Arc::clone(&offered),
             ended: Arc::clone(&ended),
+            _gone: gone.clone().drop_guard(),
             tasks: tasks.clone(),
             remote_tunnels: self.remote_tunnels.clone(),
             offered_agent: self.offered_agent.clone(),
@@ -308,6 +314,7 @@ impl Access {
             handle,
             peer: self.peer.clone(),
             ended,
+            gone,
             quickest_answer: AtomicU64::new(self.dial.distance().map_or(u64::MAX, microseconds)),
             tasks,
             offers_agent: self.offered_agent.is_some(),
@@ -338,6 +345,11 @@ impl Session {
     /// Is the connection still there, as far as we know?
     pub(crate) fn is_alive(&self) -> bool {
         !self.handle.is_closed()
+    }
+
+    /// Waits until it is not.
+    pub(crate) async fn gone(&self) {
+        self.gone.cancelled().await;
     }
 
     /// Opens a channel for a command or a subsystem.

@@ -11,6 +11,7 @@ use super::{accounts, shims};
 /// Boots; called again for a reboot.
 pub(super) fn boot(machine: &MachineStart, with_sudo_shim: bool) -> Result<(), Failure> {
     rustix::system::sethostname(machine.hostname.as_bytes()).doing("setting the host name")?;
+    forget_memory();
     fill_run(with_sudo_shim)?;
     for (folder, mode) in [
         ("/tmp", 0o1777),
@@ -47,9 +48,14 @@ pub(super) fn boot(machine: &MachineStart, with_sudo_shim: bool) -> Result<(), F
     Ok(())
 }
 
-/// Fills `/run`, which is empty after every boot.
-fn fill_run(with_sudo_shim: bool) -> Result<(), Failure> {
-    for entry in fs::read_dir("/run").into_iter().flatten().flatten() {
+/// Empties what is in memory on a real machine.
+fn forget_memory() {
+    let folders = ["/run", "/dev/shm"].into_iter();
+    for entry in folders
+        .filter_map(|folder| fs::read_dir(folder).ok())
+        .flatten()
+        .flatten()
+    {
         let path = entry.path();
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             fs::remove_dir_all(path).ok()
@@ -57,6 +63,10 @@ fn fill_run(with_sudo_shim: bool) -> Result<(), Failure> {
             fs::remove_file(path).ok()
         };
     }
+}
+
+/// Fills `/run` anew.
+fn fill_run(with_sudo_shim: bool) -> Result<(), Failure> {
     for (folder, mode) in [("/run/lock", 0o1777), ("/run/bakelite", 0o755)] {
         fs::create_dir_all(folder).doing(format!("creating `{folder}`"))?;
         fs::set_permissions(folder, fs::Permissions::from_mode(mode)).doing(format!("opening `{folder}`"))?;

@@ -185,10 +185,10 @@ impl Init<'_> {
             } else if POWER_OFF.contains(&signal) {
                 self.end_processes();
                 return Ok(Next::End);
-            } else if REBOOT.contains(&signal) {
+            } else if let Some(root) = self.root.filter(|_| REBOOT.contains(&signal)) {
                 self.report(&Report::Rebooting, &[]);
                 self.end_processes();
-                boot::boot(self.machine, self.root.is_some_and(|root| root.shims.sudo))?;
+                boot::boot(self.machine, root.shims.sudo)?;
                 self.report(&Report::Booted, &[]);
             }
         }
