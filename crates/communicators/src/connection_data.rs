@@ -4,10 +4,12 @@ use bakelite_hcl::value::Value;
 use bakelite_template::plan::BuildData;
 
 use crate::connect::Target;
+use crate::openssh;
 use crate::options::{CommunicatorOptions, Kind};
 
-/// `Host`, `Port`, `User`, `Password`, `ConnType`, `SSHPublicKey`, `SSHPrivateKey` and `WinRMPassword`,
-/// to be added to what [`bakelite_engine::bake::Bake::data`] answers.
+/// `Host`, `Port`, `User`, `Password`, `ConnType`, `SSHPublicKey`, `SSHPrivateKey`, `SSHPrivateKeyFile`, `SSHAgentAuth` and
+/// `WinRMPassword`; and for OpenSSH's client `SSHCertificateFile` and the way: `SSHProxyCommand`, or why it cannot go there,
+/// `SSHOnlyHere`; to be added to what [`bakelite_engine::bake::Bake::data`] answers.
 pub fn connection_data(target: &Target, options: &CommunicatorOptions) -> BuildData {
     let text = |text: &Option<String>| Value::string(text.as_deref().unwrap_or_default());
     let kind = match options.kind() {
@@ -26,6 +28,10 @@ pub fn connection_data(target: &Target, options: &CommunicatorOptions) -> BuildD
         Some(bytes) if made.is_none() => Value::string(String::from_utf8_lossy(bytes)),
         _ => text(made),
     };
+    let (proxy_command, only_here) = match openssh::proxy_command(target, options) {
+        Ok(command) => (command, ""),
+        Err(reason) => (String::new(), reason),
+    };
     [
         ("Host", Value::string(target.host(options))),
         ("Port", Value::string(port.to_string())),
@@ -34,6 +40,11 @@ pub fn connection_data(target: &Target, options: &CommunicatorOptions) -> BuildD
         ("ConnType", Value::string(kind)),
         ("SSHPublicKey", key(&target.public_key, &options.ssh_public_key)),
         ("SSHPrivateKey", key(&target.private_key, &options.ssh_private_key)),
+        ("SSHPrivateKeyFile", text(&options.ssh_private_key_file)),
+        ("SSHAgentAuth", Value::string(options.ssh_agent_auth.to_string())),
+        ("SSHCertificateFile", text(&options.ssh_certificate_file)),
+        ("SSHProxyCommand", Value::string(proxy_command)),
+        ("SSHOnlyHere", Value::string(only_here)),
         ("WinRMPassword", Value::string(winrm_password)),
     ]
     .into_iter()

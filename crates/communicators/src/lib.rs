@@ -13,6 +13,7 @@ pub mod connect;
 pub mod connection_data;
 pub mod dial;
 pub mod none;
+mod openssh;
 pub mod options;
 pub mod ssh;
 pub mod winrm;

@@ -16,6 +16,7 @@ pub mod event;
 pub mod events;
 pub mod gc;
 pub mod journal;
+pub mod local_process;
 pub mod local_shell;
 pub mod notes;
 mod options;

@@ -4,29 +4,22 @@
 //! the process's environment, and the command refers to them by name.
 
 use std::collections::BTreeMap;
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
 
 use bakelite_template::component::Complaint;
 use bakelite_template::gotemplate::{RenderError, Rendering, render};
 use bakelite_template::plan::BuildData;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
 use crate::events::Ui;
-use crate::output::stream_pipes;
-use crate::process_tree::ProcessTree;
+use crate::local_process::{self, LocalProcessError};
 use crate::provisioner::RunContext;
 use crate::script::{ExitError, ScriptOptions, Scripts, Shebang, build_variables, flatten, shell_word};
 
 /// How a variable is written when the template does not say otherwise.
 const VARIABLE_FORMAT: &str = "%s='%s' ";
-
-/// How long a signal that a child has died of may take to arrive here.
-const INTERRUPTED: Duration = Duration::from_secs(1);
 
 /// The systems that `only_on` can name.
 const SYSTEMS: &[&str] = &["darwin", "freebsd", "linux", "openbsd", "solaris", "windows"];
@@ -82,24 +75,9 @@ pub enum LocalShellError {
     /// `execute_command` cannot be rendered.
     #[error("render `execute_command`")]
     Render(#[from] RenderError),
-    /// The program cannot be started.
-    #[error("start `{program}`")]
-    Start {
-        /// The program.
-        program: String,
-        /// The cause.
-        #[source]
-        cause: std::io::Error,
-    },
-    /// Its output cannot be read.
-    #[error("read the output of `{program}`")]
-    Output {
-        /// The program.
-        program: String,
-        /// The cause.
-        #[source]
-        cause: std::io::Error,
-    },
+    /// The program cannot be run.
+    #[error(transparent)]
+    Process(#[from] LocalProcessError),
     /// A script ended with a status that is not allowed.
     #[error(transparent)]
     Exit(#[from] ExitError),
@@ -197,21 +175,7 @@ impl LocalShellOptions {
             .envs(shell.run.environment.iter())
             .env("PACKER_RUN_UUID", &shell.run.id)
             .envs(&variables);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
-        let start_error = |cause| LocalShellError::Start {
-            program: program.into(),
-            cause,
-        };
-        let mut child = command.spawn().map_err(start_error)?;
-        let output_error = |cause| LocalShellError::Output {
-            program: program.into(),
-            cause,
-        };
-        wait(&mut child, shell.ui).await.map_err(output_error)
+        Ok(local_process::run(command, shell.ui).await?)
     }
 
     /// Program and arguments for a script.
@@ -264,31 +228,6 @@ impl LocalShellOptions {
             .as_ref()
             .is_none_or(|systems| systems.is_empty() || systems.iter().any(|system| system == here))
     }
-}
-
-/// Waits for the end of a child while its output is said; a child that a signal ended has the status -1.
-async fn wait(child: &mut Child, ui: &Ui) -> std::io::Result<i64> {
-    let tree = ProcessTree::of(child.id());
-    if let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) {
-        stream_pipes(stdout, stderr, ui).await?;
-    }
-    let status = child.wait().await?;
-    tree.ended();
-    if was_interrupted(status) {
-        // A terminal sends Ctrl-C to the child and to this process alike. Then this is about to be dropped: the bake was cancelled,
-        // and no script has failed.
-        let _ = tokio::time::timeout(INTERRUPTED, std::future::pending::<()>()).await;
-    }
-    Ok(status.code().map_or(-1, i64::from))
-}
-
-/// Did a terminal's interrupt or hang-up end it, or a child that it waited for?
-fn was_interrupted(status: ExitStatus) -> bool {
-    use rustix::process::Signal;
-    let signals = [Signal::INT, Signal::HUP].map(Signal::as_raw);
-    let of_shell = status.code().map(|code| code - 128);
-    let signal = status.signal().or(of_shell);
-    signal.is_some_and(|signal| signals.contains(&signal))
 }
 
 /// The variables as the command has them: with their values, or referring to the environment by their names.

@@ -1,0 +1,90 @@
+//! The way to an instance as OpenSSH's own client is told it: for programs that connect by themselves, as Ansible may.
+
+use bakelite_engine::script::shell_word;
+
+use crate::connect::Target;
+use crate::options::{CommunicatorOptions, Hop};
+
+/// The `ProxyCommand` with which OpenSSH's client goes the way that we go: empty where that is straight. The error says what about
+/// the way it cannot follow.
+pub(crate) fn proxy_command(target: &Target, options: &CommunicatorOptions) -> Result<String, &'static str> {
+    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    if target.dial.is_some() {
+        return Err("it is reached by a session of the builder's");
+    }
+    if given(&options.ssh_proxy_host).is_some() {
+        return Err("it is reached through `ssh_proxy_host`");
+    }
+    let hops = options.bastions();
+    let Some((last, before)) = hops.split_last() else {
+        return Ok(String::new());
+    };
+    if given(&options.ssh_bastion_password).is_some() || options.ssh_bastion_interactive == Some(true) {
+        return Err("its bastion wants a password");
+    }
+    let own = given(&options.ssh_bastion_private_key_file);
+    let certificate = match own {
+        Some(_) => given(&options.ssh_bastion_certificate_file),
+        None => given(&options.ssh_certificate_file),
+    };
+    // A per cent sign of a path is none of OpenSSH's own.
+    let word = |text: &str| shell_word(text).replace('%', "%%");
+    let mut words = vec!["ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new".to_owned()];
+    if let Some(key) = own.or_else(|| given(&options.ssh_private_key_file)) {
+        if !before.is_empty() {
+            return Err("there are several bastions, which OpenSSH cannot be told the key of");
+        }
+        words.push(format!("-o IdentitiesOnly=yes -i {}", word(&key)));
+    }
+    words.extend(certificate.map(|path| format!("-o CertificateFile={}", word(&path))));
+    if !before.is_empty() {
+        let jumps: Vec<String> = before.iter().map(jump).collect();
+        words.push(format!("-J {}", word(&jumps.join(","))));
+    }
+    let (user, host) = (word(&last.username), word(&last.host));
+    words.push(format!("-W '[%h]:%p' -p {} -l {user} {host}", last.port));
+    Ok(words.join(" "))
+}
+
+/// A host to go through, as OpenSSH writes it.
+fn jump(hop: &Hop) -> String {
+    let host = if hop.host.contains(':') {
+        format!("[{}]", hop.host)
+    } else {
+        hop.host.clone()
+    };
+    format!("{}@{host}:{}", hop.username, hop.port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command(json: &str) -> Result<String, &'static str> {
+        proxy_command(&Target::default(), &serde_json::from_str(json).unwrap())
+    }
+
+    #[test]
+    fn openssh_is_told_the_way_past_a_bastion() {
+        assert_eq!(command(r#"{"ssh_username": "u"}"#), Ok(String::new()));
+        let key = r#"{"ssh_username": "u", "ssh_bastion_host": "b", "ssh_bastion_private_key_file": "~/my key"}"#;
+        assert_eq!(
+            command(key).unwrap(),
+            "ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new -o IdentitiesOnly=yes -i ~/'my key' -W '[%h]:%p' -p 22 -l u b"
+        );
+        let agent = r#"{"ssh_username": "u", "ssh_bastion_host": "a,me@b:23", "ssh_bastion_agent_auth": true}"#;
+        let command = command(agent).unwrap();
+        assert!(command.ends_with("-J u@a:22 -W '[%h]:%p' -p 23 -l me b"), "{command}");
+    }
+
+    #[test]
+    fn a_way_that_openssh_cannot_go_is_named() {
+        for (json, reason) in [
+            (r#"{"ssh_proxy_host": "p"}"#, "ssh_proxy_host"),
+            (r#"{"ssh_bastion_host": "b", "ssh_bastion_password": "s"}"#, "password"),
+            (r#"{"ssh_bastion_host": "a,b", "ssh_private_key_file": "k"}"#, "several"),
+        ] {
+            assert!(command(json).unwrap_err().contains(reason), "{json}");
+        }
+    }
+}
