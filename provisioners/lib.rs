@@ -5,6 +5,7 @@
     allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test fails by panicking")
 )]
 
+mod ansible;
 mod breakpoint;
 mod file;
 mod line_ends;
@@ -32,6 +33,7 @@ use bakelite_template::schema::Schema;
 
 /// The provisioners of this crate.
 pub static COMPONENTS: &[Registration] = &[
+    ansible::REGISTRATION,
     breakpoint::REGISTRATION,
     file::REGISTRATION,
     sbom::HCP_REGISTRATION,

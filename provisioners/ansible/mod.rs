@@ -1,0 +1,324 @@
+//! The `ansible` provisioner: runs `ansible-playbook` on this machine against the instance (communicators.md §17). Its story: find the
+//! way to the instance, install what Galaxy shall install, write the inventory, run the playbook.
+
+mod adapter;
+mod arguments;
+pub(crate) mod galaxy;
+mod inventory;
+pub(crate) mod options;
+mod reach;
+#[cfg(test)]
+mod testing;
+mod version;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use bakelite_engine::local_process::{self, LocalProcessError};
+use bakelite_engine::provisioner::{ProvisionError, Provisioner, Provisioning};
+use bakelite_engine::registry::{Registration, read_options};
+use bakelite_template::component::Complaint;
+use bakelite_template::decode::Decoded;
+use bakelite_template::gotemplate::{RenderError, Rendering, render};
+use bakelite_template::schema::Schema;
+use tokio::process::Command;
+
+use adapter::{Adapter, AdapterError, Instance, KeyError, Keys};
+use arguments::{Call, shown};
+use galaxy::{Galaxy, Requirements};
+use inventory::Inventory;
+use options::{AnsibleOptions, KeyType, given};
+use reach::{Data, Key, Reach};
+
+pub(crate) const REGISTRATION: Registration = crate::registration(
+    "ansible",
+    "Runs an Ansible playbook on this machine against the instance.",
+    Schema::of::<AnsibleOptions>,
+    make,
+);
+
+struct Ansible {
+    options: AnsibleOptions,
+}
+
+/// Why a playbook was not played.
+#[derive(Debug, thiserror::Error)]
+enum AnsibleError {
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error(transparent)]
+    Adapter(#[from] AdapterError),
+    #[error("write {what} for Ansible into `{folder}`")]
+    Write {
+        what: &'static str,
+        folder: String,
+        source: io::Error,
+    },
+    #[error("render `{option}`")]
+    Render { option: &'static str, source: RenderError },
+    #[error("read `galaxy_file` (`{path}`)")]
+    Requirements { path: String, source: io::Error },
+    #[error(transparent)]
+    Process(#[from] LocalProcessError),
+    #[error("Error executing Ansible: Non-zero exit status: exit status {status}")]
+    Play { status: i64 },
+    #[error("run `{command}`: exit status {status}")]
+    Galaxy { command: String, status: i64 },
+}
+
+fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Provisioner>> {
+    let options: AnsibleOptions = read_options(decoded, complaints)?;
+    options.check(&decoded.unknown, complaints);
+    crate::unless_wrong(Ansible { options }, complaints)
+}
+
+#[async_trait]
+impl Provisioner for Ansible {
+    async fn provision(&self, provisioning: &Provisioning) -> Result<(), ProvisionError> {
+        let play = Play {
+            options: &self.options,
+            provisioning,
+        };
+        play.run().await.map_err(ProvisionError::failed)
+    }
+}
+
+/// A provisioner at work.
+struct Play<'a> {
+    options: &'a AnsibleOptions,
+    provisioning: &'a Provisioning,
+}
+
+impl Play<'_> {
+    async fn run(&self) -> Result<(), AnsibleError> {
+        if let Some(reach) = self.straight()? {
+            return self.play(&reach).await;
+        }
+        let (adapter, reach) = self.through_adapter().await?;
+        tokio::select! {
+            played = self.play(&reach) => played,
+            never = adapter.serve() => match never {},
+        }
+    }
+
+    /// The straight way, where the template wants it and there is one.
+    fn straight(&self) -> Result<Option<Reach>, AnsibleError> {
+        if self.options.use_proxy != Some(false) {
+            return Ok(None);
+        }
+        let Provisioning { data, run, ui, .. } = self.provisioning;
+        match reach::straight(self.options, data, run) {
+            Ok(reach) => {
+                Ok(Some(reach.map_err(|source| {
+                    self.unwritten("a login", &run.temporary_folder, source)
+                })?))
+            }
+            Err(reason) => {
+                ui.error(format!(
+                    "Warning: Ansible cannot connect to the instance itself ({reason}): the proxy adapter is used in spite of \
+                     `use_proxy = false`"
+                ));
+                Ok(None)
+            }
+        }
+    }
+
+    /// The way through an adapter that listens.
+    async fn through_adapter(&self) -> Result<(Adapter, Reach), AnsibleError> {
+        let run = &self.provisioning.run;
+        let path = |option: &Option<String>| given(option.as_deref()).map(|path| run.working_folder.join(path));
+        let (host, authorized) = (
+            path(&self.options.ssh_host_key_file),
+            path(&self.options.ssh_authorized_key_file),
+        );
+        let kind = self.options.key_type().unwrap_or(KeyType::Ecdsa);
+        let keys = Keys::new(kind, host.as_deref(), authorized.as_deref())?;
+        let user = given(self.options.user.as_deref()).map_or_else(|| local_user(self.provisioning), str::to_owned);
+        let sftp_command = given(self.options.sftp_command.as_deref()).map(str::to_owned);
+        let instance = Instance::new(self.provisioning, sftp_command);
+        // Its range was checked with the other options.
+        let first = self
+            .options
+            .local_port
+            .and_then(|port| u16::try_from(port).ok())
+            .unwrap_or(0);
+        let adapter = Adapter::listen(first, &user, &keys, instance).await?;
+        let key = keys
+            .private
+            .map(|key| Key::write(&key, &run.temporary_folder))
+            .transpose();
+        let reach = Reach {
+            host: "127.0.0.1".into(),
+            port: adapter.port(),
+            user,
+            instance_speaks_ssh: Data(&self.provisioning.data)
+                .text("ConnType")
+                .is_none_or(|kind| kind == "ssh"),
+            key: key.map_err(|source| self.unwritten("a key", &run.temporary_folder, source))?,
+            ..Reach::default()
+        };
+        Ok((adapter, reach))
+    }
+
+    /// Plays the playbook against an instance that can be reached.
+    async fn play(&self, reach: &Reach) -> Result<(), AnsibleError> {
+        let Provisioning {
+            data,
+            rendering,
+            run,
+            ui,
+            ..
+        } = self.provisioning;
+        let rendering = with_build_data(rendering);
+        // What Ansible does not get to remove when it is ended goes with this.
+        let scratch = tempfile::Builder::new()
+            .prefix("ansible-local-tmp")
+            .tempdir_in(&run.temporary_folder);
+        let scratch = scratch.map_err(|source| self.unwritten("temporary files", &run.temporary_folder, source))?;
+        self.install_requirements(scratch.path()).await?;
+        let inventory = self.inventory(reach, &rendering)?;
+        let extra = self.options.extra_arguments.iter().map(|text| render(text, &rendering));
+        let extra = extra.collect::<Result<Vec<_>, _>>();
+        let extra = extra.map_err(|source| AnsibleError::Render {
+            option: "extra_arguments",
+            source,
+        })?;
+        let data = Data(data);
+        let call = Call {
+            options: self.options,
+            reach,
+            build_name: &rendering.build_name,
+            builder: &rendering.build_type,
+            extra: &extra,
+            http_address: data.text("PackerHTTPAddr"),
+            inventory: &inventory.path,
+            playbook: &run
+                .working_folder
+                .join(self.options.playbook_file.as_deref().unwrap_or_default()),
+        };
+        let arguments = call.arguments();
+        let secrets = ["Password", "WinRMPassword"].map(|key| data.text(key).unwrap_or_default());
+        ui.say(format!(
+            "Executing Ansible: {}",
+            shown(self.options.command(), &arguments, &secrets)
+        ));
+        let mut command = self.command(self.options.command(), scratch.path());
+        command.args(&arguments);
+        match local_process::run(command, ui).await? {
+            0 => Ok(()),
+            status => Err(AnsibleError::Play { status }),
+        }
+    }
+
+    /// Installs roles and collections with Galaxy, where the template names some.
+    async fn install_requirements(&self, scratch: &Path) -> Result<(), AnsibleError> {
+        let Some(file) = given(self.options.galaxy_file.as_deref()) else {
+            return Ok(());
+        };
+        let path = self.provisioning.run.working_folder.join(file);
+        let unread = |source| AnsibleError::Requirements {
+            path: file.to_owned(),
+            source,
+        };
+        let text = tokio::fs::read_to_string(&path).await.map_err(unread)?;
+        let galaxy = Galaxy {
+            file: &path.display().to_string(),
+            force: self.options.galaxy_force_install,
+            force_with_deps: self.options.galaxy_force_with_deps,
+            roles_path: given(self.options.roles_path.as_deref()),
+            collections_path: given(self.options.collections_path.as_deref()),
+        };
+        let program = given(self.options.galaxy_command.as_deref()).unwrap_or("ansible-galaxy");
+        for arguments in galaxy.calls(Requirements::of(&text)) {
+            let said = format!("{program} {}", arguments.join(" "));
+            self.provisioning.ui.say(format!("Executing Ansible Galaxy: {said}"));
+            let mut command = self.command(program, scratch);
+            command.args(&arguments);
+            let status = local_process::run(command, &self.provisioning.ui).await?;
+            if status != 0 {
+                return Err(AnsibleError::Galaxy { command: said, status });
+            }
+        }
+        Ok(())
+    }
+
+    fn inventory(&self, reach: &Reach, rendering: &Rendering) -> Result<Inventory, AnsibleError> {
+        let run = &self.provisioning.run;
+        if let Some(path) = given(self.options.inventory_file.as_deref()) {
+            return Ok(Inventory::given(run.working_folder.join(path)));
+        }
+        let text = inventory::text(self.options, reach, rendering);
+        let text = text.map_err(|source| AnsibleError::Render {
+            option: "inventory_file_template",
+            source,
+        })?;
+        let folder = match given(self.options.inventory_directory.as_deref()) {
+            Some(folder) => run.working_folder.join(folder),
+            None => run.temporary_folder.clone(),
+        };
+        let inventory = Inventory::write(&text, &folder, self.options.keep_inventory_file);
+        inventory.map_err(|source| self.unwritten("an inventory", &folder, source))
+    }
+
+    /// A program of Ansible's, with its environment.
+    fn command(&self, program: &str, scratch: &Path) -> Command {
+        let run = &self.provisioning.run;
+        let mut command = Command::new(program);
+        command.current_dir(&run.working_folder).envs(run.environment.iter());
+        command
+            .env("PACKER_RUN_UUID", &run.id)
+            .env("ANSIBLE_LOCAL_TEMP", scratch);
+        if self.options.ssh_host_key_file.is_none() {
+            command.env("ANSIBLE_HOST_KEY_CHECKING", "False");
+        }
+        if !self.options.use_sftp {
+            command.env("ANSIBLE_SCP_IF_SSH", "True");
+        }
+        command.envs(self.options.variables());
+        command
+    }
+
+    #[expect(clippy::unused_self, reason = "reads like what it is used in")]
+    fn unwritten(&self, what: &'static str, folder: &Path, source: io::Error) -> AnsibleError {
+        AnsibleError::Write {
+            what,
+            folder: folder.display().to_string(),
+            source,
+        }
+    }
+}
+
+/// What `{{ .NAME }}` can refer to: the data of the build.
+fn with_build_data(rendering: &Rendering) -> Rendering {
+    let mut rendering = rendering.clone();
+    for (name, value) in rendering.build_data.iter().flatten() {
+        rendering
+            .fields
+            .entry(name.clone())
+            .or_insert_with(|| value.as_str().into());
+    }
+    rendering
+}
+
+/// The user of this machine.
+fn local_user(provisioning: &Provisioning) -> String {
+    let environment = &provisioning.run.environment;
+    let named = ["USER", "LOGNAME"]
+        .into_iter()
+        .find_map(|name| given(environment.get(name).map(String::as_str)));
+    named
+        .map(str::to_owned)
+        .or_else(user_of_this_process)
+        .unwrap_or_else(|| "bakelite".to_owned())
+}
+
+/// Whom the system's list of users names.
+fn user_of_this_process() -> Option<String> {
+    let id = rustix::process::getuid().as_raw().to_string();
+    let users = std::fs::read_to_string(PathBuf::from("/etc/passwd")).ok()?;
+    let mut lines = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    lines
+        .find(|fields| fields.get(2) == Some(&id.as_str()))
+        .and_then(|fields| Some((*fields.first()?).to_owned()))
+}

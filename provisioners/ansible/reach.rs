@@ -1,0 +1,255 @@
+//! How Ansible reaches the instance: through the adapter, or straight, and with which key or password.
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use bakelite_engine::provisioner::RunContext;
+use bakelite_engine::script::shell_word;
+use bakelite_hcl::value::Value;
+use bakelite_template::plan::BuildData;
+use tempfile::{NamedTempFile, TempPath};
+
+use super::options::{AnsibleOptions, given};
+
+/// Where Ansible connects to, and with what.
+#[derive(Default)]
+pub(crate) struct Reach {
+    /// Address.
+    pub(crate) host: String,
+    /// Port.
+    pub(crate) port: u16,
+    /// Whom it logs in as.
+    pub(crate) user: String,
+    /// Is the instance reached by SSH, be it through the adapter?
+    pub(crate) instance_speaks_ssh: bool,
+    /// Ansible itself speaks WinRM.
+    pub(crate) by_winrm: bool,
+    /// The private key.
+    pub(crate) key: Option<Key>,
+    /// A file with the variable `ansible_password`.
+    pub(crate) secrets: Option<Secrets>,
+    /// Arguments for OpenSSH's programs: the way past a bastion, a certificate.
+    pub(crate) ssh_common_arguments: Option<String>,
+}
+
+impl Reach {
+    /// The file with the private key.
+    pub(crate) fn key_file(&self) -> Option<&Path> {
+        match self.key.as_ref()? {
+            Key::OfUser(path) => Some(path),
+            Key::Temporary(path) => Some(path),
+        }
+    }
+}
+
+/// A private key in a file.
+pub(crate) enum Key {
+    /// The user's.
+    OfUser(PathBuf),
+    /// One that goes with this value.
+    Temporary(TempPath),
+}
+
+impl Key {
+    /// Writes a key into a file that only the user can read and that goes with the answer.
+    pub(crate) fn write(text: &str, folder: &Path) -> io::Result<Self> {
+        private_file("ansible-key", "", text, folder).map(Self::Temporary)
+    }
+}
+
+/// A file with a password, as a variable of Ansible's: what stands in its arguments every user of this machine could read. It goes with
+/// this value.
+pub(crate) struct Secrets(TempPath);
+
+impl Secrets {
+    /// Writes the password into a file that only the user can read.
+    pub(crate) fn write(password: &str, folder: &Path) -> io::Result<Self> {
+        // A string of JSON is one of YAML; the tag keeps Ansible from looking for `{{ }}` in it.
+        let text = format!("ansible_password: !unsafe {}\n", serde_json::Value::from(password));
+        private_file("ansible-variables", ".yml", &text, folder).map(Self)
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+fn private_file(prefix: &str, suffix: &str, text: &str, folder: &Path) -> io::Result<TempPath> {
+    let mut file: NamedTempFile = tempfile::Builder::new()
+        .prefix(prefix)
+        .suffix(suffix)
+        .tempfile_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    Ok(file.into_temp_path())
+}
+
+/// The straight way to the instance; the error says why there is none.
+pub(crate) fn straight(
+    options: &AnsibleOptions,
+    data: &BuildData,
+    run: &RunContext,
+) -> Result<io::Result<Reach>, String> {
+    let data = Data(data);
+    let host = data.text("Host").ok_or("the address of the instance is not known")?;
+    let by_winrm = match data.text("ConnType") {
+        Some("ssh") => false,
+        Some("winrm") => true,
+        kind => return Err(format!("the communicator is `{}`", kind.unwrap_or("none"))),
+    };
+    if let Some(reason) = data.text("SSHOnlyHere").filter(|_| !by_winrm) {
+        return Err(reason.to_owned());
+    }
+    let user = given(options.user.as_deref())
+        .or_else(|| data.text("User"))
+        .unwrap_or_default();
+    let reach = Reach {
+        host: host.to_owned(),
+        port: data
+            .text("Port")
+            .and_then(|port| port.parse().ok())
+            .unwrap_or(if by_winrm { 5986 } else { 22 }),
+        user: user.to_owned(),
+        instance_speaks_ssh: !by_winrm,
+        by_winrm,
+        ssh_common_arguments: data.ssh_common_arguments(run).filter(|_| !by_winrm),
+        ..Reach::default()
+    };
+    Ok(with_login(reach, &data, run))
+}
+
+/// Adds the first of key file, agent, key in memory and password that there is.
+fn with_login(mut reach: Reach, data: &Data<'_>, run: &RunContext) -> io::Result<Reach> {
+    let folder = &run.temporary_folder;
+    if reach.by_winrm {
+        let password = data.text("WinRMPassword").or_else(|| data.text("Password"));
+        reach.secrets = password.map(|password| Secrets::write(password, folder)).transpose()?;
+    } else if let Some(path) = data.text("SSHPrivateKeyFile") {
+        reach.key = Some(Key::OfUser(home_path(path, run)));
+    } else if data.text("SSHAgentAuth") == Some("true") {
+        // OpenSSH's client finds it by itself.
+    } else if let Some(key) = data.text("SSHPrivateKey") {
+        reach.key = Some(Key::write(key, folder)?);
+    } else if let Some(password) = data.text("Password") {
+        reach.secrets = Some(Secrets::write(password, folder)?);
+    }
+    Ok(reach)
+}
+
+/// A path of the template's: `~` is the home folder.
+fn home_path(path: &str, run: &RunContext) -> PathBuf {
+    match (path.strip_prefix("~/"), &run.home_folder) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => run.working_folder.join(path),
+    }
+}
+
+/// What the build says of the connection.
+pub(crate) struct Data<'a>(pub(crate) &'a BuildData);
+
+impl Data<'_> {
+    /// A text that is known and not empty. What a builder does not have starts with `ERR_`.
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
+        given(self.0.get(key).and_then(Value::as_str)).filter(|text| !text.starts_with("ERR_"))
+    }
+
+    fn ssh_common_arguments(&self, run: &RunContext) -> Option<String> {
+        let mut words = Vec::new();
+        if let Some(path) = self.text("SSHCertificateFile") {
+            words.push(format!("CertificateFile={}", home_path(path, run).display()));
+        }
+        if let Some(command) = self.text("SSHProxyCommand") {
+            words.push(format!("ProxyCommand={command}"));
+        }
+        let words: Vec<String> = words.iter().map(|word| format!("-o {}", shell_word(word))).collect();
+        (!words.is_empty()).then(|| words.join(" "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{data, run};
+    use super::*;
+
+    fn reach(known: &[(&str, &str)]) -> Result<Reach, String> {
+        let folder = tempfile::tempdir().unwrap();
+        straight(&AnsibleOptions::default(), &data(known), &run(folder.path())).map(Result::unwrap)
+    }
+
+    const SSH: &[(&str, &str)] = &[
+        ("Host", "10.0.0.1"),
+        ("Port", "2222"),
+        ("ConnType", "ssh"),
+        ("User", "u"),
+    ];
+
+    fn ssh(more: &[(&str, &str)]) -> Reach {
+        reach(&[SSH, more].concat()).unwrap()
+    }
+
+    #[test]
+    fn the_first_way_to_log_in_is_used() {
+        let all = [
+            ("SSHPrivateKeyFile", "~/k"),
+            ("SSHAgentAuth", "true"),
+            ("SSHPrivateKey", "PEM"),
+            ("Password", "s"),
+        ];
+        let file = ssh(&all);
+        assert_eq!(file.key_file().unwrap(), Path::new("/home/me/k"));
+        let agent = ssh(&all[1..]);
+        assert!(agent.key.is_none() && agent.secrets.is_none());
+        assert!(matches!(ssh(&all[2..]).key, Some(Key::Temporary(_))));
+        let password = ssh(&all[3..]);
+        assert!(password.key.is_none() && password.secrets.is_some());
+        assert_eq!(
+            (password.host.as_str(), password.port, password.user.as_str()),
+            ("10.0.0.1", 2222, "u")
+        );
+    }
+
+    #[test]
+    fn a_key_in_memory_goes_with_the_value() {
+        let folder = tempfile::tempdir().unwrap();
+        let known = data(&[SSH, &[("SSHPrivateKey", "PEM")]].concat());
+        let reach = straight(&AnsibleOptions::default(), &known, &run(folder.path()))
+            .unwrap()
+            .unwrap();
+        assert_eq!(std::fs::read_to_string(reach.key_file().unwrap()).unwrap(), "PEM");
+        drop(reach);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn there_is_no_straight_way_everywhere() {
+        assert!(reach(&[("ConnType", "ssh")]).err().unwrap().contains("address"));
+        assert!(
+            reach(&[("Host", "h"), ("ConnType", "none")])
+                .err()
+                .unwrap()
+                .contains("`none`")
+        );
+        let session = reach(&[SSH, &[("SSHOnlyHere", "it is reached by a session")]].concat());
+        assert_eq!(session.err().unwrap(), "it is reached by a session");
+    }
+
+    #[test]
+    fn the_way_past_a_bastion_and_a_certificate_are_handed_on() {
+        let reach = ssh(&[
+            ("SSHProxyCommand", "ssh -W '[%h]:%p' b"),
+            ("SSHCertificateFile", "c-cert.pub"),
+        ]);
+        assert_eq!(
+            reach.ssh_common_arguments.unwrap(),
+            r"-o CertificateFile=/work/c-cert.pub -o 'ProxyCommand=ssh -W '\''[%h]:%p'\'' b'"
+        );
+    }
+
+    #[test]
+    fn a_password_may_hold_anything() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = Secrets::write("a\"b'{{ c }}\\ #: é", folder.path()).unwrap();
+        let text = std::fs::read_to_string(file.path()).unwrap();
+        assert_eq!(text, "ansible_password: !unsafe \"a\\\"b'{{ c }}\\\\ #: é\"\n");
+    }
+}

@@ -1,0 +1,64 @@
+//! What the unit tests of this folder have in common.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bakelite_engine::provisioner::RunContext;
+use bakelite_hcl::value::Value;
+use bakelite_template::gotemplate::Rendering;
+use bakelite_template::plan::BuildData;
+use bakelite_template::secrets::Derived;
+
+use super::options::AnsibleOptions;
+use super::reach::Reach;
+
+pub(crate) fn options(json: &str) -> AnsibleOptions {
+    serde_json::from_str(json).unwrap()
+}
+
+pub(crate) fn reach() -> Reach {
+    Reach {
+        host: "127.0.0.1".into(),
+        port: 2222,
+        user: "me".into(),
+        instance_speaks_ssh: true,
+        ..Reach::default()
+    }
+}
+
+pub(crate) fn rendering() -> Rendering {
+    Rendering {
+        build_name: "web".into(),
+        build_type: "null".into(),
+        fields: serde_json::from_str(r#"{"ID": "i-1"}"#).unwrap(),
+        build_data: Some(BTreeMap::new()),
+        user: None,
+        environment: None,
+        template_folder: None,
+        working_folder: PathBuf::from("/work"),
+        started: SystemTime::UNIX_EPOCH,
+        keep_unknown: false,
+        derived: Derived::default(),
+    }
+}
+
+pub(crate) fn data(known: &[(&str, &str)]) -> BuildData {
+    known
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), Value::string(*value)))
+        .collect()
+}
+
+pub(crate) fn run(temporary_folder: &Path) -> RunContext {
+    RunContext {
+        id: "run-id".into(),
+        working_folder: PathBuf::from("/work"),
+        temporary_folder: temporary_folder.to_owned(),
+        home_folder: Some(PathBuf::from("/home/me")),
+        force: false,
+        debug: false,
+        environment: Arc::new(BTreeMap::new()),
+    }
+}

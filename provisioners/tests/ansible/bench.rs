@@ -1,0 +1,148 @@
+//! A bake with an instance, in which Ansible sees nothing of the tester's home.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use bakelite_communicators::connect::{Target, connect};
+use bakelite_communicators::connection_data::connection_data;
+use bakelite_communicators::options::CommunicatorOptions;
+use bakelite_test_support::sshd::{Setup, Sshd};
+use bakelite_test_support::tools;
+use serde_json::{Value, json};
+
+use crate::workbench::Workbench;
+
+/// A playbook with what Ansible does to files, in both directions.
+pub(crate) const PLAYBOOK: &str = r"
+- hosts: all
+  gather_facts: false
+  tasks:
+    - command: echo ran
+      register: ran
+    - file: {path: '{{ remote }}/folder', state: directory, mode: '0750'}
+    - copy: {src: source.bin, dest: '{{ remote }}/folder/copied it.bin', mode: '0640'}
+    - template: {src: page.j2, dest: '{{ remote }}/folder/page'}
+    - fetch: {src: '{{ remote }}/folder/page', dest: fetched/, flat: true}
+    - debug: {msg: 'said {{ ran.stdout }} to {{ packer_build_name }} of {{ packer_builder_type }}'}
+";
+
+pub(crate) struct Bench {
+    pub(crate) work: Workbench,
+}
+
+impl Bench {
+    pub(crate) async fn new(setup: Setup) -> Bench {
+        Self::logged_in(setup, |sshd| json!({"ssh_private_key_file": sshd.key_file})).await
+    }
+
+    /// With these options of the communicator besides address and user.
+    pub(crate) async fn logged_in(setup: Setup, login: impl Fn(&Sshd) -> Value) -> Bench {
+        let sshd = Sshd::start(setup).await;
+        let mut json = login(&sshd);
+        json["ssh_port"] = sshd.address.port().into();
+        if json["ssh_username"].is_null() {
+            json["ssh_username"] = sshd.username.clone().into();
+        }
+        let target = Target {
+            address: "127.0.0.1".into(),
+            ..Target::default()
+        };
+        Self::with(sshd, &target, json).await
+    }
+
+    pub(crate) async fn with(sshd: Sshd, target: &Target, options: Value) -> Bench {
+        let mut work = Workbench::alone();
+        let home = work.path("home");
+        std::fs::create_dir(&home).unwrap();
+        let tools = tools::program("");
+        let environment = [
+            ("HOME", home.clone()),
+            ("USER", "baker".into()),
+            ("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", tools.display())),
+            ("LC_ALL", "C.UTF-8".into()),
+            ("ANSIBLE_HOME", format!("{home}/.ansible")),
+            (
+                "ANSIBLE_PYTHON_INTERPRETER",
+                tools.join("python3").display().to_string(),
+            ),
+            // A socket's path is short.
+            ("ANSIBLE_SSH_CONTROL_PATH_DIR", format!("{home}/cp")),
+        ];
+        let environment: BTreeMap<String, String> = environment
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
+        work.provisioning.run.environment = Arc::new(environment);
+        work.provisioning.run.home_folder = Some(home.into());
+        let options: CommunicatorOptions = serde_json::from_value(options).unwrap();
+        let provisioning = &mut work.provisioning;
+        let connected = connect(
+            target,
+            &options,
+            &provisioning.run,
+            &provisioning.ui,
+            &provisioning.cancel,
+        )
+        .await;
+        provisioning.communicator = connected.unwrap();
+        provisioning.data = connection_data(target, &options);
+        work.sshd = Some(sshd);
+        work.said();
+        Bench { work }
+    }
+
+    pub(crate) fn sshd(&self) -> &Sshd {
+        self.work.sshd.as_ref().unwrap()
+    }
+
+    /// Ansible with a playbook of this text and more options.
+    pub(crate) async fn play(&self, playbook: &str, more: Value) -> Result<(), String> {
+        let options = self.options(playbook, more);
+        self.work.provision("ansible", options).await
+    }
+
+    pub(crate) fn options(&self, playbook: &str, more: Value) -> Value {
+        let mut options = json!({
+            "playbook_file": self.work.write("play.yml", playbook),
+            "command": tools::program("ansible-playbook"),
+            "skip_version_check": true,
+            "extra_arguments": ["-e", format!("remote={}", self.work.path("remote"))],
+        });
+        for (name, value) in more.as_object().unwrap() {
+            match (name.as_str(), value) {
+                ("extra_arguments", Value::Array(more)) => options[name].as_array_mut().unwrap().extend(more.clone()),
+                _ => options[name] = value.clone(),
+            }
+        }
+        options
+    }
+
+    /// Plays what every way must be able to, and looks at what it did.
+    pub(crate) async fn play_all(&self, more: Value) {
+        let content: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
+        std::fs::write(self.work.path("source.bin"), &content).unwrap();
+        self.work.write("page.j2", "page of {{ inventory_hostname }}\n");
+        if let Err(error) = self.play(PLAYBOOK, more).await {
+            panic!("{error}: {:#?}\n{}", self.work.said(), self.sshd().log());
+        }
+        let said = self.work.said();
+        assert!(
+            said.iter().any(|line| line.contains("said ran to web of null")),
+            "{said:#?}"
+        );
+        let copied = self.work.path("remote/folder/copied it.bin");
+        assert!(std::fs::read(&copied).unwrap() == content);
+        assert_eq!(mode(&copied), 0o640);
+        assert_eq!(mode(&self.work.path("remote/folder")), 0o750);
+        assert_eq!(self.work.read("fetched/page"), "page of default\n");
+        let warnings: Vec<&String> = said.iter().filter(|line| line.contains("mechanism failed")).collect();
+        assert!(warnings.is_empty(), "{warnings:?}");
+        assert_eq!(self.work.names("tmp"), Vec::<String>::new());
+    }
+}
+
+pub(crate) fn mode(path: impl AsRef<Path>) -> u32 {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
