@@ -6,6 +6,7 @@
 )]
 
 mod ansible;
+mod ansible_local;
 mod breakpoint;
 mod file;
 mod line_ends;
@@ -34,6 +35,7 @@ use bakelite_template::schema::Schema;
 /// The provisioners of this crate.
 pub static COMPONENTS: &[Registration] = &[
     ansible::REGISTRATION,
+    ansible_local::REGISTRATION,
     breakpoint::REGISTRATION,
     file::REGISTRATION,
     sbom::HCP_REGISTRATION,

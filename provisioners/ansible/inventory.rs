@@ -62,10 +62,10 @@ pub(crate) fn text(options: &AnsibleOptions, reach: &Reach, rendering: &Renderin
     let line = render(template, &rendering)?;
     let mut text = line.clone();
     for group in &options.groups {
-        text.push_str(&format!("[{group}]\n{line}"));
+        text.extend(["[", group, "]\n", &line]);
     }
     for group in &options.empty_groups {
-        text.push_str(&format!("[{group}]\n"));
+        text.extend(["[", group, "]\n"]);
     }
     Ok(text)
 }

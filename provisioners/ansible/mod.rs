@@ -6,7 +6,7 @@ mod arguments;
 pub(crate) mod galaxy;
 mod inventory;
 pub(crate) mod options;
-mod reach;
+pub(crate) mod reach;
 #[cfg(test)]
 mod testing;
 mod version;
@@ -111,7 +111,7 @@ impl Play<'_> {
         match reach::straight(self.options, data, run) {
             Ok(reach) => {
                 Ok(Some(reach.map_err(|source| {
-                    self.unwritten("a login", &run.temporary_folder, source)
+                    unwritten("a login", &run.temporary_folder, source)
                 })?))
             }
             Err(reason) => {
@@ -155,7 +155,7 @@ impl Play<'_> {
             instance_speaks_ssh: Data(&self.provisioning.data)
                 .text("ConnType")
                 .is_none_or(|kind| kind == "ssh"),
-            key: key.map_err(|source| self.unwritten("a key", &run.temporary_folder, source))?,
+            key: key.map_err(|source| unwritten("a key", &run.temporary_folder, source))?,
             ..Reach::default()
         };
         Ok((adapter, reach))
@@ -175,7 +175,7 @@ impl Play<'_> {
         let scratch = tempfile::Builder::new()
             .prefix("ansible-local-tmp")
             .tempdir_in(&run.temporary_folder);
-        let scratch = scratch.map_err(|source| self.unwritten("temporary files", &run.temporary_folder, source))?;
+        let scratch = scratch.map_err(|source| unwritten("temporary files", &run.temporary_folder, source))?;
         self.install_requirements(scratch.path()).await?;
         let inventory = self.inventory(reach, &rendering)?;
         let extra = self.options.extra_arguments.iter().map(|text| render(text, &rendering));
@@ -258,7 +258,7 @@ impl Play<'_> {
             None => run.temporary_folder.clone(),
         };
         let inventory = Inventory::write(&text, &folder, self.options.keep_inventory_file);
-        inventory.map_err(|source| self.unwritten("an inventory", &folder, source))
+        inventory.map_err(|source| unwritten("an inventory", &folder, source))
     }
 
     /// A program of Ansible's, with its environment.
@@ -278,15 +278,11 @@ impl Play<'_> {
         command.envs(self.options.variables());
         command
     }
+}
 
-    #[expect(clippy::unused_self, reason = "reads like what it is used in")]
-    fn unwritten(&self, what: &'static str, folder: &Path, source: io::Error) -> AnsibleError {
-        AnsibleError::Write {
-            what,
-            folder: folder.display().to_string(),
-            source,
-        }
-    }
+fn unwritten(what: &'static str, folder: &Path, source: io::Error) -> AnsibleError {
+    let folder = folder.display().to_string();
+    AnsibleError::Write { what, folder, source }
 }
 
 /// What `{{ .NAME }}` can refer to: the data of the build.

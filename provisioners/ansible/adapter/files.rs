@@ -113,6 +113,7 @@ impl Files {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn local(error: std::io::Error) -> StatusReply {
     StatusCode::Failure.with_message(format!("keep a file on this machine while it goes over: {error}"))
 }

@@ -15,13 +15,19 @@ const RSA_BITS: usize = 2048;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KeyError {
     #[error("make a key for the proxy adapter")]
-    Make(#[from] russh::keys::ssh_key::Error),
+    Make(#[source] Box<russh::keys::ssh_key::Error>),
     #[error("read `{path}` of `{option}`")]
     Read {
         option: &'static str,
         path: String,
-        source: russh::keys::Error,
+        source: Box<russh::keys::Error>,
     },
+}
+
+impl From<russh::keys::ssh_key::Error> for KeyError {
+    fn from(error: russh::keys::ssh_key::Error) -> Self {
+        Self::Make(Box::new(error))
+    }
 }
 
 /// The keys of an adapter.
@@ -43,18 +49,15 @@ impl Keys {
             }
             None => make(kind)?,
         };
-        let (authorized, private) = match authorized {
-            Some(path) => {
-                let key = load_public_key(path).map_err(|source| unreadable("ssh_authorized_key_file", path, source));
-                (key?, None)
-            }
-            None => {
-                let key = make(kind)?;
-                (
-                    key.public_key().clone(),
-                    Some(key.to_openssh(LineEnding::LF)?.to_string()),
-                )
-            }
+        let (authorized, private) = if let Some(path) = authorized {
+            let key = load_public_key(path).map_err(|source| unreadable("ssh_authorized_key_file", path, source));
+            (key?, None)
+        } else {
+            let key = make(kind)?;
+            (
+                key.public_key().clone(),
+                Some(key.to_openssh(LineEnding::LF)?.to_string()),
+            )
         };
         Ok(Self {
             host,
@@ -68,7 +71,7 @@ fn unreadable(option: &'static str, path: &Path, source: russh::keys::Error) -> 
     KeyError::Read {
         option,
         path: path.display().to_string(),
-        source,
+        source: Box::new(source),
     }
 }
 

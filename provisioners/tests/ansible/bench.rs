@@ -58,7 +58,7 @@ impl Bench {
         let tools = tools::program("");
         let environment = [
             ("HOME", home.clone()),
-            ("USER", "baker".into()),
+            ("USER", "bakelite-nobody".into()),
             ("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", tools.display())),
             ("LC_ALL", "C.UTF-8".into()),
             ("ANSIBLE_HOME", format!("{home}/.ansible")),
@@ -66,6 +66,7 @@ impl Bench {
                 "ANSIBLE_PYTHON_INTERPRETER",
                 tools.join("python3").display().to_string(),
             ),
+            ("ANSIBLE_REMOTE_TEMP", work.path("remote-tmp")),
             // A socket's path is short.
             ("ANSIBLE_SSH_CONTROL_PATH_DIR", format!("{home}/cp")),
         ];
@@ -98,11 +99,11 @@ impl Bench {
 
     /// Ansible with a playbook of this text and more options.
     pub(crate) async fn play(&self, playbook: &str, more: Value) -> Result<(), String> {
-        let options = self.options(playbook, more);
+        let options = self.options(playbook, &more);
         self.work.provision("ansible", options).await
     }
 
-    pub(crate) fn options(&self, playbook: &str, more: Value) -> Value {
+    pub(crate) fn options(&self, playbook: &str, more: &Value) -> Value {
         let mut options = json!({
             "playbook_file": self.work.write("play.yml", playbook),
             "command": tools::program("ansible-playbook"),
@@ -134,7 +135,7 @@ impl Bench {
         let copied = self.work.path("remote/folder/copied it.bin");
         assert!(std::fs::read(&copied).unwrap() == content);
         assert_eq!(mode(&copied), 0o640);
-        assert_eq!(mode(&self.work.path("remote/folder")), 0o750);
+        assert_eq!(mode(self.work.path("remote/folder")), 0o750);
         assert_eq!(self.work.read("fetched/page"), "page of default\n");
         let warnings: Vec<&String> = said.iter().filter(|line| line.contains("mechanism failed")).collect();
         assert!(warnings.is_empty(), "{warnings:?}");

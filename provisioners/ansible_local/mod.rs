@@ -1,0 +1,217 @@
+//! The `ansible-local` provisioner: uploads playbooks and what they need, and runs Ansible on the instance itself (communicators.md
+//! §18). Its story: put everything into the staging folder, install what Galaxy shall install, play one playbook after the other, clean.
+
+mod options;
+mod staging;
+
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use bakelite_engine::communicator::{CommunicatorError, Exit};
+use bakelite_engine::output::stream;
+use bakelite_engine::provisioner::{ProvisionError, Provisioner, Provisioning};
+use bakelite_engine::registry::{Registration, read_options};
+use bakelite_engine::script::shell_word;
+use bakelite_template::component::Complaint;
+use bakelite_template::decode::Decoded;
+use bakelite_template::schema::Schema;
+
+use crate::ansible::galaxy::{Galaxy, Requirements};
+use crate::ansible::options::given;
+use crate::ansible::reach::Data;
+use options::AnsibleLocalOptions;
+use staging::{Staged, Staging};
+
+pub(crate) const REGISTRATION: Registration = crate::registration(
+    "ansible-local",
+    "Runs Ansible playbooks on the instance itself, which must have Ansible.",
+    Schema::of::<AnsibleLocalOptions>,
+    make,
+);
+
+struct AnsibleLocal {
+    options: AnsibleLocalOptions,
+    /// Where everything lies on the instance; the same for each try.
+    folder: String,
+}
+
+/// Why a playbook was not played.
+#[derive(Debug, thiserror::Error)]
+enum AnsibleLocalError {
+    #[error("read `{path}`")]
+    Read { path: String, source: std::io::Error },
+    #[error(transparent)]
+    Communicator(#[from] CommunicatorError),
+    #[error(
+        "{program} could not be found on the instance: install Ansible there first, or say where it is in `{option}`"
+    )]
+    Missing {
+        program: &'static str,
+        option: &'static str,
+    },
+    #[error("run `{command}` on the instance: exit status {status}")]
+    Failed { command: String, status: u32 },
+    #[error("run `{command}` on the instance: the connection was lost")]
+    Lost { command: String },
+}
+
+fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Provisioner>> {
+    let options: AnsibleLocalOptions = read_options(decoded, complaints)?;
+    options.check(&decoded.unknown, complaints);
+    let folder = options.staging_directory();
+    crate::unless_wrong(AnsibleLocal { options, folder }, complaints)
+}
+
+#[async_trait]
+impl Provisioner for AnsibleLocal {
+    async fn provision(&self, provisioning: &Provisioning) -> Result<(), ProvisionError> {
+        let run = Run {
+            options: &self.options,
+            folder: &self.folder,
+            provisioning,
+        };
+        run.everything().await.map_err(ProvisionError::failed)
+    }
+}
+
+/// A provisioner at work.
+struct Run<'a> {
+    options: &'a AnsibleLocalOptions,
+    folder: &'a str,
+    provisioning: &'a Provisioning,
+}
+
+impl Run<'_> {
+    /// What was put on the instance goes even when something failed: the image, or the next try, shall not have half of it.
+    async fn everything(&self) -> Result<(), AnsibleLocalError> {
+        let played = self.stage_and_play().await;
+        if !self.options.clean_staging_directory {
+            return played;
+        }
+        self.provisioning.ui.say("Removing staging directory...");
+        let removed = on_instance(self.provisioning, &format!("rm -rf {}", shell_word(self.folder))).await;
+        played.and(removed)
+    }
+
+    async fn stage_and_play(&self) -> Result<(), AnsibleLocalError> {
+        self.provisioning.ui.say("Provisioning with Ansible...");
+        let staging = Staging {
+            folder: self.folder,
+            provisioning: self.provisioning,
+        };
+        let staged = staging.fill(self.options).await?;
+        let requirements = self.install_requirements(&staged).await?;
+        for playbook in &staged.playbooks {
+            let command = self.play_command(playbook, &staged, requirements);
+            self.provisioning.ui.say(format!("Executing Ansible: {command}"));
+            self.run(&command, "ansible-playbook", "command").await?;
+        }
+        Ok(())
+    }
+
+    /// Installs roles and collections with Galaxy, on the instance; says what was named.
+    async fn install_requirements(&self, staged: &Staged) -> Result<Option<Requirements>, AnsibleLocalError> {
+        let (Some(local), Some(file)) = (given(self.options.galaxy_file.as_deref()), &staged.galaxy_file) else {
+            return Ok(None);
+        };
+        let path: PathBuf = self.provisioning.run.working_folder.join(local);
+        let text = tokio::fs::read_to_string(&path).await;
+        let text = text.map_err(|source| AnsibleLocalError::Read {
+            path: local.to_owned(),
+            source,
+        })?;
+        let (roles, collections) = (self.roles_path(), self.collections_path());
+        let galaxy = Galaxy {
+            file,
+            force: self.options.galaxy_force_install,
+            force_with_deps: false,
+            roles_path: Some(&roles),
+            collections_path: Some(&collections),
+        };
+        let requirements = Requirements::of(&text);
+        let program = given(self.options.galaxy_command.as_deref()).unwrap_or("ansible-galaxy");
+        for arguments in galaxy.calls(requirements) {
+            let words: Vec<String> = arguments.iter().map(|word| shell_word(word)).collect();
+            let command = format!("cd {} && {program} {}", shell_word(self.folder), words.join(" "));
+            self.provisioning.ui.say(format!("Executing Ansible Galaxy: {command}"));
+            self.run(&command, "ansible-galaxy", "galaxy_command").await?;
+        }
+        Ok(Some(requirements))
+    }
+
+    fn roles_path(&self) -> String {
+        given(self.options.galaxy_roles_path.as_deref()).map_or_else(|| self.staged("galaxy_roles"), str::to_owned)
+    }
+
+    fn collections_path(&self) -> String {
+        let path = given(self.options.galaxy_collections_path.as_deref());
+        path.map_or_else(|| self.staged("galaxy_collections"), str::to_owned)
+    }
+
+    fn staged(&self, name: &str) -> String {
+        format!("{}/{name}", self.folder)
+    }
+
+    /// The command of a shell of the instance that plays a playbook.
+    fn play_command(&self, playbook: &str, staged: &Staged, requirements: Option<Requirements>) -> String {
+        let rendering = &self.provisioning.rendering;
+        let mut variables = format!(
+            "packer_build_name={:?} packer_builder_type={}",
+            rendering.build_name, rendering.build_type
+        );
+        if let Some(address) = Data(&self.provisioning.data).text("PackerHTTPAddr") {
+            variables.push_str(" packer_http_addr=");
+            variables.push_str(address);
+        }
+        let mut words = vec![format!("cd {} &&", shell_word(self.folder))];
+        let paths = requirements.map(|requirements| {
+            [
+                requirements
+                    .collections
+                    .then(|| ("ANSIBLE_COLLECTIONS_PATH", self.collections_path())),
+                requirements.roles.then(|| ("ANSIBLE_ROLES_PATH", self.roles_path())),
+            ]
+        });
+        words.extend(paths.into_iter().flatten().flatten().map(|(name, path)| {
+            // What is there already comes first, and nothing becomes no empty path, which would be the working folder.
+            format!("{name}=\"${{{name}:+${name}:}}\"{}", shell_word(&path))
+        }));
+        words.push(self.options.command().to_owned());
+        words.push(shell_word(playbook));
+        words.push(format!("--extra-vars {}", quoted(&variables)));
+        words.extend(self.options.extra_arguments.iter().cloned());
+        words.push(format!("-c local -i {}", shell_word(&staged.inventory)));
+        words.join(" ")
+    }
+
+    /// Runs a program of Ansible's on the instance; `option` is what names it.
+    async fn run(&self, command: &str, program: &'static str, option: &'static str) -> Result<(), AnsibleLocalError> {
+        match on_instance(self.provisioning, command).await {
+            Err(AnsibleLocalError::Failed { status: 127, .. }) => Err(AnsibleLocalError::Missing { program, option }),
+            result => result,
+        }
+    }
+}
+
+/// Runs a command of the instance, saying what it prints.
+async fn on_instance(provisioning: &Provisioning, command: &str) -> Result<(), AnsibleLocalError> {
+    let running = provisioning.communicator.exec(command).await?;
+    let command = command.to_owned();
+    match stream(running, &provisioning.ui).await {
+        Exit::Status(0) => Ok(()),
+        Exit::Status(status) => Err(AnsibleLocalError::Failed { command, status }),
+        Exit::Disconnected => Err(AnsibleLocalError::Lost { command }),
+    }
+}
+
+/// A text as one word of a shell, in quotes.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// The last part of a path of this machine.
+fn base_name(path: &Path) -> String {
+    path.file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
