@@ -42,6 +42,7 @@ fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Po
     for pattern in &options.files {
         if let Err(error) = glob::Pattern::new(pattern) {
             complaints.push(Complaint::error("files", format!("`{pattern}` is no glob: {error}")));
+            return None;
         }
     }
     Some(Box::new(Artifice { options }))

@@ -1,7 +1,9 @@
 //! The `compress` post-processor: packs the artifact's files into one archive (communicators.md §22).
 
 mod archive;
+mod bgzf;
 mod format;
+mod owners;
 
 use std::sync::Arc;
 
@@ -32,8 +34,8 @@ pub(crate) const REGISTRATION: Registration = Registration {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default)]
 struct CompressOptions {
-    /// The archive; `{{.BuildName}}` and `{{.BuilderType}}` are filled in. Its ending decides the format: `tar`, `zip`, `gz`, `bz2`,
-    /// `xz`, `lz4`, with or without `tar` before; anything else is a gzipped tar.
+    /// The archive; `{{.BuildName}}` and `{{.BuilderType}}` are filled in. Its ending decides the format: `tar`, `zip`, `gz`, `bgzf`,
+    /// `bzip2` or `bz2`, `xz`, `lz4`, with or without `tar` before; anything else is a gzipped tar.
     #[schemars(extend("x-late" = true))]
     output: String,
     /// An ending to decide by instead of the one of `output`.

@@ -2,9 +2,12 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use super::bgzf::BgzfWriter;
 use super::format::{Compression, Format};
+use super::owners::Owners;
 
 /// Why files could not be packed.
 #[derive(Debug, thiserror::Error)]
@@ -63,12 +66,23 @@ pub(super) fn pack(
 /// A tar archive in the GNU format: base names, modes and owners kept, times zero, so that equal files give equal archives.
 fn tar<W: Write>(folder: &Path, inputs: &[String], output: W) -> std::io::Result<W> {
     let mut archive = tar::Builder::new(output);
+    let owners = Owners::of_this_machine();
     for input in inputs {
         let path = folder.join(input);
         let mut content = File::open(&path)?;
         let mut header = tar::Header::new_gnu();
-        header.set_metadata(&content.metadata()?);
+        let metadata = content.metadata()?;
+        if metadata.is_dir() {
+            return Err(std::io::Error::new(
+                std::io::ErrorKind::IsADirectory,
+                format!("`{input}` is a folder; only files are packed"),
+            ));
+        }
+        header.set_metadata(&metadata);
+        // The kind of file has a place of its own in the header.
+        header.set_mode(metadata.mode() & 0o7777);
         header.set_mtime(0);
+        owners.name(&mut header, &metadata)?;
         archive.append_data(&mut header, path.file_name().unwrap_or_default(), &mut content)?;
     }
     archive.into_inner()
@@ -106,10 +120,12 @@ fn compressed(
 ) -> std::io::Result<()> {
     match compression {
         Compression::Gzip => {
-            let mut writer = flate2::write::GzEncoder::new(
-                output,
-                level.map_or_else(flate2::Compression::default, flate2::Compression::new),
-            );
+            let mut writer = flate2::write::GzEncoder::new(output, gzip_level(level));
+            fill(&mut writer)?;
+            writer.finish()?.flush()
+        }
+        Compression::Bgzf => {
+            let mut writer = BgzfWriter::new(output, gzip_level(level));
             fill(&mut writer)?;
             writer.finish()?.flush()
         }
@@ -129,4 +145,8 @@ fn compressed(
             writer.finish().map_err(std::io::Error::other)?.flush()
         }
     }
+}
+
+fn gzip_level(level: Option<u32>) -> flate2::Compression {
+    level.map_or_else(flate2::Compression::default, flate2::Compression::new)
 }

@@ -15,6 +15,7 @@ pub(super) enum Format {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Compression {
     Gzip,
+    Bgzf,
     Bzip2,
     Xz,
     Lz4,
@@ -34,6 +35,7 @@ impl Format {
             "tar" => return Format::Tar(None),
             "zip" => return Format::Zip,
             "gz" => Compression::Gzip,
+            "bgzf" => Compression::Bgzf,
             "bz2" | "bzip2" => Compression::Bzip2,
             "xz" => Compression::Xz,
             "lz4" => Compression::Lz4,
@@ -57,7 +59,11 @@ mod tests {
             ("o.tar.gz", "", Format::Tar(Some(Compression::Gzip))),
             ("o.gz", "", Format::Single(Compression::Gzip)),
             ("o.bin", "tar", Format::Tar(None)),
-            ("o.zip", "", Format::Zip),
+            ("o.bgzf", "", Format::Single(Compression::Bgzf)),
+            ("o.tar.bzip2", "", Format::Tar(Some(Compression::Bzip2))),
+            ("o.tar", "lz4", Format::Tar(Some(Compression::Lz4))),
+            ("o.GZ", "", Format::Tar(Some(Compression::Gzip))),
+            ("v1.2/o.zip", "", Format::Zip),
             ("o.foo", "", Format::Tar(Some(Compression::Gzip))),
             ("packer_f_file", "", Format::Tar(Some(Compression::Gzip))),
             ("o.tar.xz", "", Format::Tar(Some(Compression::Xz))),
