@@ -35,7 +35,7 @@ struct FileOptions {
     sources: Vec<String>,
     /// Text that becomes the file, in place of a source. Only the user can read it (mode 0600).
     content: Option<String>,
-    /// Where it goes. A path that ends in `/` is a folder, which must exist.
+    /// Where it goes. A path that ends in `/`, on Windows also in `\`, is a folder, which must exist.
     destination: String,
     /// `upload` (the default) or `download`.
     direction: Option<String>,
@@ -176,7 +176,7 @@ impl FileTransfer {
                 size: metadata.len(),
                 mode: mode(&metadata),
             };
-            let destination = with_name(&self.destination, source);
+            let destination = in_folder(&self.destination, &['/', '\\'], name(source));
             provisioning
                 .communicator
                 .upload(upload, &destination)
@@ -193,7 +193,8 @@ impl FileTransfer {
         provisioning
             .ui
             .say(format!("Uploading content => {}", self.destination));
-        let destination = with_name(&self.destination, &format!("pkr-file-content{}", random_number()));
+        let name = format!("pkr-file-content{}", random_number());
+        let destination = in_folder(&self.destination, &['/', '\\'], &name);
         let upload = Upload {
             content: &mut content.as_bytes(),
             size: content.len() as u64,
@@ -218,7 +219,7 @@ impl FileTransfer {
                 folder.await.map_err(FileError::Download)?;
                 continue;
             }
-            let destination = with_name(destination, source);
+            let destination = in_folder(destination, &['/'], remote_name(source));
             download_file(provisioning, source, &provisioning.run.working_folder.join(destination)).await?;
         }
         Ok(())
@@ -260,13 +261,28 @@ async fn receive(provisioning: &Provisioning, source: &str, file: File) -> Resul
         .map_err(FileError::Download)
 }
 
-/// A destination that ends in `/` is the folder of a file with the source's name.
-fn with_name(destination: &str, source: &str) -> String {
-    let name = source.rsplit('/').next().unwrap_or(source);
-    if destination.ends_with('/') {
+/// A destination that ends in a separator is the folder of a file with this name. On an instance that may be Windows' separator.
+fn in_folder(destination: &str, separators: &[char], name: &str) -> String {
+    if destination.ends_with(separators) {
         format!("{destination}{name}")
     } else {
         destination.to_owned()
+    }
+}
+
+/// The name of a file of this machine.
+fn name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// The name of a file of the instance, which has separators of Windows if it begins as paths do there.
+fn remote_name(path: &str) -> &str {
+    let is_of_windows = path.get(1..2) == Some(":") || path.starts_with('\\');
+    let name = name(path);
+    if is_of_windows {
+        name.rsplit('\\').next().unwrap_or(name)
+    } else {
+        name
     }
 }
 
@@ -332,7 +348,17 @@ mod tests {
 
     #[test]
     fn a_folder_as_destination_gets_the_name_of_the_source() {
-        assert_eq!(with_name("/tmp/", "a/b.txt"), "/tmp/b.txt");
-        assert_eq!(with_name("/tmp/x", "a/b.txt"), "/tmp/x");
+        let both: &[char] = &['/', '\\'];
+        assert_eq!(in_folder("/tmp/", both, name("a/b.txt")), "/tmp/b.txt");
+        assert_eq!(in_folder("/tmp/x", both, name("a/b.txt")), "/tmp/x");
+        assert_eq!(in_folder(r"C:\tmp\", both, name("b.txt")), r"C:\tmp\b.txt");
+        assert_eq!(
+            in_folder(r"tmp\", &['/'], "b"),
+            r"tmp\",
+            "here it is a letter as any other"
+        );
+        assert_eq!(remote_name(r"C:\logs\a.txt"), "a.txt");
+        assert_eq!(remote_name(r"\\server\logs/a.txt"), "a.txt");
+        assert_eq!(remote_name(r"/logs/a\b"), r"a\b");
     }
 }

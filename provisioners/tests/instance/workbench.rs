@@ -8,7 +8,6 @@ use std::time::SystemTime;
 
 use bakelite_communicators::connect::{Target, connect};
 use bakelite_communicators::none::Nobody;
-use bakelite_engine::communicator::Communicator;
 use bakelite_engine::event::{Event, Level, What};
 use bakelite_engine::events::{Events, Ui};
 use bakelite_engine::notes::Notes;
@@ -34,43 +33,12 @@ pub(crate) struct Workbench {
 impl Workbench {
     /// Without an instance.
     pub(crate) fn alone() -> Workbench {
-        Self::with(Arc::new(Nobody), None)
-    }
-
-    /// With an instance that is reached by SSH.
-    pub(crate) async fn with_instance(setup: Setup) -> Workbench {
-        let sshd = Sshd::start(setup).await;
-        let mut bench = Self::with(Arc::new(Nobody), None);
-        let json = serde_json::json!({
-            "ssh_port": sshd.address.port(), "ssh_username": sshd.username, "ssh_private_key_file": sshd.key_file,
-        });
-        let options = serde_json::from_value(json).unwrap();
-        let target = Target {
-            address: "127.0.0.1".into(),
-            ..Target::default()
-        };
-        let provisioning = &bench.provisioning;
-        let connected = connect(
-            &target,
-            &options,
-            &provisioning.run,
-            &provisioning.ui,
-            &provisioning.cancel,
-        )
-        .await;
-        bench.provisioning.communicator = connected.unwrap();
-        bench.said();
-        bench.sshd = Some(sshd);
-        bench
-    }
-
-    fn with(communicator: Arc<dyn Communicator>, sshd: Option<Sshd>) -> Workbench {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("tmp")).unwrap();
         std::fs::create_dir(folder.path().join("remote")).unwrap();
         let (sender, events) = channel();
         let provisioning = Provisioning {
-            communicator,
+            communicator: Arc::new(Nobody),
             ui: Ui::new(Events::new(sender)),
             cancel: CancellationToken::new(),
             data: BuildData::new(),
@@ -87,11 +55,44 @@ impl Workbench {
             },
         };
         Workbench {
-            sshd,
+            sshd: None,
             folder,
             provisioning,
             events,
         }
+    }
+
+    /// With an instance that is reached by SSH.
+    pub(crate) async fn with_instance(setup: Setup) -> Workbench {
+        let sshd = Sshd::start(setup).await;
+        let mut bench = Self::connected(serde_json::json!({
+            "ssh_port": sshd.address.port(), "ssh_username": sshd.username, "ssh_private_key_file": sshd.key_file,
+        }))
+        .await;
+        bench.sshd = Some(sshd);
+        bench
+    }
+
+    /// Connected to this machine as these options say.
+    pub(crate) async fn connected(options: serde_json::Value) -> Workbench {
+        let mut bench = Self::alone();
+        let options = serde_json::from_value(options).unwrap();
+        let target = Target {
+            address: "127.0.0.1".into(),
+            ..Target::default()
+        };
+        let provisioning = &bench.provisioning;
+        let connected = connect(
+            &target,
+            &options,
+            &provisioning.run,
+            &provisioning.ui,
+            &provisioning.cancel,
+        )
+        .await;
+        bench.provisioning.communicator = connected.unwrap();
+        bench.said();
+        bench
     }
 
     pub(crate) fn path(&self, name: &str) -> String {
