@@ -8,8 +8,24 @@ use bakelite_template::duration::GoDuration;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-/// Between two tries.
-pub(crate) const PAUSE: Duration = Duration::from_secs(2);
+/// The pauses between tries: short ones first, for what is over soon.
+pub(crate) struct Pauses(Duration);
+
+impl Pauses {
+    const LONGEST: Duration = Duration::from_secs(2);
+
+    /// From the first.
+    pub(crate) fn new() -> Self {
+        Self(Duration::from_millis(250))
+    }
+
+    /// The next one.
+    pub(crate) fn next(&mut self) -> Duration {
+        let pause = self.0;
+        self.0 = (pause * 2).min(Self::LONGEST);
+        pause
+    }
+}
 
 /// Waits; a cancellation is an error.
 pub(crate) async fn pause(span: Duration, cancel: &CancellationToken) -> Result<(), ProvisionError> {
@@ -41,18 +57,17 @@ where
 {
     let deadline = Instant::now() + limit;
     let mut last = None;
-    loop {
-        let Ok(tried) = timeout_at(deadline, work()).await else {
-            let limit = limit.into();
-            return Err(ProvisionError::failed(Unreachable { limit, last }));
-        };
-        match tried {
-            Ok(value) => return Ok(value),
-            Err(error @ CommunicatorError::Disconnected { .. }) if Instant::now() + PAUSE < deadline => {
-                last = Some(error);
-                pause(PAUSE, cancel).await?;
-            }
-            Err(error) => return Err(ProvisionError::failed(error)),
+    let mut pauses = Pauses::new();
+    while Instant::now() < deadline {
+        match timeout_at(deadline, work()).await {
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(error @ CommunicatorError::Disconnected { .. })) => last = Some(error),
+            Ok(Err(error)) => return Err(ProvisionError::failed(error)),
+            Err(_) => break,
         }
+        let left = deadline.saturating_duration_since(Instant::now());
+        pause(pauses.next().min(left), cancel).await?;
     }
+    let limit = limit.into();
+    Err(ProvisionError::failed(Unreachable { limit, last }))
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bakelite_engine::powershell::{encoded_command, single_quoted, within_double_quotes};
+use bakelite_engine::powershell::{command_line, single_quoted, within_double_quotes};
 use bakelite_engine::script::flatten_with;
 
 /// How a variable is written.
@@ -137,12 +137,11 @@ impl Interpreter {
         commands.collect()
     }
 
-    /// The command that runs a script of ours without a file.
+    /// The command that runs a script of ours without a file. Without progress, which would be written to standard error.
     pub(crate) fn encoded(self, script: &str) -> String {
-        format!(
-            "{} -NoProfile -NonInteractive {}",
+        command_line(
             self.program(),
-            encoded_command(script)
+            &format!("$ProgressPreference = 'SilentlyContinue'\n{script}"),
         )
     }
 }

@@ -79,7 +79,7 @@ impl<'a> PowerShell<'a> {
                 &options.remote_env_var_path,
                 format!("c:/Windows/Temp/packer-ps-env-vars-{id}.ps1"),
             ),
-            script_path: path(&options.remote_path, "c:/Windows/Temp/".into()),
+            script_path: path(&options.remote_path, format!("c:/Windows/Temp/script-{id}.ps1")),
             inline_name: format!("script-{id}.ps1"),
             elevated,
             options,

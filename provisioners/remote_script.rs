@@ -58,9 +58,8 @@ impl RemoteOptions {
     where
         F: Future<Output = Result<T, CommunicatorError>>,
     {
-        let limit = self
-            .start_retry_timeout
-            .map_or(Duration::from_mins(5), GoDuration::to_std);
+        let limit = self.start_retry_timeout.filter(|limit| !limit.is_zero());
+        let limit = limit.map_or(Duration::from_mins(5), GoDuration::to_std);
         until_reachable(limit, &provisioning.cancel, work).await
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bakelite_engine::communicator::{CommunicatorError, Exit};
 use bakelite_engine::output::stream;
-use bakelite_engine::powershell::{encoded_command, single_quoted};
+use bakelite_engine::powershell::single_quoted;
 use bakelite_engine::provisioner::{ProvisionError, Provisioner, Provisioning};
 use bakelite_engine::registry::{Registration, read_options};
 use bakelite_template::component::Complaint;
@@ -18,7 +18,8 @@ use bakelite_template::schema::Schema;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::patience::{PAUSE, pause, until_reachable};
+use crate::patience::{Pauses, pause, until_reachable};
+use crate::powershell_command::Interpreter;
 use crate::remote_script::{answer, given, lost};
 
 pub(crate) const REGISTRATION: Registration = crate::registration(
@@ -145,35 +146,35 @@ impl Restart<'_> {
 
     async fn wait_until_down(&mut self) -> Result<(), ProvisionError> {
         self.last = "the instance had not gone down".into();
+        let mut pauses = Pauses::new();
         loop {
             match self.ask(TEST_RESTART).await {
                 Ok((Exit::Status(0), _)) => return self.forget_test().await,
                 Ok((Exit::Status(status), _)) if RESTARTS_ALREADY.contains(&status) || status == SERVICE_STOPPED => {}
                 Ok(_) | Err(_) => return Ok(()),
             }
-            self.pause().await?;
+            self.pause(&mut pauses).await?;
         }
     }
 
     /// Takes the restart back that only asked a question: it must not come in the middle of the next provisioner.
     async fn forget_test(&mut self) -> Result<(), ProvisionError> {
         self.last = "the test whether it restarts could not be taken back".into();
+        let mut pauses = Pauses::new();
         while !matches!(self.ask(FORGET_RESTART).await, Ok((Exit::Status(_), _))) {
-            self.pause().await?;
+            self.pause(&mut pauses).await?;
         }
         Ok(())
     }
 
     async fn wait_until_back(&mut self) -> Result<(), ProvisionError> {
-        let check = format!(
-            "powershell -NoProfile -NonInteractive {}",
-            encoded_command("Write-Output \"$env:COMPUTERNAME restarted.\"")
-        );
+        let check = Interpreter::default().encoded("Write-Output \"$env:COMPUTERNAME restarted.\"");
+        let mut pauses = Pauses::new();
         loop {
             if self.is_back(&check).await {
                 return Ok(());
             }
-            self.pause().await?;
+            self.pause(&mut pauses).await?;
         }
     }
 
@@ -210,10 +211,8 @@ impl Restart<'_> {
         } else {
             given.collect()
         };
-        let command = format!(
-            "powershell -NoProfile -NonInteractive {}",
-            encoded_command(&registry_script(&keys))
-        );
+        let command = Interpreter::default().encoded(&registry_script(&keys));
+        let mut pauses = Pauses::new();
         loop {
             match self.ask(&command).await {
                 Ok((Exit::Status(0), said)) if said.trim().is_empty() => return Ok(()),
@@ -223,7 +222,7 @@ impl Restart<'_> {
                     self.not_yet(&error);
                 }
             }
-            self.pause().await?;
+            self.pause(&mut pauses).await?;
         }
     }
 
@@ -245,8 +244,8 @@ impl Restart<'_> {
         }
     }
 
-    async fn pause(&self) -> Result<(), ProvisionError> {
-        pause(PAUSE, &self.provisioning.cancel).await
+    async fn pause(&self, pauses: &mut Pauses) -> Result<(), ProvisionError> {
+        pause(pauses.next(), &self.provisioning.cancel).await
     }
 }
 

@@ -27,3 +27,4 @@ mod session_manager;
 #[cfg(feature = "amazon")]
 mod templates;
 mod terminal;
+mod windows;

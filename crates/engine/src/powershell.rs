@@ -33,12 +33,12 @@ pub fn within_double_quotes(value: &str) -> String {
     escaped
 }
 
-/// The arguments that run a script: `-EncodedCommand` and letters that no shell in between touches. Without progress, which would be
-/// written to standard error.
-pub fn encoded_command(script: &str) -> String {
-    let script = format!("$ProgressPreference = 'SilentlyContinue'; {script}");
+/// The command line with which a PowerShell (`powershell`, `pwsh`) runs a script, without the user's profile and without a question to
+/// anybody. Of letters that no shell in between touches.
+pub fn command_line(program: &str, script: &str) -> String {
     let bytes: Vec<u8> = script.encode_utf16().flat_map(u16::to_le_bytes).collect();
-    format!("-EncodedCommand {}", BASE64_STANDARD.encode(bytes))
+    let encoded = BASE64_STANDARD.encode(bytes);
+    format!("{program} -NoProfile -NonInteractive -EncodedCommand {encoded}")
 }
 
 #[cfg(test)]
@@ -60,16 +60,9 @@ mod tests {
 
     #[test]
     fn a_script_is_encoded_as_utf_16() {
-        let encoded = encoded_command("'ü'");
-        let bytes = BASE64_STANDARD.decode(encoded.strip_prefix("-EncodedCommand ").unwrap());
-        let units: Vec<u16> = bytes
-            .unwrap()
-            .chunks(2)
-            .map(|pair| u16::from_le_bytes([pair[0], pair[1]]))
-            .collect();
         assert_eq!(
-            String::from_utf16(&units).unwrap(),
-            "$ProgressPreference = 'SilentlyContinue'; 'ü'"
+            command_line("pwsh", "'ü'"),
+            "pwsh -NoProfile -NonInteractive -EncodedCommand JwD8ACcA"
         );
     }
 }

@@ -5,4 +5,6 @@
 mod file;
 mod shell;
 mod shell_local;
+#[path = "../windows/mod.rs"]
+mod windows;
 mod workbench;

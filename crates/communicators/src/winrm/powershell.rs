@@ -1,7 +1,7 @@
 //! PowerShell scripts as command lines.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use bakelite_engine::powershell::command_line;
+pub(crate) use bakelite_engine::powershell::single_quoted as quoted;
 
 /// The longest command line that `cmd` takes.
 pub(crate) const LONGEST_COMMAND: usize = 8191;
@@ -13,28 +13,10 @@ const TAKE: &str = include_str!("scripts/take.ps1");
 /// Gives files to its output.
 const GIVE: &str = include_str!("scripts/give.ps1");
 
-/// The command line that runs a script, without the user's profile and without a question to anybody.
+/// The command line that runs a script, as short as it can be.
 pub(crate) fn command(script: &str) -> String {
     let script: Vec<&str> = script.lines().map(str::trim).collect();
-    let bytes: Vec<u8> = script.join("\n").encode_utf16().flat_map(u16::to_le_bytes).collect();
-    format!(
-        "powershell.exe -NoProfile -NonInteractive -EncodedCommand {}",
-        STANDARD.encode(bytes)
-    )
-}
-
-/// A text as PowerShell reads it between quotes: nothing in it is expanded. Curly quotes end such a text as well as straight ones.
-pub(crate) fn quoted(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push('\'');
-    for letter in text.chars() {
-        if matches!(letter, '\'' | '\u{2018}' | '\u{2019}' | '\u{201a}' | '\u{201b}') {
-            quoted.push(letter);
-        }
-        quoted.push(letter);
-    }
-    quoted.push('\'');
-    quoted
+    command_line("powershell.exe", &script.join("\n"))
 }
 
 /// The script that takes files from its input.
@@ -64,12 +46,6 @@ pub(crate) fn give(source: &str, folder: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn nothing_ends_a_quoted_text_but_its_end() {
-        assert_eq!(quoted(r"C:\it's $env:X"), r"'C:\it''s $env:X'");
-        assert_eq!(quoted("a\u{2019}b"), "'a\u{2019}\u{2019}b'");
-    }
 
     #[test]
     fn scripts_fit_into_a_command_line_with_room_for_long_paths() {

@@ -2,6 +2,7 @@
 //! behind it: commands are run by a [`Machine`] that the test gives. `tests/wsman.rs` shows that `pywinrm`, which we did not write,
 //! can use it.
 
+mod host;
 mod machine;
 mod ntlm;
 mod service;
@@ -25,6 +26,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
+pub use host::{Host, Played, Script};
 pub use machine::{Machine, Pipe, Process, Stdin, encoded_command};
 use service::Connection;
 use shells::Shells;
