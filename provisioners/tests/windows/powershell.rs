@@ -1,6 +1,6 @@
 //! powershell: what goes over, what runs, what is left.
 
-use bakelite_test_support::wsman::{Played, Script};
+use bakelite_test_support::wsman::{Played, Script, StatusCode, Trouble};
 use serde_json::{Value, json};
 
 use super::{Machine, cat, restarts};
@@ -198,6 +198,16 @@ async fn an_instance_that_is_away_is_waited_for() {
         error.starts_with("start on the instance: it could not be reached within 300ms"),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn a_service_that_is_not_there_yet_is_waited_for() {
+    let machine = Machine::start(cat).await;
+    for status in [StatusCode::SERVICE_UNAVAILABLE, StatusCode::NOT_FOUND] {
+        machine.server.trouble("Create", Trouble::Status(status, "starting"));
+    }
+    machine.provision("powershell", json!({"inline": ["x"]})).await.unwrap();
+    assert_eq!(machine.host.files(), Vec::<String>::new());
 }
 
 #[tokio::test]

@@ -83,11 +83,15 @@ fn shown(text: &str) -> String {
 }
 
 impl WinRmError {
-    /// Is the instance out of reach, as far as this tells?
+    /// Is the instance out of reach, as far as this tells? While Windows starts or goes down its HTTP server answers in place of WinRM:
+    /// that there is no such page, or no such service.
     pub(crate) fn is_lost(&self) -> bool {
         matches!(
             self,
-            WinRmError::Dial { .. } | WinRmError::Lost(_) | WinRmError::Silent(_)
+            WinRmError::Dial { .. }
+                | WinRmError::Lost(_)
+                | WinRmError::Silent(_)
+                | WinRmError::Status { status: 404 | 503, .. }
         )
     }
 }
