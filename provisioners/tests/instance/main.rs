@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "polls for what a script does")]
 
 mod file;
+mod options;
 mod shell;
 mod shell_local;
 #[path = "../windows/mod.rs"]
