@@ -28,3 +28,4 @@ mod session_manager;
 mod templates;
 mod terminal;
 mod windows;
+mod winrm;

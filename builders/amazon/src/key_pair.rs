@@ -16,6 +16,8 @@ use bakelite_communicators::options::{CommunicatorOptions, Kind};
 use bakelite_engine::bake::{Bake, BakeError, Handle};
 use bakelite_engine::undo::Undo;
 
+use crate::password;
+
 /// The key that the instance lets in.
 #[derive(Default)]
 pub(crate) struct KeyPair {
@@ -37,10 +39,10 @@ pub(crate) async fn make(
 ) -> Result<KeyPair, BakeError> {
     let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     let named = given(&options.ssh_keypair_name);
-    let other_way = options.ssh_agent_auth
-        || given(&options.ssh_private_key_file).is_some()
-        || given(&options.ssh_password).is_some();
-    if named.is_some() || other_way || options.kind() != Some(Kind::Ssh) {
+    let for_password = password::is_needed(options);
+    let other_way = given(&options.ssh_private_key_file).is_some()
+        || !for_password && (options.ssh_agent_auth || given(&options.ssh_password).is_some());
+    if named.is_some() || other_way || !(for_password || options.kind() == Some(Kind::Ssh)) {
         return Ok(KeyPair {
             name: named,
             ..KeyPair::default()
@@ -51,7 +53,8 @@ pub(crate) async fn make(
     let replaceable = ours.is_none();
     let name = ours.unwrap_or_else(|| format!("packer_{token}"));
     let kind = match options.temporary_key_pair_type.as_deref() {
-        Some(kind) if kind.eq_ignore_ascii_case("ed25519") => KeyType::Ed25519,
+        // EC2 encrypts passwords for RSA keys only.
+        Some(kind) if !for_password && kind.eq_ignore_ascii_case("ed25519") => KeyType::Ed25519,
         _ => KeyType::Rsa,
     };
     bake.ui.say(format!("Creating temporary key pair `{name}`..."));

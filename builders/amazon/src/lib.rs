@@ -10,6 +10,7 @@ mod data_sources;
 pub mod ebs;
 mod key_pair;
 mod network;
+mod password;
 mod security_group;
 mod session_manager;
 mod source_ami;

@@ -47,6 +47,9 @@ fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Bu
     if options.kind() == Some(Kind::Ssh) {
         check_ssh(&options, complaints);
     }
+    if options.kind() == Some(Kind::WinRm) {
+        check_winrm(&options, complaints);
+    }
     let sound = complaints
         .iter()
         .all(|complaint| complaint.severity == Severity::Warning);
@@ -54,6 +57,18 @@ fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Bu
 }
 
 /// There is no cloud to ask: host and credentials must be in the template.
+fn check_winrm(options: &CommunicatorOptions, complaints: &mut Vec<Complaint>) {
+    let required = [
+        ("winrm_host", &options.winrm_host),
+        ("winrm_password", &options.winrm_password),
+    ];
+    for (name, given) in required {
+        if given.as_deref().is_none_or(str::is_empty) {
+            complaints.push(Complaint::error("", format!("`{name}` must be given")));
+        }
+    }
+}
+
 fn check_ssh(options: &CommunicatorOptions, complaints: &mut Vec<Complaint>) {
     let is_given = |option: &Option<String>| option.as_deref().is_some_and(|text| !text.is_empty());
     if !is_given(&options.ssh_host) {

@@ -1,5 +1,6 @@
 //! What `build.*` says about the connection (communicators.md §8.1).
 
+use bakelite_hcl::marks::Marks;
 use bakelite_hcl::value::Value;
 use bakelite_template::plan::BuildData;
 
@@ -19,10 +20,12 @@ pub fn connection_data(target: &Target, options: &CommunicatorOptions) -> BuildD
     };
     let port = if kind == "none" { 0 } else { options.port() };
     let winrm_password = target.winrm_password(options);
+    // One that the builder found stands in no template, so that only the mark keeps it from being shown.
+    let winrm_password = Value::string(winrm_password).with_marks(Marks::SENSITIVE);
     let password = if kind == "winrm" {
-        winrm_password
+        winrm_password.clone()
     } else {
-        options.ssh_password.as_deref().unwrap_or_default()
+        text(&options.ssh_password)
     };
     let key = |made: &Option<String>, given: &Option<Vec<u8>>| match given {
         Some(bytes) if made.is_none() => Value::string(String::from_utf8_lossy(bytes)),
@@ -36,7 +39,7 @@ pub fn connection_data(target: &Target, options: &CommunicatorOptions) -> BuildD
         ("Host", Value::string(target.host(options))),
         ("Port", Value::string(port.to_string())),
         ("User", Value::string(options.username())),
-        ("Password", Value::string(password)),
+        ("Password", password),
         ("ConnType", Value::string(kind)),
         ("SSHPublicKey", key(&target.public_key, &options.ssh_public_key)),
         ("SSHPrivateKey", key(&target.private_key, &options.ssh_private_key)),
@@ -45,7 +48,7 @@ pub fn connection_data(target: &Target, options: &CommunicatorOptions) -> BuildD
         ("SSHCertificateFile", text(&options.ssh_certificate_file)),
         ("SSHProxyCommand", Value::string(proxy_command)),
         ("SSHOnlyHere", Value::string(only_here)),
-        ("WinRMPassword", Value::string(winrm_password)),
+        ("WinRMPassword", winrm_password),
     ]
     .into_iter()
     .map(|(key, value)| (key.to_owned(), value))

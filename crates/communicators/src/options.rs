@@ -133,7 +133,7 @@ pub struct CommunicatorOptions {
     pub winrm_use_ssl: Option<bool>,
     /// Do not verify the certificate of the WinRM service.
     pub winrm_insecure: Option<bool>,
-    /// Authenticate with NTLM instead of Basic.
+    /// Authenticate with NTLM instead of Basic. Without TLS the messages are encrypted then.
     pub winrm_use_ntlm: Option<bool>,
 }
 
@@ -221,6 +221,12 @@ impl CommunicatorOptions {
             _ => &self.ssh_host,
         };
         given.as_deref().filter(|host| !host.is_empty())
+    }
+
+    /// Where the private key of the template is.
+    pub fn private_key_path(&self, home: Option<&Path>, working_folder: &Path) -> Option<PathBuf> {
+        let given = self.ssh_private_key_file.as_deref().filter(|path| !path.is_empty());
+        given.map(|path| local_path(path, home, working_folder))
     }
 
     /// Is WinRM spoken over TLS?

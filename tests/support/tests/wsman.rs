@@ -100,6 +100,21 @@ async fn pywinrm_runs_commands_with_basic_and_ntlm_over_http_and_tls() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn pywinrm_encrypts_its_messages_with_ntlm() {
+    let setup = Setup {
+        encrypted_only: true,
+        ..Setup::default()
+    };
+    let server = WsMan::start(setup, machine).await;
+    python(&server, "ntlm", "correct horse", ECHO).await.unwrap_err();
+    let always = ECHO.replace("\ns = p", "\np.transport.message_encryption = 'always'\ns = p");
+    let said = python(&server, "ntlm", "correct horse", &always).await;
+    let expected = "(b'one & <two> drei \\xc3\\xa4\\r\\n', b'warned\\r\\n', 7)\n";
+    assert_eq!(said.as_deref(), Ok(expected), "{:?}", server.log());
+    assert_eq!(server.count("Encrypted"), 5 + server.count("Receive") - 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn pywinrm_is_refused_with_a_wrong_password() {
     for transport in ["basic", "ntlm"] {
         let server = WsMan::start(Setup::default(), machine).await;

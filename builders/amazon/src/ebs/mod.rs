@@ -42,7 +42,7 @@ use crate::network::Network;
 use crate::security_group::{self, SecurityGroups};
 use crate::session_manager::{self, SessionManager};
 use crate::tags::Texts;
-use crate::{network, source_ami};
+use crate::{network, password, source_ami};
 use options::Options;
 
 /// The registration of amazon-ebs.
@@ -174,8 +174,18 @@ impl AmazonEbs {
         source: &Image,
     ) -> Result<(Arc<dyn Communicator>, BuildData, Option<Arc<SessionManager>>), BakeError> {
         let connect = async {
-            let address = address::find(aws, id, &self.options).await.map_err(BakeError::from)?;
             let mut options: CommunicatorOptions = self.options.communicator.clone();
+            let (address, password) = tokio::try_join!(
+                async { address::find(aws, id, &self.options).await.map_err(BakeError::from) },
+                password::fetch(
+                    bake,
+                    aws.ec2(),
+                    id,
+                    &options,
+                    key_pair,
+                    self.options.windows_password_timeout
+                ),
+            )?;
             options.ssh_port = options.ssh_port.or(address.ssh_port);
             let session = if self.options.by_session_manager() {
                 Some(self.session_manager(bake, aws, undo, id).await?)
@@ -186,6 +196,7 @@ impl AmazonEbs {
                 address: address.host,
                 dial: session.clone().map(|session| session as Arc<dyn Dial>),
                 private_key: key_pair.private_key.clone(),
+                password,
                 console: Some(Arc::new(InstanceConsole {
                     aws: Arc::clone(aws),
                     instance: id.to_owned(),

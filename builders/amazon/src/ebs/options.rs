@@ -199,9 +199,9 @@ pub struct Options {
     pub user_data: Option<String>,
     /// The file with the data for the instance's first boot.
     pub user_data_file: Option<String>,
-    /// How long to wait for the Windows password.
-    #[schemars(extend("x-unsupported" = "Windows instances are not supported yet"))]
-    pub windows_password_timeout: Option<String>,
+    /// How long to wait until EC2 has the password of a Windows instance, which is asked for when `winrm_password` is not given;
+    /// default 20m.
+    pub windows_password_timeout: Option<GoDuration>,
     /// The instance's metadata service.
     pub metadata_options: Option<MetadataOptions>,
 

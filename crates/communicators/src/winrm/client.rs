@@ -15,6 +15,7 @@ use super::envelope::{Envelopes, OPERATION_TIMEOUT};
 use super::http::{Answer, Envelope, Link, Unsent, WinRmError};
 use super::ntlm::{self, Login, Moment};
 use super::route::Route;
+use super::seal::Seal;
 
 /// How long opening a connection may take, with the proxy's and TLS' part of it.
 const DIAL_LIMIT: Duration = Duration::from_secs(30);
@@ -119,30 +120,46 @@ impl Client {
 
     /// One question on one connection, logged in.
     async fn exchange(&self, link: &mut Link, body: &Bytes) -> Result<Result<Answer, WinRmError>, Unsent> {
-        let to = Envelope {
+        let basic = match &self.credentials {
+            Credentials::Basic(value) => Some(value.clone()),
+            Credentials::Ntlm(login) if !link.is_logged_in => match self.log_in(link, login).await? {
+                Ok(()) => None,
+                Err(error) => return Ok(Err(error)),
+            },
+            Credentials::Ntlm(_) => None,
+        };
+        link.post(&self.to(), basic, body.clone(), ANSWER_LIMIT).await
+    }
+
+    /// The handshake of NTLM, by messages without content. Without TLS what follows is encrypted.
+    async fn log_in(&self, link: &mut Link, login: &Login) -> Result<Result<(), WinRmError>, Unsent> {
+        let token = header(&ntlm::negotiate());
+        let answer = match link.post(&self.to(), Some(token), Bytes::new(), ANSWER_LIMIT).await? {
+            Ok(answer) => answer,
+            Err(error) => return Ok(Err(error)),
+        };
+        let Some(challenge) = answer.token("Negotiate") else {
+            return Ok(Err(answer.unexpected()));
+        };
+        let moment = Moment::now();
+        let token = match ntlm::authenticate(&challenge, login, moment) {
+            Ok(message) => header(&message),
+            Err(error) => return Ok(Err(error.into())),
+        };
+        match link.post(&self.to(), Some(token), Bytes::new(), ANSWER_LIMIT).await? {
+            Ok(answer) if answer.is_ok() => {}
+            Ok(answer) => return Ok(Err(answer.unexpected())),
+            Err(error) => return Ok(Err(error)),
+        }
+        link.is_logged_in = true;
+        link.seal = (!self.route.is_tls()).then(|| Seal::new(&moment.session));
+        Ok(Ok(()))
+    }
+
+    fn to(&self) -> Envelope<'_> {
+        Envelope {
             url: &self.url,
             forwarding: self.route.forwarding.as_ref(),
-        };
-        match &self.credentials {
-            Credentials::Basic(login) => link.post(&to, Some(login.clone()), body.clone(), ANSWER_LIMIT).await,
-            Credentials::Ntlm(_) if link.is_logged_in => link.post(&to, None, body.clone(), ANSWER_LIMIT).await,
-            Credentials::Ntlm(login) => {
-                let token = header(&ntlm::negotiate());
-                let answer = match link.post(&to, Some(token), Bytes::new(), ANSWER_LIMIT).await? {
-                    Ok(answer) => answer,
-                    Err(error) => return Ok(Err(error)),
-                };
-                let Some(challenge) = answer.token("Negotiate") else {
-                    return Ok(Err(answer.unauthorized_or_strange()));
-                };
-                let token = match ntlm::authenticate(&challenge, login, Moment::now()) {
-                    Ok(message) => header(&message),
-                    Err(error) => return Ok(Err(error.into())),
-                };
-                let answered = link.post(&to, Some(token), body.clone(), ANSWER_LIMIT).await?;
-                link.is_logged_in = answered.as_ref().is_ok_and(|answer| !answer.is_unauthorized());
-                Ok(answered)
-            }
         }
     }
 }

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use super::response::{AnswerError, Fault};
 use super::route::Forwarding;
+use super::seal::{self, Seal, SealError};
 use crate::dial::Stream;
 
 /// The longest answer that is read: much more than the envelope that we ask for.
@@ -44,6 +45,9 @@ pub enum WinRmError {
     /// The challenge of the service cannot be answered.
     #[error(transparent)]
     Ntlm(#[from] super::ntlm::NtlmError),
+    /// An encrypted message cannot be read.
+    #[error(transparent)]
+    Seal(#[from] SealError),
     /// Something else than WinRM answers, or a proxy does.
     #[error("the answer is HTTP status {status}{}", shown(.text))]
     Status {
@@ -108,6 +112,8 @@ pub(crate) struct Link {
     sender: SendRequest<Full<Bytes>>,
     /// The service knows who we are.
     pub(crate) is_logged_in: bool,
+    /// Then messages may have to be encrypted.
+    pub(crate) seal: Option<Seal>,
     /// Reads and writes for as long as the link exists.
     _driver: JoinSet<()>,
 }
@@ -128,6 +134,7 @@ impl Link {
         Ok(Link {
             sender,
             is_logged_in: false,
+            seal: None,
             _driver: driver,
         })
     }
@@ -148,6 +155,10 @@ impl Link {
         if self.sender.ready().await.is_err() {
             return Err(Unsent);
         }
+        let body = match &mut self.seal {
+            Some(seal) => Content::Sealed(seal.wrap(&body).into()),
+            None => Content::Plain(body),
+        };
         let request = match request.with(login, body) {
             Ok(request) => request,
             Err(error) => return Ok(Err(WinRmError::Lost(error.to_string()))),
@@ -175,6 +186,7 @@ impl Link {
             }
         };
         match timeout(limit, exchange).await {
+            Ok(Ok(Ok(answer))) => Ok(answer.unsealed(self.seal.as_mut())),
             Ok(answer) => answer,
             Err(_) => Ok(Err(WinRmError::Silent(limit))),
         }
@@ -185,6 +197,12 @@ fn lost(error: &hyper::Error) -> WinRmError {
     WinRmError::Lost(bakelite_engine::chain_of(error))
 }
 
+/// What a request says.
+enum Content {
+    Plain(Bytes),
+    Sealed(Bytes),
+}
+
 /// Where requests go.
 pub(crate) struct Envelope<'a> {
     pub(crate) url: &'a Uri,
@@ -192,12 +210,16 @@ pub(crate) struct Envelope<'a> {
 }
 
 impl Envelope<'_> {
-    fn with(&self, login: Option<HeaderValue>, body: Bytes) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
+    fn with(&self, login: Option<HeaderValue>, content: Content) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
+        let (kind, body) = match content {
+            Content::Plain(body) => ("application/soap+xml;charset=UTF-8", body),
+            Content::Sealed(body) => (seal::CONTENT_TYPE, body),
+        };
         let host = self.url.authority().map_or("", hyper::http::uri::Authority::as_str);
         let mut request = Request::builder()
             .method(Method::POST)
             .header(HOST, host)
-            .header(CONTENT_TYPE, "application/soap+xml;charset=UTF-8");
+            .header(CONTENT_TYPE, kind);
         if let Some(login) = login {
             request = request.header(AUTHORIZATION, login);
         }
@@ -212,6 +234,24 @@ impl Envelope<'_> {
 }
 
 impl Answer {
+    /// The same, decrypted. A session whose messages are encrypted takes no others.
+    fn unsealed(mut self, seal: Option<&mut Seal>) -> Result<Answer, WinRmError> {
+        let Some(seal) = seal else { return Ok(self) };
+        let kind = self.headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+        if !kind.starts_with(b"multipart/encrypted") {
+            let is_envelope = kind.starts_with(b"application/soap+xml") || self.status == StatusCode::OK;
+            return if is_envelope {
+                Err(SealError::Forged.into())
+            } else {
+                Ok(self)
+            };
+        }
+        self.body = seal.unwrap(&self.body)?.into();
+        let kind = HeaderValue::from_static("application/soap+xml;charset=UTF-8");
+        self.headers.insert(CONTENT_TYPE, kind);
+        Ok(self)
+    }
+
     /// The token with which the service goes on in a scheme, decoded; `WWW-Authenticate: Negotiate …`.
     pub(crate) fn token(&self, scheme: &str) -> Option<Vec<u8>> {
         self.offers().find_map(|offer| {
@@ -219,6 +259,11 @@ impl Answer {
             name.eq_ignore_ascii_case(scheme)
                 .then(|| STANDARD.decode(token.trim()).ok())?
         })
+    }
+
+    /// Was it a good one?
+    pub(crate) fn is_ok(&self) -> bool {
+        self.status == StatusCode::OK
     }
 
     /// Has it not been accepted who we are?
@@ -236,7 +281,7 @@ impl Answer {
     }
 
     /// The error of a handshake that the service does not go on with.
-    pub(crate) fn unauthorized_or_strange(self) -> WinRmError {
+    pub(crate) fn unexpected(self) -> WinRmError {
         match self.envelope() {
             Ok(_) => WinRmError::Answer(AnswerError::Missing("challenge")),
             Err(error) => error,

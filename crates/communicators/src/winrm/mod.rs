@@ -13,6 +13,7 @@ pub mod ntlm;
 mod powershell;
 pub mod response;
 mod route;
+mod seal;
 mod shell;
 mod transfer;
 mod upload;

@@ -5,19 +5,33 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use hmac::{Hmac, Mac as _};
 use md4::{Digest as _, Md4};
 use md5::Md5;
+use rc4::{KeyInit as _, Rc4, StreamCipher as _, consts::U16};
 
 const SIGNATURE: &[u8; 8] = b"NTLMSSP\0";
 const UNICODE: u32 = 1;
 const REQUEST_TARGET: u32 = 4;
+const SIGN: u32 = 0x10;
+const SEAL: u32 = 0x20;
 const NTLM: u32 = 0x200;
 const ALWAYS_SIGN: u32 = 0x8000;
 const EXTENDED_SECURITY: u32 = 0x8_0000;
 const TARGET_INFO: u32 = 0x80_0000;
 const VERSION: u32 = 0x200_0000;
 const KEY_128: u32 = 0x2000_0000;
+const KEY_EXCHANGE: u32 = 0x4000_0000;
 const KEY_56: u32 = 0x8000_0000;
-const WANTED: u32 =
-    UNICODE | REQUEST_TARGET | NTLM | ALWAYS_SIGN | EXTENDED_SECURITY | TARGET_INFO | VERSION | KEY_128 | KEY_56;
+const WANTED: u32 = UNICODE
+    | REQUEST_TARGET
+    | SIGN
+    | SEAL
+    | NTLM
+    | ALWAYS_SIGN
+    | EXTENDED_SECURITY
+    | TARGET_INFO
+    | VERSION
+    | KEY_128
+    | KEY_EXCHANGE
+    | KEY_56;
 
 /// Ids of the pairs in a challenge.
 const END_OF_PAIRS: u16 = 0;
@@ -77,6 +91,8 @@ pub struct Moment {
     pub nonce: [u8; 8],
     /// Tenths of microseconds since 1601, where the challenge does not say.
     pub time: u64,
+    /// The key of the session: nobody can foresee it either.
+    pub session: [u8; 16],
 }
 
 impl Moment {
@@ -84,13 +100,14 @@ impl Moment {
     pub fn now() -> Self {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let tenths = u64::try_from(since_1970.as_nanos() / 100).unwrap_or_default();
+        // Six bits of a UUID are fixed: the digest of several has none.
+        let unforeseen = || hmac(uuid::Uuid::new_v4().as_bytes(), &[uuid::Uuid::new_v4().as_bytes()]);
         let mut nonce = [0; 8];
-        nonce.copy_from_slice(&uuid::Uuid::new_v4().as_bytes()[8..]);
-        // Two bits of a UUID are fixed: those of another one are in their place.
-        nonce[0] = uuid::Uuid::new_v4().as_bytes()[15];
+        nonce.copy_from_slice(&unforeseen()[..8]);
         Self {
             nonce,
             time: tenths + EPOCH * 10_000_000,
+            session: unforeseen(),
         }
     }
 }
@@ -106,13 +123,14 @@ pub fn negotiate() -> Vec<u8> {
     message
 }
 
-/// The last message, in answer to a challenge.
+/// The last message, in answer to a challenge. If the service accepts it, the session has the key of the moment.
 pub fn authenticate(challenge: &[u8], login: &Login, moment: Moment) -> Result<Vec<u8>, NtlmError> {
     if !challenge.starts_with(SIGNATURE) || number(challenge, 8)? != 2 {
         return Err(NtlmError::NoChallenge);
     }
     let flags = number(challenge, 20)?;
-    if flags & UNICODE == 0 || flags & EXTENDED_SECURITY == 0 || flags & TARGET_INFO == 0 {
+    let needed = UNICODE | EXTENDED_SECURITY | TARGET_INFO | KEY_EXCHANGE | KEY_128;
+    if flags & needed != needed {
         return Err(NtlmError::Old);
     }
     let nonce = challenge.get(24..32).ok_or(NtlmError::Damaged)?;
@@ -134,10 +152,11 @@ pub fn authenticate(challenge: &[u8], login: &Login, moment: Moment) -> Result<V
         Some(_) => vec![0; 24],
         None => [&hmac(&key, &[nonce, &moment.nonce])[..], &moment.nonce].concat(),
     };
-    let mut message = assemble(login, &older, &response, flags & WANTED);
+    let mut key_for_them = moment.session;
+    Rc4::<U16>::new(&hmac(&key, &[&proof]).into()).apply_keystream(&mut key_for_them);
+    let mut message = assemble(login, [&older, &response, &key_for_them], flags & WANTED);
     if timestamp.is_some() {
-        let session = hmac(&key, &[&proof]);
-        let code = hmac(&session, &[&negotiate(), challenge, &message]);
+        let code = hmac(&moment.session, &[&negotiate(), challenge, &message]);
         message[CODE_AT..PAYLOAD_AT].copy_from_slice(&code);
     }
     Ok(message)
@@ -180,13 +199,13 @@ fn answered_pairs(mut pairs: &[u8]) -> Result<(Vec<u8>, Option<u64>), NtlmError>
 }
 
 /// The last message without its integrity code.
-fn assemble(login: &Login, older: &[u8], response: &[u8], flags: u32) -> Vec<u8> {
+fn assemble(login: &Login, [older, response, session]: [&[u8]; 3], flags: u32) -> Vec<u8> {
     let (domain, user) = (wide(&login.domain), wide(&login.user));
     let mut message = SIGNATURE.to_vec();
     message.extend(3_u32.to_le_bytes());
     let mut payload = Vec::new();
-    // The last two: neither a workstation nor a key of the session's own.
-    for content in [older, response, &domain, &user, &[], &[]] {
+    // The empty one would be a workstation.
+    for content in [older, response, &domain, &user, &[], session] {
         let length = u16::try_from(content.len()).unwrap_or(u16::MAX).to_le_bytes();
         let offset = u32::try_from(PAYLOAD_AT + payload.len()).unwrap_or(u32::MAX);
         message.extend([length, length].concat());
@@ -227,9 +246,9 @@ fn wide(text: &str) -> Vec<u8> {
     text.encode_utf16().flat_map(u16::to_le_bytes).collect()
 }
 
-fn hmac(key: &[u8], pieces: &[&[u8]]) -> [u8; 16] {
+pub(crate) fn hmac(key: &[u8], pieces: &[&[u8]]) -> [u8; 16] {
     #[expect(clippy::unwrap_used, reason = "HMAC takes keys of every length")]
-    let mut code = Hmac::<Md5>::new_from_slice(key).unwrap();
+    let mut code = <Hmac<Md5> as hmac::Mac>::new_from_slice(key).unwrap();
     for piece in pieces {
         code.update(piece);
     }
@@ -268,6 +287,7 @@ mod tests {
             Moment {
                 nonce: [0xaa; 8],
                 time: 0,
+                session: [0x55; 16],
             },
         )
     }
@@ -285,6 +305,10 @@ mod tests {
         assert_eq!(
             hex::encode(hmac(&key, &[&response[..16]])),
             "8de40ccadbc14a82f15cb0ad0de95ca3"
+        );
+        assert_eq!(
+            hex::encode(field(&message, 52).unwrap()),
+            "c5dad2544fc9799094ce1ce90bc9d03e"
         );
         assert_eq!(field(&message, 28).unwrap(), wide("Domain"));
         assert_eq!(field(&message, 36).unwrap(), wide("User"));

@@ -85,6 +85,11 @@ impl Route {
         }
     }
 
+    /// Is it encrypted by itself?
+    pub(crate) fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// Opens a stream.
     pub(crate) async fn open(&self) -> io::Result<Box<dyn Stream>> {
         let stream = self.dial.open().await?;

@@ -161,3 +161,20 @@ async fn ntlm_logs_in_once_for_each_connection() {
     );
     assert_eq!(instance.server.count("Unauthorized"), 0);
 }
+
+#[tokio::test]
+async fn ntlm_over_plain_http_encrypts_every_message() {
+    let setup = Setup {
+        encrypted_only: true,
+        ..Setup::default()
+    };
+    let instance = Instance::start(setup, commands).await;
+    let winrm = instance.connect(r#""winrm_use_ntlm": true"#).await;
+    assert_eq!(ran(&*winrm, "big").await.stdout.len(), 8 * 1024 * 1024);
+    assert_eq!(instance.server.count("Unencrypted"), 0);
+    assert!(instance.server.count("Encrypted") > 60);
+    let basic = instance
+        .fail_to_connect(&instance.options(r#""winrm_timeout": "300ms""#), &[])
+        .await;
+    assert!(basic.ends_with("the answer is HTTP status 500"), "{basic}");
+}

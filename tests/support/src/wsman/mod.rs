@@ -35,6 +35,7 @@ pub use windows::{Disk, Windows};
 
 /// How a test wants its server.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of the service")]
 pub struct Setup {
     /// Who may log in.
     pub username: &'static str,
@@ -44,6 +45,8 @@ pub struct Setup {
     pub basic: bool,
     /// NTLM is offered, as `Negotiate`.
     pub ntlm: bool,
+    /// Messages that are not encrypted by NTLM are refused, as Windows does by its own settings on plain HTTP.
+    pub encrypted_only: bool,
     /// TLS, with a certificate for `127.0.0.1` and `localhost` that nobody trusts.
     pub tls: bool,
     /// Longest time that an operation waits, whatever it asks for.
@@ -61,6 +64,7 @@ impl Default for Setup {
             password: "correct horse",
             basic: true,
             ntlm: true,
+            encrypted_only: false,
             tls: false,
             longest_wait: Duration::from_mins(1),
             shells: 30,
@@ -147,6 +151,7 @@ impl Power {
 struct World {
     basic: bool,
     ntlm: bool,
+    encrypted_only: bool,
     longest_wait: Duration,
     largest_request: usize,
     credentials: Mutex<(String, String)>,
@@ -169,6 +174,7 @@ impl WsMan {
         let world = Arc::new(World {
             basic: setup.basic,
             ntlm: setup.ntlm,
+            encrypted_only: setup.encrypted_only,
             longest_wait: setup.longest_wait,
             largest_request: setup.largest_request,
             credentials: Mutex::new((setup.username.to_owned(), setup.password.to_owned())),

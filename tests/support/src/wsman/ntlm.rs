@@ -44,8 +44,8 @@ pub(super) struct Handshake {
 pub(super) enum Step {
     /// This must be answered: the challenge, encoded.
     Challenge(String),
-    /// The password is right.
-    Accepted,
+    /// The password is right; the key of the session.
+    Accepted([u8; 16]),
 }
 
 impl Handshake {
@@ -61,12 +61,12 @@ impl Handshake {
                 self.negotiate = message;
                 Ok(Step::Challenge(STANDARD.encode(&self.challenge)))
             }
-            3 if !self.challenge.is_empty() => self.authenticate(&message, username, password).map(|()| Step::Accepted),
+            3 if !self.challenge.is_empty() => self.authenticate(&message, username, password).map(Step::Accepted),
             other => Err(format!("message {other} out of its turn")),
         }
     }
 
-    fn authenticate(&self, message: &[u8], username: &str, password: &str) -> Result<(), String> {
+    fn authenticate(&self, message: &[u8], username: &str, password: &str) -> Result<[u8; 16], String> {
         let response = field(message, 20)?;
         let (domain, user) = (field(message, 28)?, field(message, 36)?);
         let user = text(user);
@@ -87,7 +87,8 @@ impl Handshake {
             Rc4::<rc4::consts::U16>::new(&session.into()).apply_keystream(&mut exported);
             session = exported;
         }
-        self.check_integrity(message, blob, &session)
+        self.check_integrity(message, blob, &session)?;
+        Ok(session)
     }
 
     /// Since our challenge has a time, the client protects the three messages.
@@ -202,4 +203,83 @@ fn hmac(key: &[u8], pieces: &[&[u8]]) -> [u8; 16] {
         code.update(piece);
     }
     code.finalize().into_bytes().into()
+}
+
+/// Encrypted messages of a session (MS-NLMP 3.4, MS-WSMV 2.2.9.1).
+pub(super) struct Sealing {
+    from_client: Half,
+    to_client: Half,
+}
+
+struct Half {
+    sign: [u8; 16],
+    cipher: Rc4<rc4::consts::U16>,
+    sequence: u32,
+}
+
+const MULTIPART: &[u8] = b"application/octet-stream\r\n";
+const END: &[u8] = b"--Encrypted Boundary--\r\n";
+
+impl Sealing {
+    pub(super) fn new(session: [u8; 16]) -> Self {
+        Self {
+            from_client: Half::new(session, "client-to-server"),
+            to_client: Half::new(session, "server-to-client"),
+        }
+    }
+
+    /// What a client has encrypted.
+    pub(super) fn open(&mut self, body: &[u8]) -> Result<Vec<u8>, String> {
+        let start = body.windows(MULTIPART.len()).position(|window| window == MULTIPART);
+        let start = start.ok_or("the encrypted part is missing")? + MULTIPART.len();
+        let part = body[start..].strip_suffix(END).ok_or("the last boundary is missing")?;
+        if number(part, 0)? != 16 || part.len() < 20 {
+            return Err("the signature has no 16 bytes".into());
+        }
+        let (signature, mut message) = (part[4..20].to_vec(), part[20..].to_vec());
+        self.from_client.cipher.apply_keystream(&mut message);
+        let expected = self.from_client.signature(&message);
+        if signature == expected {
+            Ok(message)
+        } else {
+            Err("the signature is wrong".into())
+        }
+    }
+
+    /// The same for an answer.
+    pub(super) fn seal(&mut self, message: &str) -> Vec<u8> {
+        let mut sealed = message.as_bytes().to_vec();
+        self.to_client.cipher.apply_keystream(&mut sealed);
+        let signature = self.to_client.signature(message.as_bytes());
+        let head = format!(
+            "--Encrypted Boundary\r\n\tContent-Type: application/HTTP-SPNEGO-session-encrypted\r\n\
+             \tOriginalContent: type=application/soap+xml;charset=UTF-8;Length={}\r\n\
+             --Encrypted Boundary\r\n\tContent-Type: application/octet-stream\r\n",
+            message.len()
+        );
+        [head.as_bytes(), &[16, 0, 0, 0], &signature, &sealed, END].concat()
+    }
+}
+
+impl Half {
+    fn new(session: [u8; 16], direction: &str) -> Self {
+        let key = |purpose: &str| {
+            let text = format!("session key to {direction} {purpose} key magic constant\0");
+            <[u8; 16]>::from(Md5::digest([&session[..], text.as_bytes()].concat()))
+        };
+        Self {
+            sign: key("signing"),
+            cipher: Rc4::new(&key("sealing").into()),
+            sequence: 0,
+        }
+    }
+
+    /// Of a message that was just encrypted or decrypted.
+    fn signature(&mut self, plain: &[u8]) -> Vec<u8> {
+        let sequence = self.sequence.to_le_bytes();
+        self.sequence += 1;
+        let mut checksum = hmac(&self.sign, &[&sequence, plain])[..8].to_vec();
+        self.cipher.apply_keystream(&mut checksum);
+        [&[1, 0, 0, 0][..], &checksum, &sequence].concat()
+    }
 }

@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{Method, Request, Response, StatusCode};
 
-use super::ntlm::{Handshake, Step};
+use super::ntlm::{Handshake, Sealing, Step};
 use super::soap::{self, Fault};
 use super::{Trouble, World};
 
@@ -24,6 +24,8 @@ pub(super) struct Connection {
 struct Login {
     handshake: Handshake,
     accepted: bool,
+    /// Of a session by NTLM.
+    sealing: Option<Sealing>,
 }
 
 /// Closes the connection without an answer.
@@ -53,18 +55,55 @@ impl Connection {
             return Ok(plain(StatusCode::NOT_FOUND, "there is only POST /wsman"));
         }
         let authorization = request.headers().get(AUTHORIZATION).cloned();
-        let is_soap = request
-            .headers()
-            .get(CONTENT_TYPE)
-            .is_some_and(|kind| kind.as_bytes().starts_with(b"application/soap+xml"));
+        let kind = request.headers().get(CONTENT_TYPE).cloned();
+        let is = |name: &[u8]| kind.as_ref().is_some_and(|kind| kind.as_bytes().starts_with(name));
         let body = request.into_body().collect().await.map_err(|_| HangUp)?.to_bytes();
         if let Some(refusal) = self.refuse_login(authorization.as_ref()) {
             return Ok(refusal);
         }
-        if !is_soap {
+        if body.is_empty() {
+            // A handshake that is made before the first message.
+            return Ok(plain(StatusCode::OK, ""));
+        }
+        if is(b"multipart/encrypted") {
+            return self.serve_sealed(&body).await;
+        }
+        if !is(b"application/soap+xml") {
             return Ok(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the content is no SOAP"));
         }
+        if self.world.encrypted_only {
+            self.world.note("Unencrypted");
+            return Ok(plain(StatusCode::INTERNAL_SERVER_ERROR, ""));
+        }
         self.serve(&body).await
+    }
+
+    async fn serve_sealed(&self, body: &[u8]) -> Result<Answer, HangUp> {
+        let opened = match &mut self.login.lock().unwrap().sealing {
+            Some(sealing) => sealing.open(body),
+            None => Err("there is no session".to_owned()),
+        };
+        let opened = match opened {
+            Ok(opened) => opened,
+            Err(reason) => {
+                self.world.note(&format!("Refused: {reason}"));
+                return Ok(plain(StatusCode::BAD_REQUEST, ""));
+            }
+        };
+        self.world.note("Encrypted");
+        let answer = self.serve(&opened).await?;
+        let is_envelope = answer.headers().contains_key(CONTENT_TYPE);
+        let (mut head, body) = answer.into_parts();
+        let body = body.collect().await.map_err(|_| HangUp)?.to_bytes();
+        if !is_envelope {
+            return Ok(Response::from_parts(head, Full::new(body)));
+        }
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        let mut login = self.login.lock().unwrap();
+        let sealed = login.sealing.as_mut().ok_or(HangUp)?.seal(&text);
+        let kind = "multipart/encrypted;protocol=\"application/HTTP-SPNEGO-session-encrypted\";boundary=\"Encrypted Boundary\"";
+        head.headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        Ok(Response::from_parts(head, Full::new(sealed.into())))
     }
 
     async fn serve(&self, body: &[u8]) -> Result<Answer, HangUp> {
@@ -123,8 +162,9 @@ impl Connection {
         }
         match login.handshake.take(token, &username, &password) {
             Ok(Step::Challenge(challenge)) => Some(self.unauthorized(Some(&format!("{scheme} {challenge}")))),
-            Ok(Step::Accepted) => {
+            Ok(Step::Accepted(session)) => {
                 login.accepted = true;
+                login.sealing = Some(Sealing::new(session));
                 None
             }
             Err(reason) => {

@@ -1,0 +1,212 @@
+//! The password that a Windows instance gives its administrator at the first start: EC2 has it after some minutes, encrypted with the
+//! key pair that the instance was launched with.
+
+use std::path::Path;
+use std::time::Duration;
+
+use aws_sdk_ec2::Client;
+use bakelite_aws::class::AwsError;
+use bakelite_aws::watch;
+use bakelite_communicators::options::{CommunicatorOptions, Kind};
+use bakelite_engine::bake::{Bake, BakeError};
+use bakelite_template::duration::GoDuration;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rsa::pkcs1::DecodeRsaPrivateKey as _;
+use rsa::pkcs8::DecodePrivateKey as _;
+use rsa::{Pkcs1v15Encrypt, RsaPrivateKey};
+use tokio::time::Instant;
+
+use crate::key_pair::KeyPair;
+
+/// How long EC2 may take when the template does not say. Usually it is 4 to 15 minutes.
+const LIMIT: Duration = Duration::from_mins(20);
+
+/// The pause between two questions for it.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Why there is no password.
+#[derive(Debug, thiserror::Error)]
+enum PasswordError {
+    /// EC2 does not have it.
+    #[error("wait for the password of instance `{instance}`: EC2 has none within {limit}")]
+    TooLong { instance: String, limit: GoDuration },
+    /// It cannot be decrypted.
+    #[error("decrypt the password of instance `{instance}` with {key}: {reason}")]
+    Decrypt {
+        instance: String,
+        key: String,
+        reason: String,
+    },
+    /// Nothing to decrypt it with.
+    #[error(
+        "the password of instance `{instance}` cannot be read without the private key of its key pair: give `ssh_private_key_file` or `winrm_password`"
+    )]
+    NoKey { instance: String },
+    /// The question for it failed.
+    #[error(transparent)]
+    Aws(#[from] AwsError),
+}
+
+impl From<PasswordError> for BakeError {
+    fn from(error: PasswordError) -> Self {
+        BakeError::failed(error)
+    }
+}
+
+/// Must EC2 be asked for the password?
+pub(crate) fn is_needed(options: &CommunicatorOptions) -> bool {
+    options.kind() == Some(Kind::WinRm) && options.winrm_password.as_deref().is_none_or(str::is_empty)
+}
+
+/// Waits for the password, where it is needed, and decrypts it.
+pub(crate) async fn fetch(
+    bake: &Bake,
+    ec2: &Client,
+    instance: &str,
+    options: &CommunicatorOptions,
+    key_pair: &KeyPair,
+    timeout: Option<GoDuration>,
+) -> Result<Option<String>, BakeError> {
+    if !is_needed(options) {
+        return Ok(None);
+    }
+    let key = Key::of(bake, options, key_pair, instance)?;
+    let limit = timeout.map(GoDuration::to_std).filter(|limit| !limit.is_zero());
+    bake.ui.say("Waiting for the password of the instance...");
+    let encrypted = encrypted(ec2, instance, limit.unwrap_or(LIMIT)).await?;
+    let password = key.decrypt(&encrypted).map_err(|reason| PasswordError::Decrypt {
+        instance: instance.to_owned(),
+        key: key.name,
+        reason,
+    })?;
+    if bake.run.debug {
+        bake.ui.say(format!("Password (since debug is enabled): {password}"));
+    }
+    Ok(Some(password))
+}
+
+async fn encrypted(ec2: &Client, instance: &str, limit: Duration) -> Result<String, PasswordError> {
+    let deadline = Instant::now() + limit;
+    loop {
+        let answer = ec2.get_password_data().instance_id(instance).send().await;
+        let answer = answer.map_err(|error| AwsError::of("GetPasswordData", &error))?;
+        let data = answer.password_data().unwrap_or_default().trim();
+        if !data.is_empty() {
+            return Ok(data.to_owned());
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(PasswordError::TooLong {
+                instance: instance.to_owned(),
+                limit: limit.into(),
+            });
+        }
+        watch::pause(PAUSE.min(left)).await;
+    }
+}
+
+/// The private key of the instance's key pair.
+struct Key {
+    pem: String,
+    /// For people.
+    name: String,
+}
+
+impl Key {
+    /// The temporary key, or the one that the template names.
+    fn of(
+        bake: &Bake,
+        options: &CommunicatorOptions,
+        key_pair: &KeyPair,
+        instance: &str,
+    ) -> Result<Key, PasswordError> {
+        if let Some(pem) = &key_pair.private_key {
+            let name = "the temporary key".to_owned();
+            return Ok(Key { pem: pem.clone(), name });
+        }
+        let file = options.private_key_path(bake.run.home_folder.as_deref(), &bake.run.working_folder);
+        match file {
+            Some(file) => Key::read(&file, instance),
+            None => Err(PasswordError::NoKey {
+                instance: instance.to_owned(),
+            }),
+        }
+    }
+
+    fn read(file: &Path, instance: &str) -> Result<Key, PasswordError> {
+        let name = format!("key `{}`", file.display());
+        match std::fs::read_to_string(file) {
+            Ok(pem) => Ok(Key { pem, name }),
+            Err(cause) => Err(PasswordError::Decrypt {
+                instance: instance.to_owned(),
+                key: name,
+                reason: cause.to_string(),
+            }),
+        }
+    }
+
+    fn decrypt(&self, encrypted: &str) -> Result<String, String> {
+        let pem = self.pem.trim();
+        let key = RsaPrivateKey::from_pkcs1_pem(pem).or_else(|_| RsaPrivateKey::from_pkcs8_pem(pem));
+        let key = key.map_err(|_| "it is no RSA key in PEM".to_owned())?;
+        let bytes = STANDARD
+            .decode(encrypted)
+            .map_err(|_| "what EC2 has is no base64".to_owned())?;
+        let plain = key
+            .decrypt(Pkcs1v15Encrypt, &bytes)
+            .map_err(|_| "it was encrypted for another key".to_owned())?;
+        String::from_utf8(plain).map_err(|_| "it is no text".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rsa::pkcs1::EncodeRsaPrivateKey as _;
+    use rsa::pkcs8::{EncodePrivateKey as _, LineEnding};
+    use rsa::rand_core::OsRng;
+
+    #[test]
+    fn what_was_encrypted_for_the_key_pair_is_decrypted_with_its_private_key() {
+        let private = RsaPrivateKey::new(&mut OsRng, 2048).unwrap();
+        let public = private.to_public_key();
+        let encrypted = public.encrypt(&mut OsRng, Pkcs1v15Encrypt, b"p4ss;word").unwrap();
+        let encrypted = STANDARD.encode(encrypted);
+        let key = |pem: &str| Key {
+            pem: pem.to_owned(),
+            name: String::new(),
+        };
+        let pems = [
+            private.to_pkcs1_pem(LineEnding::LF).unwrap(),
+            private.to_pkcs8_pem(LineEnding::LF).unwrap(),
+        ];
+        for pem in &pems {
+            assert_eq!(key(pem).decrypt(&encrypted).as_deref(), Ok("p4ss;word"));
+        }
+        let other = RsaPrivateKey::new(&mut OsRng, 2048).unwrap();
+        let other = other.to_pkcs1_pem(LineEnding::LF).unwrap();
+        assert_eq!(
+            key(&other).decrypt(&encrypted).unwrap_err(),
+            "it was encrypted for another key"
+        );
+        assert_eq!(
+            key("no key").decrypt(&encrypted).unwrap_err(),
+            "it is no RSA key in PEM"
+        );
+        assert_eq!(key(&pems[0]).decrypt("?").unwrap_err(), "what EC2 has is no base64");
+    }
+
+    #[test]
+    fn the_password_is_asked_for_only_where_winrm_has_none() {
+        let options = |json: &str| serde_json::from_str::<CommunicatorOptions>(json).unwrap();
+        assert!(is_needed(&options(r#"{"communicator": "winrm"}"#)));
+        assert!(is_needed(&options(
+            r#"{"communicator": "winrm", "winrm_password": ""}"#
+        )));
+        assert!(!is_needed(&options(
+            r#"{"communicator": "winrm", "winrm_password": "x"}"#
+        )));
+        assert!(!is_needed(&options("{}")));
+    }
+}
