@@ -118,11 +118,17 @@ async fn run(client: Arc<Client>, job: Job) {
         // Whoever started it has given up: the command shall not go on alone.
         command.terminate().await;
     }
-    if ended != Some(Exit::Disconnected) {
-        shell.delete().await;
-    }
-    if let Some(ended) = ended {
-        answer(exit, ended);
+    match ended {
+        // Nobody is kept waiting for a service that may be gone.
+        Some(Exit::Disconnected) => {
+            answer(exit, Exit::Disconnected);
+            shell.delete().await;
+        }
+        Some(ended) => {
+            shell.delete().await;
+            answer(exit, ended);
+        }
+        None => shell.delete().await,
     }
 }
 

@@ -34,10 +34,6 @@ use tokio::time::timeout;
 use client::Client;
 use exec::Input;
 
-/// The status that stands for a lost connection in `valid_exit_codes` of templates with WinRM, beside
-/// [`DISCONNECT_STATUS`](bakelite_engine::communicator::DISCONNECT_STATUS) (communicators.md §7.1).
-pub const DISCONNECT_STATUS: u32 = 16_001;
-
 /// How long the end waits for shells to be deleted.
 const CLOSE_LIMIT: Duration = Duration::from_secs(15);
 

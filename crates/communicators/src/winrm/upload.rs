@@ -181,20 +181,24 @@ impl<'a> Sink<'a> {
 
     /// Waits until everything is written there. What went wrong at the other side explains what went wrong here.
     async fn end(self, sent: Result<(), TransferError>) -> Result<(), TransferError> {
-        if let Err(TransferError::Local(_) | TransferError::Connection(_)) = sent {
-            if let Way::File { winrm, path } = &self.way {
-                run(winrm, &format!("del /q \"{path}\"")).await?;
-            }
-            return sent;
-        }
+        let is_over = matches!(sent, Err(TransferError::Local(_) | TransferError::Connection(_)));
         let mut process = match self.way {
+            Way::Input(process) if is_over => {
+                // It removes the half of a file that it has.
+                let _ = process.end().await;
+                return sent;
+            }
             Way::Input(process) => process,
             Way::File { winrm, path } => {
-                sent?;
-                let process = start(winrm, &powershell::take_from(&path)).await?.0;
-                let taken = taken(process, self.files).await;
-                run(winrm, &format!("del /q \"{path}\"")).await?;
-                return taken;
+                let taken = match sent {
+                    Ok(()) => {
+                        let process = start(winrm, &powershell::take_from(&path)).await?.0;
+                        taken(process, self.files).await
+                    }
+                    failed => failed,
+                };
+                let removed = run(winrm, &format!("del /q \"{path}\"")).await;
+                return taken.and(removed);
             }
         };
         process.end_input();

@@ -116,3 +116,24 @@ pub(crate) async fn upload(
         )
         .await
 }
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_here_leaves_nothing_there() {
+    let instance = Instance::usual().await;
+    let winrm = instance.connect("").await;
+    let broken = tokio_util::io::StreamReader::new(futures::stream::iter([
+        Ok(&b"half of it"[..]),
+        Err(std::io::Error::other("the disk is broken")),
+    ]));
+    tokio::pin!(broken);
+    let upload = Upload {
+        content: &mut broken,
+        size: 20,
+        mode: 0o644,
+    };
+    let error = winrm.upload(upload, "C:/half").await.unwrap_err();
+    let text = bakelite_engine::chain_of(&error);
+    assert_eq!(text, "upload to `C:/half`: the disk is broken");
+    assert_eq!(instance.disk.read("C:/half"), None);
+    assert_eq!(instance.server.open_shells(), 0);
+}

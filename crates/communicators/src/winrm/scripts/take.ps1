@@ -42,4 +42,8 @@ process {
     exit 1
   }
 }
-end { [Console]::Out.WriteLine("done $done") }
+end {
+  if ($out) { $out.Close() }
+  if ($temp) { [IO.File]::Delete($temp) }
+  [Console]::Out.WriteLine("done $done")
+}
