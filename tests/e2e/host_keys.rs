@@ -2,30 +2,16 @@
 
 use bakelite_test_support::test_context;
 
+use crate::templates::ami;
+
 #[test]
 fn an_instance_proves_itself_by_its_console() {
     let context = test_context!();
-    context.template(
-        r#"
-        source "amazon-ebs" "checked" {
-          region          = "us-east-1"
-          ami_name        = "checked"
-          instance_type   = "t3.micro"
-          ssh_username    = "ubuntu"
-          ssh_host_key    = "console"
-          skip_create_ami = true
-          source_ami_filter {
-            filters     = { name = "ubuntu/images/*ubuntu-jammy-22.04-amd64-server-*" }
-            owners      = ["099720109477"]
-            most_recent = true
-          }
-        }
-        build {
-          sources = ["source.amazon-ebs.checked"]
-          provisioner "shell" { inline = ["echo hello"] }
-        }
-        "#,
-    );
+    context.template(&ami(
+        "checked",
+        "ssh_host_key = \"console\"\nskip_create_ami = true",
+        r#"provisioner "shell" { inline = ["echo hello"] }"#,
+    ));
     let output = context.run(["build", "-local", "t.pkr.hcl"]).succeeds();
     for wanted in [
         "amazon-ebs.checked: Waiting for the host keys on the console of the instance...",

@@ -4,36 +4,13 @@ use bakelite_test_support::clouds::Cloud;
 use bakelite_test_support::inventory::{Inventory, aws};
 use bakelite_test_support::test_context;
 
-use crate::templates::image_in;
-
-/// A template with these lines in its source and its build.
-fn template(source: &str, build: &str) -> String {
-    format!(
-        r#"
-        source "amazon-ebs" "keys" {{
-          region        = "us-east-1"
-          ami_name      = "keys"
-          instance_type = "t3.micro"
-          ssh_username  = "ubuntu"
-          {source}
-          source_ami_filter {{
-            filters     = {{ name = "ubuntu/images/*ubuntu-jammy-22.04-amd64-server-*" }}
-            owners      = ["099720109477"]
-            most_recent = true
-          }}
-        }}
-        build {{
-          sources = ["source.amazon-ebs.keys"]
-          {build}
-        }}
-        "#
-    )
-}
+use crate::templates::{ami, image_in};
 
 #[test]
 fn the_temporary_key_has_the_name_and_type_of_the_template() {
     let context = test_context!();
-    context.template(&template(
+    context.template(&ami(
+        "keys",
         r#"
         temporary_key_pair_name = "mine"
         temporary_key_pair_type = "ED25519"
@@ -52,7 +29,8 @@ fn the_temporary_key_stays_in_the_image_unless_it_is_cleared() {
     for (clear, stays) in [(false, true), (true, false)] {
         let context = test_context!();
         let line = format!("ssh_clear_authorized_keys = {clear}\ntemporary_key_pair_name = \"mine\"");
-        context.template(&template(
+        context.template(&ami(
+            "keys",
             &line,
             r#"
             provisioner "shell" {
@@ -88,11 +66,12 @@ fn a_key_pair_of_the_account_is_used_and_left_alone() {
     let imported = aws(&cloud.endpoint)
         .args(["ec2", "import-key-pair", "--key-name", "ours", "--public-key-material"])
         .arg(format!("fileb://{}.pub", key.display()))
-        .status();
-    assert!(imported.unwrap().success());
+        .output();
+    assert!(imported.unwrap().status.success());
     let before = Inventory::of(&cloud.endpoint);
     let context = context.on(&cloud);
-    context.template(&template(
+    context.template(&ami(
+        "keys",
         r#"
         ssh_keypair_name     = "ours"
         ssh_private_key_file = "key"
@@ -109,7 +88,7 @@ fn a_key_pair_of_the_account_is_used_and_left_alone() {
 #[test]
 fn the_size_of_a_key_that_ec2_makes_cannot_be_chosen_and_that_is_said() {
     let context = test_context!();
-    context.template(&template("temporary_key_pair_bits = 2048", ""));
+    context.template(&ami("keys", "temporary_key_pair_bits = 2048", ""));
     let ran = context.run(["validate", "t.pkr.hcl"]);
     assert_eq!(ran.code, Some(0));
     assert!(

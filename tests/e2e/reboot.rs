@@ -2,28 +2,11 @@
 
 use bakelite_test_support::test_context;
 
+use crate::templates::ami;
+
 /// A template whose provisioners are these.
 fn template(provisioners: &str) -> String {
-    format!(
-        r#"
-        source "amazon-ebs" "restarted" {{
-          region          = "us-east-1"
-          ami_name        = "restarted"
-          instance_type   = "t3.micro"
-          ssh_username    = "ubuntu"
-          skip_create_ami = true
-          source_ami_filter {{
-            filters     = {{ name = "ubuntu/images/*ubuntu-jammy-22.04-amd64-server-*" }}
-            owners      = ["099720109477"]
-            most_recent = true
-          }}
-        }}
-        build {{
-          sources = ["source.amazon-ebs.restarted"]
-          {provisioners}
-        }}
-        "#
-    )
+    ami("restarted", "skip_create_ami = true", provisioners)
 }
 
 #[test]

@@ -11,30 +11,12 @@ use bakelite_test_support::context::{Ran, TestContext};
 use bakelite_test_support::inventory::{Inventory, aws};
 use bakelite_test_support::test_context;
 
+use crate::templates::ami;
+
 /// A template whose instance is reached through Session Manager, with these lines in its source and its build.
 fn template(source: &str, build: &str) -> String {
-    format!(
-        r#"
-        source "amazon-ebs" "private" {{
-          region               = "us-east-1"
-          ami_name             = "through-session-manager"
-          instance_type        = "t3.micro"
-          ssh_username         = "ubuntu"
-          ssh_interface        = "session_manager"
-          iam_instance_profile = "ssm"
-          {source}
-          source_ami_filter {{
-            filters     = {{ name = "ubuntu/images/*ubuntu-jammy-22.04-amd64-server-*" }}
-            owners      = ["099720109477"]
-            most_recent = true
-          }}
-        }}
-        build {{
-          sources = ["source.amazon-ebs.private"]
-          {build}
-        }}
-        "#
-    )
+    let source = format!("ssh_interface = \"session_manager\"\niam_instance_profile = \"ssm\"\n{source}");
+    ami("private", &source, build)
 }
 
 /// Ids of the sessions that are active.

@@ -1,4 +1,5 @@
-//! The templates that must bake as they stand (tests/templates, copied from the project's shared ones), laid out for a test.
+//! Templates of tests: one of a single AMI, and those that must bake as they stand (tests/templates, copied from the project's shared
+//! ones), laid out for a test.
 
 use std::path::{Path, PathBuf};
 
@@ -7,6 +8,30 @@ use bakelite_test_support::context::TestContext;
 /// Where the templates are.
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/templates")
+}
+
+/// A template of one AMI of this name, with these lines in its source and its build.
+pub(crate) fn ami(name: &str, source: &str, build: &str) -> String {
+    format!(
+        r#"
+        source "amazon-ebs" "{name}" {{
+          region        = "us-east-1"
+          ami_name      = "{name}"
+          instance_type = "t3.micro"
+          ssh_username  = "ubuntu"
+          {source}
+          source_ami_filter {{
+            filters     = {{ name = "ubuntu/images/*ubuntu-jammy-22.04-amd64-server-*" }}
+            owners      = ["099720109477"]
+            most_recent = true
+          }}
+        }}
+        build {{
+          sources = ["source.amazon-ebs.{name}"]
+          {build}
+        }}
+        "#
+    )
 }
 
 /// `web-server` with the tarball that its pipeline makes.
