@@ -5,6 +5,7 @@ mod collect;
 mod cyclonedx;
 mod document;
 mod licence;
+mod limited;
 mod options;
 mod packages;
 mod purl;
@@ -26,6 +27,7 @@ use serde_json::{Value, json};
 
 use collect::CollectError;
 use document::{Format, Identity, NoSbom};
+use limited::Limited;
 use options::{SbomOptions, Wanted};
 use packages::Inventory;
 
@@ -43,6 +45,9 @@ pub(crate) const HCP_REGISTRATION: Registration = crate::registration(
     Schema::of::<SbomOptions>,
     |decoded, complaints| make(decoded, complaints, true),
 );
+
+/// No SBOM, and no list to make one of, is longer than this, in bytes.
+const LONGEST: usize = 256 << 20;
 
 struct Sbom {
     wanted: Wanted,
@@ -112,12 +117,13 @@ impl Provisioner for Sbom {
 /// The SBOM at a path of the instance.
 async fn taken(provisioning: &Provisioning, path: &str) -> Result<Made, SbomError> {
     provisioning.ui.say(format!("Downloading the SBOM {path}"));
-    let mut text = Vec::new();
-    let downloaded = provisioning.communicator.download(path, &mut text).await;
+    let mut downloading = Limited::new(LONGEST);
+    let downloaded = provisioning.communicator.download(path, &mut downloading).await;
     downloaded.map_err(|source| SbomError::Download {
         path: path.to_owned(),
         source,
     })?;
+    let text = downloading.bytes;
     let (format, document) = document::read(&text).map_err(|source| SbomError::NoSbom {
         path: path.to_owned(),
         source,

@@ -4,10 +4,10 @@ use bakelite_engine::communicator::{Communicator, CommunicatorError, Exit, Outpu
 use bakelite_engine::script::shell_word;
 use tokio::io::AsyncWriteExt as _;
 
+use super::LONGEST;
+
 /// The script.
 const SCRIPT: &str = include_str!("collect.sh");
-/// No instance has so many packages that their list is longer, in bytes.
-const LONGEST_LIST: usize = 256 << 20;
 /// How much of the script's complaints is kept, in bytes.
 const LONGEST_COMPLAINT: usize = 4096;
 
@@ -30,7 +30,7 @@ pub(crate) enum CollectError {
     Program { program: String, complaints: String },
     #[error("list the packages of the instance: the list has no end{}", said(.complaints))]
     Cut { complaints: String },
-    #[error("list the packages of the instance: the list is longer than {LONGEST_LIST} bytes")]
+    #[error("list the packages of the instance: the list is longer than {LONGEST} bytes")]
     TooLong,
 }
 
@@ -53,7 +53,7 @@ pub(super) async fn collect(communicator: &dyn Communicator, folder: &str) -> Re
     let (mut list, mut complaints) = (Vec::new(), Vec::new());
     while let Some(output) = running.output.recv().await {
         match output {
-            Output::Stdout(bytes) if list.len() + bytes.len() > LONGEST_LIST => return Err(CollectError::TooLong),
+            Output::Stdout(bytes) if list.len() + bytes.len() > LONGEST => return Err(CollectError::TooLong),
             Output::Stdout(bytes) => list.extend_from_slice(&bytes),
             Output::Stderr(bytes) => complaints.extend_from_slice(&bytes),
         }

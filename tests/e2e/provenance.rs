@@ -238,3 +238,33 @@ build {{
     ];
     let _ = verify(&context, &arguments).succeeds();
 }
+
+#[test]
+fn what_is_not_supported_is_an_error_at_its_place() {
+    let context = test_context!();
+    let options = [
+        "sbom_scan_path = \"/opt\"",
+        "sbom_scope = \"squashed\"",
+        "sbom_exclude = [\"./x\"]",
+        "fulcio_url = \"https://f.example\"",
+        "rekor_url = \"https://r.example\"",
+        "trusted_root_path = \"root.json\"",
+        "keyless_identity = \"me\"",
+        "keyless_oidc_issuer = \"https://i.example\"",
+        "upload_tlog = true",
+        "signing_mode = \"kms\"",
+    ];
+    for option in options {
+        context.template(&format!(
+            "source \"null\" \"web\" {{\n  communicator = \"none\"\n}}\nbuild {{\n  sources = [\"source.null.web\"]\n  \
+             post-processor \"provenance\" {{\n    {option}\n  }}\n}}\n"
+        ));
+        let said = context.run(["validate", "t.pkr.hcl"]).fails_with(1);
+        let name = option.split(' ').next().unwrap();
+        assert!(said.contains("t.pkr.hcl:7:") && said.contains(name), "{option}: {said}");
+        assert!(
+            said.contains("support") || said.contains("provisioner `sbom`"),
+            "{option}: {said}"
+        );
+    }
+}

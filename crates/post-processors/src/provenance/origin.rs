@@ -57,7 +57,7 @@ impl Origin {
         };
         let first = |names: &[&str]| names.iter().find_map(|name| set(environment, name)).map(str::to_owned);
         Origin {
-            builder_id: first(BUILDERS).unwrap_or_else(|| LOCAL.to_owned()),
+            builder_id: first(BUILDERS).map_or_else(|| LOCAL.to_owned(), |url| without_user(&url)),
             invocation_id: first(INVOCATIONS).unwrap_or_else(|| run.id.clone()),
             source,
         }

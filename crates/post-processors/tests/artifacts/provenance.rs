@@ -188,7 +188,7 @@ async fn ci_systems_say_who_bakes_and_from_where() {
             ],
         ),
         (
-            &[("BUILD_URL", "https://ci.example/8"), ("BUILD_ID", "8")],
+            &[("BUILD_URL", "https://me:pw@ci.example/8"), ("BUILD_ID", "8")],
             ["https://ci.example/8", "8", ""],
         ),
         (&[], ["https://packer.io/local-build", "run-id", ""]),
