@@ -3,7 +3,7 @@
 use bakelite_engine::script::shell_word;
 
 use crate::connect::Target;
-use crate::options::{CommunicatorOptions, Hop};
+use crate::options::{CommunicatorOptions, Hop, HostKeyPolicy};
 
 /// The `ProxyCommand` with which OpenSSH's client goes the way that we go: empty where that is straight. The error says what about
 /// the way it cannot follow.
@@ -16,6 +16,17 @@ pub(crate) fn proxy_command(target: &Target, options: &CommunicatorOptions) -> R
         return Err("it is reached through `ssh_proxy_host`");
     }
     let hops = options.bastions();
+    let policies = hops.iter().map(|hop| Some(&hop.host_key));
+    let own = options.host_key_policy();
+    if policies
+        .chain([own.as_ref()])
+        .flatten()
+        .any(|policy| *policy != HostKeyPolicy::AcceptNew)
+    {
+        return Err(
+            "a certain host key is wanted (`ssh_host_key`, `ssh_bastion_host_key`), and OpenSSH cannot be told which",
+        );
+    }
     let Some((last, before)) = hops.split_last() else {
         return Ok(String::new());
     };
@@ -81,6 +92,11 @@ mod tests {
     fn a_way_that_openssh_cannot_go_is_named() {
         for (json, reason) in [
             (r#"{"ssh_proxy_host": "p"}"#, "ssh_proxy_host"),
+            (r#"{"ssh_host_key": "pin:SHA256:abc"}"#, "host key"),
+            (
+                r#"{"ssh_bastion_host": "b", "ssh_bastion_host_key": "pin:SHA256:abc"}"#,
+                "host key",
+            ),
             (r#"{"ssh_bastion_host": "b", "ssh_bastion_password": "s"}"#, "password"),
             (r#"{"ssh_bastion_host": "a,b", "ssh_private_key_file": "k"}"#, "several"),
         ] {

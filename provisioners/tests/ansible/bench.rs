@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::workbench::Workbench;
 
 /// A playbook with what Ansible does to files, in both directions.
-pub(crate) const PLAYBOOK: &str = r"
+const PLAYBOOK: &str = r"
 - hosts: all
   gather_facts: false
   tasks:
@@ -25,6 +25,14 @@ pub(crate) const PLAYBOOK: &str = r"
     - template: {src: page.j2, dest: '{{ remote }}/folder/page'}
     - fetch: {src: '{{ remote }}/folder/page', dest: fetched/, flat: true}
     - debug: {msg: 'said {{ ran.stdout }} to {{ packer_build_name }} of {{ packer_builder_type }}'}
+";
+
+/// One with the least of it.
+const COPY: &str = r"
+- hosts: all
+  gather_facts: false
+  tasks:
+    - copy: {src: source.bin, dest: '{{ remote }}/folder/copied it.bin', mode: '0640'}
 ";
 
 pub(crate) struct Bench {
@@ -121,29 +129,48 @@ impl Bench {
 
     /// Plays what every way must be able to, and looks at what it did.
     pub(crate) async fn play_all(&self, more: Value) {
-        let content: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
-        std::fs::write(self.work.path("source.bin"), &content).unwrap();
         self.work.write("page.j2", "page of {{ inventory_hostname }}\n");
-        if let Err(error) = self.play(PLAYBOOK, more).await {
-            panic!("{error}: {:#?}\n{}", self.work.said(), self.sshd().log());
-        }
-        let said = self.work.said();
+        let said = self.copying(PLAYBOOK, more).await;
         assert!(
             said.iter().any(|line| line.contains("said ran to web of null")),
             "{said:#?}"
         );
+        assert_eq!(mode(self.work.path("remote/folder")), 0o750);
+        assert_eq!(self.work.read("fetched/page"), "page of default\n");
+    }
+
+    /// Only copies a file there: each task takes Ansible half a second.
+    pub(crate) async fn copy(&self, more: Value) {
+        std::fs::create_dir(self.work.path("remote/folder")).unwrap();
+        self.copying(COPY, more).await;
+    }
+
+    /// Plays a playbook that copies a file, and looks at that; answers what it said.
+    async fn copying(&self, playbook: &str, more: Value) -> Vec<String> {
+        let content: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
+        std::fs::write(self.work.path("source.bin"), &content).unwrap();
+        if let Err(error) = self.play(playbook, more).await {
+            panic!("{error}: {:#?}\n{}", self.work.said(), self.sshd().log());
+        }
+        let said = self.work.said();
         let copied = self.work.path("remote/folder/copied it.bin");
         assert!(std::fs::read(&copied).unwrap() == content);
         assert_eq!(mode(&copied), 0o640);
-        assert_eq!(mode(self.work.path("remote/folder")), 0o750);
-        assert_eq!(self.work.read("fetched/page"), "page of default\n");
         let warnings: Vec<&String> = said.iter().filter(|line| line.contains("mechanism failed")).collect();
         assert!(warnings.is_empty(), "{warnings:?}");
         assert_eq!(self.work.names("tmp"), Vec::<String>::new());
+        said
     }
 }
 
 pub(crate) fn mode(path: impl AsRef<Path>) -> u32 {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+/// A script of the tester's that can be run.
+pub(crate) fn executable(bench: &Bench, name: &str, script: &str) -> String {
+    let path = bench.work.write(name, &format!("#!/bin/sh\n{script}\n"));
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    path
 }

@@ -7,6 +7,7 @@ mod bench;
 mod galaxy;
 mod inventory;
 mod local;
+mod passwords;
 mod processes;
 mod ways;
 #[path = "../instance/workbench.rs"]

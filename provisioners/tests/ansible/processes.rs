@@ -5,7 +5,7 @@ use std::time::Duration;
 use bakelite_test_support::sshd::Setup;
 use serde_json::json;
 
-use crate::bench::Bench;
+use crate::bench::{Bench, executable};
 
 async fn bench() -> Bench {
     Bench::new(Setup::default()).await
@@ -13,12 +13,11 @@ async fn bench() -> Bench {
 
 /// A program in place of Ansible's, which says what it was called with.
 fn teller(bench: &Bench) -> String {
-    let program = bench.work.write(
+    executable(
+        bench,
         "teller",
-        "#!/bin/sh\nfor word; do echo \"[$word]\"; done\nenv | grep ANSIBLE | sort\n",
-    );
-    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    program
+        "for word; do echo \"[$word]\"; done\nenv | grep ANSIBLE | sort",
+    )
 }
 
 #[tokio::test]
@@ -161,10 +160,9 @@ async fn secrets_are_neither_shown_nor_in_the_arguments() {
     data.insert("ConnType".into(), "winrm".into());
     data.insert("Password".into(), "hunter2".into());
     data.insert("WinRMPassword".into(), "hunter3".into());
-    let script = "#!/bin/sh\nfor word; do echo \"[$word]\"; case $word in @*) cat ${word#@}; stat -c %a ${word#@};; esac; \
-                  case $word in *inventory*|*provisioner*) cat $word;; esac; done\n";
-    let program = bench.work.write("teller", script);
-    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let script = "for word; do echo \"[$word]\"; case $word in @*) cat ${word#@}; stat -c %a ${word#@};; esac; \
+                  case $word in *inventory*|*provisioner*) cat $word;; esac; done";
+    let program = executable(&bench, "teller", script);
     let options = json!({"command": program, "use_proxy": false, "ansible_winrm_use_http": true,
         "extra_arguments": ["-e", "x=hunter2", "-e", "my_secret=y"]});
     bench.play("", options).await.unwrap();
@@ -190,11 +188,11 @@ async fn secrets_are_neither_shown_nor_in_the_arguments() {
 #[tokio::test]
 async fn output_comes_while_it_runs() {
     let bench = bench().await;
-    let program = bench.work.write(
+    let program = executable(
+        &bench,
         "slow",
-        "#!/bin/sh\necho first\nwhile [ ! -e \"$GO\" ]; do sleep 0.02; done\necho second >&2\n",
+        "echo first\nwhile [ ! -e \"$GO\" ]; do sleep 0.02; done\necho second >&2",
     );
-    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let go = bench.work.path("go");
     let options = json!({"command": program, "ansible_env_vars": [format!("GO={go}")]});
     let seen = async {
@@ -216,8 +214,7 @@ async fn the_version_is_asked_of_real_ansible() {
     let bench = bench().await;
     let options = bench.options("- hosts: all\n", &json!({"skip_version_check": false}));
     assert_eq!(crate::workbench::complaints("ansible", &options), []);
-    let program = bench.work.write("no-ansible", "#!/bin/sh\necho hello\n");
-    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let program = executable(&bench, "no-ansible", "echo hello");
     let wrong = bench.options("", &json!({"skip_version_check": false, "command": program}));
     let complaints = crate::workbench::complaints("ansible", &wrong);
     assert!(complaints[0].message.contains("says no version"), "{complaints:?}");

@@ -4,7 +4,8 @@ use bakelite_communicators::connect::Target;
 use bakelite_test_support::sshd::{Setup, Sshd};
 use serde_json::{Value, json};
 
-use crate::bench::Bench;
+use crate::bench::{Bench, executable};
+use crate::passwords::Door;
 
 /// Options that make Ansible copy files like this.
 fn by(method: &str, pipelining: bool) -> Value {
@@ -34,14 +35,14 @@ async fn through_the_adapter_with_the_sftp_server_of_the_instance() {
 #[tokio::test(flavor = "multi_thread")]
 async fn through_the_adapter_with_the_sftp_server_that_the_template_names() {
     let bench = Bench::new(Setup::default()).await;
-    let script = bench.work.write(
+    let script = executable(
+        &bench,
         "my-sftp",
-        "#!/bin/sh\ntouch \"$HOME/served\"\nexec /usr/lib/openssh/sftp-server \"$@\"\n",
+        "touch \"$HOME/served\"\nexec /usr/lib/openssh/sftp-server \"$@\"",
     );
-    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let command = format!("{script} -e");
     bench
-        .play_all(with(by("sftp", true), &json!({"sftp_command": command})))
+        .copy(with(by("sftp", true), &json!({"sftp_command": command})))
         .await;
     assert!(bench.sshd().folder().join("served").exists());
 }
@@ -53,7 +54,7 @@ async fn through_the_adapter_with_sftp_of_our_own() {
         ..Setup::default()
     })
     .await;
-    bench.play_all(by("sftp", true)).await;
+    bench.copy(by("sftp", true)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,7 +77,7 @@ async fn through_the_adapter_to_an_instance_without_any_server_for_files() {
 #[tokio::test(flavor = "multi_thread")]
 async fn through_the_adapter_with_the_scp_of_today() {
     let bench = Bench::new(Setup::default()).await;
-    bench.play_all(by("scp", false)).await;
+    bench.copy(by("scp", false)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -89,7 +90,7 @@ async fn through_the_adapter_with_the_scp_of_old() {
 #[tokio::test(flavor = "multi_thread")]
 async fn through_the_adapter_with_pipes() {
     let bench = Bench::new(Setup::default()).await;
-    bench.play_all(by("piped", true)).await;
+    bench.copy(by("piped", true)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,9 +113,7 @@ async fn straight_with_a_key_that_only_the_builder_has() {
     };
     let options = json!({"ssh_port": sshd.address.port(), "ssh_username": sshd.username});
     let bench = Bench::with(sshd, &target, options).await;
-    bench
-        .play_all(with(by("scp", false), &json!({"use_proxy": false})))
-        .await;
+    bench.copy(with(by("scp", false), &json!({"use_proxy": false}))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,10 +127,7 @@ async fn straight_past_a_bastion() {
     let bench = Bench::logged_in(Setup::default(), login).await;
     // OpenSSH remembers a bastion in the home that the password file names, unless it is told another place.
     let known = format!("UserKnownHostsFile={}", bench.work.path("known_hosts"));
-    let ssh = bench
-        .work
-        .write("ssh", &format!("#!/bin/sh\nexec /usr/bin/ssh -o {known} \"$@\"\n"));
-    std::fs::set_permissions(&ssh, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    executable(&bench, "ssh", &format!("exec /usr/bin/ssh -o {known} \"$@\""));
     let path = format!(
         "PATH={}:{}",
         bench.work.path(""),
@@ -139,7 +135,7 @@ async fn straight_past_a_bastion() {
     );
     let mut options = with(by("sftp", false), &json!({"use_proxy": false}));
     options["ansible_env_vars"].as_array_mut().unwrap().push(path.into());
-    bench.play_all(options).await;
+    bench.copy(options).await;
     assert!(bastion.connections() > 1);
     assert!(!bench.work.read("known_hosts").is_empty());
 }
@@ -197,4 +193,19 @@ async fn straight_with_an_agent() {
         .unwrap();
     assert!(bench.sshd().connections() > 1);
     agent.kill().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn straight_with_a_password() {
+    let password = "it's {{ secret }} \"1\"";
+    let door = Door::open(password).await;
+    let target = Target {
+        address: "127.0.0.1".into(),
+        ..Target::default()
+    };
+    let options = json!({"ssh_port": door.port, "ssh_username": "baker", "ssh_password": password});
+    let bench = Bench::with(Sshd::start(Setup::default()).await, &target, options).await;
+    bench.copy(with(by("piped", true), &json!({"use_proxy": false}))).await;
+    assert!(door.logins() > 1);
+    assert_eq!(bench.sshd().connections(), 0);
 }
