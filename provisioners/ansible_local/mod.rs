@@ -89,7 +89,7 @@ impl Run<'_> {
             return played;
         }
         self.provisioning.ui.say("Removing staging directory...");
-        let removed = on_instance(self.provisioning, &format!("rm -rf {}", shell_word(self.folder))).await;
+        let removed = on_instance(self.provisioning, &removal(self.folder)).await;
         played.and(removed)
     }
 
@@ -204,6 +204,15 @@ async fn on_instance(provisioning: &Provisioning, command: &str) -> Result<(), A
     }
 }
 
+/// The command that removes a staging folder, and what ours are in when it was the last.
+fn removal(folder: &str) -> String {
+    let word = shell_word(folder);
+    match folder.strip_prefix(options::STAGING) {
+        Some(_) => format!("rm -rf {word} && {{ rmdir {} 2>/dev/null || true; }}", options::STAGING),
+        None => format!("rm -rf {word}"),
+    }
+}
+
 /// A text as one word of a shell, in quotes.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
@@ -214,4 +223,19 @@ fn base_name(path: &Path) -> String {
     path.file_name()
         .map(|name| name.to_string_lossy().into_owned())
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_folders_of_ours_take_their_parent_with_them() {
+        let ours = removal("/tmp/packer-provisioner-ansible-local/x");
+        assert!(
+            ours.ends_with("&& { rmdir /tmp/packer-provisioner-ansible-local 2>/dev/null || true; }"),
+            "{ours}"
+        );
+        assert_eq!(removal("/srv/my x"), "rm -rf '/srv/my x'");
+    }
 }

@@ -10,7 +10,7 @@ use crate::ansible::options::{Kind, given};
 const COMMAND: &str = "ANSIBLE_FORCE_COLOR=1 PYTHONUNBUFFERED=1 ansible-playbook";
 
 /// Where everything goes on the instance, in a folder of its own.
-const STAGING: &str = "/tmp/packer-provisioner-ansible-local";
+pub(super) const STAGING: &str = "/tmp/packer-provisioner-ansible-local";
 
 /// Options of ansible-local.
 #[derive(Debug, Default, Deserialize, JsonSchema)]

@@ -66,6 +66,8 @@ impl Bench {
         let tools = tools::program("");
         let environment = [
             ("HOME", home.clone()),
+            // Modules that are killed leave their files there.
+            ("TMPDIR", home.clone()),
             ("USER", "bakelite-nobody".into()),
             ("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", tools.display())),
             ("LC_ALL", "C.UTF-8".into()),

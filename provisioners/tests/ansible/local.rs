@@ -250,3 +250,19 @@ async fn the_command_is_one_word_after_the_other() {
         "{words:?}"
     );
 }
+
+#[tokio::test]
+async fn a_staging_folder_of_our_own_leaves_nothing() {
+    let bench = bench().await;
+    let playbook = bench.work.write("play.yml", "");
+    let shell = "pwd; sh -c :";
+    let options =
+        json!({"playbook_file": playbook, "command": shell, "staging_directory": "", "clean_staging_directory": true});
+    play(&bench, options).await.unwrap();
+    let said = bench.work.said();
+    let staging = said
+        .iter()
+        .find(|line| line.starts_with("/tmp/packer-provisioner-ansible-local/"))
+        .unwrap();
+    assert!(!std::path::Path::new(staging).exists());
+}
