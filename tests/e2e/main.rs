@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
+mod chains;
 mod clients;
 mod command_line;
 #[cfg(feature = "amazon")]
