@@ -9,6 +9,7 @@ use bakelite_aws::class::AwsError;
 use bakelite_aws::watch;
 use bakelite_communicators::options::{CommunicatorOptions, Kind};
 use bakelite_engine::bake::{Bake, BakeError};
+use bakelite_template::component::Complaint;
 use bakelite_template::duration::GoDuration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -57,6 +58,29 @@ impl From<PasswordError> for BakeError {
 /// Must EC2 be asked for the password?
 pub(crate) fn is_needed(options: &CommunicatorOptions) -> bool {
     options.kind() == Some(Kind::WinRm) && options.winrm_password.as_deref().is_none_or(str::is_empty)
+}
+
+/// Complains about what keeps the password from being read: EC2 encrypts it for the key pair of the instance.
+pub(crate) fn check(options: &CommunicatorOptions, timeout: Option<GoDuration>) -> Vec<Complaint> {
+    if !is_needed(options) {
+        return Vec::new();
+    }
+    let given = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty());
+    let mut complaints = Vec::new();
+    if given(&options.ssh_keypair_name) && !given(&options.ssh_private_key_file) {
+        let message = "`ssh_keypair_name` needs its private key to decrypt the password: `ssh_private_key_file`, or `winrm_password`";
+        complaints.push(Complaint::error("ssh_keypair_name", message));
+    }
+    let kind = options.temporary_key_pair_type.as_deref().unwrap_or_default();
+    if kind.eq_ignore_ascii_case("ed25519") {
+        let message = "`temporary_key_pair_type` has no effect: EC2 encrypts passwords for RSA keys only";
+        complaints.push(Complaint::warning("temporary_key_pair_type", message));
+    }
+    if timeout.is_some_and(|timeout| timeout.nanoseconds() < 0) {
+        let message = "`windows_password_timeout` must not be negative";
+        complaints.push(Complaint::error("windows_password_timeout", message));
+    }
+    complaints
 }
 
 /// Waits for the password, where it is needed, and decrypts it.

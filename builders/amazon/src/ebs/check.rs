@@ -7,7 +7,7 @@ use bakelite_communicators::options::Kind;
 use bakelite_template::component::Complaint;
 
 use super::options::Options;
-use crate::block_device;
+use crate::{block_device, password};
 
 /// The complaints in the making.
 struct Check<'a> {
@@ -185,6 +185,8 @@ impl Check<'_> {
                 "`ssh_keypair_name` needs its private key: `ssh_private_key_file` or `ssh_agent_auth = true`",
             );
         }
+        let password = password::check(options, self.options.windows_password_timeout);
+        self.complaints.extend(password);
         let kind = options
             .temporary_key_pair_type
             .as_ref()
@@ -424,6 +426,7 @@ mod tests {
             r#"{"ami_name": "a-b_c.d/e (f) [g] 'h' @i"}"#,
             r#"{"source_ami": null, "source_ami_filter": {"owners": ["self"]}}"#,
             r#"{"ssh_keypair_name": "kp", "ssh_agent_auth": true}"#,
+            r#"{"communicator": "winrm", "winrm_username": "A", "winrm_password": "p", "ssh_keypair_name": "kp"}"#,
             r#"{"imds_support": "v2.0", "ami_regions": ["us-east-1"], "spot_price": "0", "encrypt_boot": false}"#,
             r#"{"tag": [{"key": "a"}], "run_tag": [{"key": "c", "value": "d"}]}"#,
         ] {
@@ -449,6 +452,23 @@ mod tests {
             (r#"{"temporary_key_pair_type": "dsa"}"#, "`temporary_key_pair_type`"),
             (r#"{"ssh_interface": "carrier_pigeon"}"#, "carrier_pigeon"),
             (r#"{"ssh_interface": "session_manager"}"#, "`iam_instance_profile`"),
+            (
+                r#"{"ssh_interface": "session_manager", "iam_instance_profile": "p", "communicator": "winrm",
+                    "winrm_username": "A", "winrm_password": "p"}"#,
+                "carries SSH, not WinRM",
+            ),
+            (
+                r#"{"communicator": "winrm", "winrm_username": "A", "ssh_keypair_name": "kp"}"#,
+                "to decrypt the password",
+            ),
+            (
+                r#"{"communicator": "winrm", "winrm_username": "A", "temporary_key_pair_type": "ed25519"}"#,
+                "RSA keys only",
+            ),
+            (
+                r#"{"communicator": "winrm", "winrm_username": "A", "windows_password_timeout": "-1s"}"#,
+                "`windows_password_timeout`",
+            ),
             (r#"{"metadata_options": {"http_tokens": "maybe"}}"#, "http_tokens"),
             (
                 r#"{"metadata_options": {"http_put_response_hop_limit": 65}}"#,

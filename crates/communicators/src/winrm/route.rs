@@ -299,6 +299,21 @@ mod tests {
         assert_eq!(intercepted(&[], "http://h:5985/"), None);
     }
 
+    #[tokio::test]
+    async fn a_proxy_of_another_kind_is_an_error_that_hides_its_login() {
+        let options: CommunicatorOptions = serde_json::from_str(r#"{"communicator": "winrm"}"#).unwrap();
+        let environment = BTreeMap::from([("HTTP_PROXY".to_owned(), "https://me:s3cret@proxy.test:1".to_owned())]);
+        let error = Route::new("windows.example", &options, &environment)
+            .await
+            .err()
+            .unwrap();
+        let text = error.to_string();
+        assert!(
+            text.contains("https://proxy.test:1") && !text.contains("s3cret"),
+            "{text}"
+        );
+    }
+
     #[test]
     fn this_machine_needs_no_proxy() {
         for url in ["http://localhost:1/", "http://127.0.0.1:1/", "http://[::1]:1/"] {
