@@ -12,6 +12,7 @@ use bakelite_template::decode::Decoded;
 use bakelite_template::schema::Schema;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use uuid::Uuid;
 
 use crate::powershell_command::Policy;
 use crate::powershell_run;
@@ -72,6 +73,8 @@ pub(crate) struct PowerShellOptions {
 struct PowerShell {
     options: PowerShellOptions,
     policy: Policy,
+    /// In the names of what it leaves on the instance for a while.
+    id: Uuid,
 }
 
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Provisioner>> {
@@ -86,7 +89,8 @@ fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Pr
         );
         complaints.push(complaint.help("name the user whose password it is"));
     }
-    crate::unless_wrong(PowerShell { options, policy }, complaints)
+    let id = Uuid::new_v4();
+    crate::unless_wrong(PowerShell { options, policy, id }, complaints)
 }
 
 impl PowerShellOptions {
@@ -104,6 +108,10 @@ impl PowerShellOptions {
 #[async_trait]
 impl Provisioner for PowerShell {
     async fn provision(&self, provisioning: &Provisioning) -> Result<(), ProvisionError> {
-        powershell_run::run(&self.options, self.policy, provisioning).await
+        powershell_run::run(&self.options, self.policy, self.id, provisioning).await
+    }
+
+    async fn clean_up_after_timeout(&self, provisioning: &Provisioning) {
+        powershell_run::clean_up_after_timeout(&self.options, self.policy, self.id, provisioning).await;
     }
 }

@@ -34,25 +34,37 @@ struct PowerShell<'a> {
 pub(crate) async fn run(
     options: &PowerShellOptions,
     policy: Policy,
+    id: Uuid,
     provisioning: &Provisioning,
 ) -> Result<(), ProvisionError> {
-    let powershell = PowerShell::new(options, policy, provisioning)?;
-    let scripts = WindowsScript::all(&options.script, &provisioning.run.working_folder, |lines| {
-        powershell.interpreter.inline_script(lines, &powershell.variables)
-    });
+    let powershell = PowerShell::new(options, policy, id, provisioning)?;
+    let scripts = powershell.scripts();
     let result = powershell.run_all(&scripts).await;
     powershell.clean(&scripts, result.is_ok()).await;
     result?;
     options.remote.pause(provisioning).await
 }
 
+/// Removes what the scripts of a powershell provisioner have left on the instance.
+pub(crate) async fn clean_up_after_timeout(
+    options: &PowerShellOptions,
+    policy: Policy,
+    id: Uuid,
+    provisioning: &Provisioning,
+) {
+    // What cannot be rendered was not uploaded.
+    if let Ok(powershell) = PowerShell::new(options, policy, id, provisioning) {
+        powershell.clean(&powershell.scripts(), false).await;
+    }
+}
+
 impl<'a> PowerShell<'a> {
     fn new(
         options: &'a PowerShellOptions,
         policy: Policy,
+        id: Uuid,
         provisioning: &'a Provisioning,
     ) -> Result<Self, ProvisionError> {
-        let id = Uuid::new_v4();
         let elevated = match given(options.elevated_user.as_ref()) {
             Some(user) => {
                 let user = rendered("elevated_user", user, &[], provisioning)?;
@@ -84,6 +96,12 @@ impl<'a> PowerShell<'a> {
             elevated,
             options,
             provisioning,
+        })
+    }
+
+    fn scripts(&self) -> Vec<WindowsScript> {
+        WindowsScript::all(&self.options.script, &self.provisioning.run.working_folder, |lines| {
+            self.interpreter.inline_script(lines, &self.variables)
         })
     }
 

@@ -55,6 +55,8 @@ pub(crate) struct ShellOptions {
 
 struct Shell {
     options: ShellOptions,
+    /// The file with the variables on the instance.
+    variable_file: Option<String>,
 }
 
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Provisioner>> {
@@ -64,7 +66,11 @@ fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Pr
     options
         .remote_file
         .get_or_insert_with(|| format!("script_{}.sh", random_number()));
-    crate::unless_wrong(Shell { options }, complaints)
+    let variable_file = options
+        .use_env_var_file
+        .then(|| format!("{}/varfile_{}.sh", options.remote_folder(), random_number()));
+    let shell = Shell { options, variable_file };
+    crate::unless_wrong(shell, complaints)
 }
 
 impl ShellOptions {
@@ -86,6 +92,10 @@ impl ShellOptions {
 #[async_trait]
 impl Provisioner for Shell {
     async fn provision(&self, provisioning: &Provisioning) -> Result<(), ProvisionError> {
-        shell_run::run(&self.options, provisioning).await
+        shell_run::run(&self.options, self.variable_file.as_deref(), provisioning).await
+    }
+
+    async fn clean_up_after_timeout(&self, provisioning: &Provisioning) {
+        shell_run::clean_up_after_timeout(&self.options, self.variable_file.as_deref(), provisioning).await;
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bakelite_engine::communicator::{CommunicatorError, Exit, Running};
 use bakelite_engine::output::stream;
 use bakelite_engine::provisioner::{ProvisionError, Provisioning};
-use bakelite_engine::script::{flatten, random_number, shell_word};
+use bakelite_engine::script::{flatten, shell_word};
 use tokio::io::AsyncWriteExt as _;
 
 use crate::line_ends::unix_copy;
@@ -42,11 +42,15 @@ struct Shell<'a> {
     /// All variables, by name.
     variables: BTreeMap<String, String>,
     /// The file with the variables on the instance.
-    variable_file: Option<String>,
+    variable_file: Option<&'a str>,
 }
 
 /// Runs the scripts of a shell provisioner.
-pub(crate) async fn run(options: &ShellOptions, provisioning: &Provisioning) -> Result<(), ProvisionError> {
+pub(crate) async fn run(
+    options: &ShellOptions,
+    variable_file: Option<&str>,
+    provisioning: &Provisioning,
+) -> Result<(), ProvisionError> {
     let run = &provisioning.run;
     let unwritten = |source| {
         let folder = run.temporary_folder.display().to_string();
@@ -56,9 +60,6 @@ pub(crate) async fn run(options: &ShellOptions, provisioning: &Provisioning) -> 
     let files = scripts
         .on_disk(&run.temporary_folder, &run.working_folder, "")
         .map_err(unwritten)?;
-    let variable_file = options
-        .use_env_var_file
-        .then(|| format!("{}/varfile_{}.sh", options.remote_folder(), random_number()));
     let shell = Shell {
         options,
         provisioning,
@@ -69,9 +70,29 @@ pub(crate) async fn run(options: &ShellOptions, provisioning: &Provisioning) -> 
     options.remote.pause(provisioning).await
 }
 
+/// Removes what the scripts of a shell provisioner have left on the instance.
+pub(crate) async fn clean_up_after_timeout(
+    options: &ShellOptions,
+    variable_file: Option<&str>,
+    provisioning: &Provisioning,
+) {
+    let shell = Shell {
+        options,
+        provisioning,
+        variables: BTreeMap::new(),
+        variable_file,
+    };
+    if !options.remote.skip_clean {
+        let script = options.remote_path();
+        for path in variable_file.into_iter().chain([script.as_str()]) {
+            shell.try_to_remove(path).await;
+        }
+    }
+}
+
 impl Shell<'_> {
     async fn run_all(&self, scripts: &[std::path::PathBuf]) -> Result<(), ProvisionError> {
-        if let Some(path) = &self.variable_file {
+        if let Some(path) = self.variable_file {
             let format = self.options.script.env_var_format.as_deref().unwrap_or(IN_FILE);
             let text = flatten(&self.variables, format);
             self.retrying(|| upload_text(self.provisioning, text.as_bytes(), path))
@@ -84,7 +105,7 @@ impl Shell<'_> {
                 break;
             }
         }
-        match &self.variable_file {
+        match self.variable_file {
             Some(path) => self.clean(path, result).await,
             None => result,
         }
@@ -174,7 +195,7 @@ impl Shell<'_> {
                 IN_COMMAND
             }),
         );
-        let file = self.variable_file.as_deref().unwrap_or_default();
+        let file = self.variable_file.unwrap_or_default();
         // A command of the template's own has its own quotes; ours needs them.
         let word = |path: &str| match &options.execute_command {
             Some(_) => path.to_owned(),
@@ -195,12 +216,16 @@ impl Shell<'_> {
         match result {
             Ok(()) => self.retrying(|| self.remove(path)).await,
             Err(error) => {
-                let removed = tokio::time::timeout(CLEAN_UP_LIMIT, self.remove(path)).await;
-                if !removed.is_ok_and(|removed| removed.is_ok()) {
-                    warn_of_remains(self.provisioning, path);
-                }
+                self.try_to_remove(path).await;
                 Err(error)
             }
+        }
+    }
+
+    async fn try_to_remove(&self, path: &str) {
+        let removed = tokio::time::timeout(CLEAN_UP_LIMIT, self.remove(path)).await;
+        if !removed.is_ok_and(|removed| removed.is_ok()) {
+            warn_of_remains(self.provisioning, path);
         }
     }
 

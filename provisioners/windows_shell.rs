@@ -74,14 +74,18 @@ fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Pr
 impl Provisioner for WindowsShell {
     async fn provision(&self, provisioning: &Provisioning) -> Result<(), ProvisionError> {
         let options = &self.options;
-        let scripts = WindowsScript::all(&options.script, &provisioning.run.working_folder, str::to_owned);
-        for script in &scripts {
-            let path = script.destination(options.remote_path(), "script.bat");
-            let result = self.run_script(script, &path, provisioning).await;
+        for (script, path) in self.scripts(provisioning) {
+            let result = self.run_script(&script, &path, provisioning).await;
             self.clean(&path, result.is_ok(), provisioning).await;
             result?;
         }
         options.remote.pause(provisioning).await
+    }
+
+    async fn clean_up_after_timeout(&self, provisioning: &Provisioning) {
+        for (_, path) in self.scripts(provisioning) {
+            self.clean(&path, false, provisioning).await;
+        }
     }
 }
 
@@ -99,6 +103,17 @@ impl WindowsShellOptions {
 }
 
 impl WindowsShell {
+    /// The scripts, each with its path on the instance.
+    fn scripts(&self, provisioning: &Provisioning) -> Vec<(WindowsScript, String)> {
+        let options = &self.options;
+        let scripts = WindowsScript::all(&options.script, &provisioning.run.working_folder, str::to_owned);
+        let placed = scripts.into_iter().map(|script| {
+            let path = script.destination(options.remote_path(), "script.bat");
+            (script, path)
+        });
+        placed.collect()
+    }
+
     async fn run_script(
         &self,
         script: &WindowsScript,

@@ -16,7 +16,7 @@ async fn a_bake_of_windows() {
         Played {
             says: format!("run {number}, password {password:?}\n"),
             status: u32::from(number == 0),
-            restarts: false,
+            ..Played::default()
         }
     });
     let server = WsMan::start(Setup::default(), host.machine()).await;
@@ -72,4 +72,44 @@ build {{
     assert_eq!(server.power.times_off(), 1);
     assert_eq!(host.files(), [r"C:\Notes\notes.txt"]);
     assert_eq!((host.tasks(), server.open_shells()), (Vec::new(), 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_that_runs_too_long_does_not_stay() {
+    let host = Host::new(|script| Played {
+        hangs: script.text().contains("hang"),
+        ..Played::default()
+    });
+    let server = WsMan::start(Setup::default(), host.machine()).await;
+    let context = test_context!();
+    context.file("hang.ps1", "hang").template(&format!(
+        r#"
+source "null" "a" {{
+  communicator   = "winrm"
+  winrm_host     = "127.0.0.1"
+  winrm_port     = {}
+  winrm_username = "Administrator"
+  winrm_password = "correct horse"
+}}
+build {{
+  sources = ["source.null.a"]
+  provisioner "powershell" {{
+    script            = "hang.ps1"
+    elevated_user     = "me"
+    elevated_password = "secret"
+    timeout           = "2s"
+    continue_on_error = true
+  }}
+  provisioner "windows-shell" {{
+    inline            = ["hang"]
+    timeout           = "2s"
+    continue_on_error = true
+  }}
+}}
+"#,
+        server.address.port()
+    ));
+    let ran = tokio::task::block_in_place(|| context.run(["build", "-color=false", "t.pkr.hcl"]));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!((host.files(), host.tasks()), (Vec::new(), Vec::new()), "{ran:?}");
 }

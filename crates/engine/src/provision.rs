@@ -14,6 +14,9 @@ use crate::provisioner::{ProvisionError, Provisioner, Provisioning};
 use crate::registry::{Make, Registry};
 use crate::run::{Answer, FailurePolicy, OnError};
 
+/// What may be tried to clean up after a provisioner that ran too long.
+const CLEAN_UP_LIMIT: Duration = Duration::from_secs(30);
+
 /// The provisioners of a build, and what is needed to run the clean-up one after a failure.
 pub(crate) struct Provisioners {
     plans: Vec<ProvisionerPlan>,
@@ -207,11 +210,10 @@ impl Provisioners {
             let _ = tokio::time::timeout(pause, provisioning.cancel.cancelled()).await;
         }
         let provisioner = self.construct(plan, provisioning)?;
-        let work = provisioner.provision(provisioning);
         let limited = async {
             match plan.timeout {
-                Some(limit) => Self::within(limit, provisioning, work).await,
-                None => work.await,
+                Some(limit) => Self::within(limit, provisioning, &*provisioner).await,
+                None => provisioner.provision(provisioning).await,
             }
         };
         tokio::select! {
@@ -224,14 +226,16 @@ impl Provisioners {
     async fn within(
         limit: Duration,
         provisioning: &Provisioning,
-        work: impl Future<Output = Result<(), ProvisionError>>,
+        provisioner: &dyn Provisioner,
     ) -> Result<(), ProvisionError> {
         let limit_text = GoDuration::from(limit).to_string();
         provisioning
             .ui
             .say(format!("Setting a {limit_text} timeout for the next provisioner..."));
-        let Ok(result) = tokio::time::timeout(limit, work).await else {
+        let Ok(result) = tokio::time::timeout(limit, provisioner.provision(provisioning)).await else {
             provisioning.ui.error("Cancelling provisioner after a timeout...");
+            let cleaning = provisioner.clean_up_after_timeout(provisioning);
+            let _ = tokio::time::timeout(CLEAN_UP_LIMIT, cleaning).await;
             return Err(ProvisionError::TimedOut { limit: limit_text });
         };
         result

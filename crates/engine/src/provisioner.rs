@@ -19,6 +19,9 @@ pub trait Provisioner: Send + Sync {
     /// Does the work. The future is dropped on cancellation and on a timeout: what must be cleaned then belongs into guards of the
     /// future itself (temporary files, child processes with `kill_on_drop`).
     async fn provision(&self, provisioning: &Provisioning) -> Result<(), ProvisionError>;
+
+    /// Removes from the instance what a `provision` would have removed that was dropped because its time was over. The bake may go on.
+    async fn clean_up_after_timeout(&self, _provisioning: &Provisioning) {}
 }
 
 /// What a provisioner works with.

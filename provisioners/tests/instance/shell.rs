@@ -289,6 +289,17 @@ async fn an_instance_that_stays_away_is_not_waited_for_longer_than_wanted() {
 }
 
 #[tokio::test]
+async fn a_script_that_runs_too_long_does_not_stay() {
+    let bench = bench().await;
+    let options = json!({"inline": ["exec sleep 20"], "use_env_var_file": true});
+    let limit = std::time::Duration::from_secs(1);
+    bench
+        .provision_too_long("shell", in_folder(&bench, options), limit)
+        .await;
+    assert!(bench.names("remote").is_empty() && bench.names("tmp").is_empty());
+}
+
+#[tokio::test]
 async fn a_pause_after_the_scripts_is_said_and_can_be_cancelled() {
     let bench = bench().await;
     let options = in_folder(&bench, json!({"inline": ["true"], "pause_after": "10ms"}));

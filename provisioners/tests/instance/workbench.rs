@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bakelite_communicators::connect::{Target, connect};
 use bakelite_communicators::none::Nobody;
 use bakelite_engine::event::{Event, Level, What};
 use bakelite_engine::events::{Events, Ui};
 use bakelite_engine::notes::Notes;
-use bakelite_engine::provisioner::{Provisioning, RunContext};
+use bakelite_engine::provisioner::{Provisioner, Provisioning, RunContext};
 use bakelite_engine::registry::{Make, Registry};
 use bakelite_provisioners::COMPONENTS;
 use bakelite_template::component::{Complaint, ComponentKind};
@@ -118,21 +118,18 @@ impl Workbench {
 
     /// Makes a provisioner and runs it.
     pub(crate) async fn provision(&self, name: &str, options: serde_json::Value) -> Result<(), String> {
-        let registry = Registry::new(&[COMPONENTS]);
-        let Some(Make::Provisioner(make)) = registry.make(ComponentKind::Provisioner, name) else {
-            panic!("no {name}")
-        };
-        let decoded = Decoded {
-            options: options.as_object().unwrap().clone(),
-            ..Decoded::default()
-        };
-        let mut complaints = Vec::new();
-        let made = make(&decoded, &mut complaints);
-        let provisioner = made.unwrap_or_else(|| panic!("{complaints:?}"));
-        provisioner
+        made(name, &options)
             .provision(&self.provisioning)
             .await
             .map_err(|error| bakelite_engine::chain_of(&error))
+    }
+
+    /// Makes a provisioner whose time is over after this long.
+    pub(crate) async fn provision_too_long(&self, name: &str, options: serde_json::Value, limit: Duration) {
+        let provisioner = made(name, &options);
+        let ended = tokio::time::timeout(limit, provisioner.provision(&self.provisioning)).await;
+        assert!(ended.is_err(), "it has ended: {ended:?}");
+        provisioner.clean_up_after_timeout(&self.provisioning).await;
     }
 
     /// What was said since the last call, by level.
@@ -159,21 +156,30 @@ impl Workbench {
     }
 }
 
+/// A provisioner that has nothing to complain about.
+fn made(name: &str, options: &serde_json::Value) -> Box<dyn Provisioner> {
+    let mut complaints = Vec::new();
+    let made = make(name, options, &mut complaints);
+    made.unwrap_or_else(|| panic!("{complaints:?}"))
+}
+
 /// Complaints of a provisioner about options.
 pub(crate) fn complaints(name: &str, options: &serde_json::Value) -> Vec<Complaint> {
+    let mut complaints = Vec::new();
+    make(name, options, &mut complaints);
+    complaints
+}
+
+fn make(name: &str, options: &serde_json::Value, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Provisioner>> {
     let registry = Registry::new(&[COMPONENTS]);
     let Some(Make::Provisioner(make)) = registry.make(ComponentKind::Provisioner, name) else {
         panic!("no {name}")
     };
-    let mut complaints = Vec::new();
-    make(
-        &Decoded {
-            options: options.as_object().unwrap().clone(),
-            ..Decoded::default()
-        },
-        &mut complaints,
-    );
-    complaints
+    let decoded = Decoded {
+        options: options.as_object().unwrap().clone(),
+        ..Decoded::default()
+    };
+    make(&decoded, complaints)
 }
 
 fn rendering(folder: &Path) -> Rendering {

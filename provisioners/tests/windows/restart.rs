@@ -85,7 +85,7 @@ async fn a_check_of_the_templates_own_must_have_been_run() {
     let machine = Machine::start(|script| Played {
         says: format!("checked by {}\n", script.command),
         status: 1,
-        restarts: false,
+        ..Played::default()
     })
     .await;
     let options = json!({"restart_check_command": "my-check"});

@@ -51,6 +51,8 @@ pub struct Played {
     pub status: u32,
     /// It restarts the machine, and never ends itself.
     pub restarts: bool,
+    /// It never ends.
+    pub hangs: bool,
 }
 
 impl Played {
@@ -306,6 +308,8 @@ impl Host {
         process.stdout.write(&played.says).await;
         if played.restarts {
             self.restart(&process.power);
+        }
+        if played.restarts || played.hangs {
             std::future::pending::<()>().await;
         }
         played.status
