@@ -5,6 +5,7 @@
 mod chains;
 mod clients;
 mod command_line;
+mod coverage;
 #[cfg(feature = "amazon")]
 mod host_keys;
 mod house;
