@@ -46,7 +46,7 @@ const VARIABLES: &[Variable] = &[
     },
     Variable {
         name: "HTTP_PROXY, HTTPS_PROXY, NO_PROXY",
-        doc: "Proxies for AWS, the data source `http`, Vault and Consul, and the hosts that are reached without them.",
+        doc: "Proxies for AWS, the data source `http`, Vault and Consul, WinRM, and the hosts that are reached without them.",
     },
     Variable {
         name: "SSH_AUTH_SOCK",
