@@ -12,8 +12,8 @@ use rsa::rand_core::OsRng;
 use rsa::traits::PublicKeyParts as _;
 use sha2::{Digest as _, Sha256, Sha384};
 
-/// Shorter RSA keys can be broken.
-const LEAST_RSA_BITS: usize = 2048;
+/// Lengths of RSA keys: shorter ones can be broken, longer ones are not read.
+const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
 
 /// A private key.
 pub enum SigningKey {
@@ -63,14 +63,14 @@ pub enum KeyError {
         wanted: &'static str,
     },
     /// PEM of the right kind with something else in it.
-    #[error("its `{label}` is no key of Ed25519, ECDSA P-256, ECDSA P-384 or RSA")]
+    #[error("its `{label}` is no key of Ed25519, ECDSA P-256, ECDSA P-384 or RSA (of at most {} bits)", RSA_BITS.end())]
     Unknown {
         /// The label of the PEM block.
         label: String,
     },
-    /// An RSA key that can be broken.
-    #[error("its RSA key has {bits} bits; at least {LEAST_RSA_BITS} are needed")]
-    Short {
+    /// An RSA key that can be broken, or that is too long.
+    #[error("its RSA key has {bits} bits; {} to {} are supported", RSA_BITS.start(), RSA_BITS.end())]
+    Length {
         /// Its length.
         bits: usize,
     },
@@ -104,7 +104,7 @@ impl SigningKey {
             _ => None,
         };
         let key = key.ok_or_else(|| KeyError::Unknown { label: label.into() })?;
-        key.verifying_key().long_enough()?;
+        key.verifying_key().check_length()?;
         Ok(key)
     }
 
@@ -186,7 +186,7 @@ impl VerifyingKey {
             _ => None,
         };
         let key = key.ok_or_else(|| KeyError::Unknown { label: label.into() })?;
-        key.long_enough()?;
+        key.check_length()?;
         Ok(key)
     }
 
@@ -202,9 +202,9 @@ impl VerifyingKey {
             .or_else(|| rsa().map(|key| Self::Rsa(key.into())))
     }
 
-    fn long_enough(&self) -> Result<(), KeyError> {
+    fn check_length(&self) -> Result<(), KeyError> {
         match self {
-            Self::Rsa(key) if key.n().bits() < LEAST_RSA_BITS => Err(KeyError::Short { bits: key.n().bits() }),
+            Self::Rsa(key) if !RSA_BITS.contains(&key.n().bits()) => Err(KeyError::Length { bits: key.n().bits() }),
             _ => Ok(()),
         }
     }
@@ -269,4 +269,33 @@ fn key_block<'a>(
         rest = body.get(length + end.len()..).unwrap_or_default();
     }
     Err(KeyError::NoKey { found, wanted })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_block_of_the_key_is_found_among_others() {
+        let text = "notes\n-----BEGIN EC PARAMETERS-----\nAA==\n-----END EC PARAMETERS-----\n\
+                    -----BEGIN EC PRIVATE KEY-----\nBB==\n-----END EC PRIVATE KEY-----\n";
+        let (label, block) = key_block(text, "private", |label| label.ends_with("PRIVATE KEY")).unwrap();
+        assert_eq!(label, "EC PRIVATE KEY");
+        assert_eq!(
+            block,
+            "-----BEGIN EC PRIVATE KEY-----\nBB==\n-----END EC PRIVATE KEY-----"
+        );
+        let cut = key_block("-----BEGIN PRIVATE KEY-----\nAA", "private", |_| true).unwrap_err();
+        assert_eq!(
+            cut.to_string(),
+            "it holds a `PRIVATE KEY` without an end, and no private key in PEM"
+        );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "(-----(BEGIN|END) (PUBLIC KEY|EC PRIVATE KEY|PRIVATE KEY|RSA PRIVATE KEY)-----|[A-Za-z0-9+/=\n]{0,40}|-----|\\PC){0,8}") {
+            let _ = (SigningKey::from_pem(&text).is_ok(), VerifyingKey::from_pem(&text).is_ok());
+        }
+    }
 }
