@@ -134,8 +134,8 @@ pub(crate) async fn connect(
 async fn wait(place: &Place<'_>, ui: &Ui) -> Result<WinRm, WinRmConnectError> {
     ui.say("Waiting for WinRM to become available...");
     let limit = place.options.winrm_limit();
-    let deadline = Instant::now() + limit;
     let winrm = WinRm::new(place.client().await?, ui.events().clone());
+    let deadline = Instant::now() + limit;
     let mut pauses = FIRST_PAUSES.into_iter();
     let mut last: Option<NotReady> = None;
     loop {

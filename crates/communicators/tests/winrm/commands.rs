@@ -180,7 +180,7 @@ async fn ntlm_over_plain_http_encrypts_every_message() {
     assert_eq!(instance.server.count("Encrypted"), asked.iter().sum::<usize>());
     assert_eq!(instance.server.count("Unencrypted"), 0);
     let basic = instance
-        .fail_to_connect(&instance.options(r#""winrm_timeout": "300ms""#), &[])
+        .fail_to_connect(&instance.options(r#""winrm_timeout": "2s""#), &[])
         .await;
     assert!(basic.ends_with("the answer is HTTP status 500"), "{basic}");
 }

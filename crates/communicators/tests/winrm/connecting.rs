@@ -71,7 +71,7 @@ async fn a_password_of_the_builder_is_used_where_the_template_has_none() {
 async fn a_wrong_password_is_named_when_the_time_is_over_and_never_shown() {
     for ntlm in [false, true] {
         let instance = Instance::usual().await;
-        let options = instance.options(&format!(r#""winrm_use_ntlm": {ntlm}, "winrm_timeout": "700ms""#));
+        let options = instance.options(&format!(r#""winrm_use_ntlm": {ntlm}, "winrm_timeout": "2s""#));
         let wrong = bakelite_communicators::options::CommunicatorOptions {
             winrm_password: Some("s3cret".into()),
             ..options
@@ -79,7 +79,7 @@ async fn a_wrong_password_is_named_when_the_time_is_over_and_never_shown() {
         let error = instance.fail_to_connect(&wrong, &[]).await;
         let port = instance.server.address.port();
         let expected = format!(
-            "wait for WinRM on Administrator@127.0.0.1:{port}: no connection within 700ms: \
+            "wait for WinRM on Administrator@127.0.0.1:{port}: no connection within 2s: \
              the service does not accept `winrm_username` and `winrm_password` (it takes Negotiate and Basic)"
         );
         assert_eq!(error, expected);
@@ -117,7 +117,7 @@ async fn a_service_that_takes_no_basic_is_recognized() {
     };
     let instance = Instance::start(setup, commands).await;
     let error = instance
-        .fail_to_connect(&instance.options(r#""winrm_timeout": "300ms""#), &[])
+        .fail_to_connect(&instance.options(r#""winrm_timeout": "2s""#), &[])
         .await;
     assert!(error.ends_with("(it takes Negotiate)"), "{error}");
     let said = instance.said().join("\n");
@@ -130,10 +130,10 @@ async fn an_instance_that_does_not_answer_yet_is_waited_for() {
     let instance = Instance::usual().await;
     instance.server.power.off();
     let error = instance
-        .fail_to_connect(&instance.options(r#""winrm_timeout": "300ms""#), &[])
+        .fail_to_connect(&instance.options(r#""winrm_timeout": "2s""#), &[])
         .await;
     assert!(
-        error.contains("no connection within 300ms: the connection was lost"),
+        error.contains("no connection within 2s: the connection was lost"),
         "{error}"
     );
     let options = instance.options("");
@@ -152,7 +152,7 @@ async fn nobody_at_the_port_is_the_cause_of_the_timeout() {
         .local_addr()
         .unwrap()
         .port();
-    let mut options = instance.options(r#""winrm_timeout": "300ms""#);
+    let mut options = instance.options(r#""winrm_timeout": "2s""#);
     options.winrm_port = Some(free);
     let error = instance.fail_to_connect(&options, &[]).await;
     assert!(
@@ -170,7 +170,7 @@ async fn tls_needs_a_trusted_certificate_unless_it_is_insecure() {
         ..Setup::default()
     };
     let instance = Instance::start(setup, commands).await;
-    let ssl = r#""winrm_use_ssl": true, "winrm_timeout": "300ms""#;
+    let ssl = r#""winrm_use_ssl": true, "winrm_timeout": "2s""#;
     let error = instance.fail_to_connect(&instance.options(ssl), &[]).await;
     assert!(error.contains("invalid peer certificate: UnknownIssuer"), "{error}");
     assert!(
@@ -237,7 +237,7 @@ async fn what_is_no_winrm_is_told_apart() {
             .trouble("Create", Trouble::Status(unavailable, "starting up"));
     }
     let error = instance
-        .fail_to_connect(&instance.options(r#""winrm_timeout": "300ms""#), &[])
+        .fail_to_connect(&instance.options(r#""winrm_timeout": "2s""#), &[])
         .await;
     assert!(error.ends_with("the answer is HTTP status 503: starting up"), "{error}");
 }
