@@ -20,8 +20,9 @@ use crate::remote_script::{
 };
 use crate::shell::ShellOptions;
 
-/// How long to wait until an instance that goes down has gone.
+/// How long to wait until an instance has gone that says that it goes down, and one that only seems to.
 const GOING_DOWN_LIMIT: Duration = Duration::from_mins(1);
+const SHORT_GOING_DOWN_LIMIT: Duration = Duration::from_secs(10);
 
 /// How variables are written into a command and into a file.
 const IN_COMMAND: &str = "%s='%s' ";
@@ -121,30 +122,37 @@ impl Shell<'_> {
             .retrying(|| self.upload_and_start(script, &path, &command, &input))
             .await?;
         let exit = stream(running, &self.provisioning.ui).await;
-        if self.options.expect_disconnect && self.is_going_down(exit).await {
-            // What comes next must not meet the instance that goes down.
-            let _ = tokio::time::timeout(GOING_DOWN_LIMIT, self.provisioning.communicator.disconnected()).await;
+        if let (true, Exit::Status(status)) = (self.options.expect_disconnect, exit) {
+            self.outlast(status).await;
         }
         let disconnects = Disconnects::of_shell(self.options.expect_disconnect, &self.options.script);
         self.clean(&path, judge(&self.options.script, exit, &disconnects)).await
     }
 
-    /// Is the instance about to go down, although the script has ended before the connection did? It has ended it by a signal, or systemd
-    /// says so: `reboot` returns before anything happens.
-    async fn is_going_down(&self, exit: Exit) -> bool {
-        match exit {
-            Exit::Disconnected => false,
-            Exit::Status(status) if ENDED_BY_SIGNAL.contains(&status) => true,
-            Exit::Status(_) => {
-                let asked = self
-                    .provisioning
-                    .communicator
-                    .exec("systemctl is-system-running 2>/dev/null");
-                match asked.await {
-                    Ok(running) => answer(running).await.1.trim() == "stopping",
-                    Err(_) => false,
-                }
-            }
+    /// What comes after a script must not meet an instance that goes down. `reboot` returns before anything happens, and a shutdown ends the
+    /// script before the connection: so this waits until the connection has ended, if systemd or the script's end says that it will.
+    async fn outlast(&self, status: u32) {
+        let mut gone = self.provisioning.communicator.disconnected();
+        let state = tokio::select! {
+            biased;
+            () = &mut gone => return,
+            state = self.system_state() => state,
+        };
+        let limit = match state.trim() {
+            "stopping" => GOING_DOWN_LIMIT,
+            "initializing" | "starting" | "running" | "degraded" | "maintenance" => return,
+            _ if ENDED_BY_SIGNAL.contains(&status) => SHORT_GOING_DOWN_LIMIT,
+            _ => return,
+        };
+        let _ = tokio::time::timeout(limit, gone).await;
+    }
+
+    /// What systemd says that the system does; empty where there is none.
+    async fn system_state(&self) -> String {
+        let command = "systemctl is-system-running 2>/dev/null";
+        match self.provisioning.communicator.exec(command).await {
+            Ok(running) => answer(running).await.1,
+            Err(_) => String::new(),
         }
     }
 

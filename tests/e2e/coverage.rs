@@ -21,7 +21,7 @@ fn coverage() -> Coverage {
     let mut heading = String::new();
     for line in page.lines() {
         if let Some(text) = line.strip_prefix("## ") {
-            heading = text.to_owned();
+            text.clone_into(&mut heading);
         }
         let Some((option, tests)) = line.strip_prefix("| `").and_then(|row| row.split_once("` | ")) else {
             continue;
@@ -100,9 +100,7 @@ fn is_test(name: &str) -> bool {
     };
     // The line of the function itself may begin with `async`.
     let above = before.rsplit_once('\n').map_or("", |(above, _)| above);
-    let mut attributes = above
-        .lines()
-        .rev()
-        .take_while(|line| line.trim_start().starts_with('#'));
-    attributes.any(|line| line.ends_with("test]"))
+    let own = above.lines().rev().take_while(|line| !line.trim().is_empty());
+    own.map(str::trim_start)
+        .any(|line| line.starts_with("#[test]") || line.starts_with("#[tokio::test"))
 }

@@ -141,17 +141,21 @@ async fn a_long_line_is_not_cut_and_windows_line_ends_are_gone() {
 #[tokio::test]
 async fn a_script_that_goes_down_with_the_instance_counts_as_a_disconnect() {
     let bench = bench().await;
-    let ended_by = |signal: &str| json!({"inline": [format!("kill -{signal} $$")]});
-    for signal in ["TERM", "KILL", "HUP"] {
-        let error = bench.provision("shell", in_folder(&bench, ended_by(signal))).await;
-        assert!(error.unwrap_err().contains("exit status: 1"), "{signal}");
-        let mut options = in_folder(&bench, ended_by(signal));
-        options["expect_disconnect"] = json!(true);
-        bench.provision("shell", options).await.unwrap();
+    let ended_by =
+        |signal: &str, expect: bool| json!({"inline": [format!("kill -{signal} $$")], "expect_disconnect": expect});
+    bench
+        .provision("shell", in_folder(&bench, ended_by("TERM", true)))
+        .await
+        .unwrap();
+    for (signal, expect, status) in [("TERM", false, 143), ("INT", true, 130)] {
+        let ended = bench
+            .provision("shell", in_folder(&bench, ended_by(signal, expect)))
+            .await;
+        assert!(
+            ended.unwrap_err().contains(&format!("exit status: {status}")),
+            "{signal}"
+        );
     }
-    let mut options = in_folder(&bench, ended_by("INT"));
-    options["expect_disconnect"] = json!(true);
-    assert!(bench.provision("shell", options).await.is_err());
 }
 
 #[tokio::test]
