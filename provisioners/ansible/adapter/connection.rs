@@ -175,7 +175,10 @@ impl Handler for Connection {
 
     async fn data(&mut self, id: ChannelId, data: &[u8], _session: &mut Session) -> Result<(), Self::Error> {
         if let Some(feeder) = self.channels.get(&id).and_then(|channel| channel.feeder.as_ref()) {
-            feeder.feed(data).await;
+            return tokio::select! {
+                () = feeder.feed(data) => Ok(()),
+                () = self.door.closing.cancelled() => Err(russh::Error::Disconnect),
+            };
         }
         Ok(())
     }

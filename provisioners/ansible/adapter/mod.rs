@@ -21,6 +21,7 @@ use russh::keys::PublicKey;
 use russh::server::Config;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use connection::Connection;
 pub(crate) use instance::Instance;
@@ -47,6 +48,8 @@ pub(crate) struct Adapter {
     port: u16,
     config: Arc<Config>,
     door: Arc<Door>,
+    /// Tells the connections when this value goes.
+    _closing: DropGuard,
 }
 
 /// Who is let in, and where to.
@@ -54,6 +57,8 @@ struct Door {
     user: String,
     key: PublicKey,
     instance: Arc<Instance>,
+    /// Told when the adapter closes: a connection that waits for a slow command shall not outlive it.
+    closing: CancellationToken,
 }
 
 impl Adapter {
@@ -76,16 +81,19 @@ impl Adapter {
             nodelay: true,
             ..Config::default()
         };
+        let closing = CancellationToken::new();
         let door = Door {
             user: user.to_owned(),
             key: keys.authorized.clone(),
             instance: Arc::new(instance),
+            closing: closing.clone(),
         };
         Ok(Self {
             listener,
             port,
             config: Arc::new(config),
             door: Arc::new(door),
+            _closing: closing.drop_guard(),
         })
     }
 

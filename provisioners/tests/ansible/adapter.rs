@@ -1,6 +1,8 @@
 //! The proxy adapter as Ansible and OpenSSH's clients meet it: its keys and port, many sessions at once, streams in both directions.
 
 use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bakelite_test_support::sshd::Setup;
 use serde_json::json;
@@ -9,12 +11,14 @@ use crate::bench::Bench;
 
 const NOTHING: &str = "- hosts: all\n  gather_facts: false\n  tasks: [raw: 'true']\n";
 
+/// OpenSSH's client on its way through the adapter, as a function of a shell.
+const THERE: &str = "there() { ssh -F none -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR \
+                 -o IdentitiesOnly=yes -i {{ ansible_ssh_private_key_file }} -p {{ ansible_port }} \"$@\"; };";
+
 /// A task of this machine that goes through the adapter with OpenSSH's client, as the shell's function `there`.
 fn by_hand(script: &str) -> String {
-    let there = "there() { ssh -F none -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR \
-                 -o IdentitiesOnly=yes -i {{ ansible_ssh_private_key_file }} -p {{ ansible_port }} \"$@\"; };";
     format!(
-        "- hosts: all\n  gather_facts: false\n  tasks:\n    - shell: |\n        {there}\n        {script}\n      delegate_to: localhost\n      vars: {{ansible_connection: local}}\n      register: done\n    - debug: {{var: done.stdout_lines}}\n"
+        "- hosts: all\n  gather_facts: false\n  tasks:\n    - shell: |\n        {THERE}\n        {script}\n      delegate_to: localhost\n      vars: {{ansible_connection: local}}\n      register: done\n    - debug: {{var: done.stdout_lines}}\n"
     )
 }
 
@@ -180,4 +184,26 @@ async fn what_is_not_there_is_refused_and_what_cannot_be_written_is_said() {
             .any(|line| line.starts_with("Warning: `sftp_command` (`/nosuch`) cannot be run on the instance")),
         "{said:#?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_a_silent_command_holds_up_does_not_outlive_the_play() {
+    let bench = bench().await;
+    std::fs::write(bench.work.path("big"), vec![7; 12_000_000]).unwrap();
+    let started = bench.work.path("remote/started");
+    let script = format!(
+        "there -l {{{{ ansible_user }}}} 127.0.0.1 'touch {started}; while [ ! -e {started}.end ]; do sleep 0.1; done' < {} >/dev/null 2>&1 & \
+         while [ ! -e {started} ]; do sleep 0.05; done; sleep 0.5",
+        bench.work.path("big"),
+    );
+    bench.play(&by_hand(&script), json!({})).await.unwrap();
+    // The adapter holds on to the communicator as long as it does anything.
+    let closed = async {
+        while Arc::strong_count(&bench.work.provisioning.communicator) > 1 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let closed = tokio::time::timeout(Duration::from_secs(60), closed).await;
+    bench.work.write("remote/started.end", "");
+    assert!(closed.is_ok());
 }
