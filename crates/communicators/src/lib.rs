@@ -16,4 +16,5 @@ pub mod none;
 mod openssh;
 pub mod options;
 pub mod ssh;
+mod tasks;
 pub mod winrm;

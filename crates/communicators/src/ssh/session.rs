@@ -12,7 +12,6 @@ use russh::client::{self, ChannelOpenHandle, DisconnectReason, Handle, Msg};
 use russh::keys::{PublicKey, PublicKeyOrCertificate};
 use russh::{Channel, ChannelOpenFailure, Disconnect, SshId};
 use tokio::net::UnixStream;
-use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::algorithms::preferred;
@@ -22,6 +21,7 @@ use super::host_key::{HostKey, WrongHostKey, fingerprint};
 use super::tunnel::{RemoteTunnels, Tunnel, carry_channel};
 use crate::dial::{Dial, Stream};
 use crate::options::CommunicatorOptions;
+use crate::tasks::Tasks;
 
 /// How long a server may take from the open stream to the end of the login.
 const HANDSHAKE_LIMIT: Duration = Duration::from_mins(1);
@@ -151,23 +151,6 @@ pub(crate) struct Client {
     tasks: Tasks,
     remote_tunnels: RemoteTunnels,
     offered_agent: Option<PathBuf>,
-}
-
-/// What runs for as long as a session lasts: output on its way, tunnels.
-#[derive(Clone, Default)]
-struct Tasks(Arc<Mutex<JoinSet<()>>>);
-
-impl Tasks {
-    fn keep(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        while tasks.try_join_next().is_some() {}
-        tasks.spawn(task);
-    }
-
-    async fn end(&self) {
-        let mut tasks = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        tasks.shutdown().await;
-    }
 }
 
 /// Why the library's session ended.
@@ -422,7 +405,7 @@ impl Session {
     pub(crate) async fn close(&self) {
         // The server may be gone already.
         let _ = self.handle.disconnect(Disconnect::ByApplication, "", "en").await;
-        self.tasks.end().await;
+        self.tasks.finish(Duration::ZERO).await;
     }
 }
 

@@ -12,10 +12,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::Tasks;
 use super::client::Client;
 use super::http::WinRmError;
 use super::shell::{Command, Shell};
+use crate::tasks::Tasks;
 
 /// Pieces of output that wait for their reader before the command has to.
 const OUTPUT_QUEUE: usize = 16;

@@ -18,19 +18,17 @@ mod shell;
 mod transfer;
 mod upload;
 
-use std::future::Future;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bakelite_engine::communicator::{Communicator, CommunicatorError, Running, Upload};
 use bakelite_engine::events::Events;
 use tokio::io::AsyncWrite;
-use tokio::task::JoinSet;
-use tokio::time::timeout;
 
+use crate::tasks::Tasks;
 use client::Client;
 use exec::Input;
 
@@ -97,27 +95,7 @@ impl Communicator for WinRm {
     }
 
     async fn close(&self) {
-        self.tasks.finish().await;
+        self.tasks.finish(CLOSE_LIMIT).await;
         self.client.close();
-    }
-}
-
-/// What runs beside the caller; it ends with the value.
-#[derive(Default)]
-pub(crate) struct Tasks(Mutex<JoinSet<()>>);
-
-impl Tasks {
-    fn keep(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        while tasks.try_join_next().is_some() {}
-        tasks.spawn(task);
-    }
-
-    /// Waits for all of them, for a while.
-    async fn finish(&self) {
-        let mut tasks = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        // What does not end by itself is ended.
-        let _ = timeout(CLOSE_LIMIT, async { while tasks.join_next().await.is_some() {} }).await;
-        tasks.shutdown().await;
     }
 }
