@@ -75,3 +75,8 @@ fn unless_wrong(provisioner: impl Provisioner + 'static, complaints: &[Complaint
         .all(|complaint| complaint.severity == Severity::Warning);
     sound.then(|| Box::new(provisioner) as Box<dyn Provisioner>)
 }
+
+/// The text of an option that is given and not empty.
+fn given(option: Option<&str>) -> Option<&str> {
+    option.filter(|text| !text.is_empty())
+}

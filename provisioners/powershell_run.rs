@@ -10,10 +10,11 @@ use bakelite_engine::output::stream;
 use bakelite_engine::provisioner::{ProvisionError, Provisioning};
 use uuid::Uuid;
 
+use crate::given;
 use crate::powershell::PowerShellOptions;
 use crate::powershell_command::{Interpreter, Policy, variable_script};
 use crate::powershell_elevated::Elevated;
-use crate::remote_script::{Disconnects, given, judge, rendered, upload_text, variables};
+use crate::remote_script::{Disconnects, judge, rendered, upload_text, variables};
 use crate::windows_scripts::{Conversion, WindowsScript, for_powershell, remove};
 
 /// A provisioner at work.
@@ -65,10 +66,10 @@ impl<'a> PowerShell<'a> {
         id: Uuid,
         provisioning: &'a Provisioning,
     ) -> Result<Self, ProvisionError> {
-        let elevated = match given(options.elevated_user.as_ref()) {
+        let elevated = match given(options.elevated_user.as_deref()) {
             Some(user) => {
                 let user = rendered("elevated_user", user, &[], provisioning)?;
-                let password = given(options.elevated_password.as_ref())
+                let password = given(options.elevated_password.as_deref())
                     .map(|password| rendered("elevated_password", password, &[], provisioning))
                     .transpose()?;
                 Some(Elevated::new(id.to_string(), user, password))
@@ -79,7 +80,7 @@ impl<'a> PowerShell<'a> {
             Some(_) => options.elevated_env_var_format.as_deref(),
             None => options.script.env_var_format.as_deref(),
         };
-        let path = |option: &Option<String>, default: String| given(option.as_ref()).map_or(default, str::to_owned);
+        let path = |option: &Option<String>, default: String| given(option.as_deref()).map_or(default, str::to_owned);
         Ok(Self {
             interpreter: Interpreter {
                 policy,
@@ -181,7 +182,7 @@ impl<'a> PowerShell<'a> {
             Some(_) => ("elevated_execute_command", &options.elevated_execute_command),
             None => ("execute_command", &options.execute_command),
         };
-        Some((option, given(command.as_ref())?))
+        Some((option, given(command.as_deref())?))
     }
 
     /// An inline script sets its variables itself; only a command of the template's own may still ask for them.

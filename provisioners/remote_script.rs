@@ -73,11 +73,6 @@ impl RemoteOptions {
     }
 }
 
-/// An option that is not empty.
-pub(crate) fn given(option: Option<&String>) -> Option<&str> {
-    option.map(String::as_str).filter(|text| !text.is_empty())
-}
-
 /// All variables of a script, by name.
 pub(crate) fn variables(script: &ScriptOptions, provisioning: &Provisioning) -> BTreeMap<String, String> {
     let mut variables = script.user_variables();
@@ -98,10 +93,7 @@ pub(crate) fn rendered(
     fields: &[(&str, &str)],
     provisioning: &Provisioning,
 ) -> Result<String, ProvisionError> {
-    let mut rendering = provisioning.rendering.clone();
-    for (name, value) in rendering.build_data.iter().flatten() {
-        rendering.fields.insert(name.clone(), value.as_str().into());
-    }
+    let mut rendering = provisioning.rendering.with_build_data();
     for (name, value) in fields {
         rendering.fields.insert((*name).into(), (*value).into());
     }

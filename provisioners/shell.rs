@@ -12,7 +12,8 @@ use bakelite_template::schema::Schema;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::remote_script::{RemoteOptions, given};
+use crate::given;
+use crate::remote_script::RemoteOptions;
 use crate::shell_run;
 
 pub(crate) const REGISTRATION: Registration = crate::registration(
@@ -76,7 +77,7 @@ fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Pr
 impl ShellOptions {
     /// Where a script lies on the instance.
     pub(crate) fn remote_path(&self) -> String {
-        if let Some(path) = given(self.remote_path.as_ref()) {
+        if let Some(path) = given(self.remote_path.as_deref()) {
             return path.to_owned();
         }
         let file = self.remote_file.as_deref().unwrap_or("script.sh");
@@ -85,7 +86,7 @@ impl ShellOptions {
 
     /// The folder of the instance for scripts and the file of variables.
     pub(crate) fn remote_folder(&self) -> &str {
-        given(self.remote_folder.as_ref()).unwrap_or("/tmp")
+        given(self.remote_folder.as_deref()).unwrap_or("/tmp")
     }
 }
 

@@ -18,9 +18,10 @@ use bakelite_template::schema::Schema;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::given;
 use crate::patience::{Pauses, pause, until_reachable};
 use crate::powershell_command::Interpreter;
-use crate::remote_script::{answer, given, lost};
+use crate::remote_script::{answer, lost};
 
 pub(crate) const REGISTRATION: Registration = crate::registration(
     "windows-restart",
@@ -131,7 +132,7 @@ impl Restart<'_> {
 
     /// Runs the restart command. That the connection goes with it is what a restart does.
     async fn start(&mut self) -> Result<(), ProvisionError> {
-        let command = given(self.options.restart_command.as_ref()).unwrap_or(RESTART);
+        let command = given(self.options.restart_command.as_deref()).unwrap_or(RESTART);
         let communicator = &self.provisioning.communicator;
         let starting = until_reachable(self.limit, &self.provisioning.cancel, || communicator.exec(command));
         let running = starting.await?;
@@ -179,7 +180,7 @@ impl Restart<'_> {
     }
 
     async fn is_back(&mut self, check: &str) -> bool {
-        if let Some(command) = given(self.options.restart_check_command.as_ref()) {
+        if let Some(command) = given(self.options.restart_check_command.as_deref()) {
             match self.ask(command).await {
                 Ok((Exit::Status(_), said)) => self.show(&said),
                 Ok((Exit::Disconnected, _)) => return self.not_yet(&lost()),

@@ -19,7 +19,8 @@ use bakelite_template::schema::Schema;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::remote_script::{Disconnects, RemoteOptions, built_in_variables, given, judge, rendered, variables};
+use crate::given;
+use crate::remote_script::{Disconnects, RemoteOptions, built_in_variables, judge, rendered, variables};
 use crate::windows_scripts::{Conversion, WindowsScript, for_cmd, remove};
 
 pub(crate) const REGISTRATION: Registration = crate::registration(
@@ -91,7 +92,7 @@ impl Provisioner for WindowsShell {
 
 impl WindowsShellOptions {
     fn remote_path(&self) -> &str {
-        given(self.remote_path.as_ref()).unwrap_or(REMOTE_PATH)
+        given(self.remote_path.as_deref()).unwrap_or(REMOTE_PATH)
     }
 
     /// Can the variables stand in a script that lies at this path?

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use bakelite_template::gotemplate::{RenderError, Rendering, render};
 use tempfile::TempPath;
 
-use super::options::{AnsibleOptions, given};
+use super::options::AnsibleOptions;
 use super::reach::Reach;
+use crate::given;
 
 const SSH_LINE: &str = "{{ .HostAlias }} ansible_host={{ .Host }} ansible_user={{ .User }} ansible_port={{ .Port }}\n";
 const WINRM_LINE: &str = "{{ .HostAlias }} ansible_host={{ .Host }} ansible_connection=winrm ansible_winrm_transport=basic \

@@ -24,11 +24,12 @@ use bakelite_template::gotemplate::{RenderError, Rendering, render};
 use bakelite_template::schema::Schema;
 use tokio::process::Command;
 
+use crate::given;
 use adapter::{Adapter, AdapterError, Instance, KeyError, Keys};
 use arguments::{Call, shown};
 use galaxy::{Galaxy, Requirements};
 use inventory::Inventory;
-use options::{AnsibleOptions, KeyType, given};
+use options::{AnsibleOptions, KeyType};
 use reach::{Data, Key, Reach};
 
 pub(crate) const REGISTRATION: Registration = crate::registration(
@@ -170,7 +171,7 @@ impl Play<'_> {
             ui,
             ..
         } = self.provisioning;
-        let rendering = with_build_data(rendering);
+        let rendering = rendering.with_build_data();
         // What Ansible does not get to remove when it is ended goes with this.
         let scratch = tempfile::Builder::new()
             .prefix("ansible-local-tmp")
@@ -283,18 +284,6 @@ impl Play<'_> {
 fn unwritten(what: &'static str, folder: &Path, source: io::Error) -> AnsibleError {
     let folder = folder.display().to_string();
     AnsibleError::Write { what, folder, source }
-}
-
-/// What `{{ .NAME }}` can refer to: the data of the build.
-fn with_build_data(rendering: &Rendering) -> Rendering {
-    let mut rendering = rendering.clone();
-    for (name, value) in rendering.build_data.iter().flatten() {
-        rendering
-            .fields
-            .entry(name.clone())
-            .or_insert_with(|| value.as_str().into());
-    }
-    rendering
 }
 
 /// The user of this machine.

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::version;
+use crate::given;
 
 /// Options of ansible.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -74,11 +75,6 @@ pub(crate) struct AnsibleOptions {
     pub(crate) use_proxy: Option<bool>,
     /// Without the proxy adapter: speak HTTP to WinRM, and not HTTPS.
     pub(crate) ansible_winrm_use_http: bool,
-}
-
-/// A text that is given and not empty.
-pub(crate) fn given(text: Option<&str>) -> Option<&str> {
-    text.filter(|text| !text.is_empty())
 }
 
 impl AnsibleOptions {

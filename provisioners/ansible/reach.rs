@@ -9,7 +9,8 @@ use bakelite_hcl::value::Value;
 use bakelite_template::plan::BuildData;
 use tempfile::{NamedTempFile, TempPath};
 
-use super::options::{AnsibleOptions, given};
+use super::options::AnsibleOptions;
+use crate::given;
 
 /// Where Ansible connects to, and with what.
 #[derive(Default)]

@@ -17,8 +17,8 @@ use bakelite_template::decode::Decoded;
 use bakelite_template::schema::Schema;
 
 use crate::ansible::galaxy::{Galaxy, Requirements};
-use crate::ansible::options::given;
 use crate::ansible::reach::Data;
+use crate::given;
 use options::AnsibleLocalOptions;
 use staging::{Staged, Staging};
 

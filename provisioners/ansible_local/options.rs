@@ -4,7 +4,8 @@ use bakelite_template::component::Complaint;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::ansible::options::{Kind, given};
+use crate::ansible::options::Kind;
+use crate::given;
 
 /// The command that plays, when the template names none: colours although nobody watches, and lines as they come.
 const COMMAND: &str = "ANSIBLE_FORCE_COLOR=1 PYTHONUNBUFFERED=1 ansible-playbook";

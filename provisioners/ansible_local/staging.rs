@@ -8,7 +8,7 @@ use bakelite_engine::script::{random_number, shell_word};
 
 use super::options::AnsibleLocalOptions;
 use super::{AnsibleLocalError, base_name, on_instance};
-use crate::ansible::options::given;
+use crate::given;
 
 /// The mode of files on the instance.
 const MODE: u32 = 0o644;

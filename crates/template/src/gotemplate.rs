@@ -65,6 +65,16 @@ impl Rendering {
         }
     }
 
+    /// The same with the data of the build as fields, too: `{{ .ID }}`.
+    #[must_use]
+    pub fn with_build_data(&self) -> Self {
+        let mut rendering = self.clone();
+        for (name, value) in self.build_data.iter().flatten() {
+            rendering.fields.insert(name.clone(), value.as_str().into());
+        }
+        rendering
+    }
+
     /// The same where it is rendered while baking: there is no build data yet.
     pub(crate) fn while_baking(environment: &Environment, build_name: &str, build_type: &str) -> Self {
         Self {

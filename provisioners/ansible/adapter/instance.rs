@@ -4,11 +4,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bakelite_engine::communicator::{Communicator, CommunicatorError, Exit, Output};
+use bakelite_engine::communicator::{Communicator, CommunicatorError, Exit};
 use bakelite_engine::events::Ui;
 use bakelite_engine::provisioner::Provisioning;
 use bakelite_engine::script::shell_word;
 use tokio::sync::OnceCell;
+
+use crate::remote_script::{answer, lost};
 
 /// Where distributions keep OpenSSH's SFTP server.
 const SFTP_SERVERS: &[&str] = &[
@@ -21,9 +23,6 @@ const SFTP_SERVERS: &[&str] = &[
 
 /// What our questions are answered with stands behind this: shells may print a banner before.
 const MARK: &str = "bakelite: ";
-
-/// No answer is longer.
-const LONGEST_ANSWER: usize = 64 * 1024;
 
 /// The instance behind an adapter.
 pub(crate) struct Instance {
@@ -110,29 +109,12 @@ impl Instance {
 
     /// What stands behind the mark in a command's output.
     async fn answer(&self, command: &str) -> Result<Option<String>, CommunicatorError> {
-        let (said, exit) = self.ask(command).await?;
+        let (exit, said) = answer(self.communicator.exec(command).await?).await;
         if exit == Exit::Disconnected {
-            return Err(CommunicatorError::Disconnected {
-                peer: "the instance".into(),
-                cause: None,
-            });
+            return Err(lost());
         }
         let lines = said.lines().filter_map(|line| line.split_once(MARK));
         Ok(lines.map(|(_, answer)| answer.trim().to_owned()).next())
-    }
-
-    /// Runs a command; both of its outputs, and how it ended.
-    async fn ask(&self, command: &str) -> Result<(String, Exit), CommunicatorError> {
-        let mut running = self.communicator.exec(command).await?;
-        drop(running.stdin.take());
-        let mut said = Vec::new();
-        while let Some(Output::Stdout(piece) | Output::Stderr(piece)) = running.output.recv().await {
-            if said.len() < LONGEST_ANSWER {
-                said.extend_from_slice(&piece);
-            }
-        }
-        let exit = running.exit.await.unwrap_or(Exit::Disconnected);
-        Ok((String::from_utf8_lossy(&said).into_owned(), exit))
     }
 }
 
