@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::machine::{BaseRoot, MachineError, RootId};
 use crate::sandbox::{IdMap, Job, do_job};
-use crate::store::{Base, Layer, Store, StoreError, root_id};
+use crate::store::{Base, Layer, Store, root_id};
 
 /// System folders of the host that a machine gets to see: programs, libraries, and what is installed.
 const HOST_FOLDERS: [&str; 10] = [
@@ -29,17 +29,15 @@ pub(crate) async fn register(store: &Store, base: &BaseRoot, ids: IdMap) -> Resu
     if store.layer(&root).is_ok() {
         return Ok(root);
     }
-    let layer = store.folder().join(Store::layer_folder(&root));
+    let layer = Store::layer_folder(&root);
     let files = layer.join("fs");
     // What an interrupted registration left is not trusted.
-    do_job(Job::Remove { path: layer.clone() }, ids).await?;
-    fs::create_dir_all(&layer).map_err(|source| StoreError::File {
-        path: layer.clone(),
-        source,
-    })?;
+    do_job(store.folder(), Job::Remove { path: layer.clone() }, ids).await?;
+    store.create_folder(&layer)?;
     match (base, &origin) {
         (BaseRoot::Tarball(tarball), _) => {
             do_job(
+                store.folder(),
                 Job::Unpack {
                     tarball: absolute(tarball)?,
                     to: files,
@@ -50,6 +48,7 @@ pub(crate) async fn register(store: &Store, base: &BaseRoot, ids: IdMap) -> Resu
         }
         (BaseRoot::Host, Base::Host { folders }) => {
             do_job(
+                store.folder(),
                 Job::Host {
                     to: files,
                     folders: folders.clone(),
@@ -58,10 +57,7 @@ pub(crate) async fn register(store: &Store, base: &BaseRoot, ids: IdMap) -> Resu
             )
             .await?;
         }
-        _ => fs::create_dir_all(&files).map_err(|source| StoreError::File {
-            path: files.clone(),
-            source,
-        })?,
+        _ => store.create_folder(&files)?,
     }
     store.write_layer(
         &root,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::machine::RootId;
 use crate::sandbox::Part;
-use crate::store::{Base, Layer, Store, StoreError, create_open_folder, root_id};
+use crate::store::{Base, Layer, Store, StoreError, root_id};
 
 /// A root that nobody uses any more has at most this many layers below it: the kernel takes 500 layers, and their names
 /// must fit one page of mount options.
@@ -80,12 +80,12 @@ pub(crate) fn snapshot_id(machine: &str) -> RootId {
 pub(crate) fn freeze(store: &Store, machine: &str) -> Result<RootId, StoreError> {
     let mut record = store.machine(machine)?;
     let root = snapshot_id(machine);
-    let layer = store.folder().join(Store::layer_folder(&root));
-    let own = store.folder().join(Store::machine_folder(machine)).join("fs");
-    let moved = fs::create_dir_all(&layer)
-        .and_then(|()| fs::rename(&own, layer.join("fs")))
-        .and_then(|()| create_open_folder(&own));
+    let layer = Store::layer_folder(&root);
+    let own = Store::machine_folder(machine).join("fs");
+    store.create_folder(&layer)?;
+    let moved = fs::rename(store.folder().join(&own), store.folder().join(&layer).join("fs"));
     moved.map_err(|source| StoreError::File { path: layer, source })?;
+    store.create_folder(&own)?;
     store.write_layer(
         &root,
         &Layer {

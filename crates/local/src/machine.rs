@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::layers;
 use crate::sandbox::{
-    Condition, IdMap, Job, MachineStart, ProcessEnd, Program, Run, Sandbox, SandboxError, Streams, do_job,
+    Condition, IdMap, Job, MachineStart, NoRange, ProcessEnd, Program, Run, Sandbox, SandboxError, Streams, do_job,
 };
 use crate::sshd;
 use crate::store::{Layer, Store, StoreError};
@@ -100,6 +100,19 @@ impl MachineError {
     }
 }
 
+impl From<NoRange> for MachineError {
+    fn from(error: NoRange) -> MachineError {
+        MachineError::Sandbox {
+            doing: error.to_string(),
+            help: Some(
+                "give root a range with a line `root:FIRST:65536` in `/etc/subuid` and in `/etc/subgid`, give the container more ids (Podman: \
+                 `--userns=auto:size=131072`), or run as another user than root"
+                    .into(),
+            ),
+        }
+    }
+}
+
 impl From<SandboxError> for MachineError {
     fn from(error: SandboxError) -> MachineError {
         let help = remedy(&error);
@@ -128,6 +141,10 @@ fn remedy(error: &SandboxError) -> Option<String> {
             "this user may not create user namespaces: `sysctl kernel.unprivileged_userns_clone=1` (Debian), \
              `sysctl kernel.apparmor_restrict_unprivileged_userns=0` (Ubuntu), in a container `--security-opt seccomp=unconfined`; \
              or run without isolation with `--local-unisolated`"
+        }
+        SandboxError::Inside { doing, .. } if doing.contains("base directory") => {
+            "the file system of the directory must be able to map ids (ext4, xfs, btrfs, tmpfs and others, not an overlay; Linux 5.12 or newer): \
+             give a tarball of it instead"
         }
         SandboxError::Inside { doing, .. } if doing.contains("`/proc`") => {
             "the kernel refuses a fresh `/proc` where parts of the present one are covered, as container engines do: \
@@ -196,12 +213,17 @@ struct MachinesInner {
 impl Machines {
     /// Opens (or creates) the store below `dir` and checks what the kernel allows.
     pub async fn open(dir: &Path, isolation: Isolation) -> Result<Machines, MachineError> {
-        let store = Store::open(dir)?;
-        let ids = IdMap::detect();
+        let mut store = Store::open(dir)?;
+        let ids = match isolation {
+            Isolation::Sandbox => IdMap::detect()?,
+            Isolation::Unisolated => IdMap::Own,
+        };
         if isolation == Isolation::Sandbox {
-            let folder = store.folder().join(format!("probe-{}", layers::snapshot_id("probe").0));
-            let outcome = do_job(Job::Probe { folder: folder.clone() }, ids).await;
-            do_job(Job::Remove { path: folder }, ids).await.ok(); // `reset` removes what is left
+            store.belong_to(ids)?;
+            let folder = PathBuf::from(format!("probe-{}", layers::snapshot_id("probe").0));
+            let outcome = do_job(store.folder(), Job::Probe { folder: folder.clone() }, ids).await;
+            // `reset` removes what is left
+            do_job(store.folder(), Job::Remove { path: folder }, ids).await.ok();
             outcome?;
         }
         let inner = MachinesInner {
@@ -256,10 +278,15 @@ impl Machines {
         if self.inner.isolation == Isolation::Sandbox || store.layer(root)?.base.is_some() {
             return Ok(());
         }
-        let from = store.folder().join(Store::layer_folder(root)).join("fs");
-        let to = store.folder().join(Store::machine_folder(id)).join("fs");
-        do_job(Job::Remove { path: to.clone() }, self.inner.ids).await?;
-        Ok(do_job(Job::Copy { from, to }, self.inner.ids).await?)
+        let from = Store::layer_folder(root).join("fs");
+        let to = Store::machine_folder(id).join("fs");
+        self.work(Job::Remove { path: to.clone() }).await?;
+        self.work(Job::Copy { from, to }).await
+    }
+
+    /// Does work on the store's files with the ids of the machines; paths are relative to the store.
+    async fn work(&self, job: Job) -> Result<(), MachineError> {
+        Ok(do_job(self.inner.store.folder(), job, self.inner.ids).await?)
     }
 
     /// Starts a stopped machine again on its own writable layer.
@@ -320,11 +347,10 @@ impl Machines {
     async fn boot(&self, spec: &MachineSpec, root: &RootId) -> Result<Arc<Sandbox>, MachineError> {
         let store = &self.inner.store;
         let start = MachineStart {
-            ids: if self.inner.isolation == Isolation::Sandbox {
-                self.inner.ids.count()
-            } else {
-                0
-            },
+            processes: 4096,
+            file_size: 20 << 30,
+            shared_memory: 1 << 30,
+            ids: self.inner.ids.count(),
             store: store.folder().to_owned(),
             folder: Store::machine_folder(&spec.id),
             parts: layers::parts(store, root)?,
@@ -346,20 +372,11 @@ impl Machines {
         }
         let record = store.machine(id)?;
         let root = layers::snapshot_id(id);
-        let layer = store.folder().join(Store::layer_folder(&root));
-        std::fs::create_dir_all(&layer).map_err(|source| StoreError::File {
-            path: layer.clone(),
-            source,
-        })?;
-        let from = store.folder().join(Store::machine_folder(id)).join("fs");
-        do_job(
-            Job::Copy {
-                from,
-                to: layer.join("fs"),
-            },
-            self.inner.ids,
-        )
-        .await?;
+        let layer = Store::layer_folder(&root);
+        store.create_folder(&layer)?;
+        let from = Store::machine_folder(id).join("fs");
+        let to = layer.join("fs");
+        self.work(Job::Copy { from, to }).await?;
         store.write_layer(
             &root,
             &Layer {
@@ -383,8 +400,8 @@ impl Machines {
 
     async fn remove_machine(&self, id: &str) -> Result<(), MachineError> {
         if crate::store::is_name(id) {
-            let path = self.inner.store.folder().join(Store::machine_folder(id));
-            do_job(Job::Remove { path }, self.inner.ids).await?;
+            let path = Store::machine_folder(id);
+            self.work(Job::Remove { path }).await?;
         }
         Ok(())
     }
@@ -403,8 +420,8 @@ impl Machines {
     /// Removes the layers that nobody needs any more.
     async fn sweep(&self) -> Result<(), MachineError> {
         for root in layers::unused(&self.inner.store) {
-            let path = self.inner.store.folder().join(Store::layer_folder(&root));
-            do_job(Job::Remove { path }, self.inner.ids).await?;
+            let path = Store::layer_folder(&root);
+            self.work(Job::Remove { path }).await?;
         }
         Ok(())
     }
@@ -469,7 +486,17 @@ impl Machines {
         if !Store::is_store(dir) {
             return Err(StoreError::Foreign(dir.to_owned()).into());
         }
-        Ok(do_job(Job::Remove { path: dir.to_owned() }, IdMap::detect()).await?)
+        let store = Store::open(dir)?;
+        let ids = match store.ids()? {
+            Some(ids) => ids,
+            // An older version had root's machines use root's ids.
+            None if rustix::process::geteuid().is_root() => IdMap::Own,
+            None => IdMap::detect()?,
+        };
+        for name in ["machines", "layers"] {
+            do_job(store.folder(), Job::Remove { path: name.into() }, ids).await?;
+        }
+        Ok(store.remove()?)
     }
 
     fn machines(&self) -> std::sync::MutexGuard<'_, HashMap<String, Machine>> {

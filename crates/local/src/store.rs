@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! store.json               says that this folder is a store, so that nothing else is ever emptied
+//! ids.json                 which ids on the host the machines' files belong to
 //! layers/<root>/fs         a layer;  layers/<root>/layer.json  what lies below it
 //! machines/<id>/fs         a machine's writable layer;  work, root, tools: what mounting it needs
 //! machines/<id>/machine.json, host_key
@@ -9,7 +10,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, lchown};
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -17,11 +18,17 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::machine::RootId;
+use crate::sandbox::IdMap;
+
+/// The file that names the ids.
+const IDS: &str = "ids.json";
 
 /// A store on disk.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     folder: PathBuf,
+    /// User and group that own what root of the machines owns, where that is not who we are.
+    owner: Option<(u32, u32)>,
 }
 
 /// Why the store cannot be used.
@@ -38,6 +45,12 @@ pub enum StoreError {
     /// The folder is in use for something else.
     #[error("folder `{}` is not empty and not a store of machines", .0.display())]
     Foreign(PathBuf),
+    /// Its files belong to ids that the machines would not have now.
+    #[error(
+        "store `{}`: its files belong to other user ids than machines get now (the ranges in `/etc/subuid` or the user have changed, or an \
+         older version made it); `bakelite local reset` empties it", .0.display()
+    )]
+    OtherIds(PathBuf),
     /// There is no such root.
     #[error("root `{0}` does not exist")]
     UnknownRoot(String),
@@ -113,7 +126,58 @@ impl Store {
             let path = folder.join(name);
             fs::create_dir_all(&path).map_err(at(&path))?;
         }
-        Ok(Store { folder })
+        Ok(Store { folder, owner: None })
+    }
+
+    /// Hands the store to machines with these ids; an error if it has machines or roots of others.
+    pub(crate) fn belong_to(&mut self, ids: IdMap) -> Result<(), StoreError> {
+        match self.ids()? {
+            Some(before) if before == ids => {}
+            Some(_) => return Err(StoreError::OtherIds(self.folder.clone())),
+            None if ids.root().is_some() && !self.names("layers").is_empty() => {
+                return Err(StoreError::OtherIds(self.folder.clone()));
+            }
+            None => self.write(Path::new(IDS), &ids)?,
+        }
+        self.owner = ids.root();
+        for name in ["", "layers", "machines"] {
+            self.give(&self.folder.join(name))?;
+        }
+        Ok(())
+    }
+
+    /// The ids of the machines that this store was made for.
+    pub(crate) fn ids(&self) -> Result<Option<IdMap>, StoreError> {
+        self.read(Path::new(IDS))
+    }
+
+    /// Removes what is left when machines and layers are gone.
+    pub(crate) fn remove(self) -> Result<(), StoreError> {
+        fs::remove_dir_all(&self.folder).map_err(|source| StoreError::File {
+            path: self.folder,
+            source,
+        })
+    }
+
+    /// Gives a directory that no machine has seen yet to root of the machines.
+    fn give(&self, path: &Path) -> Result<(), StoreError> {
+        let Some((user, group)) = self.owner else { return Ok(()) };
+        lchown(path, Some(user), Some(group)).map_err(|source| StoreError::File {
+            path: path.to_owned(),
+            source,
+        })
+    }
+
+    /// Creates a directory of a machine or a layer, relative to the store; everybody may pass, whatever our own umask is.
+    pub(crate) fn create_folder(&self, path: &Path) -> Result<(), StoreError> {
+        let path = self.folder.join(path);
+        fs::create_dir_all(&path)
+            .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o755)))
+            .map_err(|source| StoreError::File {
+                path: path.clone(),
+                source,
+            })?;
+        self.give(&path)
     }
 
     /// Whether a folder is a store.
@@ -170,13 +234,13 @@ impl Store {
             return Err(StoreError::UnknownMachine(id.to_owned()));
         }
         self.layer(root)?;
-        let folder = self.folder.join(Self::machine_folder(id));
-        if folder.exists() {
+        let folder = Self::machine_folder(id);
+        if self.folder.join(&folder).exists() {
             return Err(StoreError::MachineExists(id.to_owned()));
         }
+        self.create_folder(&folder)?;
         for name in ["fs", "work", "root"] {
-            let path = folder.join(name);
-            create_open_folder(&path).map_err(|source| StoreError::File { path, source })?;
+            self.create_folder(&folder.join(name))?;
         }
         self.write_machine(
             id,
@@ -243,12 +307,6 @@ impl Store {
             .and_then(|()| fs::rename(path.with_extension("new"), &path));
         written.map_err(|source| StoreError::File { path, source })
     }
-}
-
-/// Creates a folder that will be a machine's `/`: everybody may pass, whatever our own umask is.
-pub(crate) fn create_open_folder(path: &Path) -> io::Result<()> {
-    fs::create_dir_all(path)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
 }
 
 /// Whether a name can stand as one folder's name, and in mount options.

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -140,14 +142,22 @@ async fn hear(control: &AsyncFd<OwnedFd>) -> io::Result<Option<Message<Report>>>
 
 /// Sends the first message and sees the sandbox through to its last report before it serves.
 async fn set_up(control: &AsyncFd<OwnedFd>, child: &Child, start: Start, ids: IdMap) -> Result<(), SandboxError> {
+    let base = match &start {
+        Start::Machine(machine) => machine.base().map(Path::to_owned),
+        Start::Job { .. } => None,
+    };
     tell(control, &Request::Start(Box::new(start)), &[], &[]).await?;
     loop {
         match hear(control).await?.map(|message| message.content) {
             Some(Report::NeedMap) => {
-                ids.write(child.id().unwrap_or_default())
-                    .await
-                    .map_err(SandboxError::IdMap)?;
-                tell(control, &Request::Mapped, &[], &[]).await?;
+                let child = child.id().unwrap_or_default();
+                ids.write(child).await.map_err(SandboxError::IdMap)?;
+                let base = match &base {
+                    Some(base) if ids.root().is_some() => Some(map_ids_of(base, child)?),
+                    _ => None,
+                };
+                let files: Vec<_> = base.iter().map(OwnedFd::as_fd).collect();
+                tell(control, &Request::Mapped, &[], &files).await?;
             }
             Some(Report::Booted | Report::Done) => return Ok(()),
             Some(Report::Failed { doing, error, errno }) => return Err(SandboxError::Inside { doing, error, errno }),
@@ -157,16 +167,35 @@ async fn set_up(control: &AsyncFd<OwnedFd>, child: &Child, start: Start, ids: Id
     }
 }
 
-/// Does a job with the ids of the machines.
-pub(crate) async fn do_job(job: Job, ids: IdMap) -> Result<(), SandboxError> {
+/// A mount of the user's directory on which what belongs to root of the host belongs to root of the sandbox.
+fn map_ids_of(base: &Path, child: u32) -> Result<OwnedFd, SandboxError> {
+    let map = || -> io::Result<OwnedFd> {
+        let namespace = std::fs::File::open(format!("/proc/{child}/ns/user"))?;
+        let path = std::ffi::CString::new(base.as_os_str().as_bytes())?;
+        kernel::mapped_tree(&path, namespace.as_fd())
+    };
+    map().map_err(|error| SandboxError::Inside {
+        doing: format!("mapping the ids of base directory `{}`", base.display()),
+        errno: error.raw_os_error(),
+        error: error.to_string(),
+    })
+}
+
+/// Does a job in the store with the ids of the machines.
+pub(crate) async fn do_job(store: &Path, job: Job, ids: IdMap) -> Result<(), SandboxError> {
     let (control, mut child) = spawn()?;
-    // Root needs no namespace to be allowed everything on the store's files; the probe wants exactly that namespace.
+    // Root of a container needs no namespace to be allowed everything on the store's files; the probe wants exactly that namespace.
     let count = if matches!(ids, IdMap::Identity { .. }) && !matches!(job, Job::Probe { .. }) {
         0
     } else {
         ids.count()
     };
-    let outcome = set_up(&control, &child, Start::Job { ids: count, job }, ids).await;
+    let start = Start::Job {
+        ids: count,
+        store: store.to_owned(),
+        job,
+    };
+    let outcome = set_up(&control, &child, start, ids).await;
     drop(control);
     child.wait().await?;
     outcome

@@ -7,13 +7,14 @@
 use std::fmt::Display;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags};
-use rustix::process::{DumpableBehavior, Pid, PidfdFlags, Signal, WaitOptions};
+use rustix::process::{DumpableBehavior, Pid, PidfdFlags, Resource, Rlimit, Signal, WaitOptions};
 use rustix::thread::{Gid, Uid, UnshareFlags};
 
 use super::wire::{MachineStart, Report, Request, Start, receive, send};
-use super::{init, job, kernel, mounts};
+use super::{filter, init, job, kernel, mounts};
 
 /// Why a sandbox could not be set up.
 #[derive(Debug)]
@@ -68,32 +69,43 @@ fn become_it(control: &OwnedFd) -> Result<i32, Failure> {
         });
     };
     match *start {
-        Start::Job { ids, job } => {
+        Start::Job { ids, store, job } => {
+            let opened = job::open(&job)?;
+            enter_store(&store)?;
             if ids > 0 {
                 join_user_namespace(control, ids)?;
             }
-            job::run(&job)?;
+            job::run(&job, opened)?;
             send(control.as_fd(), &Report::Done, &[], &[]).doing("answering")?;
             Ok(0)
         }
         Start::Machine(machine) if machine.ids == 0 => init::run_bare(control, &machine).map(|()| 0),
         Start::Machine(machine) => {
-            join_user_namespace(control, machine.ids)?;
-            kernel::unshare(UnshareFlags::NEWPID).doing("creating a PID namespace")?;
-            split_off_init(control, &machine)
+            enter_store(&machine.store)?;
+            let base = join_user_namespace(control, machine.ids)?;
+            // A machine's own cgroup namespace would belong to it, and let it mount the hierarchies: this one is the outer namespace's.
+            kernel::unshare(UnshareFlags::NEWPID | UnshareFlags::NEWCGROUP)
+                .doing("creating PID and cgroup namespaces")?;
+            split_off_init(control, &machine, base)
         }
     }
 }
 
-/// Joins the outer user namespace as its root.
-fn join_user_namespace(control: &OwnedFd, ids: u32) -> Result<(), Failure> {
+/// Makes the store the working directory: who takes on the ids of a machine may not be able to walk there any more.
+fn enter_store(store: &Path) -> Result<(), Failure> {
+    std::env::set_current_dir(store).doing("entering the store")
+}
+
+/// Joins the outer user namespace as its root; answers the mount that came with the id map.
+fn join_user_namespace(control: &OwnedFd, ids: u32) -> Result<Option<OwnedFd>, Failure> {
     kernel::unshare(UnshareFlags::NEWUSER).doing("creating a user namespace")?;
     send(control.as_fd(), &Report::NeedMap, &[], &[]).doing("asking for an id map")?;
     let answer = receive::<Request>(control.as_fd()).doing("waiting for the id map")?;
-    if !matches!(answer.map(|message| message.content), Some(Request::Mapped)) {
+    let Some(answer) = answer.filter(|answer| matches!(answer.content, Request::Mapped)) else {
         kernel::leave(1);
-    }
-    become_root(ids)
+    };
+    become_root(ids)?;
+    Ok(answer.files.into_iter().next())
 }
 
 /// Takes user and group 0 of the current user namespace.
@@ -106,17 +118,17 @@ pub(super) fn become_root(ids: u32) -> Result<(), Failure> {
 }
 
 /// Forks init and watches over it.
-fn split_off_init(control: &OwnedFd, machine: &MachineStart) -> Result<i32, Failure> {
+fn split_off_init(control: &OwnedFd, machine: &MachineStart, base: Option<OwnedFd>) -> Result<i32, Failure> {
     let (to_init, from_watcher) = socket_pair().doing("connecting with init")?;
     let Some(init) = kernel::fork().doing("starting init")? else {
         drop(to_init);
-        let outcome = machine_init(control, &from_watcher, machine);
+        let outcome = machine_init(control, &from_watcher, machine, base);
         if let Err(failure) = &outcome {
             report_failure(control.as_fd(), failure);
         }
         kernel::leave(i32::from(outcome.is_err()));
     };
-    drop(from_watcher);
+    drop((from_watcher, base));
     if await_byte(&to_init) {
         write_inner_map(init, machine.ids)?;
         rustix::io::write(&to_init, &[1]).doing("waking init")?;
@@ -125,15 +137,20 @@ fn split_off_init(control: &OwnedFd, machine: &MachineStart) -> Result<i32, Fail
 }
 
 /// What the process that becomes init does.
-fn machine_init(control: &OwnedFd, watcher: &OwnedFd, machine: &MachineStart) -> Result<(), Failure> {
+fn machine_init(
+    control: &OwnedFd,
+    watcher: &OwnedFd,
+    machine: &MachineStart,
+    base: Option<OwnedFd>,
+) -> Result<(), Failure> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).doing("tying init to its parent")?;
-    let root = mounts::build(machine)?;
+    let root = mounts::build(machine, base)?;
+    set_limits(machine)?;
     let inner = UnshareFlags::NEWUSER
         | UnshareFlags::NEWNS
         | UnshareFlags::NEWUTS
         | UnshareFlags::NEWIPC
-        | UnshareFlags::NEWNET
-        | UnshareFlags::NEWCGROUP;
+        | UnshareFlags::NEWNET;
     kernel::unshare(inner).doing("creating the inner namespaces")?;
     rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable).doing("opening init's id map")?;
     rustix::io::write(watcher, &[1]).doing("asking for the inner id map")?;
@@ -145,7 +162,23 @@ fn machine_init(control: &OwnedFd, watcher: &OwnedFd, machine: &MachineStart) ->
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).doing("tying init to its parent")?;
     become_root(machine.ids)?;
     kernel::loopback_up().doing("switching the loopback interface on")?;
+    filter::install()?;
     init::run(control, machine, &root)
+}
+
+/// Sets what the machine may use of the host without cgroups. The number of processes that a user may have when a user namespace is made
+/// bounds all processes of all users in it (Linux 5.14), and nobody in it can raise either limit.
+fn set_limits(machine: &MachineStart) -> Result<(), Failure> {
+    let set = |resource, most: u64| {
+        let hard = rustix::process::getrlimit(resource).maximum.unwrap_or(u64::MAX).min(most);
+        let limit = Rlimit {
+            current: Some(hard),
+            maximum: Some(hard),
+        };
+        rustix::process::setrlimit(resource, limit).doing("limiting what the machine may use")
+    };
+    set(Resource::Nproc, machine.processes)?;
+    set(Resource::Fsize, machine.file_size)
 }
 
 /// Maps every id of the outer namespace to itself. A line of a map must lie within one line of the map around it.

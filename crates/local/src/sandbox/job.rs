@@ -1,7 +1,7 @@
 //! Work on the store's files that needs the ids of the machines: copying and removing layers, unpacking base roots.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, lchown, symlink};
 use std::path::{Path, PathBuf};
@@ -12,13 +12,29 @@ use super::enter::{Doing as _, Failure};
 use super::wire::Job;
 use super::{host_root, mounts};
 
-/// Does one job.
-pub(super) fn run(job: &Job) -> Result<(), Failure> {
+/// Opens what the job reads outside of the store, as the user who wants it done.
+pub(super) fn open(job: &Job) -> Result<Option<File>, Failure> {
+    match job {
+        Job::Unpack { tarball, .. } => {
+            let opened = File::open(tarball).doing(format!("opening `{}`", tarball.display()))?;
+            Ok(Some(opened))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Does one job, in the store and with the ids of the machines.
+pub(super) fn run(job: &Job, opened: Option<File>) -> Result<(), Failure> {
     match job {
         Job::Probe { folder } => mounts::probe(folder),
         Job::Copy { from, to } => copy_tree(from, to).doing(format!("copying layer `{}`", from.display())),
         Job::Remove { path } => remove_tree(path).doing(format!("removing `{}`", path.display())),
-        Job::Unpack { tarball, to } => unpack(tarball, to).doing(format!("unpacking `{}`", tarball.display())),
+        Job::Unpack { tarball, to } => {
+            let opened = opened.ok_or_else(|| io::Error::other("it was not opened"));
+            opened
+                .and_then(|file| unpack(file, to))
+                .doing(format!("unpacking `{}`", tarball.display()))
+        }
         Job::Host { to, folders } => host_root::build(to, folders).doing("building a root from this machine's folders"),
     }
 }
@@ -144,11 +160,10 @@ fn copy_extended(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Unpacks `.tar`, `.tar.gz` and `.tar.zst`, told apart by their first bytes.
-fn unpack(tarball: &Path, to: &Path) -> io::Result<()> {
-    let mut file = File::open(tarball)?;
+fn unpack(mut file: File, to: &Path) -> io::Result<()> {
     let mut magic = [0_u8; 4];
     let length = file.read(&mut magic)?;
-    let file = File::open(tarball)?;
+    file.rewind()?;
     let reader: Box<dyn Read> = match &magic[..length] {
         [0x1f, 0x8b, ..] => Box::new(flate2::read::MultiGzDecoder::new(io::BufReader::new(file))),
         [0x28, 0xb5, 0x2f, 0xfd] => Box::new(zstd::Decoder::new(file)?),

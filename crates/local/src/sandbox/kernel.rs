@@ -4,7 +4,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{FromRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
@@ -113,6 +113,60 @@ pub(super) fn new_session_keyring() {
     unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, 0_usize) };
 }
 
+/// A detached copy of the mount at an open path, in which ids of the file system appear as a user namespace maps them: what belongs to
+/// id 0 on the disk belongs to root of that namespace. Takes root of the host (mount_setattr(2), Linux 5.12).
+pub(super) fn mapped_tree(path: &std::ffi::CStr, user_namespace: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    /// `struct mount_attr` of mount_setattr(2).
+    #[repr(C)]
+    struct MountAttributes {
+        set: u64,
+        clear: u64,
+        propagation: u64,
+        user_namespace: u64,
+    }
+    const MAP_IDS: u64 = 0x0010_0000;
+    const READ_ONLY_NO_DEVICES: u64 = 0x1 | 0x4;
+    let flags = rustix::mount::OpenTreeFlags::OPEN_TREE_CLONE | rustix::mount::OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let tree = rustix::mount::open_tree(rustix::fs::CWD, path, flags)?;
+    let attributes = MountAttributes {
+        set: MAP_IDS | READ_ONLY_NO_DEVICES,
+        clear: 0,
+        propagation: 0,
+        user_namespace: u64::try_from(user_namespace.as_raw_fd()).map_err(io::Error::other)?,
+    };
+    // SAFETY: the path is an empty NUL-terminated string, and the kernel reads as many bytes of the struct as its length says; both
+    // descriptors are open for as long as the call takes.
+    let outcome = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            tree.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            &raw const attributes,
+            size_of::<MountAttributes>(),
+        )
+    };
+    if outcome == 0 { Ok(tree) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Puts this process and all that it will start under a filter of system calls. Set-user-id programs keep their meaning: the caller is
+/// root of its user namespace, so that no-new-privileges is not needed.
+pub(super) fn install_filter(program: &[libc::sock_filter]) -> io::Result<()> {
+    let program = libc::sock_fprog {
+        len: u16::try_from(program.len()).map_err(io::Error::other)?,
+        filter: program.as_ptr().cast_mut(),
+    };
+    // SAFETY: the kernel copies the instructions, of which there are as many as `len` says, and changes nothing.
+    let outcome = unsafe {
+        libc::prctl(
+            libc::PR_SET_SECCOMP,
+            libc::c_ulong::from(libc::SECCOMP_MODE_FILTER),
+            &raw const program,
+        )
+    };
+    if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Switches the loopback interface of the network namespace on.
 pub(super) fn loopback_up() -> io::Result<()> {
     let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None)?;
@@ -124,7 +178,7 @@ pub(super) fn loopback_up() -> io::Result<()> {
         }
         request.ifr_ifru.ifru_flags = 0x41; // IFF_UP | IFF_RUNNING
         match libc::ioctl(
-            std::os::fd::AsRawFd::as_raw_fd(&socket),
+            socket.as_raw_fd(),
             libc::SIOCSIFFLAGS,
             &raw const request,
         ) {

@@ -5,6 +5,9 @@
 //! commands and serves files for the SSH server of the parent. It needs nothing of the root that it lives in: no libc, no
 //! shell, no tools. When the parent dies, its control socket closes and the kernel ends the whole machine with the init.
 //!
+//! It enters the store while it is still the user who started it, and then takes on the ids of the machine, which have no rights on the
+//! host (`idmap`): from there on it reaches the store by its working directory and nothing else of this user's.
+//!
 //! Two user namespaces lie inside each other. The outer one mounts the root; the inner one owns what scripts may use
 //! (mounts of their own, host name, network). Mounts that cross into an inner namespace are locked by the kernel, so root of
 //! the machine can neither uncover nor remount what the outer one has covered or made read-only.
@@ -15,6 +18,7 @@ mod client;
 mod elevate;
 mod enter;
 mod execute;
+mod filter;
 mod host_root;
 mod idmap;
 mod init;
@@ -28,7 +32,7 @@ mod terminal;
 mod wire;
 
 pub(crate) use client::{Condition, Process, ProcessEnd, Sandbox, SandboxError, do_job};
-pub(crate) use idmap::IdMap;
+pub(crate) use idmap::{IdMap, NoRange};
 pub(crate) use kernel::awaitable;
 pub(crate) use terminal::set_size;
 pub(crate) use wire::{Job, MachineStart, Part, Program, Run, Streams, Terminal};

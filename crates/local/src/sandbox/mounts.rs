@@ -1,10 +1,11 @@
 //! The machine's file system: overlays of layers, its own `/proc`, `/dev` and `/run`, and nothing of the host's root.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::Mode;
+use rustix::fs::{CWD, Mode};
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_change, mount_remount, unmount,
 };
@@ -22,14 +23,25 @@ pub(super) struct Root {
     pub(super) shims: Shims,
 }
 
-/// Files of `/proc` through which host-wide state could be changed or read.
-const HIDDEN: [&str; 6] = [
+/// Files of `/proc` that tell about the whole host or its other users. What only root of the host may read is closed to a machine by its
+/// ids already, which are never root's; in a rootless container they are the container's.
+const HIDDEN: [&str; 16] = [
     "kcore",
     "keys",
+    "key-users",
     "timer_list",
     "sched_debug",
     "latency_stats",
     "kallsyms",
+    "slabinfo",
+    "kpageflags",
+    "kpagecount",
+    "kpagecgroup",
+    "vmallocinfo",
+    "pagetypeinfo",
+    "kmsg",
+    "interrupts",
+    "softirqs",
 ];
 /// Parts of `/proc` that may be read.
 const READ_ONLY: [&str; 6] = ["sys", "irq", "bus", "fs", "sysrq-trigger", "acpi"];
@@ -37,14 +49,17 @@ const READ_ONLY: [&str; 6] = ["sys", "irq", "bus", "fs", "sysrq-trigger", "acpi"
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
 /// Builds the root in a mount namespace of its own and makes it the root of this process.
-pub(super) fn build(machine: &MachineStart) -> Result<Root, Failure> {
+///
+/// The working directory is the store. `base` is the mount of the directory that the root stands on, where its ids are mapped.
+pub(super) fn build(machine: &MachineStart, base: Option<OwnedFd>) -> Result<Root, Failure> {
     kernel::unshare(UnshareFlags::NEWNS).doing("creating a mount namespace")?;
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change("/", private).doing("separating the mounts from the host's")?;
-    std::env::set_current_dir(&machine.store).doing("entering the store")?;
-    let root = machine.store.join(&machine.folder).join("root");
+    let root = machine.folder.join("root");
+    let base = base.map(|base| attach_base(machine, &base)).transpose()?;
+    let mount_overlays = |tools| mount_overlays(machine, base.as_deref(), &root, tools);
 
-    mount_overlays(machine, &root, None)?;
+    mount_overlays(None)?;
     let shims = shims::needed(&root);
     if shims.any() {
         // They stand in a layer of their own, so that they never become part of an image.
@@ -53,17 +68,31 @@ pub(super) fn build(machine: &MachineStart) -> Result<Root, Failure> {
         for part in machine.parts.iter().rev() {
             unmount(root.join(&part.at), UnmountFlags::DETACH).doing("unmounting the root")?;
         }
-        mount_overlays(machine, &root, Some(&tools))?;
+        mount_overlays(Some(&tools))?;
     }
     mount_proc(&root)?;
-    mount_devices(&root)?;
+    mount_devices(&root, machine.shared_memory)?;
     mount_fresh(&root, "run", "mode=755,size=64m")?;
     mount_fresh(&root, "sys", "mode=555,size=0,ro")?;
     change_root(&root)?;
     Ok(Root { shims })
 }
 
-fn mount_overlays(machine: &MachineStart, root: &Path, tools: Option<&Path>) -> Result<(), Failure> {
+/// Puts the mount of the base directory beside the machine's layers; returns where.
+fn attach_base(machine: &MachineStart, base: &OwnedFd) -> Result<PathBuf, Failure> {
+    let at = machine.folder.join("base");
+    fs::create_dir_all(&at).doing("creating the mount point of the base directory")?;
+    let flags = rustix::mount::MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    rustix::mount::move_mount(base, c"", CWD, &at, flags).doing("mounting the base directory")?;
+    Ok(at)
+}
+
+fn mount_overlays(
+    machine: &MachineStart,
+    base: Option<&Path>,
+    root: &Path,
+    tools: Option<&Path>,
+) -> Result<(), Failure> {
     for part in &machine.parts {
         let upper = machine.folder.join("fs").join(&part.at);
         let work = machine.folder.join("work").join(if part.at.is_empty() {
@@ -74,7 +103,10 @@ fn mount_overlays(machine: &MachineStart, root: &Path, tools: Option<&Path>) -> 
         fs::create_dir_all(&upper).doing("creating the writable layer")?;
         fs::create_dir_all(&work).doing("creating the overlay's work folder")?;
         let tools = tools.map(|tools| tools.join(&part.at)).filter(|tools| tools.is_dir());
-        let lower: Vec<PathBuf> = tools.into_iter().chain(part.lower.iter().cloned()).collect();
+        let mut lower: Vec<PathBuf> = tools.into_iter().chain(part.lower.iter().cloned()).collect();
+        if let (true, Some(base), Some(lowest)) = (part.at.is_empty(), base, lower.last_mut()) {
+            base.clone_into(lowest);
+        }
         overlay(&lower, &upper, &work, &root.join(&part.at))
             .doing(format!("mounting the overlay of `/{}`", part.at))?;
     }
@@ -162,7 +194,7 @@ fn mount_proc(root: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn mount_devices(root: &Path) -> Result<(), Failure> {
+fn mount_devices(root: &Path, shared_memory: u64) -> Result<(), Failure> {
     mount_fresh(root, "dev", "mode=755,size=1m")?;
     let dev = root.join("dev");
     for name in DEVICES {
@@ -181,12 +213,14 @@ fn mount_devices(root: &Path) -> Result<(), Failure> {
     )
     .doing("mounting `/dev/pts`")?;
     fs::create_dir(dev.join("shm")).doing("creating `/dev/shm`")?;
+    let options = std::ffi::CString::new(format!("mode=1777,size={shared_memory},nr_inodes=65536"))
+        .doing("naming mount options")?;
     mount(
         "tmpfs",
         dev.join("shm"),
         "tmpfs",
         MountFlags::NOSUID | MountFlags::NODEV,
-        Some(c"mode=1777"),
+        Some(options.as_c_str()),
     )
     .doing("mounting `/dev/shm`")?;
     let links = [

@@ -4,7 +4,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -23,7 +23,8 @@ const MOST_FILES: usize = 4;
 pub(crate) enum Request {
     /// The first message: what to become.
     Start(Box<Start>),
-    /// The id maps of the user namespace are written.
+    /// The id maps of the user namespace are written. For a machine on a directory of the user's whose ids had to be mapped, too, the
+    /// mount of that directory comes along.
     Mapped,
     /// Start a process; its three standard streams come along unless it gets a terminal. The bytes are the command.
     Run(Run),
@@ -80,8 +81,8 @@ pub(crate) enum End {
 pub(crate) enum Start {
     /// A machine.
     Machine(MachineStart),
-    /// Work on the store's files with the ids of the machines.
-    Job { ids: u32, job: Job },
+    /// Work on the store's files with the ids of the machines, of which there are `ids`; 0: with our own.
+    Job { ids: u32, store: PathBuf, job: Job },
 }
 
 /// Everything that init must know to boot.
@@ -89,6 +90,12 @@ pub(crate) enum Start {
 pub(crate) struct MachineStart {
     /// How many user and group ids exist in it; 0: not isolated at all.
     pub(crate) ids: u32,
+    /// How many processes it may have.
+    pub(crate) processes: u64,
+    /// How large a file it may write, in bytes.
+    pub(crate) file_size: u64,
+    /// How much its shared memory (`/dev/shm`) holds, in bytes.
+    pub(crate) shared_memory: u64,
     /// The store's folder: relative paths below are relative to it.
     pub(crate) store: PathBuf,
     /// The machine's own folder in the store (`fs`, `work`, `root`, `tools` below it).
@@ -108,8 +115,16 @@ pub(crate) struct MachineStart {
 pub(crate) struct Part {
     /// Where it lies, relative to the root; empty: the root itself.
     pub(crate) at: String,
-    /// Its layers, topmost first.
+    /// Its layers, topmost first; relative to the store, but for directories of the host.
     pub(crate) lower: Vec<PathBuf>,
+}
+
+impl MachineStart {
+    /// The directory of the user's that is the lowest layer of the root, if that is what the root stands on.
+    pub(crate) fn base(&self) -> Option<&Path> {
+        let lowest = self.parts.first()?.lower.last()?;
+        lowest.is_absolute().then_some(lowest)
+    }
 }
 
 /// Work on the store's files.
