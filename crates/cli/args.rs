@@ -167,6 +167,47 @@ pub(crate) struct LocalCloudArgs {
     /// Where the local cloud keeps its images and instances
     #[arg(long, value_name = "FOLDER")]
     pub(crate) local_state: Option<PathBuf>,
+    /// Processes and threads that an instance may have; 4096 unless said otherwise
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(16..))]
+    pub(crate) local_pids: Option<u64>,
+    /// Memory that an instance may use, such as `512M` or `4G`; three quarters of this machine's unless said otherwise
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) local_memory: Option<u64>,
+    /// Processors that an instance may use, such as `2` or `0.5`; all unless said otherwise
+    #[arg(long, value_name = "N", value_parser = processors)]
+    pub(crate) local_cpus: Option<f64>,
+    /// What an instance may write to its disk, such as `8G`; 20G unless said otherwise
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) local_disk: Option<u64>,
+}
+
+/// Reads a number of bytes: `1048576`, `512M`, `4G`, `4GiB`. Units are powers of 1024, as in Docker's flags. Less than 16 MiB starts no
+/// instance.
+fn size(text: &str) -> Result<u64, String> {
+    const LEAST: u64 = 16 << 20;
+    let digits = text.trim_end_matches(|letter: char| !letter.is_ascii_digit());
+    let shift = match text.get(digits.len()..).unwrap_or_default().to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        "t" | "tb" | "tib" => 40,
+        other => return Err(format!("`{other}` is not a unit: use K, M, G or T")),
+    };
+    let bytes = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
+    match bytes {
+        Some(bytes) if bytes >= LEAST => Ok(bytes),
+        Some(_) => Err("less than 16M".into()),
+        None => Err("not a number of bytes, such as 512M or 4G".into()),
+    }
+}
+
+/// Reads a number of processors.
+fn processors(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() && (0.01..=4096.0).contains(&number) => Ok(number),
+        _ => Err("not a number of processors, such as 2 or 0.5".into()),
+    }
 }
 
 /// Flags of `validate`.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bakelite_engine::provisioner::RunContext;
-use bakelite_local::{Isolation, Latency, LocalCloud, LocalCloudOptions};
+use bakelite_local::{Isolation, Latency, Limits, LocalCloud, LocalCloudOptions};
 use serde_json::json;
 
 use super::print;
@@ -48,6 +48,12 @@ impl Cloud {
                 Isolation::Unisolated
             } else {
                 Isolation::Sandbox
+            },
+            limits: Limits {
+                processes: args.local_pids,
+                memory: args.local_memory,
+                cpus: args.local_cpus,
+                disk: args.local_disk,
             },
             latency: args.latency,
             images: args
@@ -174,6 +180,10 @@ pub(super) async fn reopen(state_folder: PathBuf, process: &Process) -> Result<C
         latency: Latency::default(),
         local_unisolated: false,
         local_state: Some(state_folder),
+        local_pids: None,
+        local_memory: None,
+        local_cpus: None,
+        local_disk: None,
     };
     Cloud::start_for_build(&args, process).await
 }

@@ -32,6 +32,7 @@ async fn serve() {
     let options = LocalCloudOptions {
         state_dir,
         isolation: Isolation::Sandbox,
+        limits: bakelite_local::Limits::default(),
         latency,
         images: images.collect(),
         listen: ([127, 0, 0, 1], 0).into(),

@@ -20,6 +20,7 @@ use crate::ec2::instances::InstanceState;
 use crate::ec2::power::{self, InstanceName};
 use crate::keys::RsaKeys;
 use crate::latency::Latency;
+use crate::limits::Limits;
 use crate::machine::{Isolation, MachineError, Machines};
 use crate::server;
 use crate::ssm::Sessions;
@@ -32,6 +33,8 @@ pub struct LocalCloudOptions {
     pub state_dir: PathBuf,
     /// How instances are isolated from this machine.
     pub isolation: Isolation,
+    /// How much of this machine one instance may use.
+    pub limits: Limits,
     /// How long changes of state take.
     pub latency: Latency,
     /// Images besides the well-known ones: name (or `ami-…`, which then is the id) and folder or tarball of the root.
@@ -134,7 +137,7 @@ impl LocalCloud {
         let local_images = options.images.into_iter().map(check_root).collect::<Result<_, _>>()?;
         let rsa_keys = RsaKeys::start();
         let folder = StateFolder::open(&options.state_dir)?;
-        let machines = Machines::open(&machines_folder(&options.state_dir), options.isolation).await?;
+        let machines = Machines::open(&machines_folder(&options.state_dir), options.isolation, options.limits).await?;
         let listening = |source| LocalError::Listen {
             address: options.listen,
             source,

@@ -12,7 +12,10 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt as _;
 use tokio::task::JoinSet;
 
+use crate::cgroup::Hierarchies;
+use crate::disk;
 use crate::layers;
+use crate::limits::Limits;
 use crate::sandbox::{
     Condition, IdMap, Job, MachineStart, NoRange, ProcessEnd, Program, Run, Sandbox, SandboxError, Streams, do_job,
 };
@@ -82,6 +85,12 @@ pub enum MachineError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A limit was asked for that this user cannot enforce on this machine.
+    #[error("limiting the {0} of instances")]
+    NotLimited(&'static str),
+    /// A command wrote more than it may.
+    #[error("more than {0} bytes were written")]
+    OverDisk(u64),
     /// The machine still runs.
     #[error("machine `{0}` is running")]
     Running(String),
@@ -95,6 +104,10 @@ impl MachineError {
     pub fn help(&self) -> Option<&str> {
         match self {
             MachineError::Sandbox { help, .. } => help.as_deref(),
+            MachineError::OverDisk(_) => Some("`-local-disk SIZE` allows more"),
+            MachineError::NotLimited(_) => Some(
+                "this takes a cgroup: run as root, or in one that is delegated to you (`systemd-run --user --scope -p Delegate=yes …`)",
+            ),
             _ => None,
         }
     }
@@ -205,6 +218,8 @@ struct MachinesInner {
     store: Store,
     ids: IdMap,
     isolation: Isolation,
+    limits: Limits,
+    hierarchies: Hierarchies,
     machines: Mutex<HashMap<String, Machine>>,
     /// What listens to the sandboxes and serves SSH; ends with the last handle.
     tasks: Mutex<JoinSet<()>>,
@@ -212,7 +227,7 @@ struct MachinesInner {
 
 impl Machines {
     /// Opens (or creates) the store below `dir` and checks what the kernel allows.
-    pub async fn open(dir: &Path, isolation: Isolation) -> Result<Machines, MachineError> {
+    pub async fn open(dir: &Path, isolation: Isolation, limits: Limits) -> Result<Machines, MachineError> {
         let mut store = Store::open(dir)?;
         let ids = match isolation {
             Isolation::Sandbox => IdMap::detect()?,
@@ -230,6 +245,8 @@ impl Machines {
             store,
             ids,
             isolation,
+            limits,
+            hierarchies: hierarchies(isolation, &limits)?,
             machines: Mutex::default(),
             tasks: Mutex::default(),
         };
@@ -320,6 +337,7 @@ impl Machines {
                 host_key: server.host_key(),
                 sandbox: Arc::clone(&sandbox),
                 stopping: AtomicBool::new(false),
+                over_disk: AtomicBool::new(false),
             }),
         };
         let user_data = spec
@@ -329,13 +347,16 @@ impl Machines {
             record.booted = true;
             store.write_machine(&spec.id, &record)?;
         }
+        let disk = self.disk(&spec.id);
+        let watched = machine.clone();
         self.machines().insert(spec.id, machine.clone());
         self.inner
             .tasks
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .spawn(async move {
-                let serve = async { tokio::join!(server.serve(), run_user_data(&sandbox, user_data)) };
+                let serve =
+                    async { tokio::join!(server.serve(), run_user_data(&sandbox, user_data), watched.watch(disk)) };
                 tokio::select! {
                     () = sandbox.listen() => {}
                     _ = serve => {}
@@ -346,10 +367,11 @@ impl Machines {
 
     async fn boot(&self, spec: &MachineSpec, root: &RootId) -> Result<Arc<Sandbox>, MachineError> {
         let store = &self.inner.store;
+        let limits = self.inner.limits;
         let start = MachineStart {
-            processes: 4096,
-            file_size: 20 << 30,
-            shared_memory: 1 << 30,
+            processes: limits.processes(),
+            file_size: limits.disk(),
+            shared_memory: limits.shared_memory(),
             ids: self.inner.ids.count(),
             store: store.folder().to_owned(),
             folder: Store::machine_folder(&spec.id),
@@ -358,7 +380,18 @@ impl Machines {
             users: spec.users.clone(),
             authorized_keys: spec.authorized_keys.clone(),
         };
-        Ok(Arc::new(Sandbox::start(start, self.inner.ids).await?))
+        let cgroup = self.inner.hierarchies.create(&spec.id, &limits);
+        Ok(Arc::new(Sandbox::start(start, self.inner.ids, cgroup).await?))
+    }
+
+    /// What a machine may write.
+    fn disk(&self, id: &str) -> Disk {
+        Disk {
+            store: self.inner.store.folder().to_owned(),
+            layer: Store::machine_folder(id).join("fs"),
+            ids: self.inner.ids,
+            limit: self.inner.limits.disk(),
+        }
     }
 
     /// Freezes the writable layer of a machine into a root.
@@ -471,8 +504,16 @@ impl Machines {
             sandbox.request_stop().await;
             end
         };
-        let (end, ()) = tokio::join!(work, sandbox.listen());
-        Ok(match end? {
+        let disk = self.disk(id);
+        let end = tokio::select! {
+            (end, ()) = async { tokio::join!(work, sandbox.listen()) } => end?,
+            () = disk.exceeded() => {
+                sandbox.request_stop().await;
+                sandbox.listen().await;
+                return Err(MachineError::OverDisk(disk.limit));
+            }
+        };
+        Ok(match end {
             ProcessEnd::Status(status) => status,
             ProcessEnd::Signal(signal) => 128 + signal,
         })
@@ -538,6 +579,44 @@ async fn run_user_data(sandbox: &Sandbox, script: Option<Vec<u8>>) {
     }
 }
 
+/// What a machine may write, and where it is counted.
+#[derive(Debug)]
+struct Disk {
+    store: PathBuf,
+    /// The writable layer, relative to the store.
+    layer: PathBuf,
+    ids: IdMap,
+    /// In bytes.
+    limit: u64,
+}
+
+impl Disk {
+    /// Returns when more has been written.
+    async fn exceeded(&self) {
+        disk::watch(&self.store, &self.layer, self.ids, self.limit).await;
+    }
+}
+
+/// Why a machine has ended that nobody stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It powered itself off, or its init was killed.
+    ByItself,
+    /// It had written more than its limit.
+    OverDisk,
+}
+
+/// Where machines get their cgroups; what was asked for and has no effect there is an error.
+fn hierarchies(isolation: Isolation, limits: &Limits) -> Result<Hierarchies, MachineError> {
+    let hierarchies = match isolation {
+        Isolation::Sandbox => Hierarchies::detect(),
+        Isolation::Unisolated => Hierarchies::default(),
+    };
+    hierarchies.sweep();
+    limits.check(hierarchies.create("probe", limits).enforced)?;
+    Ok(hierarchies)
+}
+
 /// A running or ended machine; a cheap handle.
 #[derive(Clone, Debug)]
 pub struct Machine {
@@ -550,6 +629,7 @@ struct MachineInner {
     host_key: String,
     sandbox: Arc<Sandbox>,
     stopping: AtomicBool,
+    over_disk: AtomicBool,
 }
 
 impl Machine {
@@ -583,12 +663,27 @@ impl Machine {
         )
     }
 
-    /// Resolves when the machine has ended by itself (`shutdown`, `poweroff` in it), not when it was stopped.
-    pub async fn ended(&self) {
+    /// Resolves when the machine has ended by itself (`shutdown`, `poweroff` in it) or by its limits, not when it was stopped.
+    pub async fn ended(&self) -> Ended {
         self.wait_for_end().await;
         if self.inner.stopping.load(Ordering::Relaxed) {
             std::future::pending::<()>().await;
         }
+        if self.inner.over_disk.load(Ordering::Relaxed) {
+            Ended::OverDisk
+        } else {
+            Ended::ByItself
+        }
+    }
+
+    /// Ends the machine when it has written more than it may.
+    async fn watch(&self, disk: Disk) {
+        disk.exceeded().await;
+        self.inner.over_disk.store(true, Ordering::Relaxed);
+        let line = format!("bakelite: more than {} bytes were written; powering off\n", disk.limit);
+        self.inner.sandbox.write_console(line.as_bytes());
+        self.inner.sandbox.request_stop().await;
+        std::future::pending::<()>().await;
     }
 
     /// Resolves when it has ended, whoever wanted that.

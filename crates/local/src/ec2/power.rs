@@ -11,7 +11,7 @@ use crate::api_error::ApiError;
 use crate::call::{Answer, Call};
 use crate::cloud::{Cloud, RunningMachine, with_causes};
 use crate::ec2::instances::{Instance, InstanceState, check_ids};
-use crate::machine::{Machine, MachineSpec};
+use crate::machine::{Ended, Machine, MachineSpec};
 use crate::moment::Moment;
 use crate::xml::Element;
 
@@ -321,7 +321,7 @@ fn watched(cloud: &Arc<Cloud>, name: &InstanceName, machine: Machine) -> Running
     let (task_cloud, task_name, task_machine) = (cloud.clone(), name.clone(), machine.clone());
     let watch = cloud.tasks.spawn(async move {
         tokio::select! {
-            () = task_machine.ended() => power_off(&task_cloud, task_name),
+            ended = task_machine.ended() => power_off(&task_cloud, task_name, ended),
             () = task_cloud.closing.cancelled() => {}
         }
     });
@@ -331,8 +331,8 @@ fn watched(cloud: &Arc<Cloud>, name: &InstanceName, machine: Machine) -> Running
     }
 }
 
-/// Does what the instance's shutdown behaviour says, after its machine has powered itself off.
-fn power_off(cloud: &Arc<Cloud>, name: InstanceName) {
+/// Does what the instance's shutdown behaviour says, after its machine has powered off.
+fn power_off(cloud: &Arc<Cloud>, name: InstanceName, ended: Ended) {
     let after = cloud.change(&name.region, |region| {
         let instance = region.instance_mut(&name.id)?;
         if !matches!(instance.state, InstanceState::Pending | InstanceState::Running) {
@@ -344,8 +344,14 @@ fn power_off(cloud: &Arc<Cloud>, name: InstanceName) {
             (InstanceState::Stopping, InstanceState::Stopped)
         };
         instance.enter(state);
-        let reason = "Client.InstanceInitiatedShutdown";
-        instance.state_reason = Some((reason.to_owned(), format!("{reason}: Instance initiated shutdown")));
+        let (reason, message) = match ended {
+            Ended::ByItself => ("Client.InstanceInitiatedShutdown", "Instance initiated shutdown"),
+            Ended::OverDisk => (
+                "Server.InternalError",
+                "The instance wrote more than -local-disk allows",
+            ),
+        };
+        instance.state_reason = Some((reason.to_owned(), format!("{reason}: {message}")));
         Ok(Some(end))
     });
     match after {

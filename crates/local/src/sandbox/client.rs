@@ -17,6 +17,7 @@ use super::enter::socket_pair;
 use super::idmap::IdMap;
 use super::kernel;
 use super::wire::{End, Job, MachineStart, Message, Report, Request, Run, Start, Streams, receive, send};
+use crate::cgroup::Cgroup;
 
 /// Why a sandbox does not work.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +28,9 @@ pub(crate) enum SandboxError {
     /// The maps of its user namespace were refused.
     #[error("writing the id map of the sandbox: {0}")]
     IdMap(io::Error),
+    /// It could not be put into its cgroup.
+    #[error("moving the sandbox into its cgroup: {0}")]
+    Cgroup(io::Error),
     /// A step inside failed.
     #[error("{doing}: {error}")]
     Inside {
@@ -68,6 +72,8 @@ pub(crate) struct Sandbox {
     condition: watch::Sender<Condition>,
     console: Mutex<Vec<u8>>,
     child: tokio::sync::Mutex<Child>,
+    /// Goes when the child has.
+    cgroup: Mutex<Option<Cgroup>>,
 }
 
 /// What a run's owner hears.
@@ -203,8 +209,12 @@ pub(crate) async fn do_job(store: &Path, job: Job, ids: IdMap) -> Result<(), San
 
 impl Sandbox {
     /// Starts a machine and waits until it is up. `listen` must run for as long as it shall be heard.
-    pub(crate) async fn start(machine: MachineStart, ids: IdMap) -> Result<Sandbox, SandboxError> {
+    pub(crate) async fn start(machine: MachineStart, ids: IdMap, cgroup: Cgroup) -> Result<Sandbox, SandboxError> {
         let (control, child) = spawn()?;
+        // It waits for its first message, so it has no children and no namespace yet.
+        cgroup
+            .add(child.id().unwrap_or_default())
+            .map_err(SandboxError::Cgroup)?;
         set_up(&control, &child, Start::Machine(machine), ids).await?;
         Ok(Sandbox {
             control: Arc::new(control),
@@ -213,6 +223,7 @@ impl Sandbox {
             condition: watch::Sender::new(Condition::Running),
             console: Mutex::default(),
             child: tokio::sync::Mutex::new(child),
+            cgroup: Mutex::new(Some(cgroup)),
         })
     }
 
@@ -236,6 +247,10 @@ impl Sandbox {
             }
         }
         self.child.lock().await.wait().await.ok();
+        let cgroup = self.cgroup.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(cgroup) = cgroup {
+            cgroup.remove().await;
+        }
         self.waiting().clear();
         self.condition.send_replace(Condition::Gone);
     }

@@ -170,7 +170,10 @@ fn machine_init(
 /// bounds all processes of all users in it (Linux 5.14), and nobody in it can raise either limit.
 fn set_limits(machine: &MachineStart) -> Result<(), Failure> {
     let set = |resource, most: u64| {
-        let hard = rustix::process::getrlimit(resource).maximum.unwrap_or(u64::MAX).min(most);
+        let hard = rustix::process::getrlimit(resource)
+            .maximum
+            .unwrap_or(u64::MAX)
+            .min(most);
         let limit = Rlimit {
             current: Some(hard),
             maximum: Some(hard),

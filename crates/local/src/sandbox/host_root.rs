@@ -84,8 +84,8 @@ const FOLDERS: [(&str, u32); 24] = [
 /// Top-level links of a merged `/usr`.
 const LINKS: [&str; 8] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32", "libexec", "libo32"];
 
-/// How deep below a system folder a machine of a plain user can write; `/usr/lib/python3/dist-packages` is three deep.
-const DEEPEST_COPY: usize = 3;
+/// How deep below a system folder a machine can write whose root is not the host's; `/usr/local/lib/python3.11/dist-packages` is four deep.
+const DEEPEST_COPY: usize = 4;
 
 /// Builds the layer; `folders` are those of the host that will lie above it.
 pub(super) fn build(to: &Path, folders: &[String]) -> io::Result<()> {
@@ -117,6 +117,9 @@ pub(super) fn build(to: &Path, folders: &[String]) -> io::Result<()> {
         let from = Path::new("/").join(folder);
         if is_foreign(&from) {
             copy_folders(&from, &to.join(folder), DEEPEST_COPY)?;
+            if folder.starts_with("var/lib/") {
+                copy_records(&from, &to.join(folder))?;
+            }
         }
     }
     Ok(())
@@ -190,6 +193,30 @@ fn write_accounts(etc: &Path) -> io::Result<()> {
 /// Whether a folder's owner has no id here, so that even root of a machine could create nothing in it.
 fn is_foreign(folder: &Path) -> bool {
     fs::metadata(folder).is_ok_and(|found| found.uid() == 65534)
+}
+
+/// Copies the records of a package manager, so that root of a machine owns them and can add packages: what lies at the top of its
+/// folder, and locks, which are empty.
+fn copy_records(from: &Path, to: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(from).into_iter().flatten().flatten() {
+        let (Ok(found), name) = (entry.metadata(), entry.file_name()) else {
+            continue;
+        };
+        let is_lock = name
+            .to_str()
+            .is_some_and(|name| name.to_ascii_lowercase().contains("lock"));
+        if is_lock {
+            fs::write(to.join(&name), "")?;
+            fs::set_permissions(to.join(&name), fs::Permissions::from_mode(0o640))?;
+        } else if found.is_file() && found.mode() & 0o004 != 0 {
+            fs::copy(entry.path(), to.join(&name))?;
+        }
+    }
+    // dpkg's other lock.
+    if to.join("triggers").is_dir() {
+        fs::write(to.join("triggers/Lock"), "")?;
+    }
+    Ok(())
 }
 
 /// Copies the bare folders of a tree. In the merged tree they count, so that a machine can add and replace files in

@@ -151,12 +151,16 @@ struct Accounts {
 impl Accounts {
     /// Whether somebody has an id of this range.
     fn have(&self, range: &Range<u32>) -> bool {
-        let subordinate = self.subordinate.iter().flat_map(|text| text.lines()).filter_map(|line| {
-            let mut numbers = line.trim().split(':').skip(1);
-            let first: u32 = numbers.next()?.parse().ok()?;
-            let count: u32 = numbers.next()?.parse().ok()?;
-            Some(first..first.saturating_add(count))
-        });
+        let subordinate = self
+            .subordinate
+            .iter()
+            .flat_map(|text| text.lines())
+            .filter_map(|line| {
+                let mut numbers = line.trim().split(':').skip(1);
+                let first: u32 = numbers.next()?.parse().ok()?;
+                let count: u32 = numbers.next()?.parse().ok()?;
+                Some(first..first.saturating_add(count))
+            });
         let own = self.own.iter().flat_map(|text| text.lines()).filter_map(|line| {
             let id: u32 = line.split(':').nth(2)?.parse().ok()?;
             Some(id..id.saturating_add(1))
@@ -169,7 +173,11 @@ impl Accounts {
 
 /// The ids for sandboxes of root: of root's own subordinate range, or of a free one; in a rootless container, whose root is no root,
 /// the ids of the container.
-fn of_root(uid_map: &str, subordinate: Option<((u32, u32), (u32, u32))>, accounts: &Accounts) -> Result<IdMap, NoRange> {
+fn of_root(
+    uid_map: &str,
+    subordinate: Option<((u32, u32), (u32, u32))>,
+    accounts: &Accounts,
+) -> Result<IdMap, NoRange> {
     let lines: Vec<[u32; 3]> = uid_map
         .lines()
         .filter_map(|line| {

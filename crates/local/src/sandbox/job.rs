@@ -28,6 +28,7 @@ pub(super) fn run(job: &Job, opened: Option<File>) -> Result<(), Failure> {
     match job {
         Job::Probe { folder } => mounts::probe(folder),
         Job::Copy { from, to } => copy_tree(from, to).doing(format!("copying layer `{}`", from.display())),
+        Job::Count { path, limit } => count(path, *limit).doing(format!("counting layer `{}`", path.display())),
         Job::Remove { path } => remove_tree(path).doing(format!("removing `{}`", path.display())),
         Job::Unpack { tarball, to } => {
             let opened = opened.ok_or_else(|| io::Error::other("it was not opened"));
@@ -37,6 +38,25 @@ pub(super) fn run(job: &Job, opened: Option<File>) -> Result<(), Failure> {
         }
         Job::Host { to, folders } => host_root::build(to, folders).doing("building a root from this machine's folders"),
     }
+}
+
+/// Fails with `EDQUOT` if a layer takes more than `limit` bytes. What changes meanwhile is counted the next time.
+fn count(layer: &Path, limit: u64) -> io::Result<()> {
+    let mut taken = 0_u64;
+    let mut waiting = vec![layer.to_owned()];
+    while let Some(folder) = waiting.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let Ok(found) = entry.metadata() else { continue };
+            taken = taken.saturating_add(found.blocks().saturating_mul(512));
+            if found.is_dir() {
+                waiting.push(entry.path());
+            }
+        }
+        if taken > limit {
+            return Err(io::Error::from_raw_os_error(libc::EDQUOT));
+        }
+    }
+    Ok(())
 }
 
 /// Removes a tree, also folders that are closed to their owner (the overlay's own work folders are). What somebody else

@@ -146,7 +146,11 @@ pub(super) fn mapped_tree(path: &std::ffi::CStr, user_namespace: BorrowedFd<'_>)
             size_of::<MountAttributes>(),
         )
     };
-    if outcome == 0 { Ok(tree) } else { Err(io::Error::last_os_error()) }
+    if outcome == 0 {
+        Ok(tree)
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// Puts this process and all that it will start under a filter of system calls. Set-user-id programs keep their meaning: the caller is
@@ -164,7 +168,11 @@ pub(super) fn install_filter(program: &[libc::sock_filter]) -> io::Result<()> {
             &raw const program,
         )
     };
-    if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if outcome == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// Switches the loopback interface of the network namespace on.
@@ -177,11 +185,7 @@ pub(super) fn loopback_up() -> io::Result<()> {
             *to = from.cast_signed() as libc::c_char;
         }
         request.ifr_ifru.ifru_flags = 0x41; // IFF_UP | IFF_RUNNING
-        match libc::ioctl(
-            socket.as_raw_fd(),
-            libc::SIOCSIFFLAGS,
-            &raw const request,
-        ) {
+        match libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
         }

@@ -134,6 +134,8 @@ pub(crate) enum Job {
     Probe { folder: PathBuf },
     /// Copy a layer.
     Copy { from: PathBuf, to: PathBuf },
+    /// Fail with `EDQUOT` if the files of a layer take more than this many bytes.
+    Count { path: PathBuf, limit: u64 },
     /// Remove a tree.
     Remove { path: PathBuf },
     /// Unpack a tarball.

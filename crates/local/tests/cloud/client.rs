@@ -30,6 +30,7 @@ impl TestCloud {
         let folder = tempfile::tempdir().unwrap();
         let runtime = runtime();
         let options = LocalCloudOptions {
+            limits: bakelite_local::Limits::default(),
             latency,
             images,
             ..options(folder.path())
@@ -82,6 +83,7 @@ pub(crate) fn options(folder: &Path) -> LocalCloudOptions {
     LocalCloudOptions {
         state_dir: folder.to_owned(),
         isolation: Isolation::Sandbox,
+        limits: bakelite_local::Limits::default(),
         latency: Latency::default(),
         images: Vec::new(),
         listen: ([127, 0, 0, 1], 0).into(),

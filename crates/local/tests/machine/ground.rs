@@ -31,7 +31,12 @@ pub(crate) fn ground() -> &'static Ground {
             .build()
             .unwrap();
         let (machines, host) = runtime.block_on(async {
-            let machines = Machines::open(&path.join("store"), Isolation::Sandbox).await;
+            let machines = Machines::open(
+                &path.join("store"),
+                Isolation::Sandbox,
+                bakelite_local::Limits::default(),
+            )
+            .await;
             let machines = machines.unwrap_or_else(|error| panic!("{error}\nhelp: {}", error.help().unwrap_or("none")));
             let host = machines.base(&BaseRoot::Host).await.unwrap();
             (machines, host)

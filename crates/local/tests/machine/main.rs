@@ -11,6 +11,7 @@ mod power;
 mod roots;
 mod ssh;
 mod users;
+mod walls;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -27,6 +28,7 @@ fn main() {
         ("roots", roots::TESTS),
         ("power", power::TESTS),
         ("escape", escape::TESTS),
+        ("walls", walls::TESTS),
     ] {
         trials.extend(tests.iter().map(|(name, test)| {
             Trial::test(format!("{subject}::{name}"), || {

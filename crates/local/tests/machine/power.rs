@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use bakelite_local::Limits;
 use bakelite_local::machine::{BaseRoot, Isolation, Machines};
 
 use crate::Test;
@@ -94,7 +95,7 @@ pub(crate) fn hold_machine_if_asked() -> bool {
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let machines = Machines::open(std::path::Path::new(&folder), Isolation::Sandbox)
+        let machines = Machines::open(std::path::Path::new(&folder), Isolation::Sandbox, Limits::default())
             .await
             .unwrap();
         let base = machines.base(&BaseRoot::Host).await.unwrap();
@@ -167,7 +168,11 @@ fn unisolated_machines_run_commands() {
     let folder = ground().scratch("unisolated");
     let runtime = &ground().runtime;
     let machines = runtime
-        .block_on(Machines::open(&folder.join("store"), Isolation::Unisolated))
+        .block_on(Machines::open(
+            &folder.join("store"),
+            Isolation::Unisolated,
+            Limits::default(),
+        ))
         .unwrap();
     assert_eq!(machines.limits().len(), 1);
     let base = runtime.block_on(machines.base(&BaseRoot::Host)).unwrap();

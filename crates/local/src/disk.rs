@@ -1,0 +1,47 @@
+//! Watching how much a machine has written: an overlay has no quota that every file system and every user could have.
+//!
+//! Counting the files of a layer takes time, so they are counted when the file system has been filled by as much as could matter since the last
+//! count. A machine can pass its limit by what it writes within a second, and by a thirty-second part of the limit.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::sandbox::{IdMap, Job, SandboxError, do_job};
+
+/// How often the file system is asked how full it is.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Returns when the layer, a path relative to the store, holds more than `limit` bytes.
+pub(crate) async fn watch(store: &Path, layer: &Path, ids: IdMap, limit: u64) {
+    let mut ticks = interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut counted_at = used(store);
+    loop {
+        ticks.tick().await;
+        let now = used(store);
+        if now < counted_at.saturating_add(limit / 32) {
+            counted_at = counted_at.min(now);
+            continue;
+        }
+        counted_at = now;
+        let count = Job::Count {
+            path: layer.to_owned(),
+            limit,
+        };
+        match do_job(store, count, ids).await {
+            Ok(()) => {}
+            Err(SandboxError::Inside {
+                errno: Some(libc::EDQUOT),
+                ..
+            }) => return,
+            Err(error) => tracing::warn!(layer = %layer.display(), %error, "layer not counted"),
+        }
+    }
+}
+
+/// How many bytes of the file system are taken.
+fn used(path: &Path) -> u64 {
+    rustix::fs::statvfs(path).map_or(0, |found| found.f_blocks.saturating_sub(found.f_bfree) * found.f_frsize)
+}
