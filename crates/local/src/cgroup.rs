@@ -12,7 +12,7 @@ use crate::limits::{Enforced, Limits};
 /// What a cgroup of ours is called, before the id of the process that made it.
 const PREFIX: &str = "bakelite-";
 /// The time in which a share of processors is counted, in microseconds.
-const PERIOD: u64 = 100_000;
+const PERIOD: u32 = 100_000;
 
 /// The places where this process may make cgroups.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -172,7 +172,7 @@ impl Place {
     reason = "checked before: a positive number of processors; the kernel takes at least a millisecond"
 )]
 fn quota(cpus: f64) -> u64 {
-    ((cpus * PERIOD as f64) as u64).max(1000)
+    ((cpus * f64::from(PERIOD)) as u64).max(1000)
 }
 
 impl Cgroup {
@@ -262,7 +262,7 @@ struct Mount<'a> {
 }
 
 impl<'a> Mount<'a> {
-    /// Reads a line of `mountinfo` (proc_pid_mountinfo(5)).
+    /// Reads a line of `/proc/self/mountinfo`.
     fn parse(line: &'a str) -> Option<Mount<'a>> {
         let (place, kind) = line.split_once(" - ")?;
         let mut place = place.split(' ').skip(3);

@@ -62,7 +62,5 @@ pub(crate) struct Enforced {
 /// This machine's memory in bytes.
 fn machine_memory() -> u64 {
     let system = rustix::system::sysinfo();
-    u64::try_from(system.totalram)
-        .unwrap_or(u64::MAX)
-        .saturating_mul(u64::from(system.mem_unit))
+    system.totalram.saturating_mul(u64::from(system.mem_unit))
 }

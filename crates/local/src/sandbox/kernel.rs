@@ -114,9 +114,9 @@ pub(super) fn new_session_keyring() {
 }
 
 /// A detached copy of the mount at an open path, in which ids of the file system appear as a user namespace maps them: what belongs to
-/// id 0 on the disk belongs to root of that namespace. Takes root of the host (mount_setattr(2), Linux 5.12).
+/// id 0 on the disk belongs to root of that namespace. Takes root of the host (`mount_setattr`, Linux 5.12).
 pub(super) fn mapped_tree(path: &std::ffi::CStr, user_namespace: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    /// `struct mount_attr` of mount_setattr(2).
+    /// `struct mount_attr` of `mount_setattr`.
     #[repr(C)]
     struct MountAttributes {
         set: u64,
