@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt as _;
 use tokio::task::JoinSet;
 
+use crate::base;
 use crate::layers;
 use crate::sandbox::{
     Condition, IdMap, Job, MachineStart, ProcessEnd, Program, Run, Sandbox, SandboxError, Streams, do_job,
@@ -196,13 +197,20 @@ struct MachinesInner {
 impl Machines {
     /// Opens (or creates) the store below `dir` and checks what the kernel allows.
     pub async fn open(dir: &Path, isolation: Isolation) -> Result<Machines, MachineError> {
-        let store = Store::open(dir)?;
         let ids = IdMap::detect();
+        let store = Store::open(dir, None)?;
         if isolation == Isolation::Sandbox {
-            let folder = store.folder().join(format!("probe-{}", layers::snapshot_id("probe").0));
-            let outcome = do_job(Job::Probe { folder: folder.clone() }, ids).await;
-            do_job(Job::Remove { path: folder }, ids).await.ok(); // `reset` removes what is left
+            let probe = store.draft()?;
+            let folder = probe.path().to_owned();
+            let outcome = do_job(Job::Probe { folder }, ids).await;
+            base::remove(probe, ids).await.ok(); // what is left is left over, see below
             outcome?;
+        }
+        // What interrupted processes were making or removing.
+        for left in store.left_over(false) {
+            if let Err(error) = base::remove(left, ids).await {
+                tracing::warn!(%error, "leftovers of the local cloud");
+            }
         }
         let inner = MachinesInner {
             store,
@@ -233,7 +241,7 @@ impl Machines {
         {
             return Err(MachineError::NeedsIsolation(path.clone()));
         }
-        crate::base::register(&self.inner.store, base, self.inner.ids).await
+        base::register(&self.inner.store, base, self.inner.ids).await
     }
 
     /// Starts a machine on a fresh writable layer; its SSH server listens when this returns.
@@ -256,9 +264,13 @@ impl Machines {
         if self.inner.isolation == Isolation::Sandbox || store.layer(root)?.base.is_some() {
             return Ok(());
         }
-        let from = store.folder().join(Store::layer_folder(root)).join("fs");
-        let to = store.folder().join(Store::machine_folder(id)).join("fs");
-        do_job(Job::Remove { path: to.clone() }, self.inner.ids).await?;
+        let from = store.folder().join(Store::layer_folder(root));
+        let to = store.folder().join(Store::machine_folder(id));
+        // The copy takes the place of the machine's folder, in which nothing is yet.
+        std::fs::remove_dir(to.join("fs")).map_err(|source| StoreError::File {
+            path: to.join("fs"),
+            source,
+        })?;
         Ok(do_job(Job::Copy { from, to }, self.inner.ids).await?)
     }
 
@@ -327,7 +339,7 @@ impl Machines {
             },
             store: store.folder().to_owned(),
             folder: Store::machine_folder(&spec.id),
-            parts: layers::parts(store, root)?,
+            parts: layers::parts(store, root, Some(&Store::machine_folder(&spec.id).join("fs")))?,
             hostname: spec.hostname.clone(),
             users: spec.users.clone(),
             authorized_keys: spec.authorized_keys.clone(),
@@ -346,28 +358,19 @@ impl Machines {
         }
         let record = store.machine(id)?;
         let root = layers::snapshot_id(id);
-        let layer = store.folder().join(Store::layer_folder(&root));
-        std::fs::create_dir_all(&layer).map_err(|source| StoreError::File {
-            path: layer.clone(),
-            source,
-        })?;
-        let from = store.folder().join(Store::machine_folder(id)).join("fs");
-        do_job(
-            Job::Copy {
-                from,
-                to: layer.join("fs"),
-            },
-            self.inner.ids,
-        )
-        .await?;
-        store.write_layer(
-            &root,
-            &Layer {
-                parent: Some(record.root),
-                base: None,
-                removed: false,
-            },
-        )?;
+        let draft = store.draft()?;
+        let from = store.folder().join(Store::machine_folder(id));
+        let to = draft.path().to_owned();
+        if let Err(error) = do_job(Job::Copy { from, to }, self.inner.ids).await {
+            base::remove(draft, self.inner.ids).await.ok(); // the first error is the one that matters
+            return Err(error.into());
+        }
+        let layer = Layer {
+            parent: Some(record.root),
+            base: None,
+            removed: false,
+        };
+        store.publish_layer(&draft, &root, &layer)?;
         Ok(root)
     }
 
@@ -383,10 +386,17 @@ impl Machines {
 
     async fn remove_machine(&self, id: &str) -> Result<(), MachineError> {
         if crate::store::is_name(id) {
-            let path = self.inner.store.folder().join(Store::machine_folder(id));
-            do_job(Job::Remove { path }, self.inner.ids).await?;
+            self.remove(&Store::machine_folder(id)).await?;
         }
         Ok(())
+    }
+
+    /// Removes a folder of the store: at once for everybody who looks, then for good.
+    async fn remove(&self, name: &Path) -> Result<(), MachineError> {
+        match self.inner.store.set_aside(name)? {
+            Some(aside) => base::remove(aside, self.inner.ids).await,
+            None => Ok(()),
+        }
     }
 
     /// Removes a root's own top layer when nothing else is based on it, at once or as soon as that is so; idempotent.
@@ -403,8 +413,7 @@ impl Machines {
     /// Removes the layers that nobody needs any more.
     async fn sweep(&self) -> Result<(), MachineError> {
         for root in layers::unused(&self.inner.store) {
-            let path = self.inner.store.folder().join(Store::layer_folder(&root));
-            do_job(Job::Remove { path }, self.inner.ids).await?;
+            self.remove(&Store::layer_folder(&root)).await?;
         }
         Ok(())
     }
@@ -461,15 +470,19 @@ impl Machines {
         })
     }
 
-    /// Removes everything below the store's folder, also files of other users made in sandboxes.
+    /// Removes everything below the store's folder, also files of other users made in sandboxes. When it is interrupted,
+    /// the next time finishes it.
     pub async fn reset(dir: &Path) -> Result<(), MachineError> {
         if !dir.exists() {
             return Ok(());
         }
-        if !Store::is_store(dir) {
-            return Err(StoreError::Foreign(dir.to_owned()).into());
+        let ids = IdMap::detect();
+        let store = Store::open(dir, None)?;
+        store.clear()?;
+        for left in store.left_over(true) {
+            base::remove(left, ids).await?;
         }
-        Ok(do_job(Job::Remove { path: dir.to_owned() }, IdMap::detect()).await?)
+        Ok(store.remove()?)
     }
 
     fn machines(&self) -> std::sync::MutexGuard<'_, HashMap<String, Machine>> {

@@ -12,6 +12,7 @@
 mod accounts;
 mod boot;
 mod client;
+mod copy;
 mod elevate;
 mod enter;
 mod execute;
@@ -21,10 +22,13 @@ mod init;
 mod job;
 mod kernel;
 mod mounts;
+mod remove;
 mod scp;
 mod sftp;
 mod shims;
 mod terminal;
+mod tree;
+mod unpack;
 mod wire;
 
 pub(crate) use client::{Condition, Process, ProcessEnd, Sandbox, SandboxError, do_job};

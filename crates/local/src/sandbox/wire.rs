@@ -117,11 +117,11 @@ pub(crate) struct Part {
 pub(crate) enum Job {
     /// Try everything that a machine will need, in this folder.
     Probe { folder: PathBuf },
-    /// Copy a layer.
+    /// Copy the layer in one folder (its `fs`) into another.
     Copy { from: PathBuf, to: PathBuf },
-    /// Remove a tree.
-    Remove { path: PathBuf },
-    /// Unpack a tarball.
+    /// Remove everything in a folder.
+    Empty { folder: PathBuf },
+    /// Unpack a tarball as the layer of a folder.
     Unpack { tarball: PathBuf, to: PathBuf },
     /// Build the layer that stands below machines on the host's own system folders.
     Host { to: PathBuf, folders: Vec<String> },

@@ -7,16 +7,19 @@
 mod escape;
 mod files;
 mod ground;
+mod layers;
 mod power;
+mod resets;
 mod roots;
 mod ssh;
+mod tarballs;
 mod users;
 
 use libtest_mimic::{Arguments, Trial};
 
 fn main() {
     bakelite_local::sandbox::enter_if_asked();
-    if power::hold_machine_if_asked() {
+    if power::hold_machine_if_asked() || resets::act_if_asked() {
         return;
     }
     let arguments = Arguments::from_args();
@@ -27,6 +30,9 @@ fn main() {
         ("roots", roots::TESTS),
         ("power", power::TESTS),
         ("escape", escape::TESTS),
+        ("layers", layers::TESTS),
+        ("tarballs", tarballs::TESTS),
+        ("resets", resets::TESTS),
     ] {
         trials.extend(tests.iter().map(|(name, test)| {
             Trial::test(format!("{subject}::{name}"), || {
@@ -35,6 +41,7 @@ fn main() {
             })
         }));
     }
+    trials.extend(resets::trials());
     trials.extend(users::trials());
     let conclusion = libtest_mimic::run(&arguments, trials);
     ground::close();
