@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::machine::{BaseRoot, MachineError, RootId};
 use crate::sandbox::{IdMap, Job, do_job};
-use crate::store::{Base, Layer, Store, root_id};
+use crate::store::{Base, Layer, Store, Unfinished, root_id};
 
 /// System folders of the host that a machine gets to see: programs, libraries, and what is installed.
 const HOST_FOLDERS: [&str; 10] = [
@@ -29,45 +29,81 @@ pub(crate) async fn register(store: &Store, base: &BaseRoot, ids: IdMap) -> Resu
     if store.layer(&root).is_ok() {
         return Ok(root);
     }
-    let layer = Store::layer_folder(&root);
-    let files = layer.join("fs");
-    // What an interrupted registration left is not trusted.
-    do_job(store.folder(), Job::Remove { path: layer.clone() }, ids).await?;
-    store.create_folder(&layer)?;
-    match (base, &origin) {
-        (BaseRoot::Tarball(tarball), _) => {
-            do_job(
-                store.folder(),
-                Job::Unpack {
-                    tarball: absolute(tarball)?,
-                    to: files,
-                },
-                ids,
-            )
-            .await?;
-        }
-        (BaseRoot::Host, Base::Host { folders }) => {
-            do_job(
-                store.folder(),
-                Job::Host {
-                    to: files,
-                    folders: folders.clone(),
-                },
-                ids,
-            )
-            .await?;
-        }
-        _ => store.create_folder(&files)?,
+    let draft = store.draft()?;
+    let made = make(store, &draft, base, &origin, ids).await;
+    let published = match made {
+        Ok(()) => publish(store, &draft, &root, origin, ids).await,
+        Err(error) => Err(error),
+    };
+    // A base that another process has registered meanwhile is the same one.
+    if !matches!(published, Ok(true)) {
+        let removed = remove(draft, ids).await;
+        published?; // the first error is the one that matters
+        removed?;
     }
-    store.write_layer(
-        &root,
-        &Layer {
-            parent: None,
-            base: Some(origin),
-            removed: false,
-        },
-    )?;
     Ok(root)
+}
+
+/// Puts a base into the store; `false` when it is there already.
+async fn publish(
+    store: &Store,
+    draft: &Unfinished,
+    root: &RootId,
+    origin: Base,
+    ids: IdMap,
+) -> Result<bool, MachineError> {
+    let layer = Layer {
+        parent: None,
+        base: Some(origin),
+        removed: false,
+    };
+    if store.publish_layer(draft, root, &layer)? {
+        return Ok(true);
+    }
+    if store.layer(root).is_ok() {
+        return Ok(false);
+    }
+    // What is there without being a layer was left by an interrupted registration of earlier versions.
+    if let Some(aside) = store.set_aside(&Store::layer_folder(root))? {
+        remove(aside, ids).await?;
+    }
+    Ok(store.publish_layer(draft, root, &layer)?)
+}
+
+/// Makes the lowest layer.
+async fn make(
+    store: &Store,
+    draft: &Unfinished,
+    base: &BaseRoot,
+    origin: &Base,
+    ids: IdMap,
+) -> Result<(), MachineError> {
+    let to = draft.path().to_owned();
+    let job = match (base, origin) {
+        (BaseRoot::Tarball(tarball), _) => Job::Unpack {
+            tarball: absolute(tarball)?,
+            to,
+        },
+        (BaseRoot::Host, Base::Host { folders }) => Job::Host {
+            to,
+            folders: folders.clone(),
+        },
+        _ => return Ok(store.make_folder(&to.join("fs"), 0o755)?),
+    };
+    Ok(do_job(job, ids).await?)
+}
+
+/// Removes what nobody needs, with the ids of those who made it: a draft that was not given to the machines yet is our own.
+pub(crate) async fn remove(unfinished: Unfinished, ids: IdMap) -> Result<(), MachineError> {
+    let folder = unfinished.path().to_owned();
+    let is_ours = fs::symlink_metadata(&folder).is_ok_and(|found| found.uid() == rustix::process::geteuid().as_raw());
+    let ids = if is_ours && ids.root().is_some() {
+        IdMap::Own
+    } else {
+        ids
+    };
+    do_job(Job::Empty { folder }, ids).await?;
+    Ok(unfinished.remove()?)
 }
 
 fn identify(base: &BaseRoot) -> Result<(RootId, Base), MachineError> {

@@ -13,30 +13,40 @@ use crate::sandbox::{IdMap, Job, SandboxError, do_job};
 /// How often the file system is asked how full it is.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Returns when the layer, a path relative to the store, holds more than `limit` bytes.
-pub(crate) async fn watch(store: &Path, layer: &Path, ids: IdMap, limit: u64) {
+/// A layer that cannot be counted that often in a row counts as too large: an instance can keep moving folders under the walk.
+const MOST_FAILURES: u32 = 10;
+
+/// Returns when the layer of a machine, whose folder is relative to the store, holds more than `limit` bytes.
+pub(crate) async fn watch(store: &Path, machine: &Path, ids: IdMap, limit: u64) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut counted_at = used(store);
+    let mut failures = 0;
     loop {
         ticks.tick().await;
         let now = used(store);
-        if now < counted_at.saturating_add(limit / 32) {
+        if failures == 0 && now < counted_at.saturating_add(limit / 32) {
             counted_at = counted_at.min(now);
             continue;
         }
         counted_at = now;
         let count = Job::Count {
-            path: layer.to_owned(),
+            folder: store.join(machine),
             limit,
         };
-        match do_job(store, count, ids).await {
-            Ok(()) => {}
+        match do_job(count, ids).await {
+            Ok(()) => failures = 0,
             Err(SandboxError::Inside {
                 errno: Some(libc::EDQUOT),
                 ..
             }) => return,
-            Err(error) => tracing::warn!(layer = %layer.display(), %error, "layer not counted"),
+            Err(error) => {
+                tracing::warn!(machine = %machine.display(), %error, "layer not counted");
+                failures += 1;
+                if failures == MOST_FAILURES {
+                    return;
+                }
+            }
         }
     }
 }

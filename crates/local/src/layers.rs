@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use crate::machine::RootId;
 use crate::sandbox::Part;
-use crate::store::{Base, Layer, Store, StoreError, root_id};
+use crate::store::{Base, Found, Layer, Store, StoreError, root_id};
 
 /// A root that nobody uses any more has at most this many layers below it: the kernel takes 500 layers, and their names
 /// must fit one page of mount options.
 pub(crate) const MOST_LAYERS: usize = 120;
 
-/// The overlays that make up a root, the one of `/` first.
-pub(crate) fn parts(store: &Store, root: &RootId) -> Result<Vec<Part>, StoreError> {
+/// The overlays that make up a root, the one of `/` first. `upper` is the writable layer that will lie above.
+pub(crate) fn parts(store: &Store, root: &RootId, upper: Option<&Path>) -> Result<Vec<Part>, StoreError> {
     let (layers, base) = chain(store, root)?;
     let mut lower: Vec<PathBuf> = layers
         .iter()
@@ -26,12 +26,17 @@ pub(crate) fn parts(store: &Store, root: &RootId) -> Result<Vec<Part>, StoreErro
     }
     let mut parts: Vec<Part> = Vec::with_capacity(folders.len() + 1);
     for folder in folders {
-        // A layer that has nothing there has nothing to say about it.
-        let own = lower
-            .iter()
-            .map(|layer| layer.join(&folder))
-            .filter(|path| store.folder().join(path).is_dir());
-        let lower = own.chain([Path::new("/").join(&folder)]).collect();
+        if let Some(upper) = upper {
+            has_folder(store, upper, &folder)?;
+        }
+        let mut own = Vec::new();
+        for layer in &lower {
+            // A layer that has nothing there has nothing to say about it.
+            if has_folder(store, layer, &folder)? {
+                own.push(layer.join(&folder));
+            }
+        }
+        let lower = own.into_iter().chain([Path::new("/").join(&folder)]).collect();
         parts.push(Part { at: folder, lower });
     }
     parts.insert(
@@ -42,6 +47,15 @@ pub(crate) fn parts(store: &Store, root: &RootId) -> Result<Vec<Part>, StoreErro
         },
     );
     Ok(parts)
+}
+
+/// Whether a layer has this folder. Anything else there, or a link on the way, would lead a mount out of the layer.
+fn has_folder(store: &Store, layer: &Path, folder: &str) -> Result<bool, StoreError> {
+    match store.look(layer, folder)? {
+        Found::Nothing => Ok(false),
+        Found::Folder => Ok(true),
+        Found::Other => Err(StoreError::NotAFolder(layer.join(folder))),
+    }
 }
 
 /// The layers of a root from the top down to the lowest, and where that comes from.
@@ -80,20 +94,19 @@ pub(crate) fn snapshot_id(machine: &str) -> RootId {
 pub(crate) fn freeze(store: &Store, machine: &str) -> Result<RootId, StoreError> {
     let mut record = store.machine(machine)?;
     let root = snapshot_id(machine);
-    let layer = Store::layer_folder(&root);
-    let own = Store::machine_folder(machine).join("fs");
-    store.create_folder(&layer)?;
-    let moved = fs::rename(store.folder().join(&own), store.folder().join(&layer).join("fs"));
-    moved.map_err(|source| StoreError::File { path: layer, source })?;
-    store.create_folder(&own)?;
-    store.write_layer(
-        &root,
-        &Layer {
-            parent: Some(record.root.clone()),
-            base: None,
-            removed: false,
-        },
-    )?;
+    let draft = store.draft()?;
+    let own = store.folder().join(Store::machine_folder(machine)).join("fs");
+    fs::rename(&own, draft.path().join("fs")).map_err(|source| StoreError::File {
+        path: own.clone(),
+        source,
+    })?;
+    store.make_folder(&own, 0o755)?;
+    let layer = Layer {
+        parent: Some(record.root.clone()),
+        base: None,
+        removed: false,
+    };
+    store.publish_layer(&draft, &root, &layer)?;
     record.root = root.clone();
     store.write_machine(machine, &record)?;
     Ok(root)
@@ -153,7 +166,7 @@ mod tests {
         layer(&store, "base", None, false);
         layer(&store, "middle", Some("base"), false);
         layer(&store, "top", Some("middle"), false);
-        let parts = parts(&store, &RootId("top".into())).unwrap();
+        let parts = parts(&store, &RootId("top".into()), None).unwrap();
         assert_eq!(parts.len(), 1);
         let names = ["layers/top/fs", "layers/middle/fs", "layers/base/fs"].map(PathBuf::from);
         assert_eq!(parts[0].lower, names);

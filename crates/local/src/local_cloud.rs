@@ -22,9 +22,11 @@ use crate::keys::RsaKeys;
 use crate::latency::Latency;
 use crate::limits::Limits;
 use crate::machine::{Isolation, MachineError, Machines};
+use crate::owner;
 use crate::server;
 use crate::ssm::Sessions;
-use crate::state_folder::{StateError, StateFolder};
+use crate::state_folder::{Resetting, StateError, StateFolder};
+use crate::store::StoreError;
 
 /// What a local cloud is started with.
 #[derive(Debug, Clone)]
@@ -136,6 +138,7 @@ impl LocalCloud {
         }
         let local_images = options.images.into_iter().map(check_root).collect::<Result<_, _>>()?;
         let rsa_keys = RsaKeys::start();
+        finish_reset(&options.state_dir).await?;
         let folder = StateFolder::open(&options.state_dir)?;
         let machines = Machines::open(&machines_folder(&options.state_dir), options.isolation, options.limits).await?;
         let listening = |source| LocalError::Listen {
@@ -231,15 +234,47 @@ impl LocalCloud {
     }
 }
 
-/// Removes everything that a local cloud keeps in a folder.
-///
-/// A cloud that still runs on it loses its images; its instances end when it does.
+/// Removes everything that a local cloud keeps in a folder, on which none may be running. When it is interrupted, the next
+/// cloud or the next reset finishes it.
 pub async fn reset(state_dir: &Path) -> Result<(), LocalError> {
+    if !state_dir.exists() {
+        return Ok(());
+    }
+    let resetting = Resetting::begin(state_dir)?;
+    let emptied = empty(state_dir).await;
+    // A refusal has changed nothing, so there is nothing to finish.
+    let is_refusal = matches!(
+        &emptied,
+        Err(LocalError::State(StateError::InUse(_)) | LocalError::Machine(MachineError::Store(StoreError::Foreign(_))))
+    );
+    if is_refusal || emptied.is_ok() {
+        resetting.end()?;
+    }
+    emptied
+}
+
+async fn empty(state_dir: &Path) -> Result<(), LocalError> {
+    let owners = state_dir.join("owners");
+    if owner::anybody_lives(&owners) {
+        return Err(StateError::InUse(state_dir.to_owned()).into());
+    }
     Machines::reset(&machines_folder(state_dir)).await?;
     for name in ["state.json", "state.json.new", "lock"] {
         remove(&state_dir.join(name), |path| std::fs::remove_file(path))?;
     }
-    remove(&state_dir.join("owners"), |path| std::fs::remove_dir_all(path))
+    remove(&owners, |path| std::fs::remove_dir_all(path))
+}
+
+/// Finishes what an interrupted reset has begun.
+async fn finish_reset(state_dir: &Path) -> Result<(), LocalError> {
+    if !Resetting::is_going_on(state_dir) {
+        return Ok(());
+    }
+    match reset(state_dir).await {
+        // Who runs on it has been here before us.
+        Err(LocalError::State(StateError::InUse(_))) => Ok(()),
+        other => other,
+    }
 }
 
 fn remove(path: &Path, remove: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), LocalError> {

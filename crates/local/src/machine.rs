@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt as _;
 use tokio::task::JoinSet;
 
+use crate::base;
 use crate::cgroup::Hierarchies;
 use crate::disk;
 use crate::layers;
@@ -228,6 +229,9 @@ struct MachinesInner {
 impl Machines {
     /// Opens (or creates) the store below `dir` and checks what the kernel allows.
     pub async fn open(dir: &Path, isolation: Isolation, limits: Limits) -> Result<Machines, MachineError> {
+        if Store::is_half_removed(dir) {
+            Self::reset(dir).await?;
+        }
         let mut store = Store::open(dir)?;
         let ids = match isolation {
             Isolation::Sandbox => IdMap::detect()?,
@@ -235,11 +239,17 @@ impl Machines {
         };
         if isolation == Isolation::Sandbox {
             store.belong_to(ids)?;
-            let folder = PathBuf::from(format!("probe-{}", layers::snapshot_id("probe").0));
-            let outcome = do_job(store.folder(), Job::Probe { folder: folder.clone() }, ids).await;
-            // `reset` removes what is left
-            do_job(store.folder(), Job::Remove { path: folder }, ids).await.ok();
+            let probe = store.draft()?;
+            let folder = probe.path().to_owned();
+            let outcome = do_job(Job::Probe { folder }, ids).await;
+            base::remove(probe, ids).await.ok(); // what is left is left over, see below
             outcome?;
+        }
+        // What interrupted processes were making or removing.
+        for left in store.left_over(false) {
+            if let Err(error) = base::remove(left, ids).await {
+                tracing::warn!(%error, "leftovers of the local cloud");
+            }
         }
         let inner = MachinesInner {
             store,
@@ -272,7 +282,7 @@ impl Machines {
         {
             return Err(MachineError::NeedsIsolation(path.clone()));
         }
-        crate::base::register(&self.inner.store, base, self.inner.ids).await
+        base::register(&self.inner.store, base, self.inner.ids).await
     }
 
     /// Starts a machine on a fresh writable layer; its SSH server listens when this returns.
@@ -295,15 +305,14 @@ impl Machines {
         if self.inner.isolation == Isolation::Sandbox || store.layer(root)?.base.is_some() {
             return Ok(());
         }
-        let from = Store::layer_folder(root).join("fs");
-        let to = Store::machine_folder(id).join("fs");
-        self.work(Job::Remove { path: to.clone() }).await?;
-        self.work(Job::Copy { from, to }).await
-    }
-
-    /// Does work on the store's files with the ids of the machines; paths are relative to the store.
-    async fn work(&self, job: Job) -> Result<(), MachineError> {
-        Ok(do_job(self.inner.store.folder(), job, self.inner.ids).await?)
+        let from = store.folder().join(Store::layer_folder(root));
+        let to = store.folder().join(Store::machine_folder(id));
+        // The copy takes the place of the machine's folder, in which nothing is yet.
+        std::fs::remove_dir(to.join("fs")).map_err(|source| StoreError::File {
+            path: to.join("fs"),
+            source,
+        })?;
+        Ok(do_job(Job::Copy { from, to }, self.inner.ids).await?)
     }
 
     /// Starts a stopped machine again on its own writable layer.
@@ -375,7 +384,7 @@ impl Machines {
             ids: self.inner.ids.count(),
             store: store.folder().to_owned(),
             folder: Store::machine_folder(&spec.id),
-            parts: layers::parts(store, root)?,
+            parts: layers::parts(store, root, Some(&Store::machine_folder(&spec.id).join("fs")))?,
             hostname: spec.hostname.clone(),
             users: spec.users.clone(),
             authorized_keys: spec.authorized_keys.clone(),
@@ -388,7 +397,7 @@ impl Machines {
     fn disk(&self, id: &str) -> Disk {
         Disk {
             store: self.inner.store.folder().to_owned(),
-            layer: Store::machine_folder(id).join("fs"),
+            machine: Store::machine_folder(id),
             ids: self.inner.ids,
             limit: self.inner.limits.disk(),
         }
@@ -405,19 +414,19 @@ impl Machines {
         }
         let record = store.machine(id)?;
         let root = layers::snapshot_id(id);
-        let layer = Store::layer_folder(&root);
-        store.create_folder(&layer)?;
-        let from = Store::machine_folder(id).join("fs");
-        let to = layer.join("fs");
-        self.work(Job::Copy { from, to }).await?;
-        store.write_layer(
-            &root,
-            &Layer {
-                parent: Some(record.root),
-                base: None,
-                removed: false,
-            },
-        )?;
+        let draft = store.draft()?;
+        let from = store.folder().join(Store::machine_folder(id));
+        let to = draft.path().to_owned();
+        if let Err(error) = do_job(Job::Copy { from, to }, self.inner.ids).await {
+            base::remove(draft, self.inner.ids).await.ok(); // the first error is the one that matters
+            return Err(error.into());
+        }
+        let layer = Layer {
+            parent: Some(record.root),
+            base: None,
+            removed: false,
+        };
+        store.publish_layer(&draft, &root, &layer)?;
         Ok(root)
     }
 
@@ -433,10 +442,17 @@ impl Machines {
 
     async fn remove_machine(&self, id: &str) -> Result<(), MachineError> {
         if crate::store::is_name(id) {
-            let path = Store::machine_folder(id);
-            self.work(Job::Remove { path }).await?;
+            self.remove(&Store::machine_folder(id)).await?;
         }
         Ok(())
+    }
+
+    /// Removes a folder of the store: at once for everybody who looks, then for good.
+    async fn remove(&self, name: &Path) -> Result<(), MachineError> {
+        match self.inner.store.set_aside(name)? {
+            Some(aside) => base::remove(aside, self.inner.ids).await,
+            None => Ok(()),
+        }
     }
 
     /// Removes a root's own top layer when nothing else is based on it, at once or as soon as that is so; idempotent.
@@ -453,8 +469,7 @@ impl Machines {
     /// Removes the layers that nobody needs any more.
     async fn sweep(&self) -> Result<(), MachineError> {
         for root in layers::unused(&self.inner.store) {
-            let path = Store::layer_folder(&root);
-            self.work(Job::Remove { path }).await?;
+            self.remove(&Store::layer_folder(&root)).await?;
         }
         Ok(())
     }
@@ -519,13 +534,11 @@ impl Machines {
         })
     }
 
-    /// Removes everything below the store's folder, also files of other users made in sandboxes.
+    /// Removes everything below the store's folder, also files of other users made in sandboxes. When it is interrupted,
+    /// the next time finishes it.
     pub async fn reset(dir: &Path) -> Result<(), MachineError> {
         if !dir.exists() {
             return Ok(());
-        }
-        if !Store::is_store(dir) {
-            return Err(StoreError::Foreign(dir.to_owned()).into());
         }
         let store = Store::open(dir)?;
         let ids = match store.ids()? {
@@ -534,8 +547,9 @@ impl Machines {
             None if rustix::process::geteuid().is_root() => IdMap::Own,
             None => IdMap::detect()?,
         };
-        for name in ["machines", "layers"] {
-            do_job(store.folder(), Job::Remove { path: name.into() }, ids).await?;
+        store.clear()?;
+        for left in store.left_over(true) {
+            base::remove(left, ids).await?;
         }
         Ok(store.remove()?)
     }
@@ -583,8 +597,8 @@ async fn run_user_data(sandbox: &Sandbox, script: Option<Vec<u8>>) {
 #[derive(Debug)]
 struct Disk {
     store: PathBuf,
-    /// The writable layer, relative to the store.
-    layer: PathBuf,
+    /// The machine's folder, relative to the store.
+    machine: PathBuf,
     ids: IdMap,
     /// In bytes.
     limit: u64,
@@ -593,7 +607,7 @@ struct Disk {
 impl Disk {
     /// Returns when more has been written.
     async fn exceeded(&self) {
-        disk::watch(&self.store, &self.layer, self.ids, self.limit).await;
+        disk::watch(&self.store, &self.machine, self.ids, self.limit).await;
     }
 }
 

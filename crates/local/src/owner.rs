@@ -3,8 +3,9 @@
 //! Every cloud holds a lock on a file of its own below `owners/` for as long as it lives. The kernel drops the lock with
 //! the process, however it ends, so a lock that can be had belongs to nobody any more.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::ids::random_hex;
@@ -20,9 +21,18 @@ pub(crate) struct Owner {
 impl Owner {
     /// Makes this process's mark.
     pub(crate) fn register(folder: &Path) -> io::Result<Owner> {
-        fs::create_dir_all(folder)?;
+        if let Err(error) = fs::DirBuilder::new().mode(0o700).create(folder)
+            && error.kind() != io::ErrorKind::AlreadyExists
+        {
+            return Err(error);
+        }
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
         let id = format!("{}-{}", std::process::id(), random_hex(8));
-        let lock = File::create_new(folder.join(&id))?;
+        let lock = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(folder.join(&id))?;
         lock.lock()?;
         Ok(Owner {
             folder: folder.to_owned(),
@@ -41,13 +51,7 @@ impl Owner {
         if id == self.id {
             return false;
         }
-        match File::open(self.folder.join(id)) {
-            Ok(file) => match file.try_lock_shared() {
-                Ok(()) => true,
-                Err(TryLockError::WouldBlock | TryLockError::Error(_)) => false,
-            },
-            Err(error) => error.kind() == io::ErrorKind::NotFound,
-        }
+        has_ended(&self.folder.join(id))
     }
 
     /// Removes the marks of ended processes.
@@ -60,6 +64,22 @@ impl Owner {
                 let _ = fs::remove_file(entry.path());
             }
         }
+    }
+}
+
+/// Tells whether a process that has its mark in this folder lives.
+pub(crate) fn anybody_lives(folder: &Path) -> bool {
+    let marks = fs::read_dir(folder).into_iter().flatten().flatten();
+    marks.into_iter().any(|mark| !has_ended(&mark.path()))
+}
+
+fn has_ended(mark: &Path) -> bool {
+    match File::open(mark) {
+        Ok(file) => match file.try_lock_shared() {
+            Ok(()) => true,
+            Err(TryLockError::WouldBlock | TryLockError::Error(_)) => false,
+        },
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
     }
 }
 
@@ -85,8 +105,11 @@ mod tests {
         assert!(ours.is_gone(&other_id));
         fs::write(folder.path().join("1-killed"), "").unwrap();
         assert!(ours.is_gone("1-killed"));
+        assert!(anybody_lives(folder.path()));
         ours.remove_gone();
         assert!(!folder.path().join("1-killed").exists());
         assert!(folder.path().join(ours.id()).exists());
+        drop(ours);
+        assert!(!anybody_lives(folder.path()));
     }
 }

@@ -6,7 +6,7 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -41,6 +41,17 @@ pub enum StateError {
         /// Its format.
         found: u32,
     },
+    /// The folder was to be emptied while somebody works on it.
+    #[error("state folder `{}`: a local cloud is running on it; end its `local serve` or `build -local` first", .0.display())]
+    InUse(PathBuf),
+}
+
+/// What says that a folder is being emptied. It comes first and goes last, so whoever finds it finishes the work of a
+/// process that was killed at it.
+#[derive(Debug)]
+pub(crate) struct Resetting {
+    path: PathBuf,
+    _lock: File,
 }
 
 /// The folder, this process's mark in it, and the state as last seen.
@@ -58,6 +69,57 @@ struct Cached {
     stamp: Option<(u64, i64, u64)>,
 }
 
+impl Resetting {
+    /// Whether a folder is being emptied, or its emptying was interrupted.
+    pub(crate) fn is_going_on(state_dir: &Path) -> bool {
+        Self::mark(state_dir).exists()
+    }
+
+    /// Begins, or goes on; waits while another process is at it.
+    pub(crate) fn begin(state_dir: &Path) -> Result<Resetting, StateError> {
+        let path = Self::mark(state_dir);
+        let begin = || -> io::Result<File> {
+            loop {
+                let lock = open_privately(&path, false)?;
+                lock.lock()?;
+                // Who had the lock before may have finished, and the mark with it.
+                if fs::metadata(&path).is_ok_and(|found| found.ino() == lock.metadata().map_or(0, |own| own.ino())) {
+                    return Ok(lock);
+                }
+            }
+        };
+        let lock = begin().map_err(|source| StateError::Folder {
+            path: path.clone(),
+            source,
+        })?;
+        Ok(Resetting { path, _lock: lock })
+    }
+
+    /// Ends it.
+    pub(crate) fn end(self) -> Result<(), StateError> {
+        fs::remove_file(&self.path).map_err(|source| StateError::Folder {
+            path: self.path.clone(),
+            source,
+        })
+    }
+
+    fn mark(state_dir: &Path) -> PathBuf {
+        state_dir.join("resetting")
+    }
+}
+
+/// Opens a file for writing that only its owner reads, whatever our own umask is.
+fn open_privately(path: &Path, truncate: bool) -> io::Result<File> {
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(truncate)
+        .write(true)
+        .mode(0o600)
+        .open(path)?;
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    Ok(file)
+}
+
 impl StateFolder {
     /// Opens the folder, creating it when it is not there.
     pub(crate) fn open(path: &Path) -> Result<StateFolder, StateError> {
@@ -65,7 +127,11 @@ impl StateFolder {
             path: path.to_owned(),
             source,
         };
-        fs::create_dir_all(path).map_err(failed)?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(failed)?;
         fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(failed)?;
         let owner = Owner::register(&path.join("owners")).map_err(failed)?;
         owner.remove_gone();
@@ -116,12 +182,7 @@ impl StateFolder {
     fn lock(&self) -> Result<File, StateError> {
         let path = self.path.join("lock");
         let take = || -> io::Result<File> {
-            let file = OpenOptions::new()
-                .create(true)
-                .truncate(false)
-                .write(true)
-                .mode(0o600)
-                .open(&path)?;
+            let file = open_privately(&path, false)?;
             file.lock()?;
             Ok(file)
         };
@@ -154,12 +215,7 @@ impl StateFolder {
             source,
         })?;
         let write = || -> io::Result<(u64, i64, u64)> {
-            let mut file = OpenOptions::new()
-                .create(true)
-                .truncate(true)
-                .write(true)
-                .mode(0o600)
-                .open(&new)?;
+            let mut file = open_privately(&new, true)?;
             file.write_all(&text)?;
             fs::rename(&new, &path)?;
             Ok(stamp(&file.metadata()?))

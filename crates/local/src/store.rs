@@ -6,29 +6,61 @@
 //! layers/<root>/fs         a layer;  layers/<root>/layer.json  what lies below it
 //! machines/<id>/fs         a machine's writable layer;  work, root, tools: what mounting it needs
 //! machines/<id>/machine.json, host_key
+//! unfinished/<any>         what is being made or removed; unless somebody has it locked, nobody will miss it
 //! ```
+//!
+//! Everything comes into `layers` and `machines`, and leaves them, by one renaming. So whatever ends a process half-way
+//! leaves nothing half: what it was at lies in `unfinished`, and the next one to open the store removes it.
 
-use std::fs;
-use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, lchown};
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, openat, statat};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::ids::random_hex;
 use crate::machine::RootId;
 use crate::sandbox::IdMap;
 
-/// The file that names the ids.
+/// What says that a folder is a store.
+const MARKER: &str = "store.json";
+/// What names the ids.
 const IDS: &str = "ids.json";
+/// Where things are made and removed.
+const UNFINISHED: &str = "unfinished";
+/// Where finished things are.
+const FINISHED: [&str; 2] = ["layers", "machines"];
+/// Machines must get through, whoever they are; nobody else gets to the folder that all this lies in.
+const PASSABLE: u32 = 0o711;
 
 /// A store on disk.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     folder: PathBuf,
-    /// User and group that own what root of the machines owns, where that is not who we are.
+    /// User and group whom the folders of machines are given to: root of the machines, where that is not ourselves.
     owner: Option<(u32, u32)>,
+}
+
+/// A folder in `unfinished` that is ours for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Unfinished {
+    path: PathBuf,
+    _lock: File,
+}
+
+/// What lies under a name in a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Nothing: what lies below shows through.
+    Nothing,
+    /// A folder.
+    Folder,
+    /// Something that hides what lies below.
+    Other,
 }
 
 /// Why the store cannot be used.
@@ -60,6 +92,9 @@ pub enum StoreError {
     /// The machine exists already.
     #[error("machine `{0}` exists already")]
     MachineExists(String),
+    /// A layer has something else where a system folder of this machine is to be mounted.
+    #[error("layer `{}`: not a folder, so no machine can be made of it", .0.display())]
+    NotAFolder(PathBuf),
 }
 
 /// What lies below a layer.
@@ -104,45 +139,39 @@ pub(crate) struct MachineRecord {
 impl Store {
     /// Opens a store, or makes one of a missing or empty folder.
     pub(crate) fn open(folder: &Path) -> Result<Store, StoreError> {
-        let at = |path: &Path| {
-            let path = path.to_owned();
-            |source| StoreError::File { path, source }
-        };
         fs::DirBuilder::new()
             .recursive(true)
-            .mode(0o755)
+            .mode(PASSABLE)
             .create(folder)
             .map_err(at(folder))?;
         let folder = fs::canonicalize(folder).map_err(at(folder))?;
-        let marker = folder.join("store.json");
-        if !marker.exists() {
-            let mut entries = fs::read_dir(&folder).map_err(at(&folder))?;
-            if entries.next().is_some() {
-                return Err(StoreError::Foreign(folder));
-            }
-            fs::write(&marker, "{\"version\":1}\n").map_err(at(&marker))?;
+        if !Self::is_store(&folder)? {
+            return Err(StoreError::Foreign(folder));
         }
-        for name in ["layers", "machines"] {
+        make_passable(&folder).map_err(at(&folder))?;
+        for name in FINISHED.into_iter().chain([UNFINISHED]) {
             let path = folder.join(name);
             fs::create_dir_all(&path).map_err(at(&path))?;
+            make_passable(&path).map_err(at(&path))?;
+        }
+        let marker = folder.join(MARKER);
+        if !marker.is_file() {
+            write_privately(&marker, b"{\"version\":1}\n").map_err(at(&marker))?;
         }
         Ok(Store { folder, owner: None })
     }
 
-    /// Hands the store to machines with these ids; an error if it has machines or roots of others.
+    /// Hands the store to machines with these ids, to whose root their folders are given from now on; an error if it has roots of machines
+    /// with others.
     pub(crate) fn belong_to(&mut self, ids: IdMap) -> Result<(), StoreError> {
         match self.ids()? {
             Some(before) if before == ids => {}
-            Some(_) => return Err(StoreError::OtherIds(self.folder.clone())),
-            None if ids.root().is_some() && !self.names("layers").is_empty() => {
-                return Err(StoreError::OtherIds(self.folder.clone()));
+            None if ids.root().is_none() || self.names("layers").is_empty() => {
+                write_json(&self.folder.join(IDS), &ids)?;
             }
-            None => self.write(Path::new(IDS), &ids)?,
+            _ => return Err(StoreError::OtherIds(self.folder.clone())),
         }
         self.owner = ids.root();
-        for name in ["", "layers", "machines"] {
-            self.give(&self.folder.join(name))?;
-        }
         Ok(())
     }
 
@@ -151,38 +180,181 @@ impl Store {
         self.read(Path::new(IDS))
     }
 
-    /// Removes what is left when machines and layers are gone.
+    /// Whether a folder is a store, or may become one: also what an interrupted removal left of one.
+    pub(crate) fn is_store(folder: &Path) -> Result<bool, StoreError> {
+        if folder.join(MARKER).is_file() {
+            return Ok(true);
+        }
+        let ours =
+            |name: &str| FINISHED.contains(&name) || [UNFINISHED, IDS].contains(&name) || name.starts_with("probe-");
+        let entries = fs::read_dir(folder).map_err(at(folder))?;
+        Ok(entries
+            .flatten()
+            .all(|entry| entry.file_name().to_str().is_some_and(ours)))
+    }
+
+    /// Whether a removal was interrupted, by an earlier version of this program: it took away first what says that a folder is a store.
+    pub(crate) fn is_half_removed(folder: &Path) -> bool {
+        let has = |name: &&str| folder.join(name).exists();
+        !folder.join(MARKER).exists()
+            && FINISHED.iter().any(|name| has(&name))
+            && Self::is_store(folder).unwrap_or(false)
+    }
+
+    /// Takes everything out of the store, to be removed; the store itself goes with [`remove`](Store::remove).
+    pub(crate) fn clear(&self) -> Result<(), StoreError> {
+        for kind in FINISHED {
+            for name in self.names(kind) {
+                self.set_aside(&Path::new(kind).join(name))?;
+            }
+        }
+        for entry in fs::read_dir(&self.folder).map_err(at(&self.folder))?.flatten() {
+            let name = entry.file_name();
+            let is_known = [MARKER, IDS, UNFINISHED]
+                .iter()
+                .chain(&FINISHED)
+                .any(|known| name == *known);
+            if is_known {
+                continue;
+            }
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                self.set_aside(Path::new(&name))?;
+            } else {
+                fs::remove_file(entry.path()).map_err(at(&entry.path()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a store that has been cleared and emptied. What says that it is one goes last.
     pub(crate) fn remove(self) -> Result<(), StoreError> {
-        fs::remove_dir_all(&self.folder).map_err(|source| StoreError::File {
-            path: self.folder,
-            source,
+        for name in FINISHED.into_iter().chain([UNFINISHED]) {
+            let path = self.folder.join(name);
+            fs::remove_dir(&path).map_err(at(&path))?;
+        }
+        for name in [IDS, MARKER] {
+            let path = self.folder.join(name);
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(&path)(error)),
+                _ => {}
+            }
+        }
+        fs::remove_dir(&self.folder).map_err(at(&self.folder))
+    }
+
+    /// A new folder for something that will be put into the store.
+    pub(crate) fn draft(&self) -> Result<Unfinished, StoreError> {
+        let path = self.unfinished();
+        self.hold(&path, || {
+            fs::DirBuilder::new().mode(0o700).create(&path)?;
+            self.give(&path, 0o700)
         })
     }
 
-    /// Gives a directory that no machine has seen yet to root of the machines.
-    fn give(&self, path: &Path) -> Result<(), StoreError> {
-        let Some((user, group)) = self.owner else { return Ok(()) };
-        lchown(path, Some(user), Some(group)).map_err(|source| StoreError::File {
-            path: path.to_owned(),
-            source,
-        })
+    /// Takes something out of the store, to be removed; `None` when there is no such thing.
+    pub(crate) fn set_aside(&self, name: &Path) -> Result<Option<Unfinished>, StoreError> {
+        let path = self.unfinished();
+        match self.hold(&path, || fs::rename(self.folder.join(name), &path)) {
+            Ok(aside) => Ok(Some(aside)),
+            Err(StoreError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
-    /// Creates a directory of a machine or a layer, relative to the store; everybody may pass, whatever our own umask is.
-    pub(crate) fn create_folder(&self, path: &Path) -> Result<(), StoreError> {
-        let path = self.folder.join(path);
-        fs::create_dir_all(&path)
-            .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o755)))
-            .map_err(|source| StoreError::File {
-                path: path.clone(),
-                source,
-            })?;
-        self.give(&path)
+    /// What lies in `unfinished` and belongs to nobody any more; all of it when `everything` is to go.
+    pub(crate) fn left_over(&self, everything: bool) -> Vec<Unfinished> {
+        let Ok(_whole) = self.lock_unfinished() else {
+            return Vec::new();
+        };
+        let left = self.names(UNFINISHED).into_iter().filter_map(|name| {
+            let path = self.folder.join(UNFINISHED).join(name);
+            let lock = File::open(&path).ok()?;
+            (lock.try_lock().is_ok() || everything).then_some(Unfinished { path, _lock: lock })
+        });
+        left.collect()
     }
 
-    /// Whether a folder is a store.
-    pub(crate) fn is_store(folder: &Path) -> bool {
-        folder.join("store.json").is_file()
+    fn unfinished(&self) -> PathBuf {
+        self.folder.join(UNFINISHED).join(random_hex(16))
+    }
+
+    /// Nobody takes a folder of `unfinished` for forsaken between its making and its locking.
+    fn lock_unfinished(&self) -> io::Result<File> {
+        let whole = File::open(self.folder.join(UNFINISHED))?;
+        whole.lock()?;
+        Ok(whole)
+    }
+
+    fn hold(&self, path: &Path, make: impl FnOnce() -> io::Result<()>) -> Result<Unfinished, StoreError> {
+        let held = || {
+            let _whole = self.lock_unfinished()?;
+            make()?;
+            let lock = File::open(path)?;
+            lock.lock()?;
+            Ok(Unfinished {
+                path: path.to_owned(),
+                _lock: lock,
+            })
+        };
+        held().map_err(at(path))
+    }
+
+    /// Makes a folder of a draft that will be a machine's, with exactly this mode.
+    pub(crate) fn make_folder(&self, path: &Path, mode: u32) -> Result<(), StoreError> {
+        fs::create_dir(path)
+            .and_then(|()| self.give(path, mode))
+            .map_err(at(path))
+    }
+
+    /// Gives a folder to the machines, with exactly this mode whatever our own umask is.
+    fn give(&self, path: &Path, mode: u32) -> io::Result<()> {
+        let folder = File::open(path)?;
+        if let Some((user, group)) = self.owner {
+            fchown(&folder, Some(user), Some(group))?;
+        }
+        folder.set_permissions(fs::Permissions::from_mode(mode))
+    }
+
+    /// Puts a draft into the store as a root's layer. `false` when somebody else was faster; the draft stays.
+    pub(crate) fn publish_layer(&self, draft: &Unfinished, root: &RootId, layer: &Layer) -> Result<bool, StoreError> {
+        write_json(&draft.path.join("layer.json"), layer)?;
+        self.publish(draft, &Self::layer_folder(root))
+    }
+
+    fn publish(&self, draft: &Unfinished, name: &Path) -> Result<bool, StoreError> {
+        let path = self.folder.join(name);
+        match fs::rename(&draft.path, &path) {
+            Ok(()) => Ok(true),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists
+                ) =>
+            {
+                Ok(false)
+            }
+            Err(source) => Err(StoreError::File { path, source }),
+        }
+    }
+
+    /// What a layer (or any folder of the store) has under a name of its files; no link is followed on the way.
+    pub(crate) fn look(&self, layer: &Path, name: &str) -> Result<Found, StoreError> {
+        let path = self.folder.join(layer);
+        let look = || -> io::Result<Found> {
+            let mut folder = std::os::fd::OwnedFd::from(File::open(&path)?);
+            for part in name.split('/') {
+                match statat(&folder, part, AtFlags::SYMLINK_NOFOLLOW) {
+                    Err(rustix::io::Errno::NOENT) => return Ok(Found::Nothing),
+                    Ok(found) if FileType::from_raw_mode(found.st_mode) == FileType::Directory => {}
+                    Ok(_) => return Ok(Found::Other),
+                    Err(error) => return Err(error.into()),
+                }
+                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                folder = openat(&folder, part, flags, Mode::empty())?;
+            }
+            Ok(Found::Folder)
+        };
+        look().map_err(at(&path))
     }
 
     /// Its folder.
@@ -211,7 +383,7 @@ impl Store {
 
     /// Writes what lies below a root's layer; the root exists from then on.
     pub(crate) fn write_layer(&self, root: &RootId, layer: &Layer) -> Result<(), StoreError> {
-        self.write(&Self::layer_folder(root).join("layer.json"), layer)
+        write_json(&self.folder.join(Self::layer_folder(root)).join("layer.json"), layer)
     }
 
     /// Reads what is known of a machine.
@@ -225,7 +397,7 @@ impl Store {
 
     /// Writes what is known of a machine.
     pub(crate) fn write_machine(&self, id: &str, record: &MachineRecord) -> Result<(), StoreError> {
-        self.write(&Self::machine_folder(id).join("machine.json"), record)
+        write_json(&self.folder.join(Self::machine_folder(id)).join("machine.json"), record)
     }
 
     /// Makes the folders of a new machine.
@@ -234,21 +406,20 @@ impl Store {
             return Err(StoreError::UnknownMachine(id.to_owned()));
         }
         self.layer(root)?;
-        let folder = Self::machine_folder(id);
-        if self.folder.join(&folder).exists() {
-            return Err(StoreError::MachineExists(id.to_owned()));
-        }
-        self.create_folder(&folder)?;
+        let draft = self.draft()?;
         for name in ["fs", "work", "root"] {
-            self.create_folder(&folder.join(name))?;
+            self.make_folder(&draft.path.join(name), 0o755)?;
         }
-        self.write_machine(
-            id,
-            &MachineRecord {
-                root: root.clone(),
-                booted: false,
-            },
-        )
+        let record = MachineRecord {
+            root: root.clone(),
+            booted: false,
+        };
+        write_json(&draft.path.join("machine.json"), &record)?;
+        if self.publish(&draft, &Self::machine_folder(id))? {
+            return Ok(());
+        }
+        fs::remove_dir_all(&draft.path).map_err(at(&draft.path))?;
+        Err(StoreError::MachineExists(id.to_owned()))
     }
 
     /// Names of all roots, or of all machines.
@@ -297,16 +468,57 @@ impl Store {
                 source: io::Error::other(error),
             })
     }
+}
 
-    /// Writes beside the file and renames, so that a reader sees the old or the new one.
-    fn write<T: Serialize>(&self, path: &Path, content: &T) -> Result<(), StoreError> {
-        let path = self.folder.join(path);
-        let written = serde_json::to_vec(content)
-            .map_err(io::Error::other)
-            .and_then(|text| fs::write(path.with_extension("new"), text))
-            .and_then(|()| fs::rename(path.with_extension("new"), &path));
-        written.map_err(|source| StoreError::File { path, source })
+impl Unfinished {
+    /// Where it lies.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
+
+    /// Removes it after it has been emptied.
+    pub(crate) fn remove(self) -> Result<(), StoreError> {
+        match fs::remove_dir(&self.path) {
+            // Another process may have been at it, too.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(&self.path)(error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.to_owned();
+    |source| StoreError::File { path, source }
+}
+
+/// Lets everybody through a folder, whatever our own umask is, if it is ours to say.
+fn make_passable(path: &Path) -> io::Result<()> {
+    let folder = File::open(path)?;
+    if folder.metadata()?.permissions().mode() & 0o7777 == PASSABLE {
+        return Ok(());
+    }
+    folder.set_permissions(fs::Permissions::from_mode(PASSABLE))
+}
+
+/// Writes a file that only its owner reads, whatever our own umask is.
+fn write_privately(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
+    file.set_permissions(fs::Permissions::from_mode(0o600))?;
+    file.write_all(content)
+}
+
+/// Writes beside the file and renames, so that a reader sees the old or the new one.
+fn write_json<T: Serialize>(path: &Path, content: &T) -> Result<(), StoreError> {
+    let written = serde_json::to_vec(content)
+        .map_err(io::Error::other)
+        .and_then(|text| write_privately(&path.with_extension("new"), &text))
+        .and_then(|()| fs::rename(path.with_extension("new"), path));
+    written.map_err(at(path))
 }
 
 /// Whether a name can stand as one folder's name, and in mount options.
@@ -337,7 +549,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("thesis.txt"), "").unwrap();
         assert!(matches!(Store::open(folder.path()), Err(StoreError::Foreign(_))));
-        assert!(!Store::is_store(folder.path()));
+        assert!(!Store::is_store(folder.path()).unwrap());
     }
 
     #[test]

@@ -187,8 +187,8 @@ fn map_ids_of(base: &Path, child: u32) -> Result<OwnedFd, SandboxError> {
     })
 }
 
-/// Does a job in the store with the ids of the machines.
-pub(crate) async fn do_job(store: &Path, job: Job, ids: IdMap) -> Result<(), SandboxError> {
+/// Does a job with the ids of the machines.
+pub(crate) async fn do_job(job: Job, ids: IdMap) -> Result<(), SandboxError> {
     let (control, mut child) = spawn()?;
     // Root of a container needs no namespace to be allowed everything on the store's files; the probe wants exactly that namespace.
     let count = if matches!(ids, IdMap::Identity { .. }) && !matches!(job, Job::Probe { .. }) {
@@ -196,12 +196,7 @@ pub(crate) async fn do_job(store: &Path, job: Job, ids: IdMap) -> Result<(), San
     } else {
         ids.count()
     };
-    let start = Start::Job {
-        ids: count,
-        store: store.to_owned(),
-        job,
-    };
-    let outcome = set_up(&control, &child, start, ids).await;
+    let outcome = set_up(&control, &child, Start::Job { ids: count, job }, ids).await;
     drop(control);
     child.wait().await?;
     outcome

@@ -69,13 +69,12 @@ fn become_it(control: &OwnedFd) -> Result<i32, Failure> {
         });
     };
     match *start {
-        Start::Job { ids, store, job } => {
-            let opened = job::open(&job)?;
-            enter_store(&store)?;
+        Start::Job { ids, job } => {
+            let job = job::open_folders(job)?;
             if ids > 0 {
                 join_user_namespace(control, ids)?;
             }
-            job::run(&job, opened)?;
+            job.run()?;
             send(control.as_fd(), &Report::Done, &[], &[]).doing("answering")?;
             Ok(0)
         }

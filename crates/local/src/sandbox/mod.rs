@@ -15,6 +15,8 @@
 mod accounts;
 mod boot;
 mod client;
+mod copy;
+mod count;
 mod elevate;
 mod enter;
 mod execute;
@@ -25,10 +27,13 @@ mod init;
 mod job;
 mod kernel;
 mod mounts;
+mod remove;
 mod scp;
 mod sftp;
 mod shims;
 mod terminal;
+mod tree;
+mod unpack;
 mod wire;
 
 pub(crate) use client::{Condition, Process, ProcessEnd, Sandbox, SandboxError, do_job};

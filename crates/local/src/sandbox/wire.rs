@@ -82,7 +82,7 @@ pub(crate) enum Start {
     /// A machine.
     Machine(MachineStart),
     /// Work on the store's files with the ids of the machines, of which there are `ids`; 0: with our own.
-    Job { ids: u32, store: PathBuf, job: Job },
+    Job { ids: u32, job: Job },
 }
 
 /// Everything that init must know to boot.
@@ -132,13 +132,13 @@ impl MachineStart {
 pub(crate) enum Job {
     /// Try everything that a machine will need, in this folder.
     Probe { folder: PathBuf },
-    /// Copy a layer.
+    /// Copy the layer in one folder (its `fs`) into another.
     Copy { from: PathBuf, to: PathBuf },
-    /// Fail with `EDQUOT` if the files of a layer take more than this many bytes.
-    Count { path: PathBuf, limit: u64 },
-    /// Remove a tree.
-    Remove { path: PathBuf },
-    /// Unpack a tarball.
+    /// Fail with `EDQUOT` if the files of the layer in a folder (its `fs`) take more than this many bytes.
+    Count { folder: PathBuf, limit: u64 },
+    /// Remove everything in a folder.
+    Empty { folder: PathBuf },
+    /// Unpack a tarball as the layer of a folder.
     Unpack { tarball: PathBuf, to: PathBuf },
     /// Build the layer that stands below machines on the host's own system folders.
     Host { to: PathBuf, folders: Vec<String> },

@@ -7,9 +7,12 @@
 mod escape;
 mod files;
 mod ground;
+mod layers;
 mod power;
+mod resets;
 mod roots;
 mod ssh;
+mod tarballs;
 mod users;
 mod walls;
 
@@ -17,7 +20,7 @@ use libtest_mimic::{Arguments, Trial};
 
 fn main() {
     bakelite_local::sandbox::enter_if_asked();
-    if power::hold_machine_if_asked() {
+    if power::hold_machine_if_asked() || resets::act_if_asked() {
         return;
     }
     let arguments = Arguments::from_args();
@@ -29,6 +32,9 @@ fn main() {
         ("power", power::TESTS),
         ("escape", escape::TESTS),
         ("walls", walls::TESTS),
+        ("layers", layers::TESTS),
+        ("tarballs", tarballs::TESTS),
+        ("resets", resets::TESTS),
     ] {
         trials.extend(tests.iter().map(|(name, test)| {
             Trial::test(format!("{subject}::{name}"), || {
@@ -37,6 +43,7 @@ fn main() {
             })
         }));
     }
+    trials.extend(resets::trials());
     trials.extend(users::trials());
     let conclusion = libtest_mimic::run(&arguments, trials);
     ground::close();

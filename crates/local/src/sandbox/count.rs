@@ -1,0 +1,105 @@
+//! Counting what the files of a layer take, while its instance goes on writing.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{AtFlags, Dir, FileType, Mode, fstat, openat, statat};
+use rustix::io::Errno;
+
+use super::tree::{AS_FOLDER, Identity, OPEN_FOLDERS, Trouble, back, has_changed, place};
+
+/// A folder on the way down, whose own files are counted.
+struct Level {
+    /// Closed while the walk is far below it.
+    folder: Option<OwnedFd>,
+    identity: Identity,
+    /// Its name in the level above.
+    name: CString,
+    /// Folders in it that are not counted yet.
+    waiting: Vec<CString>,
+}
+
+/// Fails with `EDQUOT` if a layer takes more than `limit` bytes. What is moved meanwhile may be missed, or counted twice.
+pub(super) fn check(layer: OwnedFd, limit: u64) -> Result<(), Trouble> {
+    let mut taken = 0;
+    let mut levels = Vec::new();
+    let outcome = enter(layer, CString::default(), &mut taken).and_then(|top| {
+        levels.push(top);
+        while taken <= limit && step(&mut levels, &mut taken)? {}
+        if taken > limit {
+            Err(Errno::DQUOT.into())
+        } else {
+            Ok(())
+        }
+    });
+    outcome.map_err(|error| Trouble {
+        place: place(levels.iter().map(|level| level.name.as_c_str())),
+        error,
+    })
+}
+
+/// Counts one folder or goes one level up; whether there is more to do.
+fn step(levels: &mut Vec<Level>, taken: &mut u64) -> io::Result<bool> {
+    let depth = levels.len();
+    let Some(level) = levels.last_mut() else {
+        return Ok(false);
+    };
+    let Some(name) = level.waiting.pop() else {
+        return leave(levels);
+    };
+    let folder = level.folder.as_ref().ok_or(Errno::BADF)?;
+    match openat(folder, &name, AS_FOLDER, Mode::empty()) {
+        Ok(folder) => {
+            levels.push(enter(folder, name, taken)?);
+            if depth > OPEN_FOLDERS {
+                levels[depth - OPEN_FOLDERS].folder = None;
+            }
+        }
+        Err(error) if has_changed(error) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(true)
+}
+
+/// Counts the files of a folder and notes its folders.
+fn enter(folder: OwnedFd, name: CString, taken: &mut u64) -> io::Result<Level> {
+    let identity = Identity::of(&fstat(&folder)?);
+    let mut waiting = Vec::new();
+    for entry in Dir::read_from(&folder)? {
+        let entry = entry?;
+        if matches!(entry.file_name().to_bytes(), b"." | b"..") {
+            continue;
+        }
+        let Ok(found) = statat(&folder, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) else {
+            continue; // gone by now
+        };
+        *taken = taken.saturating_add(u64::try_from(found.st_blocks).unwrap_or(0).saturating_mul(512));
+        if FileType::from_raw_mode(found.st_mode) == FileType::Directory {
+            waiting.push(entry.file_name().to_owned());
+        }
+    }
+    Ok(Level {
+        folder: Some(folder),
+        identity,
+        name,
+        waiting,
+    })
+}
+
+/// Goes back up; an error where a folder was moved away under the walk.
+fn leave(levels: &mut Vec<Level>) -> io::Result<bool> {
+    let Some(left) = levels.pop() else {
+        return Ok(false);
+    };
+    let Some(above) = levels.last_mut() else {
+        return Ok(false);
+    };
+    if above.folder.is_none() {
+        let Some(folder) = left.folder else {
+            return Err(Errno::BADF.into());
+        };
+        above.folder = Some(back(folder, above.identity)?);
+    }
+    Ok(true)
+}

@@ -1,0 +1,457 @@
+//! Unpacking a tarball as a base root. Whatever names and links it holds, everything happens below one folder: names are
+//! looked up as a process would whose root that folder is.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io::{self, Read, Seek as _, Write as _};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+
+use rustix::fs::{
+    AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, chmodat, chownat, fchmod, fchown,
+    fstat, futimens, linkat, mkdirat, mknodat, openat, openat2, readlinkat, statat, symlinkat, unlinkat, utimensat,
+};
+use rustix::io::Errno;
+use tar::EntryType;
+
+use super::copy::unless_unmapped;
+use super::tree::{AS_FOLDER, AS_HANDLE, Identity};
+
+/// The most that a root may hold, so that a small file cannot fill a disk.
+const MOST_BYTES: u64 = 64 << 30;
+/// The most files that a root may have.
+const MOST_MEMBERS: u64 = 4_000_000;
+/// The most that a member's names and attributes may take, in front of its content.
+const LONGEST_HEAD: u64 = 1 << 20;
+/// How many links one name may go through, as in the kernel.
+const MOST_LINKS: u32 = 40;
+
+/// The limits that hold.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    bytes: u64,
+    members: u64,
+}
+
+/// Unpacks `.tar`, `.tar.gz` and `.tar.zst`, told apart by their first bytes, into an empty folder.
+pub(super) fn unpack(tarball: File, to: &OwnedFd) -> io::Result<()> {
+    let limits = Limits {
+        bytes: MOST_BYTES,
+        members: MOST_MEMBERS,
+    };
+    unpack_within(decompress(tarball)?, to, limits)
+}
+
+fn decompress(mut file: File) -> io::Result<Box<dyn Read>> {
+    let mut magic = Vec::new();
+    (&file).take(4).read_to_end(&mut magic)?;
+    file.rewind()?;
+    Ok(match magic.as_slice() {
+        [0x1f, 0x8b, ..] => Box::new(flate2::read::MultiGzDecoder::new(io::BufReader::new(file))),
+        [0x28, 0xb5, 0x2f, 0xfd] => Box::new(zstd::Decoder::new(file)?),
+        _ => Box::new(file),
+    })
+}
+
+fn unpack_within(reader: impl Read, to: &OwnedFd, limits: Limits) -> io::Result<()> {
+    let watched = Watched::new(reader, limits.bytes);
+    let watch = Rc::clone(&watched.watch);
+    let mut archive = tar::Archive::new(watched);
+    let root = Root {
+        top: to,
+        watch: Rc::clone(&watch),
+    };
+    let mut count = 0;
+    let mut entries = archive.entries()?;
+    loop {
+        watch.borrow_mut().head = Some(LONGEST_HEAD);
+        let Some(entry) = entries.next() else { break };
+        let mut entry = entry.map_err(|_| watch.borrow_mut().reason(count))?;
+        watch.borrow_mut().head = None;
+        count += 1;
+        if count > limits.members {
+            return Err(refused(format!("it has more than {} members", limits.members)));
+        }
+        let placed = root.place(&mut entry);
+        let rest = placed.and_then(|()| io::copy(&mut entry, &mut io::sink()).map(drop));
+        rest.map_err(|error| {
+            if watch.borrow().failure.is_some() {
+                watch.borrow_mut().reason(count)
+            } else {
+                let name = shown(&entry.path_bytes());
+                io::Error::new(error.kind(), format!("member `{name}`: {error}"))
+            }
+        })?;
+    }
+    if count == 0 {
+        return Err(refused("it has no members".into()));
+    }
+    Ok(())
+}
+
+fn refused(why: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
+}
+
+/// A member's name for an error: short, and nothing in it that a terminal would obey.
+fn shown(name: &[u8]) -> String {
+    /// How much of a name is shown.
+    const SHOWN: usize = 200;
+    let cut = name.get(..SHOWN);
+    let mut text = cut.unwrap_or(name).escape_ascii().to_string();
+    if cut.is_some_and(|cut| cut.len() < name.len()) {
+        text.push('…');
+    }
+    text
+}
+
+/// Keeps an eye on how much comes out of a tarball. What is wrong with it is kept here, because the errors of the archive's
+/// reader quote what they read.
+struct Watched<R> {
+    reader: R,
+    watch: Rc<RefCell<Watch>>,
+}
+
+struct Watch {
+    /// How much may still come.
+    left: u64,
+    most: u64,
+    /// How much of that may belong to the head of a member, while one is being read.
+    head: Option<u64>,
+    failure: Option<io::Error>,
+}
+
+impl<R> Watched<R> {
+    fn new(reader: R, most: u64) -> Watched<R> {
+        let watch = Watch {
+            left: most,
+            most,
+            head: None,
+            failure: None,
+        };
+        Watched {
+            reader,
+            watch: Rc::new(RefCell::new(watch)),
+        }
+    }
+}
+
+impl Watch {
+    /// Counts what was read.
+    fn count(&mut self, length: u64) -> io::Result<()> {
+        self.count_content(length)?;
+        if let Some(head) = &mut self.head {
+            *head = head.checked_sub(length).ok_or_else(|| {
+                refused(format!(
+                    "a member's names and attributes are longer than {LONGEST_HEAD} bytes"
+                ))
+            })?;
+        }
+        Ok(())
+    }
+
+    fn count_content(&mut self, length: u64) -> io::Result<()> {
+        self.left = self
+            .left
+            .checked_sub(length)
+            .ok_or_else(|| refused(format!("it unpacks to more than {} bytes", self.most)))?;
+        Ok(())
+    }
+
+    /// Why reading ended after `count` members.
+    fn reason(&mut self, count: u64) -> io::Error {
+        self.failure
+            .take()
+            .unwrap_or_else(|| refused(format!("it is no tar archive, or damaged (after {count} members)")))
+    }
+}
+
+impl<R: Read> Read for Watched<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let outcome = self.reader.read(into);
+        let mut watch = self.watch.borrow_mut();
+        let counted = outcome.and_then(|length| watch.count(length as u64).map(|()| length));
+        counted.map_err(|error| match error.kind() {
+            io::ErrorKind::Interrupted => error,
+            kind => {
+                watch.failure = Some(error);
+                kind.into()
+            }
+        })
+    }
+}
+
+/// The folder that is the root of all names in the tarball.
+struct Root<'a> {
+    top: &'a OwnedFd,
+    watch: Rc<RefCell<Watch>>,
+}
+
+/// Where a member goes: a folder of the root, and a name in it; no name for the root itself.
+struct Spot {
+    folder: OwnedFd,
+    name: Option<CString>,
+}
+
+impl Root<'_> {
+    /// Puts one member where it belongs.
+    fn place<R: Read>(&self, entry: &mut tar::Entry<'_, R>) -> io::Result<()> {
+        let kind = entry.header().entry_type();
+        if matches!(kind, EntryType::Char | EntryType::Block | EntryType::XGlobalHeader) {
+            return Ok(()); // a machine gets its devices from the kernel, none from a tarball
+        }
+        let marks = Marks::of(entry.header())?;
+        let spot = self.spot(&entry.path_bytes())?;
+        let Some(name) = spot.name else {
+            return if kind == EntryType::Directory {
+                marks.put_on(spot.folder.as_fd())
+            } else {
+                Err(refused("it would replace the root itself".into()))
+            };
+        };
+        let folder = spot.folder.as_fd();
+        match kind {
+            EntryType::Directory => self.folder(folder, &name, &entry.path_bytes(), &marks),
+            EntryType::Link => {
+                let target = entry.link_name_bytes().unwrap_or_default();
+                self.hard_link(folder, &name, &target)
+            }
+            EntryType::Symlink => {
+                let target = CString::new(entry.link_name_bytes().unwrap_or_default().into_owned())?;
+                make_room(folder, &name)?;
+                symlinkat(&target, folder, &name)?;
+                marks.put_on_name(folder, &name)
+            }
+            EntryType::Fifo => {
+                make_room(folder, &name)?;
+                mknodat(folder, &name, FileType::Fifo, Mode::empty(), 0)?;
+                marks.put_on_name(folder, &name)?;
+                Ok(chmodat(folder, &name, marks.mode, AtFlags::empty())?)
+            }
+            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
+                make_room(folder, &name)?;
+                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let mut file = File::from(openat(folder, &name, flags, Mode::RUSR | Mode::WUSR)?);
+                if kind == EntryType::GNUSparse {
+                    // Holes are no bytes of the tarball, but take their time.
+                    self.watch.borrow_mut().count_content(entry.size())?;
+                    copy_with_holes(entry, &mut file)?;
+                } else {
+                    io::copy(entry, &mut file)?;
+                }
+                marks.put_on(file.as_fd())
+            }
+            other => Err(refused(format!(
+                "members of kind `{}` are not supported",
+                [other.as_byte()].escape_ascii()
+            ))),
+        }
+    }
+
+    /// Makes a folder, unless one is there, also by a link (`/bin` of a merged `/usr`).
+    fn folder(&self, above: BorrowedFd<'_>, name: &CStr, whole: &[u8], marks: &Marks) -> io::Result<()> {
+        match statat(above, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) if FileType::from_raw_mode(found.st_mode) == FileType::Directory => {}
+            Ok(_) if self.look_up(&names(whole)?).is_ok() => return Ok(()),
+            Ok(_) => {
+                make_room(above, name)?;
+                mkdirat(above, name, Mode::RWXU)?;
+            }
+            Err(Errno::NOENT) => mkdirat(above, name, Mode::RWXU)?,
+            Err(error) => return Err(error.into()),
+        }
+        marks.put_on(openat(above, name, AS_FOLDER, Mode::empty())?.as_fd())
+    }
+
+    fn hard_link(&self, folder: BorrowedFd<'_>, name: &CStr, target: &[u8]) -> io::Result<()> {
+        let mut target_names = names(target)?;
+        let last = target_names
+            .pop_back()
+            .ok_or_else(|| refused("a hard link to the root".into()))?;
+        let missing = |error: Errno| match error {
+            Errno::NOENT | Errno::NOTDIR => refused(format!("its original `{}` is not in the tarball", shown(target))),
+            other => other.into(),
+        };
+        let from = self.look_up(&target_names).map_err(missing)?;
+        let original = statat(&from, &last, AtFlags::SYMLINK_NOFOLLOW).map_err(missing)?;
+        if statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)
+            .is_ok_and(|found| Identity::of(&found) == Identity::of(&original))
+        {
+            return Ok(());
+        }
+        make_room(folder, name)?;
+        Ok(linkat(&from, &last, folder, name, AtFlags::empty())?)
+    }
+
+    /// Splits a member's name into its folder, which is made when it is missing, and its last part.
+    fn spot(&self, name: &[u8]) -> io::Result<Spot> {
+        let mut names = names(name)?;
+        let last = names.pop_back();
+        let folder = match self.look_up(&names) {
+            Err(Errno::NOENT) => self.make(names)?,
+            other => other?,
+        };
+        Ok(Spot { folder, name: last })
+    }
+
+    /// A folder of the root. Links are followed as in the machine: what they name lies in the root.
+    fn look_up(&self, names: &VecDeque<CString>) -> rustix::io::Result<OwnedFd> {
+        self.open(
+            names,
+            ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV,
+        )
+    }
+
+    fn open<'n>(&self, names: impl IntoIterator<Item = &'n CString>, how: ResolveFlags) -> rustix::io::Result<OwnedFd> {
+        let names: Vec<_> = names.into_iter().map(|name| name.to_bytes()).collect();
+        let path = if names.is_empty() {
+            b".".to_vec()
+        } else {
+            names.join(&b'/')
+        };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        openat2(self.top, path, flags, Mode::empty(), how)
+    }
+
+    /// Makes the folders of a name that are missing, also those that its links name.
+    fn make(&self, names: VecDeque<CString>) -> io::Result<OwnedFd> {
+        let strictly = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+        let (mut real, mut waiting, mut links) = (Vec::new(), names, 0);
+        while let Some(name) = waiting.pop_front() {
+            if name.as_bytes() == b".." {
+                real.pop();
+                continue;
+            }
+            let folder = self.open(&real, strictly)?;
+            let handle = match openat(&folder, &name, AS_HANDLE, Mode::empty()) {
+                Err(Errno::NOENT) => {
+                    mkdirat(&folder, &name, Mode::from_raw_mode(0o755))?;
+                    real.push(name);
+                    continue;
+                }
+                other => other?,
+            };
+            match FileType::from_raw_mode(fstat(&handle)?.st_mode) {
+                FileType::Directory => real.push(name),
+                FileType::Symlink => {
+                    links += 1;
+                    if links > MOST_LINKS {
+                        return Err(Errno::LOOP.into());
+                    }
+                    let target = readlinkat(&handle, c"", Vec::new())?;
+                    if target.to_bytes().starts_with(b"/") {
+                        real.clear();
+                    }
+                    for part in parts(target.to_bytes()).rev() {
+                        waiting.push_front(CString::new(part)?);
+                    }
+                }
+                _ => return Err(Errno::NOTDIR.into()),
+            }
+        }
+        Ok(self.open(&real, strictly)?)
+    }
+}
+
+/// The parts of a path that say something.
+fn parts(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+    path.split(|byte| *byte == b'/')
+        .filter(|part| !matches!(*part, b"" | b"."))
+}
+
+/// The parts of a name in a tarball, below the root whether it starts with a slash or not.
+fn names(name: &[u8]) -> io::Result<VecDeque<CString>> {
+    parts(name)
+        .map(|part| match part {
+            b".." => Err(refused("a name with `..` leads out of the root".into())),
+            part => Ok(CString::new(part)?),
+        })
+        .collect()
+}
+
+/// Takes away what lies where a member goes, as every tar does; a link is removed, never followed.
+fn make_room(folder: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+    match unlinkat(folder, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(Errno::ISDIR) => Ok(unlinkat(folder, name, AtFlags::REMOVEDIR)?),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Copies content without writing the parts that are nothing but zeros.
+fn copy_with_holes(from: &mut impl Read, to: &mut File) -> io::Result<()> {
+    let mut buffer = vec![0_u8; 64 * 1024];
+    let mut size = 0;
+    loop {
+        let length = match from.read(&mut buffer) {
+            Ok(0) => return to.set_len(size),
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        size += length as u64;
+        if buffer[..length].iter().all(|byte| *byte == 0) {
+            to.seek(io::SeekFrom::Start(size))?;
+        } else {
+            to.write_all(&buffer[..length])?;
+        }
+    }
+}
+
+/// What a member has besides its name and content.
+struct Marks {
+    /// Ids that exist at all.
+    owner: Option<(Uid, Gid)>,
+    mode: Mode,
+    times: Timestamps,
+}
+
+impl Marks {
+    fn of(header: &tar::Header) -> io::Result<Marks> {
+        let damaged = |_| refused("its owner, mode or time is no number".into());
+        // `u32::MAX` stands for "leave it" in the calls that change owners.
+        let id = |number: u64| u32::try_from(number).ok().filter(|id| *id != u32::MAX);
+        let user = id(header.uid().map_err(damaged)?);
+        let group = id(header.gid().map_err(damaged)?);
+        let modified = Timespec {
+            tv_sec: i64::try_from(header.mtime().map_err(damaged)?).unwrap_or_default(),
+            tv_nsec: 0,
+        };
+        Ok(Marks {
+            owner: user
+                .zip(group)
+                .map(|(user, group)| (Uid::from_raw(user), Gid::from_raw(group))),
+            mode: Mode::from_raw_mode(header.mode().map_err(damaged)? & 0o7777),
+            times: Timestamps {
+                last_access: modified,
+                last_modification: modified,
+            },
+        })
+    }
+
+    /// Gives them to an open file or folder.
+    fn put_on(&self, file: BorrowedFd<'_>) -> io::Result<()> {
+        if let Some((user, group)) = self.owner {
+            unless_unmapped(fchown(file, Some(user), Some(group)))?;
+        }
+        // After the owner, since a new one takes the set-id bits.
+        fchmod(file, self.mode)?;
+        Ok(futimens(file, &self.times)?)
+    }
+
+    /// Gives owner and times to what is not to be opened.
+    fn put_on_name(&self, folder: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+        if let Some((user, group)) = self.owner {
+            unless_unmapped(chownat(
+                folder,
+                name,
+                Some(user),
+                Some(group),
+                AtFlags::SYMLINK_NOFOLLOW,
+            ))?;
+        }
+        Ok(utimensat(folder, name, &self.times, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+}

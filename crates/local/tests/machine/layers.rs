@@ -1,0 +1,214 @@
+//! What the host does with the files of an instance stays in them: snapshots and removal against an instance that means
+//! harm.
+
+use std::io::Write as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use bakelite_local::machine::{BaseRoot, Isolation, Machines, RootId};
+
+use crate::Test;
+use crate::ground::{Running, ground, text};
+
+pub(crate) const TESTS: &[Test] = &[
+    (
+        "racing_links_bring_no_file_of_the_host_into_a_snapshot",
+        racing_links_bring_no_file_of_the_host_into_a_snapshot,
+    ),
+    ("racing_links_keep_a_removal_inside", racing_links_keep_a_removal_inside),
+    ("deep_trees_are_copied_and_removed", deep_trees_are_copied_and_removed),
+    (
+        "special_files_are_copied_or_left_out",
+        special_files_are_copied_or_left_out,
+    ),
+];
+
+/// Exchanges folders with links to a folder of the host for as long as it lives. Perl, because it is on every Debian and
+/// Amazon Linux; `renameat2` has no shell command.
+const EXCHANGE: &str = r"
+use strict;
+my ($target, $folders, $files, $pause) = @ARGV;
+my $renameat2 = `uname -m` =~ /x86_64/ ? 316 : 276;
+mkdir '/var/tmp/race'; chdir '/var/tmp/race' or die;
+for my $i (0 .. $folders - 1) { mkdir qq(d$i); symlink $target, qq(l$i) }
+for my $i (0 .. $files - 1) { open my $f, '>', qq(d0/a$i) }
+for my $i (1 .. 20) { open my $f, '>', qq(d0/f$i) }
+$| = 1; print qq(ready\n);
+while (1) {
+    for my $i (0 .. $folders - 1) {
+        my ($one, $other) = (qq(d$i), qq(l$i));
+        syscall($renameat2, -100, $one, -100, $other, 2);
+    }
+    select undef, undef, undef, $pause if $pause > 0;
+}
+";
+
+/// Starts the exchange and returns when it is going on; it ends with its machine.
+fn exchange(machine: &Running, target: &Path, folders: u32, files: u32, pause: &str) {
+    let mut put = machine.ssh("root");
+    let mut put = put
+        .arg("cat > /root/exchange.pl")
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    put.stdin.take().unwrap().write_all(EXCHANGE.as_bytes()).unwrap();
+    assert!(put.wait().unwrap().success());
+    machine.output(
+        "root",
+        &format!(
+            "mkfifo /root/ready; setsid perl /root/exchange.pl {} {folders} {files} {pause} > /root/ready 2>&1 < /dev/null & head -1 /root/ready",
+            target.display()
+        ),
+    );
+}
+
+fn snapshot(machine: &Running) -> RootId {
+    ground()
+        .runtime
+        .block_on(ground().machines.snapshot(&machine.spec.id))
+        .unwrap()
+}
+
+/// The files of a root's own layer.
+fn layer(root: &RootId) -> PathBuf {
+    ground().store().join("layers").join(&root.0).join("fs")
+}
+
+/// All regular files below a folder; links are not followed.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut waiting = vec![folder.to_owned()];
+    while let Some(folder) = waiting.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            match entry.file_type().unwrap() {
+                kind if kind.is_dir() => waiting.push(entry.path()),
+                kind if kind.is_file() => files.push(entry.path()),
+                _ => {}
+            }
+        }
+    }
+    files
+}
+
+fn racing_links_bring_no_file_of_the_host_into_a_snapshot() {
+    let secret = ground().scratch("race-secret");
+    std::fs::write(secret.join("secret.txt"), "the host's own").unwrap();
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let machine = ground().start();
+    exchange(&machine, &secret, 60, 0, "0");
+    for _ in 0..20 {
+        let image = ground().runtime.block_on(ground().machines.snapshot(&machine.spec.id));
+        let layers = ground().store().join("layers");
+        let brought: Vec<_> = files_below(&layers)
+            .into_iter()
+            .filter(|file| file.ends_with("secret.txt"))
+            .collect();
+        assert!(brought.is_empty(), "{brought:?}");
+        ground()
+            .runtime
+            .block_on(ground().machines.remove_root(&image.unwrap()))
+            .unwrap();
+    }
+}
+
+fn racing_links_keep_a_removal_inside() {
+    let folder = ground().scratch("race-removal");
+    let victim = folder.join("victim");
+    std::fs::create_dir(&victim).unwrap();
+    for number in 1..=20 {
+        std::fs::write(victim.join(format!("f{number}")), "precious").unwrap();
+    }
+    let runtime = &ground().runtime;
+    let store = folder.join("store");
+    let machines = runtime
+        .block_on(Machines::open(
+            &store,
+            Isolation::Sandbox,
+            bakelite_local::Limits::default(),
+        ))
+        .unwrap();
+    let spec = ground().spec(&runtime.block_on(machines.base(&BaseRoot::Host)).unwrap());
+    let machine = runtime.block_on(machines.start(spec.clone())).unwrap();
+    let running = Running::again_borrowed(ground(), &spec, &machine);
+    exchange(&running, &victim, 1, 60_000, "0.06");
+    std::mem::forget(running);
+    // The instance still runs: what it does meanwhile may keep the store from going, but leads nowhere else.
+    let outcome = runtime.block_on(Machines::reset(&store));
+    assert_eq!(std::fs::read_dir(&victim).unwrap().count(), 20, "{outcome:?}");
+    runtime.block_on(machine.stop());
+    runtime.block_on(Machines::reset(&store)).unwrap();
+    assert!(!store.exists());
+}
+
+fn deep_trees_are_copied_and_removed() {
+    const DEPTH: usize = 100_000;
+    let machine = ground().start();
+    machine.output(
+        "root",
+        &format!("perl -e 'chdir q(/var/tmp); for (1..{DEPTH}) {{ mkdir q(d) or die; chdir q(d) or die }} open F, q(>bottom)'"),
+    );
+    let image = snapshot(&machine);
+    let found = Command::new("find")
+        .arg(layer(&image).join("var/tmp"))
+        .args(["-name", "bottom", "-printf", "%d"])
+        .output()
+        .unwrap();
+    assert_eq!(text(&found.stdout), (DEPTH + 1).to_string());
+    let runtime = &ground().runtime;
+    runtime.block_on(ground().machines.remove_root(&image)).unwrap();
+    assert!(!layer(&image).exists());
+    let id = machine.spec.id.clone();
+    drop(machine);
+    assert!(!ground().store().join("machines").join(id).exists());
+    let unfinished = ground().store().join("unfinished");
+    assert_eq!(std::fs::read_dir(unfinished).unwrap().count(), 0);
+}
+
+fn special_files_are_copied_or_left_out() {
+    let machine = ground().start();
+    machine.output(
+        "root",
+        "cd /root && mkfifo -m 640 pipe && perl -MSocket -e 'socket S, PF_UNIX, SOCK_STREAM, 0; bind S, sockaddr_un(q(socket)) or die' \
+         && truncate -s 10G sparse && printf end | dd of=sparse bs=1 seek=1M conv=notrunc 2> /dev/null \
+         && touch one && ln one other && ln -s /etc/shadow link && rm /etc/debian_version \
+         && perl -e 'mkdir q(odd); open F, q(>odd/) . chr($_) for (1..46, 48..255)' && mkdir closed && chmod 0 closed && touch closed/in",
+    );
+    // An instance cannot make devices; should one get into its files all the same, it does not get any further.
+    let files = ground().store().join("machines").join(&machine.spec.id).join("fs/root");
+    let is_root = Command::new("mknod")
+        .arg(files.join("disk"))
+        .args(["b", "8", "0"])
+        .status()
+        .unwrap()
+        .success();
+    let image = snapshot(&machine);
+    let copied = layer(&image).join("root");
+    let look = |name: &str| std::fs::symlink_metadata(copied.join(name)).unwrap();
+    assert!(look("pipe").file_type().is_fifo());
+    assert_eq!(look("pipe").mode() & 0o777, 0o640);
+    assert!(!copied.join("socket").exists());
+    if is_root {
+        assert!(
+            std::fs::symlink_metadata(files.join("disk"))
+                .unwrap()
+                .file_type()
+                .is_block_device()
+        );
+        assert!(std::fs::symlink_metadata(copied.join("disk")).is_err());
+    }
+    assert_eq!(look("sparse").len(), 1 << 40);
+    assert!(look("sparse").blocks() < 1000, "{}", look("sparse").blocks());
+    assert_eq!((look("one").ino(), look("one").nlink()), (look("other").ino(), 2));
+    assert_eq!(
+        std::fs::read_link(copied.join("link")).unwrap(),
+        Path::new("/etc/shadow")
+    );
+    assert_eq!(look("closed").mode() & 0o777, 0);
+    let gone = std::fs::symlink_metadata(layer(&image).join("etc/debian_version")).unwrap();
+    assert!(gone.file_type().is_char_device() && gone.rdev() == 0);
+    let next = ground().start_on(&image);
+    let seen = "ls /root/odd | wc -l; ls -A /root/closed; test -e /etc/debian_version || echo gone; tail -c +1048577 /root/sparse | head -c 3";
+    let inside = next.output("root", seen);
+    assert!(inside.ends_with("in\ngone\nend"), "{inside}");
+}

@@ -1,0 +1,322 @@
+//! What is left of a local cloud: when it is reset, when that is interrupted, when the disk is full, under any umask.
+
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use bakelite_local::machine::{BaseRoot, Isolation, Machines};
+use bakelite_local::{Latency, LocalCloud, LocalCloudOptions};
+use libtest_mimic::{Failed, Trial};
+use tokio::runtime::Runtime;
+
+use crate::Test;
+use crate::ground::{ground, text};
+
+pub(crate) const TESTS: &[Test] = &[
+    (
+        "killed_reset_is_finished_by_the_next_cloud",
+        killed_reset_is_finished_by_the_next_cloud,
+    ),
+    (
+        "killed_reset_is_finished_by_the_next_reset",
+        killed_reset_is_finished_by_the_next_reset,
+    ),
+    (
+        "half_removed_store_of_an_earlier_version_is_taken",
+        half_removed_store_of_an_earlier_version_is_taken,
+    ),
+    ("leftovers_go_at_the_next_opening", leftovers_go_at_the_next_opening),
+    (
+        "reset_under_a_running_cloud_is_refused",
+        reset_under_a_running_cloud_is_refused,
+    ),
+    ("modes_hold_under_any_umask", modes_hold_under_any_umask),
+];
+
+/// Tests that take a mount of their own.
+pub(crate) fn trials() -> Vec<Trial> {
+    let is_root = text(&Command::new("id").arg("-u").output().unwrap().stdout).trim() == "0";
+    let trial = Trial::test("resets::full_disk_leaves_no_half_layer", full_disk_leaves_no_half_layer);
+    vec![if is_root {
+        trial
+    } else {
+        trial.with_kind("needs root").with_ignored_flag(true)
+    }]
+}
+
+/// What the test program does as another process.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how one process of a test tells the other what to do"
+)]
+pub(crate) fn act_if_asked() -> bool {
+    let Ok(act) = std::env::var("BAKELITE_TEST_ACT") else {
+        return false;
+    };
+    let folder = PathBuf::from(std::env::var("BAKELITE_TEST_FOLDER").unwrap());
+    let runtime = Runtime::new().unwrap();
+    runtime.block_on(async {
+        match act.as_str() {
+            "reset" => bakelite_local::reset(&folder).await.unwrap(),
+            "use" => use_cloud(&folder).await,
+            "fill" => fill_disk(&folder).await,
+            other => panic!("{other}"),
+        }
+    });
+    true
+}
+
+fn act(act: &str, folder: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .env("BAKELITE_TEST_ACT", act)
+        .env("BAKELITE_TEST_FOLDER", folder)
+        .stdin(Stdio::null());
+    command
+}
+
+fn options(folder: &Path) -> LocalCloudOptions {
+    LocalCloudOptions {
+        limits: bakelite_local::Limits::default(),
+        state_dir: folder.to_owned(),
+        isolation: Isolation::Sandbox,
+        latency: Latency::default(),
+        images: Vec::new(),
+        listen: ([127, 0, 0, 1], 0).into(),
+        ssh_port: 0,
+        region: "us-east-1".into(),
+    }
+}
+
+/// Starts a cloud and runs something in an instance of its first image.
+async fn use_cloud(folder: &Path) {
+    let cloud = LocalCloud::start(options(folder)).await.unwrap();
+    let image = cloud.images().await.unwrap()[0].id.clone();
+    let status = cloud.run(&image, &["true".to_owned()]).await.unwrap();
+    assert_eq!(status, 0);
+    cloud.shutdown().await;
+}
+
+/// Kills a reset as soon as something is so (or it is done).
+fn killed_reset(folder: &Path, is_time: impl Fn() -> bool) {
+    let mut reset: Child = act("reset", folder).spawn().unwrap();
+    while !is_time() && reset.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
+    reset.kill().unwrap();
+    reset.wait().unwrap();
+}
+
+/// What can be seen of a reset from outside while it goes on, in its order.
+fn moments(folder: &Path) -> [Box<dyn Fn() -> bool>; 5] {
+    let is_empty = |path: PathBuf| std::fs::read_dir(path).map_or(true, |mut entries| entries.next().is_none());
+    let [mark, layers, unfinished, store, state] = [
+        "resetting",
+        "machines/layers",
+        "machines/unfinished",
+        "machines",
+        "state.json",
+    ]
+    .map(|name| folder.join(name));
+    [
+        Box::new(move || mark.exists()),
+        Box::new(move || is_empty(layers.clone())),
+        Box::new(move || is_empty(unfinished.clone())),
+        Box::new(move || !store.exists()),
+        Box::new(move || !state.exists()),
+    ]
+}
+
+fn killed_reset_is_finished_by_the_next_cloud() {
+    let runtime = &ground().runtime;
+    for number in 0..5 {
+        let folder = ground().scratch(&format!("killed-then-used-{number}"));
+        runtime.block_on(use_cloud(&folder));
+        killed_reset(&folder, &moments(&folder)[number]);
+        runtime.block_on(use_cloud(&folder));
+        assert!(!folder.join("resetting").exists());
+        let unfinished = folder.join("machines/unfinished");
+        assert_eq!(std::fs::read_dir(unfinished).unwrap().count(), 0);
+        runtime.block_on(bakelite_local::reset(&folder)).unwrap();
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+    }
+}
+
+fn killed_reset_is_finished_by_the_next_reset() {
+    let runtime = &ground().runtime;
+    for number in 0..5 {
+        let folder = ground().scratch(&format!("killed-then-reset-{number}"));
+        runtime.block_on(use_cloud(&folder));
+        killed_reset(&folder, &moments(&folder)[number]);
+        runtime.block_on(bakelite_local::reset(&folder)).unwrap();
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+    }
+}
+
+/// Earlier versions removed `store.json` first.
+fn half_removed_store_of_an_earlier_version_is_taken() {
+    let runtime = &ground().runtime;
+    let folder = ground().scratch("half-removed");
+    for again in 0..2 {
+        let store = folder.join("machines");
+        std::fs::create_dir_all(store.join("layers/host-0123/fs/etc")).unwrap();
+        std::fs::create_dir_all(store.join("probe-root-0123/work")).unwrap();
+        if again == 0 {
+            runtime.block_on(use_cloud(&folder));
+        }
+        runtime.block_on(bakelite_local::reset(&folder)).unwrap();
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+    }
+}
+
+fn leftovers_go_at_the_next_opening() {
+    let folder = ground().scratch("leftovers").join("store");
+    let runtime = &ground().runtime;
+    let open = || {
+        runtime
+            .block_on(Machines::open(
+                &folder,
+                Isolation::Sandbox,
+                bakelite_local::Limits::default(),
+            ))
+            .unwrap()
+    };
+    drop(open());
+    let left = folder.join("unfinished/0123");
+    std::fs::create_dir_all(left.join("fs/etc")).unwrap();
+    std::fs::write(left.join("fs/etc/motd"), "half").unwrap();
+    let held = folder.join("unfinished/4567");
+    std::fs::create_dir_all(held.join("fs")).unwrap();
+    let lock = std::fs::File::open(&held).unwrap();
+    lock.lock().unwrap();
+    drop(open());
+    assert!(!left.exists());
+    assert!(held.exists(), "somebody works there");
+    drop(lock);
+    drop(open());
+    assert!(!held.exists());
+    runtime.block_on(Machines::reset(&folder)).unwrap();
+}
+
+fn reset_under_a_running_cloud_is_refused() {
+    let folder = ground().scratch("reset-running");
+    ground().runtime.block_on(async {
+        let cloud = LocalCloud::start(options(&folder)).await.unwrap();
+        let error = bakelite_local::reset(&folder).await.unwrap_err();
+        assert!(error.to_string().contains("is running on it"), "{error}");
+        let image = cloud.images().await.unwrap()[0].id.clone();
+        assert_eq!(cloud.run(&image, &["true".to_owned()]).await.unwrap(), 0);
+        cloud.shutdown().await;
+        bakelite_local::reset(&folder).await.unwrap();
+    });
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+}
+
+fn modes_hold_under_any_umask() {
+    for umask in ["000", "077", "777"] {
+        let folder = ground().scratch("umask").join(umask);
+        let run = format!("umask {umask} && exec {}", std::env::current_exe().unwrap().display());
+        let used = act("use", &folder)
+            .get_envs()
+            .fold(Command::new("sh"), |mut shell, (name, value)| {
+                shell.env(name, value.unwrap());
+                shell
+            })
+            .args(["-c", &run])
+            .output()
+            .unwrap();
+        assert!(used.status.success(), "{umask}: {}", text(&used.stderr));
+        let mut seen = 0;
+        let mut waiting = vec![folder.clone()];
+        while let Some(path) = waiting.pop() {
+            let found = std::fs::symlink_metadata(&path).unwrap();
+            let mode = found.mode() & 0o777;
+            if found.is_dir() {
+                let is_ours_alone = path == folder || path.ends_with("owners");
+                assert!(
+                    if is_ours_alone {
+                        mode == 0o700
+                    } else {
+                        mode & 0o722 == 0o700
+                    },
+                    "{umask}: {} {mode:o}",
+                    path.display()
+                );
+                let is_root = path.ends_with("fs");
+                if !is_root {
+                    waiting.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+                }
+            } else {
+                seen += 1;
+                assert_eq!(mode, 0o600, "{umask}: {}", path.display());
+            }
+        }
+        assert!(seen >= 3, "{seen}");
+        ground().runtime.block_on(bakelite_local::reset(&folder)).unwrap();
+    }
+}
+
+fn full_disk_leaves_no_half_layer() -> Result<(), Failed> {
+    let folder = ground().scratch("full-disk");
+    let fill = act("fill", &folder);
+    let mount = format!("mount -t tmpfs -o size=64m,mode=700 tmpfs {}", folder.display());
+    let output = fill
+        .get_envs()
+        .fold(Command::new("unshare"), |mut command, (name, value)| {
+            command.env(name, value.unwrap());
+            command
+        })
+        .args([
+            "--mount",
+            "sh",
+            "-c",
+            &format!("{mount} && exec {}", std::env::current_exe().unwrap().display()),
+        ])
+        .output()
+        .unwrap();
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(Failed::from(text(&output.stdout) + &text(&output.stderr)))
+    }
+}
+
+/// Takes a snapshot for which there is no room.
+async fn fill_disk(folder: &Path) {
+    let store = folder.join("store");
+    let machines = Machines::open(&store, Isolation::Sandbox, bakelite_local::Limits::default())
+        .await
+        .unwrap();
+    let base = machines.base(&BaseRoot::Host).await.unwrap();
+    let spec = bakelite_local::machine::MachineSpec {
+        id: "i-full".into(),
+        root: base.clone(),
+        hostname: "full".into(),
+        users: Vec::new(),
+        authorized_keys: Vec::new(),
+        user_data: None,
+        address: std::net::Ipv4Addr::new(127, 41, 7, 7),
+        ssh_port: 0,
+    };
+    let machine = machines.start(spec).await.unwrap();
+    std::fs::write(store.join("machines/i-full/fs/root/big"), vec![7; 36 << 20]).unwrap();
+    let error = machines.snapshot("i-full").await.unwrap_err().to_string();
+    assert!(
+        error.contains("copying a layer") && error.contains("root") && error.contains("No space left"),
+        "{error}"
+    );
+    machine.stop().await;
+    let names = |name: &str| {
+        std::fs::read_dir(store.join(name))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names("layers"), [base.0.as_str()]);
+    assert_eq!(names("unfinished").len(), 0);
+    machines.discard("i-full").await.unwrap();
+    Machines::reset(&store).await.unwrap();
+    assert!(!store.exists());
+    let mode = std::fs::metadata(folder).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+}
