@@ -353,3 +353,96 @@ fn copy_extended(to: BorrowedFd<'_>, from: BorrowedFd<'_>) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn folder(path: &Path) -> OwnedFd {
+        open(path, AS_FOLDER, Mode::empty()).unwrap()
+    }
+
+    /// In memory where that can be: a disk takes minutes to remove so many folders.
+    fn fast_folder() -> tempfile::TempDir {
+        tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
+    }
+
+    #[test]
+    fn a_hundred_thousand_folders_deep_is_copied_and_removed() {
+        let place = fast_folder();
+        let top = folder(place.path());
+        mkdirat(&top, c"fs", Mode::RWXU).unwrap();
+        let mut deepest = folder(&place.path().join("fs"));
+        for _ in 0..100_000 {
+            mkdirat(&deepest, c"d", Mode::RWXU).unwrap();
+            deepest = openat(&deepest, c"d", AS_FOLDER, Mode::empty()).unwrap();
+        }
+        symlinkat(c"bottom", &deepest, c"link").unwrap();
+        layer(folder(&place.path().join("fs")), top.as_fd(), c"copy").unwrap();
+        let mut copied = folder(&place.path().join("copy"));
+        while let Ok(deeper) = openat(&copied, c"d", AS_FOLDER, Mode::empty()) {
+            copied = deeper;
+        }
+        assert_eq!(readlinkat(&copied, c"link", Vec::new()).unwrap().as_c_str(), c"bottom");
+        remove::empty(top).unwrap();
+        assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_growing_file_is_copied_as_far_as_it_was() {
+        let place = tempfile::tempdir().unwrap();
+        std::fs::create_dir(place.path().join("fs")).unwrap();
+        let path = place.path().join("fs/file");
+        std::fs::write(&path, "begun").unwrap();
+        let from = OwnedFd::from(std::fs::File::open(&path).unwrap());
+        let status = fstat(&from).unwrap();
+        std::fs::write(&path, "begun and gone on").unwrap();
+        let to = OwnedFd::from(std::fs::File::create(place.path().join("copy")).unwrap());
+        let beside = folder(place.path());
+        let mut copy = Copy {
+            levels: Vec::new(),
+            beside: beside.as_fd(),
+            links: None,
+            linked: HashSet::new(),
+            waiting: 0,
+            clones: true,
+        };
+        copy.data(&from, &to, &status).unwrap();
+        assert_eq!(std::fs::read(place.path().join("copy")).unwrap(), b"begun");
+    }
+
+    #[test]
+    fn many_names_of_one_file_stay_one_file() {
+        use std::os::unix::fs::MetadataExt as _;
+        let place = tempfile::tempdir().unwrap();
+        let from = place.path().join("fs");
+        std::fs::create_dir_all(from.join("sub")).unwrap();
+        std::fs::write(from.join("one"), "content").unwrap();
+        std::fs::hard_link(from.join("one"), from.join("sub/two")).unwrap();
+        std::fs::hard_link(from.join("one"), from.join("three")).unwrap();
+        layer(folder(&from), folder(place.path()).as_fd(), c"copy").unwrap();
+        let look = |name: &str| std::fs::metadata(place.path().join("copy").join(name)).unwrap();
+        assert_eq!(look("one").nlink(), 3);
+        assert_eq!(look("one").ino(), look("sub/two").ino());
+        assert!(!place.path().join("links").exists());
+    }
+
+    #[test]
+    fn errors_name_the_place() {
+        let place = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(place.path().join("fs/a\nb/c")).unwrap();
+        std::fs::create_dir_all(place.path().join("copy")).unwrap();
+        let trouble = layer(folder(&place.path().join("fs")), folder(place.path()).as_fd(), c"copy").unwrap_err();
+        assert_eq!(
+            (trouble.place.as_str(), trouble.error.kind()),
+            (".", io::ErrorKind::AlreadyExists)
+        );
+        let names = [c"", c"a\nb", c"\x1b[2J"];
+        assert_eq!(place_of(&names), "a\\nb/\\x1b[2J");
+    }
+
+    fn place_of(names: &[&CStr]) -> String {
+        place(names.iter().copied())
+    }
+}

@@ -2,13 +2,16 @@
 
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, Dir, Mode, chmod, fchmod, fstat, openat, unlinkat};
+use rustix::fs::{AtFlags, Dir, Mode, RenameFlags, chmod, fchmod, fstat, openat, renameat_with, unlinkat};
 use rustix::io::Errno;
 
-use super::tree::{AS_FOLDER, AS_HANDLE, Identity, OPEN_FOLDERS, Trouble, back, has_changed, names, own_path, place};
+use super::tree::{AS_FOLDER, AS_HANDLE, Identity, Trouble, has_changed, names, own_path, place};
 
+/// How deep the walk goes. What lies deeper is moved up to the top first: so no tree takes more open files than that, and
+/// the kernel, to which a folder's removal is the dearer the deeper it lies, finds them all near the top.
+const DEEPEST: usize = 64;
 /// How many names of a folder are taken at once.
 const NAMES_AT_ONCE: usize = 500_000;
 /// How often a folder that does not get empty is looked at again: whoever keeps filling it does not keep us for ever.
@@ -16,8 +19,7 @@ const MOST_PASSES: u32 = 1000;
 
 /// A folder on the way down.
 struct Level {
-    /// Closed while the walk is far below it.
-    folder: Option<Dir>,
+    folder: Dir,
     identity: Identity,
     /// Its name in the level above.
     name: CString,
@@ -33,7 +35,7 @@ impl Level {
             fchmod(&folder, Mode::RWXU).ok(); // if it was needed, removing says so
         }
         let mut level = Level {
-            folder: Some(Dir::new(folder)?),
+            folder: Dir::new(folder)?,
             identity: Identity::of(&status),
             name,
             waiting: Vec::new(),
@@ -52,13 +54,8 @@ impl Level {
                 "something keeps writing to it: end what runs on it and try again",
             ));
         }
-        let folder = self.folder.as_mut().ok_or(Errno::BADF)?;
-        self.waiting = names(folder, NAMES_AT_ONCE)?;
+        self.waiting = names(&mut self.folder, NAMES_AT_ONCE)?;
         Ok(!self.waiting.is_empty())
-    }
-
-    fn descriptor(&self) -> io::Result<BorrowedFd<'_>> {
-        Ok(self.folder.as_ref().ok_or(Errno::BADF)?.fd()?)
     }
 }
 
@@ -66,9 +63,10 @@ impl Level {
 /// What somebody else removes meanwhile is removed.
 pub(super) fn empty(folder: OwnedFd) -> Result<(), Trouble> {
     let mut levels = Vec::new();
+    let mut moved = 0;
     let outcome = Level::of(folder, CString::default()).and_then(|top| {
         levels.push(top);
-        while step(&mut levels)? {}
+        while step(&mut levels, &mut moved)? {}
         Ok(())
     });
     outcome.map_err(|error| Trouble {
@@ -78,7 +76,7 @@ pub(super) fn empty(folder: OwnedFd) -> Result<(), Trouble> {
 }
 
 /// Removes one thing or goes one level down or up; whether there is more to do.
-fn step(levels: &mut Vec<Level>) -> io::Result<bool> {
+fn step(levels: &mut Vec<Level>, moved: &mut u64) -> io::Result<bool> {
     let depth = levels.len();
     let Some(level) = levels.last_mut() else {
         return Ok(false);
@@ -86,14 +84,12 @@ fn step(levels: &mut Vec<Level>) -> io::Result<bool> {
     let Some(name) = level.waiting.pop() else {
         return if depth == 1 { level.look() } else { leave(levels) };
     };
-    match unlinkat(level.descriptor()?, &name, AtFlags::empty()) {
+    match unlinkat(level.folder.fd()?, &name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => {}
+        Err(Errno::ISDIR) if depth >= DEEPEST => move_to_top(levels, &name, moved)?,
         Err(Errno::ISDIR) => {
-            if let Some(folder) = enter(level.descriptor()?, &name, level.identity)? {
+            if let Some(folder) = enter(level.folder.fd()?, &name, level.identity)? {
                 levels.push(Level::of(folder, name)?);
-                if depth > OPEN_FOLDERS {
-                    levels[depth - OPEN_FOLDERS].folder = None; // never the top: a walk that got lost starts there again
-                }
             }
         }
         Err(error) => return Err(error.into()),
@@ -101,11 +97,30 @@ fn step(levels: &mut Vec<Level>) -> io::Result<bool> {
     Ok(true)
 }
 
+/// Moves a folder of the deepest level to the top, where it waits for its turn.
+fn move_to_top(levels: &mut [Level], name: &CStr, moved: &mut u64) -> io::Result<()> {
+    let [top, .., deepest] = levels else { return Ok(()) };
+    loop {
+        *moved += 1;
+        let at_top = CString::new(format!("deep-{moved}"))?;
+        let (from, to) = (deepest.folder.fd()?, top.folder.fd()?);
+        match renameat_with(from, name, to, &at_top, RenameFlags::NOREPLACE) {
+            Ok(()) => {
+                top.waiting.push(at_top);
+                return Ok(());
+            }
+            Err(Errno::EXIST) => {} // somebody has a folder of this name
+            Err(error) if has_changed(error) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
 /// Opens a folder, if that is what it still is.
 fn enter(above: BorrowedFd<'_>, name: &CStr, parent: Identity) -> io::Result<Option<OwnedFd>> {
     let opened = match openat(above, name, AS_FOLDER, Mode::empty()) {
         Err(Errno::ACCESS) => openat(above, name, AS_HANDLE, Mode::empty()).and_then(|handle| {
-            chmod(own_path(rustix::fd::AsFd::as_fd(&handle)), Mode::RWXU)?;
+            chmod(own_path(handle.as_fd()), Mode::RWXU)?;
             openat(&handle, c".", AS_FOLDER, Mode::empty())
         }),
         other => other,
@@ -123,31 +138,15 @@ fn enter(above: BorrowedFd<'_>, name: &CStr, parent: Identity) -> io::Result<Opt
 
 /// Removes the emptied folder that the walk is in, and goes on in the one above.
 fn leave(levels: &mut Vec<Level>) -> io::Result<bool> {
-    let Some(mut level) = levels.pop() else {
+    let [.., above, level] = levels.as_mut_slice() else {
         return Ok(false);
     };
-    let Some(above) = levels.last_mut() else {
-        return Ok(false);
-    };
-    if above.folder.is_none() {
-        match back(level.descriptor()?, above.identity) {
-            Ok(folder) => above.folder = Some(Dir::new(folder)?),
-            Err(error) if error.raw_os_error() == Some(libc::ESTALE) => {
-                // It was moved elsewhere below the top, and will be found there.
-                levels.truncate(1);
-                return levels[0].look();
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    match unlinkat(above.descriptor()?, &level.name, AtFlags::REMOVEDIR) {
-        Ok(()) => {}
+    match unlinkat(above.folder.fd()?, &level.name, AtFlags::REMOVEDIR) {
         Err(Errno::NOTEMPTY | Errno::EXIST) => {
             level.look()?;
-            levels.push(level);
         }
-        Err(error) if has_changed(error) => {}
-        Err(error) => return Err(error.into()),
+        Err(error) if !has_changed(error) => return Err(error.into()),
+        _ => drop(levels.pop()),
     }
     Ok(true)
 }

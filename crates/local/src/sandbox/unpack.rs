@@ -410,13 +410,15 @@ struct Marks {
 
 impl Marks {
     fn of(header: &tar::Header) -> io::Result<Marks> {
-        let damaged = |_| refused("its owner, mode or time is no number".into());
+        let damaged = |_| refused("its owner or mode is no number".into());
         // `u32::MAX` stands for "leave it" in the calls that change owners.
         let id = |number: u64| u32::try_from(number).ok().filter(|id| *id != u32::MAX);
         let user = id(header.uid().map_err(damaged)?);
         let group = id(header.gid().map_err(damaged)?);
         let modified = Timespec {
-            tv_sec: i64::try_from(header.mtime().map_err(damaged)?).unwrap_or_default(),
+            tv_sec: header
+                .mtime()
+                .map_or(0, |seconds| i64::try_from(seconds).unwrap_or_default()),
             tv_nsec: 0,
         };
         Ok(Marks {
@@ -453,5 +455,231 @@ impl Marks {
             ))?;
         }
         Ok(utimensat(folder, name, &self.times, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+    use std::os::unix::ffi::OsStrExt as _;
+    use std::os::unix::fs::MetadataExt as _;
+    use std::path::{Path, PathBuf};
+
+    use proptest::prelude::*;
+    use rustix::fs::open;
+
+    #[derive(Clone, Debug)]
+    struct Member {
+        name: Vec<u8>,
+        kind: u8,
+        link: Vec<u8>,
+        mode: u32,
+        owner: u64,
+    }
+
+    fn archive(members: &[Member]) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        for member in members {
+            let mut header = tar::Header::new_gnu();
+            let raw = header.as_gnu_mut().unwrap();
+            let (name, link) = (member.name.len().min(100), member.link.len().min(100));
+            raw.name[..name].copy_from_slice(&member.name[..name]);
+            raw.linkname[..link].copy_from_slice(&member.link[..link]);
+            header.set_entry_type(EntryType::new(member.kind));
+            header.set_mode(member.mode);
+            header.set_uid(member.owner);
+            header.set_gid(member.owner);
+            header.set_mtime(1);
+            let content: &[u8] = if member.kind == b'0' { b"changed" } else { b"" };
+            header.set_size(content.len() as u64);
+            header.set_cksum();
+            builder.append(&header, content).unwrap();
+        }
+        builder.into_inner().unwrap()
+    }
+
+    fn member(name: &str, kind: u8, link: &str) -> Member {
+        Member {
+            name: name.into(),
+            kind,
+            link: link.into(),
+            mode: 0o755,
+            owner: u64::from(rustix::process::geteuid().as_raw()),
+        }
+    }
+
+    /// A folder with something precious in it, and an empty one to unpack into beside it.
+    fn place() -> (tempfile::TempDir, OwnedFd) {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["root", "outside", "outside/folder"] {
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        std::fs::write(folder.path().join("outside/file"), "precious").unwrap();
+        std::os::unix::fs::symlink("file", folder.path().join("outside/link")).unwrap();
+        let root = open(folder.path().join("root"), AS_FOLDER, Mode::empty()).unwrap();
+        (folder, root)
+    }
+
+    type Picture = BTreeMap<PathBuf, (u32, u32, u64, i64, Vec<u8>)>;
+
+    /// What can be seen outside of the root.
+    fn outside(folder: &Path) -> Picture {
+        let mut picture = Picture::new();
+        let mut waiting = vec![folder.to_owned()];
+        while let Some(path) = waiting.pop() {
+            let found = std::fs::symlink_metadata(&path).unwrap();
+            let mut content = Vec::new();
+            if found.is_dir() && !path.ends_with("root") {
+                waiting.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            } else if found.is_symlink() {
+                content = std::fs::read_link(&path).unwrap().as_os_str().as_bytes().to_vec();
+            } else if found.is_file() {
+                content = std::fs::read(&path).unwrap();
+            }
+            if !path.ends_with("root") {
+                picture.insert(path, (found.mode(), found.uid(), found.nlink(), found.mtime(), content));
+            }
+        }
+        picture
+    }
+
+    fn is_inside(folder: &Path, path: &Path) -> bool {
+        std::fs::symlink_metadata(folder.join("root").join(path)).is_ok()
+    }
+
+    /// Names and targets: few parts, so that members meet; dots, slashes and the way to what lies outside.
+    fn path(outside: String) -> impl Strategy<Value = Vec<u8>> {
+        let part = prop_oneof![
+            4 => prop::sample::select(vec!["a", "b", "c", "file", "folder", "link"]).prop_map(str::to_owned),
+            1 => Just("..".to_owned()),
+            1 => Just(".".to_owned()),
+            1 => Just(String::new()),
+            1 => Just("outside".to_owned()),
+        ];
+        let parts = prop::collection::vec(part, 0..5);
+        let start = prop_oneof![
+            3 => Just(String::new()),
+            1 => Just("/".to_owned()),
+            1 => Just(outside + "/"),
+            1 => Just("../outside/".to_owned()),
+        ];
+        (start, parts).prop_map(|(start, parts)| (start + &parts.join("/")).into_bytes())
+    }
+
+    fn any_member(outside: &str) -> impl Strategy<Value = Member> + use<> {
+        let kind = prop::sample::select(vec![b'0', b'1', b'1', b'2', b'2', b'5', b'5', b'6', b'3', b'4', b'x']);
+        let mode = prop::sample::select(vec![0, 0o644, 0o755, 0o4777, 0o2777]);
+        let owner = prop::sample::select(vec![0, 1, 65534, u64::from(u32::MAX), 1 << 40]);
+        (path(outside.to_owned()), kind, path(outside.to_owned()), mode, owner).prop_map(
+            |(name, kind, link, mode, owner)| Member {
+                name,
+                kind,
+                link,
+                mode,
+                owner,
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_outside_of_the_root_ever_changes(
+            seeds in prop::collection::vec(any_member("OUTSIDE"), 0..12),
+        ) {
+            let (folder, root) = place();
+            let real = folder.path().join("outside");
+            let real = |text: &[u8]| {
+                text.strip_prefix(b"OUTSIDE")
+                    .map_or(text.to_vec(), |rest| [real.as_os_str().as_bytes(), rest].concat())
+            };
+            let members: Vec<_> = seeds
+                .iter()
+                .map(|seed| Member { name: real(&seed.name), link: real(&seed.link), ..seed.clone() })
+                .collect();
+            let before = outside(folder.path());
+            let tarball = archive(&members);
+            let limits = Limits { bytes: 1 << 20, members: 100 };
+            let outcome = unpack_within(tarball.as_slice(), &root, limits);
+            prop_assert_eq!(outside(folder.path()), before, "{:?}", outcome);
+        }
+
+        #[test]
+        fn arbitrary_bytes_are_refused_or_unpacked(bytes in prop::collection::vec(any::<u8>(), 0..3000)) {
+            let (folder, root) = place();
+            let before = outside(folder.path());
+            unpack_within(bytes.as_slice(), &root, Limits { bytes: 1 << 20, members: 100 }).ok();
+            prop_assert_eq!(outside(folder.path()), before);
+        }
+    }
+
+    #[test]
+    fn links_lead_as_in_the_machine() {
+        let (folder, root) = place();
+        let members = [
+            member("bin", b'2', "/usr/bin"),
+            member("up", b'2', "../../usr/share"),
+            member("bin/program", b'0', ""),
+            member("up/text", b'0', ""),
+            member("bin", b'5', ""),
+            member("same", b'1', "bin/program"),
+            member("same", b'1', "same"),
+        ];
+        unpack_within(
+            archive(&members).as_slice(),
+            &root,
+            Limits {
+                bytes: 1 << 20,
+                members: 100,
+            },
+        )
+        .unwrap();
+        assert!(is_inside(folder.path(), Path::new("usr/bin/program")));
+        assert!(is_inside(folder.path(), Path::new("usr/share/text")));
+        assert!(folder.path().join("root/bin").is_symlink());
+        assert_eq!(std::fs::metadata(folder.path().join("root/same")).unwrap().nlink(), 2);
+    }
+
+    #[test]
+    fn bombs_are_refused() {
+        let refusal = |bytes: &[u8], limits| unpack_within(bytes, &place().1, limits).unwrap_err().to_string();
+        let many: Vec<_> = (0..6).map(|number| member(&number.to_string(), b'0', "")).collect();
+        let few = Limits {
+            bytes: 1 << 20,
+            members: 5,
+        };
+        assert_eq!(refusal(&archive(&many), few), "it has more than 5 members");
+        let small = Limits {
+            bytes: 2000,
+            members: 100,
+        };
+        assert!(refusal(&archive(&many), small).contains("it unpacks to more than 2000 bytes"));
+        // A head that claims three gigabytes.
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(EntryType::GNULongName);
+        header.set_size(3 << 30);
+        header.set_cksum();
+        let endless = header.as_bytes().chain(io::repeat(b'x'));
+        let limits = Limits {
+            bytes: MOST_BYTES,
+            members: 100,
+        };
+        let error = unpack_within(endless, &place().1, limits).unwrap_err();
+        assert!(error.to_string().contains("names and attributes are longer"), "{error}");
+        // A hole of eight exabytes.
+        let mut header = tar::Header::new_gnu();
+        header.set_path("hole").unwrap();
+        header.set_entry_type(EntryType::GNUSparse);
+        header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
+        let raw = header.as_gnu_mut().unwrap();
+        raw.realsize = *b"777777777777";
+        raw.sparse[0].offset = *b"777777777777";
+        raw.sparse[0].numbytes = *b"000000000000";
+        header.set_size(0);
+        header.set_cksum();
+        let hole = refusal(header.as_bytes(), limits);
+        assert!(hole.contains("it unpacks to more than"), "{hole}");
     }
 }

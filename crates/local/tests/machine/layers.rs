@@ -142,7 +142,8 @@ fn racing_links_keep_a_removal_inside() {
 }
 
 fn deep_trees_are_copied_and_removed() {
-    const DEPTH: usize = 100_000;
+    /// Deeper than the longest path, and than the limit on open files.
+    const DEPTH: usize = 5000;
     let machine = ground().start();
     machine.output(
         "root",
@@ -197,7 +198,7 @@ fn special_files_are_copied_or_left_out() {
         );
         assert!(std::fs::symlink_metadata(copied.join("disk")).is_err());
     }
-    assert_eq!(look("sparse").len(), 1 << 40);
+    assert_eq!(look("sparse").len(), 10 << 30);
     assert!(look("sparse").blocks() < 1000, "{}", look("sparse").blocks());
     assert_eq!((look("one").ino(), look("one").nlink()), (look("other").ino(), 2));
     assert_eq!(
