@@ -6,6 +6,7 @@
 )]
 
 pub mod artifact;
+pub mod backlog;
 pub mod bake;
 pub mod builder;
 pub mod cancel;
