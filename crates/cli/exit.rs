@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::process::ExitCode;
 
+use bakelite_engine::foreign::visible;
+
 /// How a command ended; the numbers are those of language.md §14.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Status {
@@ -85,10 +87,10 @@ fn last_words(failure: &Failure) {
         return;
     }
     match &failure.causes {
-        Some(causes) => eprintln!("error: {}: {causes}", failure.what),
-        None => eprintln!("error: {}", failure.what),
+        Some(causes) => eprintln!("error: {}: {}", visible(&failure.what), visible(causes)),
+        None => eprintln!("error: {}", visible(&failure.what)),
     }
     if let Some(help) = &failure.help {
-        eprintln!("help: {help}");
+        eprintln!("help: {}", visible(help));
     }
 }

@@ -19,6 +19,7 @@ mod manifests;
 mod meta_arguments;
 #[cfg(feature = "amazon")]
 mod moto_bakes;
+mod output;
 mod provenance;
 #[cfg(feature = "amazon")]
 mod reboot;

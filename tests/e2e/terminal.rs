@@ -134,6 +134,19 @@ fn live_lines_stand_below_whole_lines() {
 }
 
 #[test]
+fn a_terminal_is_not_at_the_command_of_a_script() {
+    let context = test_context!();
+    template(
+        &context,
+        "printf '\\\\033]0;title\\\\007\\\\033[6n\\\\033[35mcolour\\\\n'",
+    );
+    let mut terminal = Terminal::start(&context, &["build", "-color=true", "t.pkr.hcl"]);
+    terminal.shows("==> null.a: \\x1b]0;title\\x07\\x1b[6n\u{1b}[35mcolour\u{1b}[0m");
+    terminal.shows("--> null.a: ");
+    terminal.ends_with(0);
+}
+
+#[test]
 fn ctrl_c_cleans_up_and_leaves_the_terminal_as_it_was() {
     let context = test_context!();
     template(&context, "echo begun; sleep 60");

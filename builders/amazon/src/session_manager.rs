@@ -112,7 +112,7 @@ impl SessionManager {
             instance: instance.to_owned(),
             port,
             limit: limit.unwrap_or(USUAL_LIMIT),
-            network: Arc::new(network(&bake.run.environment)),
+            network: Arc::new(network(aws, &bake.run.environment)?),
             running: Mutex::default(),
         };
         let running = way.start().await?;
@@ -244,11 +244,15 @@ impl Resume for Resumption {
     }
 }
 
-/// This machine's way to the data channel, with the environment's proxies.
-fn network(environment: &Environment) -> Network {
+/// This machine's way to the data channel, with the environment's proxies and those whom AWS's other clients trust.
+fn network(aws: &Aws, environment: &Environment) -> Result<Network, BakeError> {
     let either = |name: &str| {
         let value = environment.get(name).or_else(|| environment.get(&name.to_lowercase()));
         value.map(String::as_str).filter(|value| !value.is_empty())
     };
-    Network::new(either("HTTPS_PROXY"), either("HTTP_PROXY"), either("NO_PROXY"))
+    let network = Network::new(either("HTTPS_PROXY"), either("HTTP_PROXY"), either("NO_PROXY"));
+    match aws.authorities() {
+        Some(authorities) => network.trusting(authorities).map_err(BakeError::failed),
+        None => Ok(network),
+    }
 }

@@ -10,9 +10,11 @@ use aws_config::retry::RetryConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig, identity::IdentityCache};
 use aws_sdk_ec2::types::{Image, Instance, Snapshot};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use rustls::pki_types::CertificateDer;
 use tokio::sync::Mutex;
 
 use crate::access::{AccessOptions, Polling};
+use crate::authorities::Authorities;
 use crate::credentials::{self, AccessError, Environment, variable};
 use crate::describe;
 use crate::transport;
@@ -29,6 +31,7 @@ pub struct Aws {
     secrets_endpoint: Option<String>,
     local: Option<String>,
     patience: Option<Duration>,
+    authorities: Option<Authorities>,
     sdk: SdkConfig,
     ec2: aws_sdk_ec2::Client,
     ssm: aws_sdk_ssm::Client,
@@ -77,7 +80,12 @@ impl Aws {
             .custom_endpoint_ec2
             .clone()
             .or_else(|| endpoint("EC2", environment));
-        let http = transport::client(environment);
+        let authorities = if local.is_some() {
+            None
+        } else {
+            Authorities::named(options, environment).await?
+        };
+        let http = transport::client(environment, authorities.as_ref());
         let config = ProviderConfig::without_region()
             .with_region(Some(Region::new(region.clone())))
             .with_http_client(http.clone());
@@ -109,6 +117,7 @@ impl Aws {
             endpoint,
             secrets_endpoint: self::endpoint("SECRETS_MANAGER", environment),
             local,
+            authorities,
             sdk,
             ec2,
             ssm,
@@ -162,6 +171,11 @@ impl Aws {
     /// The local cloud's state folder, when it is the local cloud.
     pub fn local(&self) -> Option<&str> {
         self.local.as_deref()
+    }
+
+    /// The certificates of those who vouch for AWS's servers; nothing when this machine's are believed.
+    pub fn authorities(&self) -> Option<&[CertificateDer<'static>]> {
+        self.authorities.as_ref().map(Authorities::certificates)
     }
 
     /// The pace of a wait: `aws_polling` and the environment set its limit, else it is `limit`.

@@ -17,8 +17,10 @@ use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvid
 use aws_runtime::env_config::file::{Builder, EnvConfigFileKind, EnvConfigFiles};
 
 use bakelite_engine::bake::BakeError;
+use bakelite_engine::foreign::quoted;
 
 use crate::access::{AccessOptions, AssumeRole};
+use crate::authorities::BundleError;
 
 /// Environment variables as the run sees them.
 pub type Environment = BTreeMap<String, String>;
@@ -39,6 +41,17 @@ pub enum AccessError {
         of: String,
         /// What happened.
         why: String,
+    },
+    /// The file with the authorities cannot be used.
+    #[error("use the authorities that {by} names, `{}`", file.display())]
+    Bundle {
+        /// What names it.
+        by: String,
+        /// The file.
+        file: std::path::PathBuf,
+        /// The cause.
+        #[source]
+        cause: BundleError,
     },
     /// There is no region.
     #[error(
@@ -169,7 +182,8 @@ async fn attempt(
         }
         Err(error) => Err(AccessError::BadCredentials {
             of: name.to_owned(),
-            why: bakelite_engine::chain_of(&error),
+            // A `credential_process` or a server may have said anything.
+            why: quoted(&bakelite_engine::chain_of(&error)),
         }),
     }
 }
@@ -182,7 +196,7 @@ fn of_environment(environment: &Environment) -> Option<Credentials> {
 }
 
 /// The shared files, where the template or the environment put them. Files of the environment may be missing, as the usual ones may.
-fn files(options: &AccessOptions, environment: &Environment) -> EnvConfigFiles {
+pub(crate) fn files(options: &AccessOptions, environment: &Environment) -> EnvConfigFiles {
     let mut files = EnvConfigFiles::builder();
     if let Some(path) = &options.shared_credentials_file {
         files = files.with_file(EnvConfigFileKind::Credentials, in_home(path, environment));
@@ -207,7 +221,8 @@ fn if_exists(files: Builder, kind: EnvConfigFileKind, path: String) -> Builder {
     }
 }
 
-fn in_home(path: &str, environment: &Environment) -> String {
+/// A path, `~/` being the home folder.
+pub(crate) fn in_home(path: &str, environment: &Environment) -> String {
     match (path.strip_prefix("~/"), variable(environment, "HOME")) {
         (Some(rest), Some(home)) => format!("{home}/{rest}"),
         _ => path.to_owned(),

@@ -6,6 +6,7 @@
 )]
 
 pub mod access;
+mod authorities;
 pub mod class;
 pub mod client;
 pub mod credentials;

@@ -12,14 +12,16 @@ use aws_smithy_runtime_api::client::http::{
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 
+use crate::authorities::Authorities;
 use crate::credentials::{Environment, variable};
 
-/// One transport for all clients of these options: they share its connections.
-pub(crate) fn client(environment: &Environment) -> SharedHttpClient {
+/// One transport for all clients of these options: they share its connections. Without authorities this machine's are believed.
+pub(crate) fn client(environment: &Environment, authorities: Option<&Authorities>) -> SharedHttpClient {
     let proxy = proxy(environment);
     let transport = SharedHttpConnector::new(Transport {
         plain: connector(&proxy, TrustStore::empty()),
         secure: OnceLock::new(),
+        trusted: authorities.map_or_else(TrustStore::default, Authorities::trust_store),
         proxy,
     });
     http_client_fn(move |_, _| transport.clone())
@@ -30,6 +32,7 @@ pub(crate) fn client(environment: &Environment) -> SharedHttpClient {
 struct Transport {
     plain: Connector,
     secure: OnceLock<Connector>,
+    trusted: TrustStore,
     proxy: ProxyConfig,
 }
 
@@ -39,7 +42,7 @@ impl HttpConnector for Transport {
             return self.plain.call(request);
         }
         self.secure
-            .get_or_init(|| connector(&self.proxy, TrustStore::default()))
+            .get_or_init(|| connector(&self.proxy, self.trusted.clone()))
             .call(request)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bakelite_engine::cancel::{Cancel, Canceller, Urgency, cancellation};
 use bakelite_engine::event::{RunEvent, What};
@@ -11,6 +12,7 @@ use bakelite_engine::provisioner::RunContext;
 use bakelite_engine::run::{self, FailurePolicy, OnError, Outcome, Settings};
 use bakelite_template::plan::Plan;
 use bakelite_template::{Purpose, UndeclaredVariables};
+use tokio::time::timeout;
 
 use super::local::Cloud;
 use super::print_error;
@@ -23,6 +25,9 @@ use crate::process::Process;
 use crate::registry::registry;
 use crate::report::{Reporting, Style};
 use crate::world::World;
+
+/// How long a reader that has stopped is waited for when a bake was interrupted: its last words are for nobody then.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(args: BuildArgs, machine_readable: bool, process: &Process) -> Result<Status, Failure> {
     let cloud = if args.local {
@@ -84,9 +89,10 @@ async fn bake(
         return Ok(Status::Failed);
     }
     let journal = Arc::clone(&settings.journal);
+    let mut signals = Signals::listen()?;
     let reporting = Reporting::start(style, reading.hidden, log_events.as_deref(), &process.log)?;
-    let outcomes = run_until_signalled(plan, &registry, settings, &reporting.events).await;
-    reporting.finish();
+    let outcomes = run_until_signalled(plan, &registry, settings, &reporting.events, &mut signals).await;
+    let outcomes = shown(outcomes, reporting, &mut signals).await;
     journal
         .close()
         .map_err(|error| Failure::new("close the journal").because(&error))?;
@@ -102,9 +108,9 @@ async fn run_until_signalled(
     registry: &bakelite_engine::registry::Registry,
     settings: Settings,
     events: &Events,
+    signals: &mut Signals,
 ) -> Result<Vec<Outcome>, Failure> {
     let (canceller, cancel): (Canceller, Cancel) = cancellation();
-    let mut signals = Signals::listen()?;
     let running = run::run(plan, registry, settings, events, &cancel);
     tokio::pin!(running);
     let mut level = 0;
@@ -124,6 +130,38 @@ async fn run_until_signalled(
             _ => return Err(Failure::new("left without cleaning up").help("`bakelite gc` removes what is left")),
         }
     }
+}
+
+/// Waits until the outcomes are shown, as long as nobody wants the program to end: its output may lead to a reader that has stopped.
+/// Everything is cleaned up by now.
+async fn shown(
+    outcomes: Result<Vec<Outcome>, Failure>,
+    reporting: Reporting,
+    signals: &mut Signals,
+) -> Result<Vec<Outcome>, Failure> {
+    let is_asked_to_end = outcomes
+        .as_ref()
+        .map_or(true, |outcomes| outcomes.iter().any(|outcome| outcome.cancelled));
+    let showing = async {
+        if is_asked_to_end {
+            timeout(LAST_WORDS, reporting.finish()).await.is_ok()
+        } else {
+            reporting.finish().await;
+            true
+        }
+    };
+    let is_shown = tokio::select! {
+        is_shown = showing => is_shown,
+        _ = signals.next() => false,
+    };
+    // Standard error may lead to the same reader.
+    outcomes.map_err(|failure| {
+        if is_shown {
+            failure
+        } else {
+            Failure::said(Status::Failed)
+        }
+    })
 }
 
 /// What is the same for everything in this run.

@@ -6,7 +6,7 @@ use bakelite_template::console::{Console, Reply};
 use bakelite_template::{Purpose, UndeclaredVariables};
 
 use super::reading::{Reading, invocation, standard_input};
-use super::{build, print};
+use super::{build, print_exactly};
 use crate::args::ConsoleArgs;
 use crate::exit::{Failure, Status};
 use crate::process::Process;
@@ -69,7 +69,7 @@ impl Session<'_> {
             }
         }
         if let Some(reply) = last {
-            print(&format!("{}\n", shown(&reply)));
+            print_exactly(&format!("{}\n", shown(&reply)));
         }
         Ok(status)
     }
@@ -82,7 +82,7 @@ impl Session<'_> {
         while let Some(line) = editor.line()? {
             match self.evaluate(&line).await {
                 Some(Reply::Exit) => break,
-                Some(reply) => print(&format!("{}\n", shown(&reply))),
+                Some(reply) => print_exactly(&format!("{}\n", shown(&reply))),
                 None => {}
             }
         }

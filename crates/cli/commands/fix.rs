@@ -2,7 +2,7 @@
 
 use bakelite_template::{ConfigType, Purpose, UndeclaredVariables};
 
-use super::print;
+use super::print_exactly;
 use super::reading::{Reading, invocation};
 use super::validate::check;
 use crate::args::FixArgs;
@@ -33,7 +33,7 @@ pub(super) async fn run(args: FixArgs, process: &Process) -> Result<Status, Fail
             };
         }
     };
-    print(&fixed);
+    print_exactly(&fixed);
     if !args.validate {
         return Ok(Status::Ok);
     }

@@ -8,7 +8,7 @@ use bakelite_hcl::{fmt, native};
 use bakelite_template::secrets::Secrets;
 
 use super::reading::standard_input;
-use super::{print, print_error};
+use super::{print, print_error, print_exactly};
 use crate::args::FmtArgs;
 use crate::exit::{Failure, Status};
 use crate::process::Process;
@@ -30,7 +30,7 @@ pub(super) fn run(args: &FmtArgs, process: &Process) -> Result<Status, Failure> 
             if let Some(formatted) = progress.formatted("<standard input>", &text) {
                 progress.changed |= formatted != text;
                 if !args.check {
-                    print(&formatted);
+                    print_exactly(&formatted);
                 }
             }
             continue;
@@ -74,7 +74,7 @@ impl Progress {
         self.changed = true;
         print(&format!("{shown}\n"));
         if args.diff {
-            print(&difference(&shown, &text, &formatted));
+            print_exactly(&difference(&shown, &text, &formatted));
         }
         if args.write && !args.check {
             std::fs::write(&absolute, formatted)

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use bakelite_template::{Purpose, UndeclaredVariables};
 
-use super::print;
 use super::reading::{Reading, invocation};
+use super::{print, print_exactly};
 use crate::args::UpgradeArgs;
 use crate::exit::{Failure, Status};
 use crate::process::Process;
@@ -31,7 +31,7 @@ pub(super) fn run(args: UpgradeArgs, process: &Process) -> Result<Status, Failur
         )));
     };
     let Some(output) = output else {
-        print(&upgraded);
+        print_exactly(&upgraded);
         return Ok(Status::Ok);
     };
     let shown = output.display();

@@ -3,7 +3,7 @@
 use bakelite_template::{Purpose, UndeclaredVariables};
 
 use super::reading::{Reading, invocation};
-use super::{build, print};
+use super::{build, print, print_exactly};
 use crate::args::InspectArgs;
 use crate::exit::{Failure, Status};
 use crate::process::Process;
@@ -39,7 +39,7 @@ pub(super) async fn run(args: InspectArgs, machine_readable: bool, process: &Pro
     };
     for message in template.inspect(&registry, &world).await {
         if machine_readable {
-            print(&report::machine_line(&message));
+            print_exactly(&report::machine_line(&message));
         } else {
             print(&format!("{message}\n"));
         }

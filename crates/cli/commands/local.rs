@@ -8,8 +8,8 @@ use bakelite_engine::provisioner::RunContext;
 use bakelite_local::{Isolation, Latency, Limits, LocalCloud, LocalCloudOptions};
 use serde_json::json;
 
-use super::print;
 use super::signals::Signals;
+use super::{print, print_exactly};
 use crate::args::{LocalCloudArgs, LocalCommand};
 use crate::exit::{Failure, Status};
 use crate::process::Process;
@@ -139,7 +139,7 @@ async fn images(args: &LocalCloudArgs, json: bool, all: bool, process: &Process)
             .iter()
             .map(|image| json!({ "id": image.id, "name": image.name, "region": image.region, "created": image.created, "base": image.is_base }))
             .collect();
-        print(&format!("{:#}\n", json!(images)));
+        print_exactly(&format!("{:#}\n", json!(images)));
     } else if images.is_empty() {
         print("No image has been baked here yet. `bakelite local images -all` lists the base images.\n");
     } else {

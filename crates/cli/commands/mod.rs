@@ -17,6 +17,9 @@ mod validate;
 mod verify_attestation;
 mod version;
 
+use std::io::{IsTerminal as _, Write as _};
+
+use bakelite_engine::foreign::visible;
 use clap::CommandFactory as _;
 
 use crate::args::{Cli, Command};
@@ -61,9 +64,21 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     built.map_err(|error| Failure::new("start the runtime").because(&error))
 }
 
-/// Writes to standard output; a closed pipe is no failure.
+/// Writes what people read to standard output; a closed pipe is no failure.
 fn print(text: &str) {
-    use std::io::Write as _;
+    write(&visible(text));
+}
+
+/// Writes what programs read to standard output: as it is, unless it is a terminal that reads.
+fn print_exactly(text: &str) {
+    if std::io::stdout().is_terminal() {
+        print(text);
+    } else {
+        write(text);
+    }
+}
+
+fn write(text: &str) {
     let mut output = std::io::stdout().lock();
     // Nobody reads any more: there is nobody to tell.
     let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
@@ -71,7 +86,6 @@ fn print(text: &str) {
 
 /// Writes to standard error; a closed pipe is no failure.
 fn print_error(text: &str) {
-    use std::io::Write as _;
     // Nobody reads any more: there is nobody to tell.
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }

@@ -3,7 +3,7 @@
 use bakelite_template::{Invocation, Purpose, UndeclaredVariables};
 
 use super::reading::{Reading, invocation};
-use super::{build, print};
+use super::{build, print, print_exactly};
 use crate::args::ValidateArgs;
 use crate::exit::{Failure, Status};
 use crate::process::Process;
@@ -25,7 +25,7 @@ pub(super) async fn run(args: ValidateArgs, process: &Process) -> Result<Status,
     let sound = check(&invocation, &mut reading, process).await;
     let status = if sound { Status::Ok } else { Status::Failed };
     if args.json {
-        print(&reading.as_json());
+        print_exactly(&reading.as_json());
         return Ok(status);
     }
     reading.say(process);

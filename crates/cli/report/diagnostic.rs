@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
+use bakelite_engine::foreign::{coloured, visible};
 use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics, Severity};
 use bakelite_hcl::source::{Place, SourceMap, SourceText};
 use bakelite_template::secrets::Secrets;
@@ -19,10 +20,22 @@ pub(crate) fn render(diagnostics: &Diagnostics, sources: &SourceMap, secrets: &S
     let renderer = if color { Renderer::styled() } else { Renderer::plain() }.decor_style(DecorStyle::Ascii);
     let mut text = String::new();
     for diagnostic in diagnostics {
-        let one = renderer.render(&groups(diagnostic, sources));
-        let _ = writeln!(text, "{}\n", secrets.mask(&one));
+        let one = secrets.mask(&renderer.render(&groups(&legible(diagnostic, secrets), sources)));
+        // Writing to a `String` cannot fail.
+        let _ = writeln!(text, "{}\n", if color { coloured(&one) } else { visible(&one) });
     }
     text
+}
+
+/// The same, secrets masked, with nothing in it that a terminal acts on: colours are the renderer's alone.
+fn legible(diagnostic: &Diagnostic, secrets: &Secrets) -> Diagnostic {
+    let mut diagnostic = diagnostic.clone();
+    let related = diagnostic.related.iter_mut().map(|(_, what)| what);
+    let texts = [&mut diagnostic.summary, &mut diagnostic.detail].into_iter();
+    for text in texts.chain(&mut diagnostic.help).chain(related) {
+        *text = visible(&secrets.mask(text)).into_owned();
+    }
+    diagnostic
 }
 
 fn groups<'a>(diagnostic: &'a Diagnostic, sources: &'a SourceMap) -> Vec<Group<'a>> {

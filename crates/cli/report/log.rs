@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bakelite_engine::event::{BuildEvent, Event, Level as Voice, RunEvent, StepEvent, What};
+use bakelite_engine::foreign::visible;
 use tracing::{Level, debug, error, info};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
@@ -83,10 +84,12 @@ fn level(name: &str) -> Level {
     }
 }
 
-/// Our own crates as asked; of libraries only what is worth knowing: the SDK's details hold signatures and bodies of requests.
+/// Our own crates as asked; of libraries only what is worth knowing: the SDK's details hold signatures and bodies of requests, and what
+/// it says of profiles the access keys and external ids in them.
 fn filter(level: Level) -> Targets {
     Targets::new()
         .with_default(LevelFilter::from_level(level.min(Level::INFO)))
+        .with_target("aws_config", level.min(Level::WARN))
         .with_target("bakelite", level)
 }
 
@@ -141,12 +144,19 @@ impl Drop for Line {
     fn drop(&mut self) {
         let mut hidden = self.hidden.lock().unwrap_or_else(PoisonError::into_inner);
         let text = hidden.now().mask(&String::from_utf8_lossy(&self.bytes));
+        let text = entry(&text);
         // A log that cannot be written must not end the run.
         let _ = match &*self.output {
             Output::Errors => std::io::stderr().lock().write_all(text.as_bytes()),
             Output::File(file) => (&mut &*file).write_all(text.as_bytes()),
         };
     }
+}
+
+/// One entry of the log: nothing in it that a terminal acts on, and no line that looks like another entry.
+fn entry(text: &str) -> String {
+    let lines = visible(text.trim_end()).replace('\n', "\n    ");
+    lines + "\n"
 }
 
 /// What happens in the run, as a target of the log.

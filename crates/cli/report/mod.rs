@@ -6,9 +6,11 @@ mod duration;
 mod event_log;
 pub(crate) mod hidden;
 pub(crate) mod json;
+mod legible;
 mod lines;
 pub(crate) mod log;
 mod machine;
+mod masking;
 mod plain;
 mod terminal;
 
@@ -18,11 +20,14 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
 
-use bakelite_engine::event::{Event, What};
+use bakelite_engine::backlog::Reader;
+use bakelite_engine::event::Event;
 use bakelite_engine::events::Events;
-use bakelite_template::secrets::Secrets;
 use hidden::Hidden;
+use legible::Legible;
 use log::Log;
+use masking::Masking;
+use tokio::sync::oneshot;
 
 use crate::exit::Failure;
 
@@ -58,14 +63,17 @@ pub(crate) struct Reporting {
     /// Where events go.
     pub(crate) events: Events,
     thread: JoinHandle<()>,
+    ended: oneshot::Receiver<()>,
 }
 
 impl Reporting {
     /// Starts showing events in a style; secrets are masked before anything sees them.
     pub(crate) fn start(style: Style, hidden: Hidden, events: Option<&Path>, log: &Log) -> Result<Reporting, Failure> {
         let mut reporters: Vec<Box<dyn Reporter>> = vec![match style {
-            Style::Plain { color, timestamp } => Box::new(plain::Plain::new(color, timestamp)),
-            Style::Terminal { color, timestamp } => Box::new(terminal::Terminal::new(color, timestamp)),
+            Style::Plain { color, timestamp } => Box::new(Legible::new(color, plain::Plain::new(color, timestamp))),
+            Style::Terminal { color, timestamp } => {
+                Box::new(Legible::new(color, terminal::Terminal::new(color, timestamp)))
+            }
             Style::Machine => Box::new(machine::Machine::default()),
         }];
         if let Some(path) = events {
@@ -74,51 +82,34 @@ impl Reporting {
         log.hide(&hidden);
         reporters.extend(log.reporter());
         let (sender, receiver) = channel();
-        let spawned = std::thread::Builder::new()
-            .name("reporter".into())
-            .spawn(move || show(&receiver, &mut reporters, hidden));
+        let (events, reader) = Events::read_by(sender);
+        let (ends, ended) = oneshot::channel();
+        let spawned = std::thread::Builder::new().name("reporter".into()).spawn(move || {
+            show(&receiver, &reader, &mut reporters, Masking::new(hidden));
+            drop(ends);
+        });
         let thread = spawned.map_err(|error| Failure::new("start the reporter").because(&error))?;
-        Ok(Reporting {
-            events: Events::new(sender),
-            thread,
-        })
+        Ok(Reporting { events, thread, ended })
     }
 
-    /// Waits until everything is shown. All other senders of events must be gone.
-    pub(crate) fn finish(self) {
+    /// Waits until everything is shown. All other senders of events must be gone. Dropping the future leaves the thread to itself:
+    /// whoever reads its output has stopped.
+    pub(crate) async fn finish(self) {
         drop(self.events);
+        // Nothing is ever sent: it is gone with the thread.
+        let _ = self.ended.await;
         // A reporter that panicked has shown what it could; the run's result stands.
         let _ = self.thread.join();
     }
 }
 
-fn show(receiver: &Receiver<Event>, reporters: &mut [Box<dyn Reporter>], mut hidden: Hidden) {
-    for mut event in receiver {
-        mask(&mut event.what, hidden.now());
-        for reporter in reporters.iter_mut() {
-            reporter.event(&event);
-        }
-    }
-}
-
-/// Masks every text of an event that a template or an instance had a part in.
-fn mask(what: &mut What, secrets: &Secrets) {
-    use bakelite_engine::event::{BuildEvent, RunEvent, TransferEvent};
-    let hide = |text: &mut String| *text = secrets.mask(text);
-    match what {
-        What::Message(message) => hide(&mut message.text),
-        What::Record(record) => record.data.iter_mut().for_each(hide),
-        What::Build(BuildEvent::Errored { error, .. }) => hide(error),
-        What::Transfer(TransferEvent::Started { name, .. }) => hide(name),
-        What::Run(RunEvent::Finished { outcomes, .. }) => {
-            for outcome in outcomes {
-                outcome.error.iter_mut().for_each(hide);
-                for artifact in &mut outcome.artifacts {
-                    hide(&mut artifact.description);
-                    artifact.files.iter_mut().for_each(hide);
-                }
+fn show(receiver: &Receiver<Event>, reader: &Reader, reporters: &mut [Box<dyn Reporter>], mut masking: Masking) {
+    for event in receiver {
+        reader.took(&event);
+        masking.pass(event, &mut |event| {
+            for reporter in reporters.iter_mut() {
+                reporter.event(event);
             }
-        }
-        What::Build(_) | What::Step(_) | What::Transfer(_) | What::Run(_) => {}
+        });
     }
 }

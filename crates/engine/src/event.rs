@@ -16,6 +16,20 @@ pub struct Event {
     pub what: What,
 }
 
+impl Event {
+    /// How much memory it takes, about.
+    pub(crate) fn weight(&self) -> usize {
+        let texts = match &self.what {
+            What::Message(message) => message.text.len(),
+            What::Record(record) => record.data.iter().map(String::len).sum(),
+            What::Build(BuildEvent::Errored { error, .. }) => error.len(),
+            What::Transfer(TransferEvent::Started { name, .. }) => name.len(),
+            What::Run(_) | What::Build(_) | What::Step(_) | What::Transfer(_) => 0,
+        };
+        size_of::<Self>() + self.build.as_ref().map_or(0, String::len) + texts
+    }
+}
+
 /// What happened, by subject.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -163,10 +177,13 @@ pub struct Message {
     pub level: Level,
     /// The text; may have several lines.
     pub text: String,
+    /// The text is a piece of a line that has no end yet: the next of the same voice continues it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub goes_on: bool,
 }
 
 /// How a message is meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
     /// What is being done.

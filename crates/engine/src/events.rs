@@ -1,30 +1,44 @@
 //! The sender of events. Sending never blocks and never fails: the reporter at the other end is one thread, so that a stopped
-//! terminal cannot stall a running instance.
+//! terminal cannot stall a clean-up. Only what a command prints waits for that reader, because it has no end.
 
 use std::sync::mpsc::Sender;
 use std::time::SystemTime;
 
+use crate::backlog::{Backlog, Reader};
 use crate::event::{Event, Level, Message, Record, What};
 
 /// Sends events of a run or, after [`Events::of`], of one build.
 #[derive(Clone)]
 pub struct Events {
     sender: Sender<Event>,
+    backlog: Backlog,
     build: Option<String>,
 }
 
 impl Events {
-    /// Events that end in this channel. They are dropped when nobody receives any more.
+    /// Events that end in this channel, for a receiver that keeps them all. They are dropped when nobody receives any more.
     pub fn new(sender: Sender<Event>) -> Self {
-        Self { sender, build: None }
+        Self::read_by(sender).0
+    }
+
+    /// Events that end in this channel, and for its receiver what it has to tell of each that it is done with: output of commands
+    /// waits for it.
+    pub fn read_by(sender: Sender<Event>) -> (Self, Reader) {
+        let (backlog, reader) = Backlog::with_reader();
+        let events = Self {
+            sender,
+            backlog,
+            build: None,
+        };
+        (events, reader)
     }
 
     /// The same channel, for one build.
     #[must_use]
     pub fn of(&self, build: &str) -> Self {
         Self {
-            sender: self.sender.clone(),
             build: Some(build.to_owned()),
+            ..self.clone()
         }
     }
 
@@ -35,8 +49,14 @@ impl Events {
             build: self.build.clone(),
             what,
         };
+        self.backlog.add(&event);
         // A reporter that is gone has nobody left to tell.
         let _ = self.sender.send(event);
+    }
+
+    /// Is the reader so far behind that what has no end must wait?
+    pub fn are_behind(&self) -> bool {
+        self.backlog.is_full()
     }
 }
 
@@ -98,11 +118,22 @@ impl Ui {
         &self.events
     }
 
+    /// A line of a command, or a piece of one; waits while the reader is behind.
+    pub(crate) async fn line(&self, level: Level, text: String, goes_on: bool) {
+        self.emit(level, text, goes_on);
+        self.events.backlog.room().await;
+    }
+
     fn message(&self, level: Level, text: String) {
+        self.emit(level, text, false);
+    }
+
+    fn emit(&self, level: Level, text: String, goes_on: bool) {
         self.events.emit(What::Message(Message {
             post_processor: self.post_processor.clone(),
             level,
             text,
+            goes_on,
         }));
     }
 }

@@ -6,6 +6,7 @@
 )]
 
 pub mod artifact;
+pub mod backlog;
 pub mod bake;
 pub mod builder;
 pub mod cancel;
@@ -14,6 +15,7 @@ pub mod communicator;
 pub mod data_source;
 pub mod event;
 pub mod events;
+pub mod foreign;
 pub mod gc;
 pub mod journal;
 pub mod local_process;

@@ -3,19 +3,24 @@
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::communicator::{Exit, Output, Running};
+use crate::event::Level;
 use crate::events::Ui;
 
 /// A line without an end is said in pieces of this many bytes, so that no command can fill the memory.
 const LONGEST_LINE: usize = 1 << 20;
 
-/// Says what a command prints until it ends; answers how it ended. Its standard input is closed at once.
+/// Says what a command prints until it ends; answers how it ended. Its standard input is closed at once. While the reader is behind,
+/// nothing more is taken, so that the command waits.
 pub async fn stream(mut running: Running, ui: &Ui) -> Exit {
     drop(running.stdin.take());
     let mut printed = Printed::new(ui);
     while let Some(output) = running.output.recv().await {
-        printed.hear(&output);
+        match &output {
+            Output::Stdout(bytes) => printed.stdout.hear(bytes).await,
+            Output::Stderr(bytes) => printed.stderr.hear(bytes).await,
+        }
     }
-    printed.end();
+    printed.end().await;
     running.exit.await.unwrap_or(Exit::Disconnected)
 }
 
@@ -34,46 +39,69 @@ pub(crate) async fn stream_pipes(
             length = stdout.read(&mut from_stdout), if stdout_open => {
                 let length = length?;
                 stdout_open = length > 0;
-                printed.stdout.feed(from_stdout.get(..length).unwrap_or_default(), |line| ui.output(line));
+                printed.stdout.hear(from_stdout.get(..length).unwrap_or_default()).await;
             }
             length = stderr.read(&mut from_stderr), if stderr_open => {
                 let length = length?;
                 stderr_open = length > 0;
-                printed.stderr.feed(from_stderr.get(..length).unwrap_or_default(), |line| ui.error_output(line));
+                printed.stderr.hear(from_stderr.get(..length).unwrap_or_default()).await;
             }
         }
     }
-    printed.end();
+    printed.end().await;
     Ok(())
 }
 
 /// Both outputs of a command on their way to people.
 struct Printed<'a> {
-    ui: &'a Ui,
-    stdout: Lines,
-    stderr: Lines,
+    stdout: Voice<'a>,
+    stderr: Voice<'a>,
 }
 
 impl<'a> Printed<'a> {
     fn new(ui: &'a Ui) -> Self {
-        Self {
+        let voice = |level| Voice {
             ui,
-            stdout: Lines::default(),
-            stderr: Lines::default(),
-        }
-    }
-
-    fn hear(&mut self, output: &Output) {
-        match output {
-            Output::Stdout(bytes) => self.stdout.feed(bytes, |line| self.ui.output(line)),
-            Output::Stderr(bytes) => self.stderr.feed(bytes, |line| self.ui.error_output(line)),
+            level,
+            lines: Lines::default(),
+        };
+        Self {
+            stdout: voice(Level::Output),
+            stderr: voice(Level::ErrorOutput),
         }
     }
 
     /// Says the last lines, which have no end.
-    fn end(&mut self) {
-        self.stdout.end(|line| self.ui.output(line));
-        self.stderr.end(|line| self.ui.error_output(line));
+    async fn end(&mut self) {
+        self.stdout.end().await;
+        self.stderr.end().await;
+    }
+}
+
+/// One output of a command.
+struct Voice<'a> {
+    ui: &'a Ui,
+    level: Level,
+    lines: Lines,
+}
+
+impl Voice<'_> {
+    async fn hear(&mut self, bytes: &[u8]) {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let line = self.lines.add(piece);
+            self.say(line).await;
+        }
+    }
+
+    async fn end(&mut self) {
+        let line = self.lines.end();
+        self.say(line).await;
+    }
+
+    async fn say(&self, line: Option<Line>) {
+        if let Some(Line { text, goes_on }) = line {
+            self.ui.line(self.level, text, goes_on).await;
+        }
     }
 }
 
@@ -81,45 +109,89 @@ impl<'a> Printed<'a> {
 #[derive(Default)]
 struct Lines {
     partial: Vec<u8>,
+    /// The start of the line was said already.
+    is_cut: bool,
+}
+
+/// A line as it is shown, or a piece of one that goes on.
+#[derive(Debug, PartialEq)]
+struct Line {
+    text: String,
+    goes_on: bool,
 }
 
 impl Lines {
-    fn feed(&mut self, bytes: &[u8], mut say: impl FnMut(String)) {
-        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-            self.partial.extend_from_slice(piece);
-            if piece.ends_with(b"\n") || self.partial.len() >= LONGEST_LINE {
-                self.end(&mut say);
-            }
+    /// Adds a piece, which may end a line.
+    fn add(&mut self, piece: &[u8]) -> Option<Line> {
+        self.partial.extend_from_slice(piece);
+        if piece.ends_with(b"\n") {
+            self.end()
+        } else if self.partial.len() >= LONGEST_LINE {
+            self.cut()
+        } else {
+            None
         }
     }
 
-    fn end(&mut self, mut say: impl FnMut(String)) {
-        if let Some(line) = shown(&self.partial) {
-            say(line);
-        }
+    /// The line up to here. One whose start was said has an end in any case.
+    fn end(&mut self) -> Option<Line> {
+        let text = shown(self.partial.trim_ascii_end());
         self.partial.clear();
+        let was_cut = std::mem::take(&mut self.is_cut);
+        (was_cut || !text.is_empty()).then_some(Line { text, goes_on: false })
+    }
+
+    /// The start of a line that is too long, up to its last whole character.
+    fn cut(&mut self) -> Option<Line> {
+        let rest = self.partial.split_off(self.partial.len() - unfinished(&self.partial));
+        let text = shown(&self.partial);
+        self.partial = rest;
+        self.is_cut |= !text.is_empty();
+        (!text.is_empty()).then_some(Line { text, goes_on: true })
     }
 }
 
-/// A line as it is shown: without trailing white space, without what a carriage return has overwritten; an empty one is not.
-fn shown(line: &[u8]) -> Option<String> {
-    let line = line.trim_ascii_end();
+/// A line as it is shown: without what a carriage return has overwritten.
+fn shown(line: &[u8]) -> String {
     let start = line.iter().rposition(|byte| *byte == b'\r').map_or(0, |at| at + 1);
-    let text = String::from_utf8_lossy(line.get(start..).unwrap_or_default()).into_owned();
-    (!text.is_empty()).then_some(text)
+    String::from_utf8_lossy(line.get(start..).unwrap_or_default()).into_owned()
+}
+
+/// How many bytes at the end may become something else by what follows: the start of a character, half of a line break.
+fn unfinished(bytes: &[u8]) -> usize {
+    let mut end = bytes.iter().rev().take(3);
+    let Some(start) = end.position(|byte| !(0x80..0xc0).contains(byte)) else {
+        return 0;
+    };
+    let length = start + 1;
+    let whole = match bytes.get(bytes.len() - length) {
+        Some(b'\r') if length == 1 => return 1,
+        Some(0xc0..=0xdf) => 2,
+        Some(0xe0..=0xef) => 3,
+        Some(0xf0..=0xff) => 4,
+        _ => 1,
+    };
+    if whole > length { length } else { 0 }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn lines(pieces: &[&str]) -> Vec<String> {
+    fn pieces(fed: &[&[u8]]) -> Vec<Line> {
         let (mut lines, mut said) = (Lines::default(), Vec::new());
-        for piece in pieces {
-            lines.feed(piece.as_bytes(), |line| said.push(line));
+        for bytes in fed {
+            for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+                said.extend(lines.add(piece));
+            }
         }
-        lines.end(|line| said.push(line));
+        said.extend(lines.end());
         said
+    }
+
+    fn lines(fed: &[&str]) -> Vec<String> {
+        let fed: Vec<&[u8]> = fed.iter().map(|piece| piece.as_bytes()).collect();
+        pieces(&fed).into_iter().map(|line| line.text).collect()
     }
 
     #[test]
@@ -140,15 +212,44 @@ mod tests {
     #[test]
     fn a_line_without_end_does_not_grow_for_ever() {
         let long = "x".repeat(LONGEST_LINE * 2 + 5);
-        let said = lines(&[&long[..LONGEST_LINE], &long[LONGEST_LINE..]]);
-        assert_eq!(said.iter().map(String::len).sum::<usize>(), long.len());
-        assert!(said.len() > 1);
+        let said = pieces(&[
+            &long.as_bytes()[..LONGEST_LINE],
+            &long.as_bytes()[LONGEST_LINE..],
+            b"\nnext",
+        ]);
+        assert_eq!(said.iter().map(|line| line.text.len()).sum::<usize>(), long.len() + 4);
+        assert_eq!(
+            said.iter().map(|line| line.goes_on).collect::<Vec<_>>(),
+            [true, true, false, false]
+        );
+    }
+
+    #[test]
+    fn a_cut_is_not_seen_in_what_is_said() {
+        for end in [" é", "\u{1f600}x", "a b", "  c", "\r\n", "\n"] {
+            for before in 0..end.len() {
+                let start = "x".repeat(LONGEST_LINE - before);
+                let whole = start.clone() + end;
+                let (one, other) = whole.as_bytes().split_at(LONGEST_LINE);
+                let said: String = pieces(&[one, other]).into_iter().map(|line| line.text).collect();
+                assert!(said == start + end.trim_end(), "{end:?} {before}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_that_was_cut_has_an_end() {
+        let long = "x".repeat(LONGEST_LINE);
+        let said = pieces(&[long.as_bytes(), b"\n"]);
+        let end = Line {
+            text: String::new(),
+            goes_on: false,
+        };
+        assert_eq!(said.last(), Some(&end));
     }
 
     #[test]
     fn bytes_that_are_no_text_are_shown_with_replacements() {
-        let (mut split, mut said) = (Lines::default(), Vec::new());
-        split.feed(b"a\xffb\n", |line| said.push(line));
-        assert_eq!(said, ["a\u{fffd}b"]);
+        assert_eq!(pieces(&[b"a\xffb\n"])[0].text, "a\u{fffd}b");
     }
 }

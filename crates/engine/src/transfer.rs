@@ -37,7 +37,8 @@ impl<'a> Transfer<'a> {
     pub fn add(&self, bytes: u64) {
         let before = self.done.fetch_add(bytes, Ordering::Relaxed);
         let done = before + bytes;
-        if before / STEP != done / STEP {
+        // How far it was is old news for a reader that is behind.
+        if before / STEP != done / STEP && !self.events.are_behind() {
             self.events
                 .emit(What::Transfer(TransferEvent::Progress { id: self.id, done }));
         }

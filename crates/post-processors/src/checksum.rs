@@ -10,11 +10,12 @@ use bakelite_engine::post_processor::{PostProcessError, PostProcessing, PostProc
 use bakelite_engine::registry::{Make, Registration, read_options};
 use bakelite_template::component::{Complaint, Component, ComponentKind, Yields};
 use bakelite_template::decode::Decoded;
-use bakelite_template::gotemplate::{self, RenderError};
 use bakelite_template::schema::Schema;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use sha2::Digest;
+
+use crate::output::output;
 
 pub(crate) const REGISTRATION: Registration = Registration {
     component: Component {
@@ -59,8 +60,6 @@ enum ChecksumError {
         path: PathBuf,
         source: std::io::Error,
     },
-    #[error("render `output`")]
-    Output(#[from] RenderError),
 }
 
 /// Computes the hexadecimal sum of all that a reader yields.
@@ -102,7 +101,8 @@ impl PostProcessor for Checksum {
         let mut files = inputs.clone();
         for kind in &self.options.checksum_types {
             let Some(sum) = sum_of(kind) else { continue };
-            let output = self.output(kind, processing).map_err(PostProcessError::failed)?;
+            let name = output(&self.options.output, processing, Some(("ChecksumType", kind)));
+            let output = name.map_err(PostProcessError::failed)?;
             let (folder, inputs, target) = (processing.run.working_folder.clone(), inputs.clone(), output.clone());
             let written = tokio::task::spawn_blocking(move || append_sums(&folder, &inputs, &target, sum)).await;
             let is_new = written
@@ -126,21 +126,6 @@ impl PostProcessor for Checksum {
             keep_input: true,
             must_keep_input: true,
         })
-    }
-}
-
-impl Checksum {
-    fn output(&self, kind: &str, processing: &PostProcessing) -> Result<String, ChecksumError> {
-        let mut rendering = processing.rendering.clone();
-        let fields = [
-            ("BuildName", &processing.source_name),
-            ("BuilderType", &processing.builder),
-            ("ChecksumType", &kind.to_owned()),
-        ];
-        rendering
-            .fields
-            .extend(fields.map(|(name, value)| (name.to_owned(), value.clone().into())));
-        Ok(gotemplate::render(&self.options.output, &rendering)?)
     }
 }
 

@@ -13,12 +13,13 @@ use bakelite_engine::post_processor::{PostProcessError, PostProcessing, PostProc
 use bakelite_engine::registry::{Make, Registration, read_options};
 use bakelite_template::component::{Complaint, Component, ComponentKind, Yields};
 use bakelite_template::decode::Decoded;
-use bakelite_template::gotemplate;
 use bakelite_template::schema::Schema;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use format::Format;
+
+use crate::output::output;
 
 pub(crate) const REGISTRATION: Registration = Registration {
     component: Component {
@@ -73,7 +74,7 @@ fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Po
 #[async_trait]
 impl PostProcessor for Compress {
     async fn process(&self, processing: &PostProcessing, artifact: &Artifact) -> Result<Processed, PostProcessError> {
-        let output = self.output(processing).map_err(PostProcessError::failed)?;
+        let output = output(&self.options.output, processing, None).map_err(PostProcessError::failed)?;
         let format = Format::of(&output, &self.options.format);
         let folder = processing.run.working_folder.clone();
         let target = folder.join(&output);
@@ -105,19 +106,5 @@ impl PostProcessor for Compress {
             keep_input: false,
             must_keep_input: false,
         })
-    }
-}
-
-impl Compress {
-    fn output(&self, processing: &PostProcessing) -> Result<String, gotemplate::RenderError> {
-        let mut rendering = processing.rendering.clone();
-        let fields = [
-            ("BuildName", &processing.source_name),
-            ("BuilderType", &processing.builder),
-        ];
-        rendering
-            .fields
-            .extend(fields.map(|(name, value)| (name.to_owned(), value.clone().into())));
-        gotemplate::render(&self.options.output, &rendering)
     }
 }

@@ -11,6 +11,7 @@ mod checksum;
 mod compress;
 mod go_json;
 mod manifest;
+mod output;
 mod provenance;
 mod replace;
 mod shell_local;

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::go_json;
-use crate::replace::{folder_of, replace};
+use crate::replace::{destination, folder_of, replace};
 
 pub(crate) const REGISTRATION: Registration = Registration {
     component: Component {
@@ -153,6 +153,8 @@ fn append(path: &Path, entry: Value, run: &str, force: bool) -> Result<(), Manif
             source,
         }
     };
+    // Whoever comes by a link takes turns with those who do not.
+    let path = &destination(path).map_err(error("follow the links of"))?;
     let lock = File::open(folder_of(path)).map_err(error("open the folder of"))?;
     rustix::fs::flock(&lock, FlockOperation::LockExclusive).map_err(|cause| error("lock")(cause.into()))?;
     let mut manifest = read(path)?;
@@ -243,6 +245,29 @@ mod tests {
             .map(|entry| entry["name"].clone())
             .collect();
         assert_eq!(names, [json!("b"), json!("c")]);
+    }
+
+    #[test]
+    fn a_manifest_behind_a_link_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("shared")).unwrap();
+        let link = folder.path().join("m.json");
+        std::os::unix::fs::symlink("shared/manifest.json", &link).unwrap();
+        // The link may lead nowhere yet.
+        for name in ["a", "b"] {
+            append(&link, entry(name), "run", false).unwrap();
+        }
+        assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+        let manifest = read(&folder.path().join("shared/manifest.json")).unwrap();
+        assert_eq!(manifest["builds"].as_array().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn links_in_a_circle_are_no_manifest() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("m.json");
+        std::os::unix::fs::symlink("m.json", &link).unwrap();
+        assert!(append(&link, entry("a"), "run", false).is_err());
     }
 
     #[test]

@@ -7,9 +7,11 @@ mod functions;
 mod lexer;
 mod parser;
 mod printf;
+mod shield;
 mod tree;
 
 pub(crate) use datum::Datum;
+pub(crate) use shield::{shielded, unshielded, until_rendered};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,5 +1,7 @@
 //! Texts that must not be shown, and hiding them.
 
+mod cut;
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -75,11 +77,7 @@ impl Secrets {
 
     /// The text with every secret replaced. Of secrets that overlap nothing is left.
     pub fn mask(&self, text: &str) -> String {
-        let finder = self.finder.get_or_init(|| {
-            let made = (!self.texts.is_empty()).then(|| AhoCorasick::new(&self.texts));
-            made.and_then(Result::ok)
-        });
-        let Some(finder) = finder else {
+        let Some(finder) = self.finder() else {
             return text.to_owned();
         };
         let mut found: Vec<(usize, usize)> = finder
@@ -100,6 +98,15 @@ impl Secrets {
         }
         masked.push_str(text.get(shown..).unwrap_or_default());
         masked
+    }
+
+    /// What finds all of them; nothing where there are none.
+    fn finder(&self) -> Option<&AhoCorasick> {
+        let made = self.finder.get_or_init(|| {
+            let made = (!self.texts.is_empty()).then(|| AhoCorasick::new(&self.texts));
+            made.and_then(Result::ok)
+        });
+        made.as_ref()
     }
 
     /// All of them.

@@ -136,6 +136,10 @@ fn read(file: &Path, written: &str) -> Result<Vec<u8>, FunctionError> {
     const LARGEST: u64 = 32 << 20;
     let unreadable = |error: std::io::Error| failed(format!("reading {}: {error}", shown(written)));
     let mut bytes = Vec::new();
+    // Whoever reads a pipe or a terminal waits until somebody writes, maybe for ever.
+    if !std::fs::metadata(file).map_err(unreadable)?.is_file() {
+        return Err(failed(format!("reading {}: it is not a regular file", shown(written))));
+    }
     File::open(file)
         .map_err(unreadable)?
         .take(LARGEST + 1)

@@ -1,5 +1,7 @@
 //! Functions on regular expressions in RE2's syntax.
 
+use std::time::{Duration, Instant};
+
 use regex::{Captures, Regex, RegexBuilder};
 
 use super::arguments::{bounded, countable, failed, text, wrong};
@@ -49,8 +51,10 @@ pub(super) static GROUP: &[Function] = &[
         examples: &[("jsonencode(regexall(\"\\\\d+\", \"a1b22\"))", "[\"1\",\"22\"]")],
         run: Run::Plain(|call| {
             let pattern = Pattern::of(call, 0)?;
+            let (whole, mut effort) = (call.text(1)?, Effort::default());
             let mut matches = Vec::new();
-            for captures in pattern.regex.captures_iter(call.text(1)?) {
+            for captures in pattern.regex.captures_iter(whole) {
+                effort.one_more(whole, &captures)?;
                 countable((matches.len() + 1).saturating_mul(captures.len()))?;
                 matches.push(pattern.value_of(&captures));
             }
@@ -130,7 +134,9 @@ fn regex_replace(call: &Call<'_>) -> Result<Value, FunctionError> {
     let regex = compile(call.text(1)?).map_err(|message| wrong(1, message))?;
     let mut replaced = String::with_capacity(whole.len());
     let mut done = 0;
+    let mut effort = Effort::default();
     for captures in regex.captures_iter(whole) {
+        effort.one_more(whole, &captures)?;
         let Some(matched) = captures.get(0) else { continue };
         replaced.push_str(whole.get(done..matched.start()).unwrap_or_default());
         expand(replacement, &captures, &mut replaced);
@@ -139,6 +145,37 @@ fn regex_replace(call: &Call<'_>) -> Result<Value, FunctionError> {
     }
     replaced.push_str(whole.get(done..).unwrap_or_default());
     Ok(Value::string(replaced))
+}
+
+/// What looking for all matches may take. Each match takes time that grows with the length of the text at most, and mostly far less,
+/// so that only the clock tells whether it was much; what cannot be much does not look at the clock.
+#[derive(Default)]
+struct Effort {
+    bytes: u64,
+    since: Option<Instant>,
+}
+
+impl Effort {
+    /// So many bytes may be looked at in any case: a second of work at the worst.
+    const FREE: u64 = 1 << 28;
+    /// So long may it take beyond that.
+    const LONGEST: Duration = Duration::from_secs(2);
+
+    /// Was this match one too many?
+    fn one_more(&mut self, whole: &str, captures: &Captures<'_>) -> Result<(), FunctionError> {
+        let start = captures.get(0).map_or(0, |matched| matched.start());
+        self.bytes = self.bytes.saturating_add((whole.len() - start) as u64);
+        if self.bytes < Self::FREE {
+            return Ok(());
+        }
+        let since = self.since.get_or_insert_with(Instant::now);
+        if since.elapsed() > Self::LONGEST {
+            return Err(failed(
+                "the pattern takes too much work: for each match it reads on in the text, far beyond the match",
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// A replacement with what groups matched: `$1`, `$name` (as long a name as there is), `${name}`; `$$` is a dollar sign, and so is a
@@ -180,4 +217,22 @@ fn group_name(after: &str) -> Option<(&str, &str)> {
         rest
     };
     Some((name, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn matches_that_read_on_in_the_text_are_too_much_work_and_others_are_not() {
+        let all = |pattern: &str, whole: &str| {
+            let mut effort = Effort::default();
+            let regex = compile(pattern).unwrap();
+            regex.captures_iter(whole).try_fold(0_usize, |count, captures| {
+                effort.one_more(whole, &captures).map(|()| count + 1)
+            })
+        };
+        assert!(all(".*?x|.", &"a".repeat(2 << 20)).is_err());
+        assert_eq!(all(".*?x|.", &"a".repeat(1000)).ok(), Some(1000));
+    }
 }

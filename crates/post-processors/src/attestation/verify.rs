@@ -76,6 +76,9 @@ pub enum VerifyError {
         /// What it should be.
         wanted: String,
     },
+    /// It is about nothing.
+    #[error("it has no subject: it says nothing of any artifact")]
+    NoSubjects,
     /// It is about other things.
     #[error("`{artifact}` {sum}is none of its subjects: {}", listed(.subjects))]
     NoSubject {
@@ -119,6 +122,9 @@ pub fn verify(
     if statement.kind != STATEMENT {
         return Err(VerifyError::StatementType(statement.kind));
     }
+    if statement.subject.is_empty() {
+        return Err(VerifyError::NoSubjects);
+    }
     let predicate_type = Some(statement.predicate_type.clone());
     same("predicate type", predicate_type, expectations.predicate_type.as_deref())?;
     let builder_id = text_at(&statement.predicate, "/runDetails/builder/id");
@@ -140,14 +146,15 @@ fn statement_of(text: &str, key: Option<&VerifyingKey>) -> Result<Statement, Ver
     let malformed = |error: serde_json::Error| VerifyError::Malformed(error.to_string());
     let value: Value = serde_json::from_str(text).map_err(malformed)?;
     if value.get("payloadType").is_none() {
-        let statement: Statement = serde_json::from_value(value).map_err(malformed)?;
+        let statement: Statement = serde_json::from_str(text).map_err(malformed)?;
         return if key.is_none() {
             Ok(statement)
         } else {
             Err(VerifyError::Unsigned)
         };
     }
-    let envelope: Envelope = serde_json::from_value(value).map_err(malformed)?;
+    // From the text: what is given twice is refused, as readers differ in which of both they take.
+    let envelope: Envelope = serde_json::from_str(text).map_err(malformed)?;
     let key = key.ok_or(VerifyError::Unchecked)?;
     if envelope.payload_type != PAYLOAD_TYPE {
         return Err(VerifyError::PayloadType(envelope.payload_type));
@@ -180,7 +187,7 @@ fn source_is(predicate: &Value, wanted: &str) -> Result<(), VerifyError> {
         .flatten()
         .filter_map(|one| text_at(one, "/uri"));
     let first = uris.next();
-    let is_wanted = |uri: &str| uri == wanted || uri.rsplit_once('@').is_some_and(|(bare, _)| bare == wanted);
+    let is_wanted = |uri: &str| uri == wanted || without_ref(uri) == Some(wanted);
     if first.iter().cloned().chain(uris).any(|uri| is_wanted(&uri)) {
         return Ok(());
     }
@@ -189,6 +196,13 @@ fn source_is(predicate: &Value, wanted: &str) -> Result<(), VerifyError> {
         found: first,
         wanted: wanted.to_owned(),
     })
+}
+
+/// A URI without the `@ref` at its end. An `@` in the name of the host is none: what stands before it is a user's name.
+fn without_ref(uri: &str) -> Option<&str> {
+    let (bare, _) = uri.rsplit_once('@')?;
+    let path = bare.split_once("://").map_or(bare, |(_, rest)| rest);
+    path.contains('/').then_some(bare)
 }
 
 /// Is the statement about this file, or about the artifact of this id?
@@ -259,4 +273,21 @@ fn holds_together(statement: &Statement, subject: &Subject) -> Result<(), Verify
 
 fn text_at(value: &Value, pointer: &str) -> Option<String> {
     value.pointer(pointer).and_then(Value::as_str).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ref_is_what_follows_the_path() {
+        let bare = "git+https://git.example/images";
+        assert_eq!(without_ref(&format!("{bare}@refs/heads/main")), Some(bare));
+        assert_eq!(without_ref("git+https://git.example@evil.example/a/b"), None);
+        assert_eq!(
+            without_ref("git+https://git.example@evil.example/a/b@main"),
+            Some("git+https://git.example@evil.example/a/b")
+        );
+        assert_eq!(without_ref(bare), None);
+    }
 }

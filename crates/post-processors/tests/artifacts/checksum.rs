@@ -80,3 +80,25 @@ async fn folders_fail_and_an_artifact_without_files_has_no_sums() {
         ["checksum_types: `crc32` is no checksum"]
     );
 }
+
+#[tokio::test]
+async fn a_builds_name_leads_to_no_other_folder() {
+    let mut bench = Workbench::new();
+    bench.write("a", "a");
+    for name in ["../evil", "..", "a\nb", "\u{1b}[2J"] {
+        bench.processing.source_name = name.into();
+        for (component, options) in [
+            ("checksum", json!({"output": "{{.BuildName}}/sum"})),
+            ("compress", json!({"output": "{{.BuildName}}.tar.gz"})),
+        ] {
+            let error = bench
+                .process(component, options, &of_files(&["a"]))
+                .await
+                .err()
+                .unwrap();
+            assert!(error.contains("cannot be part of a file's name"), "{error}");
+        }
+        let options = json!({"output": "sums"});
+        bench.process("checksum", options, &of_files(&["a"])).await.unwrap();
+    }
+}

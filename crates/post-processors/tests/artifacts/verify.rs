@@ -80,7 +80,12 @@ async fn a_changed_byte_is_noticed() {
     assert!(
         error(&bench, &typed.to_string(), by, &Expectations::default()).contains("its payload is `application/json`")
     );
+    let twice = envelope
+        .to_string()
+        .replacen(",\"payload\":", ",\"payload\":\"AAAA\",\"payload\":", 1);
+    assert_ne!(twice, envelope.to_string());
     for text in [
+        &twice,
         "",
         "{",
         "[]",
@@ -98,6 +103,15 @@ async fn a_changed_byte_is_noticed() {
 fn base64(text: &str) -> String {
     use base64::Engine as _;
     base64::prelude::BASE64_STANDARD.encode(text)
+}
+
+#[tokio::test]
+async fn it_must_be_about_something() {
+    let bench = Workbench::new();
+    let empty =
+        json!({"_type": "https://in-toto.io/Statement/v1", "subject": [], "predicateType": "x", "predicate": {}});
+    let error = error(&bench, &empty.to_string(), None, &Expectations::default());
+    assert_eq!(error, "it has no subject: it says nothing of any artifact");
 }
 
 #[tokio::test]

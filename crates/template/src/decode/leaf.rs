@@ -15,7 +15,7 @@ use super::Decoded;
 use super::body::join;
 use super::json::{UNKNOWN, number, placeholder};
 use crate::duration::GoDuration;
-use crate::gotemplate::{self, Rendering};
+use crate::gotemplate::{self, Rendering, unshielded, until_rendered};
 use crate::schema::{Accepts, Field, FieldKind, Schema};
 
 /// How one option's value is decoded.
@@ -137,11 +137,11 @@ impl Leaf<'_> {
     }
 
     fn rendered(&self, text: &str, path: &str, decoded: &Decoded, diagnostics: &mut Diagnostics) -> Option<String> {
-        if self.field.late || !text.contains("{{") {
-            return Some(text.to_owned());
+        if self.field.late {
+            return Some(until_rendered(text));
         }
         match gotemplate::render(text, self.rendering) {
-            Ok(text) => Some(text),
+            Ok(text) => Some(unshielded(text)),
             Err(error) => {
                 diagnostics.push(
                     Diagnostic::error(

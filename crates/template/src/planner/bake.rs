@@ -11,7 +11,7 @@ use super::{Choice, Ground, existence, settle};
 use crate::builds::{Build, SourceUse, Step};
 use crate::component::{Complaint, ComponentKind, Yields};
 use crate::decode::{Decoded, Decoding, Layer, UNKNOWN, in_block};
-use crate::gotemplate::Rendering;
+use crate::gotemplate::{Rendering, shielded};
 use crate::plan::{BuildData, BuildPlan, Deferred, PostProcessorPlan, ProvisionerPlan};
 use crate::schema::Schema;
 use crate::scope::{Iterations, Names};
@@ -328,7 +328,7 @@ impl Later {
             .iter()
             .map(|key| (key.as_str(), Value::string(UNKNOWN)))
             .collect();
-        build.extend(data.iter().map(|(key, value)| (key.as_str(), value.clone())));
+        build.extend(data.iter().map(|(key, value)| (key.as_str(), shielded(value))));
         build.insert("name", Value::string(&self.build_name));
         let names = Names::new(&self.ground.environment, &self.ground.values)
             .on_budget(budget)

@@ -148,3 +148,36 @@ build {
         planned.shown
     );
 }
+
+/// What `build.*` holds comes from others: names and tags of images, for example.
+#[test]
+fn what_others_say_is_never_rendered() {
+    let planned = Case::new(
+        r#"
+source "null" "a" {
+  communicator = "none"
+}
+build {
+  sources = ["source.null.a"]
+  provisioner "shell-local" {
+    environment_vars = ["N=${upper(build.Host)}", "M={${build.Host}", "{{ build_name }}=${build.Host}"]
+    execute_command  = ["sh", "-c", "{{ .Vars }} {{ .Script }} ${build.Host}"]
+    inline           = ["true"]
+  }
+}
+"#,
+    )
+    .plan();
+    assert_eq!(planned.shown, "");
+    let data = BTreeMap::from([("Host".to_owned(), Value::string("{{ pwd }}{"))]);
+    let options = planned.plan.builds[0].provisioners[0]
+        .options
+        .decode(&data)
+        .unwrap()
+        .options;
+    let variables = serde_json::json!(["N={{ PWD }}{", "M={{{ pwd }}{", "a={{ pwd }}{"]);
+    assert_eq!(options["environment_vars"], variables);
+    let brace = r#"{{ "{" }}"#;
+    let command = format!("{{{{ .Vars }}}} {{{{ .Script }}}} {brace}{brace} pwd }}}}{brace}");
+    assert_eq!(options["execute_command"][2], command);
+}

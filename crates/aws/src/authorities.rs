@@ -1,0 +1,279 @@
+//! Who vouches for AWS's servers: whom this machine trusts, unless `AWS_CA_BUNDLE` or `ca_bundle` of the profile names a file with
+//! others. Then those take the place of this machine's, as in AWS's own tools.
+
+use std::path::PathBuf;
+
+use aws_config::profile;
+use aws_smithy_http_client::tls::TrustStore;
+use aws_types::os_shim_internal::{Env, Fs};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+
+use crate::access::AccessOptions;
+use crate::credentials::{AccessError, Environment, files, in_home, profile_name, variable};
+
+/// The authorities that are named instead of this machine's.
+#[derive(Debug, Clone)]
+pub(crate) struct Authorities {
+    pem: Vec<u8>,
+    certificates: Vec<CertificateDer<'static>>,
+}
+
+/// Why a bundle cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// The file cannot be read.
+    #[error("read it")]
+    Read(#[source] std::io::Error),
+    /// Something in it is no certificate.
+    #[error("read the certificates in it")]
+    Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It holds none.
+    #[error("there is no certificate in PEM form in it")]
+    Empty,
+}
+
+impl Authorities {
+    /// Those that the environment or the profile names, if any.
+    pub(crate) async fn named(
+        options: &AccessOptions,
+        environment: &Environment,
+    ) -> Result<Option<Authorities>, AccessError> {
+        let (by, path) = match variable(environment, "AWS_CA_BUNDLE") {
+            Some(path) => ("`AWS_CA_BUNDLE`".to_owned(), path.to_owned()),
+            None => match of_profile(options, environment).await {
+                Some((profile, path)) => (format!("`ca_bundle` of profile `{profile}`"), path),
+                None => return Ok(None),
+            },
+        };
+        let file = PathBuf::from(in_home(&path, environment));
+        let read = tokio::fs::read(&file).await.map_err(BundleError::Read);
+        let read = read.and_then(Self::parse);
+        read.map(Some).map_err(|cause| AccessError::Bundle { by, file, cause })
+    }
+
+    fn parse(pem: Vec<u8>) -> Result<Self, BundleError> {
+        let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+        let certificates = found.map_err(|error| BundleError::Broken(Box::new(error)))?;
+        if certificates.is_empty() {
+            return Err(BundleError::Empty);
+        }
+        let mut roots = RootCertStore::empty();
+        for certificate in &certificates {
+            let added = roots.add(certificate.clone());
+            added.map_err(|error| BundleError::Broken(Box::new(error)))?;
+        }
+        Ok(Self { pem, certificates })
+    }
+
+    /// As the SDK wants them.
+    pub(crate) fn trust_store(&self) -> TrustStore {
+        TrustStore::empty().with_pem_certificate(self.pem.clone())
+    }
+
+    /// One by one.
+    pub(crate) fn certificates(&self) -> &[CertificateDer<'static>] {
+        &self.certificates
+    }
+}
+
+/// The profile that is meant and the bundle that it names. Files that cannot be read are told by who looks for credentials in them.
+async fn of_profile(options: &AccessOptions, environment: &Environment) -> Option<(String, String)> {
+    let name = profile_name(options, environment).to_owned();
+    let files = files(options, environment);
+    // The usual files are looked for in the home folder.
+    let env = Env::from_slice(&[("HOME", variable(environment, "HOME").unwrap_or_default())]);
+    let profiles = profile::load(&Fs::real(), &env, &files, Some(name.clone().into()))
+        .await
+        .ok()?;
+    let path = profiles.get("ca_bundle").filter(|path| !path.is_empty())?.to_owned();
+    Some((name, path))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use base64::Engine as _;
+    use base64::prelude::BASE64_STANDARD;
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    use rustls::pki_types::PrivateKeyDer;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+    use crate::access::AssumeRole;
+    use crate::client::Aws;
+
+    /// A server of AWS behind a certificate of an authority that only its PEM file knows.
+    struct Server {
+        authority: String,
+        endpoint: String,
+        _tasks: tokio::task::JoinSet<()>,
+    }
+
+    impl Server {
+        async fn start() -> Server {
+            let mut params = CertificateParams::default();
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+            let key = KeyPair::generate().unwrap();
+            let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+            let certificate = params.signed_by(&key, &authority).unwrap();
+            let provider = Arc::new(rustls::crypto::ring::default_provider());
+            let config = rustls::ServerConfig::builder_with_provider(provider)
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_no_client_auth()
+                .with_single_cert(
+                    vec![certificate.der().clone()],
+                    PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+                )
+                .unwrap();
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let endpoint = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+            let mut tasks = tokio::task::JoinSet::new();
+            tasks.spawn(serve(listener, TlsAcceptor::from(Arc::new(config))));
+            Server {
+                authority: format!(
+                    "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+                    BASE64_STANDARD.encode(authority.der())
+                ),
+                endpoint,
+                _tasks: tasks,
+            }
+        }
+    }
+
+    async fn serve(listener: TcpListener, acceptor: TlsAcceptor) {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(mut stream) = acceptor.accept(stream).await else {
+                continue;
+            };
+            let (mut request, mut bytes) = (String::new(), [0; 4096]);
+            // The form is short and says first what it asks for.
+            while !request.contains("Action=") {
+                match stream.read(&mut bytes).await {
+                    Ok(count @ 1..) => request.push_str(&String::from_utf8_lossy(&bytes[..count])),
+                    _ => break,
+                }
+            }
+            let body = if request.contains("Action=AssumeRole") {
+                "<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleResult><Credentials>\
+                 <AccessKeyId>AK2</AccessKeyId><SecretAccessKey>SK2</SecretAccessKey><SessionToken>T</SessionToken>\
+                 <Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>"
+            } else {
+                "<DescribeRegionsResponse><regionInfo/></DescribeRegionsResponse>"
+            };
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                body.len()
+            );
+            let _ = stream.write_all((head + body).as_bytes()).await;
+            let _ = stream.shutdown().await;
+        }
+    }
+
+    fn environment(pairs: &[(&str, &str)]) -> Environment {
+        let keys = [
+            ("AWS_ACCESS_KEY_ID", "AK"),
+            ("AWS_SECRET_ACCESS_KEY", "SK"),
+            ("AWS_REGION", "eu-west-1"),
+        ];
+        keys.iter()
+            .chain(pairs)
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
+    }
+
+    fn once() -> AccessOptions {
+        AccessOptions {
+            max_retries: Some(0),
+            ..AccessOptions::default()
+        }
+    }
+
+    async fn is_reached(options: &AccessOptions, environment: &Environment) -> bool {
+        let aws = Aws::reach(options, environment).await.unwrap();
+        let answered = aws.ec2().describe_regions().send().await;
+        answered.is_ok()
+    }
+
+    fn written(folder: &Path, name: &str, text: &str) -> String {
+        let path = folder.join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    }
+
+    #[tokio::test]
+    async fn a_bundle_is_who_vouches_for_every_service() {
+        let (server, folder) = (Server::start().await, tempfile::tempdir().unwrap());
+        let bundle = written(folder.path(), "bundle.pem", &server.authority);
+        let endpoint = ("AWS_ENDPOINT_URL", server.endpoint.as_str());
+        assert!(!is_reached(&once(), &environment(&[endpoint])).await);
+
+        let named = environment(&[endpoint, ("AWS_CA_BUNDLE", &bundle)]);
+        assert!(is_reached(&once(), &named).await);
+        let role = AccessOptions {
+            assume_role: Some(AssumeRole {
+                role_arn: Some("arn:aws:iam::123456789012:role/baker".into()),
+                ..AssumeRole::default()
+            }),
+            ..once()
+        };
+        assert!(is_reached(&role, &named).await);
+    }
+
+    #[tokio::test]
+    async fn a_profile_names_a_bundle_for_itself() {
+        let (server, folder) = (Server::start().await, tempfile::tempdir().unwrap());
+        let bundle = written(folder.path(), "bundle.pem", &server.authority);
+        let config =
+            format!("[profile ci]\nca_bundle = {bundle}\naws_access_key_id = AK\naws_secret_access_key = SK\n");
+        let config = written(folder.path(), "config", &config);
+        let environment = environment(&[
+            ("AWS_ENDPOINT_URL", &server.endpoint),
+            ("AWS_CONFIG_FILE", &config),
+            ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
+        ]);
+        let of_profile = AccessOptions {
+            profile: Some("ci".into()),
+            ..once()
+        };
+        let named = Authorities::named(&of_profile, &environment).await.unwrap();
+        assert_eq!(named.unwrap().certificates().len(), 1);
+        assert!(Authorities::named(&once(), &environment).await.unwrap().is_none());
+        let with_keys = AccessOptions {
+            access_key: Some("AK".into()),
+            secret_key: Some("SK".into()),
+            ..of_profile
+        };
+        assert!(is_reached(&with_keys, &environment).await);
+    }
+
+    #[tokio::test]
+    async fn a_bundle_that_cannot_be_used_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("missing.pem").display().to_string();
+        let empty = written(folder.path(), "empty.pem", "no certificate\n");
+        let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        let broken = written(folder.path(), "broken.pem", broken);
+        for (path, why) in [
+            (missing, "read it: No such file or directory"),
+            (empty, "no certificate in PEM form"),
+            (broken, "read the certificates in it: "),
+        ] {
+            let environment = environment(&[("AWS_CA_BUNDLE", &path)]);
+            let error = Aws::reach(&once(), &environment).await.unwrap_err();
+            let text = bakelite_engine::chain_of(&error);
+            assert!(
+                text.starts_with(&format!("use the authorities that `AWS_CA_BUNDLE` names, `{path}`: ")),
+                "{text}"
+            );
+            assert!(text.contains(why), "{text}");
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Names of files that are made of a template: what is filled in of a build is part of a name and never a way to another folder.
+
+use bakelite_engine::foreign::quoted;
+use bakelite_engine::post_processor::PostProcessing;
+use bakelite_template::gotemplate::{RenderError, Rendering, render};
+
+/// Why a file has no name.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OutputError {
+    #[error("render `output`")]
+    Render(#[from] RenderError),
+    #[error(
+        "render `output`: the build is named `{}`, which cannot be part of a file's name; give it another `name`, or name the file without it",
+        quoted(name)
+    )]
+    Name { name: String },
+}
+
+/// The name of a file; `{{.BuildName}}`, `{{.BuilderType}}` and `more` are filled in.
+pub(crate) fn output(
+    template: &str,
+    processing: &PostProcessing,
+    more: Option<(&str, &str)>,
+) -> Result<String, OutputError> {
+    let named = |name: &str| {
+        let mut rendering: Rendering = processing.rendering.clone();
+        name.clone_into(&mut rendering.build_name);
+        let fields = [("BuildName", name), ("BuilderType", processing.builder.as_str())];
+        let fields = fields.into_iter().chain(more);
+        rendering
+            .fields
+            .extend(fields.map(|(name, value)| (name.to_owned(), value.into())));
+        render(template, &rendering)
+    };
+    let name = &processing.source_name;
+    let rendered = named(name)?;
+    // Only a template that says the name is made different by another one.
+    if !is_part_of_a_name(name) && named("another")? != rendered {
+        return Err(OutputError::Name { name: name.clone() });
+    }
+    Ok(rendered)
+}
+
+fn is_part_of_a_name(name: &str) -> bool {
+    !name.contains(|character: char| character == '/' || character.is_control()) && !matches!(name, "." | "..")
+}

@@ -1,0 +1,82 @@
+//! What a script prints reaches people as text, and waits for those who read it.
+
+use std::io::Read as _;
+use std::time::{Duration, Instant};
+
+use bakelite_test_support::clouds::signal;
+use bakelite_test_support::test_context;
+
+/// Nothing that is waited for takes longer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// As much as a pipe holds that nobody reads, less a page that may not fit.
+const FULL_PIPE: u64 = 60 << 10;
+
+/// A title, a clipboard, a moved cursor with a forged line, C1, a turned direction, and a colour.
+const HOSTILE: &str = "\\033]0;title\\007 \\033]52;c;ZXZpbA==\\007 \\033[1A\\033[2K==> Builds finished. \\302\\233 \\342\\200\\256 \\033[35mcolour\\n";
+
+fn template(script: &str) -> String {
+    let script = script.replace('\\', "\\\\").replace('"', "\\\"");
+    format!(
+        "source \"null\" \"a\" {{\n  communicator = \"none\"\n}}\nbuild {{\n  sources = [\"source.null.a\"]\n  provisioner \"shell-local\" {{\n    inline = [\"{script}\"]\n  }}\n}}\n"
+    )
+}
+
+#[test]
+fn what_a_script_prints_is_text() {
+    let context = test_context!();
+    context.template(&template(&format!("printf '{HOSTILE}'")));
+    let line = "==> null.a: \\x1b]0;title\\x07 \\x1b]52;c;ZXZpbA==\\x07 \\x1b[1A\\x1b[2K==> Builds finished. \\u{9b} \\u{202e} ";
+    let shown = context.run(["build", "-color=false", "t.pkr.hcl"]).succeeds();
+    assert!(shown.contains(&format!("\n{line}colour\n")), "{shown:?}");
+    let shown = context.run(["build", "-color=true", "t.pkr.hcl"]).succeeds();
+    assert!(shown.contains(&format!("{line}\u{1b}[35mcolour\u{1b}[0m")), "{shown:?}");
+    let shown = context.run(["-machine-readable", "build", "t.pkr.hcl"]).succeeds();
+    assert!(shown.contains("\u{1b}]0;title\u{7}"), "{shown:?}");
+}
+
+#[test]
+fn a_stopped_reader_does_not_keep_a_bake_from_being_cancelled() {
+    let context = test_context!();
+    context.template(&template(
+        "while :; do echo 0123456789012345678901234567890123456789; done",
+    ));
+    let mut child = context.start(["build", "-color=false", "t.pkr.hcl"]);
+    let until = Instant::now() + PATIENCE;
+    let output = child.stdout.take().unwrap();
+    while rustix::io::ioctl_fionread(&output).unwrap() < FULL_PIPE {
+        assert!(Instant::now() < until, "the pipe does not fill");
+        std::thread::yield_now();
+    }
+    signal(child.id(), "INT");
+    let ended = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        assert!(Instant::now() < until, "it does not end");
+        std::thread::yield_now();
+    };
+    assert_eq!(ended.code(), Some(1));
+    assert_eq!(context.journals(), Vec::<std::path::PathBuf>::new());
+    let left = std::fs::read_dir(context.root().join("tmp")).unwrap().count();
+    assert_eq!(left, 0, "temporary files are gone");
+    drop(output);
+}
+
+#[test]
+fn all_of_it_comes_to_a_reader_that_begins_late() {
+    let context = test_context!();
+    let lines = 400_000;
+    context.template(&template(&format!("seq -f 'line %015.0f' {lines}")));
+    let mut child = context.start(["build", "-color=false", "t.pkr.hcl"]);
+    let mut output = child.stdout.take().unwrap();
+    let until = Instant::now() + PATIENCE;
+    while rustix::io::ioctl_fionread(&output).unwrap() < FULL_PIPE {
+        assert!(Instant::now() < until, "the pipe does not fill");
+        std::thread::yield_now();
+    }
+    let mut shown = String::new();
+    output.read_to_string(&mut shown).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(shown.matches("null.a: line ").count(), lines);
+}
