@@ -51,8 +51,10 @@ pub trait World {
     /// The answer to a call, `Unknown` when it has to be fetched first, or why there is none.
     fn ask(&self, function: &str, arguments: &[Value]) -> Result<Value, String>;
 
-    /// Is told what a function made of sensitive arguments: a part of a longer text that could not be told apart later.
-    fn derived(&self, value: &Value) {
+    /// Is told what a function made of sensitive arguments, and what sensitive value a template puts into a longer text: it could not be
+    /// told apart later. Answers whether it will be; if not, the template says the longer text, too.
+    fn derived(&self, value: &Value) -> bool {
         let _ = value;
+        true
     }
 }

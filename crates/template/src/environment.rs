@@ -149,7 +149,7 @@ impl World for Answers {
         Ok(Value::unknown(bakelite_hcl::types::Type::String))
     }
 
-    fn derived(&self, value: &Value) {
-        self.derived.note(value);
+    fn derived(&self, value: &Value) -> bool {
+        self.derived.note(value)
     }
 }

@@ -27,6 +27,7 @@ pub(super) fn template(
         text: String::new(),
         known: true,
         marks: Marks::NONE,
+        holds_untold: false,
     };
     rendered.parts(context, parts, diagnostics);
     let value = if rendered.known {
@@ -34,7 +35,11 @@ pub(super) fn template(
     } else {
         Value::unknown(Type::String)
     };
-    value.with_marks(rendered.marks)
+    let value = value.with_marks(rendered.marks);
+    if rendered.holds_untold {
+        tell(context, &value);
+    }
+    value
 }
 
 /// What a template yielded so far.
@@ -45,6 +50,8 @@ struct Rendered {
     /// Nothing that belongs into the text is unknown or wrong.
     known: bool,
     marks: Marks,
+    /// There is something secret in it that nobody would know again.
+    holds_untold: bool,
 }
 
 impl Rendered {
@@ -88,6 +95,7 @@ impl Rendered {
             .and_then(Value::as_str)
         {
             Some(text) => {
+                self.holds_untold |= value.marks.is_sensitive() && !tell(context, &value);
                 self.push(context, text);
             }
             None => self.known = false,
@@ -146,6 +154,13 @@ impl Rendered {
             }
         }
     }
+}
+
+/// Says that a sensitive value comes to stand in a text. Answers whether it will be known again there.
+fn tell(context: &Context<'_>, value: &Value) -> bool {
+    context
+        .scope()
+        .is_none_or(|scope| scope.surroundings().world.derived(value))
 }
 
 /// The value as text, which may be unknown; `None` after a complaint.

@@ -352,8 +352,13 @@ impl Bake<'_> {
         complain(&complaints, &decoded, diagnostics);
         Some(Deferred::new(move |data| {
             let mut diagnostics = Diagnostics::default();
+            let derived = &later.rendering.derived;
+            derived.declare_build_data(data);
             match later.decode(data, &mut diagnostics) {
-                Some(decoded) => Ok(decoded),
+                Some(decoded) => {
+                    decoded.declared.iter().for_each(|secret| derived.declare_text(secret));
+                    Ok(decoded)
+                }
                 None if diagnostics.has_errors() => Err(diagnostics),
                 None => Err(placeless("options cannot be read").into()),
             }
