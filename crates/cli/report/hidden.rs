@@ -1,5 +1,7 @@
 //! What must not be shown: what is known to be secret, and what evaluation makes of it as it goes on.
 
+use std::collections::BTreeMap;
+
 use bakelite_template::secrets::{Derived, Secrets};
 
 /// Secrets that grow while the program runs.
@@ -13,9 +15,12 @@ pub(crate) struct Hidden {
 impl Hidden {
     /// Hides these texts.
     pub(crate) fn extend(&mut self, texts: impl IntoIterator<Item = String>) {
-        texts.into_iter().for_each(|text| self.secrets.hide(&text));
-        // What is derived from them is judged anew.
-        self.included = 0;
+        self.secrets.extend(texts);
+    }
+
+    /// Hides what variables of the environment let the program in with.
+    pub(crate) fn extend_by_environment(&mut self, environment: &BTreeMap<String, String>) {
+        self.secrets.hide_environment(environment);
     }
 
     /// Hides what will be derived, too.

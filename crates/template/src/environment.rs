@@ -125,6 +125,9 @@ impl Answers {
 
     /// Remembers an answer.
     pub(crate) fn learn(&self, question: &Question, answer: Result<Value, String>) {
+        for answer in &answer {
+            self.derived.note(answer);
+        }
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.answers.insert(question.key(), answer);
     }
@@ -149,7 +152,11 @@ impl World for Answers {
         Ok(Value::unknown(bakelite_hcl::types::Type::String))
     }
 
-    fn derived(&self, value: &Value) -> bool {
-        self.derived.note(value)
+    fn derived(&self, value: &Value) {
+        self.derived.note(value);
+    }
+
+    fn placed(&self, value: &Value) -> bool {
+        self.derived.place(value)
     }
 }

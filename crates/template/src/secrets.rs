@@ -8,7 +8,7 @@ mod derived;
 mod finder;
 mod variants;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 use bakelite_hcl::convert::convert;
@@ -34,6 +34,16 @@ const SHORTEST_NUMBER: usize = 4;
 /// A text that holds a secret at least this long is hidden enough by hiding that, where a template made it.
 const TELLING: usize = 4;
 
+/// Variables of the environment that let the program in somewhere.
+const SECRET_VARIABLES: &[&str] = &[
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "CONSUL_HTTP_TOKEN",
+    "VAULT_TOKEN",
+];
+/// What they hold is hidden from this many bytes on.
+const SHORTEST_OF_ENVIRONMENT: usize = 16;
+
 /// Texts that must not be shown: those that are declared sensitive, and what is made of them.
 #[derive(Debug, Clone, Default)]
 pub struct Secrets {
@@ -58,6 +68,14 @@ impl Secrets {
         each_secret(value, false, &mut |text| self.hide(text));
     }
 
+    /// Hides what variables of the environment let the program in with. What is as short as `test` is for a cloud that asks for anything.
+    pub fn hide_environment(&mut self, environment: &BTreeMap<String, String>) {
+        let known = SECRET_VARIABLES.iter().filter_map(|name| environment.get(*name));
+        for secret in known.filter(|secret| secret.len() >= SHORTEST_OF_ENVIRONMENT) {
+            self.hide(secret);
+        }
+    }
+
     /// Hides the texts of a value that templates or conditions made of others: one in which a secret can be masked needs nothing more,
     /// for what functions make of secrets is in [`Derived`].
     pub fn derive(&mut self, value: &Value) {
@@ -66,7 +84,9 @@ impl Secrets {
         }
         let mut found = Vec::new();
         each_secret(value, false, &mut |text| found.push(text.to_owned()));
-        found.iter().for_each(|text| self.derive_text(text));
+        for text in &found {
+            self.derive_text(text);
+        }
     }
 
     /// The same for one text.
@@ -82,13 +102,12 @@ impl Secrets {
 
     /// Hides what was noted so far.
     pub fn include(&mut self, derived: &Derived) {
-        // Both at once would borrow this twice.
-        let (mut declared, mut made) = (Vec::new(), Vec::new());
-        derived.each(&mut |text| declared.push(text.to_owned()), &mut |text| {
-            made.push(text.to_owned())
-        });
-        declared.iter().for_each(|text| self.hide(text));
-        made.iter().for_each(|text| self.hide_made(text));
+        for text in derived.declared() {
+            self.hide(&text);
+        }
+        for text in derived.derived() {
+            self.hide_made(&text);
+        }
     }
 
     /// The text with every secret replaced. Of secrets that overlap nothing is left.

@@ -7,6 +7,7 @@ use super::expect::Expected;
 use super::for_expression::iterate;
 use crate::diagnostic::Diagnostics;
 use crate::marks::Marks;
+use crate::scope::World;
 use crate::source::Place;
 use crate::syntax::{Expression, Name, TemplatePart};
 use crate::types::Type;
@@ -36,8 +37,8 @@ pub(super) fn template(
         Value::unknown(Type::String)
     };
     let value = value.with_marks(rendered.marks);
-    if rendered.holds_untold {
-        tell(context, &value);
+    if let (true, Some(world)) = (rendered.holds_untold, world(context)) {
+        world.derived(&value);
     }
     value
 }
@@ -95,7 +96,8 @@ impl Rendered {
             .and_then(Value::as_str)
         {
             Some(text) => {
-                self.holds_untold |= value.marks.is_sensitive() && !tell(context, &value);
+                let is_secret = value.marks.is_sensitive();
+                self.holds_untold |= is_secret && world(context).is_some_and(|world| !world.placed(&value));
                 self.push(context, text);
             }
             None => self.known = false,
@@ -156,11 +158,8 @@ impl Rendered {
     }
 }
 
-/// Says that a sensitive value comes to stand in a text. Answers whether it will be known again there.
-fn tell(context: &Context<'_>, value: &Value) -> bool {
-    context
-        .scope()
-        .is_none_or(|scope| scope.surroundings().world.derived(value))
+fn world<'c>(context: &Context<'c>) -> Option<&'c dyn World> {
+    context.scope().map(|scope| scope.surroundings().world)
 }
 
 /// The value as text, which may be unknown; `None` after a complaint.

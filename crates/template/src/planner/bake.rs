@@ -66,12 +66,10 @@ pub(super) async fn plan_all(
             };
             let (plan, found) = settle(&choice.ground.environment, choice.data, |found| bake.plan(found)).await;
             diagnostics.extend(found);
-            if let Some(plan) = plan {
-                secrets.include(choice.ground.environment.answers.derived());
-                bake.secrets().hide_in(secrets);
-                Hidden::of(&plan.options).hide_in(secrets);
-                plans.push(plan);
-            }
+            // Also where something is wrong: the complaint must not show them.
+            secrets.include(choice.ground.environment.answers.derived());
+            bake.secrets().hide_in(secrets);
+            plans.extend(plan);
         }
     }
     excludable.extend(names.iter().cloned());
@@ -116,7 +114,7 @@ struct Bake<'a> {
     build: &'a Build,
     used: &'a SourceUse,
     name: String,
-    /// Texts in options of provisioners and post-processors that must not be shown.
+    /// Texts in options that must not be shown.
     secrets: Mutex<Hidden>,
 }
 
@@ -128,11 +126,9 @@ struct Hidden {
 }
 
 impl Hidden {
-    fn of(decoded: &Decoded) -> Self {
-        Self {
-            declared: decoded.declared.clone(),
-            derived: decoded.secrets.clone(),
-        }
+    fn extend(&mut self, decoded: &Decoded) {
+        self.declared.extend(decoded.declared.iter().cloned());
+        self.derived.extend(decoded.secrets.iter().cloned());
     }
 
     fn hide_in(&self, secrets: &mut Secrets) {
@@ -214,6 +210,7 @@ impl Bake<'_> {
         );
         let schema = ground.environment.schemas.of(component);
         let decoded = decoding.decode(&layers, None, &schema, diagnostics)?;
+        self.secrets().extend(&decoded);
         let complaints = self
             .choice
             .components
@@ -318,11 +315,7 @@ impl Bake<'_> {
             place: step.place,
         };
         let decoded = later.decode(&BTreeMap::new(), &later.ground.environment.budget, diagnostics)?;
-        let found = Hidden::of(&decoded);
-        let mut secrets = self.secrets();
-        secrets.declared.extend(found.declared);
-        secrets.derived.extend(found.derived);
-        drop(secrets);
+        self.secrets().extend(&decoded);
         let complaints = self.choice.components.check(kind, component.name, &decoded);
         complain(&complaints, &decoded, diagnostics);
         Some((name, Deferred::new(move |data| later.decode_now(data))))

@@ -28,18 +28,24 @@ struct Noted {
 }
 
 impl Derived {
-    /// Notes the texts in a value of which only the marks tell that they are secret. Answers whether all that is secret in it will be
-    /// known again when it stands in a longer text.
-    pub(crate) fn note(&self, value: &Value) -> bool {
-        let mut all = true;
+    /// Notes the texts in a value of which only the marks tell that they are secret.
+    pub(crate) fn note(&self, value: &Value) {
         each_secret(value, false, &mut |text| {
             if text.chars().count() >= SHORTEST_DERIVED {
                 self.hide(text);
-            } else {
-                all &= text.is_empty();
             }
         });
-        all
+    }
+
+    /// Notes a secret that a template puts into a longer text: one that the template made itself is known by its parts. Answers whether
+    /// it will be known again; what is too short will not.
+    pub(crate) fn place(&self, value: &Value) -> bool {
+        let Some(text) = value.as_str() else {
+            self.note(value);
+            return true;
+        };
+        self.hide_unless_within(text);
+        text.is_empty() || text.chars().count() >= SHORTEST_DERIVED
     }
 
     /// Notes a text that was made of secrets.
@@ -119,11 +125,12 @@ impl Derived {
         noted.declared.len() + noted.derived.len()
     }
 
-    /// Hands over what is declared and what is derived.
-    pub(super) fn each(&self, declared: &mut dyn FnMut(&str), derived: &mut dyn FnMut(&str)) {
-        let noted = self.noted();
-        noted.declared.iter().for_each(|text| declared(text));
-        noted.derived.iter().for_each(|text| derived(text));
+    pub(super) fn declared(&self) -> BTreeSet<String> {
+        self.noted().declared.clone()
+    }
+
+    pub(super) fn derived(&self) -> BTreeSet<String> {
+        self.noted().derived.clone()
     }
 
     fn noted(&self) -> MutexGuard<'_, Noted> {

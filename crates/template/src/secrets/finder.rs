@@ -40,7 +40,7 @@ impl Finder {
             .find_overlapping_iter(text)
             .map(|found| {
                 let form = self.forms.get(found.pattern().as_usize());
-                (found.start(), self.end(text, found.start(), found.end(), form))
+                (found.start(), Self::end(text, found.start(), found.end(), form))
             })
             .collect();
         found.sort_unstable();
@@ -55,7 +55,7 @@ impl Finder {
     }
 
     /// Where a form that starts at `start` ends. One that was cut off is followed as far as it goes.
-    fn end(&self, text: &str, start: usize, head_end: usize, form: Option<&String>) -> usize {
+    fn end(text: &str, start: usize, head_end: usize, form: Option<&String>) -> usize {
         let rest = form.and_then(|form| form.get(head_end - start..)).unwrap_or_default();
         let shown = text.get(head_end..).unwrap_or_default();
         let same = rest
