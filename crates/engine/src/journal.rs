@@ -450,6 +450,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::print_stderr, reason = "a test that did not run says so")]
     fn a_journal_of_another_user_is_not_obeyed() {
         if !rustix::process::geteuid().is_root() {
             eprintln!("skipped: only root can make a file of somebody else");

@@ -125,7 +125,7 @@ impl Answers {
 
     /// Remembers an answer.
     pub(crate) fn learn(&self, question: &Question, answer: Result<Value, String>) {
-        for answer in &answer {
+        if let Ok(answer) = &answer {
             self.derived.note(answer);
         }
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);

@@ -352,13 +352,9 @@ impl Bake<'_> {
         complain(&complaints, &decoded, diagnostics);
         Some(Deferred::new(move |data| {
             let mut diagnostics = Diagnostics::default();
-            let derived = &later.rendering.derived;
-            derived.declare_build_data(data);
+            later.rendering.derived.declare_build_data(data);
             match later.decode(data, &mut diagnostics) {
-                Some(decoded) => {
-                    decoded.declared.iter().for_each(|secret| derived.declare_text(secret));
-                    Ok(decoded)
-                }
+                Some(decoded) => Ok(decoded),
                 None if diagnostics.has_errors() => Err(diagnostics),
                 None => Err(placeless("options cannot be read").into()),
             }
@@ -419,7 +415,11 @@ fn decode(
         secrets,
         place: body.place,
     };
-    decoding.decode(body.properties, body.overrides, schema, diagnostics)
+    let decoded = decoding.decode(body.properties, body.overrides, schema, diagnostics)?;
+    for secret in &decoded.declared {
+        rendering.derived.declare_text(secret);
+    }
+    Some(decoded)
 }
 
 #[expect(clippy::unwrap_used, reason = "the expression is a constant that a test reads")]
