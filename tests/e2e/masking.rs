@@ -226,7 +226,7 @@ fn an_access_key_of_the_template_is_a_secret_also_in_complaints() {
     let context = test_context!();
     context.template(
         "source \"amazon-ebs\" \"x\" {\n  region = \"us-east-1\"\n  access_key = \"AKIATMPLNU14ACCESS00\"\n  secret_key = \"NuTemplSecret14/key\"\n  \
-         token = \"XiTemplToken15==\"\n  instance_type = \"t3.micro\"\n  source_ami = \"ami-1\"\n  ssh_username = \"root\"\n  ami_name = \"n\"\n}\n\
+         token = \"XiTemplToken15==\"\n  instance_type = \"t3.micro\"\n  source_ami = \"ami-1\"\n  ssh_username = \"root\"\n  ami_name = \"an-image\"\n}\n\
          build {\n  sources = [\"source.amazon-ebs.x\"]\n  provisioner \"shell\" {\n    \
          scripts = [\"AKIATMPLNU14ACCESS00.sh\", \"NuTemplSecret14/key.sh\", \"XiTemplToken15==.sh\"]\n  }\n}\n",
     );
