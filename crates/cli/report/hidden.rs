@@ -9,7 +9,6 @@ use bakelite_template::secrets::{Derived, Secrets};
 pub(crate) struct Hidden {
     secrets: Secrets,
     derived: Option<Derived>,
-    included: usize,
 }
 
 impl Hidden {
@@ -30,10 +29,7 @@ impl Hidden {
 
     /// All secrets that are known by now.
     pub(crate) fn now(&mut self) -> &Secrets {
-        if let Some(derived) = &self.derived
-            && derived.count() != self.included
-        {
-            self.included = derived.count();
+        if let Some(derived) = &self.derived {
             self.secrets.include(derived);
         }
         &self.secrets

@@ -6,9 +6,10 @@
 
 mod derived;
 mod finder;
+mod known;
 mod variants;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use bakelite_hcl::convert::convert;
@@ -17,8 +18,10 @@ use bakelite_hcl::value::{Kind, Value};
 
 use crate::console::display_number;
 pub use derived::Derived;
+use derived::Noted;
 pub(crate) use derived::SECRET_BUILD_KEYS;
 use finder::Finder;
+use known::Known;
 
 /// What stands in a secret's place.
 pub const MASK: &str = "<sensitive>";
@@ -47,7 +50,9 @@ const SHORTEST_OF_ENVIRONMENT: usize = 16;
 /// Texts that must not be shown: those that are declared sensitive, and what is made of them.
 #[derive(Debug, Clone, Default)]
 pub struct Secrets {
-    texts: BTreeSet<String>,
+    texts: Known,
+    /// How much of what is derived is among them already.
+    included: usize,
     /// Finds all of them in one pass; made when first asked for.
     finder: OnceLock<Finder>,
 }
@@ -60,7 +65,7 @@ impl Secrets {
 
     /// Hides texts whose lines are among them already, as [`Secrets::into_texts`] answers them.
     pub fn extend(&mut self, texts: impl IntoIterator<Item = String>) {
-        texts.into_iter().for_each(|text| self.insert(text));
+        texts.into_iter().for_each(|text| self.insert(&text));
     }
 
     /// Hides the texts in a value that is declared sensitive, or in the parts of it that are.
@@ -91,22 +96,20 @@ impl Secrets {
 
     /// The same for one text.
     pub(crate) fn derive_text(&mut self, text: &str) {
-        let told = self
-            .texts
-            .iter()
-            .any(|secret| is_telling(secret) && text.contains(secret.as_str()));
+        let told = self.texts.is_within(text, TELLING);
         if !told {
             self.hide_made(text);
         }
     }
 
-    /// Hides what was noted so far.
+    /// Hides what was noted so far. It is always the same [`Derived`], that of the template.
     pub fn include(&mut self, derived: &Derived) {
-        for text in derived.declared() {
-            self.hide(&text);
-        }
-        for text in derived.derived() {
-            self.hide_made(&text);
+        for noted in derived.since(self.included) {
+            self.included += 1;
+            match noted {
+                Noted::Declared(text) => self.hide(&text),
+                Noted::Made(text) => self.hide_made(&text),
+            }
         }
     }
 
@@ -130,15 +133,15 @@ impl Secrets {
 
     /// All of them, each line of a text that has several beside the text.
     pub fn into_texts(self) -> Vec<String> {
-        self.texts.into_iter().collect()
+        self.texts.into_texts()
     }
 
     fn texts(&self) -> impl Iterator<Item = &str> {
-        self.texts.iter().map(String::as_str)
+        self.texts.iter()
     }
 
     fn finder(&self) -> &Finder {
-        self.finder.get_or_init(|| Finder::of(&self.texts))
+        self.finder.get_or_init(|| Finder::of(self.texts.iter()))
     }
 
     fn hide_made(&mut self, text: &str) {
@@ -148,26 +151,21 @@ impl Secrets {
     }
 
     fn hide_with_lines(&mut self, text: &str, shortest_line: usize) {
-        self.insert(text.to_owned());
+        self.insert(text);
         if text.contains("\r\n") {
-            self.insert(text.replace("\r\n", "\n"));
+            self.insert(&text.replace("\r\n", "\n"));
         }
         let lines = text.lines().map(str::trim).filter(|line| *line != text);
         for line in lines.filter(|line| line.chars().count() >= shortest_line) {
-            self.insert(line.to_owned());
+            self.insert(line);
         }
     }
 
-    fn insert(&mut self, text: String) {
+    fn insert(&mut self, text: &str) {
         if !text.is_empty() && self.texts.insert(text) {
             self.finder = OnceLock::new();
         }
     }
-}
-
-/// Does the rest of a text tell nothing, once this secret in it is hidden?
-fn is_telling(secret: &str) -> bool {
-    secret.len() >= TELLING
 }
 
 /// Words that stand everywhere and say one bit.

@@ -7,7 +7,8 @@ use bakelite_hcl::value::Value;
 
 use crate::plan::BuildData;
 
-use super::{SHORTEST_DERIVED, Secrets, each_secret, is_telling, tells_nothing};
+use super::known::Known;
+use super::{SHORTEST_DERIVED, Secrets, TELLING, each_secret, tells_nothing};
 
 /// The `build.KEY`s that let somebody in.
 pub(crate) const SECRET_BUILD_KEYS: &[&str] = &["Password", "SSHPrivateKey", "WinRMPassword"];
@@ -15,23 +16,34 @@ pub(crate) const SECRET_BUILD_KEYS: &[&str] = &["Password", "SSHPrivateKey", "Wi
 /// Texts that evaluation makes of sensitive values, while planning and again while baking. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Derived {
-    noted: Arc<Mutex<Noted>>,
+    notes: Arc<Mutex<Notes>>,
 }
 
 #[derive(Debug, Default)]
-struct Noted {
+struct Notes {
+    /// In the order in which they were noted.
+    all: Vec<Noted>,
     /// What is declared sensitive: texts carry no marks, so that only this tells what a function in `{{ }}` was given.
-    declared: BTreeSet<String>,
-    derived: BTreeSet<String>,
+    declared: Known,
+    derived: Known,
     /// Names of variables that are declared sensitive.
     variables: BTreeSet<String>,
+}
+
+/// A text that was noted.
+#[derive(Debug, Clone)]
+pub(super) enum Noted {
+    /// It is a secret itself.
+    Declared(String),
+    /// It was made of secrets.
+    Made(String),
 }
 
 impl Derived {
     /// Notes the texts in a value of which only the marks tell that they are secret.
     pub(crate) fn note(&self, value: &Value) {
         each_secret(value, false, &mut |text| {
-            if text.chars().count() >= SHORTEST_DERIVED {
+            if is_long_enough(text) {
                 self.hide(text);
             }
         });
@@ -45,32 +57,28 @@ impl Derived {
             return true;
         };
         self.hide_unless_within(text);
-        text.is_empty() || text.chars().count() >= SHORTEST_DERIVED
+        text.is_empty() || is_long_enough(text)
     }
 
     /// Notes a text that was made of secrets.
     pub(crate) fn hide(&self, text: &str) {
-        let mut noted = self.noted();
-        if !tells_nothing(text) && !noted.derived.contains(text) {
-            noted.derived.insert(text.to_owned());
+        let mut notes = self.notes();
+        if !tells_nothing(text) && notes.derived.insert(text) {
+            notes.all.push(Noted::Made(text.to_owned()));
         }
     }
 
     /// Notes a text of which it is not known how it was made: what holds a secret already needs nothing more.
     pub(crate) fn hide_unless_within(&self, text: &str) {
-        let told = self
-            .noted()
-            .known()
-            .any(|secret| is_telling(secret) && text.contains(secret));
-        if !told && text.chars().count() >= SHORTEST_DERIVED {
+        if is_long_enough(text) && !self.notes().holds(text, TELLING) {
             self.hide(text);
         }
     }
 
     /// Notes a secret that came up while baking: the password of an instance, a private key.
     pub(crate) fn declare_text(&self, text: &str) {
-        if text.chars().count() >= SHORTEST_DERIVED {
-            self.noted().declared.insert(text.to_owned());
+        if is_long_enough(text) {
+            self.notes().declare(text);
         }
     }
 
@@ -84,62 +92,64 @@ impl Derived {
 
     /// From now on, what functions in `{{ }}` make of these is noted.
     pub(crate) fn declare(&self, secrets: &Secrets) {
-        let long = secrets.texts().filter(|text| text.chars().count() >= SHORTEST_DERIVED);
-        self.noted().declared.extend(long.map(str::to_owned));
+        let mut notes = self.notes();
+        let long = secrets.texts().filter(|text| is_long_enough(text));
+        for text in long {
+            notes.declared.insert(text);
+        }
     }
 
     /// Notes which variables are sensitive.
     pub(crate) fn declare_variables<'a>(&self, names: impl IntoIterator<Item = &'a str>) {
-        self.noted().variables.extend(names.into_iter().map(str::to_owned));
+        self.notes().variables.extend(names.into_iter().map(str::to_owned));
     }
 
     /// Is the variable of this name sensitive? For what records variables by name, wherever their values come from.
     pub fn is_sensitive_variable(&self, name: &str) -> bool {
-        self.noted().variables.contains(name)
+        self.notes().variables.contains(name)
     }
 
     /// Does a text hold a secret, declared or derived, in any of its forms? Those of one or two characters are not looked for.
     pub fn is_in(&self, text: &str) -> bool {
         let mut secrets = Secrets::default();
+        secrets.extend(self.notes().declared.iter().map(str::to_owned));
         secrets.include(self);
         secrets.mask(text) != text
     }
 
     /// Notes what a function in `{{ }}` made, if it was given a secret.
     pub(crate) fn made<'a>(&self, given: impl IntoIterator<Item = &'a str>, made: &str) {
-        if made.chars().count() < SHORTEST_DERIVED {
-            return;
-        }
-        let noted = self.noted();
-        let holds_secret = |text: &str| noted.known().any(|secret| text.contains(secret));
-        let is_secret = given.into_iter().any(holds_secret);
-        drop(noted);
-        if is_secret {
+        let notes = self.notes();
+        let is_secret = given.into_iter().any(|text| notes.holds(text, SHORTEST_DERIVED));
+        drop(notes);
+        if is_secret && is_long_enough(made) {
             self.hide(made);
         }
     }
 
-    /// How many there are: it only grows.
-    pub fn count(&self) -> usize {
-        let noted = self.noted();
-        noted.declared.len() + noted.derived.len()
+    /// What was noted after the first `count`.
+    pub(super) fn since(&self, count: usize) -> Vec<Noted> {
+        self.notes().all.get(count..).unwrap_or_default().to_vec()
     }
 
-    pub(super) fn declared(&self) -> BTreeSet<String> {
-        self.noted().declared.clone()
-    }
-
-    pub(super) fn derived(&self) -> BTreeSet<String> {
-        self.noted().derived.clone()
-    }
-
-    fn noted(&self) -> MutexGuard<'_, Noted> {
-        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Noted {
-    fn known(&self) -> impl Iterator<Item = &str> {
-        self.declared.iter().chain(&self.derived).map(String::as_str)
+impl Notes {
+    fn declare(&mut self, text: &str) {
+        if self.declared.insert(text) {
+            self.all.push(Noted::Declared(text.to_owned()));
+        }
     }
+
+    /// Does a secret of at least so many bytes stand in the text?
+    fn holds(&self, text: &str, shortest: usize) -> bool {
+        self.declared.is_within(text, shortest) || self.derived.is_within(text, shortest)
+    }
+}
+
+fn is_long_enough(text: &str) -> bool {
+    text.chars().count() >= SHORTEST_DERIVED
 }

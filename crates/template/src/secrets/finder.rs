@@ -17,8 +17,8 @@ pub(super) struct Finder {
 }
 
 impl Finder {
-    pub(super) fn of(texts: &BTreeSet<String>) -> Self {
-        let forms: BTreeSet<String> = texts.iter().flat_map(|text| variants::of(text)).collect();
+    pub(super) fn of<'t>(texts: impl Iterator<Item = &'t str>) -> Self {
+        let forms: BTreeSet<String> = texts.flat_map(variants::of).collect();
         let forms: Vec<String> = forms.into_iter().collect();
         let heads = AhoCorasick::new(forms.iter().map(|form| head(form)));
         Self {
