@@ -310,6 +310,7 @@ fn run_context() -> RunContext {
         force: false,
         debug: false,
         environment: Arc::default(),
+        private_files: bakelite_engine::private_file::PrivateFiles::default(),
     }
 }
 

@@ -81,5 +81,6 @@ fn run() -> RunContext {
         force: false,
         debug: false,
         environment: Arc::new(BTreeMap::new()),
+        private_files: bakelite_engine::private_file::PrivateFiles::default(),
     }
 }

@@ -58,9 +58,7 @@ pub(crate) async fn run(
         ProvisionError::failed(Unwritten { folder, source })
     };
     let scripts = options.script.scripts(&options.shebang);
-    let files = scripts
-        .on_disk(&run.temporary_folder, &run.working_folder, "")
-        .map_err(unwritten)?;
+    let files = scripts.on_disk(run, "").map_err(unwritten)?;
     let shell = Shell {
         options,
         provisioning,

@@ -6,6 +6,8 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use bakelite_engine::private_folder;
+
 use crate::exit::Failure;
 use crate::report::log::Log;
 
@@ -63,6 +65,19 @@ impl Process {
         let base = base.or_else(|| self.home_folder().map(|home| home.join(".local/state")));
         let base = base.ok_or_else(|| Failure::new("find a folder for journals").help("set HOME or XDG_STATE_HOME"))?;
         Ok(base.join("bakelite"))
+    }
+
+    /// Where journals are. What is there already is closed to other users.
+    pub(crate) fn journal_folder(&self) -> Result<PathBuf, Failure> {
+        let state = self.state_folder()?;
+        // A user may have put a link to the state in its place.
+        let real = state.canonicalize().unwrap_or_else(|_| state.clone());
+        match private_folder::existing(&real) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Failure::new(format!("use the state folder `{}`", state.display())).because(&error))
+            }
+            _ => Ok(real.join("journal")),
+        }
     }
 
     /// Where temporary files are made.

@@ -1,10 +1,10 @@
 //! The inventory that Ansible gets: one host, in its groups (communicators.md §17.2).
 
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
+use bakelite_engine::private_file::{Naming, PrivateFile, PrivateFiles};
 use bakelite_template::gotemplate::{RenderError, Rendering, render};
-use tempfile::TempPath;
 
 use super::options::AnsibleOptions;
 use super::reach::Reach;
@@ -19,7 +19,7 @@ pub(crate) struct Inventory {
     /// Where it is.
     pub(crate) path: PathBuf,
     /// Removes one that we wrote.
-    _written: Option<TempPath>,
+    _written: Option<PrivateFile>,
 }
 
 impl Inventory {
@@ -29,19 +29,19 @@ impl Inventory {
     }
 
     /// Writes one that only the user can read.
-    pub(crate) fn write(text: &str, folder: &Path, keep: bool) -> io::Result<Self> {
-        let mut file = tempfile::Builder::new()
-            .prefix("packer-provisioner-ansible")
-            .tempfile_in(folder)?;
-        file.write_all(text.as_bytes())?;
+    pub(crate) fn write(text: &str, folder: &Path, keep: bool, files: &PrivateFiles) -> io::Result<Self> {
+        let naming = Naming {
+            prefix: "packer-provisioner-ansible",
+            suffix: "",
+            mode: 0o600,
+        };
+        let file = files.write(folder, naming, text.as_bytes())?;
         if keep {
-            let (_, path) = file.keep().map_err(|error| error.error)?;
-            return Ok(Self::given(path));
+            return Ok(Self::given(file.keep()?));
         }
-        let written = file.into_temp_path();
         Ok(Self {
-            path: written.to_path_buf(),
-            _written: Some(written),
+            path: file.path().to_owned(),
+            _written: Some(file),
         })
     }
 }
@@ -109,7 +109,7 @@ mod tests {
     fn only_the_user_can_read_it_and_it_goes_unless_it_is_kept() {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
-        let inventory = Inventory::write("x", folder.path(), false).unwrap();
+        let inventory = Inventory::write("x", folder.path(), false, &PrivateFiles::default()).unwrap();
         let path = inventory.path.clone();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(
@@ -121,7 +121,9 @@ mod tests {
         );
         drop(inventory);
         assert!(!path.exists());
-        let kept = Inventory::write("x", folder.path(), true).unwrap().path;
+        let kept = Inventory::write("x", folder.path(), true, &PrivateFiles::default())
+            .unwrap()
+            .path;
         assert_eq!(std::fs::read_to_string(kept).unwrap(), "x");
     }
 }

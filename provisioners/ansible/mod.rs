@@ -145,10 +145,7 @@ impl Play<'_> {
             .and_then(|port| u16::try_from(port).ok())
             .unwrap_or(0);
         let adapter = Adapter::listen(first, &user, &keys, instance).await?;
-        let key = keys
-            .private
-            .map(|key| Key::write(&key, &run.temporary_folder))
-            .transpose();
+        let key = keys.private.map(|key| Key::write(&key, run)).transpose();
         let reach = Reach {
             host: "127.0.0.1".into(),
             port: adapter.port(),
@@ -173,9 +170,7 @@ impl Play<'_> {
         } = self.provisioning;
         let rendering = rendering.with_build_data();
         // What Ansible does not get to remove when it is ended goes with this.
-        let scratch = tempfile::Builder::new()
-            .prefix("ansible-local-tmp")
-            .tempdir_in(&run.temporary_folder);
+        let scratch = run.private_files.folder(&run.temporary_folder, "ansible-local-tmp");
         let scratch = scratch.map_err(|source| unwritten("temporary files", &run.temporary_folder, source))?;
         self.install_requirements(scratch.path()).await?;
         let inventory = self.inventory(reach, &rendering)?;
@@ -258,7 +253,7 @@ impl Play<'_> {
             Some(folder) => run.working_folder.join(folder),
             None => run.temporary_folder.clone(),
         };
-        let inventory = Inventory::write(&text, &folder, self.options.keep_inventory_file);
+        let inventory = Inventory::write(&text, &folder, self.options.keep_inventory_file, &run.private_files);
         inventory.map_err(|source| unwritten("an inventory", &folder, source))
     }
 

@@ -1,13 +1,13 @@
 //! How Ansible reaches the instance: through the adapter, or straight, and with which key or password.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
+use bakelite_engine::private_file::{Naming, PrivateFile};
 use bakelite_engine::provisioner::RunContext;
 use bakelite_engine::script::shell_word;
 use bakelite_hcl::value::Value;
 use bakelite_template::plan::BuildData;
-use tempfile::{NamedTempFile, TempPath};
 
 use super::options::AnsibleOptions;
 use crate::given;
@@ -38,7 +38,7 @@ impl Reach {
     pub(crate) fn key_file(&self) -> Option<&Path> {
         match self.key.as_ref()? {
             Key::OfUser(path) => Some(path),
-            Key::Temporary(path) => Some(path),
+            Key::Temporary(file) => Some(file.path()),
         }
     }
 }
@@ -48,41 +48,41 @@ pub(crate) enum Key {
     /// The user's.
     OfUser(PathBuf),
     /// One that goes with this value.
-    Temporary(TempPath),
+    Temporary(PrivateFile),
 }
 
 impl Key {
     /// Writes a key into a file that only the user can read and that goes with the answer.
-    pub(crate) fn write(text: &str, folder: &Path) -> io::Result<Self> {
-        private_file("ansible-key", "", text, folder).map(Self::Temporary)
+    pub(crate) fn write(text: &str, run: &RunContext) -> io::Result<Self> {
+        private_file("ansible-key", "", text, run).map(Self::Temporary)
     }
 }
 
 /// A file with a password, as a variable of Ansible's: what stands in its arguments every user of this machine could read. It goes with
 /// this value.
-pub(crate) struct Secrets(TempPath);
+pub(crate) struct Secrets(PrivateFile);
 
 impl Secrets {
     /// Writes the password into a file that only the user can read.
-    pub(crate) fn write(password: &str, folder: &Path) -> io::Result<Self> {
+    pub(crate) fn write(password: &str, run: &RunContext) -> io::Result<Self> {
         // A string of JSON is one of YAML; the tag keeps Ansible from looking for `{{ }}` in it.
         let text = format!("ansible_password: !unsafe {}\n", serde_json::Value::from(password));
-        private_file("ansible-variables", ".yml", &text, folder).map(Self)
+        private_file("ansible-variables", ".yml", &text, run).map(Self)
     }
 
     /// Where it is.
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        self.0.path()
     }
 }
 
-fn private_file(prefix: &str, suffix: &str, text: &str, folder: &Path) -> io::Result<TempPath> {
-    let mut file: NamedTempFile = tempfile::Builder::new()
-        .prefix(prefix)
-        .suffix(suffix)
-        .tempfile_in(folder)?;
-    file.write_all(text.as_bytes())?;
-    Ok(file.into_temp_path())
+fn private_file(prefix: &str, suffix: &str, text: &str, run: &RunContext) -> io::Result<PrivateFile> {
+    let naming = Naming {
+        prefix,
+        suffix,
+        mode: 0o600,
+    };
+    run.private_files.write(&run.temporary_folder, naming, text.as_bytes())
 }
 
 /// The straight way to the instance; the error says why there is none.
@@ -121,18 +121,17 @@ pub(crate) fn straight(
 
 /// Adds the first of key file, agent, key in memory and password that there is.
 fn with_login(mut reach: Reach, data: &Data<'_>, run: &RunContext) -> io::Result<Reach> {
-    let folder = &run.temporary_folder;
     if reach.by_winrm {
         let password = data.text("WinRMPassword").or_else(|| data.text("Password"));
-        reach.secrets = password.map(|password| Secrets::write(password, folder)).transpose()?;
+        reach.secrets = password.map(|password| Secrets::write(password, run)).transpose()?;
     } else if let Some(path) = data.text("SSHPrivateKeyFile") {
         reach.key = Some(Key::OfUser(home_path(path, run)));
     } else if data.text("SSHAgentAuth") == Some("true") {
         // OpenSSH's client finds it by itself.
     } else if let Some(key) = data.text("SSHPrivateKey") {
-        reach.key = Some(Key::write(key, folder)?);
+        reach.key = Some(Key::write(key, run)?);
     } else if let Some(password) = data.text("Password") {
-        reach.secrets = Some(Secrets::write(password, folder)?);
+        reach.secrets = Some(Secrets::write(password, run)?);
     }
     Ok(reach)
 }
@@ -249,7 +248,7 @@ mod tests {
     #[test]
     fn a_password_may_hold_anything() {
         let folder = tempfile::tempdir().unwrap();
-        let file = Secrets::write("a\"b'{{ c }}\\ #: é", folder.path()).unwrap();
+        let file = Secrets::write("a\"b'{{ c }}\\ #: é", &run(folder.path())).unwrap();
         let text = std::fs::read_to_string(file.path()).unwrap();
         assert_eq!(text, "ansible_password: !unsafe \"a\\\"b'{{ c }}\\\\ #: é\"\n");
     }

@@ -60,5 +60,6 @@ pub(crate) fn run(temporary_folder: &Path) -> RunContext {
         force: false,
         debug: false,
         environment: Arc::new(BTreeMap::new()),
+        private_files: bakelite_engine::private_file::PrivateFiles::default(),
     }
 }

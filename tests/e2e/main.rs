@@ -16,6 +16,7 @@ mod keys;
 #[cfg(feature = "amazon")]
 mod local_bakes;
 mod manifests;
+mod masking;
 mod meta_arguments;
 #[cfg(feature = "amazon")]
 mod moto_bakes;

@@ -1,19 +1,16 @@
 //! The key that the instance lets in: a temporary pair that EC2 makes, or one that the template names, or none.
 
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
 use std::sync::Arc;
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{KeyType, ResourceType};
 use bakelite_aws::class::{AwsError, ErrorClass};
 use bakelite_aws::client::Aws;
-use bakelite_aws::remove::PRIVATE_KEY_FILE;
 use bakelite_aws::tag::{self, Tags};
 use bakelite_aws::undo::ResourceKind;
 use bakelite_communicators::options::{CommunicatorOptions, Kind};
 use bakelite_engine::bake::{Bake, BakeError, Handle};
+use bakelite_engine::private_file;
 use bakelite_engine::undo::Undo;
 
 use crate::password;
@@ -58,19 +55,14 @@ pub(crate) async fn make(
         _ => KeyType::Rsa,
     };
     bake.ui.say(format!("Creating temporary key pair `{name}`..."));
-    let mut resource = ResourceKind::KeyPair.resource(aws, &token).detail("name", &name);
-    let kept_at = bake
-        .run
-        .debug
-        .then(|| bake.run.working_folder.join(format!("ec2_{}.pem", bake.source_name)));
-    if let Some(path) = &kept_at {
-        resource = resource.detail(PRIVATE_KEY_FILE, path.display().to_string());
-    }
+    let resource = ResourceKind::KeyPair.resource(aws, &token).detail("name", &name);
     let tags = tag::temporary(&bake.run.id, &token, tags);
     let call = create(aws.ec2().clone(), name.clone(), kind, tags, replaceable);
     let made = bake.create(Arc::clone(undo), resource, call).await?;
-    if let Some(path) = kept_at {
-        save(&path, &made.value)
+    if bake.run.debug {
+        let path = bake.run.working_folder.join(format!("ec2_{}.pem", bake.source_name));
+        private_file::save(bake, &path, made.value.as_bytes())
+            .await
             .map_err(|cause| BakeError::failed(format!("save private key `{}`: {cause}", path.display())))?;
         bake.ui
             .say(format!("Private key saved for debugging: {}", path.display()));
@@ -112,15 +104,4 @@ async fn create(
     let private_key = answer?.key_material;
     let private_key = private_key.ok_or_else(|| AwsError::incomplete("CreateKeyPair", "private key"))?;
     Ok((name, private_key))
-}
-
-fn save(path: &Path, private_key: &str) -> std::io::Result<()> {
-    // A file of an earlier run may be there with other permissions.
-    let _ = std::fs::remove_file(path);
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(private_key.as_bytes())
 }

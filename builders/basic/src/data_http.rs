@@ -144,6 +144,7 @@ mod tests {
             force: false,
             debug: false,
             environment: Arc::default(),
+            private_files: bakelite_engine::private_file::PrivateFiles::default(),
         };
         let value = Http { options }.read(&run).await;
         value.map_err(|error| chain_of(error.as_ref()))

@@ -12,6 +12,7 @@ use serde::Deserialize;
 pub struct AccessOptions {
     /// The access key's id. Without it the environment, the shared profile files, a web identity, the container's and the instance's
     /// role are tried, in this order.
+    #[schemars(extend("x-sensitive" = true))]
     pub access_key: Option<String>,
     /// The access key's secret.
     #[schemars(extend("x-sensitive" = true))]

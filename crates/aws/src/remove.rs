@@ -23,12 +23,7 @@ pub(crate) struct Removal<'a> {
     pub(crate) patience: Patience,
     /// The instance of a session.
     pub(crate) instance: Option<&'a str>,
-    /// Where `-debug` saved the private key of a key pair.
-    pub(crate) private_key_file: Option<&'a str>,
 }
-
-/// The detail of a key pair that says where `-debug` saved its private key; the file goes with it.
-pub const PRIVATE_KEY_FILE: &str = "private-key-file";
 
 /// The detail of a session that says to which instance it goes.
 pub const INSTANCE: &str = "instance";
@@ -172,10 +167,6 @@ async fn key_pair(removal: &Removal<'_>) -> Result<(), AwsError> {
     if let Some(name) = removal.found(ResourceKind::KeyPair).await? {
         let answer = ec2.delete_key_pair().key_name(name).send().await;
         unless_gone(answer.map_err(|error| AwsError::of("DeleteKeyPair", &error)))?;
-    }
-    if let Some(path) = removal.private_key_file {
-        // It may never have been written, or the user has taken it away.
-        let _ = std::fs::remove_file(path);
     }
     Ok(())
 }

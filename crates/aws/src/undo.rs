@@ -161,14 +161,12 @@ impl Undo for AwsUndo {
             aws.ec2_in(region)
         };
         let id = resource.id.clone();
-        let private_key_file = resource.details.get(remove::PRIVATE_KEY_FILE).map(String::as_str);
         let removal = Removal {
             aws: &aws,
             ec2,
             id,
             token: resource.token.as_deref(),
             patience,
-            private_key_file,
             instance: resource.details.get(remove::INSTANCE).map(String::as_str),
         };
         remove::remove(kind, &removal).await.map_err(|error| {

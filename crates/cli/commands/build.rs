@@ -8,6 +8,7 @@ use bakelite_engine::cancel::{Cancel, Canceller, Urgency, cancellation};
 use bakelite_engine::event::{RunEvent, What};
 use bakelite_engine::events::Events;
 use bakelite_engine::journal::Journal;
+use bakelite_engine::private_file::PrivateFiles;
 use bakelite_engine::provisioner::RunContext;
 use bakelite_engine::run::{self, FailurePolicy, OnError, Outcome, Settings};
 use bakelite_template::plan::Plan;
@@ -79,6 +80,7 @@ async fn bake(
         )
         .await;
     reading.hidden.extend(plan.secrets.iter().cloned());
+    reading.hidden.extend_by_environment(&context.environment);
     let unsound = reading.say(process);
     if plan.builds.is_empty() {
         if !unsound {
@@ -177,6 +179,7 @@ pub(super) fn run_context(process: &Process, force: bool, debug: bool) -> RunCon
         force,
         debug,
         environment: Arc::new(environment),
+        private_files: PrivateFiles::default(),
     }
 }
 
@@ -187,7 +190,11 @@ fn settings(args: &BuildArgs, run: RunContext, process: &Process) -> Result<Sett
         OnErrorArg::Ask => OnError::Ask,
         OnErrorArg::RunCleanupProvisioner => OnError::RunCleanupProvisioner,
     };
-    let journal = Arc::new(Journal::new(&process.state_folder()?.join("journal"), &run.id));
+    let journal = Arc::new(Journal::new(&process.journal_folder()?, &run.id));
+    let run = RunContext {
+        private_files: PrivateFiles::noted_in(Arc::clone(&journal)),
+        ..run
+    };
     let user = Arc::new(AtTerminal::new(process.input_is_terminal));
     let parallel_builds = usize::try_from(args.parallel_builds).unwrap_or(0);
     Ok(Settings {

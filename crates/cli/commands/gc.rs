@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 #[cfg(feature = "amazon")]
 use async_trait::async_trait;
+use bakelite_engine::foreign::one_line;
 use bakelite_engine::gc::{Collected, collect};
+use bakelite_engine::private_file::ThisMachine;
 use bakelite_engine::undo::Undo;
 #[cfg(feature = "amazon")]
 use bakelite_engine::undo::{Patience, Resource, UndoError};
@@ -14,7 +16,7 @@ use bakelite_engine::undo::{Patience, Resource, UndoError};
 #[cfg(feature = "amazon")]
 use super::build;
 use super::local::{self, Cloud};
-use super::print;
+use super::{print, print_error};
 use crate::args::GcArgs;
 use crate::exit::{Failure, Status};
 use crate::process::Process;
@@ -23,18 +25,32 @@ use crate::process::Process;
 const LOCAL: &str = "local";
 
 pub(super) async fn run(args: &GcArgs, process: &Process) -> Result<Status, Failure> {
-    let journals = process.state_folder()?.join("journal");
+    let journals = process.journal_folder()?;
     let failure = |error| Failure::new("read the journals").because(&error);
     let listed = collect(&journals, &[], true).await.map_err(failure)?;
+    for refused in &listed.refused {
+        let path = refused.path.display().to_string();
+        print_error(&format!(
+            "Journal `{}` is not obeyed: {}. If it is none of yours, remove it.\n",
+            one_line(&path),
+            refused.reason
+        ));
+    }
+    let status = if listed.refused.is_empty() {
+        Status::Ok
+    } else {
+        Status::Failed
+    };
+    let listed = listed.collected;
     if listed.is_empty() {
         print("Nothing was left behind.\n");
-        return Ok(Status::Ok);
+        return Ok(status);
     }
     if args.dry_run {
         for one in &listed {
-            print(&format!("{} of run {}\n", one.resource.describe(), one.run));
+            print(&format!("{}\n", named(one)));
         }
-        return Ok(Status::Ok);
+        return Ok(status);
     }
     let mut clouds = BTreeMap::new();
     for folder in listed.iter().filter_map(|one| one.resource.details.get(LOCAL)) {
@@ -47,19 +63,24 @@ pub(super) async fn run(args: &GcArgs, process: &Process) -> Result<Status, Fail
     for cloud in clouds.into_values() {
         cloud.shutdown().await;
     }
-    Ok(report(&collected?))
+    Ok(report(&collected?.collected, status))
 }
 
-fn report(collected: &[Collected]) -> Status {
+/// A resource and its run, in one line whatever their names are.
+fn named(one: &Collected) -> String {
+    one_line(&format!("{} of run {}", one.resource.describe(), one.run)).into_owned()
+}
+
+fn report(collected: &[Collected], status: Status) -> Status {
     for one in collected {
-        let what = one.resource.describe();
+        let what = named(one);
         match &one.error {
-            None => print(&format!("{what} of run {} is gone\n", one.run)),
-            Some(error) => print(&format!("{what} of run {} is still there: {error}\n", one.run)),
+            None => print(&format!("{what} is gone\n")),
+            Some(error) => print(&format!("{what} is still there: {}\n", one_line(error))),
         }
     }
     if collected.iter().all(|one| one.error.is_none()) {
-        Status::Ok
+        status
     } else {
         Status::Failed
     }
@@ -78,15 +99,16 @@ fn owners(clouds: &BTreeMap<String, Cloud>, process: &Process) -> Vec<Arc<dyn Un
         .iter()
         .map(|(folder, cloud)| (folder.clone(), environment(Some(cloud))))
         .collect();
-    vec![Arc::new(Anywhere {
+    let anywhere = Anywhere {
         aws: environment(None),
         local,
-    })]
+    };
+    vec![Arc::new(anywhere), Arc::new(ThisMachine)]
 }
 
 #[cfg(not(feature = "amazon"))]
 fn owners(_clouds: &BTreeMap<String, Cloud>, _process: &Process) -> Vec<Arc<dyn Undo>> {
-    Vec::new()
+    vec![Arc::new(ThisMachine)]
 }
 
 #[cfg(feature = "amazon")]

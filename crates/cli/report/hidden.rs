@@ -1,5 +1,7 @@
 //! What must not be shown: what is known to be secret, and what evaluation makes of it as it goes on.
 
+use std::collections::BTreeMap;
+
 use bakelite_template::secrets::{Derived, Secrets};
 
 /// Secrets that grow while the program runs.
@@ -7,15 +9,17 @@ use bakelite_template::secrets::{Derived, Secrets};
 pub(crate) struct Hidden {
     secrets: Secrets,
     derived: Option<Derived>,
-    included: usize,
 }
 
 impl Hidden {
     /// Hides these texts.
     pub(crate) fn extend(&mut self, texts: impl IntoIterator<Item = String>) {
-        texts.into_iter().for_each(|text| self.secrets.hide(&text));
-        // What is derived from them is judged anew.
-        self.included = 0;
+        self.secrets.extend(texts);
+    }
+
+    /// Hides what variables of the environment let the program in with.
+    pub(crate) fn extend_by_environment(&mut self, environment: &BTreeMap<String, String>) {
+        self.secrets.hide_environment(environment);
     }
 
     /// Hides what will be derived, too.
@@ -25,10 +29,7 @@ impl Hidden {
 
     /// All secrets that are known by now.
     pub(crate) fn now(&mut self) -> &Secrets {
-        if let Some(derived) = &self.derived
-            && derived.count() != self.included
-        {
-            self.included = derived.count();
+        if let Some(derived) = &self.derived {
             self.secrets.include(derived);
         }
         &self.secrets

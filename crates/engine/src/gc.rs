@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::journal::{JournalError, abandoned};
+use crate::journal::{JournalError, Refused, abandoned};
 use crate::undo::{Patience, Resource, Undo};
 
 /// What became of one resource of a dead run.
@@ -17,10 +17,20 @@ pub struct Collected {
     pub error: Option<String>,
 }
 
+/// What `gc` came to.
+#[derive(Debug, Default)]
+pub struct Collection {
+    /// The resources of dead runs.
+    pub collected: Vec<Collected>,
+    /// Journals that are not obeyed.
+    pub refused: Vec<Refused>,
+}
+
 /// Removes what dead runs left, last made first. With `dry_run` it is only listed (each as an error-free entry).
-pub async fn collect(folder: &Path, owners: &[Arc<dyn Undo>], dry_run: bool) -> Result<Vec<Collected>, JournalError> {
+pub async fn collect(folder: &Path, owners: &[Arc<dyn Undo>], dry_run: bool) -> Result<Collection, JournalError> {
+    let found = abandoned(folder)?;
     let mut collected = Vec::new();
-    for mut journal in abandoned(folder)? {
+    for mut journal in found.abandoned {
         let run = journal.run.clone();
         for (entry, resource) in journal.remaining.clone().into_iter().rev() {
             let error = if dry_run {
@@ -41,7 +51,10 @@ pub async fn collect(folder: &Path, owners: &[Arc<dyn Undo>], dry_run: bool) -> 
             journal.close()?;
         }
     }
-    Ok(collected)
+    Ok(Collection {
+        collected,
+        refused: found.refused,
+    })
 }
 
 async fn remove(resource: &Resource, owners: &[Arc<dyn Undo>]) -> Result<(), String> {

@@ -2,15 +2,20 @@
 //! mode 0600, in the state folder; a lock on the file tells a live run from a dead one. It holds no secret.
 
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::{Read as _, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::FlockOperation;
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, Stat, fstat, openat, statat};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use crate::private_folder::{self, is_ours, permissions};
 use crate::undo::Resource;
 
 /// One line of the file. Lines that a newer program wrote and this one does not know are skipped.
@@ -131,7 +136,7 @@ impl Journal {
 
     fn create(&self) -> Result<File, JournalError> {
         if let Some(folder) = self.path.parent() {
-            std::fs::create_dir_all(folder).map_err(|cause| self.error("create the folder of", cause))?;
+            private_folder::make(folder).map_err(|cause| self.error("create the folder of", cause))?;
         }
         let options = OpenOptions::new()
             .create_new(true)
@@ -139,6 +144,10 @@ impl Journal {
             .mode(0o600)
             .open(&self.path);
         let mut file = options.map_err(|cause| self.error("create", cause))?;
+        // The umask may have taken what `gc` needs.
+        let mode = std::fs::Permissions::from_mode(0o600);
+        file.set_permissions(mode)
+            .map_err(|cause| self.error("create", cause))?;
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)
             .map_err(|cause| self.error("lock", cause.into()))?;
         let line = Line::Run {
@@ -212,42 +221,110 @@ impl Abandoned {
     }
 }
 
-/// The journals of dead runs in a folder. Those of live runs are locked and left alone.
-pub fn abandoned(folder: &Path) -> Result<Vec<Abandoned>, JournalError> {
+/// What is in a folder of journals.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The journals of dead runs.
+    pub abandoned: Vec<Abandoned>,
+    /// What is not obeyed, because somebody else may have written it.
+    pub refused: Vec<Refused>,
+}
+
+/// A journal that is not obeyed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Why.
+    pub reason: String,
+}
+
+/// The journals of dead runs in a folder. Those of live runs are locked and left alone. A journal says what is to be removed, so only
+/// what this user alone can have written is obeyed.
+pub fn abandoned(folder: &Path) -> Result<Found, JournalError> {
     let error = |operation, path: &Path, cause| JournalError {
         operation,
         path: path.to_owned(),
         cause,
     };
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(cause) => return Err(error("list", folder, cause)),
+    let opened = match private_folder::existing(folder) {
+        Ok(opened) => opened,
+        Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => return Ok(Found::default()),
+        Err(cause) => return Err(error("open the folder of", folder, cause)),
     };
-    let mut paths: Vec<PathBuf> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
-    paths.sort();
-    let mut found = Vec::new();
-    for path in paths {
-        let file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .open(&path)
-            .map_err(|cause| error("open", &path, cause))?;
-        if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            continue;
+    let entries = Dir::read_from(&opened).map_err(|cause| error("list", folder, cause.into()))?;
+    let names = entries.filter_map(Result::ok);
+    let names = names.map(|entry| OsStr::from_bytes(entry.file_name().to_bytes()).to_owned());
+    let mut names: Vec<OsString> = names
+        .filter(|name| {
+            Path::new(name)
+                .extension()
+                .is_some_and(|extension| extension == "jsonl")
+        })
+        .collect();
+    names.sort();
+    let mut found = Found::default();
+    for name in names {
+        let path = folder.join(&name);
+        match open_own(&opened, &name) {
+            Ok(None) => {}
+            Ok(Some(file)) => found
+                .abandoned
+                .extend(read(file, path.clone()).map_err(|cause| error("read", &path, cause))?),
+            Err(reason) => found.refused.push(Refused { path, reason }),
         }
-        let text = std::fs::read(&path).map_err(|cause| error("read", &path, cause))?;
-        let (run, remaining) = replay(&text);
-        let run = run.unwrap_or_else(|| path.file_stem().unwrap_or_default().to_string_lossy().into_owned());
-        found.push(Abandoned {
-            run,
-            remaining,
-            path,
-            file,
-        });
     }
     Ok(found)
+}
+
+/// Opens a journal if this user alone can have written it; otherwise why not. `None`: it has gone in the meantime.
+fn open_own(folder: &OwnedFd, name: &OsStr) -> Result<Option<File>, String> {
+    // A pipe must not make anybody wait.
+    let flags = OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let stat = match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => return Ok(None),
+        stat => stat.map_err(|error| error.to_string())?,
+    };
+    check_own(&stat)?;
+    let file = match openat(folder, name, flags, Mode::empty()) {
+        Err(Errno::NOENT) => return Ok(None),
+        file => file.map_err(|error| error.to_string())?,
+    };
+    check_own(&fstat(&file).map_err(|error| error.to_string())?)?;
+    Ok(Some(File::from(file)))
+}
+
+fn check_own(stat: &Stat) -> Result<(), String> {
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err("it is no regular file".to_owned());
+    }
+    if !is_ours(stat) {
+        return Err(format!("it belongs to another user (uid {})", stat.st_uid));
+    }
+    if permissions(stat) & 0o022 != 0 {
+        return Err(format!("others may write it (mode {:03o})", permissions(stat)));
+    }
+    if stat.st_nlink != 1 {
+        return Err("it has another name elsewhere (a hard link)".to_owned());
+    }
+    Ok(())
+}
+
+/// `None` for the journal of a live run.
+fn read(mut file: File, path: PathBuf) -> std::io::Result<Option<Abandoned>> {
+    if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        return Ok(None);
+    }
+    let mut text = Vec::new();
+    file.read_to_end(&mut text)?;
+    let (run, remaining) = replay(&text);
+    let run = run.unwrap_or_else(|| path.file_stem().unwrap_or_default().to_string_lossy().into_owned());
+    Ok(Some(Abandoned {
+        run,
+        remaining,
+        path,
+        file,
+    }))
 }
 
 /// What the lines of a journal leave. A torn or unknown line is skipped: what was intended before it still counts.
@@ -304,7 +381,7 @@ mod tests {
     fn a_dead_runs_journal_tells_what_is_left() {
         let folder = tempfile::tempdir().unwrap();
         killed(folder.path());
-        let left = abandoned(folder.path()).unwrap();
+        let left = abandoned(folder.path()).unwrap().abandoned;
         let [run] = left.as_slice() else {
             panic!("one journal expected")
         };
@@ -323,7 +400,66 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let journal = Journal::new(folder.path(), "run-1");
         journal.intend(&resource("instance")).unwrap();
-        assert!(abandoned(folder.path()).unwrap().is_empty());
+        assert!(abandoned(folder.path()).unwrap().abandoned.is_empty());
+    }
+
+    fn refused(folder: &Path) -> Vec<String> {
+        let found = abandoned(folder).unwrap();
+        assert!(found.abandoned.is_empty(), "{found:?}");
+        found.refused.into_iter().map(|refused| refused.reason).collect()
+    }
+
+    #[test]
+    fn a_journal_is_for_its_user_alone_whatever_was_there() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("journal");
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
+        let path = killed(&folder);
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&folder), mode(&path)), (0o700, 0o600));
+    }
+
+    #[test]
+    fn a_journal_that_others_may_write_is_not_obeyed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = killed(folder.path());
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o620)).unwrap();
+        assert_eq!(refused(folder.path()), ["others may write it (mode 620)"]);
+    }
+
+    #[test]
+    fn a_journal_that_is_no_file_of_its_own_is_not_obeyed() {
+        let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let path = killed(elsewhere.path());
+        std::os::unix::fs::symlink(&path, folder.path().join("a.jsonl")).unwrap();
+        std::fs::hard_link(&path, folder.path().join("b.jsonl")).unwrap();
+        std::fs::create_dir(folder.path().join("c.jsonl")).unwrap();
+        let pipe = rustix::fs::CWD;
+        let mode = Mode::RUSR | Mode::WUSR;
+        rustix::fs::mknodat(pipe, folder.path().join("d.jsonl"), FileType::Fifo, mode, 0).unwrap();
+        assert_eq!(
+            refused(folder.path()),
+            [
+                "it is no regular file",
+                "it has another name elsewhere (a hard link)",
+                "it is no regular file",
+                "it is no regular file"
+            ]
+        );
+    }
+
+    #[test]
+    #[expect(clippy::print_stderr, reason = "a test that did not run says so")]
+    fn a_journal_of_another_user_is_not_obeyed() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: only root can make a file of somebody else");
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = killed(folder.path());
+        std::os::unix::fs::chown(&path, Some(65534), Some(65534)).unwrap();
+        assert_eq!(refused(folder.path()), ["it belongs to another user (uid 65534)"]);
     }
 
     #[test]

@@ -25,6 +25,8 @@ mod options;
 pub mod output;
 pub mod post_processor;
 pub mod powershell;
+pub mod private_file;
+pub mod private_folder;
 mod process_tree;
 mod provision;
 pub mod provisioner;

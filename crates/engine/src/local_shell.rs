@@ -141,7 +141,7 @@ impl LocalShellOptions {
             cause,
         };
         let files = scripts
-            .on_disk(folder, &shell.run.working_folder, extension.unwrap_or(""))
+            .on_disk(shell.run, extension.unwrap_or(""))
             .map_err(write_error)?;
         for path in &files.paths {
             let code = self.run_script(shell, &options, path).await?;

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::communicator::Communicator;
 use crate::events::Ui;
 use crate::notes::Notes;
+use crate::private_file::PrivateFiles;
 
 /// Changes the instance (or this machine, for shell-local). One value is constructed for each try.
 #[async_trait]
@@ -61,6 +62,8 @@ pub struct RunContext {
     /// Environment variables as components see them: the process's, with what the command line puts in their place
     /// (`--local` sets `AWS_ENDPOINT_URL` and the credentials of the local cloud).
     pub environment: Arc<BTreeMap<String, String>>,
+    /// Makes the files that hold secrets, and notes them for `gc`.
+    pub private_files: PrivateFiles,
 }
 
 /// Why a provisioner failed.

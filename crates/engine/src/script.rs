@@ -2,15 +2,16 @@
 //! inline script is kept while it runs.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use bakelite_hcl::value::Value;
 use bakelite_template::component::Complaint;
 use bakelite_template::plan::BuildData;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tempfile::NamedTempFile;
+
+use crate::private_file::{Naming, PrivateFile};
+use crate::provisioner::RunContext;
 
 /// What a shell-like component runs, as options.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -153,22 +154,26 @@ pub enum Scripts {
 impl Scripts {
     /// Writes an inline script into a file that goes away with the answer; the files to run come with it.
     /// The file's name ends in `extension`.
-    pub fn on_disk(
-        self,
-        temporary_folder: &Path,
-        working_folder: &Path,
-        extension: &str,
-    ) -> std::io::Result<ScriptFiles> {
+    pub fn on_disk(self, run: &RunContext, extension: &str) -> std::io::Result<ScriptFiles> {
         match self {
             Scripts::Inline(text) => {
-                let file = inline_file(temporary_folder, &text, extension)?;
+                // Scripts print their own name, and users know it by this one. It is closed before it runs: Linux executes no file
+                // that is open for writing.
+                let naming = Naming {
+                    prefix: "packer-shell",
+                    suffix: extension,
+                    mode: 0o700,
+                };
+                let file = run
+                    .private_files
+                    .write(&run.temporary_folder, naming, text.as_bytes())?;
                 Ok(ScriptFiles {
-                    paths: vec![file.to_path_buf()],
+                    paths: vec![file.path().to_owned()],
                     _inline: Some(file),
                 })
             }
             Scripts::Files(paths) => {
-                let paths = paths.into_iter().map(|path| working_folder.join(path)).collect();
+                let paths = paths.into_iter().map(|path| run.working_folder.join(path)).collect();
                 Ok(ScriptFiles { paths, _inline: None })
             }
         }
@@ -179,7 +184,7 @@ impl Scripts {
 pub struct ScriptFiles {
     /// Where they are, absolute, in the order in which they run.
     pub paths: Vec<PathBuf>,
-    _inline: Option<tempfile::TempPath>,
+    _inline: Option<PrivateFile>,
 }
 
 /// A script ended with a status that is not allowed.
@@ -194,38 +199,6 @@ pub struct ExitError {
 
 fn spaced(codes: &[i64]) -> String {
     codes.iter().map(i64::to_string).collect::<Vec<_>>().join(" ")
-}
-
-/// `packer-shell` and digits: scripts print their own name, and users know it by this one. Closed before it runs: Linux executes no
-/// file that is open for writing.
-fn inline_file(folder: &Path, text: &str, extension: &str) -> std::io::Result<tempfile::TempPath> {
-    let mut file = None;
-    for _ in 0..100 {
-        let name = format!("packer-shell{}{extension}", random_number());
-        match create_new(&folder.join(name)) {
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            created => {
-                file = Some(created?);
-                break;
-            }
-        }
-    }
-    let mut file = file.ok_or(std::io::ErrorKind::AlreadyExists)?;
-    file.write_all(text.as_bytes())?;
-    Ok(file.into_temp_path())
-}
-
-fn create_new(path: &Path) -> std::io::Result<NamedTempFile> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let file = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o700)
-        .open(path)?;
-    Ok(NamedTempFile::from_parts(
-        file,
-        tempfile::TempPath::try_from_path(path)?,
-    ))
 }
 
 /// A number for a name that must not be met twice on one machine.
@@ -414,10 +387,23 @@ mod tests {
     #[test]
     fn an_inline_script_is_on_disk_only_as_long_as_it_is_needed() {
         let folder = tempfile::tempdir().unwrap();
-        let files = Scripts::Inline("x".into())
-            .on_disk(folder.path(), Path::new("/"), ".py")
-            .unwrap();
+        let run = RunContext {
+            id: "run".into(),
+            working_folder: "/".into(),
+            temporary_folder: folder.path().to_owned(),
+            home_folder: None,
+            force: false,
+            debug: false,
+            environment: std::sync::Arc::default(),
+            private_files: crate::private_file::PrivateFiles::default(),
+        };
+        let files = Scripts::Inline("x".into()).on_disk(&run, ".py").unwrap();
         let path = files.paths[0].clone();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let number = name
+            .strip_prefix("packer-shell")
+            .and_then(|rest| rest.strip_suffix(".py"));
+        assert!(number.is_some_and(|number| number.parse::<u32>().is_ok()), "{name}");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "x");
         drop(files);
         assert!(!path.exists());

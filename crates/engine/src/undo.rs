@@ -49,13 +49,13 @@ impl Resource {
         self
     }
 
-    /// `kind id`, as people are told of it.
+    /// `kind id`, as people are told of it; what has a path is known by that.
     pub fn describe(&self) -> String {
-        let known = self
-            .id
-            .as_deref()
-            .or(self.token.as_deref())
-            .unwrap_or("that was never named");
+        let path = self.details.get("path");
+        let known = path
+            .or(self.id.as_ref())
+            .or(self.token.as_ref())
+            .map_or("that was never named", String::as_str);
         format!("{} {known}", self.kind)
     }
 }

@@ -51,8 +51,15 @@ pub trait World {
     /// The answer to a call, `Unknown` when it has to be fetched first, or why there is none.
     fn ask(&self, function: &str, arguments: &[Value]) -> Result<Value, String>;
 
-    /// Is told what a function made of sensitive arguments: a part of a longer text that could not be told apart later.
+    /// Is told what a function made of sensitive arguments, or a template of parts that nobody would know again.
     fn derived(&self, value: &Value) {
         let _ = value;
+    }
+
+    /// Is told what sensitive value a template puts into a longer text, where it could not be told apart later. Answers whether it will
+    /// be known again there.
+    fn placed(&self, value: &Value) -> bool {
+        let _ = value;
+        true
     }
 }

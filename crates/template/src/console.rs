@@ -19,6 +19,7 @@ use crate::inspect;
 use crate::legacy::{self, Legacy};
 use crate::planner::{self, Ground};
 use crate::scope::Names;
+use crate::secrets::Secrets;
 use crate::template::placeless;
 
 /// A console on the variables and locals of a template.
@@ -33,7 +34,7 @@ enum Language {
     /// Expressions.
     Hcl(Arc<Ground>),
     /// Texts with `{{ }}`.
-    Legacy(Box<Rendering>, Arc<Environment>),
+    Legacy(Box<Rendering>, Arc<Environment>, Secrets),
 }
 
 /// What a line of the console comes to.
@@ -66,9 +67,13 @@ impl Console {
             &environment.answers,
             &mut Diagnostics::default(),
         );
+        let mut secrets = Secrets::default();
+        let sensitive = legacy.sensitive.iter().filter_map(|name| user.get(name));
+        sensitive.for_each(|text| secrets.hide(text));
+        environment.answers.derived().declare(&secrets);
         rendering.user = Some(user);
         Self {
-            language: Language::Legacy(Box::new(rendering), environment.clone()),
+            language: Language::Legacy(Box::new(rendering), environment.clone(), secrets),
         }
     }
 
@@ -89,7 +94,12 @@ impl Console {
         }
         let ground = match &self.language {
             Language::Hcl(ground) => ground,
-            Language::Legacy(rendering, _) => return legacy_line(line, rendering, diagnostics),
+            Language::Legacy(rendering, _, secrets) => {
+                let text = legacy_line(line, rendering, diagnostics)?;
+                let mut secrets = secrets.clone();
+                secrets.include(&rendering.derived);
+                return Some(Reply::Text(secrets.mask(&text)));
+            }
         };
         if line == "variables" {
             return Some(Reply::Text(inspect::variables_and_locals(ground)));
@@ -118,14 +128,14 @@ impl Console {
         let mut secrets = ground.secrets.clone();
         secrets.derive(&value);
         secrets.include(environment.answers.derived());
-        Some(Reply::Text(secrets.mask(&display(&value))))
+        Some(Reply::Text(display_masked(&value, &secrets)))
     }
 
     /// `var.NAME`, `local.NAME` and the functions, for completion.
     pub fn names(&self) -> Vec<String> {
         let ground = match &self.language {
             Language::Hcl(ground) => ground,
-            Language::Legacy(_, environment) => return environment.functions.names().map(str::to_owned).collect(),
+            Language::Legacy(_, environment, _) => return environment.functions.names().map(str::to_owned).collect(),
         };
         let values = &ground.values;
         let variables = values.variables.keys().map(|name| format!("var.{name}"));
@@ -138,20 +148,17 @@ impl Console {
     }
 }
 
-fn legacy_line(line: &str, rendering: &Rendering, diagnostics: &mut Diagnostics) -> Option<Reply> {
+fn legacy_line(line: &str, rendering: &Rendering, diagnostics: &mut Diagnostics) -> Option<String> {
     if line == "variables" {
         let variables = rendering
             .user
             .iter()
             .flatten()
             .map(|(name, value)| format!("{name}: {value}\n"));
-        return Some(Reply::Text(format!(
-            "> input-variables:\n\n{}",
-            variables.collect::<String>()
-        )));
+        return Some(format!("> input-variables:\n\n{}", variables.collect::<String>()));
     }
     match gotemplate::render(line, rendering) {
-        Ok(text) => Some(Reply::Text(text)),
+        Ok(text) => Some(text),
         Err(error) => {
             diagnostics.push(placeless(error.to_string()));
             None
@@ -162,14 +169,26 @@ fn legacy_line(line: &str, rendering: &Rendering, diagnostics: &mut Diagnostics)
 /// A value as `console` shows it: strings bare at the top and quoted inside, collections over several lines, `<unknown>` for all of
 /// it when any part is not known.
 pub fn display(value: &Value) -> String {
+    display_with(value, &|text| text.to_owned())
+}
+
+/// The same without secrets: they are masked before anything is quoted, when they are still what they are.
+pub(crate) fn display_masked(value: &Value, secrets: &Secrets) -> String {
+    display_with(value, &|text| secrets.mask(text))
+}
+
+/// What is done to a text before it is shown.
+type Shown<'s> = &'s dyn Fn(&str) -> String;
+
+fn display_with(value: &Value, shown: Shown<'_>) -> String {
     if has_unknown(value) {
         return "<unknown>".to_owned();
     }
     if let Kind::String(text) = &value.kind {
-        text.to_string()
+        shown(text)
     } else {
         let mut out = String::new();
-        write_nested(value, 0, &mut out);
+        write_nested(value, shown, 0, &mut out);
         out
     }
 }
@@ -183,13 +202,13 @@ fn has_unknown(value: &Value) -> bool {
     }
 }
 
-fn write_nested(value: &Value, depth: usize, out: &mut String) {
+fn write_nested(value: &Value, shown: Shown<'_>, depth: usize, out: &mut String) {
     match &value.kind {
         Kind::Null(_) => out.push_str("null"),
         Kind::Unknown(_) => out.push_str("<unknown>"),
         Kind::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
-        Kind::Number(number) => out.push_str(&display_number(number)),
-        Kind::String(text) => out.push_str(&quote(text)),
+        Kind::Number(number) => out.push_str(&shown(&display_number(number))),
+        Kind::String(text) => out.push_str(&quote(&shown(text))),
         Kind::List(_, elements) | Kind::Set(_, elements) | Kind::Tuple(elements) => {
             if elements.is_empty() {
                 out.push_str("[]");
@@ -198,27 +217,27 @@ fn write_nested(value: &Value, depth: usize, out: &mut String) {
             out.push_str("[\n");
             for element in elements.iter() {
                 indent(depth + 1, out);
-                write_nested(element, depth + 1, out);
+                write_nested(element, shown, depth + 1, out);
                 out.push_str(",\n");
             }
             indent(depth, out);
             out.push(']');
         }
         Kind::Map(_, members) | Kind::Object(members) => {
-            let mut shown = members
+            let mut present = members
                 .iter()
                 .filter(|(_, member)| !matches!(member.kind, Kind::Null(_)))
                 .peekable();
-            if shown.peek().is_none() {
+            if present.peek().is_none() {
                 out.push_str("{}");
                 return;
             }
             out.push_str("{\n");
-            for (name, member) in shown {
+            for (name, member) in present {
                 indent(depth + 1, out);
-                out.push_str(&quote(name));
+                out.push_str(&quote(&shown(name)));
                 out.push_str(" = ");
-                write_nested(member, depth + 1, out);
+                write_nested(member, shown, depth + 1, out);
                 out.push('\n');
             }
             indent(depth, out);

@@ -27,6 +27,8 @@ pub struct Decoded {
     pub place: Option<Place>,
     /// Texts in it that must not be shown.
     pub secrets: Vec<String>,
+    /// Those of them that are secret because of the option that they are given for, whatever they were made of.
+    pub declared: Vec<String>,
     /// While validating: paths of options whose value is not known yet and stands as a placeholder.
     pub unknown: Vec<String>,
 }

@@ -125,6 +125,9 @@ impl Answers {
 
     /// Remembers an answer.
     pub(crate) fn learn(&self, question: &Question, answer: Result<Value, String>) {
+        if let Ok(answer) = &answer {
+            self.derived.note(answer);
+        }
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.answers.insert(question.key(), answer);
     }
@@ -151,5 +154,9 @@ impl World for Answers {
 
     fn derived(&self, value: &Value) {
         self.derived.note(value);
+    }
+
+    fn placed(&self, value: &Value) -> bool {
+        self.derived.place(value)
     }
 }

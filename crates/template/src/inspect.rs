@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use bakelite_hcl::diagnostic::Diagnostics;
 
 use crate::builds::{Build, Step};
-use crate::console::{display, quote};
+use crate::console::{display_masked, quote};
 use crate::planner::{self, Ground};
 use crate::template::Hcl;
 
@@ -27,13 +27,11 @@ pub(crate) fn hcl(hcl: &Hcl, ground: &Ground) -> Vec<String> {
 pub(crate) fn variables_and_locals(ground: &Ground) -> String {
     let mut text = String::from("> input-variables:\n\n");
     for (name, value) in &ground.values.variables {
-        let line = format!("var.{name}: {}\n", quote(&display(value)));
-        text.push_str(&ground.secrets.mask(&line));
+        let _ = writeln!(text, "var.{name}: {}", quote(&display_masked(value, &ground.secrets)));
     }
     text.push_str("\n> local-variables:\n\n");
     for (name, value) in &ground.values.locals {
-        let line = format!("local.{name}: {}\n", quote(&display(value)));
-        text.push_str(&ground.secrets.mask(&line));
+        let _ = writeln!(text, "local.{name}: {}", quote(&display_masked(value, &ground.secrets)));
     }
     text
 }

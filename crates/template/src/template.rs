@@ -251,6 +251,7 @@ impl Template {
     /// Texts that must not be shown, as far as they are known from the values of variables alone.
     pub fn secrets(&self) -> Vec<String> {
         let mut secrets = crate::secrets::Secrets::default();
+        secrets.hide_environment(self.environment.answers.environment());
         match &self.content {
             Content::Hcl(hcl) => {
                 for variable in hcl.variables.values() {

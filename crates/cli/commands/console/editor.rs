@@ -42,7 +42,7 @@ impl Editor {
 
     /// Keeps the history.
     pub(super) fn close(mut self) {
-        let folder = self.history.parent().map(std::fs::create_dir_all);
+        let folder = self.history.parent().map(bakelite_engine::private_folder::make);
         // A console without history is still a console.
         let _ = folder.map(|_| self.editor.save_history(&self.history));
     }

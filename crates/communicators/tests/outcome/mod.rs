@@ -19,6 +19,7 @@ pub(crate) fn run(environment: &[(&str, &str)]) -> RunContext {
         force: false,
         debug: false,
         environment: Arc::new(environment),
+        private_files: bakelite_engine::private_file::PrivateFiles::default(),
     }
 }
 

@@ -7,6 +7,7 @@ use super::expect::Expected;
 use super::for_expression::iterate;
 use crate::diagnostic::Diagnostics;
 use crate::marks::Marks;
+use crate::scope::World;
 use crate::source::Place;
 use crate::syntax::{Expression, Name, TemplatePart};
 use crate::types::Type;
@@ -27,6 +28,7 @@ pub(super) fn template(
         text: String::new(),
         known: true,
         marks: Marks::NONE,
+        holds_untold: false,
     };
     rendered.parts(context, parts, diagnostics);
     let value = if rendered.known {
@@ -34,7 +36,11 @@ pub(super) fn template(
     } else {
         Value::unknown(Type::String)
     };
-    value.with_marks(rendered.marks)
+    let value = value.with_marks(rendered.marks);
+    if let (true, Some(world)) = (rendered.holds_untold, world(context)) {
+        world.derived(&value);
+    }
+    value
 }
 
 /// What a template yielded so far.
@@ -45,6 +51,8 @@ struct Rendered {
     /// Nothing that belongs into the text is unknown or wrong.
     known: bool,
     marks: Marks,
+    /// There is something secret in it that nobody would know again.
+    holds_untold: bool,
 }
 
 impl Rendered {
@@ -88,6 +96,8 @@ impl Rendered {
             .and_then(Value::as_str)
         {
             Some(text) => {
+                let is_secret = value.marks.is_sensitive();
+                self.holds_untold |= is_secret && world(context).is_some_and(|world| !world.placed(&value));
                 self.push(context, text);
             }
             None => self.known = false,
@@ -146,6 +156,10 @@ impl Rendered {
             }
         }
     }
+}
+
+fn world<'c>(context: &Context<'c>) -> Option<&'c dyn World> {
+    context.scope().map(|scope| scope.surroundings().world)
 }
 
 /// The value as text, which may be unknown; `None` after a complaint.

@@ -50,6 +50,7 @@ impl Workbench {
                 force: false,
                 debug: false,
                 environment: Arc::new(BTreeMap::new()),
+                private_files: bakelite_engine::private_file::PrivateFiles::default(),
             },
         };
         Workbench {

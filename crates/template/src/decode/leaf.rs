@@ -125,12 +125,15 @@ impl Leaf<'_> {
         diagnostics: &mut Diagnostics,
     ) -> Option<String> {
         let rendered = self.rendered(text, path, decoded, diagnostics)?;
-        if is_secret {
-            decoded.secrets.push(rendered.clone());
-        }
         if rendered.contains(UNKNOWN) {
             decoded.unknown.push(path.to_owned());
             return Some(rendered);
+        }
+        if is_secret {
+            decoded.secrets.push(rendered.clone());
+        }
+        if self.field.sensitive {
+            decoded.declared.push(rendered.clone());
         }
         self.check_text(&rendered, path, decoded, diagnostics)
             .then_some(rendered)

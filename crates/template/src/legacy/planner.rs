@@ -352,6 +352,7 @@ impl Bake<'_> {
         complain(&complaints, &decoded, diagnostics);
         Some(Deferred::new(move |data| {
             let mut diagnostics = Diagnostics::default();
+            later.rendering.derived.declare_build_data(data);
             match later.decode(data, &mut diagnostics) {
                 Some(decoded) => Ok(decoded),
                 None if diagnostics.has_errors() => Err(diagnostics),
@@ -414,7 +415,11 @@ fn decode(
         secrets,
         place: body.place,
     };
-    decoding.decode(body.properties, body.overrides, schema, diagnostics)
+    let decoded = decoding.decode(body.properties, body.overrides, schema, diagnostics)?;
+    for secret in &decoded.declared {
+        rendering.derived.declare_text(secret);
+    }
+    Some(decoded)
 }
 
 #[expect(clippy::unwrap_used, reason = "the expression is a constant that a test reads")]

@@ -1,10 +1,11 @@
 //! One bake: a source of a build with its options, its provisioners and its post-processors.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bakelite_hcl::budget::Budget;
 use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics, Severity};
+use bakelite_hcl::marks::Marks;
 use bakelite_hcl::value::Value;
 
 use super::{Choice, Ground, existence, settle};
@@ -15,7 +16,7 @@ use crate::gotemplate::{Rendering, shielded};
 use crate::plan::{BuildData, BuildPlan, Deferred, PostProcessorPlan, ProvisionerPlan};
 use crate::schema::Schema;
 use crate::scope::{Iterations, Names};
-use crate::secrets::Secrets;
+use crate::secrets::{SECRET_BUILD_KEYS, Secrets};
 
 /// `build.KEY` of every builder.
 pub(crate) const BUILD_KEYS: &[&str] = &[
@@ -65,11 +66,10 @@ pub(super) async fn plan_all(
             };
             let (plan, found) = settle(&choice.ground.environment, choice.data, |found| bake.plan(found)).await;
             diagnostics.extend(found);
-            if let Some(plan) = plan {
-                bake.hide_in(secrets);
-                plan.options.secrets.iter().for_each(|secret| secrets.hide(secret));
-                plans.push(plan);
-            }
+            // Also where something is wrong: the complaint must not show them.
+            secrets.include(choice.ground.environment.answers.derived());
+            bake.secrets().hide_in(secrets);
+            plans.extend(plan);
         }
     }
     excludable.extend(names.iter().cloned());
@@ -114,14 +114,32 @@ struct Bake<'a> {
     build: &'a Build,
     used: &'a SourceUse,
     name: String,
-    /// Texts in options of provisioners and post-processors that must not be shown.
-    secrets: Mutex<Vec<String>>,
+    /// Texts in options that must not be shown.
+    secrets: Mutex<Hidden>,
+}
+
+/// Texts in options that must not be shown.
+#[derive(Default)]
+struct Hidden {
+    declared: Vec<String>,
+    derived: Vec<String>,
+}
+
+impl Hidden {
+    fn extend(&mut self, decoded: &Decoded) {
+        self.declared.extend(decoded.declared.iter().cloned());
+        self.derived.extend(decoded.secrets.iter().cloned());
+    }
+
+    fn hide_in(&self, secrets: &mut Secrets) {
+        self.declared.iter().for_each(|secret| secrets.hide(secret));
+        self.derived.iter().for_each(|secret| secrets.derive_text(secret));
+    }
 }
 
 impl Bake<'_> {
-    fn hide_in(&self, secrets: &mut Secrets) {
-        let found = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
-        found.iter().for_each(|secret| secrets.hide(secret));
+    fn secrets(&self) -> MutexGuard<'_, Hidden> {
+        self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The plan; `None` when anything is wrong: first with the source, then with the provisioners, then with the post-processors.
@@ -192,6 +210,7 @@ impl Bake<'_> {
         );
         let schema = ground.environment.schemas.of(component);
         let decoded = decoding.decode(&layers, None, &schema, diagnostics)?;
+        self.secrets().extend(&decoded);
         let complaints = self
             .choice
             .components
@@ -296,14 +315,21 @@ impl Bake<'_> {
             place: step.place,
         };
         let decoded = later.decode(&BTreeMap::new(), &later.ground.environment.budget, diagnostics)?;
-        self.secrets
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(decoded.secrets.iter().cloned());
+        self.secrets().extend(&decoded);
         let complaints = self.choice.components.check(kind, component.name, &decoded);
         complain(&complaints, &decoded, diagnostics);
         Some((name, Deferred::new(move |data| later.decode_now(data))))
     }
+}
+
+/// A `build.KEY`; what lets somebody in is sensitive.
+fn marked(key: &str, value: &Value) -> Value {
+    let marks = if SECRET_BUILD_KEYS.contains(&key) {
+        Marks::SENSITIVE
+    } else {
+        Marks::NONE
+    };
+    value.clone().with_marks(marks)
 }
 
 /// Everything that a step's options need at bake time.
@@ -328,7 +354,7 @@ impl Later {
             .iter()
             .map(|key| (key.as_str(), Value::string(UNKNOWN)))
             .collect();
-        build.extend(data.iter().map(|(key, value)| (key.as_str(), shielded(value))));
+        build.extend(data.iter().map(|(key, value)| (key.as_str(), shielded(&marked(key, value)))));
         build.insert("name", Value::string(&self.build_name));
         let names = Names::new(&self.ground.environment, &self.ground.values)
             .on_budget(budget)
@@ -352,6 +378,8 @@ impl Later {
 
     fn decode_now(&self, data: &BuildData) -> Result<Decoded, Diagnostics> {
         let mut diagnostics = Diagnostics::default();
+        let derived = self.ground.environment.answers.derived();
+        derived.declare_build_data(data);
         let decoded = self.decode(data, &Budget::default(), &mut diagnostics);
         let pending = self.ground.environment.answers.take_pending();
         if let Some(question) = pending.first() {
@@ -360,11 +388,13 @@ impl Later {
                     .detail("Functions that need a server are called while planning; what they are given cannot depend on `build`."),
             );
         }
-        let derived = self.ground.environment.answers.derived();
-        decoded
-            .iter()
-            .flat_map(|decoded| &decoded.secrets)
-            .for_each(|secret| derived.hide(secret));
+        if let Some(decoded) = &decoded {
+            decoded.declared.iter().for_each(|secret| derived.declare_text(secret));
+            decoded
+                .secrets
+                .iter()
+                .for_each(|secret| derived.hide_unless_within(secret));
+        }
         match decoded {
             Some(decoded) if !diagnostics.has_errors() => Ok(decoded),
             _ => Err(diagnostics),

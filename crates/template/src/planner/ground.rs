@@ -97,6 +97,7 @@ pub(crate) async fn evaluate(
         }
     }
     let mut secrets = secrets_of(hcl, &values);
+    secrets.hide_environment(environment.answers.environment());
     environment.answers.derived().declare(&secrets);
     let sensitive = hcl.variables.iter().filter(|(_, variable)| variable.is_sensitive);
     let sensitive = sensitive.map(|(name, _)| name.as_str());

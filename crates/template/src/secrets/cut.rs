@@ -9,19 +9,14 @@ impl Secrets {
     /// How much of the start of a text that goes on can be masked and shown by itself: no secret reaches over that place, whatever
     /// comes after the text.
     pub fn cut(&self, text: &str) -> usize {
-        let Some(finder) = self.finder() else {
+        let longest = self.longest();
+        if longest == 0 {
             return text.len();
-        };
-        let longest = self.texts.iter().map(String::len).max().unwrap_or_default();
+        }
         let start = text.floor_char_boundary(text.len().saturating_sub(MOST_HELD * longest));
         let near = text.get(start..).unwrap_or_default();
         let mut cut = near.floor_char_boundary((near.len() + 1).saturating_sub(longest));
-        let mut found: Vec<(usize, usize)> = finder
-            .find_overlapping_iter(near)
-            .map(|found| (found.start(), found.end()))
-            .collect();
-        found.sort_unstable_by(|one, other| other.cmp(one));
-        for (from, to) in found {
+        for (from, to) in self.finder().find(near).into_iter().rev() {
             if from < cut && cut < to {
                 cut = from;
             }

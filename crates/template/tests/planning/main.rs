@@ -8,6 +8,7 @@ mod diagnostics;
 mod hostile;
 mod legacy;
 mod plans;
+mod secrets;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
