@@ -14,6 +14,7 @@ pub mod communicator;
 pub mod data_source;
 pub mod event;
 pub mod events;
+pub mod foreign;
 pub mod gc;
 pub mod journal;
 pub mod local_process;
