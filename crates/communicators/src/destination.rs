@@ -25,7 +25,8 @@ use crate::link::resolved_inside;
 /// Longest path below the destination, as the system has it for paths.
 const LONGEST_PATH: usize = 4095;
 
-/// Folders on the way to the present one that stay open; deeper ones are walked to from the last of these.
+/// The first so many folders on the way to the present one stay open, and of deeper ones each of this number: from there the others are
+/// walked to.
 const KEPT_OPEN: usize = 32;
 
 /// Mode of a folder that no entry describes; the umask takes from it.
@@ -261,7 +262,7 @@ impl Destination {
         })?;
         self.open.push(Level {
             name: name.to_owned(),
-            folder: (depth < KEPT_OPEN).then(|| Arc::new(folder)),
+            folder: (depth < KEPT_OPEN || depth.is_multiple_of(KEPT_OPEN)).then(|| Arc::new(folder)),
             made,
             described: None,
         });
@@ -283,10 +284,11 @@ impl Destination {
 
     /// The open folder so many levels down.
     fn folder_at(&self, depth: usize) -> Result<Arc<OwnedFd>> {
-        let kept = depth.min(KEPT_OPEN).checked_sub(1).and_then(|last| self.open.get(last));
-        let nearest = kept.and_then(|level| level.folder.as_ref());
-        let mut folder = Arc::clone(nearest.unwrap_or(&self.root));
-        for (index, level) in self.open.iter().enumerate().take(depth).skip(KEPT_OPEN) {
+        let levels = self.open.get(..depth).unwrap_or(&self.open);
+        let nearest = levels.iter().rposition(|level| level.folder.is_some());
+        let kept = nearest.and_then(|index| levels.get(index)?.folder.as_ref());
+        let mut folder = Arc::clone(kept.unwrap_or(&self.root));
+        for (index, level) in levels.iter().enumerate().skip(nearest.map_or(0, |index| index + 1)) {
             let next = step(&folder, &level.name).map_err(|error| at(&self.way(index + 1), error))?;
             folder = Arc::new(next);
         }
