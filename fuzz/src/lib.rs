@@ -5,6 +5,7 @@
 #[path = "../../crates/template/tests/golden/components.rs"]
 mod components;
 pub mod grammar;
+mod hostile;
 pub mod mutate;
 pub mod reached;
 pub mod seeds;

@@ -69,6 +69,22 @@ const WORDS: &[&str] = &[
     "=",
     "::",
     "?",
+    "../",
+    "/",
+    "\0",
+    "\n",
+    "C0644 1 ",
+    "D0755 0 ",
+    "E\n",
+    "<a>",
+    "</a>",
+    " xmlns:a='",
+    "<![CDATA[",
+    "SHA256:",
+    "\r\n\r\n",
+    "NTLMSSP\0",
+    "--Encrypted Boundary",
+    "path=",
 ];
 
 fn main() -> ExitCode {
@@ -77,7 +93,7 @@ fn main() -> ExitCode {
         .into_iter()
         .find(|target| arguments.first().is_some_and(|name| name == target.name()));
     let (Some(target), Some(what)) = (target, arguments.get(1)) else {
-        eprintln!("usage: bakelite-fuzz expression|template|json MINUTES|FILE [SEED]");
+        eprintln!("usage: bakelite-fuzz expression|template|json|tar|scp|sftp|greeting|winrm MINUTES|FILE [SEED]");
         return ExitCode::from(2);
     };
     let seed = arguments.get(2).and_then(|seed| seed.parse().ok()).unwrap_or(1);
@@ -193,13 +209,14 @@ fn in_memory() -> PathBuf {
 
 /// Most of the time a change of an input that reached something new, of the latest ones more often; else a new one by the grammar.
 fn next(target: Target, rng: &mut Rng, inputs: &[Vec<u8>], words: &[&str], functions: &[&str]) -> Vec<u8> {
-    if inputs.is_empty() || rng.usize(0..6) == 0 {
+    if inputs.is_empty() || (!target.is_of_a_peer() && rng.usize(0..6) == 0) {
         let mut text = String::new();
         let depth = rng.usize(1..6);
         match target {
             Target::Expression => grammar::expression(rng, functions, depth, &mut text),
             Target::Template => grammar::body(rng, functions, depth.min(3), &mut text),
             Target::Json => grammar::json(rng, depth, &mut text),
+            Target::Tar | Target::Scp | Target::Sftp | Target::Greeting | Target::WinRm => {}
         }
         return text.into_bytes();
     }

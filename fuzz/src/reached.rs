@@ -31,6 +31,11 @@ impl Reached {
         self.note(("complaints", diagnostics.iter().count().min(8)));
     }
 
+    /// Notes what was said of an input, without the names and numbers in it.
+    pub fn said(&mut self, message: &str) {
+        self.note(plain(message));
+    }
+
     /// True when there is something among it that was never reached before; all of it is known from now on.
     pub fn is_new(&self, known: &mut HashSet<u64>) -> bool {
         let before = known.len();

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::hostile;
 use crate::target::Target;
 
 /// Where inputs that once went wrong are kept, a folder for each target.
@@ -28,6 +29,7 @@ pub fn of(target: Target) -> Vec<Vec<u8>> {
         }),
         Target::Template => files(&[".pkr.hcl", ".hcl", ".tpl"]),
         Target::Json => files(&[".json"]),
+        Target::Tar | Target::Scp | Target::Sftp | Target::Greeting | Target::WinRm => hostile::seeds(target),
     };
     seeds.extend(once_found(target).into_iter().map(|(_, bytes)| bytes));
     seeds

@@ -18,6 +18,7 @@ use bakelite_template::{Invocation, Purpose, UndeclaredVariables, read};
 use tokio::runtime::Runtime;
 
 use crate::components::{TestComponents, TestData};
+use crate::hostile;
 use crate::reached::Reached;
 
 /// What an input is.
@@ -29,11 +30,35 @@ pub enum Target {
     Template,
     /// A JSON template, both as a legacy one (with `{{ }}`, upgraded and fixed too) and as `.pkr.json`.
     Json,
+    /// An archive that a server sends.
+    Tar,
+    /// Records of scp that a server sends.
+    Scp,
+    /// Answers of an SFTP server.
+    Sftp,
+    /// A console with host keys, answers of proxies.
+    Greeting,
+    /// Answers of a WinRM service.
+    WinRm,
 }
 
 impl Target {
     /// All of them.
-    pub const ALL: [Target; 3] = [Target::Expression, Target::Template, Target::Json];
+    pub const ALL: [Target; 8] = [
+        Target::Expression,
+        Target::Template,
+        Target::Json,
+        Target::Tar,
+        Target::Scp,
+        Target::Sftp,
+        Target::Greeting,
+        Target::WinRm,
+    ];
+
+    /// Is it what a peer sends, and no text of the user's?
+    pub fn is_of_a_peer(self) -> bool {
+        !matches!(self, Target::Expression | Target::Template | Target::Json)
+    }
 
     /// How it is called.
     pub fn name(self) -> &'static str {
@@ -41,6 +66,11 @@ impl Target {
             Target::Expression => "expression",
             Target::Template => "template",
             Target::Json => "json",
+            Target::Tar => "tar",
+            Target::Scp => "scp",
+            Target::Sftp => "sftp",
+            Target::Greeting => "greeting",
+            Target::WinRm => "winrm",
         }
     }
 }
@@ -60,7 +90,7 @@ impl Bench {
         std::fs::write(folder.join("t.tpl"), "%{ for x in v }${x}%{ endfor }")?;
         Ok(Self {
             folder: folder.to_owned(),
-            runtime: tokio::runtime::Builder::new_current_thread().build()?,
+            runtime: tokio::runtime::Builder::new_current_thread().enable_time().build()?,
             functions: standard(),
             values: BTreeMap::from([("var", variables()), ("local", Value::object([("a", Value::int(1))]))]),
         })
@@ -74,6 +104,13 @@ impl Bench {
     /// Tries an input.
     pub fn try_out(&self, target: Target, input: &[u8]) -> Reached {
         let mut reached = Reached::default();
+        if target.is_of_a_peer() {
+            let said = hostile::received(&self.folder, &self.runtime, target, input);
+            for part in said.split("; ") {
+                reached.said(part);
+            }
+            return reached;
+        }
         match target {
             Target::Expression => self.expression(&String::from_utf8_lossy(input), &mut reached),
             Target::Template => {
@@ -87,6 +124,7 @@ impl Bench {
                     reached.note(("fixed", fixed.len().min(50)));
                 }
             }
+            Target::Tar | Target::Scp | Target::Sftp | Target::Greeting | Target::WinRm => {}
         }
         reached
     }

@@ -11,10 +11,14 @@ mod access;
 pub mod check;
 pub mod connect;
 pub mod connection_data;
+mod destination;
 pub mod dial;
+mod link;
 pub mod none;
 mod openssh;
 pub mod options;
+#[doc(hidden)]
+pub mod peers;
 pub mod ssh;
 mod tasks;
 pub mod winrm;

@@ -1,13 +1,18 @@
 //! Folders as tar archives on this side: packing what a walk has found, unpacking what a server sends, which is not trusted.
 
-use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::path::{Component, Path, PathBuf};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 
-use tar::{Archive, Builder, EntryType, Header};
+use bakelite_engine::foreign::quoted;
+use tar::{Builder, EntryType, Header};
 
-use super::tree::{Entry, EntryKind, resolved_inside, take_over};
+use super::tar_entries::{self, Entries};
+use super::tree::{Entry, EntryKind};
+use crate::destination::{Destination, DestinationError, place};
+use crate::link::resolved_inside;
 
 /// Writes entries as an archive. A folder comes after what is in it: so it can be filled whatever its mode, and keeps its time.
 pub(crate) fn pack(entries: &[Entry], out: impl Write) -> io::Result<()> {
@@ -89,96 +94,70 @@ impl Read for Exactly<'_> {
     }
 }
 
+/// The most bytes of names of links that lead out which are kept for the second archive.
+const MOST_OUTSIDE: usize = 8 * 1024 * 1024;
+
 /// Unpacks an archive below a folder. Answers the links that lead out of what was sent, by their paths in the archive: what they mean is
 /// known only at the other side.
-pub(crate) fn unpack(source: impl Read, destination: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut archive = Archive::new(source);
-    archive.set_ignore_zeros(true);
+pub(crate) fn unpack(source: impl Read, destination: &Path) -> Result<Vec<PathBuf>, DestinationError> {
+    let mut entries = Entries::new(source);
     let mut unpacking = Unpacking {
-        destination,
-        links: BTreeSet::new(),
+        destination: Destination::open(destination)?,
         outside: Vec::new(),
-        folders: Vec::new(),
+        outside_bytes: 0,
     };
-    for entry in archive.entries()? {
-        unpacking.entry(entry?)?;
+    while let Some(entry) = entries.next()? {
+        unpacking.entry(&entry, &mut entries)?;
     }
-    unpacking.finish()
+    unpacking.destination.finish()?;
+    Ok(unpacking.outside)
 }
 
 /// An archive being unpacked.
-struct Unpacking<'a> {
-    destination: &'a Path,
-    /// Links that were made: nothing is written through them.
-    links: BTreeSet<PathBuf>,
+struct Unpacking {
+    destination: Destination,
     outside: Vec<PathBuf>,
-    /// Folders with modes and times, which they get when all is in them.
-    folders: Vec<(PathBuf, u32, u64)>,
+    outside_bytes: usize,
 }
 
-impl Unpacking<'_> {
-    fn entry(&mut self, mut entry: tar::Entry<'_, impl Read>) -> io::Result<()> {
-        let path = self.safe(&entry.path()?)?;
-        let here = self.destination.join(&path);
-        match entry.header().entry_type() {
-            EntryType::Directory => {
-                std::fs::create_dir_all(&here).map_err(|error| at(&here, &error))?;
-                let header = entry.header();
-                self.folders.push((here, header.mode()?, header.mtime()?));
-                return Ok(());
-            }
-            EntryType::Symlink => {
-                let target = entry.link_name()?.unwrap_or_default().into_owned();
-                // What is sent beside it may not have been asked for.
-                let inside =
-                    resolved_inside(&path, &target).filter(|to| to.components().next() == path.components().next());
-                if inside.is_none() {
-                    self.outside.push(path);
-                    return Ok(());
+impl Unpacking {
+    fn entry(&mut self, entry: &tar_entries::Entry, entries: &mut Entries<impl Read>) -> Result<(), DestinationError> {
+        let path = place(&entry.path)?;
+        match entry.kind {
+            EntryType::Directory => self.destination.folder(&path, entry.mode, Some(entry.modified)),
+            EntryType::Symlink => self.link(path, Path::new(OsStr::from_bytes(&entry.target))),
+            EntryType::Link => self.destination.hard_link(&path, &place(&entry.target)?),
+            EntryType::Regular | EntryType::Continuous => {
+                let mut file = self.destination.file(&path, entry.mode)?;
+                loop {
+                    match entries.content()? {
+                        [] => break,
+                        piece => file.content().write_all(piece).map_err(|error| at(&path, &error))?,
+                    }
                 }
-                self.links.insert(path.clone());
+                Ok(file.complete(Some(entry.modified))?)
             }
-            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse | EntryType::Link => {}
-            EntryType::XGlobalHeader => return Ok(()),
             other => {
-                let what = format!("the server sends something that is no file ({other:?})");
-                return Err(at(&path, &what));
+                let shown = quoted(&path.to_string_lossy());
+                let why = format!("the server sends `{shown}` as something that is no file ({other:?})");
+                Err(DestinationError::Refused(why))
             }
-        }
-        // What is there as a link is replaced and not written through.
-        if std::fs::symlink_metadata(&here).is_ok_and(|metadata| metadata.is_symlink()) {
-            std::fs::remove_file(&here).map_err(|error| at(&here, &error))?;
-        }
-        entry.set_unpack_xattrs(false);
-        match entry.unpack_in(self.destination) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(at(&path, &"the server sends a path that leads out of the folder")),
-            Err(error) => Err(error),
         }
     }
 
-    /// The path of an entry below the folder, unless it leads out of it or through a link.
-    fn safe(&self, path: &Path) -> io::Result<PathBuf> {
-        let mut safe = PathBuf::new();
-        for component in path.components() {
-            if self.links.contains(&safe) {
-                return Err(at(path, &"the server sends a path through a link"));
-            }
-            match component {
-                Component::Normal(name) => safe.push(name),
-                Component::CurDir => {}
-                _ => return Err(at(path, &"the server sends a path that leads out of the folder")),
-            }
+    fn link(&mut self, path: PathBuf, target: &Path) -> Result<(), DestinationError> {
+        // What is sent beside it may not have been asked for.
+        let is_beside = |to: &PathBuf| to.components().next() != path.components().next();
+        if resolved_inside(&path, target).is_some_and(|to| !is_beside(&to)) {
+            return self.destination.link(&path, target);
         }
-        Ok(safe)
-    }
-
-    fn finish(self) -> io::Result<Vec<PathBuf>> {
-        // What is in a folder comes after it here.
-        for (folder, mode, modified) in self.folders.into_iter().rev() {
-            take_over(&folder, Some(mode), Some(modified)).map_err(|error| at(&folder, &error))?;
+        self.outside_bytes += path.as_os_str().len() + size_of::<PathBuf>();
+        if self.outside_bytes > MOST_OUTSIDE {
+            let why = "the server sends more links that lead out of the folder than can be followed";
+            return Err(DestinationError::Refused(why.into()));
         }
-        Ok(self.outside)
+        self.outside.push(path);
+        Ok(())
     }
 }
 

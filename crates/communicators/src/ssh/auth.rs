@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bakelite_engine::foreign::visible;
 use russh::client::{AuthResult, Handle, KeyboardInteractiveAuthResponse as Reply, Prompt};
 use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::AgentClient;
@@ -14,6 +15,9 @@ use russh::{MethodKind, MethodSet};
 use super::host_key::fingerprint;
 use super::session::Client;
 use super::terminal::ask;
+
+/// Characters of a server's question that are shown.
+const LONGEST_TEXT: usize = 4096;
 
 /// How long a person may take to answer all questions.
 const TYPING_LIMIT: Duration = Duration::from_mins(5);
@@ -98,9 +102,9 @@ async fn ask_all(name: &str, instructions: &str, prompts: &[Prompt]) -> Result<V
     Ok(answers)
 }
 
-/// A server's text without what would steer the terminal.
+/// A server's text without what would steer the terminal, and not endless.
 fn printable(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control() || *c == '\n').collect()
+    visible(&text.chars().take(LONGEST_TEXT).collect::<String>()).into_owned()
 }
 
 fn accepted_methods(methods: &str) -> String {

@@ -3,6 +3,10 @@
 use async_trait::async_trait;
 use russh::keys::PublicKey;
 
+/// A fingerprint has 50 characters, and an instance a key of each kind.
+const LONGEST_FINGERPRINT: usize = 64;
+const MOST_FINGERPRINTS: usize = 32;
+
 /// What an instance has printed so far; only the builder can ask for it.
 #[async_trait]
 pub trait Console: Send + Sync {
@@ -38,14 +42,19 @@ pub(crate) fn fingerprints(output: &str) -> Vec<String> {
         let Some((block, _)) = after.split_once(end) else {
             continue;
         };
-        found.extend(block.lines().filter_map(fingerprint));
+        found.extend(block.lines().filter_map(fingerprint).take(MOST_FINGERPRINTS));
     }
     found
 }
 
 fn fingerprint(line: &str) -> Option<String> {
     let words: Vec<&str> = line.split_whitespace().collect();
-    if let Some(fingerprint) = words.iter().find(|word| word.starts_with("SHA256:")) {
+    let is_fingerprint = |word: &&&str| {
+        word.starts_with("SHA256:")
+            && word.len() <= LONGEST_FINGERPRINT
+            && word.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    if let Some(fingerprint) = words.iter().find(is_fingerprint) {
         return Some((*fingerprint).to_owned());
     }
     // A prefix of the console's own, as `ec2:`, may stand before the key.

@@ -1,7 +1,6 @@
 //! Single files as one stream through a command of the other side: two round trips, no window of its own, and no program but a shell
 //! and `cat`. Compressed where the other side is far away and has gzip.
 
-use bytes::Bytes;
 use flate2::write::MultiGzDecoder;
 use std::io::Write as _;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
@@ -14,6 +13,9 @@ use super::transfer::TransferError;
 
 /// Smaller files are over before compression helps.
 const WORTH_COMPRESSING: u64 = 64 * 1024;
+
+/// Compressed bytes that are unpacked at a time: gzip makes a thousand bytes of one at most.
+const UNPACKED_AT_ONCE: usize = 4 * 1024;
 
 /// Writes a file of the other side.
 pub(crate) async fn upload(
@@ -49,14 +51,15 @@ pub(crate) async fn download(
     let mut shell = Program::start(link, "the shell", &reading(source, far)).await?;
     let mut unpacking = (shell.ready().await? == "gzip").then(|| MultiGzDecoder::new(Vec::new()));
     while let Some(piece) = shell.piece().await.map_err(TransferError::under_way)? {
-        let piece = match &mut unpacking {
-            Some(unpacking) => {
-                unpacking.write_all(&piece).map_err(|error| damaged(&error))?;
-                Bytes::from(std::mem::take(unpacking.get_mut()))
-            }
-            None => piece,
+        let Some(unpacking) = &mut unpacking else {
+            destination.write_all(&piece).await.map_err(TransferError::Local)?;
+            continue;
         };
-        destination.write_all(&piece).await.map_err(TransferError::Local)?;
+        for little in piece.chunks(UNPACKED_AT_ONCE) {
+            unpacking.write_all(little).map_err(|error| damaged(&error))?;
+            let plain = std::mem::take(unpacking.get_mut());
+            destination.write_all(&plain).await.map_err(TransferError::Local)?;
+        }
     }
     shell.finish().await.map_err(TransferError::under_way)?;
     if let Some(unpacking) = unpacking {

@@ -66,6 +66,17 @@ impl HostKey {
         }
     }
 
+    /// Does a server that has only keys of these kinds have another one than the one that is known?
+    pub(crate) fn check_kind(&self, offered: &[String]) -> Result<(), WrongHostKey> {
+        match self.known() {
+            Some(known) => Err(WrongHostKey {
+                offered: format!("of another kind ({})", offered.join(", ")),
+                expected: self::fingerprint(&known),
+            }),
+            None => Ok(()),
+        }
+    }
+
     /// Is the instance's console to be asked before the first login?
     pub(crate) fn needs_console(&self) -> bool {
         self.policy == HostKeyPolicy::Console

@@ -11,6 +11,7 @@ mod file_stream;
 mod gzip;
 pub mod host_key;
 pub(crate) mod key;
+mod listing;
 mod pieces;
 mod program;
 pub(crate) mod proxy;
@@ -20,6 +21,7 @@ mod scp_wire;
 pub(crate) mod session;
 mod sftp;
 mod sftp_folder;
+mod tar_entries;
 mod tar_script;
 mod tar_stream;
 pub(crate) mod terminal;
@@ -41,9 +43,13 @@ use tokio::task::JoinSet;
 
 use crate::connect::reconnect;
 use crate::options::CommunicatorOptions;
-use session::{Access, Session};
+use session::{Access, Session, SessionError};
 use transfer::TransferError;
 use tunnel::{Tunnel, TunnelError};
+
+pub(crate) use archive::unpack;
+pub(crate) use listing::{Scales, Weighed};
+pub(crate) use scp_wire::{Record, parse_record};
 
 /// A channel and the connection that it belongs to.
 pub(crate) type Link = (Arc<Session>, Channel<Msg>);
@@ -61,13 +67,25 @@ impl Connection {
         let mut session = self.session.lock().await;
         if !session.is_alive() {
             session.close().await;
-            let lost = |cause| CommunicatorError::Disconnected {
-                peer: self.access.peer.clone(),
-                cause: Some(Box::new(cause)),
-            };
-            *session = Arc::new(reconnect(&self.access).await.map_err(lost)?);
+            let again = reconnect(&self.access).await;
+            *session = Arc::new(again.map_err(|error| self.not_again(error))?);
         }
         Ok(Arc::clone(&session))
+    }
+
+    /// Why there is no connection any more. Another machine at the instance's address is not one that is to be waited for.
+    fn not_again(&self, error: SessionError) -> CommunicatorError {
+        if error.is_final() {
+            return CommunicatorError::Refused {
+                operation: format!("connect to {} again", self.access.peer),
+                message: bakelite_engine::chain_of(&error),
+                help: error.help().map(str::to_owned),
+            };
+        }
+        CommunicatorError::Disconnected {
+            peer: self.access.peer.clone(),
+            cause: Some(Box::new(error)),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bakelite_engine::foreign::visible;
 use bytes::Bytes;
 use russh::client::Msg;
 use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
@@ -34,6 +35,9 @@ const LONGEST_BANNER: usize = 1000;
 /// Bytes of a content that are read at a time.
 const PIECE: usize = 256 * 1024;
 
+/// What a program may say while it is to listen: as many answers as ten thousand questions have, many times over.
+const MOST_UNREAD: usize = 16 * 1024 * 1024;
+
 /// A channel on which a program runs at the other end.
 pub(crate) struct Program {
     session: Arc<Session>,
@@ -41,6 +45,8 @@ pub(crate) struct Program {
     read: ChannelReadHalf,
     write: ChannelWriteHalf<Msg>,
     arrived: VecDeque<Bytes>,
+    /// What has come while we were sending, since all of it was read the last time.
+    unread: usize,
     complaints: Vec<u8>,
     status: Option<u32>,
     /// The other side has said that it says no more. A status alone does not mean that: it may overtake what was said before.
@@ -64,6 +70,7 @@ impl Program {
             read,
             write,
             arrived: VecDeque::new(),
+            unread: 0,
             complaints: Vec::new(),
             status: None,
             complete: false,
@@ -72,7 +79,7 @@ impl Program {
 
     /// What it has complained about so far, on its standard error.
     pub(crate) fn complaints(&self) -> String {
-        String::from_utf8_lossy(&self.complaints).trim().to_owned()
+        shown(&self.complaints)
     }
 
     /// Sends bytes while listening: a server whose program has ended opens its window no more, and only says so.
@@ -86,7 +93,14 @@ impl Program {
                     return sent.map_err(|error| TransferError::Connection(self.session.lost(Some(error))));
                 }
                 message = self.read.wait() => match message {
-                    Some(ChannelMsg::Data { data }) => self.arrived.push_back(data),
+                    Some(ChannelMsg::Data { data }) => {
+                        // Pieces are counted with what each takes by itself: they may be of one byte.
+                        self.unread += data.len() + size_of::<Bytes>();
+                        self.arrived.push_back(data);
+                        if self.unread > MOST_UNREAD {
+                            return Err(TransferError::Refused(format!("{} talks where it should listen", self.name)));
+                        }
+                    }
                     Some(ChannelMsg::ExtendedData { data, .. }) => keep_complaint(&mut self.complaints, &data),
                     Some(ChannelMsg::ExitStatus { exit_status }) => self.status = Some(exit_status),
                     Some(ChannelMsg::Eof) => self.complete = true,
@@ -218,6 +232,9 @@ impl Program {
                 return Ok(true);
             }
             self.arrived.pop_front();
+            if self.arrived.is_empty() {
+                self.unread = 0;
+            }
             match self.read.wait().await {
                 Some(ChannelMsg::Data { data }) => self.arrived.push_back(data),
                 Some(ChannelMsg::ExtendedData { data, .. }) => keep_complaint(&mut self.complaints, &data),
@@ -282,7 +299,7 @@ pub(crate) async fn read_piece(
 }
 
 fn ended(session: &Session, name: &str, status: Option<u32>, complaints: &[u8]) -> TransferError {
-    let said = String::from_utf8_lossy(complaints).trim().to_owned();
+    let said = shown(complaints);
     let said = |otherwise: String| if said.is_empty() { otherwise } else { said.clone() };
     match status {
         Some(127) => TransferError::Missing(said("the command was not found".into())),
@@ -290,6 +307,11 @@ fn ended(session: &Session, name: &str, status: Option<u32>, complaints: &[u8]) 
         Some(status) => TransferError::Refused(said(format!("{name} ended with status {status}"))),
         None => TransferError::Connection(session.lost(None)),
     }
+}
+
+/// What it says, as it can be shown: several lines, as a tar complains.
+fn shown(complaints: &[u8]) -> String {
+    visible(String::from_utf8_lossy(complaints).trim()).into_owned()
 }
 
 fn keep_complaint(complaints: &mut Vec<u8>, data: &[u8]) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bakelite_engine::foreign::quoted;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::dial::{Dial, Stream};
@@ -154,7 +155,7 @@ impl Proxy {
         match status {
             Some(status) if status.starts_with('2') => Ok(()),
             Some("407") => refused(&format!("it wants a login ({})", self.login_hint)),
-            Some(_) => refused(&format!("it answers `{}`", first.trim())),
+            Some(_) => refused(&format!("it answers `{}`", quoted(first.trim()))),
             None => refused("it does not speak HTTP"),
         }
     }

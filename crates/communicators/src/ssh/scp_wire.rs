@@ -1,5 +1,7 @@
 //! The words of the scp protocol: records and acknowledgements. Who speaks first and what is sent is told in `scp.rs`.
 
+use bakelite_engine::foreign::quoted;
+
 use super::program::{Program, READY_LIMIT};
 use super::transfer::TransferError;
 
@@ -35,7 +37,7 @@ pub(crate) async fn acknowledgement(scp: &mut Program) -> Result<Acknowledgement
         other => {
             let rest = scp.line().await.unwrap_or_default();
             let text = format!("{}{}", char::from(other), String::from_utf8_lossy(&rest));
-            Err(TransferError::Missing(format!("it answers `{}`", text.trim())))
+            Err(TransferError::Missing(format!("it answers `{}`", quoted(text.trim()))))
         }
     }
 }
@@ -70,15 +72,16 @@ pub(crate) async fn record(scp: &mut Program) -> Result<Option<Record>, Transfer
     let line = String::from_utf8_lossy(&line).into_owned();
     parse_record(&line)
         .map(Some)
-        .ok_or_else(|| TransferError::Missing(format!("it sends `{}`", line.trim())))
+        .ok_or_else(|| TransferError::Missing(format!("it sends `{}`", quoted(line.trim()))))
 }
 
 fn complaint(line: &[u8]) -> String {
     let line = String::from_utf8_lossy(line);
-    line.trim().trim_start_matches("scp: ").to_owned()
+    quoted(line.trim().trim_start_matches("scp: "))
 }
 
-fn parse_record(line: &str) -> Option<Record> {
+/// Reads a record; nothing when the line is none.
+pub(crate) fn parse_record(line: &str) -> Option<Record> {
     let kind = line.chars().next()?;
     let mut fields = line.get(1..)?.splitn(3, ' ');
     match kind {

@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use bakelite_engine::communicator::CommunicatorError;
+use bakelite_engine::foreign::quoted;
 use russh::client::{self, ChannelOpenHandle, DisconnectReason, Handle, Msg};
 use russh::keys::{PublicKey, PublicKeyOrCertificate};
-use russh::{Channel, ChannelOpenFailure, Disconnect, SshId};
+use russh::{AlgorithmKind, Channel, ChannelOpenFailure, Disconnect, SshId};
 use tokio::net::UnixStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -28,6 +29,9 @@ const HANDSHAKE_LIMIT: Duration = Duration::from_mins(1);
 
 /// Questions without an answer after which a connection counts as lost.
 const UNANSWERED_QUESTIONS: usize = 3;
+
+/// Algorithms of a server that an error names.
+const ALGORITHMS_SHOWN: usize = 32;
 
 /// Bytes that a server may send before we answer: what a line of 100 ms carries at 80 MB/s.
 const WINDOW: u32 = 8 * 1024 * 1024;
@@ -225,8 +229,8 @@ impl client::Handler for Client {
 
     async fn disconnected(&mut self, reason: DisconnectReason<ClientError>) -> Result<(), ClientError> {
         let why = match reason {
-            DisconnectReason::ReceivedDisconnect(info) => info.message,
-            DisconnectReason::Error(error) => error.to_string(),
+            DisconnectReason::ReceivedDisconnect(info) => quoted(&info.message),
+            DisconnectReason::Error(error) => quoted(&error.to_string()),
         };
         tracing::debug!(peer = self.peer, why, "connection ended");
         *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
@@ -274,13 +278,7 @@ impl Access {
         };
         let mut handle = client::connect_stream(Arc::new(self.config()), stream, client)
             .await
-            .map_err(|error| match error {
-                ClientError::Ssh(cause) => SessionError::Handshake {
-                    peer: self.peer.clone(),
-                    cause,
-                },
-                ClientError::HostKey(wrong) => wrong.into(),
-            })?;
+            .map_err(|error| self.no_agreement(error))?;
         log_in(&mut handle, &self.credentials).await?;
         if let Some(key) = offered.get() {
             self.host_key.remember(key.clone());
@@ -302,6 +300,27 @@ impl Access {
             tasks,
             offers_agent: self.offered_agent.is_some(),
         })
+    }
+
+    fn no_agreement(&self, error: ClientError) -> SessionError {
+        let cause = match error {
+            ClientError::HostKey(wrong) => return wrong.into(),
+            ClientError::Ssh(russh::Error::NoCommonAlgo { kind, ours, theirs }) => {
+                let theirs: Vec<String> = theirs.iter().take(ALGORITHMS_SHOWN).map(|name| quoted(name)).collect();
+                // Only the kind of the key that is known was asked for.
+                if matches!(kind, AlgorithmKind::Key)
+                    && let Err(wrong) = self.host_key.check_kind(&theirs)
+                {
+                    return wrong.into();
+                }
+                russh::Error::NoCommonAlgo { kind, ours, theirs }
+            }
+            ClientError::Ssh(cause) => cause,
+        };
+        SessionError::Handshake {
+            peer: self.peer.clone(),
+            cause,
+        }
     }
 
     fn config(&self) -> client::Config {

@@ -5,15 +5,18 @@ use std::sync::Arc;
 use russh::Channel;
 use russh::client::Msg;
 use russh_sftp::client::error::Error as WireError;
+use russh_sftp::client::fs::ReadDir;
 use russh_sftp::client::{Config, SftpSession};
 use russh_sftp::protocol::{FileAttributes, OpenFlags, StatusCode};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::exec::answered;
+use super::listing::{Scales, Weighed, Weight};
 use super::quote::without_shell;
 use super::session::Session;
 use super::transfer::TransferError;
 use bakelite_engine::communicator::CommunicatorError;
+use bakelite_engine::foreign::quoted;
 
 /// Requests of one file in flight: 2 MiB, the window of OpenSSH's channels.
 const REQUESTS_AT_ONCE: usize = 64;
@@ -25,6 +28,7 @@ const REQUEST_LIMIT_SECONDS: u64 = 24 * 60 * 60;
 pub(crate) struct Sftp {
     pub(super) wire: SftpSession,
     session: Arc<Session>,
+    scales: Arc<Scales>,
 }
 
 impl Sftp {
@@ -44,9 +48,11 @@ impl Sftp {
             ..Config::default()
         };
         // A subsystem whose program is missing ends before it answers.
-        let wire = SftpSession::new_with_config(channel.into_stream(), config).await;
+        let scales = Arc::<Scales>::default();
+        let stream = Weighed::new(channel.into_stream(), Arc::clone(&scales));
+        let wire = SftpSession::new_with_config(stream, config).await;
         match wire {
-            Ok(wire) => Ok(Self { wire, session }),
+            Ok(wire) => Ok(Self { wire, session, scales }),
             Err(_) if session.is_alive() => Err(TransferError::Missing("the server has no SFTP".into())),
             Err(_) => Err(TransferError::Connection(session.lost(None))),
         }
@@ -115,18 +121,33 @@ impl Sftp {
         }
     }
 
+    /// The names in a folder, with what their list weighs as long as it is kept.
+    pub(super) async fn list(&self, folder: &str) -> Result<(ReadDir, Weight), TransferError> {
+        let (listed, weight) = self.scales.weigh(self.wire.read_dir(folder)).await;
+        if self.scales.is_too_much() {
+            let folder = quoted(folder);
+            return Err(TransferError::Refused(format!(
+                "`{folder}` has more entries than can be listed (about 300,000): pack it there and download the archive"
+            )));
+        }
+        listed
+            .map(|entries| (entries, weight))
+            .map_err(|error| self.refused(folder, error))
+    }
+
     pub(super) fn refused(&self, path: &str, error: WireError) -> TransferError {
+        let path = quoted(path);
         match error {
-            WireError::Status(status) => TransferError::Refused(format!("{path}: {}", status.error_message)),
+            WireError::Status(status) => TransferError::Refused(format!("{path}: {}", quoted(&status.error_message))),
             _ if !self.session.is_alive() => TransferError::Connection(self.session.lost(None)),
-            error => TransferError::Refused(format!("{path}: {error}")),
+            error => TransferError::Refused(format!("{path}: {}", quoted(&error.to_string()))),
         }
     }
 
     /// An error in the middle of a file.
     fn broken(&self, path: &str, error: &std::io::Error) -> TransferError {
         if self.session.is_alive() {
-            TransferError::Refused(format!("{path}: {error}"))
+            TransferError::Refused(format!("{}: {}", quoted(path), quoted(&error.to_string())))
         } else {
             TransferError::Connection(self.session.lost(None))
         }

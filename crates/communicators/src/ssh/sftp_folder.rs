@@ -7,13 +7,19 @@ use russh_sftp::client::error::Error as WireError;
 use russh_sftp::protocol::{FileAttributes, StatusCode};
 use tokio::fs::File;
 
+use super::listing::Weight;
 use super::quote::without_shell;
 use super::sftp::{Sftp, permissions, unless_denied};
 use super::transfer::TransferError;
-use super::tree::{Entry, EntryKind, Links, mode, modified, resolved_inside, take_over_beside, walk_beside};
+use super::tree::{Entry, EntryKind, Links, mode, modified, walk_beside};
+use crate::destination::{Beside, plain};
+use crate::link::resolved_inside;
 
 /// Files of a folder that go over side by side.
 const FILES_AT_ONCE: usize = 16;
+
+/// Mode of what the server says no mode of.
+const USUAL_MODE: u32 = 0o777;
 
 impl Sftp {
     /// Copies a folder to the other side: into a destination that exists as a folder of its name, else as the destination.
@@ -105,7 +111,10 @@ impl Sftp {
 
     /// Copies a folder, or what a pattern in the last part of the path matches, into `destination`.
     pub(crate) async fn download_folder(&self, source: &str, destination: &Path) -> Result<(), TransferError> {
-        let path = without_shell(source).trim_end_matches('/');
+        let path = match without_shell(source).trim_end_matches('/') {
+            "" => "/",
+            path => path,
+        };
         let (folder, last) = path.rsplit_once('/').unwrap_or((".", path));
         let folder = if folder.is_empty() { "/" } else { folder };
         let names = if last.contains(['*', '?', '[']) {
@@ -113,54 +122,48 @@ impl Sftp {
         } else {
             vec![last.to_owned()]
         };
-        tokio::fs::create_dir_all(destination)
-            .await
-            .map_err(TransferError::Local)?;
+        let destination = Beside::open(destination).await?;
         for name in names {
-            let local = if matches!(name.as_str(), "" | "." | "..") {
-                destination.to_owned()
+            let above = if matches!(name.as_str(), "" | "." | "..") {
+                Path::new("")
             } else {
-                destination.join(&name)
+                plain(&name)?
             };
-            Box::pin(self.fetch(&join(folder, &name), &local, Path::new(""))).await?;
+            Box::pin(self.fetch(&join(folder, &name), &destination, above, Path::new(""))).await?;
         }
-        Ok(())
+        Ok(destination.finish().await?)
     }
 
-    /// Copies what is at a path, with everything below it; `relative` is where it is below what was asked for.
-    async fn fetch(&self, remote: &str, local: &Path, relative: &Path) -> Result<(), TransferError> {
+    /// Copies what is at a path, with everything below it: `above` is where what was asked for goes, `relative` where this is below it.
+    async fn fetch(
+        &self,
+        remote: &str,
+        destination: &Beside,
+        above: &Path,
+        relative: &Path,
+    ) -> Result<(), TransferError> {
         let refused = |error| self.refused(remote, error);
+        let place = above.join(relative);
         if let Some(target) = self.kept_link(remote, relative).await? {
-            // One that is there from an earlier download is made anew.
-            let _ = tokio::fs::remove_file(local).await;
-            return tokio::fs::symlink(target, local).await.map_err(TransferError::Local);
+            let link = destination.step(move |destination| destination.link(&place, Path::new(&target)));
+            return Ok(link.await?);
         }
         let metadata = self.wire.metadata(remote).await.map_err(refused)?;
+        let mode = metadata.permissions.unwrap_or(USUAL_MODE);
+        let modified = metadata.mtime.map(u64::from);
         if metadata.is_dir() {
-            tokio::fs::create_dir_all(local).await.map_err(TransferError::Local)?;
-            for entry in self.wire.read_dir(remote).await.map_err(refused)? {
-                let name = entry.file_name();
-                if name.is_empty() || name.contains(['/', '\0']) {
-                    return Err(TransferError::Refused(format!(
-                        "the server sends the name {name:?}, which is not one"
-                    )));
-                }
-                Box::pin(self.fetch(&join(remote, &name), &local.join(&name), &relative.join(&name))).await?;
+            destination.folder(place, mode, modified).await?;
+            let (names, _weight) = self.names(remote).await?;
+            for name in names {
+                let relative = relative.join(plain(&name)?);
+                Box::pin(self.fetch(&join(remote, &name), destination, above, &relative)).await?;
             }
-        } else {
-            // Never through a link that an earlier entry has left here.
-            if tokio::fs::symlink_metadata(local)
-                .await
-                .is_ok_and(|there| there.is_symlink())
-            {
-                tokio::fs::remove_file(local).await.map_err(TransferError::Local)?;
-            }
-            let mut file = File::create(local).await.map_err(TransferError::Local)?;
-            self.download(remote, &mut file).await?;
+            return Ok(());
         }
-        take_over_beside(local, metadata.permissions, metadata.mtime.map(u64::from))
-            .await
-            .map_err(TransferError::Local)
+        let file = destination.file(place, mode).await?;
+        let mut content = file.stream().map_err(TransferError::Local)?;
+        self.download(remote, &mut content).await?;
+        file.complete(modified).map_err(TransferError::Local)
     }
 
     /// The target of a link that leads to something of what is fetched; other links are followed.
@@ -181,17 +184,10 @@ impl Sftp {
         let invalid =
             |error: glob::PatternError| TransferError::Refused(format!("`{pattern}` is not a pattern: {error}"));
         let wanted = glob::Pattern::new(pattern).map_err(invalid)?;
-        let entries = self
-            .wire
-            .read_dir(folder)
-            .await
-            .map_err(|error| self.refused(folder, error))?;
         // As in a shell, a leading dot must be asked for.
         let shown = |name: &String| pattern.starts_with('.') || !name.starts_with('.');
-        let mut names: Vec<String> = entries
-            .map(|entry| entry.file_name())
-            .filter(|name| shown(name) && wanted.matches(name))
-            .collect();
+        let (mut names, _weight) = self.names(folder).await?;
+        names.retain(|name| shown(name) && wanted.matches(name));
         names.sort();
         if names.is_empty() {
             Err(TransferError::Refused(format!(
@@ -200,6 +196,18 @@ impl Sftp {
         } else {
             Ok(names)
         }
+    }
+
+    /// The names in a folder of the other side, each of which is a name and no path.
+    async fn names(&self, folder: &str) -> Result<(Vec<String>, Weight), TransferError> {
+        let (entries, weight) = self.list(folder).await?;
+        let mut names = Vec::new();
+        for entry in entries {
+            let name = entry.file_name();
+            plain(&name)?;
+            names.push(name);
+        }
+        Ok((names, weight))
     }
 
     async fn is_folder(&self, path: &str) -> Result<bool, TransferError> {

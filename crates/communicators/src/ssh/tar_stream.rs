@@ -22,6 +22,9 @@ use super::{Link, Ssh, file_stream};
 /// Pieces between the archive and the connection.
 const PIECES: usize = 4;
 
+/// Bytes of names in one command line: Linux takes 128 KiB of it, and each is in it twice and quoted.
+const NAMES_AT_ONCE: usize = 16 * 1024;
+
 /// Copies a folder to the other side: into a destination that exists as a folder of its name, else as the destination.
 pub(crate) async fn upload_folder(
     ssh: &Ssh,
@@ -67,19 +70,31 @@ pub(crate) async fn download_folder(
     source: &str,
     destination: &Path,
 ) -> Result<(), TransferError> {
-    tokio::fs::create_dir_all(destination)
-        .await
-        .map_err(TransferError::Local)?;
     let progress = Transfer::begin(&ssh.events, source, None);
     let outside = receive_archive(link, &packing(source, &[], ssh.is_far().await?), destination, &progress).await?;
-    if outside.is_empty() {
-        return Ok(());
-    }
     // What these lead to comes in their place.
-    let again = packing(source, &outside, false);
-    receive_archive(ssh.link().await?, &again, destination, &progress)
-        .await
-        .map(drop)
+    for names in commands(&outside) {
+        let again = packing(source, names, false);
+        receive_archive(ssh.link().await?, &again, destination, &progress).await?;
+    }
+    Ok(())
+}
+
+/// Names in portions that fit into a command line of the other side.
+fn commands(names: &[PathBuf]) -> impl Iterator<Item = &[PathBuf]> {
+    let mut left = names;
+    std::iter::from_fn(move || {
+        let mut room = NAMES_AT_ONCE;
+        let fit = left.iter().take_while(|name| {
+            let length = name.as_os_str().len();
+            let fits = length <= room;
+            room = room.saturating_sub(length);
+            fits
+        });
+        let (portion, rest) = left.split_at(fit.count().max(1).min(left.len()));
+        left = rest;
+        (!portion.is_empty()).then_some(portion)
+    })
 }
 
 async fn send_archive(
@@ -131,10 +146,7 @@ async fn receive_archive(
     if status != Some(0) && !only_changed_files(status, &tar.complaints()) {
         return Err(tar.ended().under_way());
     }
-    match unpacked {
-        Ok(Ok(outside)) => Ok(outside),
-        Ok(Err(error)) | Err(error) => Err(TransferError::Local(error)),
-    }
+    Ok(unpacked.map_err(TransferError::Local)??)
 }
 
 /// A log that grows while it is read is one: GNU tar complains and ends with 1.

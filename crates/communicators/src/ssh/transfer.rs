@@ -9,6 +9,7 @@ use tokio::io::AsyncWrite;
 
 use super::sftp::Sftp;
 use super::{Ssh, file_stream, scp, tar_stream};
+use crate::destination::DestinationError;
 use crate::options::TransferMethod;
 
 /// Why a transfer did not work.
@@ -34,6 +35,15 @@ impl TransferError {
         match self {
             TransferError::Missing(why) => TransferError::Refused(why),
             error => error,
+        }
+    }
+}
+
+impl From<DestinationError> for TransferError {
+    fn from(error: DestinationError) -> Self {
+        match error {
+            DestinationError::Refused(why) => TransferError::Refused(why),
+            DestinationError::Local(error) => TransferError::Local(error),
         }
     }
 }

@@ -2,11 +2,12 @@
 //! for those that mean the same at the other side: they lead to something of the folder.
 
 use std::ffi::OsString;
-use std::fs::{Metadata, Permissions};
+use std::fs::Metadata;
 use std::io;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
-use std::path::{Component, Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+
+use crate::link::resolved_inside;
 
 /// Something below the folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,27 +72,6 @@ pub(crate) fn mode(metadata: &Metadata) -> u32 {
 /// When a file or folder was last changed, in seconds since 1970.
 pub(crate) fn modified(metadata: &Metadata) -> i64 {
     metadata.mtime()
-}
-
-/// Gives a file or folder of ours the mode and time (seconds since 1970) of the one that it was copied from. Set-id bits of a foreign
-/// machine mean nothing here, and a time that no clock can show is left out.
-pub(crate) fn take_over(path: &Path, mode: Option<u32>, modified: Option<u64>) -> io::Result<()> {
-    let time = modified.and_then(|seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
-    if let Some(time) = time {
-        std::fs::File::open(path)?.set_modified(time)?;
-    }
-    match mode {
-        Some(mode) => std::fs::set_permissions(path, Permissions::from_mode(mode & 0o777)),
-        None => Ok(()),
-    }
-}
-
-/// The same, away from the threads that everybody shares.
-pub(crate) async fn take_over_beside(path: &Path, mode: Option<u32>, modified: Option<u64>) -> io::Result<()> {
-    let path = path.to_owned();
-    tokio::task::spawn_blocking(move || take_over(&path, mode, modified))
-        .await
-        .map_err(io::Error::other)?
 }
 
 /// A walk under way.
@@ -173,25 +153,6 @@ impl Walk {
         };
         Ok(same.then_some(target))
     }
-}
-
-/// Where a link of a folder leads, below that folder; `None` when it leads out of it.
-pub(crate) fn resolved_inside(link: &Path, target: &Path) -> Option<PathBuf> {
-    let mut resolved = link.parent()?.to_owned();
-    let mut down = false;
-    for component in target.components() {
-        match component {
-            Component::Normal(name) => {
-                down = true;
-                resolved.push(name);
-            }
-            Component::CurDir => {}
-            // Up again after going down may be up from where another link has led.
-            Component::ParentDir if !down && resolved.pop() => {}
-            Component::ParentDir | Component::RootDir | Component::Prefix(_) => return None,
-        }
-    }
-    Some(resolved)
 }
 
 fn identity(metadata: &Metadata) -> (u64, u64) {
@@ -290,15 +251,5 @@ mod tests {
                 ("out", false),
             ]
         );
-    }
-
-    #[test]
-    fn a_target_may_go_up_only_before_it_goes_down() {
-        let inside = |link: &str, target: &str| resolved_inside(Path::new(link), Path::new(target));
-        assert_eq!(inside("a/b", "../c"), Some("c".into()));
-        assert_eq!(inside("a/b", "../../c"), None);
-        assert_eq!(inside("b", "a/../c"), None);
-        assert_eq!(inside("b", "/etc/passwd"), None);
-        assert_eq!(inside("a/b", ".."), Some("".into()));
     }
 }

@@ -1,6 +1,6 @@
 //! Complaints of PowerShell: with `-EncodedCommand` it writes them as XML to standard error.
 
-use roxmltree::Document;
+use super::xml;
 
 /// What PowerShell's XML starts with.
 const MARK: &str = "#< CLIXML";
@@ -11,7 +11,7 @@ pub(crate) fn plain(stderr: &str) -> String {
         return stderr.trim().to_owned();
     };
     let (before, xml) = (&stderr[..start], &stderr[start + MARK.len()..]);
-    let Ok(document) = Document::parse(xml.trim()) else {
+    let Ok(document) = xml::parse(xml.trim()) else {
         return stderr.trim().to_owned();
     };
     let errors = document

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bakelite_engine::communicator::{Communicator, Exit, Output};
 use bakelite_engine::events::Ui;
+use bakelite_engine::foreign::quoted;
 use bakelite_engine::provisioner::RunContext;
 use bakelite_template::duration::GoDuration;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -22,6 +23,9 @@ use crate::options::CommunicatorOptions;
 
 /// What PowerShell says when it runs.
 const GREETING: &str = "WinRM connected.";
+
+/// As much as is read of what a PowerShell says that is asked for the greeting: a profile may say something before.
+const LONGEST_GREETING: usize = 64 * 1024;
 
 /// The pauses between the first attempts; then [`PAUSE`].
 const FIRST_PAUSES: [Duration; 4] = [
@@ -188,10 +192,11 @@ async fn attempt(winrm: &WinRm) -> Result<String, NotReady> {
     let mut said = Vec::new();
     while let Some(output) = running.output.recv().await {
         if let Output::Stdout(piece) = output {
-            said.extend_from_slice(&piece);
+            let room = LONGEST_GREETING.saturating_sub(said.len()).min(piece.len());
+            said.extend_from_slice(&piece[..room]);
         }
     }
-    let said = String::from_utf8_lossy(&said).trim().to_owned();
+    let said = quoted(String::from_utf8_lossy(&said).trim());
     match running.exit.await {
         Ok(_) if said.contains(GREETING) => Ok(said),
         Ok(Exit::Status(status)) => Err(failed(&format!("status {status}, `{said}`"))),

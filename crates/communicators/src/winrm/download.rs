@@ -1,10 +1,10 @@
 //! Files from the instance: one PowerShell process prints them in lines. Its status and its complaints count, and every file is
 //! checked against its digest.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use bakelite_engine::communicator::CommunicatorError;
-use tokio::fs::File;
+use bakelite_engine::foreign::quoted;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::oneshot;
 
@@ -12,7 +12,12 @@ use super::exec::Input;
 use super::lines::{self, Line, Sum};
 use super::transfer::{Process, TransferError};
 use super::{WinRm, powershell};
+use crate::destination::{Beside, DestinationError, place};
 use bakelite_engine::transfer::Transfer;
+
+/// Windows has no modes; the umask takes from these.
+const FILE_MODE: u32 = 0o666;
+const FOLDER_MODE: u32 = 0o777;
 
 /// Reads a file of the other side.
 pub(crate) async fn file(
@@ -31,12 +36,10 @@ pub(crate) async fn file(
 /// Copies a folder, or what a pattern matches, from the other side into `destination`.
 pub(crate) async fn folder(winrm: &WinRm, source: &str, destination: &Path) -> Result<(), CommunicatorError> {
     let received = async {
-        tokio::fs::create_dir_all(destination)
-            .await
-            .map_err(TransferError::Local)?;
+        let destination = Beside::open(destination).await?;
         let progress = Transfer::begin(&winrm.events, source, None);
         let mut process = start(winrm, source, true).await?;
-        let received = tree(&mut process, destination, &progress).await;
+        let received = tree(&mut process, &destination, &progress).await;
         ended(process, received).await
     };
     received.await.map_err(|error| error.of(format!("download `{source}`")))
@@ -74,34 +77,28 @@ async fn one_file(
     }
 }
 
-async fn tree(process: &mut Process, destination: &Path, progress: &Transfer<'_>) -> Result<(), TransferError> {
+async fn tree(process: &mut Process, destination: &Beside, progress: &Transfer<'_>) -> Result<(), TransferError> {
     while let Some(line) = next(process).await? {
         match line {
-            Line::Folder(name) => {
-                let path = inside(destination, &name)?;
-                tokio::fs::create_dir_all(path).await.map_err(TransferError::Local)?;
-            }
+            Line::Folder(name) => destination.folder(place_of(&name)?, FOLDER_MODE, None).await?,
             Line::File(name) => {
-                let mut file = File::create(inside(destination, &name)?)
-                    .await
-                    .map_err(TransferError::Local)?;
-                content(process, &mut file, &mut |count| progress.add(count)).await?;
+                let file = destination.file(place_of(&name)?, FILE_MODE).await?;
+                let mut stream = file.stream().map_err(TransferError::Local)?;
+                content(process, &mut stream, &mut |count| progress.add(count)).await?;
+                file.complete(None).map_err(TransferError::Local)?;
             }
-            Line::LeftOut(name) => tracing::warn!(name, "a link to a folder is left out of the download"),
+            Line::LeftOut(name) => {
+                tracing::warn!(name = quoted(&name), "a link to a folder is left out of the download");
+            }
             Line::Piece(_) | Line::End(_) => return Err(strange("a piece of no file")),
         }
     }
-    Ok(())
+    Ok(destination.finish().await?)
 }
 
-/// Where a name of the other side belongs: below the destination, whatever it says.
-fn inside(destination: &Path, name: &str) -> Result<PathBuf, TransferError> {
-    let name = name.replace('\\', "/");
-    let is_plain = |part| matches!(part, Component::Normal(_));
-    if name.is_empty() || !Path::new(&name).components().all(is_plain) {
-        return Err(strange("a name that leads out of the folder"));
-    }
-    Ok(destination.join(name))
+/// Where a name of the other side belongs, which has separators of either kind.
+fn place_of(name: &str) -> Result<PathBuf, DestinationError> {
+    place(name.replace('\\', "/").as_bytes())
 }
 
 /// The content of a file up to its end.
@@ -146,11 +143,11 @@ mod tests {
 
     #[test]
     fn names_of_the_other_side_stay_below_the_destination() {
-        let inside = |name| inside(Path::new("/d"), name).ok();
-        assert_eq!(inside("a/b c"), Some("/d/a/b c".into()));
-        assert_eq!(inside("a\\b"), Some("/d/a/b".into()));
-        for name in ["", "..", "a/../../b", "/etc/passwd", "..\\x", "./x"] {
-            assert_eq!(inside(name), None, "{name}");
+        let place = |name| place_of(name).ok();
+        assert_eq!(place("a/b c"), Some("a/b c".into()));
+        assert_eq!(place("a\\b"), Some("a/b".into()));
+        for name in ["", "..", "a/../../b", "/etc/passwd", "..\\x", "\\x", "a\0b"] {
+            assert_eq!(place(name), None, "{name}");
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use bakelite_engine::foreign::{quoted, visible};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -21,6 +22,9 @@ use crate::dial::Stream;
 
 /// The longest answer that is read: much more than the envelope that we ask for.
 const LONGEST_ANSWER: usize = 4 * 1024 * 1024;
+
+/// Schemes of authentication that are shown.
+const SCHEMES: usize = 8;
 
 /// Characters of a strange answer that are shown.
 const SHOWN: usize = 300;
@@ -274,9 +278,9 @@ impl Answer {
     fn unauthorized(&self) -> WinRmError {
         let names = self
             .offers()
-            .map(|offer| offer.split(' ').next().unwrap_or_default().to_owned());
+            .map(|offer| quoted(offer.split(' ').next().unwrap_or_default()));
         WinRmError::Unauthorized {
-            offers: names.collect(),
+            offers: names.take(SCHEMES).collect(),
         }
     }
 
@@ -314,7 +318,7 @@ impl Answer {
             Some(fault) => Err(fault.into()),
             None => Err(WinRmError::Status {
                 status: self.status.as_u16(),
-                text: text.chars().take(SHOWN).collect(),
+                text: visible(&text.chars().take(SHOWN).collect::<String>()).into_owned(),
             }),
         }
     }

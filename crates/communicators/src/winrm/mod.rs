@@ -17,6 +17,7 @@ mod seal;
 mod shell;
 mod transfer;
 mod upload;
+mod xml;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -31,6 +32,42 @@ use tokio::io::AsyncWrite;
 use crate::tasks::Tasks;
 use client::Client;
 use exec::Input;
+
+/// What the readers of answers say of bytes, whatever part of an answer they are.
+pub(crate) fn read(bytes: &[u8], text: &str) -> Vec<String> {
+    let login = ntlm::Login::new("DOMAIN\\user", "password");
+    let moment = ntlm::Moment {
+        nonce: [1; 8],
+        time: 1,
+        session: [7; 16],
+    };
+    let said = [
+        response::shell_id(text).err().map(|error| error.to_string()),
+        response::command_id(text).err().map(|error| error.to_string()),
+        response::received(text).err().map(|error| error.to_string()),
+        response::fault(text).map(|fault| format!("fault {}", fault.code)),
+        seal::Seal::new(&[7; 16])
+            .unwrap(bytes)
+            .err()
+            .map(|error| error.to_string()),
+        ntlm::authenticate(bytes, &login, moment)
+            .err()
+            .map(|error| error.to_string()),
+        Some(format!("{} bytes of complaints", clixml::plain(text).len().min(9))),
+    ];
+    said.into_iter().flatten().collect()
+}
+
+/// The names in lines of a transfer.
+pub(crate) fn names(text: &str) -> Vec<String> {
+    let names = text.lines().filter_map(|line| match lines::parse(line)? {
+        lines::Line::Folder(name) | lines::Line::File(name) | lines::Line::LeftOut(name) => {
+            Some(name.replace('\\', "/"))
+        }
+        lines::Line::Piece(_) | lines::Line::End(_) => None,
+    });
+    names.collect()
+}
 
 /// How long the end waits for shells to be deleted.
 const CLOSE_LIMIT: Duration = Duration::from_secs(15);

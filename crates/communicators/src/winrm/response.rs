@@ -1,9 +1,12 @@
 //! What a WS-Man service answers. The texts come from the other side: nothing of them is trusted, and none makes us panic.
 
 use bakelite_engine::communicator::Output;
+use bakelite_engine::foreign::quoted;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use roxmltree::{Document, Node};
+
+use super::xml;
 
 /// Nothing to answer within the time of the operation: to be asked again.
 const TIMED_OUT: u32 = 0x8033_8029;
@@ -126,12 +129,12 @@ pub fn fault(text: &str) -> Option<Fault> {
     let reason = reason.or_else(|| detail.map(inner)).unwrap_or_default();
     Some(Fault {
         code: code.unwrap_or(0),
-        reason: reason.split_whitespace().collect::<Vec<_>>().join(" "),
+        reason: quoted(&reason.split_whitespace().collect::<Vec<_>>().join(" ")),
     })
 }
 
 fn parse(text: &str) -> Result<Document<'_>, AnswerError> {
-    Document::parse(text).map_err(|error| AnswerError::Xml(error.to_string()))
+    xml::parse(text).map_err(AnswerError::Xml)
 }
 
 fn is(node: Node<'_, '_>, name: &str) -> bool {

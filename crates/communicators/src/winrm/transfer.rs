@@ -1,9 +1,18 @@
 //! What uploads and downloads share: a PowerShell process that is talked to in lines, and what is said of its failures.
 
 use bakelite_engine::communicator::{CommunicatorError, Exit, Output, Running};
+use bakelite_engine::foreign::visible;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
 use super::clixml;
+use crate::destination::DestinationError;
+
+/// Longest line of a script of ours: a piece of 48 KiB in base64, and a path.
+const LONGEST_LINE: usize = 256 * 1024;
+
+/// As much of its complaints as is kept, as XML, and then shown.
+const LONGEST_COMPLAINT: usize = 256 * 1024;
+const LONGEST_SHOWN: usize = 4 * 1024;
 
 /// Why a transfer has failed.
 pub(crate) enum TransferError {
@@ -13,6 +22,15 @@ pub(crate) enum TransferError {
     Local(std::io::Error),
     /// The connection.
     Connection(CommunicatorError),
+}
+
+impl From<DestinationError> for TransferError {
+    fn from(error: DestinationError) -> Self {
+        match error {
+            DestinationError::Refused(why) => TransferError::Refused(why),
+            DestinationError::Local(error) => TransferError::Local(error),
+        }
+    }
 }
 
 impl TransferError {
@@ -93,10 +111,18 @@ impl Process {
                 let line: Vec<u8> = self.stdout.drain(..=end).collect();
                 return Some(String::from_utf8_lossy(&line).trim_end().to_owned());
             }
+            if self.stdout.len() > LONGEST_LINE {
+                // None of ours: whoever reads it will say so.
+                self.searched = 0;
+                return Some(String::from_utf8_lossy(&std::mem::take(&mut self.stdout)).into_owned());
+            }
             self.searched = self.stdout.len();
             match self.running.output.recv().await {
                 Some(Output::Stdout(piece)) => self.stdout.extend_from_slice(&piece),
-                Some(Output::Stderr(piece)) => self.stderr.extend_from_slice(&piece),
+                Some(Output::Stderr(piece)) => {
+                    let room = LONGEST_COMPLAINT.saturating_sub(self.stderr.len()).min(piece.len());
+                    self.stderr.extend_from_slice(&piece[..room]);
+                }
                 None => return None,
             }
         }
@@ -129,6 +155,7 @@ fn complaint(stderr: &[u8], status: u32) -> String {
     if text.is_empty() {
         format!("PowerShell ended with status {status}")
     } else {
-        text
+        let cut = text.floor_char_boundary(LONGEST_SHOWN);
+        visible(&text[..cut]).into_owned()
     }
 }

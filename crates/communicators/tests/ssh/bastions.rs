@@ -2,7 +2,7 @@
 
 use bakelite_communicators::connect::{ConnectError, connect};
 use bakelite_communicators::options::CommunicatorOptions;
-use bakelite_engine::communicator::Exit;
+use bakelite_engine::communicator::{CommunicatorError, Exit};
 use bakelite_test_support::sshd::{Setup, Sshd};
 use russh::MethodKind;
 use tokio_util::sync::CancellationToken;
@@ -157,6 +157,7 @@ async fn a_bastion_has_its_own_host_key_that_must_not_change() {
     bastion.change_host_key();
     bastion.kill_sessions().await;
     let error = ssh.exec("true").await.err().unwrap();
+    assert!(matches!(error, CommunicatorError::Refused { .. }), "{error:?}");
     let text = bakelite_engine::chain_of(&error);
     assert!(
         text.contains("log in to the bastion") && text.contains("host key of the server is"),
@@ -230,4 +231,19 @@ async fn what_a_bastion_asks_is_asked_at_the_terminal() {
         shown.contains("Password: ") && shown.contains("Again: ") && !shown.contains(PASSWORD),
         "{shown}"
     );
+}
+
+#[tokio::test]
+async fn the_host_key_of_an_instance_behind_a_bastion_must_not_change() {
+    let instance = Instance::start(Setup::default()).await;
+    let bastion = Sshd::start(Setup::default()).await;
+    let options = through(&instance, &[&bastion], "");
+    let ssh = instance.try_connect(&Instance::target(), &options).await.unwrap();
+    instance.sshd.change_host_key();
+    instance.sshd.kill_sessions().await;
+    let error = ssh.exec("true").await.err().unwrap();
+    assert!(matches!(error, CommunicatorError::Refused { .. }), "{error:?}");
+    let text = bakelite_engine::chain_of(&error);
+    assert!(text.contains("host key of the server is"), "{text}");
+    assert_eq!(bastion.connections(), 1);
 }

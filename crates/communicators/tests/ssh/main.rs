@@ -8,8 +8,10 @@ mod commands;
 mod connecting;
 mod files;
 mod folders;
+mod hostile;
 mod instance;
 mod keys;
+mod liar;
 #[path = "../outcome/mod.rs"]
 mod outcome;
 mod passwords;

@@ -16,7 +16,7 @@ use crate::instance::Instance;
 pub(crate) const PASSWORD: &str = "correct horse";
 
 /// Of no server that matters.
-const HOST_KEY: &str = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW\nQyNTUxOQAAACDHhD8RAIqfRXOdCgbJ0pMyqBxlMYMxEDF8stNwE+4utwAAAJDEgaV0xIGl\ndAAAAAtzc2gtZWQyNTUxOQAAACDHhD8RAIqfRXOdCgbJ0pMyqBxlMYMxEDF8stNwE+4utw\nAAAEDnMG2mRrk6f/oDZpxelHEr4Y3sVj/Vbq6Cg2IM6MnYwMeEPxEAip9Fc50KBsnSkzKo\nHGUxgzEQMXyy03AT7i63AAAADWJha2VsaXRlLXRlc3Q=\n-----END OPENSSH PRIVATE KEY-----";
+pub(crate) const HOST_KEY: &str = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW\nQyNTUxOQAAACDHhD8RAIqfRXOdCgbJ0pMyqBxlMYMxEDF8stNwE+4utwAAAJDEgaV0xIGl\ndAAAAAtzc2gtZWQyNTUxOQAAACDHhD8RAIqfRXOdCgbJ0pMyqBxlMYMxEDF8stNwE+4utw\nAAAEDnMG2mRrk6f/oDZpxelHEr4Y3sVj/Vbq6Cg2IM6MnYwMeEPxEAip9Fc50KBsnSkzKo\nHGUxgzEQMXyy03AT7i63AAAADWJha2VsaXRlLXRlc3Q=\n-----END OPENSSH PRIVATE KEY-----";
 
 /// Lets in who knows the password and says it in the one way that is accepted; leads on to where it is asked to.
 struct Door {
