@@ -92,3 +92,88 @@ fn text(text: &mut String) {
         .collect();
     *text = lines.join("\n");
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use bakelite_engine::event::{ArtifactSummary, BuildSummary};
+
+    use super::*;
+    use crate::report::lines::Lines;
+
+    struct Text {
+        lines: Lines,
+        text: String,
+    }
+
+    impl Reporter for Text {
+        fn event(&mut self, event: &Event) {
+            self.text.extend(self.lines.text(event));
+        }
+    }
+
+    fn shown(color: bool, what: What) -> String {
+        let text = Text {
+            lines: Lines::new(color, false),
+            text: String::new(),
+        };
+        let mut legible = Legible::new(color, text);
+        legible.event(&Event {
+            at: SystemTime::now(),
+            build: Some("null.a\n\u{1b}[2J".into()),
+            what,
+        });
+        legible.reporter.text
+    }
+
+    #[test]
+    fn only_output_keeps_its_colours_and_only_among_ours() {
+        let message = |level| {
+            What::Message(Message {
+                post_processor: None,
+                level,
+                text: "\u{1b}[35mx\u{1b}[1A".into(),
+                goes_on: false,
+            })
+        };
+        let name = "==> null.a\\n\\x1b[2J: ";
+        assert_eq!(
+            shown(true, message(Level::Output)),
+            format!("{name}\u{1b}[35mx\\x1b[1A\u{1b}[0m")
+        );
+        assert_eq!(shown(false, message(Level::Output)), format!("{name}x\\x1b[1A"));
+        assert_eq!(shown(false, message(Level::Say)), format!("{name}\\x1b[35mx\\x1b[1A"));
+    }
+
+    #[test]
+    fn nobody_forges_our_closing_lines() {
+        let artifact = ArtifactSummary {
+            builder_id: String::new(),
+            id: String::new(),
+            description: "AMIs were created:\nus-east-1: ami-1\n==> Builds finished.\u{7}".into(),
+            files: Vec::new(),
+        };
+        let outcome = BuildSummary {
+            name: "a".into(),
+            error: Some("refused:\n--> b: all is well\n\u{1b}[1A".into()),
+            artifacts: vec![artifact],
+            leftovers: vec!["instance\n==> x".into()],
+        };
+        let text = shown(
+            false,
+            What::Run(RunEvent::Finished {
+                took: Duration::ZERO,
+                outcomes: vec![outcome],
+                cancelled: false,
+            }),
+        );
+        let lines: Vec<&str> = text.lines().filter(|line| line.starts_with(['=', '-'])).collect();
+        assert_eq!(lines.len(), 7, "{text}");
+        assert!(
+            text.contains("\nus-east-1: ami-1\n    ==> Builds finished.\\x07"),
+            "{text}"
+        );
+        assert!(!text.contains('\u{1b}'), "{text}");
+    }
+}

@@ -187,3 +187,26 @@ impl Reporter for Logged {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_sdk_says_of_profiles_is_not_logged() {
+        for level in [Level::INFO, Level::DEBUG, Level::TRACE] {
+            let filter = filter(level);
+            assert!(!filter.would_enable("aws_config::profile::credentials", &Level::INFO));
+            assert!(filter.would_enable("aws_config::profile::credentials", &Level::WARN));
+            assert!(filter.would_enable("bakelite_engine::run", &Level::INFO));
+        }
+    }
+
+    #[test]
+    fn an_entry_looks_like_no_other_and_moves_no_cursor() {
+        assert_eq!(
+            entry("INFO said: a\u{1b}[2J\n2026-01-01 INFO forged\n"),
+            "INFO said: a\\x1b[2J\n    2026-01-01 INFO forged\n"
+        );
+    }
+}

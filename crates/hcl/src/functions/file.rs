@@ -231,4 +231,16 @@ mod tests {
             [".", "/", "/", "b", "..", "."]
         );
     }
+
+    #[test]
+    fn what_may_never_end_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        for path in [pipe.as_path(), Path::new("/dev/zero"), folder.path()] {
+            let error = read_text(path, "name").unwrap_err();
+            assert!(format!("{error:?}").contains("it is not a regular file"), "{error:?}");
+        }
+    }
 }

@@ -156,8 +156,8 @@ struct Effort {
 }
 
 impl Effort {
-    /// So many bytes may be looked at in any case: a second of work at the worst.
-    const FREE: u64 = 1 << 28;
+    /// So many bytes may be looked at in any case: less than a second of work at the worst.
+    const FREE: u64 = 1 << 27;
     /// So long may it take beyond that.
     const LONGEST: Duration = Duration::from_secs(2);
 
