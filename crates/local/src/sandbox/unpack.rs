@@ -250,11 +250,15 @@ impl Root<'_> {
         }
     }
 
-    /// Makes a folder, unless one is there, also by a link (`/bin` of a merged `/usr`).
+    /// Makes a folder, unless one is there. Where a link is (`/bin` of a merged `/usr`), it is the one that the link names.
     fn folder(&self, above: BorrowedFd<'_>, name: &CStr, whole: &[u8], marks: &Marks) -> io::Result<()> {
         match statat(above, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(found) if FileType::from_raw_mode(found.st_mode) == FileType::Directory => {}
-            Ok(_) if self.look_up(&names(whole)?).is_ok() => return Ok(()),
+            Ok(found)
+                if FileType::from_raw_mode(found.st_mode) == FileType::Symlink && self.make(names(whole)?).is_ok() =>
+            {
+                return Ok(());
+            }
             Ok(_) => {
                 make_room(above, name)?;
                 mkdirat(above, name, Mode::RWXU)?;
