@@ -553,7 +553,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
         #[test]
         fn whatever_is_sent_nothing_outside_changes(entries in entries(), has_own in any::<bool>()) {
             let folder = tempfile::tempdir().unwrap();

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use crate::files::METHODS;
 use crate::instance::Instance;
 use crate::liar::{Liar, Lie, There};
+use crate::ways::small_disk;
 
 /// A folder of the user's with a destination in it, and all that must stay as it is.
 struct Home {
@@ -413,6 +414,27 @@ async fn a_file_that_does_not_arrive_whole_is_not_left_behind() {
     let ssh = instance.connect(METHODS[0]).await;
     ssh.download_folder(&source, &home.destination()).await.unwrap_err();
     assert!(!home.destination().join("src/half").exists());
+}
+
+#[tokio::test]
+async fn a_full_disk_here_ends_a_download_and_nothing_half_is_left() {
+    for method in METHODS {
+        let home = Home::new();
+        let disk = home.destination().join("disk");
+        let Some(_disk) = small_disk(&disk) else {
+            println!("skipped: only root can mount a small disk here");
+            return;
+        };
+        let instance = Instance::start(Setup::default()).await;
+        let source = instance.sshd.folder().join("src");
+        std::fs::create_dir(&source).unwrap();
+        std::fs::write(source.join("big"), vec![1; 3_000_000]).unwrap();
+        let ssh = instance.connect(method).await;
+        let error = ssh.download_folder(source.to_str().unwrap(), &disk).await.unwrap_err();
+        let text = bakelite_engine::chain_of(&error);
+        assert!(text.contains("No space left"), "{method}: {text}");
+        assert!(!disk.join("src/big").exists(), "{method}");
+    }
 }
 
 #[tokio::test]

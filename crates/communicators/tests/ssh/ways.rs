@@ -402,7 +402,7 @@ async fn patterns_may_stand_in_folders_too() {
 }
 
 /// A small disk, mounted where only root may: `None` where that is not to be had.
-fn small_disk(at: &Path) -> Option<SmallDisk> {
+pub(crate) fn small_disk(at: &Path) -> Option<SmallDisk> {
     std::fs::create_dir(at).unwrap();
     let mounted = std::process::Command::new("mount")
         .args(["-t", "tmpfs", "-o", "size=128k", "none"])
@@ -414,7 +414,7 @@ fn small_disk(at: &Path) -> Option<SmallDisk> {
         .then(|| SmallDisk(at.to_owned()))
 }
 
-struct SmallDisk(std::path::PathBuf);
+pub(crate) struct SmallDisk(std::path::PathBuf);
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
