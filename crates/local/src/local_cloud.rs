@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::access_keys::{AccessKey, AccessKeys};
 use crate::address::Addresses;
 use crate::api_error::ApiError;
 use crate::catalogue;
@@ -21,7 +22,8 @@ use crate::ec2::power::{self, InstanceName};
 use crate::keys::RsaKeys;
 use crate::latency::Latency;
 use crate::machine::{Isolation, MachineError, Machines};
-use crate::server;
+use crate::router;
+use crate::server::{self, Limits};
 use crate::ssm::Sessions;
 use crate::state_folder::{StateError, StateFolder};
 
@@ -36,7 +38,7 @@ pub struct LocalCloudOptions {
     pub latency: Latency,
     /// Images besides the well-known ones: name (or `ami-…`, which then is the id) and folder or tarball of the root.
     pub images: Vec<(String, PathBuf)>,
-    /// Where the API listens; port 0 takes a free one. Loopback only: signatures are not verified.
+    /// Where the API listens; port 0 takes a free one. Loopback only: what is said is not encrypted.
     pub listen: SocketAddr,
     /// The port on which instances should listen for SSH, usually 22. An instance that cannot have it listens on
     /// another one, which its tag `bakelite:ssh-port` tells.
@@ -87,7 +89,7 @@ impl LocalError {
     pub fn help(&self) -> Option<&str> {
         match self {
             LocalError::Machine(error) => error.help(),
-            LocalError::NotLoopback(_) => Some("requests are not authenticated, so nobody else may reach it"),
+            LocalError::NotLoopback(_) => Some("what is said there is not encrypted; take 127.0.0.1 or [::1]"),
             _ => None,
         }
     }
@@ -120,7 +122,6 @@ pub struct ImageSummary {
 /// die with the process.
 pub struct LocalCloud {
     cloud: Arc<Cloud>,
-    address: SocketAddr,
     server: JoinHandle<()>,
     region: String,
 }
@@ -147,6 +148,8 @@ impl LocalCloud {
             latency: options.latency,
             ssh_port: options.ssh_port,
             sessions: Sessions::default(),
+            address,
+            keys: AccessKeys::new(),
             region: options.region.clone(),
             local_images,
             addresses: Addresses::new(),
@@ -156,10 +159,12 @@ impl LocalCloud {
             slots: Mutex::new(HashMap::new()),
         });
         discard_left_disks(&cloud);
-        let server = cloud.tasks.spawn(server::serve(cloud.clone(), listener));
+        let answering = Arc::clone(&cloud);
+        let answer = move |request, seat| router::respond(Arc::clone(&answering), request, seat);
+        let serving = server::serve(listener, Limits::of_process(), cloud.closing.clone(), answer);
+        let server = cloud.tasks.spawn(serving);
         Ok(LocalCloud {
             cloud,
-            address,
             server,
             region: options.region,
         })
@@ -167,7 +172,17 @@ impl LocalCloud {
 
     /// Returns the address of the API, `http://127.0.0.1:PORT`.
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.cloud.address)
+    }
+
+    /// Returns the key that calls have to be signed with. It is new with each start, and nobody else is welcome.
+    pub fn access_key(&self) -> &AccessKey {
+        self.cloud.keys.owner()
+    }
+
+    /// The cloud behind the API.
+    pub(crate) fn shared(&self) -> Arc<Cloud> {
+        Arc::clone(&self.cloud)
     }
 
     /// Returns what instances cannot do here, in sentences for the user.
