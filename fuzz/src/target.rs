@@ -13,6 +13,7 @@ use bakelite_hcl::scope::{Scope, Surroundings, World};
 use bakelite_hcl::source::SourceMap;
 use bakelite_hcl::types::Type;
 use bakelite_hcl::value::Value;
+use bakelite_local::fuzzing::Desk;
 use bakelite_template::plan::Plan;
 use bakelite_template::{Invocation, Purpose, UndeclaredVariables, read};
 use tokio::runtime::Runtime;
@@ -29,11 +30,30 @@ pub enum Target {
     Template,
     /// A JSON template, both as a legacy one (with `{{ }}`, upgraded and fixed too) and as `.pkr.json`.
     Json,
+    /// A call of the local cloud's EC2 or STS: its form, and the parameters of its action.
+    Query,
+    /// A call of a service with JSON: its target on the first line.
+    Services,
+    /// The head of a call: its query on the first line, headers on the others.
+    Signature,
+    /// What an agent says to a client of a data channel: a byte for the kind of a message, one for a fourth of its length, the message.
+    DataClient,
+    /// What a client says to an agent.
+    DataAgent,
 }
 
 impl Target {
     /// All of them.
-    pub const ALL: [Target; 3] = [Target::Expression, Target::Template, Target::Json];
+    pub const ALL: [Target; 8] = [
+        Target::Expression,
+        Target::Template,
+        Target::Json,
+        Target::Query,
+        Target::Services,
+        Target::Signature,
+        Target::DataClient,
+        Target::DataAgent,
+    ];
 
     /// How it is called.
     pub fn name(self) -> &'static str {
@@ -41,15 +61,20 @@ impl Target {
             Target::Expression => "expression",
             Target::Template => "template",
             Target::Json => "json",
+            Target::Query => "query",
+            Target::Services => "services",
+            Target::Signature => "signature",
+            Target::DataClient => "data-client",
+            Target::DataAgent => "data-agent",
         }
     }
 }
 
-/// A folder, a runtime and values to try inputs with.
-#[derive(Debug)]
+/// A folder, a runtime, a cloud and values to try inputs with.
 pub struct Bench {
     folder: PathBuf,
     runtime: Runtime,
+    desk: Desk,
     functions: Functions,
     values: BTreeMap<&'static str, Value>,
 }
@@ -58,9 +83,12 @@ impl Bench {
     /// Works in an empty folder.
     pub fn new(folder: &Path) -> std::io::Result<Self> {
         std::fs::write(folder.join("t.tpl"), "%{ for x in v }${x}%{ endfor }")?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let desk = runtime.block_on(Desk::open(&folder.join("cloud")));
         Ok(Self {
             folder: folder.to_owned(),
-            runtime: tokio::runtime::Builder::new_current_thread().build()?,
+            desk: desk.map_err(std::io::Error::other)?,
+            runtime,
             functions: standard(),
             values: BTreeMap::from([("var", variables()), ("local", Value::object([("a", Value::int(1))]))]),
         })
@@ -87,6 +115,11 @@ impl Bench {
                     reached.note(("fixed", fixed.len().min(50)));
                 }
             }
+            Target::Query => reached.answer(&self.runtime.block_on(self.desk.query(input)), input),
+            Target::Services => reached.answer(&self.desk.services(input), input),
+            Target::Signature => reached.answer(&bakelite_local::fuzzing::signature(input), input),
+            Target::DataClient => reached.answer(&self.runtime.block_on(bakelite_ssm::fuzzing::client(input)), input),
+            Target::DataAgent => reached.answer(&self.runtime.block_on(bakelite_ssm::fuzzing::agent(input)), input),
         }
         reached
     }
