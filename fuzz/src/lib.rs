@@ -1,5 +1,5 @@
-//! Texts nobody writes by hand, thrown at the readers of templates: whatever they are, the answer is a value, a plan or an error with
-//! a place; never a panic, a hang or a memory that fills up. Works on stable Rust: what an input reached is told from what the readers
+//! Texts nobody writes by hand, thrown at the readers of templates and of the local cloud's protocols: whatever they are, the answer is
+//! a value, a plan, an answer or an error with a place; never a panic, a hang or a memory that fills up. Works on stable Rust: what an input reached is told from what the readers
 //! said about it, and inputs that reached something new are kept and changed further.
 
 #[path = "../../crates/template/tests/golden/components.rs"]

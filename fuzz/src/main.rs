@@ -85,6 +85,13 @@ const WORDS: &[&str] = &[
     "NTLMSSP\0",
     "--Encrypted Boundary",
     "path=",
+    "&",
+    "%",
+    ";",
+    "Filter.1.Value.1=",
+    "AWS4-HMAC-SHA256 Credential=",
+    "\x07\x04",
+    "\x0b\x01",
 ];
 
 fn main() -> ExitCode {
@@ -93,7 +100,8 @@ fn main() -> ExitCode {
         .into_iter()
         .find(|target| arguments.first().is_some_and(|name| name == target.name()));
     let (Some(target), Some(what)) = (target, arguments.get(1)) else {
-        eprintln!("usage: bakelite-fuzz expression|template|json|tar|scp|sftp|greeting|winrm MINUTES|FILE [SEED]");
+        let names = Target::ALL.map(Target::name).join("|");
+        eprintln!("usage: bakelite-fuzz {names} MINUTES|FILE [SEED]");
         return ExitCode::from(2);
     };
     let seed = arguments.get(2).and_then(|seed| seed.parse().ok()).unwrap_or(1);
@@ -217,6 +225,11 @@ fn next(target: Target, rng: &mut Rng, inputs: &[Vec<u8>], words: &[&str], funct
             Target::Template => grammar::body(rng, functions, depth.min(3), &mut text),
             Target::Json => grammar::json(rng, depth, &mut text),
             Target::Tar | Target::Scp | Target::Sftp | Target::Greeting | Target::WinRm => {}
+            Target::Query => grammar::form(rng, &mut text),
+            Target::Services => grammar::service(rng, &mut text),
+            Target::Signature => grammar::head(rng, &mut text),
+            // Nothing but noise: conversations that make sense are among the seeds.
+            Target::DataClient | Target::DataAgent => (0..depth * 20).for_each(|_| text.push(rng.char('\0'..'\u{7f}'))),
         }
         return text.into_bytes();
     }

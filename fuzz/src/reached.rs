@@ -36,6 +36,17 @@ impl Reached {
         self.note(plain(message));
     }
 
+    /// Notes an answer of a protocol, and which words of a call it was the answer to.
+    pub fn answer(&mut self, answer: &str, input: &[u8]) {
+        let kind = plain(answer);
+        self.note(kind);
+        let words = input.split(|byte| !byte.is_ascii_alphanumeric());
+        for word in words.filter(|word| (4..40).contains(&word.len())).take(8) {
+            self.note((kind, word));
+        }
+        self.note((kind, input.len().checked_ilog2()));
+    }
+
     /// True when there is something among it that was never reached before; all of it is known from now on.
     pub fn is_new(&self, known: &mut HashSet<u64>) -> bool {
         let before = known.len();

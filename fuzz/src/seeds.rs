@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use fastrand::Rng;
 use serde_json::Value;
 
+use crate::grammar;
 use crate::hostile;
 use crate::target::Target;
 
@@ -30,9 +32,25 @@ pub fn of(target: Target) -> Vec<Vec<u8>> {
         Target::Template => files(&[".pkr.hcl", ".hcl", ".tpl"]),
         Target::Json => files(&[".json"]),
         Target::Tar | Target::Scp | Target::Sftp | Target::Greeting | Target::WinRm => hostile::seeds(target),
+        Target::Query => calls(grammar::form),
+        Target::Services => calls(grammar::service),
+        Target::Signature => calls(grammar::head),
+        Target::DataClient => vec![bakelite_ssm::fuzzing::conversations()[0].clone()],
+        Target::DataAgent => vec![bakelite_ssm::fuzzing::conversations()[1].clone()],
     };
     seeds.extend(once_found(target).into_iter().map(|(_, bytes)| bytes));
     seeds
+}
+
+/// Calls by the grammar; the same each time.
+fn calls(make: fn(&mut Rng, &mut String)) -> Vec<Vec<u8>> {
+    let mut rng = Rng::with_seed(3);
+    let call = |_| {
+        let mut text = String::new();
+        make(&mut rng, &mut text);
+        text.into_bytes()
+    };
+    (0..200).map(call).collect()
 }
 
 fn files(endings: &'static [&'static str]) -> Vec<Vec<u8>> {

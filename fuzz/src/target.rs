@@ -13,6 +13,7 @@ use bakelite_hcl::scope::{Scope, Surroundings, World};
 use bakelite_hcl::source::SourceMap;
 use bakelite_hcl::types::Type;
 use bakelite_hcl::value::Value;
+use bakelite_local::fuzzing::Desk;
 use bakelite_template::plan::Plan;
 use bakelite_template::{Invocation, Purpose, UndeclaredVariables, read};
 use tokio::runtime::Runtime;
@@ -40,11 +41,21 @@ pub enum Target {
     Greeting,
     /// Answers of a WinRM service.
     WinRm,
+    /// A call of the local cloud's EC2 or STS: its form, and the parameters of its action.
+    Query,
+    /// A call of a service with JSON: its target on the first line.
+    Services,
+    /// The head of a call: its query on the first line, headers on the others.
+    Signature,
+    /// What an agent says to a client of a data channel: a byte for the kind of a message, one for a fourth of its length, the message.
+    DataClient,
+    /// What a client says to an agent.
+    DataAgent,
 }
 
 impl Target {
     /// All of them.
-    pub const ALL: [Target; 8] = [
+    pub const ALL: [Target; 13] = [
         Target::Expression,
         Target::Template,
         Target::Json,
@@ -53,11 +64,19 @@ impl Target {
         Target::Sftp,
         Target::Greeting,
         Target::WinRm,
+        Target::Query,
+        Target::Services,
+        Target::Signature,
+        Target::DataClient,
+        Target::DataAgent,
     ];
 
-    /// Is it what a peer sends, and no text of the user's?
+    /// Is it what a peer of a bake sends, and no text of the user's?
     pub fn is_of_a_peer(self) -> bool {
-        !matches!(self, Target::Expression | Target::Template | Target::Json)
+        matches!(
+            self,
+            Target::Tar | Target::Scp | Target::Sftp | Target::Greeting | Target::WinRm
+        )
     }
 
     /// How it is called.
@@ -71,15 +90,20 @@ impl Target {
             Target::Sftp => "sftp",
             Target::Greeting => "greeting",
             Target::WinRm => "winrm",
+            Target::Query => "query",
+            Target::Services => "services",
+            Target::Signature => "signature",
+            Target::DataClient => "data-client",
+            Target::DataAgent => "data-agent",
         }
     }
 }
 
-/// A folder, a runtime and values to try inputs with.
-#[derive(Debug)]
+/// A folder, a runtime, a cloud and values to try inputs with.
 pub struct Bench {
     folder: PathBuf,
     runtime: Runtime,
+    desk: Desk,
     functions: Functions,
     values: BTreeMap<&'static str, Value>,
 }
@@ -88,9 +112,12 @@ impl Bench {
     /// Works in an empty folder.
     pub fn new(folder: &Path) -> std::io::Result<Self> {
         std::fs::write(folder.join("t.tpl"), "%{ for x in v }${x}%{ endfor }")?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let desk = runtime.block_on(Desk::open(&folder.join("cloud")));
         Ok(Self {
             folder: folder.to_owned(),
-            runtime: tokio::runtime::Builder::new_current_thread().enable_time().build()?,
+            desk: desk.map_err(std::io::Error::other)?,
+            runtime,
             functions: standard(),
             values: BTreeMap::from([("var", variables()), ("local", Value::object([("a", Value::int(1))]))]),
         })
@@ -125,6 +152,11 @@ impl Bench {
                 }
             }
             Target::Tar | Target::Scp | Target::Sftp | Target::Greeting | Target::WinRm => {}
+            Target::Query => reached.answer(&self.runtime.block_on(self.desk.query(input)), input),
+            Target::Services => reached.answer(&self.desk.services(input), input),
+            Target::Signature => reached.answer(&bakelite_local::fuzzing::signature(input), input),
+            Target::DataClient => reached.answer(&self.runtime.block_on(bakelite_ssm::fuzzing::client(input)), input),
+            Target::DataAgent => reached.answer(&self.runtime.block_on(bakelite_ssm::fuzzing::agent(input)), input),
         }
         reached
     }

@@ -33,7 +33,8 @@ fn some_hundred_texts_nobody_writes_are_answered() {
         let mut rng = Rng::with_seed(7);
         for target in Target::ALL {
             let seeds = seeds::of(target);
-            let fewest = if target.is_of_a_peer() { 1 } else { 50 };
+            let is_bytes = target.is_of_a_peer() || matches!(target, Target::DataClient | Target::DataAgent);
+            let fewest = if is_bytes { 1 } else { 50 };
             assert!(seeds.len() >= fewest, "{}: {} seeds", target.name(), seeds.len());
             for _ in 0..100 {
                 let (input, other) = (rng.choice(&seeds).unwrap(), rng.choice(&seeds).unwrap());
@@ -45,6 +46,10 @@ fn some_hundred_texts_nobody_writes_are_answered() {
                     Target::Template => grammar::body(&mut rng, &functions, 2, &mut text),
                     Target::Json => grammar::json(&mut rng, 4, &mut text),
                     Target::Tar | Target::Scp | Target::Sftp | Target::Greeting | Target::WinRm => continue,
+                    Target::Query => grammar::form(&mut rng, &mut text),
+                    Target::Services => grammar::service(&mut rng, &mut text),
+                    Target::Signature => grammar::head(&mut rng, &mut text),
+                    Target::DataClient | Target::DataAgent => {}
                 }
                 bench.try_out(target, text.as_bytes());
             }

@@ -19,6 +19,20 @@ fn the_aws_cli_and_ssh_make_an_image() {
     assert!(output.ends_with("made by the AWS CLI\n"), "{output}");
 }
 
+/// Temporary keys of its STS, the services with JSON, and keys that are none: the AWS CLI says what it would say of AWS.
+#[test]
+fn the_aws_cli_needs_the_right_key() {
+    let context = test_context!();
+    let cloud = Cloud::local(&context, &["-ssh-port", "0"]);
+    let context = context
+        .on(&cloud)
+        .with("TOOLS", tools::folder().display().to_string())
+        .with("AWS_DEFAULT_REGION", "us-east-1");
+    let script = include_str!("clients/aws_cli_keys.sh");
+    let output = Ran::of(&mut context.command_of("bash", ["-euo", "pipefail", "-c", script])).succeeds();
+    assert_eq!(output, "done\n");
+}
+
 /// The same by boto3, with its waiters.
 #[test]
 fn boto3_makes_an_image() {
@@ -45,10 +59,7 @@ fn debians_packer_bakes_on_the_local_cloud() {
     }
     let cloud = Cloud::local(&context, &[]);
     let before = Inventory::of(&cloud.endpoint);
-    let context = context
-        .with("AWS_ACCESS_KEY_ID", "test")
-        .with("AWS_SECRET_ACCESS_KEY", "test")
-        .with("CHECKPOINT_DISABLE", "1");
+    let context = context.on(&cloud).with("CHECKPOINT_DISABLE", "1");
     context.file("peer.pkr.hcl", include_str!("clients/packer_1_6.pkr.hcl"));
     let endpoint = format!("endpoint={}", cloud.endpoint);
     let output = Ran::of(&mut context.command_of(packer, ["build", "-var", &endpoint, "peer.pkr.hcl"])).succeeds();

@@ -15,6 +15,8 @@ mod interrupts;
 mod keys;
 #[cfg(feature = "amazon")]
 mod local_bakes;
+#[cfg(feature = "amazon")]
+mod local_serve;
 mod manifests;
 mod masking;
 mod meta_arguments;

@@ -6,9 +6,10 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bakelite_test_support::clouds::{Cloud, signal};
+use bakelite_test_support::clouds::{Cloud, Endpoint, signal};
 use bakelite_test_support::context::{Ran, TestContext};
 use bakelite_test_support::inventory::{Inventory, aws};
+use bakelite_test_support::signer::Request;
 use bakelite_test_support::test_context;
 
 use crate::templates::ami;
@@ -20,7 +21,7 @@ fn template(source: &str, build: &str) -> String {
 }
 
 /// Ids of the sessions that are active.
-fn sessions(endpoint: &str) -> String {
+fn sessions(endpoint: &Endpoint) -> String {
     let output = aws(endpoint)
         .args(["ssm", "describe-sessions", "--state", "Active", "--output", "text"])
         .args(["--query", "Sessions[].SessionId"])
@@ -110,7 +111,8 @@ fn a_killed_bake_leaves_its_session_to_gc() {
     assert!(context.journals().is_empty());
 }
 
-/// A way to the cloud that cuts data channels.
+/// A way to the cloud that cuts data channels. The cloud answers to its own address alone and says it in its answers: so calls are signed
+/// anew on the way, and answers name this address instead.
 struct Cutter {
     address: SocketAddr,
     cuts: Arc<AtomicUsize>,
@@ -118,34 +120,83 @@ struct Cutter {
 
 impl Cutter {
     /// Cuts each of the first data channels after so many bytes from the client. Its threads end with the process.
-    fn before(endpoint: &str, after: usize, count: usize) -> Cutter {
-        let cloud = endpoint.strip_prefix("http://").unwrap().to_owned();
+    fn before(cloud: &Endpoint, after: usize, count: usize) -> Cutter {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let cutter = Cutter {
             address: listener.local_addr().unwrap(),
             cuts: Arc::default(),
         };
-        let cuts = Arc::clone(&cutter.cuts);
+        let (cuts, cloud, own) = (Arc::clone(&cutter.cuts), cloud.clone(), cutter.address.to_string());
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
-                let (cloud, cuts) = (TcpStream::connect(&cloud).unwrap(), Arc::clone(&cuts));
-                let (back, front) = (cloud.try_clone().unwrap(), client.try_clone().unwrap());
-                std::thread::spawn(move || carry(&back, &front, usize::MAX));
+                let (cuts, cloud, own) = (Arc::clone(&cuts), cloud.clone(), own.clone());
                 std::thread::spawn(move || {
-                    let mut start = [0; 21];
-                    let is_channel = client.peek(&mut start).is_ok() && start.starts_with(b"GET /v1/data-channel/");
-                    let limit = if is_channel && cuts.load(Ordering::Relaxed) < count {
-                        after
+                    let (head, body) = read_request(&client);
+                    if head.starts_with("GET /v1/data-channel/") {
+                        let limit = if cuts.load(Ordering::Relaxed) < count {
+                            after
+                        } else {
+                            usize::MAX
+                        };
+                        channel(&client, &cloud, &head, &own, limit, &cuts);
                     } else {
-                        usize::MAX
-                    };
-                    if carry(&client, &cloud, limit) {
-                        cuts.fetch_add(1, Ordering::Relaxed);
+                        call(&client, &cloud, &head, &body, &own);
                     }
                 });
             }
         });
         cutter
+    }
+}
+
+/// Reads one request.
+fn read_request(mut client: &TcpStream) -> (String, String) {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") && client.read(&mut byte).is_ok_and(|length| length == 1) {
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).unwrap();
+    let length = header(&head, "content-length").map_or(0, |length| length.parse().unwrap());
+    let mut body = vec![0; length];
+    client.read_exact(&mut body).unwrap();
+    (head, String::from_utf8(body).unwrap())
+}
+
+fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
+    let mut headers = head.lines().filter_map(|line| line.split_once(": "));
+    headers
+        .find(|(known, _)| known.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value)
+}
+
+/// Passes a call of Systems Manager on.
+fn call(mut client: &TcpStream, cloud: &Endpoint, head: &str, body: &str, own: &str) {
+    let target = header(head, "x-amz-target").unwrap();
+    let request = Request::new(cloud.address(), "POST", "/", body)
+        .with("content-type", "application/x-amz-json-1.1")
+        .with("x-amz-target", target)
+        .signed(&cloud.key, "ssm", "us-east-1", std::time::SystemTime::now());
+    let (head, body) = request.send(cloud.address());
+    let body = body.replace(cloud.address(), own);
+    let status = head.lines().next().unwrap();
+    let answer = format!(
+        "{status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    client.write_all(answer.as_bytes()).unwrap();
+}
+
+/// Passes a data channel on, until so many bytes have come from the client.
+fn channel(client: &TcpStream, cloud: &Endpoint, head: &str, own: &str, limit: usize, cuts: &AtomicUsize) {
+    let mut cloud_side = TcpStream::connect(cloud.address()).unwrap();
+    cloud_side
+        .write_all(head.replace(own, cloud.address()).as_bytes())
+        .unwrap();
+    let (back, front) = (cloud_side.try_clone().unwrap(), client.try_clone().unwrap());
+    std::thread::spawn(move || carry(&back, &front, usize::MAX));
+    if carry(client, &cloud_side, limit) {
+        cuts.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -176,7 +227,7 @@ fn ten_cut_data_channels_do_not_change_what_is_uploaded() {
     let cutter = Cutter::before(&cloud.endpoint, 2 << 20, 10);
     let context = context
         .on(&cloud)
-        .with("AWS_ENDPOINT_URL", format!("http://{}", cutter.address));
+        .with("AWS_ENDPOINT_URL_SSM", format!("http://{}", cutter.address));
     // Nothing that compression makes small.
     let mut state = 1_u64;
     let content: Vec<u8> = std::iter::repeat_with(|| {

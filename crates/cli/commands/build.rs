@@ -40,18 +40,20 @@ pub(super) async fn run(args: BuildArgs, machine_readable: bool, process: &Proce
     if let Some(cloud) = &cloud {
         cloud.take_the_place_of_aws(&mut context);
     }
-    let status = bake(args, machine_readable, context, process).await;
+    let secret = cloud.as_ref().map(Cloud::secret);
+    let status = bake(args, machine_readable, context, secret, process).await;
     if let Some(cloud) = cloud {
         cloud.shutdown().await;
     }
     status
 }
 
-/// Reads, plans and bakes; says what was wrong and what was made.
+/// Reads, plans and bakes; says what was wrong and what was made. The secret is the local cloud's.
 async fn bake(
     args: BuildArgs,
     machine_readable: bool,
     context: RunContext,
+    secret: Option<String>,
     process: &Process,
 ) -> Result<Status, Failure> {
     let undeclared = if args.warn_on_undeclared_var {
@@ -65,6 +67,7 @@ async fn bake(
     let invocation = invocation(args.template, args.path, Purpose::Build, undeclared, process)?;
     let registry = registry();
     let mut reading = Reading::default();
+    reading.hidden.extend(secret);
     let Some(template) = reading.read(&invocation) else {
         reading.say(process);
         return Ok(Status::Failed);

@@ -1,7 +1,10 @@
 //! The local cloud: in this process for `build -local`, and the `local` commands.
 
+use std::fs;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bakelite_engine::provisioner::RunContext;
@@ -9,7 +12,7 @@ use bakelite_local::{Isolation, Latency, Limits, LocalCloud, LocalCloudOptions};
 use serde_json::json;
 
 use super::signals::Signals;
-use super::{print, print_exactly};
+use super::{print, print_error, print_exactly};
 use crate::args::{LocalCloudArgs, LocalCommand};
 use crate::exit::{Failure, Status};
 use crate::process::Process;
@@ -38,7 +41,7 @@ impl Cloud {
     ) -> Result<Cloud, Failure> {
         if !listen.ip().is_loopback() {
             return Err(Failure::new(format!(
-                "listen on `{listen}`: the local cloud checks no signatures, so it listens on loopback addresses only"
+                "listen on `{listen}`: what is said to the local cloud is not encrypted, so it listens on loopback addresses only"
             )));
         }
         let state_folder = state_folder(args, process)?;
@@ -76,10 +79,11 @@ impl Cloud {
         let mut environment = (*context.environment).clone();
         environment.retain(|name, _| !name.starts_with("AWS_"));
         let state = self.state_folder.display().to_string();
+        let key = self.cloud.access_key();
         for (name, value) in [
             ("AWS_ENDPOINT_URL", self.cloud.endpoint().as_str()),
-            ("AWS_ACCESS_KEY_ID", "local"),
-            ("AWS_SECRET_ACCESS_KEY", "local"),
+            ("AWS_ACCESS_KEY_ID", &key.id),
+            ("AWS_SECRET_ACCESS_KEY", &key.secret),
             ("AWS_REGION", REGION),
             ("AWS_EC2_METADATA_DISABLED", "true"),
             ("BAKELITE_LOCAL", &state),
@@ -87,6 +91,11 @@ impl Cloud {
             environment.insert(name.into(), value.into());
         }
         context.environment = Arc::new(environment);
+    }
+
+    /// What nobody may see: with it, anybody on this machine could use the cloud.
+    pub(super) fn secret(&self) -> String {
+        self.cloud.access_key().secret.clone()
     }
 
     /// Stops its instances and saves its state.
@@ -109,6 +118,8 @@ pub(super) async fn run(command: LocalCommand, process: &Process) -> Result<Stat
             bakelite_local::reset(&folder)
                 .await
                 .map_err(|error| Failure::new("reset the local cloud").because(&error))?;
+            // A cloud that was killed has left its exports.
+            let _ = fs::remove_file(folder.join(EXPORTS));
             print(&format!("The local cloud in {} is empty.\n", folder.display()));
             Ok(Status::Ok)
         }
@@ -118,14 +129,75 @@ pub(super) async fn run(command: LocalCommand, process: &Process) -> Result<Stat
 async fn serve(args: &LocalCloudArgs, listen: SocketAddr, ssh_port: u16, process: &Process) -> Result<Status, Failure> {
     let mut signals = Signals::listen()?;
     let cloud = Cloud::start(args, listen, ssh_port, process).await?;
-    let endpoint = cloud.cloud.endpoint();
+    let (endpoint, key) = (cloud.cloud.endpoint(), cloud.cloud.access_key());
+    let exports = format!(
+        "export AWS_ENDPOINT_URL={endpoint} AWS_ACCESS_KEY_ID={} AWS_SECRET_ACCESS_KEY={} AWS_REGION={REGION} AWS_DEFAULT_REGION={REGION}\n\
+         unset AWS_SESSION_TOKEN\n",
+        key.id, key.secret
+    );
+    let file = Exports::write(&cloud.state_folder, &exports)
+        .map_err(|error| Failure::new("write the exports of the local cloud").because(&error))?;
+    if args.local_unisolated {
+        print_error(
+            "warning: instances are not isolated: whoever has the secret access key runs any program on this machine as you\n",
+        );
+    }
     print(&format!(
-        "The local cloud serves EC2, STS, Session Manager and Secrets Manager at {endpoint} until interrupted. For its clients:\n\n\
-         export AWS_ENDPOINT_URL={endpoint} AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local AWS_REGION={REGION}\n"
+        "The local cloud serves EC2, STS, Session Manager and Secrets Manager at {endpoint} until interrupted. For its clients, as in\n\
+         `. {}`:\n\n{exports}",
+        file.path.display()
     ));
     signals.next().await;
+    file.remove();
     cloud.shutdown().await;
     Ok(Status::Ok)
+}
+
+/// Where the exports of the cloud that is served are, in its state folder.
+const EXPORTS: &str = "serve.env";
+
+/// The exports in a file, which nobody else can read.
+struct Exports {
+    path: PathBuf,
+    /// Device and inode: another `local serve` on the same folder may have put its own there.
+    identity: (u64, u64),
+}
+
+impl Exports {
+    /// The file is made under another name, and is whole when it gets its own. What was there, left by a cloud that was killed or a
+    /// link that somebody made, is replaced and not written to.
+    fn write(folder: &Path, exports: &str) -> io::Result<Exports> {
+        let (path, new) = (
+            folder.join(EXPORTS),
+            folder.join(format!("{EXPORTS}.{}", uuid::Uuid::new_v4())),
+        );
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&new)?;
+        let written = file
+            .set_permissions(fs::Permissions::from_mode(0o600))
+            .and_then(|()| file.write_all(exports.as_bytes()))
+            .and_then(|()| fs::rename(&new, &path));
+        if let Err(error) = written {
+            let _ = fs::remove_file(&new);
+            return Err(error);
+        }
+        let identity = identity(&file.metadata()?);
+        Ok(Exports { path, identity })
+    }
+
+    /// Nobody needs them any more.
+    fn remove(self) {
+        if fs::symlink_metadata(&self.path).is_ok_and(|found| identity(&found) == self.identity) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn identity(file: &fs::Metadata) -> (u64, u64) {
+    (file.dev(), file.ino())
 }
 
 async fn images(args: &LocalCloudArgs, json: bool, all: bool, process: &Process) -> Result<Status, Failure> {
@@ -186,4 +258,41 @@ pub(super) async fn reopen(state_folder: PathBuf, process: &Process) -> Result<C
         local_disk: None,
     };
     Cloud::start_for_build(&args, process).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn exports_are_for_their_owner_and_replace_what_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let other = folder.path().join("other");
+        fs::write(&other, "other").unwrap();
+        symlink(&other, folder.path().join(EXPORTS)).unwrap();
+        let exports = Exports::write(folder.path(), "export A=b\n").unwrap();
+        assert_eq!(fs::read_to_string(&other).unwrap(), "other");
+        assert_eq!(fs::read_to_string(&exports.path).unwrap(), "export A=b\n");
+        assert!(!exports.path.is_symlink());
+        assert_eq!(mode(&exports.path), 0o600);
+        exports.remove();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn exports_of_another_cloud_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Exports::write(folder.path(), "first").unwrap();
+        let second = Exports::write(folder.path(), "second").unwrap();
+        first.remove();
+        assert_eq!(fs::read_to_string(&second.path).unwrap(), "second");
+        second.remove();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
 }

@@ -41,7 +41,11 @@ async fn serve() {
     };
     let started = std::time::Instant::now();
     let cloud = LocalCloud::start(options).await.unwrap();
-    println!("{}", cloud.endpoint());
+    let (endpoint, key) = (cloud.endpoint(), cloud.access_key());
+    println!(
+        "export AWS_ENDPOINT_URL={endpoint} AWS_ACCESS_KEY_ID={} AWS_SECRET_ACCESS_KEY={} AWS_REGION=us-east-1",
+        key.id, key.secret
+    );
     println!("started in {:?}; limits: {:?}", started.elapsed(), cloud.limits());
     tokio::signal::ctrl_c().await.unwrap();
     cloud.shutdown().await;

@@ -37,6 +37,17 @@ impl Call {
         })
     }
 
+    /// A call that is a dry run whatever it says.
+    pub(crate) fn dry(cloud: Arc<Cloud>, region: String, parameters: Parameters) -> Call {
+        Call {
+            cloud,
+            region,
+            digest: parameters.digest(&[]),
+            parameters,
+            dry_run: true,
+        }
+    }
+
     /// Refuses parameters that the action did not take, and ends a dry run. Every action calls it once, after it has read
     /// its parameters and before it looks at anything else.
     pub(crate) fn accept(&self) -> Result<(), ApiError> {

@@ -1,6 +1,7 @@
 //! The cloud behind the API: its state, its machines, and the work that goes on after an answer.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,6 +10,7 @@ use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
+use crate::access_keys::AccessKeys;
 use crate::address::Addresses;
 use crate::api_error::ApiError;
 use crate::ec2::images::ImageRoot;
@@ -42,6 +44,9 @@ pub(crate) struct Cloud {
     pub(crate) latency: Latency,
     pub(crate) ssh_port: u16,
     pub(crate) sessions: Sessions,
+    /// Where the API is, and who may call it.
+    pub(crate) address: SocketAddr,
+    pub(crate) keys: AccessKeys,
     /// A region besides AWS's own.
     pub(crate) region: String,
     pub(crate) local_images: Vec<LocalImage>,

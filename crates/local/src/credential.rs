@@ -1,98 +1,119 @@
-//! Who calls which service where: read from the Signature Version 4 scope. Signatures are not verified: every key is
-//! welcome here, but a request without one is as wrong as it is at AWS.
-
-use crate::api_error::ApiError;
+//! What a request says of itself in its `Authorization` header: who calls which service where, and the signature that is to show it.
 
 /// The credential scope of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Credential {
     pub(crate) access_key: String,
+    /// `YYYYMMDD`
+    pub(crate) date: String,
     pub(crate) region: String,
     pub(crate) service: String,
 }
 
-const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+/// A header of Signature Version 4, read and not yet believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Authorization {
+    pub(crate) credential: Credential,
+    /// Names of the headers that are signed, in lower case.
+    pub(crate) signed_headers: Vec<String>,
+    pub(crate) signature: Vec<u8>,
+}
+
+/// The one algorithm that is spoken here.
+pub(crate) const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+/// What every scope ends with.
+pub(crate) const TERMINATOR: &str = "aws4_request";
+
+impl Authorization {
+    /// Reads the header; the error says what it lacks.
+    pub(crate) fn read(header: &str) -> Result<Authorization, &'static str> {
+        let fields = header.strip_prefix(ALGORITHM).and_then(|rest| rest.strip_prefix(' '));
+        let fields = fields.ok_or("the algorithm is not AWS4-HMAC-SHA256")?;
+        let (mut credential, mut signed_headers, mut signature) = (None, None, None);
+        for field in fields.split(',') {
+            let (name, value) = field.trim().split_once('=').ok_or("a field has no value")?;
+            let place = match name {
+                "Credential" => &mut credential,
+                "SignedHeaders" => &mut signed_headers,
+                "Signature" => &mut signature,
+                _ => return Err("it has a field that is none of Credential, SignedHeaders and Signature"),
+            };
+            if place.replace(value).is_some() {
+                return Err("a field is there twice");
+            }
+        }
+        let scope = credential.and_then(Credential::from_scope);
+        let names = signed_headers.ok_or("it names no signed headers")?;
+        let signature = signature.and_then(|digits| hex::decode(digits).ok());
+        Ok(Authorization {
+            credential: scope.ok_or("its credential is not KEY/DATE/REGION/SERVICE/aws4_request")?,
+            signed_headers: names.split(';').map(str::to_owned).collect(),
+            signature: signature.ok_or("it has no signature")?,
+        })
+    }
+}
 
 impl Credential {
-    /// Reads the `Authorization` header.
-    pub(crate) fn from_header(header: Option<&str>) -> Result<Credential, ApiError> {
-        let Some(header) = header else {
-            return Err(ApiError::with_status(
-                403,
-                "MissingAuthenticationToken",
-                "Request is missing Authentication Token",
-            ));
+    /// Reads `KEY/DATE/REGION/SERVICE/aws4_request`.
+    fn from_scope(scope: &str) -> Option<Credential> {
+        let mut parts = scope.split('/').map(str::to_owned);
+        let mut next = || parts.next().filter(|part| !part.is_empty());
+        let credential = Credential {
+            access_key: next()?,
+            date: next()?,
+            region: next()?,
+            service: next()?,
         };
-        let malformed = || {
-            ApiError::with_status(
-                401,
-                "AuthFailure",
-                "AWS was not able to validate the provided access credentials",
-            )
-        };
-        let fields = header.strip_prefix(ALGORITHM).ok_or_else(malformed)?;
-        let scope = fields
-            .split(',')
-            .find_map(|field| field.trim().strip_prefix("Credential="))
-            .ok_or_else(malformed)?;
-        Credential::from_scope(scope).ok_or_else(malformed)
+        (next()? == TERMINATOR && parts.next().is_none()).then_some(credential)
     }
 
-    /// Reads `KEY/DATE/REGION/SERVICE/aws4_request`; a key may hold slashes, the rest not.
-    fn from_scope(scope: &str) -> Option<Credential> {
-        let mut parts = scope.rsplitn(5, '/');
-        if parts.next()? != "aws4_request" {
-            return None;
-        }
-        let service = parts.next()?.to_owned();
-        let region = parts.next()?.to_owned();
-        let _date = parts.next()?;
-        let access_key = parts.next()?.to_owned();
-        (!access_key.is_empty() && !region.is_empty()).then_some(Credential {
-            access_key,
-            region,
-            service,
-        })
+    /// `DATE/REGION/SERVICE/aws4_request`
+    pub(crate) fn scope(&self) -> String {
+        format!("{}/{}/{}/{TERMINATOR}", self.date, self.region, self.service)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
-    fn reads_key_region_and_service() {
-        let header =
-            "AWS4-HMAC-SHA256 Credential=AKID/20261121/eu-west-1/ec2/aws4_request, SignedHeaders=host, Signature=00";
-        let credential = Credential::from_header(Some(header)).unwrap();
-        assert_eq!(
-            (
-                credential.access_key.as_str(),
-                credential.region.as_str(),
-                credential.service.as_str()
-            ),
-            ("AKID", "eu-west-1", "ec2")
-        );
+    fn reads_all_fields() {
+        let header = "AWS4-HMAC-SHA256 Credential=AKID/20261121/eu-west-1/ec2/aws4_request, SignedHeaders=host;x-amz-date,Signature=00ff";
+        let read = Authorization::read(header).unwrap();
+        assert_eq!(read.credential.access_key, "AKID");
+        assert_eq!(read.credential.scope(), "20261121/eu-west-1/ec2/aws4_request");
+        assert_eq!(read.signed_headers, ["host", "x-amz-date"]);
+        assert_eq!(read.signature, [0, 255]);
     }
 
     #[test]
-    fn refuses_absent_and_broken_headers() {
-        assert_eq!(
-            Credential::from_header(None).unwrap_err().code,
-            "MissingAuthenticationToken"
-        );
+    fn refuses_broken_headers() {
+        let whole = "AWS4-HMAC-SHA256 Credential=a/d/r/s/aws4_request, SignedHeaders=host, Signature=00";
+        assert!(Authorization::read(whole).is_ok());
         for header in [
             "",
             "Basic eDp5",
             "AWS4-HMAC-SHA256",
             "AWS4-HMAC-SHA256 Credential=a/b/c",
-            "AWS4-HMAC-SHA256 Credential=/d/r/s/aws4_request",
+            &whole.replace("a/d", "/d"),
+            &whole.replace("aws4_request", "aws4_request/x"),
+            &whole.replace("Signature=00", "Signature=0g"),
+            &whole.replace("Signature=00", ""),
+            &whole.replace("HMAC-SHA256", "ECDSA-P256-SHA256"),
+            &format!("{whole}, Signature=00"),
+            &format!("{whole}, Other=1"),
         ] {
-            assert_eq!(
-                Credential::from_header(Some(header)).unwrap_err().code,
-                "AuthFailure",
-                "{header}"
-            );
+            assert!(Authorization::read(header).is_err(), "{header}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(header in "(AWS4-HMAC-SHA256 )?(Credential=|Signature=|SignedHeaders=|[a-z/,;= ]|.){0,40}") {
+            let _ = Authorization::read(&header);
         }
     }
 }

@@ -2,17 +2,13 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
-use hyper::{Request, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::api_error::ApiError;
 use crate::cloud::Cloud;
 use crate::credential::Credential;
+use crate::router::Accepted;
 use crate::{secrets_manager, ssm};
 
 /// Answers an action of a service.
@@ -31,58 +27,35 @@ pub(crate) fn service(name: &str) -> Option<Service> {
 const LONGEST_BODY: usize = 1 << 18;
 
 /// Answers a call.
-pub(crate) async fn respond(
-    service: Service,
-    cloud: &Arc<Cloud>,
-    credential: &Credential,
-    request: Request<Incoming>,
-) -> Response<Full<Bytes>> {
-    let (status, body) = match answer(service, cloud, credential, request).await {
-        Ok(body) => (StatusCode::OK, body),
-        Err(error) => {
-            tracing::debug!(code = error.code, message = error.message, "call refused");
-            let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            (status, json!({ "__type": error.code, "message": error.message }))
-        }
-    };
-    let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
-    *response.status_mut() = status;
-    let json = HeaderValue::from_static("application/x-amz-json-1.1");
-    response.headers_mut().insert(CONTENT_TYPE, json);
-    response
-}
-
-async fn answer(
-    service: Service,
-    cloud: &Arc<Cloud>,
-    credential: &Credential,
-    request: Request<Incoming>,
-) -> Result<Value, ApiError> {
-    let header = |name| {
-        let value = request.headers().get(name).and_then(|value| value.to_str().ok());
-        value.unwrap_or_default().to_owned()
-    };
-    let (target, host) = (header("x-amz-target"), header("host"));
-    let body = Limited::new(request.into_body(), LONGEST_BODY).collect().await;
-    let body = body.map_err(|error| ApiError::new("SerializationException", error.to_string()))?;
-    let body = body.to_bytes();
+pub(crate) fn answer(cloud: &Arc<Cloud>, request: &Accepted) -> Result<String, ApiError> {
+    let credential = &request.credential;
+    let service = service(&credential.service)
+        .ok_or_else(|| ApiError::new("UnknownOperationException", "The local cloud has no such service"))?;
+    if request.body.len() > LONGEST_BODY {
+        let message = format!("The request is longer than {LONGEST_BODY} bytes");
+        return Err(ApiError::with_status(413, "SerializationException", message));
+    }
+    let target = request.parts.headers.get("x-amz-target");
+    let target = target.and_then(|target| target.to_str().ok()).unwrap_or_default();
+    let action = target.split_once('.').map_or(target, |(_, action)| action);
     let call = Call {
         cloud,
         credential,
-        host: &host,
-        body: if body.is_empty() { b"{}" } else { &body },
+        body: if request.body.is_empty() { b"{}" } else { &request.body },
     };
-    let action = target.split_once('.').map_or(target.as_str(), |(_, action)| action);
     tracing::debug!(region = credential.region, action, "call");
-    service(action, &call)
+    Ok(service(action, &call)?.to_string())
+}
+
+/// An error's document.
+pub(crate) fn describe_error(error: &ApiError) -> String {
+    json!({ "__type": error.code, "message": error.message }).to_string()
 }
 
 /// A call of the API.
 pub(crate) struct Call<'a> {
     pub(crate) cloud: &'a Arc<Cloud>,
     pub(crate) credential: &'a Credential,
-    /// By what name and port the caller found the API.
-    pub(crate) host: &'a str,
     body: &'a [u8],
 }
 

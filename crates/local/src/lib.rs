@@ -1,18 +1,24 @@
 //! The local cloud: EC2's API on sandboxes of this machine.
 //!
-//! [`LocalCloud`] answers EC2's and STS's Query protocol, and Session Manager's, on a loopback port for any client. Its instances are machines
+//! [`LocalCloud`] answers EC2's and STS's Query protocol, Session Manager's and Secrets Manager's, on a loopback port for any client that
+//! signs with its access key. Its instances are machines
 //! ([`machine`]) with real SSH servers, its images are what instances leave on disk. What exists is kept in a state folder
 //! that several processes may use at once: an image baked by one of them can be launched by the next, today or tomorrow.
 //!
 //! A program that starts a local cloud calls [`sandbox::enter_if_asked`] as the first thing in `main`, before any thread:
 //! machines are made by running the program itself again.
 //!
-//! Limits: signatures and security groups are not enforced; images of all architectures run what this machine has; only
+//! The API is on TCP although a socket in a folder of the user's own would be a wall more: the AWS CLI and boto3, which scripts of a
+//! bake call it with, connect to nothing else, and so does a session's websocket. What keeps others out is the signature of each call.
+//!
+//! Limits: security groups are not enforced; images of all architectures run what this machine has; only
 //! root devices hold data; all networks are this machine's loopback.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
+mod access_keys;
 mod address;
 mod api_error;
+mod authentication;
 mod base;
 mod call;
 mod catalogue;
@@ -21,6 +27,9 @@ mod cloud;
 mod credential;
 mod disk;
 mod ec2;
+#[doc(hidden)] // for the fuzzers, which are another crate
+pub mod fuzzing;
+mod guests;
 mod ids;
 mod json_api;
 mod keys;
@@ -32,9 +41,12 @@ pub mod machine;
 mod moment;
 mod owner;
 mod query;
+mod query_api;
+mod router;
 pub mod sandbox;
 mod secrets_manager;
 mod server;
+mod signature;
 mod sshd;
 mod ssm;
 mod state;
@@ -43,6 +55,7 @@ mod store;
 mod sts;
 mod xml;
 
+pub use access_keys::AccessKey;
 pub use latency::{Latency, LatencyError};
 pub use limits::Limits;
 pub use local_cloud::{ImageSummary, LocalCloud, LocalCloudOptions, LocalError, reset};

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::access_keys::{AccessKey, AccessKeys};
 use crate::address::Addresses;
 use crate::api_error::ApiError;
 use crate::catalogue;
@@ -23,6 +24,7 @@ use crate::latency::Latency;
 use crate::limits::Limits;
 use crate::machine::{Isolation, MachineError, Machines};
 use crate::owner;
+use crate::router;
 use crate::server;
 use crate::ssm::Sessions;
 use crate::state_folder::{Resetting, StateError, StateFolder};
@@ -41,7 +43,7 @@ pub struct LocalCloudOptions {
     pub latency: Latency,
     /// Images besides the well-known ones: name (or `ami-…`, which then is the id) and folder or tarball of the root.
     pub images: Vec<(String, PathBuf)>,
-    /// Where the API listens; port 0 takes a free one. Loopback only: signatures are not verified.
+    /// Where the API listens; port 0 takes a free one. Loopback only: what is said is not encrypted.
     pub listen: SocketAddr,
     /// The port on which instances should listen for SSH, usually 22. An instance that cannot have it listens on
     /// another one, which its tag `bakelite:ssh-port` tells.
@@ -92,7 +94,7 @@ impl LocalError {
     pub fn help(&self) -> Option<&str> {
         match self {
             LocalError::Machine(error) => error.help(),
-            LocalError::NotLoopback(_) => Some("requests are not authenticated, so nobody else may reach it"),
+            LocalError::NotLoopback(_) => Some("what is said there is not encrypted; take 127.0.0.1 or [::1]"),
             _ => None,
         }
     }
@@ -125,7 +127,6 @@ pub struct ImageSummary {
 /// die with the process.
 pub struct LocalCloud {
     cloud: Arc<Cloud>,
-    address: SocketAddr,
     server: JoinHandle<()>,
     region: String,
 }
@@ -153,6 +154,8 @@ impl LocalCloud {
             latency: options.latency,
             ssh_port: options.ssh_port,
             sessions: Sessions::default(),
+            address,
+            keys: AccessKeys::new(),
             region: options.region.clone(),
             local_images,
             addresses: Addresses::new(),
@@ -162,10 +165,12 @@ impl LocalCloud {
             slots: Mutex::new(HashMap::new()),
         });
         discard_left_disks(&cloud);
-        let server = cloud.tasks.spawn(server::serve(cloud.clone(), listener));
+        let answering = Arc::clone(&cloud);
+        let answer = move |request, seat| router::respond(Arc::clone(&answering), request, seat);
+        let serving = server::serve(listener, server::Limits::of_process(), cloud.closing.clone(), answer);
+        let server = cloud.tasks.spawn(serving);
         Ok(LocalCloud {
             cloud,
-            address,
             server,
             region: options.region,
         })
@@ -173,7 +178,17 @@ impl LocalCloud {
 
     /// Returns the address of the API, `http://127.0.0.1:PORT`.
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.cloud.address)
+    }
+
+    /// Returns the key that calls have to be signed with. It is new with each start, and nobody else is welcome.
+    pub fn access_key(&self) -> &AccessKey {
+        self.cloud.keys.owner()
+    }
+
+    /// The cloud behind the API.
+    pub(crate) fn shared(&self) -> Arc<Cloud> {
+        Arc::clone(&self.cloud)
     }
 
     /// Returns what instances cannot do here, in sentences for the user.

@@ -22,6 +22,14 @@ impl Moment {
             .map(|timestamp| Moment(timestamp.as_millisecond()))
     }
 
+    /// Reads `YYYYMMDDThhmmssZ`, as signatures have it.
+    pub(crate) fn parse_basic(text: &str) -> Option<Moment> {
+        let civil = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", text).ok()?;
+        let is_whole = text.len() == "20261121T073000Z".len();
+        let timestamp = civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
+        is_whole.then(|| Moment(timestamp.as_millisecond()))
+    }
+
     pub(crate) fn plus(self, duration: Duration) -> Moment {
         Moment(
             self.0
@@ -58,5 +66,17 @@ mod tests {
         assert_eq!(moment.to_string(), "2026-11-21T07:30:00.500Z");
         assert_eq!(Moment::parse(&moment.to_string()), Some(moment));
         assert_eq!(Moment::parse("yesterday"), None);
+        let basic = Moment::parse_basic("20261121T073000Z").unwrap();
+        assert_eq!(basic.to_string(), "2026-11-21T07:30:00.000Z");
+        for text in [
+            "",
+            "20261121",
+            "2026112T0730000Z",
+            "20261121T073000",
+            "20261321T073000Z",
+            "99991121T073000Z\n",
+        ] {
+            assert_eq!(Moment::parse_basic(text), None, "{text}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The Query protocol's requests: a form whose dotted names (`Filter.1.Value.2`) make a tree of typed parameters.
+//! The Query protocol's requests: a form whose dotted names (`Filter.1.Value.2`) make groups of typed parameters.
 //!
 //! Taking a parameter removes it. What is left when an action has taken what it knows is unknown to it, so the list of
 //! an action's parameters has one home, the code that reads them, and every call is strict.
@@ -13,51 +13,46 @@ use crate::api_error::ApiError;
 /// Parts of a dotted name; EC2's deepest (`LaunchSpecification.NetworkInterface.1.PrivateIpAddresses.1.Primary`) has six.
 const MAX_DEPTH: usize = 10;
 
-/// A node of the request's parameters: its own value and the parameters below it.
+/// The most parameters of a request. A description of 1,000 instances and a launch with 50 tags for each kind of resource stay below.
+const MOST_PARAMETERS: usize = 10_000;
+
+/// Parameters of a request, or a group of them. They are kept as the list that they came as, by their dotted names: a tree of nodes
+/// would take many times what the names take that make it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Parameters {
-    /// The dotted name as the client wrote it, for error messages.
+    /// The dotted name of the group as the client wrote it, for error messages; empty for the whole request.
     path: String,
-    value: Option<String>,
-    children: BTreeMap<String, Parameters>,
+    /// Values by what follows the group's name and its dot.
+    values: BTreeMap<String, String>,
 }
 
 impl Parameters {
     /// Parses an `application/x-www-form-urlencoded` body or a query string.
     pub(crate) fn parse(form: &[u8]) -> Result<Parameters, ApiError> {
-        let mut root = Parameters::default();
+        let mut values = BTreeMap::new();
         for (name, value) in form_urlencoded::parse(form) {
-            root.insert(&name, value.into_owned())?;
+            if name.split('.').count() > MAX_DEPTH {
+                return Err(ApiError::unknown_parameter(&name));
+            }
+            if values.len() == MOST_PARAMETERS {
+                return Err(ApiError::new(
+                    "MalformedQueryString",
+                    format!("The request has more than {MOST_PARAMETERS} parameters"),
+                ));
+            }
+            if values.contains_key(&*name) {
+                return Err(ApiError::new(
+                    "MalformedQueryString",
+                    format!("The parameter {name} is given twice"),
+                ));
+            }
+            values.insert(name.into_owned(), value.into_owned());
         }
-        Ok(root)
+        let path = String::new();
+        Ok(Parameters { path, values })
     }
 
-    fn insert(&mut self, name: &str, value: String) -> Result<(), ApiError> {
-        if name.split('.').count() > MAX_DEPTH {
-            return Err(ApiError::unknown_parameter(name));
-        }
-        let mut node = self;
-        for part in name.split('.') {
-            let path = if node.path.is_empty() {
-                part.to_owned()
-            } else {
-                format!("{}.{part}", node.path)
-            };
-            node = node.children.entry(part.to_owned()).or_insert_with(|| Parameters {
-                path,
-                ..Parameters::default()
-            });
-        }
-        match node.value.replace(value) {
-            None => Ok(()),
-            Some(_) => Err(ApiError::new(
-                "MalformedQueryString",
-                format!("The parameter {name} is given twice"),
-            )),
-        }
-    }
-
-    /// Returns the name that a parameter below this node has in the request.
+    /// Returns the name that a parameter of this group has in the request.
     pub(crate) fn name_of(&self, name: &str) -> String {
         if self.path.is_empty() {
             name.to_owned()
@@ -68,10 +63,7 @@ impl Parameters {
 
     /// Takes a text; dots in the name lead into groups.
     pub(crate) fn text(&mut self, name: &str) -> Option<String> {
-        match name.split_once('.') {
-            None => self.children.get_mut(name)?.value.take(),
-            Some((group, rest)) => self.children.get_mut(group)?.text(rest),
-        }
+        self.values.remove(name)
     }
 
     /// Takes a text that the action cannot do without.
@@ -110,9 +102,15 @@ impl Parameters {
 
     /// Takes the texts of a list (`InstanceId.1`, `InstanceId.2`, …) in the order of their numbers.
     pub(crate) fn list(&mut self, name: &str) -> Vec<String> {
-        self.numbered(name)
+        let below = self.below(name);
+        let numbers = below
+            .iter()
+            .filter_map(|rest| Some((rest.parse::<u64>().ok()?, format!("{name}.{rest}"))));
+        let mut members: Vec<(u64, String)> = numbers.collect();
+        members.sort();
+        members
             .into_iter()
-            .filter_map(|member| member.value.take())
+            .filter_map(|(_, member)| self.text(&member))
             .collect()
     }
 
@@ -120,84 +118,75 @@ impl Parameters {
     ///
     /// Whoever takes them has to [`finish`](Parameters::finish) each of them.
     pub(crate) fn items(&mut self, name: &str) -> Vec<Parameters> {
-        self.numbered(name)
-            .into_iter()
-            .map(std::mem::take)
-            .filter(|member| !member.is_empty())
-            .collect()
+        let mut members: BTreeMap<(u64, String), Parameters> = BTreeMap::new();
+        for below in self.below(name) {
+            let (member, rest) = below.split_once('.').unwrap_or((&below, ""));
+            let Ok(number) = member.parse() else { continue };
+            let Some(value) = self.text(&format!("{name}.{below}")) else {
+                continue;
+            };
+            let group = members
+                .entry((number, member.to_owned()))
+                .or_insert_with(|| Parameters {
+                    path: self.name_of(&format!("{name}.{member}")),
+                    values: BTreeMap::new(),
+                });
+            group.values.insert(rest.to_owned(), value);
+        }
+        members.into_values().collect()
     }
 
     /// Takes a group (`Ebs.*`), when any of it is given. Whoever takes it has to finish it.
     pub(crate) fn group(&mut self, name: &str) -> Option<Parameters> {
-        let group = match name.split_once('.') {
-            None => std::mem::take(self.children.get_mut(name)?),
-            Some((group, rest)) => self.children.get_mut(group)?.group(rest)?,
-        };
-        (!group.is_empty()).then_some(group)
+        let mut values = BTreeMap::new();
+        for below in self.below(name) {
+            if let Some(value) = self.text(&format!("{name}.{below}")) {
+                values.insert(below, value);
+            }
+        }
+        // The group's own name with a value: nothing that any action knows, left for `finish` to name.
+        if let Some(value) = self.text(name) {
+            values.insert(String::new(), value);
+        }
+        (!values.is_empty()).then(|| Parameters {
+            path: self.name_of(name),
+            values,
+        })
     }
 
     /// Checks that nothing is left.
     pub(crate) fn finish(&self) -> Result<(), ApiError> {
-        match self.first_left() {
+        match self.values.keys().next() {
             None => Ok(()),
-            Some(path) => Err(ApiError::unknown_parameter(path)),
+            Some(left) if left.is_empty() => Err(ApiError::unknown_parameter(&self.path)),
+            Some(left) => Err(ApiError::unknown_parameter(&self.name_of(left))),
         }
     }
 
     /// Returns a digest of everything that is still here, but for some names at the top.
     pub(crate) fn digest(&self, without: &[&str]) -> String {
         let mut digest = Sha256::new();
-        for (name, child) in self
-            .children
-            .iter()
-            .filter(|(name, _)| !without.contains(&name.as_str()))
-        {
-            child.digest_into(name, &mut digest);
+        for (name, value) in self.values.iter().filter(|(name, _)| {
+            let top = name.split('.').next().unwrap_or(name);
+            !without.contains(&top)
+        }) {
+            // Lengths keep neighbours apart: `a=bc` and `ab=c` differ.
+            for text in [name, value] {
+                digest.update(text.len().to_le_bytes());
+                digest.update(text);
+            }
         }
         hex::encode(digest.finalize())
     }
 
-    fn digest_into(&self, name: &str, digest: &mut Sha256) {
-        // Lengths keep neighbours apart: `a=bc` and `ab=c` differ.
-        for text in [name, self.value.as_deref().unwrap_or("\0")] {
-            digest.update(text.len().to_le_bytes());
-            digest.update(text);
-        }
-        digest.update(self.children.len().to_le_bytes());
-        self.children
-            .iter()
-            .for_each(|(name, child)| child.digest_into(name, digest));
-    }
-
-    fn first_left(&self) -> Option<&str> {
-        if self.value.is_some() {
-            return Some(&self.path);
-        }
-        self.children.values().find_map(Parameters::first_left)
-    }
-
-    fn is_empty(&self) -> bool {
-        self.first_left().is_none()
-    }
-
-    fn numbered(&mut self, name: &str) -> Vec<&mut Parameters> {
-        if let Some((group, rest)) = name.split_once('.') {
-            return self
-                .children
-                .get_mut(group)
-                .map(|group| group.numbered(rest))
-                .unwrap_or_default();
-        }
-        let Some(list) = self.children.get_mut(name) else {
-            return Vec::new();
-        };
-        let mut members: Vec<(u64, &mut Parameters)> = list
-            .children
-            .iter_mut()
-            .filter_map(|(number, member)| Some((number.parse().ok()?, member)))
-            .collect();
-        members.sort_by_key(|(number, _)| *number);
-        members.into_iter().map(|(_, member)| member).collect()
+    /// What follows a group's name and its dot in the names of its parameters.
+    fn below(&self, name: &str) -> Vec<String> {
+        let prefix = format!("{name}.");
+        let group = self.values.range(prefix.clone()..);
+        group
+            .map_while(|(name, _)| name.strip_prefix(&prefix))
+            .map(str::to_owned)
+            .collect()
     }
 }
 
@@ -258,6 +247,35 @@ mod tests {
             Parameters::parse("a.".repeat(50_000).as_bytes()).unwrap_err().code,
             "UnknownParameter"
         );
+    }
+
+    /// A request's memory is what its names and values take and one entry for each, however many dots the names have.
+    #[test]
+    fn dots_in_names_cost_nothing_and_parameters_are_counted() {
+        let dotted: Vec<String> = (0..MOST_PARAMETERS)
+            .map(|number| format!("{number:x}.1.2.3.4.5.6.7.8.9"))
+            .collect();
+        let form = parse(&dotted.join("&"));
+        let characters: usize = form.values.iter().map(|(name, value)| name.len() + value.len()).sum();
+        assert_eq!(characters, dotted.iter().map(String::len).sum::<usize>());
+        assert_eq!(form.values.len(), MOST_PARAMETERS);
+        let error = Parameters::parse(format!("{}&x=1", dotted.join("&")).as_bytes()).unwrap_err();
+        assert_eq!(error.code, "MalformedQueryString");
+    }
+
+    #[test]
+    fn what_a_group_does_not_know_is_named_whole() {
+        for (form, unknown) in [
+            ("Filter.1=x", "Filter.1"),
+            ("Filter.1.=x", "Filter.1"),
+            ("Filter.1.Name.x=y", "Filter.1.Name.x"),
+        ] {
+            let error = parse(form).items("Filter").remove(0).finish().unwrap_err();
+            assert_eq!(error.message, format!("The parameter {unknown} is not recognized"));
+        }
+        let error = parse("Ebs=x").group("Ebs").unwrap().finish().unwrap_err();
+        assert_eq!(error.message, "The parameter Ebs is not recognized");
+        assert!(parse("Ebss.x=1").group("Ebs").is_none());
     }
 
     proptest! {

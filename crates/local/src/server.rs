@@ -1,242 +1,317 @@
-//! The endpoint: HTTP on loopback, routing to a service, and the form of answers and errors.
+//! The endpoint's connections: HTTP on loopback, where every user of this machine can connect. So nothing that a connection can do
+//! without being known takes more than a bounded time and a bounded part of this process.
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use hyper::header::HOST;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::process::{Resource, getrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
-use crate::api_error::ApiError;
-use crate::call::Call;
-use crate::cloud::Cloud;
-use crate::credential::Credential;
-use crate::ec2;
-use crate::ids::request_id;
-use crate::json_api;
-use crate::query::Parameters;
-use crate::ssm;
-use crate::sts;
-use crate::xml::Element;
+use crate::guests::{Guests, Seat};
 
-/// Longest body of a request in bytes. The longest sensible one, a launch with user data and 50 tags, has some 60 KB.
-const LONGEST_BODY: usize = 1 << 20;
+/// The most connections, and the part of this process's file descriptors that they may take at most: instances need some, too.
+const MOST_CONNECTIONS: usize = 256;
+const PART_OF_FILES: u64 = 4;
+/// The most headers of a request; the SDKs send some 15.
+const MOST_HEADERS: usize = 64;
+/// Longest head of a request in bytes, with all parameters of a GET.
+const LONGEST_HEAD: usize = 64 << 10;
+
+/// What connections may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// How many there may be.
+    pub(crate) connections: usize,
+    /// How long a head may take, counted from the end of the request before: so this is how long a connection may idle, too.
+    pub(crate) head: Duration,
+}
+
+impl Limits {
+    /// Those of this process.
+    pub(crate) fn of_process() -> Limits {
+        let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX) / PART_OF_FILES;
+        Limits {
+            connections: usize::try_from(files)
+                .unwrap_or(MOST_CONNECTIONS)
+                .clamp(8, MOST_CONNECTIONS),
+            head: Duration::from_secs(30),
+        }
+    }
+}
 
 /// Answers requests until the cloud shuts down; then those under way are finished.
-pub(crate) async fn serve(cloud: Arc<Cloud>, listener: TcpListener) {
+pub(crate) async fn serve<A>(
+    listener: TcpListener,
+    limits: Limits,
+    closing: CancellationToken,
+    answer: impl Fn(Request<Incoming>, Seat) -> A + Clone + Send + 'static,
+) where
+    A: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+{
+    let mut guests = Guests::new(limits.connections);
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(converse(cloud.clone(), stream));
-                }
+                Ok((stream, _)) => if let Some(seat) = guests.seat() {
+                    connections.spawn(converse(stream, seat, limits, closing.clone(), answer.clone()));
+                },
                 Err(error) => {
                     tracing::warn!(%error, "connection not accepted");
-                    // Out of file descriptors, say: yielding lets connections end before the next try.
-                    tokio::task::yield_now().await;
+                    guests.await_room(&mut connections).await;
                 }
             },
             Some(_) = connections.join_next() => {}
-            () = cloud.closing.cancelled() => break,
+            () = closing.cancelled() => break,
         }
     }
     drop(listener);
+    while guests.make_room() {}
     while connections.join_next().await.is_some() {}
 }
 
-async fn converse(cloud: Arc<Cloud>, stream: TcpStream) {
+async fn converse<A>(
+    stream: TcpStream,
+    seat: Seat,
+    limits: Limits,
+    closing: CancellationToken,
+    answer: impl Fn(Request<Incoming>, Seat) -> A,
+) where
+    A: Future<Output = Response<Full<Bytes>>>,
+{
     let _ = stream.set_nodelay(true);
-    let closing = cloud.closing.clone();
+    let its_seat = seat.clone();
     let service = service_fn(move |request| {
-        let cloud = cloud.clone();
-        async move { Ok::<_, Infallible>(respond(cloud, request).await) }
+        let answering = answer(request, its_seat.clone());
+        async { Ok::<_, Infallible>(answering.await) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head)
+        .max_headers(MOST_HEADERS)
+        .max_buf_size(LONGEST_HEAD)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
         _ = connection.as_mut() => return,
+        () = seat.asked_to_leave() => return,
         () = closing.cancelled() => connection.as_mut().graceful_shutdown(),
     }
-    let _ = connection.await;
+    tokio::select! {
+        _ = connection => {}
+        () = seat.asked_to_leave() => {}
+    }
 }
 
-async fn respond(cloud: Arc<Cloud>, request: Request<Incoming>) -> Response<Full<Bytes>> {
-    if request.uri().path().starts_with(ssm::channel::PATH) {
-        return ssm::channel::open(&cloud, request);
-    }
-    if let Ok(credential) = credential(&request)
-        && let Some(service) = json_api::service(&credential.service)
-    {
-        return json_api::respond(service, &cloud, &credential, request).await;
-    }
-    let id = request_id();
-    let mut service = Service::Ec2;
-    let answer = match read(request).await {
-        Ok((credential, parameters)) => answer(cloud, credential, parameters, &mut service, &id).await,
-        Err(error) => Err(error),
+/// Whether a request is for the address that is served. A page of a web site that has its name point here says the site's name.
+pub(crate) fn is_for<B>(request: &Request<B>, address: SocketAddr) -> bool {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let (Some(host), None) = (hosts.next().and_then(|host| host.to_str().ok()), hosts.next()) else {
+        return false;
     };
-    let (status, text) = match answer {
-        Ok(text) => (200, text),
-        Err(error) => {
-            tracing::debug!(request = id, code = error.code, message = error.message, "call refused");
-            (error.status, service.describe_error(&error, &id))
-        }
+    let authority = request.uri().authority().map_or(host, |authority| authority.as_str());
+    names(host, address) && names(authority, address)
+}
+
+fn names(host: &str, address: SocketAddr) -> bool {
+    let bare = match address {
+        SocketAddr::V4(address) => address.ip().to_string(),
+        SocketAddr::V6(address) => format!("[{}]", address.ip()),
     };
-    let mut response = Response::new(Full::new(Bytes::from(text)));
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/xml;charset=UTF-8"));
-    if let Ok(id) = HeaderValue::from_str(&id) {
-        headers.insert("x-amzn-requestid", id);
-    }
-    response
-}
-
-/// Reads the credential and the parameters, which are in the body of a POST and in the query of a GET.
-async fn read(request: Request<Incoming>) -> Result<(Credential, Parameters), ApiError> {
-    let credential = credential(&request)?;
-    if request.uri().path() != "/" {
-        return Err(ApiError::with_status(
-            404,
-            "InvalidAction",
-            format!("There is nothing at {}", request.uri().path()),
-        ));
-    }
-    let query = request.uri().query().unwrap_or_default().to_owned();
-    let parameters = match *request.method() {
-        Method::GET => Parameters::parse(query.as_bytes())?,
-        Method::POST => {
-            let body = Limited::new(request.into_body(), LONGEST_BODY).collect().await;
-            let body = body.map_err(|error| ApiError::with_status(413, "RequestEntityTooLarge", error.to_string()))?;
-            Parameters::parse(&body.to_bytes())?
-        }
-        ref other => {
-            return Err(ApiError::with_status(
-                405,
-                "InvalidRequest",
-                format!("The method {other} is not supported"),
-            ));
-        }
+    let is_usual = ["127.0.0.1", "[::1]"].contains(&bare.as_str());
+    let is_port = |port: &str| port == address.port().to_string();
+    // A client leaves out the port that is HTTP's own.
+    let (name, is_right_port) = match host.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => (name, is_port(port)),
+        _ => (host, is_port("80")),
     };
-    Ok((credential, parameters))
+    is_right_port && (name == bare || (is_usual && name.eq_ignore_ascii_case("localhost")))
 }
 
-fn credential(request: &Request<Incoming>) -> Result<Credential, ApiError> {
-    let header = request.headers().get(AUTHORIZATION);
-    Credential::from_header(header.map(|value| value.to_str().unwrap_or_default()))
-}
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-/// A service behind the endpoint that speaks the Query protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Service {
-    Ec2,
-    Sts,
-}
+    use super::*;
 
-impl Service {
-    fn named(name: &str) -> Result<Service, ApiError> {
-        match name {
-            "ec2" => Ok(Service::Ec2),
-            "sts" => Ok(Service::Sts),
-            other => Err(ApiError::new(
-                "InvalidAction",
-                format!("The local cloud has no service `{other}`"),
-            )),
-        }
-    }
+    const SHORT: Limits = Limits {
+        connections: 4,
+        head: Duration::from_millis(50),
+    };
+    const LONG: Limits = Limits {
+        head: Duration::from_hours(1),
+        ..SHORT
+    };
 
-    fn version(self) -> &'static str {
-        match self {
-            Service::Ec2 => ec2::VERSION,
-            Service::Sts => sts::VERSION,
-        }
-    }
-
-    /// Returns an answer's document; the two services put the request id in different places.
-    fn describe_answer(self, action: &str, answer: Element, id: &str) -> String {
-        let name = format!("{action}Response");
-        match self {
-            Service::Ec2 => Element::body()
-                .text("requestId", id)
-                .with(answer)
-                .document(&name, ec2::NAMESPACE),
-            Service::Sts => answer
-                .child(Element::new("ResponseMetadata").text("RequestId", id))
-                .document(&name, sts::NAMESPACE),
-        }
-    }
-
-    fn describe_error(self, error: &ApiError, id: &str) -> String {
-        let fault = if error.status < 500 { "Sender" } else { "Receiver" };
-        match self {
-            Service::Ec2 => {
-                let error = Element::new("Error")
-                    .text("Code", &error.code)
-                    .text("Message", &error.message);
-                let errors = Element::body()
-                    .child(Element::new("Errors").child(error))
-                    .text("RequestID", id);
-                errors.document("Response", ec2::NAMESPACE)
+    /// A server that knows those who ask for `/known`.
+    async fn started(limits: Limits, tasks: &mut JoinSet<()>) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let answer = |request: Request<Incoming>, seat: Seat| async move {
+            if request.uri().path() == "/known" {
+                seat.recognize();
             }
-            Service::Sts => {
-                let error = Element::new("Error")
-                    .text("Type", fault)
-                    .text("Code", &error.code)
-                    .text("Message", &error.message);
-                Element::body()
-                    .child(error)
-                    .text("RequestId", id)
-                    .document("ErrorResponse", sts::NAMESPACE)
+            Response::new(Full::from("hello"))
+        };
+        tasks.spawn(serve(listener, limits, CancellationToken::new(), answer));
+        address
+    }
+
+    async fn sent(address: SocketAddr, text: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(text.as_bytes()).await.unwrap();
+        stream
+    }
+
+    async fn is_answered(address: SocketAddr) -> bool {
+        let mut stream = sent(address, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("hello")
+    }
+
+    /// Reads to the end, which comes when the server closes; being cut off is an end, too.
+    async fn rest(mut stream: TcpStream) -> String {
+        let mut bytes = Vec::new();
+        let _ = stream.read_to_end(&mut bytes).await;
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[tokio::test]
+    async fn heads_that_do_not_end_and_idle_connections_are_closed() {
+        let mut tasks = JoinSet::new();
+        let address = started(SHORT, &mut tasks).await;
+        for start in ["", "GET", "POST / HTTP/1.1\r\nHost: x\r\n"] {
+            assert!(!rest(sent(address, start).await).await.contains("hello"), "{start}");
+        }
+        let idle = sent(address, "GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        assert!(rest(idle).await.ends_with("hello"));
+    }
+
+    #[tokio::test]
+    async fn whoever_holds_connections_keeps_nobody_out() {
+        let mut tasks = JoinSet::new();
+        let address = started(LONG, &mut tasks).await;
+        let mut held = Vec::new();
+        for _ in 0..40 {
+            held.push(sent(address, "POST / HTTP/1.1\r\nHost: x\r\n").await);
+        }
+        assert!(is_answered(address).await);
+        assert_eq!(rest(held.remove(0)).await, "");
+    }
+
+    #[tokio::test]
+    async fn whoever_is_known_stays() {
+        let mut tasks = JoinSet::new();
+        let address = started(LONG, &mut tasks).await;
+        let mut known = sent(address, "GET /known HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        let mut start = [0; 15];
+        known.read_exact(&mut start).await.unwrap();
+        for _ in 0..40 {
+            assert!(is_answered(address).await);
+        }
+        let mut held = Vec::new();
+        for _ in 0..40 {
+            held.push(sent(address, "POST ").await);
+        }
+        known
+            .write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            .await
+            .unwrap();
+        assert!(rest(known).await.ends_with("hello"));
+    }
+
+    #[tokio::test]
+    async fn long_heads_and_many_headers_are_refused() {
+        let mut tasks = JoinSet::new();
+        let address = started(LONG, &mut tasks).await;
+        let many = "A: b\r\n".repeat(MOST_HEADERS);
+        let long = format!("A: {}\r\n", "b".repeat(4 * LONGEST_HEAD));
+        for headers in [many, long] {
+            let stream = TcpStream::connect(address).await.unwrap();
+            let (mut reading, mut writing) = stream.into_split();
+            let request = format!("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n");
+            // It may be closed before all is sent.
+            let write = async { drop(writing.write_all(request.as_bytes()).await) };
+            let mut answer = Vec::new();
+            let read = async { drop(reading.read_to_end(&mut answer).await) };
+            tokio::join!(write, read);
+            let answer = String::from_utf8(answer).unwrap();
+            assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431 "), "{answer}");
+        }
+        assert!(is_answered(address).await);
+    }
+
+    #[tokio::test]
+    async fn half_requests_do_not_hold_up_the_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let closing = CancellationToken::new();
+        let answer = |_, _| async { Response::new(Full::from("hello")) };
+        let serving = serve(listener, LONG, closing.clone(), answer);
+        let held = async {
+            let stream = sent(address, "POST / HTTP/1.1\r\n").await;
+            assert!(is_answered(address).await);
+            closing.cancel();
+            rest(stream).await
+        };
+        let ((), held) = tokio::join!(serving, held);
+        assert_eq!(held, "");
+    }
+
+    #[test]
+    fn only_the_served_address_is_a_host() {
+        let address: SocketAddr = "127.0.0.1:4599".parse().unwrap();
+        for host in ["127.0.0.1:4599", "localhost:4599", "LocalHost:4599"] {
+            assert!(names(host, address), "{host}");
+        }
+        for host in [
+            "",
+            "127.0.0.1",
+            "127.0.0.1:80",
+            "localhost",
+            "attacker.example:4599",
+            "127.0.0.1:4599@attacker.example:4599",
+            "localhost.attacker.example:4599",
+            "[::1]:4599",
+            "127.0.0.2:4599",
+            "0x7f.1:4599",
+        ] {
+            assert!(!names(host, address), "{host}");
+        }
+        assert!(names("[::1]:4599", "[::1]:4599".parse().unwrap()));
+        assert!(names("localhost:4599", "[::1]:4599".parse().unwrap()));
+        assert!(!names("[::1]", "[::1]:4599".parse().unwrap()));
+        assert!(names("127.0.0.1", "127.0.0.1:80".parse().unwrap()));
+        assert!(!names("localhost:4599", "127.0.0.9:4599".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_host_that_is_said_twice_or_in_another_place_is_none() {
+        let address: SocketAddr = "127.0.0.1:4599".parse().unwrap();
+        let request = |uri: &str, hosts: &[&str]| {
+            let mut request = Request::get(uri);
+            for host in hosts {
+                request = request.header(HOST, *host);
             }
-        }
+            is_for(&request.body(()).unwrap(), address)
+        };
+        assert!(request("/", &["127.0.0.1:4599"]));
+        assert!(request("http://localhost:4599/", &["localhost:4599"]));
+        assert!(!request("/", &[]));
+        assert!(!request("/", &["127.0.0.1:4599", "127.0.0.1:4599"]));
+        assert!(!request("http://attacker.example:4599/", &["127.0.0.1:4599"]));
+        assert!(!request("http://127.0.0.1:4599/", &["attacker.example:4599"]));
     }
-}
-
-async fn answer(
-    cloud: Arc<Cloud>,
-    credential: Credential,
-    mut parameters: Parameters,
-    service: &mut Service,
-    id: &str,
-) -> Result<String, ApiError> {
-    *service = Service::named(&credential.service)?;
-    let action = parameters
-        .text("Action")
-        .ok_or_else(|| ApiError::new("MissingAction", "The request has no action"))?;
-    let version = parameters
-        .text("Version")
-        .ok_or_else(|| ApiError::missing_parameter("Version"))?;
-    if version != service.version() {
-        let message = format!("The API version {version} is not supported; use {}", service.version());
-        return Err(ApiError::new("NoSuchVersion", message));
-    }
-    tracing::debug!(request = id, region = credential.region, action, "call");
-    let answer = match service {
-        Service::Ec2 => {
-            check_region(&cloud, &credential.region)?;
-            ec2::act(&action, Call::new(cloud, credential.region, parameters)?).await?
-        }
-        Service::Sts => sts::act(&action, parameters, &credential)?,
-    };
-    Ok(service.describe_answer(&action, answer, id))
-}
-
-fn check_region(cloud: &Cloud, region: &str) -> Result<(), ApiError> {
-    if ec2::regions::exists(region) || region == cloud.region {
-        return Ok(());
-    }
-    Err(ApiError::with_status(
-        401,
-        "AuthFailure",
-        format!("Credential should be scoped to a valid region, not '{region}'"),
-    ))
 }

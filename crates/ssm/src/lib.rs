@@ -11,6 +11,8 @@
 pub mod agent;
 mod driver;
 pub mod frame;
+#[doc(hidden)] // for the fuzzers, which are another crate
+pub mod fuzzing;
 pub mod handshake;
 mod incoming;
 pub mod link;

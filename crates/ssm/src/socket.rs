@@ -189,7 +189,7 @@ pub async fn accepted(wire: impl Wire + 'static) -> Socket {
     WebSocketStream::from_raw_socket(wire, Role::Server, Some(config())).await
 }
 
-fn config() -> WebSocketConfig {
+pub(crate) fn config() -> WebSocketConfig {
     WebSocketConfig::default()
         .max_message_size(Some(LONGEST_MESSAGE))
         .max_frame_size(Some(LONGEST_MESSAGE))

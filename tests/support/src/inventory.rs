@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 
+use crate::clouds::Endpoint;
 use crate::tools;
 
 /// What a bake may leave behind: everything of these kinds that is not gone.
@@ -22,7 +23,7 @@ pub struct Inventory {
 
 impl Inventory {
     /// Asks the endpoint. The five questions are asked at the same time.
-    pub fn of(endpoint: &str) -> Inventory {
+    pub fn of(endpoint: &Endpoint) -> Inventory {
         let questions = [
             (
                 "describe-instances",
@@ -62,7 +63,7 @@ impl Inventory {
 }
 
 /// The AWS CLI on an endpoint.
-pub fn aws(endpoint: &str) -> Command {
+pub fn aws(endpoint: &Endpoint) -> Command {
     let mut command = Command::new(tools::program("aws"));
     command
         .env_clear()
@@ -70,9 +71,9 @@ pub fn aws(endpoint: &str) -> Command {
         .env("HOME", "/nonexistent")
         .env("LANG", "C.UTF-8");
     command
-        .env("AWS_ENDPOINT_URL", endpoint)
-        .env("AWS_ACCESS_KEY_ID", "local")
-        .env("AWS_SECRET_ACCESS_KEY", "local");
+        .env("AWS_ENDPOINT_URL", &endpoint.url)
+        .env("AWS_ACCESS_KEY_ID", &endpoint.key.id)
+        .env("AWS_SECRET_ACCESS_KEY", &endpoint.key.secret);
     command
         .env("AWS_DEFAULT_REGION", "us-east-1")
         .env("AWS_PAGER", "")
@@ -80,7 +81,7 @@ pub fn aws(endpoint: &str) -> Command {
     command
 }
 
-fn ask(endpoint: &str, question: &str, query: &str, more: &[&str]) -> std::process::Child {
+fn ask(endpoint: &Endpoint, question: &str, query: &str, more: &[&str]) -> std::process::Child {
     let mut command = aws(endpoint);
     command
         .args(["ec2", question, "--output", "json", "--query", query])

@@ -9,6 +9,7 @@ pub mod clouds;
 pub mod context;
 pub mod inventory;
 pub mod server;
+pub mod signer;
 pub mod slow_line;
 pub mod sshd;
 pub mod tools;

@@ -28,6 +28,11 @@ impl Server {
         panic!("{command:?} ended before it was ready");
     }
 
+    /// Waits until it has ended.
+    pub fn wait(&mut self) {
+        self.child.wait().expect("a started server can be waited for");
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()

@@ -10,6 +10,7 @@ use russh::{Channel, ChannelId, ChannelOpenFailure, Pty, Sig};
 use tokio::task::JoinSet;
 
 use super::channel::{self, SessionChannel};
+use crate::guests::Seat;
 use crate::sandbox::{Program, Sandbox, Terminal};
 
 /// The state of one connection.
@@ -18,6 +19,7 @@ pub(super) struct Connection {
     authorized: Arc<[PublicKey]>,
     peer: SocketAddr,
     address: SocketAddr,
+    seat: Seat,
     user: String,
     channels: HashMap<ChannelId, SessionChannel>,
     /// What carries the channels' streams; ends with the connection.
@@ -30,6 +32,7 @@ impl Connection {
         authorized: Arc<[PublicKey]>,
         peer: SocketAddr,
         address: SocketAddr,
+        seat: Seat,
     ) -> Connection {
         let tasks = JoinSet::new();
         Connection {
@@ -37,6 +40,7 @@ impl Connection {
             authorized,
             peer,
             address,
+            seat,
             user: String::new(),
             channels: HashMap::new(),
             tasks,
@@ -112,6 +116,7 @@ impl Handler for Connection {
             return Ok(Auth::reject());
         }
         user.clone_into(&mut self.user);
+        self.seat.recognize();
         Ok(Auth::Accept)
     }
 

@@ -8,6 +8,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use russh::MethodKind;
 use russh::keys::ssh_key::LineEnding;
@@ -16,10 +17,17 @@ use russh::server::Config;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+use crate::guests::{Guests, Seat};
 use crate::machine::MachineError;
 use crate::sandbox::{Condition, Sandbox};
 use crate::store::Store;
 use connection::Connection;
+
+/// Connections to one machine, attempts to log in on one of them, and how long they may take. All users of this machine can connect to a
+/// loopback address; OpenSSH's server has the same limits of attempts and half the time.
+const MOST_CONNECTIONS: usize = 64;
+const MOST_ATTEMPTS: usize = 6;
+const LOGIN_LIMIT: Duration = Duration::from_mins(1);
 
 /// The SSH server of one machine.
 #[derive(Debug)]
@@ -81,8 +89,9 @@ impl Server {
         let config = Config {
             server_id: russh::SshId::Standard("SSH-2.0-bakelite".into()),
             methods: [MethodKind::PublicKey].as_slice().into(),
-            // Nobody but this machine's user can try keys on a loopback address.
-            auth_rejection_time: std::time::Duration::ZERO,
+            max_auth_attempts: MOST_ATTEMPTS,
+            // Whoever has no key of the instance may try; there is nothing to guess in a public key's signature.
+            auth_rejection_time: Duration::ZERO,
             keys: vec![key],
             inactivity_timeout: None,
             nodelay: true,
@@ -112,12 +121,20 @@ impl Server {
     pub(crate) async fn serve(&self) {
         let mut condition = self.sandbox.condition();
         let mut connections = JoinSet::new();
+        let mut guests = Guests::new(MOST_CONNECTIONS);
         loop {
             tokio::select! {
                 accepted = self.listener.accept() => {
                     let running = *condition.borrow() == Condition::Running;
-                    if let (Ok((stream, peer)), true) = (accepted, running) {
-                        connections.spawn(self.connect(stream, peer));
+                    match accepted {
+                        Ok((stream, peer)) if running => if let Some(seat) = guests.seat() {
+                            connections.spawn(self.connect(stream, peer, seat));
+                        },
+                        Ok(_) => {}
+                        Err(error) => {
+                            tracing::warn!(%error, "SSH connection not accepted");
+                            guests.await_room(&mut connections).await;
+                        }
                     }
                 }
                 changed = condition.changed() => {
@@ -133,12 +150,13 @@ impl Server {
         }
     }
 
-    fn connect(&self, stream: TcpStream, peer: SocketAddr) -> impl Future<Output = ()> + Send + 'static {
+    fn connect(&self, stream: TcpStream, peer: SocketAddr, seat: Seat) -> impl Future<Output = ()> + Send + 'static {
         let connection = Connection::new(
             Arc::clone(&self.sandbox),
             Arc::clone(&self.authorized),
             peer,
             self.address,
+            seat.clone(),
         );
         let config = Arc::clone(&self.config);
         async move {
@@ -146,11 +164,25 @@ impl Server {
                 return;
             };
             stream.set_nodelay(true).ok();
-            if let Ok(session) = russh::server::run_stream(config, stream, connection).await {
-                session.await.ok(); // a client that breaks off is no concern of ours
+            let session = async {
+                if let Ok(session) = russh::server::run_stream(config, stream, connection).await {
+                    session.await.ok(); // a client that breaks off is no concern of ours
+                }
+            };
+            tokio::select! {
+                () = session => {}
+                () = seat.asked_to_leave() => {}
+                () = login_limit(&seat) => {}
             }
             drop(hang_up);
         }
+    }
+}
+
+/// Ends when somebody should have logged in and has not.
+async fn login_limit(seat: &Seat) {
+    if tokio::time::timeout(LOGIN_LIMIT, seat.recognized()).await.is_ok() {
+        std::future::pending::<()>().await;
     }
 }
 

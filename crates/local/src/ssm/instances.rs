@@ -1,6 +1,6 @@
 //! Which instances Systems Manager knows: those whose agent has registered, and where an agent finds the way to a port.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -23,7 +23,6 @@ const SSH_PORT: u16 = 22;
 /// An instance whose agent is there.
 pub(super) struct Managed {
     pub(super) machine: Machine,
-    address: Ipv4Addr,
     ssh_port: u16,
 }
 
@@ -44,18 +43,14 @@ impl Managed {
         let machine = machine.filter(Machine::is_running).ok_or_else(not_connected)?;
         Ok(Managed {
             machine,
-            address: instance.address,
             ssh_port: instance.ssh_port,
         })
     }
 
-    /// Where a port of the instance is on this machine.
-    pub(super) fn port(&self, port: u16) -> SocketAddr {
-        if port == SSH_PORT || port == self.ssh_port {
-            self.machine.ssh_address()
-        } else {
-            SocketAddr::from((self.address, port))
-        }
+    /// Where a port of the instance is on this machine. Of all of them only its SSH server's is: the others are in its own network,
+    /// into which nothing leads. At the instance's address on any other port answers, if anyone, a service of this machine.
+    pub(super) fn port(&self, port: u16) -> Option<SocketAddr> {
+        (port == SSH_PORT || port == self.ssh_port).then(|| self.machine.ssh_address())
     }
 }
 

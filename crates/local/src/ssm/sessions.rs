@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bakelite_ssm::socket::Socket;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use subtle::ConstantTimeEq as _;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::channel;
@@ -30,6 +33,8 @@ const WAITING_SOCKETS: usize = 4;
 /// Digits of a session's id, and of a token.
 const ID_DIGITS: usize = 17;
 const TOKEN_DIGITS: usize = 64;
+/// How long a token is good: its client is there already and connects at once.
+const TOKEN_LIFE: Duration = Duration::from_mins(5);
 
 /// The sessions that are active, by id.
 #[derive(Default)]
@@ -45,17 +50,42 @@ struct Session {
     reason: Option<String>,
     owner: String,
     started: Moment,
-    /// What the next websocket must show; each is good for one.
-    token: Option<String>,
+    /// What the next websocket must show; each is good for one, and for a time.
+    token: Option<Token>,
     sockets: mpsc::Sender<Socket>,
     ending: CancellationToken,
 }
 
+/// The right to be the next websocket of a session.
+struct Token {
+    text: String,
+    expires: Instant,
+}
+
+impl Token {
+    fn new() -> Token {
+        Token {
+            text: random_hex(TOKEN_DIGITS),
+            expires: Instant::now() + TOKEN_LIFE,
+        }
+    }
+
+    /// Takes the same time wherever texts differ.
+    fn is(&self, text: &str) -> bool {
+        bool::from(self.text.as_bytes().ct_eq(text.as_bytes())) && Instant::now() < self.expires
+    }
+}
+
 impl Sessions {
+    /// Whether there is such a session.
+    pub(super) fn has(&self, id: &str) -> bool {
+        self.lock().contains_key(id)
+    }
+
     /// Takes a websocket to its session, when it shows the right token.
     pub(super) async fn admit(&self, id: &str, token: &str, socket: Socket) {
         let sockets = self.lock().get_mut(id).and_then(|session| {
-            let is_right = session.token.as_deref() == Some(token);
+            let is_right = session.token.as_ref().is_some_and(|right| right.is(token));
             is_right.then(|| {
                 session.token = None;
                 session.sockets.clone()
@@ -103,7 +133,8 @@ pub(super) fn start_session(call: &Call<'_>) -> Result<Value, ApiError> {
         properties.insert("type".into(), "LocalPortForwarding".into());
     }
     let id = format!("local-{}", random_hex(ID_DIGITS));
-    let token = random_hex(TOKEN_DIGITS);
+    let token = Token::new();
+    let answer = opening(call, &id, &token.text);
     let (sender, sockets) = mpsc::channel(WAITING_SOCKETS);
     let ending = CancellationToken::new();
     let session = Session {
@@ -113,13 +144,13 @@ pub(super) fn start_session(call: &Call<'_>) -> Result<Value, ApiError> {
         reason: input.reason,
         owner: format!("arn:aws:iam::{ACCOUNT}:user/{}", call.credential.access_key),
         started: Moment::now(),
-        token: Some(token.clone()),
+        token: Some(token),
         sockets: sender,
         ending: ending.clone(),
     };
     call.cloud.sessions.lock().insert(id.clone(), session);
     channel::serve(call.cloud, id.clone(), managed, port, properties, sockets, ending);
-    Ok(opening(call, &id, &token))
+    Ok(answer)
 }
 
 fn port(parameters: &BTreeMap<String, Vec<String>>, usual: u16) -> Result<u16, ApiError> {
@@ -137,11 +168,11 @@ fn port(parameters: &BTreeMap<String, Vec<String>>, usual: u16) -> Result<u16, A
     }
 }
 
-/// The data channel is where the caller found the API, also when that was behind a proxy.
+/// The data channel is where the API is.
 fn opening(call: &Call<'_>, id: &str, token: &str) -> Value {
     json!({
         "SessionId": id,
-        "StreamUrl": format!("ws://{}{}{id}?role=publish_subscribe", call.host, channel::PATH),
+        "StreamUrl": format!("ws://{}{}{id}?role=publish_subscribe", call.cloud.address, channel::PATH),
         "TokenValue": token,
     })
 }
@@ -163,9 +194,8 @@ pub(super) fn resume_session(call: &Call<'_>) -> Result<Value, ApiError> {
         .get_mut(&id)
         .filter(|session| session.region == call.credential.region)
         .ok_or_else(|| does_not_exist(&id))?;
-    let token = random_hex(TOKEN_DIGITS);
-    session.token = Some(token.clone());
-    Ok(opening(call, &id, &token))
+    let token = session.token.insert(Token::new());
+    Ok(opening(call, &id, &token.text))
 }
 
 pub(super) fn terminate_session(call: &Call<'_>) -> Result<Value, ApiError> {
@@ -232,4 +262,19 @@ fn describe(id: &str, session: &Session) -> Value {
         fields.insert("Reason".into(), json!(reason));
     }
     described
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_good_for_a_time() {
+        let mut token = Token::new();
+        let text = token.text.clone();
+        assert!(token.is(&text));
+        assert!(!token.is("") && !token.is(&text[1..]) && !token.is(&Token::new().text));
+        token.expires = Instant::now();
+        assert!(!token.is(&text));
+    }
 }

@@ -1,12 +1,12 @@
 //! A cloud of a test's own, and the smallest client that can call it.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bakelite_local::{Isolation, Latency, LocalCloud, LocalCloudOptions};
+use bakelite_test_support::signer::{Key, Request};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -36,7 +36,7 @@ impl TestCloud {
             ..options(folder.path())
         };
         let cloud = runtime.block_on(LocalCloud::start(options)).unwrap();
-        let api = Api::new(&cloud.endpoint());
+        let api = Api::of(&cloud);
         TestCloud {
             runtime,
             cloud: Some(cloud),
@@ -54,7 +54,7 @@ impl TestCloud {
         self.runtime.block_on(self.cloud.take().unwrap().shutdown());
         let cloud = self.runtime.block_on(LocalCloud::start(options(self.folder.path())));
         let cloud = cloud.unwrap();
-        self.api = Api::new(&cloud.endpoint());
+        self.api = Api::of(&cloud);
         self.cloud = Some(cloud);
     }
 
@@ -95,8 +95,9 @@ pub(crate) fn options(folder: &Path) -> LocalCloudOptions {
 /// Calls a cloud in one region.
 #[derive(Clone)]
 pub(crate) struct Api {
-    address: String,
-    region: String,
+    pub(crate) address: String,
+    pub(crate) key: Key,
+    pub(crate) region: String,
 }
 
 /// An answer's status and document.
@@ -107,11 +108,27 @@ pub(crate) struct Answer {
 }
 
 impl Api {
-    pub(crate) fn new(endpoint: &str) -> Api {
+    /// As the cloud's owner.
+    pub(crate) fn of(cloud: &LocalCloud) -> Api {
+        let key = cloud.access_key();
+        Api::new(&cloud.endpoint(), &key.id, &key.secret)
+    }
+
+    pub(crate) fn new(endpoint: &str, id: &str, secret: &str) -> Api {
         Api {
             address: endpoint.strip_prefix("http://").unwrap().to_owned(),
+            key: Key {
+                id: id.to_owned(),
+                secret: secret.to_owned(),
+                token: None,
+            },
             region: "us-east-1".to_owned(),
         }
+    }
+
+    /// With another key.
+    pub(crate) fn with(&self, key: Key) -> Api {
+        Api { key, ..self.clone() }
     }
 
     pub(crate) fn in_region(&self, region: &str) -> Api {
@@ -123,34 +140,35 @@ impl Api {
 
     /// Calls an action of EC2; parameters are written as in a query string, and encoded here.
     pub(crate) fn call(&self, action: &str, parameters: &str) -> Answer {
-        let credential = format!("AKIDTEST/20261121/{}/ec2/aws4_request", self.region);
         let form = format!("Action={action}&Version=2016-11-15&{}", encode(parameters));
-        self.send(Some(&credential), "POST /", &form)
+        self.send("ec2", "POST /", &form)
     }
 
-    /// Sends a form with a credential scope, or none.
-    pub(crate) fn send(&self, credential: Option<&str>, method_and_path: &str, form: &str) -> Answer {
-        let authorization = credential.map_or_else(String::new, |scope| {
-            format!("Authorization: AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=00\r\n")
-        });
-        let request = format!(
-            "{method_and_path} HTTP/1.1\r\nHost: {}\r\n{authorization}Content-Length: {}\r\nConnection: close\r\n\
-             Content-Type: application/x-www-form-urlencoded\r\n\r\n{form}",
-            self.address,
-            form.len()
-        );
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        // A request that is refused early may not be read to its end: the answer counts, not the write.
-        let _ = stream.write_all(request.as_bytes());
-        let mut response = Vec::new();
-        let _ = stream.read_to_end(&mut response);
-        let response = String::from_utf8(response).unwrap();
-        let (head, body) = response.split_once("\r\n\r\n").unwrap();
+    /// Sends a form to a service.
+    pub(crate) fn send(&self, service: &str, method_and_path: &str, form: &str) -> Answer {
+        let request = self.request(method_and_path, form);
+        self.deliver(&request.signed(&self.key, service, &self.region, SystemTime::now()))
+    }
+
+    /// A request that is not signed yet.
+    pub(crate) fn request(&self, method_and_path: &str, form: &str) -> Request {
+        let (method, path) = method_and_path.split_once(' ').unwrap();
+        Request::new(&self.address, method, path, form).with("content-type", "application/x-www-form-urlencoded")
+    }
+
+    /// Calls an action of Systems Manager or Secrets Manager.
+    pub(crate) fn json(&self, service: &str, target: &str, body: &str) -> Answer {
+        let request = Request::new(&self.address, "POST", "/", body)
+            .with("content-type", "application/x-amz-json-1.1")
+            .with("x-amz-target", target);
+        self.deliver(&request.signed(&self.key, service, &self.region, SystemTime::now()))
+    }
+
+    /// Sends a request as it is.
+    pub(crate) fn deliver(&self, request: &Request) -> Answer {
+        let (head, body) = request.send(&self.address);
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Answer {
-            status,
-            body: body.to_owned(),
-        }
+        Answer { status, body }
     }
 
     /// Calls an action that must succeed.

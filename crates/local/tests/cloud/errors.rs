@@ -133,39 +133,42 @@ fn of_launches_have_the_codes_of_ec2() {
 
 fn of_authentication_come_first() {
     let cloud = TestCloud::start();
-    let send = |credential| {
-        let form = "Action=DescribeRegions&Version=2016-11-15";
-        let answer = cloud.api.send(credential, "POST /", form);
-        (answer.status, answer.value("Code"))
-    };
-    assert_eq!(send(None), (403, "MissingAuthenticationToken".to_owned()));
-    for scope in ["AKID/x", "AKID/20261121/nowhere-1/ec2/aws4_request"] {
-        assert_eq!(send(Some(scope)), (401, "AuthFailure".to_owned()));
-    }
+    let form = "Action=Nothing&Version=2009-01-01";
+    let unsigned = cloud.api.deliver(&cloud.api.request("POST /", form));
+    assert_eq!(
+        (unsigned.status, unsigned.value("Code").as_str()),
+        (403, "MissingAuthenticationToken")
+    );
+    let elsewhere = cloud.api.in_region("nowhere-1").call("DescribeRegions", "");
+    assert_eq!(
+        (elsewhere.status, elsewhere.value("Code").as_str()),
+        (401, "AuthFailure")
+    );
 }
 
 fn of_the_protocol_have_their_own_form() {
     let cloud = TestCloud::start();
-    let ec2 = Some("AKID/20261121/us-east-1/ec2/aws4_request");
-    let sts = Some("AKID/20261121/us-east-1/sts/aws4_request");
-    let s3 = Some("AKID/20261121/us-east-1/s3/aws4_request");
-    for (credential, form, code) in [
-        (ec2, "Action=DescribeRegions&Version=2009-01-01", "NoSuchVersion"),
-        (ec2, "Action=DescribeRegions", "MissingParameter"),
-        (ec2, "Version=2016-11-15", "MissingAction"),
-        (ec2, "Action=X&Action=Y&Version=2016-11-15", "MalformedQueryString"),
-        (ec2, "Action=GetCallerIdentity&Version=2016-11-15", "InvalidAction"),
-        (sts, "Action=Nothing&Version=2011-06-15", "InvalidAction"),
-        (s3, "", "InvalidAction"),
+    for (service, form, code) in [
+        ("ec2", "Action=DescribeRegions&Version=2009-01-01", "NoSuchVersion"),
+        ("ec2", "Action=DescribeRegions", "MissingParameter"),
+        ("ec2", "Version=2016-11-15", "MissingAction"),
+        ("ec2", "Action=X&Action=Y&Version=2016-11-15", "MalformedQueryString"),
+        ("ec2", "Action=GetCallerIdentity&Version=2016-11-15", "InvalidAction"),
+        ("sts", "Action=Nothing&Version=2011-06-15", "InvalidAction"),
+        ("s3", "", "InvalidAction"),
     ] {
-        let answer = cloud.api.send(credential, "POST /", form);
+        let answer = cloud.api.send(service, "POST /", form);
         assert_eq!(answer.value("Code"), code, "{form}");
     }
-    assert_eq!(cloud.api.send(ec2, "PUT /", "").status, 405);
-    let error = cloud.api.send(sts, "POST /", "Action=Nothing&Version=2011-06-15").body;
+    assert_eq!(cloud.api.send("ec2", "PUT /", "").status, 405);
+    assert_eq!(cloud.api.send("ec2", "POST /x", "").status, 404);
+    let error = cloud
+        .api
+        .send("sts", "POST /", "Action=Nothing&Version=2011-06-15")
+        .body;
     assert!(error.contains("<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">"));
     let get = "GET /?Action=DescribeRegions&Version=2016-11-15";
-    assert_eq!(cloud.api.send(ec2, get, "").status, 200);
+    assert_eq!(cloud.api.send("ec2", get, "").status, 200);
 }
 
 fn leave_nothing_behind() {

@@ -6,6 +6,8 @@ mod client;
 mod errors;
 mod images;
 mod instances;
+mod owner;
+mod sessions;
 mod sharing;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -22,6 +24,8 @@ fn main() {
         ("errors", errors::TESTS),
         ("images", images::TESTS),
         ("instances", instances::TESTS),
+        ("owner", owner::TESTS),
+        ("sessions", sessions::TESTS),
         ("sharing", sharing::TESTS),
     ] {
         trials.extend(

@@ -29,26 +29,43 @@ pub(crate) fn serve_if_asked() -> bool {
     let Some(folder) = arguments.next() else { return false };
     runtime().block_on(async {
         let cloud = LocalCloud::start(options(Path::new(&folder))).await.unwrap();
-        println!("{}", cloud.endpoint());
+        let key = cloud.access_key();
+        println!("{} {} {}", cloud.endpoint(), key.id, key.secret);
         std::future::pending::<()>().await;
     });
     true
 }
 
 /// A cloud in another process; it is killed with this value, as by `kill -9`.
-struct Other {
+pub(crate) struct Other {
     process: Child,
-    api: Api,
+    pub(crate) api: Api,
 }
 
 impl Other {
-    fn start(folder: &Path) -> Other {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        let mut process = command.arg(SERVE).arg(folder).stdout(Stdio::piped()).spawn().unwrap();
-        let mut endpoint = String::new();
+    pub(crate) fn start(folder: &Path) -> Other {
+        Other::of(Command::new(std::env::current_exe().unwrap()).arg(SERVE).arg(folder))
+    }
+
+    /// With so many files at most.
+    pub(crate) fn with_files(folder: &Path, most: u32) -> Other {
+        let limited = format!("ulimit -n {most} && exec \"$0\" {SERVE} \"$1\"");
+        let mut command = Command::new("sh");
+        Other::of(
+            command
+                .args(["-c", &limited])
+                .arg(std::env::current_exe().unwrap())
+                .arg(folder),
+        )
+    }
+
+    fn of(command: &mut Command) -> Other {
+        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
         let output = process.stdout.as_mut().unwrap();
-        BufReader::new(output).read_line(&mut endpoint).unwrap();
-        let api = Api::new(endpoint.trim());
+        BufReader::new(output).read_line(&mut line).unwrap();
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let api = Api::new(words[0], words[1], words[2]);
         Other { process, api }
     }
 }

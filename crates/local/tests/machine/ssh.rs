@@ -25,6 +25,10 @@ pub(crate) const TESTS: &[Test] = &[
     ),
     ("every_kind_of_key_logs_in", every_kind_of_key_logs_in),
     ("strangers_stay_outside", strangers_stay_outside),
+    (
+        "connections_without_a_login_keep_nobody_out",
+        connections_without_a_login_keep_nobody_out,
+    ),
     ("forwarding_is_refused", forwarding_is_refused),
     ("sudo_makes_root", sudo_makes_root),
     (
@@ -210,6 +214,20 @@ fn strangers_stay_outside() {
         "{}",
         text(&output.stderr)
     );
+}
+
+/// Every user of this machine can connect; the oldest of those who have not logged in make room.
+fn connections_without_a_login_keep_nobody_out() {
+    let machine = ground().start();
+    let address = machine.machine.ssh_address();
+    let connect = |_| std::net::TcpStream::connect(address).unwrap();
+    let held: Vec<_> = (0..100).map(connect).collect();
+    assert_eq!(machine.output("root", "echo in"), "in");
+    let mut rest = Vec::new();
+    // The greeting at most: the server has hung up.
+    let _ = std::io::Read::read_to_end(&mut &held[0], &mut rest);
+    drop(held);
+    assert_eq!(machine.output("root", "echo again"), "again");
 }
 
 fn forwarding_is_refused() {

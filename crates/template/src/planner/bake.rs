@@ -354,7 +354,10 @@ impl Later {
             .iter()
             .map(|key| (key.as_str(), Value::string(UNKNOWN)))
             .collect();
-        build.extend(data.iter().map(|(key, value)| (key.as_str(), shielded(&marked(key, value)))));
+        build.extend(
+            data.iter()
+                .map(|(key, value)| (key.as_str(), shielded(&marked(key, value)))),
+        );
         build.insert("name", Value::string(&self.build_name));
         let names = Names::new(&self.ground.environment, &self.ground.values)
             .on_budget(budget)
