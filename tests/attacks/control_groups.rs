@@ -12,14 +12,14 @@ use crate::{Attack, Needs};
 
 pub(crate) const ATTACKS: &[Attack] = &[Attack(
     "processes_of_the_host_are_neither_seen_nor_frozen_nor_killed",
-    Needs::BothHostsAndRoot,
+    Needs::ControlGroups,
     out_of_reach,
 )];
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Where the hierarchies are that this machine has: version 1 with its freezer, version 2, or both.
-fn hierarchies() -> Vec<PathBuf> {
+/// Where the hierarchies are in which the test may make groups: version 1 with its freezer, version 2, or both.
+pub(crate) fn hierarchies() -> Vec<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
     let lines = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
     let found = lines.filter(|words| match (words.get(2), words.get(3)) {
@@ -27,7 +27,13 @@ fn hierarchies() -> Vec<PathBuf> {
         (Some(&"cgroup"), Some(options)) => options.split(',').any(|option| option == "freezer"),
         _ => false,
     });
-    found.filter_map(|words| words.get(1).map(PathBuf::from)).collect()
+    let places = found.filter_map(|words| words.get(1).map(PathBuf::from));
+    places
+        .filter(|place| {
+            let group = place.join(format!("bakelite-attacks-{}", std::process::id()));
+            fs::create_dir(&group).and_then(|()| fs::remove_dir(&group)).is_ok()
+        })
+        .collect()
 }
 
 /// A group of the test's own, with another below it in which a process of the test sleeps. All go with the value.
@@ -91,9 +97,7 @@ impl Drop for Groups {
 
 /// An instance of a bakelite in the upper group goes for the process in the lower one.
 fn out_of_reach(host: &Host) {
-    let hierarchies = hierarchies();
-    assert!(!hierarchies.is_empty(), "this machine has no control groups mounted");
-    for hierarchy in hierarchies {
+    for hierarchy in hierarchies() {
         let ground = host.ground();
         let mut groups = Groups::make(&ground, &hierarchy);
         let image = ground.base_image();

@@ -37,6 +37,8 @@ enum Needs {
     BothHosts,
     /// Both kinds of host, and root to prepare the attack: a control group, another user.
     BothHostsAndRoot,
+    /// The same, and a hierarchy of control groups in which the test may make its own.
+    ControlGroups,
     /// Bakelite run by root.
     RootHost,
 }
@@ -89,6 +91,16 @@ fn trials(subject: &str, attack: &Attack) -> Vec<Trial> {
         Needs::Nothing => vec![trial("", Ok(Host::tester()))],
         Needs::BothHosts => vec![root(), plain(Ok(Host::plain()))],
         Needs::BothHostsAndRoot => vec![root(), plain(Host::root().map(|_| Host::plain()))],
+        Needs::ControlGroups => {
+            let groups = || match Host::root() {
+                Ok(_) if control_groups::hierarchies().is_empty() => Err("needs control groups that root may make"),
+                root => root,
+            };
+            vec![
+                trial(" (root as host)", groups()),
+                trial(" (plain user as host)", groups().map(|_| Host::plain())),
+            ]
+        }
         Needs::RootHost => vec![root()],
     }
 }
