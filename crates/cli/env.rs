@@ -61,6 +61,10 @@ const VARIABLES: &[Variable] = &[
         doc: "Credentials, region, profile and endpoints as the AWS SDKs read them: `AWS_ACCESS_KEY_ID`, `AWS_PROFILE`, `AWS_REGION`, `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_EC2` and so on.",
     },
     Variable {
+        name: "AWS_CA_BUNDLE",
+        doc: "A PEM file with the authorities that vouch for AWS's servers, instead of those that this machine trusts; before `ca_bundle` of the profile, which means the same. It is for all of AWS's services, Session Manager's data channel included.",
+    },
+    Variable {
         name: "AWS_MAX_ATTEMPTS, AWS_POLL_DELAY_SECONDS",
         doc: "How often and how long apart AWS is asked whether something is ready, where the template has no `aws_polling`.",
     },
