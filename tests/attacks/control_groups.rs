@@ -96,7 +96,7 @@ impl Drop for Groups {
 }
 
 /// An instance of a bakelite in the upper group goes for the process in the lower one.
-fn out_of_reach(host: &Host) {
+fn out_of_reach(host: Host) {
     for hierarchy in hierarchies() {
         let ground = host.ground();
         let mut groups = Groups::make(&ground, &hierarchy);

@@ -15,7 +15,7 @@ pub(crate) const ATTACKS: &[Attack] = &[Attack(
     ports_of_the_host,
 )];
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A template whose instance is reached at a port on which nothing listens in it.
 fn template(port: u16) -> String {
@@ -45,7 +45,7 @@ build {{
 
 /// A service of the host that listens on all addresses listens on the one that stands for the instance as well. The test's listens on
 /// that one alone.
-fn ports_of_the_host(host: &Host) {
+fn ports_of_the_host(host: Host) {
     let ground = host.ground();
     let cloud = Cloud::serve(&ground, &[]);
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

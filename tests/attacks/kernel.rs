@@ -36,7 +36,7 @@ fn answers(ground: &Ground) -> BTreeMap<String, String> {
 
 /// All of these end before they do anything.
 #[track_caller]
-fn refused(host: &Host, names: &[&str], as_what: &[&str]) {
+fn refused(host: Host, names: &[&str], as_what: &[&str]) {
     let answers = answers(&host.ground());
     let wrong: Vec<String> = names
         .iter()
@@ -47,12 +47,12 @@ fn refused(host: &Host, names: &[&str], as_what: &[&str]) {
     assert!(wrong.is_empty(), "not refused: {}", wrong.join(", "));
 }
 
-fn keyrings(host: &Host) {
+fn keyrings(host: Host) {
     refused(host, &["keyctl", "add_key", "request_key"], &["EPERM", "ENOSYS"]);
 }
 
 /// That of a call without a right, and that of one that is not there. Others would say that it looked at its arguments.
-fn calls(host: &Host) {
+fn calls(host: Host) {
     let names = [
         "bpf",
         "io_uring_setup",
@@ -81,7 +81,7 @@ fn calls(host: &Host) {
     refused(host, &names, &["EPERM", "ENOSYS"]);
 }
 
-fn protocols(host: &Host) {
+fn protocols(host: Host) {
     let names = [
         "AF_VSOCK",
         "AF_PACKET",
@@ -97,7 +97,7 @@ fn protocols(host: &Host) {
     refused(host, &names, &["EPERM", "EACCES", "EAFNOSUPPORT", "ENOSYS"]);
 }
 
-fn mounts(host: &Host) {
+fn mounts(host: Host) {
     let names = [
         "mount-cgroup",
         "mount-cgroup2",
@@ -117,7 +117,7 @@ fn mounts(host: &Host) {
 const WITH_A_KEY: &str = include_str!("scripts/with_a_key.py");
 
 /// The review's attack on keyrings, with a key in a session keyring that the test makes for itself.
-fn a_key(host: &Host) {
+fn a_key(host: Host) {
     let ground = host.ground();
     let image = ground.base_image();
     let attack = include_str!("scripts/read_key.py");
@@ -159,7 +159,7 @@ if command -v dpkg-deb > /dev/null; then
 fi
 ";
 
-fn work(host: &Host) {
+fn work(host: Host) {
     let ground = host.ground();
     let image = ground.base_image();
     let users = if host.is_root() { WITH_USERS } else { "" };

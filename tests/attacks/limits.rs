@@ -39,7 +39,7 @@ fn held(ground: &Ground, flags: &[&str], what: &str, bound: &str, seconds: &str)
     (amount.parse().unwrap(), end.to_owned(), ran)
 }
 
-fn processes(host: &Host) {
+fn processes(host: Host) {
     let ground = host.ground();
     let (made, end, _) = taken(&ground, &["-local-pids", "200"], "processes", MANY_PROCESSES);
     assert!(made < 200 && end == "EAGAIN", "{made} processes, then {end}");
@@ -47,14 +47,14 @@ fn processes(host: &Host) {
     assert_eq!(made, 250, "what is within the limit is not refused");
 }
 
-fn processes_by_default(host: &Host) {
+fn processes_by_default(host: Host) {
     let (made, end, _) = taken(&host.ground(), &[], "processes", MANY_PROCESSES);
     assert!(made < 6000 && end == "EAGAIN", "{made} processes, then {end}");
 }
 
 /// A plain user's instance has a limit of memory where a control group was delegated to the user. Where none was, and a limit is asked
 /// for, that is an error.
-fn memory(host: &Host) {
+fn memory(host: Host) {
     let ground = host.ground();
     let image = ground.base_image();
     let asked = ground.run(["local", "run", "-local-memory", "256M", &image, "--", "true"]);
@@ -95,7 +95,7 @@ used = resource.getrusage(resource.RUSAGE_CHILDREN)
 print('seconds', used.ru_utime + used.ru_stime)
 ";
 
-fn processors(host: &Host) {
+fn processors(host: Host) {
     let started = Instant::now();
     let said = host.ground().inside(&["-local-cpus", "0.5"], BUSY, &[]).succeeds();
     let used: f64 = said.trim().strip_prefix("seconds ").unwrap().parse().unwrap();
@@ -114,7 +114,7 @@ for line in open('/proc/mounts'):
 ";
 
 /// A plain user's may have as much together as an instance has memory when nothing is said: three quarters of this machine's.
-fn memory_file_systems(host: &Host) {
+fn memory_file_systems(host: Host) {
     let ground = host.ground();
     let of_machine = std::fs::read_to_string("/proc/meminfo").unwrap();
     let kib: u64 = of_machine.split_whitespace().nth(1).unwrap().parse().unwrap();
@@ -142,7 +142,7 @@ fn memory_file_systems(host: &Host) {
 }
 
 /// Room on the disk is counted now and then: who has taken too much by then ends, or gets no more.
-fn disks(host: &Host) {
+fn disks(host: Host) {
     let ground = host.ground();
     for folder in ["/var/tmp", "/usr/local/lib"] {
         let (mebibytes, end, ran) = held(&ground, &["-local-disk", "64M"], folder, "512", "30");
@@ -155,7 +155,7 @@ fn disks(host: &Host) {
     assert_eq!(end, "no end", "what is within the limit is not refused: {ran:?}");
 }
 
-fn wrong_limits(host: &Host) {
+fn wrong_limits(host: Host) {
     let ground = host.ground();
     let image = ground.base_image();
     for (flag, value) in [

@@ -26,7 +26,7 @@ use libtest_mimic::{Arguments, Trial};
 use host::Host;
 
 /// An attack: its name, what it takes, and the attack itself.
-struct Attack(&'static str, Needs, fn(&Host));
+struct Attack(&'static str, Needs, fn(Host));
 
 /// What an attack takes besides a user who runs bakelite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +77,7 @@ fn trials(subject: &str, attack: &Attack) -> Vec<Trial> {
         };
         let trial = Trial::test(format!("{subject}::{name}{kind}"), move || {
             let host = host.ok_or("this machine cannot run it")?;
-            attack(&host);
+            attack(host);
             Ok(())
         });
         match reason {

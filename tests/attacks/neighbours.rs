@@ -30,7 +30,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
     ),
 ];
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The command where files are made with all rights unless somebody takes care.
 fn careless(ground: &Ground, arguments: &[&str]) -> Started {
@@ -52,7 +52,7 @@ fn open_to_others(place: &std::path::Path) -> Vec<String> {
         .collect()
 }
 
-fn state(host: &Host) {
+fn state(host: Host) {
     let ground = host.ground();
     ground.open_to_others();
     let cloud = Cloud::of(
@@ -76,7 +76,7 @@ fn state(host: &Host) {
     drop((bake, cloud));
 }
 
-fn temporary_files(host: &Host) {
+fn temporary_files(host: Host) {
     let ground = host.ground();
     ground.open_to_others();
     let marker = "touch reached; until test -e go; do sleep 0.1; done";
@@ -90,7 +90,7 @@ fn temporary_files(host: &Host) {
     drop(bake);
 }
 
-fn ssh(host: &Host) {
+fn ssh(host: Host) {
     let ground = host.ground();
     let cloud = Cloud::serve(&ground, &[]);
     let instance = cloud.launch("#!/bin/sh\ntrue\n");
@@ -114,7 +114,7 @@ print('tried')";
     );
 }
 
-fn command_lines(host: &Host) {
+fn command_lines(host: Host) {
     let ground = host.ground().with("PKR_VAR_password", "the-password-of-the-template");
     ground.context.template(
         &(waiting("run_tags = { T = var.password }") + "variable \"password\" {\n  sensitive = true\n}\n").replace(
@@ -157,7 +157,7 @@ fn poisoned(ground: &Ground) -> (PathBuf, PathBuf) {
     (journal, victim)
 }
 
-fn journals(host: &Host) {
+fn journals(host: Host) {
     let ground = host.ground();
     let (journal, victim) = poisoned(&ground);
     // One that the owner can read, as the other user would want it.
@@ -171,7 +171,7 @@ fn journals(host: &Host) {
     assert!(journal.exists(), "{ran:?}");
 }
 
-fn writable_journals(host: &Host) {
+fn writable_journals(host: Host) {
     let ground = host.ground();
     let (journal, victim) = poisoned(&ground);
     std::fs::set_permissions(&journal, Permissions::from_mode(0o666)).unwrap();

@@ -36,7 +36,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
     ),
 ];
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// How many images are made of an instance that plays this game.
 const IMAGES: usize = 6;
 /// Stands in the host's file; in no program of the attack.
@@ -50,7 +50,7 @@ fn aimed(program: &str, target: &Path) -> String {
     )
 }
 
-fn snapshots(host: &Host) {
+fn snapshots(host: Host) {
     let ground = host.ground();
     let target = ground.private_folder("target");
     ground.private_file(&target.join("secret"), HOSTS);
@@ -100,7 +100,7 @@ fn is_whole(victim: &Path) {
     assert_eq!(mode, 0o700, "the mode of the host's folder is {mode:o}");
 }
 
-fn resets(host: &Host) {
+fn resets(host: Host) {
     let ground = host.ground();
     let victim = victim(&ground);
     let cloud = Cloud::serve(&ground, &[]);
@@ -114,7 +114,7 @@ fn resets(host: &Host) {
     is_whole(&victim);
 }
 
-fn terminations(host: &Host) {
+fn terminations(host: Host) {
     let ground = host.ground();
     let victim = victim(&ground);
     let cloud = Cloud::serve(&ground, &[]);
@@ -141,7 +141,7 @@ fn tree(folder: &Path, depth: usize) -> BTreeSet<PathBuf> {
     found
 }
 
-fn killed_resets(host: &Host) {
+fn killed_resets(host: Host) {
     let ground = host.ground();
     let template = many_files();
     for _ in 0..3 {

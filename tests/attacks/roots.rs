@@ -64,7 +64,7 @@ for path in sys.argv[1:]:
 print('tried')
 ";
 
-fn below_usr(host: &Host) {
+fn below_usr(host: Host) {
     let ground = host.ground();
     let place = BelowUsr::make();
     let folder = |name: &str, mode: u32| {
@@ -104,7 +104,7 @@ fn below_usr(host: &Host) {
     assert!(said.contains(HOSTS), "what all may read is read: {said}");
 }
 
-fn below_proc(host: &Host) {
+fn below_proc(host: Host) {
     let entries = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
     let closed: Vec<String> = entries
         .filter(|entry| {
@@ -140,7 +140,7 @@ fn mark(kind: u32) -> String {
     format!("{kind}{}", std::process::id())
 }
 
-fn own_ids(host: &Host) {
+fn own_ids(host: Host) {
     let ground = host.ground();
     let image = ground.base_image();
     let mark = mark(86_401);
@@ -167,7 +167,7 @@ fn own_ids(host: &Host) {
 }
 
 /// A shell with the set-user-id bit that an instance leaves in its layer: on the host it must not make anyone root.
-fn set_user_id(host: &Host) {
+fn set_user_id(host: Host) {
     let ground = host.ground();
     let cloud = Cloud::serve(&ground, &[]);
     let instance = cloud
@@ -183,7 +183,7 @@ fn set_user_id(host: &Host) {
 /// Tarballs as nobody should make them, each aimed at a folder of the host.
 const TARBALLS: &str = include_str!("scripts/tarballs.py");
 
-fn tarballs(host: &Host) {
+fn tarballs(host: Host) {
     let ground = host.ground();
     let victim = ground.private_folder("victim");
     let file = victim.join("file");

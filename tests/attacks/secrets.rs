@@ -23,7 +23,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
     Attack("a_kill_and_gc_leave_no_secret", Needs::Nothing, killed),
 ];
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const PLAIN: &str = "AlphaSecret01xyz";
 const SPECIAL: &str = "Be\"ta\\S<e>c&r+et/02='%";
 
@@ -64,7 +64,7 @@ build {{
 }
 
 /// A place whose templates get these values for their variables.
-fn ground(host: &Host) -> Ground {
+fn ground(host: Host) -> Ground {
     host.ground()
         .with("PKR_VAR_plain", PLAIN)
         .with("PKR_VAR_special", SPECIAL)
@@ -82,7 +82,7 @@ fn shown(ground: &Ground, template: &str) -> String {
     ] {
         let ran = ground.run(arguments);
         assert_eq!(ran.code, Some(0), "{arguments:?}: {ran:?}");
-        all += &format!("\n# {arguments:?}\n{}{}", ran.stdout, ran.stderr);
+        all.extend([format!("\n# {arguments:?}\n"), ran.stdout, ran.stderr]);
     }
     all
 }
@@ -100,7 +100,7 @@ fn hidden(text: &str, fragments: &[&str]) {
 }
 
 /// S1 of the review.
-fn derived(host: &Host) {
+fn derived(host: Host) {
     let locals = r#"
   parts    = split("S", var.plain)
   replaced = replace(var.plain, "Secret", "S-e-c-r-e-t")
@@ -130,7 +130,7 @@ fn derived(host: &Host) {
 }
 
 /// S2 of the review, and its relatives.
-fn written(host: &Host) {
+fn written(host: Host) {
     let ground = ground(host);
     ground.context.file("special", SPECIAL);
     let script = r#"
@@ -162,7 +162,7 @@ for offset in range(3):
 }
 
 /// S4 of the review.
-fn numbers(host: &Host) {
+fn numbers(host: Host) {
     let locals = "text = \"n ${var.number} m\"\n  more = var.number + 1\n  member = var.object.number\n  json = jsonencode(var.object)";
     let inline = r#"inline = ["echo ${var.number} ${local.more} ${var.object.number} ${var.object.user} ${var.object.list[0]} ${local.text} ${local.member}", "echo '${local.json}'"]"#;
     let said = shown(&ground(host), &local(locals, inline));
@@ -179,7 +179,7 @@ fn numbers(host: &Host) {
 }
 
 /// S3 of the review.
-fn quoted(host: &Host) {
+fn quoted(host: Host) {
     let ground = ground(host);
     let locals = "yaml = yamlencode({ a = var.special })\n  json = jsonencode({ a = var.special })\n  nested = jsonencode({ b = jsonencode({ a = var.special }) })";
     let said = shown(
@@ -199,7 +199,7 @@ fn quoted(host: &Host) {
 }
 
 /// S5 of the review: a line is cut somewhere when it does not end.
-fn cut(host: &Host) {
+fn cut(host: Host) {
     let ground = ground(host);
     let script = "
 import sys
@@ -228,7 +228,7 @@ w('y' * (1 << 20) + '\\n')
     assert!(said.contains("<sensitive>"));
 }
 
-fn parts(host: &Host) {
+fn parts(host: Host) {
     let ground = ground(host);
     let script = "
 import os
@@ -248,7 +248,7 @@ for at in range(1, 16):
 }
 
 /// S7 of the review: the keys in a template are those of a cloud that checks them.
-fn access_keys(host: &Host) {
+fn access_keys(host: Host) {
     let ground = host.ground();
     let cloud = Cloud::serve(&ground, &[]);
     let keys = [cloud.export("AWS_ACCESS_KEY_ID"), cloud.export("AWS_SECRET_ACCESS_KEY")];
@@ -294,7 +294,7 @@ fn leaks(ground: &Ground, secrets: &BTreeMap<&str, &str>, places: &[&Path]) -> V
 }
 
 /// S6 of the review.
-fn killed(host: &Host) {
+fn killed(host: Host) {
     let ground = ground(host);
     let template = local("a = 1", "inline = [\"echo ${var.plain}\"]").replace(
         "source \"null\" \"a\" {\n  communicator = \"none\"\n}",
@@ -333,7 +333,7 @@ fn killed(host: &Host) {
     assert!(left.is_empty(), "left behind: {left:?}");
 }
 
-fn everything(host: &Host) {
+fn everything(host: Host) {
     let ground = ground(host)
         .with("PKR_VAR_environment", "EtaEnv08secret")
         .with("PACKER_LOG", "trace")

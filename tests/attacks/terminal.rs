@@ -124,7 +124,7 @@ fn is_shown(shown: &[u8]) {
     }
 }
 
-fn through_a_pipe(host: &Host) {
+fn through_a_pipe(host: Host) {
     let ground = host.ground();
     saying(&ground);
     let shown = bytes_of(ground.command(["build", "t.pkr.hcl"]));
@@ -132,7 +132,7 @@ fn through_a_pipe(host: &Host) {
     drives_nothing(&shown);
 }
 
-fn at_a_terminal(host: &Host) {
+fn at_a_terminal(host: Host) {
     let ground = host.ground();
     saying(&ground);
     for flags in ["build t.pkr.hcl", "build -color=false t.pkr.hcl"] {
@@ -142,7 +142,7 @@ fn at_a_terminal(host: &Host) {
     }
 }
 
-fn forged_lines(host: &Host) {
+fn forged_lines(host: Host) {
     let ground = host.ground();
     saying(&ground);
     let shown = bytes_of(ground.command(["build", "-color=false", "t.pkr.hcl"]));
@@ -159,7 +159,7 @@ fn forged_lines(host: &Host) {
     );
 }
 
-fn forged_machine_lines(host: &Host) {
+fn forged_machine_lines(host: Host) {
     let ground = host.ground();
     saying(&ground);
     let said = ground
@@ -178,7 +178,7 @@ fn forged_machine_lines(host: &Host) {
     }
 }
 
-fn messages(host: &Host) {
+fn messages(host: Host) {
     let ground = host.ground();
     let evil = Evil::start("message", &ground.context.work());
     ground.context.template(&evil.download("/remote/src/", SFTP));
@@ -195,7 +195,7 @@ fn messages(host: &Host) {
     }
 }
 
-fn file_names(host: &Host) {
+fn file_names(host: Host) {
     let ground = host.ground();
     let evil = Evil::start("names-with-escapes", &ground.context.work());
     for method in [SFTP, ""] {
@@ -205,7 +205,7 @@ fn file_names(host: &Host) {
 }
 
 /// An image of somebody else's has a name with a template in it. It is used where templates are.
-fn image_names(host: &Host) {
+fn image_names(host: Host) {
     let ground = host.ground();
     ground
         .context

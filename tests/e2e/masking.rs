@@ -9,7 +9,7 @@ use bakelite_test_support::context::{Ran, TestContext};
 use bakelite_test_support::test_context;
 
 /// Variables of every kind, and what can be made of them.
-const VARIABLES: &str = r##"
+const VARIABLES: &str = r#"
 variable "plain" {
   type      = string
   sensitive = true
@@ -69,9 +69,9 @@ locals {
   joined   = join(",", [for s in var.list : upper(s)])
   chosen   = var.plain == "AlphaSecret01xyz" ? "chosen-by-a-secret" : "no"
 }
-"##;
+"#;
 
-const BUILD: &str = r##"
+const BUILD: &str = r#"
 source "null" "a" {
   communicator = "none"
 }
@@ -102,7 +102,7 @@ build {
     inline           = ["echo $PLAIN"]
   }
 }
-"##;
+"#;
 
 /// What must not be found anywhere: secrets, parts of them, and what is made of them.
 const FORBIDDEN: &[&str] = &[

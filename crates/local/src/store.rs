@@ -196,9 +196,7 @@ impl Store {
     /// Whether a removal was interrupted, by an earlier version of this program: it took away first what says that a folder is a store.
     pub(crate) fn is_half_removed(folder: &Path) -> bool {
         let has = |name: &&str| folder.join(name).exists();
-        !folder.join(MARKER).exists()
-            && FINISHED.iter().any(|name| has(&name))
-            && Self::is_store(folder).unwrap_or(false)
+        !folder.join(MARKER).exists() && FINISHED.iter().any(has) && Self::is_store(folder).unwrap_or(false)
     }
 
     /// Takes everything out of the store, to be removed; the store itself goes with [`remove`](Store::remove).
