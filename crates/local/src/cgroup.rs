@@ -78,7 +78,7 @@ impl Hierarchies {
     /// Makes a cgroup with limits; one without any where this user may make none.
     pub(crate) fn create(&self, id: &str, limits: &Limits) -> Cgroup {
         let mut cgroup = Cgroup::default();
-        for place in &self.places {
+        for place in self.places.iter().filter(|place| place.limits_something(limits)) {
             let directory = place.directory.join(format!("{PREFIX}{}-{id}", std::process::id()));
             match place.create(&directory, limits) {
                 Ok(enforced) => {
@@ -129,6 +129,13 @@ impl Place {
             }
             self.directory.pop();
         }
+    }
+
+    /// Whether a cgroup here would have an effect: of processors there may be no limit.
+    fn limits_something(&self, limits: &Limits) -> bool {
+        self.controllers
+            .iter()
+            .any(|controller| *controller != Controller::Cpu || limits.cpus.is_some())
     }
 
     fn create(&self, directory: &Path, limits: &Limits) -> io::Result<Enforced> {
