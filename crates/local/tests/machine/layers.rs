@@ -75,12 +75,17 @@ fn layer(root: &RootId) -> PathBuf {
     ground().store().join("layers").join(&root.0).join("fs")
 }
 
-/// All regular files below a folder; links are not followed.
+/// All regular files below a folder; links are not followed. What belongs to another user of a machine may be closed to a plain user
+/// here; root of the machine, who attacks, is that user himself.
 fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut waiting = vec![folder.to_owned()];
     while let Some(folder) = waiting.pop() {
-        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let entries = match std::fs::read_dir(folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => continue,
+            entries => entries.unwrap(),
+        };
+        for entry in entries.map(Result::unwrap) {
             match entry.file_type().unwrap() {
                 kind if kind.is_dir() => waiting.push(entry.path()),
                 kind if kind.is_file() => files.push(entry.path()),
