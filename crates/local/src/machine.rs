@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::base;
@@ -22,6 +23,9 @@ use crate::sandbox::{
 };
 use crate::sshd;
 use crate::store::{Layer, Store, StoreError};
+
+/// The usual port of SSH; where a machine's server really listens may be another.
+const SSH_PORT: u16 = 22;
 
 /// How machines are isolated from the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -650,6 +654,17 @@ impl Machine {
     /// Where its SSH server really listens.
     pub fn ssh_address(&self) -> SocketAddr {
         self.inner.address
+    }
+
+    /// Connects to a port of the machine: its SSH server, which is ours, or what listens in its own network. Never to this machine's.
+    pub async fn connect(&self, port: u16) -> io::Result<TcpStream> {
+        let stream = if port == SSH_PORT || port == self.inner.address.port() {
+            TcpStream::connect(self.inner.address).await?
+        } else {
+            self.inner.sandbox.connect(port).await?
+        };
+        stream.set_nodelay(true)?;
+        Ok(stream)
     }
 
     /// Its host key as an OpenSSH public key line.

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::unix::AsyncFd;
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, watch};
 
@@ -312,6 +313,26 @@ impl Sandbox {
         match answer {
             Some(Heard::Account(known)) => Ok(known),
             _ => Err(SandboxError::Gone),
+        }
+    }
+
+    /// Connects to a port of the machine, in its own network.
+    pub(crate) async fn connect(&self, port: u16) -> io::Result<TcpStream> {
+        let (id, mut heard) = self.expect();
+        let asked = tell(&self.control, &Request::Connect { id, port }, &[], &[]).await;
+        let answer = heard.recv().await;
+        self.waiting().remove(&id);
+        asked?;
+        let socket = match answer {
+            Some(Heard::Started(Some(socket))) => std::net::TcpStream::from(socket),
+            _ => return Err(io::ErrorKind::ConnectionRefused.into()),
+        };
+        socket.set_nonblocking(true)?;
+        let stream = TcpStream::from_std(socket)?;
+        stream.writable().await?;
+        match stream.take_error()? {
+            None => Ok(stream),
+            Some(error) => Err(error),
         }
     }
 

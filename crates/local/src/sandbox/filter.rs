@@ -63,8 +63,8 @@ const REFUSED: &[i64] = &[
 const SOCKET_FAMILIES: [i32; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
 /// A cgroup namespace of a machine's own would let its root mount the hierarchies of cgroups.
 const NEW_CGROUP_NAMESPACE: u64 = 0x0200_0000;
-/// Terminal requests that type on behalf of whoever sits at the terminal.
-const TYPING: [u64; 2] = [libc::TIOCSTI, libc::TIOCLINUX];
+/// Terminal requests that type on behalf of whoever sits at the terminal: `TIOCSTI` and `TIOCLINUX`, whose type differs between C libraries.
+const TYPING: [u64; 2] = [0x5412, 0x541c];
 /// The highest call that has been looked at: `removexattrat`. Numbers from 424 on are the same on all processors.
 const NEWEST: u32 = 466;
 

@@ -154,6 +154,18 @@ impl Init<'_> {
                 let known = self.residents.find(&user).is_some();
                 self.report(&Report::Account { id, known }, &[]);
             }
+            Request::Connect { id, port } => match self.connect(port) {
+                Ok(socket) => {
+                    send(self.control.as_fd(), &Report::Started { id }, &[], &[socket.as_fd()]).ok();
+                }
+                Err(error) => self.report(
+                    &Report::Refused {
+                        id,
+                        error: error.to_string(),
+                    },
+                    &[],
+                ),
+            },
             Request::UserData => self.run_user_data(&message.bytes, message.files),
             Request::Stop => {
                 self.end_processes();
@@ -162,6 +174,21 @@ impl Init<'_> {
             Request::Start(_) | Request::Mapped => {}
         }
         Next::Continue
+    }
+
+    /// Begins a connection in the machine's network. Without isolation it has none: what answers would be a service of the host.
+    fn connect(&self, port: u16) -> io::Result<OwnedFd> {
+        use rustix::net::{AddressFamily, SocketAddrV4, SocketFlags, SocketType, connect, socket_with};
+        if self.root.is_none() {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+        let address = SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, port);
+        match connect(&socket, &address) {
+            Ok(()) | Err(rustix::io::Errno::INPROGRESS) => Ok(socket),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn run_user_data(&mut self, script: &[u8], files: Vec<OwnedFd>) {

@@ -32,6 +32,8 @@ pub(crate) enum Request {
     Signal { id: u64, signal: i32 },
     /// Does this login user exist?
     Account { id: u64, user: String },
+    /// Connect to a port of the machine's own loopback; the socket comes back, maybe still on its way.
+    Connect { id: u64, port: u16 },
     /// Run the bytes as first-boot script.
     UserData,
     /// Power off.
@@ -53,9 +55,9 @@ pub(crate) enum Report {
         error: String,
         errno: Option<i32>,
     },
-    /// A run has started; a terminal's master comes along.
+    /// A run has started, or a connection; a terminal's master comes along, or the socket.
     Started { id: u64 },
-    /// A run could not start.
+    /// A run or a connection could not start.
     Refused { id: u64, error: String },
     /// A run has ended.
     Exited { id: u64, end: End },

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::instances::{AGENT_VERSION, Managed};
 use crate::cloud::Cloud;
 use crate::guests::Seat;
+use crate::machine::Machine;
 
 /// Where data channels are, before the session's id.
 pub(crate) const PATH: &str = "/v1/data-channel/";
@@ -102,7 +102,10 @@ pub(super) fn serve(
 ) {
     let task_cloud = Arc::clone(cloud);
     cloud.tasks.spawn(async move {
-        let connect = Port(managed.port(port));
+        let connect = Port {
+            machine: managed.machine.clone(),
+            port,
+        };
         let agent = Agent {
             session: &session,
             asking: Asking {
@@ -124,16 +127,16 @@ pub(super) fn serve(
     });
 }
 
-/// A port of an instance; `None` is one where nothing listens.
-struct Port(Option<SocketAddr>);
+/// A port of an instance.
+struct Port {
+    machine: Machine,
+    port: u16,
+}
 
 #[async_trait]
 impl Connect for Port {
     async fn connect(&self) -> io::Result<TcpStream> {
-        let address = self.0.ok_or(io::ErrorKind::ConnectionRefused)?;
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        Ok(stream)
+        self.machine.connect(self.port).await
     }
 }
 

@@ -1,6 +1,4 @@
-//! Which instances Systems Manager knows: those whose agent has registered, and where an agent finds the way to a port.
-
-use std::net::SocketAddr;
+//! Which instances Systems Manager knows: those whose agent has registered, and their machines.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -17,13 +15,9 @@ use crate::moment::Moment;
 /// The version of the agents here: of those that multiplex without keepalive.
 pub(crate) const AGENT_VERSION: &str = "3.3.1957.0";
 
-/// The usual port of SSH; the machine's own may be another.
-const SSH_PORT: u16 = 22;
-
 /// An instance whose agent is there.
 pub(super) struct Managed {
     pub(super) machine: Machine,
-    ssh_port: u16,
 }
 
 impl Managed {
@@ -41,16 +35,7 @@ impl Managed {
             .ok()
             .and_then(|slot| slot.as_ref().map(|running| running.machine.clone()));
         let machine = machine.filter(Machine::is_running).ok_or_else(not_connected)?;
-        Ok(Managed {
-            machine,
-            ssh_port: instance.ssh_port,
-        })
-    }
-
-    /// Where a port of the instance is on this machine. Of all of them only its SSH server's is: the others are in its own network,
-    /// into which nothing leads. At the instance's address on any other port answers, if anyone, a service of this machine.
-    pub(super) fn port(&self, port: u16) -> Option<SocketAddr> {
-        (port == SSH_PORT || port == self.ssh_port).then(|| self.machine.ssh_address())
+        Ok(Managed { machine })
     }
 }
 

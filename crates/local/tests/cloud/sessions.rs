@@ -7,6 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bakelite_ssm::session::{PortError, Resume, ResumeError, Session, Start};
 use bakelite_ssm::socket::Network;
+use base64::Engine as _;
 use tokio::io::AsyncReadExt as _;
 
 use crate::Test;
@@ -23,7 +24,11 @@ pub(crate) const TESTS: &[Test] = &[
 
 /// A managed instance.
 fn launched(api: &Api) -> String {
-    let id = api.launch("IamInstanceProfile.Name=p");
+    launched_with(api, "")
+}
+
+fn launched_with(api: &Api, parameters: &str) -> String {
+    let id = api.launch(&format!("IamInstanceProfile.Name=p&{parameters}"));
     api.wait_for(&id, "running");
     let is_online = || {
         api.json("ssm", "AmazonSSM.DescribeInstanceInformation", "{}")
@@ -69,7 +74,10 @@ async fn open(start: &Start) -> Session {
 
 fn lead_to_the_instance_and_not_to_this_machine() {
     let cloud = TestCloud::start();
-    let id = launched(&cloud.api);
+    // A service of the instance's own.
+    let script = "#!/usr/bin/perl\nuse IO::Socket::INET; $s = IO::Socket::INET->new(LocalAddr => '127.0.0.1:8080', Listen => 5); while ($c = $s->accept) { print $c 'of the instance'; close $c }";
+    let script = base64::engine::general_purpose::STANDARD.encode(script);
+    let id = launched_with(&cloud.api, &format!("UserData={script}"));
     // A service of this machine on all addresses, those of instances, too.
     let service = TcpListener::bind("0.0.0.0:0").unwrap();
     service.set_nonblocking(true).unwrap();
@@ -84,6 +92,22 @@ fn lead_to_the_instance_and_not_to_this_machine() {
         let mut greeting = [0; 8];
         opened.stream.read_exact(&mut greeting).await.unwrap();
         assert_eq!(&greeting, b"SSH-2.0-");
+        session.close().await;
+        let session = open(&started(&cloud.api, &id, 8080)).await;
+        let mut said = String::new();
+        // It listens when its script has come that far.
+        let deadline = std::time::Instant::now() + std::time::Duration::from_mins(1);
+        while said.is_empty() {
+            assert!(
+                std::time::Instant::now() < deadline,
+                "the instance's own service was not reached"
+            );
+            let mut opened = session.stream().await.unwrap();
+            if opened.answered.await == Ok(Ok(())) {
+                opened.stream.read_to_string(&mut said).await.unwrap();
+            }
+        }
+        assert_eq!(said, "of the instance");
         session.close().await;
     });
     assert!(service.accept().is_err(), "nobody has come by");
