@@ -52,6 +52,18 @@ impl Instance {
         }
     }
 
+    /// Puts an instance on its way out, at the user's wish. Who ends it owns it until then, also one that was stopped: if that process is
+    /// killed on the way, the instance is not left there for ever.
+    pub(crate) fn leave(&mut self, state: InstanceState, owner: &str) {
+        self.enter(state);
+        self.owner = Some(owner.to_owned());
+        self.transition_reason = format!("User initiated ({})", Moment::now());
+        self.state_reason = Some((
+            "Client.UserInitiatedShutdown".to_owned(),
+            "Client.UserInitiatedShutdown: User initiated shutdown".to_owned(),
+        ));
+    }
+
     /// Goes into a state that nothing follows by itself.
     pub(crate) fn enter(&mut self, state: InstanceState) {
         self.state = state;
@@ -138,6 +150,21 @@ mod tests {
 
     fn only(state: &State) -> Option<&Instance> {
         state.regions["us-east-1"].instances.values().next()
+    }
+
+    #[test]
+    fn a_stopped_instance_is_terminated_although_the_process_that_does_it_is_killed() {
+        let mut instance = Instance {
+            state: InstanceState::Stopped,
+            owner: None,
+            next: None,
+            ..example()
+        };
+        instance.leave(InstanceState::ShuttingDown, "killed");
+        let now = instance.launched.plus(Duration::from_secs(10));
+        instance.settle(now, |owner| owner == "killed");
+        assert_eq!(instance.state, InstanceState::Terminated);
+        assert_eq!(instance.owner, None);
     }
 
     #[test]

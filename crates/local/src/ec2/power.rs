@@ -62,7 +62,7 @@ pub(crate) fn stop_instances(mut call: Call) -> Answer {
             "the local cloud's instances cannot hibernate",
         ));
     }
-    let changes = transition(&call, &ids, |_, instance| match instance.state {
+    let changes = transition(&call, &ids, |cloud, instance| match instance.state {
         InstanceState::Stopping | InstanceState::Stopped => Ok(false),
         InstanceState::Running if instance.stop_protection => Err(ApiError::new(
             "OperationNotPermitted",
@@ -72,7 +72,7 @@ pub(crate) fn stop_instances(mut call: Call) -> Answer {
             ),
         )),
         InstanceState::Pending | InstanceState::Running => {
-            leave(instance, InstanceState::Stopping);
+            instance.leave(InstanceState::Stopping, cloud.folder.owner().id());
             Ok(true)
         }
         _ => Err(wrong_state(instance, "stopped")),
@@ -90,7 +90,7 @@ pub(crate) fn terminate_instances(mut call: Call) -> Answer {
         call.parameters.boolean("SkipOsShutdown")?,
     );
     call.accept()?;
-    let changes = transition(&call, &ids, |_, instance| {
+    let changes = transition(&call, &ids, |cloud, instance| {
         if !instance.is_alive() {
             return Ok(false);
         }
@@ -103,7 +103,7 @@ pub(crate) fn terminate_instances(mut call: Call) -> Answer {
                 ),
             ));
         }
-        leave(instance, InstanceState::ShuttingDown);
+        instance.leave(InstanceState::ShuttingDown, cloud.folder.owner().id());
         Ok(true)
     })?;
     for change in changes.iter().filter(|change| change.changed) {
@@ -144,16 +144,6 @@ fn wrong_state(instance: &Instance, verb: &str) -> ApiError {
             instance.id
         ),
     )
-}
-
-/// Puts an instance on its way out, at the user's wish.
-fn leave(instance: &mut Instance, state: InstanceState) {
-    instance.enter(state);
-    instance.transition_reason = format!("User initiated ({})", Moment::now());
-    instance.state_reason = Some((
-        "Client.UserInitiatedShutdown".to_owned(),
-        "Client.UserInitiatedShutdown: User initiated shutdown".to_owned(),
-    ));
 }
 
 /// What a call did to one instance.
