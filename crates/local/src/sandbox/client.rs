@@ -319,10 +319,9 @@ impl Sandbox {
     /// Connects to a port of the machine, in its own network.
     pub(crate) async fn connect(&self, port: u16) -> io::Result<TcpStream> {
         let (id, mut heard) = self.expect();
-        let asked = tell(&self.control, &Request::Connect { id, port }, &[], &[]).await;
+        tell(&self.control, &Request::Connect { id, port }, &[], &[]).await?;
         let answer = heard.recv().await;
         self.waiting().remove(&id);
-        asked?;
         let socket = match answer {
             Some(Heard::Started(Some(socket))) => std::net::TcpStream::from(socket),
             _ => return Err(io::ErrorKind::ConnectionRefused.into()),
