@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::cloud::{CLIENT, Cloud};
-use crate::host::{Host, Other};
+use crate::host::{Host, Other, PATIENCE};
 use crate::started::{Started, until};
 use crate::{Attack, Needs};
 
@@ -30,7 +30,6 @@ pub(crate) const ATTACKS: &[Attack] = &[
     Attack("long_names_take_no_memory", Needs::Nothing, long_names),
 ];
 
-const PATIENCE: Duration = Duration::from_mins(1);
 /// What the owner keeps in the cloud.
 const SECRET: &str = "the-owners-secret-in-the-cloud";
 

@@ -2,10 +2,9 @@
 
 use std::io::ErrorKind;
 use std::net::TcpListener;
-use std::time::Duration;
 
 use crate::cloud::{Cloud, between};
-use crate::host::Host;
+use crate::host::{Host, PATIENCE};
 use crate::started::{Started, until};
 use crate::{Attack, Needs};
 
@@ -14,8 +13,6 @@ pub(crate) const ATTACKS: &[Attack] = &[Attack(
     Needs::BothHosts,
     ports_of_the_host,
 )];
-
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A template whose instance is reached at a port on which nothing listens in it.
 fn template(port: u16) -> String {

@@ -19,7 +19,7 @@ const PLAIN_USER: u32 = 64_777;
 /// The other user of the machine, who attacks: `nobody`, since OpenSSH's clients run only for users who have an account.
 const OTHER_USER: u32 = 65_534;
 /// How long a command of bakelite may take.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Who runs bakelite.
 #[derive(Debug, Clone, Copy)]

@@ -3,13 +3,12 @@
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use bakelite_test_support::clouds::signal;
 
 use crate::api::waiting;
 use crate::cloud::Cloud;
-use crate::host::{Ground, Host, Other};
+use crate::host::{Ground, Host, Other, PATIENCE};
 use crate::started::Started;
 use crate::{Attack, Needs};
 
@@ -29,8 +28,6 @@ pub(crate) const ATTACKS: &[Attack] = &[
         writable_journals,
     ),
 ];
-
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The command where files are made with all rights unless somebody takes care.
 fn careless(ground: &Ground, arguments: &[&str]) -> Started {

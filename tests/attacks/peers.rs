@@ -8,7 +8,7 @@ use std::time::Duration;
 use bakelite_test_support::sshd::{Setup, Sshd};
 use tokio::runtime::Runtime;
 
-use crate::host::Host;
+use crate::host::{Host, PATIENCE};
 use crate::started::{Started, until};
 use crate::{Attack, Needs};
 
@@ -32,7 +32,6 @@ pub(crate) const ATTACKS: &[Attack] = &[
     ),
 ];
 
-const PATIENCE: Duration = Duration::from_mins(1);
 /// More than any of these bakes needs, in MiB: that of a build without optimization has 60.
 const MEMORY: u64 = 160;
 

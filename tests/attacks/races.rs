@@ -4,12 +4,11 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use bakelite_test_support::clouds::signal;
 
 use crate::cloud::Cloud;
-use crate::host::{Ground, Host};
+use crate::host::{Ground, Host, PATIENCE};
 use crate::started::until;
 use crate::{Attack, Needs};
 
@@ -36,7 +35,6 @@ pub(crate) const ATTACKS: &[Attack] = &[
     ),
 ];
 
-const PATIENCE: Duration = Duration::from_mins(1);
 /// How many images are made of an instance that plays this game.
 const IMAGES: usize = 6;
 /// Stands in the host's file; in no program of the attack.

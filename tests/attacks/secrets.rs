@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
 
 use bakelite_test_support::clouds::signal;
 
 use crate::cloud::Cloud;
-use crate::host::{Ground, Host};
+use crate::host::{Ground, Host, PATIENCE};
 use crate::started::Started;
 use crate::{Attack, Needs};
 
@@ -23,7 +22,6 @@ pub(crate) const ATTACKS: &[Attack] = &[
     Attack("a_kill_and_gc_leave_no_secret", Needs::Nothing, killed),
 ];
 
-const PATIENCE: Duration = Duration::from_mins(1);
 const PLAIN: &str = "AlphaSecret01xyz";
 const SPECIAL: &str = "Be\"ta\\S<e>c&r+et/02='%";
 
