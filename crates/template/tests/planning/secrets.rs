@@ -74,6 +74,8 @@ proptest! {
     ) {
         // A text that begins or ends with spaces is still itself without them.
         prop_assume!(secret.trim().chars().count() >= 8);
+        // In an option, `{{` begins a template of its own, which a secret is not.
+        prop_assume!(!secret.contains("{{"));
         let planned = Case::new(&template(&secret, number)).plan();
         prop_assert_eq!(&planned.shown, "");
         let mut secrets = Secrets::default();
