@@ -28,6 +28,7 @@ mod filter;
 mod inspect;
 pub mod legacy;
 mod locals;
+mod location;
 mod planner;
 
 mod scope;

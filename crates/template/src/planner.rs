@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics};
+use bakelite_hcl::source::SourceMap;
 
 use crate::builds::{self, Build};
 use crate::component::{Components, DataSources};
@@ -58,6 +59,7 @@ pub(crate) async fn plan(
     if !failed {
         let choice = Choice {
             hcl,
+            sources: &template.sources,
             ground: &ground,
             components,
             data,
@@ -72,6 +74,7 @@ pub(crate) async fn plan(
 /// What planning the single bakes needs.
 pub(crate) struct Choice<'a> {
     pub(crate) hcl: &'a Arc<Hcl>,
+    pub(crate) sources: &'a SourceMap,
     pub(crate) ground: &'a Arc<Ground>,
     pub(crate) components: &'a dyn Components,
     pub(crate) data: &'a dyn DataSources,

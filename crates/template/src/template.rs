@@ -96,6 +96,8 @@ pub enum UndeclaredVariables {
 pub struct Template {
     pub(crate) content: Content,
     pub(crate) environment: Arc<Environment>,
+    /// The texts that it was read from.
+    pub(crate) sources: SourceMap,
     pub(crate) purpose: Purpose,
     pub(crate) only: Vec<String>,
     pub(crate) except: Vec<String>,
@@ -133,7 +135,12 @@ fn read_phases(invocation: &Invocation, sources: &mut SourceMap, diagnostics: &m
         Files::Hcl { files, root } => {
             let environment = Environment::new(invocation, root);
             let hcl = read_hcl(invocation, &files, &environment, sources, diagnostics)?;
-            Some(Template::new(invocation, Content::Hcl(Arc::new(hcl)), environment))
+            Some(Template::new(
+                invocation,
+                Content::Hcl(Arc::new(hcl)),
+                environment,
+                sources.clone(),
+            ))
         }
         Files::Legacy { file, folder } => {
             let environment = Environment::new(invocation, String::new());
@@ -142,6 +149,7 @@ fn read_phases(invocation: &Invocation, sources: &mut SourceMap, diagnostics: &m
                 invocation,
                 Content::Legacy(Arc::new(legacy)),
                 environment,
+                sources.clone(),
             ))
         }
     }
@@ -162,7 +170,7 @@ fn read_hcl(
 }
 
 impl Template {
-    fn new(invocation: &Invocation, content: Content, environment: Environment) -> Self {
+    fn new(invocation: &Invocation, content: Content, environment: Environment, sources: SourceMap) -> Self {
         let split = |patterns: &[String]| {
             patterns
                 .iter()
@@ -173,6 +181,7 @@ impl Template {
         Self {
             content,
             environment: Arc::new(environment),
+            sources,
             purpose: invocation.purpose,
             only: split(&invocation.only),
             except: split(&invocation.except),
