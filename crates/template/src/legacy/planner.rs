@@ -11,7 +11,6 @@ use regex::Regex;
 
 use super::{Builder, Legacy, Step, resolve};
 use crate::component::{ComponentKind, Components, DataSources, Yields};
-use crate::console::display;
 use crate::decode::{Decoded, UNKNOWN, WeakDecoding};
 use crate::duration::GoDuration;
 use crate::environment::Environment;
@@ -21,7 +20,8 @@ use crate::plan::{BuildData, BuildPlan, Deferred, Plan, PostProcessorPlan, Provi
 use crate::planner::{BUILD_KEYS, complain, settle, unknown_component};
 use crate::schema::Schema;
 use crate::secrets::Secrets;
-use crate::template::{Template, placeless};
+use crate::show::display;
+use crate::template::Template;
 
 /// What `{{ }}` can refer to anywhere in a legacy template, before anything is known of variables and builds.
 pub(crate) fn rendering_of(legacy: &Legacy, environment: &Environment) -> Rendering {
@@ -359,7 +359,7 @@ impl Bake<'_> {
             match later.decode(data, &mut diagnostics) {
                 Some(decoded) => Ok(decoded),
                 None if diagnostics.has_errors() => Err(diagnostics),
-                None => Err(placeless("options cannot be read").into()),
+                None => Err(Diagnostic::error(None, "options cannot be read").into()),
             }
         }))
     }
