@@ -8,7 +8,6 @@ mod command_line;
 mod coverage;
 #[cfg(feature = "amazon")]
 mod host_keys;
-mod house;
 #[cfg(feature = "amazon")]
 mod interrupts;
 #[cfg(feature = "amazon")]
