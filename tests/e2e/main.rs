@@ -7,6 +7,8 @@ mod clients;
 mod command_line;
 mod coverage;
 #[cfg(feature = "amazon")]
+mod documentation;
+#[cfg(feature = "amazon")]
 mod host_keys;
 #[cfg(feature = "amazon")]
 mod interrupts;
