@@ -11,6 +11,7 @@ use crate::tree::root;
 
 /// Which of our crates each of our crates may depend on (docs/explain/architecture.md).
 const ALLOWED: &[(&str, &[&str])] = &[
+    ("bakelite-net", &[]),
     ("bakelite-hcl", &[]),
     ("bakelite-template", &["bakelite-hcl"]),
     ("bakelite-engine", &["bakelite-hcl", "bakelite-template"]),
