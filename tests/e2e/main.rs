@@ -13,6 +13,7 @@ mod house;
 mod interrupts;
 #[cfg(feature = "amazon")]
 mod keys;
+mod language;
 #[cfg(feature = "amazon")]
 mod local_bakes;
 #[cfg(feature = "amazon")]
