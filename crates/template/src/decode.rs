@@ -8,13 +8,15 @@ mod weak;
 
 use std::collections::BTreeMap;
 
-use bakelite_hcl::source::Place;
+use bakelite_hcl::source::{Place, SourceMap};
 use serde::de::DeserializeOwned;
 
 pub(crate) use body::{Decoding, Layer, in_block};
 pub(crate) use json::UNKNOWN;
 pub(crate) use leaf::{member_places, sentence};
 pub(crate) use weak::WeakDecoding;
+
+use crate::location::Location;
 
 /// A component's options: checked against its schema, `{{ }}` rendered where the schema does not say late.
 #[derive(Debug, Clone, Default)]
@@ -25,6 +27,8 @@ pub struct Decoded {
     pub places: BTreeMap<String, Place>,
     /// The block that was decoded.
     pub place: Option<Place>,
+    /// The texts that the places are in.
+    pub sources: SourceMap,
     /// Texts in it that must not be shown.
     pub secrets: Vec<String>,
     /// Those of them that are secret because of the option that they are given for, whatever they were made of.
@@ -37,6 +41,11 @@ impl Decoded {
     /// The options as the component's own type.
     pub fn options<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_value(serde_json::Value::Object(self.options.clone()))
+    }
+
+    /// Where an option stands, or the nearest part of its path that has a place, else the block.
+    pub fn location_of(&self, path: &str) -> Option<Location> {
+        Location::of(self.place_of(path)?, &self.sources)
     }
 
     /// The place of an option or of the nearest part of its path that has one, else of the block.
