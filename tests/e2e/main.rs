@@ -7,8 +7,9 @@ mod clients;
 mod command_line;
 mod coverage;
 #[cfg(feature = "amazon")]
+mod documentation;
+#[cfg(feature = "amazon")]
 mod host_keys;
-mod house;
 #[cfg(feature = "amazon")]
 mod interrupts;
 #[cfg(feature = "amazon")]

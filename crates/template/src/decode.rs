@@ -8,7 +8,7 @@ mod weak;
 
 use std::collections::BTreeMap;
 
-use bakelite_hcl::source::Place;
+use bakelite_hcl::source::{Place, SourceMap};
 use serde::de::DeserializeOwned;
 
 pub(crate) use body::{Decoding, Layer, in_block};
@@ -16,6 +16,7 @@ pub(crate) use leaf::{member_places, sentence};
 pub(crate) use weak::WeakDecoding;
 
 use crate::component::Complaint;
+use crate::location::Location;
 
 /// A component's options: checked against its schema, `{{ }}` rendered where the schema does not say late. An option that is null
 /// or an empty string is absent, whatever its type.
@@ -27,6 +28,8 @@ pub struct Decoded {
     pub places: BTreeMap<String, Place>,
     /// The block that was decoded.
     pub place: Option<Place>,
+    /// The texts that the places are in.
+    pub sources: SourceMap,
     /// Texts in it that must not be shown.
     pub secrets: Vec<String>,
     /// Those of them that are secret because of the option that they are given for, whatever they were made of.
@@ -49,6 +52,11 @@ impl Decoded {
             let mut options = options.iter();
             options.len() == 0 || options.any(|option| is_within(unknown, option) || is_within(option, unknown))
         })
+    }
+
+    /// Where an option stands, or the nearest part of its path that has a place, else the block.
+    pub fn location_of(&self, path: &str) -> Option<Location> {
+        Location::of(self.place_of(path)?, &self.sources)
     }
 
     /// The place of an option or of the nearest part of its path that has one, else of the block.

@@ -1,4 +1,4 @@
-//! The `{{ }}` engine: Go's text/template with the functions of language.md §9, as far as templates of images use it.
+//! The `{{ }}` engine: Go's text/template with the functions that Packer adds, as far as templates of images use it.
 
 mod builtin;
 mod datum;

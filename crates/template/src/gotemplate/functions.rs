@@ -1,4 +1,4 @@
-//! The functions that Packer adds to `{{ }}` (language.md §9).
+//! The functions that Packer adds to `{{ }}`.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use bakelite_hcl::value::Value;
 
 use super::datum::Datum;
 use super::{Library, Rendering};
-use crate::scope::PACKER_VERSION;
+use crate::version::PACKER_VERSION;
 
 /// The names of the functions that every text can use.
 const NAMES: &[&str] = &[

@@ -4,22 +4,23 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics};
-use bakelite_hcl::source::Place;
+use bakelite_hcl::source::{Place, SourceMap};
 use bakelite_hcl::syntax::{JsonKind, JsonValue, Name};
 use regex::Regex;
 
 use super::{Builder, Legacy, Step, resolve};
 use crate::component::{ComponentKind, Components, DataSources, Yields};
-use crate::console::display;
 use crate::decode::{Decoded, WeakDecoding};
 use crate::duration::GoDuration;
 use crate::environment::Environment;
 use crate::gotemplate::{self, Rendering};
+use crate::location::Location;
 use crate::plan::{BuildData, BuildPlan, Deferred, Plan, PostProcessorPlan, ProvisionerPlan};
 use crate::planner::{BUILD_KEYS, NOT_PROVIDED, complain, settle, unknown_component};
 use crate::schema::Schema;
 use crate::secrets::Secrets;
-use crate::template::{Template, placeless};
+use crate::show::display;
+use crate::template::Template;
 
 /// What `{{ }}` can refer to anywhere in a legacy template, before anything is known of variables and builds.
 pub(crate) fn rendering_of(legacy: &Legacy, environment: &Environment) -> Rendering {
@@ -151,6 +152,7 @@ impl Planning<'_> {
             properties: &builder.properties,
             overrides: &[],
             place: builder.place,
+            sources: &self.template.sources,
         };
         let options = decode(
             &body,
@@ -197,11 +199,11 @@ impl Planning<'_> {
             builder: builder.component.clone(),
             source_name: name.to_owned(),
             rendering: Rendering::while_baking(&self.template.environment, name, &builder.component),
-            options,
             provisioners,
             error_cleanup,
             chains,
-            place: Some(builder.place),
+            location: options.location_of(""),
+            options,
         })
     }
 }
@@ -237,7 +239,7 @@ impl Bake<'_> {
             max_retries,
             continue_on_error: false,
             options: options.filter(|_| !failed)?,
-            place: Some(step.place),
+            location: Location::of(step.place, &self.planning.template.sources),
         })
     }
 
@@ -264,7 +266,7 @@ impl Bake<'_> {
                     name: Some(name),
                     keep_input_artifact,
                     options,
-                    place: Some(step.place),
+                    location: Location::of(step.place, &self.planning.template.sources),
                 });
             }
             if !members.is_empty() {
@@ -340,6 +342,7 @@ impl Bake<'_> {
             properties: step.properties.clone(),
             overrides,
             place: step.place,
+            sources: self.planning.template.sources.clone(),
             schema: self.planning.template.environment.schemas.of(component),
             rendering: self.rendering.clone(),
             keys: self.keys.clone(),
@@ -354,7 +357,7 @@ impl Bake<'_> {
             match later.decode(Some(data), &mut diagnostics) {
                 Some(decoded) => Ok(decoded),
                 None if diagnostics.has_errors() => Err(diagnostics),
-                None => Err(placeless("options cannot be read").into()),
+                None => Err(Diagnostic::error(None, "options cannot be read").into()),
             }
         }))
     }
@@ -365,6 +368,7 @@ struct Later {
     properties: Vec<(Name, JsonValue)>,
     overrides: Vec<(Name, JsonValue)>,
     place: Place,
+    sources: SourceMap,
     schema: Arc<Schema>,
     rendering: Rendering,
     keys: Arc<Vec<String>>,
@@ -388,6 +392,7 @@ impl Later {
             properties: &self.properties,
             overrides: &self.overrides,
             place: self.place,
+            sources: &self.sources,
         };
         decode(&body, &self.schema, &rendering, &self.secrets, diagnostics)
     }
@@ -395,6 +400,7 @@ impl Later {
 
 /// An object of a template.
 struct Body<'a> {
+    sources: &'a SourceMap,
     properties: &'a [(Name, JsonValue)],
     overrides: &'a [(Name, JsonValue)],
     place: Place,
@@ -414,7 +420,8 @@ fn decode(
         secrets,
         place: body.place,
     };
-    let decoded = decoding.decode(body.properties, body.overrides, schema, diagnostics)?;
+    let mut decoded = decoding.decode(body.properties, body.overrides, schema, diagnostics)?;
+    decoded.sources = body.sources.clone();
     for secret in &decoded.declared {
         rendering.derived.declare_text(secret);
     }

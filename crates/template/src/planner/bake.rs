@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bakelite_hcl::budget::Budget;
 use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics, Severity};
 use bakelite_hcl::marks::Marks;
+use bakelite_hcl::source::{Place, SourceMap};
 use bakelite_hcl::types::Type;
 use bakelite_hcl::value::Value;
 
@@ -14,6 +15,7 @@ use crate::builds::{Build, SourceUse, Step};
 use crate::component::{Complaint, ComponentKind, Yields};
 use crate::decode::{Decoded, Decoding, Layer, in_block};
 use crate::gotemplate::{Rendering, shielded};
+use crate::location::Location;
 use crate::plan::{BuildData, BuildPlan, Deferred, PostProcessorPlan, ProvisionerPlan};
 use crate::schema::Schema;
 use crate::scope::{Iterations, Names};
@@ -182,7 +184,7 @@ impl Bake<'_> {
             builder: existence::built_in(self.choice.hcl, ComponentKind::Builder, builder, self.choice.components),
             source_name: self.used.name().to_owned(),
             rendering: Rendering::while_baking(&self.choice.ground.environment, self.used.name(), builder),
-            place: options.place,
+            location: options.location_of(""),
             options,
             provisioners,
             error_cleanup,
@@ -217,7 +219,8 @@ impl Bake<'_> {
                 .map(|(body, iterations)| Layer { body, iterations }),
         );
         let schema = ground.environment.schemas.of(component);
-        let decoded = decoding.decode(&layers, None, &schema, diagnostics)?;
+        let mut decoded = decoding.decode(&layers, None, &schema, diagnostics)?;
+        decoded.sources = self.choice.sources.clone();
         self.secrets().extend(&decoded);
         let complaints = self
             .choice
@@ -256,7 +259,7 @@ impl Bake<'_> {
             max_retries: step.meta.max_retries,
             continue_on_error: step.meta.continue_on_error,
             options,
-            place: Some(step.place),
+            location: Location::of(step.place, self.choice.sources),
         })
     }
 
@@ -284,7 +287,7 @@ impl Bake<'_> {
                     name: step.meta.name.clone(),
                     keep_input_artifact: step.meta.keep_input_artifact,
                     options,
-                    place: Some(step.place),
+                    location: Location::of(step.place, self.choice.sources),
                 });
             }
             if !members.is_empty() {
@@ -320,6 +323,7 @@ impl Bake<'_> {
             body: step.body.clone(),
             iterations: step.iterations.clone(),
             place: step.place,
+            sources: self.choice.sources.clone(),
         };
         let decoded = later.decode(None, &later.ground.environment.budget, diagnostics)?;
         self.secrets().extend(&decoded);
@@ -351,7 +355,8 @@ struct Later {
     overrides: Option<Value>,
     body: Arc<bakelite_hcl::syntax::Body>,
     iterations: Iterations,
-    place: bakelite_hcl::source::Place,
+    place: Place,
+    sources: SourceMap,
 }
 
 impl Later {
@@ -384,6 +389,7 @@ impl Later {
             iterations: &self.iterations,
         };
         let mut decoded = decoding.decode(&[layer], self.overrides.as_ref(), &self.schema, diagnostics)?;
+        decoded.sources = self.sources.clone();
         decoded.secrets.sort();
         decoded.secrets.dedup();
         Some(decoded)
