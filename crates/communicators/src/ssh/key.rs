@@ -90,7 +90,7 @@ pub(crate) fn parse(text: &str, origin: &str, passphrase: Option<&str>) -> Resul
     let encrypted = || KeyError::Encrypted {
         origin: origin.to_owned(),
     };
-    // The old PEM form says so in a header, which the parser takes for data.
+    // The old PEM form has that in a header, which the parser takes for data.
     if text.contains("ENCRYPTED") && passphrase.is_none() {
         return Err(encrypted());
     }
@@ -131,7 +131,7 @@ pub(crate) async fn open(path: &Path, passphrase: Option<&str>) -> Result<Privat
     loop {
         tries += 1;
         let question = format!("Passphrase for private key {}: ", path.display());
-        // Without a terminal nobody can be asked, and the error says what else helps.
+        // Without a terminal there is no prompt, and the error's help names the alternatives.
         let Ok(passphrase) = ask(&question, false).await else {
             return opened;
         };

@@ -21,10 +21,10 @@ use super::route::{Route, RouteError};
 use super::shell::Shell;
 use super::transfer::Transfers;
 
-/// What PowerShell says when it runs.
+/// What PowerShell prints when it runs.
 const GREETING: &str = "WinRM connected.";
 
-/// As much as is read of what a PowerShell says that is asked for the greeting: a profile may say something before.
+/// Longest output of PowerShell that is read for the greeting: a profile may print something before.
 const LONGEST_GREETING: usize = 64 * 1024;
 
 /// The pauses between the first attempts; then [`PAUSE`].
@@ -163,7 +163,7 @@ async fn wait(config: &Config, environment: &BTreeMap<String, String>, ui: &Ui) 
     })
 }
 
-/// Opens a shell, and runs PowerShell in another: answers what that says.
+/// Opens a shell, and runs PowerShell in another: returns what that prints.
 async fn attempt(service: &Service) -> Result<String, NotReady> {
     Shell::open(&service.client).await?.delete().await;
     let script = format!(

@@ -2,6 +2,7 @@
 
 use bakelite_communicators::connect::{ConnectError, Target, connect};
 use bakelite_engine::communicator::Exit;
+use bakelite_test_support::eventually::{LIMIT, eventually};
 use bakelite_test_support::slow_line::SlowLine;
 use bakelite_test_support::sshd::{Setup, Sshd};
 use tokio_util::sync::CancellationToken;
@@ -173,7 +174,7 @@ async fn a_server_that_comes_up_late_is_found() {
     let instance = Instance::start(Setup::default()).await;
     instance.sshd.refuse(true);
     let later = async {
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        eventually(LIMIT, "attempts are refused", || instance.sshd.refused() >= 2).await;
         instance.sshd.refuse(false);
     };
     let (ssh, ()) = tokio::join!(instance.connect(""), later);
