@@ -88,7 +88,7 @@ impl Lines {
     }
 
     fn run<'a>(&mut self, event: &'a RunEvent) -> Vec<Said<'a>> {
-        let said = match event {
+        match event {
             RunEvent::Started { builds } => {
                 self.colors = builds.iter().cloned().zip(BUILD_COLORS.into_iter().cycle()).collect();
                 if !self.color || builds.is_empty() {
@@ -97,22 +97,20 @@ impl Lines {
                 let introductions = builds
                     .iter()
                     .map(|build| self.of(build, Said::words(format!("{build}: output will be in this color."))));
-                return introductions.chain([Said::words("")]).collect();
+                introductions.chain([Said::words("")]).collect()
             }
-            RunEvent::Interrupted { signal, level } => vec![Said::words(match level {
-                1 => format!(
-                    "Cancelling build after receiving {signal}: removing temporary resources (once more: without graceful waits)"
-                ),
-                2 => format!("Received {signal} again: skipping graceful waits (once more: leaving at once)"),
-                _ => "Leaving at once. `bakelite gc` removes what is left.".to_owned(),
-            })],
+            RunEvent::Interrupted { signal, level } => vec![self.timed(Said::words(match level {
+                1 => format!("Cancelling build after receiving {signal}: removing temporary resources (again to skip graceful waits)"),
+                2 => format!("Received {signal} again: skipping graceful waits (again to exit at once)"),
+                _ => "Exiting at once. `bakelite gc` removes what is left.".to_owned(),
+            }))],
+            // Without the time, as tools around Packer read them.
             RunEvent::Finished {
                 took,
                 outcomes,
                 cancelled,
             } => closing(&words(*took), outcomes, *cancelled),
-        };
-        said.into_iter().map(|said| self.timed(said)).collect()
+        }
     }
 
     fn message<'a>(&self, build: &str, message: &Message) -> Said<'a> {
@@ -152,12 +150,9 @@ impl Lines {
         self.timed(said)
     }
 
-    /// With the time before it, behind the empty lines with which it begins.
     fn timed<'a>(&self, mut said: Said<'a>) -> Said<'a> {
         if self.timestamp {
-            let text = said.text.trim_start_matches('\n');
-            let at = said.text.len() - text.len();
-            said.text.insert_str(at, &format!("{}: ", local_time()));
+            said.text.insert_str(0, &format!("{}: ", local_time()));
         }
         said
     }
@@ -338,12 +333,12 @@ mod tests {
     }
 
     #[test]
-    fn the_time_stands_before_words_and_not_alone_on_a_line() {
+    fn the_time_stands_before_the_words_of_builds_alone() {
+        let text = shown(true, What::Build(BuildEvent::Skipped));
+        let (time, words) = text.split_once(": ").unwrap();
+        assert!(time.parse::<jiff::Timestamp>().is_ok(), "{text:?}");
+        assert!(words.starts_with("Build 'null.a'"), "{text:?}");
         let text = shown(true, closing_of(false, summary(None, &[])));
-        let time = |line: &str| line.split_once(": ").map(|(time, _)| time.to_owned());
-        for line in text.lines().filter(|line| !line.is_empty()) {
-            let time = time(line).unwrap_or_default();
-            assert!(time.parse::<jiff::Timestamp>().is_ok(), "{line:?}");
-        }
+        assert!(text.starts_with("\n==> Wait completed"), "{text:?}");
     }
 }
