@@ -99,7 +99,7 @@ impl Chains<'_> {
         let component = constructed(ComponentKind::PostProcessor, &plan.component, decoded, make, &ui)
             .map_err(PostProcessError::failed)?;
         let mut rendering = bake.rendering.clone();
-        rendering.build_data = Some(crate::texts_of(&artifact.data));
+        rendering.set_build_data(crate::texts_of(&artifact.data));
         let processing = PostProcessing {
             ui,
             cancel: bake.cancel.token().clone(),
