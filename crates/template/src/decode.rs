@@ -7,6 +7,7 @@ mod members;
 mod weak;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use bakelite_hcl::source::{Place, SourceMap};
 use serde::de::DeserializeOwned;
@@ -30,6 +31,8 @@ pub struct Decoded {
     pub place: Option<Place>,
     /// The texts that the places are in.
     pub sources: SourceMap,
+    /// The user's home directory, where it is known: what `~/` in a path stands for.
+    pub home_folder: Option<PathBuf>,
     /// Texts in it that must not be shown.
     pub secrets: Vec<String>,
     /// Those of them that are secret because of the option that they are given for, whatever they were made of.
@@ -44,11 +47,6 @@ impl Decoded {
         serde_json::from_value(serde_json::Value::Object(self.options.clone()))
     }
 
-    /// Where an option stands, or the nearest part of its path that has a place, else the block.
-    pub fn location_of(&self, path: &str) -> Option<Location> {
-        Location::of(self.place_of(path)?, &self.sources)
-    }
-
     /// Does it depend on a value that is not known yet whether a complaint is right? So it is when such a value is that of an
     /// option that the complaint depends on, or is part of it, or contains it.
     pub(crate) fn is_open(&self, complaint: &Complaint) -> bool {
@@ -57,6 +55,11 @@ impl Decoded {
             let mut options = options.iter();
             options.len() == 0 || options.any(|option| is_within(unknown, option) || is_within(option, unknown))
         })
+    }
+
+    /// Where an option stands, or the nearest part of its path that has a place, else the block.
+    pub fn location_of(&self, path: &str) -> Option<Location> {
+        Location::of(self.place_of(path)?, &self.sources)
     }
 
     /// The place of an option or of the nearest part of its path that has one, else of the block.

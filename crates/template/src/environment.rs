@@ -22,7 +22,8 @@ pub(crate) struct Environment {
     pub(crate) root: String,
     /// The process's working folder.
     pub(crate) working_folder: PathBuf,
-    home_folder: Option<PathBuf>,
+    /// The user's home folder.
+    pub(crate) home_folder: Option<PathBuf>,
     /// When the run started.
     pub(crate) started: SystemTime,
     /// All functions.

@@ -72,6 +72,7 @@ impl Options {
             WrittenContent::Legacy(properties) => self.decode_legacy(properties, data, diagnostics)?,
         };
         decoded.sources = self.sources.clone();
+        decoded.home_folder = self.ground.environment.home_folder.clone();
         decoded.secrets.sort();
         decoded.secrets.dedup();
         Some(decoded)

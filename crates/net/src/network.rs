@@ -1,0 +1,316 @@
+//! The way to a URL: directly or through the environment's proxy, with TLS where the URL says so; and an HTTP client that goes it.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::body::{Body, Incoming};
+use hyper::http::HeaderValue;
+use hyper::http::header::PROXY_AUTHORIZATION;
+use hyper::{Request, Response, Uri};
+use hyper_util::client::legacy::connect::Connected;
+use hyper_util::client::legacy::{self, Client};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::OnceCell;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tower_service::Service;
+
+use crate::Stream;
+use crate::error::{Cause, DialError, Via, bracketed};
+use crate::handshake::{self, Speech};
+use crate::proxies::{Environment, Protocol, Proxies, Proxy};
+use crate::tcp::{self, Limits};
+use crate::trust::Trust;
+
+/// How long opening a connection may take where nothing else is set: the name's look-up, TCP, the proxy and TLS together.
+const USUAL_LIMIT: Duration = Duration::from_secs(30);
+
+/// How this machine reaches others.
+pub struct Network {
+    proxies: Proxies,
+    trust: Trust,
+    limit: Duration,
+    tls: OnceCell<TlsConnector>,
+}
+
+impl Network {
+    /// With the proxies and the certificates of this environment.
+    pub fn new(environment: &Environment) -> Self {
+        Self {
+            proxies: Proxies::of(environment),
+            trust: Trust::machine(environment),
+            limit: USUAL_LIMIT,
+            tls: OnceCell::new(),
+        }
+    }
+
+    /// Without any proxy.
+    #[must_use]
+    pub fn direct(mut self) -> Self {
+        self.proxies = Proxies::default();
+        self
+    }
+
+    /// Trusting others than the environment says.
+    #[must_use]
+    pub fn trusting(mut self, trust: Trust) -> Self {
+        self.trust = trust;
+        self.tls = OnceCell::new();
+        self
+    }
+
+    /// Opening a connection takes this long at most.
+    #[must_use]
+    pub fn within(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Opens a stream to the host and port of a URL (`http`, `https`, `ws`, `wss`), through the proxy if there is one, with TLS if the
+    /// scheme says so.
+    pub async fn stream(&self, url: &Uri) -> Result<Connection, DialError> {
+        self.open(url, false).await
+    }
+
+    /// The same for HTTP requests, which a proxy forwards itself if they are not encrypted.
+    pub async fn http(&self, url: &Uri) -> Result<Connection, DialError> {
+        self.open(url, true).await
+    }
+
+    /// An HTTP/1.1 client that keeps connections for later requests.
+    pub fn client<B>(self) -> HttpClient<B>
+    where
+        B: Body + Send + 'static + Unpin,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let network = Arc::new(self);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .build(Connector(Arc::clone(&network)));
+        HttpClient { network, client }
+    }
+
+    /// What a request to this URL has to show to the proxy that forwards it.
+    fn authorization(&self, url: &Uri) -> Option<HeaderValue> {
+        let proxy = self.proxies.proxy_for(url).ok()??;
+        proxy.authorization.filter(|_| !is_secure(url))
+    }
+
+    async fn open(&self, url: &Uri, may_forward: bool) -> Result<Connection, DialError> {
+        let host = url.host().unwrap_or_default();
+        let usual_port = match url.scheme_str() {
+            Some("http" | "ws") => Some(80),
+            Some("https" | "wss") => Some(443),
+            _ => None,
+        };
+        let port = url.port_u16().or(usual_port).unwrap_or_default();
+        let failed = |proxy, cause| DialError {
+            host: bracketed(host),
+            port,
+            proxy,
+            cause,
+        };
+        if host.is_empty() || usual_port.is_none() {
+            let shown = format!("{}://{}:{port}", url.scheme_str().unwrap_or_default(), bracketed(host));
+            return Err(failed(None, Cause::Url(shown)));
+        }
+        let proxy = self.proxies.proxy_for(url);
+        let proxy = proxy.map_err(|error| failed(None, error.into()))?;
+        let way = Way {
+            host,
+            port,
+            is_secure: is_secure(url),
+            may_forward,
+            proxy: proxy.as_ref(),
+        };
+        let opened = timeout(self.limit, self.go(&way)).await;
+        let opened = opened.unwrap_or(Err(Cause::Timeout(self.limit)));
+        opened.map_err(|cause| match cause {
+            // It names the host already.
+            Cause::Unreached(error) if proxy.is_none() => *error,
+            cause => failed(proxy.as_ref().map(via), cause),
+        })
+    }
+
+    async fn go(&self, way: &Way<'_>) -> Result<Connection, Cause> {
+        let Way { host, port, .. } = *way;
+        let stream = match way.proxy {
+            None => self.tcp(host, port).await?,
+            Some(proxy) if proxy.protocol != Protocol::Socks5 && way.may_forward && !way.is_secure => {
+                return Ok(Connection {
+                    stream: self.to_proxy(proxy).await?,
+                    forwarding: Some(Forwarding {
+                        authorization: proxy.authorization.clone(),
+                    }),
+                });
+            }
+            Some(proxy) => {
+                let speech = match proxy.protocol {
+                    Protocol::Http | Protocol::Https => Speech::Connect(proxy.authorization.clone()),
+                    Protocol::Socks5 => Speech::Socks5(proxy.login.clone()),
+                };
+                handshake::through(&speech, host, port, || Box::pin(self.to_proxy(proxy))).await?
+            }
+        };
+        let stream = if way.is_secure {
+            self.encrypted(host, stream).await?
+        } else {
+            stream
+        };
+        Ok(Connection {
+            stream,
+            forwarding: None,
+        })
+    }
+
+    async fn tcp(&self, host: &str, port: u16) -> Result<Box<dyn Stream>, Cause> {
+        let limits = Limits {
+            connect: self.limit,
+            unacknowledged: None,
+        };
+        let connected = tcp::connect(host, port, limits).await;
+        let connected = connected.map_err(|error| Cause::Unreached(Box::new(error)))?;
+        Ok(Box::new(connected.stream))
+    }
+
+    async fn to_proxy(&self, proxy: &Proxy) -> Result<Box<dyn Stream>, Cause> {
+        let stream = self.tcp(&proxy.host, proxy.port).await?;
+        if proxy.protocol != Protocol::Https {
+            return Ok(stream);
+        }
+        let encrypted = self.encrypted(&proxy.host, stream).await;
+        encrypted.map_err(|cause| {
+            Cause::Unreached(Box::new(DialError {
+                host: bracketed(&proxy.host),
+                port: proxy.port,
+                proxy: None,
+                cause,
+            }))
+        })
+    }
+
+    async fn encrypted(&self, host: &str, stream: Box<dyn Stream>) -> Result<Box<dyn Stream>, Cause> {
+        let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned());
+        let name = name.map_err(|_| Cause::Url(format!("https://{host}")))?;
+        let tls = self.tls.get_or_try_init(|| self.trust.connector()).await?;
+        let stream = tls.connect(name, stream).await.map_err(Cause::Tls)?;
+        Ok(Box::new(stream))
+    }
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The proxies may have passwords in their URLs.
+        formatter.debug_struct("Network").finish_non_exhaustive()
+    }
+}
+
+/// Where to, and how.
+struct Way<'a> {
+    host: &'a str,
+    port: u16,
+    is_secure: bool,
+    may_forward: bool,
+    proxy: Option<&'a Proxy>,
+}
+
+fn is_secure(url: &Uri) -> bool {
+    matches!(url.scheme_str(), Some("https" | "wss"))
+}
+
+fn via(proxy: &Proxy) -> Via {
+    Via {
+        address: format!("{}:{}", bracketed(&proxy.host), proxy.port),
+        named_by: proxy.variable.clone(),
+        credentials: "they are part of its URL, as in http://USER:PASSWORD@HOST:PORT",
+    }
+}
+
+/// An open stream, and what is at its other end.
+pub struct Connection {
+    stream: Box<dyn Stream>,
+    /// There is a proxy, which wants requests with their whole URL and forwards them.
+    pub forwarding: Option<Forwarding>,
+}
+
+/// A proxy that forwards requests.
+#[derive(Debug, Clone)]
+pub struct Forwarding {
+    /// The value of `Proxy-Authorization` for it.
+    pub authorization: Option<HeaderValue>,
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, into)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+impl legacy::connect::Connection for Connection {
+    fn connected(&self) -> Connected {
+        Connected::new().proxy(self.forwarding.is_some())
+    }
+}
+
+/// An HTTP/1.1 client. Its errors have the [`DialError`] among their causes where there was no connection.
+#[derive(Debug)]
+pub struct HttpClient<B> {
+    network: Arc<Network>,
+    client: Client<Connector, B>,
+}
+
+impl<B> HttpClient<B>
+where
+    B: Body + Send + 'static + Unpin,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    /// Sends a request with an absolute URL. Redirects are not followed.
+    pub async fn request(&self, mut request: Request<B>) -> Result<Response<Incoming>, legacy::Error> {
+        if let Some(authorization) = self.network.authorization(request.uri()) {
+            request.headers_mut().insert(PROXY_AUTHORIZATION, authorization);
+        }
+        self.client.request(request).await
+    }
+}
+
+/// The network as a connector of the HTTP client.
+#[derive(Debug, Clone)]
+struct Connector(Arc<Network>);
+
+impl Service<Uri> for Connector {
+    type Response = TokioIo<Connection>;
+    type Error = DialError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, DialError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), DialError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, url: Uri) -> Self::Future {
+        let network = Arc::clone(&self.0);
+        Box::pin(async move { network.http(&url).await.map(TokioIo::new) })
+    }
+}
