@@ -2,8 +2,8 @@
 //! names, arity and types are checked already, so that serde can fail only on what a newtype checks by itself.
 
 mod body;
-mod json;
 mod leaf;
+mod members;
 mod weak;
 
 use std::collections::BTreeMap;
@@ -12,16 +12,17 @@ use bakelite_hcl::source::{Place, SourceMap};
 use serde::de::DeserializeOwned;
 
 pub(crate) use body::{Decoding, Layer, in_block};
-pub(crate) use json::UNKNOWN;
 pub(crate) use leaf::{member_places, sentence};
 pub(crate) use weak::WeakDecoding;
 
+use crate::component::Complaint;
 use crate::location::Location;
 
-/// A component's options: checked against its schema, `{{ }}` rendered where the schema does not say late.
+/// A component's options: checked against its schema, `{{ }}` rendered where the schema does not say late. An option that is null
+/// or an empty string is absent, whatever its type.
 #[derive(Debug, Clone, Default)]
 pub struct Decoded {
-    /// The options that are given (and not null).
+    /// The options that are given and known.
     pub options: serde_json::Map<String, serde_json::Value>,
     /// Where each option stands, by path: `tags`, `tags.Name`, `launch_block_device_mappings[0].volume_size`.
     pub places: BTreeMap<String, Place>,
@@ -33,7 +34,7 @@ pub struct Decoded {
     pub secrets: Vec<String>,
     /// Those of them that are secret because of the option that they are given for, whatever they were made of.
     pub declared: Vec<String>,
-    /// While validating: paths of options whose value is not known yet and stands as a placeholder.
+    /// While planning: paths of values that are not known yet and therefore not in `options` (a required one is there, empty).
     pub unknown: Vec<String>,
 }
 
@@ -46,6 +47,16 @@ impl Decoded {
     /// Where an option stands, or the nearest part of its path that has a place, else the block.
     pub fn location_of(&self, path: &str) -> Option<Location> {
         Location::of(self.place_of(path)?, &self.sources)
+    }
+
+    /// Does it depend on a value that is not known yet whether a complaint is right? So it is when such a value is that of an
+    /// option that the complaint depends on, or is part of it, or contains it.
+    pub(crate) fn is_open(&self, complaint: &Complaint) -> bool {
+        let options = complaint.options();
+        self.unknown.iter().any(|unknown| {
+            let mut options = options.iter();
+            options.len() == 0 || options.any(|option| is_within(unknown, option) || is_within(option, unknown))
+        })
     }
 
     /// The place of an option or of the nearest part of its path that has one, else of the block.
@@ -61,4 +72,10 @@ impl Decoded {
             }
         }
     }
+}
+
+/// Is `path` that of `whole` or of a part of it?
+fn is_within(path: &str, whole: &str) -> bool {
+    path.strip_prefix(whole)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }

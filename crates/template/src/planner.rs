@@ -22,7 +22,7 @@ use crate::secrets::Secrets;
 use crate::template::{Content, Hcl, Template};
 use crate::variables;
 
-pub(crate) use bake::{BUILD_KEYS, complain};
+pub(crate) use bake::{BUILD_KEYS, NOT_PROVIDED, complain};
 pub(crate) use existence::unknown as unknown_component;
 pub(crate) use ground::{Ground, evaluate, settle};
 

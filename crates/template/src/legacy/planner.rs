@@ -3,21 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
-use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics, Severity};
+use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics};
 use bakelite_hcl::source::{Place, SourceMap};
 use bakelite_hcl::syntax::{JsonKind, JsonValue, Name};
-use bakelite_hcl::value::Value;
 use regex::Regex;
 
 use super::{Builder, Legacy, Step, resolve};
 use crate::component::{ComponentKind, Components, DataSources, Yields};
-use crate::decode::{Decoded, UNKNOWN, WeakDecoding};
+use crate::decode::{Decoded, WeakDecoding};
 use crate::duration::GoDuration;
 use crate::environment::Environment;
 use crate::gotemplate::{self, Rendering};
 use crate::location::Location;
 use crate::plan::{BuildData, BuildPlan, Deferred, Plan, PostProcessorPlan, ProvisionerPlan};
-use crate::planner::{BUILD_KEYS, complain, settle, unknown_component};
+use crate::planner::{BUILD_KEYS, NOT_PROVIDED, complain, settle, unknown_component};
 use crate::schema::Schema;
 use crate::secrets::Secrets;
 use crate::show::display;
@@ -163,8 +162,7 @@ impl Planning<'_> {
             diagnostics,
         )?;
         let complaints = self.components.check(ComponentKind::Builder, component.name, &options);
-        complain(&complaints, &options, diagnostics);
-        if complaints.iter().any(|complaint| complaint.severity == Severity::Error) {
+        if complain(&complaints, &options, diagnostics) {
             return None;
         }
         let more = match component.yields {
@@ -329,7 +327,7 @@ impl Bake<'_> {
         }
     }
 
-    /// A step's options for later, after they have been decoded once with placeholders for what the build will know.
+    /// A step's options for later, after they have been decoded once without what the build will know.
     fn options(&self, step: &Step, kind: ComponentKind, diagnostics: &mut Diagnostics) -> Option<Deferred> {
         let component = self.planning.components.find(kind, &step.component)?;
         let overrides = match step.meta.get("override").map(|value| &value.kind) {
@@ -350,13 +348,13 @@ impl Bake<'_> {
             keys: self.keys.clone(),
             secrets: self.planning.secrets.clone(),
         };
-        let decoded = later.decode(&BuildData::new(), diagnostics)?;
+        let decoded = later.decode(None, diagnostics)?;
         let complaints = self.planning.components.check(kind, component.name, &decoded);
         complain(&complaints, &decoded, diagnostics);
         Some(Deferred::new(move |data| {
             let mut diagnostics = Diagnostics::default();
             later.rendering.derived.declare_build_data(data);
-            match later.decode(data, &mut diagnostics) {
+            match later.decode(Some(data), &mut diagnostics) {
                 Some(decoded) => Ok(decoded),
                 None if diagnostics.has_errors() => Err(diagnostics),
                 None => Err(Diagnostic::error(None, "options cannot be read").into()),
@@ -378,15 +376,16 @@ struct Later {
 }
 
 impl Later {
-    fn decode(&self, data: &BuildData, diagnostics: &mut Diagnostics) -> Option<Decoded> {
-        let mut build_data: BTreeMap<String, String> =
-            self.keys.iter().map(|key| (key.clone(), UNKNOWN.to_owned())).collect();
-        build_data.extend(
-            data.iter()
-                .map(|(key, value): (&String, &Value)| (key.clone(), display(value))),
-        );
+    fn decode(&self, data: Option<&BuildData>, diagnostics: &mut Diagnostics) -> Option<Decoded> {
+        let mut build_data = BTreeMap::new();
+        if data.is_some() {
+            build_data.extend(self.keys.iter().map(|key| (key.clone(), NOT_PROVIDED.to_owned())));
+        }
+        let given = data.into_iter().flatten();
+        build_data.extend(given.map(|(key, value)| (key.clone(), display(value))));
         let rendering = Rendering {
             build_data: Some(build_data),
+            unknown_build_data: self.keys.to_vec(),
             ..self.rendering.clone()
         };
         let body = Body {
