@@ -96,12 +96,15 @@ fn yields(component: &Component) -> String {
         Yields::BuildData(keys) => {
             let keys: Vec<String> = keys.iter().map(|key| format!("`build.{key}`")).collect();
             format!(
-                "\n## Values in `build`\n\nProvisioners and post-processors can use, besides [those of every builder](../language/builds.md#build):\n{}.\n",
+                "\n## Values in `build`\n\nProvisioners and post-processors can use, besides [those of every builder](../../language/builds.md#build):\n{}.\n",
                 keys.join(", ")
             )
         }
         Yields::Data(kind) => {
-            let mut text = format!("\n## Attributes\n\n`data.{}.NAME` has these attributes:\n\n", component.name);
+            let mut text = format!(
+                "\n## Attributes\n\n`data.{}.NAME` has these attributes:\n\n",
+                component.name
+            );
             if let Type::Object(object) = kind() {
                 for (name, kind) in object.attributes {
                     text += &format!("- `{name}`: {kind}\n");
@@ -129,7 +132,9 @@ fn blocks(schema: &Schema, above: &str, text: &mut String) {
 }
 
 fn table(schema: &Schema) -> String {
-    let rows: Vec<String> = schema.fields.iter().map(row).collect();
+    let mut fields: Vec<&Field> = schema.fields.iter().collect();
+    fields.sort_by_key(|field| !field.required);
+    let rows: Vec<String> = fields.into_iter().map(row).collect();
     format!("| option | type | default | |\n|---|---|---|---|\n{}", rows.concat())
 }
 
@@ -171,7 +176,11 @@ fn choices(field: &Field) -> &[Choice] {
 fn choice(choice: &Choice) -> Option<String> {
     let refused = choice.unsupported.as_deref().map(refused);
     let notes: Vec<String> = [cell(&choice.doc), refused.unwrap_or_default()].into();
-    let notes: Vec<&str> = notes.iter().map(String::as_str).filter(|note| !note.is_empty()).collect();
+    let notes: Vec<&str> = notes
+        .iter()
+        .map(String::as_str)
+        .filter(|note| !note.is_empty())
+        .collect();
     (!notes.is_empty()).then(|| format!("`\"{}\"`: {}", choice.value, notes.join(" ")))
 }
 
@@ -298,7 +307,10 @@ fn the_summary_is_complete() {
             }
             let page = path.strip_prefix(root().join("docs")).unwrap().display().to_string();
             let is_page = page.ends_with(".md") && page != "SUMMARY.md";
-            assert!(!is_page || summary.contains(&format!("({page})")), "{page} is not in docs/SUMMARY.md");
+            assert!(
+                !is_page || summary.contains(&format!("({page})")),
+                "{page} is not in docs/SUMMARY.md"
+            );
         }
     }
 }
