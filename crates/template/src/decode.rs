@@ -44,11 +44,6 @@ impl Decoded {
         serde_json::from_value(serde_json::Value::Object(self.options.clone()))
     }
 
-    /// Where an option stands, or the nearest part of its path that has a place, else the block.
-    pub fn location_of(&self, path: &str) -> Option<Location> {
-        Location::of(self.place_of(path)?, &self.sources)
-    }
-
     /// Does it depend on a value that is not known yet whether a complaint is right? So it is when such a value is that of an
     /// option that the complaint depends on, or is part of it, or contains it.
     pub(crate) fn is_open(&self, complaint: &Complaint) -> bool {
@@ -57,6 +52,11 @@ impl Decoded {
             let mut options = options.iter();
             options.len() == 0 || options.any(|option| is_within(unknown, option) || is_within(option, unknown))
         })
+    }
+
+    /// Where an option stands, or the nearest part of its path that has a place, else the block.
+    pub fn location_of(&self, path: &str) -> Option<Location> {
+        Location::of(self.place_of(path)?, &self.sources)
     }
 
     /// The place of an option or of the nearest part of its path that has one, else of the block.

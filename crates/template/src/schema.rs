@@ -4,7 +4,8 @@
 //! How an options struct says what HCL needs to know: a field that is a struct (or `Option` of one) is a block, a `Vec` of structs a
 //! repeatable block, anything else an attribute. `#[schemars(extend("x-late" = true))]`: the string is rendered by the component at
 //! run time and not while decoding. `#[schemars(extend("x-unsupported" = "reason"))]`: giving it is an error for now; on a variant
-//! of an enum, giving that value is. `#[schemars(extend("x-sensitive" = true))]`: its value is a secret. A field that is neither an
+//! of an enum, giving that value is. `#[schemars(extend("x-aliases" = ["…"]))]` on a variant: other strings for it. On an enum
+//! `#[schemars(extend("x-any-case" = true))]`: upper and lower case are the same. `#[schemars(extend("x-sensitive" = true))]`: its value is a secret. A field that is neither an
 //! `Option` nor has a serde default must be given.
 
 use std::collections::BTreeMap;
@@ -81,8 +82,20 @@ pub struct Choice {
     pub value: String,
     /// The doc comment of the variant (Markdown).
     pub doc: String,
+    /// Other strings for it.
+    pub aliases: Vec<String>,
+    /// Do upper and lower case not matter?
+    pub any_case: bool,
     /// Why giving this value is an error for now.
     pub unsupported: Option<String>,
+}
+
+impl Choice {
+    /// Does a string of a template stand for this value?
+    pub(crate) fn is(&self, text: &str) -> bool {
+        let mut names = self.aliases.iter().chain([&self.value]);
+        names.any(|name| name == text || self.any_case && name.eq_ignore_ascii_case(text))
+    }
 }
 
 impl Schema {
@@ -273,19 +286,26 @@ fn accepts(shape: &Json) -> Accepts {
 fn choices(shape: &Json) -> Vec<Choice> {
     let plain = shape.get("enum").and_then(Json::as_array).into_iter().flatten();
     let single = shape.get("const").into_iter();
+    let any_case = shape.get("x-any-case").and_then(Json::as_bool).unwrap_or(false);
     let own: Vec<Choice> = plain
         .chain(single)
         .filter_map(Json::as_str)
         .map(|value| Choice {
             value: value.to_owned(),
             doc: String::new(),
+            aliases: Vec::new(),
+            any_case,
             unsupported: None,
         })
         .collect();
     let alternatives = shape.get("oneOf").and_then(Json::as_array).into_iter().flatten();
     let each = alternatives.flat_map(|one| {
-        choices(one).into_iter().map(|choice| Choice {
+        let aliases = one.get("x-aliases").and_then(Json::as_array).into_iter().flatten();
+        let aliases: Vec<String> = aliases.filter_map(Json::as_str).map(str::to_owned).collect();
+        choices(one).into_iter().map(move |choice| Choice {
             doc: string(one, "description").unwrap_or_default(),
+            aliases: aliases.clone(),
+            any_case,
             unsupported: string(one, "x-unsupported"),
             ..choice
         })

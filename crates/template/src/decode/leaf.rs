@@ -132,8 +132,7 @@ impl Leaf<'_> {
         if self.field.sensitive {
             decoded.declared.push(rendered.clone());
         }
-        self.check_text(&rendered, path, decoded, diagnostics)
-            .then_some(rendered)
+        self.checked(rendered, path, decoded, diagnostics)
     }
 
     fn rendered(&self, text: &str, path: &str, decoded: &mut Decoded, diagnostics: &mut Diagnostics) -> Option<String> {
@@ -200,33 +199,39 @@ impl Leaf<'_> {
         false
     }
 
-    fn check_text(&self, text: &str, path: &str, decoded: &Decoded, diagnostics: &mut Diagnostics) -> bool {
+    /// The string if the option takes it; a value of a closed set in the spelling of the set.
+    fn checked(&self, text: String, path: &str, decoded: &Decoded, diagnostics: &mut Diagnostics) -> Option<String> {
         let place = decoded.place_of(path).unwrap_or(self.place);
         match &self.field.accepts {
             Accepts::Duration if !text.is_empty() => {
                 let Err(error) = text.parse::<GoDuration>() else {
-                    return true;
+                    return Some(text);
                 };
                 diagnostics.push(Diagnostic::error(place, format!("`{path}`: {error}")).help(error.help().to_owned()));
-                false
+                None
             }
-            Accepts::OneOf(choices) if !text.is_empty() => {
-                let wrong = not_chosen(text, choices, path, place);
-                let is_chosen = wrong.is_none();
-                diagnostics.extend(wrong);
-                is_chosen
-            }
-            _ => true,
+            Accepts::OneOf(choices) if !text.is_empty() => match chosen(&text, choices, path, place) {
+                Ok(choice) => Some(choice.value.clone()),
+                Err(wrong) => {
+                    diagnostics.push(*wrong);
+                    None
+                }
+            },
+            _ => Some(text),
         }
     }
 }
 
-/// What is wrong with a string that has to be one of certain strings.
-fn not_chosen(text: &str, choices: &[Choice], path: &str, place: Place) -> Option<Diagnostic> {
-    if let Some(choice) = choices.iter().find(|choice| choice.value == text) {
-        let reason = choice.unsupported.as_ref()?;
-        let summary = format!("`{path} = \"{text}\"` is not supported yet");
-        return Some(Diagnostic::error(place, summary).detail(sentence(reason)));
+/// The value of a closed set that a string stands for.
+fn chosen<'c>(text: &str, choices: &'c [Choice], path: &str, place: Place) -> Result<&'c Choice, Box<Diagnostic>> {
+    if let Some(choice) = choices.iter().find(|choice| choice.is(text)) {
+        return match &choice.unsupported {
+            None => Ok(choice),
+            Some(reason) => {
+                let summary = format!("`{path} = \"{text}\"` is not supported yet");
+                Err(Box::new(Diagnostic::error(place, summary).detail(sentence(reason))))
+            }
+        };
     }
     let allowed: Vec<&str> = choices
         .iter()
@@ -240,11 +245,10 @@ fn not_chosen(text: &str, choices: &[Choice], path: &str, place: Place) -> Optio
         [only] => format!("It must be {only}."),
         _ => format!("It must be one of {}.", listed.join(", ")),
     };
-    Some(
-        Diagnostic::error(place, format!("`{path}` cannot be `{text}`"))
-            .detail(must_be)
-            .help(similar.map(|similar| format!("did you mean `{similar}`?"))),
-    )
+    let wrong = Diagnostic::error(place, format!("`{path}` cannot be `{text}`")).detail(must_be);
+    Err(Box::new(
+        wrong.help(similar.map(|similar| format!("did you mean `{similar}`?"))),
+    ))
 }
 
 /// A value as an option of any kind: what is a block in HCL is an object here, or a list of them.

@@ -103,8 +103,10 @@ struct Typed {
 
 #[derive(Deserialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(extend("x-any-case" = true))]
 enum Mode {
     /// At once.
+    #[schemars(extend("x-aliases" = ["0"]))]
     Fast,
     /// With care.
     VerySlow,

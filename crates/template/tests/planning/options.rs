@@ -116,6 +116,12 @@ fn a_closed_set_takes_what_is_in_it_and_supported() {
     ] {
         assert!(shown.contains(part), "{shown}");
     }
+    for (given, meant) in [("\"FAST\"", "fast"), ("0", "fast"), ("\"Very-Slow\"", "very-slow")] {
+        let planned = typed(&format!("target = \"t\"\nmode = {given}\nsize = 1\nwords = [\"w\"]")).plan();
+        assert_eq!(planned.shown, "");
+        let step = &planned.plan.builds[0].provisioners[0].options;
+        assert_eq!(step.decode(&BTreeMap::new()).unwrap().options["mode"], meant);
+    }
     let shown = typed("target = \"t\"\nmode = \"nightly\"\nsize = 1\nwords = [\"w\"]")
         .plan()
         .shown;
