@@ -39,7 +39,7 @@ pub(crate) fn rendering() -> Rendering {
         template_folder: None,
         working_folder: PathBuf::from("/work"),
         started: SystemTime::UNIX_EPOCH,
-        keep_unknown: false,
+        unknown_build_data: Vec::new(),
         derived: Derived::default(),
     }
 }

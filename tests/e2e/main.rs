@@ -7,12 +7,14 @@ mod clients;
 mod command_line;
 mod coverage;
 #[cfg(feature = "amazon")]
+mod documentation;
+#[cfg(feature = "amazon")]
 mod host_keys;
-mod house;
 #[cfg(feature = "amazon")]
 mod interrupts;
 #[cfg(feature = "amazon")]
 mod keys;
+mod language;
 #[cfg(feature = "amazon")]
 mod local_bakes;
 #[cfg(feature = "amazon")]

@@ -1,4 +1,4 @@
-//! `fmt`: templates in the canonical format (language.md §17).
+//! `fmt`: templates in the canonical format.
 
 use std::path::{Path, PathBuf};
 

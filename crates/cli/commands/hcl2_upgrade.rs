@@ -1,4 +1,4 @@
-//! `hcl2_upgrade`: a legacy JSON template becomes an HCL template beside it (language.md §18).
+//! `hcl2_upgrade`: a legacy JSON template becomes an HCL template beside it.
 
 use std::path::PathBuf;
 

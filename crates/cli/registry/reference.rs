@@ -107,9 +107,9 @@ fn kind(field: &Field) -> String {
         (FieldKind::Block(_), _) => "block".into(),
         (FieldKind::Blocks(_), _) => "blocks".into(),
         (FieldKind::Attribute(_), Accepts::Duration) => "duration".into(),
-        (FieldKind::Attribute(_), Accepts::OneOf(texts)) => {
-            let texts: Vec<String> = texts.iter().map(|text| format!("`\"{text}\"`")).collect();
-            texts.join(", ")
+        (FieldKind::Attribute(_), Accepts::OneOf(choices)) => {
+            let values: Vec<String> = choices.iter().map(|choice| format!("`\"{}\"`", choice.value)).collect();
+            values.join(", ")
         }
         (FieldKind::Attribute(kind), Accepts::Integer { .. }) if kind.to_string() == "number" => "whole number".into(),
         (FieldKind::Attribute(kind), _) => kind.to_string(),

@@ -14,7 +14,7 @@ use bakelite_hcl::types::Type;
 use indexmap::IndexMap;
 
 use crate::plugins::{self, Requirement};
-use crate::scope::PACKER_VERSION;
+use crate::version::PACKER_VERSION;
 use crate::version::{Constraint, Version};
 
 /// What the files of a template hold, variables apart.

@@ -8,8 +8,7 @@ use bakelite_hcl::source::SourceMap;
 use bakelite_hcl::syntax::Body;
 use bakelite_hcl::{json, native};
 
-use crate::legacy;
-use crate::template::{ConfigType, Invocation, placeless};
+use crate::invocation::{ConfigType, Invocation};
 
 /// One text of a template or of variables.
 #[derive(Debug, Clone)]
@@ -108,7 +107,7 @@ fn standard_input(invocation: &Invocation) -> Files {
     let folder = invocation.working_folder.clone();
     if invocation.path.is_empty() {
         return Files::Legacy {
-            file: legacy::built_in(),
+            file: built_in(),
             folder,
         };
     }
@@ -120,6 +119,16 @@ fn standard_input(invocation: &Invocation) -> Files {
             is_json: true,
         },
         folder,
+    }
+}
+
+/// What commands work on that are given no template at all.
+fn built_in() -> File {
+    let text = r#"{"builders":[{"type":"null","communicator":"none"}]}"#.to_owned();
+    File {
+        name: "<no template>".to_owned(),
+        text,
+        is_json: true,
     }
 }
 
@@ -145,7 +154,7 @@ fn folder(path: &str, place: &Path, diagnostics: &mut Diagnostics) -> Option<Fil
             ),
             None => "a folder's template is made of its files ending in `.pkr.hcl` or `.pkr.json`".to_owned(),
         };
-        diagnostics.push(placeless(format!("no template in `{path}`")).help(help));
+        diagnostics.push(Diagnostic::error(None, format!("no template in `{path}`")).help(help));
         return None;
     }
     Some(Files::Hcl {
@@ -159,7 +168,7 @@ fn names_in(path: &str, place: &Path, diagnostics: &mut Diagnostics) -> Option<V
     let entries = match fs::read_dir(place) {
         Ok(entries) => entries,
         Err(error) => {
-            diagnostics.push(placeless(format!("cannot list `{path}`")).detail(error.to_string()));
+            diagnostics.push(Diagnostic::error(None, format!("cannot list `{path}`")).detail(error.to_string()));
             return None;
         }
     };
@@ -190,14 +199,14 @@ pub(crate) fn read_text(name: &str, place: &Path, diagnostics: &mut Diagnostics)
                 let at = error.utf8_error().valid_up_to();
                 let line = error.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1;
                 diagnostics.push(
-                    placeless(format!("`{name}` is not UTF-8 text"))
+                    Diagnostic::error(None, format!("`{name}` is not UTF-8 text"))
                         .detail(format!("The first byte that cannot be read is in {name}:{line}.")),
                 );
                 None
             }
         },
         Err(error) => {
-            diagnostics.push(placeless(format!("cannot read `{name}`")).detail(error.to_string()));
+            diagnostics.push(Diagnostic::error(None, format!("cannot read `{name}`")).detail(error.to_string()));
             None
         }
     }

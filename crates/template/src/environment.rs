@@ -10,9 +10,9 @@ use bakelite_hcl::functions::Functions;
 use bakelite_hcl::scope::{Surroundings, World};
 use bakelite_hcl::value::Value;
 
+use crate::invocation::Invocation;
 use crate::schema::Schemas;
 use crate::secrets::Derived;
-use crate::template::Invocation;
 
 /// Surroundings of a template.
 #[derive(Debug)]

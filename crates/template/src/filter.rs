@@ -1,4 +1,4 @@
-//! `-only` and `-except`: patterns on the names of builds and post-processors (language.md §11d).
+//! `-only` and `-except`: patterns on the names of builds and post-processors.
 
 /// A pattern: `*` any text, `?` one character, `[abc]`, `[!abc]`, `[a-z]` one of a set, `{a,b}` one of several, `\` takes the
 /// next character as it is.

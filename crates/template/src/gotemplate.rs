@@ -1,4 +1,4 @@
-//! The `{{ }}` engine: Go's text/template with the functions of language.md §9, as far as templates of images use it.
+//! The `{{ }}` engine: Go's text/template with the functions that Packer adds, as far as templates of images use it.
 
 mod builtin;
 mod datum;
@@ -43,8 +43,8 @@ pub struct Rendering {
     pub working_folder: PathBuf,
     /// `{{ timestamp }}`, `{{ isotime }}`: when the run started.
     pub started: SystemTime,
-    /// Keep what cannot be known yet (`{{ build … }}` while planning) as it stands.
-    pub keep_unknown: bool,
+    /// Keys of `{{ build `KEY` }}` that have no value yet, while planning.
+    pub unknown_build_data: Vec<String>,
     /// Where it is noted what functions make of secrets.
     pub derived: Derived,
 }
@@ -62,7 +62,7 @@ impl Rendering {
             template_folder: None,
             working_folder: environment.working_folder.clone(),
             started: environment.started,
-            keep_unknown: false,
+            unknown_build_data: Vec::new(),
             derived: environment.answers.derived().clone(),
         }
     }
@@ -100,6 +100,14 @@ pub enum RenderError {
         /// What is wrong.
         message: String,
     },
+    /// It refers to what is not known yet.
+    #[error("`{function}` at byte {at} is not known yet")]
+    Unknown {
+        /// Byte offset in the text.
+        at: usize,
+        /// The function that has no answer yet.
+        function: String,
+    },
     /// Something in it has no value.
     #[error("template cannot be rendered at byte {at}: {message}")]
     Execution {
@@ -133,8 +141,8 @@ pub(crate) trait Library {
     /// Is there a function of that name?
     fn is_known(&self, name: &str) -> bool;
 
-    /// Calls it; the error says why there is no value.
-    fn call(&self, name: &str, arguments: &[Datum]) -> Result<Datum, String>;
+    /// Calls it: `None` when its value is not known yet, an error why there is none.
+    fn call(&self, name: &str, arguments: &[Datum]) -> Result<Option<Datum>, String>;
 
     /// Hears what a function made of its arguments.
     fn made(&self, _arguments: &[Datum], _made: &Datum) {}

@@ -5,12 +5,28 @@ use std::fmt::Write as _;
 use bakelite_hcl::diagnostic::Diagnostics;
 
 use crate::builds::{Build, Step};
-use crate::console::{display_masked, quote};
+use crate::component::{Components, DataSources};
+use crate::legacy;
 use crate::planner::{self, Ground};
-use crate::template::Hcl;
+use crate::show::{display_with, quote};
+use crate::template::{Content, Hcl, Template};
+
+impl Template {
+    /// What `inspect` prints, message by message (each followed by a line end). Whatever is wrong with
+    /// locals or builds is left out in silence, as in Packer.
+    pub async fn inspect(&self, components: &dyn Components, data: &dyn DataSources) -> Vec<String> {
+        match &self.content {
+            Content::Hcl(hcl) => {
+                let ground = self.evaluated(hcl, components, data).await;
+                of_hcl(hcl, &ground)
+            }
+            Content::Legacy(legacy) => legacy::inspect(legacy),
+        }
+    }
+}
 
 /// The messages of `inspect` for an HCL template: a header, variables and locals, builds.
-pub(crate) fn hcl(hcl: &Hcl, ground: &Ground) -> Vec<String> {
+fn of_hcl(hcl: &Hcl, ground: &Ground) -> Vec<String> {
     let mut ignored = Diagnostics::default();
     let builds = planner::read_builds(hcl, ground, &mut ignored);
     let values = variables_and_locals(ground);
@@ -25,13 +41,14 @@ pub(crate) fn hcl(hcl: &Hcl, ground: &Ground) -> Vec<String> {
 
 /// The variables and the locals, sorted, each with its value as `console` shows it.
 pub(crate) fn variables_and_locals(ground: &Ground) -> String {
+    let shown = |value| quote(&display_with(value, &|text| ground.secrets.mask(text)));
     let mut text = String::from("> input-variables:\n\n");
     for (name, value) in &ground.values.variables {
-        let _ = writeln!(text, "var.{name}: {}", quote(&display_masked(value, &ground.secrets)));
+        let _ = writeln!(text, "var.{name}: {}", shown(value));
     }
     text.push_str("\n> local-variables:\n\n");
     for (name, value) in &ground.values.locals {
-        let _ = writeln!(text, "local.{name}: {}", quote(&display_masked(value, &ground.secrets)));
+        let _ = writeln!(text, "local.{name}: {}", shown(value));
     }
     text
 }

@@ -1,4 +1,4 @@
-//! Legacy JSON templates: builders, provisioners, post-processors and variables in one object (language.md §10).
+//! Legacy JSON templates: builders, provisioners, post-processors and variables in one object.
 
 mod fix;
 mod inspect;
@@ -16,7 +16,7 @@ use indexmap::IndexMap;
 pub use fix::fix;
 pub(crate) use inspect::inspect;
 pub(crate) use planner::{plan, rendering_of};
-pub(crate) use read::{built_in, read};
+pub(crate) use read::read;
 pub(crate) use upgrade::upgrade;
 pub(crate) use variables::{REFERENCE, resolve};
 

@@ -1,7 +1,7 @@
 //! Packer's use of the language: which files make up a template, its blocks and variables, what components declare, and the plan
 //! that comes of them. No cloud, no SSH, no terminal; the world is asked only through [`component::DataSources`].
 //!
-//! The way through it: [`template::read`] turns an [`template::Invocation`] into a [`template::Template`] (phases 2–8: files, syntax,
+//! The way through it: [`template::read`] turns an [`Invocation`] into a [`template::Template`] (phases 2–8: files, syntax,
 //! versions, structure, values of variables) or into diagnostics. [`template::Template::plan`] does the rest (phases 9–11: plugins,
 //! locals and data sources, builds, options) and answers with a [`plan::Plan`]; builds that failed are not in it, the diagnostics say
 //! why. [`template::Template::inspect`] and [`template::Template::console`] are the two commands that look at a template without
@@ -26,12 +26,15 @@ mod dynamic;
 mod environment;
 mod filter;
 mod inspect;
+mod invocation;
 pub mod legacy;
 mod locals;
+mod location;
 mod planner;
-
 mod scope;
+mod show;
 mod variables;
 
-pub use scope::PACKER_VERSION;
-pub use template::{ConfigType, Invocation, Purpose, Template, UndeclaredVariables, read};
+pub use invocation::{ConfigType, Invocation, Purpose, UndeclaredVariables};
+pub use template::{Template, read};
+pub use version::PACKER_VERSION;

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bakelite_hcl::diagnostic::Diagnostics;
-use bakelite_hcl::source::Place;
 use bakelite_hcl::value::Value;
 
 use crate::decode::Decoded;
 use crate::gotemplate::Rendering;
+pub use crate::location::Location;
 
 /// `build.KEY` → value.
 pub type BuildData = BTreeMap<String, Value>;
@@ -47,7 +47,7 @@ pub struct BuildPlan {
     /// Chains of post-processors, each starting from the builder's artifact.
     pub chains: Vec<Vec<PostProcessorPlan>>,
     /// The source's block.
-    pub place: Option<Place>,
+    pub location: Option<Location>,
 }
 
 /// One provisioner of a build.
@@ -68,7 +68,7 @@ pub struct ProvisionerPlan {
     /// Its options, evaluated when it runs.
     pub options: Deferred,
     /// Its block.
-    pub place: Option<Place>,
+    pub location: Option<Location>,
 }
 
 /// One post-processor of a chain.
@@ -83,7 +83,7 @@ pub struct PostProcessorPlan {
     /// Its options, evaluated when it runs.
     pub options: Deferred,
     /// Its block.
-    pub place: Option<Place>,
+    pub location: Option<Location>,
 }
 
 /// Options whose expressions are kept until bake time, because they may use `build.*`.

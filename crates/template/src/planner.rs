@@ -9,22 +9,25 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics};
+use bakelite_hcl::source::SourceMap;
 
 use crate::builds::{self, Build};
 use crate::component::{Components, DataSources};
 use crate::filter::Pattern;
+use crate::invocation::Purpose;
+use crate::legacy;
 use crate::plan::Plan;
 use crate::scope::Names;
 use crate::secrets::Secrets;
-use crate::template::{Hcl, Purpose, Template, placeless};
+use crate::template::{Content, Hcl, Template};
 use crate::variables;
 
-pub(crate) use bake::{BUILD_KEYS, complain};
+pub(crate) use bake::{BUILD_KEYS, NOT_PROVIDED, complain};
 pub(crate) use existence::unknown as unknown_component;
 pub(crate) use ground::{Ground, evaluate, settle};
 
 /// Phases 9 to 11 of an HCL template.
-pub(crate) async fn plan(
+async fn plan(
     template: &Template,
     hcl: &Arc<Hcl>,
     components: &dyn Components,
@@ -46,7 +49,7 @@ pub(crate) async fn plan(
     existence::check(hcl, &builds, components, &mut found);
     if builds.is_empty() && !found.has_errors() {
         found.push(
-            placeless("template has no build block")
+            Diagnostic::error(None, "template has no build block")
                 .help("add `build { sources = [\"source.TYPE.NAME\"] }`".to_owned()),
         );
     }
@@ -58,6 +61,7 @@ pub(crate) async fn plan(
     if !failed {
         let choice = Choice {
             hcl,
+            sources: &template.sources,
             ground: &ground,
             components,
             data,
@@ -69,9 +73,37 @@ pub(crate) async fn plan(
     plan
 }
 
+impl Template {
+    /// Plans all builds: phases 9 to 11. Builds with an error are left out, the diagnostics say why. A caller that finds errors
+    /// and no builds has nothing to bake.
+    pub async fn plan(
+        &self,
+        components: &dyn Components,
+        data: &dyn DataSources,
+        diagnostics: &mut Diagnostics,
+    ) -> Plan {
+        match &self.content {
+            Content::Hcl(hcl) => plan(self, hcl, components, data, diagnostics).await,
+            Content::Legacy(legacy) => legacy::plan(self, legacy, components, data, diagnostics).await,
+        }
+    }
+
+    /// Variables, locals and data sources, with whatever is wrong about them left out in silence.
+    pub(crate) async fn evaluated(
+        &self,
+        hcl: &Hcl,
+        components: &dyn Components,
+        data: &dyn DataSources,
+    ) -> Arc<Ground> {
+        let mut ignored = Diagnostics::default();
+        Arc::new(evaluate(self, hcl, components, data, &mut ignored).await)
+    }
+}
+
 /// What planning the single bakes needs.
 pub(crate) struct Choice<'a> {
     pub(crate) hcl: &'a Arc<Hcl>,
+    pub(crate) sources: &'a SourceMap,
     pub(crate) ground: &'a Arc<Ground>,
     pub(crate) components: &'a dyn Components,
     pub(crate) data: &'a dyn DataSources,
@@ -105,7 +137,10 @@ impl Patterns {
             for text in texts {
                 match Pattern::parse(text) {
                     Some(pattern) => patterns.push(pattern),
-                    None => diagnostics.push(placeless(format!("`{text}` of `-{flag}` is not a pattern"))),
+                    None => diagnostics.push(Diagnostic::error(
+                        None,
+                        format!("`{text}` of `-{flag}` is not a pattern"),
+                    )),
                 }
             }
             patterns

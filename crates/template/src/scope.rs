@@ -11,9 +11,7 @@ use bakelite_hcl::types::Type;
 use bakelite_hcl::value::Value;
 
 use crate::environment::Environment;
-
-/// The version that templates see as `packer.version` and that `required_version` is checked against.
-pub const PACKER_VERSION: &str = "1.16.0";
+use crate::version::PACKER_VERSION;
 
 /// Evaluated values of a template.
 #[derive(Debug, Default)]

@@ -17,7 +17,7 @@ use bakelite_hcl::convert::convert;
 use bakelite_hcl::types::Type;
 use bakelite_hcl::value::{Kind, Value};
 
-use crate::console::display_number;
+use crate::show::display_number;
 pub use derived::Derived;
 use derived::Noted;
 pub(crate) use derived::SECRET_BUILD_KEYS;

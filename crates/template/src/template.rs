@@ -1,101 +1,28 @@
 //! The entrance: an invocation of a command becomes a [`Template`], checked in its names and structure, with the values of its
 //! variables known and nothing else evaluated.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics};
+use bakelite_hcl::diagnostic::Diagnostics;
 use bakelite_hcl::source::SourceMap;
 
 use crate::blocks::{self, Blocks};
-use crate::component::{Components, DataSources};
-use crate::console::Console;
+use crate::component::Components;
 use crate::discover::{self, Files};
 use crate::environment::Environment;
+use crate::invocation::{Invocation, Purpose};
 use crate::legacy::{self, Legacy};
-use crate::plan::Plan;
-use crate::planner::{self, Ground};
-use crate::plugins::Requirement;
+use crate::plugins::{self, Requirement};
 use crate::secrets::Derived;
 use crate::variables::{self, Variable};
-use crate::{inspect, plugins};
-
-/// What a command was given. Nothing is read from the process behind the caller's back.
-#[derive(Debug, Clone)]
-pub struct Invocation {
-    /// The template as given: a file, a folder, or `-` for standard input. Empty: no template (console).
-    pub path: String,
-    /// What standard input held, when the path is `-`.
-    pub stdin: Option<String>,
-    /// `-config-type`: what standard input is. Without it, legacy JSON.
-    pub config_type: Option<ConfigType>,
-    /// `-var NAME=VALUE`, in order.
-    pub variables: Vec<(String, String)>,
-    /// `-var-file`, in order.
-    pub variable_files: Vec<String>,
-    /// `-only`: patterns, split at commas already or not.
-    pub only: Vec<String>,
-    /// `-except`: patterns, split at commas already or not.
-    pub except: Vec<String>,
-    /// The whole environment of the process, `PKR_VAR_*` included.
-    pub environment: BTreeMap<String, String>,
-    /// The process's working folder, absolute.
-    pub working_folder: PathBuf,
-    /// The user's home folder.
-    pub home_folder: Option<PathBuf>,
-    /// When the run started.
-    pub started: SystemTime,
-    /// What it is all for.
-    pub purpose: Purpose,
-    /// What to say of variables in var files that no template declares.
-    pub undeclared: UndeclaredVariables,
-}
-
-/// The language of a template that has no file name to tell it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ConfigType {
-    /// `-config-type=hcl2`
-    Hcl2,
-    /// `-config-type=json`
-    Json,
-}
-
-/// What a template is read for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// `validate`
-    Validate {
-        /// `-syntax-only`: stop after reading.
-        syntax_only: bool,
-        /// `-evaluate-datasources`: ask data sources instead of taking their values for unknown.
-        evaluate_data: bool,
-    },
-    /// `build`
-    Build,
-    /// `inspect`
-    Inspect,
-    /// `console`
-    Console,
-    /// `init` and `plugins required`
-    Init,
-}
-
-/// What to say of variables in var files that no template declares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UndeclaredVariables {
-    /// Nothing.
-    Ignore,
-    /// A warning each.
-    Warn,
-}
 
 /// A template whose names and structure are checked and whose variables have their values.
 #[derive(Debug, Clone)]
 pub struct Template {
     pub(crate) content: Content,
     pub(crate) environment: Arc<Environment>,
+    /// The texts that it was read from.
+    pub(crate) sources: SourceMap,
     pub(crate) purpose: Purpose,
     pub(crate) only: Vec<String>,
     pub(crate) except: Vec<String>,
@@ -133,7 +60,12 @@ fn read_phases(invocation: &Invocation, sources: &mut SourceMap, diagnostics: &m
         Files::Hcl { files, root } => {
             let environment = Environment::new(invocation, root);
             let hcl = read_hcl(invocation, &files, &environment, sources, diagnostics)?;
-            Some(Template::new(invocation, Content::Hcl(Arc::new(hcl)), environment))
+            Some(Template::new(
+                invocation,
+                Content::Hcl(Arc::new(hcl)),
+                environment,
+                sources.clone(),
+            ))
         }
         Files::Legacy { file, folder } => {
             let environment = Environment::new(invocation, String::new());
@@ -142,6 +74,7 @@ fn read_phases(invocation: &Invocation, sources: &mut SourceMap, diagnostics: &m
                 invocation,
                 Content::Legacy(Arc::new(legacy)),
                 environment,
+                sources.clone(),
             ))
         }
     }
@@ -162,7 +95,7 @@ fn read_hcl(
 }
 
 impl Template {
-    fn new(invocation: &Invocation, content: Content, environment: Environment) -> Self {
+    fn new(invocation: &Invocation, content: Content, environment: Environment, sources: SourceMap) -> Self {
         let split = |patterns: &[String]| {
             patterns
                 .iter()
@@ -173,48 +106,11 @@ impl Template {
         Self {
             content,
             environment: Arc::new(environment),
+            sources,
             purpose: invocation.purpose,
             only: split(&invocation.only),
             except: split(&invocation.except),
         }
-    }
-
-    /// Plans all builds: phases 9 to 11. Builds with an error are left out, the diagnostics say why. A caller that finds errors
-    /// and no builds has nothing to bake.
-    pub async fn plan(
-        &self,
-        components: &dyn Components,
-        data: &dyn DataSources,
-        diagnostics: &mut Diagnostics,
-    ) -> Plan {
-        match &self.content {
-            Content::Hcl(hcl) => planner::plan(self, hcl, components, data, diagnostics).await,
-            Content::Legacy(legacy) => legacy::plan(self, legacy, components, data, diagnostics).await,
-        }
-    }
-
-    /// What `inspect` prints, message by message (each followed by a line end). Whatever is wrong with locals or builds is left out in silence, as the command has it.
-    pub async fn inspect(&self, components: &dyn Components, data: &dyn DataSources) -> Vec<String> {
-        match &self.content {
-            Content::Hcl(hcl) => {
-                let ground = self.evaluated(hcl, components, data).await;
-                inspect::hcl(hcl, &ground)
-            }
-            Content::Legacy(legacy) => legacy::inspect(legacy),
-        }
-    }
-
-    /// A console on this template's variables and locals; whatever is wrong with locals is left out in silence.
-    pub async fn console(&self, components: &dyn Components, data: &dyn DataSources) -> Console {
-        match &self.content {
-            Content::Hcl(hcl) => Console::new(self.evaluated(hcl, components, data).await),
-            Content::Legacy(legacy) => Console::legacy(legacy, &self.environment),
-        }
-    }
-
-    async fn evaluated(&self, hcl: &Hcl, components: &dyn Components, data: &dyn DataSources) -> Arc<Ground> {
-        let mut ignored = Diagnostics::default();
-        Arc::new(planner::evaluate(self, hcl, components, data, &mut ignored).await)
     }
 
     /// Is it a legacy JSON template?
@@ -269,9 +165,4 @@ impl Template {
         }
         secrets.into_texts()
     }
-}
-
-/// An error that has no place in any text.
-pub(crate) fn placeless(summary: impl Into<String>) -> Diagnostic {
-    Diagnostic::error(None, summary)
 }

@@ -16,8 +16,8 @@ use crate::blocks::{Declarations, check_identifier, literal_bool};
 use crate::decode::sentence;
 use crate::discover;
 use crate::environment::Environment;
+use crate::invocation::{Invocation, Purpose, UndeclaredVariables};
 use crate::scope::{Nameless, Names, Values};
-use crate::template::{Invocation, Purpose, UndeclaredVariables, placeless};
 
 /// A declared variable with its value.
 #[derive(Debug)]
@@ -328,7 +328,7 @@ pub(crate) fn assign(
             Some(similar) => format!("did you mean `-var {similar}=…`?"),
             None => format!("declare it with `variable \"{name}\" {{}}` or leave the flag out"),
         };
-        diagnostics.push(placeless(format!("no variable `{name}` for `-var {name}=…`")).help(help));
+        diagnostics.push(Diagnostic::error(None, format!("no variable `{name}` for `-var {name}=…`")).help(help));
     }
 }
 

@@ -1,11 +1,15 @@
-//! Versions and constraints on them, as `required_version` and `required_plugins` write them (language.md §11d).
+//! Versions and constraints on them, as `required_version` and `required_plugins` write them.
 
 use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
-/// A version: numbers, maybe a prerelease, maybe build metadata that does not count.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The version that templates see as `packer.version` and that `required_version` is checked against.
+pub const PACKER_VERSION: &str = "1.16.0";
+
+/// A version: numbers, maybe a prerelease, maybe build metadata that does not count. Numbers that are left out are zero: `1.0` equals
+/// `1.0.0`.
+#[derive(Debug, Clone)]
 pub struct Version {
     segments: Vec<u64>,
     prerelease: String,
@@ -35,7 +39,7 @@ enum Operator {
     Pessimistic,
 }
 
-/// Why a text is not a version or a constraint.
+/// Why a string is not a version or a constraint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VersionError {
     /// Not digits and dots.
@@ -89,12 +93,26 @@ impl Version {
     }
 }
 
-impl PartialOrd for Version {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+impl Ord for Version {
+    fn cmp(&self, other: &Self) -> Ordering {
         let core = self.compare_core(other);
-        Some(core.then_with(|| compare_prereleases(&self.prerelease, &other.prerelease)))
+        core.then_with(|| compare_prereleases(&self.prerelease, &other.prerelease))
     }
 }
+
+impl PartialOrd for Version {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Version {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Version {}
 
 /// A release is later than its prereleases; parts of digits compare as numbers and come before words.
 fn compare_prereleases(a: &str, b: &str) -> Ordering {
@@ -174,7 +192,7 @@ impl Constraint {
 
 impl Term {
     fn allows(&self, version: &Version) -> bool {
-        let order = version.partial_cmp(&self.version).unwrap_or(Ordering::Equal);
+        let order = version.cmp(&self.version);
         // A prerelease satisfies an ordering only relative to a prerelease of the same version.
         let comparable =
             !version.is_prerelease() || (self.version.is_prerelease() && version.compare_core(&self.version).is_eq());
@@ -246,6 +264,14 @@ mod tests {
         ] {
             assert_eq!(allows(constraint, version), expected, "{constraint} {version}");
         }
+    }
+
+    #[test]
+    fn versions_are_equal_when_neither_is_later() {
+        let version = |text: &str| text.parse::<Version>().unwrap();
+        assert_eq!(version("1.0"), version("v1.0.0+build"));
+        assert_ne!(version("1.0"), version("1.0.0-rc1"));
+        assert!(version("1.0.0-rc1") < version("1") && version("1.2") < version("1.10"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ mod decode;
 mod encode;
 mod scalar;
 
-use super::arguments::{any, bounded, failed, text};
+use super::arguments::{any, failed, text};
 use super::{Call, Function, FunctionError, Run};
 use crate::types::Type;
 use crate::value::{Kind, Value};
@@ -49,7 +49,5 @@ fn yamlencode(call: &Call<'_>) -> Result<Value, FunctionError> {
     if !value.is_wholly_known() {
         return Ok(Value::unknown(Type::String));
     }
-    let encoded = encode::encode(value);
-    bounded(encoded.len())?;
-    Ok(Value::string(encoded))
+    encode::encode(value).map(Value::string).map_err(failed)
 }

@@ -195,7 +195,7 @@ fn rendering(folder: &Path) -> Rendering {
         template_folder: None,
         working_folder: folder.to_owned(),
         started: SystemTime::UNIX_EPOCH,
-        keep_unknown: false,
+        unknown_build_data: Vec::new(),
         derived: Derived::default(),
     }
 }

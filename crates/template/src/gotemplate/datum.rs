@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::console::general;
+use crate::show::general;
 
 /// A value.
 #[derive(Debug, Clone, PartialEq)]

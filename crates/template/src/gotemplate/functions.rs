@@ -1,4 +1,4 @@
-//! The functions that Packer adds to `{{ }}` (language.md §9).
+//! The functions that Packer adds to `{{ }}`.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use bakelite_hcl::value::Value;
 
 use super::datum::Datum;
 use super::{Library, Rendering};
-use crate::scope::PACKER_VERSION;
+use crate::version::PACKER_VERSION;
 
 /// The names of the functions that every text can use.
 const NAMES: &[&str] = &[
@@ -59,7 +59,18 @@ impl Library for Functions<'_> {
         NAMES.contains(&name) || (name == "clean_resource_name" && self.rendering.user.is_some())
     }
 
-    fn call(&self, name: &str, arguments: &[Datum]) -> Result<Datum, String> {
+    fn call(&self, name: &str, arguments: &[Datum]) -> Result<Option<Datum>, String> {
+        match name {
+            "build" => self.build(arguments),
+            "aws_secretsmanager" | "aws_secretsmanager_raw" | "consul_key" | "vault" => self.ask(name, arguments),
+            _ => self.known(name, arguments).map(Some),
+        }
+    }
+}
+
+impl Functions<'_> {
+    /// The functions that need nothing but the template and the run.
+    fn known(&self, name: &str, arguments: &[Datum]) -> Result<Datum, String> {
         let rendering = self.rendering;
         let text = |text: &str| Ok(Datum::from(text));
         match name {
@@ -105,15 +116,12 @@ impl Library for Functions<'_> {
                     None => Err("the environment can be read in variables only".to_owned()),
                 }
             }
-            "build" => self.build(arguments),
             "sed" => Err("the function is gone; use `replace` or `replace_all`".to_owned()),
-            _ => self.ask(name, arguments),
+            _ => Err("there is no such function".to_owned()),
         }
     }
-}
 
-impl Functions<'_> {
-    fn ask(&self, name: &str, arguments: &[Datum]) -> Result<Datum, String> {
+    fn ask(&self, name: &str, arguments: &[Datum]) -> Result<Option<Datum>, String> {
         let Some(world) = self.world else {
             return Err("the function can be used in variables only".to_owned());
         };
@@ -122,16 +130,16 @@ impl Functions<'_> {
             .map(|argument| Value::string(argument.print()))
             .collect();
         let answer = world.ask(name, &arguments)?;
-        Ok(Datum::from(answer.as_str().unwrap_or(crate::decode::UNKNOWN)))
+        Ok(answer.as_str().map(Datum::from))
     }
 
-    fn build(&self, arguments: &[Datum]) -> Result<Datum, String> {
+    fn build(&self, arguments: &[Datum]) -> Result<Option<Datum>, String> {
         let [key] = strings::<1>(arguments)?;
         match &self.rendering.build_data {
             None => Err("data of the build is to be had in provisioners and post-processors only".to_owned()),
             Some(data) => match data.get(key) {
-                Some(value) => Ok(Datum::from(value.as_str())),
-                None if self.rendering.keep_unknown => Ok(Datum::Text(format!("{{{{ build `{key}` }}}}"))),
+                Some(value) => Ok(Some(Datum::from(value.as_str()))),
+                None if self.rendering.unknown_build_data.iter().any(|one| one == key) => Ok(None),
                 None => Err(format!("the build has no `{key}`")),
             },
         }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::datum::Datum;
-use crate::console::{general, quote};
+use crate::show::{general, quote};
 
 /// The text of a format with its arguments.
 pub(super) fn format(format: &str, arguments: &[Datum]) -> String {

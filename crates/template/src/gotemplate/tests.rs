@@ -22,7 +22,7 @@ fn rendering() -> Rendering {
         template_folder: None,
         working_folder: PathBuf::from("/work"),
         started: SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000),
-        keep_unknown: false,
+        unknown_build_data: Vec::new(),
         derived: Derived::default(),
     }
 }

@@ -3,24 +3,24 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
-use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics, Severity};
-use bakelite_hcl::source::Place;
+use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics};
+use bakelite_hcl::source::{Place, SourceMap};
 use bakelite_hcl::syntax::{JsonKind, JsonValue, Name};
-use bakelite_hcl::value::Value;
 use regex::Regex;
 
 use super::{Builder, Legacy, Step, resolve};
 use crate::component::{ComponentKind, Components, DataSources, Yields};
-use crate::console::display;
-use crate::decode::{Decoded, UNKNOWN, WeakDecoding};
+use crate::decode::{Decoded, WeakDecoding};
 use crate::duration::GoDuration;
 use crate::environment::Environment;
 use crate::gotemplate::{self, Rendering};
+use crate::location::Location;
 use crate::plan::{BuildData, BuildPlan, Deferred, Plan, PostProcessorPlan, ProvisionerPlan};
-use crate::planner::{BUILD_KEYS, complain, settle, unknown_component};
+use crate::planner::{BUILD_KEYS, NOT_PROVIDED, complain, settle, unknown_component};
 use crate::schema::Schema;
 use crate::secrets::Secrets;
-use crate::template::{Template, placeless};
+use crate::show::display;
+use crate::template::Template;
 
 /// What `{{ }}` can refer to anywhere in a legacy template, before anything is known of variables and builds.
 pub(crate) fn rendering_of(legacy: &Legacy, environment: &Environment) -> Rendering {
@@ -152,6 +152,7 @@ impl Planning<'_> {
             properties: &builder.properties,
             overrides: &[],
             place: builder.place,
+            sources: &self.template.sources,
         };
         let options = decode(
             &body,
@@ -161,8 +162,7 @@ impl Planning<'_> {
             diagnostics,
         )?;
         let complaints = self.components.check(ComponentKind::Builder, component.name, &options);
-        complain(&complaints, &options, diagnostics);
-        if complaints.iter().any(|complaint| complaint.severity == Severity::Error) {
+        if complain(&complaints, &options, diagnostics) {
             return None;
         }
         let more = match component.yields {
@@ -199,11 +199,11 @@ impl Planning<'_> {
             builder: builder.component.clone(),
             source_name: name.to_owned(),
             rendering: Rendering::while_baking(&self.template.environment, name, &builder.component),
-            options,
             provisioners,
             error_cleanup,
             chains,
-            place: Some(builder.place),
+            location: options.location_of(""),
+            options,
         })
     }
 }
@@ -239,7 +239,7 @@ impl Bake<'_> {
             max_retries,
             continue_on_error: false,
             options: options.filter(|_| !failed)?,
-            place: Some(step.place),
+            location: Location::of(step.place, &self.planning.template.sources),
         })
     }
 
@@ -266,7 +266,7 @@ impl Bake<'_> {
                     name: Some(name),
                     keep_input_artifact,
                     options,
-                    place: Some(step.place),
+                    location: Location::of(step.place, &self.planning.template.sources),
                 });
             }
             if !members.is_empty() {
@@ -327,7 +327,7 @@ impl Bake<'_> {
         }
     }
 
-    /// A step's options for later, after they have been decoded once with placeholders for what the build will know.
+    /// A step's options for later, after they have been decoded once without what the build will know.
     fn options(&self, step: &Step, kind: ComponentKind, diagnostics: &mut Diagnostics) -> Option<Deferred> {
         let component = self.planning.components.find(kind, &step.component)?;
         let overrides = match step.meta.get("override").map(|value| &value.kind) {
@@ -342,21 +342,22 @@ impl Bake<'_> {
             properties: step.properties.clone(),
             overrides,
             place: step.place,
+            sources: self.planning.template.sources.clone(),
             schema: self.planning.template.environment.schemas.of(component),
             rendering: self.rendering.clone(),
             keys: self.keys.clone(),
             secrets: self.planning.secrets.clone(),
         };
-        let decoded = later.decode(&BuildData::new(), diagnostics)?;
+        let decoded = later.decode(None, diagnostics)?;
         let complaints = self.planning.components.check(kind, component.name, &decoded);
         complain(&complaints, &decoded, diagnostics);
         Some(Deferred::new(move |data| {
             let mut diagnostics = Diagnostics::default();
             later.rendering.derived.declare_build_data(data);
-            match later.decode(data, &mut diagnostics) {
+            match later.decode(Some(data), &mut diagnostics) {
                 Some(decoded) => Ok(decoded),
                 None if diagnostics.has_errors() => Err(diagnostics),
-                None => Err(placeless("options cannot be read").into()),
+                None => Err(Diagnostic::error(None, "options cannot be read").into()),
             }
         }))
     }
@@ -367,6 +368,7 @@ struct Later {
     properties: Vec<(Name, JsonValue)>,
     overrides: Vec<(Name, JsonValue)>,
     place: Place,
+    sources: SourceMap,
     schema: Arc<Schema>,
     rendering: Rendering,
     keys: Arc<Vec<String>>,
@@ -374,21 +376,23 @@ struct Later {
 }
 
 impl Later {
-    fn decode(&self, data: &BuildData, diagnostics: &mut Diagnostics) -> Option<Decoded> {
-        let mut build_data: BTreeMap<String, String> =
-            self.keys.iter().map(|key| (key.clone(), UNKNOWN.to_owned())).collect();
-        build_data.extend(
-            data.iter()
-                .map(|(key, value): (&String, &Value)| (key.clone(), display(value))),
-        );
+    fn decode(&self, data: Option<&BuildData>, diagnostics: &mut Diagnostics) -> Option<Decoded> {
+        let mut build_data = BTreeMap::new();
+        if data.is_some() {
+            build_data.extend(self.keys.iter().map(|key| (key.clone(), NOT_PROVIDED.to_owned())));
+        }
+        let given = data.into_iter().flatten();
+        build_data.extend(given.map(|(key, value)| (key.clone(), display(value))));
         let rendering = Rendering {
             build_data: Some(build_data),
+            unknown_build_data: self.keys.to_vec(),
             ..self.rendering.clone()
         };
         let body = Body {
             properties: &self.properties,
             overrides: &self.overrides,
             place: self.place,
+            sources: &self.sources,
         };
         decode(&body, &self.schema, &rendering, &self.secrets, diagnostics)
     }
@@ -396,6 +400,7 @@ impl Later {
 
 /// An object of a template.
 struct Body<'a> {
+    sources: &'a SourceMap,
     properties: &'a [(Name, JsonValue)],
     overrides: &'a [(Name, JsonValue)],
     place: Place,
@@ -415,7 +420,8 @@ fn decode(
         secrets,
         place: body.place,
     };
-    let decoded = decoding.decode(body.properties, body.overrides, schema, diagnostics)?;
+    let mut decoded = decoding.decode(body.properties, body.overrides, schema, diagnostics)?;
+    decoded.sources = body.sources.clone();
     for secret in &decoded.declared {
         rendering.derived.declare_text(secret);
     }

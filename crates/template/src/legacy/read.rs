@@ -10,8 +10,9 @@ use indexmap::IndexMap;
 
 use super::{Builder, Legacy, Step, Variable};
 use crate::discover::{self, File};
-use crate::scope::PACKER_VERSION;
-use crate::template::{Invocation, placeless};
+use crate::invocation::Invocation;
+use crate::version::PACKER_VERSION;
+
 use crate::version::Version;
 
 const ROOT: &[&str] = &[
@@ -35,16 +36,6 @@ const PROVISIONER_META: &[&str] = &[
     "max_retries",
 ];
 const POST_PROCESSOR_META: &[&str] = &["type", "name", "only", "except", "keep_input_artifact"];
-
-/// What commands work on that are given no template at all.
-pub(crate) fn built_in() -> File {
-    let text = r#"{"builders":[{"type":"null","communicator":"none"}]}"#.to_owned();
-    File {
-        name: "<no template>".to_owned(),
-        text,
-        is_json: true,
-    }
-}
 
 /// Reads a template and the values of its variables.
 pub(crate) fn read(
@@ -426,6 +417,6 @@ fn min_version(value: &JsonValue, diagnostics: &mut Diagnostics) {
             )
             .detail(format!("bakelite behaves as Packer {PACKER_VERSION}.")),
         ),
-        None => diagnostics.push(placeless("`min_packer_version` is not a version")),
+        None => diagnostics.push(Diagnostic::error(None, "`min_packer_version` is not a version")),
     }
 }

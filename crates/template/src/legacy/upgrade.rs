@@ -1,4 +1,4 @@
-//! `hcl2_upgrade`: a legacy template written as HCL (language.md §18).
+//! `hcl2_upgrade`: a legacy template written as HCL.
 
 mod text;
 mod write;

@@ -8,7 +8,7 @@ use bakelite_hcl::scope::World;
 use regex::Regex;
 
 use super::Legacy;
-use crate::gotemplate::{self, Rendering};
+use crate::gotemplate::{self, RenderError, Rendering};
 
 #[expect(clippy::unwrap_used, reason = "the expression is a constant that a test reads")]
 pub(crate) static REFERENCE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r#"\buser\s+[`"]([^`"]*)[`"]"#).unwrap());
@@ -47,6 +47,7 @@ pub(crate) fn resolve(
     });
     let mut rendering = rendering.clone();
     let mut size = 0usize;
+    let mut is_pending = false;
     let mut queue = Queue::of(&open, legacy, &values);
     while let Some(name) = queue.next() {
         let Some(variable) = legacy.variables.get(name) else {
@@ -62,6 +63,11 @@ pub(crate) fn resolve(
                 values.insert(name.to_owned(), value);
                 (size > LARGEST).then(|| format!("the variables hold more than {LARGEST} bytes of text"))
             }
+            // All are evaluated again when the answer is known.
+            Err(RenderError::Unknown { .. }) => {
+                is_pending = true;
+                continue;
+            }
             Err(error) => Some(format!("default of variable `{name}`: {error}")),
         };
         diagnostics.extend(complaint.map(|complaint| Diagnostic::error(variable.place, complaint)));
@@ -71,7 +77,7 @@ pub(crate) fn resolve(
         queue.done(name);
     }
     open.retain(|name| !values.contains_key(*name));
-    if let Some(first) = open.first().filter(|_| !diagnostics.has_errors()) {
+    if let Some(first) = open.first().filter(|_| !is_pending && !diagnostics.has_errors()) {
         let names: Vec<String> = open.iter().take(10).map(|name| format!("`{name}`")).collect();
         let place = legacy.variables.get(*first).map(|variable| variable.place);
         diagnostics.push(

@@ -6,13 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bakelite_hcl::budget::Budget;
 use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics, Severity};
 use bakelite_hcl::marks::Marks;
+use bakelite_hcl::source::{Place, SourceMap};
+use bakelite_hcl::types::Type;
 use bakelite_hcl::value::Value;
 
 use super::{Choice, Ground, existence, settle};
 use crate::builds::{Build, SourceUse, Step};
 use crate::component::{Complaint, ComponentKind, Yields};
-use crate::decode::{Decoded, Decoding, Layer, UNKNOWN, in_block};
+use crate::decode::{Decoded, Decoding, Layer, in_block};
 use crate::gotemplate::{Rendering, shielded};
+use crate::location::Location;
 use crate::plan::{BuildData, BuildPlan, Deferred, PostProcessorPlan, ProvisionerPlan};
 use crate::schema::Schema;
 use crate::scope::{Iterations, Names};
@@ -34,6 +37,9 @@ pub(crate) const BUILD_KEYS: &[&str] = &[
     "User",
     "WinRMPassword",
 ];
+
+/// What a `build.KEY` is, as in Packer, once a build runs that does not have it.
+pub(crate) const NOT_PROVIDED: &str = "<unknown>";
 
 /// Phase 11: all bakes that are wanted and in order.
 pub(super) async fn plan_all(
@@ -92,9 +98,12 @@ pub(super) fn build_name_only(name: &str) -> Value {
     Value::object([("name", Value::string(name))])
 }
 
-/// Complaints of a component, each at the option that it is about.
-pub(crate) fn complain(complaints: &[Complaint], options: &Decoded, diagnostics: &mut Diagnostics) {
-    for complaint in complaints {
+/// Complaints of a component, each at the option that it is about; those that depend on values that are not known yet are dropped.
+/// Is there an error among the others?
+pub(crate) fn complain(complaints: &[Complaint], options: &Decoded, diagnostics: &mut Diagnostics) -> bool {
+    let mut has_errors = false;
+    for complaint in complaints.iter().filter(|complaint| !options.is_open(complaint)) {
+        has_errors |= complaint.severity == Severity::Error;
         let place = options.place_of(&complaint.option);
         let summary = complaint.summary();
         let diagnostic = match complaint.severity {
@@ -107,6 +116,7 @@ pub(crate) fn complain(complaints: &[Complaint], options: &Decoded, diagnostics:
             None => diagnostic,
         });
     }
+    has_errors
 }
 
 struct Bake<'a> {
@@ -174,7 +184,7 @@ impl Bake<'_> {
             builder: existence::built_in(self.choice.hcl, ComponentKind::Builder, builder, self.choice.components),
             source_name: self.used.name().to_owned(),
             rendering: Rendering::while_baking(&self.choice.ground.environment, self.used.name(), builder),
-            place: options.place,
+            location: options.location_of(""),
             options,
             provisioners,
             error_cleanup,
@@ -209,14 +219,14 @@ impl Bake<'_> {
                 .map(|(body, iterations)| Layer { body, iterations }),
         );
         let schema = ground.environment.schemas.of(component);
-        let decoded = decoding.decode(&layers, None, &schema, diagnostics)?;
+        let mut decoded = decoding.decode(&layers, None, &schema, diagnostics)?;
+        decoded.sources = self.choice.sources.clone();
         self.secrets().extend(&decoded);
         let complaints = self
             .choice
             .components
             .check(ComponentKind::Builder, component.name, &decoded);
-        complain(&complaints, &decoded, diagnostics);
-        if complaints.iter().any(|complaint| complaint.severity == Severity::Error) {
+        if complain(&complaints, &decoded, diagnostics) {
             return None;
         }
         let more = match component.yields {
@@ -249,7 +259,7 @@ impl Bake<'_> {
             max_retries: step.meta.max_retries,
             continue_on_error: step.meta.continue_on_error,
             options,
-            place: Some(step.place),
+            location: Location::of(step.place, self.choice.sources),
         })
     }
 
@@ -277,7 +287,7 @@ impl Bake<'_> {
                     name: step.meta.name.clone(),
                     keep_input_artifact: step.meta.keep_input_artifact,
                     options,
-                    place: Some(step.place),
+                    location: Location::of(step.place, self.choice.sources),
                 });
             }
             if !members.is_empty() {
@@ -287,7 +297,7 @@ impl Bake<'_> {
         chains
     }
 
-    /// A step's component and its options for later, after they have been decoded once with placeholders for `build.*`.
+    /// A step's component and its options for later, after they have been decoded once while `build.*` is unknown.
     fn step(
         &self,
         step: &Step,
@@ -313,8 +323,9 @@ impl Bake<'_> {
             body: step.body.clone(),
             iterations: step.iterations.clone(),
             place: step.place,
+            sources: self.choice.sources.clone(),
         };
-        let decoded = later.decode(&BTreeMap::new(), &later.ground.environment.budget, diagnostics)?;
+        let decoded = later.decode(None, &later.ground.environment.budget, diagnostics)?;
         self.secrets().extend(&decoded);
         let complaints = self.choice.components.check(kind, component.name, &decoded);
         complain(&complaints, &decoded, diagnostics);
@@ -344,18 +355,22 @@ struct Later {
     overrides: Option<Value>,
     body: Arc<bakelite_hcl::syntax::Body>,
     iterations: Iterations,
-    place: bakelite_hcl::source::Place,
+    place: Place,
+    sources: SourceMap,
 }
 
 impl Later {
-    fn decode(&self, data: &BuildData, budget: &Budget, diagnostics: &mut Diagnostics) -> Option<Decoded> {
-        let mut build: BTreeMap<&str, Value> = self
-            .keys
-            .iter()
-            .map(|key| (key.as_str(), Value::string(UNKNOWN)))
-            .collect();
+    /// The options with the data of a build, or while there is none yet.
+    fn decode(&self, data: Option<&BuildData>, budget: &Budget, diagnostics: &mut Diagnostics) -> Option<Decoded> {
+        let missing = if data.is_some() {
+            Value::string(NOT_PROVIDED)
+        } else {
+            Value::unknown(Type::String)
+        };
+        let mut build: BTreeMap<&str, Value> = self.keys.iter().map(|key| (key.as_str(), missing.clone())).collect();
         build.extend(
-            data.iter()
+            data.into_iter()
+                .flatten()
                 .map(|(key, value)| (key.as_str(), shielded(&marked(key, value)))),
         );
         build.insert("name", Value::string(&self.build_name));
@@ -374,6 +389,7 @@ impl Later {
             iterations: &self.iterations,
         };
         let mut decoded = decoding.decode(&[layer], self.overrides.as_ref(), &self.schema, diagnostics)?;
+        decoded.sources = self.sources.clone();
         decoded.secrets.sort();
         decoded.secrets.dedup();
         Some(decoded)
@@ -383,7 +399,7 @@ impl Later {
         let mut diagnostics = Diagnostics::default();
         let derived = self.ground.environment.answers.derived();
         derived.declare_build_data(data);
-        let decoded = self.decode(data, &Budget::default(), &mut diagnostics);
+        let decoded = self.decode(Some(data), &Budget::default(), &mut diagnostics);
         let pending = self.ground.environment.answers.take_pending();
         if let Some(question) = pending.first() {
             diagnostics.push(

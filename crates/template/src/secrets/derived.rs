@@ -1,11 +1,9 @@
 //! What evaluation makes of secrets, noted where it is made: afterwards nothing tells what `Uv3r5` was.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bakelite_hcl::value::Value;
-
-use crate::plan::BuildData;
 
 use super::known::Known;
 use super::{SHORTEST_DERIVED, Secrets, TELLING, each_secret, tells_nothing};
@@ -83,7 +81,7 @@ impl Derived {
     }
 
     /// Notes what is secret in `build.*`.
-    pub(crate) fn declare_build_data(&self, data: &BuildData) {
+    pub(crate) fn declare_build_data(&self, data: &BTreeMap<String, Value>) {
         let secret = SECRET_BUILD_KEYS.iter().filter_map(|key| data.get(*key)?.as_str());
         // What a builder does not have is said by a text that starts so.
         let had = secret.filter(|text| !text.starts_with("ERR_"));

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
 
-use crate::console::quote;
+use crate::show::quote;
 
 /// Only from this many characters on a secret is looked for in other forms than its own and that between quotes.
 const SHORTEST: usize = 3;

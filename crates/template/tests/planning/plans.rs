@@ -29,7 +29,10 @@ build {
     let data = BTreeMap::from([("ID".to_owned(), Value::string("i-1"))]);
     let decoded = build.provisioners[0].options.decode(&data).unwrap();
     assert_eq!(decoded.options["inline"][0], "echo i-1 <unknown> a nm a");
-    assert_eq!(decoded.unknown, ["inline[0]"]);
+    assert!(
+        decoded.unknown.is_empty(),
+        "a build has run: what it does not know, nobody will"
+    );
 }
 
 #[test]
@@ -180,4 +183,49 @@ build {
     let brace = r#"{{ "{" }}"#;
     let command = format!("{{{{ .Vars }}}} {{{{ .Script }}}} {brace}{brace} pwd }}}}{brace}");
     assert_eq!(options["execute_command"][2], command);
+}
+
+#[test]
+fn a_plan_tells_where_its_steps_and_options_stand() {
+    let planned = Case::new(
+        r#"
+source "null" "a" {
+  communicator = "none"
+}
+build {
+  sources = ["null.a"]
+  provisioner "shell-local" {
+    inline = ["x"]
+  }
+  post-processor "manifest" {}
+}
+"#,
+    )
+    .plan();
+    assert_eq!(planned.shown, "");
+    let build = &planned.plan.builds[0];
+    let step = &build.provisioners[0];
+    let option = step.options.decode(&BTreeMap::new()).unwrap().location_of("inline[0]");
+    let locations = [
+        build.location.as_ref(),
+        step.location.as_ref(),
+        build.chains[0][0].location.as_ref(),
+        build.options.location_of("communicator").as_ref(),
+        option.as_ref(),
+    ]
+    .map(|location| {
+        location
+            .map(|at| format!("{at} {}", at.source_line))
+            .unwrap_or_default()
+    });
+    insta::assert_snapshot!(locations.join("\n"), @r#"
+    t.pkr.hcl:2:1 source "null" "a" {
+    t.pkr.hcl:7:3   provisioner "shell-local" {
+    t.pkr.hcl:10:3   post-processor "manifest" {}
+    t.pkr.hcl:3:3   communicator = "none"
+    t.pkr.hcl:8:15     inline = ["x"]
+    "#);
+    let legacy = Case::new("{ \"builders\": [\n  { \"type\": \"null\", \"communicator\": \"none\" }\n] }").plan();
+    let location = legacy.plan.builds[0].location.as_ref().unwrap();
+    assert_eq!(location.to_string(), "t.json:2:3");
 }

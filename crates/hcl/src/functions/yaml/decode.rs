@@ -1,6 +1,9 @@
 //! YAML to values: events of the parser are put together from the inside out, without recursion.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
+use std::panic::{self, UnwindSafe};
+use std::sync::Once;
 
 use libyaml_safer::{Encoding, Event, EventData, Parser, ScalarStyle};
 
@@ -17,9 +20,27 @@ const MOST_VALUES: usize = 1 << 20;
 /// The value of a document; the error is a fragment.
 pub(super) fn decode(yaml: &str) -> Result<Value, String> {
     let yaml = yaml.strip_prefix('\u{feff}').unwrap_or(yaml);
-    // The parser gives up with a panic where a comma follows a tag at once.
-    let built = std::panic::catch_unwind(|| build(yaml));
-    built.unwrap_or_else(|_| Err("the parser gave up on the document".to_owned()))
+    // The parser panics where a comma follows a tag at once, and may do so elsewhere.
+    quietly(|| build(yaml)).unwrap_or_else(|| Err("the YAML parser gave up on the document".to_owned()))
+}
+
+/// Runs what may panic; a panic is `None` and leaves no trace on the terminal. The hook that was set before is still called for every
+/// other panic, also for one of another thread in the meantime.
+fn quietly<T>(work: impl FnOnce() -> T + UnwindSafe) -> Option<T> {
+    thread_local!(static QUIET: Cell<bool> = const { Cell::new(false) });
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let usual = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            if !QUIET.get() {
+                usual(panic);
+            }
+        }));
+    });
+    QUIET.set(true);
+    let done = panic::catch_unwind(work);
+    QUIET.set(false);
+    done.ok()
 }
 
 fn build(yaml: &str) -> Result<Value, String> {

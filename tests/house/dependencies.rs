@@ -1,10 +1,13 @@
-//! The drawing of the house cannot lie: dependencies, licences and lists are read from the tree and compared.
+//! What crates depend on, as `cargo metadata` reports it: only on those that docs/explain/architecture.md draws below them, the AWS SDK
+//! in two of them, and only on packages under licences that deny.toml allows.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
+
+use crate::tree::root;
 
 /// Which of our crates each of our crates may depend on (docs/explain/architecture.md).
 const ALLOWED: &[(&str, &[&str])] = &[
@@ -51,6 +54,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("bakelite-ssm", &[]),
     ("bakelite-local", &["bakelite-ssm"]),
     ("bakelite-test-support", &[]),
+    ("bakelite-house", &[]),
     (
         "bakelite-fuzz",
         &[
@@ -63,11 +67,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
 ];
 
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn packages() -> Vec<Value> {
+/// The packages that `cargo metadata` lists, ours and others'.
+pub(crate) fn packages() -> Vec<Value> {
     let mut command = Command::new(env!("CARGO"));
     let output = command
         .args(["metadata", "--format-version=1", "--locked", "--offline"])
@@ -150,65 +151,5 @@ fn licence_by_its_text(package: &serde_json::Value) -> &'static str {
         "MIT"
     } else {
         "none"
-    }
-}
-
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).unwrap().filter_map(Result::ok) {
-        let path = entry.path();
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if path.is_dir() && name != "target" && !name.starts_with('.') {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-}
-
-#[test]
-fn files_open_with_what_lives_there() {
-    let mut files = Vec::new();
-    sources(&root(), &mut files);
-    for file in &files {
-        let text = std::fs::read_to_string(file).unwrap();
-        assert!(
-            text.starts_with("//!"),
-            "{} does not say what lives there",
-            file.display()
-        );
-    }
-}
-
-#[test]
-fn environment_variables_are_read_in_one_place() {
-    let mut files = Vec::new();
-    sources(&root().join("crates"), &mut files);
-    sources(&root().join("builders"), &mut files);
-    let readers: Vec<PathBuf> = files
-        .into_iter()
-        .filter(|file| {
-            std::fs::read_to_string(file)
-                .unwrap()
-                .lines()
-                .any(|line| line.contains("std::env::var") && !line.contains("//"))
-        })
-        .map(|file| file.strip_prefix(root()).unwrap().to_owned())
-        .filter(|file| !file.components().any(|part| part.as_os_str() == "tests"))
-        .collect();
-    assert_eq!(readers, [PathBuf::from("crates/cli/env.rs")]);
-}
-
-#[test]
-fn every_test_file_is_in_the_test_binary() {
-    let main = std::fs::read_to_string(root().join("tests/e2e/main.rs")).unwrap();
-    for entry in std::fs::read_dir(root().join("tests/e2e")).unwrap() {
-        let name = entry.unwrap().file_name().to_string_lossy().into_owned();
-        let Some(module) = name.strip_suffix(".rs").filter(|module| *module != "main") else {
-            continue;
-        };
-        assert!(
-            main.contains(&format!("mod {module};")),
-            "tests/e2e/{name} is not in main.rs"
-        );
     }
 }

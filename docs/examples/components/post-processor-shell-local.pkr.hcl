@@ -1,0 +1,21 @@
+# A command on this machine, after the artifact was made.
+source "amazon-ebs" "app" {
+  region        = "us-east-1"
+  instance_type = "t3.micro"
+  ami_name      = "app-${formatdate("YYYYMMDDhhmmss", timestamp())}"
+  ssh_username  = "admin"
+
+  source_ami_filter {
+    filters     = { name = "debian-12-amd64-*" }
+    owners      = ["136693071363"]
+    most_recent = true
+  }
+}
+
+build {
+  sources = ["source.amazon-ebs.app"]
+
+  post-processor "shell-local" {
+    inline = ["echo built from ${build.SourceAMI} >> builds.log"]
+  }
+}

@@ -1,0 +1,420 @@
+//! No circles: within a crate, files that use each other in a circle are either the parts of one idea, listed below with what the idea
+//! is, or a mistake; and so are directories. A directory counts as one, with all that is below it, among the files beside it.
+//! A module's own file (`mod.rs`, `x.rs` beside `x/`, `lib.rs`, `main.rs`) is made of the modules below it: that it uses them counts for
+//! nothing, so that they may use what it defines.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use crate::dependencies::packages;
+use crate::modules::{Uses, uses};
+use crate::tree::root;
+
+/// Files that are one idea: what it is, and the files.
+const ONE_IDEA: &[(&str, &[&str])] = &[];
+
+/// Circles that are known and not yet cut; nothing may be added.
+const KNOWN: &[&[&str]] = &[
+    &["builders/amazon/src/key_pair.rs", "builders/amazon/src/password.rs"],
+    &[
+        "builders/amazon/src/block_device.rs",
+        "builders/amazon/src/ebs",
+        "builders/amazon/src/network.rs",
+        "builders/amazon/src/security_group.rs",
+        "builders/amazon/src/source_ami.rs",
+        "builders/amazon/src/tags.rs",
+    ],
+    &["crates/aws/src/authorities.rs", "crates/aws/src/credentials.rs"],
+    &[
+        "crates/aws/src/remove.rs",
+        "crates/aws/src/tagged.rs",
+        "crates/aws/src/undo.rs",
+    ],
+    &["crates/cli/process.rs", "crates/cli/report/log.rs"],
+    &["crates/cli/process.rs", "crates/cli/report"],
+    &[
+        "crates/communicators/src/access.rs",
+        "crates/communicators/src/connect.rs",
+        "crates/communicators/src/ssh/auth.rs",
+        "crates/communicators/src/ssh/bastion.rs",
+        "crates/communicators/src/ssh/mod.rs",
+        "crates/communicators/src/ssh/session.rs",
+        "crates/communicators/src/ssh/tunnel.rs",
+        "crates/communicators/src/winrm/connect.rs",
+    ],
+    &[
+        "crates/communicators/src/ssh/file_stream.rs",
+        "crates/communicators/src/ssh/program.rs",
+        "crates/communicators/src/ssh/scp.rs",
+        "crates/communicators/src/ssh/scp_wire.rs",
+        "crates/communicators/src/ssh/sftp.rs",
+        "crates/communicators/src/ssh/tar_stream.rs",
+        "crates/communicators/src/ssh/transfer.rs",
+    ],
+    &[
+        "crates/communicators/src/access.rs",
+        "crates/communicators/src/connect.rs",
+        "crates/communicators/src/options.rs",
+        "crates/communicators/src/ssh",
+        "crates/communicators/src/winrm",
+    ],
+    &[
+        "crates/engine/src/bake.rs",
+        "crates/engine/src/builder.rs",
+        "crates/engine/src/chain.rs",
+        "crates/engine/src/data_source.rs",
+        "crates/engine/src/options.rs",
+        "crates/engine/src/post_processor.rs",
+        "crates/engine/src/private_file.rs",
+        "crates/engine/src/provision.rs",
+        "crates/engine/src/provisioner.rs",
+        "crates/engine/src/registry.rs",
+        "crates/engine/src/run.rs",
+        "crates/engine/src/script.rs",
+    ],
+    &[
+        "crates/hcl/src/evaluate/call.rs",
+        "crates/hcl/src/evaluate/special.rs",
+        "crates/hcl/src/evaluate/template_file.rs",
+    ],
+    &["crates/hcl/src/functions/mod.rs", "crates/hcl/src/scope.rs"],
+    &["crates/hcl/src/native/flush.rs", "crates/hcl/src/native/template.rs"],
+    &["crates/hcl/src/native/lexer.rs", "crates/hcl/src/native/parser.rs"],
+    &[
+        "crates/hcl/src/budget.rs",
+        "crates/hcl/src/convert",
+        "crates/hcl/src/equality.rs",
+        "crates/hcl/src/evaluate",
+        "crates/hcl/src/functions",
+        "crates/hcl/src/native",
+        "crates/hcl/src/scope.rs",
+        "crates/hcl/src/syntax.rs",
+        "crates/hcl/src/types",
+        "crates/hcl/src/value",
+    ],
+    &[
+        "crates/local/src/address.rs",
+        "crates/local/src/call.rs",
+        "crates/local/src/catalogue.rs",
+        "crates/local/src/cloud.rs",
+        "crates/local/src/ec2/filters.rs",
+        "crates/local/src/ec2/image_attributes.rs",
+        "crates/local/src/ec2/images.rs",
+        "crates/local/src/ec2/instances.rs",
+        "crates/local/src/ec2/key_pairs.rs",
+        "crates/local/src/ec2/mod.rs",
+        "crates/local/src/ec2/power.rs",
+        "crates/local/src/ec2/regions.rs",
+        "crates/local/src/ec2/security_groups.rs",
+        "crates/local/src/ec2/security_rules.rs",
+        "crates/local/src/ec2/snapshots.rs",
+        "crates/local/src/ec2/tags.rs",
+        "crates/local/src/ec2/volumes.rs",
+        "crates/local/src/ec2/vpcs.rs",
+        "crates/local/src/json_api.rs",
+        "crates/local/src/query_api.rs",
+        "crates/local/src/router.rs",
+        "crates/local/src/secrets_manager.rs",
+        "crates/local/src/ssm/channel.rs",
+        "crates/local/src/ssm/instances.rs",
+        "crates/local/src/ssm/mod.rs",
+        "crates/local/src/ssm/sessions.rs",
+        "crates/local/src/state.rs",
+        "crates/local/src/state_folder.rs",
+        "crates/local/src/sts.rs",
+    ],
+    &["crates/local/src/api_error.rs", "crates/local/src/ids.rs"],
+    &[
+        "crates/local/src/base.rs",
+        "crates/local/src/cgroup.rs",
+        "crates/local/src/disk.rs",
+        "crates/local/src/layers.rs",
+        "crates/local/src/limits.rs",
+        "crates/local/src/machine.rs",
+        "crates/local/src/sandbox/client.rs",
+        "crates/local/src/sshd/mod.rs",
+        "crates/local/src/store.rs",
+    ],
+    &[
+        "crates/local/src/ec2/describe_instances.rs",
+        "crates/local/src/ec2/network_interfaces.rs",
+    ],
+    &[
+        "crates/local/src/sandbox/boot.rs",
+        "crates/local/src/sandbox/enter.rs",
+        "crates/local/src/sandbox/filter.rs",
+        "crates/local/src/sandbox/init.rs",
+        "crates/local/src/sandbox/job.rs",
+        "crates/local/src/sandbox/mounts.rs",
+    ],
+    &[
+        "crates/local/src/address.rs",
+        "crates/local/src/call.rs",
+        "crates/local/src/catalogue.rs",
+        "crates/local/src/cloud.rs",
+        "crates/local/src/ec2",
+        "crates/local/src/json_api.rs",
+        "crates/local/src/query_api.rs",
+        "crates/local/src/router.rs",
+        "crates/local/src/secrets_manager.rs",
+        "crates/local/src/ssm",
+        "crates/local/src/state.rs",
+        "crates/local/src/state_folder.rs",
+        "crates/local/src/sts.rs",
+    ],
+    &[
+        "crates/local/src/base.rs",
+        "crates/local/src/cgroup.rs",
+        "crates/local/src/disk.rs",
+        "crates/local/src/layers.rs",
+        "crates/local/src/limits.rs",
+        "crates/local/src/machine.rs",
+        "crates/local/src/sandbox",
+        "crates/local/src/sshd",
+        "crates/local/src/store.rs",
+    ],
+    &[
+        "crates/ssm/src/driver.rs",
+        "crates/ssm/src/handshake.rs",
+        "crates/ssm/src/session.rs",
+    ],
+    &[
+        "crates/template/src/blocks.rs",
+        "crates/template/src/builds.rs",
+        "crates/template/src/console.rs",
+        "crates/template/src/decode/body.rs",
+        "crates/template/src/decode/leaf.rs",
+        "crates/template/src/decode/weak.rs",
+        "crates/template/src/discover.rs",
+        "crates/template/src/dynamic.rs",
+        "crates/template/src/environment.rs",
+        "crates/template/src/gotemplate.rs",
+        "crates/template/src/inspect.rs",
+        "crates/template/src/legacy/inspect.rs",
+        "crates/template/src/legacy/planner.rs",
+        "crates/template/src/legacy/read.rs",
+        "crates/template/src/legacy/upgrade.rs",
+        "crates/template/src/legacy/variables.rs",
+        "crates/template/src/locals.rs",
+        "crates/template/src/plan.rs",
+        "crates/template/src/planner/bake.rs",
+        "crates/template/src/planner/existence.rs",
+        "crates/template/src/planner/ground.rs",
+        "crates/template/src/planner.rs",
+        "crates/template/src/scope.rs",
+        "crates/template/src/secrets/derived.rs",
+        "crates/template/src/secrets.rs",
+        "crates/template/src/template.rs",
+        "crates/template/src/variables.rs",
+    ],
+    &[
+        "crates/template/src/legacy/upgrade/text.rs",
+        "crates/template/src/legacy/upgrade/write.rs",
+    ],
+    &[
+        "crates/template/src/blocks.rs",
+        "crates/template/src/builds.rs",
+        "crates/template/src/component.rs",
+        "crates/template/src/console.rs",
+        "crates/template/src/decode",
+        "crates/template/src/discover.rs",
+        "crates/template/src/dynamic.rs",
+        "crates/template/src/environment.rs",
+        "crates/template/src/gotemplate",
+        "crates/template/src/inspect.rs",
+        "crates/template/src/legacy",
+        "crates/template/src/locals.rs",
+        "crates/template/src/plan.rs",
+        "crates/template/src/planner",
+        "crates/template/src/schema.rs",
+        "crates/template/src/scope.rs",
+        "crates/template/src/secrets",
+        "crates/template/src/template.rs",
+        "crates/template/src/variables.rs",
+    ],
+    &["fuzz/src/hostile.rs", "fuzz/src/target.rs"],
+    &["provisioners/powershell.rs", "provisioners/powershell_run.rs"],
+    &[
+        "provisioners/sbom/cyclonedx.rs",
+        "provisioners/sbom/document.rs",
+        "provisioners/sbom/spdx.rs",
+    ],
+    &["provisioners/shell.rs", "provisioners/shell_run.rs"],
+];
+
+type Graph = BTreeMap<PathBuf, BTreeSet<PathBuf>>;
+
+#[test]
+fn files_and_directories_use_each_other_in_no_circle() {
+    let mut report = String::new();
+    let mut known = String::new();
+    for root in crate_roots() {
+        let uses = uses(&root);
+        for circle in circles_of_files(&uses).into_iter().chain(circles_of_directories(&uses)) {
+            if KNOWN.iter().any(|row| is_part_of(&circle, row)) {
+                describe(&circle, &uses, &mut known);
+            } else if !ONE_IDEA.iter().any(|(_, row)| is_among(&circle, row)) {
+                describe(&circle, &uses, &mut report);
+            }
+        }
+    }
+    show(&known);
+    assert!(report.is_empty(), "circles:\n{report}");
+}
+
+#[expect(clippy::print_stderr, reason = "shown by `-- --nocapture` to whoever cuts them")]
+fn show(known: &str) {
+    eprintln!("circles that are known:\n{known}");
+}
+
+/// The root files of the workspace's libraries and programs.
+fn crate_roots() -> Vec<PathBuf> {
+    let root = root();
+    let mut found = Vec::new();
+    for package in packages() {
+        for target in package["targets"].as_array().unwrap() {
+            let is_code = ["lib", "bin"].iter().any(|kind| target["kind"][0] == *kind);
+            let file = Path::new(target["src_path"].as_str().unwrap());
+            if let Ok(file) = file.strip_prefix(root)
+                && is_code
+            {
+                found.push(file.to_owned());
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn circles_of_files(uses: &Uses) -> Vec<BTreeSet<PathBuf>> {
+    circles(&graph(uses, Path::to_owned))
+}
+
+/// In each directory, the circles that pass through one of its subdirectories.
+fn circles_of_directories(uses: &Uses) -> Vec<BTreeSet<PathBuf>> {
+    let files: BTreeSet<&PathBuf> = uses.iter().flat_map(|(user, used)| used.keys().chain([user])).collect();
+    let directories: BTreeSet<&Path> = files.iter().flat_map(|file| file.ancestors().skip(1)).collect();
+    let mut found = Vec::new();
+    for directory in directories {
+        let below: Uses = uses
+            .iter()
+            .filter(|(user, _)| home(user).starts_with(directory))
+            .map(|(user, used)| {
+                let used = used.iter().filter(|(file, _)| home(file).starts_with(directory));
+                (
+                    user.clone(),
+                    used.map(|(file, names)| (file.clone(), names.clone())).collect(),
+                )
+            })
+            .collect();
+        let part = |file: &Path| {
+            let inside = home(file).strip_prefix(directory).unwrap().components().count();
+            let up = inside.saturating_sub(1);
+            home(file).ancestors().nth(up).unwrap().to_owned()
+        };
+        let circles = circles(&graph(&below, part));
+        found.extend(
+            circles
+                .into_iter()
+                .filter(|circle| circle.iter().any(|part| root().join(part).is_dir())),
+        );
+    }
+    found
+}
+
+/// Where a file is at home: `x.rs` beside a directory `x` is a part of it.
+fn home(file: &Path) -> PathBuf {
+    let directory = file.with_extension("");
+    if root().join(&directory).is_dir() {
+        directory.join(file.file_name().unwrap())
+    } else {
+        file.to_owned()
+    }
+}
+
+/// Whether a file is the one of a module that contains the other file.
+fn is_made_of(user: &Path, file: &Path) -> bool {
+    let home = home(user);
+    let is_own_file = ["mod.rs", "lib.rs", "main.rs"].iter().any(|name| home.ends_with(name)) || home != user;
+    is_own_file && file.starts_with(home.parent().unwrap())
+}
+
+fn graph(uses: &Uses, part: impl Fn(&Path) -> PathBuf) -> Graph {
+    let mut graph = Graph::new();
+    for (user, used) in uses {
+        let from = part(user);
+        for file in used.keys() {
+            let to = part(file);
+            if from != to && !is_made_of(user, file) {
+                graph.entry(from.clone()).or_default().insert(to);
+            }
+        }
+    }
+    graph
+}
+
+/// The strongly connected parts of a graph that have more than one node.
+fn circles(graph: &Graph) -> Vec<BTreeSet<PathBuf>> {
+    let reached: BTreeMap<&PathBuf, BTreeSet<&PathBuf>> = graph.keys().map(|node| (node, reach(graph, node))).collect();
+    let mut circles: BTreeSet<BTreeSet<PathBuf>> = BTreeSet::new();
+    for (node, targets) in &reached {
+        let back = targets
+            .iter()
+            .filter(|target| reached.get(*target).is_some_and(|back| back.contains(*node)));
+        let circle: BTreeSet<PathBuf> = back.map(|node| (*node).clone()).collect();
+        if circle.len() > 1 {
+            circles.insert(circle);
+        }
+    }
+    circles.into_iter().collect()
+}
+
+fn reach<'a>(graph: &'a Graph, start: &'a PathBuf) -> BTreeSet<&'a PathBuf> {
+    let mut seen = BTreeSet::new();
+    let mut pending = vec![start];
+    while let Some(node) = pending.pop() {
+        for next in graph.get(node).into_iter().flatten() {
+            if seen.insert(next) {
+                pending.push(next);
+            }
+        }
+    }
+    seen
+}
+
+fn is_among(circle: &BTreeSet<PathBuf>, row: &[&str]) -> bool {
+    circle
+        .iter()
+        .all(|part| row.iter().any(|listed| part == Path::new(listed)))
+}
+
+/// As `is_among`; a directory of the row stands for all that is below it as well.
+fn is_part_of(circle: &BTreeSet<PathBuf>, row: &[&str]) -> bool {
+    circle
+        .iter()
+        .all(|part| row.iter().any(|listed| part.starts_with(listed)))
+}
+
+/// The circle with the names that make it.
+fn describe(circle: &BTreeSet<PathBuf>, uses: &Uses, report: &mut String) {
+    let names: Vec<String> = circle.iter().map(|part| part.display().to_string()).collect();
+    writeln!(report, "\n{}", names.join(", ")).unwrap();
+    let part = |file: &Path| {
+        circle
+            .iter()
+            .find(|part| home(file).starts_with(part) || file == part.as_path())
+    };
+    for (user, used) in uses {
+        for (file, names) in used {
+            if let (Some(from), Some(to)) = (part(user), part(file))
+                && from != to
+                && !is_made_of(user, file)
+            {
+                let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                let (user, file) = (user.display(), file.display());
+                writeln!(report, "  {user} -> {file}: {}", names.join(", ")).unwrap();
+            }
+        }
+    }
+}
