@@ -20,11 +20,11 @@ pub async fn clear_authorized_keys(
         let running = communicator.exec(&removal(file, sudo, key_name)).await?;
         match stream(running, ui).await {
             Exit::Status(0) => {}
-            Exit::Status(status) => ui.error(format!(
-                "Warning: the temporary key was not removed from {file} (status {status})"
+            Exit::Status(status) => ui.warn(format!(
+                "the temporary key was not removed from {file} (status {status})"
             )),
-            Exit::Disconnected => ui.error(format!(
-                "Warning: the connection was lost while the temporary key was removed from {file}"
+            Exit::Disconnected => ui.warn(format!(
+                "the connection was lost while the temporary key was removed from {file}"
             )),
         }
     }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use bakelite_engine::communicator::CommunicatorError;
+use bakelite_engine::error::Explain;
 use bakelite_engine::foreign::quoted;
 use russh::client::{self, ChannelOpenHandle, DisconnectReason, Handle, Msg};
 use russh::keys::{PublicKey, PublicKeyOrCertificate};
@@ -131,9 +132,10 @@ impl SessionError {
             _ => Refusal::None,
         }
     }
+}
 
-    /// What to do about it, where that is known.
-    pub(crate) fn help(&self) -> Option<Cow<'_, str>> {
+impl Explain for SessionError {
+    fn help(&self) -> Option<Cow<'_, str>> {
         let help = match self {
             SessionError::Dial { cause, .. } => return cause.help(),
             SessionError::Auth(AuthError::Refused { .. }) => {

@@ -2,6 +2,7 @@
 
 use bakelite_communicators::connect::{ConnectError, Target, connect};
 use bakelite_engine::communicator::Exit;
+use bakelite_engine::error::{Explain as _, Kind};
 use bakelite_test_support::eventually::{LIMIT, eventually};
 use bakelite_test_support::slow_line::SlowLine;
 use bakelite_test_support::sshd::{Setup, Sshd};
@@ -129,13 +130,8 @@ async fn a_wrong_key_is_named_in_the_error() {
         text.contains(&wanted) && text.contains("the server takes publickey"),
         "{text}"
     );
-    assert!(
-        instance
-            .said()
-            .last()
-            .unwrap()
-            .starts_with("Help: see that the user is one of the image's")
-    );
+    let help = error.help().unwrap();
+    assert!(help.starts_with("see that the user is one of the image's"), "{help}");
 }
 
 #[tokio::test]
@@ -150,7 +146,8 @@ async fn the_last_real_cause_stands_in_the_timeout() {
     assert!(matches!(error, ConnectError::Timeout { .. }));
     let text = bakelite_engine::chain_of(&error);
     assert!(text.contains("after 500ms") && text.contains("aes256-ctr"), "{text}");
-    assert!(instance.said().last().unwrap().starts_with("Help: see `ssh_ciphers`"));
+    assert!(error.help().unwrap().starts_with("see `ssh_ciphers`"));
+    assert_eq!(error.kind(), Kind::TimedOut);
 }
 
 #[tokio::test]
