@@ -205,7 +205,7 @@ impl AmazonEbs {
                 ..Target::default()
             };
             let connected = connect(&target, &options, &bake.run, &bake.ui, bake.cancel.token()).await;
-            let communicator = connected.map_err(BakeError::failed)?;
+            let communicator = connected?;
             Ok((communicator, connection_data(&target, &options), session))
         };
         let running = async { instance::running(bake, aws, id).await.map_err(BakeError::from) };
