@@ -121,3 +121,27 @@ fn comments_cite_pages_that_exist() {
         dead.join("\n")
     );
 }
+
+/// The policy in docs/guide/iam.md allows every call that the code makes.
+#[test]
+fn the_policy_allows_every_call() {
+    let action = Regex::new(
+        r#""((?:Authorize|Copy|Create|Delete|Deregister|Describe|Disable|Enable|Get|Modify|Register|Resume|Run|Start|Stop|Terminate)[A-Z]\w+)""#,
+    )
+    .unwrap();
+    let policy = text(Path::new("docs/guide/iam.md"));
+    let mut called = BTreeSet::new();
+    for directory in ["crates/aws/src", "builders/amazon/src"] {
+        for file in files(Path::new(directory), &["rs"]) {
+            let source = text(&file);
+            let code = source.split("#[cfg(test)]").next().unwrap_or_default();
+            called.extend(action.captures_iter(code).map(|found| found[1].to_owned()));
+        }
+    }
+    let forgotten: Vec<&String> = called
+        .iter()
+        .filter(|action| !policy.contains(&format!(":{action}")))
+        .collect();
+    assert!(called.len() > 20, "only these calls were found: {called:?}");
+    assert!(forgotten.is_empty(), "docs/guide/iam.md does not allow {forgotten:?}");
+}
