@@ -1,4 +1,4 @@
-//! Whatever a document or a comment points at exists: relative links with their anchors, paths of sources, pages that comments cite.
+//! Whatever a document or a comment points at exists: relative links with their anchors, paths of sources, files that comments cite.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -94,9 +94,9 @@ fn paths_in_documents_exist() {
 }
 
 #[test]
-fn comments_cite_pages_that_exist() {
-    let page = Regex::new(r"[\w./-]*\w\.md\b").unwrap();
-    let pages = [files(Path::new(""), &["md"]), documents()].concat();
+fn comments_cite_files_that_exist() {
+    let page = Regex::new(r"[\w./-]*\w\.(?:md|rs)\b").unwrap();
+    let pages = files(Path::new(""), &["md", "rs"]);
     let mut dead = Vec::new();
     for file in files(Path::new(""), &["rs", "toml", "py", "sh"]) {
         let mark = if file.extension().is_some_and(|one| one == "rs") {
@@ -117,7 +117,7 @@ fn comments_cite_pages_that_exist() {
     }
     assert!(
         dead.is_empty(),
-        "comments that cite missing pages:\n{}",
+        "comments that cite missing files:\n{}",
         dead.join("\n")
     );
 }
