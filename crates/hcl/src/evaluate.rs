@@ -70,7 +70,7 @@ fn evaluate_in(context: &Context<'_>, expression: &Expression, diagnostics: &mut
         ExpressionKind::Template(parts) => template::template(context, parts, expression.place, diagnostics),
         ExpressionKind::Tuple(elements) => collection::tuple(context, elements, diagnostics),
         ExpressionKind::Object(items) => collection::object(context, items, diagnostics),
-        ExpressionKind::Variable(name) => context.variable(name, expression.place, diagnostics),
+        ExpressionKind::Variable(name) => context.variable(&[name.as_str()], expression.place, diagnostics),
         ExpressionKind::Attribute(..) | ExpressionKind::Index(..) => {
             traverse::traversal(context, expression, diagnostics)
         }

@@ -17,6 +17,7 @@ pub mod budget;
 pub mod content;
 pub mod convert;
 pub mod diagnostic;
+pub mod duration;
 pub mod equality;
 pub mod evaluate;
 pub mod fmt;

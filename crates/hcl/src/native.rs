@@ -38,7 +38,7 @@ pub fn parse_file(text: &str, file: FileId, diagnostics: &mut Diagnostics) -> Bo
         return Body::Native(NativeBody {
             items: Vec::new(),
             place,
-            end: place,
+            incomplete: place,
         });
     }
     let mut parser = Parser::new(text, Start::Code, &positions);

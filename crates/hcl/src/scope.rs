@@ -26,8 +26,23 @@ pub trait Scope {
         None
     }
 
+    /// What to do where a name or a function does not exist, when the scope knows; it is shown as the help of the error.
+    fn remedy(&self, missing: Missing<'_>) -> Option<String> {
+        let _ = missing;
+        None
+    }
+
     /// What functions need to know besides their arguments.
     fn surroundings(&self) -> &Surroundings<'_>;
+}
+
+/// Something that an expression refers to and that does not exist.
+#[derive(Debug, Clone, Copy)]
+pub enum Missing<'m> {
+    /// The names of `a.b.c` as far as they are written one after the other; the first or one of the others does not exist.
+    Name(&'m [&'m str]),
+    /// A function.
+    Function(&'m str),
 }
 
 /// What functions need to know besides their arguments; nothing is read from the process behind the caller's back.

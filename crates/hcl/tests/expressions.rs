@@ -18,8 +18,17 @@ use bakelite_hcl::source::SourceMap;
 use bakelite_hcl::types::Type;
 use bakelite_hcl::value::{Kind, Value};
 
-/// Roots whose values are not this crate's, and the commands of `console`.
-const ELSEWHERE: [&str; 6] = ["packer.", "path.", "build.", "source.", "help", "variables"];
+/// Roots whose values are not this crate's, Packer's functions, and the commands of `console`.
+const ELSEWHERE: [&str; 8] = [
+    "packer.",
+    "path.",
+    "build.",
+    "source.",
+    "legacy_",
+    "length(legacy_",
+    "help",
+    "variables",
+];
 
 struct NoWorld;
 

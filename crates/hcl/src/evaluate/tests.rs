@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::functions::{Call, Function, FunctionError, Functions, Parameter, Run, Special};
+use crate::functions::{Call, Function, FunctionError, Functions, Parameter, Returns, Run, Special};
 use crate::marks::Marks;
 use crate::native::parse_expression;
 use crate::scope::{Surroundings, World};
@@ -47,13 +47,11 @@ const TEXT: Parameter = Parameter {
     name: "text",
     kind: || Type::String,
     nullable: false,
-    sees_unknown: false,
 };
 const NUMBER: Parameter = Parameter {
     name: "number",
     kind: || Type::Number,
     nullable: false,
-    sees_unknown: false,
 };
 
 const fn row(
@@ -67,7 +65,7 @@ const fn row(
         doc: "",
         parameters,
         variadic,
-        result: "string",
+        result: Returns::STRING,
         examples: &[],
         run,
     }
@@ -123,7 +121,7 @@ fn names() -> Names {
     ];
     Names {
         roots: BTreeMap::from(roots),
-        functions: Some(Functions::of(&[&ROWS])),
+        functions: Some(Functions::of(&[("", &ROWS[..])])),
         surroundings: Surroundings {
             base_folder: std::path::PathBuf::from("."),
             working_folder: std::path::PathBuf::from("."),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::arguments::{any, failed, shown, text};
 use super::encoding::encode_base64;
-use super::{Call, Function, FunctionError, Run, Special, fileset};
+use super::{Call, Function, FunctionError, Returns, Run, Special, fileset};
 use crate::types::Type;
 use crate::value::Value;
 
@@ -17,7 +17,7 @@ pub(super) static GROUP: &[Function] = &[
         doc: "A path from the root, seen from the folder in which the command runs; `.`, `..` and repeated slashes go away.",
         parameters: &[text("path")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("abspath(\"/a/b/../c\")", "/a/c")],
         run: Run::Plain(|call| {
             let path = call.surroundings.working_folder.join(call.text(0)?);
@@ -29,7 +29,7 @@ pub(super) static GROUP: &[Function] = &[
         doc: "The last part of a path.",
         parameters: &[text("path")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("basename(\"/etc/ssh/sshd_config\")", "sshd_config")],
         run: Run::Plain(|call| Ok(Value::string(last_part(call.text(0)?)))),
     },
@@ -38,7 +38,7 @@ pub(super) static GROUP: &[Function] = &[
         doc: "A path without its last part.",
         parameters: &[text("path")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("dirname(\"/etc/ssh/sshd_config\")", "/etc/ssh")],
         run: Run::Plain(|call| {
             let path = call.text(0)?;
@@ -51,7 +51,7 @@ pub(super) static GROUP: &[Function] = &[
         doc: "The text in a file, which must be UTF-8. A relative path is seen from the template's folder.",
         parameters: &[text("path")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("try(file(\"no/such.txt\"), \"none\")", "none")],
         run: Run::Plain(|call| {
             let path = call.text(0)?;
@@ -63,7 +63,7 @@ pub(super) static GROUP: &[Function] = &[
         doc: "What is in a file, as base64. A relative path is seen from the folder in which the command runs.",
         parameters: &[text("path")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("can(filebase64(\"no/such.bin\"))", "false")],
         run: Run::Plain(|call| {
             let path = call.text(0)?;
@@ -76,7 +76,7 @@ pub(super) static GROUP: &[Function] = &[
         doc: "Tells whether there is a file; a folder is an error.",
         parameters: &[text("path")],
         variadic: None,
-        result: "bool",
+        result: Returns::BOOL,
         examples: &[("fileexists(\"no/such.txt\")", "false")],
         run: Run::Plain(fileexists),
     },
@@ -86,7 +86,7 @@ pub(super) static GROUP: &[Function] = &[
               `[a-z]` one of a class, `{a,b}` one of several patterns. The paths are relative to the folder.",
         parameters: &[text("folder"), text("pattern")],
         variadic: None,
-        result: "set(string)",
+        result: Returns::Type(|| Type::set(Type::String)),
         examples: &[("length(fileset(\"no/such\", \"**/*.sh\"))", "0")],
         run: Run::Plain(|call| {
             let folder = template_path(call, call.text(0)?)?;
@@ -100,7 +100,7 @@ pub(super) static GROUP: &[Function] = &[
         doc: "A path with `~` at its start replaced by the home folder.",
         parameters: &[text("path")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("pathexpand(\"/etc/ssh\")", "/etc/ssh")],
         run: Run::Plain(|call| Ok(Value::string(expand(call, call.text(0)?)?.to_string_lossy()))),
     },
@@ -110,7 +110,7 @@ pub(super) static GROUP: &[Function] = &[
               one `${…}` alone gives the value itself.",
         parameters: &[text("path"), any("vars")],
         variadic: None,
-        result: "any",
+        result: Returns::ANY,
         examples: &[("try(templatefile(\"no/such.tpl\", {}), \"none\")", "none")],
         run: Run::Special(Special::TemplateFile),
     },

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::arguments::{any, countable, failed, shown, text};
-use super::{Call, Function, FunctionError, Run};
+use super::{Call, Function, FunctionError, Returns, Run};
 use crate::number::Number;
 use crate::types::Type;
 use crate::value::{Kind, Value};
@@ -15,7 +15,7 @@ pub(super) static GROUP: &[Function] = &[
         doc: "The value that a JSON text stands for. Numbers are exact; of a repeated name in an object the last counts.",
         parameters: &[text("json")],
         variadic: None,
-        result: "any",
+        result: Returns::ANY,
         examples: &[("jsondecode(\"{\\\"a\\\": [1, 2.5]}\").a[1]", "2.5")],
         run: Run::Plain(jsondecode),
     },
@@ -25,7 +25,7 @@ pub(super) static GROUP: &[Function] = &[
               text can stand in HTML.",
         parameters: &[any("value").or_null()],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("jsonencode({b = [1, null], a = \"x\"})", "{\"a\":\"x\",\"b\":[1,null]}")],
         run: Run::Plain(jsonencode),
     },

@@ -4,7 +4,7 @@ use dashu_int::UBig;
 
 use super::arguments::{any, failed, number, shown, wrong};
 use super::float;
-use super::{Call, Function, FunctionError, Run};
+use super::{Call, Function, FunctionError, Returns, Run};
 use crate::convert;
 use crate::number::Number;
 use crate::types::Type;
@@ -17,7 +17,7 @@ pub(super) static GROUP: &[Function] = &[
         doc: "The number without its sign.",
         parameters: &[number("number")],
         variadic: None,
-        result: "number",
+        result: Returns::NUMBER,
         examples: &[("abs(-1.5)", "1.5")],
         run: Run::Plain(|call| Ok(Value::number(call.number(0)?.abs()))),
     },
@@ -26,7 +26,7 @@ pub(super) static GROUP: &[Function] = &[
         doc: "The least whole number that is not below the number.",
         parameters: &[number("number")],
         variadic: None,
-        result: "number",
+        result: Returns::NUMBER,
         examples: &[("ceil(1.1)", "2")],
         run: Run::Plain(|call| Ok(without_sign_of_zero(call.number(0)?.ceil()))),
     },
@@ -35,7 +35,7 @@ pub(super) static GROUP: &[Function] = &[
         doc: "The greatest whole number that is not above the number.",
         parameters: &[number("number")],
         variadic: None,
-        result: "number",
+        result: Returns::NUMBER,
         examples: &[("floor(-1.1)", "-2")],
         run: Run::Plain(|call| Ok(without_sign_of_zero(call.number(0)?.floor()))),
     },
@@ -44,7 +44,7 @@ pub(super) static GROUP: &[Function] = &[
         doc: "The logarithm of a number to a base.",
         parameters: &[number("number"), number("base")],
         variadic: None,
-        result: "number",
+        result: Returns::NUMBER,
         examples: &[("log(16, 2)", "4")],
         run: Run::Plain(|call| {
             computed(float::logarithm(call.number(0)?.to_f64()) / float::logarithm(call.number(1)?.to_f64()))
@@ -55,7 +55,7 @@ pub(super) static GROUP: &[Function] = &[
         doc: "The greatest of one or more numbers.",
         parameters: &[],
         variadic: Some(&number("numbers")),
-        result: "number",
+        result: Returns::NUMBER,
         examples: &[("max(5, 12, 9)", "12")],
         run: Run::Plain(|call| extreme(call, |new, best| new > best)),
     },
@@ -64,7 +64,7 @@ pub(super) static GROUP: &[Function] = &[
         doc: "The least of one or more numbers.",
         parameters: &[],
         variadic: Some(&number("numbers")),
-        result: "number",
+        result: Returns::NUMBER,
         examples: &[("min(5, 12, 9)", "5")],
         run: Run::Plain(|call| extreme(call, |new, best| new < best)),
     },
@@ -74,7 +74,7 @@ pub(super) static GROUP: &[Function] = &[
               beyond, `a` to `z` come before `A` to `Z`.",
         parameters: &[any("string"), number("base")],
         variadic: None,
-        result: "number",
+        result: Returns::NUMBER,
         examples: &[("parseint(\"ff\", 16)", "255"), ("parseint(\"-1010\", 2)", "-10")],
         run: Run::Plain(parseint),
     },
@@ -83,7 +83,7 @@ pub(super) static GROUP: &[Function] = &[
         doc: "A number to the power of another one.",
         parameters: &[number("base"), number("exponent")],
         variadic: None,
-        result: "number",
+        result: Returns::NUMBER,
         examples: &[("pow(2, 10)", "1024"), ("pow(2, 0.5)", "1.4142135623730951")],
         run: Run::Plain(|call| computed(float::power(call.number(0)?.to_f64(), call.number(1)?.to_f64()))),
     },
@@ -92,7 +92,7 @@ pub(super) static GROUP: &[Function] = &[
         doc: "The sign of a whole number: -1, 0 or 1.",
         parameters: &[number("number")],
         variadic: None,
-        result: "number",
+        result: Returns::NUMBER,
         examples: &[("signum(-13)", "-1")],
         run: Run::Plain(|call| Ok(Value::int(call.integer(0)?.signum()))),
     },
@@ -101,7 +101,7 @@ pub(super) static GROUP: &[Function] = &[
         doc: "The sum of a list, set or tuple of numbers.",
         parameters: &[any("numbers")],
         variadic: None,
-        result: "number",
+        result: Returns::NUMBER,
         examples: &[("sum([10, 13, 6, 4.5])", "33.5")],
         run: Run::Plain(sum),
     },

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use regex::{Captures, Regex, RegexBuilder};
 
 use super::arguments::{bounded, countable, failed, text, wrong};
-use super::{Call, Function, FunctionError, Run, re2};
+use super::{Call, Function, FunctionError, Returns, Run, re2};
 use crate::types::Type;
 use crate::value::Value;
 
@@ -17,7 +17,7 @@ pub(super) static GROUP: &[Function] = &[
               what they matched, with named groups an object. It is an error when nothing matches.",
         parameters: &[text("pattern"), text("string")],
         variadic: None,
-        result: "any",
+        result: Returns::ANY,
         examples: &[
             ("regex(\"[a-z]+\", \"53453aaabbb23454\")", "aaabbb"),
             ("regex(\"(?P<year>\\\\d+)-(?P<month>\\\\d+)\", \"2019-02\").month", "02"),
@@ -37,7 +37,7 @@ pub(super) static GROUP: &[Function] = &[
               group matched.",
         parameters: &[text("string"), text("pattern"), text("replacement")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("regex_replace(\"hello\", \"(l)(l)\", \"$2-$1\")", "hel-lo")],
         run: Run::Plain(regex_replace),
     },
@@ -47,7 +47,7 @@ pub(super) static GROUP: &[Function] = &[
               matches.",
         parameters: &[text("pattern"), text("string")],
         variadic: None,
-        result: "list(any)",
+        result: Returns::Varies("list(any)"),
         examples: &[("jsonencode(regexall(\"\\\\d+\", \"a1b22\"))", "[\"1\",\"22\"]")],
         run: Run::Plain(|call| {
             let pattern = Pattern::of(call, 0)?;

@@ -151,7 +151,7 @@ impl Builder {
                     return Err(format!("the alias `{anchor}` stands within what it refers to"));
                 }
                 let repeated = self.anchors.get(&anchor).cloned();
-                self.add(repeated.ok_or_else(|| format!("nothing is called `{anchor}` for the alias"))?)
+                self.add(repeated.ok_or_else(|| format!("there is no anchor `{anchor}`"))?)
             }
             EventData::DocumentStart { .. } => {
                 self.documents += 1;
