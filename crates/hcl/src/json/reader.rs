@@ -193,6 +193,9 @@ impl Reader<'_> {
             text,
             place: self.place(start..self.at),
         };
+        if self.runs_on() {
+            return None;
+        }
         self.space();
         if self.byte() != b':' {
             let help = if self.byte() == b'=' {
@@ -266,13 +269,26 @@ impl Reader<'_> {
         self.stopped = true;
     }
 
+    /// A word right behind a string's end: a quote is missing before it, or there is one too many. Complains and stops.
+    fn runs_on(&mut self) -> bool {
+        let behind_quote = self.text.as_bytes().get(self.at.wrapping_sub(1)) == Some(&b'"');
+        if !behind_quote || !(self.byte() == b'_' || self.byte().is_ascii_alphanumeric()) {
+            return false;
+        }
+        let help = "a string before this may lack its closing `\"`; inside of a string a quote is written `\\\"`";
+        self.complain(
+            self.at..self.at + 1,
+            "this stands right behind the end of a string",
+            Some(help),
+        );
+        self.stop();
+        true
+    }
+
     /// After an element: a comma with something behind it, or the closing bracket, which is left.
     fn separator(&mut self, opening: usize, close: u8) {
-        let behind_quote = self.text.as_bytes().get(self.at.wrapping_sub(1)) == Some(&b'"');
-        if behind_quote && (self.byte() == b'_' || self.byte().is_ascii_alphanumeric()) {
-            let help = "a string before this may lack its closing `\"`; inside of a string a quote is written `\\\"`";
-            self.complain(self.at..self.at + 1, "this stands right behind a string", Some(help));
-            return self.stop();
+        if self.runs_on() {
+            return;
         }
         self.space();
         match self.byte() {
