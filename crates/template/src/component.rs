@@ -103,6 +103,25 @@ impl Complaint {
         }
     }
 
+    /// The paths of the options that it depends on: the one it is about, and those that its message names in backticks, at the top
+    /// or beside that one. None at all: it may depend on any.
+    pub(crate) fn options(&self) -> Vec<String> {
+        let mut options = Vec::new();
+        if !self.option.is_empty() {
+            options.push(self.option.clone());
+        }
+        let beside = self.option.rfind('.').and_then(|dot| self.option.get(..dot));
+        for named in self.message.split('`').skip(1).step_by(2) {
+            let end = named.find(|c: char| !c.is_alphanumeric() && !"_-.[]".contains(c));
+            let Some(name) = named.get(..end.unwrap_or(named.len())).filter(|name| !name.is_empty()) else {
+                continue;
+            };
+            options.extend(beside.map(|beside| format!("{beside}.{name}")));
+            options.push(name.to_owned());
+        }
+        options
+    }
+
     /// The same with a remedy.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {

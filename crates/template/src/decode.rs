@@ -2,26 +2,28 @@
 //! names, arity and types are checked already, so that serde can fail only on what a newtype checks by itself.
 
 mod body;
-mod json;
 mod leaf;
+mod members;
 mod weak;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use bakelite_hcl::source::{Place, SourceMap};
 use serde::de::DeserializeOwned;
 
 pub(crate) use body::{Decoding, Layer, in_block};
-pub(crate) use json::UNKNOWN;
 pub(crate) use leaf::{member_places, sentence};
 pub(crate) use weak::WeakDecoding;
 
+use crate::component::Complaint;
 use crate::location::Location;
 
-/// A component's options: checked against its schema, `{{ }}` rendered where the schema does not say late.
+/// A component's options: checked against its schema, `{{ }}` rendered where the schema does not say late. An option that is null
+/// or an empty string is absent, whatever its type.
 #[derive(Debug, Clone, Default)]
 pub struct Decoded {
-    /// The options that are given (and not null).
+    /// The options that are given and known.
     pub options: serde_json::Map<String, serde_json::Value>,
     /// Where each option stands, by path: `tags`, `tags.Name`, `launch_block_device_mappings[0].volume_size`.
     pub places: BTreeMap<String, Place>,
@@ -29,11 +31,13 @@ pub struct Decoded {
     pub place: Option<Place>,
     /// The texts that the places are in.
     pub sources: SourceMap,
+    /// The user's home directory, where it is known: what `~/` in a path stands for.
+    pub home_folder: Option<PathBuf>,
     /// Texts in it that must not be shown.
     pub secrets: Vec<String>,
     /// Those of them that are secret because of the option that they are given for, whatever they were made of.
     pub declared: Vec<String>,
-    /// While validating: paths of options whose value is not known yet and stands as a placeholder.
+    /// While planning: paths of values that are not known yet and therefore not in `options` (a required one is there, empty).
     pub unknown: Vec<String>,
 }
 
@@ -41,6 +45,16 @@ impl Decoded {
     /// The options as the component's own type.
     pub fn options<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_value(serde_json::Value::Object(self.options.clone()))
+    }
+
+    /// Does it depend on a value that is not known yet whether a complaint is right? So it is when such a value is that of an
+    /// option that the complaint depends on, or is part of it, or contains it.
+    pub(crate) fn is_open(&self, complaint: &Complaint) -> bool {
+        let options = complaint.options();
+        self.unknown.iter().any(|unknown| {
+            let mut options = options.iter();
+            options.len() == 0 || options.any(|option| is_within(unknown, option) || is_within(option, unknown))
+        })
     }
 
     /// Where an option stands, or the nearest part of its path that has a place, else the block.
@@ -61,4 +75,10 @@ impl Decoded {
             }
         }
     }
+}
+
+/// Is `path` that of `whole` or of a part of it?
+fn is_within(path: &str, whole: &str) -> bool {
+    path.strip_prefix(whole)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }

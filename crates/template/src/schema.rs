@@ -3,8 +3,10 @@
 //!
 //! How an options struct says what HCL needs to know: a field that is a struct (or `Option` of one) is a block, a `Vec` of structs a
 //! repeatable block, anything else an attribute. `#[schemars(extend("x-late" = true))]`: the string is rendered by the component at
-//! run time and not while decoding. `#[schemars(extend("x-unsupported" = "reason"))]`: giving it is an error for now.
-//! `#[schemars(extend("x-sensitive" = true))]`: its value is a secret.
+//! run time and not while decoding. `#[schemars(extend("x-unsupported" = "reason"))]`: giving it is an error for now; on a variant
+//! of an enum, giving that value is. `#[schemars(extend("x-aliases" = ["…"]))]` on a variant: other strings for it. On an enum
+//! `#[schemars(extend("x-any-case" = true))]`: upper and lower case are the same. `#[schemars(extend("x-sensitive" = true))]`: its value is a secret. A field that is neither an
+//! `Option` nor has a serde default must be given.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,6 +32,8 @@ pub struct Field {
     pub doc: String,
     /// Attribute or block.
     pub kind: FieldKind,
+    /// Whether it must be given: it is neither optional nor has a default.
+    pub required: bool,
     /// The default, when the option has one.
     pub default: Option<Json>,
     /// What else its value must be, besides its type.
@@ -58,7 +62,7 @@ pub enum FieldKind {
 pub enum Accepts {
     /// Anything of the type.
     Anything,
-    /// A whole number within these limits.
+    /// An integer within these limits.
     Integer {
         /// The least.
         least: i128,
@@ -67,8 +71,31 @@ pub enum Accepts {
     },
     /// A duration in Go's syntax.
     Duration,
-    /// One of these texts.
-    OneOf(Vec<String>),
+    /// One of these strings.
+    OneOf(Vec<Choice>),
+}
+
+/// One value of an option that takes only certain strings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// The string, as it is written in templates.
+    pub value: String,
+    /// The doc comment of the variant (Markdown).
+    pub doc: String,
+    /// Other strings for it.
+    pub aliases: Vec<String>,
+    /// Do upper and lower case not matter?
+    pub any_case: bool,
+    /// Why giving this value is an error for now.
+    pub unsupported: Option<String>,
+}
+
+impl Choice {
+    /// Does a string of a template stand for this value?
+    pub(crate) fn is(&self, text: &str) -> bool {
+        let mut names = self.aliases.iter().chain([&self.value]);
+        names.any(|name| name == text || self.any_case && name.eq_ignore_ascii_case(text))
+    }
 }
 
 impl Schema {
@@ -105,8 +132,13 @@ impl Schemas {
 /// The fields of a JSON schema that describes an object with known properties.
 fn of_object(schema: &Map<String, Json>) -> Schema {
     let mut fields = Vec::new();
+    let required = schema.get("required").and_then(Json::as_array);
+    let is_required = |name: &str| required.is_some_and(|names| names.iter().any(|one| one.as_str() == Some(name)));
     if let Some(properties) = schema.get("properties").and_then(Json::as_object) {
-        fields.extend(properties.iter().map(|(name, property)| field(name, property)));
+        fields.extend(properties.iter().map(|(name, property)| Field {
+            required: is_required(name),
+            ..field(name, property)
+        }));
     }
     // A flattened struct that could not be merged stands beside the properties.
     for part in schema
@@ -133,12 +165,17 @@ fn field(name: &str, property: &Json) -> Field {
             .unwrap_or("")
             .to_owned(),
         kind: kind(shape),
+        required: false,
         default: extension("default").filter(|default| !default.is_null()).cloned(),
         accepts: accepts(shape),
         late: is("x-late"),
         sensitive: is("x-sensitive") || shape.get("x-sensitive").and_then(Json::as_bool).unwrap_or(false),
-        unsupported: extension("x-unsupported").and_then(Json::as_str).map(str::to_owned),
+        unsupported: string(property, "x-unsupported"),
     }
+}
+
+fn string(shape: &Json, key: &str) -> Option<String> {
+    shape.get(key).and_then(Json::as_str).map(str::to_owned)
 }
 
 /// `Option<T>` adds `null` to the alternatives of `T`; for a template an option that is not given is simply not there.
@@ -176,7 +213,7 @@ fn structure(shape: &Json) -> Option<&Map<String, Json>> {
 
 fn value_type(shape: &Json) -> Type {
     let shape = without_null(shape);
-    if !one_of(shape).is_empty() {
+    if !choices(shape).is_empty() {
         return Type::String;
     }
     match type_name(shape) {
@@ -221,9 +258,9 @@ fn accepts(shape: &Json) -> Accepts {
     if shape.get("format").and_then(Json::as_str) == Some("go-duration") {
         return Accepts::Duration;
     }
-    let texts = one_of(shape);
-    if !texts.is_empty() {
-        return Accepts::OneOf(texts);
+    let choices = choices(shape);
+    if !choices.is_empty() {
+        return Accepts::OneOf(choices);
     }
     if type_name(shape) != Some("integer") {
         return Accepts::Anything;
@@ -245,18 +282,35 @@ fn accepts(shape: &Json) -> Accepts {
     }
 }
 
-/// The texts of a field that is an enum without data; variants with a doc comment stand one by one.
-fn one_of(shape: &Json) -> Vec<String> {
+/// The values of a field that is an enum without data. Variants that have attributes of their own stand one by one, after the others.
+fn choices(shape: &Json) -> Vec<Choice> {
     let plain = shape.get("enum").and_then(Json::as_array).into_iter().flatten();
-    let documented = shape.get("oneOf").and_then(Json::as_array).into_iter().flatten();
     let single = shape.get("const").into_iter();
-    let mut texts: Vec<String> = plain
+    let any_case = shape.get("x-any-case").and_then(Json::as_bool).unwrap_or(false);
+    let own: Vec<Choice> = plain
         .chain(single)
         .filter_map(Json::as_str)
-        .map(str::to_owned)
+        .map(|value| Choice {
+            value: value.to_owned(),
+            doc: String::new(),
+            aliases: Vec::new(),
+            any_case,
+            unsupported: None,
+        })
         .collect();
-    texts.extend(documented.flat_map(one_of));
-    texts
+    let alternatives = shape.get("oneOf").and_then(Json::as_array).into_iter().flatten();
+    let each = alternatives.flat_map(|one| {
+        let aliases = one.get("x-aliases").and_then(Json::as_array).into_iter().flatten();
+        let aliases: Vec<String> = aliases.filter_map(Json::as_str).map(str::to_owned).collect();
+        choices(one).into_iter().map(move |choice| Choice {
+            doc: string(one, "description").unwrap_or_default(),
+            aliases: aliases.clone(),
+            any_case,
+            unsupported: string(one, "x-unsupported"),
+            ..choice
+        })
+    });
+    own.into_iter().chain(each).collect()
 }
 
 #[cfg(test)]
@@ -289,6 +343,8 @@ mod tests {
         LegacyBios,
         /// With a doc.
         Uefi,
+        #[schemars(extend("x-unsupported" = "not yet"))]
+        UefiPreferred,
     }
 
     #[derive(JsonSchema)]

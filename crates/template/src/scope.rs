@@ -219,7 +219,7 @@ impl Iterations {
         self.0.is_none()
     }
 
-    fn get(&self, name: &str) -> Option<&Value> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Value> {
         let mut at = self;
         while let Some(iteration) = &at.0 {
             if iteration.name == name {

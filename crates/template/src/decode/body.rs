@@ -8,14 +8,13 @@ use bakelite_hcl::source::Place;
 use bakelite_hcl::syntax::{Attribute, Body};
 use bakelite_hcl::value::Value;
 
-use super::Decoded;
 use super::leaf::{self, Leaf};
+use super::members::Members;
+use super::{Decoded, is_within};
 use crate::dynamic::{self, ExpandedBlock};
 use crate::gotemplate::Rendering;
 use crate::schema::{Field, FieldKind, Schema};
 use crate::scope::{Iterations, Within};
-
-type Options = serde_json::Map<String, serde_json::Value>;
 
 /// Attributes that every component has in Packer and whose values Packer overwrites. They may be given and mean nothing.
 pub(super) const OVERWRITTEN: &[&str] = &[
@@ -65,26 +64,26 @@ impl Decoding<'_> {
             place: Some(self.place),
             ..Decoded::default()
         };
-        let options = self.structure(layers, schema, "", &mut decoded, &mut found);
-        decoded.options = options;
+        let mut options = self.structure(layers, schema, "", &mut decoded, &mut found);
         if let Some(overrides) = overrides {
-            self.override_with(overrides, schema, &mut decoded, &mut found);
+            self.override_with(overrides, schema, &mut options, &mut decoded, &mut found);
         }
+        decoded.options = options.finish("", &decoded, &mut found);
         let failed = found.has_errors();
         diagnostics.extend(found.into_iter().map(|diagnostic| in_block(diagnostic, self.place)));
         (!failed).then_some(decoded)
     }
 
-    fn structure(
+    fn structure<'s>(
         &self,
         layers: &[Layer<'_>],
-        schema: &Schema,
+        schema: &'s Schema,
         path: &str,
         decoded: &mut Decoded,
         diagnostics: &mut Diagnostics,
-    ) -> Options {
+    ) -> Members<'s> {
         let body_schema = body_schema(schema, path.is_empty());
-        let mut options = Options::new();
+        let mut options = Members::new(schema);
         let mut given: Vec<(Attribute, &Iterations)> = Vec::new();
         let mut blocks: Vec<ExpandedBlock> = Vec::new();
         for layer in layers {
@@ -116,14 +115,14 @@ impl Decoding<'_> {
         clippy::too_many_arguments,
         reason = "one attribute, where it goes, and where complaints go"
     )]
-    fn attribute(
+    fn attribute<'s>(
         &self,
         attribute: &Attribute,
         iterations: &Iterations,
-        field: &Field,
+        field: &'s Field,
         path: &str,
         decoded: &mut Decoded,
-        options: &mut Options,
+        options: &mut Members<'s>,
         diagnostics: &mut Diagnostics,
     ) {
         let FieldKind::Attribute(kind) = &field.kind else {
@@ -141,10 +140,10 @@ impl Decoding<'_> {
         );
         let failed = found.has_errors();
         diagnostics.extend(found);
-        if failed || value.is_null() {
-            return;
+        if failed {
+            return options.put(field, None);
         }
-        if !self.is_supported(field, attribute.name.place, diagnostics) {
+        if value.is_null() || !self.is_supported(field, attribute.name.place, diagnostics) {
             return;
         }
         let path = join(path, &field.name);
@@ -156,9 +155,7 @@ impl Decoding<'_> {
             rendering: self.rendering,
             place: expression.place,
         };
-        if let Some(json) = leaf.decode(&value, &path, decoded, diagnostics) {
-            options.insert(field.name.clone(), json);
-        }
+        options.put(field, leaf.decode(&value, &path, decoded, diagnostics));
     }
 
     fn is_supported(&self, field: &Field, place: Place, diagnostics: &mut Diagnostics) -> bool {
@@ -173,13 +170,13 @@ impl Decoding<'_> {
         false
     }
 
-    fn blocks(
+    fn blocks<'s>(
         &self,
         blocks: &[ExpandedBlock],
-        schema: &Schema,
+        schema: &'s Schema,
         path: &str,
         decoded: &mut Decoded,
-        options: &mut Options,
+        options: &mut Members<'s>,
         diagnostics: &mut Diagnostics,
     ) {
         for field in &schema.fields {
@@ -216,25 +213,27 @@ impl Decoding<'_> {
                     body: &block.body,
                     iterations: &block.iterations,
                 };
-                all.push(serde_json::Value::Object(self.structure(
-                    &[layer],
-                    inner,
-                    &path,
-                    decoded,
-                    diagnostics,
-                )));
+                let members = self.structure(&[layer], inner, &path, decoded, diagnostics);
+                all.push(serde_json::Value::Object(members.finish(&path, decoded, diagnostics)));
             }
             let json = if is_single {
                 all.into_iter().next()
             } else {
                 Some(serde_json::Value::Array(all))
             };
-            options.extend(json.map(|json| (field.name.clone(), json)));
+            options.put(field, json);
         }
     }
 
     /// `override = { NAME = { option = value } }` of a provisioner: values replace options as a whole.
-    fn override_with(&self, overrides: &Value, schema: &Schema, decoded: &mut Decoded, diagnostics: &mut Diagnostics) {
+    fn override_with<'s>(
+        &self,
+        overrides: &Value,
+        schema: &'s Schema,
+        options: &mut Members<'s>,
+        decoded: &mut Decoded,
+        diagnostics: &mut Diagnostics,
+    ) {
         let Some(members) = overrides.members() else {
             diagnostics.push(Diagnostic::error(
                 self.place,
@@ -254,6 +253,11 @@ impl Decoding<'_> {
                 );
                 continue;
             };
+            options.remove(field);
+            decoded.unknown.retain(|path| !is_within(path, &field.name));
+            if value.is_null() {
+                continue;
+            }
             let value = value.clone().with_marks(overrides.marks);
             let json = leaf::of_field(
                 &value,
@@ -264,8 +268,7 @@ impl Decoding<'_> {
                 decoded,
                 diagnostics,
             );
-            decoded.options.remove(&field.name);
-            decoded.options.extend(json.map(|json| (field.name.clone(), json)));
+            options.put(field, json);
         }
     }
 }

@@ -1,10 +1,11 @@
-//! Values that have been evaluated, made into options: converted to the wanted type, rendered, checked, with placeholders for what
-//! is not known yet.
+//! Values that have been evaluated, made into options: converted to the wanted type, rendered, checked. What is not known yet is
+//! left out and its path noted.
 
 use std::collections::BTreeMap;
 
 use bakelite_hcl::convert::{PathStep, convert};
 use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics, similar_name};
+use bakelite_hcl::number::Number;
 use bakelite_hcl::source::Place;
 use bakelite_hcl::syntax::{Expression, ExpressionKind, ObjectKey};
 use bakelite_hcl::types::Type;
@@ -13,10 +14,10 @@ use serde_json::Value as Json;
 
 use super::Decoded;
 use super::body::join;
-use super::json::{UNKNOWN, number, placeholder};
+use super::members::Members;
 use crate::duration::GoDuration;
-use crate::gotemplate::{self, Rendering, unshielded, until_rendered};
-use crate::schema::{Accepts, Field, FieldKind, Schema};
+use crate::gotemplate::{self, RenderError, Rendering, unshielded, until_rendered};
+use crate::schema::{Accepts, Choice, Field, FieldKind, Schema};
 
 /// How one option's value is decoded.
 pub(super) struct Leaf<'a> {
@@ -31,7 +32,7 @@ pub(super) struct Leaf<'a> {
 }
 
 impl Leaf<'_> {
-    /// The value as an option; `None` when it is null or something is wrong with it.
+    /// The value as an option; `None` when it is null or not known yet, or something is wrong with it.
     pub(super) fn decode(
         &self,
         value: &Value,
@@ -76,9 +77,9 @@ impl Leaf<'_> {
         let is_secret = is_secret || value.marks.is_sensitive();
         match &value.kind {
             Kind::Null(_) => Some(Json::Null),
-            Kind::Unknown(of) => {
+            Kind::Unknown(_) => {
                 decoded.unknown.push(path.to_owned());
-                Some(placeholder(if *of == Type::Dynamic { kind } else { of }))
+                None
             }
             Kind::Bool(truth) => Some(Json::Bool(*truth)),
             Kind::Number(value) => {
@@ -125,26 +126,25 @@ impl Leaf<'_> {
         diagnostics: &mut Diagnostics,
     ) -> Option<String> {
         let rendered = self.rendered(text, path, decoded, diagnostics)?;
-        if rendered.contains(UNKNOWN) {
-            decoded.unknown.push(path.to_owned());
-            return Some(rendered);
-        }
         if is_secret {
             decoded.secrets.push(rendered.clone());
         }
         if self.field.sensitive {
             decoded.declared.push(rendered.clone());
         }
-        self.check_text(&rendered, path, decoded, diagnostics)
-            .then_some(rendered)
+        self.checked(rendered, path, decoded, diagnostics)
     }
 
-    fn rendered(&self, text: &str, path: &str, decoded: &Decoded, diagnostics: &mut Diagnostics) -> Option<String> {
+    fn rendered(&self, text: &str, path: &str, decoded: &mut Decoded, diagnostics: &mut Diagnostics) -> Option<String> {
         if self.field.late {
             return Some(until_rendered(text));
         }
         match gotemplate::render(text, self.rendering) {
             Ok(text) => Some(unshielded(text)),
+            Err(RenderError::Unknown { .. }) => {
+                decoded.unknown.push(path.to_owned());
+                None
+            }
             Err(error) => {
                 diagnostics.push(
                     Diagnostic::error(
@@ -160,7 +160,7 @@ impl Leaf<'_> {
 
     /// In HCL there is a better way than most of the functions of `{{ }}`.
     fn render_help(&self, text: &str) -> Option<String> {
-        if self.rendering.user.is_some() {
+        if self.rendering.legacy.is_some() {
             return None;
         }
         let ways = [
@@ -190,7 +190,7 @@ impl Leaf<'_> {
             return true;
         };
         let problem = match number.as_i128() {
-            None => format!("`{path}` is not a whole number: {number}"),
+            None => format!("`{path}` is not an integer: {number}"),
             Some(value) if value < *least => format!("`{path}` is {value}, less than {least}"),
             Some(value) if value > *greatest => format!("`{path}` is {value}, more than {greatest}"),
             Some(_) => return true,
@@ -199,30 +199,56 @@ impl Leaf<'_> {
         false
     }
 
-    fn check_text(&self, text: &str, path: &str, decoded: &Decoded, diagnostics: &mut Diagnostics) -> bool {
+    /// The string if the option takes it; a value of a closed set in the spelling of the set.
+    fn checked(&self, text: String, path: &str, decoded: &Decoded, diagnostics: &mut Diagnostics) -> Option<String> {
         let place = decoded.place_of(path).unwrap_or(self.place);
         match &self.field.accepts {
-            // An empty duration is the zero duration, as everywhere in Packer.
             Accepts::Duration if !text.is_empty() => {
                 let Err(error) = text.parse::<GoDuration>() else {
-                    return true;
+                    return Some(text);
                 };
                 diagnostics.push(Diagnostic::error(place, format!("`{path}`: {error}")).help(error.help().to_owned()));
-                false
+                None
             }
-            Accepts::OneOf(allowed) if !allowed.iter().any(|one| one == text) => {
-                let similar = similar_name(text, allowed.iter().map(String::as_str));
-                let all: Vec<String> = allowed.iter().map(|one| format!("`{one}`")).collect();
-                diagnostics.push(
-                    Diagnostic::error(place, format!("`{path}` cannot be `{text}`"))
-                        .detail(format!("It is one of {}.", all.join(", ")))
-                        .help(similar.map(|similar| format!("did you mean `{similar}`?"))),
-                );
-                false
-            }
-            _ => true,
+            Accepts::OneOf(choices) if !text.is_empty() => match chosen(&text, choices, path, place) {
+                Ok(choice) => Some(choice.value.clone()),
+                Err(wrong) => {
+                    diagnostics.push(*wrong);
+                    None
+                }
+            },
+            _ => Some(text),
         }
     }
+}
+
+/// The value of a closed set that a string stands for.
+fn chosen<'c>(text: &str, choices: &'c [Choice], path: &str, place: Place) -> Result<&'c Choice, Box<Diagnostic>> {
+    if let Some(choice) = choices.iter().find(|choice| choice.is(text)) {
+        return match &choice.unsupported {
+            None => Ok(choice),
+            Some(reason) => {
+                let summary = format!("`{path} = \"{text}\"` is not supported yet");
+                Err(Box::new(Diagnostic::error(place, summary).detail(sentence(reason))))
+            }
+        };
+    }
+    let allowed: Vec<&str> = choices
+        .iter()
+        .filter(|choice| choice.unsupported.is_none())
+        .map(|choice| choice.value.as_str())
+        .collect();
+    let similar = similar_name(text, allowed.iter().copied());
+    let listed: Vec<String> = allowed.iter().map(|value| format!("`{value}`")).collect();
+    let must_be = match listed.as_slice() {
+        [] => "It is not supported yet.".to_owned(),
+        [only] => format!("It must be {only}."),
+        _ => format!("It must be one of {}.", listed.join(", ")),
+    };
+    let wrong = Diagnostic::error(place, format!("`{path}` cannot be `{text}`")).detail(must_be);
+    Err(Box::new(
+        wrong.help(similar.map(|similar| format!("did you mean `{similar}`?"))),
+    ))
 }
 
 /// A value as an option of any kind: what is a block in HCL is an object here, or a list of them.
@@ -235,9 +261,6 @@ pub(super) fn of_field(
     decoded: &mut Decoded,
     diagnostics: &mut Diagnostics,
 ) -> Option<Json> {
-    if value.is_null() {
-        return None;
-    }
     match &field.kind {
         FieldKind::Attribute(kind) => Leaf {
             field,
@@ -277,11 +300,15 @@ fn of_structure(
     decoded: &mut Decoded,
     diagnostics: &mut Diagnostics,
 ) -> Option<Json> {
+    if matches!(value.kind, Kind::Unknown(_)) {
+        decoded.unknown.push(path.to_owned());
+        return None;
+    }
     let Some(members) = value.members() else {
         diagnostics.push(Diagnostic::error(place, format!("`{path}` is not an object")));
         return None;
     };
-    let mut all = serde_json::Map::new();
+    let mut all = Members::new(schema);
     for (name, member) in members {
         let path = join(path, name);
         let Some(field) = schema.field(name) else {
@@ -292,10 +319,14 @@ fn of_structure(
             );
             continue;
         };
-        let json = of_field(member, field, &path, rendering, place, decoded, diagnostics);
-        all.extend(json.map(|json| (name.to_string(), json)));
+        if !member.is_null() {
+            all.put(
+                field,
+                of_field(member, field, &path, rendering, place, decoded, diagnostics),
+            );
+        }
     }
-    Some(Json::Object(all))
+    Some(Json::Object(all.finish(path, decoded, diagnostics)))
 }
 
 /// The places of the members of a constructor, as far as their names can be read off.
@@ -329,6 +360,18 @@ pub(crate) fn member_places(expression: &Expression, path: &str, places: &mut BT
             _ => {}
         }
     }
+}
+
+/// A number as JSON: integers exactly, others as a 64-bit float. An infinite one is as great as a float can be.
+fn number(number: &Number) -> serde_json::Number {
+    if let Some(integer) = number.to_i64() {
+        return integer.into();
+    }
+    if let Some(integer) = number.to_u64() {
+        return integer.into();
+    }
+    let float = number.to_f64().clamp(f64::MIN, f64::MAX);
+    serde_json::Number::from_f64(float).unwrap_or_else(|| 0.into())
 }
 
 /// A fragment as a sentence.

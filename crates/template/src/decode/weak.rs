@@ -8,10 +8,11 @@ use bakelite_hcl::types::Type;
 use bakelite_hcl::value::Value;
 use serde_json::Value as Json;
 
+use super::Decoded;
 use super::body::{OVERWRITTEN, in_block, join};
 use super::leaf::Leaf;
-use super::{Decoded, UNKNOWN};
-use crate::gotemplate::{self, Rendering};
+use super::members::Members;
+use crate::gotemplate::{self, RenderError, Rendering};
 use crate::schema::{Field, FieldKind, Schema};
 
 /// How a legacy body is decoded.
@@ -26,7 +27,6 @@ pub(crate) struct WeakDecoding<'a> {
     pub(crate) place: Place,
 }
 
-type Options = serde_json::Map<String, Json>;
 type Properties = [(Name, JsonValue)];
 
 impl WeakDecoding<'_> {
@@ -60,8 +60,8 @@ impl WeakDecoding<'_> {
         path: &str,
         decoded: &mut Decoded,
         diagnostics: &mut Diagnostics,
-    ) -> Options {
-        let mut options = Options::new();
+    ) -> serde_json::Map<String, Json> {
+        let mut options = Members::new(schema);
         for (name, value) in properties.iter().copied() {
             let Some(field) = schema.field(&name.text).or_else(|| folded(schema, &name.text)) else {
                 if !path.is_empty() || !OVERWRITTEN.contains(&name.text.as_str()) {
@@ -98,9 +98,9 @@ impl WeakDecoding<'_> {
                     Some(Json::Array(all.collect()))
                 }
             };
-            options.extend(json.map(|json| (field.name.clone(), json)));
+            options.put(field, json);
         }
-        options
+        options.finish(path, decoded, diagnostics)
     }
 
     fn object(
@@ -165,6 +165,7 @@ impl WeakDecoding<'_> {
             (_, JsonKind::Null) => Some(Value::null(Type::Dynamic)),
             (Type::List(element) | Type::Set(element), JsonKind::String(text)) => {
                 let text = self.text(text, field, value.place, path, decoded, diagnostics)?;
+                let Some(text) = text.as_str() else { return Some(text) };
                 let parts = text.split(',').filter(|_| !text.is_empty());
                 Some(Value::tuple(parts.map(|part| scalar(part, element)).collect()))
             }
@@ -207,7 +208,10 @@ impl WeakDecoding<'_> {
             }
             (_, JsonKind::String(text)) => {
                 let text = self.text(text, field, value.place, path, decoded, diagnostics)?;
-                Some(scalar(&text, kind))
+                Some(match text.as_str() {
+                    Some(text) => scalar(text, kind),
+                    None => text,
+                })
             }
             (Type::String, JsonKind::Bool(truth)) => Some(Value::string(if *truth { "1" } else { "0" })),
             (Type::Number, JsonKind::Bool(truth)) => Some(Value::int(i64::from(*truth))),
@@ -233,12 +237,16 @@ impl WeakDecoding<'_> {
         for (name, member) in properties {
             let place = name.place;
             let rendered = self.text(&name.text, field, place, path, decoded, diagnostics)?;
-            let value = self.weak(member, field, element, &join(path, &rendered), decoded, diagnostics)?;
-            members.push((rendered, value));
+            let Some(name) = rendered.as_str() else {
+                return Some(rendered);
+            };
+            let value = self.weak(member, field, element, &join(path, name), decoded, diagnostics)?;
+            members.push((name.to_owned(), value));
         }
         Some(Value::object(members))
     }
 
+    /// A string rendered; unknown while it refers to what only the build will know.
     fn text(
         &self,
         text: &str,
@@ -247,25 +255,20 @@ impl WeakDecoding<'_> {
         path: &str,
         decoded: &mut Decoded,
         diagnostics: &mut Diagnostics,
-    ) -> Option<String> {
+    ) -> Option<Value> {
         if !text.contains("{{") {
-            return Some(text.to_owned());
+            return Some(Value::string(text));
         }
         if field.late {
-            return Some((self.late)(text));
+            return Some(Value::string((self.late)(text)));
         }
         match gotemplate::render(text, self.rendering) {
             Ok(text) => {
-                if self.secrets.iter().any(|secret| text.contains(secret.as_str())) && !text.contains(UNKNOWN) {
-                    decoded.secrets.extend(
-                        self.secrets
-                            .iter()
-                            .filter(|secret| text.contains(secret.as_str()))
-                            .cloned(),
-                    );
-                }
-                Some(text)
+                let within = self.secrets.iter().filter(|secret| text.contains(secret.as_str()));
+                decoded.secrets.extend(within.cloned());
+                Some(Value::string(text))
             }
+            Err(RenderError::Unknown { .. }) => Some(Value::dynamic()),
             Err(error) => {
                 diagnostics.push(Diagnostic::error(place, format!("`{path}`: {error}")));
                 None
@@ -306,7 +309,6 @@ fn scalar(text: &str, kind: &Type) -> Value {
             _ => Value::string(text),
         },
         Type::Number if text.is_empty() => Value::int(0),
-        Type::Number if text == UNKNOWN => Value::unknown(Type::Number),
         Type::Number => {
             let number = bakelite_hcl::convert::convert(&Value::string(text), &Type::Number);
             number.unwrap_or_else(|_| Value::string(text))

@@ -244,10 +244,14 @@ impl Run<'_> {
         }
         arguments.extend(piped);
         let result = match builtin::call(name, &arguments) {
-            Some(result) => result,
+            Some(result) => result.map(Some),
             None => self.functions.call(name, &arguments),
         };
-        let value = result.map_err(|message| wrong(at, format!("`{name}`: {message}")))?;
+        let result = result.map_err(|message| wrong(at, format!("`{name}`: {message}")))?;
+        let value = result.ok_or_else(|| RenderError::Unknown {
+            at,
+            function: name.to_owned(),
+        })?;
         self.pay(value.size(), at)?;
         self.functions.made(&arguments, &value);
         Ok(value)

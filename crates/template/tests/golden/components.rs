@@ -85,6 +85,44 @@ struct Anything {
     _files: Option<Vec<String>>,
 }
 
+/// A component with an option of each sort that decoding treats in its own way.
+#[derive(Deserialize, JsonSchema)]
+struct Typed {
+    /// Where the result goes.
+    target: String,
+    mode: Mode,
+    note: Option<String>,
+    size: Option<u8>,
+    #[serde(rename = "tags", default)]
+    _tags: BTreeMap<String, String>,
+    #[serde(default)]
+    words: Vec<String>,
+    #[serde(default)]
+    part: Vec<Part>,
+}
+
+#[derive(Deserialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(extend("x-any-case" = true))]
+enum Mode {
+    /// At once.
+    #[schemars(extend("x-aliases" = ["0"]))]
+    Fast,
+    /// With care.
+    VerySlow,
+    /// Over night.
+    #[schemars(extend("x-unsupported" = "nights are not supported"))]
+    Nightly,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Part {
+    /// What the part is called.
+    #[serde(rename = "name")]
+    _name: String,
+    label: Option<String>,
+}
+
 #[derive(Deserialize, JsonSchema)]
 struct NullData {
     input: Option<String>,
@@ -113,6 +151,7 @@ const COMPONENTS: &[Component] = &[
     component!(Provisioner, "file", FileProvisioner, Yields::Nothing),
     component!(Provisioner, "shell", Shell, Yields::Nothing),
     component!(Provisioner, "shell-local", Shell, Yields::Nothing),
+    component!(Provisioner, "typed", Typed, Yields::Nothing),
     component!(PostProcessor, "artifice", Anything, Yields::Nothing),
     component!(PostProcessor, "checksum", Anything, Yields::Nothing),
     component!(PostProcessor, "compress", Anything, Yields::Nothing),
@@ -156,6 +195,7 @@ impl Components for TestComponents {
             (ComponentKind::Provisioner, "file") => options
                 .options()
                 .map(|options| file_provisioner(&options, &self.folder)),
+            (ComponentKind::Provisioner, "typed") => options.options().map(|options| typed(&options)),
             (ComponentKind::DataSource, "null") => options.options().map(|options| null_data(&options)),
             (_, "shell" | "shell-local") => options.options().map(|options| shell(&options, &self.folder)),
             _ => Ok(Vec::new()),
@@ -234,6 +274,28 @@ fn file_provisioner(options: &FileProvisioner, folder: &Path) -> Vec<Complaint> 
     for source in options.source.iter().chain(options.sources.iter().flatten()) {
         if options.generated != Some(true) && !folder.join(source).exists() {
             complaints.push(Complaint::error("source", format!("there is no `{source}`")));
+        }
+    }
+    complaints
+}
+
+fn typed(options: &Typed) -> Vec<Complaint> {
+    let mut complaints = Vec::new();
+    if options.target.is_empty() {
+        complaints.push(Complaint::error("target", "is empty"));
+    }
+    if options.note.as_deref() == Some("") || options.note.is_none() && options.size.is_none() {
+        complaints.push(Complaint::error("", "`note` or `size` must be given"));
+    }
+    if options.mode == Mode::VerySlow && options.size.is_none() {
+        complaints.push(Complaint::error("mode", "needs `size = 1` or more"));
+    }
+    if options.words.is_empty() {
+        complaints.push(Complaint::warning("words", "there are no words"));
+    }
+    for (index, part) in options.part.iter().enumerate() {
+        if part.label.is_none() {
+            complaints.push(Complaint::error(format!("part[{index}].name"), "goes with `label`"));
         }
     }
     complaints

@@ -122,13 +122,13 @@ impl Library for Texts {
         true
     }
 
-    fn call(&self, name: &str, arguments: &[Datum]) -> Result<Datum, String> {
+    fn call(&self, name: &str, arguments: &[Datum]) -> Result<Option<Datum>, String> {
         let texts: Vec<String> = arguments.iter().map(Datum::print).collect();
         let borrowed: Vec<&str> = texts.iter().map(String::as_str).collect();
         if let Some(hcl) = self.call_in_hcl(name, &borrowed) {
-            return Ok(raw(&format!("${{{hcl}}}")).into());
+            return Ok(Some(raw(&format!("${{{hcl}}}")).into()));
         }
         let arguments: Vec<String> = borrowed.iter().map(|text| format!("`{text}`")).collect();
-        Ok(format!("{{{{ {name} {} }}}}", arguments.join(" ")).into())
+        Ok(Some(format!("{{{{ {name} {} }}}}", arguments.join(" ")).into()))
     }
 }
