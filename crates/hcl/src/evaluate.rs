@@ -3,6 +3,7 @@
 mod call;
 mod collection;
 mod conditional;
+mod constraint;
 mod context;
 mod expect;
 mod for_expression;
@@ -21,6 +22,7 @@ use crate::scope::Scope;
 use crate::syntax::{Expression, ExpressionKind};
 use crate::value::Value;
 
+pub use constraint::{Constraint, Defaults, parse_constraint};
 use context::Context;
 pub use references::{Reference, references};
 
@@ -88,7 +90,7 @@ fn evaluate_in(context: &Context<'_>, expression: &Expression, diagnostics: &mut
             arguments,
             expand_last,
         } => {
-            let call = call::CallExpression {
+            let call = expect::CallExpression {
                 name,
                 arguments,
                 expand_last: *expand_last,

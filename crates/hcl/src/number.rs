@@ -1,5 +1,6 @@
-//! Numbers: binary floating point of up to 512 bits, as the language has it (language.md §11). Every number carries its own
-//! precision, which decides how results are rounded and how many digits its text form needs.
+//! Numbers: binary floating point of up to 512 bits, as the language has it. Every number carries its own precision: a literal has
+//! 512 bits, an integer of the program 64, a result as many as the larger of its operands. It decides how results are rounded and how
+//! many digits the written form needs.
 
 mod arithmetic;
 mod text;

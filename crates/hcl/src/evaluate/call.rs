@@ -1,7 +1,7 @@
 //! `name(a, b...)`
 
 use super::context::Context;
-use super::expect::{capitalized, described};
+use super::expect::{CallExpression, arguments_text, capitalized, described};
 use super::{evaluate_in, special};
 use crate::convert::convert;
 use crate::diagnostic::{Diagnostic, Diagnostics, similar_name};
@@ -9,16 +9,7 @@ use crate::functions::{Call, Function, FunctionError, Functions, Parameter, Run}
 use crate::marks::Marks;
 use crate::scope::{Missing, Scope, Surroundings};
 use crate::source::Place;
-use crate::syntax::{Expression, Name};
 use crate::value::{Kind, Value};
-
-/// A call as it stands in the template.
-pub(super) struct CallExpression<'e> {
-    pub(super) name: &'e Name,
-    pub(super) arguments: &'e [Expression],
-    pub(super) expand_last: bool,
-    pub(super) place: Place,
-}
 
 /// An argument and the expression that it came from.
 pub(super) type Argument = (Value, Place);
@@ -149,14 +140,6 @@ fn arity(function: &Function, call: &CallExpression<'_>, given: usize, diagnosti
         return false;
     }
     true
-}
-
-pub(super) fn arguments_text(count: usize) -> String {
-    if count == 1 {
-        "1 argument".to_owned()
-    } else {
-        format!("{count} arguments")
-    }
 }
 
 /// What a function does with its arguments.

@@ -1,10 +1,8 @@
 //! `templatefile(path, vars)`: a file as a template, with names of its own.
 
-use super::call::CallExpression;
 use super::context::Context;
 use super::evaluate_in;
-use super::expect::{Expected, capitalized, described};
-use super::special::exactly;
+use super::expect::{CallExpression, Expected, capitalized, described, exactly};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::functions::Functions;
 use crate::native;

@@ -451,7 +451,7 @@ fn every_construct_may_be_nested_beyond_the_limit() {
 fn constraints_fill_defaults() {
     let text = r#"object({ a = string, b = optional(number, "3"), c = optional(list(object({ d = optional(bool, true), e = optional(string) }))) })"#;
     let mut diagnostics = Diagnostics::default();
-    let constraint = crate::types::parse_constraint(&parsed(text).0, true, &mut diagnostics).unwrap();
+    let constraint = parse_constraint(&parsed(text).0, true, &mut diagnostics).unwrap();
     assert!(diagnostics.is_empty());
     let apply = |text: &str| {
         constraint
@@ -494,7 +494,7 @@ fn wrong_types_are_explained() {
         let (expression, sources) = parsed(text);
         let mut diagnostics = Diagnostics::default();
         assert!(
-            crate::types::parse_constraint(&expression, true, &mut diagnostics).is_none(),
+            parse_constraint(&expression, true, &mut diagnostics).is_none(),
             "{text}"
         );
         let errors = diagnostics.iter().map(|error| {
@@ -574,7 +574,7 @@ mod properties {
             let mut diagnostics = Diagnostics::default();
             let value = evaluate(&expression, &names(), &mut diagnostics);
             let mut again = Diagnostics::default();
-            prop_assert!(crate::equality::same(&evaluate(&expression, &names(), &mut again), &value));
+            prop_assert!(crate::value::equality::same(&evaluate(&expression, &names(), &mut again), &value));
             prop_assert_eq!(&again, &diagnostics);
             prop_assert!(diagnostics.iter().all(|error| error.place.is_some()));
             prop_assert!(!format!("{diagnostics:?}{value}").to_lowercase().contains("hunter2"), "{:?} {}", diagnostics, value);

@@ -3,9 +3,9 @@
 use super::arguments::{any, converted, failed, list, number, parameter, texts, unified, wrong};
 use super::seen::Seen;
 use super::{Call, Function, FunctionError, Returns, Run};
-use crate::equality;
 use crate::number::Number;
 use crate::types::Type;
+use crate::value::equality;
 use crate::value::{Kind, Value};
 
 /// Sequences.

@@ -32,7 +32,7 @@ mod yaml;
 pub use arguments::{any, failed, number, text, wrong};
 pub use reference::reference;
 
-use crate::scope::Surroundings;
+use crate::externals::Surroundings;
 use crate::types::Type;
 use crate::value::Value;
 
