@@ -22,13 +22,13 @@ pub trait Externals {
     /// The answer to a call, `Unknown` when it has to be fetched first, or why there is none.
     fn ask(&self, function: &str, arguments: &[Value]) -> Result<Value, String>;
 
-    /// Is told what a function made of sensitive arguments, or a template of parts that nobody would know again.
+    /// Notes what a function made of sensitive arguments, or a template of parts that would not be recognized in the result.
     fn derived(&self, value: &Value) {
         let _ = value;
     }
 
-    /// Is told what sensitive value a template puts into a longer text, where it could not be told apart later. Answers whether it will
-    /// be known again there.
+    /// Notes a sensitive value that a template puts into a longer string, where it could not be told apart later. Returns whether it will
+    /// be recognized there.
     fn placed(&self, value: &Value) -> bool {
         let _ = value;
         true

@@ -1,5 +1,5 @@
 //! The template language: values, types, expressions, functions, diagnostics and formatting. A language and nothing of Packer:
-//! no async, no network, no terminal; files are read only by the file functions, from a base folder that the caller names.
+//! no async, no network, no terminal; files are read only by the file functions, from a base directory that the caller names.
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 #![cfg_attr(
     test,

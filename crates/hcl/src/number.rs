@@ -147,7 +147,7 @@ impl Number {
         self.precision
     }
 
-    /// Is it a whole number? Infinities are not.
+    /// Is it an integer? Infinities are not.
     pub fn is_integer(&self) -> bool {
         matches!(&self.magnitude, Magnitude::Finite { exponent, .. } if *exponent >= 0)
     }
@@ -176,7 +176,7 @@ impl Number {
         }
     }
 
-    /// The magnitude of a whole number; `None` for fractions and infinities.
+    /// The magnitude of an integer; `None` for fractions and infinities.
     pub fn integer_magnitude(&self) -> Option<UBig> {
         match &self.magnitude {
             Magnitude::Finite { mantissa, exponent } => Some(mantissa << usize::try_from(*exponent).ok()?),

@@ -179,7 +179,7 @@ fn family(row: &str) -> &str {
         .unwrap_or("language")
 }
 
-fn scope_of<'a>(row: &serde_json::Value, functions: &'a Functions, folder: &Path) -> Locals<'a> {
+fn scope_of<'a>(row: &serde_json::Value, functions: &'a Functions, directory: &Path) -> Locals<'a> {
     let texts = row
         .get("vars")
         .and_then(serde_json::Value::as_object)
@@ -191,8 +191,8 @@ fn scope_of<'a>(row: &serde_json::Value, functions: &'a Functions, folder: &Path
             .collect(),
         functions,
         surroundings: Surroundings {
-            base_folder: folder.to_owned(),
-            working_folder: folder.to_owned(),
+            base_folder: directory.to_owned(),
+            working_folder: directory.to_owned(),
             home_folder: Some(PathBuf::from("/home/user")),
             started: std::time::SystemTime::now(),
             world: &NoWorld,

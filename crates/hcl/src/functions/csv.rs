@@ -10,7 +10,7 @@ use crate::value::Value;
 /// CSV.
 pub(super) static GROUP: &[Function] = &[Function {
     name: "csvdecode",
-    doc: "A list of objects, one for each line of a CSV text; the first line names the columns. All values are strings.",
+    doc: "A list of objects, one for each line of a CSV string; the first line names the columns. All values are strings.",
     parameters: &[text("csv")],
     variadic: None,
     result: Returns::Varies("list(object)"),

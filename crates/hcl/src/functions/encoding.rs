@@ -21,7 +21,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 pub(super) static GROUP: &[Function] = &[
     Function {
         name: "base64decode",
-        doc: "The text that is written in base64 (standard alphabet, with padding; line ends are skipped). It must be UTF-8.",
+        doc: "The string that is encoded in base64 (standard alphabet, with padding; line ends are skipped). It must be UTF-8.",
         parameters: &[text("string")],
         variadic: None,
         result: Returns::STRING,
@@ -30,7 +30,7 @@ pub(super) static GROUP: &[Function] = &[
     },
     Function {
         name: "base64encode",
-        doc: "Text as base64 of its UTF-8 bytes.",
+        doc: "A string as base64 of its UTF-8 bytes.",
         parameters: &[text("string")],
         variadic: None,
         result: Returns::STRING,
@@ -39,7 +39,7 @@ pub(super) static GROUP: &[Function] = &[
     },
     Function {
         name: "base64gzip",
-        doc: "Text compressed with gzip, as base64; for `user_data` that a machine unpacks by itself.",
+        doc: "A string compressed with gzip, as base64; for `user_data` that a machine unpacks by itself.",
         parameters: &[text("string")],
         variadic: None,
         result: Returns::STRING,
@@ -48,7 +48,7 @@ pub(super) static GROUP: &[Function] = &[
     },
     Function {
         name: "textdecodebase64",
-        doc: "The text that is written in a character encoding (by its IANA name) and then in base64.",
+        doc: "The string that is encoded in a character encoding (by its IANA name) and then in base64.",
         parameters: &[text("string"), text("encoding")],
         variadic: None,
         result: Returns::STRING,
@@ -57,7 +57,7 @@ pub(super) static GROUP: &[Function] = &[
     },
     Function {
         name: "textencodebase64",
-        doc: "Text in a character encoding (by its IANA name), as base64; Windows wants `UTF-16LE` for encoded commands.",
+        doc: "A string in a character encoding (by its IANA name), as base64; Windows requires `UTF-16LE` for encoded commands.",
         parameters: &[text("string"), text("encoding")],
         variadic: None,
         result: Returns::STRING,
@@ -66,7 +66,7 @@ pub(super) static GROUP: &[Function] = &[
     },
     Function {
         name: "urlencode",
-        doc: "Text as it may stand in the query of a URL: a space becomes `+`.",
+        doc: "A string escaped for the query of a URL: a space becomes `+`.",
         parameters: &[text("string")],
         variadic: None,
         result: Returns::STRING,

@@ -14,8 +14,8 @@ const ARGUMENTS: Parameter = any("args").or_null();
 pub(super) static GROUP: &[Function] = &[
     Function {
         name: "format",
-        doc: "Text with values in the places of its verbs: `%s` text, `%d` whole number, `%f %e %g` number, `%b %o %x %X` \
-              binary, octal, hexadecimal, `%t` truth, `%q` quoted, `%v` anything, `%#v` JSON, `%%` a percent sign. Between \
+        doc: "A string with values in the places of its verbs: `%s` string, `%d` integer, `%f %e %g` number, `%b %o %x %X` \
+              binary, octal, hexadecimal, `%t` boolean, `%q` quoted, `%v` anything, `%#v` JSON, `%%` a percent sign. Between \
               `%` and the letter: flags `+ - space 0 #`, width, `.precision`, `[n]` for the n-th value.",
         parameters: &[text("format")],
         variadic: Some(&ARGUMENTS),

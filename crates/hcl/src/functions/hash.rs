@@ -25,7 +25,7 @@ pub(super) static GROUP: &[Function] = &[
     },
     Function {
         name: "md5",
-        doc: "The MD5 hash of a text's UTF-8 bytes, in hexadecimal.",
+        doc: "The MD5 hash of a string's UTF-8 bytes, in hexadecimal.",
         parameters: &[text("string")],
         variadic: None,
         result: Returns::STRING,
@@ -34,7 +34,7 @@ pub(super) static GROUP: &[Function] = &[
     },
     Function {
         name: "rsadecrypt",
-        doc: "The text in an RSA ciphertext (base64, PKCS #1 v1.5 padding), by a private key in PEM form; AWS encrypts \
+        doc: "The plaintext of an RSA ciphertext (base64, PKCS #1 v1.5 padding), by a private key in PEM form; AWS encrypts \
               Windows passwords so.",
         parameters: &[text("ciphertext"), text("private_key")],
         variadic: None,
@@ -44,7 +44,7 @@ pub(super) static GROUP: &[Function] = &[
     },
     Function {
         name: "sha1",
-        doc: "The SHA-1 hash of a text's UTF-8 bytes, in hexadecimal.",
+        doc: "The SHA-1 hash of a string's UTF-8 bytes, in hexadecimal.",
         parameters: &[text("string")],
         variadic: None,
         result: Returns::STRING,
@@ -53,7 +53,7 @@ pub(super) static GROUP: &[Function] = &[
     },
     Function {
         name: "sha256",
-        doc: "The SHA-256 hash of a text's UTF-8 bytes, in hexadecimal.",
+        doc: "The SHA-256 hash of a string's UTF-8 bytes, in hexadecimal.",
         parameters: &[text("string")],
         variadic: None,
         result: Returns::STRING,
@@ -65,7 +65,7 @@ pub(super) static GROUP: &[Function] = &[
     },
     Function {
         name: "sha512",
-        doc: "The SHA-512 hash of a text's UTF-8 bytes, in hexadecimal.",
+        doc: "The SHA-512 hash of a string's UTF-8 bytes, in hexadecimal.",
         parameters: &[text("string")],
         variadic: None,
         result: Returns::STRING,

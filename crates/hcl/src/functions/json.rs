@@ -12,7 +12,7 @@ use crate::value::{Kind, Value};
 pub(super) static GROUP: &[Function] = &[
     Function {
         name: "jsondecode",
-        doc: "The value that a JSON text stands for. Numbers are exact; of a repeated name in an object the last counts.",
+        doc: "The value of a JSON string. Numbers are exact; of a repeated name in an object the last counts.",
         parameters: &[text("json")],
         variadic: None,
         result: Returns::ANY,
@@ -21,8 +21,8 @@ pub(super) static GROUP: &[Function] = &[
     },
     Function {
         name: "jsonencode",
-        doc: "A value as JSON text without spaces, names sorted. The characters `<`, `>` and `&` are escaped, so that the \
-              text can stand in HTML.",
+        doc: "A value as a JSON string without spaces, names sorted. The characters `<`, `>` and `&` are escaped, so that the \
+              result is safe in HTML.",
         parameters: &[any("value").or_null()],
         variadic: None,
         result: Returns::STRING,

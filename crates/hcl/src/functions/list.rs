@@ -424,7 +424,7 @@ fn slice(call: &Call<'_>) -> Result<Value, FunctionError> {
         place.filter(|place| *place <= elements.len()).ok_or_else(|| {
             wrong(
                 index,
-                format!("a whole number from 0 to {} is required, not {given}", elements.len()),
+                format!("an integer from 0 to {} is required, not {given}", elements.len()),
             )
         })
     };

@@ -23,7 +23,7 @@ pub(super) static GROUP: &[Function] = &[
     },
     Function {
         name: "ceil",
-        doc: "The least whole number that is not below the number.",
+        doc: "The least integer that is not below the number.",
         parameters: &[number("number")],
         variadic: None,
         result: Returns::NUMBER,
@@ -32,7 +32,7 @@ pub(super) static GROUP: &[Function] = &[
     },
     Function {
         name: "floor",
-        doc: "The greatest whole number that is not above the number.",
+        doc: "The greatest integer that is not above the number.",
         parameters: &[number("number")],
         variadic: None,
         result: Returns::NUMBER,
@@ -70,7 +70,7 @@ pub(super) static GROUP: &[Function] = &[
     },
     Function {
         name: "parseint",
-        doc: "Reads a whole number written in a base from 2 to 62. Up to base 36 upper and lower case are the same digit; \
+        doc: "Parses an integer written in a base from 2 to 62. Up to base 36 upper and lower case are the same digit; \
               beyond, `a` to `z` come before `A` to `Z`.",
         parameters: &[any("string"), number("base")],
         variadic: None,
@@ -89,7 +89,7 @@ pub(super) static GROUP: &[Function] = &[
     },
     Function {
         name: "signum",
-        doc: "The sign of a whole number: -1, 0 or 1.",
+        doc: "The sign of an integer: -1, 0 or 1.",
         parameters: &[number("number")],
         variadic: None,
         result: Returns::NUMBER,
@@ -107,7 +107,7 @@ pub(super) static GROUP: &[Function] = &[
     },
 ];
 
-/// A whole number has no negative zero.
+/// An integer has no negative zero.
 fn without_sign_of_zero(whole: Number) -> Value {
     Value::number(if whole.is_zero() { Number::from(0i64) } else { whole })
 }
@@ -154,7 +154,7 @@ fn parseint(call: &Call<'_>) -> Result<Value, FunctionError> {
         ));
     }
     let magnitude = integer(digits, base)
-        .ok_or_else(|| wrong(0, format!("{} is not a whole number in base {base}", shown(written))))?;
+        .ok_or_else(|| wrong(0, format!("{} is not an integer in base {base}", shown(written))))?;
     Ok(Value::number(Number::from_integer(negative, magnitude)))
 }
 

@@ -13,7 +13,7 @@ use crate::value::Value;
 pub(super) static GROUP: &[Function] = &[
     Function {
         name: "regex",
-        doc: "What a regular expression (RE2's syntax) matches first in a text: the matched text; with groups a tuple of \
+        doc: "What a regular expression (RE2's syntax) matches first in a string: the matched part; with groups a tuple of \
               what they matched, with named groups an object. It is an error when nothing matches.",
         parameters: &[text("pattern"), text("string")],
         variadic: None,
@@ -43,7 +43,7 @@ pub(super) static GROUP: &[Function] = &[
     },
     Function {
         name: "regexall",
-        doc: "All that a regular expression matches in a text, as a list of what `regex` gives; an empty list when nothing \
+        doc: "All that a regular expression matches in a string, as a list of what `regex` gives; an empty list when nothing \
               matches.",
         parameters: &[text("pattern"), text("string")],
         variadic: None,

@@ -7,7 +7,7 @@ use super::{Function, Returns, Run, Special};
 pub(super) static GROUP: &[Function] = &[
     Function {
         name: "can",
-        doc: "Tells whether an expression can be evaluated without an error.",
+        doc: "Whether an expression can be evaluated without an error.",
         parameters: &[any("expression")],
         variadic: None,
         result: Returns::BOOL,

@@ -61,7 +61,7 @@ pub(super) static GROUP: &[Function] = &[
     },
     Function {
         name: "replace",
-        doc: "Replaces every occurrence of a text by another one; no regular expressions, see `regex_replace`.",
+        doc: "Replaces every occurrence of a substring by another one; no regular expressions, see `regex_replace`.",
         parameters: &[text("string"), text("old"), text("new")],
         variadic: None,
         result: Returns::STRING,
@@ -137,7 +137,7 @@ pub(super) static GROUP: &[Function] = &[
     },
     Function {
         name: "trimprefix",
-        doc: "Removes a text from the start of a string, once, if it is there.",
+        doc: "Removes a prefix from the start of a string, once, if it is there.",
         parameters: &[text("string"), text("prefix")],
         variadic: None,
         result: Returns::STRING,
@@ -158,7 +158,7 @@ pub(super) static GROUP: &[Function] = &[
     },
     Function {
         name: "trimsuffix",
-        doc: "Removes a text from the end of a string, once, if it is there.",
+        doc: "Removes a suffix from the end of a string, once, if it is there.",
         parameters: &[text("string"), text("suffix")],
         variadic: None,
         result: Returns::STRING,

@@ -26,8 +26,8 @@ struct Only {
 impl Only {
     fn of(functions: Functions) -> Self {
         let surroundings = Surroundings {
-            base_folder: "/no/such/folder".into(),
-            working_folder: "/no/such/folder".into(),
+            base_folder: "/no/such/directory".into(),
+            working_folder: "/no/such/directory".into(),
             home_folder: Some("/home/me".into()),
             started: SystemTime::UNIX_EPOCH + Duration::from_millis(1_615_129_449_120),
             world: &NoWorld,

@@ -16,7 +16,7 @@ pub(super) static GROUP: &[Function] = &[
     Function {
         name: "formatdate",
         doc: "A point in time as a format has it: `YYYY YY MMMM MMM MM M DD D EEEE EEE hh h HH H AA aa mm m ss s ZZZZZ \
-              ZZZZ ZZZ Z`; other letters stand between single quotes.",
+              ZZZZ ZZZ Z`; put literal text between single quotes.",
         parameters: &[text("format"), text("timestamp")],
         variadic: None,
         result: Returns::STRING,
@@ -267,7 +267,7 @@ fn formatdate(call: &Call<'_>) -> Result<Value, FunctionError> {
                 wrong(
                     0,
                     format!(
-                        "{} has no meaning in a format; text stands between single quotes",
+                        "{} has no meaning in a format; put literal text between single quotes",
                         shown(token)
                     ),
                 )

@@ -13,8 +13,8 @@ use crate::value::{Kind, Value};
 pub(super) static GROUP: &[Function] = &[
     Function {
         name: "yamldecode",
-        doc: "The value that a YAML document stands for. As in YAML 1.1, plain `yes`, `on` and `y` are true, `no`, `off` \
-              and `n` false, also as keys of a mapping. Points in time become RFC 3339 text.",
+        doc: "The value of a YAML document. As in YAML 1.1, plain `yes`, `on` and `y` are true, `no`, `off` \
+              and `n` false, also as keys of a mapping. Timestamps become RFC 3339 strings.",
         parameters: &[text("yaml")],
         variadic: None,
         result: Returns::ANY,

@@ -361,7 +361,7 @@ impl<'t> Parser<'t> {
     fn not_an_item(&mut self, token: Token) -> Failed {
         if token.kind == TokenKind::StringOpen {
             let help = "remove the quotes around the name".to_owned();
-            return self.unexpected("an argument's name stands without quotes", help);
+            return self.unexpected("the name of an argument is written without quotes", help);
         }
         let found = self.describe(token);
         let complaint = Diagnostic::error(self.place(token), "an argument or a block is expected here").detail(

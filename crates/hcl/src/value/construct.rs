@@ -19,7 +19,7 @@ impl Value {
         Kind::Number(number.into()).into()
     }
 
-    /// A whole number.
+    /// An integer.
     pub fn int(number: i64) -> Value {
         Value::number(number)
     }
