@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use bakelite_hcl::diagnostic::Diagnostics;
 use bakelite_hcl::evaluate::{evaluate, literal, references};
-use bakelite_hcl::functions::{Functions, standard};
+use bakelite_hcl::functions::Functions;
 use bakelite_hcl::marks::Marks;
 use bakelite_hcl::native::parse_expression;
 use bakelite_hcl::scope::{Scope, Surroundings, World};
@@ -118,7 +118,7 @@ impl Bench {
             folder: folder.to_owned(),
             desk: desk.map_err(std::io::Error::other)?,
             runtime,
-            functions: standard(),
+            functions: bakelite_template::functions::standard(),
             values: BTreeMap::from([("var", variables()), ("local", Value::object([("a", Value::int(1))]))]),
         })
     }
