@@ -45,8 +45,8 @@ impl Environment {
             working_folder: invocation.working_folder.clone(),
             home_folder: invocation.home_folder.clone(),
             started: invocation.started,
-            functions: bakelite_hcl::functions::standard(),
-            default_functions: bakelite_hcl::functions::variable_defaults(),
+            functions: crate::functions::standard(),
+            default_functions: crate::functions::variable_defaults(),
             schemas: Schemas::default(),
             budget: Budget::default(),
             answers: Answers {

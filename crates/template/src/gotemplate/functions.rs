@@ -151,7 +151,7 @@ impl Functions<'_> {
             .iter()
             .map(|argument| Value::string(argument.print()))
             .collect();
-        let functions = bakelite_hcl::functions::standard();
+        let functions = crate::functions::standard();
         let Some(Function {
             run: Run::Plain(run), ..
         }) = functions.get(function)
