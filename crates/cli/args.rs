@@ -12,11 +12,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 /// Bakes machine images from Packer's templates, without Packer and without plugins.
 #[derive(Debug, Parser)]
-#[command(
-    name = "bakelite",
-    disable_version_flag = true,
-    subcommand_required = false
-)]
+#[command(name = "bakelite", disable_version_flag = true, subcommand_required = false)]
 pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]

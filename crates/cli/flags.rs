@@ -247,7 +247,10 @@ mod tests {
 
     #[test]
     fn flags_are_shown_with_one_dash() {
-        assert_eq!(one_dash("  -h, --only <GLOBS>  a -- b --- c"), "  -h, -only <GLOBS>  a -- b --- c");
+        assert_eq!(
+            one_dash("  -h, --only <GLOBS>  a -- b --- c"),
+            "  -h, -only <GLOBS>  a -- b --- c"
+        );
     }
 
     #[test]

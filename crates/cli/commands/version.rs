@@ -6,7 +6,10 @@ use crate::report;
 
 pub(super) fn run(machine_readable: bool) -> Status {
     let ours = env!("CARGO_PKG_VERSION");
-    let text = format!("bakelite v{ours} (templates as of Packer v{})", bakelite_template::PACKER_VERSION);
+    let text = format!(
+        "bakelite v{ours} (templates as of Packer v{})",
+        bakelite_template::PACKER_VERSION
+    );
     if machine_readable {
         let now = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
