@@ -110,7 +110,7 @@ impl Chains<'_> {
         let decoded = plan.options.decode(&artifact.data);
         let component = constructed(kind, &plan.component, &decoded, make, &ui)?;
         let mut rendering = bake.rendering.clone();
-        rendering.build_data = Some(crate::texts_of(&artifact.data));
+        rendering.set_build_data(crate::texts_of(&artifact.data));
         let processing = PostProcessing {
             ui,
             cancel: bake.cancel.token().clone(),
