@@ -9,7 +9,6 @@ use bakelite_engine::provisioner::RunContext;
 use bakelite_hcl::value::Value;
 use bakelite_template::gotemplate::Rendering;
 use bakelite_template::plan::BuildData;
-use bakelite_template::secrets::Derived;
 
 use super::options::AnsibleOptions;
 use super::reach::Reach;
@@ -31,19 +30,10 @@ pub(crate) fn reach() -> Reach {
 }
 
 pub(crate) fn rendering() -> Rendering {
-    Rendering {
-        build_name: "web".into(),
-        build_type: "null".into(),
-        fields: serde_json::from_str(r#"{"ID": "i-1"}"#).unwrap(),
-        build_data: Some(BTreeMap::new()),
-        user: None,
-        environment: None,
-        template_folder: None,
-        working_folder: PathBuf::from("/work"),
-        started: SystemTime::UNIX_EPOCH,
-        unknown_build_data: Vec::new(),
-        derived: Derived::default(),
-    }
+    let mut rendering = Rendering::new("web", "null", PathBuf::from("/work"), SystemTime::UNIX_EPOCH);
+    rendering.fields = serde_json::from_str(r#"{"ID": "i-1"}"#).unwrap();
+    rendering.set_build_data(BTreeMap::new());
+    rendering
 }
 
 pub(crate) fn data(known: &[(&str, &str)]) -> BuildData {

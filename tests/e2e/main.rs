@@ -14,6 +14,7 @@ mod host_keys;
 mod interrupts;
 #[cfg(feature = "amazon")]
 mod keys;
+mod language;
 #[cfg(feature = "amazon")]
 mod local_bakes;
 #[cfg(feature = "amazon")]

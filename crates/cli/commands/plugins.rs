@@ -5,15 +5,15 @@ use std::fmt::Write as _;
 
 use bakelite_engine::registry::Registry;
 use bakelite_template::component::ComponentKind;
-use bakelite_template::plugins::{BUILT_IN, BuiltIn, Requirement};
+use bakelite_template::plugins::{PLUGINS, Plugin, Requirement, built_in, plugin_of};
 use bakelite_template::version::Constraint;
 use bakelite_template::{Purpose, UndeclaredVariables};
 
 use super::print;
-use super::reading::{Reading, invocation};
 use crate::args::{PluginsCommand, TemplateArgs};
 use crate::exit::{Failure, Status};
 use crate::process::Process;
+use crate::reading::{Reading, invocation};
 use crate::registry::registry;
 
 pub(super) fn run(command: PluginsCommand, process: &Process) -> Result<Status, Failure> {
@@ -37,22 +37,23 @@ pub(super) fn run(command: PluginsCommand, process: &Process) -> Result<Status, 
 /// What is built in, by the plugin that it stands for.
 fn installed(registry: &Registry) -> String {
     let mut text = String::new();
-    for plugin in BUILT_IN {
-        let components = components(registry, |name| belongs_to(name, plugin));
-        if !components.is_empty() {
-            let _ = writeln!(text, "{} {} (built in)", plugin.source, plugin.version);
-            text.push_str(&components);
+    for plugin in PLUGINS {
+        if let Some(version) = plugin.version {
+            let _ = writeln!(text, "{} {version} (built in)", plugin.source);
+            text.push_str(&components(registry, |kind, name| {
+                plugin.components(kind).contains(&name)
+            }));
         }
     }
     let _ = writeln!(text, "Packer's own components (built in)");
-    text + &components(registry, |name| !BUILT_IN.iter().any(|plugin| belongs_to(name, plugin)))
+    text + &components(registry, |kind, name| plugin_of(kind, name).is_none())
 }
 
-fn components(registry: &Registry, wanted: impl Fn(&str) -> bool) -> String {
+fn components(registry: &Registry, wanted: impl Fn(ComponentKind, &str) -> bool) -> String {
     let mut lines: Vec<(ComponentKind, &str)> = registry
         .iter()
         .map(|one| (one.component.kind, one.component.name))
-        .filter(|(_, name)| wanted(name))
+        .filter(|(kind, name)| wanted(*kind, name))
         .collect();
     lines.sort_unstable();
     lines.iter().fold(String::new(), |mut text, (kind, name)| {
@@ -60,15 +61,6 @@ fn components(registry: &Registry, wanted: impl Fn(&str) -> bool) -> String {
         let _ = writeln!(text, "  {:<15} {name}", kind.to_string());
         text
     })
-}
-
-fn belongs_to(component: &str, plugin: &BuiltIn) -> bool {
-    let rest = component.strip_prefix(plugin.prefix);
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
-}
-
-fn built_in(source: &str) -> Option<&'static BuiltIn> {
-    BUILT_IN.iter().find(|plugin| plugin.source == source)
 }
 
 /// `NAME SOURCE "VERSIONS"`, and what answers it.
@@ -99,21 +91,26 @@ fn requirement_line(requirement: &Requirement) -> String {
         name, source, version, ..
     } = requirement;
     let answer = match built_in(source) {
-        Some(plugin) if allows(version, plugin) => format!("built in ({})", plugin.version),
-        Some(plugin) => format!("built in is {}", plugin.version),
+        Some(plugin) if allows(version, plugin) => format!("built in ({})", version_of(plugin)),
+        Some(plugin) => format!("built in is {}", version_of(plugin)),
         None => "not available".to_owned(),
     };
     format!("{name} {source} \"{version}\" {answer}\n")
 }
 
-fn allows(wanted: &Constraint, plugin: &BuiltIn) -> bool {
-    let version = plugin.version.parse();
+fn version_of(plugin: &Plugin) -> &str {
+    plugin.version.unwrap_or_default()
+}
+
+fn allows(wanted: &Constraint, plugin: &Plugin) -> bool {
+    let version = version_of(plugin).parse();
     version.is_ok_and(|version| wanted.allows(&version))
 }
 
 fn install(source: &str, version: Option<&str>) -> Result<Status, Failure> {
     let Some(plugin) = built_in(source) else {
-        let known: Vec<&str> = BUILT_IN.iter().map(|plugin| plugin.source).collect();
+        let built_in = PLUGINS.iter().filter(|plugin| plugin.version.is_some());
+        let known: Vec<&str> = built_in.map(|plugin| plugin.source).collect();
         return Err(
             Failure::new(format!("install plugin `{source}`: it is not available")).help(format!(
                 "bakelite runs no plugins; built in are the components of {}",
@@ -128,13 +125,13 @@ fn install(source: &str, version: Option<&str>) -> Result<Status, Failure> {
         if !allows(&constraint, plugin) {
             return Err(Failure::new(format!(
                 "install plugin `{source}` in version `{wanted}`: built in is {}",
-                plugin.version
+                version_of(plugin)
             )));
         }
     }
     print(&format!(
         "The components of {source} are built in, as of version {}: nothing has to be installed.\n",
-        plugin.version
+        version_of(plugin)
     ));
     Ok(Status::Ok)
 }

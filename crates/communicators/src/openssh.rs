@@ -1,18 +1,17 @@
-//! The way to an instance as OpenSSH's own client is told it: for programs that connect by themselves, as Ansible may.
+//! The way to an instance as a `ProxyCommand` of OpenSSH's own client: for programs that connect by themselves, as Ansible may.
 
 use bakelite_scripts::quote;
 
 use crate::connect::Target;
-use crate::options::{CommunicatorOptions, Hop, HostKeyPolicy};
+use crate::options::{Bastion, CommunicatorOptions, HostKeyPolicy};
 
 /// The `ProxyCommand` with which OpenSSH's client goes the way that we go: empty where that is straight. The error says what about
 /// the way it cannot follow.
 pub(crate) fn proxy_command(target: &Target, options: &CommunicatorOptions) -> Result<String, &'static str> {
-    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     if target.dial.is_some() {
         return Err("it is reached by a session of the builder's");
     }
-    if given(&options.ssh_proxy_host).is_some() {
+    if options.ssh_proxy_host.is_some() {
         return Err("it is reached through `ssh_proxy_host`");
     }
     let hops = options.bastions();
@@ -24,30 +23,34 @@ pub(crate) fn proxy_command(target: &Target, options: &CommunicatorOptions) -> R
         .any(|policy| *policy != HostKeyPolicy::AcceptNew)
     {
         return Err(
-            "a certain host key is wanted (`ssh_host_key`, `ssh_bastion_host_key`), and OpenSSH cannot be told which",
+            "a certain host key is required (`ssh_host_key`, `ssh_bastion_host_key`), which cannot be passed to OpenSSH",
         );
     }
     let Some((last, before)) = hops.split_last() else {
         return Ok(String::new());
     };
-    if given(&options.ssh_bastion_password).is_some() || options.ssh_bastion_interactive == Some(true) {
-        return Err("its bastion wants a password");
+    if options.ssh_bastion_password.is_some() || options.ssh_bastion_interactive {
+        return Err("its bastion requires a password");
     }
-    let own = given(&options.ssh_bastion_private_key_file);
+    let own = options.ssh_bastion_private_key_file.as_deref();
     let certificate = match own {
-        Some(_) => given(&options.ssh_bastion_certificate_file),
-        None => given(&options.ssh_certificate_file),
+        Some(_) => &options.ssh_bastion_certificate_file,
+        None => &options.ssh_certificate_file,
     };
     // A per cent sign of a path is none of OpenSSH's own.
     let word = |text: &str| quote::word(text).replace('%', "%%");
     let mut words = vec!["ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new".to_owned()];
-    if let Some(key) = own.or_else(|| given(&options.ssh_private_key_file)) {
+    if let Some(key) = own.or(options.ssh_private_key_file.as_deref()) {
         if !before.is_empty() {
-            return Err("there are several bastions, which OpenSSH cannot be told the key of");
+            return Err("there are several bastions, whose key cannot be passed to OpenSSH");
         }
-        words.push(format!("-o IdentitiesOnly=yes -i {}", word(&key)));
+        words.push(format!("-o IdentitiesOnly=yes -i {}", word(key)));
     }
-    words.extend(certificate.map(|path| format!("-o CertificateFile={}", word(&path))));
+    words.extend(
+        certificate
+            .as_deref()
+            .map(|path| format!("-o CertificateFile={}", word(path))),
+    );
     if !before.is_empty() {
         let jumps: Vec<String> = before.iter().map(jump).collect();
         words.push(format!("-J {}", word(&jumps.join(","))));
@@ -58,7 +61,7 @@ pub(crate) fn proxy_command(target: &Target, options: &CommunicatorOptions) -> R
 }
 
 /// A host to go through, as OpenSSH writes it.
-fn jump(hop: &Hop) -> String {
+fn jump(hop: &Bastion) -> String {
     let host = if hop.host.contains(':') {
         format!("[{}]", hop.host)
     } else {

@@ -49,6 +49,7 @@ const fn registration(
     Registration {
         component,
         make: Make::PostProcessor(make),
+        undo: None,
     }
 }
 

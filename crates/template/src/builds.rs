@@ -11,7 +11,7 @@ use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics};
 use bakelite_hcl::evaluate::{self, evaluate, references};
 use bakelite_hcl::scope::Scope;
 use bakelite_hcl::source::Place;
-use bakelite_hcl::syntax::{Attribute, Block, Body, Expression, Name};
+use bakelite_hcl::syntax::{Attribute, Block, Body, Expression, JsonValue, Name};
 use bakelite_hcl::types::Type;
 use bakelite_hcl::value::Value;
 
@@ -20,9 +20,11 @@ use crate::duration::GoDuration;
 use crate::dynamic::{self, ExpandedBlock};
 use crate::scope::{Iterations, Names, Within};
 
-/// A `build` block.
+/// What is baked together: a `build` block, or one builder of a legacy template.
 #[derive(Debug)]
 pub(crate) struct Build {
+    /// Is it of a legacy template?
+    pub(crate) is_legacy: bool,
     /// `name`, or empty.
     pub(crate) name: String,
     /// `description`
@@ -47,15 +49,64 @@ pub(crate) struct SourceUse {
     /// The name that the build gives it.
     pub(crate) local_name: Option<String>,
     /// What the build adds to its options.
-    pub(crate) more: Option<(Body, Iterations)>,
+    pub(crate) more: Option<(Arc<Body>, Iterations)>,
+    /// The source itself; absent when there is none of that name.
+    pub(crate) source_options: Option<Written>,
     /// The reference.
     pub(crate) place: Place,
+}
+
+/// A component's options as they are written.
+#[derive(Debug, Clone)]
+pub(crate) struct Written {
+    /// The name of the component.
+    pub(crate) component: Place,
+    /// The header of the block, or the object.
+    pub(crate) place: Place,
+    pub(crate) content: WrittenContent,
+}
+
+/// The options themselves.
+#[derive(Debug, Clone)]
+pub(crate) enum WrittenContent {
+    /// Bodies whose attributes and blocks are taken together, each with what its expressions can refer to besides.
+    Hcl(Vec<(Arc<Body>, Iterations)>),
+    /// Properties of an object of a legacy template.
+    Legacy(Arc<[(Name, JsonValue)]>),
 }
 
 impl SourceUse {
     /// The source's name, the build's own where it gives one.
     pub(crate) fn name(&self) -> &str {
         self.local_name.as_deref().unwrap_or(&self.source.1)
+    }
+
+    /// `TYPE.NAME`, how steps refer to it in `only` and `except`.
+    pub(crate) fn short_name(&self) -> String {
+        format!("{}.{}", self.source.0, self.name())
+    }
+}
+
+impl Build {
+    /// How output names the bake of one of its sources: `[BUILD.]TYPE.NAME`, or for a builder of a legacy template without a name of
+    /// its own the type alone.
+    pub(crate) fn full_name(&self, used: &SourceUse) -> String {
+        if self.is_legacy && used.source.0 == used.source.1 {
+            used.source.0.clone()
+        } else if self.name.is_empty() {
+            used.short_name()
+        } else {
+            format!("{}.{}", self.name, used.short_name())
+        }
+    }
+
+    /// How `-only` and `-except` name the bake of one of its sources.
+    pub(crate) fn selected_as(&self, used: &SourceUse) -> String {
+        if self.is_legacy {
+            used.source.1.clone()
+        } else {
+            self.full_name(used)
+        }
     }
 }
 
@@ -67,14 +118,12 @@ pub(crate) struct Step {
     /// Its meta-arguments.
     pub(crate) meta: Meta,
     /// Its options.
-    pub(crate) body: Arc<Body>,
-    /// What they can refer to besides.
-    pub(crate) iterations: Iterations,
+    pub(crate) options: Written,
     /// Its header.
     pub(crate) place: Place,
 }
 
-/// What a build says about a step and not to it.
+/// The arguments of a step that are about when and whether it runs, and not options of its component.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Meta {
     pub(crate) name: Option<String>,
@@ -86,6 +135,13 @@ pub(crate) struct Meta {
     pub(crate) continue_on_error: bool,
     pub(crate) overrides: BTreeMap<String, Value>,
     pub(crate) keep_input_artifact: Option<bool>,
+}
+
+impl Step {
+    /// How `-except` names it, where it is a post-processor.
+    pub(crate) fn name(&self) -> &str {
+        self.meta.name.as_deref().unwrap_or(&self.component.text)
+    }
 }
 
 impl Meta {
@@ -126,6 +182,7 @@ pub(crate) fn read(block: &Block, names: &Names<'_>, diagnostics: &mut Diagnosti
     let iterations = Iterations::default();
     let content = dynamic::read(&block.body, &schema, names, &iterations, diagnostics);
     let mut build = Build {
+        is_legacy: false,
         name: String::new(),
         description: None,
         uses: Vec::new(),
@@ -281,6 +338,7 @@ fn sources(
             source,
             local_name: None,
             more: None,
+            source_options: None,
             place,
         }));
     }
@@ -335,11 +393,12 @@ fn source_block(block: ExpandedBlock, build: Place, diagnostics: &mut Diagnostic
             .ok()
             .and_then(|name| name.as_str().map(str::to_owned));
     }
-    let more = Some((rest, block.iterations));
+    let more = Some((Arc::new(rest), block.iterations));
     Some(SourceUse {
         source,
         local_name: local_name.filter(|name| !name.is_empty()),
         more,
+        source_options: None,
         place: block.place,
     })
 }
@@ -391,10 +450,13 @@ fn step(block: ExpandedBlock, known: &[&str], names: &Names<'_>, diagnostics: &m
         );
     }
     Some(Step {
+        options: Written {
+            component: block.place,
+            place: block.place,
+            content: WrittenContent::Hcl(vec![(Arc::new(rest), block.iterations)]),
+        },
         component,
         meta,
-        body: Arc::new(rest),
-        iterations: block.iterations,
         place: block.place,
     })
 }

@@ -1,5 +1,6 @@
 //! The console: lines evaluated one by one.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bakelite_hcl::budget::Budget;
@@ -9,22 +10,18 @@ use bakelite_hcl::native;
 use bakelite_hcl::source::SourceMap;
 
 use crate::component::{Components, DataSources};
-use crate::environment::Environment;
-use crate::gotemplate::{self, Rendering};
+use crate::gotemplate;
 use crate::inspect;
-use crate::legacy::{self, Legacy};
 use crate::planner::{self, Ground};
 use crate::scope::Names;
-use crate::secrets::Secrets;
 use crate::show::display_with;
-use crate::template::{Content, Template};
+use crate::template::Template;
 
 impl Template {
     /// A console on this template's variables and locals; whatever is wrong with locals is left out in silence.
     pub async fn console(&self, components: &dyn Components, data: &dyn DataSources) -> Console {
-        match &self.content {
-            Content::Hcl(hcl) => Console::new(self.evaluated(hcl, components, data).await),
-            Content::Legacy(legacy) => Console::legacy(legacy, &self.environment),
+        Console {
+            ground: self.evaluated(components, data).await,
         }
     }
 }
@@ -32,16 +29,7 @@ impl Template {
 /// A console on the variables and locals of a template.
 #[derive(Debug, Clone)]
 pub struct Console {
-    language: Language,
-}
-
-/// What lines of the console are.
-#[derive(Debug, Clone)]
-enum Language {
-    /// Expressions.
-    Hcl(Arc<Ground>),
-    /// Texts with `{{ }}`.
-    Legacy(Box<Rendering>, Arc<Environment>, Secrets),
+    ground: Arc<Ground>,
 }
 
 /// What a line of the console comes to.
@@ -56,34 +44,6 @@ pub enum Reply {
 }
 
 impl Console {
-    pub(crate) fn new(ground: Arc<Ground>) -> Self {
-        Self {
-            language: Language::Hcl(ground),
-        }
-    }
-
-    pub(crate) fn legacy(legacy: &Legacy, environment: &Arc<Environment>) -> Self {
-        let mut rendering = legacy::rendering_of(legacy, environment);
-        let for_variables = Rendering {
-            environment: Some(environment.answers.environment().clone()),
-            ..rendering.clone()
-        };
-        let user = legacy::resolve(
-            legacy,
-            &for_variables,
-            &environment.answers,
-            &mut Diagnostics::default(),
-        );
-        let mut secrets = Secrets::default();
-        let sensitive = legacy.sensitive.iter().filter_map(|name| user.get(name));
-        sensitive.for_each(|text| secrets.hide(text));
-        environment.answers.derived().declare(&secrets);
-        rendering.user = Some(user);
-        Self {
-            language: Language::Legacy(Box::new(rendering), environment.clone(), secrets),
-        }
-    }
-
     /// Evaluates a line; `None` when it has errors, which are then in `diagnostics`.
     pub async fn evaluate(
         &self,
@@ -99,15 +59,13 @@ impl Console {
             "help" => return Some(Reply::Help),
             _ => {}
         }
-        let ground = match &self.language {
-            Language::Hcl(ground) => ground,
-            Language::Legacy(rendering, _, secrets) => {
-                let text = legacy_line(line, rendering, diagnostics)?;
-                let mut secrets = secrets.clone();
-                secrets.include(&rendering.derived);
-                return Some(Reply::Text(secrets.mask(&text)));
-            }
-        };
+        let ground = &self.ground;
+        if let Some(variables) = ground.legacy_variables() {
+            let text = legacy_line(line, variables, ground, diagnostics)?;
+            let mut secrets = ground.secrets.clone();
+            secrets.include(ground.environment.answers.derived());
+            return Some(Reply::Text(secrets.mask(&text)));
+        }
         if line == "variables" {
             return Some(Reply::Text(inspect::variables_and_locals(ground)));
         }
@@ -140,10 +98,10 @@ impl Console {
 
     /// `var.NAME`, `local.NAME` and the functions, for completion.
     pub fn names(&self) -> Vec<String> {
-        let ground = match &self.language {
-            Language::Hcl(ground) => ground,
-            Language::Legacy(_, environment, _) => return environment.functions.names().map(str::to_owned).collect(),
-        };
+        let ground = &self.ground;
+        if ground.legacy_variables().is_some() {
+            return ground.environment.functions.names().map(str::to_owned).collect();
+        }
         let values = &ground.values;
         let variables = values.variables.keys().map(|name| format!("var.{name}"));
         let locals = values.locals.keys().map(|name| format!("local.{name}"));
@@ -155,16 +113,18 @@ impl Console {
     }
 }
 
-fn legacy_line(line: &str, rendering: &Rendering, diagnostics: &mut Diagnostics) -> Option<String> {
+/// A line of the console of a legacy template is a string with `{{ }}`.
+fn legacy_line(
+    line: &str,
+    variables: &BTreeMap<String, String>,
+    ground: &Ground,
+    diagnostics: &mut Diagnostics,
+) -> Option<String> {
     if line == "variables" {
-        let variables = rendering
-            .user
-            .iter()
-            .flatten()
-            .map(|(name, value)| format!("{name}: {value}\n"));
+        let variables = variables.iter().map(|(name, value)| format!("{name}: {value}\n"));
         return Some(format!("> input-variables:\n\n{}", variables.collect::<String>()));
     }
-    match gotemplate::render(line, rendering) {
+    match gotemplate::render(line, &ground.rendering("", "")) {
         Ok(text) => Some(text),
         Err(error) => {
             diagnostics.push(Diagnostic::error(None, error.to_string()));

@@ -7,6 +7,7 @@ mod members;
 mod weak;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use bakelite_hcl::source::{Place, SourceMap};
 use serde::de::DeserializeOwned;
@@ -30,6 +31,8 @@ pub struct Decoded {
     pub place: Option<Place>,
     /// The texts that the places are in.
     pub sources: SourceMap,
+    /// The user's home directory, where it is known: what `~/` in a path stands for.
+    pub home_folder: Option<PathBuf>,
     /// Texts in it that must not be shown.
     pub secrets: Vec<String>,
     /// Those of them that are secret because of the option that they are given for, whatever they were made of.

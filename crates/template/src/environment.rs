@@ -10,6 +10,7 @@ use bakelite_hcl::functions::Functions;
 use bakelite_hcl::scope::{Surroundings, World};
 use bakelite_hcl::value::Value;
 
+use crate::gotemplate::Rendering;
 use crate::invocation::Invocation;
 use crate::schema::Schemas;
 use crate::secrets::Derived;
@@ -21,7 +22,8 @@ pub(crate) struct Environment {
     pub(crate) root: String,
     /// The process's working folder.
     pub(crate) working_folder: PathBuf,
-    home_folder: Option<PathBuf>,
+    /// The user's home folder.
+    pub(crate) home_folder: Option<PathBuf>,
     /// When the run started.
     pub(crate) started: SystemTime,
     /// All functions.
@@ -43,8 +45,8 @@ impl Environment {
             working_folder: invocation.working_folder.clone(),
             home_folder: invocation.home_folder.clone(),
             started: invocation.started,
-            functions: bakelite_hcl::functions::standard(),
-            default_functions: bakelite_hcl::functions::variable_defaults(),
+            functions: crate::functions::standard(),
+            default_functions: crate::functions::variable_defaults(),
             schemas: Schemas::default(),
             budget: Budget::default(),
             answers: Answers {
@@ -58,6 +60,14 @@ impl Environment {
     /// The template's folder, absolute: what file functions start from.
     pub(crate) fn base_folder(&self) -> PathBuf {
         self.working_folder.join(&self.root)
+    }
+
+    /// What `{{ }}` can refer to in a component of an HCL template, before there is data of a build.
+    pub(crate) fn rendering(&self, build_name: &str, build_type: &str) -> Rendering {
+        Rendering {
+            derived: self.answers.derived().clone(),
+            ..Rendering::new(build_name, build_type, self.working_folder.clone(), self.started)
+        }
     }
 
     /// What functions need to know, with relative paths resolved against a folder.

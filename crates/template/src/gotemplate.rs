@@ -15,14 +15,15 @@ pub(crate) use shield::{shielded, unshielded, until_rendered};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::{Arc, LazyLock};
 use std::time::SystemTime;
 
 use bakelite_hcl::scope::World;
+use regex::Regex;
 
-use crate::environment::Environment;
 use crate::secrets::Derived;
 
-/// What a `{{ }}` text can refer to.
+/// What a `{{ }}` string can refer to.
 #[derive(Debug, Clone)]
 pub struct Rendering {
     /// `{{ build_name }}`: the source's name.
@@ -31,58 +32,73 @@ pub struct Rendering {
     pub build_type: String,
     /// `{{ .Name }}`: strings, or maps and lists of them.
     pub fields: serde_json::Map<String, serde_json::Value>,
-    /// `{{ build `KEY` }}`; absent where build data is not to be had.
-    pub build_data: Option<BTreeMap<String, String>>,
-    /// `{{ user `NAME` }}`: variables of a legacy template; absent in HCL.
-    pub user: Option<BTreeMap<String, String>>,
-    /// `{{ env `NAME` }}`: allowed in variables of a legacy template only.
-    pub environment: Option<BTreeMap<String, String>>,
-    /// `{{ template_dir }}`; absent in HCL.
-    pub template_folder: Option<PathBuf>,
     /// `{{ pwd }}`
     pub working_folder: PathBuf,
     /// `{{ timestamp }}`, `{{ isotime }}`: when the run started.
     pub started: SystemTime,
-    /// Keys of `{{ build `KEY` }}` that have no value yet, while planning.
-    pub unknown_build_data: Vec<String>,
     /// Where it is noted what functions make of secrets.
     pub derived: Derived,
+    pub(crate) context: Context,
+    /// Absent in HCL.
+    pub(crate) legacy: Option<LegacyNames>,
+}
+
+/// What a string is rendered for: it decides which functions have something to refer to.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Context {
+    /// A default of a variable of a legacy template, which may read these variables of the environment.
+    Variable(BTreeMap<String, String>),
+    /// A builder's options, or anything else while there is no build.
+    #[default]
+    Planning,
+    /// A provisioner's or post-processor's options.
+    Baking {
+        /// `{{ build `KEY` }}`
+        data: BTreeMap<String, String>,
+        /// Keys that have no value yet.
+        open: Arc<Vec<String>>,
+    },
+}
+
+/// What only a legacy template has.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LegacyNames {
+    /// `{{ user `NAME` }}`
+    pub(crate) user: BTreeMap<String, String>,
+    /// `{{ template_dir }}`
+    pub(crate) folder: PathBuf,
 }
 
 impl Rendering {
-    /// What `{{ }}` can refer to in a component of an HCL template.
-    pub(crate) fn in_hcl(environment: &Environment, build_name: &str, build_type: &str) -> Self {
+    /// What `{{ }}` can refer to in a component of an HCL template, without data of a build.
+    pub fn new(build_name: &str, build_type: &str, working_folder: PathBuf, started: SystemTime) -> Self {
         Self {
             build_name: build_name.to_owned(),
             build_type: build_type.to_owned(),
             fields: serde_json::Map::new(),
-            build_data: Some(BTreeMap::new()),
-            user: None,
-            environment: None,
-            template_folder: None,
-            working_folder: environment.working_folder.clone(),
-            started: environment.started,
-            unknown_build_data: Vec::new(),
-            derived: environment.answers.derived().clone(),
+            working_folder,
+            started,
+            derived: Derived::default(),
+            context: Context::Planning,
+            legacy: None,
         }
+    }
+
+    /// From now on, `{{ build `KEY` }}` has these values.
+    pub fn set_build_data(&mut self, data: BTreeMap<String, String>) {
+        let open = Arc::default();
+        self.context = Context::Baking { data, open };
     }
 
     /// The same with the data of the build as fields, too: `{{ .ID }}`.
     #[must_use]
     pub fn with_build_data(&self) -> Self {
         let mut rendering = self.clone();
-        for (name, value) in self.build_data.iter().flatten() {
-            rendering.fields.insert(name.clone(), value.as_str().into());
+        if let Context::Baking { data, .. } = &self.context {
+            let fields = data.iter().map(|(name, value)| (name.clone(), value.as_str().into()));
+            rendering.fields.extend(fields);
         }
         rendering
-    }
-
-    /// The same where it is rendered while baking: there is no build data yet.
-    pub(crate) fn while_baking(environment: &Environment, build_name: &str, build_type: &str) -> Self {
-        Self {
-            build_data: None,
-            ..Self::in_hcl(environment, build_name, build_type)
-        }
     }
 }
 
@@ -134,6 +150,19 @@ pub(crate) fn render_asking(
     }
     let functions = functions::Functions { rendering, world };
     render_by(text, &rendering.fields, &functions)
+}
+
+#[expect(clippy::unwrap_used, reason = "the expression is a constant that a test reads")]
+static EARLY: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r#"\{\{-?\s*(?:user\s+(?:`[^`]*`|"[^"]*")|template_dir)\s*-?\}\}"#).unwrap());
+
+/// A string that its component renders later, with what only a legacy template knows put in already.
+pub(crate) fn render_early(text: &str, rendering: &Rendering) -> String {
+    let replace = |found: &regex::Captures<'_>| {
+        let whole = found.get(0).map_or("", |whole| whole.as_str());
+        render(whole, rendering).unwrap_or_else(|_| whole.to_owned())
+    };
+    EARLY.replace_all(text, replace).into_owned()
 }
 
 /// The functions that a text can call besides those of text/template itself.

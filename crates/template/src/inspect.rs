@@ -17,7 +17,7 @@ impl Template {
     pub async fn inspect(&self, components: &dyn Components, data: &dyn DataSources) -> Vec<String> {
         match &self.content {
             Content::Hcl(hcl) => {
-                let ground = self.evaluated(hcl, components, data).await;
+                let ground = self.evaluated(components, data).await;
                 of_hcl(hcl, &ground)
             }
             Content::Legacy(legacy) => legacy::inspect(legacy),

@@ -2,20 +2,21 @@
 
 mod fix;
 mod inspect;
-mod planner;
+mod lower;
 mod read;
 mod upgrade;
 mod variables;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bakelite_hcl::source::Place;
-use bakelite_hcl::syntax::{JsonValue, Name};
+use bakelite_hcl::syntax::{JsonKind, JsonValue, Name};
 use indexmap::IndexMap;
 
 pub use fix::fix;
 pub(crate) use inspect::inspect;
-pub(crate) use planner::{plan, rendering_of};
+pub(crate) use lower::{lower, names_of};
 pub(crate) use read::read;
 pub(crate) use upgrade::upgrade;
 pub(crate) use variables::{REFERENCE, resolve};
@@ -60,7 +61,7 @@ pub(crate) struct Builder {
     /// `name`, as it stands; the type where there is none.
     pub(crate) name: String,
     /// The options.
-    pub(crate) properties: Vec<(Name, JsonValue)>,
+    pub(crate) properties: Arc<[(Name, JsonValue)]>,
     /// The object.
     pub(crate) place: Place,
 }
@@ -73,7 +74,7 @@ pub(crate) struct Step {
     /// Meta-arguments by name.
     pub(crate) meta: IndexMap<String, JsonValue>,
     /// The options.
-    pub(crate) properties: Vec<(Name, JsonValue)>,
+    pub(crate) properties: Arc<[(Name, JsonValue)]>,
     /// The object.
     pub(crate) place: Place,
 }
@@ -81,7 +82,6 @@ pub(crate) struct Step {
 impl Step {
     /// The texts of a meta-argument that is a list of names.
     pub(crate) fn names(&self, meta: &str) -> Vec<(String, Place)> {
-        use bakelite_hcl::syntax::JsonKind;
         let text = |value: &JsonValue| match &value.kind {
             JsonKind::String(text) => Some((text.clone(), value.place)),
             _ => None,
@@ -93,6 +93,14 @@ impl Step {
             }) => all.iter().filter_map(text).collect(),
             Some(value) => text(value).into_iter().collect(),
             None => Vec::new(),
+        }
+    }
+
+    /// How `-except` names it, where it is a post-processor.
+    pub(crate) fn name(&self) -> String {
+        match self.meta.get("name").map(|name| &name.kind) {
+            Some(JsonKind::String(name)) => name.clone(),
+            _ => self.component.clone(),
         }
     }
 

@@ -11,6 +11,7 @@ pub mod component;
 pub mod console;
 pub mod decode;
 pub mod duration;
+pub mod functions;
 pub mod gotemplate;
 pub mod plan;
 pub mod plugins;

@@ -1,5 +1,7 @@
 //! `required_plugins`: what a template asks for, and what bakelite has built in that answers it.
 
+mod catalogue;
+
 use std::collections::BTreeMap;
 
 use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics};
@@ -10,30 +12,8 @@ use bakelite_hcl::value::Value;
 
 use crate::version::Constraint;
 
-/// A plugin whose components bakelite has itself.
-#[derive(Debug, Clone, Copy)]
-pub struct BuiltIn {
-    /// Where templates say it comes from.
-    pub source: &'static str,
-    /// The version whose behaviour bakelite has.
-    pub version: &'static str,
-    /// What its components' names begin with.
-    pub prefix: &'static str,
-}
-
-/// The plugins whose components bakelite has itself.
-pub const BUILT_IN: &[BuiltIn] = &[
-    BuiltIn {
-        source: "github.com/hashicorp/amazon",
-        version: "1.8.2",
-        prefix: "amazon",
-    },
-    BuiltIn {
-        source: "github.com/hashicorp/ansible",
-        version: "1.1.4",
-        prefix: "ansible",
-    },
-];
+pub(crate) use catalogue::is_of_packer;
+pub use catalogue::{PLUGINS, Plugin, built_in, missing, plugin_of};
 
 /// One entry of `required_plugins`.
 #[derive(Debug, Clone)]
@@ -156,8 +136,8 @@ fn check_source(source: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Complains about requirements that bakelite cannot meet, all of them.
-pub(crate) fn check(requirements: &[Requirement], diagnostics: &mut Diagnostics) {
+/// Reports requirements that bakelite cannot meet, all of them.
+pub(crate) fn check(requirements: &[Requirement], unavailable: Unavailable, diagnostics: &mut Diagnostics) {
     let mut seen: BTreeMap<&str, Place> = BTreeMap::new();
     for requirement in requirements {
         let name = &requirement.name;
@@ -167,37 +147,53 @@ pub(crate) fn check(requirements: &[Requirement], diagnostics: &mut Diagnostics)
                     .related(first, "first here"),
             );
         }
-        let Some(built_in) = BUILT_IN.iter().find(|built_in| built_in.source == requirement.source) else {
-            let known: Vec<String> = BUILT_IN.iter().map(|one| format!("`{}`", one.source)).collect();
-            diagnostics.push(
-                Diagnostic::error(
-                    requirement.place,
-                    format!("plugin `{}` is not available", requirement.source),
-                )
-                .detail("bakelite has its components built in and runs no plugins.")
-                .help(format!(
-                    "built in are the components of {}; remove the requirement if nothing of the plugin is used",
-                    known.join(" and ")
-                )),
-            );
-            continue;
-        };
-        let satisfied = built_in
-            .version
-            .parse()
-            .is_ok_and(|version| requirement.version.allows(&version));
-        if !satisfied {
-            diagnostics.push(
+        match built_in(&requirement.source).and_then(|plugin| plugin.version) {
+            None => diagnostics.extend(unavailable.report(requirement)),
+            Some(version)
+                if version
+                    .parse()
+                    .is_ok_and(|version| requirement.version.allows(&version)) => {}
+            Some(version) => diagnostics.push(
                 Diagnostic::error(
                     requirement.place,
                     format!(
-                        "plugin `{name}` is wanted in version `{}`, built in is {}",
-                        requirement.version, built_in.version
+                        "plugin `{name}` is required in version `{}`, built in is {version}",
+                        requirement.version
                     ),
                 )
                 .help("widen the constraint".to_owned()),
-            );
+            ),
         }
+    }
+}
+
+/// What it means that a plugin is required of which bakelite has nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unavailable {
+    /// An error: everything in the template is wanted.
+    Error,
+    /// A warning: nothing is baked.
+    Warning,
+    /// Nothing, until a build needs one of its components.
+    Ignored,
+}
+
+impl Unavailable {
+    fn report(self, requirement: &Requirement) -> Option<Diagnostic> {
+        let summary = format!("plugin `{}` is not available", requirement.source);
+        let diagnostic = match self {
+            Unavailable::Error => Diagnostic::error(requirement.place, summary),
+            Unavailable::Warning => Diagnostic::warning(requirement.place, summary),
+            Unavailable::Ignored => return None,
+        };
+        let built_in = PLUGINS.iter().filter(|plugin| plugin.version.is_some());
+        let known: Vec<String> = built_in.map(|plugin| format!("`{}`", plugin.source)).collect();
+        let diagnostic = diagnostic.detail("bakelite has its components built in and runs no plugins.");
+        Some(diagnostic.help(format!(
+            "built in are components of {}; leave builds that need another plugin out with `-only` or `-except`, and remove the \
+             requirement if nothing of the plugin is used",
+            known.join(" and ")
+        )))
     }
 }
 
@@ -205,8 +201,22 @@ pub(crate) fn check(requirements: &[Requirement], diagnostics: &mut Diagnostics)
 /// `aws-ebs` is `amazon-ebs`.
 pub(crate) fn built_in_name(requirements: &[Requirement], name: &str) -> Option<String> {
     requirements.iter().find_map(|requirement| {
-        let built_in = BUILT_IN.iter().find(|one| one.source == requirement.source)?;
-        let rest = name.strip_prefix(requirement.name.as_str())?;
-        (rest.is_empty() || rest.starts_with('-')).then(|| format!("{}{rest}", built_in.prefix))
+        let plugin = built_in(&requirement.source)?;
+        Some(format!("{}{}", plugin.name(), requirement.rest_of(name)?))
     })
+}
+
+/// The requirement that a component is called by.
+pub(crate) fn requirement_of<'a>(requirements: &'a [Requirement], name: &str) -> Option<&'a Requirement> {
+    requirements
+        .iter()
+        .find(|requirement| requirement.rest_of(name).is_some())
+}
+
+impl Requirement {
+    /// What follows the plugin's local name in the name of a component: nothing, or `-` and more.
+    fn rest_of<'a>(&self, component: &'a str) -> Option<&'a str> {
+        let rest = component.strip_prefix(self.name.as_str())?;
+        (rest.is_empty() || rest.starts_with('-')).then_some(rest)
+    }
 }

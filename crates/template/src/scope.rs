@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bakelite_hcl::budget::Budget;
 use bakelite_hcl::functions::Functions;
-use bakelite_hcl::scope::{Scope, Surroundings};
+use bakelite_hcl::scope::{Missing, Scope, Surroundings};
 use bakelite_hcl::types::Type;
 use bakelite_hcl::value::Value;
 
@@ -148,6 +148,23 @@ impl Scope for Names<'_> {
         Some(self.budget)
     }
 
+    fn remedy(&self, missing: Missing<'_>) -> Option<String> {
+        match missing {
+            Missing::Name(["data", kind, name, ..]) if self.with_data => Some(format!(
+                "there is no data source of this type and name; add a block `data \"{kind}\" \"{name}\" {{ … }}`"
+            )),
+            Missing::Name(["var", name, ..]) => Some(format!("declare it with a block `variable \"{name}\" {{ … }}`")),
+            Missing::Name(["local", name, ..]) => Some(format!("define it in a block: `locals {{ {name} = … }}`")),
+            Missing::Name([kind, name]) if self.root(kind).is_none() => {
+                Some(format!("a source is named in quotes: `\"source.{kind}.{name}\"`"))
+            }
+            Missing::Function("env") => {
+                Some("call it in the `default` of a variable, and refer to that variable here: `var.NAME`".to_owned())
+            }
+            _ => None,
+        }
+    }
+
     fn surroundings(&self) -> &Surroundings<'_> {
         &self.surroundings
     }
@@ -202,7 +219,7 @@ impl Iterations {
         self.0.is_none()
     }
 
-    fn get(&self, name: &str) -> Option<&Value> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Value> {
         let mut at = self;
         while let Some(iteration) = &at.0 {
             if iteration.name == name {
@@ -254,6 +271,10 @@ impl Scope for Within<'_> {
 
     fn budget(&self) -> Option<&Budget> {
         self.outer.budget()
+    }
+
+    fn remedy(&self, missing: Missing<'_>) -> Option<String> {
+        self.outer.remedy(missing)
     }
 
     fn surroundings(&self) -> &Surroundings<'_> {

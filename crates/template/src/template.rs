@@ -12,7 +12,7 @@ use crate::discover::{self, Files};
 use crate::environment::Environment;
 use crate::invocation::{Invocation, Purpose};
 use crate::legacy::{self, Legacy};
-use crate::plugins::{self, Requirement};
+use crate::plugins::{self, Requirement, Unavailable};
 use crate::secrets::Derived;
 use crate::variables::{self, Variable};
 
@@ -134,9 +134,9 @@ impl Template {
         }
     }
 
-    /// Checks `required_plugins` against the components that bakelite has built in (phase 9).
+    /// Checks `required_plugins` against the components that bakelite has built in. A plugin of which it has none is a warning.
     pub fn check_requirements(&self, diagnostics: &mut Diagnostics) {
-        plugins::check(self.requirements(), diagnostics);
+        plugins::check(self.requirements(), Unavailable::Warning, diagnostics);
     }
 
     /// What evaluation makes of sensitive values, also later while baking.

@@ -3,12 +3,12 @@
 use bakelite_hcl::content::BodySchema;
 use bakelite_hcl::convert::convert;
 use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics, similar_name};
-use bakelite_hcl::evaluate::{self, evaluate};
+use bakelite_hcl::evaluate::{self, Constraint, evaluate, parse_constraint};
 use bakelite_hcl::marks::Marks;
 use bakelite_hcl::native;
 use bakelite_hcl::source::{Place, SourceMap};
 use bakelite_hcl::syntax::{Attribute, Block, Expression, ExpressionKind};
-use bakelite_hcl::types::{Constraint, Type, parse_constraint};
+use bakelite_hcl::types::Type;
 use bakelite_hcl::value::Value;
 use indexmap::IndexMap;
 

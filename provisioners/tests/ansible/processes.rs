@@ -111,7 +111,7 @@ async fn arguments_and_environment_are_those_that_users_know() {
     let mut bench = bench().await;
     bench.work.provisioning.data.insert("SourceAMI".into(), "ami-1".into());
     let build_data = [("SourceAMI".to_owned(), "ami-1".to_owned())].into();
-    bench.work.provisioning.rendering.build_data = Some(build_data);
+    bench.work.provisioning.rendering.set_build_data(build_data);
     let options = json!({"command": teller(&bench), "host_alias": "image",
         "extra_arguments": ["--tags", "{{ .SourceAMI }} {{ build `SourceAMI` }}"],
         "ansible_env_vars": ["ANSIBLE_ONE=1", "ANSIBLE_HOST_KEY_CHECKING=Maybe"]});

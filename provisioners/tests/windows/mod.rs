@@ -29,7 +29,7 @@ impl Machine {
         .await;
         let data = [("ID", "i-1"), ("User", "builder"), ("Password", "hunter2")];
         let data = data.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        bench.provisioning.rendering.build_data = Some(data.into());
+        bench.provisioning.rendering.set_build_data(data.into());
         Machine { server, host, bench }
     }
 

@@ -1,9 +1,11 @@
 //! Private keys and certificates, from files and from texts.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use bakelite_engine::error::Explain;
 use russh::keys::{Certificate, Error as ParseError, PrivateKey, decode_secret_key};
 use tokio::sync::Mutex;
 
@@ -13,11 +15,11 @@ use super::terminal::ask;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The file cannot be read.
-    #[error("read private key `{path}`")]
+    #[error("failed to read private key `{path}`")]
     Read {
-        /// Where.
+        /// The file.
         path: String,
-        /// The cause.
+        /// What the system failed with.
         #[source]
         cause: std::io::Error,
     },
@@ -32,44 +34,46 @@ pub enum KeyError {
     Passphrase {
         /// File or what else it comes from.
         origin: String,
-        /// The cause.
+        /// What decoding it failed with.
         #[source]
         cause: ParseError,
     },
     /// It is not a private key in a known format.
-    #[error("private key `{origin}` cannot be parsed")]
+    #[error("failed to parse private key `{origin}`")]
     Parse {
         /// File or what else it comes from.
         origin: String,
-        /// The cause.
+        /// What decoding it failed with.
         #[source]
         cause: ParseError,
     },
-    /// The certificate is none.
-    #[error("read certificate `{path}`: {cause}")]
+    /// The file cannot be read or holds no certificate.
+    #[error("failed to read certificate `{path}`: {cause}")]
     Certificate {
-        /// Where.
+        /// The file.
         path: String,
-        /// The cause.
+        /// What reading or decoding it failed with.
         cause: String,
     },
     /// The certificate is not valid now.
     #[error("certificate `{path}` is not valid at this time")]
     Expired {
-        /// Where.
+        /// The file.
         path: String,
     },
 }
 
-impl KeyError {
-    /// What to do about it.
-    pub(crate) fn help(&self) -> Option<&'static str> {
+impl Explain for KeyError {
+    fn help(&self) -> Option<Cow<'_, str>> {
         match self {
             KeyError::Encrypted { .. } => Some(
                 "give its passphrase in the environment variable `BAKELITE_SSH_PASSPHRASE`, or run at a terminal to be asked for it, or \
-                 add the key to the SSH agent and set `ssh_agent_auth = true`",
+                 add the key to the SSH agent and set `ssh_agent_auth = true`"
+                    .into(),
             ),
-            KeyError::Parse { .. } => Some("give a private key in PEM or OpenSSH format, not the public key beside it"),
+            KeyError::Parse { .. } => {
+                Some("give a private key in PEM or OpenSSH format, not the public key beside it".into())
+            }
             _ => None,
         }
     }
@@ -90,7 +94,7 @@ pub(crate) fn parse(text: &str, origin: &str, passphrase: Option<&str>) -> Resul
     let encrypted = || KeyError::Encrypted {
         origin: origin.to_owned(),
     };
-    // The old PEM form says so in a header, which the parser takes for data.
+    // The old PEM form has that in a header, which the parser takes for data.
     if text.contains("ENCRYPTED") && passphrase.is_none() {
         return Err(encrypted());
     }
@@ -131,7 +135,7 @@ pub(crate) async fn open(path: &Path, passphrase: Option<&str>) -> Result<Privat
     loop {
         tries += 1;
         let question = format!("Passphrase for private key {}: ", path.display());
-        // Without a terminal nobody can be asked, and the error says what else helps.
+        // Without a terminal there is no prompt, and the error's help names the alternatives.
         let Ok(passphrase) = ask(&question, false).await else {
             return opened;
         };
@@ -172,7 +176,7 @@ mod tests {
     #[test]
     fn a_text_that_is_no_key_says_what_it_wants() {
         let error = parse("ssh-ed25519 AAAA me@here", "id.pub", None).unwrap_err();
-        assert_eq!(error.to_string(), "private key `id.pub` cannot be parsed");
+        assert_eq!(error.to_string(), "failed to parse private key `id.pub`");
         assert!(error.help().is_some());
     }
 

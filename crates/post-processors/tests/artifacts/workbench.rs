@@ -18,7 +18,6 @@ use bakelite_template::component::{Complaint, ComponentKind};
 use bakelite_template::decode::Decoded;
 use bakelite_template::gotemplate::Rendering;
 use bakelite_template::plan::BuildData;
-use bakelite_template::secrets::Derived;
 use bakelite_test_support::tools;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -185,17 +184,7 @@ pub(crate) fn of_id(id: &str) -> Artifact {
 }
 
 fn rendering(folder: &Path) -> Rendering {
-    Rendering {
-        build_name: "web".into(),
-        build_type: "null".into(),
-        fields: serde_json::Map::new(),
-        build_data: Some(BTreeMap::new()),
-        user: None,
-        environment: None,
-        template_folder: None,
-        working_folder: folder.to_owned(),
-        started: SystemTime::UNIX_EPOCH,
-        unknown_build_data: Vec::new(),
-        derived: Derived::default(),
-    }
+    let mut rendering = Rendering::new("web", "null", folder.to_owned(), SystemTime::UNIX_EPOCH);
+    rendering.set_build_data(BTreeMap::new());
+    rendering
 }

@@ -160,7 +160,7 @@ impl Leaf<'_> {
 
     /// In HCL there is a better way than most of the functions of `{{ }}`.
     fn render_help(&self, text: &str) -> Option<String> {
-        if self.rendering.user.is_some() {
+        if self.rendering.legacy.is_some() {
             return None;
         }
         let ways = [

@@ -7,7 +7,7 @@ use bakelite_hcl::scope::{Surroundings, World};
 use bakelite_hcl::value::Value;
 
 use super::datum::Datum;
-use super::{Library, Rendering};
+use super::{Context, Library, Rendering};
 use crate::version::PACKER_VERSION;
 
 /// The names of the functions that every text can use.
@@ -56,7 +56,7 @@ impl Library for Functions<'_> {
 
     fn is_known(&self, name: &str) -> bool {
         // Amazon builders add one more, and lose it again where HCL decodes.
-        NAMES.contains(&name) || (name == "clean_resource_name" && self.rendering.user.is_some())
+        NAMES.contains(&name) || (name == "clean_resource_name" && self.rendering.legacy.is_some())
     }
 
     fn call(&self, name: &str, arguments: &[Datum]) -> Result<Option<Datum>, String> {
@@ -98,22 +98,22 @@ impl Functions<'_> {
             "replace" => replace(arguments),
             "split" => split(arguments),
             "clean_resource_name" => text(&clean(strings::<1>(arguments)?[0])),
-            "template_dir" => match &rendering.template_folder {
-                Some(folder) => text(&folder.to_string_lossy()),
+            "template_dir" => match &rendering.legacy {
+                Some(legacy) => text(&legacy.folder.to_string_lossy()),
                 None => Err("the template's folder is not known here".to_owned()),
             },
             "user" => {
                 let [name] = strings::<1>(arguments)?;
-                match &rendering.user {
-                    Some(variables) => text(variables.get(name).map_or("", String::as_str)),
+                match &rendering.legacy {
+                    Some(legacy) => text(legacy.user.get(name).map_or("", String::as_str)),
                     None => Err(format!("there are no user variables here (`{name}`)")),
                 }
             }
             "env" => {
                 let [name] = strings::<1>(arguments)?;
-                match &rendering.environment {
-                    Some(environment) => text(environment.get(name).map_or("", String::as_str)),
-                    None => Err("the environment can be read in variables only".to_owned()),
+                match &rendering.context {
+                    Context::Variable(environment) => text(environment.get(name).map_or("", String::as_str)),
+                    _ => Err("the environment can be read in variables only".to_owned()),
                 }
             }
             "sed" => Err("the function is gone; use `replace` or `replace_all`".to_owned()),
@@ -135,13 +135,13 @@ impl Functions<'_> {
 
     fn build(&self, arguments: &[Datum]) -> Result<Option<Datum>, String> {
         let [key] = strings::<1>(arguments)?;
-        match &self.rendering.build_data {
-            None => Err("data of the build is to be had in provisioners and post-processors only".to_owned()),
-            Some(data) => match data.get(key) {
-                Some(value) => Ok(Some(Datum::from(value.as_str()))),
-                None if self.rendering.unknown_build_data.iter().any(|one| one == key) => Ok(None),
-                None => Err(format!("the build has no `{key}`")),
-            },
+        let Context::Baking { data, open } = &self.rendering.context else {
+            return Err("data of the build is available in provisioners and post-processors only".to_owned());
+        };
+        match data.get(key) {
+            Some(value) => Ok(Some(Datum::from(value.as_str()))),
+            None if open.iter().any(|one| one == key) => Ok(None),
+            None => Err(format!("the build has no `{key}`")),
         }
     }
 
@@ -151,7 +151,7 @@ impl Functions<'_> {
             .iter()
             .map(|argument| Value::string(argument.print()))
             .collect();
-        let functions = bakelite_hcl::functions::standard();
+        let functions = crate::functions::standard();
         let Some(Function {
             run: Run::Plain(run), ..
         }) = functions.get(function)

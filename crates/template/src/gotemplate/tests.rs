@@ -12,19 +12,11 @@ fn rendering() -> Rendering {
         "Map": { "b": 2, "a": 1 },
         "Empty": "",
     });
-    Rendering {
-        build_name: "web".to_owned(),
-        build_type: "amazon-ebs".to_owned(),
-        fields: fields.as_object().cloned().unwrap(),
-        build_data: Some(BTreeMap::from([("ID".to_owned(), "i-1".to_owned())])),
-        user: None,
-        environment: None,
-        template_folder: None,
-        working_folder: PathBuf::from("/work"),
-        started: SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000),
-        unknown_build_data: Vec::new(),
-        derived: Derived::default(),
-    }
+    let started = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
+    let mut rendering = Rendering::new("web", "amazon-ebs", PathBuf::from("/work"), started);
+    rendering.fields = fields.as_object().cloned().unwrap();
+    rendering.set_build_data(BTreeMap::from([("ID".to_owned(), "i-1".to_owned())]));
+    rendering
 }
 
 #[track_caller]
@@ -133,6 +125,22 @@ fn errors_say_where() {
         .map(|text| format!("{text}\n    {}", error(text)))
         .collect();
     insta::assert_snapshot!(shown.join("\n"));
+}
+
+#[test]
+fn what_is_rendered_later_has_what_only_a_legacy_template_knows() {
+    let mut rendering = rendering();
+    rendering.legacy = Some(LegacyNames {
+        user: BTreeMap::from([("pw".to_owned(), "s3cret".to_owned())]),
+        folder: PathBuf::from("/templates"),
+    });
+    assert_eq!(
+        render_early(
+            "{{ .Vars }} {{user `pw`}} {{ template_dir }} {{ build_name }}",
+            &rendering
+        ),
+        "{{ .Vars }} s3cret /templates {{ build_name }}"
+    );
 }
 
 #[test]

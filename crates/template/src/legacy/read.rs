@@ -314,7 +314,7 @@ fn builder(place: Place, mut object: Object, diagnostics: &mut Diagnostics) -> O
     Some(Builder {
         name: name.unwrap_or_else(|| component.clone()),
         component,
-        properties: object,
+        properties: object.into(),
         place,
     })
 }
@@ -325,7 +325,7 @@ fn step(place: Place, mut object: Object, known: &[&str], diagnostics: &mut Diag
     Some(Step {
         component,
         meta,
-        properties: object,
+        properties: object.into(),
         place,
     })
 }
@@ -360,7 +360,7 @@ fn post_processor(value: JsonValue, diagnostics: &mut Diagnostics) -> Option<Ste
         JsonKind::String(component) => Some(Step {
             component,
             meta: IndexMap::new(),
-            properties: Vec::new(),
+            properties: Vec::new().into(),
             place: value.place,
         }),
         JsonKind::Object(properties) => step(value.place, properties, POST_PROCESSOR_META, diagnostics),

@@ -3,30 +3,17 @@
 mod text;
 mod write;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use bakelite_hcl::syntax::{JsonKind, JsonValue, Name};
 
 use super::{Builder, Legacy, REFERENCE, Step};
 use crate::component::{ComponentKind, Components};
 use crate::duration::GoDuration;
+use crate::plugins::plugin_of;
 use crate::schema::Schema;
 use text::Texts;
 use write::{body, string};
-
-/// Plugins that Packer's own components live in, by the beginning of their names.
-const PLUGINS: &[&str] = &[
-    "amazon",
-    "ansible",
-    "azure",
-    "docker",
-    "googlecompute",
-    "qemu",
-    "vagrant",
-    "virtualbox",
-    "vmware",
-    "vsphere",
-];
 
 /// The template in HCL.
 pub(crate) fn upgrade(legacy: &Legacy, components: &dyn Components, with_annotations: bool) -> String {
@@ -99,13 +86,15 @@ impl Upgrade<'_> {
     }
 
     fn packer(&mut self) {
-        let components = self.legacy.builders.iter().map(|builder| &builder.component);
+        let builders = self.legacy.builders.iter();
+        let builders = builders.map(|one| plugin_of(ComponentKind::Builder, &one.component));
         let steps = self.legacy.provisioners.iter().chain(&self.legacy.error_cleanup);
-        let steps = steps
-            .chain(self.legacy.chains.iter().flatten())
-            .map(|step| &step.component);
-        let names: BTreeSet<&str> = components.chain(steps).filter_map(|name| plugin_of(name)).collect();
-        if names.is_empty() && self.legacy.min_version.is_none() {
+        let steps = steps.map(|one| plugin_of(ComponentKind::Provisioner, &one.component));
+        let last = self.legacy.chains.iter().flatten();
+        let last = last.map(|one| plugin_of(ComponentKind::PostProcessor, &one.component));
+        let plugins = builders.chain(steps).chain(last).flatten();
+        let plugins: BTreeMap<&str, &str> = plugins.map(|plugin| (plugin.name(), plugin.source)).collect();
+        if plugins.is_empty() && self.legacy.min_version.is_none() {
             return;
         }
         self.note("The versions that the template is written for.");
@@ -114,10 +103,10 @@ impl Upgrade<'_> {
             let version = format!("required_version = {}", string(&format!(">= {version}")));
             self.line(&version);
         }
-        if !names.is_empty() {
+        if !plugins.is_empty() {
             self.line("required_plugins {");
-            for name in names {
-                let entry = format!("{name} = {{\nsource = \"github.com/hashicorp/{name}\"\nversion = \"~> 1\"\n}}");
+            for (name, source) in plugins {
+                let entry = format!("{name} = {{\nsource = \"{source}\"\nversion = \"~> 1\"\n}}");
                 self.line(&entry);
             }
             self.line("}");
@@ -191,7 +180,7 @@ impl Upgrade<'_> {
         for (index, builder) in sorted(self.legacy).into_iter().enumerate() {
             let schema = self.schema(ComponentKind::Builder, &builder.component);
             let name = source_name(index, builder);
-            let mut properties = builder.properties.clone();
+            let mut properties = builder.properties.to_vec();
             self.source_ami(&mut properties, index);
             self.line(&format!("source {} {} {{", string(&builder.component), string(&name)));
             let options = body(&properties, schema.as_ref(), &self.texts);
@@ -273,7 +262,7 @@ impl Upgrade<'_> {
 
     fn step(&mut self, block: &str, kind: ComponentKind, step: &Step) {
         let schema = self.schema(kind, &step.component);
-        let mut properties = step.properties.clone();
+        let mut properties = step.properties.to_vec();
         for (name, value) in &step.meta {
             let kept = match name.as_str() {
                 "type" => continue,
@@ -306,11 +295,6 @@ impl Upgrade<'_> {
     fn schema(&self, kind: ComponentKind, name: &str) -> Option<Schema> {
         self.components.find(kind, name).map(|component| (component.schema)())
     }
-}
-
-fn plugin_of(component: &str) -> Option<&'static str> {
-    let first = component.split('-').next().unwrap_or(component);
-    PLUGINS.iter().find(|plugin| **plugin == first).copied()
 }
 
 /// Builders in the order of their types and names.

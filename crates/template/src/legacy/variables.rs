@@ -8,7 +8,7 @@ use bakelite_hcl::scope::World;
 use regex::Regex;
 
 use super::Legacy;
-use crate::gotemplate::{self, RenderError, Rendering};
+use crate::gotemplate::{self, Context, LegacyNames, RenderError, Rendering};
 
 #[expect(clippy::unwrap_used, reason = "the expression is a constant that a test reads")]
 pub(crate) static REFERENCE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r#"\buser\s+[`"]([^`"]*)[`"]"#).unwrap());
@@ -20,18 +20,19 @@ const LARGEST: usize = 32 << 20;
 pub(crate) fn resolve(
     legacy: &Legacy,
     rendering: &Rendering,
+    environment: &BTreeMap<String, String>,
     world: &dyn World,
     diagnostics: &mut Diagnostics,
-) -> BTreeMap<String, String> {
-    let mut values: BTreeMap<String, String> = legacy
-        .given
-        .iter()
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
+) -> LegacyNames {
+    let given = legacy.given.iter().map(|(name, value)| (name.clone(), value.clone()));
+    let mut names = LegacyNames {
+        user: given.collect(),
+        folder: legacy.folder.clone(),
+    };
     let mut open: Vec<&String> = legacy
         .variables
         .keys()
-        .filter(|name| !values.contains_key(*name))
+        .filter(|name| !names.user.contains_key(*name))
         .collect();
     open.retain(|name| {
         let variable = legacy.variables.get(*name);
@@ -45,22 +46,25 @@ pub(crate) fn resolve(
         }
         true
     });
-    let mut rendering = rendering.clone();
+    let mut rendering = Rendering {
+        context: Context::Variable(environment.clone()),
+        ..rendering.clone()
+    };
     let mut size = 0usize;
     let mut is_pending = false;
-    let mut queue = Queue::of(&open, legacy, &values);
+    let mut queue = Queue::of(&open, legacy, &names.user);
     while let Some(name) = queue.next() {
         let Some(variable) = legacy.variables.get(name) else {
             continue;
         };
         let default = variable.default.as_deref().unwrap_or_default();
-        rendering.user = Some(std::mem::take(&mut values));
+        rendering.legacy = Some(std::mem::take(&mut names));
         let rendered = gotemplate::render_asking(default, &rendering, Some(world));
-        values = rendering.user.take().unwrap_or_default();
+        names = rendering.legacy.take().unwrap_or_default();
         let complaint = match rendered {
             Ok(value) => {
                 size += value.len();
-                values.insert(name.to_owned(), value);
+                names.user.insert(name.to_owned(), value);
                 (size > LARGEST).then(|| format!("the variables hold more than {LARGEST} bytes of text"))
             }
             // All are evaluated again when the answer is known.
@@ -72,11 +76,11 @@ pub(crate) fn resolve(
         };
         diagnostics.extend(complaint.map(|complaint| Diagnostic::error(variable.place, complaint)));
         if size > LARGEST {
-            return values;
+            return names;
         }
         queue.done(name);
     }
-    open.retain(|name| !values.contains_key(*name));
+    open.retain(|name| !names.user.contains_key(*name));
     if let Some(first) = open.first().filter(|_| !is_pending && !diagnostics.has_errors()) {
         let names: Vec<String> = open.iter().take(10).map(|name| format!("`{name}`")).collect();
         let place = legacy.variables.get(*first).map(|variable| variable.place);
@@ -87,7 +91,7 @@ pub(crate) fn resolve(
             )),
         );
     }
-    values
+    names
 }
 
 /// Variables in an order in which each comes after those that it refers to.

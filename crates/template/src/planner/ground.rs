@@ -1,5 +1,6 @@
 //! What builds stand on: the values of variables, locals and data sources, and the surroundings that they were evaluated in.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics};
@@ -8,16 +9,17 @@ use bakelite_hcl::marks::Marks;
 use bakelite_hcl::types::Type;
 use bakelite_hcl::value::Value;
 
-use super::{data_is_unknown, secrets_of, validate_variables};
 use crate::blocks::{Labelled, Local};
 use crate::component::{Component, ComponentKind, Components, DataSources, Yields};
 use crate::decode::{Decoded, Decoding, Layer};
 use crate::environment::Environment;
-use crate::gotemplate::Rendering;
+use crate::gotemplate::{LegacyNames, Rendering};
+use crate::invocation::Purpose;
+use crate::legacy::{self, Legacy};
 use crate::locals::{self, Node};
 use crate::scope::{Iterations, Names, Values};
 use crate::secrets::Secrets;
-use crate::template::{Hcl, Template};
+use crate::template::{Content, Hcl, Template};
 use crate::variables;
 
 /// Evaluated values and where they were evaluated. Kept until the last provisioner has run.
@@ -27,8 +29,25 @@ pub(crate) struct Ground {
     pub(crate) environment: Arc<Environment>,
     /// `var`, `local`, `data`.
     pub(crate) values: Values,
-    /// Texts in them that must not be shown.
+    /// What only a legacy template has.
+    legacy: Option<LegacyNames>,
+    /// Strings in them that must not be shown.
     pub(crate) secrets: Secrets,
+}
+
+impl Ground {
+    /// What `{{ }}` can refer to in components of a build, before it has data of its own.
+    pub(crate) fn rendering(&self, build_name: &str, build_type: &str) -> Rendering {
+        Rendering {
+            legacy: self.legacy.clone(),
+            ..self.environment.rendering(build_name, build_type)
+        }
+    }
+
+    /// The variables of a legacy template.
+    pub(crate) fn legacy_variables(&self) -> Option<&BTreeMap<String, String>> {
+        self.legacy.as_ref().map(|legacy| &legacy.user)
+    }
 }
 
 /// Does the work and, as long as it asked the world for something new, waits for the answers and does it again.
@@ -53,7 +72,45 @@ pub(crate) async fn settle<T>(
 }
 
 /// Phase 10, first half: rules of variables, then locals and data sources in the order of their references.
-pub(crate) async fn evaluate(
+pub(super) async fn evaluate(
+    template: &Template,
+    components: &dyn Components,
+    data: &dyn DataSources,
+    diagnostics: &mut Diagnostics,
+) -> Ground {
+    match &template.content {
+        Content::Hcl(hcl) => evaluate_hcl(template, hcl, components, data, diagnostics).await,
+        Content::Legacy(legacy) => evaluate_legacy(template, legacy, data, diagnostics).await,
+    }
+}
+
+async fn evaluate_legacy(
+    template: &Template,
+    legacy: &Legacy,
+    data: &dyn DataSources,
+    diagnostics: &mut Diagnostics,
+) -> Ground {
+    let environment = template.environment.clone();
+    let answers = &environment.answers;
+    let rendering = environment.rendering("", "");
+    let work = |found: &mut Diagnostics| legacy::resolve(legacy, &rendering, answers.environment(), answers, found);
+    let (names, found) = settle(&environment, data, work).await;
+    diagnostics.extend(found);
+    let mut secrets = Secrets::default();
+    let sensitive = legacy.sensitive.iter().filter_map(|name| names.user.get(name));
+    sensitive.for_each(|value| secrets.hide(value));
+    answers.derived().declare(&secrets);
+    let sensitive = legacy.sensitive.iter().map(String::as_str);
+    answers.derived().declare_variables(sensitive);
+    Ground {
+        values: Values::default(),
+        legacy: Some(names),
+        secrets,
+        environment,
+    }
+}
+
+async fn evaluate_hcl(
     template: &Template,
     hcl: &Hcl,
     components: &dyn Components,
@@ -106,6 +163,7 @@ pub(crate) async fn evaluate(
     Ground {
         environment,
         values,
+        legacy: None,
         secrets,
     }
 }
@@ -147,6 +205,7 @@ impl Reading<'_> {
             .component_name(ComponentKind::DataSource, name, self.components);
         let Some(component) = self.components.find(ComponentKind::DataSource, &builtin) else {
             diagnostics.push(super::existence::unknown(
+                self.template,
                 ComponentKind::DataSource,
                 name,
                 block.place,
@@ -193,7 +252,7 @@ impl Reading<'_> {
         diagnostics: &mut Diagnostics,
     ) -> Option<Decoded> {
         let names = Names::new(self.environment, values);
-        let rendering = Rendering::in_hcl(self.environment, "", "");
+        let rendering = self.environment.rendering("", "");
         let decoding = Decoding {
             scope: &names,
             rendering: &rendering,
@@ -209,7 +268,7 @@ impl Reading<'_> {
         let complaints = self
             .components
             .check(ComponentKind::DataSource, component.name, &decoded);
-        super::bake::complain(&complaints, &decoded, diagnostics);
+        super::complaints::complain(&complaints, &decoded, diagnostics);
         Some(decoded)
     }
 }
@@ -223,4 +282,48 @@ fn unknown_members(kind: &Type) -> Value {
         }
         _ => Value::unknown(kind.clone()),
     }
+}
+
+/// Does planning take data sources for unknown?
+fn data_is_unknown(purpose: Purpose) -> bool {
+    matches!(
+        purpose,
+        Purpose::Validate {
+            evaluate_data: false,
+            ..
+        }
+    )
+}
+
+/// Secrets of variables and locals.
+fn secrets_of(hcl: &Hcl, values: &Values) -> Secrets {
+    let mut secrets = Secrets::default();
+    for variable in hcl.variables.values() {
+        secrets.declare(&variable.effective());
+    }
+    for local in hcl.blocks.locals.values().filter(|local| local.is_sensitive) {
+        if let Some(value) = values.locals.get(local.name.text.as_str()) {
+            secrets.declare(value);
+        }
+    }
+    for value in values
+        .data
+        .values()
+        .flat_map(|named| named.values())
+        .chain(values.locals.values())
+    {
+        secrets.derive(value);
+    }
+    secrets
+}
+
+/// Phase 10 for variables.
+fn validate_variables(template: &Template, hcl: &Hcl, values: &Values, diagnostics: &mut Diagnostics) {
+    variables::validate(
+        &hcl.variables,
+        &template.environment,
+        values,
+        template.purpose,
+        diagnostics,
+    );
 }

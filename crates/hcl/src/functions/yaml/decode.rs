@@ -1,6 +1,9 @@
 //! YAML to values: events of the parser are put together from the inside out, without recursion.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
+use std::panic::{self, UnwindSafe};
+use std::sync::Once;
 
 use libyaml_safer::{Encoding, Event, EventData, Parser, ScalarStyle};
 
@@ -17,9 +20,27 @@ const MOST_VALUES: usize = 1 << 20;
 /// The value of a document; the error is a fragment.
 pub(super) fn decode(yaml: &str) -> Result<Value, String> {
     let yaml = yaml.strip_prefix('\u{feff}').unwrap_or(yaml);
-    // The parser gives up with a panic where a comma follows a tag at once.
-    let built = std::panic::catch_unwind(|| build(yaml));
-    built.unwrap_or_else(|_| Err("the parser gave up on the document".to_owned()))
+    // The parser panics where a comma follows a tag at once, and may do so elsewhere.
+    quietly(|| build(yaml)).unwrap_or_else(|| Err("the YAML parser gave up on the document".to_owned()))
+}
+
+/// Runs what may panic; a panic is `None` and leaves no trace on the terminal. The hook that was set before is still called for every
+/// other panic, also for one of another thread in the meantime.
+fn quietly<T>(work: impl FnOnce() -> T + UnwindSafe) -> Option<T> {
+    thread_local!(static QUIET: Cell<bool> = const { Cell::new(false) });
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let usual = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            if !QUIET.get() {
+                usual(panic);
+            }
+        }));
+    });
+    QUIET.set(true);
+    let done = panic::catch_unwind(work);
+    QUIET.set(false);
+    done.ok()
 }
 
 fn build(yaml: &str) -> Result<Value, String> {
@@ -130,7 +151,7 @@ impl Builder {
                     return Err(format!("the alias `{anchor}` stands within what it refers to"));
                 }
                 let repeated = self.anchors.get(&anchor).cloned();
-                self.add(repeated.ok_or_else(|| format!("nothing is called `{anchor}` for the alias"))?)
+                self.add(repeated.ok_or_else(|| format!("there is no anchor `{anchor}`"))?)
             }
             EventData::DocumentStart { .. } => {
                 self.documents += 1;
@@ -243,7 +264,7 @@ impl Builder {
     }
 }
 
-/// The name that a key stands for: numbers and truths count as they are written after being understood, so that `y` is `true`.
+/// The name that a key stands for: numbers and booleans count as they are printed after being parsed, so that `y` is `true`.
 fn name(key: &Value) -> Result<String, String> {
     let name = convert::convert(key, &Type::String).map_err(|_| "the key of a mapping must be a scalar")?;
     name.as_str()

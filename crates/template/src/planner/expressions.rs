@@ -1,0 +1,116 @@
+//! A step's options as data: the text of their expressions and what they refer to. Two plans are compared by it.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use bakelite_hcl::diagnostic::Diagnostics;
+use bakelite_hcl::evaluate::{Reference, references};
+use bakelite_hcl::syntax::{Attribute, Body, Item, JsonValue, Name};
+use bakelite_hcl::value::Value;
+use regex::Regex;
+
+use super::options::Options;
+use crate::builds::WrittenContent;
+use crate::plan::Expressions;
+use crate::scope::Iterations;
+use crate::show::display_with;
+
+#[expect(clippy::unwrap_used, reason = "the expression is a constant that a test reads")]
+static LEGACY_REFERENCE: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r#"\b(build|user)\s+[`"]([^`"]*)[`"]"#).unwrap());
+
+impl Options {
+    /// The options as they are written. Secrets are not masked yet.
+    pub(super) fn expressions(&self) -> Expressions {
+        let mut found = Expressions::default();
+        match &self.written.content {
+            WrittenContent::Hcl(bodies) => {
+                for (body, iterations) in bodies {
+                    self.of_body(body, "", iterations, &mut found);
+                }
+            }
+            WrittenContent::Legacy(properties) => self.of_properties(properties, &mut found),
+        }
+        if let Some(overrides) = &self.overrides {
+            found.options.insert("override".to_owned(), self.shown(overrides));
+        }
+        found
+    }
+
+    fn of_body(&self, body: &Body, path: &str, iterations: &Iterations, found: &mut Expressions) {
+        let Body::Native(native) = body else {
+            let mut ignored = Diagnostics::default();
+            let attributes = body.attributes(&mut ignored);
+            attributes
+                .iter()
+                .for_each(|one| self.of_attribute(one, path, iterations, found));
+            return;
+        };
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        for item in &native.items {
+            match item {
+                Item::Attribute(attribute) => self.of_attribute(attribute, path, iterations, found),
+                Item::Block(block) => {
+                    let labels = block.labels.iter().map(|label| label.text.as_str());
+                    let words: Vec<&str> = [block.kind.text.as_str()].into_iter().chain(labels).collect();
+                    let kind = words.join(" ");
+                    let count = counts.entry(kind.clone()).or_default();
+                    let path = format!("{path}{kind}[{count}].");
+                    *count += 1;
+                    self.of_body(&block.body, &path, iterations, found);
+                }
+            }
+        }
+    }
+
+    fn of_attribute(&self, attribute: &Attribute, path: &str, iterations: &Iterations, found: &mut Expressions) {
+        let text = self.sources.slice(attribute.expression.place);
+        let name = format!("{path}{}", attribute.name.text);
+        found.options.insert(name, text.to_owned());
+        for reference in references(&attribute.expression) {
+            let (name, value) = self.referred(&reference, iterations);
+            found.references.insert(name, value);
+        }
+    }
+
+    /// The name that an expression refers to, and its value if that is known while planning.
+    fn referred(&self, reference: &Reference, iterations: &Iterations) -> (String, Option<String>) {
+        let step = |index: usize| reference.steps.get(index).map(String::as_str);
+        let values = &self.ground.values;
+        if let Some(value) = iterations.get(&reference.root) {
+            return (reference.root.clone(), Some(self.shown(value)));
+        }
+        let value = match (reference.root.as_str(), step(0), step(1)) {
+            ("var", Some(name), _) => values.variables.get(name),
+            ("local", Some(name), _) => values.locals.get(name),
+            ("data", Some(kind), Some(name)) => values.data.get(kind).and_then(|named| named.get(name)),
+            _ => None,
+        };
+        let depth = if reference.root == "data" { 2 } else { 1 };
+        let words: Vec<&str> = [reference.root.as_str()]
+            .into_iter()
+            .chain(reference.steps.iter().take(depth).map(String::as_str))
+            .collect();
+        (words.join("."), value.map(|value| self.shown(value)))
+    }
+
+    fn of_properties(&self, properties: &[(Name, JsonValue)], found: &mut Expressions) {
+        let user = self.ground.legacy_variables();
+        for (name, value) in properties {
+            let text = self.sources.slice(value.place);
+            found.options.insert(name.text.clone(), text.to_owned());
+            for reference in LEGACY_REFERENCE.captures_iter(text) {
+                let part = |index: usize| reference.get(index).map_or("", |part| part.as_str());
+                let value = match part(1) {
+                    "user" => user.and_then(|user| user.get(part(2))).cloned(),
+                    _ => None,
+                };
+                found.references.insert(format!("{}.{}", part(1), part(2)), value);
+            }
+        }
+    }
+
+    fn shown(&self, value: &Value) -> String {
+        display_with(value, &|text| self.ground.secrets.mask(text))
+    }
+}

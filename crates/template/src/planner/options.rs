@@ -1,0 +1,195 @@
+//! The options of one component in one build: evaluated while planning, and those of steps again while baking.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bakelite_hcl::budget::Budget;
+use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics};
+use bakelite_hcl::marks::Marks;
+use bakelite_hcl::source::SourceMap;
+use bakelite_hcl::syntax::{Body, JsonValue, Name};
+use bakelite_hcl::types::Type;
+use bakelite_hcl::value::Value;
+
+use super::ground::Ground;
+use crate::builds::{Written, WrittenContent};
+use crate::decode::{Decoded, Decoding, Layer, WeakDecoding};
+use crate::gotemplate::{Context, Rendering, render_early, shielded};
+use crate::plan::BuildData;
+use crate::schema::Schema;
+use crate::scope::{Iterations, Names};
+use crate::secrets::SECRET_BUILD_KEYS;
+use crate::show::display;
+
+/// `build.KEY` of every builder.
+pub(super) const BUILD_KEYS: &[&str] = &[
+    "ConnType",
+    "Host",
+    "ID",
+    "PackerHTTPAddr",
+    "PackerHTTPIP",
+    "PackerHTTPPort",
+    "PackerRunUUID",
+    "Password",
+    "Port",
+    "SSHPrivateKey",
+    "SSHPublicKey",
+    "User",
+    "WinRMPassword",
+];
+
+/// What a `build.KEY` is, as in Packer, once a build runs that does not have it.
+const NOT_PROVIDED: &str = "<unknown>";
+
+/// Everything that a component's options are evaluated with.
+pub(super) struct Options {
+    pub(super) ground: Arc<Ground>,
+    pub(super) sources: SourceMap,
+    pub(super) schema: Arc<Schema>,
+    /// How messages name the component.
+    pub(super) subject: String,
+    pub(super) rendering: Rendering,
+    /// `source.type` and `source.name`.
+    pub(super) source: (String, String),
+    pub(super) build_name: String,
+    /// The keys of `build`, for options that can refer to it: those of steps.
+    pub(super) keys: Option<Arc<Vec<String>>>,
+    /// Values in place of those that are written.
+    pub(super) overrides: Option<Value>,
+    pub(super) written: Written,
+}
+
+impl Options {
+    /// The options with the data of a build, or while there is none yet.
+    pub(super) fn decode(
+        &self,
+        data: Option<&BuildData>,
+        budget: &Budget,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Decoded> {
+        let mut decoded = match &self.written.content {
+            WrittenContent::Hcl(bodies) => self.decode_hcl(bodies, data, budget, diagnostics)?,
+            WrittenContent::Legacy(properties) => self.decode_legacy(properties, data, diagnostics)?,
+        };
+        decoded.sources = self.sources.clone();
+        decoded.home_folder = self.ground.environment.home_folder.clone();
+        decoded.secrets.sort();
+        decoded.secrets.dedup();
+        Some(decoded)
+    }
+
+    fn decode_hcl(
+        &self,
+        bodies: &[(Arc<Body>, Iterations)],
+        data: Option<&BuildData>,
+        budget: &Budget,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Decoded> {
+        let (kind, name) = &self.source;
+        let source = [("type", Value::string(kind)), ("name", Value::string(name))];
+        let mut names = Names::new(&self.ground.environment, &self.ground.values)
+            .on_budget(budget)
+            .with("source", Value::object(source));
+        let mut rendering = self.rendering.clone();
+        if let Some(keys) = &self.keys {
+            names = names.with("build", self.build(keys, data));
+            rendering.set_build_data(BTreeMap::new());
+        }
+        let decoding = Decoding {
+            scope: &names,
+            rendering: &rendering,
+            subject: self.subject.clone(),
+            place: self.written.place,
+        };
+        let layers = bodies.iter().map(|(body, iterations)| Layer { body, iterations });
+        let layers: Vec<Layer<'_>> = layers.collect();
+        decoding.decode(&layers, self.overrides.as_ref(), &self.schema, diagnostics)
+    }
+
+    /// The object `build`.
+    fn build(&self, keys: &[String], data: Option<&BuildData>) -> Value {
+        let missing = if data.is_some() {
+            Value::string(NOT_PROVIDED)
+        } else {
+            Value::unknown(Type::String)
+        };
+        let mut build: BTreeMap<&str, Value> = keys.iter().map(|key| (key.as_str(), missing.clone())).collect();
+        let given = data.into_iter().flatten();
+        build.extend(given.map(|(key, value)| (key.as_str(), shielded(&marked(key, value)))));
+        build.insert("name", Value::string(&self.build_name));
+        Value::object(build)
+    }
+
+    fn decode_legacy(
+        &self,
+        properties: &[(Name, JsonValue)],
+        data: Option<&BuildData>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Decoded> {
+        let mut rendering = self.rendering.clone();
+        if let Some(keys) = &self.keys {
+            let mut known = BTreeMap::new();
+            if let Some(data) = data {
+                known.extend(keys.iter().map(|key| (key.clone(), NOT_PROVIDED.to_owned())));
+                known.extend(data.iter().map(|(key, value)| (key.clone(), display(value))));
+            }
+            rendering.context = Context::Baking {
+                data: known,
+                open: Arc::clone(keys),
+            };
+        }
+        let late = |text: &str| render_early(text, &rendering);
+        let secrets: Vec<String> = self.ground.secrets.clone().into_texts();
+        let decoding = WeakDecoding {
+            rendering: &rendering,
+            late: &late,
+            secrets: &secrets,
+            place: self.written.place,
+        };
+        decoding.decode(properties, &[], &self.schema, diagnostics)
+    }
+
+    /// The options while baking: functions like `timestamp` are called again each time.
+    pub(super) fn decode_now(&self, data: &BuildData) -> Result<Decoded, Diagnostics> {
+        let mut diagnostics = Diagnostics::default();
+        let answers = &self.ground.environment.answers;
+        let derived = answers.derived();
+        derived.declare_build_data(data);
+        let decoded = self.decode(Some(data), &Budget::default(), &mut diagnostics);
+        if let Some(question) = answers.take_pending().first() {
+            diagnostics.push(
+                Diagnostic::error(
+                    self.written.place,
+                    format!("`{}` is asked something that was not known when planning", question.function),
+                )
+                .detail(
+                    "Functions that need a server are called while planning; what they are given cannot depend on `build`.",
+                ),
+            );
+        }
+        if let Some(decoded) = &decoded {
+            decoded.declared.iter().for_each(|secret| derived.declare_text(secret));
+            let made = decoded.secrets.iter();
+            made.for_each(|secret| derived.hide_unless_within(secret));
+        }
+        match decoded {
+            Some(decoded) if !diagnostics.has_errors() => Ok(decoded),
+            _ => Err(diagnostics),
+        }
+    }
+}
+
+/// `build` before a bake runs, in meta-arguments: its name and nothing else.
+pub(super) fn build_name_only(name: &str) -> Value {
+    Value::object([("name", Value::string(name))])
+}
+
+/// A `build.KEY`; what lets somebody in is sensitive.
+fn marked(key: &str, value: &Value) -> Value {
+    let marks = if SECRET_BUILD_KEYS.contains(&key) {
+        Marks::SENSITIVE
+    } else {
+        Marks::NONE
+    };
+    value.clone().with_marks(marks)
+}
