@@ -4,7 +4,8 @@
 //! How an options struct says what HCL needs to know: a field that is a struct (or `Option` of one) is a block, a `Vec` of structs a
 //! repeatable block, anything else an attribute. `#[schemars(extend("x-late" = true))]`: the string is rendered by the component at
 //! run time and not while decoding. `#[schemars(extend("x-unsupported" = "reason"))]`: giving it is an error for now; on a variant
-//! of an enum, giving that value is. `#[schemars(extend("x-aliases" = ["…"]))]` on a variant: other strings for it. On an enum
+//! of an enum, giving that value is. Beside it on a field `"x-harmless" = [false]`: values that may be given all the same, as they ask
+//! for nothing. `#[schemars(extend("x-aliases" = ["…"]))]` on a variant: other strings for it. On an enum
 //! `#[schemars(extend("x-any-case" = true))]`: upper and lower case are the same. `#[schemars(extend("x-sensitive" = true))]`: its value is a secret. A field that is neither an
 //! `Option` nor has a serde default must be given.
 
@@ -44,6 +45,8 @@ pub struct Field {
     pub sensitive: bool,
     /// Why giving it is an error for now.
     pub unsupported: Option<String>,
+    /// What may be given all the same when it is unsupported.
+    pub harmless: Vec<Json>,
 }
 
 /// Attribute or block.
@@ -171,6 +174,10 @@ fn field(name: &str, property: &Json) -> Field {
         late: is("x-late"),
         sensitive: is("x-sensitive") || shape.get("x-sensitive").and_then(Json::as_bool).unwrap_or(false),
         unsupported: string(property, "x-unsupported"),
+        harmless: extension("x-harmless")
+            .and_then(Json::as_array)
+            .cloned()
+            .unwrap_or_default(),
     }
 }
 

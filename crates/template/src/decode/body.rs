@@ -143,7 +143,10 @@ impl Decoding<'_> {
         if failed {
             return options.put(field, None);
         }
-        if value.is_null() || !self.is_supported(field, attribute.name.place, diagnostics) {
+        if value.is_null() {
+            return;
+        }
+        if field.harmless.is_empty() && !self.is_supported(field, attribute.name.place, diagnostics) {
             return;
         }
         let path = join(path, &field.name);
@@ -155,7 +158,11 @@ impl Decoding<'_> {
             rendering: self.rendering,
             place: expression.place,
         };
-        options.put(field, leaf.decode(&value, &path, decoded, diagnostics));
+        let json = leaf.decode(&value, &path, decoded, diagnostics);
+        let is_harmless = json.as_ref().is_none_or(|json| field.harmless.contains(json));
+        if is_harmless || self.is_supported(field, expression.place, diagnostics) {
+            options.put(field, json);
+        }
     }
 
     fn is_supported(&self, field: &Field, place: Place, diagnostics: &mut Diagnostics) -> bool {
