@@ -1,6 +1,6 @@
 //! No circles: within a crate, files that use each other in a circle are either the parts of one idea, listed below with what the idea
 //! is, or a mistake; and so are directories. A directory counts as one, with all that is below it, among the files beside it.
-//! A module's own file (`mod.rs`, `x.rs` beside `x/`, `lib.rs`, `main.rs`) is made of the modules below it: that it uses them counts for
+//! A module's own file (`mod.rs`, `lib.rs`, `main.rs`, or a file beside the directory of its name) is made of the modules below it: that it uses them counts for
 //! nothing, so that they may use what it defines.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -323,7 +323,7 @@ fn circles_of_directories(uses: &Uses) -> Vec<BTreeSet<PathBuf>> {
     found
 }
 
-/// Where a file is at home: `x.rs` beside a directory `x` is a part of it.
+/// Where a file is at home: beside a directory of its name it is a part of that.
 fn home(file: &Path) -> PathBuf {
     let directory = file.with_extension("");
     if root().join(&directory).is_dir() {

@@ -1,9 +1,38 @@
-//! Block devices: what their options must be, and what becomes of them in a request.
+//! Block devices: their options, the limits of EC2, and their form in a request.
 
 use aws_sdk_ec2::types::{BlockDeviceMapping, EbsBlockDevice, VolumeType};
 use bakelite_template::component::Complaint;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
-use crate::ebs::blocks::BlockDevice;
+/// A block device of an instance or an AMI.
+#[derive(Clone, Default, Deserialize, JsonSchema)]
+pub(crate) struct BlockDevice {
+    /// Delete the volume with the instance. A volume of the bake's own instance is deleted in any case; this is what the AMI says.
+    #[serde(default)]
+    pub delete_on_termination: bool,
+    /// The device's name: `/dev/sda1`.
+    pub device_name: String,
+    /// Encrypt the volume; default: as the snapshot or the account's settings have it.
+    pub encrypted: Option<bool>,
+    /// The volume's I/O operations per second, for `io1`, `io2` and `gp3`.
+    pub iops: Option<i32>,
+    /// Do not map this device.
+    #[serde(default)]
+    pub no_device: bool,
+    /// The snapshot that the volume is made of.
+    pub snapshot_id: Option<String>,
+    /// The volume's throughput in MiB/s, for `gp3`.
+    pub throughput: Option<i32>,
+    /// The instance-store volume: `ephemeral0`.
+    pub virtual_name: Option<String>,
+    /// The volume's type: `gp2`, `gp3`, `io1`, `io2`, `st1`, `sc1`, `standard`.
+    pub volume_type: Option<String>,
+    /// The volume's size in GiB.
+    pub volume_size: Option<i32>,
+    /// The KMS key that the volume is encrypted with.
+    pub kms_key_id: Option<String>,
+}
 
 /// I/O operations per second: the least, the most, and the most per GiB (EBS volume types, user guide).
 const IOPS: [(&str, i32, i32, i32); 3] = [
@@ -20,13 +49,10 @@ pub(crate) fn check(option: &str, devices: &[BlockDevice], complaints: &mut Vec<
         let mut complain = |field: &str, message: String| {
             complaints.push(Complaint::error(format!("{option}[{index}].{field}"), message));
         };
-        if device.device_name.as_deref().unwrap_or_default().is_empty() {
-            complain("device_name", "block device has no `device_name`".into());
-        }
-        if device.encrypted == Some(false) && given(device.kms_key_id.as_ref()) {
+        if device.encrypted == Some(false) && device.kms_key_id.is_some() {
             complain(
                 "kms_key_id",
-                "volume with a `kms_key_id` must not set `encrypted` to false".into(),
+                "a volume with a `kms_key_id` must not set `encrypted` to false".into(),
             );
         }
         check_speed(device, &mut complain);
@@ -37,7 +63,7 @@ fn check_speed(device: &BlockDevice, complain: &mut impl FnMut(&str, String)) {
     let kind = device.volume_type.as_deref().unwrap_or_default();
     let limits = IOPS.iter().find(|(name, ..)| *name == kind);
     if let (Some(iops), Some((_, least, most, per_gib))) = (device.iops.filter(|iops| *iops > 0), limits) {
-        // Without a size the snapshot decides, so that nothing can be said.
+        // Without a size the snapshot decides: nothing can be checked.
         if let Some(size) = device.volume_size.filter(|size| *size > 0) {
             let most = (*most).min(size.saturating_mul(*per_gib).max(*least));
             if !(*least..=most).contains(&iops) {
@@ -70,24 +96,27 @@ pub(crate) fn mappings(devices: &[BlockDevice]) -> Vec<BlockDeviceMapping> {
 }
 
 fn mapping(device: &BlockDevice) -> BlockDeviceMapping {
-    let text = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-    let builder = BlockDeviceMapping::builder().set_device_name(device.device_name.clone());
-    if device.no_device == Some(true) {
+    let builder = BlockDeviceMapping::builder().device_name(&device.device_name);
+    if device.no_device {
         return builder.no_device("").build();
     }
-    if let Some(name) = text(&device.virtual_name).filter(|name| name.starts_with("ephemeral")) {
+    if let Some(name) = device
+        .virtual_name
+        .as_ref()
+        .filter(|name| name.starts_with("ephemeral"))
+    {
         return builder.virtual_name(name).build();
     }
     let positive = |number: Option<i32>| number.filter(|number| *number > 0);
     let ebs = EbsBlockDevice::builder()
-        .set_delete_on_termination(Some(device.delete_on_termination.unwrap_or(false)))
+        .set_delete_on_termination(Some(device.delete_on_termination))
         .set_encrypted(device.encrypted)
         .set_iops(positive(device.iops))
         .set_throughput(positive(device.throughput))
         .set_volume_size(positive(device.volume_size))
-        .set_volume_type(text(&device.volume_type).map(|kind| VolumeType::from(kind.as_str())))
-        .set_snapshot_id(text(&device.snapshot_id))
-        .set_kms_key_id(text(&device.kms_key_id))
+        .set_volume_type(device.volume_type.as_deref().map(VolumeType::from))
+        .set_snapshot_id(device.snapshot_id.clone())
+        .set_kms_key_id(device.kms_key_id.clone())
         .build();
     builder.ebs(ebs).build()
 }
@@ -104,10 +133,6 @@ pub(crate) fn without_ephemeral() -> Vec<BlockDeviceMapping> {
         .collect()
 }
 
-fn given(text: Option<&String>) -> bool {
-    text.is_some_and(|text| !text.is_empty())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,7 +147,6 @@ mod tests {
     #[test]
     fn impossible_devices_are_refused() {
         let none: [&str; 0] = [];
-        assert_eq!(complaints("{}"), ["launch_block_device_mappings[0].device_name"]);
         for (json, wanted) in [
             (
                 r#"{"device_name": "a", "volume_type": "io1", "volume_size": 10, "iops": 50}"#,

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bakelite_aws::class::{AwsError, ErrorClass};
+use bakelite_aws::call::once;
 use bakelite_aws::client::Aws;
+use bakelite_aws::error::AwsError;
+use bakelite_aws::retry::ErrorClass;
 use bakelite_communicators::ssh::console::{Console, ConsoleError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -38,8 +40,7 @@ impl Console for InstanceConsole {
 impl InstanceConsole {
     async fn ask(&self, latest: bool) -> Result<String, AwsError> {
         let request = self.aws.ec2().get_console_output().instance_id(&self.instance);
-        let answer = request.set_latest(latest.then_some(true)).send().await;
-        let answer = answer.map_err(|error| AwsError::of("GetConsoleOutput", &error))?;
+        let answer = once("GetConsoleOutput", request.set_latest(latest.then_some(true)).send()).await?;
         Ok(answer.output.unwrap_or_default())
     }
 }

@@ -1,71 +1,66 @@
-//! The key that the instance lets in: a temporary pair that EC2 makes, or one that the template names, or none.
-
-use std::sync::Arc;
+//! The key that the instance accepts: a temporary pair that EC2 makes, or one that the template names, or none.
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{KeyType, ResourceType};
-use bakelite_aws::class::{AwsError, ErrorClass};
-use bakelite_aws::client::Aws;
+use bakelite_aws::call::call;
+use bakelite_aws::error::AwsError;
+use bakelite_aws::resource::key_pair::KEY_PAIR;
+use bakelite_aws::retry::ErrorClass;
 use bakelite_aws::tag::{self, Tags};
-use bakelite_aws::undo::ResourceKind;
 use bakelite_communicators::options::{CommunicatorOptions, Kind};
-use bakelite_engine::bake::{Bake, BakeError, Handle};
+use bakelite_engine::bake::{BakeError, Handle};
 use bakelite_engine::private_file;
-use bakelite_engine::undo::Undo;
 
-use crate::password;
+use crate::cloud::Cloud;
 
-/// The key that the instance lets in.
+/// The key that the instance accepts.
 #[derive(Default)]
 pub(crate) struct KeyPair {
     /// Its name in EC2.
     pub(crate) name: Option<String>,
     /// The private key (PEM), when EC2 made it.
     pub(crate) private_key: Option<String>,
-    /// The temporary pair's undo.
+    /// Undoes the temporary pair.
     pub(crate) handle: Option<Handle>,
 }
 
+/// Whether EC2 has to be asked for the password of a Windows instance, which it encrypts for the instance's key pair.
+pub(crate) fn password_is_needed(options: &CommunicatorOptions) -> bool {
+    options.kind() == Some(Kind::WinRm) && options.winrm_password.is_none()
+}
+
 /// Makes a temporary key pair, if the template leaves nothing else to log in with.
-pub(crate) async fn make(
-    bake: &Bake,
-    aws: &Arc<Aws>,
-    undo: &Arc<dyn Undo>,
-    options: &CommunicatorOptions,
-    tags: &Tags,
-) -> Result<KeyPair, BakeError> {
-    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-    let named = given(&options.ssh_keypair_name);
-    let for_password = password::is_needed(options);
-    let other_way = given(&options.ssh_private_key_file).is_some()
-        || !for_password && (options.ssh_agent_auth || given(&options.ssh_password).is_some());
-    if named.is_some() || other_way || !(for_password || options.kind() == Some(Kind::Ssh)) {
+pub(crate) async fn make(cloud: &Cloud<'_>, options: &CommunicatorOptions, tags: &Tags) -> Result<KeyPair, BakeError> {
+    let for_password = password_is_needed(options);
+    let other_login = options.ssh_private_key_file.is_some()
+        || !for_password && (options.ssh_agent_auth || options.ssh_password.is_some());
+    let needs_one = for_password || options.kind() == Some(Kind::Ssh);
+    if options.ssh_keypair_name.is_some() || other_login || !needs_one {
         return Ok(KeyPair {
-            name: named,
+            name: options.ssh_keypair_name.clone(),
             ..KeyPair::default()
         });
     }
-    let token = uuid::Uuid::now_v7().to_string();
-    let ours = given(&options.temporary_key_pair_name);
-    let replaceable = ours.is_none();
-    let name = ours.unwrap_or_else(|| format!("packer_{token}"));
+    let temporary = cloud.temporary(&KEY_PAIR);
+    let replaceable = options.temporary_key_pair_name.is_none();
+    let name = options.temporary_key_pair_name.clone();
+    let name = name.unwrap_or_else(|| format!("packer_{}", temporary.token));
     let kind = match options.temporary_key_pair_type.as_deref() {
         // EC2 encrypts passwords for RSA keys only.
         Some(kind) if !for_password && kind.eq_ignore_ascii_case("ed25519") => KeyType::Ed25519,
         _ => KeyType::Rsa,
     };
-    bake.ui.say(format!("Creating temporary key pair `{name}`..."));
-    let resource = ResourceKind::KeyPair.resource(aws, &token).detail("name", &name);
-    let tags = tag::temporary(&bake.run.id, &token, tags);
-    let call = create(aws.ec2().clone(), name.clone(), kind, tags, replaceable);
-    let made = bake.create(Arc::clone(undo), resource, call).await?;
+    cloud.say(format!("Creating temporary key pair `{name}`..."));
+    let tags = temporary.tags(tags);
+    let call = create(cloud.ec2().clone(), name.clone(), kind, tags, replaceable);
+    let made = cloud.create(temporary.detail("name", &name), call).await?;
+    let bake = cloud.bake;
     if bake.run.debug {
         let path = bake.run.working_folder.join(format!("ec2_{}.pem", bake.source_name));
         private_file::save(&bake.creation(), &path, made.value.as_bytes())
             .await
-            .map_err(|cause| BakeError::failed(format!("save private key `{}`: {cause}", path.display())))?;
-        bake.ui
-            .say(format!("Private key saved for debugging: {}", path.display()));
+            .map_err(|cause| BakeError::failed(format!("failed to save private key `{}`: {cause}", path.display())))?;
+        cloud.say(format!("Private key saved for debugging: {}", path.display()));
     }
     Ok(KeyPair {
         name: Some(name),
@@ -83,23 +78,16 @@ async fn create(
     tags: Tags,
     replaceable: bool,
 ) -> Result<(String, String), AwsError> {
+    let specification = tag::specification(ResourceType::KeyPair, &tags);
     let request = ec2
         .create_key_pair()
         .key_name(&name)
         .key_type(kind)
-        .tag_specifications(tag::specification(ResourceType::KeyPair, &tags));
-    let mut answer = request
-        .clone()
-        .send()
-        .await
-        .map_err(|error| AwsError::of("CreateKeyPair", &error));
+        .tag_specifications(specification);
+    let mut answer = call("CreateKeyPair", || request.clone().send()).await;
     if replaceable && answer.as_ref().is_err_and(|error| error.class == ErrorClass::Duplicate) {
-        let deleted = ec2.delete_key_pair().key_name(&name).send().await;
-        deleted.map_err(|error| AwsError::of("DeleteKeyPair", &error))?;
-        answer = request
-            .send()
-            .await
-            .map_err(|error| AwsError::of("CreateKeyPair", &error));
+        call("DeleteKeyPair", || ec2.delete_key_pair().key_name(&name).send()).await?;
+        answer = call("CreateKeyPair", || request.clone().send()).await;
     }
     let private_key = answer?.key_material;
     let private_key = private_key.ok_or_else(|| AwsError::incomplete("CreateKeyPair", "private key"))?;

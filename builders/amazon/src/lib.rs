@@ -5,9 +5,10 @@
 )]
 
 mod block_device;
+mod cloud;
 mod console;
 mod data_sources;
-pub mod ebs;
+mod ebs;
 mod key_pair;
 mod network;
 mod password;

@@ -1,14 +1,16 @@
 //! The password that a Windows instance gives its administrator at the first start: EC2 has it after some minutes, encrypted with the
 //! key pair that the instance was launched with.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::time::Duration;
 
 use aws_sdk_ec2::Client;
-use bakelite_aws::class::AwsError;
-use bakelite_aws::watch;
-use bakelite_communicators::options::{CommunicatorOptions, Kind};
+use bakelite_aws::call::{self, call};
+use bakelite_aws::error::AwsError;
+use bakelite_communicators::options::CommunicatorOptions;
 use bakelite_engine::bake::{Bake, BakeError};
+use bakelite_engine::error::Explain;
 use bakelite_template::component::Complaint;
 use bakelite_template::duration::GoDuration;
 use base64::Engine as _;
@@ -18,56 +20,58 @@ use rsa::pkcs8::DecodePrivateKey as _;
 use rsa::{Pkcs1v15Encrypt, RsaPrivateKey};
 use tokio::time::Instant;
 
-use crate::key_pair::KeyPair;
+use crate::cloud::Cloud;
+use crate::key_pair::{KeyPair, password_is_needed};
 
 /// How long EC2 may take when the template does not say. Usually it is 4 to 15 minutes.
 const LIMIT: Duration = Duration::from_mins(20);
 
-/// The pause between two questions for it.
+/// The pause between two requests.
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// Why there is no password.
 #[derive(Debug, thiserror::Error)]
 enum PasswordError {
     /// EC2 does not have it.
-    #[error("wait for the password of instance `{instance}`: EC2 has none within {limit}")]
+    #[error("EC2 had no password of instance `{instance}` within {limit}")]
     TooLong { instance: String, limit: GoDuration },
     /// It cannot be decrypted.
-    #[error("decrypt the password of instance `{instance}` with {key}: {reason}")]
+    #[error("failed to decrypt the password of instance `{instance}` with {key}: {reason}")]
     Decrypt {
         instance: String,
         key: String,
         reason: String,
     },
     /// Nothing to decrypt it with.
-    #[error(
-        "the password of instance `{instance}` cannot be read without the private key of its key pair: give `ssh_private_key_file` or `winrm_password`"
-    )]
+    #[error("the password of instance `{instance}` cannot be decrypted without the private key of its key pair")]
     NoKey { instance: String },
-    /// The question for it failed.
+    /// The call failed.
     #[error(transparent)]
     Aws(#[from] AwsError),
 }
 
-impl From<PasswordError> for BakeError {
-    fn from(error: PasswordError) -> Self {
-        BakeError::failed(error)
+impl Explain for PasswordError {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::TooLong { .. } => Some(
+                "EC2 has a password only where the AMI's first start sets one (EC2Launch); `windows_password_timeout` sets how long it \
+                 is waited for"
+                    .into(),
+            ),
+            Self::NoKey { .. } => Some("give `ssh_private_key_file`, or `winrm_password`".into()),
+            Self::Decrypt { .. } => None,
+            Self::Aws(error) => error.help(),
+        }
     }
-}
-
-/// Must EC2 be asked for the password?
-pub(crate) fn is_needed(options: &CommunicatorOptions) -> bool {
-    options.kind() == Some(Kind::WinRm) && options.winrm_password.as_deref().is_none_or(str::is_empty)
 }
 
 /// Complains about what keeps the password from being read: EC2 encrypts it for the key pair of the instance.
 pub(crate) fn check(options: &CommunicatorOptions, timeout: Option<GoDuration>) -> Vec<Complaint> {
-    if !is_needed(options) {
+    if !password_is_needed(options) {
         return Vec::new();
     }
-    let given = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty());
     let mut complaints = Vec::new();
-    if given(&options.ssh_keypair_name) && !given(&options.ssh_private_key_file) {
+    if options.ssh_keypair_name.is_some() && options.ssh_private_key_file.is_none() {
         let message = "`ssh_keypair_name` needs its private key to decrypt the password: `ssh_private_key_file`, or `winrm_password`";
         complaints.push(Complaint::error("ssh_keypair_name", message));
     }
@@ -85,20 +89,20 @@ pub(crate) fn check(options: &CommunicatorOptions, timeout: Option<GoDuration>) 
 
 /// Waits for the password, where it is needed, and decrypts it.
 pub(crate) async fn fetch(
-    bake: &Bake,
-    ec2: &Client,
+    cloud: &Cloud<'_>,
     instance: &str,
     options: &CommunicatorOptions,
     key_pair: &KeyPair,
     timeout: Option<GoDuration>,
 ) -> Result<Option<String>, BakeError> {
-    if !is_needed(options) {
+    if !password_is_needed(options) {
         return Ok(None);
     }
+    let bake = cloud.bake;
     let key = Key::of(bake, options, key_pair, instance)?;
     let limit = timeout.map(GoDuration::to_std).filter(|limit| !limit.is_zero());
     bake.ui.say("Waiting for the password of the instance...");
-    let encrypted = encrypted(ec2, instance, limit.unwrap_or(LIMIT)).await?;
+    let encrypted = encrypted(cloud.ec2(), instance, limit.unwrap_or(LIMIT)).await?;
     let password = key.decrypt(&encrypted).map_err(|reason| PasswordError::Decrypt {
         instance: instance.to_owned(),
         key: key.name,
@@ -113,8 +117,10 @@ pub(crate) async fn fetch(
 async fn encrypted(ec2: &Client, instance: &str, limit: Duration) -> Result<String, PasswordError> {
     let deadline = Instant::now() + limit;
     loop {
-        let answer = ec2.get_password_data().instance_id(instance).send().await;
-        let answer = answer.map_err(|error| AwsError::of("GetPasswordData", &error))?;
+        let answer = call("GetPasswordData", || {
+            ec2.get_password_data().instance_id(instance).send()
+        })
+        .await?;
         let data = answer.password_data().unwrap_or_default().trim();
         if !data.is_empty() {
             return Ok(data.to_owned());
@@ -126,7 +132,7 @@ async fn encrypted(ec2: &Client, instance: &str, limit: Duration) -> Result<Stri
                 limit: limit.into(),
             });
         }
-        watch::pause(PAUSE.min(left)).await;
+        call::pause(PAUSE.min(left)).await;
     }
 }
 
@@ -173,14 +179,14 @@ impl Key {
     fn decrypt(&self, encrypted: &str) -> Result<String, String> {
         let pem = self.pem.trim();
         let key = RsaPrivateKey::from_pkcs1_pem(pem).or_else(|_| RsaPrivateKey::from_pkcs8_pem(pem));
-        let key = key.map_err(|_| "it is no RSA key in PEM".to_owned())?;
+        let key = key.map_err(|_| "it is not an RSA key in PEM form".to_owned())?;
         let bytes = STANDARD
             .decode(encrypted)
-            .map_err(|_| "what EC2 has is no base64".to_owned())?;
+            .map_err(|_| "the answer of EC2 is not base64".to_owned())?;
         let plain = key
             .decrypt(Pkcs1v15Encrypt, &bytes)
             .map_err(|_| "it was encrypted for another key".to_owned())?;
-        String::from_utf8(plain).map_err(|_| "it is no text".to_owned())
+        String::from_utf8(plain).map_err(|_| "it is not UTF-8".to_owned())
     }
 }
 
@@ -216,21 +222,21 @@ mod tests {
         );
         assert_eq!(
             key("no key").decrypt(&encrypted).unwrap_err(),
-            "it is no RSA key in PEM"
+            "it is not an RSA key in PEM form"
         );
-        assert_eq!(key(&pems[0]).decrypt("?").unwrap_err(), "what EC2 has is no base64");
+        assert_eq!(
+            key(&pems[0]).decrypt("?").unwrap_err(),
+            "the answer of EC2 is not base64"
+        );
     }
 
     #[test]
     fn the_password_is_asked_for_only_where_winrm_has_none() {
         let options = |json: &str| serde_json::from_str::<CommunicatorOptions>(json).unwrap();
-        assert!(is_needed(&options(r#"{"communicator": "winrm"}"#)));
-        assert!(is_needed(&options(
-            r#"{"communicator": "winrm", "winrm_password": ""}"#
-        )));
-        assert!(!is_needed(&options(
+        assert!(password_is_needed(&options(r#"{"communicator": "winrm"}"#)));
+        assert!(!password_is_needed(&options(
             r#"{"communicator": "winrm", "winrm_password": "x"}"#
         )));
-        assert!(!is_needed(&options("{}")));
+        assert!(!password_is_needed(&options("{}")));
     }
 }

@@ -1,37 +1,83 @@
-//! The instance's security groups: those that the template names or finds, or a temporary one that lets the communicator in.
-
-use std::sync::Arc;
+//! The instance's security groups: those that the template names or finds, or a temporary one that admits the communicator.
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{IpPermission, IpRange, Ipv6Range, ResourceType};
-use bakelite_aws::class::{AwsError, ErrorClass};
-use bakelite_aws::client::Aws;
+use bakelite_aws::call::call;
+use bakelite_aws::describe;
+use bakelite_aws::error::AwsError;
+use bakelite_aws::resource::security_group::SECURITY_GROUP;
+use bakelite_aws::retry::ErrorClass;
 use bakelite_aws::tag::{self, Tags};
-use bakelite_aws::undo::ResourceKind;
-use bakelite_communicators::options::Kind;
-use bakelite_engine::bake::{Bake, BakeError, Handle};
-use bakelite_engine::undo::Undo;
+use bakelite_engine::bake::{BakeError, Handle};
+use bakelite_template::component::Complaint;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
-use crate::ebs::options::Options;
-use crate::network::{self, Network};
+use crate::cloud::Cloud;
+use crate::network::{self, Network, NetworkFilter};
+
+/// Which security groups an instance has.
+#[derive(Clone, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct SecurityGroupOptions {
+    /// The instance's existing security group.
+    pub security_group_id: Option<String>,
+    /// The instance's existing security groups.
+    pub security_group_ids: Vec<String>,
+    /// How the instance's existing security groups are found.
+    pub security_group_filter: Option<NetworkFilter>,
+    /// Networks (CIDR) that the temporary security group admits; default: all.
+    pub temporary_security_group_source_cidrs: Vec<String>,
+    /// Admit only this machine's public address.
+    #[schemars(extend("x-unsupported" = "finding this machine's address is not supported yet", "x-harmless" = [false]))]
+    pub temporary_security_group_source_public_ip: bool,
+}
+
+impl SecurityGroupOptions {
+    /// Complains about options that contradict each other.
+    pub(crate) fn check(&self, complaints: &mut Vec<Complaint>) {
+        if self.security_group_id.is_some() && !self.security_group_ids.is_empty() {
+            complaints.push(Complaint::error(
+                "security_group_ids",
+                "only one of `security_group_id` and `security_group_ids` can be given",
+            ));
+        }
+        for (index, source) in self.temporary_security_group_source_cidrs.iter().enumerate() {
+            if source.parse::<ipnet::IpNet>().is_err() {
+                complaints.push(Complaint::error(
+                    format!("temporary_security_group_source_cidrs[{index}]"),
+                    format!("`{source}` is not a network in CIDR notation (such as `198.51.100.0/24`)"),
+                ));
+            }
+        }
+    }
+
+    /// The existing groups that are named by id.
+    fn named(&self) -> Vec<String> {
+        self.security_group_id
+            .iter()
+            .chain(&self.security_group_ids)
+            .cloned()
+            .collect()
+    }
+}
 
 /// The instance's security groups.
 pub(crate) struct SecurityGroups {
     pub(crate) ids: Vec<String>,
-    /// The temporary one's undo.
+    /// Undoes the temporary one.
     pub(crate) handle: Option<Handle>,
 }
 
-/// Finds the groups that the template wants, or makes a temporary one.
+/// Finds the groups that the template names, or makes a temporary one that admits connections to `port`.
 pub(crate) async fn make(
-    bake: &Bake,
-    aws: &Arc<Aws>,
-    undo: &Arc<dyn Undo>,
-    options: &Options,
+    cloud: &Cloud<'_>,
+    options: &SecurityGroupOptions,
     network: &Network,
+    port: Option<u16>,
     tags: &Tags,
 ) -> Result<SecurityGroups, BakeError> {
-    let named = options.security_groups();
+    let named = options.named();
     if !named.is_empty() {
         return Ok(SecurityGroups {
             ids: named,
@@ -39,35 +85,30 @@ pub(crate) async fn make(
         });
     }
     if let Some(filter) = &options.security_group_filter {
-        let ids = network::security_groups(aws.ec2(), filter, network.vpc_id.as_deref()).await?;
+        let ids = network::security_groups(cloud.ec2(), filter, network.vpc_id.as_deref()).await?;
         return Ok(SecurityGroups { ids, handle: None });
     }
-    let token = uuid::Uuid::now_v7().to_string();
-    let name = format!("packer_{token}");
-    bake.ui.say(format!("Creating temporary security group `{name}`..."));
-    let resource = ResourceKind::SecurityGroup.resource(aws, &token).detail("name", &name);
-    let tags = tag::temporary(&bake.run.id, &token, tags);
-    let made = bake
-        .create(
-            Arc::clone(undo),
-            resource,
-            create(aws.ec2().clone(), name, network.vpc_id.clone(), tags),
-        )
-        .await?;
-    let id = made.value;
-    if options.communicator.kind() != Some(Kind::None) && !options.by_session_manager() {
-        let port = i32::from(options.communicator.port());
-        let sources = &options.temporary_security_group_source_cidrs;
-        let everywhere = vec!["0.0.0.0/0".to_owned()];
-        let sources = if sources.is_empty() { &everywhere } else { sources };
-        bake.ui.say(format!(
-            "Letting port {port} in from {} to the temporary security group...",
-            sources.join(", ")
+    let temporary = cloud.temporary(&SECURITY_GROUP);
+    let name = format!("packer_{}", temporary.token);
+    cloud.say(format!("Creating temporary security group `{name}`..."));
+    let tags = temporary.tags(tags);
+    let temporary = temporary.detail("name", &name);
+    let call = create(cloud.ec2().clone(), name, network.vpc_id.clone(), tags);
+    let made = cloud.create(temporary, call).await?;
+    if let Some(port) = port {
+        let everywhere = ["0.0.0.0/0".to_owned()];
+        let sources = match options.temporary_security_group_source_cidrs.as_slice() {
+            [] => &everywhere,
+            sources => sources,
+        };
+        let shown = sources.join(", ");
+        cloud.say(format!(
+            "Authorizing access to port {port} from {shown} in the temporary security group..."
         ));
-        authorize(aws.ec2(), &id, port, sources).await?;
+        authorize(cloud.ec2(), &made.value, port.into(), sources).await?;
     }
     Ok(SecurityGroups {
-        ids: vec![id],
+        ids: vec![made.value],
         handle: Some(made.handle),
     })
 }
@@ -80,22 +121,10 @@ async fn create(ec2: Client, name: String, vpc: Option<String>, tags: Tags) -> R
         .description("Temporary group of an image being baked")
         .set_vpc_id(vpc)
         .tag_specifications(tag::specification(ResourceType::SecurityGroup, &tags));
-    let answer = request
-        .send()
-        .await
-        .map_err(|error| AwsError::of("CreateSecurityGroup", &error));
-    let id = match answer {
+    let id = match call("CreateSecurityGroup", || request.clone().send()).await {
         Err(error) if error.class == ErrorClass::Duplicate => {
-            let found = ec2
-                .describe_security_groups()
-                .filters(tag::filter("group-name", &name))
-                .send()
-                .await;
-            let found = found.map_err(|error| AwsError::of("DescribeSecurityGroups", &error))?;
-            found
-                .security_groups()
-                .first()
-                .and_then(|group| group.group_id().map(str::to_owned))
+            let found = describe::security_groups(&ec2, vec![tag::filter("group-name", &name)]).await?;
+            found.into_iter().find_map(|group| group.group_id)
         }
         answer => answer?.group_id,
     };
@@ -112,13 +141,9 @@ async fn authorize(ec2: &Client, id: &str, port: i32, sources: &[String]) -> Res
             permission.ip_ranges(IpRange::builder().cidr_ip(source).build())
         };
     }
-    let answer = ec2
-        .authorize_security_group_ingress()
-        .group_id(id)
-        .ip_permissions(permission.build())
-        .send()
-        .await;
-    match answer.map_err(|error| AwsError::of("AuthorizeSecurityGroupIngress", &error)) {
+    let request = ec2.authorize_security_group_ingress().group_id(id);
+    let request = request.ip_permissions(permission.build());
+    match call("AuthorizeSecurityGroupIngress", || request.clone().send()).await {
         // The answer to the first try was lost.
         Err(error) if error.class == ErrorClass::Duplicate => Ok(()),
         answer => answer.map(drop),

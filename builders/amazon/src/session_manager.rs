@@ -1,27 +1,30 @@
-//! Session Manager as the way to the instance: a session is started, SSH goes through its data channel, and it is terminated with the
-//! bake. No port is opened, here or in a security group, and no plugin is needed.
+//! Session Manager as the connection to the instance: a session is started, SSH runs through its data channel, and it is terminated with
+//! the bake. No port is opened, here or in a security group, and no plugin is needed.
 
+use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bakelite_aws::class::AwsError;
 use bakelite_aws::client::Aws;
 use bakelite_aws::credentials::Environment;
-use bakelite_aws::remove::INSTANCE;
+use bakelite_aws::error::AwsError;
+use bakelite_aws::resource::session::{INSTANCE, SESSION};
+use bakelite_aws::retry::{ErrorClass, Tries};
 use bakelite_aws::ssm::{self, StartedSession};
-use bakelite_aws::undo::ResourceKind;
-use bakelite_aws::watch;
 use bakelite_communicators::dial::{Dial, DialError, Stream};
-use bakelite_engine::bake::{Bake, BakeError, Creation, Handle};
+use bakelite_engine::bake::{BakeError, Creation, Handle};
+use bakelite_engine::clock::{Paused, pause};
+use bakelite_engine::error::Explain;
 use bakelite_engine::events::Ui;
 use bakelite_engine::undo::Undo;
 use bakelite_ssm::session::{Resume, ResumeError, Session, SessionError, Start};
 use bakelite_ssm::socket::Network;
 use tokio::sync::Mutex;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use crate::cloud::Cloud;
 
 /// How long to wait for the agent when the template sets no `ssh_timeout`.
 const USUAL_LIMIT: Duration = Duration::from_mins(5);
@@ -49,70 +52,62 @@ struct Running {
 #[derive(Debug, thiserror::Error)]
 enum StartError {
     /// The agent has not registered.
-    #[error("wait for the SSM agent of {instance}: it has not connected within {limit:?}")]
+    #[error("the SSM agent of {instance} did not connect within {limit:?}")]
     NotConnected {
-        /// The instance.
         instance: String,
-        /// For how long.
         limit: Duration,
-        /// What Systems Manager says.
         #[source]
         cause: AwsError,
     },
-    /// Nobody waits for it any more.
-    #[error("start of a session: given up")]
+    /// Nobody waits for the session any more.
+    #[error("the start of a session was cancelled")]
     GivenUp,
-    /// Systems Manager refuses.
+    /// The call failed.
     #[error(transparent)]
     Aws(#[from] AwsError),
 }
 
 /// Why the data channel of a session cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("open data channel of session `{session}`")]
+#[error("failed to open the data channel of session `{session}`")]
 struct ChannelError {
     session: String,
     #[source]
     cause: SessionError,
 }
 
-/// What the user can do about an error that a session caused.
-pub(crate) fn help_for(error: &(dyn std::error::Error + 'static)) -> Option<String> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(help) = error.downcast_ref::<SessionError>().and_then(SessionError::help) {
-            return Some(help.to_owned());
-        }
-        cause = error.source();
+impl Explain for ChannelError {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        self.cause.help().map(Cow::Borrowed)
     }
-    None
 }
 
-impl From<StartError> for BakeError {
-    fn from(error: StartError) -> Self {
-        BakeError::failed(error)
+impl Explain for StartError {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::NotConnected { cause, .. } | Self::Aws(cause) => cause.help(),
+            Self::GivenUp => None,
+        }
     }
 }
 
 impl SessionManager {
     /// The way to a port, with a session that is there: waits until the agent has registered.
     pub(crate) async fn reach(
-        bake: &Bake,
-        aws: &Arc<Aws>,
-        undo: &Arc<dyn Undo>,
+        cloud: &Cloud<'_>,
         instance: &str,
         port: u16,
         limit: Option<Duration>,
     ) -> Result<Arc<Self>, BakeError> {
         let way = Self {
-            aws: Arc::clone(aws),
-            undo: Arc::clone(undo),
-            creation: bake.creation(),
-            ui: bake.ui.clone(),
+            aws: Arc::clone(&cloud.aws),
+            undo: Arc::clone(&cloud.undo),
+            creation: cloud.bake.creation(),
+            ui: cloud.bake.ui.clone(),
             instance: instance.to_owned(),
             port,
             limit: limit.unwrap_or(USUAL_LIMIT),
-            network: Arc::new(network(aws, &bake.run.environment)?),
+            network: Arc::new(network(&cloud.aws, &cloud.bake.run.environment)?),
             running: Mutex::default(),
         };
         let running = way.start().await?;
@@ -124,9 +119,7 @@ impl SessionManager {
         self.ui
             .say(format!("Starting a Session Manager session to {}...", self.instance));
         let token = uuid::Uuid::now_v7().to_string();
-        let resource = ResourceKind::Session
-            .resource(&self.aws, &token)
-            .detail(INSTANCE, &self.instance);
+        let resource = SESSION.resource(&self.aws, &token).detail(INSTANCE, &self.instance);
         let given_up = CancellationToken::new();
         let _guard = given_up.clone().drop_guard();
         let wanted = Wanted {
@@ -154,7 +147,7 @@ impl SessionManager {
             Err(cause) => {
                 // Else it is terminated at the end of the bake, with a report.
                 let _ = made.handle.destroy().await;
-                Err(BakeError::failed(ChannelError { session: id, cause }))
+                Err(ChannelError { session: id, cause }.into())
             }
         }
     }
@@ -212,23 +205,20 @@ struct Wanted {
 
 /// Starts a session, as soon as the agent has registered.
 async fn start(aws: Arc<Aws>, wanted: Wanted) -> Result<(String, StartedSession), StartError> {
-    let deadline = Instant::now() + wanted.limit;
-    let mut pause = Duration::from_millis(250);
+    let mut tries = Tries::within(wanted.limit);
     loop {
-        match ssm::start(aws.ssm(), &wanted.instance, wanted.port, &wanted.token).await {
+        let cause = match ssm::start(aws.ssm(), &wanted.instance, wanted.port, &wanted.token).await {
             Ok(session) => return Ok((session.id.clone(), session)),
-            Err(cause) if ssm::is_not_connected(&cause) && Instant::now() + pause > deadline => {
-                let Wanted { instance, limit, .. } = wanted;
-                return Err(StartError::NotConnected { instance, limit, cause });
-            }
-            Err(cause) if ssm::is_not_connected(&cause) => {}
+            Err(cause) if cause.class == ErrorClass::NotYet => cause,
             Err(error) => return Err(error.into()),
+        };
+        let Some(length) = tries.after(cause.class) else {
+            let Wanted { instance, limit, .. } = wanted;
+            return Err(StartError::NotConnected { instance, limit, cause });
+        };
+        if pause(length, &wanted.given_up).await == Paused::Cancelled {
+            return Err(StartError::GivenUp);
         }
-        tokio::select! {
-            () = watch::pause(pause) => {}
-            () = wanted.given_up.cancelled() => return Err(StartError::GivenUp),
-        }
-        pause = (pause * 2).min(Duration::from_secs(4));
     }
 }
 

@@ -1,47 +1,140 @@
-//! The source AMI: found by id or by filter, and checked for what the template wants of it.
+//! The source AMI: found by id or by filter, and checked for what the template requires of it.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use aws_sdk_ec2::Client;
-use aws_sdk_ec2::types::{Image, ImageState, VirtualizationType};
-use bakelite_aws::class::AwsError;
+use aws_sdk_ec2::types::{Image, ImageState};
+use bakelite_aws::call::{all, call};
+use bakelite_aws::error::AwsError;
 use bakelite_aws::tag;
-use bakelite_engine::bake::BakeError;
+use bakelite_engine::error::Explain;
+use bakelite_template::component::Complaint;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
-use crate::ebs::blocks::AmiFilter;
-use crate::ebs::options::Options;
+/// Which AMI a bake starts from.
+#[derive(Clone, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct SourceAmiOptions {
+    /// The source AMI's id.
+    pub source_ami: Option<String>,
+    /// How the source AMI is found when its id is not given.
+    pub source_ami_filter: Option<AmiFilter>,
+}
+
+/// How an AMI is found.
+#[derive(Clone, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct AmiFilter {
+    /// Filters of `DescribeImages`, by name; `*` and `?` match any text and any character.
+    pub filters: BTreeMap<String, String>,
+    /// Accounts (or `self`, `amazon`, `aws-marketplace`) that may own it; at least one.
+    pub owners: Vec<String>,
+    /// Of several, take the one that was made last; else several are an error.
+    pub most_recent: bool,
+    /// Deprecated AMIs count too.
+    pub include_deprecated: bool,
+}
+
+/// A virtualization type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum VirtualizationType {
+    /// Hardware virtualization: all current instance types.
+    Hvm,
+    /// Paravirtualization: instance types before 2014.
+    Paravirtual,
+}
+
+/// What the source AMI must be like.
+#[derive(Default)]
+pub(crate) struct Requirements {
+    pub(crate) virtualization: Option<VirtualizationType>,
+    /// `ena_support` or `sriov_support` is set.
+    pub(crate) enhanced_networking: bool,
+}
 
 /// Why there is no source AMI.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SourceAmiError {
-    /// It cannot be looked for.
-    #[error("find the source AMI")]
+    #[error("failed to find the source AMI")]
     Aws(#[from] AwsError),
-    /// There is none of this id.
     #[error("source AMI `{id}` does not exist, or may not be used by this account")]
     NoSuchId { id: String },
-    /// No AMI passes the filter.
-    #[error("source AMI is not found: none of {owners} passes {filters}")]
+    #[error("no AMI of {owners} matches {filters}")]
     None { owners: String, filters: String },
-    /// Several AMIs pass the filter.
-    #[error("source AMI is not clear: {count} pass {filters} (`most_recent = true` takes the newest)")]
+    #[error("{count} AMIs match {filters}, and only one can be the source AMI")]
     Several { count: usize, filters: String },
-    /// It cannot do what the template wants.
     #[error("source AMI `{id}` cannot be used: {why}")]
     Unfit { id: String, why: String },
 }
 
-impl From<SourceAmiError> for BakeError {
-    fn from(error: SourceAmiError) -> Self {
-        BakeError::failed(error)
+impl Explain for SourceAmiError {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Aws(error) => error.help(),
+            Self::NoSuchId { id } => Some(Cow::Owned(format!(
+                "an AMI belongs to a region: check that `{id}` is in the build's; for the local cloud, `-local-image {id}=ROOT` \
+                 registers one of this id"
+            ))),
+            Self::None { .. } => Some(
+                "check the filters, the owners and the region: `aws ec2 describe-images` with the same ones lists what there is; \
+                 deprecated AMIs are found with `include_deprecated = true`"
+                    .into(),
+            ),
+            Self::Several { .. } => Some("`most_recent = true` takes the newest".into()),
+            Self::Unfit { .. } => None,
+        }
+    }
+
+    fn option(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::NoSuchId { .. } | Self::Unfit { .. } => Some("source_ami".into()),
+            Self::None { .. } | Self::Several { .. } => Some("source_ami_filter".into()),
+            Self::Aws(_) => None,
+        }
+    }
+}
+
+impl SourceAmiOptions {
+    /// Complains about options that name no AMI, or anybody's.
+    pub(crate) fn check(&self, complaints: &mut Vec<Complaint>) {
+        match (&self.source_ami, &self.source_ami_filter) {
+            (None, None) => {
+                complaints.push(Complaint::error(
+                    "",
+                    "`source_ami` or `source_ami_filter` must be given",
+                ));
+            }
+            (None, Some(filter)) => filter.check("source_ami_filter", complaints),
+            (Some(_), _) => {}
+        }
+    }
+}
+
+impl AmiFilter {
+    /// Complains about a filter that anybody's AMI may match. `option` is the block that it stands in; empty: none.
+    pub(crate) fn check(&self, option: &str, complaints: &mut Vec<Complaint>) {
+        if self.owners.is_empty() {
+            let message = "`owners` must name at least one account, so that nobody else's AMI is found";
+            let help = "`self`, `amazon`, or the account's id";
+            complaints.push(Complaint::error(option, message).help(help));
+        }
     }
 }
 
 /// The AMI that the template starts from. An id goes before a filter.
-pub(crate) async fn find(ec2: &Client, options: &Options) -> Result<Image, SourceAmiError> {
-    let image = match options.source_ami.as_deref().filter(|id| !id.is_empty()) {
-        Some(id) => by_id(ec2, id).await?,
-        None => by_filter(ec2, options.source_ami_filter.as_ref().unwrap_or(&AmiFilter::default())).await?,
+pub(crate) async fn find(
+    ec2: &Client,
+    options: &SourceAmiOptions,
+    requirements: &Requirements,
+) -> Result<Image, SourceAmiError> {
+    let image = match (&options.source_ami, &options.source_ami_filter) {
+        (Some(id), _) => by_id(ec2, id).await?,
+        (None, filter) => by_filter(ec2, &filter.clone().unwrap_or_default()).await?,
     };
-    match unfit(&image, options) {
+    match requirements.unmet_by(&image) {
         None => Ok(image),
         Some(why) => Err(SourceAmiError::Unfit {
             id: image.image_id.unwrap_or_default(),
@@ -52,81 +145,68 @@ pub(crate) async fn find(ec2: &Client, options: &Options) -> Result<Image, Sourc
 
 async fn by_id(ec2: &Client, id: &str) -> Result<Image, SourceAmiError> {
     let none = || SourceAmiError::NoSuchId { id: id.to_owned() };
-    let answer = ec2
-        .describe_images()
-        .image_ids(id)
-        .include_deprecated(true)
-        .send()
-        .await;
-    let answer = match answer.map_err(|error| AwsError::of("DescribeImages", &error)) {
-        Err(error) if error.is_not_found() => return Err(none()),
-        answer => answer?,
-    };
-    answer.images.unwrap_or_default().into_iter().next().ok_or_else(none)
+    let request = ec2.describe_images().image_ids(id).include_deprecated(true);
+    match call("DescribeImages", || request.clone().send()).await {
+        Err(error) if error.is_not_found() => Err(none()),
+        answer => answer?.images.unwrap_or_default().pop().ok_or_else(none),
+    }
 }
 
-/// The AMI that a filter finds; the newest of several when the filter says so.
+/// The AMI that a filter finds; the newest of several when `most_recent` is set.
 pub(crate) async fn by_filter(ec2: &Client, filter: &AmiFilter) -> Result<Image, SourceAmiError> {
-    let mut request = ec2.describe_images().set_owners(Some(filter.owners.clone()));
-    if filter.include_deprecated == Some(true) {
-        request = request.include_deprecated(true);
+    let filters = filter.filters.iter().map(|(name, value)| tag::filter(name, value));
+    let request = ec2
+        .describe_images()
+        .set_owners(Some(filter.owners.clone()))
+        .set_include_deprecated(filter.include_deprecated.then_some(true))
+        .set_filters(Some(filters.collect()));
+    let images = all("DescribeImages", request.into_paginator().items().send()).await?;
+    if images.len() > 1 && !filter.most_recent {
+        return Err(SourceAmiError::Several {
+            count: images.len(),
+            filters: filter.shown(),
+        });
     }
-    for (name, value) in &filter.filters {
-        request = request.filters(tag::filter(name, value));
-    }
-    let answer = request
-        .send()
-        .await
-        .map_err(|error| AwsError::of("DescribeImages", &error))?;
-    let images = answer.images.unwrap_or_default();
-    let filters = || {
-        let filters: Vec<String> = filter
-            .filters
-            .iter()
-            .map(|(name, value)| format!("{name} = `{value}`"))
-            .collect();
+    // ISO dates sort as strings.
+    let newest = images.into_iter().max_by(|a, b| a.creation_date.cmp(&b.creation_date));
+    newest.ok_or_else(|| SourceAmiError::None {
+        owners: filter.owners.join(", "),
+        filters: filter.shown(),
+    })
+}
+
+impl AmiFilter {
+    fn shown(&self) -> String {
+        let filters = self.filters.iter().map(|(name, value)| format!("{name} = `{value}`"));
+        let filters: Vec<String> = filters.collect();
         if filters.is_empty() {
             "an empty filter".to_owned()
         } else {
             filters.join(", ")
         }
-    };
-    if images.len() > 1 && filter.most_recent != Some(true) {
-        return Err(SourceAmiError::Several {
-            count: images.len(),
-            filters: filters(),
-        });
     }
-    // ISO dates sort as text.
-    let newest = images.into_iter().max_by(|a, b| a.creation_date.cmp(&b.creation_date));
-    newest.ok_or_else(|| SourceAmiError::None {
-        owners: filter.owners.join(", "),
-        filters: filters(),
-    })
 }
 
-/// Why an image cannot be the source AMI of these options.
-fn unfit(image: &Image, options: &Options) -> Option<String> {
-    let hvm = image
-        .virtualization_type()
-        .is_none_or(|kind| *kind == VirtualizationType::Hvm);
-    let networking = options.ena_support == Some(true) || options.sriov_support == Some(true);
-    let wanted = options
-        .ami_virtualization_type
-        .as_deref()
-        .filter(|kind| !kind.is_empty());
-    let is = image.virtualization_type().map(VirtualizationType::as_str);
-    if image.state().is_some_and(|state| *state != ImageState::Available) {
-        return Some(format!(
-            "it is {}",
-            image.state().map_or("not available", ImageState::as_str)
-        ));
+impl VirtualizationType {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Hvm => "hvm",
+            Self::Paravirtual => "paravirtual",
+        }
     }
-    if networking && !hvm {
-        return Some("`ena_support` and `sriov_support` need virtualization type `hvm`".into());
-    }
-    match (wanted, is) {
-        (Some(wanted), Some(is)) if wanted != is => Some(format!("its virtualization type is `{is}`, not `{wanted}`")),
-        _ => None,
+}
+
+impl Requirements {
+    /// Why an image does not meet them.
+    fn unmet_by(&self, image: &Image) -> Option<String> {
+        if let Some(state) = image.state().filter(|state| **state != ImageState::Available) {
+            return Some(format!("it is {}", state.as_str()));
+        }
+        let is = image.virtualization_type()?.as_str();
+        if self.enhanced_networking && is != "hvm" {
+            return Some("`ena_support` and `sriov_support` need virtualization type `hvm`".into());
+        }
+        let wanted = self.virtualization?.as_str();
+        (wanted != is).then(|| format!("its virtualization type is `{is}`, not `{wanted}`"))
     }
 }

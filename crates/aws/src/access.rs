@@ -1,4 +1,4 @@
-//! The options that say how AWS is reached; amazon sources and data sources flatten them into their own.
+//! The options of credentials, region and endpoint; amazon sources and data sources flatten them into their own.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ pub struct AccessOptions {
     pub region: Option<String>,
     /// The shared credentials file, instead of `~/.aws/credentials`.
     pub shared_credentials_file: Option<String>,
-    /// A role to take on with the credentials that were found.
+    /// A role to assume with the credentials that were found.
     pub assume_role: Option<AssumeRole>,
     /// The code of a multi-factor device.
     #[schemars(extend("x-unsupported" = "not supported yet"))]
@@ -37,14 +37,14 @@ pub struct AccessOptions {
     pub custom_endpoint_ec2: Option<String>,
     /// Decode the message of a denied call, which needs `sts:DecodeAuthorizationMessage`.
     #[schemars(extend("x-unsupported" = "not supported yet"))]
-    pub decode_authorization_messages: Option<bool>,
+    pub decode_authorization_messages: bool,
     /// Accept any TLS certificate.
     #[schemars(extend("x-unsupported" = "not supported yet"))]
-    pub insecure_skip_tls_verify: Option<bool>,
+    pub insecure_skip_tls_verify: bool,
     /// Do not ask the instance's metadata service for credentials.
-    pub skip_metadata_api_check: Option<bool>,
+    pub skip_metadata_api_check: bool,
     /// Accepted for templates that have it: credentials are checked by the first call that needs them.
-    pub skip_credential_validation: Option<bool>,
+    pub skip_credential_validation: bool,
     /// Credentials from Vault.
     #[schemars(extend("x-unsupported" = "not supported yet"))]
     pub vault_aws_engine: Option<VaultAwsEngine>,
@@ -52,12 +52,11 @@ pub struct AccessOptions {
     pub aws_polling: Option<Polling>,
 }
 
-/// A role to take on.
+/// A role to assume.
 #[derive(Clone, Default, PartialEq, Deserialize, JsonSchema)]
-#[serde(default)]
 pub struct AssumeRole {
     /// The role's ARN.
-    pub role_arn: Option<String>,
+    pub role_arn: String,
     /// How long the role's credentials are valid.
     pub duration_seconds: Option<u32>,
     /// The id that the role's owner demands.
@@ -65,13 +64,16 @@ pub struct AssumeRole {
     /// A policy (JSON) that narrows what the role may do.
     pub policy: Option<String>,
     /// ARNs of managed policies that narrow what the role may do.
+    #[serde(default)]
     pub policy_arns: Vec<String>,
     /// The session's name in logs.
     pub session_name: Option<String>,
     /// Session tags.
+    #[serde(default)]
     pub tags: BTreeMap<String, String>,
     /// Session tags that pass on to further roles.
     #[schemars(extend("x-unsupported" = "not supported yet"))]
+    #[serde(default)]
     pub transitive_tag_keys: Vec<String>,
 }
 
@@ -109,9 +111,6 @@ impl AccessOptions {
                 at,
                 "`access_key` and `secret_key` must be given together",
             ));
-        }
-        if self.assume_role.as_ref().is_some_and(|role| role.role_arn.is_none()) {
-            complaints.push(Complaint::error("assume_role", "role to assume has no `role_arn`"));
         }
     }
 }

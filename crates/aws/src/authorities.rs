@@ -219,7 +219,7 @@ mod tests {
         assert!(is_reached(&once(), &named).await);
         let role = AccessOptions {
             assume_role: Some(AssumeRole {
-                role_arn: Some("arn:aws:iam::123456789012:role/baker".into()),
+                role_arn: "arn:aws:iam::123456789012:role/baker".into(),
                 ..AssumeRole::default()
             }),
             ..once()

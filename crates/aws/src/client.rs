@@ -6,10 +6,10 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use aws_config::provider_config::ProviderConfig;
-use aws_config::retry::RetryConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig, identity::IdentityCache};
 use aws_sdk_ec2::types::{Image, Instance, Snapshot};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::retries::classifiers::SharedRetryClassifier;
 use rustls::pki_types::CertificateDer;
 use tokio::sync::Mutex;
 
@@ -17,6 +17,7 @@ use crate::access::{AccessOptions, Polling};
 use crate::authorities::Authorities;
 use crate::credentials::{self, AccessError, Environment, variable};
 use crate::describe;
+use crate::retry::{self, Classifier};
 use crate::transport;
 use crate::watch::{Pace, Watch};
 
@@ -35,6 +36,7 @@ pub struct Aws {
     sdk: SdkConfig,
     ec2: aws_sdk_ec2::Client,
     ssm: aws_sdk_ssm::Client,
+    classifier: SharedRetryClassifier,
     /// All instances that somebody waits for.
     pub instances: Watch<Instance>,
     /// All images that somebody waits for.
@@ -91,28 +93,40 @@ impl Aws {
             .with_http_client(http.clone());
         let mut provider = credentials::base(options, environment, &config).await?;
         let sdk = sdk_config(options, environment, &region, http);
-        if let Some((role, arn)) = options
-            .assume_role
-            .as_ref()
-            .and_then(|role| Some((role, role.role_arn.as_ref()?)))
-        {
+        if let Some(role) = &options.assume_role {
             let sts = sdk.clone().into_builder();
             let sts = endpoint_of(sts, self::endpoint("STS", environment)).build();
-            provider = credentials::assume(role, arn, &sts, provider).await;
+            provider = credentials::assume(role, &role.role_arn, &sts, provider).await;
         }
         let sdk = sdk.into_builder().credentials_provider(provider).build();
         let at_ssm = endpoint_of(sdk.clone().into_builder(), self::endpoint("SSM", environment)).build();
+        let classifier = SharedRetryClassifier::new(Classifier::default());
+        let at_ssm = aws_sdk_ssm::config::Builder::from(&at_ssm).retry_classifier(classifier.clone());
         #[expect(clippy::disallowed_methods, reason = "here the endpoint is known")]
-        let ssm = aws_sdk_ssm::Client::new(&at_ssm);
+        let ssm = aws_sdk_ssm::Client::from_conf(at_ssm.build());
         let sdk = endpoint_of(sdk.into_builder(), endpoint.clone()).build();
-        #[expect(clippy::disallowed_methods, reason = "here the endpoint is known")]
-        let ec2 = aws_sdk_ec2::Client::new(&sdk);
+        let ec2 = ec2(&sdk, classifier.clone());
         Ok(Self {
             profile: options.profile.clone(),
             patience: patience(options.aws_polling, environment),
-            instances: Watch::new(describe::instances(ec2.clone())),
-            images: Watch::new(describe::images(ec2.clone())),
-            snapshots: Watch::new(describe::snapshots(ec2.clone())),
+            instances: Watch::new(describe::by_ids(
+                &ec2,
+                "instance-id",
+                |ec2, by| async move { describe::instances(&ec2, by).await },
+                Instance::instance_id,
+            )),
+            images: Watch::new(describe::by_ids(
+                &ec2,
+                "image-id",
+                |ec2, by| async move { describe::images(&ec2, by).await },
+                Image::image_id,
+            )),
+            snapshots: Watch::new(describe::by_ids(
+                &ec2,
+                "snapshot-id",
+                |ec2, by| async move { describe::snapshots(&ec2, by).await },
+                Snapshot::snapshot_id,
+            )),
             region,
             endpoint,
             secrets_endpoint: self::endpoint("SECRETS_MANAGER", environment),
@@ -121,6 +135,7 @@ impl Aws {
             sdk,
             ec2,
             ssm,
+            classifier,
         })
     }
 
@@ -130,7 +145,6 @@ impl Aws {
     }
 
     /// EC2 in another region, reached in the same way.
-    #[expect(clippy::disallowed_methods, reason = "here the endpoint is known")]
     pub fn ec2_in(&self, region: &str) -> aws_sdk_ec2::Client {
         let config = self
             .sdk
@@ -138,14 +152,15 @@ impl Aws {
             .into_builder()
             .region(Region::new(region.to_owned()))
             .build();
-        aws_sdk_ec2::Client::new(&config)
+        ec2(&config, self.classifier.clone())
     }
 
     /// Secrets Manager in the region.
     #[expect(clippy::disallowed_methods, reason = "here the endpoint is known")]
     pub fn secrets_manager(&self) -> aws_sdk_secretsmanager::Client {
         let config = endpoint_of(self.sdk.clone().into_builder(), self.secrets_endpoint.clone()).build();
-        aws_sdk_secretsmanager::Client::new(&config)
+        let config = aws_sdk_secretsmanager::config::Builder::from(&config).retry_classifier(self.classifier.clone());
+        aws_sdk_secretsmanager::Client::from_conf(config.build())
     }
 
     /// Systems Manager in the region.
@@ -225,6 +240,12 @@ fn endpoint(service: &str, environment: &Environment) -> Option<String> {
         .map(str::to_owned)
 }
 
+#[expect(clippy::disallowed_methods, reason = "whoever calls this knows the endpoint")]
+fn ec2(config: &SdkConfig, classifier: SharedRetryClassifier) -> aws_sdk_ec2::Client {
+    let config = aws_sdk_ec2::config::Builder::from(config).retry_classifier(classifier);
+    aws_sdk_ec2::Client::from_conf(config.build())
+}
+
 fn endpoint_of(
     mut builder: aws_types::sdk_config::Builder,
     endpoint: Option<String>,
@@ -235,16 +256,11 @@ fn endpoint_of(
 
 /// What is the same for every client. Throttled and failed calls are repeated with growing pauses, at a pace that the service sets.
 fn sdk_config(options: &AccessOptions, environment: &Environment, region: &str, http: SharedHttpClient) -> SdkConfig {
-    let attempts = options.max_retries.map_or(7, |retries| retries.saturating_add(1));
     let is_on = |name| variable(environment, name).is_some_and(|value: &str| value.eq_ignore_ascii_case("true"));
     let mut builder = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(region.to_owned()))
-        .retry_config(
-            RetryConfig::adaptive()
-                .with_max_attempts(attempts)
-                .with_max_backoff(Duration::from_secs(20)),
-        )
+        .retry_config(retry::of_sdk(options.max_retries))
         .identity_cache(IdentityCache::lazy().build())
         .time_source(aws_smithy_async::time::SystemTimeSource::new())
         .sleep_impl(aws_smithy_async::rt::sleep::TokioSleep::new())
@@ -301,18 +317,68 @@ mod tests {
         assert_eq!((first.region(), third.region()), ("eu-west-1", "us-east-1"));
     }
 
-    #[tokio::test]
-    async fn missing_credentials_tell_what_was_tried() {
+    /// The error of an environment with shared files of this content.
+    async fn unreachable(config: &str, more: &[(&str, &str)]) -> String {
         let home = tempfile::tempdir().unwrap();
-        let path = home.path().join("none").display().to_string();
-        let environment = environment(&[
+        let file = home.path().join("config");
+        std::fs::write(&file, config).unwrap();
+        let file = file.display().to_string();
+        let mut pairs = vec![
             ("AWS_REGION", "eu-west-1"),
             ("AWS_EC2_METADATA_DISABLED", "true"),
-            ("AWS_SHARED_CREDENTIALS_FILE", &path),
-            ("AWS_CONFIG_FILE", &path),
-        ]);
+            ("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent/credentials"),
+            ("AWS_CONFIG_FILE", &file),
+        ];
+        pairs.extend(more);
+        let environment: Environment = environment(&pairs);
         let error = Aws::reach(&AccessOptions::default(), &environment).await.unwrap_err();
-        insta::assert_snapshot!(error.to_string());
+        error.to_string().replace(&file, "CONFIG")
+    }
+
+    #[tokio::test]
+    async fn missing_credentials_tell_what_was_tried() {
+        insta::assert_snapshot!(unreachable("", &[]).await);
+    }
+
+    #[tokio::test]
+    async fn a_profile_that_does_not_exist_ends_the_search() {
+        assert_eq!(
+            unreachable("[profile ci]\n", &[("AWS_PROFILE", "nope")]).await,
+            "there is no profile `nope` in `/nonexistent/credentials` and `CONFIG`; `AWS_PROFILE` names it"
+        );
+    }
+
+    #[tokio::test]
+    async fn half_a_key_is_reported() {
+        let error = unreachable("", &[("AWS_ACCESS_KEY_ID", "AK")]).await;
+        let half = "`AWS_ACCESS_KEY_ID` is set, but `AWS_SECRET_ACCESS_KEY` is not";
+        assert!(error.contains(half), "{error}");
+    }
+
+    /// On a machine of EC2 whose metadata service refuses, or in a container that may not ask it.
+    #[tokio::test]
+    async fn a_metadata_service_that_refuses_is_one_of_the_sources_that_were_tried() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let mut server = tokio::task::JoinSet::new();
+        server.spawn(async move {
+            use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let _ = stream.read(&mut [0; 4096]).await;
+                let refusal = b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+                let _ = stream.write_all(refusal).await;
+            }
+        });
+        let more = [
+            ("AWS_EC2_METADATA_DISABLED", "false"),
+            ("AWS_EC2_METADATA_SERVICE_ENDPOINT", endpoint.as_str()),
+        ];
+        let error = unreachable("", &more).await;
+        assert!(error.starts_with("No AWS credentials found; tried: "), "{error}");
+        assert!(
+            error.contains("; Failed to load AWS credentials from instance role: "),
+            "{error}"
+        );
     }
 
     #[tokio::test]

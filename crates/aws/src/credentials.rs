@@ -1,11 +1,14 @@
 //! Where the credentials come from: the template, the environment, the shared profile files, a web identity, the container's role,
 //! the instance's role; with a role assumed on top when the template says so.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use aws_config::ecs::EcsCredentialsProvider;
+use aws_config::imds;
 use aws_config::imds::credentials::ImdsCredentialsProvider;
+use aws_config::profile;
 use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
 use aws_config::provider_config::ProviderConfig;
 use aws_config::sts::AssumeRoleProvider;
@@ -15,8 +18,9 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_runtime::env_config::file::{Builder, EnvConfigFileKind, EnvConfigFiles};
+use aws_types::os_shim_internal::{Env, Fs};
 
-use bakelite_engine::bake::BakeError;
+use bakelite_engine::error::Explain;
 use bakelite_engine::foreign::quoted;
 
 use crate::access::{AccessOptions, AssumeRole};
@@ -29,18 +33,28 @@ pub type Environment = BTreeMap<String, String>;
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
     /// Nothing has credentials.
-    #[error("AWS credentials are nowhere to be found; tried: {}", tried.join("; "))]
+    #[error("No AWS credentials found; tried: {}", tried.join("; "))]
     NoCredentials {
         /// What was tried, with what came of it.
         tried: Vec<String>,
     },
-    /// Something should have credentials and does not.
-    #[error("AWS credentials of {of} cannot be had: {why}")]
+    /// A source is configured and fails.
+    #[error("Failed to load AWS credentials from {of}: {why}")]
     BadCredentials {
-        /// Where they should come from.
+        /// The source: `profile `ci``.
         of: String,
         /// What happened.
         why: String,
+    },
+    /// The template or the environment names a profile that the shared files do not have.
+    #[error("there is no profile `{profile}` in {files}; {by} names it")]
+    NoProfile {
+        /// The name.
+        profile: String,
+        /// The option or the variable that names it.
+        by: &'static str,
+        /// The files that were looked into.
+        files: String,
     },
     /// The file with the authorities cannot be used.
     #[error("use the authorities that {by} names, `{}`", file.display())]
@@ -55,7 +69,7 @@ pub enum AccessError {
     },
     /// There is no region.
     #[error(
-        "AWS region is not known: neither `region`, `AWS_REGION`, `AWS_DEFAULT_REGION` nor profile `{profile}` has one"
+        "No AWS region found: neither `region`, `AWS_REGION`, `AWS_DEFAULT_REGION` nor profile `{profile}` has one"
     )]
     NoRegion {
         /// The profile that was looked into.
@@ -63,9 +77,16 @@ pub enum AccessError {
     },
 }
 
-impl From<AccessError> for BakeError {
-    fn from(error: AccessError) -> Self {
-        BakeError::failed(error)
+impl Explain for AccessError {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        match self {
+            AccessError::NoCredentials { .. } => Some(
+                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; a build with -local needs no credentials".into(),
+            ),
+            AccessError::NoProfile { .. } => Some("`aws configure list-profiles` lists the profiles that there are".into()),
+            AccessError::NoRegion { .. } => Some("set `region` in the source, or AWS_REGION".into()),
+            AccessError::BadCredentials { .. } | AccessError::Bundle { .. } => None,
+        }
     }
 }
 
@@ -77,7 +98,7 @@ pub(crate) fn variable<'a>(environment: &'a Environment, name: &str) -> Option<&
         .filter(|value| !value.is_empty())
 }
 
-/// The profile of the shared files that is meant.
+/// The profile that the template or the environment names, or the default one.
 pub(crate) fn profile_name<'a>(options: &'a AccessOptions, environment: &'a Environment) -> &'a str {
     options
         .profile
@@ -95,6 +116,7 @@ pub(crate) async fn region(options: &AccessOptions, environment: &Environment) -
     if let Some(region) = named {
         return Ok(region.to_owned());
     }
+    profile_exists(options, environment).await?;
     let profile = profile_name(options, environment);
     let provider = ProfileFileRegionProvider::builder()
         .profile_name(profile)
@@ -108,7 +130,39 @@ pub(crate) async fn region(options: &AccessOptions, environment: &Environment) -
         })
 }
 
-/// The credentials, before a role is assumed. They are fetched once here, so that missing ones are told in our words.
+/// A profile that is named must exist: the next source might be another account.
+async fn profile_exists(options: &AccessOptions, environment: &Environment) -> Result<(), AccessError> {
+    let (profile, by) = match (&options.profile, variable(environment, "AWS_PROFILE")) {
+        (Some(profile), _) => (profile.as_str(), "`profile`"),
+        (None, Some(profile)) => (profile, "`AWS_PROFILE`"),
+        (None, None) => return Ok(()),
+    };
+    let home = Env::from_slice(&[("HOME", variable(environment, "HOME").unwrap_or_default())]);
+    let files = files(options, environment);
+    // Files that cannot be read are reported by the provider of their credentials.
+    match profile::load(&Fs::real(), &home, &files, Some(profile.to_owned().into())).await {
+        Ok(profiles) if profiles.get_profile(profile).is_none() => Err(AccessError::NoProfile {
+            profile: profile.to_owned(),
+            by,
+            files: file_names(options, environment),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// The shared files, for messages.
+fn file_names(options: &AccessOptions, environment: &Environment) -> String {
+    let credentials = options.shared_credentials_file.as_deref();
+    let credentials = credentials.or_else(|| variable(environment, "AWS_SHARED_CREDENTIALS_FILE"));
+    let config = variable(environment, "AWS_CONFIG_FILE");
+    format!(
+        "`{}` and `{}`",
+        credentials.unwrap_or("~/.aws/credentials"),
+        config.unwrap_or("~/.aws/config")
+    )
+}
+
+/// The credentials, before a role is assumed. They are fetched once here, so that the error names every source that was tried.
 pub(crate) async fn base(
     options: &AccessOptions,
     environment: &Environment,
@@ -131,11 +185,20 @@ pub(crate) async fn base(
         .build();
     let mut tried = vec!["`access_key` and `secret_key` of the template: not given".to_owned()];
     if options.profile.is_none() {
-        if let Some(credentials) = of_environment(environment) {
+        let keys = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].map(|name| variable(environment, name));
+        let keys = (keys[0], keys[1]);
+        if let (Some(key), Some(secret)) = keys {
+            let token = variable(environment, "AWS_SESSION_TOKEN").map(str::to_owned);
+            let credentials = Credentials::new(key, secret, token, None, "environment");
             return Ok(SharedCredentialsProvider::new(credentials));
         }
-        tried.push("`AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`: not set".into());
+        tried.push(match keys {
+            (Some(_), None) => "`AWS_ACCESS_KEY_ID` is set, but `AWS_SECRET_ACCESS_KEY` is not".into(),
+            (None, Some(_)) => "`AWS_SECRET_ACCESS_KEY` is set, but `AWS_ACCESS_KEY_ID` is not".into(),
+            _ => "`AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`: not set".into(),
+        });
     }
+    profile_exists(options, environment).await?;
     let name = format!("profile `{profile}`");
     if let Some(found) = attempt(&name, SharedCredentialsProvider::new(of_profile), &mut tried).await? {
         return Ok(found);
@@ -153,14 +216,28 @@ pub(crate) async fn base(
     }
     let disabled =
         variable(environment, "AWS_EC2_METADATA_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"));
-    if disabled || options.skip_metadata_api_check == Some(true) {
-        tried.push("instance role: metadata service not asked, as configured".into());
+    if disabled || options.skip_metadata_api_check {
+        tried.push("instance role: the metadata service is turned off by configuration".into());
         return Err(AccessError::NoCredentials { tried });
     }
-    let instance = ImdsCredentialsProvider::builder().configure(config).build();
-    attempt("instance role", SharedCredentialsProvider::new(instance), &mut tried)
-        .await?
-        .ok_or(AccessError::NoCredentials { tried })
+    let mut service = imds::Client::builder().configure(config);
+    if let Some(url) = variable(environment, "AWS_EC2_METADATA_SERVICE_ENDPOINT") {
+        service = service.endpoint(url).map_err(|error| AccessError::BadCredentials {
+            of: "`AWS_EC2_METADATA_SERVICE_ENDPOINT`".into(),
+            why: bakelite_engine::chain_of(&*error),
+        })?;
+    }
+    let instance = ImdsCredentialsProvider::builder()
+        .configure(config)
+        .imds_client(service.build())
+        .build();
+    // The last source: whatever the metadata service answers, the user needs to know what else there is.
+    match attempt("instance role", SharedCredentialsProvider::new(instance), &mut tried).await {
+        Ok(Some(found)) => return Ok(found),
+        Ok(None) => {}
+        Err(error) => tried.push(error.to_string()),
+    }
+    Err(AccessError::NoCredentials { tried })
 }
 
 /// Tries one provider: its credentials, `None` when it has none (noted in `tried`), an error when it should have some.
@@ -182,17 +259,10 @@ async fn attempt(
         }
         Err(error) => Err(AccessError::BadCredentials {
             of: name.to_owned(),
-            // A `credential_process` or a server may have said anything.
+            // A `credential_process` or a server may print anything.
             why: quoted(&bakelite_engine::chain_of(&error)),
         }),
     }
-}
-
-fn of_environment(environment: &Environment) -> Option<Credentials> {
-    let key = variable(environment, "AWS_ACCESS_KEY_ID")?;
-    let secret = variable(environment, "AWS_SECRET_ACCESS_KEY")?;
-    let token = variable(environment, "AWS_SESSION_TOKEN").map(str::to_owned);
-    Some(Credentials::new(key, secret, token, None, "environment"))
 }
 
 /// The shared files, where the template or the environment put them. Files of the environment may be missing, as the usual ones may.
@@ -221,7 +291,7 @@ fn if_exists(files: Builder, kind: EnvConfigFileKind, path: String) -> Builder {
     }
 }
 
-/// A path, `~/` being the home folder.
+/// A path, with `~/` as the home directory.
 pub(crate) fn in_home(path: &str, environment: &Environment) -> String {
     match (path.strip_prefix("~/"), variable(environment, "HOME")) {
         (Some(rest), Some(home)) => format!("{home}/{rest}"),
@@ -229,7 +299,7 @@ pub(crate) fn in_home(path: &str, environment: &Environment) -> String {
     }
 }
 
-/// The same credentials with a role assumed by them. `sdk` says how STS is reached.
+/// The credentials of a role that the base credentials assume. `sdk` is the way to STS.
 pub(crate) async fn assume(
     role: &AssumeRole,
     arn: &str,

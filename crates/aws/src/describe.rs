@@ -1,81 +1,96 @@
-//! One Describe call for many ids, as watches need it. Filters are used instead of ids: an id that EC2 does not know yet is then
-//! missing from the answer, instead of failing the call for everybody.
+//! The Describe operations, all pages of them.
 
 use std::collections::HashMap;
 
 use aws_sdk_ec2::Client;
-use aws_sdk_ec2::types::{Filter, Image, Instance, Snapshot};
+use aws_sdk_ec2::types::{Filter, Image, Instance, SecurityGroup, Snapshot, Subnet, Volume, Vpc};
 
-use crate::class::AwsError;
+use crate::call::all;
+use crate::error::AwsError;
 use crate::watch::Describe;
 
-/// Instances by id.
-pub(crate) fn instances(ec2: Client) -> Describe<Instance> {
-    Box::new(move |ids| {
-        let request = ec2.describe_instances().filters(any("instance-id", ids));
-        Box::pin(async move {
-            let mut found = HashMap::new();
-            let mut page = None;
-            loop {
-                let answer = request
-                    .clone()
-                    .set_next_token(page)
-                    .send()
-                    .await
-                    .map_err(|error| AwsError::of("DescribeInstances", &error))?;
-                let instances = answer
-                    .reservations()
-                    .iter()
-                    .flat_map(|reservation| reservation.instances().iter().cloned());
-                found.extend(instances.filter_map(|instance| Some((instance.instance_id.clone()?, instance))));
-                match answer.next_token {
-                    Some(next) if !next.is_empty() => page = Some(next),
-                    _ => return Ok(found),
-                }
-            }
-        })
-    })
+/// The instances that pass a filter.
+pub(crate) async fn instances(ec2: &Client, by: Filter) -> Result<Vec<Instance>, AwsError> {
+    let pages = ec2.describe_instances().filters(by).into_paginator().items().send();
+    let reservations = all("DescribeInstances", pages).await?;
+    let instances = reservations.into_iter().filter_map(|reservation| reservation.instances);
+    Ok(instances.flatten().collect())
 }
 
-/// Images by id.
-pub(crate) fn images(ec2: Client) -> Describe<Image> {
-    Box::new(move |ids| {
-        let request = ec2.describe_images().filters(any("image-id", ids));
-        Box::pin(async move {
-            let answer = request
-                .send()
-                .await
-                .map_err(|error| AwsError::of("DescribeImages", &error))?;
-            let images = answer.images.unwrap_or_default();
-            Ok(images
-                .into_iter()
-                .filter_map(|image| Some((image.image_id.clone()?, image)))
-                .collect())
-        })
-    })
+/// The volumes that pass a filter.
+pub(crate) async fn volumes(ec2: &Client, by: Filter) -> Result<Vec<Volume>, AwsError> {
+    let pages = ec2.describe_volumes().filters(by).into_paginator().items().send();
+    all("DescribeVolumes", pages).await
 }
 
-/// Snapshots by id.
-pub(crate) fn snapshots(ec2: Client) -> Describe<Snapshot> {
-    Box::new(move |ids| {
-        let request = ec2
-            .describe_snapshots()
-            .owner_ids("self")
-            .filters(any("snapshot-id", ids));
-        Box::pin(async move {
-            let answer = request
-                .send()
-                .await
-                .map_err(|error| AwsError::of("DescribeSnapshots", &error))?;
-            let snapshots = answer.snapshots.unwrap_or_default();
-            Ok(snapshots
-                .into_iter()
-                .filter_map(|snapshot| Some((snapshot.snapshot_id.clone()?, snapshot)))
-                .collect())
-        })
-    })
+/// The images that pass a filter, of any owner.
+pub(crate) async fn images(ec2: &Client, by: Filter) -> Result<Vec<Image>, AwsError> {
+    let pages = ec2.describe_images().filters(by).into_paginator().items().send();
+    all("DescribeImages", pages).await
 }
 
-fn any(name: &str, ids: Vec<String>) -> Filter {
-    Filter::builder().name(name).set_values(Some(ids)).build()
+/// The account's own images that pass a filter.
+///
+/// # Errors
+/// What EC2 answers.
+pub async fn own_images(ec2: &Client, by: Filter) -> Result<Vec<Image>, AwsError> {
+    let request = ec2.describe_images().owners("self").filters(by);
+    all("DescribeImages", request.into_paginator().items().send()).await
+}
+
+/// The account's own snapshots that pass a filter.
+pub(crate) async fn snapshots(ec2: &Client, by: Filter) -> Result<Vec<Snapshot>, AwsError> {
+    let request = ec2.describe_snapshots().owner_ids("self").filters(by);
+    all("DescribeSnapshots", request.into_paginator().items().send()).await
+}
+
+/// The security groups that pass all filters.
+///
+/// # Errors
+/// What EC2 answers.
+pub async fn security_groups(ec2: &Client, by: Vec<Filter>) -> Result<Vec<SecurityGroup>, AwsError> {
+    let request = ec2.describe_security_groups().set_filters(Some(by));
+    all("DescribeSecurityGroups", request.into_paginator().items().send()).await
+}
+
+/// The VPCs that pass all filters.
+///
+/// # Errors
+/// What EC2 answers.
+pub async fn vpcs(ec2: &Client, by: Vec<Filter>) -> Result<Vec<Vpc>, AwsError> {
+    let request = ec2.describe_vpcs().set_filters(Some(by));
+    all("DescribeVpcs", request.into_paginator().items().send()).await
+}
+
+/// The subnets that pass all filters.
+///
+/// # Errors
+/// What EC2 answers.
+pub async fn subnets(ec2: &Client, by: Vec<Filter>) -> Result<Vec<Subnet>, AwsError> {
+    let request = ec2.describe_subnets().set_filters(Some(by));
+    all("DescribeSubnets", request.into_paginator().items().send()).await
+}
+
+/// One description of many ids, as a watch needs it. It filters instead of naming ids: an id that EC2 does not know yet is then missing
+/// from the answer, instead of failing the call for everybody.
+pub(crate) fn by_ids<S, F>(
+    ec2: &Client,
+    filter: &'static str,
+    describe: impl Fn(Client, Filter) -> F + Send + Sync + 'static,
+    id: fn(&S) -> Option<&str>,
+) -> Describe<S>
+where
+    S: Send + 'static,
+    F: Future<Output = Result<Vec<S>, AwsError>> + Send + 'static,
+{
+    let ec2 = ec2.clone();
+    Box::new(move |ids| {
+        let by = Filter::builder().name(filter).set_values(Some(ids)).build();
+        let described = describe(ec2.clone(), by);
+        Box::pin(async move {
+            let states = described.await?.into_iter();
+            let known = states.filter_map(|state| Some((id(&state)?.to_owned(), state)));
+            Ok(known.collect::<HashMap<_, _>>())
+        })
+    })
 }

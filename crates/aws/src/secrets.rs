@@ -1,11 +1,14 @@
 //! Secrets Manager: what the functions `aws_secretsmanager` and `aws_secretsmanager_raw` of the template language ask.
 
+use std::borrow::Cow;
+
+use bakelite_engine::error::Explain;
 use serde_json::Value as Json;
 
 use crate::access::AccessOptions;
-use crate::class::AwsError;
 use crate::client::Aws;
 use crate::credentials::{AccessError, Environment};
+use crate::error::AwsError;
 
 /// Why there is no secret. What a secret holds is never in a message, the names of its keys are.
 #[derive(Debug, thiserror::Error)]
@@ -13,8 +16,8 @@ pub enum SecretError {
     /// AWS cannot be reached.
     #[error(transparent)]
     Access(#[from] AccessError),
-    /// Secrets Manager refuses.
-    #[error("read secret `{name}`")]
+    /// The call failed.
+    #[error("failed to read secret `{name}`")]
     Call {
         /// The secret.
         name: String,
@@ -23,12 +26,12 @@ pub enum SecretError {
         cause: Box<AwsError>,
     },
     /// The secret holds bytes.
-    #[error("secret `{0}` is no text")]
+    #[error("secret `{0}` is binary, not a string")]
     Binary(String),
-    /// A key is asked of a secret that has none.
-    #[error("secret `{0}` is no JSON object, so that it has no keys")]
+    /// A key of a secret that has none.
+    #[error("secret `{0}` is not a JSON object, so it has no keys")]
     NoObject(String),
-    /// The key is not there, or was not told and there are several.
+    /// There is no such key, or none was given and there are several.
     #[error("secret `{name}` {}; it has {}", .key.as_ref().map_or("needs a key".to_owned(), |key| format!("has no key `{key}`")), .keys.join(", "))]
     Key {
         /// The secret.
@@ -40,7 +43,17 @@ pub enum SecretError {
     },
 }
 
-/// The whole text of a secret, by its name or ARN, with the credentials of the environment.
+impl Explain for SecretError {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        match self {
+            SecretError::Access(error) => error.help(),
+            SecretError::Call { cause, .. } => cause.help(),
+            SecretError::Binary(_) | SecretError::NoObject(_) | SecretError::Key { .. } => None,
+        }
+    }
+}
+
+/// The whole string of a secret, by its name or ARN, with the credentials of the environment.
 pub async fn whole(name: &str, environment: &Environment) -> Result<String, SecretError> {
     let aws = Aws::reach(&AccessOptions::default(), environment).await?;
     let answer = aws.secrets_manager().get_secret_value().secret_id(name).send().await;
@@ -51,7 +64,7 @@ pub async fn whole(name: &str, environment: &Environment) -> Result<String, Secr
     answer.secret_string.ok_or_else(|| SecretError::Binary(name.to_owned()))
 }
 
-/// One value of a secret that is a JSON object. Without a key: its only value, or the whole text where that is no object.
+/// One value of a secret that is a JSON object. Without a key: its only value, or the whole string where that is not an object.
 pub async fn value(name: &str, key: Option<&str>, environment: &Environment) -> Result<String, SecretError> {
     member(name, key, whole(name, environment).await?)
 }
@@ -109,7 +122,7 @@ mod tests {
         assert_eq!(of("plain text", Some("")), Ok("plain text".into()));
         assert_eq!(
             of("hush", Some("x")),
-            Err("secret `db` is no JSON object, so that it has no keys".into())
+            Err("secret `db` is not a JSON object, so it has no keys".into())
         );
     }
 }

@@ -3,7 +3,7 @@
 use aws_sdk_ssm::Client;
 use aws_sdk_ssm::types::{SessionFilter, SessionFilterKey, SessionState};
 
-use crate::class::AwsError;
+use crate::error::AwsError;
 
 /// Forwards one port of the instance. Agents after 3.0.196.0 multiplex its streams.
 const DOCUMENT: &str = "AWS-StartPortForwardingSession";

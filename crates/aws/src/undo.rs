@@ -1,99 +1,20 @@
-//! The undo of everything that bakelite makes in AWS: which kinds there are, and how AWS is reached for a resource that another
-//! process left behind. How each kind goes stands in `remove.rs`, how it is found without the journal in `sweep.rs`.
+//! The owner of what bakelite makes in AWS: finds a resource by its token where its id was lost, removes it, and finds by their tags
+//! those that no journal knows of. How each kind is found and removed is in `resource/`.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bakelite_engine::clock::Backoff;
 use bakelite_engine::error::Error;
 use bakelite_engine::undo::{Patience, Resource, Undo, UndoError};
 
 use crate::access::AccessOptions;
-use crate::class::AwsError;
+use crate::call;
 use crate::client::Aws;
 use crate::credentials::{AccessError, Environment};
-use crate::remove::{self, Removal};
-use crate::watch::WaitError;
-
-/// When a removal is tried again that may work later.
-const AGAIN: Backoff = Backoff {
-    limit: Duration::from_secs(90),
-    first: Duration::from_millis(250),
-    longest: Duration::from_secs(10),
-};
-
-/// The owner's name in the journal.
-pub const OWNER: &str = "aws";
-
-/// What bakelite makes in AWS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ResourceKind {
-    /// A session of Session Manager.
-    Session,
-    /// An instance, with the volumes that do not go with it.
-    Instance,
-    /// A key pair; its name is its id.
-    KeyPair,
-    /// A security group.
-    SecurityGroup,
-    /// A volume.
-    Volume,
-    /// An AMI, with its snapshots.
-    Image,
-    /// A snapshot.
-    Snapshot,
-}
-
-impl ResourceKind {
-    /// All of them, in the order in which they can be removed.
-    pub const ALL: [ResourceKind; 7] = [
-        ResourceKind::Session,
-        ResourceKind::Instance,
-        ResourceKind::Image,
-        ResourceKind::Snapshot,
-        ResourceKind::Volume,
-        ResourceKind::SecurityGroup,
-        ResourceKind::KeyPair,
-    ];
-
-    /// Its name in the journal and towards people.
-    pub fn name(self) -> &'static str {
-        match self {
-            ResourceKind::Session => "session",
-            ResourceKind::Instance => "instance",
-            ResourceKind::KeyPair => "key-pair",
-            ResourceKind::SecurityGroup => "security-group",
-            ResourceKind::Volume => "volume",
-            ResourceKind::Image => "image",
-            ResourceKind::Snapshot => "snapshot",
-        }
-    }
-
-    /// A resource of this kind that is about to be made. The token (a tag of its own, or its unique name) finds it when its id was lost.
-    pub fn resource(self, aws: &Aws, token: &str) -> Resource {
-        let mut resource = Resource::new(OWNER, self.name())
-            .token(token)
-            .detail("region", aws.region());
-        for (name, value) in [
-            ("endpoint", aws.endpoint()),
-            ("profile", aws.profile()),
-            ("local", aws.local()),
-        ] {
-            if let Some(value) = value {
-                resource = resource.detail(name, value);
-            }
-        }
-        resource
-    }
-}
-
-impl fmt::Display for ResourceKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
+use crate::error::AwsError;
+use crate::resource::{By, KINDS, Kind, OWNER, RemoveError, Scope};
+use crate::retry::{LOST_ANSWER, Tries};
 
 /// Removes what bakelite made in AWS.
 pub struct AwsUndo {
@@ -101,9 +22,9 @@ pub struct AwsUndo {
 }
 
 enum Reach {
-    /// The bake's own way.
+    /// The connection of the bake itself.
     Known(Arc<Aws>),
-    /// What the resource says, with the credentials of this environment.
+    /// What the resource's details hold, with the credentials of this environment.
     Environment(Arc<Environment>),
 }
 
@@ -115,8 +36,8 @@ impl AwsUndo {
         })
     }
 
-    /// For `gc`: the resource says region, endpoint and profile; credentials come from the environment, as for a template without
-    /// `access_key`. A resource of the local cloud is looked for at the endpoint of the environment.
+    /// For `gc`: region, endpoint and profile are in the resource's details; credentials come from the environment, as for a template
+    /// without `access_key`. A resource of the local cloud is looked for at the endpoint of the environment.
     pub fn within(environment: Arc<Environment>) -> Arc<dyn Undo> {
         Arc::new(Self {
             reach: Reach::Environment(environment),
@@ -128,15 +49,11 @@ impl AwsUndo {
             Reach::Known(aws) => Ok(Arc::clone(aws)),
             Reach::Environment(environment) => {
                 let detail = |name| resource.details.get(name).cloned();
-                let endpoint = if resource.details.contains_key("local") {
-                    None
-                } else {
-                    detail("endpoint")
-                };
+                let is_local = resource.details.contains_key("local");
                 let options = AccessOptions {
                     region: detail("region"),
                     profile: detail("profile"),
-                    custom_endpoint_ec2: endpoint,
+                    custom_endpoint_ec2: detail("endpoint").filter(|_| !is_local),
                     ..AccessOptions::default()
                 };
                 Aws::reach(&options, environment).await
@@ -152,56 +69,79 @@ impl Undo for AwsUndo {
     }
 
     async fn undo(&self, resource: &Resource, patience: Patience) -> Result<(), UndoError> {
-        let failed = |cause: Box<dyn std::error::Error + Send + Sync>, again: bool| UndoError {
+        let failed = |cause, again| UndoError {
             what: resource.describe(),
-            cause: Error::failed(cause),
-            again: again.then_some(AGAIN),
+            cause,
+            again,
         };
-        let Some(kind) = ResourceKind::ALL.into_iter().find(|kind| kind.name() == resource.kind) else {
-            return Err(failed(
-                format!("kind `{}` is not known to this version", resource.kind).into(),
-                false,
-            ));
+        let Some(kind) = KINDS.into_iter().find(|kind| kind.name == resource.kind) else {
+            let unknown = format!("kind `{}` is not known to this version", resource.kind);
+            return Err(failed(Error::failed(unknown), None));
         };
-        let aws = self.aws(resource).await.map_err(|error| failed(error.into(), false))?;
+        let aws = self.aws(resource).await.map_err(|error| failed(error.into(), None))?;
         let region = resource.details.get("region").map_or(aws.region(), String::as_str);
         let ec2 = if region == aws.region() {
             aws.ec2().clone()
         } else {
             aws.ec2_in(region)
         };
-        let id = resource.id.clone();
-        let removal = Removal {
+        let scope = Scope {
             aws: &aws,
             ec2,
-            id,
-            token: resource.token.as_deref(),
             patience,
-            instance: resource.details.get(remove::INSTANCE).map(String::as_str),
+            resource: Some(resource),
         };
-        remove::remove(kind, &removal).await.map_err(|error| {
-            let again = error.may_work_later();
+        remove(kind, &scope, resource).await.map_err(|error| {
+            let again = error.call().and_then(|error| error.class.retry());
             failed(error.into(), again)
         })
     }
+
+    /// In the region of the environment.
+    async fn sweep(&self, older_than: Duration) -> Result<Vec<Resource>, Error> {
+        let aws = match &self.reach {
+            Reach::Known(aws) => Arc::clone(aws),
+            Reach::Environment(environment) => Aws::reach(&AccessOptions::default(), environment).await?,
+        };
+        let scope = Scope {
+            aws: &aws,
+            ec2: aws.ec2().clone(),
+            patience: Patience::Thorough,
+            resource: None,
+        };
+        let mut left = Vec::new();
+        for kind in KINDS {
+            let found = (kind.find)(&scope, By::AnyRun).await?.into_iter();
+            let old = found.filter(|found| found.age().is_some_and(|age| age >= older_than));
+            left.extend(old.map(|found| found.resource(kind, &aws)));
+        }
+        Ok(left)
+    }
 }
 
-/// Why a resource of AWS could not be removed.
-#[derive(Debug, thiserror::Error)]
-pub enum RemoveError {
-    /// A call failed.
-    #[error(transparent)]
-    Aws(#[from] AwsError),
-    /// It did not go in time.
-    #[error(transparent)]
-    Wait(#[from] WaitError),
+async fn remove(kind: &Kind, scope: &Scope<'_>, resource: &Resource) -> Result<(), RemoveError> {
+    let id = match (&resource.id, &resource.token) {
+        (None, Some(token)) => find(kind, scope, token).await?,
+        (id, _) => id.clone(),
+    };
+    match id {
+        Some(id) => (kind.remove)(scope, &id).await,
+        None => Ok(()),
+    }
 }
 
-impl RemoveError {
-    fn may_work_later(&self) -> bool {
-        match self {
-            RemoveError::Aws(error) | RemoveError::Wait(WaitError::Aws(error)) => error.is_transient(),
-            RemoveError::Wait(_) => false,
+/// The id of the resource with this token. A create call whose answer was lost may take effect a moment later, so a token that finds
+/// nothing is looked for again.
+async fn find(kind: &Kind, scope: &Scope<'_>, token: &str) -> Result<Option<String>, AwsError> {
+    let mut tries = Tries::new();
+    loop {
+        let mut found = (kind.find)(scope, By::Token(token)).await?;
+        if let Some(found) = found.pop() {
+            return Ok(Some(found.id));
+        }
+        match tries.next(LOST_ANSWER) {
+            Some(length) if scope.patience == Patience::Thorough => call::pause(length).await,
+            _ => return Ok(None),
         }
     }
 }

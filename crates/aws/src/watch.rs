@@ -1,18 +1,21 @@
-//! Waiting for a state. All builds that share an [`crate::client::Aws`] share one watch per resource kind: whoever's turn it is
+//! Waiting for a state: EC2 sends no events. All builds that share an [`crate::client::Aws`] share one watch per resource kind: whoever's turn it is
 //! describes what everyone waits for, and all read the answer. There is no task behind it, so nothing to stop: a waiter that is
 //! dropped just does not take its turn any more.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bakelite_engine::bake::BakeError;
+use bakelite_engine::clock::{self, Paused};
+use bakelite_engine::error::Explain;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::class::{AwsError, ErrorClass};
+use crate::error::AwsError;
+use crate::retry::Tries;
 
 /// Describes these ids; what does not exist is missing from the answer.
 pub type Describe<S> =
@@ -57,9 +60,15 @@ pub enum WaitError {
     Aws(#[from] AwsError),
 }
 
-impl From<WaitError> for BakeError {
-    fn from(error: WaitError) -> Self {
-        BakeError::failed(error)
+impl Explain for WaitError {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        match self {
+            WaitError::Aws(error) => error.help(),
+            WaitError::TooLong { .. } => {
+                Some("`aws_polling { max_attempts, delay_seconds }` sets how long a state is waited for".into())
+            }
+            WaitError::Lost { .. } => None,
+        }
     }
 }
 
@@ -84,9 +93,8 @@ struct Seen<S> {
     last: Option<Instant>,
     /// … and the last one that was answered.
     answered: Option<Instant>,
-    /// Doubled while the service throttles.
-    slowness: u32,
-    failures: u32,
+    /// The descriptions that failed since the last answer, and the pause after the last of them.
+    failed: Option<(Tries, Duration)>,
 }
 
 /// Looks never come closer than this.
@@ -95,10 +103,6 @@ const SHORTEST: Duration = Duration::from_millis(15);
 const RARE: Duration = Duration::from_secs(5);
 /// … and this often when the state is due.
 const DUE: Duration = Duration::from_secs(1);
-/// … this many times rarer while the service throttles.
-const SLOWEST: u32 = 4;
-/// Descriptions that may fail one after the other (the SDK has retried each of them already).
-const MOST_FAILURES: u32 = 5;
 
 impl<S> Watch<S> {
     /// A watch that describes in this way.
@@ -108,8 +112,7 @@ impl<S> Watch<S> {
             states: HashMap::new(),
             last: None,
             answered: None,
-            slowness: 1,
-            failures: 0,
+            failed: None,
         };
         Self {
             describe,
@@ -121,7 +124,6 @@ impl<S> Watch<S> {
 
     /// Waits until `judge` has an answer about the resource's state (`None`: it is not there, or not yet). `what` and `wanted` are
     /// for the error when that takes longer than the pace allows.
-    #[expect(clippy::disallowed_methods, reason = "the poller: EC2 sends no events")]
     pub async fn until<T>(
         &self,
         id: &str,
@@ -150,12 +152,13 @@ impl<S> Watch<S> {
                     limit: pace.limit,
                 });
             }
-            let pause = pace.interval(elapsed) * self.lock().slowness;
-            tokio::select! {
-                // Somebody else looked: judge that answer.
-                _ = looks.changed() => {}
+            let after_failure = self.lock().failed.as_ref().map(|(_, pause)| *pause);
+            let pause = pace.interval(elapsed).max(after_failure.unwrap_or_default());
+            // When somebody else looks, that answer is judged.
+            let other = async { drop(looks.changed().await) };
+            if clock::pause_unless(pause, other).await == Paused::Elapsed {
                 // A look that another waiter began a moment ago is as good as one of our own.
-                () = tokio::time::sleep(pause) => fresh = a_moment_ago(pause / 2),
+                fresh = a_moment_ago(pause / 2);
             }
         }
     }
@@ -179,15 +182,16 @@ impl<S> Watch<S> {
             Ok(states) => {
                 seen.answered = Some(begun);
                 seen.states = states.into_iter().map(|(id, state)| (id, Arc::new(state))).collect();
-                seen.slowness = (seen.slowness / 2).max(1);
-                seen.failures = 0;
+                seen.failed = None;
             }
-            Err(error) if error.class == ErrorClass::Throttled => seen.slowness = (seen.slowness * 2).min(SLOWEST),
-            Err(error) if error.is_transient() && seen.failures < MOST_FAILURES => {
-                seen.failures += 1;
-                seen.slowness = (seen.slowness * 2).min(SLOWEST);
+            // The SDK has repeated the call already: this is the policy of waits on top of it.
+            Err(error) => {
+                let mut tries = seen.failed.take().map_or_else(Tries::new, |(tries, _)| tries);
+                let Some(pause) = tries.after(error.class) else {
+                    return Err(error);
+                };
+                seen.failed = Some((tries, pause));
             }
-            Err(error) => return Err(error),
         }
         drop(seen);
         self.looks.send_modify(|count| *count += 1);
@@ -251,12 +255,6 @@ impl<S> Drop for Interest<'_, S> {
     }
 }
 
-/// A pause before something is looked for again that may not be visible yet.
-#[expect(clippy::disallowed_methods, reason = "eventual consistency of EC2 has no event")]
-pub async fn pause(length: Duration) {
-    tokio::time::sleep(length).await;
-}
-
 impl Pace {
     /// A pace for a state that usually comes after this many seconds; given up after `limit`.
     pub const fn new(usual_seconds: u64, limit: Duration) -> Self {
@@ -286,6 +284,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
+    use crate::retry::ErrorClass;
 
     const PACE: Pace = Pace::new(10, Duration::from_mins(1));
 
@@ -346,6 +345,7 @@ mod tests {
                         request_id: None,
                         class: ErrorClass::Throttled,
                         action: None,
+                        connection: None,
                     });
                 }
                 Ok(ids.into_iter().map(|id| (id, ())).collect())

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use bakelite_engine::error::Explain as _;
 use bakelite_template::component::Complaint;
 
 use crate::options::{CommunicatorOptions, local_path};
@@ -134,7 +135,7 @@ impl Ssh<'_> {
             None | Some(Ok(_) | Err(KeyError::Encrypted { .. })) => {}
             Some(Err(error)) => {
                 let mut complaint = Complaint::error(option, bakelite_engine::chain_of(&error));
-                complaint.help = error.help().map(str::to_owned);
+                complaint.help = error.help().map(Into::into);
                 self.complaints.push(complaint);
             }
         }

@@ -15,8 +15,7 @@ use bakelite_template::schema::Schema;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::ebs::blocks::AmiFilter;
-use crate::source_ami;
+use crate::source_ami::{self, AmiFilter};
 
 /// The registration of amazon-ami.
 pub(crate) const COMPONENT: Registration = Registration {
@@ -52,11 +51,7 @@ fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Da
     let options: Options = read_options(decoded, complaints)?;
     let before = complaints.len();
     options.access.check(complaints);
-    if options.filter.owners.is_empty() && !decoded.unknown.iter().any(|path| path.starts_with("owners")) {
-        complaints.push(
-            Complaint::error("", "`owners` must name at least one account").help("`self`, `amazon` or an account's id"),
-        );
-    }
+    options.filter.check("", complaints);
     (complaints.len() == before).then(|| Box::new(AmiSource { options }) as Box<dyn DataSource>)
 }
 

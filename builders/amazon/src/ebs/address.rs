@@ -1,4 +1,4 @@
-//! Where the instance is connected to. An address can exist before the instance runs.
+//! The address of the instance. It can have one before it runs.
 
 use std::net::IpAddr;
 
@@ -8,11 +8,10 @@ use bakelite_aws::tag;
 use bakelite_aws::watch::WaitError;
 use bakelite_communicators::options::Kind;
 
-use super::INSTANCE_LIMIT;
-use super::instance::lost;
-use super::options::Options;
+use super::instance::{INSTANCE_LIMIT, lost};
+use super::options::{Options, SshInterface};
 
-/// Where the instance is connected to.
+/// The address to connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Address {
     pub(crate) host: String,
@@ -20,7 +19,7 @@ pub(crate) struct Address {
     pub(crate) ssh_port: Option<u16>,
 }
 
-/// Waits until the instance has the address that the options want.
+/// Waits until the instance has an address on the interface that the options name.
 pub(crate) async fn find(aws: &Aws, id: &str, options: &Options) -> Result<Address, WaitError> {
     let what = format!("instance {id}");
     let pace = aws.pace(10, INSTANCE_LIMIT);
@@ -34,18 +33,13 @@ pub(crate) async fn find(aws: &Aws, id: &str, options: &Options) -> Result<Addre
         };
         return aws.instances.until(id, pace, &what, "running", running).await;
     }
-    let given = options
-        .communicator
-        .ssh_host
-        .as_deref()
-        .is_some_and(|host| !host.is_empty());
-    if given || options.communicator.kind() == Some(Kind::None) {
+    if options.communicator.ssh_host.is_some() || options.communicator.kind() == Some(Kind::None) {
         return Ok(Address {
             host: String::new(),
             ssh_port: None,
         });
     }
-    let interface = options.ssh_interface.as_deref().unwrap_or_default();
+    let interface = options.ssh_interface;
     aws.instances
         .until(id, pace, &what, "reachable (it has no such address)", |instance| {
             let instance = instance?;
@@ -61,16 +55,16 @@ pub(crate) async fn find(aws: &Aws, id: &str, options: &Options) -> Result<Addre
 }
 
 /// The address on this interface, if there is one yet.
-fn host(instance: &Instance, interface: &str) -> Option<String> {
+fn host(instance: &Instance, interface: Option<SshInterface>) -> Option<String> {
     let present = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
     let private = || present(instance.private_ip_address());
     match interface {
-        "public_ip" => present(instance.public_ip_address()),
-        "private_ip" => private(),
-        "public_dns" => present(instance.public_dns_name()),
-        "private_dns" => present(instance.private_dns_name()),
-        "ipv6" => present(instance.ipv6_address()),
-        _ => {
+        Some(SshInterface::PublicIp) => present(instance.public_ip_address()),
+        Some(SshInterface::PrivateIp) => private(),
+        Some(SshInterface::PublicDns) => present(instance.public_dns_name()),
+        Some(SshInterface::PrivateDns) => present(instance.private_dns_name()),
+        Some(SshInterface::Ipv6) => present(instance.ipv6_address()),
+        None | Some(SshInterface::SessionManager) => {
             // A public address may still come until the instance runs.
             let runs = instance.state().and_then(|state| state.name()) == Some(&InstanceStateName::Running);
             present(instance.public_ip_address()).or_else(|| private().filter(|_| runs))
@@ -103,24 +97,30 @@ mod tests {
 
     #[test]
     fn the_private_address_is_taken_only_when_no_public_one_can_come() {
-        assert_eq!(host(&instance(InstanceStateName::Pending, None), ""), None);
+        assert_eq!(host(&instance(InstanceStateName::Pending, None), None), None);
         assert_eq!(
-            host(&instance(InstanceStateName::Running, None), "").as_deref(),
+            host(&instance(InstanceStateName::Running, None), None).as_deref(),
             Some("10.0.0.5")
         );
         assert_eq!(
-            host(&instance(InstanceStateName::Pending, Some("198.51.100.7")), "").as_deref(),
+            host(&instance(InstanceStateName::Pending, Some("198.51.100.7")), None).as_deref(),
             Some("198.51.100.7")
         );
         assert_eq!(
             host(
                 &instance(InstanceStateName::Pending, Some("198.51.100.7")),
-                "private_ip"
+                Some(SshInterface::PrivateIp)
             )
             .as_deref(),
             Some("10.0.0.5")
         );
-        assert_eq!(host(&instance(InstanceStateName::Running, None), "public_ip"), None);
+        assert_eq!(
+            host(
+                &instance(InstanceStateName::Running, None),
+                Some(SshInterface::PublicIp)
+            ),
+            None
+        );
     }
 
     #[test]

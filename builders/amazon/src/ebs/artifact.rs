@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bakelite_aws::client::Aws;
-use bakelite_aws::remove::deregister;
+use bakelite_aws::resource::image::deregister;
 use bakelite_engine::artifact::{Artifact, Destroy};
 use bakelite_template::plan::BuildData;
 

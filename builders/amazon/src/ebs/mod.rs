@@ -2,32 +2,33 @@
 
 mod address;
 mod artifact;
-pub(crate) mod blocks;
+mod bake;
+mod blocks;
 mod check;
 mod image;
+mod image_attributes;
 mod instance;
-pub mod options;
-mod permissions;
+mod options;
+mod texts;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_ec2::types::Image;
-use bakelite_aws::class::AwsError;
 use bakelite_aws::client::Aws;
 use bakelite_aws::undo::AwsUndo;
 use bakelite_communicators::connect::{Target, connect};
 use bakelite_communicators::connection_data::connection_data;
 use bakelite_communicators::dial::Dial;
-use bakelite_communicators::options::{CommunicatorOptions, Kind};
+use bakelite_communicators::options::Kind;
 use bakelite_communicators::ssh::authorized_keys::clear_authorized_keys;
 use bakelite_engine::artifact::Artifact;
-use bakelite_engine::bake::{Bake, BakeError};
+use bakelite_engine::bake::{Bake, BakeError, Handle};
 use bakelite_engine::builder::Builder;
+use bakelite_engine::clock::{Paused, pause};
 use bakelite_engine::communicator::Communicator;
+use bakelite_engine::error::Error;
 use bakelite_engine::registry::{Make, Registration, read_options};
-use bakelite_engine::undo::Undo;
 use bakelite_hcl::diagnostic::Severity;
 use bakelite_hcl::value::Value;
 use bakelite_template::component::{Complaint, Component, ComponentKind, Yields};
@@ -36,14 +37,16 @@ use bakelite_template::duration::GoDuration;
 use bakelite_template::plan::BuildData;
 use bakelite_template::schema::Schema;
 
+use self::bake::Ebs;
+use self::options::Options;
+use self::texts::Texts;
+use crate::cloud::Cloud;
 use crate::console::InstanceConsole;
 use crate::key_pair::{self, KeyPair};
-use crate::network::Network;
 use crate::security_group::{self, SecurityGroups};
-use crate::session_manager::{self, SessionManager};
-use crate::tags::Texts;
-use crate::{network, password, source_ami};
-use options::Options;
+use crate::session_manager::SessionManager;
+use crate::source_ami::{self, Requirements};
+use crate::{network, password};
 
 /// The registration of amazon-ebs.
 pub(crate) const COMPONENT: Registration = Registration {
@@ -68,7 +71,7 @@ pub(crate) const COMPONENT: Registration = Registration {
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Builder>> {
     let options: Options = read_options(decoded, complaints)?;
     let before = complaints.len();
-    check::check(&options, &decoded.unknown, complaints);
+    check::check(&options, std::env::home_dir().as_deref(), complaints);
     let errors = complaints
         .iter()
         .skip(before)
@@ -84,71 +87,92 @@ struct AmazonEbs {
 #[async_trait]
 impl Builder for AmazonEbs {
     async fn bake(&self, bake: &Bake) -> Result<Artifact, BakeError> {
-        self.make_ami(bake).await.map_err(|error| {
-            let cause = error.cause();
-            match AwsError::help_for(cause).or_else(|| session_manager::help_for(cause)) {
-                Some(help) => error.with_help(help),
-                None => error,
-            }
-        })
+        let options = &self.options;
+        let aws = bake.step("reach AWS", reach(bake, options)).await?;
+        let cloud = Cloud::new(bake, aws);
+        let ebs = bake.step("prepare", prepare(cloud, options)).await?;
+        ebs.make_ami().await
     }
 }
 
-impl AmazonEbs {
-    /// The story of a bake.
-    async fn make_ami(&self, bake: &Bake) -> Result<Artifact, BakeError> {
-        let options = &self.options;
-        let aws = bake.step("reach AWS", reach(bake, options)).await?;
-        let undo = AwsUndo::of(&aws);
+async fn reach(bake: &Bake, options: &Options) -> Result<Arc<Aws>, BakeError> {
+    Ok(Aws::reach(&options.access, &bake.run.environment).await?)
+}
 
-        let (source, network) = bake.step("prepare", prepare(bake, &aws, options)).await?;
-        let texts = Texts::render(options, &bake.rendering, &source, aws.region())?;
+/// Finds what must be there before anything is made: the source AMI, the network, and that the AMI's name is free.
+async fn prepare<'a>(cloud: Cloud<'a>, options: &'a Options) -> Result<Ebs<'a>, BakeError> {
+    cloud.say("Looking for the source AMI and the network...");
+    let requirements = Requirements {
+        virtualization: options.ami_virtualization_type,
+        enhanced_networking: options.ena_support == Some(true) || options.sriov_support,
+    };
+    let ((), source, network) = tokio::try_join!(
+        image::name_is_free(&cloud, options),
+        async { Ok(source_ami::find(cloud.ec2(), &options.source, &requirements).await?) },
+        async { Ok(network::choose(cloud.ec2(), &options.network).await?) },
+    )?;
+    let (id, name) = (
+        source.image_id().unwrap_or_default(),
+        source.name().unwrap_or("no name"),
+    );
+    cloud.say(format!("Source AMI: {id} ({name})"));
+    let texts = Texts::render(options, &cloud.bake.rendering, &source, cloud.aws.region())?;
+    Ok(Ebs {
+        cloud,
+        options,
+        source,
+        network,
+        texts,
+    })
+}
 
+impl Ebs<'_> {
+    /// The story of a bake, from the key pair to the AMI.
+    async fn make_ami(&self) -> Result<Artifact, BakeError> {
+        let Self {
+            cloud, options, texts, ..
+        } = self;
+        let bake = cloud.bake;
         let access = async {
+            let port = options.open_port();
+            let (tags, groups) = (&texts.run_tags, &options.security_groups);
             tokio::try_join!(
-                key_pair::make(bake, &aws, &undo, &options.communicator, &texts.run_tags),
-                security_group::make(bake, &aws, &undo, options, &network, &texts.run_tags),
+                key_pair::make(cloud, &options.communicator, tags),
+                security_group::make(cloud, groups, &self.network, port, tags),
             )
         };
         let (key_pair, security_groups) = bake.step("key pair and security group", access).await?;
-
-        let wanted = instance::Wanted {
-            options,
-            source: &source,
-            network: &network,
-            security_groups: &security_groups.ids,
-            key_name: key_pair.name.as_deref(),
-        };
-        let launch = instance::launch(bake, &aws, &undo, &wanted, &texts);
+        let launch = self.launch(&security_groups.ids, key_pair.name.as_deref());
         let instance = bake.step("launch", launch).await?;
         let id = instance.value.as_str();
 
-        let connect = self.connect(bake, (&aws, &undo), id, &key_pair, &source);
-        let (communicator, data, session) = bake.step("connect", connect).await?;
+        let connection = bake.step("connect", self.connect(id, &key_pair)).await?;
+        let Connection {
+            communicator,
+            data,
+            session,
+        } = connection;
         let provision = bake.provision(Arc::clone(&communicator), data.clone());
         bake.step("provision", provision).await?;
-        self.clear_keys(bake, communicator.as_ref(), &key_pair).await;
+        self.clear_keys(communicator.as_ref(), &key_pair).await;
         communicator.close().await;
         if let Some(session) = session {
             session.close().await;
         }
-        if options.skip_create_ami == Some(true) {
-            bake.ui.say("No AMI is made, as `skip_create_ami` says.");
+        if options.skip_create_ami {
+            cloud.say("Skipping AMI creation (skip_create_ami)");
             return Ok(artifact::none(data));
         }
 
-        bake.step("stop", instance::stop(bake, &aws, id, options)).await?;
-        bake.step("attributes", instance::set_attributes(aws.ec2(), id, options))
-            .await?;
-        bake.step("replace", image::deregister_old(bake, aws.ec2(), options))
-            .await?;
-        let create = image::create(bake, &aws, &undo, id, options, &texts);
-        let ami = bake.step("image", create).await?;
+        bake.step("stop", self.stop(id)).await?;
+        bake.step("attributes", self.set_attributes(id)).await?;
+        bake.step("replace", image::deregister_old(cloud, options)).await?;
+        let ami = bake.step("image", self.create_image(id)).await?;
 
         // The instance is not needed any more once the AMI's snapshots are taken; it goes while the AMI is pending.
-        let clean_up = self.clean_up_early(&aws, &ami.value, &instance.handle, &key_pair, &security_groups);
+        let clean_up = self.clean_up_early(&ami.value, &instance.handle, &key_pair, &security_groups);
         let wait = async {
-            tokio::try_join!(image::available(bake, &aws, &ami.value), async {
+            tokio::try_join!(image::available(cloud, &ami.value), async {
                 clean_up.await;
                 Ok(())
             })
@@ -156,40 +180,29 @@ impl AmazonEbs {
         let (image, ()) = bake.step("wait for the AMI", wait).await?;
 
         let finish = async {
-            permissions::share(bake, aws.ec2(), &image, options).await?;
-            image::tag_snapshots(bake, aws.ec2(), &image, &texts.snapshot_tags).await?;
-            Ok(image::take_our_tags_off(aws.ec2(), &image).await?)
+            self.set_image_attributes(&image).await?;
+            image::tag_snapshots(cloud, &image, &texts.snapshot_tags).await?;
+            Ok(image::remove_temporary_tags(cloud.ec2(), &image).await?)
         };
         bake.step("share and tag", finish).await?;
         ami.handle.keep().await?;
-        Ok(artifact::of(&aws, &ami.value, data))
+        Ok(artifact::of(&cloud.aws, &ami.value, data))
     }
 
     /// Connects as soon as the instance has an address; it must also have become running, so that it can be stopped.
-    async fn connect(
-        &self,
-        bake: &Bake,
-        (aws, undo): (&Arc<Aws>, &Arc<dyn Undo>),
-        id: &str,
-        key_pair: &KeyPair,
-        source: &Image,
-    ) -> Result<(Arc<dyn Communicator>, BuildData, Option<Arc<SessionManager>>), BakeError> {
+    async fn connect(&self, id: &str, key_pair: &KeyPair) -> Result<Connection, BakeError> {
+        let Self { cloud, options, .. } = self;
+        let bake = cloud.bake;
         let connect = async {
-            let mut options: CommunicatorOptions = self.options.communicator.clone();
+            let mut communicator = options.communicator.clone();
+            let timeout = options.windows_password_timeout;
             let (address, password) = tokio::try_join!(
-                async { address::find(aws, id, &self.options).await.map_err(BakeError::from) },
-                password::fetch(
-                    bake,
-                    aws.ec2(),
-                    id,
-                    &options,
-                    key_pair,
-                    self.options.windows_password_timeout
-                ),
+                async { Ok(address::find(&cloud.aws, id, options).await?) },
+                password::fetch(cloud, id, &communicator, key_pair, timeout),
             )?;
-            options.ssh_port = options.ssh_port.or(address.ssh_port);
-            let session = if self.options.by_session_manager() {
-                Some(self.session_manager(bake, aws, undo, id).await?)
+            communicator.ssh_port = communicator.ssh_port.or(address.ssh_port);
+            let session = if options.by_session_manager() {
+                Some(self.session_manager(id).await?)
             } else {
                 None
             };
@@ -199,68 +212,60 @@ impl AmazonEbs {
                 private_key: key_pair.private_key.clone(),
                 password,
                 console: Some(Arc::new(InstanceConsole {
-                    aws: Arc::clone(aws),
+                    aws: Arc::clone(&cloud.aws),
                     instance: id.to_owned(),
                 })),
                 ..Target::default()
             };
-            let connected = connect(&target, &options, &bake.run, &bake.ui, bake.cancel.token()).await;
-            let communicator = connected.map_err(BakeError::failed)?;
-            Ok((communicator, connection_data(&target, &options), session))
+            let cancel = bake.cancel.token();
+            let connected = connect(&target, &communicator, &bake.run, &bake.ui, cancel).await;
+            let data = connection_data(&target, &communicator);
+            Ok((connected?, data, session))
         };
-        let running = async { instance::running(bake, aws, id).await.map_err(BakeError::from) };
+        let running = async { Ok::<_, BakeError>(instance::running(cloud, id).await?) };
         let ((communicator, connection, session), ()) = tokio::try_join!(connect, running)?;
         let mut data = bake.data(id);
         data.extend(connection);
-        data.extend(source_data(source, aws.region()));
-        Ok((communicator, data, session))
+        data.extend(source_data(&self.source, cloud.aws.region()));
+        Ok(Connection {
+            communicator,
+            data,
+            session,
+        })
     }
 
-    /// The way through Session Manager, with a session that is there.
-    async fn session_manager(
-        &self,
-        bake: &Bake,
-        aws: &Arc<Aws>,
-        undo: &Arc<dyn Undo>,
-        id: &str,
-    ) -> Result<Arc<SessionManager>, BakeError> {
-        let pause = self.options.pause_before_ssm.map(GoDuration::to_std);
-        if let Some(pause) = pause.filter(|pause| !pause.is_zero()) {
-            bake.ui
-                .say(format!("Pausing {} before the session...", GoDuration::from(pause)));
-            bakelite_aws::watch::pause(pause).await;
+    /// The connection through Session Manager, with a session that is there.
+    async fn session_manager(&self, id: &str) -> Result<Arc<SessionManager>, BakeError> {
+        let wait = self.options.pause_before_ssm.map(GoDuration::to_std);
+        if let Some(wait) = wait.filter(|wait| !wait.is_zero()) {
+            let shown = GoDuration::from(wait);
+            self.cloud.say(format!("Pausing {shown} before the session..."));
+            if pause(wait, self.cloud.bake.cancel.token()).await == Paused::Cancelled {
+                return Err(Error::cancelled());
+            }
         }
         let options = &self.options.communicator;
-        SessionManager::reach(bake, aws, undo, id, options.port(), options.connect_timeout()).await
+        SessionManager::reach(&self.cloud, id, options.port(), options.connect_timeout()).await
     }
 
-    /// Takes the temporary key out of the image. That it cannot be is said and does not fail the bake.
-    async fn clear_keys(&self, bake: &Bake, communicator: &dyn Communicator, key_pair: &KeyPair) {
-        let options = &self.options.communicator;
+    /// Removes the temporary key from the image. A failure is a warning and does not fail the bake.
+    async fn clear_keys(&self, communicator: &dyn Communicator, key_pair: &KeyPair) {
+        let (ui, options) = (&self.cloud.bake.ui, &self.options.communicator);
         let name = key_pair.handle.as_ref().and(key_pair.name.as_deref());
         let (true, Some(name), Some(Kind::Ssh)) = (options.ssh_clear_authorized_keys, name, options.kind()) else {
             return;
         };
-        bake.ui.say("Removing the temporary key from the authorized keys...");
-        if let Err(error) = clear_authorized_keys(communicator, name, &bake.ui).await {
-            bake.ui.error(format!(
-                "Warning: the temporary key stays in the image: {}",
-                bakelite_engine::chain_of(&error)
-            ));
+        ui.say("Removing the temporary key from the authorized keys...");
+        if let Err(error) = clear_authorized_keys(communicator, name, ui).await {
+            let why = bakelite_engine::chain_of(&error);
+            ui.warn(format!("the temporary key stays in the image: {why}"));
         }
     }
 
-    /// Undoes what the AMI does not need any more. What does not go now goes at the end of the bake, with a report.
-    async fn clean_up_early(
-        &self,
-        aws: &Aws,
-        ami: &str,
-        instance: &bakelite_engine::bake::Handle,
-        key_pair: &KeyPair,
-        security_groups: &SecurityGroups,
-    ) {
+    /// Undoes what the AMI does not need any more. What fails now is undone at the end of the bake, with a report.
+    async fn clean_up_early(&self, ami: &str, instance: &Handle, key_pair: &KeyPair, security_groups: &SecurityGroups) {
         let machine = async {
-            if image::snapshots_taken(aws, ami).await.is_err() || instance.destroy().await.is_err() {
+            if image::snapshots_taken(&self.cloud.aws, ami).await.is_err() || instance.destroy().await.is_err() {
                 return;
             }
             if let Some(group) = &security_groups.handle {
@@ -276,28 +281,14 @@ impl AmazonEbs {
     }
 }
 
-/// AWS, as the options and the environment say.
-async fn reach(bake: &Bake, options: &Options) -> Result<Arc<Aws>, BakeError> {
-    Ok(Aws::reach(&options.access, &bake.run.environment).await?)
+/// A connection to the instance.
+struct Connection {
+    communicator: Arc<dyn Communicator>,
+    data: BuildData,
+    session: Option<Arc<SessionManager>>,
 }
 
-/// Finds what must be there before anything is made: the source AMI, the network, and that the AMI's name is free.
-async fn prepare(bake: &Bake, aws: &Aws, options: &Options) -> Result<(Image, Network), BakeError> {
-    bake.ui.say("Looking for the source AMI and the network...");
-    let ((), source, network) = tokio::try_join!(
-        image::name_is_free(bake, aws.ec2(), options),
-        async { Ok(source_ami::find(aws.ec2(), options).await?) },
-        async { Ok(network::choose(aws.ec2(), options).await?) },
-    )?;
-    let (id, name) = (
-        source.image_id().unwrap_or_default(),
-        source.name().unwrap_or("no name"),
-    );
-    bake.ui.say(format!("Source AMI: {id} ({name})"));
-    Ok((source, network))
-}
-
-/// What `build.*` says about the source AMI.
+/// The values of `build.*` about the source AMI.
 fn source_data(source: &Image, region: &str) -> BuildData {
     let text = |text: Option<&str>| Value::string(text.unwrap_or_default());
     [
@@ -312,8 +303,3 @@ fn source_data(source: &Image, region: &str) -> BuildData {
     .map(|(key, value)| (key.to_owned(), value))
     .collect()
 }
-
-/// How long an AMI may take at most, when the template does not say: large volumes take hours.
-const IMAGE_LIMIT: Duration = Duration::from_hours(6);
-/// How long an instance may take to start or to stop.
-const INSTANCE_LIMIT: Duration = Duration::from_mins(30);

@@ -20,7 +20,7 @@ use crate::tasks::Tasks;
 /// Pieces of output that wait for their reader before the command has to.
 const OUTPUT_QUEUE: usize = 16;
 
-/// Input that goes over at a time, in bytes: what a service since 2012 takes (500 KiB as an envelope), and what every one takes.
+/// Bytes of input in a request: what a service since 2012 takes (500 KiB as an envelope), and what every one takes.
 const MUCH_INPUT: usize = 360_000;
 const LITTLE_INPUT: usize = 100_000;
 
@@ -31,7 +31,7 @@ const LAST_SEND_LIMIT: Duration = Duration::from_secs(2);
 pub(crate) enum Input {
     /// That of a console, as commands of a template have it.
     Console,
-    /// A pipe. When the service takes no input, this is told why, and the command is ended.
+    /// A pipe. When the service takes no input, the reason is sent here, and the command is ended.
     Pipe(oneshot::Sender<WinRmError>),
 }
 
@@ -139,7 +139,7 @@ async fn run(client: Arc<Client>, job: Job) {
     let ended = pump(&command, job.input, job.stdin, &job.output, &mut exit).await;
     drop(job.output);
     if ended.is_none() {
-        // Whoever started it has given up: the command shall not go on alone.
+        // Whoever started it has given up: the command is ended.
         command.terminate().await;
     }
     match ended {
@@ -161,7 +161,7 @@ fn answer<T>(to: oneshot::Sender<T>, value: T) {
     let _ = to.send(value);
 }
 
-/// Carries input and output until the command ends (`Some`) or nobody wants to know any more (`None`).
+/// Carries input and output until the command ends (`Some`) or whoever started it has given up (`None`).
 async fn pump(
     command: &Command<'_>,
     input: Input,
@@ -212,7 +212,7 @@ async fn drain(command: &Command<'_>, output: &mpsc::Sender<Output>) -> Exit {
         match command.receive().await {
             Ok(received) => {
                 for piece in received.output {
-                    // Nobody may be reading; the status is wanted nevertheless.
+                    // Nobody may be reading; the status is needed nevertheless.
                     let _ = output.send(piece).await;
                 }
                 if let Some(code) = received.exit {

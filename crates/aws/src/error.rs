@@ -1,34 +1,18 @@
-//! What AWS answers when it refuses, as one error: the operation, the code, the request id, and a class that says what can be done
-//! about it. No other file reads the SDK's error types.
+//! A failed call to AWS as one error: the operation, the code, the request id, and a class that tells what can be done about it. No
+//! other file reads the SDK's error types.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ec2::operation::RequestId;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use bakelite_engine::bake::BakeError;
+use bakelite_engine::error::{Explain, chain_of};
 
-/// What can be done about an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ErrorClass {
-    /// Too many calls: the same call works later.
-    Throttled,
-    /// The service or the way to it fails for now.
-    Unavailable,
-    /// What was asked for does not exist, or not yet everywhere.
-    NotFound,
-    /// Something else still needs it.
-    InUse,
-    /// There is one of this name already.
-    Duplicate,
-    /// The caller may not do that.
-    Denied,
-    /// The credentials are not, or no longer, valid.
-    Credentials,
-    /// The request itself is refused.
-    Refused,
-}
+use crate::retry::{ErrorClass, class_of};
+use bakelite_net::DialError;
+use bakelite_net::error::Cause;
 
 /// A call that failed.
 #[derive(Debug)]
@@ -43,8 +27,10 @@ pub struct AwsError {
     pub request_id: Option<String>,
     /// What can be done about it.
     pub class: ErrorClass,
-    /// The IAM action that is missing, when that is the trouble.
+    /// The IAM action that is missing, when that is the cause.
     pub action: Option<String>,
+    /// What to check, when no connection was made.
+    pub connection: Option<String>,
 }
 
 impl AwsError {
@@ -68,7 +54,11 @@ impl AwsError {
 
     /// The service said no.
     fn answered(operation: &'static str, code: &str, message: &str, request_id: Option<String>) -> Self {
-        let class = class_of(code);
+        let class = match class_of(operation, code) {
+            // The endpoint of a region that does not exist, or that another region's endpoint serves.
+            ErrorClass::Credentials if message.contains(OTHER_REGION) => ErrorClass::Refused,
+            class => class,
+        };
         let action = (class == ErrorClass::Denied).then(|| missing_action(operation, message));
         Self {
             operation,
@@ -77,34 +67,36 @@ impl AwsError {
             request_id,
             class,
             action,
+            connection: None,
         }
     }
 
     /// No answer came, or none that can be read.
     fn unanswered(operation: &'static str, error: &(dyn StdError + 'static), status: Option<u16>) -> Self {
-        let message = innermost(error);
-        let credentials = message.contains("credential");
+        let dial = DialError::among(error);
+        let message = dial.map_or_else(|| innermost(error), |dial| chain_of(dial));
+        let credentials = dial.is_none() && message.contains("credential");
         let class = match status {
             Some(400..=499) => ErrorClass::Refused,
             _ if credentials => ErrorClass::Credentials,
             _ => ErrorClass::Unavailable,
         };
         let message = status.map_or(message.clone(), |status| {
-            format!("answer with status {status} cannot be read: {message}")
+            format!("failed to read the answer with status {status}: {message}")
         });
         Self {
-            operation,
-            code: None,
-            message,
-            request_id: None,
             class,
-            action: None,
+            connection: dial.map(help_for_connection),
+            ..Self::incomplete_with(operation, message)
         }
     }
 
     /// An answer that lacks what it must have.
     pub fn incomplete(operation: &'static str, missing: &str) -> Self {
-        let message = format!("answer has no {missing}");
+        Self::incomplete_with(operation, format!("answer has no {missing}"))
+    }
+
+    fn incomplete_with(operation: &'static str, message: String) -> Self {
         Self {
             operation,
             code: None,
@@ -112,12 +104,20 @@ impl AwsError {
             request_id: None,
             class: ErrorClass::Unavailable,
             action: None,
+            connection: None,
         }
     }
 
     /// What the user can do, where that is known.
-    pub fn help(&self) -> Option<String> {
+    fn remedy(&self) -> Option<String> {
+        if self.connection.is_some() {
+            return self.connection.clone();
+        }
         match self.class {
+            _ if self.message.contains(OTHER_REGION) => Some(
+                "check the region (`region`, `AWS_REGION`): the endpoint belongs to another region, or the account has not enabled this one"
+                    .into(),
+            ),
             ErrorClass::Denied => self
                 .action
                 .as_ref()
@@ -133,26 +133,6 @@ impl AwsError {
         }
     }
 
-    /// What the user can do about an error that an AWS error caused.
-    pub fn help_for(error: &(dyn StdError + 'static)) -> Option<String> {
-        let mut cause = Some(error);
-        while let Some(error) = cause {
-            if let Some(help) = error.downcast_ref::<Self>().and_then(Self::help) {
-                return Some(help);
-            }
-            cause = error.source();
-        }
-        None
-    }
-
-    /// The same call may work later.
-    pub fn is_transient(&self) -> bool {
-        matches!(
-            self.class,
-            ErrorClass::Throttled | ErrorClass::Unavailable | ErrorClass::InUse
-        )
-    }
-
     /// There is no such thing.
     pub fn is_not_found(&self) -> bool {
         self.class == ErrorClass::NotFound
@@ -164,6 +144,7 @@ impl fmt::Display for AwsError {
         write!(f, "`{}`", self.operation)?;
         match &self.code {
             Some(code) => write!(f, " answered `{code}`")?,
+            None if self.connection.is_some() => write!(f, " failed")?,
             None => write!(f, " got no answer")?,
         }
         if !self.message.is_empty() {
@@ -182,9 +163,9 @@ impl fmt::Display for AwsError {
 
 impl StdError for AwsError {}
 
-impl From<AwsError> for BakeError {
-    fn from(error: AwsError) -> Self {
-        BakeError::failed(error)
+impl Explain for AwsError {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        self.remedy().map(Cow::Owned)
     }
 }
 
@@ -193,6 +174,7 @@ impl fmt::Display for ErrorClass {
         f.write_str(match self {
             ErrorClass::Throttled => "throttled",
             ErrorClass::Unavailable => "not reachable for now",
+            ErrorClass::NotYet => "not known yet",
             ErrorClass::NotFound => "not found",
             ErrorClass::InUse => "still in use",
             ErrorClass::Duplicate => "exists already",
@@ -203,41 +185,20 @@ impl fmt::Display for ErrorClass {
     }
 }
 
-/// The class of an EC2 or STS error code (EC2 API reference, "Error codes").
-pub fn class_of(code: &str) -> ErrorClass {
-    match code {
-        "RequestLimitExceeded"
-        | "Throttling"
-        | "ThrottlingException"
-        | "EC2ThrottledException"
-        | "RequestThrottled"
-        | "SnapshotCreationPerVolumeRateExceeded" => ErrorClass::Throttled,
-        "InternalError" | "InternalFailure" | "ServiceUnavailable" | "Unavailable" | "ServerInternal" => {
-            ErrorClass::Unavailable
+/// What services answer when a request is signed for a region that is not theirs.
+const OTHER_REGION: &str = "valid region";
+
+/// A region that does not exist has endpoints without an address.
+fn help_for_connection(dial: &DialError) -> String {
+    let region = dial
+        .host
+        .strip_suffix(".amazonaws.com")
+        .and_then(|host| host.split_once('.'));
+    match (&dial.cause, region) {
+        (Cause::Lookup { .. }, Some((_, region))) => {
+            format!("check that `{region}` is a region of AWS; {}", dial.help())
         }
-        "DependencyViolation"
-        | "ResourceInUse"
-        | "VolumeInUse"
-        | "InvalidGroup.InUse"
-        | "InvalidSnapshot.InUse"
-        | "IncorrectState"
-        | "IncorrectInstanceState" => ErrorClass::InUse,
-        "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException" | "Client.UnauthorizedOperation" => {
-            ErrorClass::Denied
-        }
-        "AuthFailure"
-        | "ExpiredToken"
-        | "ExpiredTokenException"
-        | "RequestExpired"
-        | "InvalidClientTokenId"
-        | "SignatureDoesNotMatch"
-        | "UnrecognizedClientException" => ErrorClass::Credentials,
-        "InvalidAMIID.Unavailable" | "DoesNotExistException" => ErrorClass::NotFound,
-        // `InvalidInstanceID.NotFound`, `InvalidAMIID.NotFound`, `InvalidKeyPair.NotFound`, `InvalidGroup.NotFound` …
-        code if code.ends_with("NotFound") => ErrorClass::NotFound,
-        // `InvalidKeyPair.Duplicate`, `InvalidGroup.Duplicate`, `InvalidAMIName.Duplicate`
-        code if code.ends_with(".Duplicate") => ErrorClass::Duplicate,
-        _ => ErrorClass::Refused,
+        _ => dial.help(),
     }
 }
 
@@ -255,6 +216,7 @@ fn missing_action(operation: &str, message: &str) -> String {
 fn service_of(operation: &str) -> &'static str {
     match operation {
         "StartSession" | "ResumeSession" | "TerminateSession" | "DescribeSessions" => "ssm",
+        "GetSecretValue" => "secretsmanager",
         "AssumeRole" | "GetCallerIdentity" => "sts",
         _ => "ec2",
     }
@@ -279,22 +241,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_fall_into_classes() {
-        for (code, class) in [
-            ("RequestLimitExceeded", ErrorClass::Throttled),
-            ("InvalidInstanceID.NotFound", ErrorClass::NotFound),
-            ("InvalidAMIName.Duplicate", ErrorClass::Duplicate),
-            ("DependencyViolation", ErrorClass::InUse),
-            ("UnauthorizedOperation", ErrorClass::Denied),
-            ("ExpiredToken", ErrorClass::Credentials),
-            ("InternalError", ErrorClass::Unavailable),
-            ("InvalidParameterValue", ErrorClass::Refused),
-        ] {
-            assert_eq!(class_of(code), class, "{code}");
-        }
-    }
-
-    #[test]
     fn a_denied_call_names_the_missing_action() {
         let message = "You are not authorized to perform this operation. User: arn:aws:iam::1:user/x is not authorized to perform: \
                        ec2:RunInstances on resource: arn:aws:ec2:us-east-1:1:instance/*.";
@@ -308,10 +254,48 @@ mod tests {
         );
         let error = AwsError::answered("StartSession", "AccessDeniedException", "", None);
         assert_eq!(error.action.as_deref(), Some("ssm:StartSession"));
+        let error = AwsError::answered("GetSecretValue", "AccessDeniedException", "", None);
+        assert_eq!(error.action.as_deref(), Some("secretsmanager:GetSecretValue"));
         let error = AwsError::answered("CreateTags", "UnauthorizedOperation", "You are not authorized", None);
         assert_eq!(
             error.help().as_deref(),
             Some("allow `ec2:CreateTags` in the IAM policy of the caller")
+        );
+    }
+
+    #[test]
+    fn a_request_that_is_signed_for_another_region_is_no_matter_of_the_credentials() {
+        let message = "Credential should be scoped to a valid region, not 'us-est-1'. ";
+        let error = AwsError::answered("DescribeImages", "AuthFailure", message, None);
+        let help = error.help().unwrap();
+        assert!(
+            help.starts_with("check the region") && !help.contains("renew"),
+            "{help}"
+        );
+    }
+
+    #[test]
+    fn a_name_that_does_not_resolve_names_the_region() {
+        let dial = DialError {
+            host: "ec2.us-est-1.amazonaws.com".into(),
+            port: 443,
+            proxy: None,
+            cause: Cause::Lookup {
+                name: "ec2.us-est-1.amazonaws.com".into(),
+                cause: std::io::Error::other("Name or service not known"),
+            },
+        };
+        let error = AwsError::unanswered("DescribeImages", &dial, None);
+        let text = error.to_string();
+        assert!(
+            text.starts_with("`DescribeImages` failed: connection to ec2.us-est-1.amazonaws.com:443 failed: "),
+            "{text}"
+        );
+        assert!(
+            error
+                .help()
+                .unwrap()
+                .starts_with("check that `us-est-1` is a region of AWS; ")
         );
     }
 }

@@ -1,0 +1,68 @@
+//! AMIs, with their snapshots.
+
+use aws_sdk_ec2::Client;
+use aws_sdk_ec2::types::Image;
+
+use super::kind::{By, Found, Kind, RemoveError, Scope, unless_gone};
+use super::snapshot;
+use crate::call::once;
+use crate::describe;
+use crate::error::AwsError;
+use crate::tag;
+
+/// An AMI. One of ours is found by its token as a tag, never by its name: one of that name may be somebody else's.
+pub static IMAGE: Kind = Kind {
+    name: "image",
+    find: |scope, by| Box::pin(find(scope, by)),
+    remove: |scope, id| Box::pin(remove(scope, id)),
+};
+
+async fn find(scope: &Scope<'_>, by: By<'_>) -> Result<Vec<Found>, AwsError> {
+    let images = describe::own_images(&scope.ec2, by.filter()).await?.into_iter();
+    Ok(images
+        .filter_map(|image| Found::new(image.image_id, image.tags))
+        .collect())
+}
+
+async fn remove(scope: &Scope<'_>, id: &str) -> Result<(), RemoveError> {
+    Ok(deregister(&scope.ec2, id, true).await?)
+}
+
+/// Deregisters an AMI, and deletes its snapshots if that is wanted. One that is gone already is no error.
+///
+/// # Errors
+/// What EC2 answers; the AMI may be deregistered then, with some of its snapshots left.
+pub async fn deregister(ec2: &Client, id: &str, with_snapshots: bool) -> Result<(), AwsError> {
+    let images = describe::images(ec2, tag::filter("image-id", id)).await?;
+    let Some(image) = images.first() else {
+        return Ok(());
+    };
+    let snapshots = if with_snapshots {
+        snapshots_of(ec2, image, id).await?
+    } else {
+        Vec::new()
+    };
+    unless_gone(once("DeregisterImage", ec2.deregister_image().image_id(id).send()).await)?;
+    for id in snapshots {
+        snapshot::delete(ec2, &id).await?;
+    }
+    Ok(())
+}
+
+/// The snapshots of an AMI. While it is pending its mappings do not name them yet, but their descriptions name the AMI.
+async fn snapshots_of(ec2: &Client, image: &Image, id: &str) -> Result<Vec<String>, AwsError> {
+    let named = snapshot_ids(image);
+    if !named.is_empty() {
+        return Ok(named);
+    }
+    let made_for = tag::filter("description", &format!("Created by CreateImage(*) for {id}*"));
+    let snapshots = describe::snapshots(ec2, made_for).await?.into_iter();
+    Ok(snapshots.filter_map(|snapshot| snapshot.snapshot_id).collect())
+}
+
+/// The snapshots that an AMI's mappings name.
+pub fn snapshot_ids(image: &Image) -> Vec<String> {
+    let mappings = image.block_device_mappings().iter();
+    let ids = mappings.filter_map(|mapping| mapping.ebs()?.snapshot_id());
+    ids.filter(|id| !id.is_empty()).map(str::to_owned).collect()
+}

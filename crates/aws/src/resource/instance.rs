@@ -1,0 +1,72 @@
+//! Instances, with the volumes that do not go with them.
+
+use std::time::Duration;
+
+use aws_sdk_ec2::types::{Instance, InstanceStateName, Volume, VolumeState};
+use bakelite_engine::undo::Patience;
+
+use super::kind::{By, Found, Kind, RemoveError, Scope, unless_gone};
+use super::volume;
+use crate::call::once;
+use crate::describe;
+use crate::error::AwsError;
+use crate::watch::WaitError;
+
+/// An instance.
+pub static INSTANCE: Kind = Kind {
+    name: "instance",
+    find: |scope, by| Box::pin(find(scope, by)),
+    remove: |scope, id| Box::pin(remove(scope, id)),
+};
+
+/// A terminated instance is still described for an hour: it counts as gone.
+async fn find(scope: &Scope<'_>, by: By<'_>) -> Result<Vec<Found>, AwsError> {
+    let instances = describe::instances(&scope.ec2, by.filter()).await?.into_iter();
+    Ok(instances
+        .filter(|instance| state(instance) != Some(&InstanceStateName::Terminated))
+        .filter_map(|instance| Found::new(instance.instance_id, instance.tags))
+        .collect())
+}
+
+fn state(instance: &Instance) -> Option<&InstanceStateName> {
+    instance.state()?.name()
+}
+
+async fn remove(scope: &Scope<'_>, id: &str) -> Result<(), RemoveError> {
+    let call = scope.ec2.terminate_instances().instance_ids(id).send();
+    unless_gone(once("TerminateInstances", call).await)?;
+    if scope.patience == Patience::Hasty && volumes_left(scope).await?.is_empty() {
+        return Ok(());
+    }
+    let pace = scope.aws.pace(20, Duration::from_mins(15));
+    let terminated = |instance: Option<&Instance>| {
+        let state = instance.and_then(state);
+        matches!(state, None | Some(InstanceStateName::Terminated)).then_some(Ok::<(), WaitError>(()))
+    };
+    let what = format!("instance {id}");
+    let wait = scope.aws.instances.until(id, pace, &what, "terminated", terminated);
+    wait.await?;
+    for volume in volumes_left(scope).await? {
+        volume::delete(&scope.ec2, &volume).await?;
+    }
+    Ok(())
+}
+
+/// The volumes that were made with the instance and are not deleted with it.
+async fn volumes_left(scope: &Scope<'_>) -> Result<Vec<String>, AwsError> {
+    let Some(token) = scope.token() else {
+        return Ok(Vec::new());
+    };
+    let goes_with_instance = |volume: &Volume| {
+        let mut attachments = volume.attachments().iter();
+        attachments.any(|attachment| attachment.delete_on_termination() == Some(true))
+    };
+    let volumes = describe::volumes(&scope.ec2, By::Token(token).filter())
+        .await?
+        .into_iter();
+    Ok(volumes
+        .filter(|volume| !matches!(volume.state(), Some(VolumeState::Deleting | VolumeState::Deleted)))
+        .filter(|volume| !goes_with_instance(volume))
+        .filter_map(|volume| volume.volume_id)
+        .collect())
+}

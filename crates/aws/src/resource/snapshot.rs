@@ -1,0 +1,30 @@
+//! Snapshots.
+
+use aws_sdk_ec2::Client;
+
+use super::kind::{By, Found, Kind, RemoveError, Scope, unless_gone};
+use crate::call::once;
+use crate::describe;
+use crate::error::AwsError;
+
+/// A snapshot.
+pub static SNAPSHOT: Kind = Kind {
+    name: "snapshot",
+    find: |scope, by| Box::pin(find(scope, by)),
+    remove: |scope, id| Box::pin(remove(scope, id)),
+};
+
+async fn find(scope: &Scope<'_>, by: By<'_>) -> Result<Vec<Found>, AwsError> {
+    let snapshots = describe::snapshots(&scope.ec2, by.filter()).await?.into_iter();
+    Ok(snapshots
+        .filter_map(|snapshot| Found::new(snapshot.snapshot_id, snapshot.tags))
+        .collect())
+}
+
+async fn remove(scope: &Scope<'_>, id: &str) -> Result<(), RemoveError> {
+    Ok(delete(&scope.ec2, id).await?)
+}
+
+pub(crate) async fn delete(ec2: &Client, id: &str) -> Result<(), AwsError> {
+    unless_gone(once("DeleteSnapshot", ec2.delete_snapshot().snapshot_id(id).send()).await)
+}
