@@ -36,5 +36,6 @@ mod show;
 mod variables;
 
 pub use invocation::{ConfigType, Invocation, Purpose, UndeclaredVariables};
+pub use show::display;
 pub use template::{Template, read};
 pub use version::PACKER_VERSION;
