@@ -111,7 +111,10 @@ fn run(at: &str, words: &[&str], template: &str, beside: &[(String, String)], fa
 
 /// Components whose examples the local cloud cannot bake, and why.
 const NOT_BAKED: &[(&str, &str)] = &[
-    ("provisioner-ansible-local", "an instance has no network to install Ansible from"),
+    (
+        "provisioner-ansible-local",
+        "an instance has no network to install Ansible from",
+    ),
     ("provisioner-powershell", "there is no Windows"),
     ("provisioner-windows-restart", "there is no Windows"),
     ("provisioner-windows-shell", "there is no Windows"),
@@ -152,7 +155,10 @@ fn release_server() -> String {
             let mut request = [0; 4096];
             let _ = connection.read(&mut request);
             let body = "{\"version\":\"1.2.3\"}";
-            let head = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}", body.len());
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}",
+                body.len()
+            );
             let _ = write!(connection, "{head}\r\nConnection: close\r\n\r\n{body}");
         }
     });

@@ -32,7 +32,7 @@ impl Options {
             WrittenContent::Legacy(properties) => self.of_properties(properties, &mut found),
         }
         if let Some(overrides) = &self.overrides {
-            found.options.insert("override".to_owned(), self.shown(overrides));
+            found.written.insert("override".to_owned(), self.shown(overrides));
         }
         found
     }
@@ -66,7 +66,7 @@ impl Options {
     fn of_attribute(&self, attribute: &Attribute, path: &str, iterations: &Iterations, found: &mut Expressions) {
         let text = self.sources.slice(attribute.expression.place);
         let name = format!("{path}{}", attribute.name.text);
-        found.options.insert(name, text.to_owned());
+        found.written.insert(name, text.to_owned());
         for reference in references(&attribute.expression) {
             let (name, value) = self.referred(&reference, iterations);
             found.references.insert(name, value);
@@ -98,7 +98,7 @@ impl Options {
         let user = self.ground.legacy_variables();
         for (name, value) in properties {
             let text = self.sources.slice(value.place);
-            found.options.insert(name.text.clone(), text.to_owned());
+            found.written.insert(name.text.clone(), text.to_owned());
             for reference in LEGACY_REFERENCE.captures_iter(text) {
                 let part = |index: usize| reference.get(index).map_or("", |part| part.as_str());
                 let value = match part(1) {
