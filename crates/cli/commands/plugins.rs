@@ -135,3 +135,64 @@ fn install(source: &str, version: Option<&str>) -> Result<Status, Failure> {
     ));
     Ok(Status::Ok)
 }
+
+#[cfg(test)]
+mod tests {
+    use bakelite_template::plugins::missing;
+
+    use super::*;
+
+    /// Components of bakelite or of Packer itself, which no plugin brings.
+    const WITHOUT_PLUGIN: &[(ComponentKind, &str)] = &[
+        (ComponentKind::Builder, "file"),
+        (ComponentKind::Builder, "null"),
+        (ComponentKind::DataSource, "http"),
+        (ComponentKind::DataSource, "null"),
+        (ComponentKind::PostProcessor, "artifice"),
+        (ComponentKind::PostProcessor, "checksum"),
+        (ComponentKind::PostProcessor, "compress"),
+        (ComponentKind::PostProcessor, "manifest"),
+        (ComponentKind::PostProcessor, "provenance"),
+        (ComponentKind::PostProcessor, "shell-local"),
+        (ComponentKind::Provisioner, "breakpoint"),
+        (ComponentKind::Provisioner, "file"),
+        (ComponentKind::Provisioner, "hcp-sbom"),
+        (ComponentKind::Provisioner, "powershell"),
+        (ComponentKind::Provisioner, "sbom"),
+        (ComponentKind::Provisioner, "shell"),
+        (ComponentKind::Provisioner, "shell-local"),
+        (ComponentKind::Provisioner, "sleep"),
+        (ComponentKind::Provisioner, "windows-restart"),
+        (ComponentKind::Provisioner, "windows-shell"),
+    ];
+
+    #[test]
+    fn every_component_is_of_a_plugin_that_is_built_in_or_of_none() {
+        let registry = registry();
+        for one in registry.iter() {
+            let (kind, name) = (one.component.kind, one.component.name);
+            match plugin_of(kind, name) {
+                Some(plugin) => assert!(plugin.version.is_some(), "{} has no version", plugin.source),
+                None => assert!(
+                    WITHOUT_PLUGIN.contains(&(kind, name)),
+                    "{kind} {name}: name its plugin in the catalogue of plugins"
+                ),
+            }
+        }
+        let is_registered = |kind, name: &str| {
+            let mut all = registry.iter();
+            all.any(|one| one.component.kind == kind && one.component.name == name)
+        };
+        for plugin in PLUGINS.iter().filter(|plugin| plugin.version.is_some()) {
+            let missing = missing(&|_, _| false);
+            let mut own = missing
+                .iter()
+                .filter(|(_, _, of)| of.is_some_and(|of| of.source == plugin.source));
+            assert!(
+                own.any(|(kind, name, _)| is_registered(*kind, name)),
+                "nothing of {} is here",
+                plugin.source
+            );
+        }
+    }
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bakelite_hcl::content::BodySchema;
 use bakelite_hcl::convert::convert;
-use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics};
+use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics, similar_name};
 use bakelite_hcl::evaluate::{self, evaluate, references};
 use bakelite_hcl::scope::Scope;
 use bakelite_hcl::source::Place;
@@ -127,8 +127,8 @@ pub(crate) struct Step {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Meta {
     pub(crate) name: Option<String>,
-    pub(crate) only: Vec<String>,
-    pub(crate) except: Vec<String>,
+    pub(crate) only: Vec<(String, Place)>,
+    pub(crate) except: Vec<(String, Place)>,
     pub(crate) pause_before: Option<Duration>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) max_retries: u32,
@@ -147,7 +147,7 @@ impl Step {
 impl Meta {
     /// Does the step run for the source of that `TYPE.NAME`?
     pub(crate) fn applies_to(&self, source: &str) -> bool {
-        let is_named = |names: &[String]| names.iter().any(|name| name == source);
+        let is_named = |names: &[(String, Place)]| names.iter().any(|(name, _)| name == source);
         (self.only.is_empty() || is_named(&self.only)) && !is_named(&self.except)
     }
 }
@@ -242,7 +242,32 @@ pub(crate) fn read(block: &Block, names: &Names<'_>, diagnostics: &mut Diagnosti
                 .help("name its sources: `sources = [\"source.amazon-ebs.example\"]`".to_owned()),
         );
     }
+    check_names(&build, diagnostics);
     build
+}
+
+/// Warns of names in `only` and `except` of steps that no source of the build has: such a step never runs, or always.
+fn check_names(build: &Build, diagnostics: &mut Diagnostics) {
+    let names: Vec<String> = build.uses.iter().map(SourceUse::short_name).collect();
+    let steps = build.provisioners.iter().chain(&build.error_cleanup);
+    for step in steps.chain(build.chains.iter().flatten()) {
+        for (what, given) in [("only", &step.meta.only), ("except", &step.meta.except)] {
+            for (name, place) in given.iter().filter(|(name, _)| !names.contains(name)) {
+                let help = match similar_name(name, names.iter().map(String::as_str)) {
+                    Some(similar) => format!("did you mean `{similar}`?"),
+                    None => format!("the build has `{}`", names.join("`, `")),
+                };
+                diagnostics.push(
+                    Diagnostic::warning(
+                        *place,
+                        format!("`{what}` names `{name}`, which is no source of this build"),
+                    )
+                    .related(step.place, "in this block")
+                    .help(help),
+                );
+            }
+        }
+    }
 }
 
 /// The `name` of a build block, empty where it has none or it cannot be evaluated.
@@ -312,11 +337,21 @@ fn text(attribute: &Attribute, scope: &dyn Scope, diagnostics: &mut Diagnostics)
     value.as_str().map(str::to_owned)
 }
 
-fn texts(attribute: &Attribute, scope: &dyn Scope, diagnostics: &mut Diagnostics) -> Vec<String> {
-    let kind = Type::list(Type::String);
-    let value = value(&attribute.expression, &kind, &attribute.name.text, scope, diagnostics);
+/// A list of strings, each with its place where that can be read off the expression.
+fn strings(
+    expression: &Expression,
+    what: &str,
+    scope: &dyn Scope,
+    diagnostics: &mut Diagnostics,
+) -> Vec<(String, Place)> {
+    let value = value(expression, &Type::list(Type::String), what, scope, diagnostics);
     let elements = value.as_ref().and_then(Value::elements).unwrap_or_default();
-    elements.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+    let mut places = BTreeMap::new();
+    crate::decode::member_places(expression, "", &mut places);
+    let place = |index: usize| places.get(&format!("[{index}]")).copied().unwrap_or(expression.place);
+    let all = elements.iter().enumerate();
+    all.map(|(index, element)| (element.as_str().unwrap_or_default().to_owned(), place(index)))
+        .collect()
 }
 
 fn sources(
@@ -326,14 +361,8 @@ fn sources(
     uses: &mut Vec<SourceUse>,
     diagnostics: &mut Diagnostics,
 ) {
-    let Some(value) = value(expression, &Type::list(Type::String), "sources", scope, diagnostics) else {
-        return;
-    };
-    let mut places = BTreeMap::new();
-    crate::decode::member_places(expression, "", &mut places);
-    for (index, text) in value.elements().unwrap_or_default().iter().enumerate() {
-        let place = places.get(&format!("[{index}]")).copied().unwrap_or(expression.place);
-        let source = reference(text.as_str().unwrap_or_default(), place, block, diagnostics);
+    for (text, place) in strings(expression, "sources", scope, diagnostics) {
+        let source = reference(&text, place, block, diagnostics);
         uses.extend(source.map(|source| SourceUse {
             source,
             local_name: None,
@@ -468,8 +497,8 @@ impl Meta {
             |kind: Type, diagnostics: &mut Diagnostics| value(&attribute.expression, &kind, name, scope, diagnostics);
         match name {
             "name" => self.name = text(attribute, scope, diagnostics),
-            "only" => self.only = texts(attribute, scope, diagnostics),
-            "except" => self.except = texts(attribute, scope, diagnostics),
+            "only" => self.only = strings(&attribute.expression, name, scope, diagnostics),
+            "except" => self.except = strings(&attribute.expression, name, scope, diagnostics),
             "pause_before" => self.pause_before = duration(attribute, scope, block, diagnostics),
             "timeout" => self.timeout = duration(attribute, scope, block, diagnostics),
             "max_retries" => self.max_retries = retries(attribute, scope, diagnostics),

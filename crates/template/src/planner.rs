@@ -52,7 +52,7 @@ impl Template {
         let (builds, more) = settle(&ground.environment, data, work).await;
         found.extend(more);
         existence::check(self, &builds, &selection, components, &mut found);
-        if builds.is_empty() && !found.has_errors() {
+        if builds.is_empty() && !self.is_legacy() && !found.has_errors() {
             found.push(
                 Diagnostic::error(None, "template has no build block")
                     .help("add `build { sources = [\"source.TYPE.NAME\"] }`".to_owned()),

@@ -118,6 +118,11 @@ impl Template {
         matches!(self.content, Content::Legacy(_))
     }
 
+    /// Is it a legacy template in which every variable has a default or a value?
+    pub fn is_complete_legacy(&self) -> bool {
+        matches!(&self.content, Content::Legacy(legacy) if legacy.is_complete())
+    }
+
     /// A legacy template in HCL, formatted; `None` for one that is HCL already.
     pub fn upgrade(&self, components: &dyn Components, with_annotations: bool) -> Option<String> {
         match &self.content {

@@ -9,7 +9,7 @@ use bakelite_hcl::value::Value;
 use serde_json::Value as Json;
 
 use super::Decoded;
-use super::body::{OVERWRITTEN, in_block, join};
+use super::body::{OVERWRITTEN, in_block, join, unsupported};
 use super::leaf::Leaf;
 use super::members::Members;
 use crate::gotemplate::{self, RenderError, Rendering};
@@ -78,10 +78,8 @@ impl WeakDecoding<'_> {
                 continue;
             }
             if let Some(reason) = &field.unsupported {
-                diagnostics.push(
-                    Diagnostic::error(name.place, format!("`{}` is not supported yet", field.name))
-                        .detail(reason.clone()),
-                );
+                let summary = format!("`{}` is not supported yet", field.name);
+                diagnostics.push(unsupported(name.place, summary, reason));
                 continue;
             }
             let path = join(path, &field.name);

@@ -83,6 +83,8 @@ impl Options {
         let value = match (reference.root.as_str(), step(0), step(1)) {
             ("var", Some(name), _) => values.variables.get(name),
             ("local", Some(name), _) => values.locals.get(name),
+            ("source", Some("type"), _) => return ("source.type".to_owned(), Some(self.source.0.clone())),
+            ("source", Some("name"), _) => return ("source.name".to_owned(), Some(self.source.1.clone())),
             ("data", Some(kind), Some(name)) => values.data.get(kind).and_then(|named| named.get(name)),
             _ => None,
         };
