@@ -64,7 +64,7 @@ impl Provisioner for Breakpoint {
             "Pausing at breakpoint provisioner{with_note}. Press enter to continue."
         ));
         tokio::select! {
-            () = provisioning.cancel.cancelled() => Err(ProvisionError::Cancelled),
+            () = provisioning.cancel.cancelled() => Err(ProvisionError::cancelled()),
             pressed = wait_for_enter(terminal) => pressed.map_err(failed),
         }
     }

@@ -65,6 +65,7 @@ const fn registration(
     Registration {
         component,
         make: Make::Provisioner(make),
+        undo: None,
     }
 }
 

@@ -30,7 +30,7 @@ impl Pauses {
 /// Waits; a cancellation is an error.
 pub(crate) async fn pause(span: Duration, cancel: &CancellationToken) -> Result<(), ProvisionError> {
     match timeout(span, cancel.cancelled()).await {
-        Ok(()) => Err(ProvisionError::Cancelled),
+        Ok(()) => Err(ProvisionError::cancelled()),
         Err(_) => Ok(()),
     }
 }

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use bakelite_local::Latency;
+use bakelite_template::duration::GoDuration;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 /// Bakes machine images from Packer's templates, without Packer and without plugins.
@@ -415,6 +416,16 @@ pub(crate) struct GcArgs {
     /// Only list what would be removed
     #[arg(long, action = ArgAction::Set, default_value_t)]
     pub(crate) dry_run: bool,
+    /// Search the account for what carries the tags of bakelite, instead of reading the journals of this machine: another machine's
+    /// leftovers, or those of a journal that is lost. Lists what is found
+    #[arg(long, action = ArgAction::Set, default_value_t, conflicts_with = "dry_run")]
+    pub(crate) sweep: bool,
+    /// With -sweep: leave alone what is younger, since its bake may still run
+    #[arg(long, value_name = "DURATION", default_value = "24h", requires = "sweep")]
+    pub(crate) older_than: GoDuration,
+    /// With -sweep: remove what is found
+    #[arg(long, action = ArgAction::Set, default_value_t, requires = "sweep")]
+    pub(crate) remove: bool,
 }
 
 /// Commands on the local cloud.

@@ -46,6 +46,14 @@ impl Failure {
         self
     }
 
+    /// The same with an error of the engine: its causes and its remedy.
+    pub(crate) fn of(what: impl Into<String>, error: &bakelite_engine::error::Error) -> Self {
+        Self {
+            help: error.help().map(str::to_owned),
+            ..Self::new(what).because(error)
+        }
+    }
+
     /// The same with a remedy.
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());

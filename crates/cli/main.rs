@@ -4,13 +4,18 @@
 //! [`exit::Status`]. Nothing else reads the environment, prints, or ends the process.
 
 mod args;
+mod cloud;
 mod commands;
 mod env;
 mod exit;
 mod flags;
+mod print;
 mod process;
+mod reading;
 mod registry;
 mod report;
+mod signals;
+mod user;
 mod world;
 
 use std::process::ExitCode;

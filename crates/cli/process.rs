@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::SystemTime;
 
+use bakelite_engine::private_file::PrivateFiles;
 use bakelite_engine::private_folder;
+use bakelite_engine::provisioner::RunContext;
 
 use crate::exit::Failure;
 use crate::report::log::Log;
@@ -84,6 +87,23 @@ impl Process {
     pub(crate) fn temporary_folder(&self) -> PathBuf {
         self.variable("TMPDIR")
             .map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
+    }
+
+    /// What is the same for everything in one run of this process.
+    pub(crate) fn run_context(&self, force: bool, debug: bool) -> RunContext {
+        let mut environment = self.environment.clone();
+        let id = uuid::Uuid::new_v4().to_string();
+        environment.insert("PACKER_RUN_UUID".into(), id.clone());
+        RunContext {
+            id,
+            working_folder: self.working_folder.clone(),
+            temporary_folder: self.temporary_folder(),
+            home_folder: self.home_folder(),
+            force,
+            debug,
+            environment: Arc::new(environment),
+            private_files: PrivateFiles::default(),
+        }
     }
 
     /// Are colours wanted where nothing else is said? Not in a pipe, and not when the environment says no.

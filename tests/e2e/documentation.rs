@@ -59,6 +59,10 @@ fn blocks(page: &str) -> Vec<Block> {
 #[test]
 fn templates_in_the_book_do_what_it_says() {
     for page in files(&root().join("docs"), "md") {
+        // Its examples are expressions, which crates/hcl runs.
+        if page.ends_with("reference/functions.md") {
+            continue;
+        }
         let mut beside: Vec<(String, String)> = Vec::new();
         let mut printed = String::new();
         for block in blocks(&std::fs::read_to_string(&page).unwrap()) {

@@ -61,7 +61,7 @@ pub(crate) async fn make(
     let made = bake.create(Arc::clone(undo), resource, call).await?;
     if bake.run.debug {
         let path = bake.run.working_folder.join(format!("ec2_{}.pem", bake.source_name));
-        private_file::save(bake, &path, made.value.as_bytes())
+        private_file::save(&bake.creation(), &path, made.value.as_bytes())
             .await
             .map_err(|cause| BakeError::failed(format!("save private key `{}`: {cause}", path.display())))?;
         bake.ui

@@ -13,7 +13,7 @@ use bakelite_aws::remove::INSTANCE;
 use bakelite_aws::ssm::{self, StartedSession};
 use bakelite_aws::undo::ResourceKind;
 use bakelite_aws::watch;
-use bakelite_communicators::dial::{Dial, Stream};
+use bakelite_communicators::dial::{Dial, DialError, Stream};
 use bakelite_engine::bake::{Bake, BakeError, Creation, Handle};
 use bakelite_engine::events::Ui;
 use bakelite_engine::undo::Undo;
@@ -170,7 +170,7 @@ impl SessionManager {
 
 #[async_trait]
 impl Dial for SessionManager {
-    async fn open(&self) -> io::Result<Box<dyn Stream>> {
+    async fn open(&self) -> Result<Box<dyn Stream>, DialError> {
         // One at a time: the others would only do the same.
         let mut running = self.running.lock().await;
         let ended = running.as_ref().and_then(|running| running.session.end());
@@ -188,7 +188,7 @@ impl Dial for SessionManager {
         let opened = session.stream().await.map_err(io::Error::other)?;
         // SSH's server speaks first, so the answer comes before anything is said.
         match opened.answered.await {
-            Ok(Err(error)) => Err(io::Error::other(error)),
+            Ok(Err(error)) => Err(io::Error::other(error).into()),
             _ => Ok(Box::new(opened.stream)),
         }
     }

@@ -27,6 +27,7 @@ pub(crate) const REGISTRATION: Registration = Registration {
         yields: Yields::Data(output),
     },
     make: Make::DataSource(make),
+    undo: None,
 };
 
 fn output() -> Type {

@@ -22,6 +22,7 @@ pub(crate) const REGISTRATION: Registration = Registration {
         yields: Yields::Data(|| Type::object([("output", Type::String)])),
     },
     make: Make::DataSource(make),
+    undo: None,
 };
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]

@@ -26,6 +26,7 @@ pub(crate) const REGISTRATION: Registration = Registration {
         yields: Yields::BuildData(&[]),
     },
     make: Make::Builder(make),
+    undo: None,
 };
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]

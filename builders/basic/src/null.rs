@@ -27,6 +27,7 @@ pub(crate) const REGISTRATION: Registration = Registration {
         yields: Yields::BuildData(&[]),
     },
     make: Make::Builder(make),
+    undo: None,
 };
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -43,7 +44,7 @@ struct NullBuilder {
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Builder>> {
     let options: NullOptions = read_options(decoded, complaints)?;
     let options = options.communicator;
-    options.check(complaints);
+    options.check(None, complaints);
     if options.kind() == Some(Kind::Ssh) {
         check_ssh(&options, complaints);
     }

@@ -3,8 +3,11 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use bakelite_engine::clock::Backoff;
+use bakelite_engine::error::Error;
 use bakelite_engine::undo::{Patience, Resource, Undo, UndoError};
 
 use crate::access::AccessOptions;
@@ -13,6 +16,13 @@ use crate::client::Aws;
 use crate::credentials::{AccessError, Environment};
 use crate::remove::{self, Removal};
 use crate::watch::WaitError;
+
+/// When a removal is tried again that may work later.
+const AGAIN: Backoff = Backoff {
+    limit: Duration::from_secs(90),
+    first: Duration::from_millis(250),
+    longest: Duration::from_secs(10),
+};
 
 /// The owner's name in the journal.
 pub const OWNER: &str = "aws";
@@ -142,10 +152,10 @@ impl Undo for AwsUndo {
     }
 
     async fn undo(&self, resource: &Resource, patience: Patience) -> Result<(), UndoError> {
-        let failed = |cause: Box<dyn std::error::Error + Send + Sync>, again| UndoError {
+        let failed = |cause: Box<dyn std::error::Error + Send + Sync>, again: bool| UndoError {
             what: resource.describe(),
-            cause,
-            again,
+            cause: Error::failed(cause),
+            again: again.then_some(AGAIN),
         };
         let Some(kind) = ResourceKind::ALL.into_iter().find(|kind| kind.name() == resource.kind) else {
             return Err(failed(

@@ -1,30 +1,29 @@
 //! `build`: the whole line, from a template to artifacts.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bakelite_engine::cancel::{Cancel, Canceller, Urgency, cancellation};
+use bakelite_engine::cancel::{Canceller, Urgency, cancellation};
 use bakelite_engine::event::{RunEvent, What};
 use bakelite_engine::events::Events;
 use bakelite_engine::journal::Journal;
+use bakelite_engine::policy::{FailurePolicy, OnError};
 use bakelite_engine::private_file::PrivateFiles;
 use bakelite_engine::provisioner::RunContext;
-use bakelite_engine::run::{self, FailurePolicy, OnError, Outcome, Settings};
-use bakelite_template::plan::Plan;
+use bakelite_engine::run::{self, Outcome, Settings};
 use bakelite_template::{Purpose, UndeclaredVariables};
 use tokio::time::timeout;
 
-use super::local::Cloud;
 use super::print_error;
-use super::reading::{Reading, invocation};
-use super::signals::Signals;
-use super::user::AtTerminal;
 use crate::args::{BuildArgs, OnErrorArg};
+use crate::cloud::Cloud;
 use crate::exit::{Failure, Status};
 use crate::process::Process;
+use crate::reading::{Reading, invocation};
 use crate::registry::registry;
 use crate::report::{Reporting, Style};
+use crate::signals::Signals;
+use crate::user::AtTerminal;
 use crate::world::World;
 
 /// How long a reader that has stopped is waited for when a bake was interrupted: its last words are for nobody then.
@@ -36,7 +35,7 @@ pub(super) async fn run(args: BuildArgs, machine_readable: bool, process: &Proce
     } else {
         None
     };
-    let mut context = run_context(process, args.force, args.debug);
+    let mut context = process.run_context(args.force, args.debug);
     if let Some(cloud) = &cloud {
         cloud.take_the_place_of_aws(&mut context);
     }
@@ -96,27 +95,24 @@ async fn bake(
     let journal = Arc::clone(&settings.journal);
     let mut signals = Signals::listen()?;
     let reporting = Reporting::start(style, reading.hidden, log_events.as_deref(), &process.log)?;
-    let outcomes = run_until_signalled(plan, &registry, settings, &reporting.events, &mut signals).await;
-    let outcomes = shown(outcomes, reporting, &mut signals).await;
+    let (canceller, cancel) = cancellation();
+    let running = run::run(plan, &registry, settings, &reporting.events, &cancel);
+    let outcomes = until_left(running, &canceller, &reporting.events, &mut signals).await;
+    let outcomes = shown(outcomes, cancel.is_cancelled(), reporting, &mut signals).await;
     journal
         .close()
         .map_err(|error| Failure::new("close the journal").because(&error))?;
-    let failed = outcomes?
-        .iter()
-        .any(|outcome| outcome.result.is_err() || outcome.cancelled);
+    let failed = outcomes?.iter().any(|outcome| outcome.result.is_err());
     Ok(if failed || unsound { Status::Failed } else { Status::Ok })
 }
 
-/// Runs the plan while listening for signals: the first cleans up, the second hurries, the third leaves at once.
-async fn run_until_signalled(
-    plan: Plan,
-    registry: &bakelite_engine::registry::Registry,
-    settings: Settings,
+/// Waits for the run while listening for signals: the first cleans up, the second hurries, the third leaves at once.
+async fn until_left(
+    running: impl Future<Output = Vec<Outcome>>,
+    canceller: &Canceller,
     events: &Events,
     signals: &mut Signals,
 ) -> Result<Vec<Outcome>, Failure> {
-    let (canceller, cancel): (Canceller, Cancel) = cancellation();
-    let running = run::run(plan, registry, settings, events, &cancel);
     tokio::pin!(running);
     let mut level = 0;
     loop {
@@ -141,14 +137,12 @@ async fn run_until_signalled(
 /// Everything is cleaned up by now.
 async fn shown(
     outcomes: Result<Vec<Outcome>, Failure>,
+    is_cancelled: bool,
     reporting: Reporting,
     signals: &mut Signals,
 ) -> Result<Vec<Outcome>, Failure> {
-    let is_asked_to_end = outcomes
-        .as_ref()
-        .map_or(true, |outcomes| outcomes.iter().any(|outcome| outcome.cancelled));
     let showing = async {
-        if is_asked_to_end {
+        if is_cancelled {
             timeout(LAST_WORDS, reporting.finish()).await.is_ok()
         } else {
             reporting.finish().await;
@@ -167,23 +161,6 @@ async fn shown(
             Failure::said(Status::Failed)
         }
     })
-}
-
-/// What is the same for everything in this run.
-pub(super) fn run_context(process: &Process, force: bool, debug: bool) -> RunContext {
-    let mut environment: BTreeMap<String, String> = process.environment.clone();
-    let id = uuid::Uuid::new_v4().to_string();
-    environment.insert("PACKER_RUN_UUID".into(), id.clone());
-    RunContext {
-        id,
-        working_folder: process.working_folder.clone(),
-        temporary_folder: process.temporary_folder(),
-        home_folder: process.home_folder(),
-        force,
-        debug,
-        environment: Arc::new(environment),
-        private_files: PrivateFiles::default(),
-    }
 }
 
 fn settings(args: &BuildArgs, run: RunContext, process: &Process) -> Result<Settings, Failure> {

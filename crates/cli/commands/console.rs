@@ -5,11 +5,11 @@ mod editor;
 use bakelite_template::console::{Console, Reply};
 use bakelite_template::{Purpose, UndeclaredVariables};
 
-use super::reading::{Reading, invocation, standard_input};
-use super::{build, print_exactly};
+use super::print_exactly;
 use crate::args::ConsoleArgs;
 use crate::exit::{Failure, Status};
 use crate::process::Process;
+use crate::reading::{Reading, invocation, standard_input};
 use crate::registry::registry;
 use crate::world::World;
 
@@ -31,7 +31,7 @@ pub(super) async fn run(args: ConsoleArgs, process: &Process) -> Result<Status, 
     let Some(template) = reading.open(&invocation, process) else {
         return Ok(Status::Failed);
     };
-    let (registry, run) = (registry(), build::run_context(process, false, false));
+    let (registry, run) = (registry(), process.run_context(false, false));
     let world = World {
         registry: &registry,
         run: &run,

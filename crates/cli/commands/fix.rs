@@ -3,11 +3,11 @@
 use bakelite_template::{ConfigType, Purpose, UndeclaredVariables};
 
 use super::print_exactly;
-use super::reading::{Reading, invocation};
 use super::validate::check;
 use crate::args::FixArgs;
 use crate::exit::{Failure, Status};
 use crate::process::Process;
+use crate::reading::{Reading, invocation};
 
 pub(super) async fn run(args: FixArgs, process: &Process) -> Result<Status, Failure> {
     let purpose = Purpose::Validate {

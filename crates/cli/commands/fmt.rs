@@ -7,11 +7,11 @@ use bakelite_hcl::source::SourceMap;
 use bakelite_hcl::{fmt, native};
 use bakelite_template::secrets::Secrets;
 
-use super::reading::standard_input;
 use super::{print, print_error, print_exactly};
 use crate::args::FmtArgs;
 use crate::exit::{Failure, Status};
 use crate::process::Process;
+use crate::reading::standard_input;
 use crate::report;
 
 /// What is wrong so far, and whether anything would change.

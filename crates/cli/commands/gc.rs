@@ -1,33 +1,53 @@
-//! `gc`: removes what killed runs left behind, wherever they left it.
+//! `gc`: removes what killed runs left behind, wherever they left it: what their journals name, or (`-sweep`) what carries our tags.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-#[cfg(feature = "amazon")]
 use async_trait::async_trait;
+use bakelite_engine::cancel::{Cancel, Urgency, cancellation};
+use bakelite_engine::error::{Error, chain_of};
 use bakelite_engine::foreign::one_line;
-use bakelite_engine::gc::{Collected, collect};
-use bakelite_engine::private_file::ThisMachine;
-use bakelite_engine::undo::Undo;
-#[cfg(feature = "amazon")]
-use bakelite_engine::undo::{Patience, Resource, UndoError};
+use bakelite_engine::gc::{self, Collected};
+use bakelite_engine::undo::{Patience, Resource, Undo, UndoError};
 
-#[cfg(feature = "amazon")]
-use super::build;
-use super::local::{self, Cloud};
 use super::{print, print_error};
 use crate::args::GcArgs;
+use crate::cloud::{self, Cloud};
 use crate::exit::{Failure, Status};
 use crate::process::Process;
+use crate::registry::registry;
+use crate::signals::Signals;
 
-/// The detail of a resource that lives in a local cloud: the folder of its state.
+/// The detail of a resource that lives in a local cloud: the directory of its state.
 const LOCAL: &str = "local";
 
 pub(super) async fn run(args: &GcArgs, process: &Process) -> Result<Status, Failure> {
+    let mut signals = Signals::listen()?;
+    let (canceller, cancel) = cancellation();
+    let collecting = async {
+        if args.sweep {
+            sweep(args, process, &cancel).await
+        } else {
+            collect(args.dry_run, process, &cancel).await
+        }
+    };
+    tokio::pin!(collecting);
+    loop {
+        tokio::select! {
+            status = &mut collecting => return status,
+            // What is being removed right now is left at its next await; the journal keeps it.
+            _ = signals.next() => canceller.cancel(Urgency::CleanUp),
+        }
+    }
+}
+
+/// What journals of dead runs name.
+async fn collect(dry_run: bool, process: &Process, cancel: &Cancel) -> Result<Status, Failure> {
     let journals = process.journal_folder()?;
     let failure = |error| Failure::new("read the journals").because(&error);
-    let listed = collect(&journals, &[], true).await.map_err(failure)?;
+    let listed = gc::list(&journals).map_err(failure)?;
     for refused in &listed.refused {
         let path = refused.path.display().to_string();
         print_error(&format!(
@@ -46,87 +66,178 @@ pub(super) async fn run(args: &GcArgs, process: &Process) -> Result<Status, Fail
         print("Nothing was left behind.\n");
         return Ok(status);
     }
-    if args.dry_run {
+    if dry_run {
         for one in &listed {
-            print(&format!("{}\n", named(one)));
+            print(&format!("{}\n", named(&one.resource, Some(&one.run))));
         }
         return Ok(status);
     }
     let mut clouds = BTreeMap::new();
     for folder in listed.iter().filter_map(|one| one.resource.details.get(LOCAL)) {
         if !clouds.contains_key(folder) {
-            clouds.insert(folder.clone(), local::reopen(PathBuf::from(folder), process).await?);
+            clouds.insert(folder.clone(), cloud::reopen(PathBuf::from(folder), process).await?);
         }
     }
-    let owners = owners(&clouds, process);
-    let collected = collect(&journals, &owners, false).await.map_err(failure);
+    let collected = gc::collect(&journals, &owners(&clouds, process), cancel).await;
     for cloud in clouds.into_values() {
         cloud.shutdown().await;
     }
-    Ok(report(&collected?.collected, status))
+    let collected = collected.map_err(failure)?.collected;
+    let mut all_gone = true;
+    for Collected { run, resource, error } in &collected {
+        all_gone &= report(resource, Some(run), error.as_ref());
+    }
+    Ok(if all_gone { status } else { Status::Failed })
 }
 
-/// A resource and its run, in one line whatever their names are.
-fn named(one: &Collected) -> String {
-    one_line(&format!("{} of run {}", one.resource.describe(), one.run)).into_owned()
-}
-
-fn report(collected: &[Collected], status: Status) -> Status {
-    for one in collected {
-        let what = named(one);
-        match &one.error {
-            None => print(&format!("{what} is gone\n")),
-            Some(error) => print(&format!("{what} is still there: {}\n", one_line(error))),
+/// What carries the tags of this program, in the accounts that the environment leads to.
+async fn sweep(args: &GcArgs, process: &Process, cancel: &Cancel) -> Result<Status, Failure> {
+    let owners = owners(&BTreeMap::new(), process);
+    let older_than = Duration::from(args.older_than);
+    let mut found = Vec::new();
+    for owner in &owners {
+        let left = tokio::select! {
+            () = cancel.token().cancelled() => Err(Error::cancelled()),
+            left = owner.sweep(older_than) => left,
+        };
+        found.extend(left.map_err(|error| Failure::of("search for leftovers", &error))?);
+    }
+    if found.is_empty() {
+        print(&format!("Nothing older than {} was left behind.\n", args.older_than));
+        return Ok(Status::Ok);
+    }
+    let mut all_gone = true;
+    for resource in &found {
+        if args.remove {
+            let removed = gc::remove(resource, &owners, cancel).await;
+            all_gone &= report(resource, None, removed.err().as_ref());
+        } else {
+            print(&format!("{}\n", named(resource, None)));
         }
     }
-    if collected.iter().all(|one| one.error.is_none()) {
-        status
-    } else {
-        Status::Failed
+    if !args.remove {
+        print("Nothing was removed: `-remove` removes what is listed here.\n");
     }
+    Ok(if all_gone { Status::Ok } else { Status::Failed })
 }
 
-#[cfg(feature = "amazon")]
+/// Prints what became of a resource; answers whether it is gone.
+fn report(resource: &Resource, run: Option<&str>, error: Option<&Error>) -> bool {
+    let what = named(resource, run);
+    match error {
+        None => print(&format!("{what} is gone\n")),
+        Some(error) => {
+            print(&format!("{what} is still there: {}\n", one_line(&chain_of(error))));
+            if let Some(help) = error.help() {
+                print(&format!("  help: {help}\n"));
+            }
+        }
+    }
+    error.is_none()
+}
+
+/// A resource with its build, its run, where it is and how old it is, in one line whatever their names are.
+fn named(resource: &Resource, run: Option<&str>) -> String {
+    let detail = |name| resource.details.get(name).map(String::as_str);
+    let mut text = resource.describe();
+    if let Some(build) = detail("build") {
+        text += &format!(" of build {build}");
+    }
+    if let Some(run) = run.or_else(|| detail("run")) {
+        text += &format!(" of run {run}");
+    }
+    let place = match detail(LOCAL) {
+        Some(_) => Some("the local cloud".to_owned()),
+        None => detail("region").map(str::to_owned),
+    };
+    let age = detail("created")
+        .and_then(|created| created.parse::<jiff::Timestamp>().ok())
+        .and_then(|created| Duration::try_from(jiff::Timestamp::now().duration_since(created)).ok())
+        .map(age);
+    let more: Vec<String> = place.into_iter().chain(age).collect();
+    if !more.is_empty() {
+        text += &format!(" ({})", more.join(", "));
+    }
+    one_line(&text).into_owned()
+}
+
+/// In the largest unit of which it is at least one.
+fn age(age: Duration) -> String {
+    let seconds = age.as_secs();
+    let (count, unit) = match seconds {
+        86_400.. => (seconds / 86_400, "day"),
+        3600.. => (seconds / 3600, "hour"),
+        60.. => (seconds / 60, "minute"),
+        _ => (seconds, "second"),
+    };
+    format!("{count} {unit}{} old", if count == 1 { "" } else { "s" })
+}
+
+/// What removes resources: as the registry has it, each with the local clouds in which it may have some.
 fn owners(clouds: &BTreeMap<String, Cloud>, process: &Process) -> Vec<Arc<dyn Undo>> {
-    let environment = |cloud: Option<&Cloud>| {
-        let mut context = build::run_context(process, false, false);
-        if let Some(cloud) = cloud {
-            cloud.take_the_place_of_aws(&mut context);
-        }
-        bakelite_aws::undo::AwsUndo::within(context.environment)
-    };
-    let local = clouds
-        .iter()
-        .map(|(folder, cloud)| (folder.clone(), environment(Some(cloud))))
-        .collect();
-    let anywhere = Anywhere {
-        aws: environment(None),
-        local,
-    };
-    vec![Arc::new(anywhere), Arc::new(ThisMachine)]
+    let registry = registry();
+    let mut owners = registry.owners(&process.run_context(false, false).environment);
+    for (folder, cloud) in clouds {
+        let mut context = process.run_context(false, false);
+        cloud.take_the_place_of_aws(&mut context);
+        let within = registry.owners(&context.environment);
+        owners = owners
+            .into_iter()
+            .zip(within)
+            .map(|(elsewhere, within)| {
+                Arc::new(Redirected {
+                    folder: folder.clone(),
+                    within,
+                    elsewhere,
+                }) as Arc<dyn Undo>
+            })
+            .collect();
+    }
+    owners
 }
 
-#[cfg(not(feature = "amazon"))]
-fn owners(_clouds: &BTreeMap<String, Cloud>, _process: &Process) -> Vec<Arc<dyn Undo>> {
-    vec![Arc::new(ThisMachine)]
+/// An owner whose resources may live in a local cloud: the resource says where it is.
+struct Redirected {
+    folder: String,
+    within: Arc<dyn Undo>,
+    elsewhere: Arc<dyn Undo>,
 }
 
-#[cfg(feature = "amazon")]
-/// The undo of AWS and of the local clouds: the resource says where it is.
-struct Anywhere {
-    aws: Arc<dyn Undo>,
-    local: BTreeMap<String, Arc<dyn Undo>>,
-}
-
-#[cfg(feature = "amazon")]
 #[async_trait]
-impl Undo for Anywhere {
+impl Undo for Redirected {
     fn owner(&self) -> &'static str {
-        self.aws.owner()
+        self.elsewhere.owner()
     }
 
     async fn undo(&self, resource: &Resource, patience: Patience) -> Result<(), UndoError> {
-        let local = resource.details.get(LOCAL).and_then(|folder| self.local.get(folder));
-        local.unwrap_or(&self.aws).undo(resource, patience).await
+        let is_within = resource.details.get(LOCAL) == Some(&self.folder);
+        let undo = if is_within { &self.within } else { &self.elsewhere };
+        undo.undo(resource, patience).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leftover_has_build_region_and_age() {
+        let day_and_more = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(30);
+        let resource = Resource::new("aws", "instance")
+            .detail("region", "eu-west-1")
+            .detail("build", "amazon-ebs.web")
+            .detail("created", day_and_more.to_string());
+        let resource = Resource {
+            id: Some("i-1".into()),
+            ..resource
+        };
+        assert_eq!(
+            named(&resource, Some("run-1")),
+            "instance i-1 of build amazon-ebs.web of run run-1 (eu-west-1, 1 day old)"
+        );
+        assert_eq!(
+            named(&Resource::new("aws", "volume").token("t\n1"), None),
+            "volume t\\n1"
+        );
     }
 }

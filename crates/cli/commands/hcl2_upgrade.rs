@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use bakelite_template::{Purpose, UndeclaredVariables};
 
-use super::reading::{Reading, invocation};
 use super::{print, print_exactly};
 use crate::args::UpgradeArgs;
 use crate::exit::{Failure, Status};
 use crate::process::Process;
+use crate::reading::{Reading, invocation};
 use crate::registry::registry;
 
 pub(super) fn run(args: UpgradeArgs, process: &Process) -> Result<Status, Failure> {

@@ -3,10 +3,10 @@
 use bakelite_template::{Purpose, UndeclaredVariables};
 
 use super::print;
-use super::reading::{Reading, invocation};
 use crate::args::InitArgs;
 use crate::exit::{Failure, Status};
 use crate::process::Process;
+use crate::reading::{Reading, invocation};
 
 pub(super) fn run(args: InitArgs, process: &Process) -> Result<Status, Failure> {
     let invocation = invocation(

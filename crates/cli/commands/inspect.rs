@@ -2,11 +2,11 @@
 
 use bakelite_template::{Purpose, UndeclaredVariables};
 
-use super::reading::{Reading, invocation};
-use super::{build, print, print_exactly};
+use super::{print, print_exactly};
 use crate::args::InspectArgs;
 use crate::exit::{Failure, Status};
 use crate::process::Process;
+use crate::reading::{Reading, invocation};
 use crate::registry::registry;
 use crate::report;
 use crate::world::World;
@@ -32,7 +32,7 @@ pub(super) async fn run(args: InspectArgs, machine_readable: bool, process: &Pro
     let Some(template) = reading.open(&invocation, process) else {
         return Ok(Status::Failed);
     };
-    let (registry, run) = (registry(), build::run_context(process, false, false));
+    let (registry, run) = (registry(), process.run_context(false, false));
     let world = World {
         registry: &registry,
         run: &run,

@@ -1,108 +1,19 @@
-//! The local cloud: in this process for `build -local`, and the `local` commands.
+//! `local`: the commands on the local cloud.
 
 use std::fs;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use bakelite_engine::provisioner::RunContext;
-use bakelite_local::{Isolation, Latency, Limits, LocalCloud, LocalCloudOptions};
 use serde_json::json;
 
-use super::signals::Signals;
 use super::{print, print_error, print_exactly};
 use crate::args::{LocalCloudArgs, LocalCommand};
+use crate::cloud::{Cloud, REGION, state_folder};
 use crate::exit::{Failure, Status};
 use crate::process::Process;
-
-/// The region of the local cloud when nothing else is said.
-const REGION: &str = "us-east-1";
-
-/// A local cloud of this process.
-pub(super) struct Cloud {
-    cloud: LocalCloud,
-    state_folder: PathBuf,
-}
-
-impl Cloud {
-    /// Starts one that only this process uses.
-    pub(super) async fn start_for_build(args: &LocalCloudArgs, process: &Process) -> Result<Cloud, Failure> {
-        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self::start(args, listen, 22, process).await
-    }
-
-    async fn start(
-        args: &LocalCloudArgs,
-        listen: SocketAddr,
-        ssh_port: u16,
-        process: &Process,
-    ) -> Result<Cloud, Failure> {
-        if !listen.ip().is_loopback() {
-            return Err(Failure::new(format!(
-                "listen on `{listen}`: what is said to the local cloud is not encrypted, so it listens on loopback addresses only"
-            )));
-        }
-        let state_folder = state_folder(args, process)?;
-        let options = LocalCloudOptions {
-            state_dir: state_folder.clone(),
-            isolation: if args.local_unisolated {
-                Isolation::Unisolated
-            } else {
-                Isolation::Sandbox
-            },
-            limits: Limits {
-                processes: args.local_pids,
-                memory: args.local_memory,
-                cpus: args.local_cpus,
-                disk: args.local_disk,
-            },
-            latency: args.latency,
-            images: args
-                .images
-                .iter()
-                .map(|(name, root)| (name.clone(), PathBuf::from(root)))
-                .collect(),
-            listen,
-            ssh_port,
-            region: REGION.into(),
-        };
-        let cloud = LocalCloud::start(options)
-            .await
-            .map_err(|error| Failure::new("start the local cloud").because(&error))?;
-        Ok(Cloud { cloud, state_folder })
-    }
-
-    /// Lets components of this run use this cloud and nothing else.
-    pub(super) fn take_the_place_of_aws(&self, context: &mut RunContext) {
-        let mut environment = (*context.environment).clone();
-        environment.retain(|name, _| !name.starts_with("AWS_"));
-        let state = self.state_folder.display().to_string();
-        let key = self.cloud.access_key();
-        for (name, value) in [
-            ("AWS_ENDPOINT_URL", self.cloud.endpoint().as_str()),
-            ("AWS_ACCESS_KEY_ID", &key.id),
-            ("AWS_SECRET_ACCESS_KEY", &key.secret),
-            ("AWS_REGION", REGION),
-            ("AWS_EC2_METADATA_DISABLED", "true"),
-            ("BAKELITE_LOCAL", &state),
-        ] {
-            environment.insert(name.into(), value.into());
-        }
-        context.environment = Arc::new(environment);
-    }
-
-    /// What nobody may see: with it, anybody on this machine could use the cloud.
-    pub(super) fn secret(&self) -> String {
-        self.cloud.access_key().secret.clone()
-    }
-
-    /// Stops its instances and saves its state.
-    pub(super) async fn shutdown(self) {
-        self.cloud.shutdown().await;
-    }
-}
+use crate::signals::Signals;
 
 pub(super) async fn run(command: LocalCommand, process: &Process) -> Result<Status, Failure> {
     match command {
@@ -129,13 +40,13 @@ pub(super) async fn run(command: LocalCommand, process: &Process) -> Result<Stat
 async fn serve(args: &LocalCloudArgs, listen: SocketAddr, ssh_port: u16, process: &Process) -> Result<Status, Failure> {
     let mut signals = Signals::listen()?;
     let cloud = Cloud::start(args, listen, ssh_port, process).await?;
-    let (endpoint, key) = (cloud.cloud.endpoint(), cloud.cloud.access_key());
+    let (endpoint, key) = (cloud.endpoint(), cloud.access_key());
     let exports = format!(
         "export AWS_ENDPOINT_URL={endpoint} AWS_ACCESS_KEY_ID={} AWS_SECRET_ACCESS_KEY={} AWS_REGION={REGION} AWS_DEFAULT_REGION={REGION}\n\
          unset AWS_SESSION_TOKEN\n",
         key.id, key.secret
     );
-    let file = Exports::write(&cloud.state_folder, &exports)
+    let file = Exports::write(cloud.state_folder(), &exports)
         .map_err(|error| Failure::new("write the exports of the local cloud").because(&error))?;
     if args.local_unisolated {
         print_error(
@@ -202,7 +113,7 @@ fn identity(file: &fs::Metadata) -> (u64, u64) {
 
 async fn images(args: &LocalCloudArgs, json: bool, all: bool, process: &Process) -> Result<Status, Failure> {
     let cloud = Cloud::start_for_build(args, process).await?;
-    let listed = cloud.cloud.images().await;
+    let listed = cloud.images().await;
     cloud.shutdown().await;
     let mut images = listed.map_err(|error| Failure::new("list the images").because(&error))?;
     images.retain(|image| all || !image.is_base);
@@ -229,35 +140,13 @@ async fn run_in(args: &LocalCloudArgs, ami: &str, command: &[String], process: &
         command => command,
     };
     let cloud = Cloud::start_for_build(args, process).await?;
-    let result = cloud.cloud.run(ami, command).await;
+    let result = cloud.run(ami, command).await;
     cloud.shutdown().await;
     let status =
         result.map_err(|error| Failure::new(format!("run `{}` in `{ami}`", command.join(" "))).because(&error))?;
     Ok(u8::try_from(status).map_or(Status::Failed, |status| {
         if status == 0 { Status::Ok } else { Status::Of(status) }
     }))
-}
-
-fn state_folder(args: &LocalCloudArgs, process: &Process) -> Result<PathBuf, Failure> {
-    match &args.local_state {
-        Some(folder) => Ok(process.working_folder.join(folder)),
-        None => Ok(process.state_folder()?.join("local")),
-    }
-}
-
-/// What a killed bake on a local cloud left is on that cloud: `gc` starts it again.
-pub(super) async fn reopen(state_folder: PathBuf, process: &Process) -> Result<Cloud, Failure> {
-    let args = LocalCloudArgs {
-        images: Vec::new(),
-        latency: Latency::default(),
-        local_unisolated: false,
-        local_state: Some(state_folder),
-        local_pids: None,
-        local_memory: None,
-        local_cpus: None,
-        local_disk: None,
-    };
-    Cloud::start_for_build(&args, process).await
 }
 
 #[cfg(test)]

@@ -10,21 +10,16 @@ mod init;
 mod inspect;
 mod local;
 mod plugins;
-mod reading;
-mod signals;
-mod user;
 mod validate;
 mod verify_attestation;
 mod version;
 
-use std::io::{IsTerminal as _, Write as _};
-
-use bakelite_engine::foreign::visible;
 use clap::CommandFactory as _;
 
 use crate::args::{Cli, Command};
 use crate::exit::{Failure, Status};
 use crate::flags::Typed;
+use crate::print::{print, print_error, print_exactly};
 use crate::process::Process;
 
 /// Does what was typed.
@@ -62,30 +57,4 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .enable_all()
         .build();
     built.map_err(|error| Failure::new("start the runtime").because(&error))
-}
-
-/// Writes what people read to standard output; a closed pipe is no failure.
-fn print(text: &str) {
-    write(&visible(text));
-}
-
-/// Writes what programs read to standard output: as it is, unless it is a terminal that reads.
-fn print_exactly(text: &str) {
-    if std::io::stdout().is_terminal() {
-        print(text);
-    } else {
-        write(text);
-    }
-}
-
-fn write(text: &str) {
-    let mut output = std::io::stdout().lock();
-    // Nobody reads any more: there is nobody to tell.
-    let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
-}
-
-/// Writes to standard error; a closed pipe is no failure.
-fn print_error(text: &str) {
-    // Nobody reads any more: there is nobody to tell.
-    let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }

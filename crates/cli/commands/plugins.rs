@@ -10,10 +10,10 @@ use bakelite_template::version::Constraint;
 use bakelite_template::{Purpose, UndeclaredVariables};
 
 use super::print;
-use super::reading::{Reading, invocation};
 use crate::args::{PluginsCommand, TemplateArgs};
 use crate::exit::{Failure, Status};
 use crate::process::Process;
+use crate::reading::{Reading, invocation};
 use crate::registry::registry;
 
 pub(super) fn run(command: PluginsCommand, process: &Process) -> Result<Status, Failure> {

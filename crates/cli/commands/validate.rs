@@ -2,11 +2,11 @@
 
 use bakelite_template::{Invocation, Purpose, UndeclaredVariables};
 
-use super::reading::{Reading, invocation};
-use super::{build, print, print_exactly};
+use super::{print, print_exactly};
 use crate::args::ValidateArgs;
 use crate::exit::{Failure, Status};
 use crate::process::Process;
+use crate::reading::{Reading, invocation};
 use crate::registry::registry;
 use crate::world::World;
 
@@ -47,7 +47,7 @@ pub(super) async fn check(invocation: &Invocation, reading: &mut Reading, proces
         return false;
     };
     if !matches!(invocation.purpose, Purpose::Validate { syntax_only: true, .. }) {
-        let (registry, run) = (registry(), build::run_context(process, false, false));
+        let (registry, run) = (registry(), process.run_context(false, false));
         let world = World {
             registry: &registry,
             run: &run,

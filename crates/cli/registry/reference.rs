@@ -1,5 +1,5 @@
-//! docs/reference/components: a page for each component, made of what the component declares. Nobody writes these pages; the test
-//! below writes them when `BAKELITE_UPDATE` is set, and fails when they are not what the declarations say.
+//! docs/reference/components and docs/reference/unsupported.md: generated from what the components declare and from the examples in
+//! docs/examples/components. The test below writes the pages when `BAKELITE_UPDATE` is set, and fails when they are out of date.
 
 #![expect(
     clippy::format_push_string,
@@ -10,27 +10,39 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use bakelite_engine::registry::Registry;
-use bakelite_template::component::{Component, Yields};
-use bakelite_template::schema::{Accepts, Field, FieldKind, Schema};
+use bakelite_hcl::types::Type;
+use bakelite_template::component::{Component, ComponentKind, Yields};
+use bakelite_template::schema::{Accepts, Choice, Field, FieldKind, Schema};
 
-/// The pages by their file names, the overview among them.
-fn pages(registry: &Registry) -> BTreeMap<String, String> {
-    let mut pages = BTreeMap::new();
-    let mut overview =
-        "# Components\n\nWhat is built in. Each page is made of the component's own declaration.\n".to_owned();
+/// All components, by kind and name.
+fn components(registry: &Registry) -> Vec<Component> {
     let mut components: Vec<Component> = registry.iter().map(|one| one.component).collect();
     components.sort_by_key(|component| (component.kind, component.name));
+    components
+}
+
+/// The pages of components by their file names, the overview among them.
+fn pages(components: &[Component]) -> BTreeMap<String, String> {
+    let mut pages = BTreeMap::new();
+    let mut overview = "# Components\n\nThe components that are built in. Options that all provisioners or all post-processors have are on the page\n\
+        of [common arguments](../common-arguments.md); what is missing is on the page of [what is not supported](../unsupported.md).\n"
+        .to_owned();
     let mut kind = None;
-    for component in &components {
+    for component in components {
         if kind.replace(component.kind) != Some(component.kind) {
             overview += &format!("\n## {}s\n\n", capitalized(&component.kind.to_string()));
         }
-        let file = format!("{}-{}.md", component.kind, component.name).replace(' ', "-");
+        let file = format!("{}.md", file_name(component));
         overview += &format!("- [`{}`]({file}): {}\n", component.name, component.doc);
         pages.insert(file, page(component));
     }
     pages.insert("index.md".into(), overview);
     pages
+}
+
+/// The name of a component's page and of its example, without their endings.
+fn file_name(component: &Component) -> String {
+    format!("{}-{}", component.kind, component.name).replace(' ', "-")
 }
 
 fn page(component: &Component) -> String {
@@ -40,23 +52,67 @@ fn page(component: &Component) -> String {
         component.name,
         component.doc
     );
+    text += &example(component);
     let schema = (component.schema)();
+    text += "\n## Options\n";
     if schema.fields.is_empty() {
-        text += "\nIt has no options.\n";
+        text += "\nIt has no options of its own.\n";
     } else {
-        text += "\n## Options\n\n";
-        text += &table(&schema);
+        text += &format!("\n{}", table(&schema));
         blocks(&schema, "", &mut text);
     }
+    match component.kind {
+        ComponentKind::Provisioner | ComponentKind::PostProcessor => {
+            text += &format!(
+                "\nBesides these it takes the [common arguments of {}s](../common-arguments.md#{}s).\n",
+                component.kind, component.kind
+            );
+        }
+        ComponentKind::Builder | ComponentKind::DataSource => {}
+    }
+    text + &yields(component)
+}
+
+/// The component's example, which tests/e2e/documentation.rs runs.
+fn example(component: &Component) -> String {
+    let name = format!("{}.pkr.hcl", file_name(component));
+    let path = root().join("docs/examples/components").join(&name);
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    // The file's opening comment is the text above the block.
+    let comment: Vec<&str> = text.lines().take_while(|line| line.starts_with('#')).collect();
+    let template: Vec<&str> = text.lines().skip(comment.len()).collect();
+    let comment: Vec<&str> = comment.iter().map(|line| line.trim_start_matches(['#', ' '])).collect();
+    format!(
+        "\n## Example\n\n{} ([`{name}`](../../examples/components/{name}))\n\n```hcl\n{}\n```\n",
+        comment.join("\n"),
+        template.join("\n")
+    )
+}
+
+/// What the rest of a template can refer to because of the component.
+fn yields(component: &Component) -> String {
     match component.yields {
-        Yields::Nothing | Yields::BuildData([]) => {}
+        Yields::Nothing | Yields::BuildData([]) => String::new(),
         Yields::BuildData(keys) => {
             let keys: Vec<String> = keys.iter().map(|key| format!("`build.{key}`")).collect();
-            text += &format!("\n## What it adds to `build`\n\n{}\n", keys.join(", "));
+            format!(
+                "\n## Values in `build`\n\nProvisioners and post-processors can use, besides [those of every builder](../../language/builds.md#build):\n{}.\n",
+                keys.join(", ")
+            )
         }
-        Yields::Data(kind) => text += &format!("\n## What it answers\n\n`{}`\n", kind()),
+        Yields::Data(kind) => {
+            let mut text = format!(
+                "\n## Attributes\n\n`data.{}.NAME` has these attributes:\n\n",
+                component.name
+            );
+            if let Type::Object(object) = kind() {
+                for (name, kind) in object.attributes {
+                    text += &format!("- `{name}`: {kind}\n");
+                }
+            }
+            text
+        }
     }
-    text
 }
 
 /// The nested blocks of a schema, each under its path.
@@ -76,29 +132,66 @@ fn blocks(schema: &Schema, above: &str, text: &mut String) {
 }
 
 fn table(schema: &Schema) -> String {
-    let rows: Vec<String> = schema.fields.iter().map(row).collect();
+    let mut fields: Vec<&Field> = schema.fields.iter().collect();
+    fields.sort_by_key(|field| !field.required);
+    let rows: Vec<String> = fields.into_iter().map(row).collect();
     format!("| option | type | default | |\n|---|---|---|---|\n{}", rows.concat())
 }
 
 fn row(field: &Field) -> String {
     let mut notes = vec![cell(&field.doc)];
+    notes.extend(choices(field).iter().filter_map(choice));
     if field.late {
-        notes.push("Rendered when it is used.".into());
+        notes.push("[Templated at run time](../common-arguments.md#templated-at-run-time).".into());
     }
     if field.sensitive {
-        notes.push("A secret: never shown.".into());
+        notes.push("Sensitive: masked in all output.".into());
     }
     if let Some(reason) = &field.unsupported {
-        notes.push(format!("**{}.**", capitalized(&cell(reason))));
+        notes.push(refused(reason));
     }
     let default = field.default.as_ref().filter(|default| !default.is_null());
-    let default = default.map_or_else(String::new, |default| format!("`{default}`"));
+    let default = match default {
+        Some(default) => format!("`{default}`"),
+        None if field.required => "**required**".into(),
+        None => String::new(),
+    };
     format!(
         "| `{}` | {} | {default} | {} |\n",
         field.name,
         kind(field),
         notes.join(" ")
     )
+}
+
+/// The values of an option that takes only certain strings.
+fn choices(field: &Field) -> &[Choice] {
+    match &field.accepts {
+        Accepts::OneOf(choices) => choices,
+        _ => &[],
+    }
+}
+
+/// What there is to know about one value, if anything.
+fn choice(choice: &Choice) -> Option<String> {
+    let refused = choice.unsupported.as_deref().map(refused);
+    let notes: Vec<String> = [cell(&choice.doc), refused.unwrap_or_default()].into();
+    let notes: Vec<&str> = notes
+        .iter()
+        .map(String::as_str)
+        .filter(|note| !note.is_empty())
+        .collect();
+    (!notes.is_empty()).then(|| format!("`\"{}\"`: {}", choice.value, notes.join(" ")))
+}
+
+/// Why an option or a value of it is refused.
+fn refused(reason: &str) -> String {
+    let reason = cell(reason);
+    if reason.to_lowercase().contains("not supported") {
+        format!("**{}.**", capitalized(&reason))
+    } else {
+        format!("**Not supported: {reason}.**")
+    }
 }
 
 /// What a value of the option is, in a few words.
@@ -111,8 +204,46 @@ fn kind(field: &Field) -> String {
             let values: Vec<String> = choices.iter().map(|choice| format!("`\"{}\"`", choice.value)).collect();
             values.join(", ")
         }
-        (FieldKind::Attribute(kind), Accepts::Integer { .. }) if kind.to_string() == "number" => "whole number".into(),
+        (FieldKind::Attribute(kind), Accepts::Integer { .. }) if kind.to_string() == "number" => "integer".into(),
         (FieldKind::Attribute(kind), _) => kind.to_string(),
+    }
+}
+
+/// The page of what Packer has and bakelite has not: its opening by hand, the rest from the declarations.
+fn unsupported(components: &[Component]) -> String {
+    let mut text = include_str!("unsupported.md").to_owned();
+    text += "\n## Options\n\nThese are recognized, and an error names them where a template uses them.\n";
+    for component in components {
+        let mut rows = String::new();
+        refusals(&(component.schema)(), "", &mut rows);
+        if !rows.is_empty() {
+            text += &format!(
+                "\n### [{} `{}`](components/{}.md)\n\n| option | |\n|---|---|\n{rows}",
+                capitalized(&component.kind.to_string()),
+                component.name,
+                file_name(component)
+            );
+        }
+    }
+    text
+}
+
+/// A row for each option and each value that is refused, nested blocks included.
+fn refusals(schema: &Schema, above: &str, rows: &mut String) {
+    for field in &schema.fields {
+        let path = format!("{above}{}", field.name);
+        if let Some(reason) = &field.unsupported {
+            *rows += &format!("| `{path}` | {} |\n", cell(reason));
+            continue;
+        }
+        for choice in choices(field) {
+            if let Some(reason) = &choice.unsupported {
+                *rows += &format!("| `{path} = \"{}\"` | {} |\n", choice.value, cell(reason));
+            }
+        }
+        if let FieldKind::Block(inner) | FieldKind::Blocks(inner) = &field.kind {
+            refusals(inner, &format!("{path}."), rows);
+        }
     }
 }
 
@@ -124,21 +255,29 @@ fn capitalized(text: &str) -> String {
     text[..1].to_uppercase() + &text[1..]
 }
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/components")
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn directory() -> PathBuf {
+    root().join("docs/reference/components")
 }
 
 #[test]
-fn the_pages_say_what_the_components_declare() {
-    let pages = pages(&super::registry());
+fn the_pages_are_what_the_components_declare() {
+    let components = components(&super::registry());
+    let pages = pages(&components);
+    let unsupported = unsupported(&components);
+    let unsupported_file = root().join("docs/reference/unsupported.md");
     if crate::env::read().contains_key("BAKELITE_UPDATE") {
-        let _ = std::fs::remove_dir_all(folder());
-        std::fs::create_dir_all(folder()).unwrap();
+        let _ = std::fs::remove_dir_all(directory());
+        std::fs::create_dir_all(directory()).unwrap();
         for (file, text) in &pages {
-            std::fs::write(folder().join(file), text).unwrap();
+            std::fs::write(directory().join(file), text).unwrap();
         }
+        std::fs::write(&unsupported_file, &unsupported).unwrap();
     }
-    let written: BTreeMap<String, String> = std::fs::read_dir(folder())
+    let written: BTreeMap<String, String> = std::fs::read_dir(directory())
         .unwrap()
         .map(|entry| {
             let path = entry.unwrap().path();
@@ -147,11 +286,31 @@ fn the_pages_say_what_the_components_declare() {
         })
         .collect();
     assert_eq!(written, pages, "run it again with BAKELITE_UPDATE=1");
-    let summary = std::fs::read_to_string(folder().join("../../SUMMARY.md")).unwrap();
-    for file in pages.keys() {
-        assert!(
-            summary.contains(&format!("(reference/components/{file})")),
-            "{file} is not in docs/SUMMARY.md"
-        );
+    assert_eq!(
+        std::fs::read_to_string(unsupported_file).unwrap(),
+        unsupported,
+        "run it again with BAKELITE_UPDATE=1"
+    );
+}
+
+/// Every page of the book is in its table of contents.
+#[test]
+fn the_summary_is_complete() {
+    let summary = std::fs::read_to_string(root().join("docs/SUMMARY.md")).unwrap();
+    let mut pending = vec![root().join("docs")];
+    while let Some(directory) = pending.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                pending.push(path);
+                continue;
+            }
+            let page = path.strip_prefix(root().join("docs")).unwrap().display().to_string();
+            let is_page = page.ends_with(".md") && page != "SUMMARY.md";
+            assert!(
+                !is_page || summary.contains(&format!("({page})")),
+                "{page} is not in docs/SUMMARY.md"
+            );
+        }
     }
 }

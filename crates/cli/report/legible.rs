@@ -1,8 +1,11 @@
 //! What people see is text: every text of an event, whoever wrote it, is stripped here of what a terminal would act on. Machines get
 //! events as they are.
 
+use bakelite_engine::error::Report;
 use bakelite_engine::event::{BuildEvent, Event, Level, Message, RunEvent, StepEvent, TransferEvent, What};
 use bakelite_engine::foreign::{coloured, colourless, one_line, visible};
+
+use bakelite_template::plan::Location;
 
 use super::Reporter;
 
@@ -33,7 +36,7 @@ impl<R> Legible<R> {
         match what {
             What::Message(message) => self.message(message),
             What::Run(event) => run(event),
-            What::Build(BuildEvent::Errored { error, .. }) => text(error),
+            What::Build(BuildEvent::Errored { error, .. }) => report(error),
             What::Step(StepEvent::Started { step } | StepEvent::Finished { step, .. }) => name(step),
             What::Transfer(TransferEvent::Started { name: what, .. }) => name(what),
             // Records are for machines, and no line of people is made of them.
@@ -43,10 +46,12 @@ impl<R> Legible<R> {
 
     fn message(&self, message: &mut Message) {
         message.post_processor.iter_mut().for_each(name);
+        message.help.iter_mut().for_each(text);
+        message.location.iter_mut().for_each(place);
         message.text = match message.level {
             Level::Output | Level::ErrorOutput if self.color => coloured(&message.text).into_owned(),
             Level::Output | Level::ErrorOutput => colourless(&message.text).into_owned(),
-            Level::Say | Level::Error => visible(&message.text).into_owned(),
+            Level::Say | Level::Warning | Level::Error => visible(&message.text).into_owned(),
         };
     }
 }
@@ -58,7 +63,7 @@ fn run(event: &mut RunEvent) {
         RunEvent::Finished { outcomes, .. } => {
             for outcome in outcomes {
                 name(&mut outcome.name);
-                outcome.error.iter_mut().for_each(text);
+                outcome.error.iter_mut().for_each(report);
                 outcome.leftovers.iter_mut().for_each(name);
                 outcome
                     .artifacts
@@ -67,6 +72,17 @@ fn run(event: &mut RunEvent) {
             }
         }
     }
+}
+
+fn report(error: &mut Report) {
+    text(&mut error.text);
+    error.help.iter_mut().for_each(text);
+    error.location.iter_mut().for_each(place);
+}
+
+fn place(location: &mut Location) {
+    name(&mut location.file);
+    location.source_line = visible(&location.source_line).into_owned();
 }
 
 /// Has one line.
@@ -97,6 +113,7 @@ fn text(text: &mut String) {
 mod tests {
     use std::time::{Duration, SystemTime};
 
+    use bakelite_engine::error::Kind;
     use bakelite_engine::event::{ArtifactSummary, BuildSummary};
 
     use super::*;
@@ -135,6 +152,8 @@ mod tests {
                 level,
                 text: "\u{1b}[35mx\u{1b}[1A".into(),
                 goes_on: false,
+                help: None,
+                location: None,
             })
         };
         let name = "==> null.a\\n\\x1b[2J: ";
@@ -156,7 +175,12 @@ mod tests {
         };
         let outcome = BuildSummary {
             name: "a".into(),
-            error: Some("refused:\n--> b: all is well\n\u{1b}[1A".into()),
+            error: Some(Report {
+                kind: Kind::Failed,
+                text: "refused:\n--> b: all is well\n\u{1b}[1A".into(),
+                help: Some("==> do it".into()),
+                location: None,
+            }),
             artifacts: vec![artifact],
             leftovers: vec!["instance\n==> x".into()],
         };

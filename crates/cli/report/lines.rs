@@ -1,10 +1,11 @@
-//! Events as lines for people, in the shape that tools around Packer read (language.md §15). Where the lines go is the business of
-//! the plain and of the terminal reporter.
+//! Events as lines for people, in the shape that tools around Packer read. Where the lines go is the business of the plain, the terminal
+//! and the machine-readable reporter.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
-use bakelite_engine::event::{BuildEvent, BuildSummary, Event, Level, Message, RunEvent, What};
+use bakelite_engine::error::Report;
+use bakelite_engine::event::{ArtifactSummary, BuildEvent, BuildSummary, Event, Level, Message, RunEvent, What};
+use bakelite_template::plan::Location;
 
 use super::duration::words;
 
@@ -19,6 +20,31 @@ pub(super) struct Lines {
     colors: BTreeMap<String, u8>,
 }
 
+/// Lines that belong together.
+pub(super) struct Said<'a> {
+    pub(super) text: String,
+    pub(super) is_error: bool,
+    /// The artifact that the lines are about, with its build and its number within it.
+    pub(super) artifact: Option<(&'a BuildSummary, usize, &'a ArtifactSummary)>,
+}
+
+impl Said<'_> {
+    fn words(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            is_error: false,
+            artifact: None,
+        }
+    }
+
+    fn error(text: impl Into<String>) -> Self {
+        Self {
+            is_error: true,
+            ..Self::words(text)
+        }
+    }
+}
+
 impl Lines {
     pub(super) fn new(color: bool, timestamp: bool) -> Self {
         Self {
@@ -30,137 +56,289 @@ impl Lines {
 
     /// The text of an event, without the last newline; `None` for one that has no lines.
     pub(super) fn text(&mut self, event: &Event) -> Option<String> {
+        let said = self.said(event);
+        let texts: Vec<String> = said.into_iter().map(|said| said.text).collect();
+        (!texts.is_empty()).then(|| texts.join("\n"))
+    }
+
+    /// The lines of an event.
+    pub(super) fn said<'a>(&mut self, event: &'a Event) -> Vec<Said<'a>> {
         let build = event.build.as_deref().unwrap_or_default();
         match &event.what {
             What::Run(event) => self.run(event),
-            What::Build(BuildEvent::Finished { took }) => Some(self.said(
-                build,
-                false,
-                &format!("Build '{build}' finished after {}.", words(*took)),
-            )),
-            What::Build(BuildEvent::Errored { took, error }) => Some(self.said(
-                build,
-                true,
-                &format!("Build '{build}' errored after {}: {error}", words(*took)),
-            )),
-            What::Message(message) => Some(self.message(build, message)),
-            What::Build(BuildEvent::Started) | What::Step(_) | What::Transfer(_) | What::Record(_) => None,
+            What::Build(BuildEvent::Finished { took }) => {
+                vec![self.of(
+                    build,
+                    Said::words(format!("Build '{build}' finished after {}.", words(*took))),
+                )]
+            }
+            What::Build(BuildEvent::Errored { took, error }) => {
+                let text = format!("Build '{build}' errored after {}: {}", words(*took), error.text);
+                vec![self.of(build, Said::error(text + &details(error)))]
+            }
+            What::Build(BuildEvent::Skipped) => {
+                vec![self.of(
+                    build,
+                    Said::words(format!("Build '{build}' was not started: cancelled")),
+                )]
+            }
+            What::Message(message) => vec![self.message(build, message)],
+            What::Build(BuildEvent::Started) | What::Step(_) | What::Transfer(_) | What::Record(_) => Vec::new(),
         }
     }
 
-    fn run(&mut self, event: &RunEvent) -> Option<String> {
+    fn run<'a>(&mut self, event: &'a RunEvent) -> Vec<Said<'a>> {
         match event {
             RunEvent::Started { builds } => {
                 self.colors = builds.iter().cloned().zip(BUILD_COLORS.into_iter().cycle()).collect();
-                let introductions: Vec<String> = builds
+                if !self.color || builds.is_empty() {
+                    return Vec::new();
+                }
+                let introductions = builds
                     .iter()
-                    .map(|build| self.said(build, false, &format!("{build}: output will be in this color.")))
-                    .collect();
-                (self.color && !builds.is_empty()).then(|| introductions.join("\n") + "\n")
+                    .map(|build| self.of(build, Said::words(format!("{build}: output will be in this color."))));
+                introductions.chain([Said::words("")]).collect()
             }
-            RunEvent::Interrupted { signal, level } => Some(self.plain(match level {
-                1 => format!("Cancelling after receiving {signal}: what is temporary is removed (again to hurry)"),
-                2 => format!("Received {signal} again: graceful waits are skipped (again to leave at once)"),
-                _ => "Leaving at once. `bakelite gc` removes what is left.".to_owned(),
-            })),
+            RunEvent::Interrupted { signal, level } => vec![self.timed(Said::words(match level {
+                1 => format!("Cancelling build after receiving {signal}: removing temporary resources (again to skip graceful waits)"),
+                2 => format!("Received {signal} again: skipping graceful waits (again to exit at once)"),
+                _ => "Exiting at once. `bakelite gc` removes what is left.".to_owned(),
+            }))],
+            // Without the time, as tools around Packer read them.
             RunEvent::Finished {
                 took,
                 outcomes,
                 cancelled,
-            } => Some(self.plain(closing(&words(*took), outcomes, *cancelled))),
+            } => closing(&words(*took), outcomes, *cancelled),
         }
     }
 
-    fn message(&self, build: &str, message: &Message) -> String {
+    fn message<'a>(&self, build: &str, message: &Message) -> Said<'a> {
         let speaker = match &message.post_processor {
             Some(kind) => format!("{build} ({kind})"),
             None => build.to_owned(),
         };
-        let text = message.text.trim_end();
+        let mut text = message.text.trim_end().to_owned();
+        if message.level == Level::Warning {
+            text.insert_str(0, "Warning: ");
+        }
+        text += &remarks(message.location.as_ref(), message.help.as_deref());
         let lines: Vec<String> = text
             .split('\n')
             .map(|line| format!("==> {speaker}: {line}").trim_end().to_owned())
             .collect();
-        self.said(
-            build,
-            matches!(message.level, Level::Error | Level::ErrorOutput),
-            &lines.join("\n"),
-        )
+        let is_error = matches!(message.level, Level::Warning | Level::Error | Level::ErrorOutput);
+        let said = Said {
+            is_error,
+            ..Said::words(lines.join("\n"))
+        };
+        self.of(build, said)
     }
 
     /// Coloured as the build or as an error, with the time before it.
-    fn said(&self, build: &str, is_error: bool, text: &str) -> String {
-        let color = if is_error {
+    fn of<'a>(&self, build: &str, mut said: Said<'a>) -> Said<'a> {
+        let color = if said.is_error {
             Some(&ERROR_COLOR)
         } else {
             self.colors.get(build)
         };
-        match color {
-            Some(color) if self.color => self.plain(format!("\u{1b}[1;{color}m{text}\u{1b}[0m")),
-            _ => self.plain(text.to_owned()),
+        if let Some(color) = color
+            && self.color
+        {
+            said.text = format!("\u{1b}[1;{color}m{}\u{1b}[0m", said.text);
         }
+        self.timed(said)
     }
 
-    fn plain(&self, text: String) -> String {
+    fn timed<'a>(&self, mut said: Said<'a>) -> Said<'a> {
         if self.timestamp {
-            format!("{}: {text}", local_time())
-        } else {
-            text
+            said.text.insert_str(0, &format!("{}: ", local_time()));
+        }
+        said
+    }
+}
+
+/// What is known of an error beside its text, as further lines.
+fn details(error: &Report) -> String {
+    remarks(error.location.as_ref(), error.help.as_deref())
+}
+
+/// The place with its line of the template, and the remedy, in the shape that diagnostics have.
+fn remarks(location: Option<&Location>, help: Option<&str>) -> String {
+    let mut remarks = String::new();
+    let width = location.map_or(1, |location| location.line.to_string().len());
+    if let Some(location) = location {
+        let gutter = " ".repeat(width);
+        remarks = format!(
+            "\n{gutter}--> {location}\n{gutter} |\n{} | {}",
+            location.line,
+            location.source_line.trim_end()
+        );
+        // A line that begins with `-->` is an artifact or an error of a build.
+        if !remarks.starts_with("\n ") {
+            remarks.insert(1, ' ');
         }
     }
+    if let Some(help) = help {
+        remarks.push_str(&format!("\n{} = help: {help}", " ".repeat(width)));
+    }
+    remarks
 }
 
 /// The closing lines: how long it took, what failed, what was made.
-fn closing(took: &str, outcomes: &[BuildSummary], cancelled: bool) -> String {
-    let mut text = format!("\n==> Wait completed after {took}\n");
-    let failed: Vec<&BuildSummary> = outcomes.iter().filter(|outcome| outcome.error.is_some()).collect();
+fn closing<'a>(took: &str, outcomes: &'a [BuildSummary], cancelled: bool) -> Vec<Said<'a>> {
+    let mut closing = vec![Said::words(format!("\n==> Wait completed after {took}"))];
+    let mut left = leftovers(outcomes);
     if cancelled {
-        text.push_str("\nCleanly cancelled builds after being interrupted.");
-        return text + &leftovers(outcomes);
+        closing.push(Said::words(if left.is_empty() {
+            "\nCleanly cancelled builds after being interrupted."
+        } else {
+            "\nCancelled builds after being interrupted."
+        }));
+        closing.append(&mut left);
+        return closing;
     }
+    let failed = outcomes.iter().filter_map(|outcome| {
+        let error = outcome.error.as_ref()?;
+        Some(Said::error(format!("--> {}: {}", outcome.name, error.text)))
+    });
+    let failed: Vec<Said> = failed.collect();
     if !failed.is_empty() {
-        text.push_str("\n==> Some builds didn't complete successfully and had errors:\n");
-        for outcome in &failed {
-            let error = outcome.error.as_deref().unwrap_or_default();
-            // Writing to a `String` cannot fail.
-            let _ = writeln!(text, "--> {}: {error}", outcome.name);
-        }
+        let heading = "\n==> Some builds didn't complete successfully and had errors:";
+        closing.push(Said::error(heading));
+        closing.extend(failed);
     }
-    text.push_str(&leftovers(outcomes));
-    let made = outcomes
-        .iter()
-        .flat_map(|outcome| outcome.artifacts.iter().map(|artifact| (&outcome.name, artifact)));
-    let made: Vec<String> = made
-        .map(|(name, artifact)| format!("--> {name}: {}", artifact.description))
-        .collect();
-    if made.is_empty() {
-        text + "\n==> Builds finished but no artifacts were created."
-    } else {
-        text + "\n==> Builds finished. The artifacts of successful builds are:\n" + &made.join("\n")
-    }
-}
-
-fn leftovers(outcomes: &[BuildSummary]) -> String {
-    let left: Vec<String> = outcomes
-        .iter()
-        .flat_map(|outcome| {
-            outcome
-                .leftovers
-                .iter()
-                .map(|what| format!("--> {}: {what}", outcome.name))
+    closing.append(&mut left);
+    let made = outcomes.iter().flat_map(|outcome| {
+        let artifacts = outcome.artifacts.iter().enumerate();
+        artifacts.map(move |(number, artifact)| Said {
+            artifact: Some((outcome, number, artifact)),
+            ..Said::words(format!("--> {}: {}", outcome.name, artifact.description))
         })
-        .collect();
-    if left.is_empty() {
-        return String::new();
-    }
-    format!(
-        "\n==> These temporary resources are still there; `bakelite gc` removes them:\n{}\n",
-        left.join("\n")
-    )
+    });
+    let made: Vec<Said> = made.collect();
+    closing.push(Said::words(if made.is_empty() {
+        "\n==> Builds finished but no artifacts were created."
+    } else {
+        "\n==> Builds finished. The artifacts of successful builds are:"
+    }));
+    closing.extend(made);
+    closing
 }
 
-/// RFC 3339 with the local offset.
+fn leftovers<'a>(outcomes: &[BuildSummary]) -> Vec<Said<'a>> {
+    let left = outcomes.iter().flat_map(|outcome| {
+        let leftovers = outcome.leftovers.iter();
+        leftovers.map(|what| Said::error(format!("--> {}: {what}", outcome.name)))
+    });
+    let mut left: Vec<Said> = left.collect();
+    if !left.is_empty() {
+        let heading = "\n==> These temporary resources could not be removed; `bakelite gc` removes them:";
+        left.insert(0, Said::error(heading));
+    }
+    left
+}
+
+/// RFC 3339 with the local offset, `Z` for none.
 fn local_time() -> String {
     let now = jiff::Zoned::now();
-    now.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
+    let time = now.strftime("%Y-%m-%dT%H:%M:%S");
+    if now.offset().is_zero() {
+        format!("{time}Z")
+    } else {
+        format!("{time}{}", now.strftime("%:z"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use bakelite_engine::error::Kind;
+
+    use super::*;
+
+    fn shown(timestamp: bool, what: What) -> String {
+        let event = Event {
+            at: SystemTime::now(),
+            build: Some("null.a".into()),
+            what,
+        };
+        Lines::new(false, timestamp).text(&event).unwrap_or_default()
+    }
+
+    fn summary(error: Option<&str>, leftovers: &[&str]) -> BuildSummary {
+        BuildSummary {
+            name: "null.a".into(),
+            error: error.map(|text| Report {
+                kind: Kind::Failed,
+                text: text.into(),
+                help: None,
+                location: None,
+            }),
+            artifacts: Vec::new(),
+            leftovers: leftovers.iter().map(|&what| what.to_owned()).collect(),
+        }
+    }
+
+    fn closing_of(cancelled: bool, outcome: BuildSummary) -> What {
+        What::Run(RunEvent::Finished {
+            took: Duration::from_secs(2),
+            outcomes: vec![outcome],
+            cancelled,
+        })
+    }
+
+    #[test]
+    fn an_error_has_its_place_and_its_help() {
+        let error = Report {
+            kind: Kind::Failed,
+            text: "no AMI passes the filter".into(),
+            help: Some("look at `owners`".into()),
+            location: Some(Location {
+                file: "web.pkr.hcl".into(),
+                line: 12,
+                column: 3,
+                source_line: "  source_ami_filter {".into(),
+            }),
+        };
+        let took = Duration::from_secs(3);
+        insta::assert_snapshot!(shown(false, What::Build(BuildEvent::Errored { took, error })), @r"
+        Build 'null.a' errored after 3 seconds: no AMI passes the filter
+          --> web.pkr.hcl:12:3
+           |
+        12 |   source_ami_filter {
+           = help: look at `owners`
+        ");
+    }
+
+    #[test]
+    fn a_build_that_did_not_begin_did_not_fail_after_a_time() {
+        assert_eq!(
+            shown(false, What::Build(BuildEvent::Skipped)),
+            "Build 'null.a' was not started: cancelled"
+        );
+    }
+
+    #[test]
+    fn a_cancellation_that_leaves_something_is_not_clean() {
+        let text = shown(false, closing_of(true, summary(Some("cancelled"), &["instance i-1"])));
+        assert!(!text.contains("Cleanly"), "{text}");
+        assert!(text.contains("\n--> null.a: instance i-1"), "{text}");
+        let text = shown(false, closing_of(true, summary(Some("cancelled"), &[])));
+        assert!(
+            text.ends_with("\nCleanly cancelled builds after being interrupted."),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn the_time_stands_before_the_words_of_builds_alone() {
+        let text = shown(true, What::Build(BuildEvent::Skipped));
+        let (time, words) = text.split_once(": ").unwrap();
+        assert!(time.parse::<jiff::Timestamp>().is_ok(), "{text:?}");
+        assert!(words.starts_with("Build 'null.a'"), "{text:?}");
+        let text = shown(true, closing_of(false, summary(None, &[])));
+        assert!(text.starts_with("\n==> Wait completed"), "{text:?}");
+    }
 }

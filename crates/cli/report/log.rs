@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bakelite_engine::event::{BuildEvent, Event, Level as Voice, RunEvent, StepEvent, What};
 use bakelite_engine::foreign::visible;
-use tracing::{Level, debug, error, info};
+use tracing::{Level, debug, error, info, warn};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -176,11 +176,15 @@ impl Reporter for Logged {
             }
             What::Build(BuildEvent::Started) => info!(target: RUN, build, "started"),
             What::Build(BuildEvent::Finished { took }) => info!(target: RUN, build, ?took, "finished"),
-            What::Build(BuildEvent::Errored { took, error }) => error!(target: RUN, build, ?took, error, "failed"),
+            What::Build(BuildEvent::Errored { took, error }) => {
+                error!(target: RUN, build, ?took, error = error.text, "failed");
+            }
+            What::Build(BuildEvent::Skipped) => info!(target: RUN, build, "not started: the run was cancelled"),
             What::Step(StepEvent::Started { step }) => info!(target: RUN, build, step, "step started"),
             What::Step(StepEvent::Finished { step, took, ok }) => {
                 info!(target: RUN, build, step, ?took, ok, "step finished");
             }
+            What::Message(message) if message.level == Voice::Warning => warn!(target: RUN, build, "{}", message.text),
             What::Message(message) if message.level == Voice::Error => error!(target: RUN, build, "{}", message.text),
             What::Message(message) => debug!(target: RUN, build, "{}", message.text),
             What::Transfer(_) | What::Record(_) => {}

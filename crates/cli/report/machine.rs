@@ -1,48 +1,71 @@
-//! Lines for machines: `UNIXTIME,TARGET,TYPE,DATA…` (language.md §15).
+//! Lines for machines: `UNIXTIME,TARGET,TYPE,DATA…`. What people would read comes as `ui` lines, one for each text; artifacts and errors
+//! have lines of their own beside them.
 
-use std::io::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bakelite_engine::event::{ArtifactSummary, BuildSummary, Event, Level, RunEvent, What};
+use bakelite_engine::error::Report;
+use bakelite_engine::event::{ArtifactSummary, BuildEvent, BuildSummary, Event, Level, Message, RunEvent, What};
+use bakelite_template::plan::Location;
 
 use super::Reporter;
 use super::lines::Lines;
 
-/// Writes machine-readable lines to standard output.
-pub(super) struct Machine {
+/// Writes machine-readable lines.
+pub(super) struct Machine<W> {
     lines: Lines,
+    output: W,
 }
 
-impl Default for Machine {
-    fn default() -> Self {
+impl<W> Machine<W> {
+    pub(super) fn new(output: W) -> Self {
         Self {
             lines: Lines::new(false, false),
+            output,
         }
     }
 }
 
-impl Reporter for Machine {
+impl<W: std::io::Write + Send> Reporter for Machine<W> {
     fn event(&mut self, event: &Event) {
         let target = event.build.as_deref().unwrap_or_default();
         let mut lines = Vec::new();
-        if let What::Run(RunEvent::Finished { outcomes, .. }) = &event.what {
-            lines.extend(outcomes.iter().flat_map(results));
+        let outcomes: &[BuildSummary] = match &event.what {
+            What::Run(RunEvent::Finished { outcomes, .. }) => outcomes,
+            _ => &[],
+        };
+        let mut errors = errors(outcomes);
+        for said in self.lines.said(event) {
+            if said.is_error {
+                lines.append(&mut errors);
+            }
+            if let Some((outcome, number, artifact)) = said.artifact {
+                if number == 0 {
+                    let count = outcome.artifacts.len().to_string();
+                    lines.push(Line::new(&outcome.name, "artifact-count", [count.as_str()]));
+                }
+                lines.extend(artifact_lines(&outcome.name, &number.to_string(), artifact));
+            }
+            let voice = if said.is_error { "error" } else { "say" };
+            lines.push(Line::new("", "ui", [voice, said.text.as_str()]));
         }
-        if let Some(text) = self.lines.text(event) {
-            lines.extend(text.split('\n').map(|line| Line::new("", "ui", [voice(event), line])));
-        }
+        lines.append(&mut errors);
+        let without = outcomes
+            .iter()
+            .filter(|outcome| outcome.error.is_none() && outcome.artifacts.is_empty());
+        lines.extend(without.map(|outcome| Line::new(&outcome.name, "artifact-count", ["0"])));
+        lines.extend(diagnostic(target, &event.what));
         if let What::Record(record) = &event.what {
             lines.push(Line::new(target, &record.kind, record.data.iter().map(String::as_str)));
         }
-        let mut output = std::io::stdout().lock();
         for line in lines {
             // A closed pipe must not end the run: the bake goes on and cleans up.
-            let _ = writeln!(output, "{}", line.text(event.at));
+            let _ = writeln!(self.output, "{}", line.text(event.at));
         }
+        let _ = self.output.flush();
     }
 }
 
-/// What a command that is no run has to say, as one line.
+/// What a command that is no run prints, as one line.
 pub(crate) fn said(text: &str) -> String {
     Line::new("", "ui", ["say", text]).text(SystemTime::now()) + "\n"
 }
@@ -79,29 +102,43 @@ impl Line {
     }
 }
 
-fn voice(event: &Event) -> &'static str {
-    match &event.what {
-        What::Message(message) if message.level == Level::Error => "error",
-        What::Message(message) if message.level != Level::Say => "message",
-        _ => "say",
+/// `diagnostic,LEVEL,TEXT,HELP,FILE:LINE:COLUMN` for an error or a warning; the last two may be empty.
+fn diagnostic(target: &str, what: &What) -> Option<Line> {
+    let line = |level, text: &str, help: Option<&str>, location: Option<&Location>| {
+        let location = location.map(Location::to_string).unwrap_or_default();
+        Line::new(target, "diagnostic", [level, text, help.unwrap_or_default(), &location])
+    };
+    match what {
+        What::Message(Message {
+            level: level @ (Level::Warning | Level::Error),
+            text,
+            help,
+            location,
+            ..
+        }) => {
+            let level = if *level == Level::Warning { "warning" } else { "error" };
+            Some(line(level, text, help.as_deref(), location.as_ref()))
+        }
+        What::Build(BuildEvent::Errored {
+            error: Report {
+                text, help, location, ..
+            },
+            ..
+        }) => Some(line("error", text, help.as_deref(), location.as_ref())),
+        _ => None,
     }
 }
 
-/// What a build made, or its error.
-fn results(outcome: &BuildSummary) -> Vec<Line> {
-    let name = &outcome.name;
-    if let Some(error) = &outcome.error {
-        return vec![
-            Line::new("", "error-count", ["1"]),
-            Line::new(name, "error", [error.as_str()]),
-        ];
-    }
-    let count = outcome.artifacts.len().to_string();
-    let mut lines = vec![Line::new(name, "artifact-count", [count.as_str()])];
-    for (index, artifact) in outcome.artifacts.iter().enumerate() {
-        lines.extend(artifact_lines(name, &index.to_string(), artifact));
-    }
-    lines
+/// How many builds failed, and with what; nothing where none did.
+fn errors(outcomes: &[BuildSummary]) -> Vec<Line> {
+    let failed = outcomes.iter().filter_map(|outcome| {
+        let error = outcome.error.as_ref()?;
+        Some(Line::new(&outcome.name, "error", [error.text.as_str()]))
+    });
+    let failed: Vec<Line> = failed.collect();
+    let count = failed.len().to_string();
+    let count = (!failed.is_empty()).then(|| Line::new("", "error-count", [count.as_str()]));
+    count.into_iter().chain(failed).collect()
 }
 
 fn artifact_lines(name: &str, index: &str, artifact: &ArtifactSummary) -> Vec<Line> {
@@ -121,4 +158,108 @@ fn artifact_lines(name: &str, index: &str, artifact: &ArtifactSummary) -> Vec<Li
     }
     lines.push(Line::new(name, "artifact", [index, "end"]));
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bakelite_engine::error::Kind;
+
+    use super::*;
+
+    fn lines(build: Option<&str>, what: What) -> String {
+        let mut machine = Machine::new(Vec::new());
+        machine.event(&Event {
+            at: UNIX_EPOCH,
+            build: build.map(str::to_owned),
+            what,
+        });
+        String::from_utf8(machine.output).unwrap()
+    }
+
+    fn failure() -> Report {
+        Report {
+            kind: Kind::Failed,
+            text: "Script exited with non-zero exit status: 2".into(),
+            help: Some("look, then try again".into()),
+            location: Some(Location {
+                file: "t.pkr.hcl".into(),
+                line: 6,
+                column: 3,
+                source_line: "  provisioner \"shell\" {".into(),
+            }),
+        }
+    }
+
+    #[test]
+    fn a_run_is_closed_as_tools_around_packer_read_it() {
+        let artifact = ArtifactSummary {
+            builder_id: "packer.file".into(),
+            id: "File".into(),
+            description: "Stored file: out.txt".into(),
+            files: vec!["out.txt".into()],
+        };
+        let good = BuildSummary {
+            name: "file.good".into(),
+            error: None,
+            artifacts: vec![artifact],
+            leftovers: Vec::new(),
+        };
+        let bad = BuildSummary {
+            name: "null.bad".into(),
+            error: Some(failure()),
+            artifacts: Vec::new(),
+            leftovers: Vec::new(),
+        };
+        let finished = RunEvent::Finished {
+            took: Duration::from_secs(1),
+            outcomes: vec![bad, good],
+            cancelled: false,
+        };
+        insta::assert_snapshot!(lines(None, What::Run(finished)), @r"
+        0,,ui,say,\n==> Wait completed after 1 second
+        0,,error-count,1
+        0,null.bad,error,Script exited with non-zero exit status: 2
+        0,,ui,error,\n==> Some builds didn't complete successfully and had errors:
+        0,,ui,error,--> null.bad: Script exited with non-zero exit status: 2
+        0,,ui,say,\n==> Builds finished. The artifacts of successful builds are:
+        0,file.good,artifact-count,1
+        0,file.good,artifact,0,builder-id,packer.file
+        0,file.good,artifact,0,id,File
+        0,file.good,artifact,0,string,Stored file: out.txt
+        0,file.good,artifact,0,files-count,1
+        0,file.good,artifact,0,file,0,out.txt
+        0,file.good,artifact,0,end
+        0,,ui,say,--> file.good: Stored file: out.txt
+        ");
+    }
+
+    #[test]
+    fn an_error_has_level_help_and_place() {
+        let took = Duration::from_secs(1);
+        let text = lines(
+            Some("null.bad"),
+            What::Build(BuildEvent::Errored { took, error: failure() }),
+        );
+        insta::assert_snapshot!(text, @"");
+    }
+
+    #[test]
+    fn output_of_scripts_is_said_and_their_errors_are_errors() {
+        for (level, voice) in [(Level::Output, "say"), (Level::ErrorOutput, "error")] {
+            let message = Message {
+                post_processor: None,
+                level,
+                text: "one".into(),
+                goes_on: false,
+                help: None,
+                location: None,
+            };
+            assert_eq!(
+                lines(Some("null.a"), What::Message(message)),
+                format!("0,,ui,{voice},==> null.a: one\n")
+            );
+        }
+    }
 }

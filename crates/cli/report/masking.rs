@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use bakelite_engine::error::Report;
 use bakelite_engine::event::{BuildEvent, Event, Level, Message, RunEvent, TransferEvent, What};
 use bakelite_template::secrets::Secrets;
 
@@ -51,6 +52,8 @@ impl Masking {
                 level,
                 text: self.hidden.now().mask(&text),
                 goes_on: false,
+                help: None,
+                location: None,
             });
             show(&Event {
                 at: over.at,
@@ -79,13 +82,20 @@ fn join(held: &mut BTreeMap<Voice, String>, secrets: &Secrets, build: Option<Str
 fn mask(what: &mut What, secrets: &Secrets) {
     let hide = |text: &mut String| *text = secrets.mask(text);
     match what {
-        What::Message(message) => hide(&mut message.text),
+        What::Message(message) => {
+            hide(&mut message.text);
+            message.help.iter_mut().for_each(hide);
+            message
+                .location
+                .iter_mut()
+                .for_each(|location| hide(&mut location.source_line));
+        }
         What::Record(record) => record.data.iter_mut().for_each(hide),
-        What::Build(BuildEvent::Errored { error, .. }) => hide(error),
+        What::Build(BuildEvent::Errored { error, .. }) => mask_report(error, secrets),
         What::Transfer(TransferEvent::Started { name, .. }) => hide(name),
         What::Run(RunEvent::Finished { outcomes, .. }) => {
             for outcome in outcomes {
-                outcome.error.iter_mut().for_each(hide);
+                outcome.error.iter_mut().for_each(|error| mask_report(error, secrets));
                 for artifact in &mut outcome.artifacts {
                     hide(&mut artifact.description);
                     artifact.files.iter_mut().for_each(hide);
@@ -96,9 +106,19 @@ fn mask(what: &mut What, secrets: &Secrets) {
     }
 }
 
+fn mask_report(error: &mut Report, secrets: &Secrets) {
+    let line = error.location.as_mut().map(|location| &mut location.source_line);
+    for text in [&mut error.text].into_iter().chain(&mut error.help).chain(line) {
+        *text = secrets.mask(text);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, SystemTime};
+
+    use bakelite_engine::error::Kind;
+    use bakelite_template::plan::Location;
 
     use super::*;
 
@@ -118,6 +138,8 @@ mod tests {
             level: Level::Output,
             text: text.into(),
             goes_on,
+            help: None,
+            location: None,
         }))
     }
 
@@ -143,6 +165,28 @@ mod tests {
             let said = shown([piece(one, true), piece(other, false)]);
             assert_eq!(said.concat(), "before <sensitive> after", "{at}: {said:?}");
         }
+    }
+
+    #[test]
+    fn a_secret_is_masked_in_help_and_source_line() {
+        let location = Location {
+            file: "t.pkr.hcl".into(),
+            line: 1,
+            column: 1,
+            source_line: format!("password = \"{SECRET}\""),
+        };
+        let error = Report {
+            kind: Kind::Failed,
+            text: format!("refused {SECRET}"),
+            help: Some(format!("replace {SECRET}")),
+            location: Some(location),
+        };
+        let took = Duration::ZERO;
+        let mut hidden = Hidden::default();
+        hidden.extend([SECRET.to_owned()]);
+        Masking::new(hidden).pass(event(What::Build(BuildEvent::Errored { took, error })), &mut |event| {
+            assert!(!format!("{event:?}").contains(SECRET), "{event:?}");
+        });
     }
 
     #[test]

@@ -74,7 +74,7 @@ impl Reporting {
             Style::Terminal { color, timestamp } => {
                 Box::new(Legible::new(color, terminal::Terminal::new(color, timestamp)))
             }
-            Style::Machine => Box::new(machine::Machine::default()),
+            Style::Machine => Box::new(machine::Machine::new(std::io::stdout())),
         }];
         if let Some(path) = events {
             reporters.push(Box::new(event_log::EventLog::create(path)?));

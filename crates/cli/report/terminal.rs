@@ -38,7 +38,7 @@ impl Terminal {
                 bar.enable_steady_tick(Duration::from_millis(120));
                 self.builds.insert(build.to_owned(), bar);
             }
-            BuildEvent::Finished { .. } | BuildEvent::Errored { .. } => {
+            BuildEvent::Finished { .. } | BuildEvent::Errored { .. } | BuildEvent::Skipped => {
                 if let Some(bar) = self.builds.remove(build) {
                     bar.finish_and_clear();
                 }
@@ -49,6 +49,7 @@ impl Terminal {
     fn step(&mut self, build: &str, event: &StepEvent) {
         if let (Some(bar), StepEvent::Started { step }) = (self.builds.get(build), event) {
             bar.set_message(step.clone());
+            bar.reset_elapsed();
         }
     }
 

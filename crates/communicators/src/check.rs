@@ -1,219 +1,175 @@
-//! Rules across communicator options, checked when a template is validated (communicators.md §1).
+//! Rules across the options of a communicator, checked when a template is validated.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bakelite_template::component::Complaint;
 
-use crate::options::{CommunicatorOptions, Kind, local_path};
+use crate::options::{CommunicatorOptions, local_path};
 use crate::ssh::algorithms;
 use crate::ssh::key::{self, KeyError};
 use crate::ssh::tunnel;
 
-impl CommunicatorOptions {
-    /// Complains about options that do not go together or cannot work. `unknown` names options whose value is not known yet.
-    pub fn check(&self, complaints: &mut Vec<Complaint>) {
-        match self.kind() {
-            Some(Kind::Ssh) => self.check_ssh(complaints),
-            Some(Kind::WinRm) => self.check_winrm(complaints),
-            Some(Kind::None) => {}
-            None => {
-                let name = self.communicator.as_deref().unwrap_or_default();
-                let complaint = Complaint::error("communicator", format!("communicator `{name}` is unknown"));
-                complaints.push(complaint.help("use `ssh`, `winrm` or `none`"));
-            }
-        }
+pub(crate) fn check_winrm(options: &CommunicatorOptions, complaints: &mut Vec<Complaint>) {
+    if options.username().is_empty() {
+        let complaint = Complaint::error("", "`winrm_username` must be given");
+        complaints.push(complaint.help("name the user of the image that may log in, such as \"Administrator\""));
+    }
+    if options.winrm_timeout.is_some_and(|span| span.nanoseconds() < 0) {
+        let message = "`winrm_timeout` must not be negative";
+        complaints.push(Complaint::error("winrm_timeout", message));
+    }
+    if options.winrm_insecure && !options.winrm_use_ssl {
+        let message = "`winrm_insecure` has no effect without `winrm_use_ssl`";
+        complaints.push(Complaint::warning("winrm_insecure", message));
+    }
+}
+
+pub(crate) fn check_ssh(options: &CommunicatorOptions, home: Option<&Path>, complaints: &mut Vec<Complaint>) {
+    Ssh {
+        options,
+        home,
+        complaints,
+    }
+    .check();
+}
+
+/// A check of the options for SSH under way.
+struct Ssh<'a> {
+    options: &'a CommunicatorOptions,
+    home: Option<&'a Path>,
+    complaints: &'a mut Vec<Complaint>,
+}
+
+impl Ssh<'_> {
+    fn error(&mut self, option: &str, message: impl Into<String>) {
+        self.complaints.push(Complaint::error(option, message));
     }
 
-    fn check_winrm(&self, complaints: &mut Vec<Complaint>) {
-        if self.username().is_empty() {
-            let complaint = Complaint::error("", "`winrm_username` must be given");
-            complaints.push(complaint.help("name the user of the image that may log in, such as \"Administrator\""));
+    fn check(mut self) {
+        let options = self.options;
+        if options.username().is_empty() {
+            let complaint = Complaint::error("", "`ssh_username` must be given")
+                .help("name the user of the image that may log in, such as \"ec2-user\" or \"ubuntu\"");
+            self.complaints.push(complaint);
         }
-        if self.winrm_timeout.is_some_and(|span| span.nanoseconds() < 0) {
-            let message = "`winrm_timeout` must not be negative";
-            complaints.push(Complaint::error("winrm_timeout", message));
-        }
-        if self.winrm_insecure == Some(true) && !self.winrm_uses_tls() {
-            let complaint = Complaint::warning(
-                "winrm_insecure",
-                "`winrm_insecure` has no effect without `winrm_use_ssl`",
-            );
-            complaints.push(complaint);
-        }
-    }
-
-    fn check_ssh(&self, complaints: &mut Vec<Complaint>) {
-        if self.username().is_empty() {
-            let complaint = Complaint::error("", "`ssh_username` must be given");
-            complaints
-                .push(complaint.help("name the user of the image that may log in, such as \"ec2-user\" or \"ubuntu\""));
-        }
-        if !matches!(
-            self.ssh_file_transfer_method.as_deref(),
-            None | Some("" | "scp" | "sftp")
-        ) {
-            complaints.push(Complaint::error(
-                "ssh_file_transfer_method",
-                "`ssh_file_transfer_method` must be `scp` or `sftp`",
-            ));
-        }
-        if self.host_key_policy().is_none() {
+        if options.host_key_policy().is_none() {
             let message = "`ssh_host_key` must be `accept-new`, `console` or `pin:SHA256:…`";
-            complaints.push(Complaint::error("ssh_host_key", message));
+            self.error("ssh_host_key", message);
         }
-        self.check_keys(complaints);
-        self.check_way(complaints);
-        self.check_algorithms(complaints);
-        for (option, given) in [
-            ("ssh_timeout", self.ssh_timeout),
-            ("ssh_wait_timeout", self.ssh_wait_timeout),
-        ] {
-            if given.is_some_and(|span| span.nanoseconds() < 0) {
-                complaints.push(Complaint::error(option, format!("`{option}` must not be negative")));
-            }
-        }
-    }
-
-    fn check_keys(&self, complaints: &mut Vec<Complaint>) {
-        check_pair(
-            ("ssh_private_key_file", self.ssh_private_key_file.as_deref()),
-            ("ssh_certificate_file", self.ssh_certificate_file.as_deref()),
-            complaints,
+        self.key("ssh_private_key_file", options.ssh_private_key_file.as_deref());
+        self.certificate(
+            "ssh_certificate_file",
+            options.ssh_certificate_file.as_deref(),
+            "ssh_private_key_file",
+            options.ssh_private_key_file.is_some(),
         );
-    }
-
-    /// Bastions, proxies and tunnels.
-    fn check_way(&self, complaints: &mut Vec<Complaint>) {
-        let bastion = given(self.ssh_bastion_host.as_deref()).is_some();
-        if bastion && given(self.ssh_proxy_host.as_deref()).is_some() {
-            let message = "`ssh_bastion_host` cannot be given together with `ssh_proxy_host`";
-            complaints.push(Complaint::error("ssh_bastion_host", message));
-        }
-        if self.proxy_kind().is_none() {
-            let message = "`ssh_proxy_type` must be `socks5` or `http`";
-            complaints.push(Complaint::error("ssh_proxy_type", message));
-        }
-        if bastion {
-            self.check_bastion(complaints);
+        if options.ssh_bastion_host.is_some() {
+            self.bastion();
         }
         for (option, list) in [
-            ("ssh_local_tunnels", &self.ssh_local_tunnels),
-            ("ssh_remote_tunnels", &self.ssh_remote_tunnels),
+            ("ssh_local_tunnels", &options.ssh_local_tunnels),
+            ("ssh_remote_tunnels", &options.ssh_remote_tunnels),
         ] {
             if let Err(error) = tunnel::parse(list.as_deref()) {
-                complaints.push(Complaint::error(option, bakelite_engine::chain_of(&error)));
+                self.error(option, bakelite_engine::chain_of(&error));
+            }
+        }
+        self.algorithms("ssh_ciphers", options.ssh_ciphers.as_deref(), algorithms::is_cipher);
+        self.algorithms(
+            "ssh_key_exchange_algorithms",
+            options.ssh_key_exchange_algorithms.as_deref(),
+            algorithms::is_key_exchange,
+        );
+        for (option, given) in [
+            ("ssh_timeout", options.ssh_timeout),
+            ("ssh_wait_timeout", options.ssh_wait_timeout),
+        ] {
+            if given.is_some_and(|span| span.nanoseconds() < 0) {
+                self.error(option, format!("`{option}` must not be negative"));
             }
         }
     }
 
-    fn check_bastion(&self, complaints: &mut Vec<Complaint>) {
-        match self.bastion_host_keys() {
+    fn bastion(&mut self) {
+        let options = self.options;
+        if options.ssh_proxy_host.is_some() {
+            let message = "`ssh_bastion_host` cannot be given together with `ssh_proxy_host`";
+            self.error("ssh_bastion_host", message);
+        }
+        match options.bastion_host_keys() {
             None => {
                 let message = "`ssh_bastion_host_key` must be `accept-new` or `pin:SHA256:…`, one for each bastion";
-                complaints.push(Complaint::error("ssh_bastion_host_key", message));
+                self.error("ssh_bastion_host_key", message);
             }
-            Some(keys) if keys.len() > self.bastions().len() => {
+            Some(keys) if keys.len() > options.bastions().len() => {
                 let message = "`ssh_bastion_host_key` names more keys than there are bastions";
-                complaints.push(Complaint::error("ssh_bastion_host_key", message));
+                self.error("ssh_bastion_host_key", message);
             }
             Some(_) => {}
         }
-        check_pair(
-            (
-                "ssh_bastion_private_key_file",
-                self.ssh_bastion_private_key_file.as_deref(),
-            ),
-            (
-                "ssh_bastion_certificate_file",
-                self.ssh_bastion_certificate_file.as_deref(),
-            ),
-            complaints,
+        let key = options.ssh_bastion_private_key_file.as_deref();
+        self.key("ssh_bastion_private_key_file", key);
+        self.certificate(
+            "ssh_bastion_certificate_file",
+            options.ssh_bastion_certificate_file.as_deref(),
+            "ssh_bastion_private_key_file",
+            key.is_some(),
         );
-        let keys = [&self.ssh_bastion_private_key_file, &self.ssh_private_key_file];
-        let can_log_in = keys.into_iter().any(|path| given(path.as_deref()).is_some())
-            || given(self.ssh_bastion_password.as_deref()).is_some()
-            || self.ssh_bastion_agent_auth == Some(true)
-            || self.ssh_bastion_interactive == Some(true);
+        let can_log_in = key.is_some()
+            || options.ssh_private_key_file.is_some()
+            || options.ssh_bastion_password.is_some()
+            || options.ssh_bastion_agent_auth
+            || options.ssh_bastion_interactive;
         if !can_log_in {
             let complaint = Complaint::error("ssh_bastion_host", "there is nothing to log in to the bastion with");
-            complaints.push(complaint.help(
+            self.complaints.push(complaint.help(
                 "give `ssh_bastion_private_key_file` or `ssh_bastion_password`, or set `ssh_bastion_agent_auth` or `ssh_bastion_interactive`",
             ));
         }
     }
 
-    fn check_algorithms(&self, complaints: &mut Vec<Complaint>) {
-        let lists = [
-            (
-                "ssh_ciphers",
-                &self.ssh_ciphers,
-                algorithms::is_cipher as fn(&str) -> bool,
-            ),
-            (
-                "ssh_key_exchange_algorithms",
-                &self.ssh_key_exchange_algorithms,
-                algorithms::is_key_exchange,
-            ),
-        ];
-        for (option, list, is_known) in lists {
-            let Some(names) = list.as_ref().filter(|names| !names.is_empty()) else {
-                continue;
-            };
-            let unknown: Vec<String> = names
-                .iter()
-                .filter(|name| !is_known(name))
-                .map(|name| format!("`{name}`"))
-                .collect();
-            if unknown.len() == names.len() {
-                complaints.push(Complaint::error(
-                    option,
-                    format!("`{option}` names no algorithm that is known: {}", unknown.join(", ")),
-                ));
-            } else if !unknown.is_empty() {
-                complaints.push(Complaint::warning(
-                    option,
-                    format!("`{option}`: {} unknown and not offered", unknown.join(", ")),
-                ));
+    /// A key file must exist and be a private key, protected or not.
+    fn key(&mut self, option: &str, path: Option<&str>) {
+        match path.and_then(|path| self.readable(path, |path| key::read(path, None))) {
+            None | Some(Ok(_) | Err(KeyError::Encrypted { .. })) => {}
+            Some(Err(error)) => {
+                let mut complaint = Complaint::error(option, bakelite_engine::chain_of(&error));
+                complaint.help = error.help().map(str::to_owned);
+                self.complaints.push(complaint);
             }
         }
     }
-}
 
-/// A key must be there and be one, protected or not; a certificate needs it.
-fn check_pair(
-    (key_option, key_file): (&str, Option<&str>),
-    (certificate_option, certificate): (&str, Option<&str>),
-    complaints: &mut Vec<Complaint>,
-) {
-    match given(key_file).map(|path| key::read(&path_now(path), None)) {
-        None | Some(Ok(_) | Err(KeyError::Encrypted { .. })) => {}
-        Some(Err(error)) => {
-            let complaint = Complaint::error(key_option, bakelite_engine::chain_of(&error));
-            complaints.push(with_help(complaint, &error));
+    /// A certificate needs its key.
+    fn certificate(&mut self, option: &str, path: Option<&str>, key_option: &str, has_key: bool) {
+        let Some(path) = path else { return };
+        if !has_key {
+            self.error(option, format!("`{option}` needs `{key_option}`"));
+        } else if let Some(Err(error)) = self.readable(path, key::read_certificate) {
+            self.error(option, bakelite_engine::chain_of(&error));
         }
     }
-    let Some(certificate) = given(certificate) else { return };
-    if given(key_file).is_none() {
-        let message = format!("`{certificate_option}` needs `{key_option}`");
-        complaints.push(Complaint::error(certificate_option, message));
-    } else if let Err(error) = key::read_certificate(&path_now(certificate)) {
-        complaints.push(Complaint::error(certificate_option, bakelite_engine::chain_of(&error)));
+
+    /// What reading a file of the template yields; nothing when it is in a home directory that is not known.
+    fn readable<T>(&self, path: &str, read: impl FnOnce(&Path) -> T) -> Option<T> {
+        let is_known = self.home.is_some() || !(path == "~" || path.starts_with("~/"));
+        is_known.then(|| read(&local_path(path, self.home, Path::new(""))))
     }
-}
 
-fn given(text: Option<&str>) -> Option<&str> {
-    text.filter(|text| !text.is_empty())
-}
-
-/// Where a file of the template is while it is validated.
-fn path_now(path: &str) -> PathBuf {
-    local_path(path, std::env::home_dir().as_deref(), Path::new(""))
-}
-
-fn with_help(complaint: Complaint, error: &KeyError) -> Complaint {
-    match error.help() {
-        Some(help) => complaint.help(help),
-        None => complaint,
+    fn algorithms(&mut self, option: &str, names: Option<&[String]>, is_known: fn(&str) -> bool) {
+        let names = names.unwrap_or_default();
+        let unknown = names.iter().filter(|name| !is_known(name));
+        let unknown: Vec<String> = unknown.map(|name| format!("`{name}`")).collect();
+        if unknown.is_empty() {
+            return;
+        }
+        let listed = unknown.join(", ");
+        if unknown.len() == names.len() {
+            self.error(option, format!("`{option}` names no algorithm that is known: {listed}"));
+        } else {
+            let message = format!("`{option}`: {listed} unknown and not offered");
+            self.complaints.push(Complaint::warning(option, message));
+        }
     }
 }
 
@@ -225,7 +181,7 @@ mod tests {
         let mut complaints = Vec::new();
         serde_json::from_str::<CommunicatorOptions>(json)
             .unwrap()
-            .check(&mut complaints);
+            .check(None, &mut complaints);
         complaints
             .into_iter()
             .map(|complaint| format!("{:?} {}: {}", complaint.severity, complaint.option, complaint.message))
@@ -236,7 +192,7 @@ mod tests {
     fn ssh_needs_a_user_and_none_needs_nothing() {
         assert_eq!(complaints("{}"), ["Error : `ssh_username` must be given"]);
         assert_eq!(
-            complaints(r#"{"communicator": "none", "ssh_file_transfer_method": "x"}"#),
+            complaints(r#"{"communicator": "none", "ssh_host_key": "x"}"#),
             Vec::<String>::new()
         );
     }
@@ -268,7 +224,7 @@ mod tests {
         let missing = complaints(r#"{"ssh_username": "u", "ssh_private_key_file": "/nonexistent/key"}"#);
         assert_eq!(missing.len(), 1);
         assert!(
-            missing[0].starts_with("Error ssh_private_key_file: read private key `/nonexistent/key`"),
+            missing[0].starts_with("Error ssh_private_key_file: failed to read private key `/nonexistent/key`"),
             "{missing:?}"
         );
         let alone = complaints(r#"{"ssh_username": "u", "ssh_certificate_file": "/nonexistent/cert"}"#);

@@ -1,40 +1,88 @@
-//! The wait until the instance answers: short attempts under one deadline, the first success wins, and the last real cause stands in
-//! the error (communicators.md §2).
+//! From the options of a template to a connection: the table of the kinds of communicator, and for SSH and WinRM what their options
+//! become. The wait is short attempts under one deadline: the first success wins, and the error has the last real cause.
 
-use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bakelite_engine::communicator::Communicator;
 use bakelite_engine::events::Ui;
 use bakelite_engine::provisioner::RunContext;
+use bakelite_template::component::Complaint;
 use bakelite_template::duration::GoDuration;
-use futures::stream::{FuturesUnordered, StreamExt as _};
-use tokio::time::{Instant, sleep, timeout_at};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::access::to_instance;
-use crate::dial::{Dial, Stream};
+use crate::check::{check_ssh, check_winrm};
+use crate::dial::{Dial, Tcp};
 use crate::none::Nobody;
-use crate::options::{CommunicatorOptions, Kind};
+use crate::options::{CommunicatorOptions, HostKeyPolicy, ProxyType, TransferMethod, local_path, positive};
 use crate::ssh::Ssh;
+use crate::ssh::auth::Credentials;
+use crate::ssh::bastion::Bastion;
+use crate::ssh::connection::{Connection, GaveUp, Wait};
 use crate::ssh::console::{Console, ConsoleError, fingerprints};
-use crate::ssh::key::KeyError;
-use crate::ssh::session::{Access, Session, SessionError};
-use crate::ssh::tunnel::{self, TunnelError};
-use crate::winrm::connect::{self as winrm, WinRmConnectError};
+use crate::ssh::host_key::HostKey;
+use crate::ssh::key::{self, KeyError};
+use crate::ssh::methods::Method;
+use crate::ssh::proxy::{Proxy, ProxyKind};
+use crate::ssh::session::{Config, Connector, Session, SessionError};
+use crate::ssh::tunnel::{self, RemoteTunnels, TunnelError};
+use crate::winrm;
+use crate::winrm::connect::WinRmConnectError;
 
-/// How long to wait for an instance that has gone away in the middle of a bake, as one that restarts does.
-const RECONNECT_LIMIT: Duration = Duration::from_mins(2);
-
-/// Attempts to open a stream that run side by side: a lost packet of one does not hold up the next.
-const ATTEMPTS_AT_ONCE: usize = 5;
-
-/// The pause after a login that was refused.
-const PAUSE_AFTER_REFUSAL: Duration = Duration::from_secs(2);
+/// The variable of the environment with the passphrase of protected keys.
+const PASSPHRASE: &str = "BAKELITE_SSH_PASSPHRASE";
 
 /// Longest pause between two looks at a console; the first ones are shorter.
 const CONSOLE_PAUSE: Duration = Duration::from_secs(8);
+
+/// A kind of communicator: what `communicator` in a template names. SSH, WinRM and `none` are the rows of this crate; a builder adds its
+/// own by [`Target::kinds`] and [`CommunicatorOptions::check_with`].
+#[derive(Clone, Copy)]
+pub struct CommunicatorKind {
+    /// Its name in templates.
+    pub name: &'static str,
+    /// Complains about options that do not go together or cannot work. `home` is the user's home directory, for paths that begin with
+    /// `~`.
+    pub check: fn(options: &CommunicatorOptions, home: Option<&Path>, complaints: &mut Vec<Complaint>),
+    /// Connects, waiting until the instance can be reached. Dropped when the run is cancelled.
+    pub connect: for<'a> fn(Connecting<'a>) -> BoxFuture<'a, Result<Arc<dyn Communicator>, ConnectError>>,
+}
+
+/// What a kind of communicator connects with.
+#[derive(Clone, Copy)]
+pub struct Connecting<'a> {
+    /// The instance.
+    pub target: &'a Target,
+    /// The options of the template.
+    pub options: &'a CommunicatorOptions,
+    /// Directories and environment of the run.
+    pub run: &'a RunContext,
+    /// Where the user reads what is waited for.
+    pub ui: &'a Ui,
+}
+
+/// The kinds that every builder has.
+const KINDS: [CommunicatorKind; 3] = [
+    CommunicatorKind {
+        name: "ssh",
+        check: check_ssh,
+        connect: |connecting| connect_ssh(connecting).boxed(),
+    },
+    CommunicatorKind {
+        name: "winrm",
+        check: |options, _, complaints| check_winrm(options, complaints),
+        connect: |connecting| connect_winrm(connecting).boxed(),
+    },
+    CommunicatorKind {
+        name: "none",
+        check: |_, _, _| (),
+        connect: |_| std::future::ready(Ok(Arc::new(Nobody) as Arc<dyn Communicator>)).boxed(),
+    },
+];
 
 /// Where to connect to, and what only the builder knows.
 #[derive(Clone, Default)]
@@ -51,15 +99,17 @@ pub struct Target {
     pub password: Option<String>,
     /// What the instance prints on its console, for `ssh_host_key = "console"`.
     pub console: Option<Arc<dyn Console>>,
+    /// Kinds of communicator that only this builder has.
+    pub kinds: &'static [CommunicatorKind],
 }
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The deadline has come.
-    #[error("wait for SSH on {peer}: no connection within {limit}")]
+    /// The deadline was reached.
+    #[error("timed out waiting for SSH on {peer} after {limit}")]
     Timeout {
-        /// Whom.
+        /// `user@host:port` of the instance.
         peer: String,
         /// `ssh_timeout`.
         limit: GoDuration,
@@ -68,56 +118,59 @@ pub enum ConnectError {
         last: Option<Box<SessionError>>,
     },
     /// More waiting does not help.
-    #[error("connect to {peer} by SSH")]
+    #[error("failed to connect to {peer} by SSH")]
     Refused {
-        /// Whom.
+        /// `user@host:port` of the instance.
         peer: String,
-        /// The cause.
+        /// What the last attempt failed with.
         #[source]
         cause: Box<SessionError>,
     },
-    /// A key cannot be used.
+    /// A key or certificate of the template or of the builder is unusable.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// A tunnel cannot be made.
+    /// A tunnel of the template is malformed, or its port is not free.
     #[error(transparent)]
     Tunnel(#[from] TunnelError),
-    /// An agent is wanted and there is none.
+    /// An option needs an SSH agent and there is none.
     #[error("`{option}` is set, but there is no SSH agent (SSH_AUTH_SOCK is empty)")]
     NoAgent {
-        /// The option that wants it.
+        /// `ssh_agent_auth` or `ssh_bastion_agent_auth`.
         option: &'static str,
     },
     /// The instance has printed no host key.
-    #[error("wait for the host keys on the console of {peer}: none within {limit}{}", last.as_deref().map(|last| format!(" ({last})")).unwrap_or_default())]
+    #[error("timed out waiting for the host keys on the console of {peer} after {limit}{}", last.as_deref().map(|last| format!(" ({last})")).unwrap_or_default())]
     Console {
-        /// Whose.
+        /// `user@host:port` of the instance.
         peer: String,
         /// `ssh_timeout`.
         limit: GoDuration,
-        /// What the last question for the output failed with.
+        /// What the last request for the output failed with.
         last: Option<String>,
     },
     /// The console cannot be read.
-    #[error("read the host keys on the console of {peer}")]
+    #[error("failed to read the host keys on the console of {peer}")]
     NoConsole {
-        /// Whose.
+        /// `user@host:port` of the instance.
         peer: String,
-        /// The cause.
+        /// What the builder's request failed with.
         #[source]
         cause: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The template asks for what is not there.
-    #[error("connect by `{communicator}`: {reason}")]
+    /// The template requires what this builder does not have.
+    #[error("failed to connect by `{communicator}`: {reason}")]
     Unusable {
-        /// The communicator.
+        /// The value of `communicator`.
         communicator: String,
-        /// Why.
+        /// What is missing.
         reason: &'static str,
     },
     /// There is no connection by WinRM.
     #[error(transparent)]
     WinRm(#[from] WinRmConnectError),
+    /// A communicator of the builder's own failed.
+    #[error(transparent)]
+    Other(Box<dyn std::error::Error + Send + Sync>),
     /// The run was cancelled.
     #[error("cancelled")]
     Cancelled,
@@ -125,15 +178,15 @@ pub enum ConnectError {
 
 impl ConnectError {
     /// What to do about it, where that is known.
-    fn help(&self) -> Option<&'static str> {
+    fn help(&self) -> Option<String> {
         match self {
-            ConnectError::Key(error) => error.help(),
+            ConnectError::Key(error) => error.help().map(Into::into),
             ConnectError::NoAgent { .. } => {
-                Some("start an agent (`eval $(ssh-agent)`) and add the key to it (`ssh-add KEY`)")
+                Some("start an agent (`eval $(ssh-agent)`) and add the key to it (`ssh-add KEY`)".into())
             }
-            ConnectError::Refused { cause, .. } => cause.help(),
-            ConnectError::Timeout { last, .. } => last.as_ref()?.help(),
-            ConnectError::WinRm(error) => error.help(),
+            ConnectError::Refused { cause, .. } => cause.help().map(Into::into),
+            ConnectError::Timeout { last, .. } => last.as_ref()?.help().map(Into::into),
+            ConnectError::WinRm(error) => error.help().map(Into::into),
             _ => None,
         }
     }
@@ -142,16 +195,39 @@ impl ConnectError {
 impl Target {
     /// The password for WinRM: that of the template, or else what the builder knows.
     pub fn winrm_password<'a>(&'a self, options: &'a CommunicatorOptions) -> &'a str {
-        let given = options
-            .winrm_password
-            .as_deref()
-            .filter(|password| !password.is_empty());
+        let given = options.winrm_password.as_deref();
         given.or(self.password.as_deref()).unwrap_or_default()
     }
 
     /// The address that is connected to.
     pub fn host(&self, options: &CommunicatorOptions) -> String {
         options.given_host().unwrap_or(&self.address).to_owned()
+    }
+}
+
+fn kind(extra: &'static [CommunicatorKind], name: &str) -> Option<CommunicatorKind> {
+    let kinds = KINDS.iter().chain(extra);
+    kinds.copied().find(|kind| kind.name == name)
+}
+
+impl CommunicatorOptions {
+    /// Complains about options that do not go together or cannot work. `home` is the user's home directory.
+    pub fn check(&self, home: Option<&Path>, complaints: &mut Vec<Complaint>) {
+        self.check_with(&[], home, complaints);
+    }
+
+    /// The same for a builder with kinds of communicator of its own.
+    pub fn check_with(&self, extra: &'static [CommunicatorKind], home: Option<&Path>, complaints: &mut Vec<Complaint>) {
+        if let Some(kind) = kind(extra, self.name()) {
+            return (kind.check)(self, home, complaints);
+        }
+        let names: Vec<String> = KINDS
+            .iter()
+            .chain(extra)
+            .map(|kind| format!("`{}`", kind.name))
+            .collect();
+        let complaint = Complaint::error("communicator", format!("communicator `{}` is unknown", self.name()));
+        complaints.push(complaint.help(format!("use one of {}", names.join(", "))));
     }
 }
 
@@ -163,22 +239,22 @@ pub async fn connect(
     ui: &Ui,
     cancel: &CancellationToken,
 ) -> Result<Arc<dyn Communicator>, ConnectError> {
-    let communicator = options.communicator.clone().unwrap_or_else(|| "ssh".into());
-    let connected = async {
-        match options.kind() {
-            Some(Kind::None) => Ok(Arc::new(Nobody) as Arc<dyn Communicator>),
-            Some(Kind::Ssh) => connect_ssh(target, options, run, ui).await,
-            Some(Kind::WinRm) => Ok(winrm::connect(target, options, run, ui).await?),
-            None => Err(ConnectError::Unusable {
-                communicator,
-                reason: "there is no such communicator",
-            }),
-        }
+    let connecting = Connecting {
+        target,
+        options,
+        run,
+        ui,
+    };
+    let Some(kind) = kind(target.kinds, options.name()) else {
+        return Err(ConnectError::Unusable {
+            communicator: options.name().to_owned(),
+            reason: "there is no such communicator",
+        });
     };
     tokio::select! {
         biased;
         () = cancel.cancelled() => Err(ConnectError::Cancelled),
-        connected = connected => connected.inspect_err(|error| {
+        connected = (kind.connect)(connecting) => connected.inspect_err(|error| {
             if let Some(help) = error.help() {
                 ui.error(format!("Help: {help}"));
             }
@@ -187,46 +263,69 @@ pub async fn connect(
 }
 
 #[expect(clippy::disallowed_methods, reason = "the template asks for a pause")]
-async fn connect_ssh(
-    target: &Target,
-    options: &CommunicatorOptions,
-    run: &RunContext,
-    ui: &Ui,
-) -> Result<Arc<dyn Communicator>, ConnectError> {
-    let access = to_instance(target, options, run).await?;
+async fn connect_ssh(connecting: Connecting<'_>) -> Result<Arc<dyn Communicator>, ConnectError> {
+    let Connecting {
+        target,
+        options,
+        run,
+        ui,
+    } = connecting;
+    let context = Context {
+        options,
+        run,
+        config: Config {
+            keepalive: options.keepalive(),
+            inactivity_timeout: positive(options.ssh_read_write_timeout),
+            ciphers: options.ssh_ciphers.clone().unwrap_or_default(),
+            key_exchanges: options.ssh_key_exchange_algorithms.clone().unwrap_or_default(),
+        },
+    };
+    let connector = context.connector(target).await?;
     let tunnels = tunnel::parse(options.ssh_local_tunnels.as_deref())?;
-    ui.say(format!("Using SSH communicator to connect: {}", host_of(&access.peer)));
-    if access.host_key.needs_console() {
+    ui.say(format!(
+        "Using SSH communicator to connect: {}",
+        host_of(&connector.peer)
+    ));
+    if connector.host_key.needs_console() {
         let Some(console) = &target.console else {
             return Err(ConnectError::Unusable {
                 communicator: "ssh".into(),
                 reason: "`ssh_host_key = \"console\"` needs a builder that can read the console of its instance",
             });
         };
-        read_console(&**console, &access, ui).await?;
+        read_console(&**console, &connector, options.connect_timeout(), ui).await?;
     }
-    let mut session = wait_for_session(&access, ui).await?;
-    if let Some(pause) = access.options.pause() {
+    let mut session = wait_for_ssh(&connector, options, ui).await?;
+    if let Some(pause) = options.pause() {
         ui.say(format!("Pausing {} before connecting...", GoDuration::from(pause)));
         session.close().await;
         sleep(pause).await;
-        session = wait_for_session(&access, ui).await?;
+        session = wait_for_ssh(&connector, options, ui).await?;
     }
-    if access.offered_agent.is_some() {
+    if connector.offered_agent.is_some() {
         ui.say(
             "The instance can use your SSH agent during this build (set `ssh_disable_agent_forwarding = true` if it needs none).",
         );
     }
-    Ok(Arc::new(
-        Ssh::new(access, session, &tunnels, ui.events().clone()).await?,
-    ))
+    let methods: &[Method] = match options.ssh_file_transfer_method {
+        None => &[Method::Stream, Method::Sftp, Method::Scp],
+        Some(TransferMethod::Scp) => &[Method::Scp, Method::Sftp],
+        Some(TransferMethod::Sftp) => &[Method::Sftp],
+    };
+    let connection = Connection::new(connector, session, ui.events().clone());
+    let ssh = Ssh::new(connection, &tunnels, options.ssh_pty, methods).await?;
+    Ok(Arc::new(ssh))
 }
 
 /// Waits until the instance has printed its host keys.
-#[expect(clippy::disallowed_methods, reason = "a console tells of no event")]
-async fn read_console(console: &dyn Console, access: &Access, ui: &Ui) -> Result<(), ConnectError> {
+#[expect(clippy::disallowed_methods, reason = "a console sends no event")]
+async fn read_console(
+    console: &dyn Console,
+    connector: &Connector,
+    limit: Option<Duration>,
+    ui: &Ui,
+) -> Result<(), ConnectError> {
     ui.say("Waiting for the host keys on the console of the instance...");
-    let limit = access.options.connect_timeout();
     let deadline = limit.map(|limit| Instant::now() + limit);
     let mut last = None;
     let mut pause = CONSOLE_PAUSE / 16;
@@ -235,21 +334,21 @@ async fn read_console(console: &dyn Console, access: &Access, ui: &Ui) -> Result
             Ok(output) => {
                 let printed = fingerprints(&output);
                 if !printed.is_empty() {
-                    access.host_key.printed(printed);
+                    connector.host_key.printed(printed);
                     return Ok(());
                 }
             }
             Err(ConsoleError::Later(error)) => last = Some(bakelite_engine::chain_of(&*error)),
             Err(ConsoleError::Never(cause)) => {
                 return Err(ConnectError::NoConsole {
-                    peer: access.peer.clone(),
+                    peer: connector.peer.clone(),
                     cause,
                 });
             }
         }
         if deadline.is_some_and(|deadline| Instant::now() + pause > deadline) {
             return Err(ConnectError::Console {
-                peer: access.peer.clone(),
+                peer: connector.peer.clone(),
                 limit: limit.unwrap_or_default().into(),
                 last,
             });
@@ -259,122 +358,220 @@ async fn read_console(console: &dyn Console, access: &Access, ui: &Ui) -> Result
     }
 }
 
-async fn wait_for_session(access: &Access, ui: &Ui) -> Result<Session, ConnectError> {
+async fn wait_for_ssh(connector: &Connector, options: &CommunicatorOptions, ui: &Ui) -> Result<Session, ConnectError> {
     ui.say("Waiting for SSH to become available...");
-    let limit = access.options.connect_timeout();
-    let session = attempt_until(access, limit, access.options.handshake_attempts())
-        .await
-        .map_err(|gave_up| match gave_up {
+    let wait = Wait {
+        limit: options.connect_timeout(),
+        refusals: options.handshake_attempts(),
+    };
+    let session = connector.connect(wait).await.map_err(|gave_up| {
+        let peer = connector.peer.clone();
+        match gave_up {
             GaveUp::Refused(cause) => ConnectError::Refused {
-                peer: access.peer.clone(),
-                cause,
+                peer,
+                cause: Box::new(cause),
             },
             GaveUp::TimedOut(last) => ConnectError::Timeout {
-                peer: access.peer.clone(),
-                limit: limit.unwrap_or_default().into(),
-                last,
+                peer,
+                limit: wait.limit.unwrap_or_default().into(),
+                last: last.map(Box::new),
             },
-        })?;
+        }
+    })?;
     ui.say("Connected to SSH!");
     Ok(session)
-}
-
-/// Connects again to an instance that we were connected to, waiting for one that restarts.
-pub(crate) async fn reconnect(access: &Access) -> Result<Session, SessionError> {
-    // The first login shows whether our credentials still work; a server that is starting refuses some with "booting up".
-    match attempt_until(access, Some(RECONNECT_LIMIT), Some(5)).await {
-        Ok(session) => Ok(session),
-        Err(GaveUp::Refused(cause) | GaveUp::TimedOut(Some(cause))) => Err(*cause),
-        Err(GaveUp::TimedOut(None)) => Err(SessionError::Silent {
-            peer: access.peer.clone(),
-        }),
-    }
-}
-
-/// Why no more attempts are made.
-enum GaveUp {
-    Refused(Box<SessionError>),
-    TimedOut(Option<Box<SessionError>>),
-}
-
-async fn attempt_until(
-    access: &Access,
-    limit: Option<Duration>,
-    refusals_allowed: Option<u32>,
-) -> Result<Session, GaveUp> {
-    let deadline = limit.map(|limit| Instant::now() + limit);
-    let mut last = None;
-    let mut refusals = 0;
-    loop {
-        let attempt = attempt(access, &mut last);
-        let result = match deadline {
-            Some(deadline) => timeout_at(deadline, attempt).await,
-            None => Ok(attempt.await),
-        };
-        let error = match result {
-            Err(_) => return Err(GaveUp::TimedOut(last)),
-            Ok(Ok(session)) => return Ok(session),
-            Ok(Err(error)) => error,
-        };
-        tracing::debug!(
-            peer = access.peer,
-            error = bakelite_engine::chain_of(&error),
-            "attempt to connect"
-        );
-        refusals += u32::from(error.is_refused_login());
-        if error.is_final() || refusals_allowed.is_some_and(|allowed| refusals >= allowed) {
-            return Err(GaveUp::Refused(Box::new(error)));
-        }
-        last = Some(Box::new(error));
-        let pause = Instant::now() + PAUSE_AFTER_REFUSAL;
-        tokio::time::sleep_until(deadline.map_or(pause, |deadline| deadline.min(pause))).await;
-    }
-}
-
-/// Opens a stream, however long it takes, and logs in over it. What went wrong meanwhile stands in `last`.
-async fn attempt(access: &Access, last: &mut Option<Box<SessionError>>) -> Result<Session, SessionError> {
-    let stream = open(access, last).await?;
-    access.log_in_over(stream).await
-}
-
-/// Opens a stream: a new attempt starts when the one before has had its time, without giving that one up.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "an address that does not answer yet tells of no event"
-)]
-async fn open(access: &Access, last: &mut Option<Box<SessionError>>) -> Result<Box<dyn Stream>, SessionError> {
-    let mut attempts = FuturesUnordered::new();
-    let mut pause = Duration::from_millis(25);
-    loop {
-        if attempts.len() < ATTEMPTS_AT_ONCE {
-            attempts.push(tokio::time::timeout(access.dial.limit(), access.dial.open()));
-        }
-        let next = sleep(pause);
-        tokio::pin!(next);
-        loop {
-            tokio::select! {
-                () = &mut next => break,
-                Some(opened) = attempts.next() => match opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
-                    Ok(stream) => return Ok(stream),
-                    Err(cause) => {
-                        let error = SessionError::Dial { peer: access.peer.clone(), cause };
-                        // A bastion that refuses us is not asked again and again.
-                        if error.is_final() || error.is_refused_login() {
-                            return Err(error);
-                        }
-                        *last = Some(Box::new(error));
-                    }
-                },
-            }
-        }
-        pause = (pause * 2).min(Duration::from_secs(1));
-    }
 }
 
 /// `host` of `user@host:port`.
 fn host_of(peer: &str) -> &str {
     let host = peer.split_once('@').map_or(peer, |(_, host)| host);
     host.rsplit_once(':').map_or(host, |(host, _)| host)
+}
+
+/// What the way to an instance by SSH, past proxies and bastions, and the logins on each of them are made of.
+struct Context<'a> {
+    options: &'a CommunicatorOptions,
+    run: &'a RunContext,
+    config: Config,
+}
+
+impl Context<'_> {
+    /// How to reach the instance of a bake.
+    async fn connector(&self, target: &Target) -> Result<Connector, ConnectError> {
+        let options = self.options;
+        let host = target.host(options);
+        let remote_tunnels = tunnel::parse(options.ssh_remote_tunnels.as_deref())?;
+        let host_key = options.host_key_policy().unwrap_or(HostKeyPolicy::AcceptNew);
+        Ok(Connector {
+            peer: format!("{}@{host}:{}", options.username(), options.port()),
+            dial: match &target.dial {
+                Some(dial) => Arc::clone(dial),
+                None => self.dial(&host).await?,
+            },
+            host_key: Arc::new(HostKey::new(host_key)),
+            credentials: self.credentials(target).await?,
+            remote_tunnels: RemoteTunnels::new(&remote_tunnels),
+            offered_agent: self.agent().filter(|_| !options.ssh_disable_agent_forwarding),
+            config: self.config.clone(),
+        })
+    }
+
+    /// The way to the instance: straight, through a proxy, or through one bastion after the other.
+    async fn dial(&self, host: &str) -> Result<Arc<dyn Dial>, ConnectError> {
+        let port = self.options.port();
+        if let Some(proxy) = &self.options.ssh_proxy_host {
+            return Ok(Arc::new(self.proxy(proxy, host, port)));
+        }
+        let bastions = self.options.bastions();
+        let Some(first) = bastions.first() else {
+            return Ok(Arc::new(self.tcp(host, port)));
+        };
+        let credentials = self.bastion_credentials().await?;
+        let mut dial: Arc<dyn Dial> = Arc::new(self.tcp(&first.host, first.port));
+        for (index, bastion) in bastions.iter().enumerate() {
+            let next = bastions.get(index + 1);
+            let (next_host, next_port) = next.map_or((host, port), |next| (&next.host, next.port));
+            let connector = Connector {
+                peer: format!("{}@{}:{}", bastion.username, bastion.host, bastion.port),
+                dial,
+                host_key: Arc::new(HostKey::new(bastion.host_key.clone())),
+                credentials: Credentials {
+                    username: bastion.username.clone(),
+                    ..credentials.clone()
+                },
+                remote_tunnels: RemoteTunnels::default(),
+                offered_agent: None,
+                config: Config {
+                    keepalive: self.config.keepalive,
+                    ..Config::default()
+                },
+            };
+            dial = Arc::new(Bastion::new(connector, next_host.to_owned(), next_port));
+        }
+        Ok(dial)
+    }
+
+    fn tcp(&self, host: &str, port: u16) -> Tcp {
+        Tcp::new(host, port, self.config.unacknowledged_limit())
+    }
+
+    fn proxy(&self, proxy: &str, host: &str, port: u16) -> Proxy {
+        let options = self.options;
+        let (kind, usual) = match options.ssh_proxy_type {
+            ProxyType::Socks5 => (ProxyKind::Socks5, 1080),
+            ProxyType::Http => (ProxyKind::Http, 3128),
+        };
+        let proxy_port = options.ssh_proxy_port.filter(|port| *port != 0).unwrap_or(usual);
+        let login = options.ssh_proxy_username.clone().map(|user| {
+            let password = options.ssh_proxy_password.clone().unwrap_or_default();
+            (user, password)
+        });
+        Proxy {
+            kind,
+            dial: Arc::new(self.tcp(proxy, proxy_port)),
+            name: format!("{proxy}:{proxy_port}"),
+            login,
+            login_hint: "`ssh_proxy_username` and `ssh_proxy_password`",
+            host: host.to_owned(),
+            port,
+        }
+    }
+
+    /// What we log in to the instance with, in the order in which it is tried.
+    async fn credentials(&self, target: &Target) -> Result<Credentials, ConnectError> {
+        let options = self.options;
+        let mut keys = Vec::new();
+        if let Some(path) = self.file(options.ssh_private_key_file.as_deref()) {
+            let key = key::open(&path, self.variable(PASSPHRASE)).await?;
+            keys.push((format!("key `{}`", path.display()), Arc::new(key)));
+        }
+        if let Some(pem) = &target.private_key {
+            let key = key::parse(pem, "the temporary key", None)?;
+            keys.push(("the temporary key".into(), Arc::new(key)));
+        }
+        if let Some(bytes) = options.ssh_private_key.as_deref().filter(|bytes| !bytes.is_empty()) {
+            let key = key::parse(&String::from_utf8_lossy(bytes), "ssh_private_key", None)?;
+            keys.push(("key of `ssh_private_key`".into(), Arc::new(key)));
+        }
+        let certificate = self.file(options.ssh_certificate_file.as_deref());
+        Ok(Credentials {
+            username: options.username().to_owned(),
+            agent: self.agent_for("ssh_agent_auth", options.ssh_agent_auth)?,
+            keys,
+            certificate: certificate.map(|path| key::read_certificate(&path)).transpose()?,
+            password: options.ssh_password.clone(),
+            interactive: false,
+        })
+    }
+
+    /// What we log in to the bastions with; the key is that of the instance where none is named.
+    async fn bastion_credentials(&self) -> Result<Credentials, ConnectError> {
+        let options = self.options;
+        let own = self.file(options.ssh_bastion_private_key_file.as_deref());
+        let certificate = match own {
+            Some(_) => &options.ssh_bastion_certificate_file,
+            None => &options.ssh_certificate_file,
+        };
+        let certificate = self.file(certificate.as_deref());
+        let mut keys = Vec::new();
+        if let Some(path) = own.or_else(|| self.file(options.ssh_private_key_file.as_deref())) {
+            let key = key::open(&path, self.variable(PASSPHRASE)).await?;
+            keys.push((format!("key `{}`", path.display()), Arc::new(key)));
+        }
+        Ok(Credentials {
+            username: String::new(),
+            agent: self.agent_for("ssh_bastion_agent_auth", options.ssh_bastion_agent_auth)?,
+            keys,
+            certificate: certificate.map(|path| key::read_certificate(&path)).transpose()?,
+            password: options.ssh_bastion_password.clone(),
+            interactive: options.ssh_bastion_interactive,
+        })
+    }
+
+    fn file(&self, option: Option<&str>) -> Option<PathBuf> {
+        let home = self.run.home_folder.as_deref();
+        option.map(|path| local_path(path, home, &self.run.working_folder))
+    }
+
+    /// A variable of the environment that is not empty.
+    fn variable(&self, name: &str) -> Option<&str> {
+        let value = self.run.environment.get(name).map(String::as_str);
+        value.filter(|value| !value.is_empty())
+    }
+
+    fn agent(&self) -> Option<PathBuf> {
+        self.variable("SSH_AUTH_SOCK").map(PathBuf::from)
+    }
+
+    fn agent_for(&self, option: &'static str, wanted: bool) -> Result<Option<PathBuf>, ConnectError> {
+        match self.agent() {
+            _ if !wanted => Ok(None),
+            None => Err(ConnectError::NoAgent { option }),
+            agent => Ok(agent),
+        }
+    }
+}
+
+async fn connect_winrm(connecting: Connecting<'_>) -> Result<Arc<dyn Communicator>, ConnectError> {
+    let Connecting {
+        target,
+        options,
+        run,
+        ui,
+    } = connecting;
+    let config = winrm::Config {
+        host: target.host(options),
+        port: options.port(),
+        username: options.username().to_owned(),
+        password: target.winrm_password(options).to_owned(),
+        tls: options.winrm_use_ssl,
+        insecure: options.winrm_insecure,
+        ntlm: options.winrm_use_ntlm,
+        no_proxy: options.winrm_no_proxy,
+        timeout: options.winrm_limit(),
+        pause: options.pause(),
+    };
+    Ok(winrm::connect::connect(&config, &run.environment, ui).await?)
 }
 
 #[cfg(test)]
@@ -389,7 +586,24 @@ mod tests {
         };
         let host = |json: &str| target.host(&serde_json::from_str(json).unwrap());
         assert_eq!(host(r#"{"ssh_host": "web.internal"}"#), "web.internal");
-        assert_eq!(host(r#"{"ssh_host": ""}"#), "10.0.0.1");
         assert_eq!(host("{}"), "10.0.0.1");
+    }
+
+    #[tokio::test]
+    async fn a_builder_brings_a_kind_of_its_own() {
+        const OWN: &[CommunicatorKind] = &[CommunicatorKind {
+            name: "docker",
+            check: |_, _, complaints| complaints.push(Complaint::warning("", "checked")),
+            connect: |_| std::future::ready(Ok(Arc::new(Nobody) as Arc<dyn Communicator>)).boxed(),
+        }];
+        let options: CommunicatorOptions = serde_json::from_str(r#"{"communicator": "docker"}"#).unwrap();
+        let (mut own, mut unknown) = (Vec::new(), Vec::new());
+        options.check_with(OWN, None, &mut own);
+        options.check(None, &mut unknown);
+        assert_eq!(own, [Complaint::warning("", "checked")]);
+        assert_eq!(unknown[0].message, "communicator `docker` is unknown");
+        assert_eq!(unknown[0].help.as_deref(), Some("use one of `ssh`, `winrm`, `none`"));
+        let kind = kind(OWN, options.name()).map(|kind| kind.name);
+        assert_eq!(kind, Some("docker"));
     }
 }

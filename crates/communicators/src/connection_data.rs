@@ -1,4 +1,4 @@
-//! What `build.*` says about the connection (communicators.md §8.1).
+//! What `build.*` holds of the connection.
 
 use bakelite_hcl::marks::Marks;
 use bakelite_hcl::value::Value;
@@ -13,16 +13,14 @@ use crate::options::{CommunicatorOptions, Kind};
 /// `SSHOnlyHere`; to be added to what [`bakelite_engine::bake::Bake::data`] answers.
 pub fn connection_data(target: &Target, options: &CommunicatorOptions) -> BuildData {
     let text = |text: &Option<String>| Value::string(text.as_deref().unwrap_or_default());
-    let kind = match options.kind() {
-        Some(Kind::Ssh) => "ssh",
-        Some(Kind::WinRm) => "winrm",
-        Some(Kind::None) | None => "none",
+    let port = match options.kind() {
+        Some(Kind::Ssh | Kind::WinRm) => options.port(),
+        Some(Kind::None) | None => 0,
     };
-    let port = if kind == "none" { 0 } else { options.port() };
     let winrm_password = target.winrm_password(options);
     // One that the builder found stands in no template, so that only the mark keeps it from being shown.
     let winrm_password = Value::string(winrm_password).with_marks(Marks::SENSITIVE);
-    let password = if kind == "winrm" {
+    let password = if options.kind() == Some(Kind::WinRm) {
         winrm_password.clone()
     } else {
         text(&options.ssh_password)
@@ -40,7 +38,7 @@ pub fn connection_data(target: &Target, options: &CommunicatorOptions) -> BuildD
         ("Port", Value::string(port.to_string())),
         ("User", Value::string(options.username())),
         ("Password", password),
-        ("ConnType", Value::string(kind)),
+        ("ConnType", Value::string(options.name())),
         ("SSHPublicKey", key(&target.public_key, &options.ssh_public_key)),
         ("SSHPrivateKey", key(&target.private_key, &options.ssh_private_key)),
         ("SSHPrivateKeyFile", text(&options.ssh_private_key_file)),

@@ -1,6 +1,8 @@
 //! How a stream of bytes to the instance is opened. SSH sees only this, so that it knows nothing of bastions, proxies or Session
 //! Manager.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -20,11 +22,89 @@ pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for T {}
 
+/// Why there is no stream.
+#[derive(Debug)]
+pub enum DialError {
+    /// The system or a proxy failed to connect.
+    Io(io::Error),
+    /// A host on the way refused or failed.
+    Hop(Box<dyn Hop>),
+}
+
+impl fmt::Display for DialError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DialError::Io(error) => error.fmt(formatter),
+            DialError::Hop(hop) => hop.fmt(formatter),
+        }
+    }
+}
+
+impl std::error::Error for DialError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            DialError::Io(error) => error.source(),
+            DialError::Hop(hop) => hop.source(),
+        }
+    }
+}
+
+impl From<io::Error> for DialError {
+    fn from(error: io::Error) -> Self {
+        DialError::Io(error)
+    }
+}
+
+/// The error of a host on the way, such as a bastion: what whoever opens streams has to know of it.
+pub trait Hop: std::error::Error + Send + Sync + 'static {
+    /// Whether opening another stream may succeed.
+    fn refusal(&self) -> Refusal {
+        Refusal::None
+    }
+
+    /// What the user can do about it.
+    fn help(&self) -> Option<Cow<'_, str>> {
+        None
+    }
+}
+
+/// What a failure means for further attempts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Nothing was refused: another attempt may succeed.
+    None,
+    /// A login was refused: a few more attempts may succeed while a host starts.
+    Login,
+    /// Another attempt cannot succeed.
+    Final,
+}
+
+impl DialError {
+    /// What the failure means for further attempts.
+    pub fn refusal(&self) -> Refusal {
+        match self {
+            DialError::Io(_) => Refusal::None,
+            DialError::Hop(hop) => hop.refusal(),
+        }
+    }
+
+    /// What the user can do about it.
+    pub fn help(&self) -> Option<Cow<'_, str>> {
+        match self {
+            DialError::Io(error) if error.kind() == io::ErrorKind::TimedOut => Some(
+                "see that the security group lets this machine in, and that the subnet leads to the instance".into(),
+            ),
+            DialError::Io(_) => None,
+            DialError::Hop(hop) => hop.help(),
+        }
+    }
+}
+
 /// Opens streams to one instance, as often as it is asked.
 #[async_trait]
 pub trait Dial: Send + Sync {
     /// Opens a new one. The caller limits the time.
-    async fn open(&self) -> io::Result<Box<dyn Stream>>;
+    async fn open(&self) -> Result<Box<dyn Stream>, DialError>;
 
     /// How long that may take.
     fn limit(&self) -> Duration {
@@ -82,7 +162,7 @@ impl Tcp {
 
 #[async_trait]
 impl Dial for Tcp {
-    async fn open(&self) -> io::Result<Box<dyn Stream>> {
+    async fn open(&self) -> Result<Box<dyn Stream>, DialError> {
         let stream = self.connect().await?;
         stream.set_nodelay(true)?;
         #[cfg(target_os = "linux")]
@@ -90,7 +170,7 @@ impl Dial for Tcp {
             .unacknowledged_limit
             .and_then(|limit| u32::try_from(limit.as_millis()).ok())
         {
-            rustix::net::sockopt::set_tcp_user_timeout(&stream, limit)?;
+            rustix::net::sockopt::set_tcp_user_timeout(&stream, limit).map_err(io::Error::from)?;
         }
         // A packet is read in two steps, its length and the rest: without the buffer each would be a system call.
         Ok(Box::new(BufReader::with_capacity(READ_BUFFER, stream)))

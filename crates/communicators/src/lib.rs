@@ -1,4 +1,6 @@
-//! How a bake talks to its instance: the options of all communicators, the wait until one connects, SSH and WinRM.
+//! How a bake talks to its instance: the options of all communicators, the wait until one connects, SSH and WinRM. From the bottom up:
+//! `dial` opens streams, `transfer` reads and writes local directories, `ssh` and `winrm` are the protocols with configurations of their
+//! own, and `connect` alone turns options into those.
 //!
 //! A builder flattens [`options::CommunicatorOptions`] into its own options and calls [`connect::connect`]; everything after that goes
 //! through the engine's `Communicator`.
@@ -7,13 +9,10 @@
     allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test fails by panicking")
 )]
 
-mod access;
-pub mod check;
+mod check;
 pub mod connect;
 pub mod connection_data;
-mod destination;
 pub mod dial;
-mod link;
 pub mod none;
 mod openssh;
 pub mod options;
@@ -21,4 +20,5 @@ pub mod options;
 pub mod peers;
 pub mod ssh;
 mod tasks;
-pub mod winrm;
+mod transfer;
+mod winrm;

@@ -3,16 +3,15 @@
 use bakelite_engine::script::shell_word;
 
 use crate::connect::Target;
-use crate::options::{CommunicatorOptions, Hop, HostKeyPolicy};
+use crate::options::{Bastion, CommunicatorOptions, HostKeyPolicy};
 
 /// The `ProxyCommand` with which OpenSSH's client goes the way that we go: empty where that is straight. The error says what about
 /// the way it cannot follow.
 pub(crate) fn proxy_command(target: &Target, options: &CommunicatorOptions) -> Result<String, &'static str> {
-    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     if target.dial.is_some() {
         return Err("it is reached by a session of the builder's");
     }
-    if given(&options.ssh_proxy_host).is_some() {
+    if options.ssh_proxy_host.is_some() {
         return Err("it is reached through `ssh_proxy_host`");
     }
     let hops = options.bastions();
@@ -30,24 +29,28 @@ pub(crate) fn proxy_command(target: &Target, options: &CommunicatorOptions) -> R
     let Some((last, before)) = hops.split_last() else {
         return Ok(String::new());
     };
-    if given(&options.ssh_bastion_password).is_some() || options.ssh_bastion_interactive == Some(true) {
+    if options.ssh_bastion_password.is_some() || options.ssh_bastion_interactive {
         return Err("its bastion wants a password");
     }
-    let own = given(&options.ssh_bastion_private_key_file);
+    let own = options.ssh_bastion_private_key_file.as_deref();
     let certificate = match own {
-        Some(_) => given(&options.ssh_bastion_certificate_file),
-        None => given(&options.ssh_certificate_file),
+        Some(_) => &options.ssh_bastion_certificate_file,
+        None => &options.ssh_certificate_file,
     };
     // A per cent sign of a path is none of OpenSSH's own.
     let word = |text: &str| shell_word(text).replace('%', "%%");
     let mut words = vec!["ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new".to_owned()];
-    if let Some(key) = own.or_else(|| given(&options.ssh_private_key_file)) {
+    if let Some(key) = own.or(options.ssh_private_key_file.as_deref()) {
         if !before.is_empty() {
             return Err("there are several bastions, which OpenSSH cannot be told the key of");
         }
-        words.push(format!("-o IdentitiesOnly=yes -i {}", word(&key)));
+        words.push(format!("-o IdentitiesOnly=yes -i {}", word(key)));
     }
-    words.extend(certificate.map(|path| format!("-o CertificateFile={}", word(&path))));
+    words.extend(
+        certificate
+            .as_deref()
+            .map(|path| format!("-o CertificateFile={}", word(path))),
+    );
     if !before.is_empty() {
         let jumps: Vec<String> = before.iter().map(jump).collect();
         words.push(format!("-J {}", word(&jumps.join(","))));
@@ -58,7 +61,7 @@ pub(crate) fn proxy_command(target: &Target, options: &CommunicatorOptions) -> R
 }
 
 /// A host to go through, as OpenSSH writes it.
-fn jump(hop: &Hop) -> String {
+fn jump(hop: &Bastion) -> String {
     let host = if hop.host.contains(':') {
         format!("[{}]", hop.host)
     } else {

@@ -1,4 +1,4 @@
-//! The options of all communicators, one table for every builder (communicators.md §1), and what they mean when they are not given.
+//! The options of all communicators, one table for every builder, and what they mean when they are not given.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use bakelite_template::duration::GoDuration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::ssh::proxy::ProxyKind;
+pub use crate::ssh::host_key::HostKeyPolicy;
 
 /// How to reach the instance. Builders flatten this into their own options.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -16,8 +16,7 @@ use crate::ssh::proxy::ProxyKind;
 pub struct CommunicatorOptions {
     /// `ssh` (the default), `winrm` or `none`.
     pub communicator: Option<String>,
-    /// Once the connection stands, wait this long and then connect again: for instances that restart something after they first
-    /// answer.
+    /// After the first connection, wait this long and then connect again: for instances that restart something after they first answer.
     pub pause_before_connecting: Option<GoDuration>,
 
     /// Address to connect to; default: the address of the instance.
@@ -60,14 +59,13 @@ pub struct CommunicatorOptions {
     pub ssh_ciphers: Option<Vec<String>>,
     /// Key exchange algorithms to offer, by their OpenSSH names, best first.
     pub ssh_key_exchange_algorithms: Option<Vec<String>>,
-    /// How often to ask whether the instance is still there; default 5s, negative: never. After three questions without an answer
-    /// the connection counts as lost.
+    /// Keepalive interval; default 5s, negative: no keepalives. The connection is dropped after three missed keepalives.
     pub ssh_keep_alive_interval: Option<GoDuration>,
-    /// The connection counts as lost when nothing is received for this long; default: no limit.
+    /// Inactivity timeout: the connection is dropped when nothing is received for this long; default: none.
     pub ssh_read_write_timeout: Option<GoDuration>,
-    /// How files go over: `scp` (SFTP is used where the instance has no scp) or `sftp`. Default: the quickest way that the instance
+    /// How files are transferred: `scp` (SFTP where the instance has no scp) or `sftp`. Default: the quickest method that the instance
     /// has: one stream through its shell and tar, else SFTP, else scp.
-    pub ssh_file_transfer_method: Option<String>,
+    pub ssh_file_transfer_method: Option<TransferMethod>,
     /// Which host key to accept: `accept-new` (the default: any key, which must then not change during the bake), `console` (one that
     /// the instance prints on its console, where the builder can read that), or `pin:SHA256:…`, the fingerprint of the only key.
     pub ssh_host_key: Option<String>,
@@ -77,14 +75,14 @@ pub struct CommunicatorOptions {
     /// Port of the bastion's SSH server; default 22.
     pub ssh_bastion_port: Option<u16>,
     /// Log in to the bastion with the keys of the SSH agent.
-    pub ssh_bastion_agent_auth: Option<bool>,
+    pub ssh_bastion_agent_auth: bool,
     /// User to log in as on the bastion; default: `ssh_username`.
     pub ssh_bastion_username: Option<String>,
     /// Password of that user.
     #[schemars(extend("x-sensitive" = true))]
     pub ssh_bastion_password: Option<String>,
-    /// Ask for the answers to the bastion's questions.
-    pub ssh_bastion_interactive: Option<bool>,
+    /// Prompt at the terminal for what the bastion asks (keyboard-interactive).
+    pub ssh_bastion_interactive: bool,
     /// Private key for the bastion; default: `ssh_private_key_file`.
     pub ssh_bastion_private_key_file: Option<String>,
     /// OpenSSH certificate for the bastion.
@@ -96,7 +94,7 @@ pub struct CommunicatorOptions {
     /// Proxy to go through.
     pub ssh_proxy_host: Option<String>,
     /// Language of the proxy: `socks5` (the default) or `http`, by its CONNECT.
-    pub ssh_proxy_type: Option<String>,
+    pub ssh_proxy_type: ProxyType,
     /// Port of the proxy; default 1080, with `http` 3128.
     pub ssh_proxy_port: Option<u16>,
     /// User of the proxy.
@@ -124,17 +122,17 @@ pub struct CommunicatorOptions {
     /// Address to connect to by WinRM; default: the address of the instance.
     pub winrm_host: Option<String>,
     /// Do not use the environment's HTTP proxy for WinRM.
-    pub winrm_no_proxy: Option<bool>,
+    pub winrm_no_proxy: bool,
     /// Port of the WinRM service; default 5985, with TLS 5986.
     pub winrm_port: Option<u16>,
     /// How long to wait until WinRM answers; default 30m.
     pub winrm_timeout: Option<GoDuration>,
     /// Use TLS for WinRM.
-    pub winrm_use_ssl: Option<bool>,
+    pub winrm_use_ssl: bool,
     /// Do not verify the certificate of the WinRM service.
-    pub winrm_insecure: Option<bool>,
+    pub winrm_insecure: bool,
     /// Authenticate with NTLM instead of Basic. Without TLS the messages are encrypted then.
-    pub winrm_use_ntlm: Option<bool>,
+    pub winrm_use_ntlm: bool,
 }
 
 /// Which communicator.
@@ -148,57 +146,49 @@ pub enum Kind {
     None,
 }
 
-/// How files go over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How files are transferred by SSH.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
 pub enum TransferMethod {
-    /// The quickest that the other side has.
-    Quickest,
     /// The `scp` program of the other side; SFTP where there is none.
     Scp,
     /// The SFTP subsystem of the other side.
     Sftp,
 }
 
-/// Which host key is accepted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HostKeyPolicy {
-    /// Any key at first, and only that one from then on.
-    AcceptNew,
-    /// A key that the instance prints on its console, and only that one from then on.
-    Console,
-    /// The key with this fingerprint: `SHA256:…`.
-    Pinned(String),
-}
-
-impl HostKeyPolicy {
-    /// As an option says it.
-    fn read(text: &str) -> Option<Self> {
-        match text {
-            "" | "accept-new" => Some(Self::AcceptNew),
-            "console" => Some(Self::Console),
-            text => {
-                let fingerprint = text.strip_prefix("pin:").filter(|pin| pin.starts_with("SHA256:"))?;
-                Some(Self::Pinned(fingerprint.trim_end_matches('=').to_owned()))
-            }
-        }
-    }
+/// The protocol of a proxy.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum ProxyType {
+    /// SOCKS version 5.
+    #[default]
+    Socks5,
+    /// HTTP's CONNECT.
+    Http,
 }
 
 impl CommunicatorOptions {
-    /// Which communicator; `None` for one that bakelite does not have.
+    /// Which of the built-in communicators; `None` for any other.
     pub fn kind(&self) -> Option<Kind> {
-        match self.communicator.as_deref() {
-            None | Some("" | "ssh") => Some(Kind::Ssh),
-            Some("winrm") => Some(Kind::WinRm),
-            Some("none") => Some(Kind::None),
-            Some(_) => None,
+        match self.name() {
+            "ssh" => Some(Kind::Ssh),
+            "winrm" => Some(Kind::WinRm),
+            "none" => Some(Kind::None),
+            _ => None,
         }
+    }
+
+    /// The name of the communicator.
+    pub fn name(&self) -> &str {
+        self.communicator.as_deref().unwrap_or("ssh")
     }
 
     /// The port of the SSH server or the WinRM service.
     pub fn port(&self) -> u16 {
         let (given, usual) = match self.kind() {
-            Some(Kind::WinRm) if self.winrm_uses_tls() => (self.winrm_port, 5986),
+            Some(Kind::WinRm) if self.winrm_use_ssl => (self.winrm_port, 5986),
             Some(Kind::WinRm) => (self.winrm_port, 5985),
             _ => (self.ssh_port, 22),
         };
@@ -216,51 +206,26 @@ impl CommunicatorOptions {
 
     /// The address to connect to, where the template gives one.
     pub fn given_host(&self) -> Option<&str> {
-        let given = match self.kind() {
-            Some(Kind::WinRm) => &self.winrm_host,
-            _ => &self.ssh_host,
-        };
-        given.as_deref().filter(|host| !host.is_empty())
+        match self.kind() {
+            Some(Kind::WinRm) => self.winrm_host.as_deref(),
+            _ => self.ssh_host.as_deref(),
+        }
     }
 
     /// Where the private key of the template is.
-    pub fn private_key_path(&self, home: Option<&Path>, working_folder: &Path) -> Option<PathBuf> {
-        let given = self.ssh_private_key_file.as_deref().filter(|path| !path.is_empty());
-        given.map(|path| local_path(path, home, working_folder))
-    }
-
-    /// Is WinRM spoken over TLS?
-    pub fn winrm_uses_tls(&self) -> bool {
-        self.winrm_use_ssl == Some(true)
-    }
-
-    /// The URL of the WinRM service of a host.
-    pub(crate) fn winrm_url(&self, host: &str) -> String {
-        let scheme = if self.winrm_uses_tls() { "https" } else { "http" };
-        let host = if host.contains(':') && !host.starts_with('[') {
-            format!("[{host}]")
-        } else {
-            host.to_owned()
-        };
-        format!("{scheme}://{host}:{}/wsman", self.port())
+    pub fn private_key_path(&self, home: Option<&Path>, working_directory: &Path) -> Option<PathBuf> {
+        let given = self.ssh_private_key_file.as_deref();
+        given.map(|path| local_path(path, home, working_directory))
     }
 
     /// How long to wait for WinRM.
-    pub fn winrm_limit(&self) -> Duration {
-        let given = self.winrm_timeout.map(GoDuration::to_std);
-        given
-            .filter(|limit| !limit.is_zero())
-            .unwrap_or(Duration::from_mins(30))
+    pub(crate) fn winrm_limit(&self) -> Duration {
+        positive(self.winrm_timeout).unwrap_or(Duration::from_mins(30))
     }
 
     /// How long to wait for SSH altogether; `None`: for ever.
     pub fn connect_timeout(&self) -> Option<Duration> {
-        let given = [self.ssh_wait_timeout, self.ssh_timeout]
-            .into_iter()
-            .flatten()
-            .map(GoDuration::to_std)
-            .find(|span| !span.is_zero());
-        match given {
+        match positive(self.ssh_wait_timeout).or(positive(self.ssh_timeout)) {
             None if self.ssh_handshake_attempts.is_some() => None,
             None => Some(Duration::from_mins(5)),
             given => given,
@@ -276,65 +241,49 @@ impl CommunicatorOptions {
         }
     }
 
-    /// How often to ask whether the instance is still there.
-    pub fn keep_alive_interval(&self) -> Option<Duration> {
+    /// The interval of keepalives; `None`: none are sent.
+    pub(crate) fn keepalive(&self) -> Option<Duration> {
         let interval = self.ssh_keep_alive_interval.filter(|interval| !interval.is_zero());
-        let interval = interval.unwrap_or(GoDuration::from_seconds(5)).to_std();
-        (!interval.is_zero()).then_some(interval)
+        positive(Some(interval.unwrap_or(GoDuration::from_seconds(5))))
     }
 
-    /// How long nothing may be received.
-    pub fn silence_limit(&self) -> Option<Duration> {
-        self.ssh_read_write_timeout
-            .map(GoDuration::to_std)
-            .filter(|limit| !limit.is_zero())
-    }
-
-    /// How files go over.
-    pub fn transfer_method(&self) -> TransferMethod {
-        match self.ssh_file_transfer_method.as_deref() {
-            None | Some("") => TransferMethod::Quickest,
-            Some("sftp") => TransferMethod::Sftp,
-            Some(_) => TransferMethod::Scp,
+    /// Which host key is accepted; `None` when the option is none of the policies.
+    pub fn host_key_policy(&self) -> Option<HostKeyPolicy> {
+        match &self.ssh_host_key {
+            Some(text) => HostKeyPolicy::parse(text),
+            None => Some(HostKeyPolicy::AcceptNew),
         }
     }
 
-    /// Which host key is accepted; `None` when the option says something else.
-    pub fn host_key_policy(&self) -> Option<HostKeyPolicy> {
-        HostKeyPolicy::read(self.ssh_host_key.as_deref().unwrap_or_default())
-    }
-
-    /// Which host keys of the bastions are accepted, in order; `None` when the option says something else. Bastions have no console that
-    /// a builder could read.
+    /// Which host keys of the bastions are accepted, in order; `None` when the option contains something else. Bastions have no console
+    /// that a builder could read.
     pub(crate) fn bastion_host_keys(&self) -> Option<Vec<HostKeyPolicy>> {
-        let texts = self.ssh_bastion_host_key.as_deref().unwrap_or_default().split(',');
-        let policies = texts.map(|text| HostKeyPolicy::read(text.trim()));
+        let texts = self.ssh_bastion_host_key.iter().flat_map(|texts| texts.split(','));
+        let policies = texts.map(|text| match text.trim() {
+            "" => Some(HostKeyPolicy::AcceptNew),
+            text => HostKeyPolicy::parse(text),
+        });
         policies
             .map(|policy| policy.filter(|policy| *policy != HostKeyPolicy::Console))
             .collect()
     }
 
     /// The hosts to go through, in order.
-    pub(crate) fn bastions(&self) -> Vec<Hop> {
+    pub(crate) fn bastions(&self) -> Vec<Bastion> {
         let usual_port = self.ssh_bastion_port.filter(|port| *port != 0).unwrap_or(22);
-        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        let usual_user = given(&self.ssh_bastion_username).unwrap_or_else(|| self.username().to_owned());
-        let texts = self.ssh_bastion_host.as_deref().unwrap_or_default().split(',');
+        let usual_user = self.ssh_bastion_username.as_deref().unwrap_or(self.username());
+        let texts = self.ssh_bastion_host.iter().flat_map(|texts| texts.split(','));
         let texts = texts.map(str::trim).filter(|text| !text.is_empty());
         let host_keys = self.bastion_host_keys().unwrap_or_default();
         let host_keys = host_keys.into_iter().chain(std::iter::repeat(HostKeyPolicy::AcceptNew));
         texts
             .zip(host_keys)
             .map(|(text, host_key)| {
-                let (username, rest) = match text.rsplit_once('@') {
-                    Some((user, rest)) => (user.to_owned(), rest),
-                    None => (usual_user.clone(), text),
-                };
+                let (username, rest) = text.rsplit_once('@').unwrap_or((usual_user, text));
                 let (host, port) = split_port(rest).unwrap_or((rest, usual_port));
-                let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-                Hop {
-                    username,
-                    host,
+                Bastion {
+                    username: username.to_owned(),
+                    host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
                     port,
                     host_key,
                 }
@@ -342,33 +291,23 @@ impl CommunicatorOptions {
             .collect()
     }
 
-    /// The language of the proxy; `None` when the option says something else.
-    pub(crate) fn proxy_kind(&self) -> Option<ProxyKind> {
-        match self.ssh_proxy_type.as_deref() {
-            None | Some("" | "socks5") => Some(ProxyKind::Socks5),
-            Some("http") => Some(ProxyKind::Http),
-            Some(_) => None,
-        }
-    }
-
     /// How long to pause between the first connection and the one that is used.
-    pub fn pause(&self) -> Option<Duration> {
-        self.pause_before_connecting
-            .map(GoDuration::to_std)
-            .filter(|pause| !pause.is_zero())
+    pub(crate) fn pause(&self) -> Option<Duration> {
+        positive(self.pause_before_connecting)
     }
 }
 
-/// A host to go through.
+/// A duration that is given and longer than nothing.
+pub(crate) fn positive(span: Option<GoDuration>) -> Option<Duration> {
+    span.map(GoDuration::to_std).filter(|span| !span.is_zero())
+}
+
+/// A host of `ssh_bastion_host`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Hop {
-    /// Whom to log in as.
+pub(crate) struct Bastion {
     pub(crate) username: String,
-    /// Name or address.
     pub(crate) host: String,
-    /// Port of its SSH server.
     pub(crate) port: u16,
-    /// Which host key is accepted.
     pub(crate) host_key: HostKeyPolicy,
 }
 
@@ -381,12 +320,12 @@ fn split_port(text: &str) -> Option<(&str, u16)> {
     Some((host, port.parse().ok()?))
 }
 
-/// A path of a template: `~` is the home folder, other relative paths are relative to `working_folder`.
-pub(crate) fn local_path(path: &str, home: Option<&Path>, working_folder: &Path) -> PathBuf {
+/// A path of a template: `~` is the home directory, other relative paths are relative to `working_directory`.
+pub(crate) fn local_path(path: &str, home: Option<&Path>, working_directory: &Path) -> PathBuf {
     match (path.strip_prefix('~'), home) {
         (Some(""), Some(home)) => home.to_owned(),
         (Some(rest), Some(home)) if rest.starts_with('/') => home.join(rest.trim_start_matches('/')),
-        _ => working_folder.join(path),
+        _ => working_directory.join(path),
     }
 }
 
@@ -423,30 +362,22 @@ mod tests {
     fn host_port_and_user_are_those_of_the_communicator() {
         let both = |json: &str| {
             let options = options(json);
-            let url = options.winrm_url(options.given_host().unwrap());
-            (options.port(), options.username().to_owned(), url)
+            let host = options.given_host().map(str::to_owned);
+            (options.port(), options.username().to_owned(), host.unwrap_or_default())
         };
         let winrm = r#"{"communicator": "winrm", "winrm_host": "h", "winrm_username": "a", "ssh_username": "u", "ssh_host": "s""#;
-        assert_eq!(
-            both(&format!("{winrm}}}")),
-            (5985, "a".into(), "http://h:5985/wsman".into())
-        );
+        assert_eq!(both(&format!("{winrm}}}")), (5985, "a".into(), "h".into()));
         let tls = format!(r#"{winrm}, "winrm_use_ssl": true}}"#);
-        assert_eq!(both(&tls), (5986, "a".into(), "https://h:5986/wsman".into()));
+        assert_eq!(both(&tls), (5986, "a".into(), "h".into()));
         let port = format!(r#"{winrm}, "winrm_use_ssl": true, "winrm_port": 443}}"#);
         assert_eq!(both(&port).0, 443);
-        let address = r#"{"communicator": "winrm"}"#;
-        assert_eq!(options(address).winrm_url("fe80::1"), "http://[fe80::1]:5985/wsman");
         assert_eq!(options("{}").winrm_limit(), Duration::from_mins(30));
     }
 
     #[test]
-    fn a_negative_interval_turns_keep_alive_off() {
-        assert_eq!(options("{}").keep_alive_interval(), Some(Duration::from_secs(5)));
-        assert_eq!(
-            options(r#"{"ssh_keep_alive_interval": "-1s"}"#).keep_alive_interval(),
-            None
-        );
+    fn a_negative_interval_turns_keepalives_off() {
+        assert_eq!(options("{}").keepalive(), Some(Duration::from_secs(5)));
+        assert_eq!(options(r#"{"ssh_keep_alive_interval": "-1s"}"#).keepalive(), None);
     }
 
     #[test]

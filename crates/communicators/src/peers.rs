@@ -8,10 +8,12 @@ use async_trait::async_trait;
 use russh_sftp::client::{Config, SftpSession};
 use tokio::io::{AsyncWriteExt as _, duplex};
 
-use crate::destination::{Destination, DestinationError, place, plain};
-use crate::dial::{Dial, Stream};
+use crate::dial::{Dial, DialError, Stream};
 use crate::ssh::proxy::{Proxy, ProxyKind};
-use crate::ssh::{Record, Scales, Weighed, console, parse_record, unpack};
+use crate::ssh::{Record, console, parse_record};
+use crate::transfer::archive::unpack;
+use crate::transfer::destination::{Destination, DestinationError, place, plain};
+use crate::transfer::listing::{Scales, Weighed};
 use crate::winrm;
 
 /// An archive of a folder's download.
@@ -120,7 +122,7 @@ struct Recorded(Vec<u8>);
 
 #[async_trait]
 impl Dial for Recorded {
-    async fn open(&self) -> io::Result<Box<dyn Stream>> {
+    async fn open(&self) -> Result<Box<dyn Stream>, DialError> {
         let bytes = io::Cursor::new(self.0.clone());
         Ok(Box::new(tokio::io::join(bytes, tokio::io::sink())))
     }

@@ -1,27 +1,24 @@
 //! The context of one build while it is made: its voice, its cancellation, the list of what it has to undo. A builder creates
 //! nothing except through [`Bake::create`], so that nothing is lost when its future is dropped.
 
-use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
+use async_trait::async_trait;
+use bakelite_hcl::value::Value;
 use bakelite_template::gotemplate::Rendering;
 use bakelite_template::plan::BuildData;
-use tokio::sync::oneshot;
-use tokio::task::JoinSet;
 
-use crate::cancel::{Cancel, Urgency};
+use crate::cancel::Cancel;
 use crate::communicator::Communicator;
+use crate::error::Error;
 use crate::event::{StepEvent, What};
 use crate::events::Ui;
-use crate::journal::{Journal, JournalError};
 use crate::notes::Notes;
-use crate::provision::{Failed, Provisioners};
 use crate::provisioner::RunContext;
 use crate::undo::{Resource, Undo};
-use crate::unwind::UndoStack;
 
-pub use crate::unwind::Handle;
+pub use crate::unwind::{Creation, Handle, Made};
 
 /// The context of one build.
 pub struct Bake {
@@ -41,57 +38,27 @@ pub struct Bake {
     pub rendering: Rendering,
     /// What provisioners note for post-processors.
     pub(crate) notes: Notes,
-    pub(crate) journal: Arc<Journal>,
-    pub(crate) stack: UndoStack,
-    pub(crate) calls: Calls,
-    pub(crate) provisioners: Provisioners,
+    /// What it makes and has to undo.
+    pub(crate) creation: Creation,
+    /// Its provisioners.
+    pub(crate) provisioning: Arc<dyn Provisions>,
 }
 
-/// Create calls that are under way.
-pub(crate) type Calls = Arc<Mutex<JoinSet<()>>>;
+/// The provisioners of a bake, as the bake knows them.
+#[async_trait]
+pub(crate) trait Provisions: Send + Sync {
+    /// Runs all of them on the instance.
+    async fn run(&self, bake: &Bake, communicator: &Arc<dyn Communicator>, data: &BuildData) -> Result<(), Error>;
 
-/// The right to create: what is made through it is undone at the end of the bake. It is for what lives as long as the bake and makes
-/// things again when they are lost, as a way to the instance does. Clones are the same right.
-#[derive(Clone)]
-pub struct Creation {
-    journal: Arc<Journal>,
-    stack: UndoStack,
-    calls: Calls,
-    cancel: Cancel,
+    /// Remembers the instance for the error-cleanup-provisioner.
+    fn keep_for_clean_up(&self, communicator: &Arc<dyn Communicator>, data: &BuildData);
+
+    /// Remembers a step that was done.
+    fn step_done(&self, name: &str);
 }
 
 /// Why a bake made no artifact.
-#[derive(Debug, thiserror::Error)]
-pub enum BakeError {
-    /// Something failed; the cause tells what was being done.
-    #[error(transparent)]
-    Failed(#[from] Box<dyn std::error::Error + Send + Sync>),
-    /// The run was cancelled.
-    #[error("cancelled")]
-    Cancelled,
-    /// A provisioner failed.
-    #[error(transparent)]
-    Provision(#[from] Failed),
-    /// The journal cannot be written: without it nothing is created.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-}
-
-impl BakeError {
-    /// A failure with this cause.
-    pub fn failed(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self::Failed(cause.into())
-    }
-}
-
-/// Something that was created and will be undone, unless it is kept.
-#[must_use = "what was created is undone at the end of the bake, unless it is kept"]
-pub struct Made<T> {
-    /// What the call answered.
-    pub value: T,
-    /// Its place in the list of what has to be undone.
-    pub handle: Handle,
-}
+pub type BakeError = Error;
 
 impl Bake {
     /// Runs a named part of the bake: its start, its end and how long it took become events. Cancellation stops it at its next await.
@@ -109,7 +76,7 @@ impl Bake {
                 .emit(What::Step(StepEvent::Started { step: name.into() }));
             let result = tokio::select! {
                 biased;
-                () = self.cancel.token().cancelled() => Err(BakeError::Cancelled),
+                () = self.cancel.token().cancelled() => Err(BakeError::cancelled()),
                 result = work => result,
             };
             let ended = StepEvent::Finished {
@@ -119,7 +86,7 @@ impl Bake {
             };
             self.ui.events().emit(What::Step(ended));
             if result.is_ok() {
-                self.provisioners.step_done(name);
+                self.provisioning.step_done(name);
             }
             result
         }
@@ -138,24 +105,19 @@ impl Bake {
         E: Into<BakeError> + Send + 'static,
     {
         // Calls are large: they go to the heap once.
-        let (creation, call) = (self.creation(), Box::pin(call));
-        async move { creation.create(undo, resource, call).await }
+        let call = Box::pin(call);
+        self.creation.create(undo, resource, call)
     }
 
     /// The right to create, for what outlives this borrow of the bake.
     pub fn creation(&self) -> Creation {
-        Creation {
-            journal: Arc::clone(&self.journal),
-            stack: self.stack.clone(),
-            calls: Arc::clone(&self.calls),
-            cancel: self.cancel.clone(),
-        }
+        self.creation.clone()
     }
 
     /// Runs the provisioners on the instance. When the bake fails from here on, the error-cleanup-provisioner runs there too.
     pub async fn provision(&self, communicator: Arc<dyn Communicator>, data: BuildData) -> Result<(), BakeError> {
-        self.provisioners.keep_for_clean_up(&communicator, &data);
-        Ok(self.provisioners.run(self, &communicator, &data).await?)
+        self.provisioning.keep_for_clean_up(&communicator, &data);
+        self.provisioning.run(self, &communicator, &data).await
     }
 
     /// The same for a builder that has no instance: nothing is left to be cleaned up on it.
@@ -164,12 +126,11 @@ impl Bake {
         communicator: Arc<dyn Communicator>,
         data: BuildData,
     ) -> Result<(), BakeError> {
-        Ok(self.provisioners.run(self, &communicator, &data).await?)
+        self.provisioning.run(self, &communicator, &data).await
     }
 
     /// The `build.*` that every builder has: `ID`, `PackerRunUUID`, and the places that no builder of ours fills.
     pub fn data(&self, id: &str) -> BuildData {
-        use bakelite_hcl::value::Value;
         let mut data = BuildData::new();
         for part in ["IP", "Port", "Addr"] {
             let text = format!("ERR_HTTP_{}_NOT_IMPLEMENTED_BY_BUILDER", part.to_uppercase());
@@ -183,54 +144,5 @@ impl Bake {
         data.insert("ID".into(), Value::string(id));
         data.insert("PackerRunUUID".into(), Value::string(&self.run.id));
         data
-    }
-
-    /// Waits for the create calls that are still under way, so that the list of what has to be undone is complete.
-    pub(crate) async fn settle(&self) {
-        let mut calls = std::mem::take(&mut *self.calls.lock().unwrap_or_else(PoisonError::into_inner));
-        let limit = if self.cancel.urgency() >= Urgency::Hurry {
-            Duration::from_secs(5)
-        } else {
-            Duration::from_secs(90)
-        };
-        let all = async { while calls.join_next().await.is_some() {} };
-        // A call without an answer by then stays in the list as an intent: undo looks for it by its token.
-        let _ = tokio::time::timeout(limit, all).await;
-    }
-}
-
-impl Creation {
-    /// Creates a resource, as [`Bake::create`] does.
-    pub async fn create<T, E>(
-        &self,
-        undo: Arc<dyn Undo>,
-        resource: Resource,
-        call: impl Future<Output = Result<(String, T), E>> + Send + 'static,
-    ) -> Result<Made<T>, BakeError>
-    where
-        T: Send + 'static,
-        E: Into<BakeError> + Send + 'static,
-    {
-        if self.cancel.is_cancelled() {
-            return Err(BakeError::Cancelled);
-        }
-        let entry = self.journal.intend(&resource)?;
-        let handle = self.stack.push(Arc::clone(&self.journal), entry, undo, resource);
-        let (sender, answer) = oneshot::channel();
-        let noted = handle.clone();
-        let work = async move {
-            let result = match call.await {
-                Ok((id, value)) => noted.made(&id).map(|()| value).map_err(BakeError::from),
-                Err(error) => Err(error.into()),
-            };
-            // Nobody listens any more when the body was dropped: the unwinding then finds the resource in the list.
-            let _ = sender.send(result);
-        };
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner).spawn(work);
-        match answer.await {
-            Ok(Ok(value)) => Ok(Made { value, handle }),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(BakeError::Cancelled),
-        }
     }
 }

@@ -1,18 +1,21 @@
-//! Chains of post-processors, and which artifacts they keep (communicators.md §19).
+//! Chains of post-processors, and which artifacts they keep.
+
+use std::fmt;
 
 use bakelite_template::component::ComponentKind;
 use bakelite_template::plan::PostProcessorPlan;
 
 use crate::artifact::Artifact;
 use crate::bake::Bake;
-use crate::options::constructed;
-use crate::post_processor::{PostProcessError, PostProcessing, Processed};
+use crate::error::{Error, Explain, chain_of};
+use crate::options::{Unusable, constructed};
+use crate::post_processor::{PostProcessing, Processed};
 use crate::registry::{Make, Registry};
 
 /// The chains of a build.
 pub(crate) struct Chains<'a> {
     pub(crate) plans: Vec<Vec<PostProcessorPlan>>,
-    pub(crate) registry: Registry,
+    pub(crate) registry: &'a Registry,
     pub(crate) bake: &'a Bake,
 }
 
@@ -21,40 +24,55 @@ pub(crate) struct Chains<'a> {
 struct Made {
     artifacts: Vec<Artifact>,
     keeps_original: bool,
-    error: Option<String>,
+    error: Option<Error>,
 }
 
-/// Runs all chains, each from the builder's artifact; a failing one does not stop the others. Answers what is kept, the original first.
-pub(crate) async fn process(chains: Chains<'_>, original: Artifact) -> Result<Vec<Artifact>, String> {
-    let mut keep_original = chains.plans.is_empty();
-    let (mut kept, mut errors) = (Vec::new(), Vec::new());
-    for chain in &chains.plans {
-        let made = chains.run(chain, &original).await;
-        keep_original |= made.keeps_original || chain.is_empty();
-        kept.extend(made.artifacts);
-        errors.extend(made.error);
-    }
-    if keep_original {
-        kept.insert(0, original);
-    } else {
-        chains.bake.ui.say(format!(
-            "Deleting original artifact for build '{}'",
-            chains.bake.source_name
-        ));
-        errors.extend(destroyed(&original).await);
-    }
-    match errors.as_slice() {
-        [] => Ok(kept),
-        [one] => Err(one.clone()),
-        several => Err(format!(
-            "{} errors occurred:\n* {}",
-            several.len(),
-            several.join("\n* ")
-        )),
+/// Several chains failed.
+#[derive(Debug)]
+struct Several(Vec<Error>);
+
+impl fmt::Display for Several {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} errors occurred:", self.0.len())?;
+        self.0.iter().try_for_each(|error| write!(f, "\n* {}", chain_of(error)))
     }
 }
+
+impl std::error::Error for Several {}
+
+impl Explain for Several {}
 
 impl Chains<'_> {
+    /// Runs all chains, each from the builder's artifact; a failing one does not stop the others. Answers what is kept, the original
+    /// first.
+    pub(crate) async fn process(&self, original: Artifact) -> Result<Vec<Artifact>, Error> {
+        let mut keep_original = self.plans.is_empty();
+        let (mut kept, mut errors) = (Vec::new(), Vec::new());
+        for chain in &self.plans {
+            let made = self.run(chain, &original).await;
+            keep_original |= made.keeps_original || chain.is_empty();
+            kept.extend(made.artifacts);
+            errors.extend(made.error);
+        }
+        if keep_original {
+            kept.insert(0, original);
+        } else {
+            let ui = &self.bake.ui;
+            let name = &self.bake.source_name;
+            ui.say(format!("Deleting original artifact for build '{name}'"));
+            errors.extend(destroyed(&original).await.err());
+        }
+        match (errors.pop(), errors.is_empty()) {
+            (None, _) => Ok(kept),
+            (Some(one), true) => Err(one),
+            (Some(last), false) => {
+                let location = errors.iter().find_map(Error::location).cloned();
+                errors.push(last);
+                Err(Error::new(Several(errors)).at(location.as_ref()))
+            }
+        }
+    }
+
     async fn run(&self, chain: &[PostProcessorPlan], original: &Artifact) -> Made {
         let mut made = Made::default();
         let mut current = original.clone();
@@ -62,11 +80,8 @@ impl Chains<'_> {
             let processed = match self.process_one(plan, &current).await {
                 Ok(processed) => processed,
                 Err(error) => {
-                    made.error = Some(format!(
-                        "post-processor `{}`: {}",
-                        plan.component,
-                        crate::chain_of(&error)
-                    ));
+                    let what = format!("post-processor `{}`", plan.component);
+                    made.error = Some(error.during(what).at(plan.location.as_ref()));
                     return made;
                 }
             };
@@ -74,7 +89,7 @@ impl Chains<'_> {
             match (position, keep) {
                 (0, keep) => made.keeps_original = keep,
                 (_, true) => made.artifacts.push(current.clone()),
-                (_, false) => made.error = destroyed(&current).await,
+                (_, false) => made.error = destroyed(&current).await.err(),
             }
             match processed.artifact {
                 Some(next) => current = next,
@@ -85,19 +100,15 @@ impl Chains<'_> {
         made
     }
 
-    async fn process_one(&self, plan: &PostProcessorPlan, artifact: &Artifact) -> Result<Processed, PostProcessError> {
-        let bake = self.bake;
+    async fn process_one(&self, plan: &PostProcessorPlan, artifact: &Artifact) -> Result<Processed, Error> {
+        let (bake, kind) = (self.bake, ComponentKind::PostProcessor);
         bake.ui.say(header(plan));
-        let Some(Make::PostProcessor(make)) = self.registry.make(ComponentKind::PostProcessor, &plan.component) else {
-            return Err(PostProcessError::failed(format!(
-                "there is no post-processor `{}`",
-                plan.component
-            )));
+        let Some(Make::PostProcessor(make)) = self.registry.make(kind, &plan.component) else {
+            return Err(Unusable::unknown(kind, &plan.component).into());
         };
         let ui = bake.ui.post_processor(&plan.component);
         let decoded = plan.options.decode(&artifact.data);
-        let component = constructed(ComponentKind::PostProcessor, &plan.component, decoded, make, &ui)
-            .map_err(PostProcessError::failed)?;
+        let component = constructed(kind, &plan.component, &decoded, make, &ui)?;
         let mut rendering = bake.rendering.clone();
         rendering.set_build_data(crate::texts_of(&artifact.data));
         let processing = PostProcessing {
@@ -108,11 +119,12 @@ impl Chains<'_> {
             builder: bake.builder.clone(),
             run: bake.run.clone(),
         };
-        tokio::select! {
+        let processed = tokio::select! {
             biased;
-            () = bake.cancel.token().cancelled() => Err(PostProcessError::failed("cancelled")),
+            () = bake.cancel.token().cancelled() => Err(Error::cancelled()),
             processed = component.process(&processing, artifact) => processed,
-        }
+        };
+        processed.map_err(|error| decoded.iter().fold(error, |error, decoded| error.at_option_of(decoded)))
     }
 }
 
@@ -126,8 +138,10 @@ fn header(plan: &PostProcessorPlan) -> String {
     }
 }
 
-async fn destroyed(artifact: &Artifact) -> Option<String> {
-    let destroy = artifact.destroy.as_ref()?;
-    let error = destroy.destroy().await.err()?;
-    Some(format!("delete artifact `{}`: {error}", artifact.id))
+async fn destroyed(artifact: &Artifact) -> Result<(), Error> {
+    let Some(destroy) = &artifact.destroy else {
+        return Ok(());
+    };
+    let result = destroy.destroy().await.map_err(Error::failed);
+    result.map_err(|error| error.during(format!("delete artifact `{}`", artifact.id)))
 }

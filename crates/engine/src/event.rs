@@ -3,7 +3,10 @@
 
 use std::time::{Duration, SystemTime};
 
+use bakelite_template::plan::Location;
 use serde::{Deserialize, Serialize};
+
+use crate::error::Report;
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,7 +25,7 @@ impl Event {
         let texts = match &self.what {
             What::Message(message) => message.text.len(),
             What::Record(record) => record.data.iter().map(String::len).sum(),
-            What::Build(BuildEvent::Errored { error, .. }) => error.len(),
+            What::Build(BuildEvent::Errored { error, .. }) => error.text.len(),
             What::Transfer(TransferEvent::Started { name, .. }) => name.len(),
             What::Run(_) | What::Build(_) | What::Step(_) | What::Transfer(_) => 0,
         };
@@ -81,7 +84,7 @@ pub struct BuildSummary {
     /// Full name.
     pub name: String,
     /// The error, when it failed.
-    pub error: Option<String>,
+    pub error: Option<Report>,
     /// What it made.
     pub artifacts: Vec<ArtifactSummary>,
     /// Temporary resources that could not be removed: they stay in the journal.
@@ -117,8 +120,10 @@ pub enum BuildEvent {
         /// How long it took.
         took: Duration,
         /// Why.
-        error: String,
+        error: Report,
     },
+    /// The run was cancelled before it began.
+    Skipped,
 }
 
 /// Events of a step.
@@ -180,6 +185,12 @@ pub struct Message {
     /// The text is a piece of a line that has no end yet: the next of the same voice continues it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub goes_on: bool,
+    /// What the user can do, for an error or a warning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+    /// The place of the template that an error or a warning is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<Location>,
 }
 
 /// How a message is meant.
@@ -192,7 +203,9 @@ pub enum Level {
     Output,
     /// Output of a command, standard error: red, but not an error.
     ErrorOutput,
-    /// An error or a warning.
+    /// Something is not as it should be, and the bake continues.
+    Warning,
+    /// An error.
     Error,
 }
 

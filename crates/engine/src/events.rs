@@ -5,6 +5,7 @@ use std::sync::mpsc::Sender;
 use std::time::SystemTime;
 
 use crate::backlog::{Backlog, Reader};
+use crate::error::Error;
 use crate::event::{Event, Level, Message, Record, What};
 
 /// Sends events of a run or, after [`Events::of`], of one build.
@@ -90,9 +91,24 @@ impl Ui {
         self.message(Level::Say, text.into());
     }
 
-    /// An error or a warning.
+    /// A warning: something is not as it should be, and the bake continues.
+    pub fn warn(&self, text: impl Into<String>) {
+        self.message(Level::Warning, text.into());
+    }
+
+    /// An error as a warning, with its help and its place.
+    pub fn warn_of(&self, error: &Error) {
+        self.report(Level::Warning, error);
+    }
+
+    /// An error that has no more than a text.
     pub fn error(&self, text: impl Into<String>) {
         self.message(Level::Error, text.into());
+    }
+
+    /// An error, with its help and its place.
+    pub fn fail(&self, error: &Error) {
+        self.report(Level::Error, error);
     }
 
     /// A line of a command's standard output.
@@ -120,20 +136,38 @@ impl Ui {
 
     /// A line of a command, or a piece of one; waits while the reader is behind.
     pub(crate) async fn line(&self, level: Level, text: String, goes_on: bool) {
-        self.emit(level, text, goes_on);
+        self.emit(Message {
+            goes_on,
+            ..self.words(level, text)
+        });
         self.events.backlog.room().await;
     }
 
     fn message(&self, level: Level, text: String) {
-        self.emit(level, text, false);
+        self.emit(self.words(level, text));
     }
 
-    fn emit(&self, level: Level, text: String, goes_on: bool) {
-        self.events.emit(What::Message(Message {
+    fn report(&self, level: Level, error: &Error) {
+        let report = error.report();
+        self.emit(Message {
+            help: report.help,
+            location: report.location,
+            ..self.words(level, report.text)
+        });
+    }
+
+    fn words(&self, level: Level, text: String) -> Message {
+        Message {
             post_processor: self.post_processor.clone(),
             level,
             text,
-            goes_on,
-        }));
+            goes_on: false,
+            help: None,
+            location: None,
+        }
+    }
+
+    fn emit(&self, message: Message) {
+        self.events.emit(What::Message(message));
     }
 }

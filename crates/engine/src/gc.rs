@@ -3,8 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::cancel::Cancel;
+use crate::error::{Error, Explain};
 use crate::journal::{JournalError, Refused, abandoned};
-use crate::undo::{Patience, Resource, Undo};
+use crate::undo::{Resource, Undo, undo_with_retries};
 
 /// What became of one resource of a dead run.
 #[derive(Debug)]
@@ -14,7 +16,7 @@ pub struct Collected {
     /// The resource.
     pub resource: Resource,
     /// Why it is still there; absent when it is gone.
-    pub error: Option<String>,
+    pub error: Option<Error>,
 }
 
 /// What `gc` came to.
@@ -26,19 +28,32 @@ pub struct Collection {
     pub refused: Vec<Refused>,
 }
 
-/// Removes what dead runs left, last made first. With `dry_run` it is only listed (each as an error-free entry).
-pub async fn collect(folder: &Path, owners: &[Arc<dyn Undo>], dry_run: bool) -> Result<Collection, JournalError> {
+/// What dead runs left, last made first; nothing is removed.
+pub fn list(folder: &Path) -> Result<Collection, JournalError> {
+    let found = abandoned(folder)?;
+    let collected = found.abandoned.into_iter().flat_map(|journal| {
+        let run = journal.run;
+        journal.remaining.into_iter().rev().map(move |(_, resource)| Collected {
+            run: run.clone(),
+            resource,
+            error: None,
+        })
+    });
+    Ok(Collection {
+        collected: collected.collect(),
+        refused: found.refused,
+    })
+}
+
+/// Removes what dead runs left, last made first. What a cancellation leaves undone stays in its journal.
+pub async fn collect(folder: &Path, owners: &[Arc<dyn Undo>], cancel: &Cancel) -> Result<Collection, JournalError> {
     let found = abandoned(folder)?;
     let mut collected = Vec::new();
     for mut journal in found.abandoned {
         let run = journal.run.clone();
         for (entry, resource) in journal.remaining.clone().into_iter().rev() {
-            let error = if dry_run {
-                None
-            } else {
-                remove(&resource, owners).await.err()
-            };
-            if error.is_none() && !dry_run {
+            let error = remove(&resource, owners, cancel).await.err();
+            if error.is_none() {
                 journal.gone(entry)?;
             }
             collected.push(Collected {
@@ -47,9 +62,7 @@ pub async fn collect(folder: &Path, owners: &[Arc<dyn Undo>], dry_run: bool) -> 
                 error,
             });
         }
-        if !dry_run {
-            journal.close()?;
-        }
+        journal.close()?;
     }
     Ok(Collection {
         collected,
@@ -57,20 +70,20 @@ pub async fn collect(folder: &Path, owners: &[Arc<dyn Undo>], dry_run: bool) -> 
     })
 }
 
-async fn remove(resource: &Resource, owners: &[Arc<dyn Undo>]) -> Result<(), String> {
-    let Some(owner) = owners.iter().find(|owner| owner.owner() == resource.owner) else {
-        return Err(format!("this program knows no owner `{}`", resource.owner));
-    };
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        match owner.undo(resource, Patience::Thorough).await {
-            Err(error) if error.again && tries < 8 => {
-                let pause = std::time::Duration::from_millis(250 << tries);
-                // Nothing to wait on: a service answers "still in use" until it is not.
-                let _ = tokio::time::timeout(pause, std::future::pending::<()>()).await;
-            }
-            result => return result.map_err(|error| crate::chain_of(&error)),
-        }
+/// A resource of an owner that is not built into this program.
+#[derive(Debug, thiserror::Error)]
+#[error("this program knows no owner `{0}`")]
+struct Unowned(String);
+
+impl Explain for Unowned {}
+
+/// Removes one resource by its owner, with retries, until it is gone or the run is cancelled.
+pub async fn remove(resource: &Resource, owners: &[Arc<dyn Undo>], cancel: &Cancel) -> Result<(), Error> {
+    let owner = owners.iter().find(|owner| owner.owner() == resource.owner);
+    let owner = owner.ok_or_else(|| Unowned(resource.owner.clone()))?;
+    tokio::select! {
+        biased;
+        () = cancel.token().cancelled() => Err(Error::cancelled()),
+        removed = undo_with_retries(&**owner, resource, cancel) => removed.map_err(Error::from),
     }
 }

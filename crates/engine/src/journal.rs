@@ -15,6 +15,7 @@ use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, Stat, fst
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use crate::error::Explain;
 use crate::private_folder::{self, is_ours, permissions};
 use crate::undo::Resource;
 
@@ -65,6 +66,8 @@ pub struct JournalError {
     #[source]
     cause: std::io::Error,
 }
+
+impl Explain for JournalError {}
 
 impl Journal {
     /// The journal of a run, in this folder.

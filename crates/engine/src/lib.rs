@@ -11,8 +11,10 @@ pub mod bake;
 pub mod builder;
 pub mod cancel;
 mod chain;
+pub mod clock;
 pub mod communicator;
 pub mod data_source;
+pub mod error;
 pub mod event;
 pub mod events;
 pub mod foreign;
@@ -23,6 +25,7 @@ pub mod local_shell;
 pub mod notes;
 mod options;
 pub mod output;
+pub mod policy;
 pub mod post_processor;
 pub mod powershell;
 pub mod private_file;
@@ -37,30 +40,14 @@ pub mod transfer;
 pub mod undo;
 mod unwind;
 
+pub use error::chain_of;
 pub use options::Unusable;
-pub use provision::Failed as ProvisioningFailed;
 
 use std::collections::BTreeMap;
 
 use bakelite_hcl::convert::convert;
 use bakelite_hcl::types::Type;
 use bakelite_template::plan::BuildData;
-
-/// An error with its causes in one line: `A: B: C`.
-pub fn chain_of(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let more = cause.to_string();
-        // Transparent errors repeat their cause.
-        if !text.ends_with(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        source = cause.source();
-    }
-    text
-}
 
 /// Build data as texts, for `{{ build ``KEY`` }}`.
 pub(crate) fn texts_of(data: &BuildData) -> BTreeMap<String, String> {

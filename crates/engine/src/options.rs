@@ -1,9 +1,12 @@
 //! A component made of options that were evaluated at bake time; what it complains about becomes one error.
 
+use std::borrow::Cow;
+
 use bakelite_hcl::diagnostic::{Diagnostics, Severity};
 use bakelite_template::component::{Complaint, ComponentKind};
 use bakelite_template::decode::Decoded;
 
+use crate::error::{Error, Explain};
 use crate::events::Ui;
 use crate::registry::Constructor;
 
@@ -14,6 +17,18 @@ pub struct Unusable {
     kind: ComponentKind,
     name: String,
     why: String,
+    help: Option<String>,
+    option: Option<String>,
+}
+
+impl Explain for Unusable {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        self.help.as_deref().map(Cow::Borrowed)
+    }
+
+    fn option(&self) -> Option<Cow<'_, str>> {
+        self.option.as_deref().map(Cow::Borrowed)
+    }
 }
 
 impl Unusable {
@@ -23,52 +38,55 @@ impl Unusable {
             kind,
             name: name.into(),
             why: "there is none of this name".into(),
+            help: None,
+            option: None,
+        }
+    }
+
+    fn evaluated(kind: ComponentKind, name: &str, diagnostics: &Diagnostics) -> Self {
+        let errors = || diagnostics.iter().filter(|one| one.severity == Severity::Error);
+        let texts = errors().map(|error| match error.detail.as_str() {
+            "" => error.summary.clone(),
+            detail => format!("{}: {detail}", error.summary),
+        });
+        Self {
+            why: texts.collect::<Vec<_>>().join("; "),
+            help: errors().find_map(|error| error.help.clone()),
+            ..Self::unknown(kind, name)
+        }
+    }
+
+    fn refused(kind: ComponentKind, name: &str, complaints: &[Complaint]) -> Self {
+        Self {
+            why: complaints.iter().map(Complaint::summary).collect::<Vec<_>>().join("; "),
+            help: complaints.iter().find_map(|complaint| complaint.help.clone()),
+            option: complaints.first().map(|complaint| complaint.option.clone()),
+            ..Self::unknown(kind, name)
         }
     }
 }
 
-/// Makes the component; warnings are said.
+/// Makes the component; warnings are reported. An error is at the option that it is about.
 pub(crate) fn constructed<T: ?Sized>(
     kind: ComponentKind,
     name: &str,
-    decoded: Result<Decoded, Diagnostics>,
+    decoded: &Result<Decoded, Diagnostics>,
     make: Constructor<T>,
     ui: &Ui,
-) -> Result<Box<T>, Unusable> {
-    let unusable = |why| Unusable {
-        kind,
-        name: name.into(),
-        why,
-    };
-    let decoded = decoded.map_err(|diagnostics| unusable(said(&diagnostics)))?;
+) -> Result<Box<T>, Error> {
+    let decoded = decoded
+        .as_ref()
+        .map_err(|diagnostics| Unusable::evaluated(kind, name, diagnostics))?;
     let mut complaints = Vec::new();
-    let made = make(&decoded, &mut complaints);
+    let made = make(decoded, &mut complaints);
     let (warnings, errors): (Vec<_>, Vec<_>) = complaints
         .into_iter()
         .partition(|complaint| complaint.severity == Severity::Warning);
     for warning in &warnings {
-        ui.error(format!("Warning: {}", warning.summary()));
+        ui.warn(warning.summary());
     }
     match made {
         Some(component) if errors.is_empty() => Ok(component),
-        _ => Err(unusable(
-            errors.iter().map(Complaint::summary).collect::<Vec<_>>().join("; "),
-        )),
+        _ => Err(Error::new(Unusable::refused(kind, name, &errors)).at_option_of(decoded)),
     }
-}
-
-fn said(diagnostics: &Diagnostics) -> String {
-    let errors = diagnostics
-        .iter()
-        .filter(|diagnostic| diagnostic.severity == Severity::Error);
-    let texts: Vec<String> = errors
-        .map(|error| {
-            if error.detail.is_empty() {
-                error.summary.clone()
-            } else {
-                format!("{}: {}", error.summary, error.detail)
-            }
-        })
-        .collect();
-    texts.join("; ")
 }

@@ -5,6 +5,7 @@ use bakelite_template::gotemplate::Rendering;
 use tokio_util::sync::CancellationToken;
 
 use crate::artifact::Artifact;
+use crate::error::Error;
 use crate::events::Ui;
 use crate::provisioner::RunContext;
 
@@ -43,13 +44,4 @@ pub struct Processed {
 }
 
 /// Why a post-processor failed.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct PostProcessError(#[from] pub Box<dyn std::error::Error + Send + Sync>);
-
-impl PostProcessError {
-    /// A failure with this cause.
-    pub fn failed(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self(cause.into())
-    }
-}
+pub type PostProcessError = Error;

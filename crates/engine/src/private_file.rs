@@ -12,11 +12,12 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, open, openat, statat, unlinkat};
 use rustix::io::Errno;
 
-use crate::bake::{Bake, BakeError};
+use crate::error::Error;
 use crate::journal::{Entry, Journal};
 use crate::private_folder::is_ours;
 use crate::script::random_number;
 use crate::undo::{Patience, Resource, Undo, UndoError};
+use crate::unwind::Creation;
 
 /// The owner's name in the journal.
 pub const OWNER: &str = "this-machine";
@@ -181,25 +182,25 @@ impl Drop for PrivateFile {
 }
 
 /// Saves a secret under a name of the user's for as long as the bake lives, in place of what an earlier run may have left there.
-pub async fn save(bake: &Bake, path: &Path, content: &[u8]) -> Result<(), BakeError> {
+pub async fn save(creation: &Creation, path: &Path, content: &[u8]) -> Result<(), Error> {
     let folder = path
         .parent()
         .unwrap_or(Path::new("/"))
         .canonicalize()
-        .map_err(BakeError::failed)?;
+        .map_err(Error::failed)?;
     let real = folder.join(path.file_name().unwrap_or_default());
     // It may have other permissions.
     let _ = std::fs::remove_file(&real);
     let new = real.clone();
     let call = async move {
-        let file = new_file(&new, 0o600).map_err(BakeError::failed)?;
-        let identity = Identity::of(&file).map_err(BakeError::failed)?;
-        Ok::<_, BakeError>((identity.to_string(), file))
+        let file = new_file(&new, 0o600).map_err(Error::failed)?;
+        let identity = Identity::of(&file).map_err(Error::failed)?;
+        Ok::<_, Error>((identity.to_string(), file))
     };
-    let resource = resource(Kind::File, &real).map_err(BakeError::failed)?;
-    let made = bake.create(Arc::new(ThisMachine), resource, call).await?;
+    let resource = resource(Kind::File, &real).map_err(Error::failed)?;
+    let made = creation.create(Arc::new(ThisMachine), resource, call).await?;
     let mut file = made.value;
-    file.write_all(content).map_err(BakeError::failed)
+    file.write_all(content).map_err(Error::failed)
 }
 
 /// The journal is text: what it could not name again is not made.
@@ -280,8 +281,8 @@ impl Undo for ThisMachine {
     async fn undo(&self, resource: &Resource, _patience: Patience) -> Result<(), UndoError> {
         remove_noted(resource).map_err(|cause| UndoError {
             what: resource.describe(),
-            cause: Box::new(cause),
-            again: false,
+            cause: Error::failed(cause),
+            again: None,
         })
     }
 }

@@ -1,18 +1,22 @@
-//! Runs the provisioners of a build: meta-arguments, retries, timeouts, the error-cleanup-provisioner (language.md §5).
+//! Runs the provisioners of a build: meta-arguments, retries, timeouts, the error-cleanup-provisioner.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bakelite_template::component::ComponentKind;
 use bakelite_template::duration::GoDuration;
 use bakelite_template::plan::{BuildData, ProvisionerPlan};
+use tokio::time::timeout;
 
-use crate::bake::Bake;
+use crate::bake::{Bake, Provisions};
+use crate::clock::pause;
 use crate::communicator::Communicator;
+use crate::error::{Error, Explain, Kind};
 use crate::options::{Unusable, constructed};
-use crate::provisioner::{ProvisionError, Provisioner, Provisioning};
+use crate::policy::{Answer, FailurePolicy, OnError};
+use crate::provisioner::{Provisioner, Provisioning};
 use crate::registry::{Make, Registry};
-use crate::run::{Answer, FailurePolicy, OnError};
 
 /// What may be tried to clean up after a provisioner that ran too long.
 const CLEAN_UP_LIMIT: Duration = Duration::from_secs(30);
@@ -34,11 +38,43 @@ struct Reached {
     answer: Option<Answer>,
 }
 
-/// A provisioner failed, and the bake with it.
+/// A provisioner ran longer than its `timeout`.
 #[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub struct Failed {
-    message: String,
+#[error("provisioner ran longer than its timeout of {0}")]
+struct TimedOut(GoDuration);
+
+impl Explain for TimedOut {
+    fn kind(&self) -> Kind {
+        Kind::TimedOut
+    }
+}
+
+#[async_trait]
+impl Provisions for Provisioners {
+    /// Runs all of them in order; with `-on-error=ask` again from the first when the user says so.
+    async fn run(&self, bake: &Bake, communicator: &Arc<dyn Communicator>, data: &BuildData) -> Result<(), Error> {
+        loop {
+            let Err(error) = self.run_once(bake, communicator, data).await else {
+                return Ok(());
+            };
+            if self.policy.on_error != OnError::Ask || bake.cancel.is_cancelled() {
+                return Err(error);
+            }
+            let answer = self.policy.ask(&bake.ui, &error, true).await;
+            if answer != Answer::Retry {
+                self.reached().answer = Some(answer);
+                return Err(error);
+            }
+        }
+    }
+
+    fn keep_for_clean_up(&self, communicator: &Arc<dyn Communicator>, data: &BuildData) {
+        self.reached().instance = Some((Arc::clone(communicator), data.clone()));
+    }
+
+    fn step_done(&self, name: &str) {
+        self.reached().steps.push(name.to_owned());
+    }
 }
 
 impl Provisioners {
@@ -57,133 +93,58 @@ impl Provisioners {
         }
     }
 
-    /// Remembers a step for what `-on-error=abort` reports.
-    pub(crate) fn step_done(&self, name: &str) {
-        self.reached
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .steps
-            .push(name.to_owned());
+    fn reached(&self) -> MutexGuard<'_, Reached> {
+        self.reached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the user wants done about a provisioner that failed: asked once.
     pub(crate) fn answered(&self) -> Option<Answer> {
-        self.reached.lock().unwrap_or_else(PoisonError::into_inner).answer
+        self.reached().answer
     }
 
     /// The steps that were done, last first.
     pub(crate) fn steps_done(&self) -> Vec<String> {
-        self.reached
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .steps
-            .iter()
-            .rev()
-            .cloned()
-            .collect()
+        self.reached().steps.iter().rev().cloned().collect()
     }
 
-    /// Remembers the instance for the error-cleanup-provisioner.
-    pub(crate) fn keep_for_clean_up(&self, communicator: &Arc<dyn Communicator>, data: &BuildData) {
-        let reached = Some((Arc::clone(communicator), data.clone()));
-        self.reached.lock().unwrap_or_else(PoisonError::into_inner).instance = reached;
-    }
-
-    /// Runs all of them in order; with `-on-error=ask` again from the first when the user says so.
-    pub(crate) async fn run(
-        &self,
-        bake: &Bake,
-        communicator: &Arc<dyn Communicator>,
-        data: &BuildData,
-    ) -> Result<(), Failed> {
-        loop {
-            let Err(error) = self.run_once(bake, communicator, data).await else {
-                return Ok(());
-            };
-            if self.policy.on_error != OnError::Ask || bake.cancel.is_cancelled() {
-                return Err(error);
-            }
-            let answer = self.policy.ask(&bake.ui, &error.message, true).await;
-            if answer != Answer::Retry {
-                self.reached.lock().unwrap_or_else(PoisonError::into_inner).answer = Some(answer);
-                return Err(error);
-            }
-        }
-    }
-
-    async fn run_once(
-        &self,
-        bake: &Bake,
-        communicator: &Arc<dyn Communicator>,
-        data: &BuildData,
-    ) -> Result<(), Failed> {
+    async fn run_once(&self, bake: &Bake, communicator: &Arc<dyn Communicator>, data: &BuildData) -> Result<(), Error> {
         for plan in &self.plans {
             if bake.cancel.is_cancelled() {
-                return Err(Failed {
-                    message: "cancelled".into(),
-                });
+                return Err(Error::cancelled());
             }
             if bake.run.debug {
                 self.policy.pause(&bake.ui, "Pausing before the next provisioner").await;
             }
-            let provisioning = Self::provisioning(bake, communicator, data);
-            match self.with_retries(plan, &provisioning).await {
-                Ok(()) => {}
+            match self.with_retries(plan, &provisioning(bake, communicator, data)).await {
                 Err(error) if plan.continue_on_error && !bake.cancel.is_cancelled() => {
-                    let text = crate::chain_of(&error);
-                    bake.ui.error(format!(
-                        "Warning: provisioner `{}` failed ({text}); continue_on_error is set, so the build goes on.",
-                        plan.component
-                    ));
+                    let what = format!("provisioner `{}` failed", plan.component);
+                    bake.ui.warn_of(&error.during(what));
+                    bake.ui.say("continue_on_error is set: the build continues.");
                 }
-                Err(error) => {
-                    return Err(Failed {
-                        message: crate::chain_of(&error),
-                    });
-                }
+                result => result?,
             }
         }
         Ok(())
     }
 
-    /// Runs the error-cleanup-provisioner, if there is one and an instance was reached. Returns what it failed with.
-    pub(crate) async fn clean_up(&self, bake: &Bake) -> Option<String> {
-        let plan = self.error_cleanup.as_ref()?;
-        let (communicator, data) = self
-            .reached
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .instance
-            .clone()?;
+    /// Runs the error-cleanup-provisioner, if there is one and an instance was reached.
+    pub(crate) async fn clean_up(&self, bake: &Bake) -> Result<(), Error> {
+        let instance = self.reached().instance.clone();
+        let (Some(plan), Some((communicator, data))) = (&self.error_cleanup, instance) else {
+            return Ok(());
+        };
         bake.ui.say("The bake failed: running the error-cleanup-provisioner...");
-        let provisioning = Self::provisioning(bake, &communicator, &data);
-        self.with_retries(plan, &provisioning)
-            .await
-            .err()
-            .map(|error| crate::chain_of(&error))
+        self.with_retries(plan, &provisioning(bake, &communicator, &data)).await
     }
 
-    fn provisioning(bake: &Bake, communicator: &Arc<dyn Communicator>, data: &BuildData) -> Provisioning {
-        let mut rendering = bake.rendering.clone();
-        rendering.set_build_data(crate::texts_of(data));
-        Provisioning {
-            communicator: Arc::clone(communicator),
-            ui: bake.ui.clone(),
-            cancel: bake.cancel.token().clone(),
-            data: data.clone(),
-            rendering,
-            notes: bake.notes.clone(),
-            run: bake.run.clone(),
-        }
-    }
-
-    /// Tries once and `max_retries` times more; the error is the last one's.
-    async fn with_retries(&self, plan: &ProvisionerPlan, provisioning: &Provisioning) -> Result<(), ProvisionError> {
+    /// Tries once and `max_retries` times more; the error is the last one's, at the provisioner's place.
+    async fn with_retries(&self, plan: &ProvisionerPlan, provisioning: &Provisioning) -> Result<(), Error> {
         let mut left = plan.max_retries;
         loop {
             let Err(error) = self.try_once(plan, provisioning).await else {
                 return Ok(());
             };
+            let error = error.at(plan.location.as_ref());
             if left == 0 || provisioning.cancel.is_cancelled() {
                 return Err(error);
             }
@@ -192,75 +153,66 @@ impl Provisioners {
             } else {
                 format!("{left} tries")
             };
-            provisioning.ui.error(format!(
-                "Provisioner `{}` failed ({}), trying again: {tries} left",
-                plan.component,
-                crate::chain_of(&error)
-            ));
+            let what = format!("Provisioner `{}` failed, trying again ({tries} left)", plan.component);
+            provisioning.ui.warn_of(&error.during(what));
             left -= 1;
         }
     }
 
-    async fn try_once(&self, plan: &ProvisionerPlan, provisioning: &Provisioning) -> Result<(), ProvisionError> {
-        if let Some(pause) = plan.pause_before {
-            provisioning.ui.say(format!(
-                "Pausing {} before the next provisioner...",
-                GoDuration::from(pause)
-            ));
-            let _ = tokio::time::timeout(pause, provisioning.cancel.cancelled()).await;
+    /// Options are evaluated right before each try, with what is known of the build then.
+    async fn try_once(&self, plan: &ProvisionerPlan, provisioning: &Provisioning) -> Result<(), Error> {
+        if let Some(span) = plan.pause_before {
+            let span_text = GoDuration::from(span);
+            provisioning
+                .ui
+                .say(format!("Pausing {span_text} before the next provisioner..."));
+            pause(span, &provisioning.cancel).await;
         }
-        let provisioner = self.construct(plan, provisioning)?;
+        let kind = ComponentKind::Provisioner;
+        let Some(Make::Provisioner(make)) = self.registry.make(kind, &plan.component) else {
+            return Err(Unusable::unknown(kind, &plan.component).into());
+        };
+        let decoded = plan.options.decode(&provisioning.data);
+        let provisioner = constructed(kind, &plan.component, &decoded, make, &provisioning.ui)?;
         let limited = async {
             match plan.timeout {
-                Some(limit) => Self::within(limit, provisioning, &*provisioner).await,
+                Some(limit) => within(limit, provisioning, &*provisioner).await,
                 None => provisioner.provision(provisioning).await,
             }
         };
-        tokio::select! {
+        let result = tokio::select! {
             biased;
-            () = provisioning.cancel.cancelled() => Err(ProvisionError::Cancelled),
+            () = provisioning.cancel.cancelled() => Err(Error::cancelled()),
             result = limited => result,
-        }
-    }
-
-    async fn within(
-        limit: Duration,
-        provisioning: &Provisioning,
-        provisioner: &dyn Provisioner,
-    ) -> Result<(), ProvisionError> {
-        let limit_text = GoDuration::from(limit).to_string();
-        provisioning
-            .ui
-            .say(format!("Setting a {limit_text} timeout for the next provisioner..."));
-        let Ok(result) = tokio::time::timeout(limit, provisioner.provision(provisioning)).await else {
-            provisioning.ui.error("Cancelling provisioner after a timeout...");
-            let cleaning = provisioner.clean_up_after_timeout(provisioning);
-            let _ = tokio::time::timeout(CLEAN_UP_LIMIT, cleaning).await;
-            return Err(ProvisionError::TimedOut { limit: limit_text });
         };
-        result
+        result.map_err(|error| decoded.iter().fold(error, |error, decoded| error.at_option_of(decoded)))
     }
+}
 
-    /// Options are evaluated right before each try, with what is known of the build then.
-    fn construct(
-        &self,
-        plan: &ProvisionerPlan,
-        provisioning: &Provisioning,
-    ) -> Result<Box<dyn Provisioner>, ProvisionError> {
-        let Some(Make::Provisioner(make)) = self.registry.make(ComponentKind::Provisioner, &plan.component) else {
-            return Err(ProvisionError::failed(Unusable::unknown(
-                ComponentKind::Provisioner,
-                &plan.component,
-            )));
-        };
-        let decoded = plan.options.decode(&provisioning.data);
-        constructed(
-            ComponentKind::Provisioner,
-            &plan.component,
-            decoded,
-            make,
-            &provisioning.ui,
-        )
-        .map_err(ProvisionError::failed)
+fn provisioning(bake: &Bake, communicator: &Arc<dyn Communicator>, data: &BuildData) -> Provisioning {
+    let mut rendering = bake.rendering.clone();
+    rendering.set_build_data(crate::texts_of(data));
+    Provisioning {
+        communicator: Arc::clone(communicator),
+        ui: bake.ui.clone(),
+        cancel: bake.cancel.token().clone(),
+        data: data.clone(),
+        rendering,
+        notes: bake.notes.clone(),
+        run: bake.run.clone(),
     }
+}
+
+async fn within(limit: Duration, provisioning: &Provisioning, provisioner: &dyn Provisioner) -> Result<(), Error> {
+    let limit_text = GoDuration::from(limit);
+    provisioning
+        .ui
+        .say(format!("Setting a {limit_text} timeout for the next provisioner..."));
+    let Ok(result) = timeout(limit, provisioner.provision(provisioning)).await else {
+        provisioning.ui.error("Cancelling provisioner after a timeout...");
+        // What it cannot clean up in time stays on the instance.
+        let _ = timeout(CLEAN_UP_LIMIT, provisioner.clean_up_after_timeout(provisioning)).await;
+        return Err(TimedOut(limit_text).into());
+    };
+    result
 }

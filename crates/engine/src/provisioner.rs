@@ -10,6 +10,7 @@ use bakelite_template::plan::BuildData;
 use tokio_util::sync::CancellationToken;
 
 use crate::communicator::Communicator;
+use crate::error::Error;
 use crate::events::Ui;
 use crate::notes::Notes;
 use crate::private_file::PrivateFiles;
@@ -67,25 +68,4 @@ pub struct RunContext {
 }
 
 /// Why a provisioner failed.
-#[derive(Debug, thiserror::Error)]
-pub enum ProvisionError {
-    /// The provisioner's own error.
-    #[error(transparent)]
-    Failed(#[from] Box<dyn std::error::Error + Send + Sync>),
-    /// It ran longer than its `timeout`.
-    #[error("provisioner ran longer than its timeout of {limit}")]
-    TimedOut {
-        /// The limit, in Go's duration syntax.
-        limit: String,
-    },
-    /// The run was cancelled.
-    #[error("cancelled")]
-    Cancelled,
-}
-
-impl ProvisionError {
-    /// A failure with this cause.
-    pub fn failed(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self::Failed(cause.into())
-    }
-}
+pub type ProvisionError = Error;

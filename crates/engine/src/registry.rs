@@ -1,12 +1,17 @@
 //! All components there are: declarations from the component crates' slices, each with its constructor.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use bakelite_template::component::{Complaint, Component, ComponentKind, Components};
 use bakelite_template::decode::Decoded;
 
 use crate::builder::Builder;
 use crate::data_source::DataSource;
 use crate::post_processor::PostProcessor;
+use crate::private_file::ThisMachine;
 use crate::provisioner::Provisioner;
+use crate::undo::Undo;
 
 /// A component with its constructor; each component crate has a slice of these.
 pub struct Registration {
@@ -14,7 +19,13 @@ pub struct Registration {
     pub component: Component,
     /// How one is made.
     pub make: Make,
+    /// For a builder that makes temporary resources: what removes them, with the credentials of this environment. Clean-up after a bake
+    /// and `gc` use the same.
+    pub undo: Option<MakeUndo>,
 }
+
+/// Makes what removes an owner's resources, from a run's environment variables.
+pub type MakeUndo = fn(Arc<BTreeMap<String, String>>) -> Arc<dyn Undo>;
 
 /// Makes one of the options, or complains and answers `None`; warnings may come with a value.
 pub type Constructor<T> = fn(&Decoded, &mut Vec<Complaint>) -> Option<Box<T>>;
@@ -54,6 +65,19 @@ impl Registry {
     /// The constructor of a component.
     pub fn make(&self, kind: ComponentKind, name: &str) -> Option<Make> {
         self.registration(kind, name).map(|registration| registration.make)
+    }
+
+    /// What removes the temporary resources that components of this program make: theirs, and the private files of this machine. One for
+    /// each owner.
+    pub fn owners(&self, environment: &Arc<BTreeMap<String, String>>) -> Vec<Arc<dyn Undo>> {
+        let mut owners: Vec<Arc<dyn Undo>> = vec![Arc::new(ThisMachine)];
+        for make in self.iter().filter_map(|registration| registration.undo) {
+            let owner = make(Arc::clone(environment));
+            if owners.iter().all(|known| known.owner() != owner.owner()) {
+                owners.push(owner);
+            }
+        }
+        owners
     }
 
     fn registration(&self, kind: ComponentKind, name: &str) -> Option<&'static Registration> {

@@ -1,72 +1,28 @@
-//! A plan becomes outcomes: one task per build under a semaphore, each with its own context; the exit decision is the caller's.
+//! A plan becomes outcomes: one task per build, so many at a time, each with its own context; the exit decision is the caller's.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use async_trait::async_trait;
 use bakelite_template::component::ComponentKind;
 use bakelite_template::plan::{BuildPlan, Plan};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::artifact::Artifact;
-use crate::bake::{Bake, BakeError};
+use crate::bake::Bake;
 use crate::cancel::Cancel;
-use crate::chain::{self, Chains};
+use crate::chain::Chains;
+use crate::error::Error;
 use crate::event::{ArtifactSummary, BuildEvent, BuildSummary, RunEvent, What};
 use crate::events::{Events, Ui};
 use crate::journal::Journal;
 use crate::notes::Notes;
 use crate::options::{Unusable, constructed};
+use crate::policy::{FailurePolicy, OnError};
 use crate::provision::Provisioners;
 use crate::provisioner::RunContext;
 use crate::registry::{Make, Registry};
-use crate::unwind::UndoStack;
-
-/// What to do with a bake that failed (`-on-error`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OnError {
-    /// Undo everything.
-    #[default]
-    CleanUp,
-    /// Leave everything as it is; it stays in the journal for `gc`.
-    Abort,
-    /// Ask the user.
-    Ask,
-    /// Run the error-cleanup-provisioner, then leave everything as it is.
-    RunCleanupProvisioner,
-}
-
-/// What the user answers when asked about a failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
-    /// Undo everything.
-    CleanUp,
-    /// Leave everything as it is.
-    Abort,
-    /// Try the step again.
-    Retry,
-}
-
-/// The user at a terminal. Without a terminal, failures are cleaned up and pauses skipped.
-#[async_trait]
-pub trait User: Send + Sync {
-    /// Is somebody there?
-    fn is_there(&self) -> bool;
-
-    /// The next line from the user, who was asked something by an event already. Dropping it leaves the line to whoever asks next.
-    /// `None` at the end of the terminal.
-    async fn line(&self) -> Option<String>;
-}
-
-/// What happens on a failure.
-#[derive(Clone)]
-pub struct FailurePolicy {
-    /// `-on-error`
-    pub on_error: OnError,
-    /// Who is asked.
-    pub user: Arc<dyn User>,
-}
+use crate::unwind::Creation;
 
 /// How a run is made, apart from its plan.
 pub struct Settings {
@@ -74,7 +30,7 @@ pub struct Settings {
     pub parallel_builds: usize,
     /// What happens on a failure.
     pub policy: FailurePolicy,
-    /// The run's id, folders and flags.
+    /// The run's id, directories and flags.
     pub run: RunContext,
     /// Where temporary resources are noted.
     pub journal: Arc<Journal>,
@@ -86,14 +42,12 @@ pub struct Outcome {
     /// Full name.
     pub name: String,
     /// What it made, or why not.
-    pub result: Result<Vec<Artifact>, String>,
-    /// It was cancelled.
-    pub cancelled: bool,
+    pub result: Result<Vec<Artifact>, Error>,
     /// Temporary resources that could not be removed.
     pub leftovers: Vec<String>,
 }
 
-/// Bakes a plan. The answer has an outcome for each of its builds, in the order of the plan.
+/// Bakes a plan. The answer has an outcome for each of its builds, in the order of the plan, which is also the order in which they start.
 pub async fn run(
     plan: Plan,
     registry: &Registry,
@@ -104,29 +58,26 @@ pub async fn run(
     let started = Instant::now();
     let names: Vec<String> = plan.builds.iter().map(|build| build.name.clone()).collect();
     events.emit(What::Run(RunEvent::Started { builds: names }));
-    let permits = if settings.run.debug {
-        1
-    } else {
-        settings.parallel_builds
+    let permits = match settings.parallel_builds {
+        _ if settings.run.debug => 1,
+        0 => Semaphore::MAX_PERMITS,
+        some => some,
     };
-    let semaphore = Arc::new(Semaphore::new(if permits == 0 {
-        Semaphore::MAX_PERMITS
-    } else {
-        permits
-    }));
+    let semaphore = Arc::new(Semaphore::new(permits));
     let settings = Arc::new(settings);
     let mut tasks = JoinSet::new();
     for (index, build) in plan.builds.into_iter().enumerate() {
-        let (registry, settings, semaphore, cancel) = (
-            registry.clone(),
-            Arc::clone(&settings),
-            Arc::clone(&semaphore),
-            cancel.clone(),
-        );
-        let ui = Ui::new(events.of(&build.name));
+        let permit = Arc::clone(&semaphore).acquire_owned().await;
+        let one = One {
+            name: build.name.clone(),
+            registry: registry.clone(),
+            settings: Arc::clone(&settings),
+            ui: Ui::new(events.of(&build.name)),
+            cancel: cancel.clone(),
+        };
         tasks.spawn(async move {
-            let _permit = semaphore.acquire_owned().await;
-            (index, build_one(build, registry, &settings, ui, cancel).await)
+            let _permit = permit;
+            (index, one.build(build).await)
         });
     }
     let mut outcomes = Vec::new();
@@ -159,181 +110,142 @@ impl Outcome {
         let artifacts = artifacts.collect();
         BuildSummary {
             name: self.name.clone(),
-            error: self.result.as_ref().err().cloned(),
+            error: self.result.as_ref().err().map(Error::report),
             artifacts,
             leftovers: self.leftovers.clone(),
         }
     }
 }
 
-/// One build, from its options to its artifacts.
-async fn build_one(build: BuildPlan, registry: Registry, settings: &Settings, ui: Ui, cancel: Cancel) -> Outcome {
-    let started = Instant::now();
-    ui.events().emit(What::Build(BuildEvent::Started));
-    let name = build.name.clone();
-    let (result, leftovers) = if cancel.is_cancelled() {
-        (Err(BakeError::Cancelled.to_string()), Vec::new())
-    } else {
-        bake_one(build, registry, settings, &ui, &cancel).await
-    };
-    let took = started.elapsed();
-    let ended = match &result {
-        Ok(_) => BuildEvent::Finished { took },
-        Err(error) => BuildEvent::Errored {
-            took,
-            error: error.clone(),
-        },
-    };
-    ui.events().emit(What::Build(ended));
-    let cancelled = result.is_err() && cancel.is_cancelled();
-    Outcome {
-        name,
-        result,
-        cancelled,
-        leftovers,
-    }
-}
-
-async fn bake_one(
-    build: BuildPlan,
+/// One build of a run.
+struct One {
+    name: String,
     registry: Registry,
-    settings: &Settings,
-    ui: &Ui,
-    cancel: &Cancel,
-) -> (Result<Vec<Artifact>, String>, Vec<String>) {
-    let Some(Make::Builder(make)) = registry.make(ComponentKind::Builder, &build.builder) else {
-        return (
-            Err(Unusable::unknown(ComponentKind::Builder, &build.builder).to_string()),
-            Vec::new(),
-        );
-    };
-    let builder = match constructed(ComponentKind::Builder, &build.builder, Ok(build.options), make, ui) {
-        Ok(builder) => builder,
-        Err(error) => return (Err(error.to_string()), Vec::new()),
-    };
-    let rendering = build.rendering;
-    let provisioners = Provisioners::new(
-        build.provisioners,
-        build.error_cleanup,
-        registry.clone(),
-        settings.policy.clone(),
-    );
-    let bake = Bake {
-        name: build.name,
-        source_name: build.source_name,
-        builder: build.builder,
-        run: settings.run.clone(),
-        ui: ui.clone(),
-        cancel: cancel.clone(),
-        rendering,
-        notes: Notes::default(),
-        journal: Arc::clone(&settings.journal),
-        stack: UndoStack::default(),
-        calls: Arc::default(),
-        provisioners,
-    };
-    let made = tokio::select! {
-        biased;
-        () = cancel.token().cancelled() => Err(BakeError::Cancelled),
-        made = builder.bake(&bake) => made,
-    };
-    bake.settle().await;
-    match made {
-        Ok(mut artifact) => {
-            artifact.state.extend(bake.notes.all());
-            let leftovers = bake.stack.unwind(ui, cancel).await;
-            let chains = Chains {
-                plans: build.chains,
-                registry,
-                bake: &bake,
-            };
-            let result = if cancel.is_cancelled() {
-                Ok(vec![artifact])
-            } else {
-                chain::process(chains, artifact).await
-            };
-            (result, leftovers)
-        }
-        Err(error) => after_failure(&bake, &settings.policy, crate::chain_of(&error)).await,
-    }
+    settings: Arc<Settings>,
+    ui: Ui,
+    cancel: Cancel,
 }
 
-/// The error-cleanup-provisioner and the undoing, as `-on-error` has it.
-async fn after_failure(
-    bake: &Bake,
-    policy: &FailurePolicy,
-    error: String,
-) -> (Result<Vec<Artifact>, String>, Vec<String>) {
-    let cancelled = bake.cancel.is_cancelled();
-    let on_error = match policy.on_error {
-        OnError::Ask if cancelled => OnError::CleanUp,
-        OnError::Ask => {
-            if let Some(answer) = bake.provisioners.answered() {
-                answer.into()
-            } else {
-                tokio::select! {
-                    () = bake.cancel.token().cancelled() => OnError::CleanUp,
-                    answer = policy.ask(&bake.ui, &error, false) => answer.into(),
+/// What a bake came to, and the temporary resources that could not be removed.
+type Ended = (Result<Vec<Artifact>, Error>, Vec<String>);
+
+impl One {
+    /// From its options to its artifacts.
+    async fn build(self, plan: BuildPlan) -> Outcome {
+        let events = self.ui.events();
+        if self.cancel.is_cancelled() {
+            events.emit(What::Build(BuildEvent::Skipped));
+            return Outcome {
+                name: self.name,
+                result: Err(Error::cancelled()),
+                leftovers: Vec::new(),
+            };
+        }
+        let started = Instant::now();
+        events.emit(What::Build(BuildEvent::Started));
+        let location = plan.location.clone();
+        let (result, leftovers) = self.bake(plan).await;
+        let result = result.map_err(|error| error.at(location.as_ref()));
+        let took = started.elapsed();
+        events.emit(What::Build(match &result {
+            Ok(_) => BuildEvent::Finished { took },
+            Err(error) => BuildEvent::Errored {
+                took,
+                error: error.report(),
+            },
+        }));
+        Outcome {
+            name: self.name,
+            result,
+            leftovers,
+        }
+    }
+
+    async fn bake(&self, plan: BuildPlan) -> Ended {
+        let Some(Make::Builder(make)) = self.registry.make(ComponentKind::Builder, &plan.builder) else {
+            let unknown = Unusable::unknown(ComponentKind::Builder, &plan.builder);
+            return (Err(unknown.into()), Vec::new());
+        };
+        let options = Ok(plan.options);
+        let builder = match constructed(ComponentKind::Builder, &plan.builder, &options, make, &self.ui) {
+            Ok(builder) => builder,
+            Err(error) => return (Err(error), Vec::new()),
+        };
+        let settings = &self.settings;
+        let provisioners = Arc::new(Provisioners::new(
+            plan.provisioners,
+            plan.error_cleanup,
+            self.registry.clone(),
+            settings.policy.clone(),
+        ));
+        let bake = Bake {
+            name: plan.name,
+            source_name: plan.source_name,
+            builder: plan.builder,
+            run: settings.run.clone(),
+            ui: self.ui.clone(),
+            cancel: self.cancel.clone(),
+            rendering: plan.rendering,
+            notes: Notes::default(),
+            creation: Creation::new(Arc::clone(&settings.journal), self.cancel.clone()),
+            provisioning: Arc::clone(&provisioners) as _,
+        };
+        let made = tokio::select! {
+            biased;
+            () = self.cancel.token().cancelled() => Err(Error::cancelled()),
+            made = builder.bake(&bake) => made,
+        };
+        bake.creation.settle().await;
+        match made {
+            Ok(mut artifact) => {
+                artifact.state.extend(bake.notes.all());
+                let leftovers = bake.creation.unwind(&self.ui).await;
+                if self.cancel.is_cancelled() {
+                    return (Ok(vec![artifact]), leftovers);
                 }
+                let chains = Chains {
+                    plans: plan.chains,
+                    registry: &self.registry,
+                    bake: &bake,
+                };
+                (chains.process(artifact).await, leftovers)
+            }
+            Err(error) => {
+                let error = options.iter().fold(error, |error, options| error.at_option_of(options));
+                let leftovers = after_failure(&bake, &settings.policy, &provisioners, &error).await;
+                (Err(error), leftovers)
             }
         }
+    }
+}
+
+/// The error-cleanup-provisioner and the undoing, as `-on-error` has it. Returns what is left.
+async fn after_failure(bake: &Bake, policy: &FailurePolicy, provisioners: &Provisioners, error: &Error) -> Vec<String> {
+    let on_error = match policy.on_error {
+        OnError::Ask if bake.cancel.is_cancelled() => OnError::CleanUp,
+        OnError::Ask => match provisioners.answered() {
+            Some(answer) => answer.into(),
+            None => tokio::select! {
+                () = bake.cancel.token().cancelled() => OnError::CleanUp,
+                answer = policy.ask(&bake.ui, error, false) => answer.into(),
+            },
+        },
         other => other,
     };
-    let cancelled = bake.cancel.is_cancelled();
-    let mut error = error;
-    let clean_up = on_error != OnError::Abort && !cancelled;
-    if clean_up && let Some(failed) = bake.provisioners.clean_up(bake).await {
-        error = format!("{error} (and the error-cleanup-provisioner failed: {failed})");
+    if on_error != OnError::Abort
+        && !bake.cancel.is_cancelled()
+        && let Err(failed) = provisioners.clean_up(bake).await
+    {
+        bake.ui.fail(&failed.during("error-cleanup-provisioner failed"));
     }
     if matches!(on_error, OnError::Abort | OnError::RunCleanupProvisioner) {
+        bake.ui.fail(error);
         bake.ui
-            .error(format!("{error}: nothing is cleaned up, because of -on-error"));
-        for step in bake.provisioners.steps_done() {
+            .error("Nothing is cleaned up, because of -on-error. `bakelite gc` removes it later.");
+        for step in provisioners.steps_done() {
             bake.ui.error(format!("aborted: clean-up of step `{step}` is skipped"));
         }
-        return (Err(error), bake.stack.abandon());
+        return bake.creation.abandon();
     }
-    let leftovers = bake.stack.unwind(&bake.ui, &bake.cancel).await;
-    (Err(error), leftovers)
-}
-
-impl From<Answer> for OnError {
-    fn from(answer: Answer) -> Self {
-        match answer {
-            Answer::Abort => OnError::Abort,
-            Answer::CleanUp | Answer::Retry => OnError::CleanUp,
-        }
-    }
-}
-
-impl FailurePolicy {
-    /// Asks until the answer is one of those offered; nobody there, or just Enter, means clean up.
-    pub(crate) async fn ask(&self, ui: &Ui, error: &str, can_retry: bool) -> Answer {
-        if !self.user.is_there() {
-            return Answer::CleanUp;
-        }
-        ui.error(error);
-        let retry = if can_retry { ", [r]etry" } else { "" };
-        let question = format!("[c]lean up, [a]bort and leave everything as it is{retry}? Enter cleans up.");
-        loop {
-            ui.say(&question);
-            let Some(answer) = self.user.line().await else {
-                return Answer::CleanUp;
-            };
-            match answer.trim().to_lowercase().chars().next() {
-                None | Some('c') => return Answer::CleanUp,
-                Some('a') => return Answer::Abort,
-                Some('r') if can_retry => return Answer::Retry,
-                Some(_) => {}
-            }
-        }
-    }
-
-    /// Waits for Enter; not at all when nobody is there.
-    pub(crate) async fn pause(&self, ui: &Ui, before: &str) {
-        if self.user.is_there() {
-            ui.say(format!("{before}. Press enter to continue."));
-            let _ = self.user.line().await;
-        }
-    }
+    bake.creation.unwind(&bake.ui).await
 }

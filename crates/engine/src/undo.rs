@@ -1,9 +1,16 @@
 //! Temporary resources as data, and the one way each of them goes. A bake's stack, `gc` after a kill, and the tests share it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use crate::cancel::{Cancel, Urgency};
+use crate::clock::{Backoff, pause_unless};
+use crate::error::{Error, Explain, Kind};
 
 /// A temporary thing that must go. It is written to the journal, so it holds no secret; fields may be added, never change meaning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,17 +84,64 @@ pub trait Undo: Send + Sync {
 
     /// Makes a resource go, after finding it by its token when it has no id. `Ok` means that it is certainly not there.
     async fn undo(&self, resource: &Resource, patience: Patience) -> Result<(), UndoError>;
+
+    /// What runs of this program have left in the owner's account and was made at least that long ago, found without a journal. It is in
+    /// the order in which it can be removed; the details `build`, `run` and `created` are known where the owner keeps them.
+    async fn sweep(&self, _older_than: Duration) -> Result<Vec<Resource>, Error> {
+        Ok(Vec::new())
+    }
+}
+
+/// Undoes until it is done or there is no use in trying again, as impatient as the user is: one who insists ends the patient try that is
+/// under way, and pauses.
+pub(crate) async fn undo_with_retries(undo: &dyn Undo, resource: &Resource, cancel: &Cancel) -> Result<(), UndoError> {
+    let started = Instant::now();
+    let mut tries = 0;
+    loop {
+        let patience = if cancel.urgency() >= Urgency::Hurry {
+            Patience::Hasty
+        } else {
+            Patience::Thorough
+        };
+        let hurried = async || match patience {
+            Patience::Thorough => cancel.at_least(Urgency::Hurry).await,
+            Patience::Hasty => std::future::pending().await,
+        };
+        let error = tokio::select! {
+            result = undo.undo(resource, patience) => match result {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            },
+            () = hurried() => continue,
+        };
+        tries += 1;
+        let pause = error.again.map(|backoff| (backoff.pause(tries), backoff.limit));
+        match pause {
+            Some((pause, limit)) if started.elapsed() + pause <= limit => pause_unless(pause, hurried()).await,
+            _ => return Err(error),
+        };
+    }
 }
 
 /// Why a resource could not be removed.
 #[derive(Debug, thiserror::Error)]
 #[error("remove {what}")]
 pub struct UndoError {
-    /// The resource.
+    /// The resource, as [`Resource::describe`] names it.
     pub what: String,
-    /// The cause.
+    /// What went wrong.
     #[source]
-    pub cause: Box<dyn std::error::Error + Send + Sync>,
-    /// Trying again soon may help (it is still in use, the service throttles).
-    pub again: bool,
+    pub cause: Error,
+    /// When trying again may help (it is still in use, the service throttles); otherwise it does not.
+    pub again: Option<Backoff>,
+}
+
+impl Explain for UndoError {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        self.cause.help().map(Cow::Borrowed)
+    }
+
+    fn kind(&self) -> Kind {
+        self.cause.kind()
+    }
 }

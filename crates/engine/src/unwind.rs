@@ -1,17 +1,138 @@
-//! The list of what a bake has to undo, and undoing it: in reverse order, with retries, everything that fails reported.
+//! What a bake makes and has to undo: nothing is made that is not in the journal and in this list before, and the list is undone in
+//! reverse order, with retries, everything that fails reported.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
 use crate::cancel::{Cancel, Urgency};
+use crate::error::Error;
 use crate::events::Ui;
 use crate::journal::{Entry, Journal, JournalError};
-use crate::undo::{Patience, Resource, Undo, UndoError};
+use crate::undo::{Patience, Resource, Undo, UndoError, undo_with_retries};
 
-/// What a bake has to undo, in the order of creation. Clones are the same list.
-#[derive(Clone, Default)]
-pub(crate) struct UndoStack {
-    items: Arc<Mutex<Vec<Handle>>>,
+/// How long create calls that are under way may take when the bake is over.
+const SETTLED_WITHIN: Duration = Duration::from_secs(90);
+/// The same when the user insists.
+const SETTLED_IN_A_HURRY: Duration = Duration::from_secs(5);
+
+/// The right to create: what is made through it is undone at the end of the bake. It is for what lives as long as the bake and makes
+/// things again when they are lost, as a way to the instance does. Clones are the same right.
+#[derive(Clone)]
+pub struct Creation {
+    journal: Arc<Journal>,
+    cancel: Cancel,
+    /// What has to be undone, in the order of creation.
+    made: Arc<Mutex<Vec<Handle>>>,
+    /// Create calls that are under way.
+    calls: Arc<Mutex<JoinSet<()>>>,
+}
+
+/// Something that was created and will be undone, unless it is kept.
+#[must_use = "what was created is undone at the end of the bake, unless it is kept"]
+pub struct Made<T> {
+    /// What the call answered.
+    pub value: T,
+    /// Its place in the list of what has to be undone.
+    pub handle: Handle,
+}
+
+impl Creation {
+    /// For a bake of this run; what it makes is noted in this journal.
+    pub(crate) fn new(journal: Arc<Journal>, cancel: Cancel) -> Self {
+        Self {
+            journal,
+            cancel,
+            made: Arc::default(),
+            calls: Arc::default(),
+        }
+    }
+
+    /// Creates a resource, as [`crate::bake::Bake::create`] does.
+    pub async fn create<T, E>(
+        &self,
+        undo: Arc<dyn Undo>,
+        resource: Resource,
+        call: impl Future<Output = Result<(String, T), E>> + Send + 'static,
+    ) -> Result<Made<T>, Error>
+    where
+        T: Send + 'static,
+        E: Into<Error> + Send + 'static,
+    {
+        if self.cancel.is_cancelled() {
+            return Err(Error::cancelled());
+        }
+        let handle = self.note(undo, resource)?;
+        let (sender, answer) = oneshot::channel();
+        let noted = handle.clone();
+        let work = async move {
+            let result = match call.await {
+                Ok((id, value)) => noted.made(&id).map(|()| value).map_err(Error::from),
+                Err(error) => Err(error.into()),
+            };
+            // Nobody listens any more when the body was dropped: the unwinding then finds the resource in the list.
+            let _ = sender.send(result);
+        };
+        lock(&self.calls).spawn(work);
+        match answer.await {
+            Ok(Ok(value)) => Ok(Made { value, handle }),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(Error::cancelled()),
+        }
+    }
+
+    fn note(&self, undo: Arc<dyn Undo>, resource: Resource) -> Result<Handle, JournalError> {
+        let entry = self.journal.intend(&resource)?;
+        let item = Item {
+            journal: Arc::clone(&self.journal),
+            entry,
+            undo,
+            resource: Mutex::new(resource),
+            settled: tokio::sync::Mutex::new(false),
+        };
+        let handle = Handle { item: Arc::new(item) };
+        lock(&self.made).push(handle.clone());
+        Ok(handle)
+    }
+
+    /// Waits for the create calls that are still under way, so that the list of what has to be undone is complete. A call without an
+    /// answer by then stays in the list as an intent: undo looks for it by its token.
+    pub(crate) async fn settle(&self) {
+        let mut calls = std::mem::take(&mut *lock(&self.calls));
+        let mut all = pin!(async { while calls.join_next().await.is_some() {} });
+        let is_hurried = tokio::select! {
+            _ = timeout(SETTLED_WITHIN, &mut all) => false,
+            () = self.cancel.at_least(Urgency::Hurry) => true,
+        };
+        if is_hurried {
+            let _ = timeout(SETTLED_IN_A_HURRY, all).await;
+        }
+    }
+
+    /// Undoes everything that is neither kept nor gone, last first. Returns a line for each thing that is left.
+    pub(crate) async fn unwind(&self, ui: &Ui) -> Vec<String> {
+        let handles = std::mem::take(&mut *lock(&self.made));
+        let mut left = Vec::new();
+        for handle in handles.iter().rev() {
+            if let Err(error) = handle.remove(&self.cancel).await {
+                let what = handle.resource().describe();
+                ui.fail(&Error::from(error));
+                left.push(what);
+            }
+        }
+        left
+    }
+
+    /// Leaves everything as it is, in the journal. Returns a line for each thing that is left.
+    pub(crate) fn abandon(&self) -> Vec<String> {
+        let handles = std::mem::take(&mut *lock(&self.made));
+        let left = handles.iter().filter(|handle| !handle.is_settled());
+        left.map(|handle| handle.resource().describe()).collect()
+    }
 }
 
 /// A resource in the list. Clones are the same resource.
@@ -25,55 +146,14 @@ struct Item {
     entry: Entry,
     undo: Arc<dyn Undo>,
     resource: Mutex<Resource>,
+    /// It is kept or gone. Locked while it is being removed.
     settled: tokio::sync::Mutex<bool>,
-}
-
-impl UndoStack {
-    pub(crate) fn push(&self, journal: Arc<Journal>, entry: Entry, undo: Arc<dyn Undo>, resource: Resource) -> Handle {
-        let item = Item {
-            journal,
-            entry,
-            undo,
-            resource: Mutex::new(resource),
-            settled: tokio::sync::Mutex::new(false),
-        };
-        let handle = Handle { item: Arc::new(item) };
-        self.lock().push(handle.clone());
-        handle
-    }
-
-    /// Undoes everything that is neither kept nor gone, last first. Returns a line for each thing that is left.
-    pub(crate) async fn unwind(&self, ui: &Ui, cancel: &Cancel) -> Vec<String> {
-        let handles = std::mem::take(&mut *self.lock());
-        let mut left = Vec::new();
-        for handle in handles.iter().rev() {
-            if let Err(error) = handle.remove(cancel).await {
-                let what = handle.resource().describe();
-                ui.error(format!("{what} could not be removed: {}", crate::chain_of(&error)));
-                left.push(what);
-            }
-        }
-        left
-    }
-
-    /// Leaves everything as it is, in the journal. Returns a line for each thing that is left.
-    pub(crate) fn abandon(&self) -> Vec<String> {
-        std::mem::take(&mut *self.lock())
-            .iter()
-            .filter(|handle| !handle.is_settled())
-            .map(|handle| handle.resource().describe())
-            .collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Handle>> {
-        self.items.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Handle {
     /// The resource as it is known now.
     pub fn resource(&self) -> Resource {
-        self.lock().clone()
+        lock(&self.item.resource).clone()
     }
 
     /// Strikes it out: it is a product of the bake and stays.
@@ -88,48 +168,28 @@ impl Handle {
 
     /// Undoes it now instead of at the end of the bake. Doing it twice is no error.
     pub async fn destroy(&self) -> Result<(), UndoError> {
-        self.settle(Patience::Thorough).await
+        let undo = async |resource: &Resource| self.item.undo.undo(resource, Patience::Thorough).await;
+        self.settle(undo).await
     }
 
-    /// Undoes it by [`Undo::undo`] with retries, as impatient as the user is.
+    /// Undoes it with retries, as impatient as the user is.
     async fn remove(&self, cancel: &Cancel) -> Result<(), UndoError> {
-        let mut pause = Duration::from_millis(250);
-        let mut tries = 0;
-        loop {
-            let hasty = cancel.urgency() >= Urgency::Hurry;
-            let attempt = self.settle(if hasty { Patience::Hasty } else { Patience::Thorough });
-            let result = if hasty {
-                attempt.await
-            } else {
-                tokio::select! {
-                    result = attempt => result,
-                    () = cancel.at_least(Urgency::Hurry) => continue,
-                }
-            };
-            tries += 1;
-            match result {
-                Err(error) if error.again && tries < 12 => {
-                    // The pause ends early when the user insists.
-                    let _ = tokio::time::timeout(pause, cancel.at_least(Urgency::Hurry)).await;
-                    pause = (pause * 2).min(Duration::from_secs(10));
-                }
-                result => return result,
-            }
-        }
+        let undo = async |resource: &Resource| undo_with_retries(&*self.item.undo, resource, cancel).await;
+        self.settle(undo).await
     }
 
-    async fn settle(&self, patience: Patience) -> Result<(), UndoError> {
+    async fn settle(&self, undo: impl AsyncFnOnce(&Resource) -> Result<(), UndoError>) -> Result<(), UndoError> {
         let mut settled = self.item.settled.lock().await;
         if *settled {
             return Ok(());
         }
         let resource = self.resource();
-        self.item.undo.undo(&resource, patience).await?;
+        undo(&resource).await?;
         let noted = self.item.journal.gone(self.item.entry);
         noted.map_err(|cause| UndoError {
             what: resource.describe(),
-            cause: Box::new(cause),
-            again: false,
+            cause: cause.into(),
+            again: None,
         })?;
         *settled = true;
         Ok(())
@@ -141,12 +201,13 @@ impl Handle {
     }
 
     /// Notes the id that the create call answered.
-    pub(crate) fn made(&self, id: &str) -> Result<(), JournalError> {
-        self.lock().id = Some(id.to_owned());
+    fn made(&self, id: &str) -> Result<(), JournalError> {
+        lock(&self.item.resource).id = Some(id.to_owned());
         self.item.journal.made(self.item.entry, id)
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Resource> {
-        self.item.resource.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// A panic elsewhere must not keep the clean-up from its list.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

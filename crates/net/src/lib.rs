@@ -6,9 +6,10 @@
 //! the proxy that a template names ([`handshake::through`]) with the same code. docs/reference/network.md is the page for users.
 //!
 //! From the bottom up: [`proxies`] (which proxy for a URL), [`trust`] (whose certificates), [`handshake`] (CONNECT and SOCKS5),
-//! [`error`], [`tcp`], [`network`] (all of it together).
+//! [`error`], [`tcp`], [`network`] (all of it together), [`client`] (HTTP on top).
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
+pub mod client;
 pub mod error;
 pub mod handshake;
 pub mod network;
@@ -18,6 +19,7 @@ pub mod trust;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub use client::HttpClient;
 pub use error::DialError;
 pub use network::Network;
 

@@ -1,26 +1,19 @@
-//! The way to a URL: directly or through the environment's proxy, with TLS where the URL says so; and an HTTP client that goes it.
+//! The way to a URL: directly or through the environment's proxy, with TLS where the URL says so.
 
 use std::fmt;
-use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper::body::{Body, Incoming};
+use hyper::Uri;
 use hyper::http::HeaderValue;
-use hyper::http::header::PROXY_AUTHORIZATION;
-use hyper::{Request, Response, Uri};
-use hyper_util::client::legacy::connect::Connected;
-use hyper_util::client::legacy::{self, Client};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::client::legacy::connect::{self, Connected};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-use tower_service::Service;
 
 use crate::Stream;
 use crate::error::{Cause, DialError, Via, bracketed};
@@ -84,22 +77,8 @@ impl Network {
         self.open(url, true).await
     }
 
-    /// An HTTP/1.1 client that keeps connections for later requests.
-    pub fn client<B>(self) -> HttpClient<B>
-    where
-        B: Body + Send + 'static + Unpin,
-        B::Data: Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        let network = Arc::new(self);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .build(Connector(Arc::clone(&network)));
-        HttpClient { network, client }
-    }
-
     /// What a request to this URL has to show to the proxy that forwards it.
-    fn authorization(&self, url: &Uri) -> Option<HeaderValue> {
+    pub(crate) fn authorization(&self, url: &Uri) -> Option<HeaderValue> {
         let proxy = self.proxies.proxy_for(url).ok()??;
         proxy.authorization.filter(|_| !is_secure(url))
     }
@@ -268,49 +247,8 @@ impl AsyncWrite for Connection {
     }
 }
 
-impl legacy::connect::Connection for Connection {
+impl connect::Connection for Connection {
     fn connected(&self) -> Connected {
         Connected::new().proxy(self.forwarding.is_some())
-    }
-}
-
-/// An HTTP/1.1 client. Its errors have the [`DialError`] among their causes where there was no connection.
-#[derive(Debug)]
-pub struct HttpClient<B> {
-    network: Arc<Network>,
-    client: Client<Connector, B>,
-}
-
-impl<B> HttpClient<B>
-where
-    B: Body + Send + 'static + Unpin,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    /// Sends a request with an absolute URL. Redirects are not followed.
-    pub async fn request(&self, mut request: Request<B>) -> Result<Response<Incoming>, legacy::Error> {
-        if let Some(authorization) = self.network.authorization(request.uri()) {
-            request.headers_mut().insert(PROXY_AUTHORIZATION, authorization);
-        }
-        self.client.request(request).await
-    }
-}
-
-/// The network as a connector of the HTTP client.
-#[derive(Debug, Clone)]
-struct Connector(Arc<Network>);
-
-impl Service<Uri> for Connector {
-    type Response = TokioIo<Connection>;
-    type Error = DialError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, DialError>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), DialError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, url: Uri) -> Self::Future {
-        let network = Arc::clone(&self.0);
-        Box::pin(async move { network.http(&url).await.map(TokioIo::new) })
     }
 }

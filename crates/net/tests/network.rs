@@ -8,7 +8,7 @@ use std::time::Duration;
 use bakelite_net::error::Cause;
 use bakelite_net::handshake::Refusal;
 use bakelite_net::trust::Trust;
-use bakelite_net::{DialError, Network};
+use bakelite_net::{DialError, HttpClient, Network};
 use base64::Engine as _;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Bytes;
@@ -249,8 +249,8 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 async fn get(network: Network, url: &str) -> Result<String, String> {
     let request = Request::get(url).body(Empty::<Bytes>::new()).unwrap();
-    let answer = network.client().request(request).await;
-    let answer = answer.map_err(|error| chain(DialError::among(&error).unwrap()))?;
+    let answer = HttpClient::new(network).request(request).await;
+    let answer = answer.map_err(|error| chain(&error).split_once(": ").unwrap().1.to_owned())?;
     let body = answer.into_body().collect().await.unwrap().to_bytes();
     Ok(String::from_utf8(body.to_vec()).unwrap())
 }

@@ -19,6 +19,7 @@ pub(crate) const REGISTRATION: Registration = Registration {
         yields: Yields::Nothing,
     },
     make: Make::PostProcessor(make),
+    undo: None,
 };
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]

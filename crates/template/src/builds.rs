@@ -18,7 +18,7 @@ use bakelite_hcl::value::Value;
 use crate::blocks;
 use crate::duration::GoDuration;
 use crate::dynamic::{self, ExpandedBlock};
-use crate::scope::{Iterations, Names, Within};
+use crate::scope::{Iterations, TemplateScope, Within};
 
 /// What is baked together: a `build` block, or one builder of a legacy template.
 #[derive(Debug)]
@@ -166,7 +166,7 @@ const PROVISIONER_META: &[&str] = &[
 const POST_PROCESSOR_META: &[&str] = &["name", "only", "except", "keep_input_artifact"];
 
 /// Reads a `build` block with its dynamic blocks expanded.
-pub(crate) fn read(block: &Block, names: &Names<'_>, diagnostics: &mut Diagnostics) -> Build {
+pub(crate) fn read(block: &Block, names: &TemplateScope<'_>, diagnostics: &mut Diagnostics) -> Build {
     let schema = BodySchema {
         attributes: vec![("name", false), ("description", false), ("sources", false)],
         blocks: vec![
@@ -271,7 +271,7 @@ fn check_names(build: &Build, diagnostics: &mut Diagnostics) {
 }
 
 /// The `name` of a build block, empty where it has none or it cannot be evaluated.
-pub(crate) fn name_of(block: &Block, names: &Names<'_>, diagnostics: &mut Diagnostics) -> String {
+pub(crate) fn name_of(block: &Block, names: &TemplateScope<'_>, diagnostics: &mut Diagnostics) -> String {
     let schema = BodySchema {
         attributes: vec![("name", false)],
         blocks: Vec::new(),
@@ -432,7 +432,7 @@ fn source_block(block: ExpandedBlock, build: Place, diagnostics: &mut Diagnostic
     })
 }
 
-fn error_cleanup(block: ExpandedBlock, build: &mut Build, names: &Names<'_>, diagnostics: &mut Diagnostics) {
+fn error_cleanup(block: ExpandedBlock, build: &mut Build, names: &TemplateScope<'_>, diagnostics: &mut Diagnostics) {
     if let Some(first) = &build.error_cleanup {
         diagnostics.push(
             Diagnostic::error(block.place, "build has two error-cleanup-provisioners")
@@ -443,7 +443,7 @@ fn error_cleanup(block: ExpandedBlock, build: &mut Build, names: &Names<'_>, dia
     build.error_cleanup = step(block, PROVISIONER_META, names, diagnostics);
 }
 
-fn chain(block: &ExpandedBlock, names: &Names<'_>, diagnostics: &mut Diagnostics) -> Option<Vec<Step>> {
+fn chain(block: &ExpandedBlock, names: &TemplateScope<'_>, diagnostics: &mut Diagnostics) -> Option<Vec<Step>> {
     let schema = BodySchema {
         attributes: Vec::new(),
         blocks: vec![("post-processor", LABEL)],
@@ -457,7 +457,12 @@ fn chain(block: &ExpandedBlock, names: &Names<'_>, diagnostics: &mut Diagnostics
     (!steps.is_empty()).then_some(steps)
 }
 
-fn step(block: ExpandedBlock, known: &[&str], names: &Names<'_>, diagnostics: &mut Diagnostics) -> Option<Step> {
+fn step(
+    block: ExpandedBlock,
+    known: &[&str],
+    names: &TemplateScope<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Step> {
     let component = block.labels.into_iter().next()?;
     let schema = BodySchema {
         attributes: known.iter().map(|name| (*name, false)).collect(),

@@ -28,6 +28,7 @@ pub(crate) const COMPONENT: Registration = Registration {
         yields: Yields::Data(yielded),
     },
     make: Make::DataSource(make),
+    undo: None,
 };
 
 /// The options of an amazon-ami data source.

@@ -37,7 +37,7 @@ pub(crate) fn check(options: &Options, unknown: &[String], complaints: &mut Vec<
         &options.launch_block_device_mappings,
         check.complaints,
     );
-    options.communicator.check(check.complaints);
+    options.communicator.check(None, check.complaints);
     check.keys();
     check.metadata();
     check.interface();

@@ -62,6 +62,7 @@ pub(crate) const COMPONENT: Registration = Registration {
         ]),
     },
     make: Make::Builder(make),
+    undo: Some(AwsUndo::within),
 };
 
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Builder>> {
@@ -83,13 +84,13 @@ struct AmazonEbs {
 #[async_trait]
 impl Builder for AmazonEbs {
     async fn bake(&self, bake: &Bake) -> Result<Artifact, BakeError> {
-        let result = self.make_ami(bake).await;
-        if let Err(BakeError::Failed(error)) = &result
-            && let Some(help) = AwsError::help_for(error.as_ref()).or_else(|| session_manager::help_for(error.as_ref()))
-        {
-            bake.ui.error(format!("Help: {help}"));
-        }
-        result
+        self.make_ami(bake).await.map_err(|error| {
+            let cause = error.cause();
+            match AwsError::help_for(cause).or_else(|| session_manager::help_for(cause)) {
+                Some(help) => error.with_help(help),
+                None => error,
+            }
+        })
     }
 }
 

@@ -1,11 +1,9 @@
-//! Which algorithms are offered to the server, and in what order (communicators.md §3.3).
+//! Which algorithms are offered to the server, and in what order.
 
 use std::borrow::Cow;
 
 use russh::keys::{Algorithm, HashAlg};
 use russh::{Preferred, cipher, kex};
-
-use crate::options::CommunicatorOptions;
 
 /// AES first: every processor that instances run on has instructions for it.
 const CIPHERS: &[cipher::Name] = &[
@@ -47,14 +45,13 @@ pub(crate) fn is_key_exchange(name: &str) -> bool {
 }
 
 /// What is offered. Once a host key is known only its kind is asked for, as another one would be a change.
-pub(crate) fn preferred(options: &CommunicatorOptions, known_host_key: Option<&Algorithm>) -> Preferred {
+pub(crate) fn preferred(ciphers: &[String], key_exchanges: &[String], known_host_key: Option<&Algorithm>) -> Preferred {
     let mut preferred = Preferred::DEFAULT;
-    let ciphers = chosen(options.ssh_ciphers.as_deref(), |name| {
+    let ciphers = chosen(ciphers, |name| {
         cipher::Name::try_from(name).ok().filter(|_| is_cipher(name))
     });
     preferred.cipher = Cow::Owned(ciphers.unwrap_or_else(|| CIPHERS.to_vec()));
-    let exchanges = options.ssh_key_exchange_algorithms.as_deref();
-    let exchanges = chosen(exchanges, |name| {
+    let exchanges = chosen(key_exchanges, |name| {
         kex::Name::try_from(name).ok().filter(|_| is_key_exchange(name))
     });
     let exchanges = exchanges.unwrap_or_else(|| KEY_EXCHANGES.to_vec());
@@ -66,8 +63,8 @@ pub(crate) fn preferred(options: &CommunicatorOptions, known_host_key: Option<&A
 }
 
 /// The listed names that are known; none of them: the default.
-fn chosen<T>(names: Option<&[String]>, find: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
-    let chosen: Vec<T> = names?.iter().filter_map(|name| find(name)).collect();
+fn chosen<T>(names: &[String], find: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
+    let chosen: Vec<T> = names.iter().filter_map(|name| find(name)).collect();
     (!chosen.is_empty()).then_some(chosen)
 }
 
@@ -88,20 +85,14 @@ mod tests {
 
     #[test]
     fn listed_ciphers_replace_the_list_and_unknown_ones_are_left_out() {
-        let options = CommunicatorOptions {
-            ssh_ciphers: Some(vec!["arcfour".into(), "aes256-ctr".into()]),
-            ..Default::default()
-        };
-        assert_eq!(preferred(&options, None).cipher.as_ref(), [cipher::AES_256_CTR]);
-        assert_eq!(
-            preferred(&CommunicatorOptions::default(), None).cipher.first(),
-            Some(&cipher::AES_128_GCM)
-        );
+        let listed = preferred(&["arcfour".into(), "aes256-ctr".into()], &[], None);
+        assert_eq!(listed.cipher.as_ref(), [cipher::AES_256_CTR]);
+        assert_eq!(preferred(&[], &[], None).cipher.first(), Some(&cipher::AES_128_GCM));
     }
 
     #[test]
     fn a_known_rsa_host_key_may_sign_with_any_hash() {
-        let preferred = preferred(&CommunicatorOptions::default(), Some(&Algorithm::Rsa { hash: None }));
+        let preferred = preferred(&[], &[], Some(&Algorithm::Rsa { hash: None }));
         assert_eq!(preferred.key.len(), 3);
     }
 

@@ -1,19 +1,18 @@
-//! Logging in: agent, key files, the builder's key, password, keyboard-interactive, each as long as the server would take it
-//! (communicators.md §3.1; every key is tried, not only the first).
+//! Logging in: agent, key files, the builder's key, password, keyboard-interactive, each as long as the server accepts the method.
+//! Every key is tried, not only the first.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bakelite_engine::foreign::visible;
-use russh::client::{AuthResult, Handle, KeyboardInteractiveAuthResponse as Reply, Prompt};
+use russh::client::{AuthResult, Handle, Handler, KeyboardInteractiveAuthResponse as Reply, Prompt};
 use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::AgentClient;
 use russh::keys::{Certificate, HashAlg, PrivateKey, PrivateKeyWithHashAlg};
 use russh::{MethodKind, MethodSet};
 
 use super::host_key::fingerprint;
-use super::session::Client;
 use super::terminal::ask;
 
 /// Characters of a server's question that are shown.
@@ -41,15 +40,15 @@ pub(crate) struct Credentials {
 
 impl Credentials {
     /// How long a login may take that takes `limit` without a person.
-    pub(crate) fn patience(&self, limit: Duration) -> Duration {
+    pub(crate) fn timeout(&self, limit: Duration) -> Duration {
         if self.interactive { limit + TYPING_LIMIT } else { limit }
     }
 }
 
-/// Why nobody let us in.
+/// Why the login failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
-    /// The server accepts none of what we have.
+    /// The server accepts none of our credentials.
     #[error("login as `{username}` is refused; tried {tried}{}", accepted_methods(.accepts))]
     Refused {
         /// The user.
@@ -64,23 +63,23 @@ pub enum AuthError {
     Interrupted {
         /// The user.
         username: String,
-        /// The cause.
+        /// What the protocol failed with.
         #[source]
-        cause: Option<russh::Error>,
+        cause: russh::Error,
     },
-    /// Nobody can be asked.
-    #[error("ask at the terminal what the server asks")]
+    /// The server's prompts cannot be shown: there is no terminal.
+    #[error("failed to prompt at the terminal for the server's questions")]
     Terminal {
-        /// The cause.
+        /// What opening or reading the terminal failed with.
         #[source]
         cause: std::io::Error,
     },
-    /// The SSH agent cannot be asked.
-    #[error("ask the SSH agent at `{socket}`")]
+    /// The SSH agent does not answer.
+    #[error("failed to list the keys of the SSH agent at `{socket}`")]
     Agent {
-        /// Its socket.
+        /// Path of its socket.
         socket: String,
-        /// The cause.
+        /// What the request failed with.
         #[source]
         cause: russh::keys::Error,
     },
@@ -116,8 +115,8 @@ fn accepted_methods(methods: &str) -> String {
 }
 
 /// One login under way.
-struct Login<'a> {
-    handle: &'a mut Handle<Client>,
+struct Login<'a, H: Handler> {
+    handle: &'a mut Handle<H>,
     username: &'a str,
     tried: Vec<String>,
     /// What the server would take next; all while it has not said.
@@ -125,7 +124,7 @@ struct Login<'a> {
 }
 
 /// Logs in.
-pub(crate) async fn log_in(handle: &mut Handle<Client>, credentials: &Credentials) -> Result<(), AuthError> {
+pub(crate) async fn log_in(handle: &mut Handle<impl Handler>, credentials: &Credentials) -> Result<(), AuthError> {
     let mut login = Login {
         handle,
         username: &credentials.username,
@@ -138,7 +137,7 @@ pub(crate) async fn log_in(handle: &mut Handle<Client>, credentials: &Credential
     if login.tried.is_empty() {
         // Some servers let everybody in; others tell by it what they would take.
         let answer = login.handle.authenticate_none(login.username).await;
-        if login.hear(answer, "no credentials")? {
+        if login.handle_reply(answer, "no credentials")? {
             return Ok(());
         }
     }
@@ -151,9 +150,9 @@ pub(crate) async fn log_in(handle: &mut Handle<Client>, credentials: &Credential
     })
 }
 
-impl Login<'_> {
+impl<H: Handler> Login<'_, H> {
     async fn try_all(&mut self, credentials: &Credentials) -> Result<bool, AuthError> {
-        if credentials.interactive && self.try_questions(None).await? {
+        if credentials.interactive && self.keyboard_interactive(None).await? {
             return Ok(true);
         }
         if let Some(socket) = &credentials.agent
@@ -171,11 +170,11 @@ impl Login<'_> {
         };
         if self.takes(MethodKind::Password) {
             let answer = self.handle.authenticate_password(self.username, password).await;
-            if self.hear(answer, "password")? {
+            if self.handle_reply(answer, "password")? {
                 return Ok(true);
             }
         }
-        Ok(self.takes(MethodKind::KeyboardInteractive) && self.try_questions(Some(password)).await?)
+        Ok(self.takes(MethodKind::KeyboardInteractive) && self.keyboard_interactive(Some(password)).await?)
     }
 
     fn takes(&self, method: MethodKind) -> bool {
@@ -194,7 +193,7 @@ impl Login<'_> {
                 .handle
                 .authenticate_openssh_cert(self.username, Arc::clone(key), certificate.clone())
                 .await;
-            if self.hear(answer, &format!("certificate for {name}"))? {
+            if self.handle_reply(answer, &format!("certificate for {name}"))? {
                 return Ok(true);
             }
         }
@@ -204,7 +203,7 @@ impl Login<'_> {
             .handle
             .authenticate_publickey(self.username, with(Some(HashAlg::Sha512)))
             .await;
-        if self.hear(answer, &name)? {
+        if self.handle_reply(answer, &name)? {
             return Ok(true);
         }
         if !key.algorithm().is_rsa() || !self.takes(MethodKind::PublicKey) {
@@ -221,7 +220,7 @@ impl Login<'_> {
             None => None,
         };
         let answer = self.handle.authenticate_publickey(self.username, with(other)).await;
-        self.hear(answer, &name)
+        self.handle_reply(answer, &name)
     }
 
     async fn try_agent(&mut self, socket: &PathBuf) -> Result<bool, AuthError> {
@@ -263,7 +262,7 @@ impl Login<'_> {
             };
             match answer {
                 Ok(answer) => {
-                    if self.hear(Ok(answer), &name)? {
+                    if self.handle_reply(Ok(answer), &name)? {
                         return Ok(true);
                     }
                 }
@@ -277,7 +276,7 @@ impl Login<'_> {
     }
 
     /// Answers every question of the server by the password, or asks the person at the terminal.
-    async fn try_questions(&mut self, password: Option<&str>) -> Result<bool, AuthError> {
+    async fn keyboard_interactive(&mut self, password: Option<&str>) -> Result<bool, AuthError> {
         const MOST_ROUNDS: usize = 16;
         let mut reply = self
             .handle
@@ -294,7 +293,7 @@ impl Login<'_> {
                         remaining_methods,
                         partial_success,
                     };
-                    return self.hear(Ok(failure), "keyboard-interactive");
+                    return self.handle_reply(Ok(failure), "keyboard-interactive");
                 }
                 Reply::InfoRequest {
                     name,
@@ -313,14 +312,14 @@ impl Login<'_> {
         Ok(false)
     }
 
-    /// Takes the server's answer to one attempt.
-    fn hear(&mut self, answer: Result<AuthResult, russh::Error>, name: &str) -> Result<bool, AuthError> {
+    /// Whether the server's reply to one attempt lets us in; notes what it accepts otherwise.
+    fn handle_reply(&mut self, answer: Result<AuthResult, russh::Error>, name: &str) -> Result<bool, AuthError> {
         match answer.map_err(|error| self.interrupted(error))? {
             AuthResult::Success => Ok(true),
             AuthResult::Failure { remaining_methods, .. } => {
                 self.tried.push(name.to_owned());
                 if self.handle.is_closed() {
-                    return Err(self.gave_up());
+                    return Err(self.rejected());
                 }
                 self.accepts = Some(remaining_methods);
                 Ok(false)
@@ -329,7 +328,7 @@ impl Login<'_> {
     }
 
     /// The server has hung up: after attempts that is its answer to them, as when it has counted too many.
-    fn gave_up(&self) -> AuthError {
+    fn rejected(&self) -> AuthError {
         AuthError::Refused {
             username: self.username.to_owned(),
             tried: self.tried.join(", "),
@@ -340,7 +339,7 @@ impl Login<'_> {
     fn interrupted(&self, cause: russh::Error) -> AuthError {
         AuthError::Interrupted {
             username: self.username.to_owned(),
-            cause: Some(cause),
+            cause,
         }
     }
 }

@@ -1,6 +1,7 @@
-//! A host to go through: we log in to it as to any other, and it opens the stream to the next (communicators.md §3.4). One login serves
-//! all streams for as long as it lasts.
+//! A host to go through: we log in to it as to any other, and it opens the stream to the next. One login serves all streams for as long
+//! as it lasts.
 
+use std::borrow::Cow;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,23 +14,53 @@ use russh::client::Msg;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Mutex;
 
-use super::session::{Access, Session, SessionError};
-use crate::dial::{Dial, Stream};
+use super::session::{Connector, Session, SessionError};
+use crate::dial::{Dial, DialError, Hop, Refusal, Stream};
 
 /// No way through a bastion.
 #[derive(Debug, thiserror::Error)]
-#[error("log in to the bastion {peer}")]
-pub(crate) struct BastionError {
-    /// Which.
-    peer: String,
-    /// The cause.
-    #[source]
-    pub(crate) cause: Box<SessionError>,
+enum BastionError {
+    /// It cannot be logged in to.
+    #[error("failed to log in to the bastion {peer}")]
+    LogIn {
+        peer: String,
+        #[source]
+        cause: SessionError,
+    },
+    /// It does not connect to the next host.
+    #[error("bastion {peer} cannot connect to {target}: {reason}")]
+    Forward {
+        peer: String,
+        target: String,
+        reason: String,
+    },
+}
+
+impl Hop for BastionError {
+    fn refusal(&self) -> Refusal {
+        match self {
+            BastionError::LogIn { cause, .. } => cause.refusal(),
+            BastionError::Forward { .. } => Refusal::None,
+        }
+    }
+
+    fn help(&self) -> Option<Cow<'_, str>> {
+        match self {
+            BastionError::LogIn { cause, .. } => cause.help(),
+            BastionError::Forward { .. } => None,
+        }
+    }
+}
+
+impl From<BastionError> for DialError {
+    fn from(error: BastionError) -> Self {
+        DialError::Hop(Box::new(error))
+    }
 }
 
 /// Opens streams through a bastion.
 pub(crate) struct Bastion {
-    access: Access,
+    connector: Connector,
     /// Where to go from there.
     host: String,
     port: u16,
@@ -37,49 +68,43 @@ pub(crate) struct Bastion {
 }
 
 impl Bastion {
-    pub(crate) fn new(access: Access, host: String, port: u16) -> Self {
+    pub(crate) fn new(connector: Connector, host: String, port: u16) -> Self {
         Self {
-            access,
+            connector,
             host,
             port,
             session: Mutex::new(None),
         }
     }
 
-    async fn session(&self) -> io::Result<Arc<Session>> {
+    async fn session(&self) -> Result<Arc<Session>, BastionError> {
         let mut session = self.session.lock().await;
         if let Some(session) = session.as_ref().filter(|session| session.is_alive()) {
             return Ok(Arc::clone(session));
         }
-        let failed = |cause| {
-            io::Error::other(BastionError {
-                peer: self.access.peer.clone(),
-                cause: Box::new(cause),
-            })
-        };
-        let stream = self.access.dial.open().await.map_err(|cause| {
-            failed(SessionError::Dial {
-                peer: self.access.peer.clone(),
+        let peer = &self.connector.peer;
+        let logged_in = self
+            .connector
+            .log_in_once()
+            .await
+            .map_err(|cause| BastionError::LogIn {
+                peer: peer.clone(),
                 cause,
-            })
-        })?;
-        let logged_in = self.access.log_in_over(stream).await.map_err(failed)?;
-        tracing::debug!(bastion = self.access.peer, "logged in to the bastion");
+            })?;
+        tracing::debug!(bastion = peer, "logged in to the bastion");
         Ok(Arc::clone(session.insert(Arc::new(logged_in))))
     }
 }
 
 #[async_trait]
 impl Dial for Bastion {
-    async fn open(&self) -> io::Result<Box<dyn Stream>> {
+    async fn open(&self) -> Result<Box<dyn Stream>, DialError> {
         let session = self.session().await?;
         let opened = session.open_stream(&self.host, self.port).await;
-        let channel = opened.map_err(|why| {
-            let target = format!("{}:{}", self.host, self.port);
-            io::Error::other(format!(
-                "bastion {} cannot connect to {target}: {why}",
-                self.access.peer
-            ))
+        let channel = opened.map_err(|reason| BastionError::Forward {
+            peer: self.connector.peer.clone(),
+            target: format!("{}:{}", self.host, self.port),
+            reason,
         })?;
         Ok(Box::new(Through {
             stream: channel.into_stream(),
@@ -88,12 +113,12 @@ impl Dial for Bastion {
     }
 
     fn distance(&self) -> Option<Duration> {
-        self.access.dial.distance()
+        self.connector.dial.distance()
     }
 
-    /// A login needs more time than a connection.
+    /// A login takes longer than a connection.
     fn limit(&self) -> Duration {
-        self.access.dial.limit() + self.access.credentials.patience(Duration::from_secs(45))
+        self.connector.dial.limit() + self.connector.credentials.timeout(Duration::from_secs(45))
     }
 }
 
@@ -105,7 +130,7 @@ struct Through {
 
 impl Through {
     /// The end of the stream is the bastion's, when its connection has ended.
-    fn judge(&self) -> io::Result<()> {
+    fn end(&self) -> io::Result<()> {
         if self.session.is_alive() {
             return Ok(());
         }
@@ -124,7 +149,7 @@ impl AsyncRead for Through {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         match Pin::new(&mut self.stream).poll_read(context, buffer) {
-            Poll::Ready(Ok(())) if buffer.filled().len() == before => Poll::Ready(self.judge()),
+            Poll::Ready(Ok(())) if buffer.filled().len() == before => Poll::Ready(self.end()),
             polled => polled,
         }
     }

@@ -1,6 +1,4 @@
-//! Commands of the other side (communicators.md §4): output streams in both directions, and every way to end is told apart.
-
-use std::sync::Arc;
+//! Commands of the other side: output streams in both directions, and every way to end is distinguished.
 
 use bakelite_engine::communicator::{CommunicatorError, Exit, Output, Running};
 use russh::client::Msg;
@@ -8,7 +6,7 @@ use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Pty, Sig};
 use tokio::io::{AsyncReadExt as _, DuplexStream, duplex};
 use tokio::sync::{mpsc, oneshot};
 
-use super::session::Session;
+use super::session::{Link, Session};
 
 /// Pieces of output that wait for their reader before the command has to.
 const OUTPUT_QUEUE: usize = 16;
@@ -18,8 +16,7 @@ const INPUT_BUFFER: usize = 64 * 1024;
 
 /// Starts a command; with a terminal when `pty` is set.
 pub(crate) async fn exec(
-    session: &Arc<Session>,
-    mut channel: Channel<Msg>,
+    Link { session, mut channel }: Link,
     command: &str,
     pty: bool,
 ) -> Result<Running, CommunicatorError> {
@@ -34,9 +31,9 @@ pub(crate) async fn exec(
             (Pty::TTY_OP_OSPEED, 14_400),
         ];
         let requested = channel.request_pty(true, "xterm", 80, 40, 0, 0, &modes).await;
-        answered(session, &mut channel, requested, "open a terminal").await?;
+        answered(&session, &mut channel, requested, "open a terminal").await?;
     }
-    start(session, &mut channel, command).await?;
+    start(&session, &mut channel, command).await?;
     let (read, write) = channel.split();
     let (stdin, input) = duplex(INPUT_BUFFER);
     let (output_sender, output) = mpsc::channel(OUTPUT_QUEUE);

@@ -4,7 +4,30 @@ use std::sync::{Mutex, PoisonError};
 
 use russh::keys::{Algorithm, HashAlg, PublicKey};
 
-use crate::options::HostKeyPolicy;
+/// Which host key is accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostKeyPolicy {
+    /// Any key at first, and only that one from then on.
+    AcceptNew,
+    /// A key that the instance prints on its console, and only that one from then on.
+    Console,
+    /// The key with this fingerprint: `SHA256:…`.
+    Pinned(String),
+}
+
+impl HostKeyPolicy {
+    /// The policy that `ssh_host_key` names: `accept-new`, `console` or `pin:SHA256:…`.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        match text {
+            "accept-new" => Some(Self::AcceptNew),
+            "console" => Some(Self::Console),
+            text => {
+                let fingerprint = text.strip_prefix("pin:").filter(|pin| pin.starts_with("SHA256:"))?;
+                Some(Self::Pinned(fingerprint.trim_end_matches('=').to_owned()))
+            }
+        }
+    }
+}
 
 /// The server's key is not the one that is accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

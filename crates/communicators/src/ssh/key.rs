@@ -13,11 +13,11 @@ use super::terminal::ask;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The file cannot be read.
-    #[error("read private key `{path}`")]
+    #[error("failed to read private key `{path}`")]
     Read {
-        /// Where.
+        /// The file.
         path: String,
-        /// The cause.
+        /// What the system failed with.
         #[source]
         cause: std::io::Error,
     },
@@ -32,31 +32,31 @@ pub enum KeyError {
     Passphrase {
         /// File or what else it comes from.
         origin: String,
-        /// The cause.
+        /// What decoding it failed with.
         #[source]
         cause: ParseError,
     },
     /// It is not a private key in a known format.
-    #[error("private key `{origin}` cannot be parsed")]
+    #[error("failed to parse private key `{origin}`")]
     Parse {
         /// File or what else it comes from.
         origin: String,
-        /// The cause.
+        /// What decoding it failed with.
         #[source]
         cause: ParseError,
     },
-    /// The certificate is none.
-    #[error("read certificate `{path}`: {cause}")]
+    /// The file cannot be read or holds no certificate.
+    #[error("failed to read certificate `{path}`: {cause}")]
     Certificate {
-        /// Where.
+        /// The file.
         path: String,
-        /// The cause.
+        /// What reading or decoding it failed with.
         cause: String,
     },
     /// The certificate is not valid now.
     #[error("certificate `{path}` is not valid at this time")]
     Expired {
-        /// Where.
+        /// The file.
         path: String,
     },
 }
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn a_text_that_is_no_key_says_what_it_wants() {
         let error = parse("ssh-ed25519 AAAA me@here", "id.pub", None).unwrap_err();
-        assert_eq!(error.to_string(), "private key `id.pub` cannot be parsed");
+        assert_eq!(error.to_string(), "failed to parse private key `id.pub`");
         assert!(error.help().is_some());
     }
 

@@ -7,11 +7,11 @@ use std::time::Duration;
 use bakelite_engine::foreign::visible;
 use bytes::Bytes;
 use russh::client::Msg;
-use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
+use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use super::session::Session;
-use super::transfer::TransferError;
+use super::session::{Link, Session};
+use crate::transfer::{TransferError, too_short};
 
 /// Longest line that a program may say: a name of 4 KiB and what stands before it.
 const LONGEST_LINE: usize = 8 * 1024;
@@ -27,7 +27,7 @@ const READY: &str = "bakelite-ready";
 const COMPLAINT: &str = "bakelite: ";
 
 /// How long a shell may take to run a script of ours. A server that allows nothing but SFTP runs that, and waits for us to speak.
-pub(crate) const READY_LIMIT: Duration = Duration::from_secs(15);
+pub(crate) const READY_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Lines that a shell may say before our script does.
 const LONGEST_BANNER: usize = 1000;
@@ -56,7 +56,7 @@ pub(crate) struct Program {
 impl Program {
     /// Starts a command; `name` is what people know the program by.
     pub(crate) async fn start(
-        (session, mut channel): (Arc<Session>, Channel<Msg>),
+        Link { session, mut channel }: Link,
         name: &'static str,
         command: &str,
     ) -> Result<Self, TransferError> {
@@ -98,7 +98,10 @@ impl Program {
                         self.unread += data.len() + size_of::<Bytes>();
                         self.arrived.push_back(data);
                         if self.unread > MOST_UNREAD {
-                            return Err(TransferError::Refused(format!("{} talks where it should listen", self.name)));
+                            return Err(TransferError::refused(format!(
+                                "{} sends output instead of reading its input",
+                                self.name
+                            )));
                         }
                     }
                     Some(ChannelMsg::ExtendedData { data, .. }) => keep_complaint(&mut self.complaints, &data),
@@ -187,7 +190,7 @@ impl Program {
     /// Waits for the line with which a script of ours says that it is ready, and answers what follows the mark. What is said before,
     /// as a banner of the shell, is passed over. An end before that is a complaint of the script, or there is no such shell.
     pub(crate) async fn ready(&mut self) -> Result<String, TransferError> {
-        let ready = tokio::time::timeout(READY_LIMIT, self.mark()).await;
+        let ready = tokio::time::timeout(READY_TIMEOUT, self.mark()).await;
         ready.unwrap_or_else(|_| {
             Err(TransferError::Missing(
                 "the server runs something that says nothing".into(),
@@ -217,10 +220,10 @@ impl Program {
     fn not_ready(&self) -> TransferError {
         let complaints = self.complaints();
         if let Some(complaint) = complaints.lines().find_map(|line| line.strip_prefix(COMPLAINT)) {
-            return TransferError::Refused(complaint.to_owned());
+            return TransferError::complaint(complaint.to_owned());
         }
         match self.ended() {
-            TransferError::Refused(why) => TransferError::Missing(why),
+            TransferError::Refused { message, .. } => TransferError::Missing(message),
             error => error,
         }
     }
@@ -289,11 +292,7 @@ pub(crate) async fn read_piece(
         .await
         .map_err(TransferError::Local)?;
     if length == 0 {
-        let message = format!("content ends {left} bytes before its length of {size}");
-        return Err(TransferError::Local(std::io::Error::new(
-            std::io::ErrorKind::UnexpectedEof,
-            message,
-        )));
+        return Err(too_short(left, size));
     }
     Ok(piece.into())
 }
@@ -304,7 +303,7 @@ fn ended(session: &Session, name: &str, status: Option<u32>, complaints: &[u8]) 
     match status {
         Some(127) => TransferError::Missing(said("the command was not found".into())),
         Some(0) => TransferError::Missing(said("it ended before the transfer did".into())),
-        Some(status) => TransferError::Refused(said(format!("{name} ended with status {status}"))),
+        Some(status) => TransferError::complaint(said(format!("{name} ended with status {status}"))),
         None => TransferError::Connection(session.lost(None)),
     }
 }

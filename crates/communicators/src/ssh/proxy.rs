@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bakelite_engine::foreign::quoted;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::dial::{Dial, Stream};
+use crate::dial::{Dial, DialError, Stream};
 
 /// Longest answer of an HTTP proxy before the stream begins.
 const LONGEST_ANSWER: usize = 16 * 1024;
@@ -39,8 +39,12 @@ pub(crate) struct Proxy {
 
 #[async_trait]
 impl Dial for Proxy {
-    async fn open(&self) -> io::Result<Box<dyn Stream>> {
-        let mut stream = self.dial.open().await.map_err(|cause| self.failed(&cause))?;
+    async fn open(&self) -> Result<Box<dyn Stream>, DialError> {
+        let opened = self.dial.open().await;
+        let mut stream = opened.map_err(|error| match error {
+            DialError::Io(cause) => DialError::Io(self.failed(&cause)),
+            hop @ DialError::Hop(_) => hop,
+        })?;
         let opened = match self.kind {
             ProxyKind::Socks5 => self.socks5(&mut stream).await,
             ProxyKind::Http => self.connect(&mut stream).await,

@@ -1,57 +1,44 @@
-//! Transfers by the other side's scp program (communicators.md §5.1–§5.3), each record acknowledged before the next is sent.
+//! Transfers by the other side's scp program, each record acknowledged before the next is sent.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
+use bakelite_engine::communicator::Upload;
+use bakelite_engine::foreign::quoted;
 use bytes::Bytes;
-use russh::Channel;
-use russh::client::Msg;
 use tokio::fs::File;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
-use super::program::Program;
+use super::program::{Program, READY_TIMEOUT};
 use super::quote;
-use super::scp_wire::{Acknowledgement, Record, acknowledgement, consent, greeting, record as next_record};
-use super::session::Session;
-use super::transfer::TransferError;
-use super::tree::{Entry, EntryKind, Links, mode, walk_beside};
-use crate::destination::{Beside, plain};
-
-type Link = (Arc<Session>, Channel<Msg>);
+use super::session::Link;
+use crate::transfer::TransferError;
+use crate::transfer::destination::{Beside, plain};
+use crate::transfer::tree::{Entry, EntryKind, Links, Source, walk_beside};
 
 /// Writes a file of the other side.
-pub(crate) async fn upload(
-    link: Link,
-    content: &mut (dyn AsyncRead + Send + Unpin),
-    size: u64,
-    mode: u32,
-    destination: &str,
-) -> Result<(), TransferError> {
+pub(crate) async fn upload(link: Link, file: &mut Upload<'_>, destination: &str) -> Result<(), TransferError> {
     let (folder, name) = split(destination);
     // With `-p` the mode is exact and not what the umask leaves of it; with the slash a folder that is missing is an error and not
     // a file of its name.
     let command = format!("scp -pt {}", quote::word(&format!("{}/", folder.trim_end_matches('/'))));
     let mut wire = Program::start(link, "scp", &command).await?;
     greeting(&mut wire).await?;
-    let sent = send_file(&mut wire, name.as_bytes(), content, size, mode).await;
+    let sent = send_file(&mut wire, name.as_bytes(), file).await;
     sent.map_err(TransferError::under_way)?;
-    wire.finish().await.or_else(complaint_about_mode)
+    wire.finish().await.or_else(unless_about_mode)
 }
 
 /// Copies a folder to the other side.
-pub(crate) async fn upload_folder(
-    link: Link,
-    source: &Path,
-    contents_only: bool,
-    destination: &str,
-) -> Result<(), TransferError> {
-    let entries = walk_beside(source, Links::Follow).await.map_err(TransferError::Local)?;
-    let (target, own_name) = folder_target(source, contents_only, destination)?;
+pub(crate) async fn upload_directory(link: Link, source: Source<'_>, destination: &str) -> Result<(), TransferError> {
+    let entries = walk_beside(source.path, Links::Follow)
+        .await
+        .map_err(TransferError::Local)?;
+    let (target, own_name) = folder_target(source, destination)?;
     let mut wire = Program::start(link, "scp", &format!("scp -rt {}", quote::word(&target))).await?;
     greeting(&mut wire).await?;
     if let Some(name) = &own_name {
-        let metadata = tokio::fs::metadata(source).await.map_err(TransferError::Local)?;
-        open_folder(&mut wire, name, mode(&metadata)).await?;
+        let own = source.root().map_err(TransferError::Local)?;
+        open_folder(&mut wire, name, own.mode).await?;
     }
     let mut depth = 0;
     for entry in &entries {
@@ -86,7 +73,7 @@ pub(crate) async fn download(
                 receive_file(&mut wire, size, destination).await?;
                 got = true;
             }
-            Record::Folder(..) => return Err(TransferError::Refused(format!("`{source}` is a folder"))),
+            Record::Folder(..) => return Err(TransferError::refused(format!("`{source}` is a folder"))),
             Record::EndOfFolder | Record::Times(_) => {}
         }
         wire.send(Bytes::from_static(&[0])).await?;
@@ -94,12 +81,12 @@ pub(crate) async fn download(
     if got {
         Ok(())
     } else {
-        Err(TransferError::Refused("nothing was sent".into()))
+        Err(TransferError::refused("nothing was sent"))
     }
 }
 
 /// Copies a folder, or what a pattern matches, from the other side into `destination`.
-pub(crate) async fn download_folder(link: Link, source: &str, destination: &Path) -> Result<(), TransferError> {
+pub(crate) async fn download_directory(link: Link, source: &str, destination: &Path) -> Result<(), TransferError> {
     let mut wire = Program::start(link, "scp", &format!("scp -rpf {}", quote::pattern(source))).await?;
     let destination = Beside::open(destination).await?;
     wire.send(Bytes::from_static(&[0])).await?;
@@ -119,7 +106,7 @@ pub(crate) async fn download_folder(link: Link, source: &str, destination: &Path
             }
             Record::EndOfFolder => {
                 if !folder.pop() {
-                    return Err(TransferError::Refused("a folder ends that never began".into()));
+                    return Err(TransferError::refused("a folder ends that never began"));
                 }
             }
             Record::Times(time) => modified = Some(time),
@@ -132,17 +119,15 @@ pub(crate) async fn download_folder(link: Link, source: &str, destination: &Path
 async fn send_file(
     wire: &mut Program,
     name: &[u8],
-    content: &mut (dyn AsyncRead + Send + Unpin),
-    size: u64,
-    mode: u32,
+    Upload { content, size, mode }: &mut Upload<'_>,
 ) -> Result<(), TransferError> {
-    wire.send(record('C', mode, size, name)?).await?;
+    wire.send(record('C', *mode, *size, name)?).await?;
     consent(wire).await?;
-    wire.send_content(content, size).await?;
+    wire.send_content(&mut **content, *size).await?;
     wire.send(Bytes::from_static(&[0])).await?;
     match acknowledgement(wire).await? {
         Acknowledgement::Fine => Ok(()),
-        Acknowledgement::Complaint(text) => complaint_about_mode(TransferError::Refused(text)),
+        Acknowledgement::Complaint(text) => unless_about_mode(TransferError::complaint(text)),
     }
 }
 
@@ -154,7 +139,12 @@ async fn send_entry(wire: &mut Program, entry: &Entry) -> Result<(), TransferErr
         EntryKind::Link(_) => Ok(()),
         EntryKind::File(size) => {
             let mut file = File::open(&entry.path).await.map_err(TransferError::Local)?;
-            send_file(wire, name, &mut file, size, entry.mode).await
+            let mut file = Upload {
+                content: &mut file,
+                size,
+                mode: entry.mode,
+            };
+            send_file(wire, name, &mut file).await
         }
     }
 }
@@ -181,9 +171,9 @@ async fn receive_file(
 }
 
 /// A file that belongs to somebody else can be written but not given a mode: what counts is that it was written.
-fn complaint_about_mode(error: TransferError) -> Result<(), TransferError> {
+fn unless_about_mode(error: TransferError) -> Result<(), TransferError> {
     match error {
-        TransferError::Refused(text) if text.contains("set mode:") => Ok(()),
+        TransferError::Refused { message, .. } if message.contains("set mode:") => Ok(()),
         error => Err(error),
     }
 }
@@ -210,21 +200,12 @@ fn split(path: &str) -> (&str, &str) {
     }
 }
 
-/// Where scp runs and the name under which the folder itself is sent (communicators.md §5.2). Contents go into the destination
+/// Where scp runs and the name under which the folder itself is sent. Contents go into the destination
 /// whether it exists or not: it is sent as a folder into the one above.
-fn folder_target(
-    source: &Path,
-    contents_only: bool,
-    destination: &str,
-) -> Result<(String, Option<Vec<u8>>), TransferError> {
-    if !contents_only {
-        // `.`, `..` and `/` have a name only when they are looked up.
-        let full = std::fs::canonicalize(source).map_err(TransferError::Local)?;
-        let name = source.file_name().or(full.file_name());
-        return Ok((
-            destination.to_owned(),
-            name.map(|name| name.as_encoded_bytes().to_vec()),
-        ));
+fn folder_target(source: Source<'_>, destination: &str) -> Result<(String, Option<Vec<u8>>), TransferError> {
+    if !source.contents_only {
+        let name = source.name().map_err(TransferError::Local)?;
+        return Ok((destination.to_owned(), Some(name.into_encoded_bytes())));
     }
     let trimmed = destination.trim_end_matches('/');
     let (folder, name) = split(trimmed);
@@ -244,6 +225,102 @@ fn folder_target(
     ))
 }
 
+/// What the other side has to say about what it got.
+enum Acknowledgement {
+    /// Go on.
+    Fine,
+    /// Something did not work.
+    Complaint(String),
+}
+
+/// A record of a transfer from the other side.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Record {
+    /// A file of this mode, length and name.
+    File(u32, u64, String),
+    /// A folder of this mode and name opens.
+    Folder(u32, String),
+    /// It closes.
+    EndOfFolder,
+    /// When what comes next was last changed, in seconds since 1970.
+    Times(u64),
+}
+
+/// Waits for the other side's word on what it got.
+async fn acknowledgement(scp: &mut Program) -> Result<Acknowledgement, TransferError> {
+    match scp.byte().await? {
+        0 => Ok(Acknowledgement::Fine),
+        1 | 2 => {
+            let line = scp.line().await?;
+            Ok(Acknowledgement::Complaint(complaint(&line)))
+        }
+        other => {
+            let rest = scp.line().await.unwrap_or_default();
+            let text = format!("{}{}", char::from(other), String::from_utf8_lossy(&rest));
+            Err(TransferError::Missing(format!("it answers `{}`", quoted(text.trim()))))
+        }
+    }
+}
+
+/// Waits for the other side's consent.
+async fn consent(scp: &mut Program) -> Result<(), TransferError> {
+    match acknowledgement(scp).await? {
+        Acknowledgement::Fine => Ok(()),
+        Acknowledgement::Complaint(text) => Err(TransferError::complaint(text)),
+    }
+}
+
+/// Waits for the first word of an scp that was started.
+async fn greeting(scp: &mut Program) -> Result<(), TransferError> {
+    let first = tokio::time::timeout(READY_TIMEOUT, consent(scp)).await;
+    first.unwrap_or_else(|_| {
+        Err(TransferError::Missing(
+            "the server runs something that says nothing".into(),
+        ))
+    })
+}
+
+/// The next record; `None` when there are no more.
+async fn next_record(scp: &mut Program) -> Result<Option<Record>, TransferError> {
+    if !scp.more().await? {
+        return scp.finish().await.map(|()| None);
+    }
+    let line = scp.line().await?;
+    if let [1 | 2, text @ ..] = line.as_slice() {
+        return Err(TransferError::complaint(complaint(text)));
+    }
+    let line = String::from_utf8_lossy(&line).into_owned();
+    parse_record(&line)
+        .map(Some)
+        .ok_or_else(|| TransferError::Missing(format!("it sends `{}`", quoted(line.trim()))))
+}
+
+fn complaint(line: &[u8]) -> String {
+    let line = String::from_utf8_lossy(line);
+    quoted(line.trim().trim_start_matches("scp: "))
+}
+
+/// Reads a record; nothing when the line is none.
+pub(crate) fn parse_record(line: &str) -> Option<Record> {
+    let kind = line.chars().next()?;
+    let mut fields = line.get(1..)?.splitn(3, ' ');
+    match kind {
+        'E' => Some(Record::EndOfFolder),
+        'T' => Some(Record::Times(fields.next()?.parse().ok()?)),
+        'C' | 'D' => {
+            let mode = u32::from_str_radix(fields.next()?, 8).ok()? & 0o7777;
+            let size = fields.next()?.parse().ok()?;
+            let name = fields.next()?.to_owned();
+            Some(if kind == 'C' {
+                Record::File(mode, size, name)
+            } else {
+                Record::Folder(mode, name)
+            })
+        }
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,7 +328,13 @@ mod tests {
     #[test]
     fn contents_go_into_the_destination_whether_it_exists_or_not() {
         let target = |destination: &str| {
-            let (target, name) = folder_target(Path::new("src"), true, destination).unwrap();
+            let (target, name) = {
+                let source = Source {
+                    path: Path::new("src"),
+                    contents_only: true,
+                };
+                folder_target(source, destination).unwrap()
+            };
             (target, name.map(|name| String::from_utf8(name).unwrap()))
         };
         assert_eq!(target("/opt/app"), ("/opt/".into(), Some("app".into())));
@@ -262,5 +345,30 @@ mod tests {
         assert_eq!(target("~"), ("~".into(), None));
         assert_eq!(target("~/x"), ("~/".into(), Some("x".into())));
         assert_eq!(target("."), (".".into(), None));
+    }
+
+    #[test]
+    fn records_are_read_with_spaces_in_names() {
+        assert_eq!(
+            parse_record("C0644 12 with space.txt"),
+            Some(Record::File(0o644, 12, "with space.txt".into()))
+        );
+        assert_eq!(
+            parse_record("D0755 0 folder"),
+            Some(Record::Folder(0o755, "folder".into()))
+        );
+        assert_eq!(parse_record("E"), Some(Record::EndOfFolder));
+        assert_eq!(parse_record("T86400 0 90000 0"), Some(Record::Times(86_400)));
+        assert_eq!(parse_record("T-1 0 0 0"), None);
+        assert_eq!(parse_record("Welcome to the instance"), None);
+        assert_eq!(parse_record("C0644 -1 x"), None);
+        assert_eq!(parse_record(""), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_line_makes_it_panic(line in "\\PC*") {
+            parse_record(&line);
+        }
     }
 }

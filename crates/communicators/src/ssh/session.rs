@@ -1,7 +1,6 @@
 //! One SSH connection that is logged in, and how it comes about.
 
 use std::borrow::Cow;
-use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -17,18 +16,16 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::algorithms::preferred;
 use super::auth::{AuthError, Credentials, log_in};
-use super::bastion::BastionError;
 use super::host_key::{HostKey, WrongHostKey, fingerprint};
 use super::tunnel::{RemoteTunnels, Tunnel, carry_channel};
-use crate::dial::{Dial, Stream};
-use crate::options::CommunicatorOptions;
+use crate::dial::{Dial, DialError, Refusal, Stream};
 use crate::tasks::Tasks;
 
 /// How long a server may take from the open stream to the end of the login.
-const HANDSHAKE_LIMIT: Duration = Duration::from_mins(1);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Questions without an answer after which a connection counts as lost.
-const UNANSWERED_QUESTIONS: usize = 3;
+/// Missed keepalives after which a connection counts as lost.
+const MISSED_KEEPALIVES: usize = 3;
 
 /// Algorithms of a server that an error names.
 const ALGORITHMS_SHOWN: usize = 32;
@@ -39,8 +36,29 @@ const WINDOW: u32 = 8 * 1024 * 1024;
 /// Servers that answer within this time are near: a network that quick carries more than gzip packs.
 const FAR_MICROSECONDS: u64 = 20_000;
 
-/// Everything that is needed to connect to one instance, once or again.
-pub(crate) struct Access {
+/// How a connection behaves, whatever the options are called that it comes from.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Config {
+    /// Interval of keepalives; none are sent without one.
+    pub(crate) keepalive: Option<Duration>,
+    /// The connection counts as lost when nothing is received for this long.
+    pub(crate) inactivity_timeout: Option<Duration>,
+    /// Ciphers to offer, by their OpenSSH names; empty: the default ones.
+    pub(crate) ciphers: Vec<String>,
+    /// Key exchange algorithms to offer, by their OpenSSH names; empty: the default ones.
+    pub(crate) key_exchanges: Vec<String>,
+}
+
+impl Config {
+    /// How long data may stay unacknowledged until the other side is gone as the keepalives see it.
+    pub(crate) fn unacknowledged_limit(&self) -> Option<Duration> {
+        let keepalives = u32::try_from(MISSED_KEEPALIVES).unwrap_or(u32::MAX) + 1;
+        self.keepalive.map(|interval| interval * keepalives)
+    }
+}
+
+/// Everything that is needed to connect to one server, once or again.
+pub(crate) struct Connector {
     /// `user@host:port`, for people.
     pub(crate) peer: String,
     /// How streams are opened.
@@ -53,94 +71,84 @@ pub(crate) struct Access {
     pub(crate) remote_tunnels: RemoteTunnels,
     /// The socket of the agent that is offered to the server.
     pub(crate) offered_agent: Option<PathBuf>,
-    /// The rest of what the template says.
-    pub(crate) options: CommunicatorOptions,
+    /// How the connection behaves.
+    pub(crate) config: Config,
 }
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
     /// No stream of bytes to the server.
-    #[error("connect to {peer}")]
+    #[error("failed to connect to {peer}")]
     Dial {
-        /// Whom.
+        /// `user@host:port` of the server.
         peer: String,
-        /// The cause.
+        /// What dialling failed with.
         #[source]
-        cause: io::Error,
+        cause: DialError,
     },
-    /// It does not speak SSH with us.
-    #[error("agree on SSH with {peer}")]
+    /// It does not speak SSH, or no algorithm that we do.
+    #[error("SSH handshake with {peer} failed")]
     Handshake {
-        /// Whom.
+        /// `user@host:port` of the server.
         peer: String,
-        /// The cause.
+        /// What the protocol failed with.
         #[source]
         cause: russh::Error,
     },
     /// It did not answer in time.
-    #[error("agree on SSH with {peer}: no answer within {} s", HANDSHAKE_LIMIT.as_secs())]
+    #[error("SSH handshake with {peer} timed out after {} s", HANDSHAKE_TIMEOUT.as_secs())]
     Silent {
-        /// Whom.
+        /// `user@host:port` of the server.
         peer: String,
     },
     /// It is not the server that it was.
     #[error(transparent)]
     HostKey(#[from] WrongHostKey),
-    /// It does not let us in.
+    /// The login failed.
     #[error(transparent)]
     Auth(#[from] AuthError),
-    /// It does not make a tunnel.
-    #[error("open port {} of {peer} for the tunnel `{tunnel}`", .tunnel.listen)]
+    /// It does not forward the port of a tunnel.
+    #[error("failed to open port {} of {peer} for the tunnel `{tunnel}`", .tunnel.listen)]
     Tunnel {
-        /// Whom.
+        /// `user@host:port` of the server.
         peer: String,
-        /// The tunnel.
+        /// The tunnel of `ssh_remote_tunnels`.
         tunnel: Box<Tunnel>,
-        /// The cause.
+        /// What the request failed with.
         #[source]
         cause: russh::Error,
     },
 }
 
 impl SessionError {
-    /// Is this the server's last word, so that trying again in a moment does not help?
-    pub(crate) fn is_final(&self) -> bool {
-        matches!(self.of_bastion(), SessionError::HostKey(_))
-    }
-
-    /// Was a login refused?
-    pub(crate) fn is_refused_login(&self) -> bool {
-        matches!(self.of_bastion(), SessionError::Auth(AuthError::Refused { .. }))
+    /// What the failure means for further attempts; that of a bastion counts as the server's own.
+    pub(crate) fn refusal(&self) -> Refusal {
+        match self {
+            SessionError::Dial { cause, .. } => cause.refusal(),
+            SessionError::HostKey(_) => Refusal::Final,
+            SessionError::Auth(AuthError::Refused { .. }) => Refusal::Login,
+            _ => Refusal::None,
+        }
     }
 
     /// What to do about it, where that is known.
-    pub(crate) fn help(&self) -> Option<&'static str> {
-        match self.of_bastion() {
+    pub(crate) fn help(&self) -> Option<Cow<'_, str>> {
+        let help = match self {
+            SessionError::Dial { cause, .. } => return cause.help(),
             SessionError::Auth(AuthError::Refused { .. }) => {
-                Some("see that the user is one of the image's, and that the key is the one that it was launched with")
+                "see that the user is one of the image's, and that the key is the one that it was launched with"
             }
             SessionError::HostKey(_) => {
-                Some("another machine may answer at this address; if this is the right one, change `ssh_host_key`")
+                "another machine may answer at this address; if this is the right one, change `ssh_host_key`"
             }
             SessionError::Handshake {
                 cause: russh::Error::NoCommonAlgo { .. },
                 ..
-            } => Some("see `ssh_ciphers` and `ssh_key_exchange_algorithms`: the server must know one of each"),
-            SessionError::Dial { cause, .. } if cause.kind() == io::ErrorKind::TimedOut => {
-                Some("see that the security group lets this machine in, and that the subnet leads to the instance")
-            }
-            _ => None,
-        }
-    }
-
-    /// What went wrong with a bastion, when it was one.
-    fn of_bastion(&self) -> &SessionError {
-        let SessionError::Dial { cause, .. } = self else {
-            return self;
+            } => "see `ssh_ciphers` and `ssh_key_exchange_algorithms`: the server must know one of each",
+            _ => return None,
         };
-        let inner = cause.get_ref().and_then(|inner| inner.downcast_ref::<BastionError>());
-        inner.map_or(self, |bastion| bastion.cause.of_bastion())
+        Some(help.into())
     }
 }
 
@@ -238,6 +246,12 @@ impl client::Handler for Client {
     }
 }
 
+/// A channel and the session that it belongs to.
+pub(crate) struct Link {
+    pub(crate) session: Arc<Session>,
+    pub(crate) channel: Channel<Msg>,
+}
+
 /// A connection that is logged in.
 pub(crate) struct Session {
     handle: Handle<Client>,
@@ -251,15 +265,29 @@ pub(crate) struct Session {
     offers_agent: bool,
 }
 
-impl Access {
+impl Connector {
     /// Shakes hands and logs in over an open stream.
     pub(crate) async fn log_in_over(&self, stream: Box<dyn Stream>) -> Result<Session, SessionError> {
-        let limited = tokio::time::timeout(self.credentials.patience(HANDSHAKE_LIMIT), self.shake_hands(stream)).await;
+        let limited = tokio::time::timeout(self.credentials.timeout(HANDSHAKE_TIMEOUT), self.shake_hands(stream)).await;
         limited.unwrap_or_else(|_| {
             Err(SessionError::Silent {
                 peer: self.peer.clone(),
             })
         })
+    }
+
+    /// Opens a stream and logs in over it: one attempt.
+    pub(crate) async fn log_in_once(&self) -> Result<Session, SessionError> {
+        let opened = self.dial.open().await;
+        let stream = opened.map_err(|cause| self.dial_failed(cause))?;
+        self.log_in_over(stream).await
+    }
+
+    pub(crate) fn dial_failed(&self, cause: DialError) -> SessionError {
+        SessionError::Dial {
+            peer: self.peer.clone(),
+            cause,
+        }
     }
 
     async fn shake_hands(&self, stream: Box<dyn Stream>) -> Result<Session, SessionError> {
@@ -278,7 +306,7 @@ impl Access {
         };
         let mut handle = client::connect_stream(Arc::new(self.config()), stream, client)
             .await
-            .map_err(|error| self.no_agreement(error))?;
+            .map_err(|error| self.handshake_failed(error))?;
         log_in(&mut handle, &self.credentials).await?;
         if let Some(key) = offered.get() {
             self.host_key.remember(key.clone());
@@ -302,7 +330,7 @@ impl Access {
         })
     }
 
-    fn no_agreement(&self, error: ClientError) -> SessionError {
+    fn handshake_failed(&self, error: ClientError) -> SessionError {
         let cause = match error {
             ClientError::HostKey(wrong) => return wrong.into(),
             ClientError::Ssh(russh::Error::NoCommonAlgo { kind, ours, theirs }) => {
@@ -326,20 +354,18 @@ impl Access {
     fn config(&self) -> client::Config {
         client::Config {
             client_id: SshId::Standard(Cow::Borrowed(concat!("SSH-2.0-bakelite_", env!("CARGO_PKG_VERSION")))),
-            preferred: preferred(&self.options, self.host_key.algorithm().as_ref()),
-            keepalive_interval: self.options.keep_alive_interval(),
-            keepalive_max: UNANSWERED_QUESTIONS,
-            inactivity_timeout: self.options.silence_limit(),
+            preferred: preferred(
+                &self.config.ciphers,
+                &self.config.key_exchanges,
+                self.host_key.algorithm().as_ref(),
+            ),
+            keepalive_interval: self.config.keepalive,
+            keepalive_max: MISSED_KEEPALIVES,
+            inactivity_timeout: self.config.inactivity_timeout,
             nodelay: true,
             window_size: WINDOW,
             ..client::Config::default()
         }
-    }
-
-    /// After this long without an acknowledgement the other side is gone, as the keep-alive questions see it.
-    pub(crate) fn patience(options: &CommunicatorOptions) -> Option<Duration> {
-        let questions = u32::try_from(UNANSWERED_QUESTIONS).unwrap_or(u32::MAX) + 1;
-        options.keep_alive_interval().map(|interval| interval * questions)
     }
 }
 

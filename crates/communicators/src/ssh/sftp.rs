@@ -1,39 +1,50 @@
-//! Files by the other side's SFTP subsystem, with many requests in flight (communicators.md §5.4).
+//! Files and directories by the other side's SFTP subsystem, with many requests in flight. Links to something of a directory stay links,
+//! as with tar.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use russh::Channel;
-use russh::client::Msg;
+use bakelite_engine::communicator::{CommunicatorError, Upload};
+use bakelite_engine::foreign::quoted;
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use russh_sftp::client::error::Error as WireError;
 use russh_sftp::client::fs::ReadDir;
 use russh_sftp::client::{Config, SftpSession};
 use russh_sftp::protocol::{FileAttributes, OpenFlags, StatusCode};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::fs::File;
+use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::exec::answered;
-use super::listing::{Scales, Weighed, Weight};
+use super::program::read_piece;
 use super::quote::without_shell;
-use super::session::Session;
-use super::transfer::TransferError;
-use bakelite_engine::communicator::CommunicatorError;
-use bakelite_engine::foreign::quoted;
+use super::session::{Link, Session};
+use crate::transfer::destination::{Beside, plain};
+use crate::transfer::listing::{Scales, Weighed, Weight};
+use crate::transfer::tree::{Entry, EntryKind, Links, Source, resolved_inside, walk_beside};
+use crate::transfer::{Reason, TransferError};
 
 /// Requests of one file in flight: 2 MiB, the window of OpenSSH's channels.
 const REQUESTS_AT_ONCE: usize = 64;
 
-/// A dead peer is noticed by the keep-alive questions, so the library's own limit need never be reached on a slow line.
+/// A dead peer is noticed by the keepalives, so the library's own limit need never be reached on a slow line.
 const REQUEST_LIMIT_SECONDS: u64 = 24 * 60 * 60;
+
+/// Files of a folder that go over side by side.
+const FILES_AT_ONCE: usize = 16;
+
+/// Mode of what the server says no mode of.
+const USUAL_MODE: u32 = 0o777;
 
 /// The subsystem on a channel of its own.
 pub(crate) struct Sftp {
-    pub(super) wire: SftpSession,
+    wire: SftpSession,
     session: Arc<Session>,
     scales: Arc<Scales>,
 }
 
 impl Sftp {
     /// Starts the subsystem.
-    pub(crate) async fn start((session, mut channel): (Arc<Session>, Channel<Msg>)) -> Result<Self, TransferError> {
+    pub(crate) async fn start(Link { session, mut channel }: Link) -> Result<Self, TransferError> {
         let requested = channel.request_subsystem(true, "sftp").await;
         answered(&session, &mut channel, requested, "start SFTP")
             .await
@@ -61,11 +72,10 @@ impl Sftp {
     /// Writes a file of the other side.
     pub(crate) async fn upload(
         &self,
-        content: &mut (dyn AsyncRead + Send + Unpin),
-        size: u64,
-        mode: u32,
+        Upload { content, size, mode }: &mut Upload<'_>,
         destination: &str,
     ) -> Result<(), TransferError> {
+        let (size, mode) = (*size, *mode);
         let flags = OpenFlags::CREATE | OpenFlags::TRUNCATE | OpenFlags::WRITE;
         let opened = self
             .wire
@@ -74,20 +84,11 @@ impl Sftp {
         let mut file = opened.map_err(|error| self.refused(destination, error))?;
         // A file that was there keeps its mode, and the umask takes from that of a new one.
         unless_denied(file.set_metadata(permissions(mode)).await).map_err(|error| self.refused(destination, error))?;
-        let mut content = content.take(size);
         let mut left = size;
-        let mut buffer = vec![0; 256 * 1024];
         while left > 0 {
-            let length = content.read(&mut buffer).await.map_err(TransferError::Local)?;
-            if length == 0 {
-                let message = format!("content ends {left} bytes before its length of {size}");
-                return Err(TransferError::Local(std::io::Error::new(
-                    std::io::ErrorKind::UnexpectedEof,
-                    message,
-                )));
-            }
-            left -= length as u64;
-            file.write_all(buffer.get(..length).unwrap_or_default())
+            let piece = read_piece(&mut **content, left, size).await?;
+            left -= piece.len() as u64;
+            file.write_all(&piece)
                 .await
                 .map_err(|error| self.broken(destination, &error))?;
         }
@@ -122,11 +123,11 @@ impl Sftp {
     }
 
     /// The names in a folder, with what their list weighs as long as it is kept.
-    pub(super) async fn list(&self, folder: &str) -> Result<(ReadDir, Weight), TransferError> {
+    async fn list(&self, folder: &str) -> Result<(ReadDir, Weight), TransferError> {
         let (listed, weight) = self.scales.weigh(self.wire.read_dir(folder)).await;
         if self.scales.is_too_much() {
             let folder = quoted(folder);
-            return Err(TransferError::Refused(format!(
+            return Err(TransferError::refused(format!(
                 "`{folder}` has more entries than can be listed (about 300,000): pack it there and download the archive"
             )));
         }
@@ -135,34 +136,267 @@ impl Sftp {
             .map_err(|error| self.refused(folder, error))
     }
 
-    pub(super) fn refused(&self, path: &str, error: WireError) -> TransferError {
+    fn refused(&self, path: &str, error: WireError) -> TransferError {
         let path = quoted(path);
         match error {
-            WireError::Status(status) => TransferError::Refused(format!("{path}: {}", quoted(&status.error_message))),
+            WireError::Status(status) => TransferError::Refused {
+                message: format!("{path}: {}", quoted(&status.error_message)),
+                reason: match status.status_code {
+                    StatusCode::NoSuchFile => Some(Reason::NotFound),
+                    StatusCode::PermissionDenied => Some(Reason::Denied),
+                    // This version of the protocol has no other code for it; few other causes are as usual.
+                    StatusCode::Failure => Some(Reason::IsDirectory),
+                    _ => None,
+                },
+            },
             _ if !self.session.is_alive() => TransferError::Connection(self.session.lost(None)),
-            error => TransferError::Refused(format!("{path}: {}", quoted(&error.to_string()))),
+            error => TransferError::refused(format!("{path}: {}", quoted(&error.to_string()))),
         }
     }
 
     /// An error in the middle of a file.
     fn broken(&self, path: &str, error: &std::io::Error) -> TransferError {
         if self.session.is_alive() {
-            TransferError::Refused(format!("{}: {}", quoted(path), quoted(&error.to_string())))
+            TransferError::complaint(format!("{}: {}", quoted(path), quoted(&error.to_string())))
         } else {
             TransferError::Connection(self.session.lost(None))
         }
     }
+
+    /// Copies a folder to the other side: into a destination that exists as a folder of its name, else as the destination.
+    pub(crate) async fn upload_directory(&self, source: Source<'_>, destination: &str) -> Result<(), TransferError> {
+        let entries = walk_beside(source.path, Links::KeepInside)
+            .await
+            .map_err(TransferError::Local)?;
+        let root = self.root(source, destination).await?;
+        let own = source.root().map_err(TransferError::Local)?;
+        let mut made = Vec::new();
+        if self.make_folder(&root, own.mode).await? {
+            made.push((root.clone(), own.modified));
+        }
+        for entry in entries.iter().filter(|entry| entry.kind == EntryKind::Folder) {
+            let path = join(&root, &remote_name(&entry.relative)?);
+            if self.make_folder(&path, entry.mode).await? {
+                made.push((path, entry.modified));
+            }
+        }
+        let contents = entries.iter().filter(|entry| entry.kind != EntryKind::Folder);
+        let uploads: Vec<_> = contents.map(|entry| self.upload_entry(entry, &root).boxed()).collect();
+        stream::iter(uploads)
+            .buffer_unordered(FILES_AT_ONCE)
+            .try_collect::<()>()
+            .await?;
+        // What came into a folder has changed its time.
+        for (path, modified) in made {
+            self.set_time(&path, modified).await?;
+        }
+        Ok(())
+    }
+
+    /// What the folder will be at the other side.
+    async fn root(&self, source: Source<'_>, destination: &str) -> Result<String, TransferError> {
+        let mut root = without_shell(destination).trim_end_matches('/').to_owned();
+        if root.is_empty() {
+            root = "/".into();
+        }
+        if source.contents_only || !self.is_folder(&root).await? {
+            return Ok(root);
+        }
+        let name = source.name().map_err(TransferError::Local)?;
+        Ok(join(&root, &remote_name(Path::new(&name))?))
+    }
+
+    async fn upload_entry(&self, entry: &Entry, root: &str) -> Result<(), TransferError> {
+        let path = join(root, &remote_name(&entry.relative)?);
+        match &entry.kind {
+            EntryKind::Folder => Ok(()),
+            EntryKind::Link(target) => self.make_link(&path, &remote_name(target)?).await,
+            EntryKind::File(size) => {
+                let mut file = File::open(&entry.path).await.map_err(TransferError::Local)?;
+                let file = &mut Upload {
+                    content: &mut file,
+                    size: *size,
+                    mode: entry.mode,
+                };
+                self.upload(file, &path).await?;
+                self.set_time(&path, entry.modified).await
+            }
+        }
+    }
+
+    /// Makes a link; a file or link in its place goes.
+    async fn make_link(&self, path: &str, target: &str) -> Result<(), TransferError> {
+        let there = self.wire.symlink_metadata(path).await;
+        if there.is_ok_and(|there| !there.is_dir()) {
+            let removed = self.wire.remove_file(path).await;
+            removed.map_err(|error| self.refused(path, error))?;
+        }
+        // OpenSSH reads the target first, unlike the draft, and every server has followed it (OpenSSH, PROTOCOL, section 4.1).
+        let made = self.wire.symlink(target, path).await;
+        made.map_err(|error| self.refused(path, error))
+    }
+
+    async fn set_time(&self, path: &str, modified: i64) -> Result<(), TransferError> {
+        // The protocol of this version counts seconds in 32 bits; what does not fit keeps the time of its arrival.
+        let Ok(seconds) = u32::try_from(modified) else {
+            return Ok(());
+        };
+        let times = FileAttributes {
+            atime: Some(seconds),
+            mtime: Some(seconds),
+            ..FileAttributes::empty()
+        };
+        unless_denied(self.wire.set_metadata(path, times).await).map_err(|error| self.refused(path, error))
+    }
+
+    /// Copies a folder, or what a pattern in the last part of the path matches, into `destination`.
+    pub(crate) async fn download_directory(&self, source: &str, destination: &Path) -> Result<(), TransferError> {
+        let path = match without_shell(source).trim_end_matches('/') {
+            "" => "/",
+            path => path,
+        };
+        let (folder, last) = path.rsplit_once('/').unwrap_or((".", path));
+        let folder = if folder.is_empty() { "/" } else { folder };
+        let names = if last.contains(['*', '?', '[']) {
+            self.matching(folder, last).await?
+        } else {
+            vec![last.to_owned()]
+        };
+        let destination = Beside::open(destination).await?;
+        for name in names {
+            let above = if matches!(name.as_str(), "" | "." | "..") {
+                Path::new("")
+            } else {
+                plain(&name)?
+            };
+            Box::pin(self.fetch(&join(folder, &name), &destination, above, Path::new(""))).await?;
+        }
+        Ok(destination.finish().await?)
+    }
+
+    /// Copies what is at a path, with everything below it: `above` is where what was asked for goes, `relative` where this is below it.
+    async fn fetch(
+        &self,
+        remote: &str,
+        destination: &Beside,
+        above: &Path,
+        relative: &Path,
+    ) -> Result<(), TransferError> {
+        let refused = |error| self.refused(remote, error);
+        let place = above.join(relative);
+        if let Some(target) = self.kept_link(remote, relative).await? {
+            let link = destination.step(move |destination| destination.link(&place, Path::new(&target)));
+            return Ok(link.await?);
+        }
+        let metadata = self.wire.metadata(remote).await.map_err(refused)?;
+        let mode = metadata.permissions.unwrap_or(USUAL_MODE);
+        let modified = metadata.mtime.map(u64::from);
+        if metadata.is_dir() {
+            destination.folder(place, mode, modified).await?;
+            let (names, _weight) = self.names(remote).await?;
+            for name in names {
+                let relative = relative.join(plain(&name)?);
+                Box::pin(self.fetch(&join(remote, &name), destination, above, &relative)).await?;
+            }
+            return Ok(());
+        }
+        let file = destination.file(place, mode).await?;
+        let mut content = file.stream().map_err(TransferError::Local)?;
+        self.download(remote, &mut content).await?;
+        file.complete(modified).map_err(TransferError::Local)
+    }
+
+    /// The target of a link that leads to something of what is fetched; other links are followed.
+    async fn kept_link(&self, remote: &str, relative: &Path) -> Result<Option<String>, TransferError> {
+        if relative.as_os_str().is_empty() {
+            return Ok(None);
+        }
+        let there = self.wire.symlink_metadata(remote).await;
+        if !there.map_err(|error| self.refused(remote, error))?.is_symlink() {
+            return Ok(None);
+        }
+        let target = self.wire.read_link(remote).await;
+        let target = target.map_err(|error| self.refused(remote, error))?;
+        Ok(resolved_inside(relative, Path::new(&target)).map(|_| target))
+    }
+
+    async fn matching(&self, folder: &str, pattern: &str) -> Result<Vec<String>, TransferError> {
+        let invalid =
+            |error: glob::PatternError| TransferError::refused(format!("`{pattern}` is not a pattern: {error}"));
+        let wanted = glob::Pattern::new(pattern).map_err(invalid)?;
+        // As in a shell, a leading dot must be asked for.
+        let shown = |name: &String| pattern.starts_with('.') || !name.starts_with('.');
+        let (mut names, _weight) = self.names(folder).await?;
+        names.retain(|name| shown(name) && wanted.matches(name));
+        names.sort();
+        if names.is_empty() {
+            Err(TransferError::refused(format!(
+                "nothing in `{folder}` matches `{pattern}`"
+            )))
+        } else {
+            Ok(names)
+        }
+    }
+
+    /// The names in a folder of the other side, each of which is a name and no path.
+    async fn names(&self, folder: &str) -> Result<(Vec<String>, Weight), TransferError> {
+        let (entries, weight) = self.list(folder).await?;
+        let mut names = Vec::new();
+        for entry in entries {
+            let name = entry.file_name();
+            plain(&name)?;
+            names.push(name);
+        }
+        Ok((names, weight))
+    }
+
+    async fn is_folder(&self, path: &str) -> Result<bool, TransferError> {
+        match self.wire.metadata(path).await {
+            Ok(metadata) => Ok(metadata.is_dir()),
+            Err(WireError::Status(status)) if status.status_code == StatusCode::NoSuchFile => Ok(false),
+            Err(error) => Err(self.refused(path, error)),
+        }
+    }
+
+    /// Makes a folder unless it is there, and answers whether it was made: one that was there keeps its mode and time.
+    async fn make_folder(&self, path: &str, mode: u32) -> Result<bool, TransferError> {
+        if self.is_folder(path).await? {
+            return Ok(false);
+        }
+        self.wire
+            .create_dir(path)
+            .await
+            .map_err(|error| self.refused(path, error))?;
+        // Its contents follow, so that we must be allowed to write into it.
+        let made = self.wire.set_metadata(path, permissions(mode | 0o700)).await;
+        made.map_err(|error| self.refused(path, error))?;
+        Ok(true)
+    }
+}
+
+fn join(folder: &str, name: &str) -> String {
+    if folder.ends_with('/') {
+        format!("{folder}{name}")
+    } else {
+        format!("{folder}/{name}")
+    }
+}
+
+/// SFTP carries names as text.
+fn remote_name(path: &Path) -> Result<String, TransferError> {
+    let name = path.to_str().map(str::to_owned);
+    name.ok_or_else(|| TransferError::Local(std::io::Error::other(format!("name `{}` is not UTF-8", path.display()))))
 }
 
 /// A file of somebody else can be written but not given a mode or a time.
-pub(super) fn unless_denied(set: Result<(), WireError>) -> Result<(), WireError> {
+fn unless_denied(set: Result<(), WireError>) -> Result<(), WireError> {
     match set {
         Err(WireError::Status(status)) if status.status_code == StatusCode::PermissionDenied => Ok(()),
         set => set,
     }
 }
 
-pub(super) fn permissions(mode: u32) -> FileAttributes {
+fn permissions(mode: u32) -> FileAttributes {
     FileAttributes {
         permissions: Some(mode),
         ..FileAttributes::empty()

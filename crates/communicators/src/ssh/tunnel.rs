@@ -1,17 +1,13 @@
-//! Tunnels: ports of one side that lead to the network of the other (communicators.md §3.6). They last as long as the communicator;
-//! after a reconnect they go on over the new connection.
+//! Tunnels: ports of one side that lead to the network of the other. They last as long as the communicator; after a reconnect they go on
+//! over the new session.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Weak};
 
 use russh::client::Msg;
 use russh::{Channel, ChannelOpenFailure};
 use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
-
-use super::Connection;
+use tokio::net::TcpStream;
 
 /// One tunnel, as `PORT:HOST:PORT`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,23 +26,23 @@ impl fmt::Display for Tunnel {
     }
 }
 
-/// Why a tunnel cannot be.
+/// Why there is no tunnel.
 #[derive(Debug, thiserror::Error)]
 pub enum TunnelError {
-    /// The text is not one.
+    /// The option's string has another form.
     #[error("tunnel `{text}` is not of the form `PORT:HOST:PORT`")]
     Parse {
-        /// The text.
+        /// The string of the template.
         text: String,
     },
-    /// The port of this machine cannot be listened on.
-    #[error("listen on port {port} of this machine for the tunnel `{tunnel}`")]
+    /// The port of this machine is not free.
+    #[error("failed to listen on port {port} of this machine for the tunnel `{tunnel}`")]
     Listen {
-        /// The port.
+        /// The port of `localhost`.
         port: u16,
-        /// The tunnel.
+        /// The tunnel as `PORT:HOST:PORT`.
         tunnel: String,
-        /// The cause.
+        /// What the system failed with.
         #[source]
         cause: std::io::Error,
     },
@@ -69,49 +65,6 @@ pub(crate) fn parse(texts: Option<&[String]>) -> Result<Vec<Tunnel>, TunnelError
         })
     };
     texts.unwrap_or_default().iter().map(one).collect()
-}
-
-/// Listens on ports of this machine; what connects is carried to the other side for as long as the answer lives.
-pub(crate) async fn listen(tunnels: &[Tunnel], connection: &Arc<Connection>) -> Result<JoinSet<()>, TunnelError> {
-    let mut listening = JoinSet::new();
-    for tunnel in tunnels {
-        let bound = TcpListener::bind(("localhost", tunnel.listen)).await;
-        let listener = bound.map_err(|cause| TunnelError::Listen {
-            port: tunnel.listen,
-            tunnel: tunnel.to_string(),
-            cause,
-        })?;
-        listening.spawn(accept(listener, tunnel.clone(), Arc::downgrade(connection)));
-    }
-    Ok(listening)
-}
-
-async fn accept(listener: TcpListener, tunnel: Tunnel, connection: Weak<Connection>) {
-    let mut carrying = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    let Some(connection) = connection.upgrade() else { return };
-                    carrying.spawn(outward(stream, tunnel.clone(), connection));
-                }
-                Err(error) => tracing::warn!(%error, %tunnel, "a connection to a tunnel was not accepted"),
-            },
-            Some(_) = carrying.join_next() => {}
-        }
-    }
-}
-
-async fn outward(stream: TcpStream, tunnel: Tunnel, connection: Arc<Connection>) {
-    let opened = match connection.session().await {
-        Ok(session) => session.open_stream(&tunnel.host, tunnel.port).await,
-        Err(error) => Err(bakelite_engine::chain_of(&error)),
-    };
-    drop(connection);
-    match opened {
-        Ok(channel) => carry(channel.into_stream(), stream).await,
-        Err(why) => tracing::warn!(why, %tunnel, "the instance cannot connect to where a tunnel leads"),
-    }
 }
 
 /// Where the ports of the other side lead, by port.
@@ -147,18 +100,10 @@ impl RemoteTunnels {
     }
 }
 
-/// Carries bytes both ways until either side ends.
-pub(crate) async fn carry(
-    mut one: impl AsyncRead + AsyncWrite + Unpin,
-    mut other: impl AsyncRead + AsyncWrite + Unpin,
-) {
+/// Carries bytes between a channel and a stream both ways until either ends.
+pub(crate) async fn carry_channel(channel: Channel<Msg>, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     // A broken connection ends the other one too.
-    let _ = copy_bidirectional(&mut one, &mut other).await;
-}
-
-/// Carries a channel that the server has opened.
-pub(crate) async fn carry_channel(channel: Channel<Msg>, stream: impl AsyncRead + AsyncWrite + Unpin) {
-    carry(channel.into_stream(), stream).await;
+    let _ = copy_bidirectional(&mut channel.into_stream(), &mut stream).await;
 }
 
 #[cfg(test)]

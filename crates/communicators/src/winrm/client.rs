@@ -12,7 +12,7 @@ use hyper::header::HeaderValue;
 use tokio::time::timeout;
 
 use super::envelope::{Envelopes, OPERATION_TIMEOUT};
-use super::http::{Answer, Envelope, Link, Unsent, WinRmError};
+use super::http::{Answer, Envelope, Link, PostError, WinRmError};
 use super::ntlm::{self, Login, Moment};
 use super::route::Route;
 use super::seal::Seal;
@@ -23,7 +23,7 @@ const DIAL_LIMIT: Duration = Duration::from_secs(30);
 /// How long an answer may take: the time that the operation may wait there, and some.
 pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(OPERATION_TIMEOUT as u64 + 30);
 
-/// How we say who we are.
+/// The scheme of authentication, with what it sends.
 pub(crate) enum Credentials {
     /// With every request.
     Basic(HeaderValue),
@@ -42,7 +42,7 @@ impl Credentials {
     }
 }
 
-/// A client.
+/// A client of one service.
 pub(crate) struct Client {
     /// `user@host:port`
     pub(crate) peer: String,
@@ -80,9 +80,10 @@ impl Client {
                 None => self.open().await?,
             };
             let answer = match self.exchange(&mut link, &body).await {
-                Err(Unsent) if is_used => continue,
-                Err(Unsent) => return Err(WinRmError::Lost("it was closed at once".into())),
-                Ok(answer) => answer?,
+                Err(PostError::Unsent) if is_used => continue,
+                Err(PostError::Unsent) => return Err(WinRmError::Lost("it was closed at once".into())),
+                Err(PostError::Failed(error)) => return Err(error),
+                Ok(answer) => answer,
             };
             if is_used && answer.is_unauthorized() {
                 // The service has forgotten who was there: again, from the start.
@@ -113,47 +114,41 @@ impl Client {
         };
         let opened = timeout(DIAL_LIMIT, self.route.open()).await;
         let stream = opened
-            .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
+            .unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
             .map_err(failed)?;
         Link::new(stream).await
     }
 
-    /// One question on one connection, logged in.
-    async fn exchange(&self, link: &mut Link, body: &Bytes) -> Result<Result<Answer, WinRmError>, Unsent> {
+    /// One request on one connection, logged in.
+    async fn exchange(&self, link: &mut Link, body: &Bytes) -> Result<Answer, PostError> {
         let basic = match &self.credentials {
             Credentials::Basic(value) => Some(value.clone()),
-            Credentials::Ntlm(login) if !link.is_logged_in => match self.log_in(link, login).await? {
-                Ok(()) => None,
-                Err(error) => return Ok(Err(error)),
-            },
-            Credentials::Ntlm(_) => None,
+            Credentials::Ntlm(login) => {
+                if !link.is_logged_in {
+                    self.log_in(link, login).await?;
+                }
+                None
+            }
         };
         link.post(&self.to(), basic, body.clone(), ANSWER_LIMIT).await
     }
 
     /// The handshake of NTLM, by messages without content. Without TLS what follows is encrypted.
-    async fn log_in(&self, link: &mut Link, login: &Login) -> Result<Result<(), WinRmError>, Unsent> {
+    async fn log_in(&self, link: &mut Link, login: &Login) -> Result<(), PostError> {
         let token = header(&ntlm::negotiate());
-        let answer = match link.post(&self.to(), Some(token), Bytes::new(), ANSWER_LIMIT).await? {
-            Ok(answer) => answer,
-            Err(error) => return Ok(Err(error)),
-        };
+        let answer = link.post(&self.to(), Some(token), Bytes::new(), ANSWER_LIMIT).await?;
         let Some(challenge) = answer.token("Negotiate") else {
-            return Ok(Err(answer.unexpected()));
+            return Err(answer.unexpected().into());
         };
         let moment = Moment::now();
-        let token = match ntlm::authenticate(&challenge, login, moment) {
-            Ok(message) => header(&message),
-            Err(error) => return Ok(Err(error.into())),
-        };
-        match link.post(&self.to(), Some(token), Bytes::new(), ANSWER_LIMIT).await? {
-            Ok(answer) if answer.is_ok() => {}
-            Ok(answer) => return Ok(Err(answer.unexpected())),
-            Err(error) => return Ok(Err(error)),
+        let token = header(&ntlm::authenticate(&challenge, login, moment)?);
+        let answer = link.post(&self.to(), Some(token), Bytes::new(), ANSWER_LIMIT).await?;
+        if !answer.is_ok() {
+            return Err(answer.unexpected().into());
         }
         link.is_logged_in = true;
         link.seal = (!self.route.is_tls()).then(|| Seal::new(&moment.session));
-        Ok(Ok(()))
+        Ok(())
     }
 
     fn to(&self) -> Envelope<'_> {

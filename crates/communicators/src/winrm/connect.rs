@@ -1,25 +1,25 @@
-//! The wait until WinRM answers: a shell can be opened, and PowerShell runs in it (communicators.md §7.2).
+//! The wait until WinRM answers: a shell can be opened, and PowerShell runs in it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bakelite_engine::communicator::{Communicator, Exit, Output};
 use bakelite_engine::events::Ui;
 use bakelite_engine::foreign::quoted;
-use bakelite_engine::provisioner::RunContext;
 use bakelite_template::duration::GoDuration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::WinRm;
 use super::client::{Client, Credentials};
-use super::exec::Input;
+use super::config::Config;
+use super::exec::{Input, Service};
 use super::http::WinRmError;
 use super::ntlm::Login;
 use super::powershell;
 use super::route::{Route, RouteError};
 use super::shell::Shell;
-use crate::connect::Target;
-use crate::options::CommunicatorOptions;
+use super::transfer::Transfers;
 
 /// What PowerShell says when it runs.
 const GREETING: &str = "WinRM connected.";
@@ -41,10 +41,10 @@ const PAUSE: Duration = Duration::from_secs(5);
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum WinRmConnectError {
-    /// The deadline has come.
-    #[error("wait for WinRM on {peer}: no connection within {limit}")]
+    /// The deadline was reached.
+    #[error("timed out waiting for WinRM on {peer} after {limit}")]
     Timeout {
-        /// Whom.
+        /// `user@host:port` of the service.
         peer: String,
         /// `winrm_timeout`.
         limit: GoDuration,
@@ -52,12 +52,12 @@ pub enum WinRmConnectError {
         #[source]
         last: Option<Box<NotReady>>,
     },
-    /// There is no way to it.
-    #[error("connect to {peer} by WinRM")]
+    /// The proxy, the certificates or the host name are unusable.
+    #[error("failed to connect to {peer} by WinRM")]
     Unusable {
-        /// Whom.
+        /// `user@host:port` of the service.
         peer: String,
-        /// Why.
+        /// What the way there failed with.
         #[source]
         cause: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -103,57 +103,42 @@ fn help_for(offers: &[String]) -> &'static str {
     }
 }
 
-/// Who and where.
-struct Place<'a> {
-    host: String,
-    password: &'a str,
-    options: &'a CommunicatorOptions,
-    run: &'a RunContext,
-}
-
 /// Connects, waiting until the service can be used.
 pub(crate) async fn connect(
-    target: &Target,
-    options: &CommunicatorOptions,
-    run: &RunContext,
+    config: &Config,
+    environment: &BTreeMap<String, String>,
     ui: &Ui,
 ) -> Result<Arc<dyn Communicator>, WinRmConnectError> {
-    let place = Place {
-        host: target.host(options),
-        password: target.winrm_password(options),
-        options,
-        run,
-    };
-    ui.say(format!("Using WinRM communicator to connect: {}", place.host));
-    let mut winrm = wait(&place, ui).await?;
-    if let Some(pause) = place.options.pause() {
+    ui.say(format!("Using WinRM communicator to connect: {}", config.host));
+    let mut service = wait(config, environment, ui).await?;
+    if let Some(pause) = config.pause {
         ui.say(format!("Pausing {} before connecting...", GoDuration::from(pause)));
-        winrm.close().await;
+        service.close().await;
         sleep_until(Instant::now() + pause).await;
-        winrm = wait(&place, ui).await?;
+        service = wait(config, environment, ui).await?;
     }
-    Ok(Arc::new(winrm))
+    Ok(Arc::new(WinRm(Transfers::new(service, ui.events().clone()))))
 }
 
-async fn wait(place: &Place<'_>, ui: &Ui) -> Result<WinRm, WinRmConnectError> {
+async fn wait(config: &Config, environment: &BTreeMap<String, String>, ui: &Ui) -> Result<Service, WinRmConnectError> {
     ui.say("Waiting for WinRM to become available...");
-    let limit = place.options.winrm_limit();
-    let winrm = WinRm::new(place.client().await?, ui.events().clone());
+    let limit = config.timeout;
+    let service = Service::new(client(config, environment).await?);
     let deadline = Instant::now() + limit;
     let mut pauses = FIRST_PAUSES.into_iter();
     let mut last: Option<NotReady> = None;
     loop {
-        let error = match timeout_at(deadline, attempt(&winrm)).await {
+        let error = match timeout_at(deadline, attempt(&service)).await {
             Ok(Ok(greeting)) => {
                 ui.say(greeting);
                 ui.say("Connected to WinRM!");
-                return Ok(winrm);
+                return Ok(service);
             }
             Ok(Err(error)) => error,
             Err(_) => break,
         };
         tracing::debug!(
-            peer = winrm.client.peer,
+            peer = service.client.peer,
             error = bakelite_engine::chain_of(&error),
             "attempt to connect"
         );
@@ -170,23 +155,23 @@ async fn wait(place: &Place<'_>, ui: &Ui) -> Result<WinRm, WinRmConnectError> {
         }
         sleep_until(next).await;
     }
-    winrm.close().await;
+    service.close().await;
     Err(WinRmConnectError::Timeout {
-        peer: winrm.client.peer.clone(),
+        peer: service.client.peer.clone(),
         limit: limit.into(),
         last: last.map(Box::new),
     })
 }
 
 /// Opens a shell, and runs PowerShell in another: answers what that says.
-async fn attempt(winrm: &WinRm) -> Result<String, NotReady> {
-    Shell::open(&winrm.client).await?.delete().await;
+async fn attempt(service: &Service) -> Result<String, NotReady> {
+    Shell::open(&service.client).await?.delete().await;
     let script = format!(
         "$ProgressPreference = 'SilentlyContinue'; [Console]::Out.WriteLine({})",
         powershell::quoted(GREETING)
     );
     let failed = |text: &str| NotReady::PowerShell(text.to_owned());
-    let running = winrm.start(&powershell::command(&script), Input::Console).await;
+    let running = service.start(&powershell::command(&script), Input::Console).await;
     let mut running = running.map_err(|error| failed(&bakelite_engine::chain_of(&error)))?;
     running.stdin = None;
     let mut said = Vec::new();
@@ -204,27 +189,28 @@ async fn attempt(winrm: &WinRm) -> Result<String, NotReady> {
     }
 }
 
-impl Place<'_> {
-    async fn client(&self) -> Result<Client, WinRmConnectError> {
-        let options = self.options;
-        let username = options.username();
-        let peer = format!("{username}@{}:{}", self.host, options.port());
-        let unusable = |peer: String, cause: RouteError| WinRmConnectError::Unusable {
-            peer,
-            cause: Box::new(cause),
-        };
-        let route = match Route::new(&self.host, options, &self.run.environment).await {
-            Ok(route) => route,
-            Err(cause) => return Err(unusable(peer, cause)),
-        };
-        let Ok(url) = options.winrm_url(&self.host).parse() else {
-            return Err(unusable(peer, RouteError::Host(self.host.clone())));
-        };
-        let credentials = if options.winrm_use_ntlm == Some(true) {
-            Credentials::Ntlm(Login::new(username, self.password))
-        } else {
-            Credentials::basic(username, self.password)
-        };
-        Ok(Client::new(peer, url, route, credentials))
-    }
+async fn client(config: &Config, environment: &BTreeMap<String, String>) -> Result<Client, WinRmConnectError> {
+    let Config {
+        host,
+        port,
+        username,
+        password,
+        ..
+    } = config;
+    let peer = format!("{username}@{host}:{port}");
+    let unusable = |cause: RouteError| WinRmConnectError::Unusable {
+        peer: peer.clone(),
+        cause: Box::new(cause),
+    };
+    let route = Route::new(config, environment).await.map_err(unusable)?;
+    let url = config
+        .url()
+        .parse()
+        .map_err(|_| unusable(RouteError::Host(host.clone())))?;
+    let credentials = if config.ntlm {
+        Credentials::Ntlm(Login::new(username, password))
+    } else {
+        Credentials::basic(username, password)
+    };
+    Ok(Client::new(peer, url, route, credentials))
 }

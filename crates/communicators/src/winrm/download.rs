@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 
 use bakelite_engine::communicator::CommunicatorError;
 use bakelite_engine::foreign::quoted;
+use bakelite_engine::transfer::Transfer;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::oneshot;
 
-use super::exec::Input;
 use super::lines::{self, Line, Sum};
-use super::transfer::{Process, TransferError};
-use super::{WinRm, powershell};
-use crate::destination::{Beside, DestinationError, place};
-use bakelite_engine::transfer::Transfer;
+use super::powershell;
+use super::transfer::{Process, Transfers, advice};
+use crate::transfer::TransferError;
+use crate::transfer::destination::{Beside, DestinationError, place};
 
 /// Windows has no modes; the umask takes from these.
 const FILE_MODE: u32 = 0o666;
@@ -21,7 +21,7 @@ const FOLDER_MODE: u32 = 0o777;
 
 /// Reads a file of the other side.
 pub(crate) async fn file(
-    winrm: &WinRm,
+    winrm: &Transfers,
     source: &str,
     destination: &mut (dyn AsyncWrite + Send + Unpin),
 ) -> Result<(), CommunicatorError> {
@@ -30,11 +30,13 @@ pub(crate) async fn file(
         let received = one_file(&mut process, destination).await;
         ended(process, received).await
     };
-    received.await.map_err(|error| error.of(format!("download `{source}`")))
+    received
+        .await
+        .map_err(|error| error.of(format!("download `{source}`"), advice))
 }
 
 /// Copies a folder, or what a pattern matches, from the other side into `destination`.
-pub(crate) async fn folder(winrm: &WinRm, source: &str, destination: &Path) -> Result<(), CommunicatorError> {
+pub(crate) async fn directory(winrm: &Transfers, source: &str, destination: &Path) -> Result<(), CommunicatorError> {
     let received = async {
         let destination = Beside::open(destination).await?;
         let progress = Transfer::begin(&winrm.events, source, None);
@@ -42,24 +44,21 @@ pub(crate) async fn folder(winrm: &WinRm, source: &str, destination: &Path) -> R
         let received = tree(&mut process, &destination, &progress).await;
         ended(process, received).await
     };
-    received.await.map_err(|error| error.of(format!("download `{source}`")))
+    received
+        .await
+        .map_err(|error| error.of(format!("download `{source}`"), advice))
 }
 
-async fn start(winrm: &WinRm, source: &str, folder: bool) -> Result<Process, TransferError> {
+async fn start(winrm: &Transfers, source: &str, folder: bool) -> Result<Process, TransferError> {
     // It reads nothing: that its input is refused makes no difference.
     let (refusal, _) = oneshot::channel();
-    let command = powershell::command(&powershell::give(source, folder));
-    let running = winrm
-        .start(&command, Input::Pipe(refusal))
-        .await
-        .map_err(TransferError::Connection)?;
-    Ok(Process::new(&winrm.client.peer, running))
+    winrm.start(&powershell::give(source, folder), refusal).await
 }
 
 /// What went wrong at the other side explains what is wrong here.
 async fn ended(process: Process, received: Result<(), TransferError>) -> Result<(), TransferError> {
     match received {
-        Err(TransferError::Refused(_)) | Ok(()) => {
+        Err(TransferError::Refused { .. }) | Ok(()) => {
             process.end().await?;
             received
         }
@@ -134,7 +133,7 @@ async fn next(process: &mut Process) -> Result<Option<Line>, TransferError> {
 }
 
 fn strange(what: &str) -> TransferError {
-    TransferError::Refused(format!("PowerShell sends {what}"))
+    TransferError::refused(format!("PowerShell sends {what}"))
 }
 
 #[cfg(test)]

@@ -45,13 +45,37 @@ struct Job {
     started: oneshot::Sender<Result<(), WinRmError>>,
 }
 
-/// Starts a command in a shell of its own.
-pub(crate) async fn start(
-    client: &Arc<Client>,
-    tasks: &Tasks,
-    command: &str,
-    input: Input,
-) -> Result<Running, CommunicatorError> {
+/// How long the end waits for shells to be deleted.
+const CLOSE_LIMIT: Duration = Duration::from_secs(15);
+
+/// A service that commands run on.
+pub(crate) struct Service {
+    pub(crate) client: Arc<Client>,
+    /// What carries commands; each deletes its shell.
+    tasks: Tasks,
+}
+
+impl Service {
+    pub(crate) fn new(client: Client) -> Self {
+        Self {
+            client: Arc::new(client),
+            tasks: Tasks::default(),
+        }
+    }
+
+    /// Starts a command in a shell of its own.
+    pub(crate) async fn start(&self, command: &str, input: Input) -> Result<Running, CommunicatorError> {
+        start(&self.client, &self.tasks, command, input).await
+    }
+
+    /// Waits for the shells to be deleted, and closes the connections.
+    pub(crate) async fn close(&self) {
+        self.tasks.finish(CLOSE_LIMIT).await;
+        self.client.close();
+    }
+}
+
+async fn start(client: &Arc<Client>, tasks: &Tasks, command: &str, input: Input) -> Result<Running, CommunicatorError> {
     let (near, stdin) = duplex(MUCH_INPUT);
     let (output_sender, output) = mpsc::channel(OUTPUT_QUEUE);
     let (exit_sender, exit) = oneshot::channel();
@@ -81,8 +105,8 @@ pub(crate) async fn start(
     }
 }
 
-/// What the engine is told of an error.
-pub(crate) fn refused(peer: &str, operation: &str, error: WinRmError) -> CommunicatorError {
+/// The error as the engine has it.
+fn refused(peer: &str, operation: &str, error: WinRmError) -> CommunicatorError {
     if error.is_lost() {
         return CommunicatorError::Disconnected {
             peer: peer.to_owned(),

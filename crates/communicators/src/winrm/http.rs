@@ -1,6 +1,5 @@
 //! One connection to a WinRM service, and what can go wrong on it.
 
-use std::io;
 use std::time::Duration;
 
 use bakelite_engine::foreign::{quoted, visible};
@@ -18,7 +17,7 @@ use tokio::time::timeout;
 use super::response::{AnswerError, Fault};
 use super::route::Forwarding;
 use super::seal::{self, Seal, SealError};
-use crate::dial::Stream;
+use crate::dial::{DialError, Stream};
 
 /// The longest answer that is read: much more than the envelope that we ask for.
 const LONGEST_ANSWER: usize = 4 * 1024 * 1024;
@@ -35,18 +34,18 @@ pub enum WinRmError {
     /// No connection.
     #[error("no connection to {peer}: {cause}")]
     Dial {
-        /// Whom.
+        /// `user@host:port` of the service.
         peer: String,
-        /// The cause.
-        cause: io::Error,
+        /// What dialling failed with.
+        cause: DialError,
     },
-    /// Who we are is not accepted.
+    /// The credentials are not accepted.
     #[error("the service does not accept `winrm_username` and `winrm_password`{}", offered(.offers))]
     Unauthorized {
         /// The schemes that it takes.
         offers: Vec<String>,
     },
-    /// The challenge of the service cannot be answered.
+    /// The service's NTLM challenge is malformed or not supported.
     #[error(transparent)]
     Ntlm(#[from] super::ntlm::NtlmError),
     /// An encrypted message cannot be read.
@@ -60,7 +59,7 @@ pub enum WinRmError {
         /// The beginning of the answer.
         text: String,
     },
-    /// The answer makes no sense.
+    /// The answer lacks something or cannot be parsed.
     #[error(transparent)]
     Answer(#[from] AnswerError),
     /// WinRM refuses.
@@ -69,7 +68,7 @@ pub enum WinRmError {
     /// The connection broke before there was an answer.
     #[error("the connection was lost: {0}")]
     Lost(String),
-    /// There was no answer within this time.
+    /// The request timed out.
     #[error("no answer within {} s", .0.as_secs())]
     Silent(Duration),
 }
@@ -122,8 +121,19 @@ pub(crate) struct Link {
     _driver: JoinSet<()>,
 }
 
-/// A request that was not sent: the connection had ended before.
-pub(crate) struct Unsent;
+/// Why a request has no answer.
+pub(crate) enum PostError {
+    /// It was not sent: the connection had ended before.
+    Unsent,
+    /// It was sent, or could not be made.
+    Failed(WinRmError),
+}
+
+impl<E: Into<WinRmError>> From<E> for PostError {
+    fn from(error: E) -> Self {
+        PostError::Failed(error.into())
+    }
+}
 
 impl Link {
     /// Speaks HTTP on a stream.
@@ -148,52 +158,44 @@ impl Link {
         !self.sender.is_closed()
     }
 
-    /// Sends a request and waits for the answer, which is there whole.
+    /// Sends a request and waits for the whole answer.
     pub(crate) async fn post(
         &mut self,
         request: &Envelope<'_>,
         login: Option<HeaderValue>,
         body: Bytes,
         limit: Duration,
-    ) -> Result<Result<Answer, WinRmError>, Unsent> {
+    ) -> Result<Answer, PostError> {
         if self.sender.ready().await.is_err() {
-            return Err(Unsent);
+            return Err(PostError::Unsent);
         }
         let body = match &mut self.seal {
             Some(seal) => Content::Sealed(seal.wrap(&body).into()),
             None => Content::Plain(body),
         };
-        let request = match request.with(login, body) {
-            Ok(request) => request,
-            Err(error) => return Ok(Err(WinRmError::Lost(error.to_string()))),
-        };
-        let exchange = async {
-            let response = match self.sender.try_send_request(request).await {
-                Ok(response) => response,
-                Err(mut error) => {
-                    let is_unsent = error.take_message().is_some();
-                    return if is_unsent {
-                        Err(Unsent)
-                    } else {
-                        Ok(Err(lost(&error.into_error())))
-                    };
-                }
-            };
-            let (head, body) = response.into_parts();
-            match Limited::new(body, LONGEST_ANSWER).collect().await {
-                Ok(body) => Ok(Ok(Answer {
-                    status: head.status,
-                    headers: head.headers,
-                    body: body.to_bytes(),
-                })),
-                Err(error) => Ok(Err(WinRmError::Lost(bakelite_engine::chain_of(&*error)))),
+        let request = request.with(login, body);
+        let request = request.map_err(|error| WinRmError::Lost(error.to_string()))?;
+        let answer = timeout(limit, self.exchange(request)).await;
+        let answer = answer.map_err(|_| WinRmError::Silent(limit))??;
+        Ok(answer.unsealed(self.seal.as_mut())?)
+    }
+
+    async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Answer, PostError> {
+        let response = self.sender.try_send_request(request).await.map_err(|mut error| {
+            if error.take_message().is_some() {
+                PostError::Unsent
+            } else {
+                lost(&error.into_error()).into()
             }
-        };
-        match timeout(limit, exchange).await {
-            Ok(Ok(Ok(answer))) => Ok(answer.unsealed(self.seal.as_mut())),
-            Ok(answer) => answer,
-            Err(_) => Ok(Err(WinRmError::Silent(limit))),
-        }
+        })?;
+        let (head, body) = response.into_parts();
+        let body = Limited::new(body, LONGEST_ANSWER).collect().await;
+        let body = body.map_err(|error| WinRmError::Lost(bakelite_engine::chain_of(&*error)))?;
+        Ok(Answer {
+            status: head.status,
+            headers: head.headers,
+            body: body.to_bytes(),
+        })
     }
 }
 
@@ -265,12 +267,10 @@ impl Answer {
         })
     }
 
-    /// Was it a good one?
     pub(crate) fn is_ok(&self) -> bool {
         self.status == StatusCode::OK
     }
 
-    /// Has it not been accepted who we are?
     pub(crate) fn is_unauthorized(&self) -> bool {
         self.status == StatusCode::UNAUTHORIZED
     }

@@ -1,17 +1,18 @@
 //! WinRM as a communicator: WS-Man shells over HTTP or TLS (MS-WSMV). Each command has a shell of its own, which is deleted when the
 //! command has ended, so that nothing it left running outlives it; files go over through one PowerShell process per transfer.
 
-pub(crate) mod client;
+mod client;
 mod clixml;
+mod config;
 pub(crate) mod connect;
 mod download;
-pub(crate) mod envelope;
+mod envelope;
 mod exec;
 mod http;
 mod lines;
-pub mod ntlm;
+mod ntlm;
 mod powershell;
-pub mod response;
+mod response;
 mod route;
 mod seal;
 mod shell;
@@ -20,18 +21,15 @@ mod upload;
 mod xml;
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bakelite_engine::communicator::{Communicator, CommunicatorError, Running, Upload};
-use bakelite_engine::events::Events;
 use tokio::io::AsyncWrite;
 
-use crate::tasks::Tasks;
-use client::Client;
-use exec::Input;
+use exec::{Input, Service};
+use transfer::Transfers;
+
+pub(crate) use config::Config;
 
 /// What the readers of answers say of bytes, whatever part of an answer they are.
 pub(crate) fn read(bytes: &[u8], text: &str) -> Vec<String> {
@@ -69,45 +67,23 @@ pub(crate) fn names(text: &str) -> Vec<String> {
     names.collect()
 }
 
-/// How long the end waits for shells to be deleted.
-const CLOSE_LIMIT: Duration = Duration::from_secs(15);
-
 /// An instance that is reached by WinRM.
-pub struct WinRm {
-    client: Arc<Client>,
-    /// What carries commands; each deletes its shell.
-    tasks: Tasks,
-    /// Was input refused? Then files go over in command lines.
-    without_input: AtomicBool,
-    /// Where the progress of transfers goes.
-    events: Events,
-}
+struct WinRm(Transfers);
 
 impl WinRm {
-    /// A communicator over a service that was seen to work.
-    pub(crate) fn new(client: Client, events: Events) -> Self {
-        Self {
-            client: Arc::new(client),
-            tasks: Tasks::default(),
-            without_input: AtomicBool::new(false),
-            events,
-        }
-    }
-
-    /// Starts a command in a shell of its own.
-    async fn start(&self, command: &str, input: Input) -> Result<Running, CommunicatorError> {
-        exec::start(&self.client, &self.tasks, command, input).await
+    fn service(&self) -> &Service {
+        &self.0.service
     }
 }
 
 #[async_trait]
 impl Communicator for WinRm {
     async fn exec(&self, command: &str) -> Result<Running, CommunicatorError> {
-        self.start(command, Input::Console).await
+        self.service().start(command, Input::Console).await
     }
 
     async fn upload(&self, file: Upload<'_>, destination: &str) -> Result<(), CommunicatorError> {
-        upload::file(self, file, destination).await
+        upload::file(&self.0, file, destination).await
     }
 
     async fn upload_folder(
@@ -116,7 +92,7 @@ impl Communicator for WinRm {
         contents_only: bool,
         destination: &str,
     ) -> Result<(), CommunicatorError> {
-        upload::folder(self, source, contents_only, destination).await
+        upload::directory(&self.0, source, contents_only, destination).await
     }
 
     async fn download(
@@ -124,15 +100,14 @@ impl Communicator for WinRm {
         source: &str,
         destination: &mut (dyn AsyncWrite + Send + Unpin),
     ) -> Result<(), CommunicatorError> {
-        download::file(self, source, destination).await
+        download::file(&self.0, source, destination).await
     }
 
     async fn download_folder(&self, source: &str, destination: &Path) -> Result<(), CommunicatorError> {
-        download::folder(self, source, destination).await
+        download::directory(&self.0, source, destination).await
     }
 
     async fn close(&self) {
-        self.tasks.finish(CLOSE_LIMIT).await;
-        self.client.close();
+        self.service().close().await;
     }
 }

@@ -63,18 +63,18 @@ pub enum NtlmError {
 
 /// Who logs in.
 #[derive(Clone)]
-pub struct Login {
+pub(crate) struct Login {
     /// The domain; empty for a user of the machine.
-    pub domain: String,
+    pub(crate) domain: String,
     /// The user's name.
-    pub user: String,
+    pub(crate) user: String,
     /// The user's password.
-    pub password: String,
+    pub(crate) password: String,
 }
 
 impl Login {
     /// Of a name as people write it: `user`, `DOMAIN\user` or `user@domain`.
-    pub fn new(username: &str, password: &str) -> Self {
+    pub(crate) fn new(username: &str, password: &str) -> Self {
         let (domain, user) = username.split_once('\\').unwrap_or(("", username));
         Self {
             domain: domain.to_owned(),
@@ -86,18 +86,18 @@ impl Login {
 
 /// What only the moment decides.
 #[derive(Debug, Clone, Copy)]
-pub struct Moment {
+pub(crate) struct Moment {
     /// Bytes that nobody can foresee.
-    pub nonce: [u8; 8],
+    pub(crate) nonce: [u8; 8],
     /// Tenths of microseconds since 1601, where the challenge does not say.
-    pub time: u64,
+    pub(crate) time: u64,
     /// The key of the session: nobody can foresee it either.
-    pub session: [u8; 16],
+    pub(crate) session: [u8; 16],
 }
 
 impl Moment {
     /// Now.
-    pub fn now() -> Self {
+    pub(crate) fn now() -> Self {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let tenths = u64::try_from(since_1970.as_nanos() / 100).unwrap_or_default();
         // Six bits of a UUID are fixed: the digest of several has none.
@@ -113,7 +113,7 @@ impl Moment {
 }
 
 /// The first message.
-pub fn negotiate() -> Vec<u8> {
+pub(crate) fn negotiate() -> Vec<u8> {
     let mut message = SIGNATURE.to_vec();
     message.extend(1_u32.to_le_bytes());
     message.extend(WANTED.to_le_bytes());
@@ -124,7 +124,7 @@ pub fn negotiate() -> Vec<u8> {
 }
 
 /// The last message, in answer to a challenge. If the service accepts it, the session has the key of the moment.
-pub fn authenticate(challenge: &[u8], login: &Login, moment: Moment) -> Result<Vec<u8>, NtlmError> {
+pub(crate) fn authenticate(challenge: &[u8], login: &Login, moment: Moment) -> Result<Vec<u8>, NtlmError> {
     if !challenge.starts_with(SIGNATURE) || number(challenge, 8)? != 2 {
         return Err(NtlmError::NoChallenge);
     }

@@ -55,15 +55,15 @@ impl Fault {
 
 /// What a command has printed since the last time.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Received {
+pub(crate) struct Received {
     /// Pieces in order.
-    pub output: Vec<Output>,
+    pub(crate) output: Vec<Output>,
     /// The exit code, when it has ended.
-    pub exit: Option<u32>,
+    pub(crate) exit: Option<u32>,
 }
 
 /// The id of a shell that was opened.
-pub fn shell_id(text: &str) -> Result<String, AnswerError> {
+pub(crate) fn shell_id(text: &str) -> Result<String, AnswerError> {
     let document = parse(text)?;
     let selector = document
         .descendants()
@@ -73,7 +73,7 @@ pub fn shell_id(text: &str) -> Result<String, AnswerError> {
 }
 
 /// The id of a command that was started.
-pub fn command_id(text: &str) -> Result<String, AnswerError> {
+pub(crate) fn command_id(text: &str) -> Result<String, AnswerError> {
     let document = parse(text)?;
     let found = element(document.root(), "CommandId").map(inner);
     found
@@ -82,7 +82,7 @@ pub fn command_id(text: &str) -> Result<String, AnswerError> {
 }
 
 /// The output of a command.
-pub fn received(text: &str) -> Result<Received, AnswerError> {
+pub(crate) fn received(text: &str) -> Result<Received, AnswerError> {
     let document = parse(text)?;
     let response = element(document.root(), "ReceiveResponse").ok_or(AnswerError::Missing("ReceiveResponse"))?;
     let mut received = Received::default();
@@ -118,7 +118,7 @@ fn exit_code(text: &str) -> Result<u32, AnswerError> {
 }
 
 /// The fault that an answer is; nothing when it is none.
-pub fn fault(text: &str) -> Option<Fault> {
+pub(crate) fn fault(text: &str) -> Option<Fault> {
     let document = parse(text).ok()?;
     let fault = element(document.root(), "Fault")?;
     let detail = element(fault, "WSManFault");

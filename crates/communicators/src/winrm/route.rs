@@ -1,7 +1,6 @@
 //! The way to a WinRM service: straight or through the environment's HTTP proxy, with TLS or without.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,8 +14,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio_rustls::TlsConnector;
 
-use crate::dial::{Dial, Stream, Tcp};
-use crate::options::CommunicatorOptions;
+use super::config::Config;
+use crate::dial::{Dial, DialError, Stream, Tcp};
 use crate::ssh::proxy::{Proxy, ProxyKind};
 
 /// Why there is no way, whatever the instance does.
@@ -51,25 +50,18 @@ pub(crate) struct Forwarding {
 }
 
 impl Route {
-    /// The way to `host` by the options and the environment.
-    pub(crate) async fn new(
-        host: &str,
-        options: &CommunicatorOptions,
-        environment: &BTreeMap<String, String>,
-    ) -> Result<Route, RouteError> {
-        let port = options.port();
+    /// The way to the service by its configuration and the environment.
+    pub(crate) async fn new(config: &Config, environment: &BTreeMap<String, String>) -> Result<Route, RouteError> {
+        let (host, port) = (config.host.as_str(), config.port);
         let unknown = || RouteError::Host(host.to_owned());
-        let tls = if options.winrm_uses_tls() {
+        let tls = if config.tls {
             let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned()).map_err(|_| unknown())?;
-            Some((
-                connector(options.winrm_insecure == Some(true), environment).await?,
-                name,
-            ))
+            Some((connector(config.insecure, environment).await?, name))
         } else {
             None
         };
-        let url: Uri = options.winrm_url(host).parse().map_err(|_| unknown())?;
-        let proxy = if options.winrm_no_proxy == Some(true) || is_this_machine(&url) {
+        let url: Uri = config.url().parse().map_err(|_| unknown())?;
+        let proxy = if config.no_proxy || is_this_machine(&url) {
             None
         } else {
             proxies(environment).intercept(&url)
@@ -91,7 +83,7 @@ impl Route {
     }
 
     /// Opens a stream.
-    pub(crate) async fn open(&self) -> io::Result<Box<dyn Stream>> {
+    pub(crate) async fn open(&self) -> Result<Box<dyn Stream>, DialError> {
         let stream = self.dial.open().await?;
         match &self.tls {
             None => Ok(stream),
@@ -301,12 +293,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_proxy_of_another_kind_is_an_error_that_hides_its_login() {
-        let options: CommunicatorOptions = serde_json::from_str(r#"{"communicator": "winrm"}"#).unwrap();
+        let config = Config {
+            host: "windows.example".into(),
+            port: 5985,
+            ..Config::default()
+        };
         let environment = BTreeMap::from([("HTTP_PROXY".to_owned(), "https://me:s3cret@proxy.test:1".to_owned())]);
-        let error = Route::new("windows.example", &options, &environment)
-            .await
-            .err()
-            .unwrap();
+        let error = Route::new(&config, &environment).await.err().unwrap();
         let text = error.to_string();
         assert!(
             text.contains("https://proxy.test:1") && !text.contains("s3cret"),

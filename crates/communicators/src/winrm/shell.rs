@@ -47,13 +47,12 @@ impl Shell {
 
     /// Deletes it, with all that still runs in it. What the service thinks of that is only logged: it gives up shells that nobody uses.
     pub(crate) async fn delete(self) {
-        let asked = timeout(END_LIMIT, self.client.ask(self.client.envelopes.delete(&self.id))).await;
-        note("delete a shell", &self.client.peer, asked);
+        end(&self.client, "delete a shell", self.client.envelopes.delete(&self.id)).await;
     }
 }
 
 impl Command<'_> {
-    /// Of the service that runs it.
+    /// The client of the service that runs it.
     pub(crate) fn client(&self) -> &Client {
         &self.shell.client
     }
@@ -77,19 +76,24 @@ impl Command<'_> {
     /// Ends it.
     pub(crate) async fn terminate(&self) {
         let client = &self.shell.client;
-        let asked = timeout(
-            END_LIMIT,
-            client.ask(client.envelopes.terminate(&self.shell.id, &self.id)),
+        end(
+            client,
+            "end a command",
+            client.envelopes.terminate(&self.shell.id, &self.id),
         )
         .await;
-        note("end a command", &client.peer, asked);
     }
 }
 
-fn note(operation: &str, peer: &str, asked: Result<Result<String, WinRmError>, tokio::time::error::Elapsed>) {
-    match asked {
+/// Sends a request that ends something; a failure is only logged.
+async fn end(client: &Client, operation: &str, request: String) {
+    match timeout(END_LIMIT, client.ask(request)).await {
         Ok(Ok(_)) => {}
-        Ok(Err(error)) => tracing::debug!(peer, error = bakelite_engine::chain_of(&error), "{operation}"),
-        Err(_) => tracing::debug!(peer, "{operation}: no answer"),
+        Ok(Err(error)) => tracing::debug!(
+            peer = client.peer,
+            error = bakelite_engine::chain_of(&error),
+            "{operation}"
+        ),
+        Err(_) => tracing::debug!(peer = client.peer, "{operation}: no answer"),
     }
 }

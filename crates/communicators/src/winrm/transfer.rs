@@ -1,11 +1,17 @@
 //! What uploads and downloads share: a PowerShell process that is talked to in lines, and what is said of its failures.
 
+use std::sync::atomic::AtomicBool;
+
 use bakelite_engine::communicator::{CommunicatorError, Exit, Output, Running};
+use bakelite_engine::events::Events;
 use bakelite_engine::foreign::visible;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::oneshot;
 
-use super::clixml;
-use crate::destination::DestinationError;
+use super::exec::{Input, Service};
+use super::http::WinRmError;
+use super::{clixml, powershell};
+use crate::transfer::{Reason, TransferError};
 
 /// Longest line of a script of ours: a piece of 48 KiB in base64, and a path.
 const LONGEST_LINE: usize = 256 * 1024;
@@ -14,55 +20,62 @@ const LONGEST_LINE: usize = 256 * 1024;
 const LONGEST_COMPLAINT: usize = 256 * 1024;
 const LONGEST_SHOWN: usize = 4 * 1024;
 
-/// Why a transfer has failed.
-pub(crate) enum TransferError {
-    /// The other side says so.
-    Refused(String),
-    /// A file of this machine.
-    Local(std::io::Error),
-    /// The connection.
-    Connection(CommunicatorError),
+/// Transfers by one service.
+pub(crate) struct Transfers {
+    pub(crate) service: Service,
+    /// Input was refused: files are transferred in command lines.
+    pub(crate) without_input: AtomicBool,
+    /// Where the progress of transfers is reported.
+    pub(crate) events: Events,
 }
 
-impl From<DestinationError> for TransferError {
-    fn from(error: DestinationError) -> Self {
-        match error {
-            DestinationError::Refused(why) => TransferError::Refused(why),
-            DestinationError::Local(error) => TransferError::Local(error),
+impl Transfers {
+    pub(crate) fn new(service: Service, events: Events) -> Self {
+        Self {
+            service,
+            without_input: AtomicBool::new(false),
+            events,
         }
+    }
+
+    /// Starts one of our scripts. `refusal` is told why when the service takes no input.
+    pub(crate) async fn start(
+        &self,
+        script: &str,
+        refusal: oneshot::Sender<WinRmError>,
+    ) -> Result<Process, TransferError> {
+        self.process(&powershell::command(script), Input::Pipe(refusal)).await
+    }
+
+    /// Starts a command.
+    pub(crate) async fn process(&self, command: &str, input: Input) -> Result<Process, TransferError> {
+        let running = self.service.start(command, input).await;
+        let running = running.map_err(TransferError::Connection)?;
+        Ok(Process::new(&self.service.client.peer, running))
     }
 }
 
-impl TransferError {
-    /// The same for the engine, with what was being done.
-    pub(crate) fn of(self, operation: String) -> CommunicatorError {
-        match self {
-            TransferError::Local(cause) => CommunicatorError::Local { operation, cause },
-            TransferError::Connection(error) => error,
-            TransferError::Refused(message) => CommunicatorError::Refused {
-                help: help(&message),
-                operation,
-                message,
-            },
-        }
-    }
+/// The complaint of one of our scripts; those of Windows itself are known in English only.
+fn complained(message: String) -> TransferError {
+    let reason = match message.as_str() {
+        text if text.ends_with("is a directory") => Some(Reason::IsDirectory),
+        text if text.contains("is denied") => Some(Reason::Denied),
+        text if text.contains("not enough space") => Some(Reason::NoSpace),
+        _ => None,
+    };
+    TransferError::Refused { message, reason }
 }
 
-/// What helps against the usual complaints; those of Windows itself are known in English only.
-fn help(message: &str) -> Option<String> {
-    let help = match message {
-        text if text.ends_with("is a directory") => {
-            "if the destination is a folder, end it with `/` to put the file into it"
-        }
-        text if text.contains("is denied") => {
+/// What helps against the usual refusals.
+pub(crate) fn advice(reason: Reason) -> &'static str {
+    match reason {
+        Reason::IsDirectory => "if the destination is a directory, end it with `/` to put the file into it",
+        Reason::Denied => {
             "the user may not write there, or the file is in use: upload to `C:/Windows/Temp` and move it with an elevated provisioner"
         }
-        text if text.contains("not enough space") => {
-            "the disk of the instance is full: give it a bigger volume, or remove what is in the way"
-        }
-        _ => return None,
-    };
-    Some(help.to_owned())
+        Reason::NotFound => "see that the path exists on the instance",
+        Reason::NoSpace => "the disk of the instance is full: give it a bigger volume, or remove what is in the way",
+    }
 }
 
 /// A process that runs one of our scripts.
@@ -77,8 +90,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Of a command that was started.
-    pub(crate) fn new(peer: &str, mut running: Running) -> Self {
+    fn new(peer: &str, mut running: Running) -> Self {
         let stdin = running.stdin.take();
         Self {
             peer: peer.to_owned(),
@@ -145,7 +157,7 @@ impl Process {
         if status == 0 {
             Ok(())
         } else {
-            Err(TransferError::Refused(complaint(&self.stderr, status)))
+            Err(complained(complaint(&self.stderr, status)))
         }
     }
 }

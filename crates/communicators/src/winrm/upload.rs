@@ -6,15 +6,16 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bakelite_engine::communicator::{CommunicatorError, Upload};
+use bakelite_engine::transfer::Transfer;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::exec::Input;
-use super::transfer::{Process, TransferError};
-use super::{WinRm, lines, powershell};
-use crate::ssh::tree::{EntryKind, Links, walk_beside};
-use bakelite_engine::transfer::Transfer;
+use super::transfer::{Process, Transfers, advice};
+use super::{lines, powershell};
+use crate::transfer::TransferError;
+use crate::transfer::tree::{EntryKind, Links, walk_beside};
 
 /// Bytes of a file in a line of input.
 const PIECE: usize = 48 * 1024;
@@ -26,19 +27,19 @@ const LONGEST_LINE: usize = powershell::LONGEST_COMMAND - 300;
 const START_LIMIT: Duration = Duration::from_secs(90);
 
 /// Writes a file of the other side.
-pub(crate) async fn file(winrm: &WinRm, file: Upload<'_>, destination: &str) -> Result<(), CommunicatorError> {
+pub(crate) async fn file(winrm: &Transfers, file: Upload<'_>, destination: &str) -> Result<(), CommunicatorError> {
     let sent = async {
         let mut sink = Sink::open(winrm).await?;
         let sent = sink.file(destination, file.content, &mut |_| ()).await;
         sink.end(sent).await
     };
     sent.await
-        .map_err(|error| error.of(format!("upload to `{destination}`")))
+        .map_err(|error| error.of(format!("upload to `{destination}`"), advice))
 }
 
 /// Copies a folder to the other side; its own name is kept unless only its contents are wanted.
-pub(crate) async fn folder(
-    winrm: &WinRm,
+pub(crate) async fn directory(
+    winrm: &Transfers,
     source: &Path,
     contents_only: bool,
     destination: &str,
@@ -49,11 +50,11 @@ pub(crate) async fn folder(
         sink.end(sent).await
     };
     sent.await
-        .map_err(|error| error.of(format!("upload `{}` to `{destination}`", source.display())))
+        .map_err(|error| error.of(format!("upload `{}` to `{destination}`", source.display()), advice))
 }
 
 async fn tree(
-    winrm: &WinRm,
+    winrm: &Transfers,
     sink: &mut Sink<'_>,
     source: &Path,
     contents_only: bool,
@@ -101,7 +102,7 @@ enum Way<'a> {
     /// Into the input of a process that takes them.
     Input(Process),
     /// Into a file of the other side, by a command for each.
-    File { winrm: &'a WinRm, path: String },
+    File { winrm: &'a Transfers, path: String },
 }
 
 struct Sink<'a> {
@@ -112,23 +113,24 @@ struct Sink<'a> {
 
 impl<'a> Sink<'a> {
     /// The quickest way that the service has.
-    async fn open(winrm: &'a WinRm) -> Result<Sink<'a>, TransferError> {
+    async fn open(winrm: &'a Transfers) -> Result<Sink<'a>, TransferError> {
         if !winrm.without_input.load(Ordering::Relaxed) {
-            match through_input(winrm).await? {
+            match through_input(winrm).await {
                 Ok(process) => {
                     return Ok(Sink {
                         way: Way::Input(process),
                         files: 0,
                     });
                 }
-                Err(why) => {
+                Err(TransferError::Missing(why)) => {
                     tracing::warn!(
-                        peer = winrm.client.peer,
+                        peer = winrm.service.client.peer,
                         why,
-                        "WinRM takes no input: files go over in command lines"
+                        "WinRM takes no input: files are transferred in command lines"
                     );
                     winrm.without_input.store(true, Ordering::Relaxed);
                 }
+                Err(error) => return Err(error),
             }
         }
         let path = format!("%TEMP%\\bakelite-{}.tmp", uuid::Uuid::new_v4());
@@ -151,7 +153,7 @@ impl<'a> Sink<'a> {
             Way::Input(process) => process
                 .write(line)
                 .await
-                .map_err(|_| TransferError::Refused(String::new())),
+                .map_err(|_| TransferError::refused("PowerShell has ended")),
             // The redirection comes first: a digit before it would be the number of a stream.
             Way::File { winrm, path } => run(winrm, &format!(">>\"{path}\" echo {line}")).await,
         }
@@ -192,7 +194,8 @@ impl<'a> Sink<'a> {
             Way::File { winrm, path } => {
                 let taken = match sent {
                     Ok(()) => {
-                        let process = start(winrm, &powershell::take_from(&path)).await?.0;
+                        let (refusal, _) = oneshot::channel();
+                        let process = winrm.start(&powershell::take_from(&path), refusal).await?;
                         taken(process, self.files).await
                     }
                     failed => failed,
@@ -204,9 +207,7 @@ impl<'a> Sink<'a> {
         process.end_input();
         let taken = taken(process, self.files).await;
         match sent {
-            Err(_) if taken.is_ok() => Err(TransferError::Refused(
-                "PowerShell ended before everything was sent".into(),
-            )),
+            Err(_) if taken.is_ok() => Err(TransferError::refused("PowerShell ended before everything was sent")),
             _ => taken,
         }
     }
@@ -222,50 +223,38 @@ async fn taken(mut process: Process, files: u32) -> Result<(), TransferError> {
     if last == format!("done {files}") {
         return Ok(());
     }
-    Err(TransferError::Refused(format!(
+    Err(TransferError::refused(format!(
         "{files} files were sent, but PowerShell says `{last}`"
     )))
 }
 
-/// A process that has taken a first line from its input; or why there is none.
-async fn through_input(winrm: &WinRm) -> Result<Result<Process, String>, TransferError> {
-    let (mut process, mut refused) = start(winrm, &powershell::take()).await?;
+/// A process that has taken a first line from its input; [`TransferError::Missing`] is why the service takes none.
+async fn through_input(winrm: &Transfers) -> Result<Process, TransferError> {
+    let missing = |why: String| Err(TransferError::Missing(why));
+    let (refusal, mut refused) = oneshot::channel();
+    let mut process = winrm.start(&powershell::take(), refusal).await?;
     if process.write("h").await.is_err() {
-        return Ok(Err("the input is closed".into()));
+        return missing("the input is closed".into());
     }
     let ready = tokio::select! {
         biased;
-        Ok(error) = &mut refused => return Ok(Err(bakelite_engine::chain_of(&error))),
+        Ok(error) = &mut refused => return missing(bakelite_engine::chain_of(&error)),
         line = timeout(START_LIMIT, process.line()) => line,
     };
     match ready {
-        Ok(Some(line)) if line == "ready" => Ok(Ok(process)),
-        Ok(Some(line)) => Ok(Err(format!("PowerShell says `{line}`"))),
-        Ok(None) => process.end().await.map(|()| Err("PowerShell has read no input".into())),
-        Err(_) => Ok(Err("PowerShell waits for input that was sent".into())),
+        Ok(Some(line)) if line == "ready" => Ok(process),
+        Ok(Some(line)) => missing(format!("PowerShell says `{line}`")),
+        Ok(None) => {
+            process.end().await?;
+            missing("PowerShell has read no input".into())
+        }
+        Err(_) => missing("PowerShell waits for input that was sent".into()),
     }
 }
 
-async fn start(
-    winrm: &WinRm,
-    script: &str,
-) -> Result<(Process, oneshot::Receiver<super::http::WinRmError>), TransferError> {
-    let (refusal, refused) = oneshot::channel();
-    let running = winrm.start(&powershell::command(script), Input::Pipe(refusal)).await;
-    Ok((
-        Process::new(&winrm.client.peer, running.map_err(TransferError::Connection)?),
-        refused,
-    ))
-}
-
 /// Runs a command that prints nothing.
-async fn run(winrm: &WinRm, command: &str) -> Result<(), TransferError> {
-    let mut running = winrm
-        .start(command, Input::Console)
-        .await
-        .map_err(TransferError::Connection)?;
-    running.stdin = None;
-    Process::new(&winrm.client.peer, running).end().await
+async fn run(winrm: &Transfers, command: &str) -> Result<(), TransferError> {
+    winrm.process(command, Input::Console).await?.end().await
 }
 
 /// Reads until the buffer is full or the content ends.

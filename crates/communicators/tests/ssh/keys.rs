@@ -41,7 +41,7 @@ async fn log_in(
 ) -> Result<Arc<dyn Communicator>, ConnectError> {
     let options = instance.options_without_key(&format!(r#""ssh_private_key_file": "{}""#, key.display()));
     let mut complaints = Vec::new();
-    options.check(&mut complaints);
+    options.check(None, &mut complaints);
     assert!(complaints.is_empty(), "{complaints:?}");
     let run = run(environment);
     connect(

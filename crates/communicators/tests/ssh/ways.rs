@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bakelite_communicators::connect::Target;
-use bakelite_communicators::dial::{Dial, Stream};
+use bakelite_communicators::dial::{Dial, DialError, Stream};
 use bakelite_engine::communicator::{Communicator, CommunicatorError, Upload};
 use bakelite_test_support::slow_line::SlowLine;
 use bakelite_test_support::sshd::Setup;
@@ -336,7 +336,7 @@ struct Far(std::net::SocketAddr);
 
 #[async_trait]
 impl Dial for Far {
-    async fn open(&self) -> std::io::Result<Box<dyn Stream>> {
+    async fn open(&self) -> Result<Box<dyn Stream>, DialError> {
         Ok(Box::new(tokio::net::TcpStream::connect(self.0).await?))
     }
 }

@@ -80,7 +80,7 @@ async fn http_goes_through_the_proxy_of_the_environment_unless_there_shall_be_no
         "{heads:?}"
     );
 
-    options.winrm_no_proxy = Some(true);
+    options.winrm_no_proxy = true;
     options.winrm_timeout = Some(GoDuration::from_seconds(1));
     let before = proxy.heads().len();
     let error = instance.fail_to_connect(&options, &environment).await;

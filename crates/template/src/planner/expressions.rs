@@ -76,7 +76,7 @@ impl Options {
     /// The name that an expression refers to, and its value if that is known while planning.
     fn referred(&self, reference: &Reference, iterations: &Iterations) -> (String, Option<String>) {
         let step = |index: usize| reference.steps.get(index).map(String::as_str);
-        let values = &self.ground.values;
+        let values = &self.evaluated.values;
         if let Some(value) = iterations.get(&reference.root) {
             return (reference.root.clone(), Some(self.shown(value)));
         }
@@ -97,7 +97,7 @@ impl Options {
     }
 
     fn of_properties(&self, properties: &[(Name, JsonValue)], found: &mut Expressions) {
-        let user = self.ground.legacy_variables();
+        let user = self.evaluated.legacy_variables();
         for (name, value) in properties {
             let text = self.sources.slice(value.place);
             found.written.insert(name.text.clone(), text.to_owned());
@@ -113,6 +113,6 @@ impl Options {
     }
 
     fn shown(&self, value: &Value) -> String {
-        display_with(value, &|text| self.ground.secrets.mask(text))
+        display_with(value, &|text| self.evaluated.secrets.mask(text))
     }
 }

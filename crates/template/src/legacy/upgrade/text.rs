@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::write::escape;
-use crate::gotemplate::{self, Datum, Library};
+use crate::gotemplate::{self, GoValue, Library};
 
 /// What stands between these is HCL already and is not escaped. Both are private to this module: no text has them.
 const OPEN: char = '\u{f0001}';
@@ -122,8 +122,8 @@ impl Library for Texts {
         true
     }
 
-    fn call(&self, name: &str, arguments: &[Datum]) -> Result<Option<Datum>, String> {
-        let texts: Vec<String> = arguments.iter().map(Datum::print).collect();
+    fn call(&self, name: &str, arguments: &[GoValue]) -> Result<Option<GoValue>, String> {
+        let texts: Vec<String> = arguments.iter().map(GoValue::print).collect();
         let borrowed: Vec<&str> = texts.iter().map(String::as_str).collect();
         if let Some(hcl) = self.call_in_hcl(name, &borrowed) {
             return Ok(Some(raw(&format!("${{{hcl}}}")).into()));

@@ -20,7 +20,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use crate::link::resolved_inside;
+use super::tree::resolved_inside;
 
 /// Longest path below the destination, as the system has it for paths.
 const LONGEST_PATH: usize = 4095;

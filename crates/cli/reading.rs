@@ -5,24 +5,24 @@ use bakelite_hcl::source::SourceMap;
 use bakelite_template::{ConfigType, Invocation, Purpose, Template, UndeclaredVariables};
 use std::io::Read as _;
 
-use super::print_error;
 use crate::args::{ConfigTypeArg, TemplateArgs};
 use crate::exit::Failure;
+use crate::print::print_error;
 use crate::process::Process;
 use crate::report;
 use crate::report::hidden::Hidden;
 
 /// A template that is being read: its texts, and what is wrong with them so far.
 #[derive(Default)]
-pub(super) struct Reading {
-    pub(super) sources: SourceMap,
-    pub(super) diagnostics: Diagnostics,
-    pub(super) hidden: Hidden,
+pub(crate) struct Reading {
+    pub(crate) sources: SourceMap,
+    pub(crate) diagnostics: Diagnostics,
+    pub(crate) hidden: Hidden,
 }
 
 impl Reading {
     /// Reads the template at a path.
-    pub(super) fn read(&mut self, invocation: &Invocation) -> Option<Template> {
+    pub(crate) fn read(&mut self, invocation: &Invocation) -> Option<Template> {
         let template = bakelite_template::read(invocation, &mut self.sources, &mut self.diagnostics);
         if let Some(template) = &template {
             self.hidden.extend(template.secrets());
@@ -32,14 +32,14 @@ impl Reading {
     }
 
     /// Reads the template at a path and says what is wrong with it; there is none when it cannot be used.
-    pub(super) fn open(&mut self, invocation: &Invocation, process: &Process) -> Option<Template> {
+    pub(crate) fn open(&mut self, invocation: &Invocation, process: &Process) -> Option<Template> {
         let template = self.read(invocation);
         self.say(process);
         template
     }
 
     /// Says what was found so far, on standard error, and forgets it. Answers whether there was an error.
-    pub(super) fn say(&mut self, process: &Process) -> bool {
+    pub(crate) fn say(&mut self, process: &Process) -> bool {
         process.log.hide(&self.hidden);
         let diagnostics = std::mem::take(&mut self.diagnostics);
         let color = process.wants_color(process.errors_are_terminal);
@@ -53,13 +53,13 @@ impl Reading {
     }
 
     /// What was found so far, for machines.
-    pub(super) fn as_json(&mut self) -> String {
+    pub(crate) fn as_json(&mut self) -> String {
         report::json::render(&self.diagnostics, &self.sources, self.hidden.now())
     }
 }
 
 /// What the template crate needs to know of a command.
-pub(super) fn invocation(
+pub(crate) fn invocation(
     args: TemplateArgs,
     path: String,
     purpose: Purpose,
@@ -89,7 +89,7 @@ pub(super) fn invocation(
 }
 
 /// All of standard input.
-pub(super) fn standard_input() -> Result<String, Failure> {
+pub(crate) fn standard_input() -> Result<String, Failure> {
     let mut text = String::new();
     std::io::stdin()
         .read_to_string(&mut text)

@@ -5,9 +5,36 @@ use std::ffi::OsString;
 use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-use crate::link::resolved_inside;
+/// A local directory to copy.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Source<'a> {
+    pub(crate) path: &'a Path,
+    /// Its contents go into the destination, and not a directory of its name.
+    pub(crate) contents_only: bool,
+}
+
+impl Source<'_> {
+    /// The name of the directory; `.`, `..` and `/` have one only when they are looked up.
+    pub(crate) fn name(&self) -> io::Result<OsString> {
+        let full = self.path.canonicalize()?;
+        let name = self.path.file_name().or(full.file_name());
+        Ok(name.unwrap_or_default().to_owned())
+    }
+
+    /// The directory itself as an entry.
+    pub(crate) fn root(&self) -> io::Result<Entry> {
+        let metadata = std::fs::metadata(self.path)?;
+        Ok(Entry {
+            path: self.path.to_owned(),
+            relative: PathBuf::new(),
+            mode: mode(&metadata),
+            modified: metadata.mtime(),
+            kind: EntryKind::Folder,
+        })
+    }
+}
 
 /// Something below the folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,13 +92,8 @@ pub(crate) async fn walk_beside(folder: &Path, links: Links) -> io::Result<Vec<E
 }
 
 /// Permission bits of a file or folder.
-pub(crate) fn mode(metadata: &Metadata) -> u32 {
+fn mode(metadata: &Metadata) -> u32 {
     metadata.mode() & 0o7777
-}
-
-/// When a file or folder was last changed, in seconds since 1970.
-pub(crate) fn modified(metadata: &Metadata) -> i64 {
-    metadata.mtime()
 }
 
 /// A walk under way.
@@ -122,7 +144,7 @@ impl Walk {
             path,
             relative,
             mode: mode(&metadata),
-            modified: modified(&metadata),
+            modified: metadata.mtime(),
             kind,
         });
         let Some((identity, path, relative)) = folder else {
@@ -153,6 +175,25 @@ impl Walk {
         };
         Ok(same.then_some(target))
     }
+}
+
+/// Where a link of a folder leads, below that folder; `None` when it leads out of it.
+pub(crate) fn resolved_inside(link: &Path, target: &Path) -> Option<PathBuf> {
+    let mut resolved = link.parent()?.to_owned();
+    let mut down = false;
+    for component in target.components() {
+        match component {
+            Component::Normal(name) => {
+                down = true;
+                resolved.push(name);
+            }
+            Component::CurDir => {}
+            // Up again after going down may be up from where another link has led.
+            Component::ParentDir if !down && resolved.pop() => {}
+            Component::ParentDir | Component::RootDir | Component::Prefix(_) => return None,
+        }
+    }
+    Some(resolved)
 }
 
 fn identity(metadata: &Metadata) -> (u64, u64) {
@@ -251,5 +292,15 @@ mod tests {
                 ("out", false),
             ]
         );
+    }
+
+    #[test]
+    fn a_target_may_go_up_only_before_it_goes_down() {
+        let inside = |link: &str, target: &str| resolved_inside(Path::new(link), Path::new(target));
+        assert_eq!(inside("a/b", "../c"), Some("c".into()));
+        assert_eq!(inside("a/b", "../../c"), None);
+        assert_eq!(inside("b", "a/../c"), None);
+        assert_eq!(inside("b", "/etc/passwd"), None);
+        assert_eq!(inside("a/b", ".."), Some("".into()));
     }
 }

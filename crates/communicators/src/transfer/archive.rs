@@ -9,10 +9,8 @@ use std::path::{Path, PathBuf};
 use bakelite_engine::foreign::quoted;
 use tar::{Builder, EntryType, Header};
 
-use super::tar_entries::{self, Entries};
-use super::tree::{Entry, EntryKind};
-use crate::destination::{Destination, DestinationError, place};
-use crate::link::resolved_inside;
+use super::destination::{Destination, DestinationError, place};
+use super::tree::{Entry, EntryKind, resolved_inside};
 
 /// Writes entries as an archive. A folder comes after what is in it: so it can be filled whatever its mode, and keeps its time.
 pub(crate) fn pack(entries: &[Entry], out: impl Write) -> io::Result<()> {
@@ -121,7 +119,7 @@ struct Unpacking {
 }
 
 impl Unpacking {
-    fn entry(&mut self, entry: &tar_entries::Entry, entries: &mut Entries<impl Read>) -> Result<(), DestinationError> {
+    fn entry(&mut self, entry: &Received, entries: &mut Entries<impl Read>) -> Result<(), DestinationError> {
         let path = place(&entry.path)?;
         match entry.kind {
             EntryType::Directory => self.destination.folder(&path, entry.mode, Some(entry.modified)),
@@ -165,6 +163,248 @@ fn at(path: &Path, error: &dyn std::fmt::Display) -> io::Error {
     io::Error::other(format!("`{}`: {error}", path.display()))
 }
 
+/// Longest name or target of a link.
+const LONGEST_NAME: u64 = 64 * 1024;
+
+/// Longest record of extensions (PAX) before an entry.
+const LONGEST_RECORD: u64 = 1024 * 1024;
+
+/// Bytes of an archive's blocks.
+const BLOCK: usize = 512;
+
+/// Bytes that are read at a time.
+const PIECE: usize = 128 * 1024;
+
+/// An entry of a received archive; its content is read by [`Entries::content`].
+#[derive(Debug)]
+struct Received {
+    /// Its path as the archive has it.
+    path: Vec<u8>,
+    /// What a link leads to.
+    target: Vec<u8>,
+    kind: EntryType,
+    mode: u32,
+    /// In seconds since 1970.
+    modified: u64,
+}
+
+/// The entries of an archive.
+struct Entries<R> {
+    source: R,
+    /// Of the present entry's content, this is still to be read, and then this much that fills its last block.
+    left: u64,
+    padding: u64,
+    buffer: Vec<u8>,
+}
+
+/// What stands before an entry, where its own header is too small.
+#[derive(Default)]
+struct Extension {
+    path: Option<Vec<u8>>,
+    target: Option<Vec<u8>>,
+    size: Option<u64>,
+}
+
+impl<R: Read> Entries<R> {
+    /// Of what is read from there.
+    fn new(source: R) -> Self {
+        Self {
+            source,
+            left: 0,
+            padding: 0,
+            buffer: vec![0; PIECE],
+        }
+    }
+
+    /// The next entry. What was not read of the one before is passed over.
+    fn next(&mut self) -> Result<Option<Received>, DestinationError> {
+        let mut extension = Extension::default();
+        loop {
+            self.pass_over()?;
+            let Some(header) = self.header()? else {
+                return Ok(None);
+            };
+            self.begin(number(header.entry_size())?)?;
+            match header.entry_type() {
+                EntryType::GNULongName => extension.path = Some(self.text(LONGEST_NAME)?),
+                EntryType::GNULongLink => extension.target = Some(self.text(LONGEST_NAME)?),
+                EntryType::XHeader => extension.read(&self.record(LONGEST_RECORD)?)?,
+                // What it says of all entries is nothing that matters here.
+                EntryType::XGlobalHeader => {}
+                _ => return self.entry(&header, extension).map(Some),
+            }
+        }
+    }
+
+    /// More of the content of the present entry; empty at its end.
+    fn content(&mut self) -> Result<&[u8], DestinationError> {
+        let room = usize::try_from(self.left).unwrap_or(usize::MAX).min(self.buffer.len());
+        let buffer = self.buffer.get_mut(..room).unwrap_or_default();
+        let length = self.source.read(buffer)?;
+        if length == 0 && self.left > 0 {
+            return Err(ends_early());
+        }
+        self.left -= length as u64;
+        Ok(self.buffer.get(..length).unwrap_or_default())
+    }
+
+    fn entry(&mut self, header: &Header, extension: Extension) -> Result<Received, DestinationError> {
+        if let Some(size) = extension.size {
+            self.begin(size)?;
+        }
+        let path = extension.path.unwrap_or_else(|| header.path_bytes().into_owned());
+        let target = header.link_name_bytes().map(std::borrow::Cow::into_owned);
+        let is_old = header.as_ustar().is_none() && header.as_gnu().is_none();
+        let kind = match header.entry_type() {
+            EntryType::Regular if is_old && path.ends_with(b"/") => EntryType::Directory,
+            kind => kind,
+        };
+        Ok(Received {
+            kind,
+            mode: number(header.mode())?,
+            modified: number(header.mtime())?,
+            target: extension.target.or(target).unwrap_or_default(),
+            path,
+        })
+    }
+
+    /// The next header that is one; blocks of zeros are passed over, as between archives that follow each other.
+    fn header(&mut self) -> Result<Option<Header>, DestinationError> {
+        let mut header = Header::new_old();
+        loop {
+            let block = header.as_mut_bytes();
+            let mut filled = 0;
+            while filled < BLOCK {
+                match self.source.read(block.get_mut(filled..).unwrap_or_default()) {
+                    Ok(0) if filled == 0 => return Ok(None),
+                    Ok(0) => return Err(ends_early()),
+                    Ok(length) => filled += length,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            if block.iter().all(|byte| *byte == 0) {
+                continue;
+            }
+            let own: u32 = block
+                .iter()
+                .take(148)
+                .chain(block.iter().skip(156))
+                .map(|byte| u32::from(*byte))
+                .sum();
+            if header.cksum().ok() != Some(own + 8 * u32::from(b' ')) {
+                return Err(broken("what it sends is no tar archive"));
+            }
+            return Ok(Some(header));
+        }
+    }
+
+    fn begin(&mut self, size: u64) -> Result<(), DestinationError> {
+        let block = BLOCK as u64;
+        self.left = size;
+        self.padding = size.wrapping_neg() % block;
+        match size.checked_add(self.padding) {
+            Some(_) => Ok(()),
+            None => Err(broken("an entry of the archive is longer than anything can be")),
+        }
+    }
+
+    fn pass_over(&mut self) -> Result<(), DestinationError> {
+        while !self.content()?.is_empty() {}
+        self.left = std::mem::take(&mut self.padding);
+        while !self.content()?.is_empty() {}
+        Ok(())
+    }
+
+    /// The whole content, which is short.
+    fn record(&mut self, longest: u64) -> Result<Vec<u8>, DestinationError> {
+        if self.left > longest {
+            let why = format!(
+                "a name or record of the archive has {} bytes, more than {longest}",
+                self.left
+            );
+            return Err(broken(&why));
+        }
+        let mut whole = Vec::new();
+        loop {
+            match self.content()? {
+                [] => return Ok(whole),
+                piece => whole.extend_from_slice(piece),
+            }
+        }
+    }
+
+    fn text(&mut self, longest: u64) -> Result<Vec<u8>, DestinationError> {
+        let mut text = self.record(longest)?;
+        let end = text.iter().position(|byte| *byte == 0);
+        text.truncate(end.unwrap_or(text.len()));
+        Ok(text)
+    }
+}
+
+impl Extension {
+    /// Reads records `LENGTH KEY=VALUE\n`.
+    fn read(&mut self, mut records: &[u8]) -> Result<(), DestinationError> {
+        let malformed = || broken("an extended header of the archive is malformed");
+        while !records.is_empty() {
+            let space = records
+                .iter()
+                .take(10)
+                .position(|byte| *byte == b' ')
+                .ok_or_else(malformed)?;
+            let (length, _) = records.split_at(space);
+            let length = std::str::from_utf8(length).ok().and_then(|text| text.parse().ok());
+            let (record, rest) = length
+                .and_then(|length: usize| records.split_at_checked(length))
+                .ok_or_else(malformed)?;
+            let record = record.get(space + 1..).and_then(|record| record.strip_suffix(b"\n"));
+            let record = record.ok_or_else(malformed)?;
+            let equals = record.iter().position(|byte| *byte == b'=').ok_or_else(malformed)?;
+            let (key, value) = record.split_at(equals);
+            self.take(key, value.get(1..).unwrap_or_default())?;
+            records = rest;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, key: &[u8], value: &[u8]) -> Result<(), DestinationError> {
+        let is_long = value.len() as u64 > LONGEST_NAME;
+        match key {
+            b"path" | b"linkpath" if is_long => Err(broken("a name of the archive is too long")),
+            b"path" => {
+                self.path = Some(value.to_vec());
+                Ok(())
+            }
+            b"linkpath" => {
+                self.target = Some(value.to_vec());
+                Ok(())
+            }
+            b"size" => {
+                let size = std::str::from_utf8(value).ok().and_then(|size| size.parse().ok());
+                self.size = Some(size.ok_or_else(|| broken("a length of the archive is no number"))?);
+                Ok(())
+            }
+            key if key.starts_with(b"GNU.sparse.") => Err(broken(
+                "it sends a file with holes as such, which is not supported: see that its tar does not (`--no-read-sparse`)",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A number of a header. The library's error quotes the name beside it as it is.
+fn number<T>(read: io::Result<T>) -> Result<T, DestinationError> {
+    read.map_err(|error| broken(&error.to_string()))
+}
+
+fn ends_early() -> DestinationError {
+    broken("the archive ends in the middle of an entry")
+}
+
+fn broken(why: &str) -> DestinationError {
+    DestinationError::Refused(format!("the server's tar: {}", quoted(why)))
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs::Permissions;
@@ -172,7 +412,7 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     use super::*;
-    use crate::ssh::tree::{Links, walk};
+    use crate::transfer::tree::{Links, walk};
 
     fn archive(build: impl FnOnce(&mut Builder<Vec<u8>>)) -> Vec<u8> {
         let mut archive = Builder::new(Vec::new());

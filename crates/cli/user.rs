@@ -3,20 +3,20 @@
 use std::io;
 
 use async_trait::async_trait;
-use bakelite_engine::run::User;
+use bakelite_engine::policy::User;
 use rustix::fs::{Mode, OFlags};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::unix::pipe::Receiver;
 use tokio::sync::Mutex;
 
 /// The user, when standard input is a terminal. Bakes that run side by side are answered one after another.
-pub(super) struct AtTerminal {
+pub(crate) struct AtTerminal {
     is_there: bool,
     turn: Mutex<()>,
 }
 
 impl AtTerminal {
-    pub(super) fn new(is_there: bool) -> AtTerminal {
+    pub(crate) fn new(is_there: bool) -> AtTerminal {
         AtTerminal {
             is_there,
             turn: Mutex::default(),

@@ -1,0 +1,136 @@
+//! A local cloud of this process: for `build -local`, `gc` and the `local` commands.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bakelite_engine::provisioner::RunContext;
+use bakelite_local::{Isolation, Latency, Limits, LocalCloud, LocalCloudOptions};
+
+use crate::args::LocalCloudArgs;
+use crate::exit::Failure;
+use crate::process::Process;
+
+/// The region of the local cloud when nothing else is said.
+pub(crate) const REGION: &str = "us-east-1";
+
+/// A local cloud of this process.
+pub(crate) struct Cloud {
+    cloud: LocalCloud,
+    state_folder: PathBuf,
+}
+
+impl std::ops::Deref for Cloud {
+    type Target = LocalCloud;
+
+    fn deref(&self) -> &LocalCloud {
+        &self.cloud
+    }
+}
+
+impl Cloud {
+    /// Starts one that only this process uses.
+    pub(crate) async fn start_for_build(args: &LocalCloudArgs, process: &Process) -> Result<Cloud, Failure> {
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self::start(args, listen, 22, process).await
+    }
+
+    /// Starts one that listens there.
+    pub(crate) async fn start(
+        args: &LocalCloudArgs,
+        listen: SocketAddr,
+        ssh_port: u16,
+        process: &Process,
+    ) -> Result<Cloud, Failure> {
+        if !listen.ip().is_loopback() {
+            return Err(Failure::new(format!(
+                "listen on `{listen}`: what is said to the local cloud is not encrypted, so it listens on loopback addresses only"
+            )));
+        }
+        let state_folder = state_folder(args, process)?;
+        let options = LocalCloudOptions {
+            state_dir: state_folder.clone(),
+            isolation: if args.local_unisolated {
+                Isolation::Unisolated
+            } else {
+                Isolation::Sandbox
+            },
+            limits: Limits {
+                processes: args.local_pids,
+                memory: args.local_memory,
+                cpus: args.local_cpus,
+                disk: args.local_disk,
+            },
+            latency: args.latency,
+            images: args
+                .images
+                .iter()
+                .map(|(name, root)| (name.clone(), PathBuf::from(root)))
+                .collect(),
+            listen,
+            ssh_port,
+            region: REGION.into(),
+        };
+        let cloud = LocalCloud::start(options)
+            .await
+            .map_err(|error| Failure::new("start the local cloud").because(&error))?;
+        Ok(Cloud { cloud, state_folder })
+    }
+
+    /// Lets components of this run use this cloud and nothing else.
+    pub(crate) fn take_the_place_of_aws(&self, context: &mut RunContext) {
+        let mut environment = (*context.environment).clone();
+        environment.retain(|name, _| !name.starts_with("AWS_"));
+        let state = self.state_folder.display().to_string();
+        let key = self.cloud.access_key();
+        for (name, value) in [
+            ("AWS_ENDPOINT_URL", self.cloud.endpoint().as_str()),
+            ("AWS_ACCESS_KEY_ID", &key.id),
+            ("AWS_SECRET_ACCESS_KEY", &key.secret),
+            ("AWS_REGION", REGION),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+            ("BAKELITE_LOCAL", &state),
+        ] {
+            environment.insert(name.into(), value.into());
+        }
+        context.environment = Arc::new(environment);
+    }
+
+    /// Where it keeps its images and instances.
+    pub(crate) fn state_folder(&self) -> &Path {
+        &self.state_folder
+    }
+
+    /// What nobody may see: with it, anybody on this machine could use the cloud.
+    pub(crate) fn secret(&self) -> String {
+        self.cloud.access_key().secret.clone()
+    }
+
+    /// Stops its instances and saves its state.
+    pub(crate) async fn shutdown(self) {
+        self.cloud.shutdown().await;
+    }
+}
+
+/// Where a local cloud keeps its images and instances.
+pub(crate) fn state_folder(args: &LocalCloudArgs, process: &Process) -> Result<PathBuf, Failure> {
+    match &args.local_state {
+        Some(folder) => Ok(process.working_folder.join(folder)),
+        None => Ok(process.state_folder()?.join("local")),
+    }
+}
+
+/// What a killed bake on a local cloud left is on that cloud: `gc` starts it again.
+pub(crate) async fn reopen(state_folder: PathBuf, process: &Process) -> Result<Cloud, Failure> {
+    let args = LocalCloudArgs {
+        images: Vec::new(),
+        latency: Latency::default(),
+        local_unisolated: false,
+        local_state: Some(state_folder),
+        local_pids: None,
+        local_memory: None,
+        local_cpus: None,
+        local_disk: None,
+    };
+    Cloud::start_for_build(&args, process).await
+}
