@@ -319,7 +319,7 @@ fn value(
         Err(error) => {
             diagnostics.push(
                 Diagnostic::error(expression.place, format!("`{what}` has a value of the wrong type"))
-                    .detail(format!("It wants a {kind}: {error}.")),
+                    .detail(format!("It requires a {kind}: {error}.")),
             );
             None
         }
@@ -546,7 +546,7 @@ fn retries(attribute: &Attribute, scope: &dyn Scope, diagnostics: &mut Diagnosti
     } else {
         diagnostics.push(Diagnostic::error(
             attribute.expression.place,
-            "`max_retries` is not a whole number",
+            "`max_retries` is not an integer",
         ));
         0
     }

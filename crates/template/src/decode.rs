@@ -13,7 +13,7 @@ use bakelite_hcl::source::{Place, SourceMap};
 use serde::de::DeserializeOwned;
 
 pub(crate) use body::{Decoding, Layer, in_block};
-pub(crate) use leaf::{member_places, sentence};
+pub(crate) use leaf::member_places;
 pub(crate) use weak::WeakDecoding;
 
 use crate::location::Location;
@@ -70,4 +70,20 @@ impl Decoded {
 pub(crate) fn is_within(path: &str, whole: &str) -> bool {
     path.strip_prefix(whole)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+}
+
+/// The path of a part of an option.
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{path}.{name}")
+    }
+}
+
+/// A fragment as a sentence.
+pub(crate) fn sentence(fragment: &str) -> String {
+    let mut rest = fragment.chars();
+    let first = rest.next().map(char::to_uppercase);
+    first.into_iter().flatten().chain(rest).chain(['.']).collect()
 }

@@ -234,7 +234,7 @@ fn literal_text(expression: &Expression, what: &str, diagnostics: &mut Diagnosti
         .ok()
         .and_then(|value| value.as_str().map(str::to_owned));
     if text.is_none() {
-        diagnostics.push(Diagnostic::error(expression.place, format!("`{what}` is not a text")));
+        diagnostics.push(Diagnostic::error(expression.place, format!("`{what}` is not a string")));
     }
     text
 }

@@ -151,7 +151,7 @@ fn slice(arguments: &[GoValue]) -> Result<GoValue, String> {
             .ok()
             .filter(|bound| *bound <= count)
             .ok_or("a bound is out of range"),
-        Some(_) => Err("a bound is not a whole number"),
+        Some(_) => Err("a bound is not an integer"),
     };
     let (from, to) = (bound(0, 0)?, bound(1, count)?);
     if from > to {

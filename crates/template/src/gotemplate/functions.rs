@@ -100,7 +100,7 @@ impl Functions<'_> {
             "clean_resource_name" => text(&clean(strings::<1>(arguments)?[0])),
             "template_dir" => match &rendering.legacy {
                 Some(legacy) => text(&legacy.folder.to_string_lossy()),
-                None => Err("the template's folder is not known here".to_owned()),
+                None => Err("the template's directory is not known here".to_owned()),
             },
             "user" => {
                 let [name] = strings::<1>(arguments)?;

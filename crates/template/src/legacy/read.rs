@@ -482,7 +482,7 @@ fn min_version(value: &JsonValue, diagnostics: &mut Diagnostics) {
         Some(wanted) => diagnostics.push(
             Diagnostic::error(
                 value.place,
-                format!("template wants Packer in version {wanted} or later"),
+                format!("template requires Packer in version {wanted} or later"),
             )
             .detail(format!("bakelite behaves as Packer {PACKER_VERSION}.")),
         ),

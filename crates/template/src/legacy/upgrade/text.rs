@@ -2,11 +2,11 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::write::escape;
 use crate::gotemplate::{self, GoValue, Library};
 
 /// What stands between these is HCL already and is not escaped. Both are private to this module: no text has them.
@@ -131,4 +131,28 @@ impl Library for Texts {
         let arguments: Vec<String> = borrowed.iter().map(|text| format!("`{text}`")).collect();
         Ok(Some(format!("{{{{ {name} {} }}}}", arguments.join(" ")).into()))
     }
+}
+
+/// A text as it stands between quotes.
+pub(super) fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '$' | '%' if rest.peek() == Some(&'{') => {
+                out.push(c);
+                out.push(c);
+            }
+            c if c.is_control() => {
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out
 }
