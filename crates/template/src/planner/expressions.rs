@@ -41,9 +41,9 @@ impl Options {
         let Body::Native(native) = body else {
             let mut ignored = Diagnostics::default();
             let attributes = body.attributes(&mut ignored);
-            attributes
-                .iter()
-                .for_each(|one| self.of_attribute(one, path, iterations, found));
+            for attribute in &attributes {
+                self.of_attribute(attribute, path, iterations, found);
+            }
             return;
         };
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
