@@ -228,6 +228,17 @@ fn outdated_options_are_fixed_and_the_result_is_checked() {
 }
 
 #[test]
+fn a_template_is_fixed_without_the_values_of_its_required_variables() {
+    let context = test_context!();
+    context.file(
+        "old.json",
+        r#"{"variables": {"secret": null}, "builders": [{"type": "null", "communicator": "none", "ssh_password": "{{user `secret`}}"}]}"#,
+    );
+    let fixed = context.run(["fix", "old.json"]).succeeds();
+    assert!(fixed.contains(r#""secret": null"#), "{fixed}");
+}
+
+#[test]
 fn what_scripts_ask_of_plugins_is_answered() {
     let context = test_context!();
     let installed = context.run(["plugins", "installed"]).succeeds();
