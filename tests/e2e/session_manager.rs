@@ -1,16 +1,20 @@
 //! Bakes through Session Manager: no port is opened to the instance, and all of SSH goes over the data channel.
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use bakelite_test_support::clouds::{Cloud, Endpoint, signal};
 use bakelite_test_support::context::{Ran, TestContext};
+use bakelite_test_support::eventually::LIMIT;
 use bakelite_test_support::inventory::{Inventory, aws};
 use bakelite_test_support::signer::Request;
 use bakelite_test_support::test_context;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::templates::ami;
 
@@ -92,17 +96,24 @@ fn a_killed_bake_leaves_its_session_to_gc() {
     let clean = Inventory::of(&cloud.endpoint);
     let context = context.on(&cloud);
     let marker = context.work().join("reached");
+    // The script outlives a bake that is killed: it ends when the pipe does.
+    let pipe = context.work().join("pipe");
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     let wait = format!(
-        r#"provisioner "shell-local" {{ inline = ["touch {}", "sleep 600"] }}"#,
-        marker.display()
+        r#"provisioner "shell-local" {{ inline = ["touch {}", "cat {}"] }}"#,
+        marker.display(),
+        pipe.display()
     );
     context.template(&template("", &wait));
     let child = context.start(["build", "t.pkr.hcl"]);
+    let deadline = Instant::now() + LIMIT;
     while !marker.exists() {
+        assert!(Instant::now() < deadline, "the provisioner does not run");
         std::thread::yield_now();
     }
     assert_ne!(sessions(&cloud.endpoint), "");
     signal(child.id(), "KILL");
+    drop(File::options().read(true).write(true).open(&pipe).unwrap());
     let _ = Ran::end_of(child);
     let collected = context.run(["gc"]).succeeds();
     assert!(collected.contains("session local-"), "{collected}");

@@ -78,15 +78,13 @@ async fn collect(dry_run: bool, process: &Process, cancel: &Cancel) -> Result<St
             clouds.insert(folder.clone(), cloud::reopen(PathBuf::from(folder), process).await?);
         }
     }
-    let collected = gc::collect(&journals, &owners(&clouds, process), cancel).await;
+    let mut all_gone = true;
+    let shown = |one: Collected| all_gone &= report(&one.resource, Some(&one.run), one.error.as_ref());
+    let collected = gc::collect(&journals, &owners(&clouds, process), cancel, shown).await;
     for cloud in clouds.into_values() {
         cloud.shutdown().await;
     }
-    let collected = collected.map_err(failure)?.collected;
-    let mut all_gone = true;
-    for Collected { run, resource, error } in &collected {
-        all_gone &= report(resource, Some(run), error.as_ref());
-    }
+    collected.map_err(failure)?;
     Ok(if all_gone { status } else { Status::Failed })
 }
 

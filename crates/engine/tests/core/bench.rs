@@ -17,6 +17,7 @@ use bakelite_engine::communicator::{Communicator, CommunicatorError, Running, Up
 use bakelite_engine::error::{Error, Explain};
 use bakelite_engine::event::{BuildEvent, Event, Level, What};
 use bakelite_engine::events::Events;
+use bakelite_engine::gc::{self, Collected};
 use bakelite_engine::journal::Journal;
 use bakelite_engine::policy::{FailurePolicy, OnError, User};
 use bakelite_engine::post_processor::{PostProcessing, PostProcessor, Processed};
@@ -223,7 +224,7 @@ struct Destroyed(String);
 
 #[async_trait]
 impl Destroy for Destroyed {
-    async fn destroy(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    async fn destroy(&self) -> Result<(), Error> {
         let destroyed = World::here().call(&format!("destroy {}", self.0)).await;
         destroyed.map_err(|(told, _)| told.into())
     }
@@ -405,6 +406,14 @@ impl Bench {
     /// How many journals are left.
     pub(crate) fn journals_left(&self) -> usize {
         std::fs::read_dir(self.journals()).map_or(0, Iterator::count)
+    }
+
+    /// Removes what runs have left.
+    pub(crate) async fn collect(&self, owners: &[Arc<dyn Undo>]) -> Vec<Collected> {
+        let mut collected = Vec::new();
+        let refused = gc::collect(&self.journals(), owners, &self.cancel, |one| collected.push(one)).await;
+        assert!(refused.unwrap().is_empty());
+        collected
     }
 
     /// Bakes a template of this body of a build, with a source that makes these things.

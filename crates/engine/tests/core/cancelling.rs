@@ -7,7 +7,6 @@ use std::time::Duration;
 use bakelite_engine::cancel::Urgency;
 use bakelite_engine::error::Kind;
 use bakelite_engine::event::BuildEvent;
-use bakelite_engine::gc;
 use bakelite_engine::undo::Undo;
 use tokio::time::sleep;
 
@@ -130,8 +129,7 @@ async fn a_run_that_is_left_leaves_its_journal_to_gc() {
     sleep(seconds(1)).await;
     assert_eq!(bench.journals_left(), 1);
     let owners: [Arc<dyn Undo>; 1] = [Arc::new(FakeUndo)];
-    let collected = gc::collect(&bench.journals(), &owners, &bench.cancel).await.unwrap();
-    assert!(collected.collected[0].error.is_none());
+    assert!(bench.collect(&owners).await[0].error.is_none());
     assert_eq!(bench.journals_left(), 0);
 }
 
@@ -145,9 +143,8 @@ async fn gc_hears_a_cancellation_and_keeps_what_it_did_not_reach() {
         sleep(seconds(10)).await;
         bench.canceller.cancel(Urgency::CleanUp);
     };
-    let journals = bench.journals();
-    let (collected, ()) = tokio::join!(gc::collect(&journals, &owners, &bench.cancel), cancelling);
-    assert!(collected.unwrap().collected[0].error.as_ref().unwrap().is_cancelled());
+    let (collected, ()) = tokio::join!(bench.collect(&owners), cancelling);
+    assert!(collected[0].error.as_ref().unwrap().is_cancelled());
     assert_eq!(bench.journals_left(), 1);
 }
 

@@ -85,10 +85,7 @@ async fn gc_removes_what_a_run_left() {
 
     let owners: [Arc<dyn Undo>; 1] = [Arc::new(FakeUndo)];
     bench.world.tell("undo b", [Act::Fails]);
-    let collected = gc::collect(&bench.journals(), &owners, &bench.cancel)
-        .await
-        .unwrap()
-        .collected;
+    let collected = bench.collect(&owners).await;
     assert_eq!(
         collected[0]
             .error
@@ -98,10 +95,7 @@ async fn gc_removes_what_a_run_left() {
     );
     assert_eq!(bench.journals_left(), 1);
     bench.world.tell("undo b", [Act::FailsForNow]);
-    let collected = gc::collect(&bench.journals(), &owners, &bench.cancel)
-        .await
-        .unwrap()
-        .collected;
+    let collected = bench.collect(&owners).await;
     assert!(collected[0].error.is_none());
     assert_eq!(bench.journals_left(), 0);
 }
@@ -111,10 +105,7 @@ async fn gc_leaves_what_nobody_here_knows() {
     let bench = Bench::new();
     bench.world.tell("undo a", [Act::Fails]);
     bench.bake("makes = [\"a\"]", "").await;
-    let collected = gc::collect(&bench.journals(), &[], &bench.cancel)
-        .await
-        .unwrap()
-        .collected;
+    let collected = bench.collect(&[]).await;
     let error = collected[0].error.as_ref().unwrap();
     assert_eq!(error.to_string(), "this program knows no owner `fake`");
     assert_eq!(bench.journals_left(), 1);
