@@ -327,7 +327,7 @@ fn the_summary_is_complete() {
                 continue;
             }
             let page = path.strip_prefix(root().join("docs")).unwrap().display().to_string();
-            let is_page = page.ends_with(".md") && page != "SUMMARY.md";
+            let is_page = path.extension().is_some_and(|extension| extension == "md") && page != "SUMMARY.md";
             assert!(
                 !is_page || summary.contains(&format!("({page})")),
                 "{page} is not in docs/SUMMARY.md"

@@ -1,6 +1,6 @@
 //! The way to an instance as a `ProxyCommand` of OpenSSH's own client: for programs that connect by themselves, as Ansible may.
 
-use bakelite_engine::script::shell_word;
+use bakelite_scripts::quote;
 
 use crate::connect::Target;
 use crate::options::{Bastion, CommunicatorOptions, HostKeyPolicy};
@@ -38,7 +38,7 @@ pub(crate) fn proxy_command(target: &Target, options: &CommunicatorOptions) -> R
         None => &options.ssh_certificate_file,
     };
     // A per cent sign of a path is none of OpenSSH's own.
-    let word = |text: &str| shell_word(text).replace('%', "%%");
+    let word = |text: &str| quote::word(text).replace('%', "%%");
     let mut words = vec!["ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new".to_owned()];
     if let Some(key) = own.or(options.ssh_private_key_file.as_deref()) {
         if !before.is_empty() {

@@ -22,9 +22,9 @@ pub mod version;
 
 mod blocks;
 mod builds;
+mod context;
 mod discover;
 mod dynamic;
-mod environment;
 mod filter;
 mod inspect;
 mod invocation;
