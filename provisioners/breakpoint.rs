@@ -33,9 +33,9 @@ struct Breakpoint {
     options: BreakpointOptions,
 }
 
-/// Why nobody can be waited for.
+/// There is no terminal on which Enter could be pressed.
 #[derive(Debug, thiserror::Error)]
-#[error("stop at a breakpoint: no terminal to press Enter on")]
+#[error("breakpoint without a terminal to press Enter on")]
 struct NoTerminal(#[source] std::io::Error);
 
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Provisioner>> {

@@ -1,4 +1,4 @@
-//! The `file` provisioner: files and folders to the instance, or from it (communicators.md §11).
+//! The `file` provisioner: files and directories to the instance, or from it.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
@@ -6,60 +6,72 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use bakelite_engine::communicator::{CommunicatorError, Upload};
+use bakelite_engine::private_file::random_number;
 use bakelite_engine::provisioner::{ProvisionError, Provisioner, Provisioning};
 use bakelite_engine::registry::{Registration, read_options};
-use bakelite_engine::script::random_number;
 use bakelite_template::component::Complaint;
 use bakelite_template::decode::Decoded;
 use bakelite_template::schema::Schema;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::fs::File;
 
 use crate::transfer::Counted;
 
 pub(crate) const REGISTRATION: Registration = crate::registration(
     "file",
-    "Uploads files and folders to the instance, or downloads them from it.",
+    "Uploads files and directories to the instance, or downloads them from it.",
     Schema::of::<FileOptions>,
     make,
 );
 
 /// Options of file.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default)]
+#[derive(Debug, Deserialize, JsonSchema)]
 struct FileOptions {
-    /// File or folder to transfer. A folder whose path ends in `/` stands for what is in it.
+    /// File or directory to transfer. A directory whose path ends in `/` stands for what is in it.
     source: Option<String>,
     /// More of them.
+    #[serde(default)]
     sources: Vec<String>,
     /// Text that becomes the file, in place of a source. Only the user can read it (mode 0600).
     content: Option<String>,
-    /// Where it goes. A path that ends in `/`, on Windows also in `\`, is a folder, which must exist.
+    /// Path to transfer to. One that ends in `/`, on Windows also in `\`, is a directory, which must exist.
     destination: String,
-    /// `upload` (the default) or `download`.
-    direction: Option<String>,
+    /// Whether files go to the instance or come from it.
+    #[serde(default)]
+    direction: Direction,
     /// The source is made during the bake: whether it exists is not checked before.
+    #[serde(default)]
     generated: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Direction {
+    /// To the instance.
+    #[default]
+    Upload,
+    /// From the instance.
+    Download,
 }
 
 struct FileTransfer {
     sources: Vec<String>,
     content: Option<String>,
     destination: String,
-    download: bool,
+    direction: Direction,
 }
 
-/// Why a file did not go over.
+/// Why a file was not transferred.
 #[derive(Debug, thiserror::Error)]
 enum FileError {
-    #[error("upload `{path}`")]
+    #[error("failed to read `{path}`")]
     Source { path: String, source: io::Error },
     #[error("{}", reason("Upload", .0))]
     Upload(CommunicatorError),
     #[error("{}", reason("Download", .0))]
     Download(CommunicatorError),
-    #[error("download to `{path}`")]
+    #[error("failed to write `{path}`")]
     Destination { path: String, source: io::Error },
 }
 
@@ -78,14 +90,14 @@ fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Pr
     let options: FileOptions = read_options(decoded, complaints)?;
     options.check(complaints);
     let provisioner = FileTransfer {
-        download: options.direction.as_deref() == Some("download"),
+        direction: options.direction,
         sources: options
             .sources
             .into_iter()
             .chain(options.source)
             .filter(|source| !source.is_empty())
             .collect(),
-        content: options.content.filter(|content| !content.is_empty()),
+        content: options.content,
         destination: options.destination,
     };
     crate::unless_wrong(provisioner, complaints)
@@ -93,36 +105,30 @@ fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Pr
 
 impl FileOptions {
     fn check(&self, complaints: &mut Vec<Complaint>) {
-        if !matches!(self.direction.as_deref(), None | Some("" | "upload" | "download")) {
-            complaints.push(Complaint::error(
-                "direction",
-                "`direction` must be `upload` or `download`",
-            ));
-        }
-        if self.destination.is_empty() {
-            complaints.push(Complaint::error("", "`destination` must be given"));
-        }
         let sources: Vec<&String> = self
             .sources
             .iter()
             .chain(&self.source)
             .filter(|source| !source.is_empty())
             .collect();
-        let content = self.content.as_deref().is_some_and(|content| !content.is_empty());
+        let content = self.content.is_some();
         if content && !sources.is_empty() {
             complaints.push(Complaint::error(
                 "content",
                 "`content` cannot be given together with `source` or `sources`",
             ));
         }
-        if content && self.direction.as_deref() == Some("download") {
+        if content && self.direction == Direction::Download {
             complaints.push(Complaint::error("content", "`content` cannot be downloaded"));
         }
         if !content && sources.is_empty() {
-            let complaint = Complaint::warning("", "nothing is transferred: there is neither a source nor a content");
-            complaints.push(complaint.help("give `source`, `sources` or `content`"));
+            let complaint = Complaint::warning(
+                "",
+                "nothing is transferred: neither `source`, `sources` nor `content` is given",
+            );
+            complaints.push(complaint.help("name a file: source = \"app.conf\""));
         }
-        if self.generated || self.direction.as_deref() == Some("download") {
+        if self.generated || self.direction == Direction::Download {
             return;
         }
         for source in sources.into_iter().filter(|source| !Path::new(source).exists()) {
@@ -135,16 +141,14 @@ impl FileOptions {
 #[async_trait]
 impl Provisioner for FileTransfer {
     async fn provision(&self, provisioning: &Provisioning) -> Result<(), ProvisionError> {
-        let done = if self.download {
-            self.download(provisioning).await
-        } else {
-            self.upload(provisioning).await
+        let (name, done) = match self.direction {
+            Direction::Upload => ("Upload", self.upload(provisioning).await),
+            Direction::Download => ("Download", self.download(provisioning).await),
         };
         done.map_err(|error| {
-            let direction = if self.download { "Download" } else { "Upload" };
             provisioning
                 .ui
-                .error(format!("{direction} failed: {}", bakelite_engine::chain_of(&error)));
+                .error(format!("{name} failed: {}", bakelite_engine::chain_of(&error)));
             ProvisionError::failed(error)
         })
     }
@@ -325,25 +329,15 @@ mod tests {
             ["Error source: source `nosuch` does not exist"]
         );
         assert_eq!(
-            complaints(r#"{"source": "file.rs"}"#),
-            ["Error : `destination` must be given"]
-        );
-        assert_eq!(
             complaints(r#"{"source": "file.rs", "content": "x", "destination": "/x"}"#),
             ["Error content: `content` cannot be given together with `source` or `sources`"]
-        );
-        assert_eq!(
-            complaints(r#"{"source": "file.rs", "destination": "/x", "direction": "sideways"}"#),
-            ["Error direction: `direction` must be `upload` or `download`"]
         );
     }
 
     #[test]
     fn no_source_is_only_a_warning() {
-        for json in [r#"{"destination": "/x"}"#, r#"{"destination": "/x", "content": ""}"#] {
-            let all = complaints(json);
-            assert!(all.len() == 1 && all[0].starts_with("Warning "), "{all:?}");
-        }
+        let all = complaints(r#"{"destination": "/x"}"#);
+        assert!(all.len() == 1 && all[0].starts_with("Warning "), "{all:?}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! Provisioners: what changes an instance (or this machine) while a bake has it. One file per provisioner; they see an instance only
-//! as the engine's `Communicator`.
+//! Provisioners: what changes an instance (or this machine) while a bake has it. Each is a file or a directory with a row in
+//! [`COMPONENTS`]; they see an instance only as the engine's `Communicator`. They share `instance` (commands, staged files),
+//! `remote_script` and `windows_scripts` (scripts on the instance) and `retry`.
 #![cfg_attr(
     test,
     allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test fails by panicking")
@@ -9,17 +10,16 @@ mod ansible;
 mod ansible_local;
 mod breakpoint;
 mod file;
+mod instance;
 mod line_ends;
-mod patience;
 mod powershell;
 mod powershell_command;
 mod powershell_elevated;
-mod powershell_run;
 mod remote_script;
+mod retry;
 mod sbom;
 mod shell;
 mod shell_local;
-mod shell_run;
 mod sleep;
 mod transfer;
 mod windows_restart;
@@ -75,9 +75,4 @@ fn unless_wrong(provisioner: impl Provisioner + 'static, complaints: &[Complaint
         .iter()
         .all(|complaint| complaint.severity == Severity::Warning);
     sound.then(|| Box::new(provisioner) as Box<dyn Provisioner>)
-}
-
-/// The text of an option that is given and not empty.
-fn given(option: Option<&str>) -> Option<&str> {
-    option.filter(|text| !text.is_empty())
 }

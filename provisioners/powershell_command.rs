@@ -1,54 +1,64 @@
 //! What `powershell` writes: the commands that run a script, the script that an `inline` becomes, the script that sets variables, and
-//! the clean-up (communicators.md §14). No input or output here.
+//! the cleanup. No input or output here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bakelite_engine::powershell::{command_line, single_quoted, within_double_quotes};
-use bakelite_engine::script::flatten_with;
+use bakelite_scripts::powershell::{command_line, single_quoted, within_double_quotes};
+use bakelite_scripts::script::flatten_with;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// How a variable is written.
 const VARIABLE_FORMAT: &str = "$env:%s=\"%s\"; ";
 
-/// A clean-up of more text than this, in bytes, is cut into several: cmd takes 8,191 characters, and each byte becomes 2.7.
-const LONGEST_CLEAN_UP: usize = 2000;
+/// A cleanup of more text than this, in bytes, is cut into several: cmd takes 8,191 characters, and each byte becomes 2.7.
+const LONGEST_CLEANUP: usize = 2000;
 
-/// An execution policy, by its place among [`POLICIES`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Policy(usize);
-
-/// In the order of their numbers. `none` is not PowerShell's: it leaves the policy to the instance.
-const POLICIES: [&str; 8] = [
-    "bypass",
-    "allsigned",
-    "default",
-    "remotesigned",
-    "restricted",
-    "undefined",
-    "unrestricted",
-    "none",
-];
+/// An execution policy of PowerShell.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(extend("x-any-case" = true))]
+pub(crate) enum Policy {
+    /// Nothing is blocked and nothing is asked.
+    #[default]
+    #[schemars(extend("x-aliases" = ["0"]))]
+    Bypass,
+    /// Scripts must be signed by a trusted publisher.
+    #[schemars(extend("x-aliases" = ["1"]))]
+    AllSigned,
+    /// The default of Windows.
+    #[schemars(extend("x-aliases" = ["2"]))]
+    Default,
+    /// Scripts from elsewhere must be signed.
+    #[schemars(extend("x-aliases" = ["3"]))]
+    RemoteSigned,
+    /// No scripts run.
+    #[schemars(extend("x-aliases" = ["4"]))]
+    Restricted,
+    /// No policy of this session.
+    #[schemars(extend("x-aliases" = ["5"]))]
+    Undefined,
+    /// All scripts run; those from elsewhere are asked about.
+    #[schemars(extend("x-aliases" = ["6"]))]
+    Unrestricted,
+    /// No policy is set: the instance's own holds.
+    #[schemars(extend("x-aliases" = ["7"]))]
+    None,
+}
 
 impl Policy {
-    /// The policy of this name, in whatever case, or of this number; `bypass` when nothing is given.
-    pub(crate) fn of(text: &str) -> Option<Self> {
-        if text.is_empty() {
-            return Some(Self::default());
-        }
-        let by_name = POLICIES.iter().position(|name| name.eq_ignore_ascii_case(text));
-        let number = by_name.or_else(|| text.parse().ok())?;
-        (number < POLICIES.len()).then_some(Self(number))
-    }
-
-    /// All names, for people.
-    pub(crate) fn names() -> String {
-        POLICIES.map(|name| format!("`{name}`")).join(", ")
-    }
-
     fn argument(self) -> String {
-        match POLICIES.get(self.0) {
-            None | Some(&"none") => String::new(),
-            Some(name) => format!(" -executionpolicy {name}"),
-        }
+        let name = match self {
+            Self::None => return String::new(),
+            Self::Bypass => "bypass",
+            Self::AllSigned => "allsigned",
+            Self::Default => "default",
+            Self::RemoteSigned => "remotesigned",
+            Self::Restricted => "restricted",
+            Self::Undefined => "undefined",
+            Self::Unrestricted => "unrestricted",
+        };
+        format!(" -executionpolicy {name}")
     }
 }
 
@@ -124,7 +134,7 @@ impl Interpreter {
         for path in paths {
             let word = single_quoted(path);
             match lists.last_mut() {
-                Some((shown, list)) if list.len() + word.len() < LONGEST_CLEAN_UP => {
+                Some((shown, list)) if list.len() + word.len() < LONGEST_CLEANUP => {
                     *shown = format!("{shown}, {path}");
                     *list = format!("{list}, {word}");
                 }
@@ -157,8 +167,7 @@ fn removal(list: &str) -> String {
 
 /// The script that sets the variables.
 pub(crate) fn variable_script(variables: &BTreeMap<String, String>, format: Option<&str>) -> String {
-    let format = format.filter(|format| !format.is_empty()).unwrap_or(VARIABLE_FORMAT);
-    flatten_with(variables, format, within_double_quotes)
+    flatten_with(variables, format.unwrap_or(VARIABLE_FORMAT), within_double_quotes)
 }
 
 #[cfg(test)]
@@ -176,8 +185,7 @@ pub(crate) mod tests {
         assert!(!root.has_error(), "{}\n{script}", root.to_sexp());
     }
 
-    fn with(policy: &str) -> Interpreter {
-        let policy = Policy::of(policy).unwrap();
+    fn with(policy: Policy) -> Interpreter {
         Interpreter {
             policy,
             ..Interpreter::default()
@@ -191,20 +199,9 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn execution_policies_have_names_and_numbers() {
-        for (number, name) in POLICIES.iter().enumerate() {
-            assert_eq!(Policy::of(name), Some(Policy(number)));
-            assert_eq!(Policy::of(&name.to_uppercase()), Some(Policy(number)));
-            assert_eq!(Policy::of(&number.to_string()), Some(Policy(number)));
-        }
-        assert_eq!(Policy::of(""), Policy::of("bypass"));
-        assert_eq!([Policy::of("8"), Policy::of("-1"), Policy::of("nosuch")], [None; 3]);
-    }
-
-    #[test]
     fn commands_that_run_a_script() {
         let mut lines = Vec::new();
-        for policy in ["bypass", "RemoteSigned", "none"] {
+        for policy in [Policy::Bypass, Policy::RemoteSigned, Policy::None] {
             for pwsh in [false, true] {
                 let interpreter = Interpreter { pwsh, ..with(policy) };
                 lines.push(interpreter.file_command("c:/Windows/Temp/script-1.ps1"));
@@ -213,7 +210,7 @@ pub(crate) mod tests {
         }
         let traced = Interpreter {
             trace: 2,
-            ..with("bypass")
+            ..with(Policy::Bypass)
         };
         lines.push(traced.block_command("c:/vars.ps1", "c:/x.ps1"));
         lines.push(traced.file_command("c:/my scripts/x.ps1"));
@@ -230,13 +227,13 @@ pub(crate) mod tests {
     fn what_an_inline_script_becomes() {
         let traced = Interpreter {
             trace: 1,
-            ..with("bypass")
+            ..with(Policy::Bypass)
         };
         let variables = variable_script(&variables(), None);
         let script = traced.inline_script("@'\ntext\n'@\nthrow 'x' # comment\n", &variables);
         assert_snapshot!(script);
         assert_parses(&script);
-        assert!(!with("bypass").inline_script("x\n", "").contains("Set-PSDebug"));
+        assert!(!with(Policy::Bypass).inline_script("x\n", "").contains("Set-PSDebug"));
     }
 
     #[test]
@@ -256,7 +253,7 @@ pub(crate) mod tests {
         let script = removal("'c:/a.ps1', 'c:/it''s.ps1'");
         assert_parses(&script);
         assert_snapshot!(script);
-        let interpreter = with("restricted");
+        let interpreter = with(Policy::Restricted);
         assert_eq!(interpreter.remove_commands(&BTreeSet::new()), []);
         let many: BTreeSet<String> = (0..100)
             .map(|number| format!("c:/Windows/Temp/script-{number}.ps1"))

@@ -1,9 +1,10 @@
 //! Scripts that run as another user with the highest privileges: a scheduled task, and a runner script that registers it, starts it,
-//! shows its output and ends with its status (communicators.md §14).
+//! shows its output and ends with its status.
 //!
 //! The password is in the runner alone, which removes itself before it does anything else.
 
-use bakelite_engine::powershell::single_quoted;
+use bakelite_scripts::powershell::single_quoted;
+use bakelite_scripts::quote;
 
 /// A user for whom tasks run.
 pub(crate) struct Elevated {
@@ -85,8 +86,8 @@ impl Elevated {
             TASK,
             &[
                 ("LOGONTYPE", logon),
-                ("USERID", &xml_escaped(&self.user)),
-                ("ARGUMENTS", &xml_escaped(&line)),
+                ("USERID", &quote::xml(&self.user)),
+                ("ARGUMENTS", &quote::xml(&line)),
             ],
         )
     }
@@ -103,21 +104,6 @@ fn filled(text: &str, values: &[(&str, &str)]) -> String {
         }
     }
     filled
-}
-
-fn xml_escaped(text: &str) -> String {
-    let mut escaped = String::new();
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&apos;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
 }
 
 const TASK: &str = r#"<?xml version="1.0" encoding="UTF-16"?>

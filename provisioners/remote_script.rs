@@ -1,5 +1,5 @@
-//! What the provisioners that run scripts on an instance share: their options, uploading and starting as one unit that is tried again
-//! while the instance restarts, what the end of a script means, and the pause afterwards.
+//! What the provisioners that run scripts on an instance share: their options, uploading and starting as one unit that is retried while
+//! the instance restarts, what the exit of a script means, and the pause afterwards.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use bakelite_engine::communicator::{CommunicatorError, DISCONNECT_STATUS, Exit, Output, Running, Upload};
 use bakelite_engine::provisioner::{ProvisionError, Provisioning};
-use bakelite_engine::script::{ScriptOptions, build_variables};
+use bakelite_scripts::script::{ScriptOptions, build_variables};
 use bakelite_template::duration::GoDuration;
 use bakelite_template::gotemplate::{RenderError, render};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::fs::File;
 
-use crate::patience::{pause, until_reachable};
+use crate::retry::{pause, until_reachable};
 
 /// What may be tried to clean up after a script that failed: its error is what counts.
 pub(crate) const CLEAN_UP_LIMIT: Duration = Duration::from_secs(30);
@@ -26,21 +26,31 @@ const WINRM_DISCONNECT_STATUS: i64 = 16_001;
 const LONGEST_ANSWER: usize = 64 * 1024;
 
 /// Options of everything that runs scripts on an instance.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct RemoteOptions {
-    /// How long to try to start a script while the instance cannot be reached; default 5m.
-    pub(crate) start_retry_timeout: Option<GoDuration>,
+    /// How long to retry starting a script while the instance cannot be reached.
+    pub(crate) start_retry_timeout: GoDuration,
     /// Leave scripts on the instance.
     pub(crate) skip_clean: bool,
     /// Wait this long after the scripts.
-    pub(crate) pause_after: Option<GoDuration>,
+    pub(crate) pause_after: GoDuration,
+}
+
+impl Default for RemoteOptions {
+    fn default() -> Self {
+        Self {
+            start_retry_timeout: GoDuration::from_seconds(300),
+            skip_clean: false,
+            pause_after: GoDuration::default(),
+        }
+    }
 }
 
 /// Why a script did not do what it should.
 #[derive(Debug, thiserror::Error)]
 enum RemoteScriptError {
-    #[error("render `{option}`")]
+    #[error("failed to render `{option}`")]
     Render { option: &'static str, source: RenderError },
     #[error(
         "Script disconnected unexpectedly. If you expected your script to disconnect, i.e. from a restart, you can try adding {remedy}"
@@ -49,7 +59,7 @@ enum RemoteScriptError {
 }
 
 impl RemoteOptions {
-    /// Tries until it works, as long as only the connection is at fault.
+    /// Retries until it works, as long as only the connection is at fault. A timeout of zero is the default.
     pub(crate) async fn retrying<T, F>(
         &self,
         provisioning: &Provisioning,
@@ -58,16 +68,19 @@ impl RemoteOptions {
     where
         F: Future<Output = Result<T, CommunicatorError>>,
     {
-        let limit = self.start_retry_timeout.filter(|limit| !limit.is_zero());
-        let limit = limit.map_or(Duration::from_mins(5), GoDuration::to_std);
-        until_reachable(limit, &provisioning.cancel, work).await
+        let limit = match self.start_retry_timeout {
+            zero if zero.is_zero() => Self::default().start_retry_timeout,
+            limit => limit,
+        };
+        until_reachable(limit.to_std(), &provisioning.cancel, work).await
     }
 
     /// `pause_after`.
     pub(crate) async fn pause(&self, provisioning: &Provisioning) -> Result<(), ProvisionError> {
-        let Some(span) = self.pause_after.filter(|span| !span.is_zero()) else {
+        let span = self.pause_after;
+        if span.is_zero() {
             return Ok(());
-        };
+        }
         provisioning.ui.say(format!("Pausing {span} after this provisioner..."));
         pause(span.to_std(), &provisioning.cancel).await
     }

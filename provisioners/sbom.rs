@@ -1,4 +1,4 @@
-//! The `sbom` provisioner, also called `hcp-sbom`: what is installed on the instance, as CycloneDX or SPDX (communicators.md §16).
+//! The `sbom` provisioner, also called `hcp-sbom`: what is installed on the instance, as CycloneDX or SPDX.
 //! What its options are and the story; the list is made in `sbom/`, by the instance's own package managers and without a scanner.
 
 mod collect;
@@ -17,9 +17,9 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use bakelite_engine::communicator::CommunicatorError;
+use bakelite_engine::private_file::random_number;
 use bakelite_engine::provisioner::{ProvisionError, Provisioner, Provisioning};
 use bakelite_engine::registry::{Registration, read_options};
-use bakelite_engine::script::random_number;
 use bakelite_template::component::Complaint;
 use bakelite_template::decode::Decoded;
 use bakelite_template::schema::Schema;
@@ -58,15 +58,15 @@ struct Sbom {
 /// Why there is no SBOM.
 #[derive(Debug, thiserror::Error)]
 enum SbomError {
-    #[error("download the SBOM `{path}`")]
+    #[error("failed to download the SBOM `{path}`")]
     Download { path: String, source: CommunicatorError },
-    #[error("take `{path}` for an SBOM")]
+    #[error("`{path}` is not an SBOM")]
     NoSbom { path: String, source: NoSbom },
     #[error(transparent)]
     Collect(#[from] CollectError),
-    #[error("list the packages of the instance: {0}")]
+    #[error("no packages found on the instance: {0}")]
     Nothing(String),
-    #[error("write the SBOM to `{}`", path.display())]
+    #[error("failed to write the SBOM to `{}`", path.display())]
     Write { path: PathBuf, source: std::io::Error },
 }
 

@@ -1,9 +1,9 @@
 //! The `shell-local` provisioner: scripts on this machine, in the middle of a bake (communicators.md §12).
 
 use async_trait::async_trait;
-use bakelite_engine::local_shell::{LocalShell, LocalShellOptions};
 use bakelite_engine::provisioner::{ProvisionError, Provisioner, Provisioning};
 use bakelite_engine::registry::{Registration, read_options};
+use bakelite_scripts::local_shell::{LocalShell, LocalShellOptions};
 use bakelite_template::component::Complaint;
 use bakelite_template::decode::Decoded;
 use bakelite_template::schema::Schema;

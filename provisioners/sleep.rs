@@ -10,7 +10,7 @@ use bakelite_template::schema::Schema;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::patience::pause;
+use crate::retry::pause;
 
 pub(crate) const REGISTRATION: Registration =
     crate::registration("sleep", "Waits for a while.", Schema::of::<SleepOptions>, make);

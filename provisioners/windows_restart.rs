@@ -1,4 +1,4 @@
-//! The `windows-restart` provisioner: restarts the instance and waits until it is back (communicators.md §15).
+//! The `windows-restart` provisioner: restarts the instance and waits until it is back.
 //!
 //! Windows has gone down when it cannot be asked to any more, so it is asked: for one more restart, a minute from now, which a running
 //! system accepts (and is told to forget) and one that goes down refuses. It is back when it answers.
@@ -8,9 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bakelite_engine::communicator::{CommunicatorError, Exit};
 use bakelite_engine::output::stream;
-use bakelite_engine::powershell::single_quoted;
 use bakelite_engine::provisioner::{ProvisionError, Provisioner, Provisioning};
 use bakelite_engine::registry::{Registration, read_options};
+use bakelite_scripts::powershell::single_quoted;
 use bakelite_template::component::Complaint;
 use bakelite_template::decode::Decoded;
 use bakelite_template::duration::GoDuration;
@@ -18,10 +18,9 @@ use bakelite_template::schema::Schema;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::given;
-use crate::patience::{Pauses, pause, until_reachable};
 use crate::powershell_command::Interpreter;
 use crate::remote_script::{answer, lost};
+use crate::retry::{Pauses, pause, until_reachable};
 
 pub(crate) const REGISTRATION: Registration = crate::registration(
     "windows-restart",
@@ -51,20 +50,32 @@ const REGISTRY_KEYS: [&str; 3] = [
 ];
 
 /// Options of windows-restart.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default)]
 struct WindowsRestartOptions {
-    /// The command that restarts; default `shutdown /r /f /t 0 /c "packer restart"`.
-    restart_command: Option<String>,
+    /// The command that restarts.
+    restart_command: String,
     /// A command that must have been run, whatever its status, before the instance counts as back; besides it the instance must answer
     /// a question of ours.
     restart_check_command: Option<String>,
-    /// How long the whole may take; default 5m.
-    restart_timeout: Option<GoDuration>,
+    /// Timeout of the whole.
+    restart_timeout: GoDuration,
     /// Wait also until none of `registry_keys` exists.
     check_registry: bool,
     /// Keys of the registry that stand for a restart that is not complete; default: three of component servicing.
     registry_keys: Vec<String>,
+}
+
+impl Default for WindowsRestartOptions {
+    fn default() -> Self {
+        Self {
+            restart_command: RESTART.into(),
+            restart_check_command: None,
+            restart_timeout: GoDuration::from_seconds(300),
+            check_registry: false,
+            registry_keys: Vec::new(),
+        }
+    }
 }
 
 struct WindowsRestart {
@@ -88,8 +99,10 @@ fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Pr
 #[async_trait]
 impl Provisioner for WindowsRestart {
     async fn provision(&self, provisioning: &Provisioning) -> Result<(), ProvisionError> {
-        let timeout = self.options.restart_timeout.filter(|limit| !limit.is_zero());
-        let limit = timeout.map_or(Duration::from_mins(5), GoDuration::to_std);
+        let limit = match self.options.restart_timeout {
+            zero if zero.is_zero() => WindowsRestartOptions::default().restart_timeout.to_std(),
+            limit => limit.to_std(),
+        };
         let mut restart = Restart {
             options: &self.options,
             provisioning,
@@ -132,7 +145,7 @@ impl Restart<'_> {
 
     /// Runs the restart command. That the connection goes with it is what a restart does.
     async fn start(&mut self) -> Result<(), ProvisionError> {
-        let command = given(self.options.restart_command.as_deref()).unwrap_or(RESTART);
+        let command = self.options.restart_command.as_str();
         let communicator = &self.provisioning.communicator;
         let starting = until_reachable(self.limit, &self.provisioning.cancel, || communicator.exec(command));
         let running = starting.await?;
@@ -180,7 +193,7 @@ impl Restart<'_> {
     }
 
     async fn is_back(&mut self, check: &str) -> bool {
-        if let Some(command) = given(self.options.restart_check_command.as_deref()) {
+        if let Some(command) = &self.options.restart_check_command {
             match self.ask(command).await {
                 Ok((Exit::Status(_), said)) => self.show(&said),
                 Ok((Exit::Disconnected, _)) => return self.not_yet(&lost()),

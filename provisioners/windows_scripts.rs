@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use bakelite_engine::communicator::{CommunicatorError, Exit};
 use bakelite_engine::provisioner::Provisioning;
-use bakelite_engine::script::ScriptOptions;
+use bakelite_scripts::script::ScriptOptions;
 
-use crate::patience::until_reachable;
 use crate::remote_script::{
     CLEAN_UP_LIMIT, answer, lost, opened, unreadable, upload_file, upload_text, warn_of_remains,
 };
+use crate::retry::until_reachable;
 
 const UTF8_MARK: &[u8] = b"\xef\xbb\xbf";
 

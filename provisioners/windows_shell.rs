@@ -1,4 +1,4 @@
-//! The `windows-shell` provisioner: batch files on the instance (communicators.md §15).
+//! The `windows-shell` provisioner: batch files on the instance.
 //!
 //! The template's variables stand at the head of the batch file when the command is left to us: there they can hold any character, and
 //! nobody reads them in the list of processes. With a command or a format of the template's own they stand where it puts them, as
@@ -12,14 +12,13 @@ use bakelite_engine::communicator::{CommunicatorError, Running};
 use bakelite_engine::output::stream;
 use bakelite_engine::provisioner::{ProvisionError, Provisioner, Provisioning};
 use bakelite_engine::registry::{Registration, read_options};
-use bakelite_engine::script::{ScriptOptions, flatten_with};
+use bakelite_scripts::script::{ScriptOptions, flatten_with};
 use bakelite_template::component::Complaint;
 use bakelite_template::decode::Decoded;
 use bakelite_template::schema::Schema;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::given;
 use crate::remote_script::{Disconnects, RemoteOptions, built_in_variables, judge, rendered, variables};
 use crate::windows_scripts::{Conversion, WindowsScript, for_cmd, remove};
 
@@ -33,10 +32,8 @@ pub(crate) const REGISTRATION: Registration = crate::registration(
 /// How a variable is written into the command.
 const VARIABLE_FORMAT: &str = "set \"%s=%s\" && ";
 
-const REMOTE_PATH: &str = "c:/Windows/Temp/script.bat";
-
 /// Options of windows-shell.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default)]
 struct WindowsShellOptions {
     /// What to run.
@@ -47,13 +44,25 @@ struct WindowsShellOptions {
     /// template's variables are set in the script itself, whatever characters they have.
     #[schemars(extend("x-late" = true))]
     execute_command: Option<String>,
-    /// Where a script lies on the instance; default `c:/Windows/Temp/script.bat`. A path that ends in `/` or `\` is a folder.
-    remote_path: Option<String>,
+    /// Path of a script on the instance. One that ends in `/` or `\` is a directory.
+    remote_path: String,
     /// Upload scripts as they are; otherwise they get the line ends of Windows and lose a byte order mark.
     binary: bool,
     /// How it is run.
     #[serde(flatten)]
     remote: RemoteOptions,
+}
+
+impl Default for WindowsShellOptions {
+    fn default() -> Self {
+        Self {
+            script: ScriptOptions::default(),
+            execute_command: None,
+            remote_path: "c:/Windows/Temp/script.bat".into(),
+            binary: false,
+            remote: RemoteOptions::default(),
+        }
+    }
 }
 
 struct WindowsShell {
@@ -91,10 +100,6 @@ impl Provisioner for WindowsShell {
 }
 
 impl WindowsShellOptions {
-    fn remote_path(&self) -> &str {
-        given(self.remote_path.as_deref()).unwrap_or(REMOTE_PATH)
-    }
-
     /// Can the variables stand in a script that lies at this path?
     fn sets_variables_in_script(&self, path: &str) -> bool {
         let own = self.execute_command.is_some() || self.script.env_var_format.is_some() || self.binary;
@@ -109,7 +114,7 @@ impl WindowsShell {
         let options = &self.options;
         let scripts = WindowsScript::all(&options.script, &provisioning.run.working_folder, str::to_owned);
         let placed = scripts.into_iter().map(|script| {
-            let path = script.destination(options.remote_path(), "script.bat");
+            let path = script.destination(&options.remote_path, "script.bat");
             (script, path)
         });
         placed.collect()

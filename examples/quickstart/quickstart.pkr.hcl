@@ -1,4 +1,4 @@
-# The smallest whole bake: an image with one file of ours in it. It bakes on the local cloud without an AWS account:
+# The smallest complete bake: an image with one file in it. It needs no AWS account on the local cloud:
 #
 #   bakelite build -local examples/quickstart
 #
@@ -16,7 +16,7 @@ packer {
 variable "greeting" {
   type        = string
   default     = "Hello from bakelite"
-  description = "What the image has to say."
+  description = "The text in the image."
 }
 
 locals {

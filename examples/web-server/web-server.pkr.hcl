@@ -1,4 +1,4 @@
-# An application's golden image: a folder goes over, is installed under its own user, and tests itself.
+# An application's golden image: a directory is transferred, installed under its own user, and tests itself.
 #
 #   bakelite build -local -var app_version=1.2.3 examples/web-server
 

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use bakelite_hcl::diagnostic::Diagnostics;
 use bakelite_hcl::evaluate::{evaluate, literal, references};
-use bakelite_hcl::functions::{Functions, standard};
+use bakelite_hcl::functions::Functions;
 use bakelite_hcl::marks::Marks;
 use bakelite_hcl::native::parse_expression;
 use bakelite_hcl::scope::{Scope, Surroundings, World};
@@ -118,7 +118,7 @@ impl Bench {
             folder: folder.to_owned(),
             desk: desk.map_err(std::io::Error::other)?,
             runtime,
-            functions: standard(),
+            functions: bakelite_template::functions::standard(),
             values: BTreeMap::from([("var", variables()), ("local", Value::object([("a", Value::int(1))]))]),
         })
     }
@@ -182,7 +182,7 @@ impl Bench {
         if !diagnostics.has_errors() {
             let kind: String = value.type_of().to_string().chars().take(60).collect();
             reached.note((kind, value.is_null(), value.is_wholly_known()));
-            let shown = bakelite_template::show::display(&value);
+            let shown = bakelite_template::display(&value);
             reached.note(("length", shown.len().min(1000).ilog2_or_zero()));
         }
         literal(&expression, &mut Diagnostics::default());

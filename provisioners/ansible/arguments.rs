@@ -1,6 +1,8 @@
-//! What `ansible-playbook` is called with, in this order (communicators.md §17.3), and what of it is shown.
+//! What `ansible-playbook` is called with, in this order, and what of it is shown.
 
 use std::path::Path;
+
+use bakelite_scripts::quote;
 
 use super::options::AnsibleOptions;
 use super::reach::Reach;
@@ -73,12 +75,8 @@ impl Call<'_> {
         if !self.reach.instance_speaks_ssh || self.reach.key_file().is_none() {
             return None;
         }
-        let usual = ["-o IdentitiesOnly=yes".to_owned()];
-        let arguments = self.options.ansible_ssh_extra_args.as_deref().unwrap_or(&usual);
-        let quoted: Vec<String> = arguments
-            .iter()
-            .map(|argument| format!("'{}'", argument.replace('\'', r"'\''")))
-            .collect();
+        let arguments = &self.options.ansible_ssh_extra_args;
+        let quoted: Vec<String> = arguments.iter().map(|argument| quote::word(argument)).collect();
         (!quoted.is_empty()).then(|| quoted.join(" "))
     }
 
@@ -180,7 +178,7 @@ mod tests {
     #[test]
     fn arguments_for_ssh_are_given_with_a_key_only_and_each_is_quoted() {
         let own = r#"{"ansible_ssh_extra_args": ["-o A=b", "-v"]}"#;
-        assert!(arguments(own, &with_key()).contains(&"'-o A=b' '-v'".to_owned()));
+        assert!(arguments(own, &with_key()).contains(&"'-o A=b' -v".to_owned()));
         for (json, reach) in [
             (own, reach()),
             (r#"{"ansible_ssh_extra_args": []}"#, with_key()),

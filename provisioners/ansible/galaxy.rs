@@ -1,5 +1,5 @@
-//! Ansible Galaxy: which of roles and collections a file of requirements names, and the calls that install them
-//! (communicators.md §17.3). Shared with `ansible-local`, which makes them on the instance.
+//! Ansible Galaxy: which of roles and collections a file of requirements names, and the calls that install them.
+//! Shared with `ansible-local`, which makes them on the instance.
 
 /// What `ansible-galaxy` shall do, as the options of both provisioners say it.
 pub(crate) struct Galaxy<'a> {

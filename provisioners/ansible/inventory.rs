@@ -1,4 +1,4 @@
-//! The inventory that Ansible gets: one host, in its groups (communicators.md §17.2).
+//! The inventory that Ansible gets: one host, in its groups.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,6 @@ use bakelite_template::gotemplate::{RenderError, Rendering, render};
 
 use super::options::AnsibleOptions;
 use super::reach::Reach;
-use crate::given;
 
 const SSH_LINE: &str = "{{ .HostAlias }} ansible_host={{ .Host }} ansible_user={{ .User }} ansible_port={{ .Port }}\n";
 const WINRM_LINE: &str = "{{ .HostAlias }} ansible_host={{ .Host }} ansible_connection=winrm ansible_winrm_transport=basic \
@@ -49,12 +48,12 @@ impl Inventory {
 /// The text of an inventory.
 pub(crate) fn text(options: &AnsibleOptions, reach: &Reach, rendering: &Rendering) -> Result<String, RenderError> {
     let usual = if reach.by_winrm { WINRM_LINE } else { SSH_LINE };
-    let template = given(options.inventory_file_template.as_deref()).unwrap_or(usual);
+    let template = options.inventory_file_template.as_deref().unwrap_or(usual);
     let mut rendering = rendering.clone();
     let port = reach.port.to_string();
     for (name, value) in [
         ("Host", reach.host.as_str()),
-        ("HostAlias", options.host_alias()),
+        ("HostAlias", options.host_alias.as_str()),
         ("User", &reach.user),
         ("Port", &port),
     ] {

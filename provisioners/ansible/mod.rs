@@ -1,5 +1,5 @@
-//! The `ansible` provisioner: runs `ansible-playbook` on this machine against the instance (communicators.md §17). Its story: find the
-//! way to the instance, install what Galaxy shall install, write the inventory, run the playbook.
+//! The `ansible` provisioner: runs `ansible-playbook` on this machine against the instance. In this order: find
+//! the way to the instance, install roles and collections with Galaxy, write the inventory, run the playbook.
 
 mod adapter;
 mod arguments;
@@ -15,22 +15,22 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use bakelite_engine::local_process::{self, LocalProcessError};
 use bakelite_engine::provisioner::{ProvisionError, Provisioner, Provisioning};
 use bakelite_engine::registry::{Registration, read_options};
+use bakelite_scripts::local_process::{self, LocalProcessError};
 use bakelite_template::component::Complaint;
 use bakelite_template::decode::Decoded;
 use bakelite_template::gotemplate::{RenderError, Rendering, render};
 use bakelite_template::schema::Schema;
 use tokio::process::Command;
 
-use crate::given;
+use crate::instance::Connection;
 use adapter::{Adapter, AdapterError, Instance, KeyError, Keys};
 use arguments::{Call, shown};
 use galaxy::{Galaxy, Requirements};
 use inventory::Inventory;
-use options::{AnsibleOptions, KeyType};
-use reach::{Data, Key, Reach};
+use options::AnsibleOptions;
+use reach::{Key, Reach};
 
 pub(crate) const REGISTRATION: Registration = crate::registration(
     "ansible",
@@ -50,27 +50,27 @@ enum AnsibleError {
     Key(#[from] KeyError),
     #[error(transparent)]
     Adapter(#[from] AdapterError),
-    #[error("write {what} for Ansible into `{folder}`")]
+    #[error("failed to write {what} for Ansible into `{folder}`")]
     Write {
         what: &'static str,
         folder: String,
         source: io::Error,
     },
-    #[error("render `{option}`")]
+    #[error("failed to render `{option}`")]
     Render { option: &'static str, source: RenderError },
-    #[error("read `galaxy_file` (`{path}`)")]
+    #[error("failed to read `galaxy_file` (`{path}`)")]
     Requirements { path: String, source: io::Error },
     #[error(transparent)]
     Process(#[from] LocalProcessError),
     #[error("Error executing Ansible: Non-zero exit status: exit status {status}")]
     Play { status: i64 },
-    #[error("run `{command}`: exit status {status}")]
+    #[error("`{command}` exited with status {status}")]
     Galaxy { command: String, status: i64 },
 }
 
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Provisioner>> {
     let options: AnsibleOptions = read_options(decoded, complaints)?;
-    options.check(&decoded.unknown, complaints);
+    options.check(complaints);
     crate::unless_wrong(Ansible { options }, complaints)
 }
 
@@ -105,7 +105,7 @@ impl Play<'_> {
 
     /// The straight way, where the template wants it and there is one.
     fn straight(&self) -> Result<Option<Reach>, AnsibleError> {
-        if self.options.use_proxy != Some(false) {
+        if self.options.use_proxy {
             return Ok(None);
         }
         let Provisioning { data, run, ui, .. } = self.provisioning;
@@ -128,29 +128,26 @@ impl Play<'_> {
     /// The way through an adapter that listens.
     async fn through_adapter(&self) -> Result<(Adapter, Reach), AnsibleError> {
         let run = &self.provisioning.run;
-        let path = |option: &Option<String>| given(option.as_deref()).map(|path| run.working_folder.join(path));
+        let path = |option: &Option<String>| option.as_ref().map(|path| run.working_folder.join(path));
         let (host, authorized) = (
             path(&self.options.ssh_host_key_file),
             path(&self.options.ssh_authorized_key_file),
         );
-        let kind = self.options.key_type().unwrap_or(KeyType::Ecdsa);
-        let keys = Keys::new(kind, host.as_deref(), authorized.as_deref())?;
-        let user = given(self.options.user.as_deref()).map_or_else(|| local_user(self.provisioning), str::to_owned);
-        let sftp_command = given(self.options.sftp_command.as_deref()).map(str::to_owned);
-        let instance = Instance::new(self.provisioning, sftp_command);
-        // Its range was checked with the other options.
-        let first = self
-            .options
-            .local_port
-            .and_then(|port| u16::try_from(port).ok())
-            .unwrap_or(0);
-        let adapter = Adapter::listen(first, &user, &keys, instance).await?;
+        let keys = Keys::new(
+            self.options.ansible_proxy_key_type,
+            host.as_deref(),
+            authorized.as_deref(),
+        )?;
+        let user = self.options.user.clone();
+        let user = user.unwrap_or_else(|| local_user(self.provisioning));
+        let instance = Instance::new(self.provisioning, self.options.sftp_command.clone());
+        let adapter = Adapter::listen(self.options.local_port, &user, &keys, instance).await?;
         let key = keys.private.map(|key| Key::write(&key, run)).transpose();
         let reach = Reach {
             host: "127.0.0.1".into(),
             port: adapter.port(),
             user,
-            instance_speaks_ssh: Data(&self.provisioning.data)
+            instance_speaks_ssh: Connection(&self.provisioning.data)
                 .text("ConnType")
                 .is_none_or(|kind| kind == "ssh"),
             key: key.map_err(|source| unwritten("a key", &run.temporary_folder, source))?,
@@ -180,7 +177,7 @@ impl Play<'_> {
             option: "extra_arguments",
             source,
         })?;
-        let data = Data(data);
+        let data = Connection(data);
         let call = Call {
             options: self.options,
             reach,
@@ -189,17 +186,15 @@ impl Play<'_> {
             extra: &extra,
             http_address: data.text("PackerHTTPAddr"),
             inventory: &inventory.path,
-            playbook: &run
-                .working_folder
-                .join(self.options.playbook_file.as_deref().unwrap_or_default()),
+            playbook: &run.working_folder.join(&self.options.playbook_file),
         };
         let arguments = call.arguments();
         let secrets = ["Password", "WinRMPassword"].map(|key| data.text(key).unwrap_or_default());
         ui.say(format!(
             "Executing Ansible: {}",
-            shown(self.options.command(), &arguments, &secrets)
+            shown(&self.options.command, &arguments, &secrets)
         ));
-        let mut command = self.command(self.options.command(), scratch.path());
+        let mut command = self.command(&self.options.command, scratch.path());
         command.args(&arguments);
         match local_process::run(command, ui).await? {
             0 => Ok(()),
@@ -209,12 +204,12 @@ impl Play<'_> {
 
     /// Installs roles and collections with Galaxy, where the template names some.
     async fn install_requirements(&self, scratch: &Path) -> Result<(), AnsibleError> {
-        let Some(file) = given(self.options.galaxy_file.as_deref()) else {
+        let Some(file) = &self.options.galaxy_file else {
             return Ok(());
         };
         let path = self.provisioning.run.working_folder.join(file);
         let unread = |source| AnsibleError::Requirements {
-            path: file.to_owned(),
+            path: file.clone(),
             source,
         };
         let text = tokio::fs::read_to_string(&path).await.map_err(unread)?;
@@ -222,10 +217,10 @@ impl Play<'_> {
             file: &path.display().to_string(),
             force: self.options.galaxy_force_install,
             force_with_deps: self.options.galaxy_force_with_deps,
-            roles_path: given(self.options.roles_path.as_deref()),
-            collections_path: given(self.options.collections_path.as_deref()),
+            roles_path: self.options.roles_path.as_deref(),
+            collections_path: self.options.collections_path.as_deref(),
         };
-        let program = given(self.options.galaxy_command.as_deref()).unwrap_or("ansible-galaxy");
+        let program = &self.options.galaxy_command;
         for arguments in galaxy.calls(Requirements::of(&text)) {
             let said = format!("{program} {}", arguments.join(" "));
             self.provisioning.ui.say(format!("Executing Ansible Galaxy: {said}"));
@@ -241,7 +236,7 @@ impl Play<'_> {
 
     fn inventory(&self, reach: &Reach, rendering: &Rendering) -> Result<Inventory, AnsibleError> {
         let run = &self.provisioning.run;
-        if let Some(path) = given(self.options.inventory_file.as_deref()) {
+        if let Some(path) = &self.options.inventory_file {
             return Ok(Inventory::given(run.working_folder.join(path)));
         }
         let text = inventory::text(self.options, reach, rendering);
@@ -249,7 +244,7 @@ impl Play<'_> {
             option: "inventory_file_template",
             source,
         })?;
-        let folder = match given(self.options.inventory_directory.as_deref()) {
+        let folder = match &self.options.inventory_directory {
             Some(folder) => run.working_folder.join(folder),
             None => run.temporary_folder.clone(),
         };
@@ -286,9 +281,9 @@ fn local_user(provisioning: &Provisioning) -> String {
     let environment = &provisioning.run.environment;
     let named = ["USER", "LOGNAME"]
         .into_iter()
-        .find_map(|name| given(environment.get(name).map(String::as_str)));
+        .find_map(|name| environment.get(name).filter(|user| !user.is_empty()));
     named
-        .map(str::to_owned)
+        .cloned()
         .or_else(user_of_this_process)
         .unwrap_or_else(|| "bakelite".to_owned())
 }

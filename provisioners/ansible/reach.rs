@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 
 use bakelite_engine::private_file::{Naming, PrivateFile};
 use bakelite_engine::provisioner::RunContext;
-use bakelite_engine::script::shell_word;
-use bakelite_hcl::value::Value;
+use bakelite_scripts::quote;
 use bakelite_template::plan::BuildData;
 
 use super::options::AnsibleOptions;
-use crate::given;
+use crate::instance::Connection;
 
 /// Where Ansible connects to, and with what.
 #[derive(Default)]
@@ -91,7 +90,7 @@ pub(crate) fn straight(
     data: &BuildData,
     run: &RunContext,
 ) -> Result<io::Result<Reach>, String> {
-    let data = Data(data);
+    let data = Connection(data);
     let host = data.text("Host").ok_or("the address of the instance is not known")?;
     let by_winrm = match data.text("ConnType") {
         Some("ssh") => false,
@@ -101,7 +100,9 @@ pub(crate) fn straight(
     if let Some(reason) = data.text("SSHOnlyHere").filter(|_| !by_winrm) {
         return Err(reason.to_owned());
     }
-    let user = given(options.user.as_deref())
+    let user = options
+        .user
+        .as_deref()
         .or_else(|| data.text("User"))
         .unwrap_or_default();
     let reach = Reach {
@@ -113,14 +114,14 @@ pub(crate) fn straight(
         user: user.to_owned(),
         instance_speaks_ssh: !by_winrm,
         by_winrm,
-        ssh_common_arguments: data.ssh_common_arguments(run).filter(|_| !by_winrm),
+        ssh_common_arguments: ssh_common_arguments(data, run).filter(|_| !by_winrm),
         ..Reach::default()
     };
-    Ok(with_login(reach, &data, run))
+    Ok(with_login(reach, data, run))
 }
 
 /// Adds the first of key file, agent, key in memory and password that there is.
-fn with_login(mut reach: Reach, data: &Data<'_>, run: &RunContext) -> io::Result<Reach> {
+fn with_login(mut reach: Reach, data: Connection<'_>, run: &RunContext) -> io::Result<Reach> {
     if reach.by_winrm {
         let password = data.text("WinRMPassword").or_else(|| data.text("Password"));
         reach.secrets = password.map(|password| Secrets::write(password, run)).transpose()?;
@@ -144,36 +145,27 @@ fn home_path(path: &str, run: &RunContext) -> PathBuf {
     }
 }
 
-/// What the build says of the connection.
-pub(crate) struct Data<'a>(pub(crate) &'a BuildData);
-
-impl Data<'_> {
-    /// A text that is known and not empty. What a builder does not have starts with `ERR_`.
-    pub(crate) fn text(&self, key: &str) -> Option<&str> {
-        given(self.0.get(key).and_then(Value::as_str)).filter(|text| !text.starts_with("ERR_"))
+/// Arguments for OpenSSH's programs: a certificate, the way past a bastion.
+fn ssh_common_arguments(data: Connection<'_>, run: &RunContext) -> Option<String> {
+    let mut words = Vec::new();
+    if let Some(path) = data.text("SSHCertificateFile") {
+        words.push(format!("CertificateFile={}", home_path(path, run).display()));
     }
-
-    fn ssh_common_arguments(&self, run: &RunContext) -> Option<String> {
-        let mut words = Vec::new();
-        if let Some(path) = self.text("SSHCertificateFile") {
-            words.push(format!("CertificateFile={}", home_path(path, run).display()));
-        }
-        if let Some(command) = self.text("SSHProxyCommand") {
-            words.push(format!("ProxyCommand={command}"));
-        }
-        let words: Vec<String> = words.iter().map(|word| format!("-o {}", shell_word(word))).collect();
-        (!words.is_empty()).then(|| words.join(" "))
+    if let Some(command) = data.text("SSHProxyCommand") {
+        words.push(format!("ProxyCommand={command}"));
     }
+    let words: Vec<String> = words.iter().map(|word| format!("-o {}", quote::word(word))).collect();
+    (!words.is_empty()).then(|| words.join(" "))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{data, run};
+    use super::super::testing::{data, options, run};
     use super::*;
 
     fn reach(known: &[(&str, &str)]) -> Result<Reach, String> {
         let folder = tempfile::tempdir().unwrap();
-        straight(&AnsibleOptions::default(), &data(known), &run(folder.path())).map(Result::unwrap)
+        straight(&options("{}"), &data(known), &run(folder.path())).map(Result::unwrap)
     }
 
     const SSH: &[(&str, &str)] = &[
@@ -212,9 +204,7 @@ mod tests {
     fn a_key_in_memory_goes_with_the_value() {
         let folder = tempfile::tempdir().unwrap();
         let known = data(&[SSH, &[("SSHPrivateKey", "PEM")]].concat());
-        let reach = straight(&AnsibleOptions::default(), &known, &run(folder.path()))
-            .unwrap()
-            .unwrap();
+        let reach = straight(&options("{}"), &known, &run(folder.path())).unwrap().unwrap();
         assert_eq!(std::fs::read_to_string(reach.key_file().unwrap()).unwrap(), "PEM");
         drop(reach);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);

@@ -14,7 +14,9 @@ use super::options::AnsibleOptions;
 use super::reach::Reach;
 
 pub(crate) fn options(json: &str) -> AnsibleOptions {
-    serde_json::from_str(json).unwrap()
+    let mut options: serde_json::Value = serde_json::from_str(json).unwrap();
+    options["playbook_file"] = "play.yml".into();
+    serde_json::from_value(options).unwrap()
 }
 
 pub(crate) fn reach() -> Reach {

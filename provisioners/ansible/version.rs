@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 /// Why a program is not taken for Ansible.
 #[derive(Debug, thiserror::Error)]
-#[error("run `{program} --version`: {reason}")]
+#[error("`{program} --version` failed: {reason}")]
 pub(crate) struct VersionError {
     program: String,
     reason: String,

@@ -1,26 +1,21 @@
-//! The `ansible-local` provisioner: uploads playbooks and what they need, and runs Ansible on the instance itself (communicators.md
-//! §18). Its story: put everything into the staging folder, install what Galaxy shall install, play one playbook after the other, clean.
+//! The `ansible-local` provisioner: uploads playbooks and what they need, and runs Ansible on the instance itself . In this
+//! order: stage everything, install roles and collections with Galaxy, run one playbook after the other, remove the staging directory.
 
 mod options;
 mod staging;
 
-use std::path::{Path, PathBuf};
-
 use async_trait::async_trait;
-use bakelite_engine::communicator::{CommunicatorError, Exit};
-use bakelite_engine::output::stream;
 use bakelite_engine::provisioner::{ProvisionError, Provisioner, Provisioning};
 use bakelite_engine::registry::{Registration, read_options};
-use bakelite_engine::script::shell_word;
+use bakelite_scripts::quote;
 use bakelite_template::component::Complaint;
 use bakelite_template::decode::Decoded;
 use bakelite_template::schema::Schema;
 
 use crate::ansible::galaxy::{Galaxy, Requirements};
-use crate::ansible::reach::Data;
-use crate::given;
+use crate::instance::{self, Connection, InstanceError, Staging};
 use options::AnsibleLocalOptions;
-use staging::{Staged, Staging};
+use staging::Staged;
 
 pub(crate) const REGISTRATION: Registration = crate::registration(
     "ansible-local",
@@ -38,10 +33,10 @@ struct AnsibleLocal {
 /// Why a playbook was not played.
 #[derive(Debug, thiserror::Error)]
 enum AnsibleLocalError {
-    #[error("read `{path}`")]
+    #[error("failed to read `{path}`")]
     Read { path: String, source: std::io::Error },
     #[error(transparent)]
-    Communicator(#[from] CommunicatorError),
+    Instance(#[from] InstanceError),
     #[error(
         "{program} could not be found on the instance: install Ansible there first, or say where it is in `{option}`"
     )]
@@ -49,15 +44,11 @@ enum AnsibleLocalError {
         program: &'static str,
         option: &'static str,
     },
-    #[error("run `{command}` on the instance: exit status {status}")]
-    Failed { command: String, status: u32 },
-    #[error("run `{command}` on the instance: the connection was lost")]
-    Lost { command: String },
 }
 
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Provisioner>> {
     let options: AnsibleLocalOptions = read_options(decoded, complaints)?;
-    options.check(&decoded.unknown, complaints);
+    options.check(complaints);
     let folder = options.staging_directory();
     crate::unless_wrong(AnsibleLocal { options, folder }, complaints)
 }
@@ -89,17 +80,17 @@ impl Run<'_> {
             return played;
         }
         self.provisioning.ui.say("Removing staging directory...");
-        let removed = on_instance(self.provisioning, &removal(self.folder)).await;
-        played.and(removed)
+        let removed = instance::run(self.provisioning, &removal(self.folder)).await;
+        played.and(removed.map_err(AnsibleLocalError::from))
     }
 
     async fn stage_and_play(&self) -> Result<(), AnsibleLocalError> {
         self.provisioning.ui.say("Provisioning with Ansible...");
         let staging = Staging {
-            folder: self.folder,
+            directory: self.folder,
             provisioning: self.provisioning,
         };
-        let staged = staging.fill(self.options).await?;
+        let staged = staging::fill(&staging, self.options).await?;
         let requirements = self.install_requirements(&staged).await?;
         for playbook in &staged.playbooks {
             let command = self.play_command(playbook, &staged, requirements);
@@ -111,13 +102,13 @@ impl Run<'_> {
 
     /// Installs roles and collections with Galaxy, on the instance; says what was named.
     async fn install_requirements(&self, staged: &Staged) -> Result<Option<Requirements>, AnsibleLocalError> {
-        let (Some(local), Some(file)) = (given(self.options.galaxy_file.as_deref()), &staged.galaxy_file) else {
+        let (Some(local), Some(file)) = (&self.options.galaxy_file, &staged.galaxy_file) else {
             return Ok(None);
         };
-        let path: PathBuf = self.provisioning.run.working_folder.join(local);
+        let path = self.provisioning.run.working_folder.join(local);
         let text = tokio::fs::read_to_string(&path).await;
         let text = text.map_err(|source| AnsibleLocalError::Read {
-            path: local.to_owned(),
+            path: local.clone(),
             source,
         })?;
         let (roles, collections) = (self.roles_path(), self.collections_path());
@@ -129,10 +120,10 @@ impl Run<'_> {
             collections_path: Some(&collections),
         };
         let requirements = Requirements::of(&text);
-        let program = given(self.options.galaxy_command.as_deref()).unwrap_or("ansible-galaxy");
+        let program = &self.options.galaxy_command;
         for arguments in galaxy.calls(requirements) {
-            let words: Vec<String> = arguments.iter().map(|word| shell_word(word)).collect();
-            let command = format!("cd {} && {program} {}", shell_word(self.folder), words.join(" "));
+            let words: Vec<String> = arguments.iter().map(|word| quote::word(word)).collect();
+            let command = format!("cd {} && {program} {}", quote::path(self.folder), words.join(" "));
             self.provisioning.ui.say(format!("Executing Ansible Galaxy: {command}"));
             self.run(&command, "ansible-galaxy", "galaxy_command").await?;
         }
@@ -140,12 +131,13 @@ impl Run<'_> {
     }
 
     fn roles_path(&self) -> String {
-        given(self.options.galaxy_roles_path.as_deref()).map_or_else(|| self.staged("galaxy_roles"), str::to_owned)
+        let path = self.options.galaxy_roles_path.clone();
+        path.unwrap_or_else(|| self.staged("galaxy_roles"))
     }
 
     fn collections_path(&self) -> String {
-        let path = given(self.options.galaxy_collections_path.as_deref());
-        path.map_or_else(|| self.staged("galaxy_collections"), str::to_owned)
+        let path = self.options.galaxy_collections_path.clone();
+        path.unwrap_or_else(|| self.staged("galaxy_collections"))
     }
 
     fn staged(&self, name: &str) -> String {
@@ -159,11 +151,11 @@ impl Run<'_> {
             "packer_build_name={:?} packer_builder_type={}",
             rendering.build_name, rendering.build_type
         );
-        if let Some(address) = Data(&self.provisioning.data).text("PackerHTTPAddr") {
+        if let Some(address) = Connection(&self.provisioning.data).text("PackerHTTPAddr") {
             variables.push_str(" packer_http_addr=");
             variables.push_str(address);
         }
-        let mut words = vec![format!("cd {} &&", shell_word(self.folder))];
+        let mut words = vec![format!("cd {} &&", quote::path(self.folder))];
         let paths = requirements.map(|requirements| {
             [
                 requirements
@@ -174,55 +166,32 @@ impl Run<'_> {
         });
         words.extend(paths.into_iter().flatten().flatten().map(|(name, path)| {
             // What is there already comes first, and nothing becomes no empty path, which would be the working folder.
-            format!("{name}=\"${{{name}:+${name}:}}\"{}", shell_word(&path))
+            format!("{name}=\"${{{name}:+${name}:}}\"{}", quote::path(&path))
         }));
-        words.push(self.options.command().to_owned());
-        words.push(shell_word(playbook));
-        words.push(format!("--extra-vars {}", quoted(&variables)));
+        words.push(self.options.command.clone());
+        words.push(quote::path(playbook));
+        words.push(format!("--extra-vars {}", quote::word(&variables)));
         words.extend(self.options.extra_arguments.iter().cloned());
-        words.push(format!("-c local -i {}", shell_word(&staged.inventory)));
+        words.push(format!("-c local -i {}", quote::path(&staged.inventory)));
         words.join(" ")
     }
 
     /// Runs a program of Ansible's on the instance; `option` is what names it.
     async fn run(&self, command: &str, program: &'static str, option: &'static str) -> Result<(), AnsibleLocalError> {
-        match on_instance(self.provisioning, command).await {
-            Err(AnsibleLocalError::Failed { status: 127, .. }) => Err(AnsibleLocalError::Missing { program, option }),
-            result => result,
+        match instance::run(self.provisioning, command).await {
+            Err(InstanceError::Failed { status: 127, .. }) => Err(AnsibleLocalError::Missing { program, option }),
+            result => Ok(result?),
         }
-    }
-}
-
-/// Runs a command of the instance, saying what it prints.
-async fn on_instance(provisioning: &Provisioning, command: &str) -> Result<(), AnsibleLocalError> {
-    let running = provisioning.communicator.exec(command).await?;
-    let command = command.to_owned();
-    match stream(running, &provisioning.ui).await {
-        Exit::Status(0) => Ok(()),
-        Exit::Status(status) => Err(AnsibleLocalError::Failed { command, status }),
-        Exit::Disconnected => Err(AnsibleLocalError::Lost { command }),
     }
 }
 
 /// The command that removes a staging folder, and what ours are in when it was the last.
 fn removal(folder: &str) -> String {
-    let word = shell_word(folder);
+    let word = quote::path(folder);
     match folder.strip_prefix(options::STAGING) {
         Some(_) => format!("rm -rf {word} && {{ rmdir {} 2>/dev/null || true; }}", options::STAGING),
         None => format!("rm -rf {word}"),
     }
-}
-
-/// A text as one word of a shell, in quotes.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
-/// The last part of a path of this machine.
-fn base_name(path: &Path) -> String {
-    path.file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Asks the instance what is installed: one script, one command, nothing left behind.
 
 use bakelite_engine::communicator::{Communicator, CommunicatorError, Exit, Output};
-use bakelite_engine::script::shell_word;
+use bakelite_scripts::quote;
 use tokio::io::AsyncWriteExt as _;
 
 use super::LONGEST;
@@ -20,17 +20,17 @@ pub(super) struct Collected {
 /// Why there is no list of packages.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CollectError {
-    #[error("list the packages of the instance")]
+    #[error("failed to list the packages of the instance")]
     Communicator(#[from] CommunicatorError),
-    #[error("list the packages of the instance: the connection was lost")]
+    #[error("failed to list the packages of the instance: the connection was lost")]
     Disconnected,
-    #[error("list the packages of the instance: `sh` ended with status {status}{}", said(.complaints))]
+    #[error("failed to list the packages of the instance: `sh` ended with status {status}{}", said(.complaints))]
     Failed { status: u32, complaints: String },
-    #[error("list the packages of the instance: `{program}` failed{}", said(.complaints))]
+    #[error("failed to list the packages of the instance: `{program}` failed{}", said(.complaints))]
     Program { program: String, complaints: String },
-    #[error("list the packages of the instance: the list has no end{}", said(.complaints))]
+    #[error("failed to list the packages of the instance: the list has no end{}", said(.complaints))]
     Cut { complaints: String },
-    #[error("list the packages of the instance: the list is longer than {LONGEST} bytes")]
+    #[error("failed to list the packages of the instance: the list is longer than {LONGEST} bytes")]
     TooLong,
 }
 
@@ -45,7 +45,7 @@ fn said(complaints: &str) -> String {
 pub(super) async fn collect(communicator: &dyn Communicator, folder: &str) -> Result<Collected, CollectError> {
     let mut running = communicator.exec("sh -s").await?;
     if let Some(mut input) = running.stdin.take() {
-        let script = format!("{SCRIPT}\nlist {}\n", shell_word(folder));
+        let script = format!("{SCRIPT}\nlist {}\n", quote::path(folder));
         // A shell that has ended already says so by its status.
         let _ = input.write_all(script.as_bytes()).await;
         let _ = input.shutdown().await;

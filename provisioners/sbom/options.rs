@@ -19,7 +19,7 @@ pub(super) struct SbomOptions {
     /// The name of the document: 3 to 36 letters, digits, `-` or `_`; default: the distribution's.
     sbom_name: Option<String>,
     /// `["-o", "cyclonedx-json"]` (the default) or `["-o", "spdx-json"]`; `-q` and `-v` change nothing.
-    scanner_args: Option<Vec<String>>,
+    scanner_args: Vec<String>,
     /// The folder of the instance that is looked into, as the root of a system; default `/`.
     scan_path: Option<String>,
     /// Has no effect: there is no scanner to be run.
@@ -48,9 +48,7 @@ pub(super) struct Wanted {
 impl SbomOptions {
     /// What the options ask for, with complaints about them.
     pub(super) fn wanted(self, complaints: &mut Vec<Complaint>) -> Option<Wanted> {
-        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        let source = given(&self.source);
-        match (&source, self.auto_generate) {
+        match (&self.source, self.auto_generate) {
             (None, false) => {
                 let complaint = Complaint::error("", "either `source` or `auto_generate` must be given");
                 complaints.push(complaint.help("auto_generate = true lists the packages of the instance"));
@@ -61,23 +59,21 @@ impl SbomOptions {
             }
             _ => {}
         }
-        let name = given(&self.sbom_name);
-        if let Some(name) = name.as_deref().filter(|name| !is_name(name)) {
+        if let Some(name) = self.sbom_name.as_deref().filter(|name| !is_name(name)) {
             let message = format!("`{name}` is no name of an SBOM");
             complaints.push(Complaint::error("sbom_name", message).help("use 3 to 36 letters, digits, `-` or `_`"));
         }
-        let destination = given(&self.destination);
-        if destination.is_none() {
+        if self.destination.is_none() {
             let message = "there is no `destination`: only the post-processor `provenance` will see the SBOM";
             complaints.push(Complaint::warning("", message));
         }
         self.warn_of_what_has_no_effect(complaints);
         Some(Wanted {
-            source,
-            destination,
-            name,
             format: self.format(complaints)?,
-            scan_path: given(&self.scan_path).unwrap_or_else(|| "/".to_owned()),
+            source: self.source,
+            destination: self.destination,
+            name: self.sbom_name,
+            scan_path: self.scan_path.unwrap_or_else(|| "/".to_owned()),
         })
     }
 
@@ -98,7 +94,7 @@ impl SbomOptions {
             return;
         }
         for (option, is_given) in [
-            ("scanner_args", self.scanner_args.is_some()),
+            ("scanner_args", !self.scanner_args.is_empty()),
             ("scan_path", self.scan_path.is_some()),
         ] {
             if is_given {
@@ -111,8 +107,7 @@ impl SbomOptions {
     /// The format that the scanner's arguments ask for.
     fn format(&self, complaints: &mut Vec<Complaint>) -> Option<Format> {
         let mut format = Format::CycloneDx;
-        let arguments = self.scanner_args.as_deref().unwrap_or_default();
-        let mut arguments = arguments.iter().enumerate();
+        let mut arguments = self.scanner_args.iter().enumerate();
         while let Some((index, argument)) = arguments.next() {
             let (flag, value) = match argument.split_once('=') {
                 Some((flag, value)) => (flag, Some(value.to_owned())),

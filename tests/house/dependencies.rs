@@ -16,8 +16,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("bakelite-template", &["bakelite-hcl"]),
     ("bakelite-engine", &["bakelite-hcl", "bakelite-template"]),
     (
-        "bakelite-communicators",
+        "bakelite-scripts",
         &["bakelite-hcl", "bakelite-template", "bakelite-engine"],
+    ),
+    (
+        "bakelite-communicators",
+        &[
+            "bakelite-hcl",
+            "bakelite-template",
+            "bakelite-engine",
+            "bakelite-scripts",
+        ],
     ),
     (
         "bakelite-aws",
@@ -25,11 +34,21 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     (
         "bakelite-provisioners",
-        &["bakelite-hcl", "bakelite-template", "bakelite-engine"],
+        &[
+            "bakelite-hcl",
+            "bakelite-template",
+            "bakelite-engine",
+            "bakelite-scripts",
+        ],
     ),
     (
         "bakelite-post-processors",
-        &["bakelite-hcl", "bakelite-template", "bakelite-engine"],
+        &[
+            "bakelite-hcl",
+            "bakelite-template",
+            "bakelite-engine",
+            "bakelite-scripts",
+        ],
     ),
     (
         "bakelite-builders-basic",

@@ -1,4 +1,4 @@
-//! Whatever a document or a comment points at exists: relative links with their anchors, paths of sources, pages that comments cite.
+//! Whatever a document or a comment points at exists: relative links with their anchors, paths of sources, files that comments cite.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -94,9 +94,9 @@ fn paths_in_documents_exist() {
 }
 
 #[test]
-fn comments_cite_pages_that_exist() {
-    let page = Regex::new(r"[\w./-]*\w\.md\b").unwrap();
-    let pages = [files(Path::new(""), &["md"]), documents()].concat();
+fn comments_cite_files_that_exist() {
+    let page = Regex::new(r"[\w./-]*\w\.(?:md|rs)\b").unwrap();
+    let pages = files(Path::new(""), &["md", "rs"]);
     let mut dead = Vec::new();
     for file in files(Path::new(""), &["rs", "toml", "py", "sh"]) {
         let mark = if file.extension().is_some_and(|one| one == "rs") {
@@ -117,7 +117,31 @@ fn comments_cite_pages_that_exist() {
     }
     assert!(
         dead.is_empty(),
-        "comments that cite missing pages:\n{}",
+        "comments that cite missing files:\n{}",
         dead.join("\n")
     );
+}
+
+/// The policy in docs/guide/iam.md allows every call that the code makes.
+#[test]
+fn the_policy_allows_every_call() {
+    let action = Regex::new(
+        r#""((?:Authorize|Copy|Create|Delete|Deregister|Describe|Disable|Enable|Get|Modify|Register|Resume|Run|Start|Stop|Terminate)[A-Z]\w+)""#,
+    )
+    .unwrap();
+    let policy = text(Path::new("docs/guide/iam.md"));
+    let mut called = BTreeSet::new();
+    for directory in ["crates/aws/src", "builders/amazon/src"] {
+        for file in files(Path::new(directory), &["rs"]) {
+            let source = text(&file);
+            let code = source.split("#[cfg(test)]").next().unwrap_or_default();
+            called.extend(action.captures_iter(code).map(|found| found[1].to_owned()));
+        }
+    }
+    let forgotten: Vec<&String> = called
+        .iter()
+        .filter(|action| !policy.contains(&format!(":{action}")))
+        .collect();
+    assert!(called.len() > 20, "only these calls were found: {called:?}");
+    assert!(forgotten.is_empty(), "docs/guide/iam.md does not allow {forgotten:?}");
 }

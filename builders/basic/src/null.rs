@@ -44,7 +44,7 @@ struct NullBuilder {
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Builder>> {
     let options: NullOptions = read_options(decoded, complaints)?;
     let options = options.communicator;
-    options.check(None, complaints);
+    options.check(decoded.home_folder.as_deref(), complaints);
     if options.kind() == Some(Kind::Ssh) {
         check_ssh(&options, complaints);
     }
@@ -113,7 +113,7 @@ impl Builder for NullBuilder {
         let connecting = async {
             connect(&target, &self.options, &bake.run, &bake.ui, bake.cancel.token())
                 .await
-                .map_err(BakeError::failed)
+                .map_err(BakeError::from)
         };
         let communicator = Box::pin(bake.step("connect", connecting)).await?;
         let provisioned = bake

@@ -10,7 +10,7 @@ use bakelite_engine::cancel::{Cancel, Urgency, cancellation};
 use bakelite_engine::error::{Error, chain_of};
 use bakelite_engine::foreign::one_line;
 use bakelite_engine::gc::{self, Collected};
-use bakelite_engine::undo::{Patience, Resource, Undo, UndoError};
+use bakelite_engine::undo::{BUILD, CREATED, Patience, Resource, Undo, UndoError};
 
 use super::{print, print_error};
 use crate::args::GcArgs;
@@ -140,7 +140,7 @@ fn report(resource: &Resource, run: Option<&str>, error: Option<&Error>) -> bool
 fn named(resource: &Resource, run: Option<&str>) -> String {
     let detail = |name| resource.details.get(name).map(String::as_str);
     let mut text = resource.describe();
-    if let Some(build) = detail("build") {
+    if let Some(build) = detail(BUILD) {
         text += &format!(" of build {build}");
     }
     if let Some(run) = run.or_else(|| detail("run")) {
@@ -150,7 +150,7 @@ fn named(resource: &Resource, run: Option<&str>) -> String {
         Some(_) => Some("the local cloud".to_owned()),
         None => detail("region").map(str::to_owned),
     };
-    let age = detail("created")
+    let age = detail(CREATED)
         .and_then(|created| created.parse::<jiff::Timestamp>().ok())
         .and_then(|created| Duration::try_from(jiff::Timestamp::now().duration_since(created)).ok())
         .map(age);
@@ -225,8 +225,8 @@ mod tests {
         let day_and_more = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(30);
         let resource = Resource::new("aws", "instance")
             .detail("region", "eu-west-1")
-            .detail("build", "amazon-ebs.web")
-            .detail("created", day_and_more.to_string());
+            .detail(BUILD, "amazon-ebs.web")
+            .detail(CREATED, day_and_more.to_string());
         let resource = Resource {
             id: Some("i-1".into()),
             ..resource

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use bakelite_engine::registry::Registry;
 use bakelite_hcl::types::Type;
 use bakelite_template::component::{Component, ComponentKind, Yields};
+use bakelite_template::plugins;
 use bakelite_template::schema::{Accepts, Choice, Field, FieldKind, Schema};
 
 /// All components, by kind and name.
@@ -212,6 +213,7 @@ fn kind(field: &Field) -> String {
 /// The page of what Packer has and bakelite has not: its opening by hand, the rest from the declarations.
 fn unsupported(components: &[Component]) -> String {
     let mut text = include_str!("unsupported.md").to_owned();
+    text += &missing(components);
     text += "\n## Options\n\nThese are recognized, and an error names them where a template uses them.\n";
     for component in components {
         let mut rows = String::new();
@@ -226,6 +228,25 @@ fn unsupported(components: &[Component]) -> String {
         }
     }
     text
+}
+
+/// The components of Packer and of the plugins that are known by name which are not built in, by plugin.
+fn missing(components: &[Component]) -> String {
+    let has = |kind, name: &str| components.iter().any(|one| one.kind == kind && one.name == name);
+    let mut by_plugin: Vec<(&str, Vec<String>)> = Vec::new();
+    for (kind, name, plugin) in plugins::missing(&has) {
+        let plugin = plugin.map_or("Packer itself", |plugin| plugin.source);
+        let component = format!("{kind} `{name}`");
+        match by_plugin.last_mut().filter(|(last, _)| *last == plugin) {
+            Some((_, names)) => names.push(component),
+            None => by_plugin.push((plugin, vec![component])),
+        }
+    }
+    let rows: Vec<String> = by_plugin
+        .iter()
+        .map(|(plugin, names)| format!("| {plugin} | {} |\n", names.join(", ")))
+        .collect();
+    format!("\n## Components\n\n| of | not built in |\n|---|---|\n{}", rows.concat())
 }
 
 /// A row for each option and each value that is refused, nested blocks included.
@@ -306,7 +327,7 @@ fn the_summary_is_complete() {
                 continue;
             }
             let page = path.strip_prefix(root().join("docs")).unwrap().display().to_string();
-            let is_page = page.ends_with(".md") && page != "SUMMARY.md";
+            let is_page = path.extension().is_some_and(|extension| extension == "md") && page != "SUMMARY.md";
             assert!(
                 !is_page || summary.contains(&format!("({page})")),
                 "{page} is not in docs/SUMMARY.md"

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use bakelite_engine::error::Explain as _;
 use bakelite_template::component::Complaint;
 
 use crate::options::{CommunicatorOptions, local_path};
@@ -134,7 +135,7 @@ impl Ssh<'_> {
             None | Some(Ok(_) | Err(KeyError::Encrypted { .. })) => {}
             Some(Err(error)) => {
                 let mut complaint = Complaint::error(option, bakelite_engine::chain_of(&error));
-                complaint.help = error.help().map(str::to_owned);
+                complaint.help = error.help().map(Into::into);
                 self.complaints.push(complaint);
             }
         }
@@ -232,6 +233,22 @@ mod tests {
             alone,
             ["Error ssh_certificate_file: `ssh_certificate_file` needs `ssh_private_key_file`"]
         );
+    }
+
+    #[test]
+    fn a_key_in_the_home_directory_is_looked_for_where_that_is_known() {
+        let home = tempfile::tempdir().unwrap();
+        let options = r#"{"ssh_username": "u", "ssh_private_key_file": "~/key"}"#;
+        let options: CommunicatorOptions = serde_json::from_str(options).unwrap();
+        let check = |home: Option<&Path>| {
+            let mut complaints = Vec::new();
+            options.check(home, &mut complaints);
+            complaints
+        };
+        assert_eq!(check(None), []);
+        let missing = check(Some(home.path()));
+        let expected = format!("failed to read private key `{}/key`", home.path().display());
+        assert!(missing[0].message.starts_with(&expected), "{missing:?}");
     }
 
     #[test]

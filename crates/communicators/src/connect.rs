@@ -1,18 +1,21 @@
 //! From the options of a template to a connection: the table of the kinds of communicator, and for SSH and WinRM what their options
 //! become. The wait is short attempts under one deadline: the first success wins, and the error has the last real cause.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bakelite_engine::clock;
 use bakelite_engine::communicator::Communicator;
+use bakelite_engine::error::{Explain, Kind};
 use bakelite_engine::events::Ui;
 use bakelite_engine::provisioner::RunContext;
 use bakelite_template::component::Complaint;
 use bakelite_template::duration::GoDuration;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::check::{check_ssh, check_winrm};
@@ -49,8 +52,11 @@ pub struct CommunicatorKind {
     /// `~`.
     pub check: fn(options: &CommunicatorOptions, home: Option<&Path>, complaints: &mut Vec<Complaint>),
     /// Connects, waiting until the instance can be reached. Dropped when the run is cancelled.
-    pub connect: for<'a> fn(Connecting<'a>) -> BoxFuture<'a, Result<Arc<dyn Communicator>, ConnectError>>,
+    pub connect: for<'a> fn(Connecting<'a>) -> Connected<'a>,
 }
+
+/// The connection to come.
+pub type Connected<'a> = BoxFuture<'a, Result<Arc<dyn Communicator>, ConnectError>>;
 
 /// What a kind of communicator connects with.
 #[derive(Clone, Copy)]
@@ -63,6 +69,8 @@ pub struct Connecting<'a> {
     pub run: &'a RunContext,
     /// Where the user reads what is waited for.
     pub ui: &'a Ui,
+    /// Ends every wait.
+    pub cancel: &'a CancellationToken,
 }
 
 /// The kinds that every builder has.
@@ -169,24 +177,43 @@ pub enum ConnectError {
     #[error(transparent)]
     WinRm(#[from] WinRmConnectError),
     /// A communicator of the builder's own failed.
-    #[error(transparent)]
-    Other(Box<dyn std::error::Error + Send + Sync>),
+    #[error("{0}")]
+    Other(Box<dyn Explain>),
     /// The run was cancelled.
     #[error("cancelled")]
     Cancelled,
 }
 
-impl ConnectError {
-    /// What to do about it, where that is known.
-    fn help(&self) -> Option<String> {
+impl Explain for ConnectError {
+    fn help(&self) -> Option<Cow<'_, str>> {
         match self {
-            ConnectError::Key(error) => error.help().map(Into::into),
+            ConnectError::Key(error) => error.help(),
             ConnectError::NoAgent { .. } => {
                 Some("start an agent (`eval $(ssh-agent)`) and add the key to it (`ssh-add KEY`)".into())
             }
-            ConnectError::Refused { cause, .. } => cause.help().map(Into::into),
-            ConnectError::Timeout { last, .. } => last.as_ref()?.help().map(Into::into),
-            ConnectError::WinRm(error) => error.help().map(Into::into),
+            ConnectError::Refused { cause, .. } => cause.help(),
+            ConnectError::Timeout { last, .. } => last.as_ref()?.help(),
+            ConnectError::WinRm(error) => error.help(),
+            ConnectError::Other(error) => error.help(),
+            _ => None,
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        match self {
+            ConnectError::Timeout { .. } | ConnectError::Console { .. } => Kind::TimedOut,
+            ConnectError::WinRm(error) => error.kind(),
+            ConnectError::Other(error) => error.kind(),
+            ConnectError::Cancelled => Kind::Cancelled,
+            _ => Kind::Failed,
+        }
+    }
+
+    fn option(&self) -> Option<Cow<'_, str>> {
+        match self {
+            ConnectError::NoAgent { option } => Some((*option).into()),
+            ConnectError::Unusable { .. } => Some("communicator".into()),
+            ConnectError::Console { .. } | ConnectError::NoConsole { .. } => Some("ssh_host_key".into()),
             _ => None,
         }
     }
@@ -244,6 +271,7 @@ pub async fn connect(
         options,
         run,
         ui,
+        cancel,
     };
     let Some(kind) = kind(target.kinds, options.name()) else {
         return Err(ConnectError::Unusable {
@@ -254,25 +282,15 @@ pub async fn connect(
     tokio::select! {
         biased;
         () = cancel.cancelled() => Err(ConnectError::Cancelled),
-        connected = (kind.connect)(connecting) => connected.inspect_err(|error| {
-            if let Some(help) = error.help() {
-                ui.error(format!("Help: {help}"));
-            }
-        }),
+        connected = (kind.connect)(connecting) => connected,
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the template asks for a pause")]
 async fn connect_ssh(connecting: Connecting<'_>) -> Result<Arc<dyn Communicator>, ConnectError> {
-    let Connecting {
-        target,
-        options,
-        run,
-        ui,
-    } = connecting;
+    let (target, options, ui) = (connecting.target, connecting.options, connecting.ui);
     let context = Context {
         options,
-        run,
+        run: connecting.run,
         config: Config {
             keepalive: options.keepalive(),
             inactivity_timeout: positive(options.ssh_read_write_timeout),
@@ -293,14 +311,15 @@ async fn connect_ssh(connecting: Connecting<'_>) -> Result<Arc<dyn Communicator>
                 reason: "`ssh_host_key = \"console\"` needs a builder that can read the console of its instance",
             });
         };
-        read_console(&**console, &connector, options.connect_timeout(), ui).await?;
+        let limit = options.connect_timeout();
+        read_console(&**console, &connector, limit, connecting).await?;
     }
-    let mut session = wait_for_ssh(&connector, options, ui).await?;
+    let mut session = wait_for_ssh(&connector, connecting).await?;
     if let Some(pause) = options.pause() {
         ui.say(format!("Pausing {} before connecting...", GoDuration::from(pause)));
         session.close().await;
-        sleep(pause).await;
-        session = wait_for_ssh(&connector, options, ui).await?;
+        clock::pause(pause, connecting.cancel).await;
+        session = wait_for_ssh(&connector, connecting).await?;
     }
     if connector.offered_agent.is_some() {
         ui.say(
@@ -312,18 +331,17 @@ async fn connect_ssh(connecting: Connecting<'_>) -> Result<Arc<dyn Communicator>
         Some(TransferMethod::Scp) => &[Method::Scp, Method::Sftp],
         Some(TransferMethod::Sftp) => &[Method::Sftp],
     };
-    let connection = Connection::new(connector, session, ui.events().clone());
+    let connection = Connection::new(connector, session, ui.events().clone(), connecting.cancel.clone());
     let ssh = Ssh::new(connection, &tunnels, options.ssh_pty, methods).await?;
     Ok(Arc::new(ssh))
 }
 
 /// Waits until the instance has printed its host keys.
-#[expect(clippy::disallowed_methods, reason = "a console sends no event")]
 async fn read_console(
     console: &dyn Console,
     connector: &Connector,
     limit: Option<Duration>,
-    ui: &Ui,
+    Connecting { ui, cancel, .. }: Connecting<'_>,
 ) -> Result<(), ConnectError> {
     ui.say("Waiting for the host keys on the console of the instance...");
     let deadline = limit.map(|limit| Instant::now() + limit);
@@ -353,18 +371,21 @@ async fn read_console(
                 last,
             });
         }
-        sleep(pause).await;
+        clock::pause(pause, cancel).await;
         pause = (pause * 2).min(CONSOLE_PAUSE);
     }
 }
 
-async fn wait_for_ssh(connector: &Connector, options: &CommunicatorOptions, ui: &Ui) -> Result<Session, ConnectError> {
+async fn wait_for_ssh(connector: &Connector, connecting: Connecting<'_>) -> Result<Session, ConnectError> {
+    let Connecting {
+        options, ui, cancel, ..
+    } = connecting;
     ui.say("Waiting for SSH to become available...");
     let wait = Wait {
         limit: options.connect_timeout(),
         refusals: options.handshake_attempts(),
     };
-    let session = connector.connect(wait).await.map_err(|gave_up| {
+    let session = connector.connect(wait, cancel).await.map_err(|gave_up| {
         let peer = connector.peer.clone();
         match gave_up {
             GaveUp::Refused(cause) => ConnectError::Refused {
@@ -553,12 +574,7 @@ impl Context<'_> {
 }
 
 async fn connect_winrm(connecting: Connecting<'_>) -> Result<Arc<dyn Communicator>, ConnectError> {
-    let Connecting {
-        target,
-        options,
-        run,
-        ui,
-    } = connecting;
+    let (target, options) = (connecting.target, connecting.options);
     let config = winrm::Config {
         host: target.host(options),
         port: options.port(),
@@ -571,7 +587,7 @@ async fn connect_winrm(connecting: Connecting<'_>) -> Result<Arc<dyn Communicato
         timeout: options.winrm_limit(),
         pause: options.pause(),
     };
-    Ok(winrm::connect::connect(&config, &run.environment, ui).await?)
+    Ok(winrm::connect::connect(&config, &connecting.run.environment, connecting.ui, connecting.cancel).await?)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ pub fn connection_data(target: &Target, options: &CommunicatorOptions) -> BuildD
         Some(Kind::None) | None => 0,
     };
     let winrm_password = target.winrm_password(options);
-    // One that the builder found stands in no template, so that only the mark keeps it from being shown.
+    // One that the builder found is in no template, so that only the mark keeps it from being shown.
     let winrm_password = Value::string(winrm_password).with_marks(Marks::SENSITIVE);
     let password = if options.kind() == Some(Kind::WinRm) {
         winrm_password.clone()

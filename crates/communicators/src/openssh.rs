@@ -1,6 +1,6 @@
-//! The way to an instance as OpenSSH's own client is told it: for programs that connect by themselves, as Ansible may.
+//! The way to an instance as a `ProxyCommand` of OpenSSH's own client: for programs that connect by themselves, as Ansible may.
 
-use bakelite_engine::script::shell_word;
+use bakelite_scripts::quote;
 
 use crate::connect::Target;
 use crate::options::{Bastion, CommunicatorOptions, HostKeyPolicy};
@@ -23,14 +23,14 @@ pub(crate) fn proxy_command(target: &Target, options: &CommunicatorOptions) -> R
         .any(|policy| *policy != HostKeyPolicy::AcceptNew)
     {
         return Err(
-            "a certain host key is wanted (`ssh_host_key`, `ssh_bastion_host_key`), and OpenSSH cannot be told which",
+            "a certain host key is required (`ssh_host_key`, `ssh_bastion_host_key`), which cannot be passed to OpenSSH",
         );
     }
     let Some((last, before)) = hops.split_last() else {
         return Ok(String::new());
     };
     if options.ssh_bastion_password.is_some() || options.ssh_bastion_interactive {
-        return Err("its bastion wants a password");
+        return Err("its bastion requires a password");
     }
     let own = options.ssh_bastion_private_key_file.as_deref();
     let certificate = match own {
@@ -38,11 +38,11 @@ pub(crate) fn proxy_command(target: &Target, options: &CommunicatorOptions) -> R
         None => &options.ssh_certificate_file,
     };
     // A per cent sign of a path is none of OpenSSH's own.
-    let word = |text: &str| shell_word(text).replace('%', "%%");
+    let word = |text: &str| quote::word(text).replace('%', "%%");
     let mut words = vec!["ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new".to_owned()];
     if let Some(key) = own.or(options.ssh_private_key_file.as_deref()) {
         if !before.is_empty() {
-            return Err("there are several bastions, which OpenSSH cannot be told the key of");
+            return Err("there are several bastions, whose key cannot be passed to OpenSSH");
         }
         words.push(format!("-o IdentitiesOnly=yes -i {}", word(key)));
     }

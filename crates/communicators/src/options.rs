@@ -408,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_relative_to_home_or_to_the_working_folder() {
+    fn paths_are_relative_to_home_or_to_the_working_directory() {
         let path = |text| local_path(text, Some(Path::new("/home/me")), Path::new("/work"));
         assert_eq!(path("~/key"), Path::new("/home/me/key"));
         assert_eq!(path("key"), Path::new("/work/key"));

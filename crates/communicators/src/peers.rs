@@ -16,15 +16,15 @@ use crate::transfer::destination::{Destination, DestinationError, place, plain};
 use crate::transfer::listing::{Scales, Weighed};
 use crate::winrm;
 
-/// An archive of a folder's download.
-pub fn tar(bytes: &[u8], folder: &Path) -> Result<(), String> {
-    unpack(bytes, folder).map(drop).map_err(|error| error.to_string())
+/// An archive of a directory's download.
+pub fn tar(bytes: &[u8], directory: &Path) -> Result<(), String> {
+    unpack(bytes, directory).map(drop).map_err(|error| error.to_string())
 }
 
-/// Records of scp, each with its content, of a folder's download.
-pub fn scp(mut bytes: &[u8], folder: &Path) -> Result<(), String> {
+/// Records of scp, each with its content, of a directory's download.
+pub fn scp(mut bytes: &[u8], directory: &Path) -> Result<(), String> {
     let mut receive = || {
-        let mut destination = Destination::open(folder)?;
+        let mut destination = Destination::open(directory)?;
         let mut at = PathBuf::new();
         while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
             let (line, rest) = bytes.split_at(end);
@@ -41,12 +41,12 @@ pub fn scp(mut bytes: &[u8], folder: &Path) -> Result<(), String> {
                     file.complete(Some(size as u64))?;
                     bytes = rest;
                 }
-                Record::Folder(mode, name) => {
+                Record::Directory(mode, name) => {
                     at.push(plain(&name)?);
-                    destination.folder(&at, mode, Some(1))?;
+                    destination.directory(&at, mode, Some(1))?;
                 }
-                Record::EndOfFolder if at.pop() => {}
-                Record::EndOfFolder => return Err(DestinationError::Refused("no folder".into())),
+                Record::EndOfDirectory if at.pop() => {}
+                Record::EndOfDirectory => return Err(DestinationError::Refused("no directory".into())),
                 Record::Times(_) => {}
             }
         }
@@ -55,8 +55,8 @@ pub fn scp(mut bytes: &[u8], folder: &Path) -> Result<(), String> {
     receive().map_err(|error| error.to_string())
 }
 
-/// Answers of an SFTP server to the questions for a version, for a link, and for the names in a folder.
-pub async fn sftp(bytes: &[u8], folder: &Path) -> Result<(), String> {
+/// Answers of an SFTP server to the questions for a version, for a link, and for the names in a directory.
+pub async fn sftp(bytes: &[u8], directory: &Path) -> Result<(), String> {
     let (near, mut far) = duplex(1 << 20);
     let bytes = bytes.to_vec();
     let serving = async move {
@@ -70,7 +70,7 @@ pub async fn sftp(bytes: &[u8], folder: &Path) -> Result<(), String> {
         let stream = Weighed::new(near, Arc::clone(&scales));
         let wire = SftpSession::new_with_config(stream, Config::default()).await;
         let wire = wire.map_err(|error| error.to_string())?;
-        let mut destination = Destination::open(folder).map_err(|error| error.to_string())?;
+        let mut destination = Destination::open(directory).map_err(|error| error.to_string())?;
         let target = wire.read_link("l").await.unwrap_or_default();
         let metadata = wire.symlink_metadata("l").await;
         let (entries, _weight) = scales.weigh(wire.read_dir("d")).await;
@@ -80,7 +80,7 @@ pub async fn sftp(bytes: &[u8], folder: &Path) -> Result<(), String> {
             destination.link(name, Path::new(&target))?;
             match mode & 1 {
                 0 => Ok(destination.file(name, mode)?.complete(Some(1))?),
-                _ => destination.folder(name, mode, Some(1)),
+                _ => destination.directory(name, mode, Some(1)),
             }
         };
         for entry in entries.map_err(|error| error.to_string())? {
@@ -92,7 +92,7 @@ pub async fn sftp(bytes: &[u8], folder: &Path) -> Result<(), String> {
     asked
 }
 
-/// What stands before a connection: a console with host keys, the answers of proxies.
+/// What precedes a connection: a console with host keys, the answers of proxies.
 pub async fn greeting(bytes: &[u8]) -> Result<(), String> {
     let found = console::fingerprints(&String::from_utf8_lossy(bytes));
     let mut answers = vec![format!("{} keys", found.len())];
@@ -129,11 +129,11 @@ impl Dial for Recorded {
 }
 
 /// An answer of a WinRM service, whatever part of one it is: an envelope, a sealed one, a challenge, a line of a transfer.
-pub fn winrm(bytes: &[u8], folder: &Path) -> Result<(), String> {
+pub fn winrm(bytes: &[u8], directory: &Path) -> Result<(), String> {
     let text = String::from_utf8_lossy(bytes);
     let mut said = winrm::read(bytes, &text);
     let write = |name: &str| {
-        let mut destination = Destination::open(folder)?;
+        let mut destination = Destination::open(directory)?;
         destination.file(&place(name.as_bytes())?, 0o666)?.complete(None)?;
         destination.finish()
     };

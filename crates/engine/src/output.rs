@@ -24,8 +24,8 @@ pub async fn stream(mut running: Running, ui: &Ui) -> Exit {
     running.exit.await.unwrap_or(Exit::Disconnected)
 }
 
-/// Says what comes out of two pipes until both have ended.
-pub(crate) async fn stream_pipes(
+/// Prints what comes out of the two outputs of a local process until both have ended; an error is one of reading them.
+pub async fn stream_pipes(
     mut stdout: impl AsyncRead + Unpin,
     mut stderr: impl AsyncRead + Unpin,
     ui: &Ui,

@@ -15,7 +15,6 @@ use rustix::io::Errno;
 use crate::error::Error;
 use crate::journal::{Entry, Journal};
 use crate::private_folder::is_ours;
-use crate::script::random_number;
 use crate::undo::{Patience, Resource, Undo, UndoError};
 use crate::unwind::Creation;
 
@@ -24,6 +23,11 @@ pub const OWNER: &str = "this-machine";
 
 /// The detail that says where it is.
 const PATH: &str = "path";
+
+/// A number for a name that must not exist yet, neither here nor on an instance.
+pub fn random_number() -> u32 {
+    uuid::Uuid::new_v4().as_fields().0
+}
 
 /// What is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

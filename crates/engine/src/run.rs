@@ -187,7 +187,7 @@ impl One {
             cancel: self.cancel.clone(),
             rendering: plan.rendering,
             notes: Notes::default(),
-            creation: Creation::new(Arc::clone(&settings.journal), self.cancel.clone()),
+            creation: Creation::new(&self.name, Arc::clone(&settings.journal), self.cancel.clone()),
             provisioning: Arc::clone(&provisioners) as _,
         };
         let made = tokio::select! {

@@ -27,8 +27,6 @@ pub struct Content {
     pub attributes: Vec<Attribute>,
     /// The blocks.
     pub blocks: Vec<Block>,
-    /// Where something missing would have been.
-    pub end: Option<Place>,
 }
 
 impl Body {
@@ -60,7 +58,7 @@ impl Body {
                     Body::Native(NativeBody {
                         items,
                         place: body.place,
-                        end: body.end,
+                        incomplete: body.incomplete,
                     }),
                 )
             }
@@ -85,14 +83,6 @@ impl Body {
             Body::Json(body) => json::attributes(body, diagnostics),
         }
     }
-
-    /// An empty place at the end of the body, where something missing would have been.
-    pub fn end(&self) -> Place {
-        match self {
-            Body::Native(body) => body.end,
-            Body::Json(body) => json::end(body),
-        }
-    }
 }
 
 impl BodySchema<'_> {
@@ -108,14 +98,14 @@ impl BodySchema<'_> {
     }
 
     /// Complains about required attributes that are not among those found.
-    fn complain_about_missing(&self, found: &[Attribute], end: Place, diagnostics: &mut Diagnostics) {
+    fn complain_about_missing(&self, found: &[Attribute], place: Place, diagnostics: &mut Diagnostics) {
         let missing = self
             .attributes
             .iter()
             .filter(|(name, required)| *required && !found.iter().any(|attribute| attribute.name.text == *name));
         for (name, _) in missing {
             diagnostics.push(
-                Diagnostic::error(end, format!("the argument `{name}` is missing"))
+                Diagnostic::error(place, format!("the argument `{name}` is missing"))
                     .detail(format!("`{name}` is required here."))
                     .help(format!("add `{name} = …`")),
             );

@@ -3,6 +3,7 @@
 mod call;
 mod collection;
 mod conditional;
+mod constraint;
 mod context;
 mod expect;
 mod for_expression;
@@ -21,6 +22,7 @@ use crate::scope::Scope;
 use crate::syntax::{Expression, ExpressionKind};
 use crate::value::Value;
 
+pub use constraint::{Constraint, Defaults, parse_constraint};
 use context::Context;
 pub use references::{Reference, references};
 
@@ -70,7 +72,7 @@ fn evaluate_in(context: &Context<'_>, expression: &Expression, diagnostics: &mut
         ExpressionKind::Template(parts) => template::template(context, parts, expression.place, diagnostics),
         ExpressionKind::Tuple(elements) => collection::tuple(context, elements, diagnostics),
         ExpressionKind::Object(items) => collection::object(context, items, diagnostics),
-        ExpressionKind::Variable(name) => context.variable(name, expression.place, diagnostics),
+        ExpressionKind::Variable(name) => context.variable(&[name.as_str()], expression.place, diagnostics),
         ExpressionKind::Attribute(..) | ExpressionKind::Index(..) => {
             traverse::traversal(context, expression, diagnostics)
         }
@@ -88,7 +90,7 @@ fn evaluate_in(context: &Context<'_>, expression: &Expression, diagnostics: &mut
             arguments,
             expand_last,
         } => {
-            let call = call::CallExpression {
+            let call = expect::CallExpression {
                 name,
                 arguments,
                 expand_last: *expand_last,

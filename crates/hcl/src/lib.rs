@@ -1,5 +1,5 @@
 //! The template language: values, types, expressions, functions, diagnostics and formatting. A language and nothing of Packer:
-//! no async, no network, no terminal; files are read only by the file functions, from a base folder that the caller names.
+//! no async, no network, no terminal; files are read only by the file functions, from a base directory that the caller names.
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 #![cfg_attr(
     test,
@@ -17,8 +17,9 @@ pub mod budget;
 pub mod content;
 pub mod convert;
 pub mod diagnostic;
-pub mod equality;
+pub mod duration;
 pub mod evaluate;
+pub mod externals;
 pub mod fmt;
 pub mod functions;
 pub mod json;

@@ -4,7 +4,6 @@
 mod body;
 mod collections;
 mod expression;
-mod flush;
 pub(crate) mod lexer;
 mod pairs;
 mod parser;
@@ -23,10 +22,13 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::source::{FileId, Place};
 use crate::syntax::{Body, Expression, ExpressionKind, NativeBody};
 use lexer::Start;
+pub use parser::MAX_DEPTH;
 use parser::{Failed, Parser};
-pub use parser::{MAX_COMPLAINTS, MAX_DEPTH};
 use positions::Positions;
 use token::TokenKind;
+
+/// After this many complaints about one text the rest of it is not read.
+pub const MAX_COMPLAINTS: usize = 100;
 
 /// The longest text that is read, in bytes. No template comes near it, and what is longer would fill the memory with its tree.
 pub const MAX_BYTES: usize = 16 << 20;
@@ -38,7 +40,7 @@ pub fn parse_file(text: &str, file: FileId, diagnostics: &mut Diagnostics) -> Bo
         return Body::Native(NativeBody {
             items: Vec::new(),
             place,
-            end: place,
+            incomplete: place,
         });
     }
     let mut parser = Parser::new(text, Start::Code, &positions);

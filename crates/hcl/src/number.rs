@@ -1,5 +1,6 @@
-//! Numbers: binary floating point of up to 512 bits, as the language has it (language.md §11). Every number carries its own
-//! precision, which decides how results are rounded and how many digits its text form needs.
+//! Numbers: binary floating point of up to 512 bits, as the language has it. Every number carries its own precision: a literal has
+//! 512 bits, an integer of the program 64, a result as many as the larger of its operands. It decides how results are rounded and how
+//! many digits the written form needs.
 
 mod arithmetic;
 mod text;
@@ -146,7 +147,7 @@ impl Number {
         self.precision
     }
 
-    /// Is it a whole number? Infinities are not.
+    /// Is it an integer? Infinities are not.
     pub fn is_integer(&self) -> bool {
         matches!(&self.magnitude, Magnitude::Finite { exponent, .. } if *exponent >= 0)
     }
@@ -175,7 +176,7 @@ impl Number {
         }
     }
 
-    /// The magnitude of a whole number; `None` for fractions and infinities.
+    /// The magnitude of an integer; `None` for fractions and infinities.
     pub fn integer_magnitude(&self) -> Option<UBig> {
         match &self.magnitude {
             Magnitude::Finite { mantissa, exponent } => Some(mantissa << usize::try_from(*exponent).ok()?),

@@ -31,8 +31,8 @@ pub struct NativeBody {
     pub items: Vec<Item>,
     /// The text between the braces, or the whole file.
     pub place: Place,
-    /// An empty place at the end of the body, where something missing would have been.
-    pub end: Place,
+    /// Where an argument that is missing is reported: at the header of the block, or at the end of the file.
+    pub incomplete: Place,
 }
 
 /// One item of a native body.

@@ -1,11 +1,5 @@
 //! The types of the language: primitives, collections of one element type, structures with a type for each member.
 
-mod constraint;
-mod expression;
-
-pub use constraint::{Constraint, Defaults};
-pub use expression::parse_constraint;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 

@@ -2,6 +2,7 @@
 //! whatever is derived from it. Clones are cheap: text and collections are shared.
 
 mod construct;
+pub(crate) mod equality;
 mod read;
 mod show;
 

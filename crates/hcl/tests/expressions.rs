@@ -18,8 +18,17 @@ use bakelite_hcl::source::SourceMap;
 use bakelite_hcl::types::Type;
 use bakelite_hcl::value::{Kind, Value};
 
-/// Roots whose values are not this crate's, and the commands of `console`.
-const ELSEWHERE: [&str; 6] = ["packer.", "path.", "build.", "source.", "help", "variables"];
+/// Roots whose values are not this crate's, Packer's functions, and the commands of `console`.
+const ELSEWHERE: [&str; 8] = [
+    "packer.",
+    "path.",
+    "build.",
+    "source.",
+    "legacy_",
+    "length(legacy_",
+    "help",
+    "variables",
+];
 
 struct NoWorld;
 
@@ -170,7 +179,7 @@ fn family(row: &str) -> &str {
         .unwrap_or("language")
 }
 
-fn scope_of<'a>(row: &serde_json::Value, functions: &'a Functions, folder: &Path) -> Locals<'a> {
+fn scope_of<'a>(row: &serde_json::Value, functions: &'a Functions, directory: &Path) -> Locals<'a> {
     let texts = row
         .get("vars")
         .and_then(serde_json::Value::as_object)
@@ -182,8 +191,8 @@ fn scope_of<'a>(row: &serde_json::Value, functions: &'a Functions, folder: &Path
             .collect(),
         functions,
         surroundings: Surroundings {
-            base_folder: folder.to_owned(),
-            working_folder: folder.to_owned(),
+            base_folder: directory.to_owned(),
+            working_folder: directory.to_owned(),
             home_folder: Some(PathBuf::from("/home/user")),
             started: std::time::SystemTime::now(),
             world: &NoWorld,

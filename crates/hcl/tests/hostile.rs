@@ -46,18 +46,18 @@ impl Scope for Nothing<'_> {
     }
 }
 
-/// The errors of an expression; a template file and a file of 256 KB lie in its folder.
+/// The errors of an expression; a template file and a file of 256 KB lie in its directory.
 fn errors(text: &str, budget: Budget) -> Vec<String> {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("big.txt"), "x".repeat(1 << 18)).unwrap();
-    std::fs::write(folder.path().join("loop.tpl"), "%{ for a in n }${a}%{ endfor }").unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("big.txt"), "x".repeat(1 << 18)).unwrap();
+    std::fs::write(directory.path().join("loop.tpl"), "%{ for a in n }${a}%{ endfor }").unwrap();
     let functions = standard();
     let scope = Nothing {
         functions: &functions,
         budget,
         surroundings: Surroundings {
-            base_folder: folder.path().to_owned(),
-            working_folder: folder.path().to_owned(),
+            base_folder: directory.path().to_owned(),
+            working_folder: directory.path().to_owned(),
             home_folder: None,
             started: std::time::SystemTime::UNIX_EPOCH,
             world: &NoWorld,

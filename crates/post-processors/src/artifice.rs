@@ -1,26 +1,21 @@
-//! The `artifice` post-processor: replaces the files of the artifact by others (communicators.md §23).
+//! The `artifice` post-processor: replaces the files of the artifact by others.
 
 use async_trait::async_trait;
 use bakelite_engine::artifact::Artifact;
 use bakelite_engine::post_processor::{PostProcessError, PostProcessing, PostProcessor, Processed};
-use bakelite_engine::registry::{Make, Registration, read_options};
-use bakelite_template::component::{Complaint, Component, ComponentKind, Yields};
+use bakelite_engine::registry::{Registration, read_options};
+use bakelite_template::component::Complaint;
 use bakelite_template::decode::Decoded;
 use bakelite_template::schema::Schema;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub(crate) const REGISTRATION: Registration = Registration {
-    component: Component {
-        kind: ComponentKind::PostProcessor,
-        name: "artifice",
-        doc: "Replaces the artifact by files that provisioners or earlier post-processors made.",
-        schema: Schema::of::<ArtificeOptions>,
-        yields: Yields::Nothing,
-    },
-    make: Make::PostProcessor(make),
-    undo: None,
-};
+pub(crate) const REGISTRATION: Registration = crate::registration(
+    "artifice",
+    "Replaces the artifact by files that provisioners or earlier post-processors made.",
+    Schema::of::<ArtificeOptions>,
+    make,
+);
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -36,17 +31,15 @@ struct Artifice {
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn PostProcessor>> {
     let options: ArtificeOptions = read_options(decoded, complaints)?;
     if options.files.is_empty() {
-        complaints
-            .push(Complaint::error("files", "no file is named").help("give at least one: files = [\"out.tar.gz\"]"));
-        return None;
+        let complaint = Complaint::error("files", "`files` names no file");
+        complaints.push(complaint.help("name at least one: files = [\"out.tar.gz\"]"));
     }
     for pattern in &options.files {
         if let Err(error) = glob::Pattern::new(pattern) {
-            complaints.push(Complaint::error("files", format!("`{pattern}` is no glob: {error}")));
-            return None;
+            complaints.push(Complaint::error("files", format!("`{pattern}` is not a glob: {error}")));
         }
     }
-    Some(Box::new(Artifice { options }))
+    crate::unless_wrong(Artifice { options }, complaints)
 }
 
 #[async_trait]

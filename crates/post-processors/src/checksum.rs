@@ -1,4 +1,4 @@
-//! The `checksum` post-processor: sums of the artifact's files, a line each, appended to a file (communicators.md §21).
+//! The `checksum` post-processor: sums of the artifact's files, a line each, appended to a file.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write as _};
@@ -7,42 +7,49 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use bakelite_engine::artifact::Artifact;
 use bakelite_engine::post_processor::{PostProcessError, PostProcessing, PostProcessor, Processed};
-use bakelite_engine::registry::{Make, Registration, read_options};
-use bakelite_template::component::{Complaint, Component, ComponentKind, Yields};
+use bakelite_engine::registry::{Registration, read_options};
+use bakelite_template::component::Complaint;
 use bakelite_template::decode::Decoded;
 use bakelite_template::schema::Schema;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sha2::Digest;
 
 use crate::output::output;
 
-pub(crate) const REGISTRATION: Registration = Registration {
-    component: Component {
-        kind: ComponentKind::PostProcessor,
-        name: "checksum",
-        doc: "Writes checksums of the artifact's files, each line with the sum, a tab and the file's base name.",
-        schema: Schema::of::<ChecksumOptions>,
-        yields: Yields::Nothing,
-    },
-    make: Make::PostProcessor(make),
-    undo: None,
-};
+pub(crate) const REGISTRATION: Registration = crate::registration(
+    "checksum",
+    "Writes checksums of the artifact's files, each line with the sum, a tab and the file's base name.",
+    Schema::of::<ChecksumOptions>,
+    make,
+);
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default)]
 struct ChecksumOptions {
-    /// Any of `md5`, `sha1`, `sha224`, `sha256`, `sha384`, `sha512`.
-    checksum_types: Vec<String>,
-    /// The file; `{{.BuildName}}`, `{{.BuilderType}}` and `{{.ChecksumType}}` are filled in. Folders are created.
+    /// The checksums to write.
+    checksum_types: Vec<Kind>,
+    /// The file; `{{.BuildName}}`, `{{.BuilderType}}` and `{{.ChecksumType}}` are filled in. Directories are created.
     #[schemars(extend("x-late" = true))]
     output: String,
+}
+
+/// A checksum by the name of its hash function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Md5,
+    Sha1,
+    Sha224,
+    Sha256,
+    Sha384,
+    Sha512,
 }
 
 impl Default for ChecksumOptions {
     fn default() -> Self {
         Self {
-            checksum_types: vec!["md5".into()],
+            checksum_types: vec![Kind::Md5],
             output: "packer_{{.BuildName}}_{{.BuilderType}}_{{.ChecksumType}}.checksum".into(),
         }
     }
@@ -55,7 +62,7 @@ struct Checksum {
 /// Why sums could not be written.
 #[derive(Debug, thiserror::Error)]
 enum ChecksumError {
-    #[error("{operation} `{}`", path.display())]
+    #[error("failed to {operation} `{}`", path.display())]
     File {
         operation: &'static str,
         path: PathBuf,
@@ -66,33 +73,34 @@ enum ChecksumError {
 /// Computes the hexadecimal sum of all that a reader yields.
 type Sum = fn(&mut dyn Read) -> std::io::Result<String>;
 
-/// The sums that there are.
-const SUMS: &[(&str, Sum)] = &[
-    ("md5", sum::<md5::Md5>),
-    ("sha1", sum::<sha1::Sha1>),
-    ("sha224", sum::<sha2::Sha224>),
-    ("sha256", sum::<sha2::Sha256>),
-    ("sha384", sum::<sha2::Sha384>),
-    ("sha512", sum::<sha2::Sha512>),
-];
+impl Kind {
+    /// As templates and file names have it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Md5 => "md5",
+            Self::Sha1 => "sha1",
+            Self::Sha224 => "sha224",
+            Self::Sha256 => "sha256",
+            Self::Sha384 => "sha384",
+            Self::Sha512 => "sha512",
+        }
+    }
+
+    fn sum(self) -> Sum {
+        match self {
+            Self::Md5 => sum::<md5::Md5>,
+            Self::Sha1 => sum::<sha1::Sha1>,
+            Self::Sha224 => sum::<sha2::Sha224>,
+            Self::Sha256 => sum::<sha2::Sha256>,
+            Self::Sha384 => sum::<sha2::Sha384>,
+            Self::Sha512 => sum::<sha2::Sha512>,
+        }
+    }
+}
 
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn PostProcessor>> {
     let options: ChecksumOptions = read_options(decoded, complaints)?;
-    let unknown: Vec<&String> = options
-        .checksum_types
-        .iter()
-        .filter(|kind| sum_of(kind).is_none())
-        .collect();
-    for kind in &unknown {
-        let known: Vec<&str> = SUMS.iter().map(|(name, _)| *name).collect();
-        complaints.push(
-            Complaint::error("checksum_types", format!("`{kind}` is no checksum"))
-                .help(format!("use one of {}", known.join(", "))),
-        );
-    }
-    unknown
-        .is_empty()
-        .then(|| Box::new(Checksum { options }) as Box<dyn PostProcessor>)
+    crate::unless_wrong(Checksum { options }, complaints)
 }
 
 #[async_trait]
@@ -101,7 +109,7 @@ impl PostProcessor for Checksum {
         let inputs = artifact.files.clone().unwrap_or_default();
         let mut files = inputs.clone();
         for kind in &self.options.checksum_types {
-            let Some(sum) = sum_of(kind) else { continue };
+            let (kind, sum) = (kind.name(), kind.sum());
             let name = output(&self.options.output, processing, Some(("ChecksumType", kind)));
             let output = name.map_err(PostProcessError::failed)?;
             let (folder, inputs, target) = (processing.run.working_folder.clone(), inputs.clone(), output.clone());
@@ -147,7 +155,7 @@ fn append_sums(folder: &Path, inputs: &[String], output: &str, sum: Sum) -> Resu
         let mut content = File::open(&path).map_err(error("open", &path))?;
         let line = sum(&mut content).map_err(error("read", &path))?;
         if let Some(parent) = target.parent() {
-            std::fs::create_dir_all(parent).map_err(error("create the folder of", &target))?;
+            std::fs::create_dir_all(parent).map_err(error("create the directory of", &target))?;
         }
         let mut file = OpenOptions::new()
             .create(true)
@@ -158,10 +166,6 @@ fn append_sums(folder: &Path, inputs: &[String], output: &str, sum: Sum) -> Resu
         writeln!(file, "{line}\t{base}").map_err(error("write", &target))?;
     }
     Ok(is_new && !inputs.is_empty())
-}
-
-fn sum_of(kind: &str) -> Option<Sum> {
-    SUMS.iter().find(|(name, _)| *name == kind).map(|(_, sum)| *sum)
 }
 
 fn sum<D: Digest + std::io::Write>(content: &mut dyn Read) -> std::io::Result<String> {

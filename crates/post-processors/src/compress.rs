@@ -1,4 +1,4 @@
-//! The `compress` post-processor: packs the artifact's files into one archive (communicators.md §22).
+//! The `compress` post-processor: packs the artifact's files into one archive.
 
 mod archive;
 mod bgzf;
@@ -10,8 +10,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bakelite_engine::artifact::{Artifact, DeleteFiles};
 use bakelite_engine::post_processor::{PostProcessError, PostProcessing, PostProcessor, Processed};
-use bakelite_engine::registry::{Make, Registration, read_options};
-use bakelite_template::component::{Complaint, Component, ComponentKind, Yields};
+use bakelite_engine::registry::{Registration, read_options};
+use bakelite_template::component::Complaint;
 use bakelite_template::decode::Decoded;
 use bakelite_template::schema::Schema;
 use schemars::JsonSchema;
@@ -21,17 +21,12 @@ use format::Format;
 
 use crate::output::output;
 
-pub(crate) const REGISTRATION: Registration = Registration {
-    component: Component {
-        kind: ComponentKind::PostProcessor,
-        name: "compress",
-        doc: "Packs the artifact's files into one archive or compressed file; its name decides how.",
-        schema: Schema::of::<CompressOptions>,
-        yields: Yields::Nothing,
-    },
-    make: Make::PostProcessor(make),
-    undo: None,
-};
+pub(crate) const REGISTRATION: Registration = crate::registration(
+    "compress",
+    "Packs the artifact's files into one archive or compressed file; its name decides how.",
+    Schema::of::<CompressOptions>,
+    make,
+);
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -43,6 +38,7 @@ struct CompressOptions {
     /// An ending to decide by instead of the one of `output`.
     format: String,
     /// 1 (fast) to 9 (small); 0 or -1: the format's default.
+    #[schemars(range(max = 9))]
     compression_level: i32,
 }
 
@@ -62,14 +58,7 @@ struct Compress {
 
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn PostProcessor>> {
     let options: CompressOptions = read_options(decoded, complaints)?;
-    if options.compression_level > 9 {
-        complaints.push(Complaint::error(
-            "compression_level",
-            format!("{} is above 9, the highest level", options.compression_level),
-        ));
-        return None;
-    }
-    Some(Box::new(Compress { options }))
+    crate::unless_wrong(Compress { options }, complaints)
 }
 
 #[async_trait]

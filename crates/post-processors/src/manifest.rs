@@ -1,4 +1,4 @@
-//! The `manifest` post-processor: appends what was made to a JSON file (communicators.md §20). Builds that end together each get
+//! The `manifest` post-processor: appends what was made to a JSON file. Builds that end together each get
 //! their entry: writers of one file take turns under a lock, and readers see the old file or the new one, never half of one.
 
 use std::collections::BTreeMap;
@@ -9,8 +9,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use bakelite_engine::artifact::Artifact;
 use bakelite_engine::post_processor::{PostProcessError, PostProcessing, PostProcessor, Processed};
-use bakelite_engine::registry::{Make, Registration, read_options};
-use bakelite_template::component::{Complaint, Component, ComponentKind, Yields};
+use bakelite_engine::registry::{Registration, read_options};
+use bakelite_template::component::Complaint;
 use bakelite_template::decode::Decoded;
 use bakelite_template::schema::Schema;
 use rustix::fs::FlockOperation;
@@ -21,22 +21,17 @@ use serde_json::{Map, Value, json};
 use crate::go_json;
 use crate::replace::{destination, folder_of, replace};
 
-pub(crate) const REGISTRATION: Registration = Registration {
-    component: Component {
-        kind: ComponentKind::PostProcessor,
-        name: "manifest",
-        doc: "Appends what was made to a JSON file: name, builder, time, files, artifact id.",
-        schema: Schema::of::<ManifestOptions>,
-        yields: Yields::Nothing,
-    },
-    make: Make::PostProcessor(make),
-    undo: None,
-};
+pub(crate) const REGISTRATION: Registration = crate::registration(
+    "manifest",
+    "Appends what was made to a JSON file: name, builder, time, files, artifact id.",
+    Schema::of::<ManifestOptions>,
+    make,
+);
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default)]
 struct ManifestOptions {
-    /// The file. Its folder must exist.
+    /// The file. Its directory must exist.
     output: String,
     /// Note files by their base name.
     strip_path: bool,
@@ -64,13 +59,13 @@ struct Manifest {
 /// Why the manifest could not be written.
 #[derive(Debug, thiserror::Error)]
 enum ManifestError {
-    #[error("{operation} manifest `{}`", path.display())]
+    #[error("failed to {operation} manifest `{}`", path.display())]
     File {
         operation: &'static str,
         path: PathBuf,
         source: std::io::Error,
     },
-    #[error("read manifest `{}`: it is no manifest ({why}); move it away or name another `output`", path.display())]
+    #[error("`{}` is not a manifest ({why}); move it away or name another `output`", path.display())]
     Content { path: PathBuf, why: String },
 }
 
@@ -89,7 +84,7 @@ struct Entry<'a> {
 
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn PostProcessor>> {
     let options = read_options(decoded, complaints)?;
-    Some(Box::new(Manifest { options }))
+    crate::unless_wrong(Manifest { options }, complaints)
 }
 
 #[async_trait]
@@ -156,7 +151,7 @@ fn append(path: &Path, entry: Value, run: &str, force: bool) -> Result<(), Manif
     };
     // Whoever comes by a link takes turns with those who do not.
     let path = &destination(path).map_err(error("follow the links of"))?;
-    let lock = File::open(folder_of(path)).map_err(error("open the folder of"))?;
+    let lock = File::open(folder_of(path)).map_err(error("open the directory of"))?;
     rustix::fs::flock(&lock, FlockOperation::LockExclusive).map_err(|cause| error("lock")(cause.into()))?;
     let mut manifest = read(path)?;
     if force
@@ -171,7 +166,7 @@ fn append(path: &Path, entry: Value, run: &str, force: bool) -> Result<(), Manif
     let Some(entries) = builds.as_array_mut() else {
         return Err(ManifestError::Content {
             path: path.to_owned(),
-            why: "`builds` is no list".into(),
+            why: "`builds` is not a list".into(),
         });
     };
     entries.push(entry);

@@ -7,10 +7,10 @@ use bakelite_template::gotemplate::{RenderError, Rendering, render};
 /// Why a file has no name.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OutputError {
-    #[error("render `output`")]
+    #[error("failed to render `output`")]
     Render(#[from] RenderError),
     #[error(
-        "render `output`: the build is named `{}`, which cannot be part of a file's name; give it another `name`, or name the file without it",
+        "`output` contains the name of the build, `{}`, which cannot be part of a file's name; give it another `name`, or name the file without it",
         quoted(name)
     )]
     Name { name: String },

@@ -1,5 +1,5 @@
-//! The `provenance` post-processor: says how an artifact came to be, as an in-toto statement with an SLSA predicate, signed if that
-//! is wanted (communicators.md §25). What its options are and the story; the parts are told beside it.
+//! The `provenance` post-processor: writes how an artifact came to be, as an in-toto statement with an SLSA predicate, signed if
+//! the template asks for it.
 
 mod options;
 mod origin;
@@ -12,9 +12,8 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use bakelite_engine::artifact::Artifact;
 use bakelite_engine::post_processor::{PostProcessError, PostProcessing, PostProcessor, Processed};
-use bakelite_engine::registry::{Make, Registration, read_options};
-use bakelite_hcl::diagnostic::Severity;
-use bakelite_template::component::{Complaint, Component, ComponentKind, Yields};
+use bakelite_engine::registry::{Registration, read_options};
+use bakelite_template::component::Complaint;
 use bakelite_template::decode::Decoded;
 use bakelite_template::schema::Schema;
 
@@ -27,28 +26,23 @@ use options::ProvenanceOptions;
 use origin::Origin;
 use predicate::Redaction;
 
-pub(crate) const REGISTRATION: Registration = Registration {
-    component: Component {
-        kind: ComponentKind::PostProcessor,
-        name: "provenance",
-        doc: "Writes where the artifact comes from, as an in-toto statement with an SLSA v1 predicate, signed with a key if wanted.",
-        schema: Schema::of::<ProvenanceOptions>,
-        yields: Yields::Nothing,
-    },
-    make: Make::PostProcessor(make),
-    undo: None,
-};
+pub(crate) const REGISTRATION: Registration = crate::registration(
+    "provenance",
+    "Writes where the artifact comes from, as an in-toto statement with an SLSA v1 predicate, signed with a key if wanted.",
+    Schema::of::<ProvenanceOptions>,
+    make,
+);
 
 struct Provenance {
     options: ProvenanceOptions,
-    /// Texts in the options that must not be recorded.
+    /// Strings in the options that must not be recorded.
     secrets: Vec<String>,
 }
 
 /// Why there is no provenance.
 #[derive(Debug, thiserror::Error)]
 enum ProvenanceError {
-    #[error("use `{option}` `{path}`")]
+    #[error("failed to load the key `{path}` of `{option}`")]
     Key {
         option: &'static str,
         path: String,
@@ -56,7 +50,7 @@ enum ProvenanceError {
     },
     #[error(transparent)]
     Sign(#[from] attestation::SignError),
-    #[error("{operation} `{}`", path.display())]
+    #[error("failed to {operation} `{}`", path.display())]
     File {
         operation: &'static str,
         path: PathBuf,
@@ -67,18 +61,15 @@ enum ProvenanceError {
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn PostProcessor>> {
     let options: ProvenanceOptions = read_options(decoded, complaints)?;
     options.check(complaints);
-    options.check_files(&decoded.unknown, complaints);
-    let sound = complaints
-        .iter()
-        .all(|complaint| complaint.severity == Severity::Warning);
+    options.check_files(complaints);
     let secrets = decoded.secrets.clone();
-    sound.then(|| Box::new(Provenance { options, secrets }) as Box<dyn PostProcessor>)
+    crate::unless_wrong(Provenance { options, secrets }, complaints)
 }
 
 #[async_trait]
 impl PostProcessor for Provenance {
     async fn process(&self, processing: &PostProcessing, artifact: &Artifact) -> Result<Processed, PostProcessError> {
-        if self.options.provenance != Some(false) {
+        if self.options.provenance {
             self.attest(processing, artifact).await?;
         }
         Ok(Processed {
@@ -93,7 +84,7 @@ impl Provenance {
     async fn attest(&self, processing: &PostProcessing, artifact: &Artifact) -> Result<(), PostProcessError> {
         let folder = &processing.run.working_folder;
         let keys = self.keys(folder).map_err(PostProcessError::failed)?;
-        let wanted = self.options.sbom_format.as_deref();
+        let wanted = self.options.sbom_format;
         let sbom = self.options.sbom.then(|| sbom::of(artifact, wanted));
         let sbom = sbom.transpose().map_err(PostProcessError::failed)?;
         let (subjects, identity) = subjects::of(artifact, folder).await.map_err(PostProcessError::failed)?;
@@ -185,7 +176,7 @@ fn write(folder: &Path, output: &str, files: &[(&str, String)]) -> Result<(), Pr
             }
         };
         let parent = crate::replace::folder_of(&path);
-        std::fs::create_dir_all(parent).map_err(error("create the folder of"))?;
+        std::fs::create_dir_all(parent).map_err(error("create the directory of"))?;
         replace(&path, text).map_err(error("write"))?;
     }
     Ok(())

@@ -1,26 +1,20 @@
-//! The `shell-local` post-processor: runs scripts on this machine, with what is known of the artifact (communicators.md §24).
+//! The `shell-local` post-processor: runs scripts on this machine, with what is known of the artifact.
 
 use async_trait::async_trait;
 use bakelite_engine::artifact::Artifact;
-use bakelite_engine::local_shell::{LocalShell, LocalShellOptions};
 use bakelite_engine::post_processor::{PostProcessError, PostProcessing, PostProcessor, Processed};
-use bakelite_engine::registry::{Make, Registration, read_options};
-use bakelite_hcl::diagnostic::Severity;
-use bakelite_template::component::{Complaint, Component, ComponentKind, Yields};
+use bakelite_engine::registry::{Registration, read_options};
+use bakelite_scripts::local_shell::{LocalShell, LocalShellOptions};
+use bakelite_template::component::Complaint;
 use bakelite_template::decode::Decoded;
 use bakelite_template::schema::Schema;
 
-pub(crate) const REGISTRATION: Registration = Registration {
-    component: Component {
-        kind: ComponentKind::PostProcessor,
-        name: "shell-local",
-        doc: "Runs scripts on this machine after the artifact was made.",
-        schema: Schema::of::<LocalShellOptions>,
-        yields: Yields::Nothing,
-    },
-    make: Make::PostProcessor(make),
-    undo: None,
-};
+pub(crate) const REGISTRATION: Registration = crate::registration(
+    "shell-local",
+    "Runs scripts on this machine after the artifact was made.",
+    Schema::of::<LocalShellOptions>,
+    make,
+);
 
 struct ShellLocal {
     options: LocalShellOptions,
@@ -29,10 +23,7 @@ struct ShellLocal {
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn PostProcessor>> {
     let options: LocalShellOptions = read_options(decoded, complaints)?;
     options.check(complaints);
-    let sound = complaints
-        .iter()
-        .all(|complaint| complaint.severity == Severity::Warning);
-    sound.then(|| Box::new(ShellLocal { options }) as Box<dyn PostProcessor>)
+    crate::unless_wrong(ShellLocal { options }, complaints)
 }
 
 #[async_trait]

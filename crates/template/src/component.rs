@@ -1,7 +1,9 @@
 //! What a component (builder, provisioner, post-processor, data source) declares about itself, and what planning asks of all of
 //! them together. The constructor is not here: a trait lives where it is called, and the engine calls components.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bakelite_hcl::diagnostic::Severity;
@@ -59,6 +61,22 @@ pub enum Yields {
     BuildData(&'static [&'static str]),
     /// A data source: the type of `data.TYPE.NAME`.
     Data(fn() -> Type),
+}
+
+/// Schemas that have been made: a component that a template uses five hundred times declares its options once.
+#[derive(Debug, Default)]
+pub(crate) struct Schemas {
+    made: Mutex<BTreeMap<(ComponentKind, &'static str), Arc<Schema>>>,
+}
+
+impl Schemas {
+    /// The schema of a component.
+    pub(crate) fn of(&self, component: &Component) -> Arc<Schema> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.entry((component.kind, component.name))
+            .or_insert_with(|| Arc::new((component.schema)()))
+            .clone()
+    }
 }
 
 /// One complaint of a component about its options.

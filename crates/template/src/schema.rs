@@ -4,17 +4,13 @@
 //! How an options struct says what HCL needs to know: a field that is a struct (or `Option` of one) is a block, a `Vec` of structs a
 //! repeatable block, anything else an attribute. `#[schemars(extend("x-late" = true))]`: the string is rendered by the component at
 //! run time and not while decoding. `#[schemars(extend("x-unsupported" = "reason"))]`: giving it is an error for now; on a variant
-//! of an enum, giving that value is. `#[schemars(extend("x-aliases" = ["…"]))]` on a variant: other strings for it. On an enum
+//! of an enum, giving that value is. Beside it on a field `"x-harmless" = [false]`: values that may be given all the same, as they ask
+//! for nothing. `#[schemars(extend("x-aliases" = ["…"]))]` on a variant: other strings for it. On an enum
 //! `#[schemars(extend("x-any-case" = true))]`: upper and lower case are the same. `#[schemars(extend("x-sensitive" = true))]`: its value is a secret. A field that is neither an
 //! `Option` nor has a serde default must be given.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
-
 use bakelite_hcl::types::Type;
 use serde_json::{Map, Value as Json};
-
-use crate::component::{Component, ComponentKind};
 
 /// The options of a component or of a nested block, in the order of their declaration.
 #[derive(Debug, Clone, Default)]
@@ -44,6 +40,8 @@ pub struct Field {
     pub sensitive: bool,
     /// Why giving it is an error for now.
     pub unsupported: Option<String>,
+    /// What may be given all the same when it is unsupported.
+    pub harmless: Vec<Json>,
 }
 
 /// Attribute or block.
@@ -113,22 +111,6 @@ impl Schema {
     }
 }
 
-/// Schemas that have been made: a component that a template uses five hundred times declares its options once.
-#[derive(Debug, Default)]
-pub(crate) struct Schemas {
-    made: Mutex<BTreeMap<(ComponentKind, &'static str), Arc<Schema>>>,
-}
-
-impl Schemas {
-    /// The schema of a component.
-    pub(crate) fn of(&self, component: &Component) -> Arc<Schema> {
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        made.entry((component.kind, component.name))
-            .or_insert_with(|| Arc::new((component.schema)()))
-            .clone()
-    }
-}
-
 /// The fields of a JSON schema that describes an object with known properties.
 fn of_object(schema: &Map<String, Json>) -> Schema {
     let mut fields = Vec::new();
@@ -171,6 +153,10 @@ fn field(name: &str, property: &Json) -> Field {
         late: is("x-late"),
         sensitive: is("x-sensitive") || shape.get("x-sensitive").and_then(Json::as_bool).unwrap_or(false),
         unsupported: string(property, "x-unsupported"),
+        harmless: extension("x-harmless")
+            .and_then(Json::as_array)
+            .cloned()
+            .unwrap_or_default(),
     }
 }
 
@@ -315,6 +301,8 @@ fn choices(shape: &Json) -> Vec<Choice> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use schemars::JsonSchema;
 
     use super::*;

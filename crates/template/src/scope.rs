@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use bakelite_hcl::budget::Budget;
 use bakelite_hcl::functions::Functions;
-use bakelite_hcl::scope::{Scope, Surroundings};
+use bakelite_hcl::scope::{Missing, Scope, Surroundings};
 use bakelite_hcl::types::Type;
 use bakelite_hcl::value::Value;
 
-use crate::environment::Environment;
+use crate::context::TemplateContext;
 use crate::version::PACKER_VERSION;
 
 /// Evaluated values of a template.
@@ -33,8 +33,8 @@ impl Values {
     }
 }
 
-/// Names and functions of an evaluation.
-pub(crate) struct Names<'a> {
+/// The names and functions that an expression can use.
+pub(crate) struct TemplateScope<'a> {
     surroundings: Surroundings<'a>,
     functions: Option<&'a Functions>,
     root_folder: &'a str,
@@ -44,14 +44,14 @@ pub(crate) struct Names<'a> {
     more: Vec<(&'a str, Value)>,
 }
 
-impl<'a> Names<'a> {
+impl<'a> TemplateScope<'a> {
     /// What every expression of a template sees.
-    pub(crate) fn new(environment: &'a Environment, values: &'a Values) -> Self {
+    pub(crate) fn new(context: &'a TemplateContext, values: &'a Values) -> Self {
         Self {
-            surroundings: environment.surroundings(&environment.base_folder()),
-            functions: Some(&environment.functions),
-            root_folder: &environment.root,
-            budget: &environment.budget,
+            surroundings: context.surroundings(&context.base_folder()),
+            functions: Some(&context.functions),
+            root_folder: &context.root,
+            budget: &context.budget,
             values,
             with_data: true,
             more: Vec::new(),
@@ -83,7 +83,7 @@ impl<'a> Names<'a> {
     }
 }
 
-impl Scope for Names<'_> {
+impl Scope for TemplateScope<'_> {
     fn root(&self, name: &str) -> Option<Value> {
         if let Some((_, value)) = self.more.iter().find(|(more, _)| *more == name) {
             return Some(value.clone());
@@ -146,6 +146,23 @@ impl Scope for Names<'_> {
 
     fn budget(&self) -> Option<&Budget> {
         Some(self.budget)
+    }
+
+    fn remedy(&self, missing: Missing<'_>) -> Option<String> {
+        match missing {
+            Missing::Name(["data", kind, name, ..]) if self.with_data => Some(format!(
+                "there is no data source of this type and name; add a block `data \"{kind}\" \"{name}\" {{ … }}`"
+            )),
+            Missing::Name(["var", name, ..]) => Some(format!("declare it with a block `variable \"{name}\" {{ … }}`")),
+            Missing::Name(["local", name, ..]) => Some(format!("define it in a block: `locals {{ {name} = … }}`")),
+            Missing::Name([kind, name]) if self.root(kind).is_none() => {
+                Some(format!("a source is named in quotes: `\"source.{kind}.{name}\"`"))
+            }
+            Missing::Function("env") => {
+                Some("call it in the `default` of a variable, and refer to that variable here: `var.NAME`".to_owned())
+            }
+            _ => None,
+        }
     }
 
     fn surroundings(&self) -> &Surroundings<'_> {
@@ -254,6 +271,10 @@ impl Scope for Within<'_> {
 
     fn budget(&self) -> Option<&Budget> {
         self.outer.budget()
+    }
+
+    fn remedy(&self, missing: Missing<'_>) -> Option<String> {
+        self.outer.remedy(missing)
     }
 
     fn surroundings(&self) -> &Surroundings<'_> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bakelite_engine::communicator::{Communicator, CommunicatorError, Exit};
 use bakelite_engine::events::Ui;
 use bakelite_engine::provisioner::Provisioning;
-use bakelite_engine::script::shell_word;
+use bakelite_scripts::quote;
 use tokio::sync::OnceCell;
 
 use crate::remote_script::{answer, lost};
@@ -83,7 +83,7 @@ impl Instance {
             .unwrap_or_default();
         let question = format!(
             "if [ ! -t 1 ] && command -v {} >/dev/null 2>&1; then echo '{MARK}'; fi",
-            shell_word(&program)
+            quote::word(&program)
         );
         let found = self.answer(&question).await?.map(|_| command.clone());
         if found.is_none() {
@@ -96,7 +96,7 @@ impl Instance {
 
     /// What lies at a path, as `ls` tells it; `follow` looks behind a link.
     pub(super) async fn look_at(&self, path: &str, follow: bool) -> Result<Found, CommunicatorError> {
-        let word = shell_word(path);
+        let word = quote::path(path);
         let flags = if follow { "-dlnL" } else { "-dln" };
         let question = format!(
             "if [ -e {word} ] || [ -L {word} ]; then printf '{MARK}'; LC_ALL=C ls {flags} {word}; else echo '{MARK}nothing'; fi"

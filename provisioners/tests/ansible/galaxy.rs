@@ -113,7 +113,7 @@ async fn a_galaxy_that_fails_ends_it() {
     let options = json!({"galaxy_file": requirements, "galaxy_command": tools::program("ansible-galaxy")});
     let error = bench.play(PLAYBOOK, options).await.unwrap_err();
     assert!(
-        error.contains("ansible-galaxy install -r") && error.ends_with("exit status 1"),
+        error.contains("ansible-galaxy install -r") && error.ends_with("exited with status 1"),
         "{error}"
     );
     assert!(

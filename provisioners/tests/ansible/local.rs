@@ -191,7 +191,7 @@ async fn the_staging_folder_goes_when_it_shall_also_after_a_failure() {
     )
     .await
     .unwrap_err();
-    assert!(error.ends_with("on the instance: exit status 2"), "{error}");
+    assert!(error.ends_with("on the instance exited with status 2"), "{error}");
     assert_eq!(bench.work.names("remote"), Vec::<String>::new());
 }
 
@@ -257,7 +257,7 @@ async fn a_staging_folder_of_our_own_leaves_nothing() {
     let playbook = bench.work.write("play.yml", "");
     let shell = "pwd; sh -c :";
     let options =
-        json!({"playbook_file": playbook, "command": shell, "staging_directory": "", "clean_staging_directory": true});
+        json!({"playbook_file": playbook, "command": shell, "clean_staging_directory": true});
     play(&bench, options).await.unwrap();
     let said = bench.work.said();
     let staging = said

@@ -28,7 +28,7 @@ async fn through_the_adapter_with_the_sftp_server_of_the_instance() {
     let bench = Bench::new(Setup::default()).await;
     let options = by("sftp", false);
     bench
-        .play_all(with(options, &json!({"sftp_command": "", "use_sftp": true})))
+        .play_all(with(options, &json!({"use_sftp": true})))
         .await;
 }
 
@@ -70,7 +70,7 @@ async fn through_the_adapter_to_an_instance_without_any_server_for_files() {
     })
     .await;
     bench
-        .play_all(with(by("smart", false), &json!({"sftp_command": ""})))
+        .play_all(with(by("smart", false), &json!({})))
         .await;
 }
 

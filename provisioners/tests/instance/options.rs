@@ -120,11 +120,11 @@ async fn a_source_must_be_there_unless_it_is_generated_and_nothing_is_transferre
     let missing = json!({"source": bench.path("nosuch"), "generated": true, "destination": bench.path("remote/x")});
     let error = bench.provision("file", missing).await.unwrap_err();
     assert!(
-        error.starts_with("upload `") && error.contains("No such file"),
+        error.starts_with("failed to read `") && error.contains("No such file"),
         "{error}"
     );
     bench
-        .provision("file", json!({"destination": bench.path("remote/x"), "content": ""}))
+        .provision("file", json!({"destination": bench.path("remote/x")}))
         .await
         .unwrap();
     assert!(bench.names("remote").is_empty());
@@ -142,7 +142,7 @@ async fn a_breakpoint_with_nobody_at_a_terminal_fails() {
             .await
             .unwrap_err();
         assert!(
-            error.starts_with("stop at a breakpoint: no terminal to press Enter on"),
+            error.starts_with("breakpoint without a terminal to press Enter on"),
             "{error}"
         );
     }

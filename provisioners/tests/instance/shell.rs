@@ -125,6 +125,19 @@ async fn scripts_stay_only_where_that_is_wanted() {
 }
 
 #[tokio::test]
+async fn a_path_that_starts_with_a_dash_is_a_path() {
+    let bench = bench().await;
+    let path = format!("-bakelite-test-{}.sh", std::process::id());
+    let options = json!({"inline": ["echo ran; ls -- \"$0\""], "remote_path": path});
+    bench.provision("shell", options.clone()).await.unwrap();
+    assert_eq!(bench.printed(), ["ran".to_owned(), format!("./{path}")]);
+    // It was removed: the next one finds nothing but its own.
+    let again = json!({"inline": [format!("cd; ls -- {path}* | wc -l")], "remote_folder": bench.path("remote")});
+    bench.provision("shell", again).await.unwrap();
+    assert_eq!(bench.printed(), ["0"]);
+}
+
+#[tokio::test]
 async fn a_long_line_is_not_cut_and_windows_line_ends_are_gone() {
     let bench = bench().await;
     let script = bench.write(

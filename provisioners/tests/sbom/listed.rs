@@ -219,13 +219,13 @@ async fn an_sbom_that_cannot_be_made_fails_the_build() {
     bench.write("remote/var/lib/dpkg/status", "this is no status\n");
     let broken = bench.provision("sbom", in_folder("remote")).await.unwrap_err();
     assert!(
-        broken.starts_with("list the packages of the instance: `dpkg-query` failed (")
+        broken.starts_with("failed to list the packages of the instance: `dpkg-query` failed (")
             && broken.contains("parsing file"),
         "{broken}"
     );
     let nobody = Workbench::alone();
     let error = nobody.provision("sbom", in_folder("remote")).await.unwrap_err();
-    assert_eq!(error, "list the packages of the instance: the list has no end");
+    assert_eq!(error, "failed to list the packages of the instance: the list has no end");
     assert!(!bench.folder.path().join("sbom.json").exists());
     let without_shell = Setup {
         programs: Some(vec!["true"]),
@@ -237,7 +237,7 @@ async fn an_sbom_that_cannot_be_made_fails_the_build() {
         .await
         .unwrap_err();
     assert!(
-        error.starts_with("list the packages of the instance: `sh` ended with status 127"),
+        error.starts_with("failed to list the packages of the instance: `sh` ended with status 127"),
         "{error}"
     );
 }

@@ -109,7 +109,7 @@ async fn what_is_no_sbom_fails_the_build_and_leaves_what_was_there() {
         .await
         .unwrap_err();
     assert!(
-        missing.starts_with("download the SBOM `/nonexistent`: ") && missing.contains("No such file"),
+        missing.starts_with("failed to download the SBOM `/nonexistent`: ") && missing.contains("No such file"),
         "{missing}"
     );
     let nobody = Workbench::alone();
@@ -117,13 +117,13 @@ async fn what_is_no_sbom_fails_the_build_and_leaves_what_was_there() {
         .provision("sbom", json!({"source": "/x", "destination": "sbom.json"}))
         .await
         .unwrap_err();
-    assert_eq!(error, "download the SBOM `/x`: communicator `none` cannot download");
+    assert_eq!(error, "failed to download the SBOM `/x`: communicator `none` cannot download");
     assert_eq!(bench.read("sbom.json"), "old");
     assert!(bench.provisioning.notes.all().is_empty());
     let occupied = json!({"source": bench.path("remote/made.json"), "destination": "sbom.json/below"});
     bench.write("remote/made.json", &spdx());
     let error = bench.provision("sbom", occupied).await.unwrap_err();
-    assert!(error.starts_with("write the SBOM to `"), "{error}");
+    assert!(error.starts_with("failed to write the SBOM to `"), "{error}");
     assert_eq!(json(&bench, "remote/made.json")["name"], "x");
 }
 

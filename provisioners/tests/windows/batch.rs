@@ -123,7 +123,7 @@ async fn an_instance_that_stays_away_is_an_error() {
     let options = json!({"inline": ["x"], "start_retry_timeout": "300ms", "skip_clean": true});
     let error = machine.provision("windows-shell", options).await.unwrap_err();
     assert!(
-        error.starts_with("start on the instance: it could not be reached within 300ms"),
+        error.starts_with("failed to start a command on the instance: it could not be reached within 300ms"),
         "{error}"
     );
 }

@@ -47,7 +47,7 @@ async fn a_service_account_has_no_password() {
         Played::says("ran")
     })
     .await;
-    let options = json!({"inline": ["x"], "elevated_user": "SYSTEM", "elevated_password": ""});
+    let options = json!({"inline": ["x"], "elevated_user": "SYSTEM"});
     machine.provision("powershell", options).await.unwrap();
     assert_eq!(machine.bench.printed(), ["ran"]);
 }

@@ -7,6 +7,7 @@
 
 pub mod clouds;
 pub mod context;
+pub mod eventually;
 pub mod inventory;
 pub mod server;
 pub mod signer;

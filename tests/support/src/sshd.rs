@@ -63,6 +63,7 @@ struct Shared {
     log: PathBuf,
     refusing: AtomicBool,
     accepted: AtomicUsize,
+    refused: AtomicUsize,
     sessions: Mutex<Vec<Child>>,
 }
 
@@ -86,6 +87,7 @@ impl Sshd {
             log: path("sshd.log"),
             refusing: AtomicBool::new(false),
             accepted: AtomicUsize::new(0),
+            refused: AtomicUsize::new(0),
             sessions: Mutex::default(),
         });
         let mut accepting = JoinSet::new();
@@ -113,6 +115,11 @@ impl Sshd {
     /// How many connections were made so far.
     pub fn connections(&self) -> usize {
         self.shared.accepted.load(Ordering::SeqCst)
+    }
+
+    /// How many connections were closed at once so far.
+    pub fn refused(&self) -> usize {
+        self.shared.refused.load(Ordering::SeqCst)
     }
 
     /// Closes new connections at once, or serves them again.
@@ -169,6 +176,7 @@ fn kill_group(leader: &Child) {
 async fn accept(program: PathBuf, listener: TcpListener, shared: Arc<Shared>) {
     while let Ok((stream, _)) = listener.accept().await {
         if shared.refusing.load(Ordering::SeqCst) {
+            shared.refused.fetch_add(1, Ordering::SeqCst);
             continue;
         }
         shared.accepted.fetch_add(1, Ordering::SeqCst);

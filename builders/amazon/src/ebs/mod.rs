@@ -220,7 +220,7 @@ impl Ebs<'_> {
             let cancel = bake.cancel.token();
             let connected = connect(&target, &communicator, &bake.run, &bake.ui, cancel).await;
             let data = connection_data(&target, &communicator);
-            Ok((connected.map_err(BakeError::failed)?, data, session))
+            Ok((connected?, data, session))
         };
         let running = async { Ok::<_, BakeError>(instance::running(cloud, id).await?) };
         let ((communicator, connection, session), ()) = tokio::try_join!(connect, running)?;

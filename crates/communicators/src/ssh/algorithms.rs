@@ -28,7 +28,7 @@ const KEY_EXCHANGES: &[kex::Name] = &[
     kex::DH_G14_SHA1,
 ];
 
-/// What tells the server of extensions; not algorithms, so no option takes them away.
+/// Announcements of extensions; not algorithms, so no option removes them.
 const EXTENSIONS: &[kex::Name] = &[
     kex::EXTENSION_SUPPORT_AS_CLIENT,
     kex::EXTENSION_OPENSSH_STRICT_KEX_AS_CLIENT,

@@ -119,7 +119,7 @@ struct Login<'a, H: Handler> {
     handle: &'a mut Handle<H>,
     username: &'a str,
     tried: Vec<String>,
-    /// What the server would take next; all while it has not said.
+    /// The methods that the server accepts next; all until it has listed them.
     accepts: Option<MethodSet>,
 }
 
@@ -135,7 +135,7 @@ pub(crate) async fn log_in(handle: &mut Handle<impl Handler>, credentials: &Cred
         return Ok(());
     }
     if login.tried.is_empty() {
-        // Some servers let everybody in; others tell by it what they would take.
+        // Some servers let everybody in; others list in the reply what they accept.
         let answer = login.handle.authenticate_none(login.username).await;
         if login.handle_reply(answer, "no credentials")? {
             return Ok(());

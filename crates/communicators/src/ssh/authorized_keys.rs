@@ -6,7 +6,7 @@ use bakelite_engine::output::stream;
 
 use super::quote;
 
-/// Removes the lines whose comment is `key_name` from the files of the user and of root. That root's cannot be changed is said and is
+/// Removes the lines whose comment is `key_name` from the files of the user and of root. A failure for root's is a warning and
 /// no error: many users have no sudo.
 pub async fn clear_authorized_keys(
     communicator: &dyn Communicator,
@@ -20,11 +20,11 @@ pub async fn clear_authorized_keys(
         let running = communicator.exec(&removal(file, sudo, key_name)).await?;
         match stream(running, ui).await {
             Exit::Status(0) => {}
-            Exit::Status(status) => ui.error(format!(
-                "Warning: the temporary key was not removed from {file} (status {status})"
+            Exit::Status(status) => ui.warn(format!(
+                "the temporary key was not removed from {file} (status {status})"
             )),
-            Exit::Disconnected => ui.error(format!(
-                "Warning: the connection was lost while the temporary key was removed from {file}"
+            Exit::Disconnected => ui.warn(format!(
+                "the connection was lost while the temporary key was removed from {file}"
             )),
         }
     }
@@ -53,8 +53,8 @@ mod tests {
 
     #[test]
     fn only_the_lines_of_the_key_go() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("authorized_keys");
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("authorized_keys");
         let command = removal(file.to_str().unwrap(), "", "packer_1/a b");
         let run = || {
             std::process::Command::new("sh")
@@ -73,6 +73,6 @@ mod tests {
             std::fs::read_to_string(&file).unwrap(),
             "ssh-rsa BBBB me@packer_1/a b c\nssh-rsa CCCC other\n"
         );
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 }

@@ -4,13 +4,16 @@ use std::io;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use bakelite_engine::clock::{Paused, pause};
 use bakelite_engine::communicator::CommunicatorError;
+use bakelite_engine::error::Explain as _;
 use bakelite_engine::events::Events;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use super::session::{Connector, Link, Session, SessionError};
 use super::tunnel::{Tunnel, TunnelError, carry_channel};
@@ -48,12 +51,12 @@ pub(crate) enum GaveUp {
 
 impl Connector {
     /// Connects, with as many attempts as it takes within the limits: the first success wins.
-    pub(crate) async fn connect(&self, wait: Wait) -> Result<Session, GaveUp> {
+    pub(crate) async fn connect(&self, wait: Wait, cancel: &CancellationToken) -> Result<Session, GaveUp> {
         let deadline = wait.limit.map(|limit| Instant::now() + limit);
         let mut last = None;
         let mut refusals = 0;
         loop {
-            let attempt = self.attempt(&mut last);
+            let attempt = self.attempt(&mut last, cancel);
             let result = match deadline {
                 Some(deadline) => timeout_at(deadline, attempt).await,
                 None => Ok(attempt.await),
@@ -74,34 +77,41 @@ impl Connector {
                 return Err(GaveUp::Refused(error));
             }
             last = Some(error);
-            let pause = Instant::now() + PAUSE_AFTER_REFUSAL;
-            tokio::time::sleep_until(deadline.map_or(pause, |deadline| deadline.min(pause))).await;
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let span = left.map_or(PAUSE_AFTER_REFUSAL, |left| left.min(PAUSE_AFTER_REFUSAL));
+            if pause(span, cancel).await == Paused::Cancelled {
+                return Err(GaveUp::TimedOut(last));
+            }
         }
     }
 
     /// Opens a stream, however long it takes, and logs in over it. `last` is what went wrong meanwhile.
-    async fn attempt(&self, last: &mut Option<SessionError>) -> Result<Session, SessionError> {
-        let stream = self.open(last).await?;
+    async fn attempt(
+        &self,
+        last: &mut Option<SessionError>,
+        cancel: &CancellationToken,
+    ) -> Result<Session, SessionError> {
+        let stream = self.open(last, cancel).await?;
         self.log_in_over(stream).await
     }
 
     /// Opens a stream: a new attempt starts when the one before has had its time, without giving that one up.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "an address that does not answer yet sends no event"
-    )]
-    async fn open(&self, last: &mut Option<SessionError>) -> Result<Box<dyn Stream>, SessionError> {
+    async fn open(
+        &self,
+        last: &mut Option<SessionError>,
+        cancel: &CancellationToken,
+    ) -> Result<Box<dyn Stream>, SessionError> {
         let mut attempts = FuturesUnordered::new();
-        let mut pause = Duration::from_millis(25);
+        let mut span = Duration::from_millis(25);
         loop {
             if attempts.len() < ATTEMPTS_AT_ONCE {
                 attempts.push(tokio::time::timeout(self.dial.limit(), self.dial.open()));
             }
-            let next = sleep(pause);
+            let next = pause(span, cancel);
             tokio::pin!(next);
             loop {
                 tokio::select! {
-                    () = &mut next => break,
+                    _ = &mut next => break,
                     Some(opened) = attempts.next() => {
                         let timed_out = |_| Err(io::Error::from(io::ErrorKind::TimedOut).into());
                         match opened.unwrap_or_else(timed_out) {
@@ -113,7 +123,7 @@ impl Connector {
                     }
                 }
             }
-            pause = (pause * 2).min(Duration::from_secs(1));
+            span = (span * 2).min(Duration::from_secs(1));
         }
     }
 }
@@ -125,14 +135,17 @@ pub(crate) struct Connection {
     session: Mutex<Arc<Session>>,
     /// Where the progress of transfers is reported.
     pub(crate) events: Events,
+    /// Ends the wait for an instance that has gone away.
+    cancel: CancellationToken,
 }
 
 impl Connection {
-    pub(crate) fn new(connector: Connector, session: Session, events: Events) -> Self {
+    pub(crate) fn new(connector: Connector, session: Session, events: Events, cancel: CancellationToken) -> Self {
         Self {
             connector,
             session: Mutex::new(Arc::new(session)),
             events,
+            cancel,
         }
     }
 
@@ -141,7 +154,7 @@ impl Connection {
         let mut session = self.session.lock().await;
         if !session.is_alive() {
             session.close().await;
-            let again = self.connector.connect(RECONNECT).await;
+            let again = self.connector.connect(RECONNECT, &self.cancel).await;
             *session = Arc::new(again.map_err(|gave_up| self.not_again(gave_up))?);
         }
         Ok(Arc::clone(&session))

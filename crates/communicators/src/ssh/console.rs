@@ -57,7 +57,7 @@ fn fingerprint(line: &str) -> Option<String> {
     if let Some(fingerprint) = words.iter().find(is_fingerprint) {
         return Some((*fingerprint).to_owned());
     }
-    // A prefix of the console's own, as `ec2:`, may stand before the key.
+    // A prefix of the console's own, as `ec2:`, may precede the key.
     let start = words
         .iter()
         .position(|word| word.starts_with("ssh-") || word.starts_with("ecdsa-") || word.starts_with("sk-"))?;

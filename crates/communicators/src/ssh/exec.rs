@@ -81,7 +81,7 @@ pub(crate) async fn answered(
     }
 }
 
-/// Carries input, output and the status of a running command until it ends or nobody wants to know any more.
+/// Carries input, output and the status of a running command until it ends or whoever started it has given up.
 async fn pump(
     mut read: ChannelReadHalf,
     write: ChannelWriteHalf<Msg>,
@@ -106,7 +106,7 @@ async fn pump(
         // The receiver may have gone in this very moment.
         let _ = exit.send(ended);
     } else {
-        // Whoever started it has given up: the command shall not go on alone. Without a connection there is nobody to tell.
+        // Whoever started it has given up: the command is ended. Without a connection it cannot be.
         let _ = write.signal(Sig::TERM).await;
         let _ = write.close().await;
     }
@@ -143,7 +143,7 @@ async fn drain(read: &mut ChannelReadHalf, output: &mpsc::Sender<Output>) -> Exi
             Some(ChannelMsg::Close) | None => return exit,
             Some(_) => continue,
         };
-        // Output that nobody reads is dropped; the status may still be wanted.
+        // Output that nobody reads is dropped; the status may still be needed.
         let _ = output.send(piece).await;
     }
 }

@@ -1,9 +1,11 @@
 //! Private keys and certificates, from files and from texts.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use bakelite_engine::error::Explain;
 use russh::keys::{Certificate, Error as ParseError, PrivateKey, decode_secret_key};
 use tokio::sync::Mutex;
 
@@ -61,15 +63,17 @@ pub enum KeyError {
     },
 }
 
-impl KeyError {
-    /// What to do about it.
-    pub(crate) fn help(&self) -> Option<&'static str> {
+impl Explain for KeyError {
+    fn help(&self) -> Option<Cow<'_, str>> {
         match self {
             KeyError::Encrypted { .. } => Some(
                 "give its passphrase in the environment variable `BAKELITE_SSH_PASSPHRASE`, or run at a terminal to be asked for it, or \
-                 add the key to the SSH agent and set `ssh_agent_auth = true`",
+                 add the key to the SSH agent and set `ssh_agent_auth = true`"
+                    .into(),
             ),
-            KeyError::Parse { .. } => Some("give a private key in PEM or OpenSSH format, not the public key beside it"),
+            KeyError::Parse { .. } => {
+                Some("give a private key in PEM or OpenSSH format, not the public key beside it".into())
+            }
             _ => None,
         }
     }
@@ -90,7 +94,7 @@ pub(crate) fn parse(text: &str, origin: &str, passphrase: Option<&str>) -> Resul
     let encrypted = || KeyError::Encrypted {
         origin: origin.to_owned(),
     };
-    // The old PEM form says so in a header, which the parser takes for data.
+    // The old PEM form has that in a header, which the parser takes for data.
     if text.contains("ENCRYPTED") && passphrase.is_none() {
         return Err(encrypted());
     }
@@ -131,7 +135,7 @@ pub(crate) async fn open(path: &Path, passphrase: Option<&str>) -> Result<Privat
     loop {
         tries += 1;
         let question = format!("Passphrase for private key {}: ", path.display());
-        // Without a terminal nobody can be asked, and the error says what else helps.
+        // Without a terminal there is no prompt, and the error's help names the alternatives.
         let Ok(passphrase) = ask(&question, false).await else {
             return opened;
         };

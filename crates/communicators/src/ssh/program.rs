@@ -1,4 +1,5 @@
-//! A program of the other side at work on a transfer: what it is sent while it is listened to, what it says, and what its end means.
+//! A program of the other side at work on a transfer: its input, its output, which is read while it is sent input, and what its end
+//! means.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,16 +12,16 @@ use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::session::{Link, Session};
-use crate::transfer::{TransferError, too_short};
+use crate::transfer::TransferError;
 
-/// Longest line that a program may say: a name of 4 KiB and what stands before it.
+/// Longest line that a program may print: a name of 4 KiB and what precedes it.
 const LONGEST_LINE: usize = 8 * 1024;
 
-/// As much of the other side's words as is kept for an error.
+/// As much of its standard error as is kept for an error.
 const LONGEST_COMPLAINT: usize = 4 * 1024;
 
-/// What a script of ours says when it is ready; written by `printf 'bakelite-%s'`, so that a shell that shows its commands does not
-/// say it before.
+/// What a script of ours prints when it is ready; written by `printf 'bakelite-%s'`, so that a shell that echoes its commands does not
+/// print it before.
 const READY: &str = "bakelite-ready";
 
 /// How complaints of our scripts begin.
@@ -29,13 +30,13 @@ const COMPLAINT: &str = "bakelite: ";
 /// How long a shell may take to run a script of ours. A server that allows nothing but SFTP runs that, and waits for us to speak.
 pub(crate) const READY_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Lines that a shell may say before our script does.
+/// Lines that a shell may print before our script does.
 const LONGEST_BANNER: usize = 1000;
 
 /// Bytes of a content that are read at a time.
 const PIECE: usize = 256 * 1024;
 
-/// What a program may say while it is to listen: as many answers as ten thousand questions have, many times over.
+/// Bytes that a program may print while it is sent input: as many answers as ten thousand questions have, many times over.
 const MOST_UNREAD: usize = 16 * 1024 * 1024;
 
 /// A channel on which a program runs at the other end.
@@ -49,7 +50,7 @@ pub(crate) struct Program {
     unread: usize,
     complaints: Vec<u8>,
     status: Option<u32>,
-    /// The other side has said that it says no more. A status alone does not mean that: it may overtake what was said before.
+    /// The other side has ended its output. A status alone does not mean that: it may overtake output.
     complete: bool,
 }
 
@@ -82,7 +83,7 @@ impl Program {
         shown(&self.complaints)
     }
 
-    /// Sends bytes while listening: a server whose program has ended opens its window no more, and only says so.
+    /// Sends bytes while listening: a server whose program has ended opens its window no more, and only reports the end.
     pub(crate) async fn send(&mut self, piece: impl Into<Bytes>) -> Result<(), TransferError> {
         let sending = self.write.data_bytes(piece);
         tokio::pin!(sending);
@@ -152,7 +153,7 @@ impl Program {
         Ok(())
     }
 
-    /// The next bytes that it says; `None` when it says no more.
+    /// The next bytes that it prints; `None` after the last.
     pub(crate) async fn piece(&mut self) -> Result<Option<Bytes>, TransferError> {
         if self.more().await? {
             Ok(self.arrived.pop_front())
@@ -161,7 +162,7 @@ impl Program {
         }
     }
 
-    /// The next byte that it says.
+    /// The next byte that it prints.
     pub(crate) async fn byte(&mut self) -> Result<u8, TransferError> {
         if !self.more().await? {
             return Err(self.ended());
@@ -170,7 +171,7 @@ impl Program {
             .arrived
             .front_mut()
             .and_then(|bytes| bytes.split_to(1).first().copied());
-        byte.ok_or_else(|| TransferError::Missing("it says nothing".into()))
+        byte.ok_or_else(|| TransferError::Missing("it sends nothing".into()))
     }
 
     /// Bytes up to the end of the line, which is not part of the answer.
@@ -187,15 +188,11 @@ impl Program {
         }
     }
 
-    /// Waits for the line with which a script of ours says that it is ready, and answers what follows the mark. What is said before,
-    /// as a banner of the shell, is passed over. An end before that is a complaint of the script, or there is no such shell.
+    /// Waits for the line that a script of ours prints when it is ready, and returns what follows the mark. What is printed before,
+    /// as a banner of the shell, is skipped. An end before that is a complaint of the script, or there is no such shell.
     pub(crate) async fn ready(&mut self) -> Result<String, TransferError> {
         let ready = tokio::time::timeout(READY_TIMEOUT, self.mark()).await;
-        ready.unwrap_or_else(|_| {
-            Err(TransferError::Missing(
-                "the server runs something that says nothing".into(),
-            ))
-        })
+        ready.unwrap_or_else(|_| Err(TransferError::Missing("no answer from what the server runs".into())))
     }
 
     async fn mark(&mut self) -> Result<String, TransferError> {
@@ -213,7 +210,7 @@ impl Program {
             }
         }
         Err(TransferError::Missing(
-            "the shell says much and does not run the script".into(),
+            "the shell prints much and does not run the script".into(),
         ))
     }
 
@@ -292,23 +289,25 @@ pub(crate) async fn read_piece(
         .await
         .map_err(TransferError::Local)?;
     if length == 0 {
-        return Err(too_short(left, size));
+        let message = format!("content ends {left} bytes before its length of {size}");
+        let error = std::io::Error::new(std::io::ErrorKind::UnexpectedEof, message);
+        return Err(TransferError::Local(error));
     }
     Ok(piece.into())
 }
 
 fn ended(session: &Session, name: &str, status: Option<u32>, complaints: &[u8]) -> TransferError {
-    let said = shown(complaints);
-    let said = |otherwise: String| if said.is_empty() { otherwise } else { said.clone() };
+    let printed = shown(complaints);
+    let printed = |otherwise: String| if printed.is_empty() { otherwise } else { printed.clone() };
     match status {
-        Some(127) => TransferError::Missing(said("the command was not found".into())),
-        Some(0) => TransferError::Missing(said("it ended before the transfer did".into())),
-        Some(status) => TransferError::complaint(said(format!("{name} ended with status {status}"))),
+        Some(127) => TransferError::Missing(printed("the command was not found".into())),
+        Some(0) => TransferError::Missing(printed("it ended before the transfer did".into())),
+        Some(status) => TransferError::complaint(printed(format!("{name} ended with status {status}"))),
         None => TransferError::Connection(session.lost(None)),
     }
 }
 
-/// What it says, as it can be shown: several lines, as a tar complains.
+/// Standard error as it can be shown: several lines, as tar prints them.
 fn shown(complaints: &[u8]) -> String {
     visible(String::from_utf8_lossy(complaints).trim()).into_owned()
 }

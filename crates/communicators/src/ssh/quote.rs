@@ -1,6 +1,6 @@
 //! Paths as words of the other side's shell, and `~` where there is no shell.
 
-/// A path as one word. A leading `~` keeps its meaning: the home folder.
+/// A path as one word. A leading `~` keeps its meaning: the home directory.
 pub(crate) fn word(path: &str) -> String {
     let (home, rest) = split_home(path);
     format!("{home}{}", quoted(rest, |_| false))
@@ -17,7 +17,7 @@ pub(crate) fn text(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// A path where no shell expands `~`: it is relative to the home folder then.
+/// A path where no shell expands `~`: it is relative to the home directory then.
 pub(crate) fn without_shell(path: &str) -> &str {
     match path {
         "~" | "~/" => ".",
@@ -38,7 +38,7 @@ fn split_home(path: &str) -> (&str, &str) {
 
 fn quoted(text: &str, is_free: impl Fn(char) -> bool) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%=".contains(c) || is_free(c);
-    // An option of the command starts with `-`; a path that does needs its folder.
+    // An option of the command starts with `-`; a path that does needs its directory.
     let text = if text.starts_with('-') {
         format!("./{text}")
     } else {

@@ -17,10 +17,13 @@ use crate::transfer::tree::{Entry, EntryKind, Links, Source, walk_beside};
 
 /// Writes a file of the other side.
 pub(crate) async fn upload(link: Link, file: &mut Upload<'_>, destination: &str) -> Result<(), TransferError> {
-    let (folder, name) = split(destination);
-    // With `-p` the mode is exact and not what the umask leaves of it; with the slash a folder that is missing is an error and not
+    let (directory, name) = split(destination);
+    // With `-p` the mode is exact and not what the umask leaves of it; with the slash a directory that is missing is an error and not
     // a file of its name.
-    let command = format!("scp -pt {}", quote::word(&format!("{}/", folder.trim_end_matches('/'))));
+    let command = format!(
+        "scp -pt {}",
+        quote::word(&format!("{}/", directory.trim_end_matches('/')))
+    );
     let mut wire = Program::start(link, "scp", &command).await?;
     greeting(&mut wire).await?;
     let sent = send_file(&mut wire, name.as_bytes(), file).await;
@@ -28,32 +31,32 @@ pub(crate) async fn upload(link: Link, file: &mut Upload<'_>, destination: &str)
     wire.finish().await.or_else(unless_about_mode)
 }
 
-/// Copies a folder to the other side.
+/// Copies a directory to the other side.
 pub(crate) async fn upload_directory(link: Link, source: Source<'_>, destination: &str) -> Result<(), TransferError> {
     let entries = walk_beside(source.path, Links::Follow)
         .await
         .map_err(TransferError::Local)?;
-    let (target, own_name) = folder_target(source, destination)?;
+    let (target, own_name) = directory_target(source, destination)?;
     let mut wire = Program::start(link, "scp", &format!("scp -rt {}", quote::word(&target))).await?;
     greeting(&mut wire).await?;
     if let Some(name) = &own_name {
         let own = source.root().map_err(TransferError::Local)?;
-        open_folder(&mut wire, name, own.mode).await?;
+        open_directory(&mut wire, name, own.mode).await?;
     }
     let mut depth = 0;
     for entry in &entries {
         let above = entry.relative.components().count() - 1;
         while depth > above {
-            close_folder(&mut wire).await?;
+            close_directory(&mut wire).await?;
             depth -= 1;
         }
         send_entry(&mut wire, entry).await?;
-        if entry.kind == EntryKind::Folder {
+        if entry.kind == EntryKind::Directory {
             depth += 1;
         }
     }
     for _ in 0..depth + usize::from(own_name.is_some()) {
-        close_folder(&mut wire).await?;
+        close_directory(&mut wire).await?;
     }
     wire.finish().await
 }
@@ -73,8 +76,8 @@ pub(crate) async fn download(
                 receive_file(&mut wire, size, destination).await?;
                 got = true;
             }
-            Record::Folder(..) => return Err(TransferError::refused(format!("`{source}` is a folder"))),
-            Record::EndOfFolder | Record::Times(_) => {}
+            Record::Directory(..) => return Err(TransferError::refused(format!("`{source}` is a directory"))),
+            Record::EndOfDirectory | Record::Times(_) => {}
         }
         wire.send(Bytes::from_static(&[0])).await?;
     }
@@ -85,28 +88,28 @@ pub(crate) async fn download(
     }
 }
 
-/// Copies a folder, or what a pattern matches, from the other side into `destination`.
+/// Copies a directory, or what a pattern matches, from the other side into `destination`.
 pub(crate) async fn download_directory(link: Link, source: &str, destination: &Path) -> Result<(), TransferError> {
     let mut wire = Program::start(link, "scp", &format!("scp -rpf {}", quote::pattern(source))).await?;
     let destination = Beside::open(destination).await?;
     wire.send(Bytes::from_static(&[0])).await?;
-    let mut folder = PathBuf::new();
+    let mut directory = PathBuf::new();
     let mut modified = None;
     while let Some(record) = next_record(&mut wire).await? {
         match record {
             Record::File(mode, size, name) => {
-                let file = destination.file(folder.join(plain(&name)?), mode).await?;
+                let file = destination.file(directory.join(plain(&name)?), mode).await?;
                 let mut content = file.stream().map_err(TransferError::Local)?;
                 receive_file(&mut wire, size, &mut content).await?;
                 file.complete(modified.take()).map_err(TransferError::Local)?;
             }
-            Record::Folder(mode, name) => {
-                folder.push(plain(&name)?);
-                destination.folder(folder.clone(), mode, modified.take()).await?;
+            Record::Directory(mode, name) => {
+                directory.push(plain(&name)?);
+                destination.directory(directory.clone(), mode, modified.take()).await?;
             }
-            Record::EndOfFolder => {
-                if !folder.pop() {
-                    return Err(TransferError::refused("a folder ends that never began"));
+            Record::EndOfDirectory => {
+                if !directory.pop() {
+                    return Err(TransferError::refused("a directory ends that never began"));
                 }
             }
             Record::Times(time) => modified = Some(time),
@@ -134,7 +137,7 @@ async fn send_file(
 async fn send_entry(wire: &mut Program, entry: &Entry) -> Result<(), TransferError> {
     let name = entry.relative.file_name().unwrap_or_default().as_encoded_bytes();
     match entry.kind {
-        EntryKind::Folder => open_folder(wire, name, entry.mode).await,
+        EntryKind::Directory => open_directory(wire, name, entry.mode).await,
         // Links are followed.
         EntryKind::Link(_) => Ok(()),
         EntryKind::File(size) => {
@@ -149,12 +152,12 @@ async fn send_entry(wire: &mut Program, entry: &Entry) -> Result<(), TransferErr
     }
 }
 
-async fn open_folder(wire: &mut Program, name: &[u8], mode: u32) -> Result<(), TransferError> {
+async fn open_directory(wire: &mut Program, name: &[u8], mode: u32) -> Result<(), TransferError> {
     wire.send(record('D', mode, 0, name)?).await?;
     consent(wire).await
 }
 
-async fn close_folder(wire: &mut Program) -> Result<(), TransferError> {
+async fn close_directory(wire: &mut Program) -> Result<(), TransferError> {
     wire.send(Bytes::from_static(b"E\n")).await?;
     consent(wire).await
 }
@@ -191,24 +194,24 @@ fn record(kind: char, mode: u32, size: u64, name: &[u8]) -> Result<Vec<u8>, Tran
     Ok(record)
 }
 
-/// Folder and name of a remote path.
+/// Directory and name of a remote path.
 fn split(path: &str) -> (&str, &str) {
     match path.rsplit_once('/') {
         Some(("", name)) => ("/", name),
-        Some((folder, name)) => (folder, name),
+        Some((directory, name)) => (directory, name),
         None => (".", path),
     }
 }
 
-/// Where scp runs and the name under which the folder itself is sent. Contents go into the destination
-/// whether it exists or not: it is sent as a folder into the one above.
-fn folder_target(source: Source<'_>, destination: &str) -> Result<(String, Option<Vec<u8>>), TransferError> {
+/// Where scp runs and the name under which the directory itself is sent. Contents go into the destination
+/// whether it exists or not: it is sent as a directory into the one above.
+fn directory_target(source: Source<'_>, destination: &str) -> Result<(String, Option<Vec<u8>>), TransferError> {
     if !source.contents_only {
         let name = source.name().map_err(TransferError::Local)?;
         return Ok((destination.to_owned(), Some(name.into_encoded_bytes())));
     }
     let trimmed = destination.trim_end_matches('/');
-    let (folder, name) = split(trimmed);
+    let (directory, name) = split(trimmed);
     if matches!(name, "" | "." | "..") || (trimmed.starts_with('~') && !trimmed.contains('/')) {
         return Ok((
             if trimmed.is_empty() {
@@ -220,12 +223,12 @@ fn folder_target(source: Source<'_>, destination: &str) -> Result<(String, Optio
         ));
     }
     Ok((
-        format!("{}/", folder.trim_end_matches('/')),
+        format!("{}/", directory.trim_end_matches('/')),
         Some(name.as_bytes().to_vec()),
     ))
 }
 
-/// What the other side has to say about what it got.
+/// The other side's reply to what it received.
 enum Acknowledgement {
     /// Go on.
     Fine,
@@ -238,10 +241,10 @@ enum Acknowledgement {
 pub(crate) enum Record {
     /// A file of this mode, length and name.
     File(u32, u64, String),
-    /// A folder of this mode and name opens.
-    Folder(u32, String),
+    /// A directory of this mode and name opens.
+    Directory(u32, String),
     /// It closes.
-    EndOfFolder,
+    EndOfDirectory,
     /// When what comes next was last changed, in seconds since 1970.
     Times(u64),
 }
@@ -273,11 +276,7 @@ async fn consent(scp: &mut Program) -> Result<(), TransferError> {
 /// Waits for the first word of an scp that was started.
 async fn greeting(scp: &mut Program) -> Result<(), TransferError> {
     let first = tokio::time::timeout(READY_TIMEOUT, consent(scp)).await;
-    first.unwrap_or_else(|_| {
-        Err(TransferError::Missing(
-            "the server runs something that says nothing".into(),
-        ))
-    })
+    first.unwrap_or_else(|_| Err(TransferError::Missing("no answer from what the server runs".into())))
 }
 
 /// The next record; `None` when there are no more.
@@ -305,7 +304,7 @@ pub(crate) fn parse_record(line: &str) -> Option<Record> {
     let kind = line.chars().next()?;
     let mut fields = line.get(1..)?.splitn(3, ' ');
     match kind {
-        'E' => Some(Record::EndOfFolder),
+        'E' => Some(Record::EndOfDirectory),
         'T' => Some(Record::Times(fields.next()?.parse().ok()?)),
         'C' | 'D' => {
             let mode = u32::from_str_radix(fields.next()?, 8).ok()? & 0o7777;
@@ -314,7 +313,7 @@ pub(crate) fn parse_record(line: &str) -> Option<Record> {
             Some(if kind == 'C' {
                 Record::File(mode, size, name)
             } else {
-                Record::Folder(mode, name)
+                Record::Directory(mode, name)
             })
         }
         _ => None,
@@ -333,7 +332,7 @@ mod tests {
                     path: Path::new("src"),
                     contents_only: true,
                 };
-                folder_target(source, destination).unwrap()
+                directory_target(source, destination).unwrap()
             };
             (target, name.map(|name| String::from_utf8(name).unwrap()))
         };
@@ -354,10 +353,10 @@ mod tests {
             Some(Record::File(0o644, 12, "with space.txt".into()))
         );
         assert_eq!(
-            parse_record("D0755 0 folder"),
-            Some(Record::Folder(0o755, "folder".into()))
+            parse_record("D0755 0 directory"),
+            Some(Record::Directory(0o755, "directory".into()))
         );
-        assert_eq!(parse_record("E"), Some(Record::EndOfFolder));
+        assert_eq!(parse_record("E"), Some(Record::EndOfDirectory));
         assert_eq!(parse_record("T86400 0 90000 0"), Some(Record::Times(86_400)));
         assert_eq!(parse_record("T-1 0 0 0"), None);
         assert_eq!(parse_record("Welcome to the instance"), None);

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use bakelite_engine::communicator::CommunicatorError;
+use bakelite_engine::error::Explain;
 use bakelite_engine::foreign::quoted;
 use russh::client::{self, ChannelOpenHandle, DisconnectReason, Handle, Msg};
 use russh::keys::{PublicKey, PublicKeyOrCertificate};
@@ -131,9 +132,10 @@ impl SessionError {
             _ => Refusal::None,
         }
     }
+}
 
-    /// What to do about it, where that is known.
-    pub(crate) fn help(&self) -> Option<Cow<'_, str>> {
+impl Explain for SessionError {
+    fn help(&self) -> Option<Cow<'_, str>> {
         let help = match self {
             SessionError::Dial { cause, .. } => return cause.help(),
             SessionError::Auth(AuthError::Refused { .. }) => {
@@ -184,7 +186,7 @@ impl client::Handler for Client {
         };
         self.host_key.check(&key)?;
         tracing::debug!(peer = self.peer, host_key = fingerprint(&key), "host key of the server");
-        // A key exchange later in the same connection asks again: the first answer stands.
+        // A key exchange later in the same connection asks again: the first answer counts.
         let _ = self.offered.set(key);
         Ok(true)
     }
@@ -261,7 +263,7 @@ pub(crate) struct Session {
     /// The quickest answer so far, in microseconds: that of the system, or one of the server, which may wait to send it with others.
     quickest_answer: AtomicU64,
     tasks: Tasks,
-    /// Commands are told that there is an agent.
+    /// Commands can use the agent.
     offers_agent: bool,
 }
 
@@ -421,17 +423,17 @@ impl Session {
         }
     }
 
-    /// Runs what carries a command's output for as long as the session lasts.
+    /// Runs a task for as long as the session lasts.
     pub(crate) fn keep(&self, pump: impl Future<Output = ()> + Send + 'static) {
         self.tasks.keep(pump);
     }
 
-    /// Are commands told that there is an agent?
+    /// Can commands use the agent?
     pub(crate) fn offers_agent(&self) -> bool {
         self.offers_agent
     }
 
-    /// Opens a stream from the server to somewhere else; the error is what the server says.
+    /// Opens a stream from the server to somewhere else; the error is the reason that the server gives.
     pub(crate) async fn open_stream(&self, host: &str, port: u16) -> Result<Channel<Msg>, String> {
         let opened = self
             .handle

@@ -29,10 +29,10 @@ const REQUESTS_AT_ONCE: usize = 64;
 /// A dead peer is noticed by the keepalives, so the library's own limit need never be reached on a slow line.
 const REQUEST_LIMIT_SECONDS: u64 = 24 * 60 * 60;
 
-/// Files of a folder that go over side by side.
+/// Files of a directory that are transferred at a time.
 const FILES_AT_ONCE: usize = 16;
 
-/// Mode of what the server says no mode of.
+/// Mode of what the server gives no mode for.
 const USUAL_MODE: u32 = 0o777;
 
 /// The subsystem on a channel of its own.
@@ -122,18 +122,18 @@ impl Sftp {
         }
     }
 
-    /// The names in a folder, with what their list weighs as long as it is kept.
-    async fn list(&self, folder: &str) -> Result<(ReadDir, Weight), TransferError> {
-        let (listed, weight) = self.scales.weigh(self.wire.read_dir(folder)).await;
+    /// The names in a directory, with what their list weighs as long as it is kept.
+    async fn list(&self, directory: &str) -> Result<(ReadDir, Weight), TransferError> {
+        let (listed, weight) = self.scales.weigh(self.wire.read_dir(directory)).await;
         if self.scales.is_too_much() {
-            let folder = quoted(folder);
+            let directory = quoted(directory);
             return Err(TransferError::refused(format!(
-                "`{folder}` has more entries than can be listed (about 300,000): pack it there and download the archive"
+                "`{directory}` has more entries than can be listed (about 300,000): pack it there and download the archive"
             )));
         }
         listed
             .map(|entries| (entries, weight))
-            .map_err(|error| self.refused(folder, error))
+            .map_err(|error| self.refused(directory, error))
     }
 
     fn refused(&self, path: &str, error: WireError) -> TransferError {
@@ -163,7 +163,7 @@ impl Sftp {
         }
     }
 
-    /// Copies a folder to the other side: into a destination that exists as a folder of its name, else as the destination.
+    /// Copies a directory to the other side: into a destination that exists as a directory of its name, else as the destination.
     pub(crate) async fn upload_directory(&self, source: Source<'_>, destination: &str) -> Result<(), TransferError> {
         let entries = walk_beside(source.path, Links::KeepInside)
             .await
@@ -171,35 +171,35 @@ impl Sftp {
         let root = self.root(source, destination).await?;
         let own = source.root().map_err(TransferError::Local)?;
         let mut made = Vec::new();
-        if self.make_folder(&root, own.mode).await? {
+        if self.make_directory(&root, own.mode).await? {
             made.push((root.clone(), own.modified));
         }
-        for entry in entries.iter().filter(|entry| entry.kind == EntryKind::Folder) {
+        for entry in entries.iter().filter(|entry| entry.kind == EntryKind::Directory) {
             let path = join(&root, &remote_name(&entry.relative)?);
-            if self.make_folder(&path, entry.mode).await? {
+            if self.make_directory(&path, entry.mode).await? {
                 made.push((path, entry.modified));
             }
         }
-        let contents = entries.iter().filter(|entry| entry.kind != EntryKind::Folder);
+        let contents = entries.iter().filter(|entry| entry.kind != EntryKind::Directory);
         let uploads: Vec<_> = contents.map(|entry| self.upload_entry(entry, &root).boxed()).collect();
         stream::iter(uploads)
             .buffer_unordered(FILES_AT_ONCE)
             .try_collect::<()>()
             .await?;
-        // What came into a folder has changed its time.
+        // What came into a directory has changed its time.
         for (path, modified) in made {
             self.set_time(&path, modified).await?;
         }
         Ok(())
     }
 
-    /// What the folder will be at the other side.
+    /// What the directory will be at the other side.
     async fn root(&self, source: Source<'_>, destination: &str) -> Result<String, TransferError> {
         let mut root = without_shell(destination).trim_end_matches('/').to_owned();
         if root.is_empty() {
             root = "/".into();
         }
-        if source.contents_only || !self.is_folder(&root).await? {
+        if source.contents_only || !self.is_directory(&root).await? {
             return Ok(root);
         }
         let name = source.name().map_err(TransferError::Local)?;
@@ -209,7 +209,7 @@ impl Sftp {
     async fn upload_entry(&self, entry: &Entry, root: &str) -> Result<(), TransferError> {
         let path = join(root, &remote_name(&entry.relative)?);
         match &entry.kind {
-            EntryKind::Folder => Ok(()),
+            EntryKind::Directory => Ok(()),
             EntryKind::Link(target) => self.make_link(&path, &remote_name(target)?).await,
             EntryKind::File(size) => {
                 let mut file = File::open(&entry.path).await.map_err(TransferError::Local)?;
@@ -249,16 +249,16 @@ impl Sftp {
         unless_denied(self.wire.set_metadata(path, times).await).map_err(|error| self.refused(path, error))
     }
 
-    /// Copies a folder, or what a pattern in the last part of the path matches, into `destination`.
+    /// Copies a directory, or what a pattern in the last part of the path matches, into `destination`.
     pub(crate) async fn download_directory(&self, source: &str, destination: &Path) -> Result<(), TransferError> {
         let path = match without_shell(source).trim_end_matches('/') {
             "" => "/",
             path => path,
         };
-        let (folder, last) = path.rsplit_once('/').unwrap_or((".", path));
-        let folder = if folder.is_empty() { "/" } else { folder };
+        let (directory, last) = path.rsplit_once('/').unwrap_or((".", path));
+        let directory = if directory.is_empty() { "/" } else { directory };
         let names = if last.contains(['*', '?', '[']) {
-            self.matching(folder, last).await?
+            self.matching(directory, last).await?
         } else {
             vec![last.to_owned()]
         };
@@ -269,7 +269,7 @@ impl Sftp {
             } else {
                 plain(&name)?
             };
-            Box::pin(self.fetch(&join(folder, &name), &destination, above, Path::new(""))).await?;
+            Box::pin(self.fetch(&join(directory, &name), &destination, above, Path::new(""))).await?;
         }
         Ok(destination.finish().await?)
     }
@@ -292,7 +292,7 @@ impl Sftp {
         let mode = metadata.permissions.unwrap_or(USUAL_MODE);
         let modified = metadata.mtime.map(u64::from);
         if metadata.is_dir() {
-            destination.folder(place, mode, modified).await?;
+            destination.directory(place, mode, modified).await?;
             let (names, _weight) = self.names(remote).await?;
             for name in names {
                 let relative = relative.join(plain(&name)?);
@@ -320,27 +320,27 @@ impl Sftp {
         Ok(resolved_inside(relative, Path::new(&target)).map(|_| target))
     }
 
-    async fn matching(&self, folder: &str, pattern: &str) -> Result<Vec<String>, TransferError> {
+    async fn matching(&self, directory: &str, pattern: &str) -> Result<Vec<String>, TransferError> {
         let invalid =
             |error: glob::PatternError| TransferError::refused(format!("`{pattern}` is not a pattern: {error}"));
         let wanted = glob::Pattern::new(pattern).map_err(invalid)?;
         // As in a shell, a leading dot must be asked for.
         let shown = |name: &String| pattern.starts_with('.') || !name.starts_with('.');
-        let (mut names, _weight) = self.names(folder).await?;
+        let (mut names, _weight) = self.names(directory).await?;
         names.retain(|name| shown(name) && wanted.matches(name));
         names.sort();
         if names.is_empty() {
             Err(TransferError::refused(format!(
-                "nothing in `{folder}` matches `{pattern}`"
+                "nothing in `{directory}` matches `{pattern}`"
             )))
         } else {
             Ok(names)
         }
     }
 
-    /// The names in a folder of the other side, each of which is a name and no path.
-    async fn names(&self, folder: &str) -> Result<(Vec<String>, Weight), TransferError> {
-        let (entries, weight) = self.list(folder).await?;
+    /// The names in a directory of the other side, each of which is a name and no path.
+    async fn names(&self, directory: &str) -> Result<(Vec<String>, Weight), TransferError> {
+        let (entries, weight) = self.list(directory).await?;
         let mut names = Vec::new();
         for entry in entries {
             let name = entry.file_name();
@@ -350,7 +350,7 @@ impl Sftp {
         Ok((names, weight))
     }
 
-    async fn is_folder(&self, path: &str) -> Result<bool, TransferError> {
+    async fn is_directory(&self, path: &str) -> Result<bool, TransferError> {
         match self.wire.metadata(path).await {
             Ok(metadata) => Ok(metadata.is_dir()),
             Err(WireError::Status(status)) if status.status_code == StatusCode::NoSuchFile => Ok(false),
@@ -358,9 +358,9 @@ impl Sftp {
         }
     }
 
-    /// Makes a folder unless it is there, and answers whether it was made: one that was there keeps its mode and time.
-    async fn make_folder(&self, path: &str, mode: u32) -> Result<bool, TransferError> {
-        if self.is_folder(path).await? {
+    /// Makes a directory unless it is there, and answers whether it was made: one that was there keeps its mode and time.
+    async fn make_directory(&self, path: &str, mode: u32) -> Result<bool, TransferError> {
+        if self.is_directory(path).await? {
             return Ok(false);
         }
         self.wire
@@ -374,11 +374,11 @@ impl Sftp {
     }
 }
 
-fn join(folder: &str, name: &str) -> String {
-    if folder.ends_with('/') {
-        format!("{folder}{name}")
+fn join(directory: &str, name: &str) -> String {
+    if directory.ends_with('/') {
+        format!("{directory}{name}")
     } else {
-        format!("{folder}/{name}")
+        format!("{directory}/{name}")
     }
 }
 

@@ -120,7 +120,7 @@ exec $f >&3"#,
     format!("sh -c {}", quote::text(&script))
 }
 
-/// The script that says what a file holds.
+/// The script that prints the content of a file.
 fn reading_script(path: &str, far: bool) -> String {
     let script = format!(
         r#"p={path}
@@ -137,7 +137,7 @@ exec $f <&3"#,
     format!("sh -c {}", quote::text(&script))
 }
 
-/// Chooses what the bytes go through, and says so.
+/// Chooses what the bytes go through, and prints which.
 fn choose_filter(gzip: &str, far: bool) -> String {
     if far {
         format!(
@@ -148,7 +148,7 @@ fn choose_filter(gzip: &str, far: bool) -> String {
     }
 }
 
-/// The script that unpacks an archive. It says where, and what is there when it is asked: `d` and a name asks for a folder, `L` and a
+/// The script that unpacks an archive. It prints where, and what exists when it is asked: `d` and a name asks for a directory, `L` and a
 /// name for a link.
 fn unpacking_script(destination: &str, name: Option<&str>, far: bool) -> String {
     let own = name.map_or_else(String::new, |name| {
@@ -182,22 +182,22 @@ case $w in *gzip) gzip -dc | tar -xpof -;; *) exec tar -xpof -;; esac"#,
     format!("sh -c {}", quote::text(&script))
 }
 
-/// The script that packs a folder or what a pattern matches; with `outside`, only these below it, with what they lead to.
+/// The script that packs a directory or what a pattern matches; with `outside`, only these below it, with what they lead to.
 fn packing_script(source: &str, outside: &[PathBuf], far: bool) -> String {
     let trimmed = match source.trim_end_matches('/') {
         "" => "/",
         trimmed => trimmed,
     };
-    let (folder, last) = match trimmed.rsplit_once('/') {
+    let (directory, last) = match trimmed.rsplit_once('/') {
         Some(("", last)) => ("/", last),
-        Some((folder, last)) => (folder, last),
+        Some((directory, last)) => (directory, last),
         None if trimmed.starts_with('~') => (trimmed, "."),
         None => (".", trimmed),
     };
-    let (folder, last) = if matches!(last, "" | "." | "..") {
+    let (directory, last) = if matches!(last, "" | "." | "..") {
         (trimmed, ".")
     } else {
-        (folder, last)
+        (directory, last)
     };
     let names = if outside.is_empty() {
         format!("./{}", quote::pattern(last))
@@ -212,19 +212,19 @@ fn packing_script(source: &str, outside: &[PathBuf], far: bool) -> String {
     let script = format!(
         r#"command -v tar >/dev/null 2>&1 || exit 127
 no() {{ echo "bakelite: $1: No such file or directory" >&2; exit 1; }}
-for d in {folder}; do
+for d in {directory}; do
 [ -d "$d" ] || no "$d"
 done
 {filter}"#,
-        folder = quote::pattern(folder),
+        directory = quote::pattern(directory),
     );
     let each = format!(
-        "for d in {folder}; do (cd \"$d\" && set -- {names} && {{ [ -e \"$1\" ] || [ -L \"$1\" ] || exit 0; }} && exec tar -c{follow}f - \"$@\") || exit; done",
-        folder = quote::pattern(folder),
+        "for d in {directory}; do (cd \"$d\" && set -- {names} && {{ [ -e \"$1\" ] || [ -L \"$1\" ] || exit 0; }} && exec tar -c{follow}f - \"$@\") || exit; done",
+        directory = quote::pattern(directory),
     );
     let first = format!(
-        "m=; for d in {folder}; do (cd \"$d\" && set -- {names} && {{ [ -e \"$1\" ] || [ -L \"$1\" ]; }}) && m=1; done; [ \"$m\" ] || no {shown}",
-        folder = quote::pattern(folder),
+        "m=; for d in {directory}; do (cd \"$d\" && set -- {names} && {{ [ -e \"$1\" ] || [ -L \"$1\" ]; }}) && m=1; done; [ \"$m\" ] || no {shown}",
+        directory = quote::pattern(directory),
         shown = quote::text(trimmed),
     );
     let ready = "printf 'bakelite-%s\\n' \"ready $w\"";
@@ -240,7 +240,7 @@ fn packing_filter(far: bool) -> &'static str {
     }
 }
 
-/// Copies a folder to the other side: into a destination that exists as a folder of its name, else as the destination.
+/// Copies a directory to the other side: into a destination that exists as a directory of its name, else as the destination.
 pub(crate) async fn upload_directory(
     connection: &Connection,
     link: Link,
@@ -258,7 +258,7 @@ pub(crate) async fn upload_directory(
     let far = link.session.is_far();
     let mut tar = Program::start(link, "tar", &unpacking_script(destination, name.as_deref(), far)).await?;
     let ready = tar.ready().await?;
-    let (state, folder) = ready.split_once(" in ").unwrap_or((&ready, destination));
+    let (state, directory) = ready.split_once(" in ").unwrap_or((&ready, destination));
     let progress = Transfer::begin(
         &connection.events,
         &source.path.display().to_string(),
@@ -280,12 +280,12 @@ pub(crate) async fn upload_directory(
         .await
         .map_err(TransferError::under_way)?;
     for entry in through_links {
-        send_through_link(connection, &entry, folder).await?;
+        send_through_link(connection, &entry, directory).await?;
     }
     Ok(())
 }
 
-/// Copies a folder, or what a pattern matches, from the other side into `destination`.
+/// Copies a directory, or what a pattern matches, from the other side into `destination`.
 pub(crate) async fn download_directory(
     connection: &Connection,
     link: Link,
@@ -359,7 +359,7 @@ async fn receive_archive(
     while let Some(piece) = tar.piece().await.map_err(TransferError::under_way)? {
         progress.add(piece.len() as u64);
         if sender.send(piece).await.is_err() {
-            // The archive has ended, or cannot be unpacked: it says which.
+            // The archive has ended, or cannot be unpacked: its result shows which.
             break;
         }
     }
@@ -384,7 +384,7 @@ fn only_changed_files(status: Option<u32>, complaints: &str) -> bool {
     status == Some(1) && !complaints.is_empty() && complaints.lines().all(harmless)
 }
 
-/// Asks which of the entries are there in a way that matters: folders, and links in the place of files. First what is at the top:
+/// Asks which of the entries are there in a way that matters: directories, and links in the place of files. First what is at the top:
 /// what is below something that is not there is not there either.
 async fn ask_what_is_there(tar: &mut Program, entries: &[Entry]) -> Result<Vec<PathBuf>, TransferError> {
     let at_top = |entry: &&Entry| entry.relative.components().count() == 1;
@@ -392,7 +392,7 @@ async fn ask_what_is_there(tar: &mut Program, entries: &[Entry]) -> Result<Vec<P
     let mut there = ask(tar, &top).await?;
     let below: Vec<&Entry> = entries
         .iter()
-        .filter(|entry| !at_top(entry) && there.iter().any(|folder| entry.relative.starts_with(folder)))
+        .filter(|entry| !at_top(entry) && there.iter().any(|directory| entry.relative.starts_with(directory)))
         .collect();
     if !below.is_empty() {
         there.extend(ask(tar, &below).await?);
@@ -401,14 +401,14 @@ async fn ask_what_is_there(tar: &mut Program, entries: &[Entry]) -> Result<Vec<P
 }
 
 async fn ask(tar: &mut Program, entries: &[&Entry]) -> Result<Vec<PathBuf>, TransferError> {
-    // A line cannot hold a name with a line break. Whoever has such a folder at both sides gets the mode of the new one.
+    // A line cannot hold a name with a line break. Whoever has such a directory at both sides gets the mode of the new one.
     let asked: Vec<&&Entry> = entries
         .iter()
         .filter(|entry| !entry.relative.as_os_str().as_encoded_bytes().contains(&b'\n'))
         .collect();
     let mut question = Vec::new();
     for entry in &asked {
-        question.extend_from_slice(if entry.kind == EntryKind::Folder { b"d" } else { b"L" });
+        question.extend_from_slice(if entry.kind == EntryKind::Directory { b"d" } else { b"L" });
         question.extend_from_slice(entry.relative.as_os_str().as_encoded_bytes());
         question.push(b'\n');
     }
@@ -434,12 +434,12 @@ async fn ask(tar: &mut Program, entries: &[&Entry]) -> Result<Vec<PathBuf>, Tran
     }
 }
 
-/// Leaves out folders that are there; answers the files that go through links, which tar would replace.
+/// Leaves out directories that are there; answers the files that go through links, which tar would replace.
 fn leave_what_is_there(entries: &mut Vec<Entry>, there: &[PathBuf]) -> Vec<Entry> {
     let there: std::collections::HashSet<&PathBuf> = there.iter().collect();
     let mut through_links = Vec::new();
     entries.retain(|entry| match entry.kind {
-        EntryKind::Folder => !there.contains(&entry.relative),
+        EntryKind::Directory => !there.contains(&entry.relative),
         EntryKind::File(_) if there.contains(&entry.relative) => {
             through_links.push(entry.clone());
             false
@@ -453,12 +453,12 @@ async fn another_link(connection: &Connection) -> Result<Link, TransferError> {
     connection.link().await.map_err(TransferError::Connection)
 }
 
-async fn send_through_link(connection: &Connection, entry: &Entry, folder: &str) -> Result<(), TransferError> {
+async fn send_through_link(connection: &Connection, entry: &Entry, directory: &str) -> Result<(), TransferError> {
     let EntryKind::File(size) = entry.kind else {
         return Ok(());
     };
     let name = entry.relative.to_string_lossy();
-    let path = format!("{}/{name}", folder.trim_end_matches('/'));
+    let path = format!("{}/{name}", directory.trim_end_matches('/'));
     let mut file = tokio::fs::File::open(&entry.path).await.map_err(TransferError::Local)?;
     let file = &mut Upload {
         content: &mut file,
@@ -479,7 +479,7 @@ fn name_of(source: Source<'_>) -> Result<String, TransferError> {
 fn total(entries: &[Entry]) -> u64 {
     let sizes = entries.iter().map(|entry| match entry.kind {
         EntryKind::File(size) => size.div_ceil(512) * 512 + 512,
-        EntryKind::Folder | EntryKind::Link(_) => 512,
+        EntryKind::Directory | EntryKind::Link(_) => 512,
     });
     sizes.sum()
 }

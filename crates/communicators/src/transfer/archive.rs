@@ -1,4 +1,4 @@
-//! Folders as tar archives on this side: packing what a walk has found, unpacking what a server sends, which is not trusted.
+//! Directories as tar archives on this side: packing what a walk has found, unpacking what a server sends, which is not trusted.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -12,22 +12,22 @@ use tar::{Builder, EntryType, Header};
 use super::destination::{Destination, DestinationError, place};
 use super::tree::{Entry, EntryKind, resolved_inside};
 
-/// Writes entries as an archive. A folder comes after what is in it: so it can be filled whatever its mode, and keeps its time.
+/// Writes entries as an archive. A directory comes after what is in it: so it can be filled whatever its mode, and keeps its time.
 pub(crate) fn pack(entries: &[Entry], out: impl Write) -> io::Result<()> {
     let mut archive = Builder::new(out);
     let mut open: Vec<&Entry> = Vec::new();
     for entry in entries {
-        while let Some(folder) = open.pop_if(|folder| !entry.relative.starts_with(&folder.relative)) {
-            append(&mut archive, folder)?;
+        while let Some(directory) = open.pop_if(|directory| !entry.relative.starts_with(&directory.relative)) {
+            append(&mut archive, directory)?;
         }
-        if entry.kind == EntryKind::Folder {
+        if entry.kind == EntryKind::Directory {
             open.push(entry);
         } else {
             append(&mut archive, entry)?;
         }
     }
-    while let Some(folder) = open.pop() {
-        append(&mut archive, folder)?;
+    while let Some(directory) = open.pop() {
+        append(&mut archive, directory)?;
     }
     archive.into_inner()?.flush()
 }
@@ -41,7 +41,7 @@ fn append(archive: &mut Builder<impl Write>, entry: &Entry) -> io::Result<()> {
     header.set_size(0);
     let path = &entry.relative;
     match &entry.kind {
-        EntryKind::Folder => {
+        EntryKind::Directory => {
             header.set_entry_type(EntryType::Directory);
             let name = if path.as_os_str().is_empty() {
                 Path::new(".")
@@ -70,7 +70,7 @@ fn append(archive: &mut Builder<impl Write>, entry: &Entry) -> io::Result<()> {
     }
 }
 
-/// A file that must not end before its length: an archive that says more than it holds is a broken one.
+/// A file that must not end before its length: an archive shorter than its headers is a broken one.
 struct Exactly<'a> {
     file: File,
     left: u64,
@@ -95,7 +95,7 @@ impl Read for Exactly<'_> {
 /// The most bytes of names of links that lead out which are kept for the second archive.
 const MOST_OUTSIDE: usize = 8 * 1024 * 1024;
 
-/// Unpacks an archive below a folder. Answers the links that lead out of what was sent, by their paths in the archive: what they mean is
+/// Unpacks an archive below a directory. Answers the links that lead out of what was sent, by their paths in the archive: what they mean is
 /// known only at the other side.
 pub(crate) fn unpack(source: impl Read, destination: &Path) -> Result<Vec<PathBuf>, DestinationError> {
     let mut entries = Entries::new(source);
@@ -122,7 +122,7 @@ impl Unpacking {
     fn entry(&mut self, entry: &Received, entries: &mut Entries<impl Read>) -> Result<(), DestinationError> {
         let path = place(&entry.path)?;
         match entry.kind {
-            EntryType::Directory => self.destination.folder(&path, entry.mode, Some(entry.modified)),
+            EntryType::Directory => self.destination.directory(&path, entry.mode, Some(entry.modified)),
             EntryType::Symlink => self.link(path, Path::new(OsStr::from_bytes(&entry.target))),
             EntryType::Link => self.destination.hard_link(&path, &place(&entry.target)?),
             EntryType::Regular | EntryType::Continuous => {
@@ -151,7 +151,7 @@ impl Unpacking {
         }
         self.outside_bytes += path.as_os_str().len() + size_of::<PathBuf>();
         if self.outside_bytes > MOST_OUTSIDE {
-            let why = "the server sends more links that lead out of the folder than can be followed";
+            let why = "the server sends more links that lead out of the directory than can be followed";
             return Err(DestinationError::Refused(why.into()));
         }
         self.outside.push(path);
@@ -191,13 +191,13 @@ struct Received {
 /// The entries of an archive.
 struct Entries<R> {
     source: R,
-    /// Of the present entry's content, this is still to be read, and then this much that fills its last block.
+    /// Bytes of the present entry's content that are still to be read, and then those that fill its last block.
     left: u64,
     padding: u64,
     buffer: Vec<u8>,
 }
 
-/// What stands before an entry, where its own header is too small.
+/// What precedes an entry, where its own header is too small.
 #[derive(Default)]
 struct Extension {
     path: Option<Vec<u8>>,
@@ -206,7 +206,6 @@ struct Extension {
 }
 
 impl<R: Read> Entries<R> {
-    /// Of what is read from there.
     fn new(source: R) -> Self {
         Self {
             source,
@@ -229,7 +228,7 @@ impl<R: Read> Entries<R> {
                 EntryType::GNULongName => extension.path = Some(self.text(LONGEST_NAME)?),
                 EntryType::GNULongLink => extension.target = Some(self.text(LONGEST_NAME)?),
                 EntryType::XHeader => extension.read(&self.record(LONGEST_RECORD)?)?,
-                // What it says of all entries is nothing that matters here.
+                // Attributes of all entries do not matter here.
                 EntryType::XGlobalHeader => {}
                 _ => return self.entry(&header, extension).map(Some),
             }
@@ -434,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_makes_the_round_trip_with_modes_times_and_links() {
+    fn a_directory_makes_the_round_trip_with_modes_times_and_links() {
         let source = tempfile::tempdir().unwrap();
         let path = |name: &str| source.path().join("top").join(name);
         std::fs::create_dir_all(path("closed/in")).unwrap();
@@ -458,8 +457,8 @@ mod tests {
         let file = std::fs::metadata(to.path().join("top/link")).unwrap();
         assert_eq!((file.len(), file.modified().unwrap()), (1, day));
         assert!(to.path().join("top").join("long".repeat(40)).exists() && to.path().join("top/new\nline").exists());
-        for folder in [path("closed"), to.path().join("top/closed")] {
-            std::fs::set_permissions(folder, Permissions::from_mode(0o755)).unwrap();
+        for directory in [path("closed"), to.path().join("top/closed")] {
+            std::fs::set_permissions(directory, Permissions::from_mode(0o755)).unwrap();
         }
     }
 
@@ -481,7 +480,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_written_outside_of_the_folder() {
+    fn nothing_is_written_outside_of_the_directory() {
         let outer = tempfile::tempdir().unwrap();
         let to = outer.path().join("to");
         std::fs::create_dir(&to).unwrap();

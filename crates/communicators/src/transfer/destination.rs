@@ -1,6 +1,6 @@
-//! Where the folders of a download are written: the only way in which names, links and modes of a server become files of this machine.
+//! Where the directories of a download are written: the only way in which names, links and modes of a server become files of this machine.
 //!
-//! Nothing is reached by a path. The folder that the user has named is opened once, links in its own path included; below it every
+//! Nothing is reached by a path. The directory that the user has named is opened once, links in its own path included; below it every
 //! step is one `openat` of one plain name that follows no link, which holds on every kernel what `RESOLVE_BENEATH` and
 //! `RESOLVE_NO_SYMLINKS` of `openat2` hold on newer ones. So neither a link that an earlier entry has left nor one of the user's own
 //! is ever written through, in whatever order and however often a name comes.
@@ -25,11 +25,11 @@ use super::tree::resolved_inside;
 /// Longest path below the destination, as the system has it for paths.
 const LONGEST_PATH: usize = 4095;
 
-/// The first so many folders on the way to the present one stay open, and of deeper ones each of this number: from there the others are
+/// The first so many directories on the way to the present one stay open, and of deeper ones each of this number: from there the others are
 /// walked to.
 const KEPT_OPEN: usize = 32;
 
-/// Mode of a folder that no entry describes; the umask takes from it.
+/// Mode of a directory that no entry describes; the umask takes from it.
 const USUAL_MODE: u32 = 0o777;
 
 /// Why something of a download was not written.
@@ -51,13 +51,13 @@ pub(crate) fn place(name: &[u8]) -> Result<PathBuf> {
         return Err(refused(name, "that is no name"));
     }
     if name.starts_with(b"/") {
-        return Err(refused(name, "the path leads out of the folder"));
+        return Err(refused(name, "the path leads out of the directory"));
     }
     let mut place = PathBuf::new();
     for part in name.split(|byte| *byte == b'/') {
         match part {
             b"" | b"." => {}
-            b".." => return Err(refused(name, "the path leads out of the folder")),
+            b".." => return Err(refused(name, "the path leads out of the directory")),
             part => place.push(OsStr::from_bytes(part)),
         }
     }
@@ -65,7 +65,7 @@ pub(crate) fn place(name: &[u8]) -> Result<PathBuf> {
     Ok(place)
 }
 
-/// The name of one entry of a folder: nothing else than a name.
+/// The name of one entry of a directory: nothing else than a name.
 pub(crate) fn plain(name: &str) -> Result<&Path> {
     if matches!(name, "" | "." | "..") || name.contains(['/', '\0']) {
         return Err(refused(name.as_bytes(), "that is not the name of a file"));
@@ -84,18 +84,18 @@ fn checked(place: &Path) -> Result<Vec<&OsStr>> {
     }
     let names = place.components().map(|component| match component {
         Component::Normal(name) => Ok(name),
-        _ => Err(refused(bytes, "the path leads out of the folder")),
+        _ => Err(refused(bytes, "the path leads out of the directory")),
     });
     names.collect()
 }
 
-/// The folder that an entry is in, and its name there.
+/// The directory that an entry is in, and its name there.
 fn split(place: &Path) -> Result<(&Path, &OsStr)> {
     match (place.parent(), place.file_name()) {
         (Some(above), Some(name)) => Ok((above, name)),
         _ => Err(refused(
             place.as_os_str().as_bytes(),
-            "what was asked for as a folder is none",
+            "what was asked for as a directory is none",
         )),
     }
 }
@@ -112,7 +112,7 @@ fn at(place: &Path, error: Errno) -> DestinationError {
     io::Error::new(error.kind(), format!("`{shown}`: {error}")).into()
 }
 
-/// What stands in the way is not what the server sends; it may be the user's.
+/// The error where something else exists, which may be the user's.
 fn in_the_way(place: &Path, what: &str) -> DestinationError {
     let shown = quoted(&place.to_string_lossy());
     DestinationError::Refused(format!(
@@ -121,19 +121,19 @@ fn in_the_way(place: &Path, what: &str) -> DestinationError {
     ))
 }
 
-/// A folder that a download is written into.
+/// A directory that a download is written into.
 #[derive(Debug)]
 pub(crate) struct Destination {
     root: Arc<OwnedFd>,
-    /// The way from there to the folder that was written to last.
+    /// The way from there to the directory that was written to last.
     open: Vec<Level>,
 }
 
-/// A folder on the way.
+/// A directory on the way.
 #[derive(Debug)]
 struct Level {
     name: OsString,
-    folder: Option<Arc<OwnedFd>>,
+    directory: Option<Arc<OwnedFd>>,
     /// The mode that it was made with, unless it was there.
     made: Option<u32>,
     /// What it is to have when all is in it: one without write permission could not be filled.
@@ -141,7 +141,7 @@ struct Level {
 }
 
 impl Destination {
-    /// The folder at a path of the user's, made where it is missing. Links on the way there are the user's and are followed.
+    /// The directory at a path of the user's, made where it is missing. Links on the way there are the user's and are followed.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(path)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -152,8 +152,8 @@ impl Destination {
         })
     }
 
-    /// Makes a folder, and those above it. One that is there stays as it is.
-    pub(crate) fn folder(&mut self, place: &Path, mode: u32, modified: Option<u64>) -> Result<()> {
+    /// Makes a directory, and those above it. One that is there stays as it is.
+    pub(crate) fn directory(&mut self, place: &Path, mode: u32, modified: Option<u64>) -> Result<()> {
         self.enter(place, mode)?;
         if let Some(level) = self.open.last_mut().filter(|level| level.made.is_some()) {
             level.described = Some((mode & 0o777, modified));
@@ -164,13 +164,13 @@ impl Destination {
     /// Makes a file with a mode, of which the umask takes and which never sets ids; a file or link in its place goes.
     pub(crate) fn file(&mut self, place: &Path, mode: u32) -> Result<NewFile> {
         let (above, name) = split(place)?;
-        let folder = self.enter(above, USUAL_MODE)?;
+        let directory = self.enter(above, USUAL_MODE)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = replacing(&folder, name, || openat(&*folder, name, flags, permissions(mode)));
+        let file = replacing(&directory, name, || openat(&*directory, name, flags, permissions(mode)));
         let file = file.map_err(|error| unless_in_the_way(place, "a file", error))?;
         Ok(NewFile {
             file: file.into(),
-            folder,
+            directory,
             name: name.to_owned(),
             is_complete: false,
         })
@@ -185,15 +185,15 @@ impl Destination {
         let Some(inside) = inside.filter(|_| is_name) else {
             return Err(refused(
                 place.as_os_str().as_bytes(),
-                "it is a link that leads out of the folder",
+                "it is a link that leads out of the directory",
             ));
         };
-        let folder = self.enter(above, USUAL_MODE)?;
+        let directory = self.enter(above, USUAL_MODE)?;
         if self.leads_out(&inside) {
-            let why = "it is a link that leads out of the folder, through one that was there";
+            let why = "it is a link that leads out of the directory, through one that was there";
             return Err(refused(place.as_os_str().as_bytes(), why));
         }
-        let made = replacing(&folder, name, || symlinkat(target, &*folder, name));
+        let made = replacing(&directory, name, || symlinkat(target, &*directory, name));
         made.map_err(|error| unless_in_the_way(place, "a link", error))
     }
 
@@ -218,19 +218,19 @@ impl Destination {
             _ => return Err(refused(place.as_os_str().as_bytes(), "it is a second name of no file")),
         }
         let (above, name) = split(place)?;
-        let folder = self.enter(above, USUAL_MODE)?;
-        let made = replacing(&folder, name, || {
-            linkat(&*from, first_name, &*folder, name, AtFlags::empty())
+        let directory = self.enter(above, USUAL_MODE)?;
+        let made = replacing(&directory, name, || {
+            linkat(&*from, first_name, &*directory, name, AtFlags::empty())
         });
         made.map_err(|error| unless_in_the_way(place, "a file", error))
     }
 
-    /// Leaves all folders, each with its mode and time.
+    /// Leaves all directories, each with its mode and time.
     pub(crate) fn finish(&mut self) -> Result<()> {
         self.leave_down_to(0)
     }
 
-    /// Goes into a folder, making what is missing on the way; the last one with this mode.
+    /// Goes into a directory, making what is missing on the way; the last one with this mode.
     fn enter(&mut self, place: &Path, mode: u32) -> Result<Arc<OwnedFd>> {
         let names = checked(place)?;
         let way = self.open.iter().zip(&names);
@@ -240,12 +240,12 @@ impl Destination {
             let mode = if index + 1 == names.len() { mode } else { USUAL_MODE };
             self.go_into(name, mode)?;
         }
-        self.folder_at(names.len())
+        self.directory_at(names.len())
     }
 
     fn go_into(&mut self, name: &OsStr, mode: u32) -> Result<()> {
         let depth = self.open.len();
-        let above = self.folder_at(depth)?;
+        let above = self.directory_at(depth)?;
         // Its contents follow, so that we must be allowed to write into it.
         let mode = (mode & 0o777) | 0o700;
         let made = match mkdirat(&*above, name, permissions(mode)) {
@@ -253,16 +253,16 @@ impl Destination {
             Err(Errno::EXIST) => None,
             Err(error) => return Err(at(&self.way(depth).join(name), error)),
         };
-        let folder = step(&above, name).map_err(|error| {
+        let directory = step(&above, name).map_err(|error| {
             let place = self.way(depth).join(name);
             match error {
-                Errno::LOOP | Errno::NOTDIR | Errno::MLINK => in_the_way(&place, "a folder"),
+                Errno::LOOP | Errno::NOTDIR | Errno::MLINK => in_the_way(&place, "a directory"),
                 error => at(&place, error),
             }
         })?;
         self.open.push(Level {
             name: name.to_owned(),
-            folder: (depth < KEPT_OPEN || depth.is_multiple_of(KEPT_OPEN)).then(|| Arc::new(folder)),
+            directory: (depth < KEPT_OPEN || depth.is_multiple_of(KEPT_OPEN)).then(|| Arc::new(directory)),
             made,
             described: None,
         });
@@ -274,25 +274,25 @@ impl Destination {
             let depth = self.open.len();
             let described = self.open.last().and_then(|level| Some((level.made?, level.described?)));
             if let Some((made, (mode, modified))) = described {
-                let folder = self.folder_at(depth)?;
-                describe(&folder, made, mode, modified).map_err(|error| at(&self.way(depth), error))?;
+                let directory = self.directory_at(depth)?;
+                describe(&directory, made, mode, modified).map_err(|error| at(&self.way(depth), error))?;
             }
             self.open.pop();
         }
         Ok(())
     }
 
-    /// The open folder so many levels down.
-    fn folder_at(&self, depth: usize) -> Result<Arc<OwnedFd>> {
+    /// The open directory so many levels down.
+    fn directory_at(&self, depth: usize) -> Result<Arc<OwnedFd>> {
         let levels = self.open.get(..depth).unwrap_or(&self.open);
-        let nearest = levels.iter().rposition(|level| level.folder.is_some());
-        let kept = nearest.and_then(|index| levels.get(index)?.folder.as_ref());
-        let mut folder = Arc::clone(kept.unwrap_or(&self.root));
+        let nearest = levels.iter().rposition(|level| level.directory.is_some());
+        let kept = nearest.and_then(|index| levels.get(index)?.directory.as_ref());
+        let mut directory = Arc::clone(kept.unwrap_or(&self.root));
         for (index, level) in levels.iter().enumerate().skip(nearest.map_or(0, |index| index + 1)) {
-            let next = step(&folder, &level.name).map_err(|error| at(&self.way(index + 1), error))?;
-            folder = Arc::new(next);
+            let next = step(&directory, &level.name).map_err(|error| at(&self.way(index + 1), error))?;
+            directory = Arc::new(next);
         }
-        Ok(folder)
+        Ok(directory)
     }
 
     /// The path so many levels down.
@@ -319,21 +319,21 @@ impl Destination {
     }
 }
 
-/// Opens a folder of a folder; a link is none.
-fn step(folder: &OwnedFd, name: &OsStr) -> std::result::Result<OwnedFd, Errno> {
+/// Opens a directory of a directory; a link is none.
+fn step(directory: &OwnedFd, name: &OsStr) -> std::result::Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    openat(folder, name, flags, Mode::empty())
+    openat(directory, name, flags, Mode::empty())
 }
 
-/// Makes something in a folder, in the place of a file or link that is there.
+/// Makes something in a directory, in the place of a file or link that is there.
 fn replacing<T>(
-    folder: &OwnedFd,
+    directory: &OwnedFd,
     name: &OsStr,
     make: impl Fn() -> std::result::Result<T, Errno>,
 ) -> std::result::Result<T, Errno> {
     match make() {
         Err(Errno::EXIST) => {
-            unlinkat(folder, name, AtFlags::empty())?;
+            unlinkat(directory, name, AtFlags::empty())?;
             make()
         }
         made => made,
@@ -347,16 +347,16 @@ fn unless_in_the_way(place: &Path, what: &str, error: Errno) -> DestinationError
     }
 }
 
-/// Gives a folder of ours what the server says of it. What the umask took stays taken.
-fn describe(folder: &OwnedFd, made: u32, mode: u32, modified: Option<u64>) -> std::result::Result<(), Errno> {
-    set_time(folder, modified)?;
+/// Gives a directory of ours the mode and time that the server sends. What the umask took stays taken.
+fn describe(directory: &OwnedFd, made: u32, mode: u32, modified: Option<u64>) -> std::result::Result<(), Errno> {
+    set_time(directory, modified)?;
     if made == mode {
         return Ok(());
     }
-    let own = fstat(folder)?.st_mode & 0o7777;
+    let own = fstat(directory)?.st_mode & 0o7777;
     // Bits beyond the permissions are those that the system itself has given.
     fchmod(
-        folder,
+        directory,
         Mode::from_raw_mode(own & RawMode::try_from(mode | 0o7000).unwrap_or(0)),
     )
 }
@@ -391,7 +391,7 @@ fn permissions(mode: u32) -> Mode {
 #[derive(Debug)]
 pub(crate) struct NewFile {
     file: File,
-    folder: Arc<OwnedFd>,
+    directory: Arc<OwnedFd>,
     name: OsString,
     is_complete: bool,
 }
@@ -419,7 +419,7 @@ impl Drop for NewFile {
     fn drop(&mut self) {
         if !self.is_complete {
             // What went wrong is known already.
-            let _ = unlinkat(&*self.folder, &self.name, AtFlags::empty());
+            let _ = unlinkat(&*self.directory, &self.name, AtFlags::empty());
         }
     }
 }
@@ -453,9 +453,9 @@ impl Beside {
         self.step(move |destination| destination.file(&place, mode)).await
     }
 
-    /// See [`Destination::folder`].
-    pub(crate) async fn folder(&self, place: PathBuf, mode: u32, modified: Option<u64>) -> Result<()> {
-        self.step(move |destination| destination.folder(&place, mode, modified))
+    /// See [`Destination::directory`].
+    pub(crate) async fn directory(&self, place: PathBuf, mode: u32, modified: Option<u64>) -> Result<()> {
+        self.step(move |destination| destination.directory(&place, mode, modified))
             .await
     }
 
@@ -475,10 +475,10 @@ mod tests {
 
     use super::*;
 
-    /// Everything in a folder but what is below the destination: kind, mode, number of names, content.
-    fn outside(folder: &Path, destination: &Path) -> BTreeMap<PathBuf, String> {
+    /// Everything in a directory but what is below the destination: kind, mode, number of names, content.
+    fn outside(directory: &Path, destination: &Path) -> BTreeMap<PathBuf, String> {
         let mut found = BTreeMap::new();
-        let mut left = vec![folder.to_owned()];
+        let mut left = vec![directory.to_owned()];
         while let Some(next) = left.pop() {
             for entry in std::fs::read_dir(&next).unwrap().flatten() {
                 let (path, metadata) = (entry.path(), entry.metadata().unwrap());
@@ -516,7 +516,7 @@ mod tests {
 
     #[derive(Debug, Clone)]
     enum Entry {
-        Folder(String, u32),
+        Directory(String, u32),
         File(String, u32),
         Half(String),
         Link(String, String),
@@ -529,7 +529,7 @@ mod tests {
         let target = || "(/|\\./)?((\\.\\./){0,4})([abu]|\\.\\.)(/([abu]|\\.\\.)){0,3}|/|\\.|u/out|";
         let mode = || prop_oneof![Just(0o755), Just(0o777), Just(0o555), Just(0o6777), Just(0)];
         let entry = prop_oneof![
-            (name(), mode()).prop_map(|(name, mode)| Entry::Folder(name, mode)),
+            (name(), mode()).prop_map(|(name, mode)| Entry::Directory(name, mode)),
             (name(), mode()).prop_map(|(name, mode)| Entry::File(name, mode)),
             name().prop_map(Entry::Half),
             (name(), target()).prop_map(|(name, target)| Entry::Link(name, target)),
@@ -540,7 +540,7 @@ mod tests {
 
     fn write(destination: &mut Destination, entry: &Entry) -> Result<()> {
         match entry {
-            Entry::Folder(name, mode) => destination.folder(&place(name.as_bytes())?, *mode, Some(1)),
+            Entry::Directory(name, mode) => destination.directory(&place(name.as_bytes())?, *mode, Some(1)),
             Entry::File(name, mode) => {
                 let mut file = destination.file(&place(name.as_bytes())?, *mode)?;
                 file.content().write_all(b"EVIL")?;
@@ -556,25 +556,25 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
         #[test]
         fn whatever_is_sent_nothing_outside_changes(entries in entries(), has_own in any::<bool>()) {
-            let folder = tempfile::tempdir().unwrap();
-            let at = folder.path().join("a/b/dst");
+            let directory = tempfile::tempdir().unwrap();
+            let at = directory.path().join("a/b/dst");
             std::fs::create_dir_all(&at).unwrap();
-            std::fs::create_dir(folder.path().join("a/out")).unwrap();
-            std::fs::write(folder.path().join("a/b/u"), "mine").unwrap();
-            std::fs::write(folder.path().join("a/out/b"), "mine").unwrap();
+            std::fs::create_dir(directory.path().join("a/out")).unwrap();
+            std::fs::write(directory.path().join("a/b/u"), "mine").unwrap();
+            std::fs::write(directory.path().join("a/out/b"), "mine").unwrap();
             let mut own = Vec::new();
             if has_own {
                 symlink("../..", at.join("u")).unwrap();
                 own.push(at.canonicalize().unwrap().join("u"));
             }
-            let before = outside(folder.path(), &at);
+            let before = outside(directory.path(), &at);
             let mut destination = Destination::open(&at).unwrap();
             for entry in &entries {
                 // An error ends a download; here the next entry finds what was left.
                 let _ = write(&mut destination, entry);
             }
             let _ = destination.finish();
-            prop_assert_eq!(before, outside(folder.path(), &at));
+            prop_assert_eq!(before, outside(directory.path(), &at));
             no_links_out(&at, &own);
         }
 
@@ -600,11 +600,11 @@ mod tests {
     }
 
     #[test]
-    fn a_tree_that_is_deeper_than_folders_are_kept_open_is_written() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut destination = Destination::open(folder.path()).unwrap();
+    fn a_tree_that_is_deeper_than_directories_are_kept_open_is_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut destination = Destination::open(directory.path()).unwrap();
         let deep: PathBuf = (0..100).map(|depth| format!("d{depth}")).collect();
-        destination.folder(&deep, 0o755, Some(1)).unwrap();
+        destination.directory(&deep, 0o755, Some(1)).unwrap();
         for name in ["x", "y"] {
             let mut file = destination.file(&deep.join(name), 0o644).unwrap();
             file.content().write_all(name.as_bytes()).unwrap();
@@ -613,12 +613,14 @@ mod tests {
         destination.hard_link(&deep.join("z"), &deep.join("x")).unwrap();
         destination.link(&deep.join("l"), Path::new("y")).unwrap();
         destination.finish().unwrap();
-        let read = |name: &str| std::fs::read_to_string(folder.path().join(&deep).join(name)).unwrap();
+        let read = |name: &str| std::fs::read_to_string(directory.path().join(&deep).join(name)).unwrap();
         assert_eq!((read("x"), read("l"), read("z")), ("x".into(), "y".into(), "x".into()));
-        let metadata = std::fs::metadata(folder.path().join(&deep)).unwrap();
+        let metadata = std::fs::metadata(directory.path().join(&deep)).unwrap();
         assert_eq!(metadata.mtime(), 1);
         assert_eq!(
-            std::fs::metadata(folder.path().join(deep).join("x")).unwrap().mtime(),
+            std::fs::metadata(directory.path().join(deep).join("x"))
+                .unwrap()
+                .mtime(),
             86_400
         );
     }

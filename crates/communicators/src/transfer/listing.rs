@@ -1,4 +1,4 @@
-//! How much of a server's lists of names is kept: the library gathers a whole folder before it hands out the first name, so what comes
+//! How much of a server's lists of names is kept: the library gathers a whole directory before it hands out the first name, so what comes
 //! in is weighed on its way to it.
 
 use std::io;
@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Memory for the names of all folders that are open at one time: about 300,000 entries of an OpenSSH server.
+/// Memory for the names of all directories that are open at one time: about 300,000 entries of an OpenSSH server.
 const MOST_MEMORY: usize = 96 * 1024 * 1024;
 
 /// What an entry takes in memory beside its bytes.
@@ -66,7 +66,7 @@ impl Scales {
         }
         let entries = usize::try_from(entries).unwrap_or(usize::MAX);
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-        // A packet that says more entries than it has bytes is a broken one, which the library will find.
+        // A packet that announces more entries than it has bytes is a broken one, which the library will find.
         let weight = entries.min(bytes).saturating_mul(ENTRY_MEMORY).saturating_add(bytes);
         let kept = self.kept.fetch_add(weight, Ordering::Relaxed).saturating_add(weight);
         if kept <= MOST_MEMORY {
@@ -103,7 +103,7 @@ impl<S> Weighed<S> {
                 self.seen += 1;
                 bytes = rest;
                 if self.seen == HEAD {
-                    self.judge()?;
+                    self.weigh_packet()?;
                 }
             } else {
                 let left = self.length().saturating_sub(self.seen);
@@ -118,7 +118,7 @@ impl<S> Weighed<S> {
         Ok(())
     }
 
-    /// The length of the present packet with the four bytes that say it.
+    /// The length of the present packet with the four bytes that hold it.
     fn length(&self) -> usize {
         usize::try_from(self.number(0)).unwrap_or(usize::MAX).saturating_add(4)
     }
@@ -128,7 +128,7 @@ impl<S> Weighed<S> {
         bytes.map_or(0, |bytes| u32::from_be_bytes(*bytes))
     }
 
-    fn judge(&self) -> io::Result<()> {
+    fn weigh_packet(&self) -> io::Result<()> {
         match self.head.get(4) {
             Some(&NAMES) => self.scales.add(self.number(9), self.number(0)),
             _ => Ok(()),

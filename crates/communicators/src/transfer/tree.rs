@@ -1,5 +1,5 @@
-//! A local folder as it goes over: names are in order, what cannot go over is an error before anything does. Links are followed, but
-//! for those that mean the same at the other side: they lead to something of the folder.
+//! A local directory to copy: names are in order, what cannot be copied is an error before anything is. Links are followed, but
+//! for those that mean the same at the other side: they lead to something of the directory.
 
 use std::ffi::OsString;
 use std::fs::Metadata;
@@ -31,17 +31,17 @@ impl Source<'_> {
             relative: PathBuf::new(),
             mode: mode(&metadata),
             modified: metadata.mtime(),
-            kind: EntryKind::Folder,
+            kind: EntryKind::Directory,
         })
     }
 }
 
-/// Something below the folder.
+/// Something below the directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     /// Where it is here.
     pub(crate) path: PathBuf,
-    /// Where it is below the folder.
+    /// Where it is below the directory.
     pub(crate) relative: PathBuf,
     /// Its permission bits.
     pub(crate) mode: u32,
@@ -54,44 +54,44 @@ pub(crate) struct Entry {
 /// What happens to links.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Links {
-    /// What they lead to goes over in their place.
+    /// What they lead to is copied in their place.
     Follow,
-    /// Those that lead to something of the folder stay links; the others are followed.
+    /// Those that lead to something of the directory stay links; the others are followed.
     KeepInside,
 }
 
 /// What an entry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum EntryKind {
-    /// A folder; what is in it follows right after it.
-    Folder,
+    /// A directory; what is in it follows right after it.
+    Directory,
     /// A file of this many bytes.
     File(u64),
     /// A link to this.
     Link(PathBuf),
 }
 
-/// Everything below a folder, depth first, in the order of names.
-pub(crate) fn walk(folder: &Path, links: Links) -> io::Result<Vec<Entry>> {
+/// Everything below a directory, depth first, in the order of names.
+pub(crate) fn walk(directory: &Path, links: Links) -> io::Result<Vec<Entry>> {
     let mut walk = Walk {
-        root: folder.canonicalize()?,
+        root: directory.canonicalize()?,
         links,
-        above: vec![identity(&std::fs::metadata(folder)?)],
+        above: vec![identity(&std::fs::metadata(directory)?)],
         entries: Vec::new(),
     };
-    walk.enter(folder, Path::new(""))?;
+    walk.enter(directory, Path::new(""))?;
     Ok(walk.entries)
 }
 
 /// The same, away from the threads that everybody shares.
-pub(crate) async fn walk_beside(folder: &Path, links: Links) -> io::Result<Vec<Entry>> {
-    let folder = folder.to_owned();
-    tokio::task::spawn_blocking(move || walk(&folder, links))
+pub(crate) async fn walk_beside(directory: &Path, links: Links) -> io::Result<Vec<Entry>> {
+    let directory = directory.to_owned();
+    tokio::task::spawn_blocking(move || walk(&directory, links))
         .await
         .map_err(io::Error::other)?
 }
 
-/// Permission bits of a file or folder.
+/// Permission bits of a file or directory.
 fn mode(metadata: &Metadata) -> u32 {
     metadata.mode() & 0o7777
 }
@@ -100,21 +100,21 @@ fn mode(metadata: &Metadata) -> u32 {
 struct Walk {
     root: PathBuf,
     links: Links,
-    /// The folders that the current one is in, to notice circles.
+    /// The directories that the current one is in, to notice circles.
     above: Vec<(u64, u64)>,
     entries: Vec<Entry>,
 }
 
 impl Walk {
-    fn enter(&mut self, folder: &Path, relative: &Path) -> io::Result<()> {
-        let mut names: Vec<OsString> = std::fs::read_dir(folder)
-            .map_err(|error| at(folder, &error))?
+    fn enter(&mut self, directory: &Path, relative: &Path) -> io::Result<()> {
+        let mut names: Vec<OsString> = std::fs::read_dir(directory)
+            .map_err(|error| at(directory, &error))?
             .map(|entry| entry.map(|entry| entry.file_name()))
             .collect::<io::Result<_>>()
-            .map_err(|error| at(folder, &error))?;
+            .map_err(|error| at(directory, &error))?;
         names.sort();
         for name in names {
-            let (path, relative) = (folder.join(&name), relative.join(&name));
+            let (path, relative) = (directory.join(&name), relative.join(&name));
             self.visit(path, relative)?;
         }
         Ok(())
@@ -132,14 +132,17 @@ impl Walk {
         }
         let kind = match kept {
             Some(target) => EntryKind::Link(target),
-            None if metadata.is_dir() => EntryKind::Folder,
+            None if metadata.is_dir() => EntryKind::Directory,
             None if metadata.is_file() => EntryKind::File(metadata.len()),
             None => {
-                let what = format!("a {} cannot go over, only files and folders", special(&metadata));
+                let what = format!(
+                    "a {} cannot be transferred, only files and directories",
+                    special(&metadata)
+                );
                 return Err(at(&path, &what));
             }
         };
-        let folder = (kind == EntryKind::Folder).then(|| (identity(&metadata), path.clone(), relative.clone()));
+        let directory = (kind == EntryKind::Directory).then(|| (identity(&metadata), path.clone(), relative.clone()));
         self.entries.push(Entry {
             path,
             relative,
@@ -147,11 +150,11 @@ impl Walk {
             modified: metadata.mtime(),
             kind,
         });
-        let Some((identity, path, relative)) = folder else {
+        let Some((identity, path, relative)) = directory else {
             return Ok(());
         };
         if self.above.contains(&identity) {
-            return Err(at(&path, &"a link to a folder that it is in itself"));
+            return Err(at(&path, &"a link to a directory that it is in itself"));
         }
         self.above.push(identity);
         self.enter(&path, &relative)?;
@@ -159,7 +162,7 @@ impl Walk {
         Ok(())
     }
 
-    /// The target of a link that stays one: it means the same wherever the folder is.
+    /// The target of a link that stays one: it means the same wherever the directory is.
     fn kept_link(&self, path: &Path, relative: &Path) -> io::Result<Option<PathBuf>> {
         if self.links == Links::Follow {
             return Ok(None);
@@ -177,7 +180,7 @@ impl Walk {
     }
 }
 
-/// Where a link of a folder leads, below that folder; `None` when it leads out of it.
+/// Where a link of a directory leads, below that directory; `None` when it leads out of it.
 pub(crate) fn resolved_inside(link: &Path, target: &Path) -> Option<PathBuf> {
     let mut resolved = link.parent()?.to_owned();
     let mut down = false;
@@ -221,13 +224,13 @@ mod tests {
 
     #[test]
     fn links_are_followed_and_names_are_in_order() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("b")).unwrap();
-        std::fs::write(folder.path().join("b/x"), "12").unwrap();
-        std::fs::write(folder.path().join("a"), "1").unwrap();
-        symlink("a", folder.path().join("c")).unwrap();
-        symlink("b", folder.path().join("d")).unwrap();
-        let names: Vec<String> = walk(folder.path(), Links::Follow)
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("b")).unwrap();
+        std::fs::write(directory.path().join("b/x"), "12").unwrap();
+        std::fs::write(directory.path().join("a"), "1").unwrap();
+        symlink("a", directory.path().join("c")).unwrap();
+        symlink("b", directory.path().join("d")).unwrap();
+        let names: Vec<String> = walk(directory.path(), Links::Follow)
             .unwrap()
             .iter()
             .map(|entry| entry.relative.display().to_string())
@@ -237,38 +240,38 @@ mod tests {
 
     #[test]
     fn a_circle_of_links_is_an_error_and_not_endless() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("a")).unwrap();
-        symlink("..", folder.path().join("a/up")).unwrap();
-        let error = walk(folder.path(), Links::Follow).unwrap_err().to_string();
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("a")).unwrap();
+        symlink("..", directory.path().join("a/up")).unwrap();
+        let error = walk(directory.path(), Links::Follow).unwrap_err().to_string();
         assert!(
-            error.contains("a/up`: a link to a folder that it is in itself"),
+            error.contains("a/up`: a link to a directory that it is in itself"),
             "{error}"
         );
     }
 
     #[test]
     fn a_link_to_nothing_is_an_error_with_its_path() {
-        let folder = tempfile::tempdir().unwrap();
-        symlink("nowhere", folder.path().join("gone")).unwrap();
-        let error = walk(folder.path(), Links::Follow).unwrap_err().to_string();
+        let directory = tempfile::tempdir().unwrap();
+        symlink("nowhere", directory.path().join("gone")).unwrap();
+        let error = walk(directory.path(), Links::Follow).unwrap_err().to_string();
         assert!(error.contains("gone`: No such file"), "{error}");
     }
 
     #[test]
-    fn links_to_something_of_the_folder_stay_links_and_others_do_not() {
+    fn links_to_something_of_the_directory_stay_links_and_others_do_not() {
         let outside = tempfile::tempdir().unwrap();
         std::fs::write(outside.path().join("far"), "1").unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("a")).unwrap();
-        std::fs::write(folder.path().join("a/x"), "12").unwrap();
-        symlink("a/x", folder.path().join("in")).unwrap();
-        symlink("../in", folder.path().join("a/up")).unwrap();
-        symlink("..", folder.path().join("a/circle")).unwrap();
-        symlink("nowhere", folder.path().join("gone")).unwrap();
-        symlink(outside.path().join("far"), folder.path().join("out")).unwrap();
-        symlink(folder.path().join("a/x"), folder.path().join("absolute")).unwrap();
-        let kept: Vec<(String, bool)> = walk(folder.path(), Links::KeepInside)
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("a")).unwrap();
+        std::fs::write(directory.path().join("a/x"), "12").unwrap();
+        symlink("a/x", directory.path().join("in")).unwrap();
+        symlink("../in", directory.path().join("a/up")).unwrap();
+        symlink("..", directory.path().join("a/circle")).unwrap();
+        symlink("nowhere", directory.path().join("gone")).unwrap();
+        symlink(outside.path().join("far"), directory.path().join("out")).unwrap();
+        symlink(directory.path().join("a/x"), directory.path().join("absolute")).unwrap();
+        let kept: Vec<(String, bool)> = walk(directory.path(), Links::KeepInside)
             .unwrap()
             .iter()
             .map(|entry| {

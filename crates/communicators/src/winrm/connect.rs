@@ -1,14 +1,18 @@
 //! The wait until WinRM answers: a shell can be opened, and PowerShell runs in it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bakelite_engine::clock::{self, Paused};
 use bakelite_engine::communicator::{Communicator, Exit, Output};
+use bakelite_engine::error::{Explain, Kind};
 use bakelite_engine::events::Ui;
 use bakelite_engine::foreign::quoted;
 use bakelite_template::duration::GoDuration;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use super::WinRm;
 use super::client::{Client, Credentials};
@@ -21,10 +25,10 @@ use super::route::{Route, RouteError};
 use super::shell::Shell;
 use super::transfer::Transfers;
 
-/// What PowerShell says when it runs.
+/// What PowerShell prints when it runs.
 const GREETING: &str = "WinRM connected.";
 
-/// As much as is read of what a PowerShell says that is asked for the greeting: a profile may say something before.
+/// Longest output of PowerShell that is read for the greeting: a profile may print something before.
 const LONGEST_GREETING: usize = 64 * 1024;
 
 /// The pauses between the first attempts; then [`PAUSE`].
@@ -74,22 +78,35 @@ pub enum NotReady {
     PowerShell(String),
 }
 
-impl WinRmConnectError {
-    /// What to do about it, where that is known.
-    pub(crate) fn help(&self) -> Option<&'static str> {
-        let WinRmConnectError::Timeout { last: Some(last), .. } = self else {
-            return None;
-        };
-        match &**last {
-            NotReady::Shell(WinRmError::Unauthorized { offers }) => Some(help_for(offers)),
-            NotReady::Shell(WinRmError::Dial { cause, .. }) if cause.to_string().contains("certificate") => {
-                Some("a certificate that nobody has signed is accepted with `winrm_insecure = true`")
-            }
-            NotReady::Shell(WinRmError::Dial { .. }) => Some(
-                "does the instance's user data turn on WinRM, and do its firewall and its security group let the port through?",
-            ),
+impl Explain for WinRmConnectError {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        match self {
+            WinRmConnectError::Timeout { last: Some(last), .. } => last.help(),
             _ => None,
         }
+    }
+
+    fn kind(&self) -> Kind {
+        match self {
+            WinRmConnectError::Timeout { .. } => Kind::TimedOut,
+            WinRmConnectError::Unusable { .. } => Kind::Failed,
+        }
+    }
+}
+
+impl Explain for NotReady {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        let help = match self {
+            NotReady::Shell(WinRmError::Unauthorized { offers }) => help_for(offers),
+            NotReady::Shell(WinRmError::Dial { cause, .. }) if cause.to_string().contains("certificate") => {
+                "a self-signed certificate is accepted with `winrm_insecure = true`"
+            }
+            NotReady::Shell(WinRmError::Dial { .. }) => {
+                "does the instance's user data turn on WinRM, and do its firewall and its security group let the port through?"
+            }
+            _ => return None,
+        };
+        Some(help.into())
     }
 }
 
@@ -108,19 +125,25 @@ pub(crate) async fn connect(
     config: &Config,
     environment: &BTreeMap<String, String>,
     ui: &Ui,
+    cancel: &CancellationToken,
 ) -> Result<Arc<dyn Communicator>, WinRmConnectError> {
     ui.say(format!("Using WinRM communicator to connect: {}", config.host));
-    let mut service = wait(config, environment, ui).await?;
+    let mut service = wait(config, environment, ui, cancel).await?;
     if let Some(pause) = config.pause {
         ui.say(format!("Pausing {} before connecting...", GoDuration::from(pause)));
         service.close().await;
-        sleep_until(Instant::now() + pause).await;
-        service = wait(config, environment, ui).await?;
+        clock::pause(pause, cancel).await;
+        service = wait(config, environment, ui, cancel).await?;
     }
     Ok(Arc::new(WinRm(Transfers::new(service, ui.events().clone()))))
 }
 
-async fn wait(config: &Config, environment: &BTreeMap<String, String>, ui: &Ui) -> Result<Service, WinRmConnectError> {
+async fn wait(
+    config: &Config,
+    environment: &BTreeMap<String, String>,
+    ui: &Ui,
+    cancel: &CancellationToken,
+) -> Result<Service, WinRmConnectError> {
     ui.say("Waiting for WinRM to become available...");
     let limit = config.timeout;
     let service = Service::new(client(config, environment).await?);
@@ -148,12 +171,12 @@ async fn wait(config: &Config, environment: &BTreeMap<String, String>, ui: &Ui) 
             ui.say("WinRM answers, but does not accept the user and password yet.");
         }
         last = Some(error);
-        let next = Instant::now() + pauses.next().unwrap_or(PAUSE);
-        if next >= deadline {
-            sleep_until(deadline).await;
+        let left = deadline.saturating_duration_since(Instant::now());
+        let next = pauses.next().unwrap_or(PAUSE);
+        let paused = clock::pause(next.min(left), cancel).await;
+        if next >= left || paused == Paused::Cancelled {
             break;
         }
-        sleep_until(next).await;
     }
     service.close().await;
     Err(WinRmConnectError::Timeout {
@@ -163,7 +186,7 @@ async fn wait(config: &Config, environment: &BTreeMap<String, String>, ui: &Ui) 
     })
 }
 
-/// Opens a shell, and runs PowerShell in another: answers what that says.
+/// Opens a shell, and runs PowerShell in another: returns what that prints.
 async fn attempt(service: &Service) -> Result<String, NotReady> {
     Shell::open(&service.client).await?.delete().await;
     let script = format!(

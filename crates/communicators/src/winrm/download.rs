@@ -17,7 +17,7 @@ use crate::transfer::destination::{Beside, DestinationError, place};
 
 /// Windows has no modes; the umask takes from these.
 const FILE_MODE: u32 = 0o666;
-const FOLDER_MODE: u32 = 0o777;
+const DIRECTORY_MODE: u32 = 0o777;
 
 /// Reads a file of the other side.
 pub(crate) async fn file(
@@ -35,7 +35,7 @@ pub(crate) async fn file(
         .map_err(|error| error.of(format!("download `{source}`"), advice))
 }
 
-/// Copies a folder, or what a pattern matches, from the other side into `destination`.
+/// Copies a directory, or what a pattern matches, from the other side into `destination`.
 pub(crate) async fn directory(winrm: &Transfers, source: &str, destination: &Path) -> Result<(), CommunicatorError> {
     let received = async {
         let destination = Beside::open(destination).await?;
@@ -49,10 +49,10 @@ pub(crate) async fn directory(winrm: &Transfers, source: &str, destination: &Pat
         .map_err(|error| error.of(format!("download `{source}`"), advice))
 }
 
-async fn start(winrm: &Transfers, source: &str, folder: bool) -> Result<Process, TransferError> {
+async fn start(winrm: &Transfers, source: &str, directory: bool) -> Result<Process, TransferError> {
     // It reads nothing: that its input is refused makes no difference.
     let (refusal, _) = oneshot::channel();
-    winrm.start(&powershell::give(source, folder), refusal).await
+    winrm.start(&powershell::give(source, directory), refusal).await
 }
 
 /// What went wrong at the other side explains what is wrong here.
@@ -79,7 +79,7 @@ async fn one_file(
 async fn tree(process: &mut Process, destination: &Beside, progress: &Transfer<'_>) -> Result<(), TransferError> {
     while let Some(line) = next(process).await? {
         match line {
-            Line::Folder(name) => destination.folder(place_of(&name)?, FOLDER_MODE, None).await?,
+            Line::Directory(name) => destination.directory(place_of(&name)?, DIRECTORY_MODE, None).await?,
             Line::File(name) => {
                 let file = destination.file(place_of(&name)?, FILE_MODE).await?;
                 let mut stream = file.stream().map_err(TransferError::Local)?;
@@ -87,7 +87,10 @@ async fn tree(process: &mut Process, destination: &Beside, progress: &Transfer<'
                 file.complete(None).map_err(TransferError::Local)?;
             }
             Line::LeftOut(name) => {
-                tracing::warn!(name = quoted(&name), "a link to a folder is left out of the download");
+                tracing::warn!(
+                    name = quoted(&name),
+                    "a link to a directory is left out of the download"
+                );
             }
             Line::Piece(_) | Line::End(_) => return Err(strange("a piece of no file")),
         }

@@ -12,7 +12,7 @@ const TRANSFER: &str = "http://schemas.xmlsoap.org/ws/2004/09/transfer";
 pub(crate) const MAX_ENVELOPE_SIZE: usize = 153_600;
 
 /// How long an operation may wait for something to answer, in seconds. Longer waits are made of several: a short one ends before
-/// proxies and firewalls lose patience, and shows soon that the instance is gone. (Packer waits for `winrm_timeout` at a time.)
+/// proxies and firewalls time out, and shows soon that the instance is gone. (Packer waits for `winrm_timeout` at a time.)
 pub(crate) const OPERATION_TIMEOUT: u32 = 60;
 
 /// Makes requests for one service.

@@ -20,7 +20,7 @@ use crate::tasks::Tasks;
 /// Pieces of output that wait for their reader before the command has to.
 const OUTPUT_QUEUE: usize = 16;
 
-/// Input that goes over at a time, in bytes: what a service since 2012 takes (500 KiB as an envelope), and what every one takes.
+/// Bytes of input in a request: what a service since 2012 takes (500 KiB as an envelope), and what every one takes.
 const MUCH_INPUT: usize = 360_000;
 const LITTLE_INPUT: usize = 100_000;
 
@@ -31,7 +31,7 @@ const LAST_SEND_LIMIT: Duration = Duration::from_secs(2);
 pub(crate) enum Input {
     /// That of a console, as commands of a template have it.
     Console,
-    /// A pipe. When the service takes no input, this is told why, and the command is ended.
+    /// A pipe. When the service takes no input, the reason is sent here, and the command is ended.
     Pipe(oneshot::Sender<WinRmError>),
 }
 
@@ -65,58 +65,43 @@ impl Service {
 
     /// Starts a command in a shell of its own.
     pub(crate) async fn start(&self, command: &str, input: Input) -> Result<Running, CommunicatorError> {
-        start(&self.client, &self.tasks, command, input).await
-    }
-
-    /// Waits for the shells to be deleted, and closes the connections.
-    pub(crate) async fn close(&self) {
-        self.tasks.finish(CLOSE_LIMIT).await;
-        self.client.close();
-    }
-}
-
-async fn start(client: &Arc<Client>, tasks: &Tasks, command: &str, input: Input) -> Result<Running, CommunicatorError> {
-    let (near, stdin) = duplex(MUCH_INPUT);
-    let (output_sender, output) = mpsc::channel(OUTPUT_QUEUE);
-    let (exit_sender, exit) = oneshot::channel();
-    let (started_sender, started) = oneshot::channel();
-    tasks.keep(run(
-        Arc::clone(client),
-        Job {
+        let (near, stdin) = duplex(MUCH_INPUT);
+        let (output_sender, output) = mpsc::channel(OUTPUT_QUEUE);
+        let (exit_sender, exit) = oneshot::channel();
+        let (started_sender, started) = oneshot::channel();
+        let job = Job {
             command: command.to_owned(),
             input,
             stdin,
             output: output_sender,
             exit: exit_sender,
             started: started_sender,
-        },
-    ));
-    match started.await {
-        Ok(Ok(())) => Ok(Running {
-            stdin: Some(Box::new(near)),
-            output,
-            exit,
-        }),
-        Ok(Err(error)) => Err(refused(&client.peer, "start a command", error)),
-        Err(_) => Err(CommunicatorError::Disconnected {
-            peer: client.peer.clone(),
-            cause: None,
-        }),
-    }
-}
-
-/// The error as the engine has it.
-fn refused(peer: &str, operation: &str, error: WinRmError) -> CommunicatorError {
-    if error.is_lost() {
-        return CommunicatorError::Disconnected {
-            peer: peer.to_owned(),
-            cause: Some(Box::new(error)),
         };
+        self.tasks.keep(run(Arc::clone(&self.client), job));
+        let lost = |cause: Option<Box<dyn std::error::Error + Send + Sync>>| CommunicatorError::Disconnected {
+            peer: self.client.peer.clone(),
+            cause,
+        };
+        match started.await {
+            Ok(Ok(())) => Ok(Running {
+                stdin: Some(Box::new(near)),
+                output,
+                exit,
+            }),
+            Ok(Err(error)) if error.is_lost() => Err(lost(Some(Box::new(error)))),
+            Ok(Err(error)) => Err(CommunicatorError::Refused {
+                operation: "start a command".into(),
+                message: bakelite_engine::chain_of(&error),
+                help: None,
+            }),
+            Err(_) => Err(lost(None)),
+        }
     }
-    CommunicatorError::Refused {
-        operation: operation.to_owned(),
-        message: bakelite_engine::chain_of(&error),
-        help: None,
+
+    /// Waits for the shells to be deleted, and closes the connections.
+    pub(crate) async fn close(&self) {
+        self.tasks.finish(CLOSE_LIMIT).await;
+        self.client.close();
     }
 }
 
@@ -139,7 +124,7 @@ async fn run(client: Arc<Client>, job: Job) {
     let ended = pump(&command, job.input, job.stdin, &job.output, &mut exit).await;
     drop(job.output);
     if ended.is_none() {
-        // Whoever started it has given up: the command shall not go on alone.
+        // Whoever started it has given up: the command is ended.
         command.terminate().await;
     }
     match ended {
@@ -161,7 +146,7 @@ fn answer<T>(to: oneshot::Sender<T>, value: T) {
     let _ = to.send(value);
 }
 
-/// Carries input and output until the command ends (`Some`) or nobody wants to know any more (`None`).
+/// Carries input and output until the command ends (`Some`) or whoever started it has given up (`None`).
 async fn pump(
     command: &Command<'_>,
     input: Input,
@@ -212,7 +197,7 @@ async fn drain(command: &Command<'_>, output: &mpsc::Sender<Output>) -> Exit {
         match command.receive().await {
             Ok(received) => {
                 for piece in received.output {
-                    // Nobody may be reading; the status is wanted nevertheless.
+                    // Nobody may be reading; the status is needed nevertheless.
                     let _ = output.send(piece).await;
                 }
                 if let Some(code) = received.exit {

@@ -90,7 +90,7 @@ fn shown(text: &str) -> String {
 }
 
 impl WinRmError {
-    /// Is the instance out of reach, as far as this tells? While Windows starts or goes down its HTTP server answers in place of WinRM:
+    /// Is the instance out of reach, as far as is known? While Windows starts or goes down its HTTP server answers in place of WinRM:
     /// that there is no such page, or no such service.
     pub(crate) fn is_lost(&self) -> bool {
         matches!(
@@ -142,7 +142,7 @@ impl Link {
         let (sender, connection) = handshake.map_err(|error| WinRmError::Lost(error.to_string()))?;
         let mut driver = JoinSet::new();
         driver.spawn(async move {
-            // How it ends is what the request under way is told.
+            // How it ends is the result of the request under way.
             let _ = connection.await;
         });
         Ok(Link {
@@ -203,7 +203,7 @@ fn lost(error: &hyper::Error) -> WinRmError {
     WinRmError::Lost(bakelite_engine::chain_of(error))
 }
 
-/// What a request says.
+/// The body of a request.
 enum Content {
     Plain(Bytes),
     Sealed(Bytes),

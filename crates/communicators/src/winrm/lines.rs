@@ -1,4 +1,4 @@
-//! The lines in which files go over, in both directions: `d` and a path is a folder; `f` and a path begins a file, `+` is a piece of it,
+//! The lines in which files are transferred, in both directions: `d` and a path is a directory; `f` and a path begins a file, `+` is a piece of it,
 //! and `e` with length and SHA-256 ends it; `l` is a link that is left out. Paths and pieces are base64, so that they need no quotes.
 
 use base64::Engine as _;
@@ -8,15 +8,15 @@ use sha2::{Digest as _, Sha256};
 /// A line of the other side.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Line {
-    /// A folder.
-    Folder(String),
+    /// A directory.
+    Directory(String),
     /// A file begins.
     File(String),
     /// A piece of it.
     Piece(Vec<u8>),
     /// It ends: its length and digest.
     End(String),
-    /// A link to a folder is left out.
+    /// A link to a directory is left out.
     LeftOut(String),
 }
 
@@ -27,7 +27,7 @@ pub(crate) fn parse(line: &str) -> Option<Line> {
     let bytes = || STANDARD.decode(rest).ok();
     let text = || String::from_utf8(bytes()?).ok();
     Some(match word {
-        "d" => Line::Folder(text()?),
+        "d" => Line::Directory(text()?),
         "f" => Line::File(text()?),
         "l" => Line::LeftOut(text()?),
         "+" => Line::Piece(bytes()?),
@@ -36,8 +36,8 @@ pub(crate) fn parse(line: &str) -> Option<Line> {
     })
 }
 
-/// The line for a folder.
-pub(crate) fn folder(path: &str) -> String {
+/// The line for a directory.
+pub(crate) fn directory(path: &str) -> String {
     format!("d {}", STANDARD.encode(path))
 }
 
@@ -77,7 +77,10 @@ mod tests {
 
     #[test]
     fn lines_say_what_they_were_made_of() {
-        assert_eq!(parse(&folder(r"C:\ä 'x'")), Some(Line::Folder(r"C:\ä 'x'".into())));
+        assert_eq!(
+            parse(&directory(r"C:\ä 'x'")),
+            Some(Line::Directory(r"C:\ä 'x'".into()))
+        );
         assert_eq!(parse(&file("")), Some(Line::File(String::new())));
         assert_eq!(parse(&piece(&[0, 255])), Some(Line::Piece(vec![0, 255])));
         for strange in ["", "ä", "x", "+ ?", "f /w==", "ready"] {

@@ -1,5 +1,5 @@
 //! WinRM as a communicator: WS-Man shells over HTTP or TLS (MS-WSMV). Each command has a shell of its own, which is deleted when the
-//! command has ended, so that nothing it left running outlives it; files go over through one PowerShell process per transfer.
+//! command has ended, so that nothing it left running outlives it; files are transferred through one PowerShell process each time.
 
 mod client;
 mod clixml;
@@ -31,7 +31,7 @@ use transfer::Transfers;
 
 pub(crate) use config::Config;
 
-/// What the readers of answers say of bytes, whatever part of an answer they are.
+/// What the readers of answers make of bytes, whatever part of an answer they are.
 pub(crate) fn read(bytes: &[u8], text: &str) -> Vec<String> {
     let login = ntlm::Login::new("DOMAIN\\user", "password");
     let moment = ntlm::Moment {
@@ -59,7 +59,7 @@ pub(crate) fn read(bytes: &[u8], text: &str) -> Vec<String> {
 /// The names in lines of a transfer.
 pub(crate) fn names(text: &str) -> Vec<String> {
     let names = text.lines().filter_map(|line| match lines::parse(line)? {
-        lines::Line::Folder(name) | lines::Line::File(name) | lines::Line::LeftOut(name) => {
+        lines::Line::Directory(name) | lines::Line::File(name) | lines::Line::LeftOut(name) => {
             Some(name.replace('\\', "/"))
         }
         lines::Line::Piece(_) | lines::Line::End(_) => None,

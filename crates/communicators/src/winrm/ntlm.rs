@@ -89,7 +89,7 @@ impl Login {
 pub(crate) struct Moment {
     /// Bytes that nobody can foresee.
     pub(crate) nonce: [u8; 8],
-    /// Tenths of microseconds since 1601, where the challenge does not say.
+    /// Tenths of microseconds since 1601, where the challenge has none.
     pub(crate) time: u64,
     /// The key of the session: nobody can foresee it either.
     pub(crate) session: [u8; 16],
@@ -219,7 +219,7 @@ fn assemble(login: &Login, [older, response, session]: [&[u8]; 3], flags: u32) -
     message
 }
 
-/// Windows 10.0 with revision 15 of NTLM: what is asked for but tells nobody anything.
+/// Windows 10.0 with revision 15 of NTLM: the field is required but has no meaning.
 fn version() -> [u8; 8] {
     [10, 0, 0, 0, 0, 0, 0, 15]
 }

@@ -1,7 +1,7 @@
 //! PowerShell scripts as command lines.
 
-use bakelite_engine::powershell::command_line;
-pub(crate) use bakelite_engine::powershell::single_quoted as quoted;
+use bakelite_scripts::powershell::command_line;
+pub(crate) use bakelite_scripts::powershell::single_quoted as quoted;
 
 /// The longest command line that `cmd` takes.
 pub(crate) const LONGEST_COMMAND: usize = 8191;

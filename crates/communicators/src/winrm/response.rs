@@ -37,7 +37,7 @@ pub enum AnswerError {
 pub struct Fault {
     /// Microsoft's number for it; 0 when there is none.
     pub code: u32,
-    /// In words.
+    /// The service's description, quoted.
     pub reason: String,
 }
 

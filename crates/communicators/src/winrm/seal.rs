@@ -49,7 +49,7 @@ impl Seal {
         }
     }
 
-    /// An envelope as it goes over.
+    /// An envelope as it is sent.
     pub(crate) fn wrap(&mut self, envelope: &[u8]) -> Vec<u8> {
         let mut sealed = envelope.to_vec();
         let signature = self.ours.seal(&mut sealed);

@@ -1,4 +1,4 @@
-//! What uploads and downloads share: a PowerShell process that is talked to in lines, and what is said of its failures.
+//! What uploads and downloads share: a PowerShell process that exchanges lines, and its failures.
 
 use std::sync::atomic::AtomicBool;
 
@@ -38,7 +38,7 @@ impl Transfers {
         }
     }
 
-    /// Starts one of our scripts. `refusal` is told why when the service takes no input.
+    /// Starts one of our scripts. `refusal` receives the reason when the service takes no input.
     pub(crate) async fn start(
         &self,
         script: &str,
@@ -124,7 +124,7 @@ impl Process {
                 return Some(String::from_utf8_lossy(&line).trim_end().to_owned());
             }
             if self.stdout.len() > LONGEST_LINE {
-                // None of ours: whoever reads it will say so.
+                // None of ours: whoever reads it refuses it.
                 self.searched = 0;
                 return Some(String::from_utf8_lossy(&std::mem::take(&mut self.stdout)).into_owned());
             }

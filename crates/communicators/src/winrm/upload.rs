@@ -1,5 +1,5 @@
 //! Files to the instance: lines to the input of one PowerShell process, however many files there are. Where the service takes no
-//! input, the lines go over in command lines of `cmd`, which collect them in a file: slow, but it is what every service can do.
+//! input, the lines are sent in command lines of `cmd`, which collect them in a file: slow, but it is what every service can do.
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -23,7 +23,7 @@ const PIECE: usize = 48 * 1024;
 /// The longest line that goes into a command line: what `cmd` takes, without the words around it.
 const LONGEST_LINE: usize = powershell::LONGEST_COMMAND - 300;
 
-/// How long PowerShell may take to say that it has read its first line. The first start after a boot is slow.
+/// How long PowerShell may take to confirm its first line. The first start after a boot is slow.
 const START_LIMIT: Duration = Duration::from_secs(90);
 
 /// Writes a file of the other side.
@@ -37,7 +37,7 @@ pub(crate) async fn file(winrm: &Transfers, file: Upload<'_>, destination: &str)
         .map_err(|error| error.of(format!("upload to `{destination}`"), advice))
 }
 
-/// Copies a folder to the other side; its own name is kept unless only its contents are wanted.
+/// Copies a directory to the other side; its own name is kept unless only its contents are copied.
 pub(crate) async fn directory(
     winrm: &Transfers,
     source: &Path,
@@ -79,11 +79,11 @@ async fn tree(
         })
         .sum();
     let progress = Transfer::begin(&winrm.events, &source.display().to_string(), Some(total));
-    sink.line(&lines::folder(&root)).await?;
+    sink.line(&lines::directory(&root)).await?;
     for entry in entries {
         let path = format!("{root}\\{}", entry.relative.to_string_lossy().replace('/', "\\"));
         match entry.kind {
-            EntryKind::Folder => sink.line(&lines::folder(&path)).await?,
+            EntryKind::Directory => sink.line(&lines::directory(&path)).await?,
             // What the Finder of macOS leaves everywhere.
             EntryKind::File(_) if entry.relative.file_name().is_some_and(|name| name == ".DS_Store") => {}
             EntryKind::File(_) => {
@@ -149,7 +149,7 @@ impl<'a> Sink<'a> {
 
     async fn line(&mut self, line: &str) -> Result<(), TransferError> {
         match &mut self.way {
-            // A process that is gone says at the end why it went.
+            // Why a process is gone is read at the end.
             Way::Input(process) => process
                 .write(line)
                 .await
@@ -213,7 +213,7 @@ impl<'a> Sink<'a> {
     }
 }
 
-/// What the process says at its end: have all files arrived?
+/// Waits for the last line of the process: have all files arrived?
 async fn taken(mut process: Process, files: u32) -> Result<(), TransferError> {
     let mut last = String::new();
     while let Some(line) = process.line().await {
@@ -224,7 +224,7 @@ async fn taken(mut process: Process, files: u32) -> Result<(), TransferError> {
         return Ok(());
     }
     Err(TransferError::refused(format!(
-        "{files} files were sent, but PowerShell says `{last}`"
+        "{files} files were sent, but PowerShell printed `{last}`"
     )))
 }
 
@@ -243,7 +243,7 @@ async fn through_input(winrm: &Transfers) -> Result<Process, TransferError> {
     };
     match ready {
         Ok(Some(line)) if line == "ready" => Ok(process),
-        Ok(Some(line)) => missing(format!("PowerShell says `{line}`")),
+        Ok(Some(line)) => missing(format!("PowerShell printed `{line}`")),
         Ok(None) => {
             process.end().await?;
             missing("PowerShell has read no input".into())

@@ -2,6 +2,7 @@
 
 use bakelite_engine::communicator::{CommunicatorError, Exit};
 use bakelite_engine::output::stream;
+use bakelite_test_support::eventually::{LIMIT, eventually};
 use bakelite_test_support::sshd::Setup;
 use tokio::io::AsyncWriteExt as _;
 
@@ -108,7 +109,7 @@ async fn a_server_that_restarts_is_waited_for() {
     instance.sshd.kill_sessions().await;
     let again = async {
         // The first attempts are refused; then the instance is back.
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        eventually(LIMIT, "attempts are refused", || instance.sshd.refused() >= 2).await;
         instance.sshd.refuse(false);
     };
     let (ran, ()) = tokio::join!(ran(&*ssh, "echo back"), again);
@@ -169,9 +170,7 @@ async fn a_command_that_nobody_waits_for_is_ended() {
     let mut running = ssh.exec(&command).await.unwrap();
     assert!(running.output.recv().await.is_some());
     drop(running);
-    while !mark.exists() {
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+    eventually(LIMIT, "the command has ended", || mark.exists()).await;
 }
 
 #[tokio::test]
@@ -189,17 +188,16 @@ async fn output_that_nobody_reads_waits_at_the_other_side() {
         let said = std::fs::read_to_string(&mark).unwrap_or_default();
         said.trim().parse().unwrap_or(0)
     };
-    let mut before = 0;
-    loop {
-        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    let (mut before, mut unchanged) = (0, 0);
+    eventually(LIMIT, "the command waits for a reader", || {
         let now = sent();
         // Windows, sockets and our queues hold some.
         assert!(now < 100, "{now} MB went out, and nobody has read one");
-        if now > 0 && now == before {
-            break;
-        }
+        unchanged = if now > 0 && now == before { unchanged + 1 } else { 0 };
         before = now;
-    }
+        unchanged >= 30
+    })
+    .await;
     // It goes on when it is read.
     assert_eq!(outcome(running).await.stdout.len(), 300 << 20);
 }

@@ -2,6 +2,8 @@
 
 use bakelite_communicators::connect::{ConnectError, Target, connect};
 use bakelite_engine::communicator::Exit;
+use bakelite_engine::error::{Explain as _, Kind};
+use bakelite_test_support::eventually::{LIMIT, eventually};
 use bakelite_test_support::slow_line::SlowLine;
 use bakelite_test_support::sshd::{Setup, Sshd};
 use tokio_util::sync::CancellationToken;
@@ -128,13 +130,8 @@ async fn a_wrong_key_is_named_in_the_error() {
         text.contains(&wanted) && text.contains("the server takes publickey"),
         "{text}"
     );
-    assert!(
-        instance
-            .said()
-            .last()
-            .unwrap()
-            .starts_with("Help: see that the user is one of the image's")
-    );
+    let help = error.help().unwrap();
+    assert!(help.starts_with("see that the user is one of the image's"), "{help}");
 }
 
 #[tokio::test]
@@ -149,7 +146,8 @@ async fn the_last_real_cause_stands_in_the_timeout() {
     assert!(matches!(error, ConnectError::Timeout { .. }));
     let text = bakelite_engine::chain_of(&error);
     assert!(text.contains("after 500ms") && text.contains("aes256-ctr"), "{text}");
-    assert!(instance.said().last().unwrap().starts_with("Help: see `ssh_ciphers`"));
+    assert!(error.help().unwrap().starts_with("see `ssh_ciphers`"));
+    assert_eq!(error.kind(), Kind::TimedOut);
 }
 
 #[tokio::test]
@@ -173,7 +171,7 @@ async fn a_server_that_comes_up_late_is_found() {
     let instance = Instance::start(Setup::default()).await;
     instance.sshd.refuse(true);
     let later = async {
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        eventually(LIMIT, "attempts are refused", || instance.sshd.refused() >= 2).await;
         instance.sshd.refuse(false);
     };
     let (ssh, ()) = tokio::join!(instance.connect(""), later);

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use bakelite_engine::communicator::{Communicator, CommunicatorError, Upload};
+use bakelite_test_support::eventually::{LIMIT, eventually};
 use bakelite_test_support::sshd::Setup;
 
 use crate::instance::Instance;
@@ -12,7 +13,7 @@ pub(crate) const METHODS: [&str; 3] = [
     r#""ssh_file_transfer_method": "scp""#,
     r#""ssh_file_transfer_method": "sftp""#,
     // The quickest that the other side has: streams through its shell.
-    r#""ssh_file_transfer_method": """#,
+    r#""ssh_file_transfer_method": null"#,
 ];
 
 pub(crate) async fn upload(
@@ -184,7 +185,7 @@ async fn without_sftp_the_error_names_the_other_method() {
     };
     assert_eq!(
         help.as_deref(),
-        Some("leave `ssh_file_transfer_method` out: then every other way is tried")
+        Some("leave `ssh_file_transfer_method` out: then every other method is tried")
     );
 }
 
@@ -216,9 +217,8 @@ async fn a_server_that_dies_during_an_upload_is_a_disconnect() {
             mode: 0o644,
         };
         let killing = async {
-            while std::fs::metadata(&path).map_or(0, |metadata| metadata.len()) == 0 {
-                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-            }
+            let length = || std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
+            eventually(LIMIT, "the upload has begun", || length() > 0).await;
             instance.sshd.kill_sessions().await;
         };
         let (result, ()) = tokio::join!(ssh.upload(upload, path.to_str().unwrap()), killing);

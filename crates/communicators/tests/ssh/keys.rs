@@ -9,6 +9,7 @@ use bakelite_communicators::connect::{ConnectError, Target, connect};
 use bakelite_communicators::options::CommunicatorOptions;
 use bakelite_communicators::ssh::console::{Console, ConsoleError};
 use bakelite_engine::communicator::{Communicator, Exit};
+use bakelite_test_support::eventually::{LIMIT, eventually};
 use bakelite_test_support::sshd::{Setup, Sshd};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
@@ -223,9 +224,8 @@ pub(crate) async fn agent_of(sshd: &Sshd) -> (tokio::process::Child, PathBuf) {
         .spawn()
         .unwrap();
     // The socket is there before anybody listens on it.
-    while tokio::net::UnixStream::connect(&socket).await.is_err() {
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+    let listens = || std::os::unix::net::UnixStream::connect(&socket).is_ok();
+    eventually(LIMIT, "the agent listens", listens).await;
     let added = Command::new("ssh-add")
         .arg("-q")
         .arg(&sshd.key_file)

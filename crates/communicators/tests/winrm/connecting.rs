@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bakelite_communicators::connect::{Target, connect};
 use bakelite_communicators::connection_data::connection_data;
+use bakelite_engine::error::Explain as _;
+use bakelite_test_support::eventually::{LIMIT, eventually};
 use bakelite_test_support::wsman::{Process, Setup};
 use tokio_util::sync::CancellationToken;
 
@@ -97,16 +99,12 @@ async fn a_password_that_is_set_during_the_first_start_is_accepted_then() {
     instance.server.set_password("not yet");
     let options = instance.options("");
     let connecting = instance.try_connect(&options, &[]);
-    tokio::pin!(connecting);
-    while instance.server.count("Unauthorized") < 2 {
-        tokio::select! {
-            biased;
-            _ = &mut connecting => panic!("the password is wrong"),
-            () = tokio::task::yield_now() => {}
-        }
-    }
-    instance.server.set_password("correct horse");
-    connecting.await.unwrap();
+    let setting = async {
+        eventually(LIMIT, "it tries again", || instance.server.count("Unauthorized") >= 2).await;
+        instance.server.set_password("correct horse");
+    };
+    let (connected, ()) = tokio::join!(connecting, setting);
+    connected.unwrap();
 }
 
 #[tokio::test]
@@ -116,12 +114,11 @@ async fn a_service_that_takes_no_basic_is_recognized() {
         ..Setup::default()
     };
     let instance = Instance::start(setup, commands).await;
-    let error = instance
-        .fail_to_connect(&instance.options(r#""winrm_timeout": "2s""#), &[])
-        .await;
-    assert!(error.ends_with("(it takes Negotiate)"), "{error}");
-    let said = instance.said().join("\n");
-    assert!(said.contains("set `winrm_use_ntlm = true`"), "{said}");
+    let options = instance.options(r#""winrm_timeout": "2s""#);
+    let error = instance.try_connect(&options, &[]).await.err().unwrap();
+    let text = bakelite_engine::chain_of(&error);
+    assert!(text.ends_with("(it takes Negotiate)"), "{text}");
+    assert!(error.help().unwrap().contains("set `winrm_use_ntlm = true`"));
     instance.connect(r#""winrm_use_ntlm": true"#).await;
 }
 
@@ -168,12 +165,10 @@ async fn tls_needs_a_trusted_certificate_unless_it_is_insecure() {
     };
     let instance = Instance::start(setup, commands).await;
     let ssl = r#""winrm_use_ssl": true, "winrm_timeout": "2s""#;
-    let error = instance.fail_to_connect(&instance.options(ssl), &[]).await;
-    assert!(error.contains("invalid peer certificate: UnknownIssuer"), "{error}");
-    assert!(
-        instance.said().join("\n").contains("winrm_insecure"),
-        "the remedy is named"
-    );
+    let error = instance.try_connect(&instance.options(ssl), &[]).await.err().unwrap();
+    let text = bakelite_engine::chain_of(&error);
+    assert!(text.contains("invalid peer certificate: UnknownIssuer"), "{text}");
+    assert!(error.help().unwrap().contains("winrm_insecure"));
 
     let insecure = instance
         .connect(r#""winrm_use_ssl": true, "winrm_insecure": true"#)

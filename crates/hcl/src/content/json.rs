@@ -14,11 +14,7 @@ pub(super) fn split<'b>(
     schema: &BodySchema<'_>,
     diagnostics: &mut Diagnostics,
 ) -> (Content, Vec<&'b Property>) {
-    let end = end(body);
-    let mut content = Content {
-        end: Some(end),
-        ..Content::default()
-    };
+    let mut content = Content::default();
     let mut rest = Vec::new();
     for property in &body.properties {
         let (name, value) = property;
@@ -35,7 +31,7 @@ pub(super) fn split<'b>(
             rest.push(property);
         }
     }
-    schema.complain_about_missing(&content.attributes, end, diagnostics);
+    schema.complain_about_missing(&content.attributes, end(body), diagnostics);
     (content, rest)
 }
 
@@ -67,7 +63,7 @@ pub(super) fn attributes(body: &JsonBody, diagnostics: &mut Diagnostics) -> Vec<
 }
 
 /// The closing brace of a body.
-pub(super) fn end(body: &JsonBody) -> Place {
+fn end(body: &JsonBody) -> Place {
     let at = body.place.end.saturating_sub(1).max(body.place.start);
     Place {
         start: at,

@@ -10,10 +10,7 @@ pub(super) fn split<'b>(
     schema: &BodySchema<'_>,
     diagnostics: &mut Diagnostics,
 ) -> (Content, Vec<&'b Item>) {
-    let mut content = Content {
-        end: Some(body.end),
-        ..Content::default()
-    };
+    let mut content = Content::default();
     let mut rest = Vec::new();
     for item in &body.items {
         match item {
@@ -28,7 +25,7 @@ pub(super) fn split<'b>(
             Item::Attribute(_) => rest.push(item),
         }
     }
-    schema.complain_about_missing(&content.attributes, body.end, diagnostics);
+    schema.complain_about_missing(&content.attributes, body.incomplete, diagnostics);
     (content, rest)
 }
 

@@ -87,7 +87,7 @@ mod laws {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::equality::same;
+    use crate::value::equality::same;
 
     fn value() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![

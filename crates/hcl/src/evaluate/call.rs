@@ -1,25 +1,15 @@
 //! `name(a, b...)`
 
 use super::context::Context;
-use super::expect::{capitalized, described};
+use super::expect::{CallExpression, arguments_text, capitalized, described};
 use super::{evaluate_in, special};
 use crate::convert::convert;
 use crate::diagnostic::{Diagnostic, Diagnostics, similar_name};
-use crate::functions::{Call, Function, FunctionError, Parameter, Run};
+use crate::functions::{Call, Function, FunctionError, Functions, Parameter, Run};
 use crate::marks::Marks;
-use crate::scope::{Scope, Surroundings};
+use crate::scope::{Missing, Scope, Surroundings};
 use crate::source::Place;
-use crate::syntax::{Expression, Name};
-use crate::types::Type;
 use crate::value::{Kind, Value};
-
-/// A call as it stands in the template.
-pub(super) struct CallExpression<'e> {
-    pub(super) name: &'e Name,
-    pub(super) arguments: &'e [Expression],
-    pub(super) expand_last: bool,
-    pub(super) place: Place,
-}
 
 /// An argument and the expression that it came from.
 pub(super) type Argument = (Value, Place);
@@ -28,34 +18,37 @@ pub(super) fn call(context: &Context<'_>, call: &CallExpression<'_>, diagnostics
     let Some((scope, function)) = function(context, call, diagnostics) else {
         return Value::dynamic();
     };
-    match &function.run {
-        Run::Special(which) => special::special(context, scope, *which, call, diagnostics),
-        Run::Plain(run) => {
-            let before = diagnostics.iter().count();
-            let Some(arguments) = arguments(context, call, diagnostics) else {
-                return Value::dynamic();
-            };
-            if diagnostics.iter().count() > before || !arity(function, call, arguments.len(), diagnostics) {
-                return unknown_result(function);
-            }
-            let plain = PlainCall {
-                function,
-                call,
-                surroundings: scope.surroundings(),
-                pay: &|work| context.spend(work, call.place),
-            };
-            // Functions look at their arguments several times, and some take long for each byte.
-            let cost = |(value, place): &Argument| context.spend_on(value, 4, *place);
-            if !arguments.iter().all(cost) {
-                return unknown_result(function);
-            }
-            let value = plain.run(*run, &arguments, diagnostics);
-            if !context.spend_on(&value, 1, call.place) {
-                return unknown_result(function);
-            }
-            value
-        }
+    let (run, is_known_enough): (Work, fn(&Value) -> bool) = match function.run {
+        Run::Special(which) => return special::special(context, scope, which, call, diagnostics),
+        Run::Plain(run) => (run, Value::is_wholly_known),
+        Run::Structural(run) => (run, Value::is_known),
+        Run::Lazy(run) => (run, |_| true),
+    };
+    let before = diagnostics.iter().count();
+    let Some(arguments) = arguments(context, call, diagnostics) else {
+        return Value::dynamic();
+    };
+    if diagnostics.iter().count() > before || !arity(function, call, arguments.len(), diagnostics) {
+        return function.result.unknown();
     }
+    let plain = PlainCall {
+        function,
+        run,
+        is_known_enough,
+        call,
+        surroundings: scope.surroundings(),
+        pay: &|work| context.spend(work, call.place),
+    };
+    // Functions look at their arguments several times, and some take long for each byte.
+    let cost = |(value, place): &Argument| context.spend_on(value, 4, *place);
+    if !arguments.iter().all(cost) {
+        return function.result.unknown();
+    }
+    let value = plain.run(&arguments, diagnostics);
+    if !context.spend_on(&value, 1, call.place) {
+        return function.result.unknown();
+    }
+    value
 }
 
 fn function<'c>(
@@ -76,12 +69,26 @@ fn function<'c>(
         Some((namespace, _)) => (format!("there are no functions in a namespace `{namespace}`"), None),
         None => (
             format!("there is no function `{name}`"),
-            similar_name(name, functions.names()),
+            similar_function(name, functions)
+                .map(|similar| format!("did you mean `{similar}`?"))
+                .or_else(|| context.remedy(Missing::Function(name))),
         ),
     };
-    let help = help.map(|similar| format!("did you mean `{similar}`?"));
     diagnostics.push(Diagnostic::error(call.name.place, summary).help(help));
     None
+}
+
+/// The function that may be meant: one of a similar name, or the one with most letters in common at the beginning when that is all of
+/// a name (`uppercase`, `upper`).
+fn similar_function(name: &str, functions: &Functions) -> Option<&'static str> {
+    let begins_alike = |known: &&'static str| known.len() >= 4 && (name.starts_with(known) || known.starts_with(name));
+    similar_name(name, functions.names()).or_else(|| {
+        functions
+            .names()
+            .filter(|_| name.len() >= 4)
+            .filter(begins_alike)
+            .max_by_key(|known| known.len().min(name.len()))
+    })
 }
 
 /// The arguments, the last one spread if that was asked for. `None` when it cannot be spread, or is not known yet.
@@ -135,45 +142,25 @@ fn arity(function: &Function, call: &CallExpression<'_>, given: usize, diagnosti
     true
 }
 
-pub(super) fn arguments_text(count: usize) -> String {
-    if count == 1 {
-        "1 argument".to_owned()
-    } else {
-        format!("{count} arguments")
-    }
-}
-
-/// What a function yields when it is not known yet: of its type, where the table says a plain one.
-fn unknown_result(function: &Function) -> Value {
-    Value::unknown(match function.result {
-        "string" => Type::String,
-        "number" => Type::Number,
-        "bool" => Type::Bool,
-        "list(string)" => Type::list(Type::String),
-        "set(string)" => Type::set(Type::String),
-        _ => Type::Dynamic,
-    })
-}
+/// What a function does with its arguments.
+type Work = fn(&Call<'_>) -> Result<Value, FunctionError>;
 
 /// A call of a function that works on values.
 struct PlainCall<'e> {
     function: &'static Function,
+    run: Work,
+    /// Otherwise the result is unknown.
+    is_known_enough: fn(&Value) -> bool,
     call: &'e CallExpression<'e>,
     surroundings: &'e Surroundings<'e>,
     pay: &'e dyn Fn(u64) -> bool,
 }
 
 impl PlainCall<'_> {
-    fn run(
-        &self,
-        run: fn(&Call<'_>) -> Result<Value, FunctionError>,
-        given: &[Argument],
-        diagnostics: &mut Diagnostics,
-    ) -> Value {
+    fn run(&self, given: &[Argument], diagnostics: &mut Diagnostics) -> Value {
         let marks: Marks = given.iter().map(|(value, _)| value.marks_within()).collect();
-        let unknown = || unknown_result(self.function).with_marks(marks);
+        let unknown = || self.function.result.unknown().with_marks(marks);
         let mut arguments = Vec::with_capacity(given.len());
-        let mut known = true;
         for (index, (value, place)) in given.iter().enumerate() {
             let Some(parameter) = self.function.parameters.get(index).or(self.function.variadic) else {
                 continue;
@@ -181,13 +168,12 @@ impl PlainCall<'_> {
             let Some(value) = self.converted(parameter, value, *place, diagnostics) else {
                 return unknown();
             };
-            known = known && (parameter.sees_unknown || value.is_wholly_known());
             arguments.push(value);
         }
-        if !known {
+        if !arguments.iter().all(self.is_known_enough) {
             return unknown();
         }
-        match run(&Call {
+        match (self.run)(&Call {
             arguments: &arguments,
             surroundings: self.surroundings,
             pay: self.pay,

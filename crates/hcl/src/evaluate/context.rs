@@ -2,7 +2,7 @@
 
 use crate::budget::{Budget, ONE};
 use crate::diagnostic::{Diagnostic, Diagnostics, similar_name};
-use crate::scope::Scope;
+use crate::scope::{Missing, Scope};
 use crate::source::Place;
 use crate::syntax::Expression;
 use crate::value::Value;
@@ -145,7 +145,9 @@ impl<'c> Context<'c> {
         }
     }
 
-    pub(super) fn variable(&self, name: &str, place: Place, diagnostics: &mut Diagnostics) -> Value {
+    /// The value of a root name; `path` is that name and those that follow it as attributes.
+    pub(super) fn variable(&self, path: &[&str], place: Place, diagnostics: &mut Diagnostics) -> Value {
+        let name = path.first().copied().unwrap_or_default();
         if let Some(value) = self.bound(name) {
             return value.clone();
         }
@@ -165,17 +167,37 @@ impl<'c> Context<'c> {
         names.extend(
             std::iter::successors(self.bindings, |binding| binding.outer).map(|binding| binding.name.to_owned()),
         );
-        diagnostics.push(self.unknown_variable(name, &names, place));
+        diagnostics.push(self.undefined(path, &names, place));
         Value::dynamic()
     }
 
-    fn unknown_variable(&self, name: &str, names: &[String], place: Place) -> Diagnostic {
-        let help =
-            similar_name(name, names.iter().map(String::as_str)).map(|similar| format!("did you mean `{similar}`?"));
+    /// What to do where a name or a function does not exist.
+    pub(super) fn remedy(&self, missing: Missing<'_>) -> Option<String> {
+        self.scope?.remedy(missing)
+    }
+
+    fn undefined(&self, path: &[&str], names: &[String], place: Place) -> Diagnostic {
+        let name = path.first().copied().unwrap_or_default();
+        let is_function = self
+            .scope
+            .and_then(Scope::functions)
+            .is_some_and(|functions| functions.get(name).is_some());
+        let is_of_a_shell = name
+            .bytes()
+            .all(|byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_'));
+        let help = if is_function {
+            Some(format!("a function is called with parentheses: `{name}()`"))
+        } else if is_of_a_shell {
+            Some(format!("for a variable of the shell write `$${{{name}}}`"))
+        } else {
+            similar_name(name, names.iter().map(String::as_str))
+                .map(|similar| format!("did you mean `{similar}`?"))
+                .or_else(|| self.remedy(Missing::Name(path)))
+        };
         let summary = if self.in_template_file {
             format!("the template needs `{name}`, which the variables given to it do not have")
         } else {
-            format!("nothing is called `{name}` here")
+            format!("the name `{name}` is not defined here")
         };
         Diagnostic::error(place, summary).help(help)
     }

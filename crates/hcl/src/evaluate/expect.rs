@@ -1,8 +1,9 @@
-//! Values that a construct needs to be of a type: converted, or complained about.
+//! What a construct needs: values of a type, converted or complained about, and calls with so many arguments.
 
 use crate::convert::convert;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::source::Place;
+use crate::syntax::{Expression, Name};
 use crate::types::Type;
 use crate::value::{Value, quoted};
 
@@ -66,4 +67,36 @@ pub(super) fn capitalized(text: &str) -> String {
     chars
         .next()
         .map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+/// A call as it stands in the template.
+pub(super) struct CallExpression<'e> {
+    pub(super) name: &'e Name,
+    pub(super) arguments: &'e [Expression],
+    pub(super) expand_last: bool,
+    pub(super) place: Place,
+}
+
+/// Complains unless there are that many arguments, each of its own.
+pub(super) fn exactly(count: usize, call: &CallExpression<'_>, diagnostics: &mut Diagnostics) -> bool {
+    let name = &call.name.text;
+    let given = call.arguments.len();
+    if !call.expand_last && given == count {
+        return true;
+    }
+    let summary = if call.expand_last {
+        format!("`{name}` takes its arguments as they are written, none can be spread")
+    } else {
+        format!("`{name}` takes {}, {given} given", arguments_text(count))
+    };
+    diagnostics.push(Diagnostic::error(call.place, summary));
+    false
+}
+
+pub(super) fn arguments_text(count: usize) -> String {
+    if count == 1 {
+        "1 argument".to_owned()
+    } else {
+        format!("{count} arguments")
+    }
 }

@@ -4,12 +4,12 @@ use super::context::Context;
 use super::expect::Expected;
 use super::{attempt, evaluate_in};
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::equality;
 use crate::number::{Number, NumberError};
 use crate::source::Place;
 use crate::syntax::{BinaryOperator, Expression, Operation, UnaryOperator};
 use crate::types::Type;
 use crate::value::Value;
+use crate::value::equality;
 
 /// A value with the errors of the expression that it came from.
 type Attempt = (Value, Diagnostics);

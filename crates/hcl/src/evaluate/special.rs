@@ -1,13 +1,13 @@
 //! The functions whose arguments are not simply evaluated first: `try`, `can`, `convert`, `templatefile`.
 
-use super::call::{CallExpression, arguments_text};
+use super::constraint::parse_constraint;
 use super::context::Context;
-use super::expect::{capitalized, required};
+use super::expect::{CallExpression, capitalized, exactly, required};
 use super::{attempt, evaluate_in, template_file};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::functions::Special;
 use crate::scope::Scope;
-use crate::types::{Type, parse_constraint};
+use crate::types::Type;
 use crate::value::Value;
 
 pub(super) fn special(
@@ -23,22 +23,6 @@ pub(super) fn special(
         Special::Convert => convert(context, call, diagnostics),
         Special::TemplateFile => template_file::template_file(context, scope, call, diagnostics),
     }
-}
-
-/// Complains unless there are that many arguments, each of its own.
-pub(super) fn exactly(count: usize, call: &CallExpression<'_>, diagnostics: &mut Diagnostics) -> bool {
-    let name = &call.name.text;
-    let given = call.arguments.len();
-    if !call.expand_last && given == count {
-        return true;
-    }
-    let summary = if call.expand_last {
-        format!("`{name}` takes its arguments as they are written, none can be spread")
-    } else {
-        format!("`{name}` takes {}, {given} given", arguments_text(count))
-    };
-    diagnostics.push(Diagnostic::error(call.place, summary));
-    false
 }
 
 /// The first argument that evaluates without an error.

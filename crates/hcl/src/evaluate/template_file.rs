@@ -1,14 +1,12 @@
 //! `templatefile(path, vars)`: a file as a template, with names of its own.
 
-use super::call::CallExpression;
 use super::context::Context;
 use super::evaluate_in;
-use super::expect::{Expected, capitalized, described};
-use super::special::exactly;
+use super::expect::{CallExpression, Expected, capitalized, described, exactly};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::functions::Functions;
 use crate::native;
-use crate::scope::{Scope, Surroundings};
+use crate::scope::{Missing, Scope, Surroundings};
 use crate::source::{FileId, Place, SourceMap};
 use crate::syntax::Expression;
 use crate::types::Type;
@@ -47,8 +45,9 @@ pub(super) fn template_file(
     let marks = path_value.as_ref().map_or(variables_value.marks, |path| path.marks);
     match render(context, path_text, &inner, call.place) {
         Ok(value) => value.with_marks(marks),
-        Err(reason) => {
-            diagnostics.push(Diagnostic::error(call.place, "`templatefile` failed").detail(reason));
+        Err(failure) => {
+            let summary = format!("`templatefile` failed: {}", failure.summary);
+            diagnostics.push(Diagnostic::error(call.place, summary).detail(failure.detail));
             Value::dynamic()
         }
     }
@@ -83,7 +82,15 @@ fn check_names(variables: &Value, expression: &Expression, diagnostics: &mut Dia
     }
 }
 
-fn render(context: &Context<'_>, path: &str, scope: &TemplateScope<'_>, caller: Place) -> Result<Value, String> {
+/// Why a file gave no value.
+struct Failure {
+    /// What is wrong: a lower-case fragment.
+    summary: String,
+    /// Where in the file, and what else is wrong there.
+    detail: String,
+}
+
+fn render(context: &Context<'_>, path: &str, scope: &TemplateScope<'_>, caller: Place) -> Result<Value, Failure> {
     let text = read(path, scope.surroundings())?;
     let mut sources = SourceMap::default();
     let file = sources.add(path, text.as_str());
@@ -94,12 +101,14 @@ fn render(context: &Context<'_>, path: &str, scope: &TemplateScope<'_>, caller: 
     }
     let inside = context.of_template_file(scope, caller);
     let value = evaluate_template(&inside, &text, file, &mut diagnostics);
+    let Some(first) = diagnostics.iter().next() else {
+        return Ok(value);
+    };
     let errors: Vec<String> = diagnostics.iter().map(|error| sentence(error, &sources)).collect();
-    if errors.is_empty() {
-        Ok(value)
-    } else {
-        Err(errors.join("\n"))
-    }
+    Err(Failure {
+        summary: first.summary.clone(),
+        detail: errors.join("\n"),
+    })
 }
 
 fn evaluate_template(inside: &Context<'_>, text: &str, file: FileId, diagnostics: &mut Diagnostics) -> Value {
@@ -121,10 +130,15 @@ fn sentence(error: &Diagnostic, sources: &SourceMap) -> String {
         .to_owned()
 }
 
-fn read(path: &str, surroundings: &Surroundings<'_>) -> Result<String, String> {
+fn read(path: &str, surroundings: &Surroundings<'_>) -> Result<String, Failure> {
+    let failure = |summary| Failure {
+        summary,
+        detail: String::new(),
+    };
     let full = surroundings.base_folder.join(path);
-    let bytes = std::fs::read(&full).map_err(|error| format!("Cannot read `{}`: {error}.", full.display()))?;
-    String::from_utf8(bytes).map_err(|_| format!("`{}` is not UTF-8 text.", full.display()))
+    let bytes =
+        std::fs::read(&full).map_err(|error| failure(format!("`{}` cannot be read: {error}", full.display())))?;
+    String::from_utf8(bytes).map_err(|_| failure(format!("`{}` is not UTF-8 text", full.display())))
 }
 
 /// The variables of a template as names, with the functions of the caller.
@@ -147,6 +161,13 @@ impl Scope for TemplateScope<'_> {
 
     fn functions(&self) -> Option<&Functions> {
         self.outer.functions()
+    }
+
+    fn remedy(&self, missing: Missing<'_>) -> Option<String> {
+        match missing {
+            Missing::Name(_) => None,
+            Missing::Function(_) => self.outer.remedy(missing),
+        }
     }
 
     fn surroundings(&self) -> &Surroundings<'_> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::functions::{Call, Function, FunctionError, Functions, Parameter, Run, Special};
+use crate::functions::{Call, Function, FunctionError, Functions, Parameter, Returns, Run, Special};
 use crate::marks::Marks;
 use crate::native::parse_expression;
 use crate::scope::{Surroundings, World};
@@ -47,13 +47,11 @@ const TEXT: Parameter = Parameter {
     name: "text",
     kind: || Type::String,
     nullable: false,
-    sees_unknown: false,
 };
 const NUMBER: Parameter = Parameter {
     name: "number",
     kind: || Type::Number,
     nullable: false,
-    sees_unknown: false,
 };
 
 const fn row(
@@ -67,7 +65,7 @@ const fn row(
         doc: "",
         parameters,
         variadic,
-        result: "string",
+        result: Returns::STRING,
         examples: &[],
         run,
     }
@@ -123,7 +121,7 @@ fn names() -> Names {
     ];
     Names {
         roots: BTreeMap::from(roots),
-        functions: Some(Functions::of(&[&ROWS])),
+        functions: Some(Functions::of(&[("", &ROWS[..])])),
         surroundings: Surroundings {
             base_folder: std::path::PathBuf::from("."),
             working_folder: std::path::PathBuf::from("."),
@@ -453,7 +451,7 @@ fn every_construct_may_be_nested_beyond_the_limit() {
 fn constraints_fill_defaults() {
     let text = r#"object({ a = string, b = optional(number, "3"), c = optional(list(object({ d = optional(bool, true), e = optional(string) }))) })"#;
     let mut diagnostics = Diagnostics::default();
-    let constraint = crate::types::parse_constraint(&parsed(text).0, true, &mut diagnostics).unwrap();
+    let constraint = parse_constraint(&parsed(text).0, true, &mut diagnostics).unwrap();
     assert!(diagnostics.is_empty());
     let apply = |text: &str| {
         constraint
@@ -496,7 +494,7 @@ fn wrong_types_are_explained() {
         let (expression, sources) = parsed(text);
         let mut diagnostics = Diagnostics::default();
         assert!(
-            crate::types::parse_constraint(&expression, true, &mut diagnostics).is_none(),
+            parse_constraint(&expression, true, &mut diagnostics).is_none(),
             "{text}"
         );
         let errors = diagnostics.iter().map(|error| {
@@ -576,7 +574,7 @@ mod properties {
             let mut diagnostics = Diagnostics::default();
             let value = evaluate(&expression, &names(), &mut diagnostics);
             let mut again = Diagnostics::default();
-            prop_assert!(crate::equality::same(&evaluate(&expression, &names(), &mut again), &value));
+            prop_assert!(crate::value::equality::same(&evaluate(&expression, &names(), &mut again), &value));
             prop_assert_eq!(&again, &diagnostics);
             prop_assert!(diagnostics.iter().all(|error| error.place.is_some()));
             prop_assert!(!format!("{diagnostics:?}{value}").to_lowercase().contains("hunter2"), "{:?} {}", diagnostics, value);

@@ -4,6 +4,7 @@ use super::context::Context;
 use super::evaluate_in;
 use super::expect::{Expected, capitalized, described};
 use crate::diagnostic::{Diagnostic, Diagnostics, similar_name};
+use crate::scope::Missing;
 use crate::source::Place;
 use crate::syntax::{Expression, ExpressionKind, Name};
 use crate::types::Type;
@@ -38,17 +39,24 @@ pub(super) fn traversal(context: &Context<'_>, expression: &Expression, diagnost
         steps.push(step);
         base = inner;
     }
+    let path = path(base, &steps);
     let mut value = match member(context, base, &steps) {
         Some(value) => {
             steps.pop();
             value
         }
-        None => evaluate_in(context, base, diagnostics),
+        None => match &base.kind {
+            ExpressionKind::Variable(_) => context.variable(&path, base.place, diagnostics),
+            _ => evaluate_in(context, base, diagnostics),
+        },
     };
     while let Some(step) = steps.pop() {
         let marks = value.marks;
         let result = match step {
-            Step::Attribute(name) => attribute(&value, name),
+            Step::Attribute(name) => attribute(&value, name).map_err(|complaint| match complaint.help {
+                None => complaint.help(context.remedy(Missing::Name(&path))),
+                Some(_) => complaint,
+            }),
             Step::Index { key, place } => {
                 let key_value = evaluate_in(context, key, diagnostics);
                 index(
@@ -67,6 +75,18 @@ pub(super) fn traversal(context: &Context<'_>, expression: &Expression, diagnost
         });
     }
     value
+}
+
+/// The root name and the attributes that are taken of it one after the other.
+fn path<'e>(base: &'e Expression, steps: &[Step<'e>]) -> Vec<&'e str> {
+    let ExpressionKind::Variable(root) = &base.kind else {
+        return Vec::new();
+    };
+    let attributes = steps.iter().rev().map_while(|step| match step {
+        Step::Attribute(name) => Some(name.text.as_str()),
+        Step::Index { .. } => None,
+    });
+    std::iter::once(root.as_str()).chain(attributes).collect()
 }
 
 /// `ROOT.NAME` and `ROOT["NAME"]`, when the scope has it without its root.
@@ -193,7 +213,7 @@ fn position(value: &Value, elements: &[Value], key: &Key<'_>) -> Result<Value, D
         let (problem, detail) = if number.signum() < 0 {
             ("is negative", "Elements are counted from 0 at the start.".to_owned())
         } else if !number.is_integer() && !number.is_infinite() {
-            ("is not a whole number", String::new())
+            ("is not an integer", String::new())
         } else {
             let detail = match elements.len() {
                 0 => format!("{} is empty.", capitalized(&described(value))),

@@ -13,22 +13,22 @@ pub(super) const LONGEST_TEXT: usize = 32 << 20;
 /// No function makes more values than this.
 const MOST_VALUES: usize = 1_000_000;
 
-/// A parameter that takes text.
-pub(super) const fn text(name: &'static str) -> Parameter {
+/// A parameter that takes a string.
+pub const fn text(name: &'static str) -> Parameter {
     parameter(name, || Type::String)
 }
 
 /// A parameter that takes a number.
-pub(super) const fn number(name: &'static str) -> Parameter {
+pub const fn number(name: &'static str) -> Parameter {
     parameter(name, || Type::Number)
 }
 
 /// A parameter that takes a value of any type as it is.
-pub(super) const fn any(name: &'static str) -> Parameter {
+pub const fn any(name: &'static str) -> Parameter {
     parameter(name, || Type::Dynamic)
 }
 
-/// A parameter that takes a list of text.
+/// A parameter that takes a list of strings.
 pub(super) const fn texts(name: &'static str) -> Parameter {
     parameter(name, || Type::list(Type::String))
 }
@@ -49,41 +49,19 @@ pub(super) const fn parameter(name: &'static str, kind: fn() -> Type) -> Paramet
         name,
         kind,
         nullable: false,
-        sees_unknown: false,
     }
 }
 
 impl Parameter {
-    /// The same parameter for a function that arranges members without looking at them: they may be unknown. Its row runs
-    /// [`by_structure`].
-    pub(super) const fn with_unknown_members(self) -> Parameter {
-        Parameter {
-            sees_unknown: true,
-            ..self
-        }
-    }
-
     /// The same parameter, null allowed.
-    pub(super) const fn or_null(self) -> Parameter {
+    pub const fn or_null(self) -> Parameter {
         Parameter { nullable: true, ..self }
     }
 }
 
-/// Runs a function on arguments whose members may be unknown; when one of them is unknown as a whole, so is the result.
-pub(super) fn by_structure(
-    call: &Call<'_>,
-    run: fn(&Call<'_>) -> Result<Value, FunctionError>,
-) -> Result<Value, FunctionError> {
-    if call.arguments.iter().all(Value::is_known) {
-        run(call)
-    } else {
-        Ok(Value::dynamic())
-    }
-}
-
 impl Call<'_> {
-    /// An argument.
-    pub(super) fn value(&self, index: usize) -> Result<&Value, FunctionError> {
+    /// An argument, counted from 0.
+    pub fn value(&self, index: usize) -> Result<&Value, FunctionError> {
         self.arguments
             .get(index)
             .ok_or_else(|| failed(format!("argument {index} is missing")))
@@ -98,30 +76,30 @@ impl Call<'_> {
         }
     }
 
-    /// An argument that is text.
-    pub(super) fn text(&self, index: usize) -> Result<&str, FunctionError> {
+    /// An argument that is a string.
+    pub fn text(&self, index: usize) -> Result<&str, FunctionError> {
         self.value(index)?
             .as_str()
             .ok_or_else(|| wrong(index, "a string is required"))
     }
 
     /// An argument that is a number.
-    pub(super) fn number(&self, index: usize) -> Result<&Number, FunctionError> {
+    pub fn number(&self, index: usize) -> Result<&Number, FunctionError> {
         self.value(index)?
             .as_number()
             .ok_or_else(|| wrong(index, "a number is required"))
     }
 
-    /// An argument that is a whole number of at most 64 bits.
-    pub(super) fn integer(&self, index: usize) -> Result<i64, FunctionError> {
+    /// An argument that is an integer of at most 64 bits.
+    pub fn integer(&self, index: usize) -> Result<i64, FunctionError> {
         let number = self.number(index)?;
         number
             .to_i64()
-            .ok_or_else(|| failed(format!("a whole number of at most 64 bits is required, not {number}")))
+            .ok_or_else(|| failed(format!("an integer of at most 64 bits is required, not {number}")))
     }
 
     /// The elements of an argument that is a list, set or tuple.
-    pub(super) fn elements(&self, index: usize) -> Result<&[Value], FunctionError> {
+    pub fn elements(&self, index: usize) -> Result<&[Value], FunctionError> {
         let value = self.value(index)?;
         value.elements().ok_or_else(|| {
             wrong(
@@ -150,15 +128,15 @@ pub(super) fn converted(values: &[Value], kind: &Type, index: usize) -> Result<V
         .collect()
 }
 
-/// The call failed.
-pub(super) fn failed(message: impl Into<String>) -> FunctionError {
+/// The call as a whole failed; the message is a lower-case fragment.
+pub fn failed(message: impl Into<String>) -> FunctionError {
     FunctionError::Failed {
         message: message.into(),
     }
 }
 
-/// One argument is wrong.
-pub(super) fn wrong(index: usize, message: impl Into<String>) -> FunctionError {
+/// One argument is wrong, counted from 0; the message is a lower-case fragment.
+pub fn wrong(index: usize, message: impl Into<String>) -> FunctionError {
     FunctionError::Argument {
         index,
         message: message.into(),

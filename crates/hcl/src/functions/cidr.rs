@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 
 use super::arguments::{failed, number, shown, text, wrong};
-use super::{Call, Function, FunctionError, Run};
+use super::{Call, Function, FunctionError, Returns, Run};
 use crate::types::Type;
 use crate::value::Value;
 
@@ -19,7 +19,7 @@ pub(super) static GROUP: &[Function] = &[
         doc: "The address of a number in a range; a negative number counts from the end.",
         parameters: &[text("prefix"), number("host_number")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[
             ("cidrhost(\"10.0.0.0/16\", 256)", "10.0.1.0"),
             ("cidrhost(\"10.0.0.0/16\", -1)", "10.0.255.255"),
@@ -31,7 +31,7 @@ pub(super) static GROUP: &[Function] = &[
         doc: "The mask of a range's addresses.",
         parameters: &[text("prefix")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("cidrnetmask(\"10.0.0.0/12\")", "255.240.0.0")],
         run: Run::Plain(|call| {
             let network = parse(call.text(0)?).map_err(failed)?;
@@ -43,7 +43,7 @@ pub(super) static GROUP: &[Function] = &[
         doc: "The subnet of a number in a range, when the prefix becomes that many bits longer (at most 32).",
         parameters: &[text("prefix"), number("new_bits"), number("subnet_number")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("cidrsubnet(\"10.0.0.0/16\", 8, 2)", "10.0.2.0/24")],
         run: Run::Plain(cidrsubnet),
     },
@@ -52,7 +52,7 @@ pub(super) static GROUP: &[Function] = &[
         doc: "Subnets of a range one after the other, each with a prefix that many bits longer than the range's.",
         parameters: &[text("prefix")],
         variadic: Some(&number("new_bits")),
-        result: "list(string)",
+        result: Returns::STRINGS,
         examples: &[(
             "jsonencode(cidrsubnets(\"10.0.0.0/16\", 4, 8, 4))",
             "[\"10.0.0.0/20\",\"10.0.16.0/24\",\"10.0.32.0/20\"]",

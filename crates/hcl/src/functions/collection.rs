@@ -2,8 +2,8 @@
 
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::arguments::{any, by_structure, converted, failed, text, texts, unified, wrong};
-use super::{Call, Function, FunctionError, Run};
+use super::arguments::{any, converted, failed, text, texts, unified, wrong};
+use super::{Call, Function, FunctionError, Returns, Run};
 use crate::convert;
 use crate::types::Type;
 use crate::value::{Kind, Members, Value};
@@ -14,68 +14,64 @@ pub(super) static GROUP: &[Function] = &[
         name: "coalesce",
         doc: "The first argument that is neither null nor an empty string, converted to the type of all.",
         parameters: &[],
-        variadic: Some(&any("values").or_null().with_unknown_members()),
-        result: "any",
+        variadic: Some(&any("values").or_null()),
+        result: Returns::ANY,
         examples: &[("coalesce(null, \"\", \"b\")", "b")],
-        run: Run::Plain(coalesce),
+        run: Run::Lazy(coalesce),
     },
     Function {
         name: "keys",
         doc: "The names in a map or object, sorted.",
-        parameters: &[any("map").with_unknown_members()],
+        parameters: &[any("map")],
         variadic: None,
-        result: "list(string)",
+        result: Returns::Varies("list(string)"),
         examples: &[("jsonencode(keys({b = 1, a = 2}))", "[\"a\",\"b\"]")],
-        run: Run::Plain(|call| by_structure(call, keys)),
+        run: Run::Structural(keys),
     },
     Function {
         name: "length",
         doc: "How many elements a collection has, or how many characters a string.",
-        parameters: &[any("value").with_unknown_members()],
+        parameters: &[any("value")],
         variadic: None,
-        result: "number",
+        result: Returns::NUMBER,
         examples: &[("length([\"a\", \"b\"])", "2"), ("length(\"héllo\")", "5")],
-        run: Run::Plain(|call| by_structure(call, length)),
+        run: Run::Structural(length),
     },
     Function {
         name: "lookup",
         doc: "The value of a name in a map or object, or a default when the name is not there.",
-        parameters: &[
-            any("map").with_unknown_members(),
-            text("key"),
-            any("default").with_unknown_members(),
-        ],
+        parameters: &[any("map"), text("key"), any("default")],
         variadic: None,
-        result: "any",
+        result: Returns::ANY,
         examples: &[("lookup({a = \"x\"}, \"b\", \"none\")", "none")],
-        run: Run::Plain(|call| by_structure(call, lookup)),
+        run: Run::Structural(lookup),
     },
     Function {
         name: "merge",
         doc: "One map or object of the members of several; of a repeated name the last counts. Nulls are skipped.",
         parameters: &[],
-        variadic: Some(&any("maps").or_null().with_unknown_members()),
-        result: "object",
+        variadic: Some(&any("maps").or_null()),
+        result: Returns::Varies("object"),
         examples: &[("jsonencode(merge({a = 1, b = 1}, {b = 2}))", "{\"a\":1,\"b\":2}")],
-        run: Run::Plain(|call| by_structure(call, merge)),
+        run: Run::Structural(merge),
     },
     Function {
         name: "values",
         doc: "The values in a map or object, in the order of their names.",
-        parameters: &[any("map").with_unknown_members()],
+        parameters: &[any("map")],
         variadic: None,
-        result: "list(any)",
+        result: Returns::Varies("list(any)"),
         examples: &[("jsonencode(values({b = 1, a = 2}))", "[2,1]")],
-        run: Run::Plain(|call| by_structure(call, values)),
+        run: Run::Structural(values),
     },
     Function {
         name: "zipmap",
         doc: "A map of a list of names and a list of as many values; of a tuple of values an object.",
-        parameters: &[texts("keys"), any("values").with_unknown_members()],
+        parameters: &[texts("keys"), any("values")],
         variadic: None,
-        result: "map(any)",
+        result: Returns::Varies("map(any)"),
         examples: &[("jsonencode(zipmap([\"a\", \"b\"], [1, 2]))", "{\"a\":1,\"b\":2}")],
-        run: Run::Plain(|call| by_structure(call, zipmap)),
+        run: Run::Structural(zipmap),
     },
 ];
 

@@ -3,17 +3,17 @@
 use std::collections::BTreeSet;
 
 use super::arguments::{bounded, countable, failed, shown, text};
-use super::{Call, Function, FunctionError, Run};
+use super::{Call, Function, FunctionError, Returns, Run};
 use crate::types::Type;
 use crate::value::Value;
 
 /// CSV.
 pub(super) static GROUP: &[Function] = &[Function {
     name: "csvdecode",
-    doc: "A list of objects, one for each line of a CSV text; the first line names the columns. All values are strings.",
+    doc: "A list of objects, one for each line of a CSV string; the first line names the columns. All values are strings.",
     parameters: &[text("csv")],
     variadic: None,
-    result: "list(object)",
+    result: Returns::Varies("list(object)"),
     examples: &[("csvdecode(\"name,size\\nweb,8\\ndb,64\")[1].size", "64")],
     run: Run::Plain(csvdecode),
 }];

@@ -130,7 +130,7 @@ impl Digits {
         };
         let count = rounded.digits.len();
         let limit = match precision {
-            // Zeros at the end of a whole number are no reason for an exponent, digits that are there are none either.
+            // Zeros at the end of an integer are no reason for an exponent, digits that are there are none either.
             Some(precision) if precision > count && size(count) >= rounded.point => size(count),
             Some(precision) => size(precision.max(1)),
             None => 6,

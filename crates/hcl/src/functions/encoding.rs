@@ -8,7 +8,7 @@ use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
 
 use super::arguments::{failed, shown, text, wrong};
 use super::charset::Charset;
-use super::{Call, Function, FunctionError, Run, gzip};
+use super::{Call, Function, FunctionError, Returns, Run, gzip};
 use crate::value::Value;
 
 /// Standard alphabet, padding required; unused bits at the end may be anything.
@@ -21,55 +21,55 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 pub(super) static GROUP: &[Function] = &[
     Function {
         name: "base64decode",
-        doc: "The text that is written in base64 (standard alphabet, with padding; line ends are skipped). It must be UTF-8.",
+        doc: "The string that is encoded in base64 (standard alphabet, with padding; line ends are skipped). It must be UTF-8.",
         parameters: &[text("string")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("base64decode(\"SGVsbG8gV29ybGQ=\")", "Hello World")],
         run: Run::Plain(base64decode),
     },
     Function {
         name: "base64encode",
-        doc: "Text as base64 of its UTF-8 bytes.",
+        doc: "A string as base64 of its UTF-8 bytes.",
         parameters: &[text("string")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("base64encode(\"Hello World\")", "SGVsbG8gV29ybGQ=")],
         run: Run::Plain(|call| Ok(Value::string(encode_base64(call.text(0)?.as_bytes())))),
     },
     Function {
         name: "base64gzip",
-        doc: "Text compressed with gzip, as base64; for `user_data` that a machine unpacks by itself.",
+        doc: "A string compressed with gzip, as base64; for `user_data` that a machine unpacks by itself.",
         parameters: &[text("string")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("base64gzip(\"test\")", "H4sIAAAAAAAA/ypJLS4BAAAA//8BAAD//wx+f9gEAAAA")],
         run: Run::Plain(|call| Ok(Value::string(encode_base64(&gzip::compress(call.text(0)?.as_bytes()))))),
     },
     Function {
         name: "textdecodebase64",
-        doc: "The text that is written in a character encoding (by its IANA name) and then in base64.",
+        doc: "The string that is encoded in a character encoding (by its IANA name) and then in base64.",
         parameters: &[text("string"), text("encoding")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("textdecodebase64(\"SABlAGwAbABvAA==\", \"UTF-16LE\")", "Hello")],
         run: Run::Plain(textdecodebase64),
     },
     Function {
         name: "textencodebase64",
-        doc: "Text in a character encoding (by its IANA name), as base64; Windows wants `UTF-16LE` for encoded commands.",
+        doc: "A string in a character encoding (by its IANA name), as base64; Windows requires `UTF-16LE` for encoded commands.",
         parameters: &[text("string"), text("encoding")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("textencodebase64(\"Hello\", \"UTF-16LE\")", "SABlAGwAbABvAA==")],
         run: Run::Plain(textencodebase64),
     },
     Function {
         name: "urlencode",
-        doc: "Text as it may stand in the query of a URL: a space becomes `+`.",
+        doc: "A string escaped for the query of a URL: a space becomes `+`.",
         parameters: &[text("string")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("urlencode(\"a b/ç\")", "a+b%2F%C3%A7")],
         run: Run::Plain(|call| Ok(Value::string(encode_query(call.text(0)?)))),
     },

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::arguments::{any, failed, shown, text};
 use super::encoding::encode_base64;
-use super::{Call, Function, FunctionError, Run, Special, fileset};
+use super::{Call, Function, FunctionError, Returns, Run, Special, fileset};
 use crate::types::Type;
 use crate::value::Value;
 
@@ -14,10 +14,11 @@ use crate::value::Value;
 pub(super) static GROUP: &[Function] = &[
     Function {
         name: "abspath",
-        doc: "A path from the root, seen from the folder in which the command runs; `.`, `..` and repeated slashes go away.",
+        doc: "An absolute path; a relative one starts from the working directory of the command; `.`, `..` and repeated \
+              slashes go away.",
         parameters: &[text("path")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("abspath(\"/a/b/../c\")", "/a/c")],
         run: Run::Plain(|call| {
             let path = call.surroundings.working_folder.join(call.text(0)?);
@@ -29,7 +30,7 @@ pub(super) static GROUP: &[Function] = &[
         doc: "The last part of a path.",
         parameters: &[text("path")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("basename(\"/etc/ssh/sshd_config\")", "sshd_config")],
         run: Run::Plain(|call| Ok(Value::string(last_part(call.text(0)?)))),
     },
@@ -38,7 +39,7 @@ pub(super) static GROUP: &[Function] = &[
         doc: "A path without its last part.",
         parameters: &[text("path")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("dirname(\"/etc/ssh/sshd_config\")", "/etc/ssh")],
         run: Run::Plain(|call| {
             let path = call.text(0)?;
@@ -48,10 +49,10 @@ pub(super) static GROUP: &[Function] = &[
     },
     Function {
         name: "file",
-        doc: "The text in a file, which must be UTF-8. A relative path is seen from the template's folder.",
+        doc: "The content of a file, which must be UTF-8. A relative path starts from the template's directory.",
         parameters: &[text("path")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("try(file(\"no/such.txt\"), \"none\")", "none")],
         run: Run::Plain(|call| {
             let path = call.text(0)?;
@@ -60,10 +61,10 @@ pub(super) static GROUP: &[Function] = &[
     },
     Function {
         name: "filebase64",
-        doc: "What is in a file, as base64. A relative path is seen from the folder in which the command runs.",
+        doc: "The content of a file as base64. A relative path starts from the working directory of the command.",
         parameters: &[text("path")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("can(filebase64(\"no/such.bin\"))", "false")],
         run: Run::Plain(|call| {
             let path = call.text(0)?;
@@ -73,50 +74,50 @@ pub(super) static GROUP: &[Function] = &[
     },
     Function {
         name: "fileexists",
-        doc: "Tells whether there is a file; a folder is an error.",
+        doc: "Whether a file exists; a directory is an error.",
         parameters: &[text("path")],
         variadic: None,
-        result: "bool",
+        result: Returns::BOOL,
         examples: &[("fileexists(\"no/such.txt\")", "false")],
         run: Run::Plain(fileexists),
     },
     Function {
         name: "fileset",
-        doc: "The files in a folder whose paths match a pattern: `*` any text but `/`, `**` any folders, `?` one character, \
-              `[a-z]` one of a class, `{a,b}` one of several patterns. The paths are relative to the folder.",
-        parameters: &[text("folder"), text("pattern")],
+        doc: "The files in a directory whose paths match a pattern: `*` any characters but `/`, `**` any directories, `?` one character, \
+              `[a-z]` one of a class, `{a,b}` one of several patterns. The paths are relative to the directory.",
+        parameters: &[text("path"), text("pattern")],
         variadic: None,
-        result: "set(string)",
+        result: Returns::Type(|| Type::set(Type::String)),
         examples: &[("length(fileset(\"no/such\", \"**/*.sh\"))", "0")],
         run: Run::Plain(|call| {
-            let folder = template_path(call, call.text(0)?)?;
+            let directory = template_path(call, call.text(0)?)?;
             let look = || call.pay(512).map_err(|error| error.to_string());
-            let paths = fileset::matching(&folder, call.text(1)?, &look).map_err(failed)?;
+            let paths = fileset::matching(&directory, call.text(1)?, &look).map_err(failed)?;
             Ok(Value::set(Type::String, paths.into_iter().map(Value::string).collect()))
         }),
     },
     Function {
         name: "pathexpand",
-        doc: "A path with `~` at its start replaced by the home folder.",
+        doc: "A path with `~` at its start replaced by the home directory.",
         parameters: &[text("path")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("pathexpand(\"/etc/ssh\")", "/etc/ssh")],
         run: Run::Plain(|call| Ok(Value::string(expand(call, call.text(0)?)?.to_string_lossy()))),
     },
     Function {
         name: "templatefile",
-        doc: "The text in a file, as a template in which the names of a map or object stand for its values. A file that is \
+        doc: "The content of a file, as a template in which the names of a map or object stand for its values. A file that is \
               one `${…}` alone gives the value itself.",
         parameters: &[text("path"), any("vars")],
         variadic: None,
-        result: "any",
+        result: Returns::ANY,
         examples: &[("try(templatefile(\"no/such.tpl\", {}), \"none\")", "none")],
         run: Run::Special(Special::TemplateFile),
     },
 ];
 
-/// A path as the functions of a template see it: `~` expanded, relative to the template's folder.
+/// A path as the functions of a template see it: `~` expanded, relative to the template's directory.
 pub(crate) fn template_path(call: &Call<'_>, path: &str) -> Result<PathBuf, FunctionError> {
     Ok(call.surroundings.base_folder.join(expand(call, path)?))
 }
@@ -171,12 +172,12 @@ fn expand(call: &Call<'_>, path: &str) -> Result<PathBuf, FunctionError> {
     };
     if !(rest.is_empty() || rest.starts_with('/')) {
         return Err(failed(format!(
-            "the home folder of another user in {} cannot be expanded",
+            "the home directory of another user in {} cannot be expanded",
             shown(path)
         )));
     }
     let home = call.surroundings.home_folder.as_ref();
-    let home = home.ok_or_else(|| failed(format!("there is no home folder to expand {}", shown(path))))?;
+    let home = home.ok_or_else(|| failed(format!("there is no home directory to expand {}", shown(path))))?;
     // A joined path is a clean one.
     let joined = home.join(rest.trim_start_matches('/'));
     Ok(joined
@@ -234,11 +235,11 @@ mod tests {
 
     #[test]
     fn what_may_never_end_is_not_read() {
-        let folder = tempfile::tempdir().unwrap();
-        let pipe = folder.path().join("pipe");
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
         let made = std::process::Command::new("mkfifo").arg(&pipe).status();
         assert!(made.unwrap().success());
-        for path in [pipe.as_path(), Path::new("/dev/zero"), folder.path()] {
+        for path in [pipe.as_path(), Path::new("/dev/zero"), directory.path()] {
             let error = read_text(path, "name").unwrap_err();
             assert!(format!("{error:?}").contains("it is not a regular file"), "{error:?}");
         }

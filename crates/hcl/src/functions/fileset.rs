@@ -6,19 +6,19 @@ use globset::{GlobBuilder, GlobMatcher};
 
 use super::arguments::shown;
 
-/// More files and folders than this are not looked at: a pattern that starts at `/` would take for ever.
+/// More files and directories than this are not looked at: a pattern that starts at `/` would take for ever.
 const MOST_ENTRIES: usize = 1 << 18;
 
-/// Called before each file or folder that is looked at; an error ends it.
+/// Called before each file or directory that is looked at; an error ends it.
 pub(super) type Look<'l> = dyn Fn() -> Result<(), String> + 'l;
 
-/// The paths, relative to the folder, of all regular files that match; links to files count, links to folders are not followed by
+/// The paths, relative to the directory, of all regular files that match; links to files count, links to directories are not followed by
 /// `**`. What cannot be read has no files. The error is a fragment.
-pub(super) fn matching(folder: &Path, pattern: &str, look: &Look<'_>) -> Result<Vec<String>, String> {
+pub(super) fn matching(directory: &Path, pattern: &str, look: &Look<'_>) -> Result<Vec<String>, String> {
     let (literal, wild) = split(pattern);
     if wild.is_empty() {
         check(pattern)?;
-        let found = !literal.is_empty() && folder.join(&literal).is_file();
+        let found = !literal.is_empty() && directory.join(&literal).is_file();
         return Ok(if found { vec![literal] } else { Vec::new() });
     }
     let matcher = check(&wild)?;
@@ -34,7 +34,7 @@ pub(super) fn matching(folder: &Path, pattern: &str, look: &Look<'_>) -> Result<
     } else {
         format!("{literal}/")
     };
-    walk.folder(&folder.join(&before), &before, "", 1)?;
+    walk.directory(&directory.join(&before), &before, "", 1)?;
     Ok(walk.paths)
 }
 
@@ -55,7 +55,7 @@ fn split(pattern: &str) -> (String, String) {
     (format!("{}{rooted}", literal.join("/")), wild.join("/"))
 }
 
-/// How many folders deep a match can lie; `None` where the pattern does not say.
+/// How many directories deep a match can lie; `None` where the pattern does not say.
 fn deepest(wild: &str) -> Option<usize> {
     (!wild.contains("**") && !wild.contains('{')).then(|| wild.split('/').count())
 }
@@ -80,14 +80,16 @@ struct Walk<'l> {
 }
 
 impl Walk<'_> {
-    /// Looks at one folder: `before` stands before all paths, `within` is where the folder lies for the pattern.
-    fn folder(&mut self, folder: &Path, before: &str, within: &str, depth: usize) -> Result<(), String> {
-        let Ok(entries) = std::fs::read_dir(folder) else {
+    /// Looks at one directory: `before` stands before all paths, `within` is where the directory lies for the pattern.
+    fn directory(&mut self, directory: &Path, before: &str, within: &str, depth: usize) -> Result<(), String> {
+        let Ok(entries) = std::fs::read_dir(directory) else {
             return Ok(());
         };
         for entry in entries.flatten() {
             self.left = self.left.checked_sub(1).ok_or_else(|| {
-                format!("there are more than {MOST_ENTRIES} files and folders to look at; a narrower pattern is needed")
+                format!(
+                    "there are more than {MOST_ENTRIES} files and directories to look at; a narrower pattern is needed"
+                )
             })?;
             (self.look)()?;
             let path: PathBuf = entry.path();
@@ -102,7 +104,7 @@ impl Walk<'_> {
             } else if self.deepest.is_none_or(|deepest| depth < deepest)
                 && (self.deepest.is_some() || entry.file_type().is_ok_and(|kind| kind.is_dir()))
             {
-                self.folder(&path, before, &format!("{relative}/"), depth + 1)?;
+                self.directory(&path, before, &format!("{relative}/"), depth + 1)?;
             }
         }
         Ok(())
@@ -114,13 +116,13 @@ mod tests {
     use super::*;
 
     fn matches(pattern: &str) -> Vec<String> {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         for path in ["a.txt", "b.md", ".hidden", "sub/c.txt", "sub/deep/d.txt", "x[1].txt"] {
-            let path = folder.path().join(path);
+            let path = directory.path().join(path);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "").unwrap();
         }
-        let mut paths = matching(folder.path(), pattern, &|| Ok(())).unwrap();
+        let mut paths = matching(directory.path(), pattern, &|| Ok(())).unwrap();
         paths.sort();
         paths
     }

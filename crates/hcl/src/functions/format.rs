@@ -2,7 +2,7 @@
 
 use super::arguments::{any, bounded, failed, text, wrong};
 use super::verb::{Piece, Verb, pieces};
-use super::{Call, Function, FunctionError, Parameter, Run, verb};
+use super::{Call, Function, FunctionError, Parameter, Returns, Run, verb};
 use crate::types::Type;
 use crate::value::{Kind, Value};
 
@@ -14,12 +14,12 @@ const ARGUMENTS: Parameter = any("args").or_null();
 pub(super) static GROUP: &[Function] = &[
     Function {
         name: "format",
-        doc: "Text with values in the places of its verbs: `%s` text, `%d` whole number, `%f %e %g` number, `%b %o %x %X` \
-              binary, octal, hexadecimal, `%t` truth, `%q` quoted, `%v` anything, `%#v` JSON, `%%` a percent sign. Between \
+        doc: "A string with values in the places of its verbs: `%s` string, `%d` integer, `%f %e %g` number, `%b %o %x %X` \
+              binary, octal, hexadecimal, `%t` boolean, `%q` quoted, `%v` anything, `%#v` JSON, `%%` a percent sign. Between \
               `%` and the letter: flags `+ - space 0 #`, width, `.precision`, `[n]` for the n-th value.",
         parameters: &[text("format")],
         variadic: Some(&ARGUMENTS),
-        result: "string",
+        result: Returns::STRING,
         examples: &[
             ("format(\"%s-%03d\", \"web\", 7)", "web-007"),
             ("format(\"%.2f%%\", 99.5)", "99.50%"),
@@ -33,7 +33,7 @@ pub(super) static GROUP: &[Function] = &[
               same every time.",
         parameters: &[text("format")],
         variadic: Some(&ARGUMENTS),
-        result: "list(string)",
+        result: Returns::STRINGS,
         examples: &[(
             "jsonencode(formatlist(\"%s-%s\", \"web\", [\"a\", \"b\"]))",
             "[\"web-a\",\"web-b\"]",

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::arguments::{failed, number, shown, text, wrong};
 use super::encoding::decode_base64;
-use super::{Call, Function, FunctionError, Run};
+use super::{Call, Function, FunctionError, Returns, Run};
 use crate::value::Value;
 
 /// Hashes, cryptography and identifiers.
@@ -19,44 +19,44 @@ pub(super) static GROUP: &[Function] = &[
               less; each step doubles the time.",
         parameters: &[text("password")],
         variadic: Some(&number("cost")),
-        result: "string",
+        result: Returns::STRING,
         examples: &[("length(bcrypt(\"secret\", 4))", "60")],
         run: Run::Plain(bcrypt),
     },
     Function {
         name: "md5",
-        doc: "The MD5 hash of a text's UTF-8 bytes, in hexadecimal.",
+        doc: "The MD5 hash of a string's UTF-8 bytes, in hexadecimal.",
         parameters: &[text("string")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("md5(\"hello\")", "5d41402abc4b2a76b9719d911017c592")],
         run: Run::Plain(hashed::<Md5>),
     },
     Function {
         name: "rsadecrypt",
-        doc: "The text in an RSA ciphertext (base64, PKCS #1 v1.5 padding), by a private key in PEM form; AWS encrypts \
+        doc: "The plaintext of an RSA ciphertext (base64, PKCS #1 v1.5 padding), by a private key in PEM form; AWS encrypts \
               Windows passwords so.",
         parameters: &[text("ciphertext"), text("private_key")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("can(rsadecrypt(\"AAAA\", \"no key\"))", "false")],
         run: Run::Plain(rsadecrypt),
     },
     Function {
         name: "sha1",
-        doc: "The SHA-1 hash of a text's UTF-8 bytes, in hexadecimal.",
+        doc: "The SHA-1 hash of a string's UTF-8 bytes, in hexadecimal.",
         parameters: &[text("string")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("sha1(\"hello\")", "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d")],
         run: Run::Plain(hashed::<sha1::Sha1>),
     },
     Function {
         name: "sha256",
-        doc: "The SHA-256 hash of a text's UTF-8 bytes, in hexadecimal.",
+        doc: "The SHA-256 hash of a string's UTF-8 bytes, in hexadecimal.",
         parameters: &[text("string")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[(
             "sha256(\"hello\")",
             "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
@@ -65,10 +65,10 @@ pub(super) static GROUP: &[Function] = &[
     },
     Function {
         name: "sha512",
-        doc: "The SHA-512 hash of a text's UTF-8 bytes, in hexadecimal.",
+        doc: "The SHA-512 hash of a string's UTF-8 bytes, in hexadecimal.",
         parameters: &[text("string")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("substr(sha512(\"hello\"), 0, 16)", "9b71d224bd62f378")],
         run: Run::Plain(hashed::<sha2::Sha512>),
     },
@@ -77,7 +77,7 @@ pub(super) static GROUP: &[Function] = &[
         doc: "A random UUID, another one at every call.",
         parameters: &[],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("length(uuidv4())", "36")],
         run: Run::Plain(|_| Ok(Value::string(Uuid::new_v4().to_string()))),
     },
@@ -86,7 +86,7 @@ pub(super) static GROUP: &[Function] = &[
         doc: "The UUID of a name in a namespace: `dns`, `url`, `oid`, `x500`, or a UUID.",
         parameters: &[text("namespace"), text("name")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[(
             "uuidv5(\"dns\", \"example.com\")",
             "cfbff0d1-9375-5685-968c-48ce8b15ae17",

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::arguments::{any, countable, failed, shown, text};
-use super::{Call, Function, FunctionError, Run};
+use super::{Call, Function, FunctionError, Returns, Run};
 use crate::number::Number;
 use crate::types::Type;
 use crate::value::{Kind, Value};
@@ -12,20 +12,20 @@ use crate::value::{Kind, Value};
 pub(super) static GROUP: &[Function] = &[
     Function {
         name: "jsondecode",
-        doc: "The value that a JSON text stands for. Numbers are exact; of a repeated name in an object the last counts.",
+        doc: "The value of a JSON string. Numbers are exact; of a repeated name in an object the last counts.",
         parameters: &[text("json")],
         variadic: None,
-        result: "any",
+        result: Returns::ANY,
         examples: &[("jsondecode(\"{\\\"a\\\": [1, 2.5]}\").a[1]", "2.5")],
         run: Run::Plain(jsondecode),
     },
     Function {
         name: "jsonencode",
-        doc: "A value as JSON text without spaces, names sorted. The characters `<`, `>` and `&` are escaped, so that the \
-              text can stand in HTML.",
+        doc: "A value as a JSON string without spaces, names sorted. The characters `<`, `>` and `&` are escaped, so that the \
+              result is safe in HTML.",
         parameters: &[any("value").or_null()],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("jsonencode({b = [1, null], a = \"x\"})", "{\"a\":\"x\",\"b\":[1,null]}")],
         run: Run::Plain(jsonencode),
     },

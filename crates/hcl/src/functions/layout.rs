@@ -1,5 +1,5 @@
-//! Points in time as text by Go's layouts (`2006-01-02`) and strftime formats (`%Y-%m-%d`), in UTC. `{{isotime}}` and
-//! `{{strftime}}` of legacy templates use the same.
+//! Points in time as text by Go's layouts (`2006-01-02`) and strftime formats (`%Y-%m-%d`), in UTC. The functions that start from the time
+//! of a run, and those of `{{ }}`, use the same.
 
 use std::fmt::Write as _;
 use std::time::SystemTime;
@@ -31,7 +31,7 @@ const WEEKDAYS: [&str; 7] = [
 ];
 
 /// A system's time as a clock in UTC shows it; `None` beyond the year 9999.
-pub fn utc(time: SystemTime) -> Option<DateTime> {
+pub(super) fn utc(time: SystemTime) -> Option<DateTime> {
     let timestamp = jiff::Timestamp::try_from(time).ok()?;
     Some(jiff::tz::Offset::UTC.to_datetime(timestamp))
 }
@@ -103,8 +103,17 @@ static ELEMENTS: &[Element] = &[
     ("Z07", |_| "Z".to_owned()),
 ];
 
-/// A point in time in a Go layout.
-pub fn format(layout: &str, at: DateTime) -> String {
+/// A point in time in a Go layout; `None` beyond the year 9999.
+pub fn format(layout: &str, at: SystemTime) -> Option<String> {
+    Some(in_layout(layout, utc(at)?))
+}
+
+/// A point in time in a strftime format; `None` beyond the year 9999.
+pub fn strftime(format: &str, at: SystemTime) -> Option<String> {
+    Some(in_strftime(format, utc(at)?))
+}
+
+fn in_layout(layout: &str, at: DateTime) -> String {
     let mut shown = String::with_capacity(layout.len() + 8);
     let mut rest = layout;
     while let Some(first) = rest.chars().next() {
@@ -153,7 +162,7 @@ fn fraction(rest: &str, at: DateTime) -> Option<(String, usize)> {
 }
 
 /// A point in time in a strftime format; what is not known stays as it is written.
-pub fn strftime(format: &str, at: DateTime) -> String {
+fn in_strftime(format: &str, at: DateTime) -> String {
     let mut shown = String::with_capacity(format.len() + 8);
     let mut characters = format.chars();
     while let Some(character) = characters.next() {
@@ -210,14 +219,14 @@ mod tests {
             ("é 20060102150405", "é 20210307150409"),
         ];
         for (layout, shown) in cases {
-            assert_eq!(format(layout, AT), shown, "{layout}");
+            assert_eq!(in_layout(layout, AT), shown, "{layout}");
         }
     }
 
     #[test]
     fn strftime_formats() {
         assert_eq!(
-            strftime("%A %a %B %b %d %H %I %L %M %m %p %S %Y %y %Z %z %% %Q %", AT),
+            in_strftime("%A %a %B %b %d %H %I %L %M %m %p %S %Y %y %Z %z %% %Q %", AT),
             "Sunday Sun March Mar 07 15 03 .120 04 03 PM 09 2021 21 UTC +0000 % %Q %"
         );
     }

@@ -1,11 +1,11 @@
 //! Functions on lists, tuples and other sequences.
 
-use super::arguments::{any, by_structure, converted, failed, list, number, parameter, texts, unified, wrong};
+use super::arguments::{any, converted, failed, list, number, parameter, texts, unified, wrong};
 use super::seen::Seen;
-use super::{Call, Function, FunctionError, Run};
-use crate::equality;
+use super::{Call, Function, FunctionError, Returns, Run};
 use crate::number::Number;
 use crate::types::Type;
+use crate::value::equality;
 use crate::value::{Kind, Value};
 
 /// Sequences.
@@ -13,52 +13,52 @@ pub(super) static GROUP: &[Function] = &[
     Function {
         name: "alltrue",
         doc: "Tells whether all elements of a list are true; so it is for an empty list. A null is not true.",
-        parameters: &[parameter("list", || Type::list(Type::Bool)).with_unknown_members()],
+        parameters: &[parameter("list", || Type::list(Type::Bool))],
         variadic: None,
-        result: "bool",
+        result: Returns::BOOL,
         examples: &[
             ("alltrue([true, \"true\"])", "true"),
             ("alltrue([true, false])", "false"),
         ],
-        run: Run::Plain(|call| by_structure(call, alltrue)),
+        run: Run::Structural(alltrue),
     },
     Function {
         name: "anytrue",
         doc: "Tells whether at least one element of a list is true; nulls are skipped.",
-        parameters: &[parameter("list", || Type::list(Type::Bool)).with_unknown_members()],
+        parameters: &[parameter("list", || Type::list(Type::Bool))],
         variadic: None,
-        result: "bool",
+        result: Returns::BOOL,
         examples: &[("anytrue([false, true])", "true"), ("anytrue([])", "false")],
-        run: Run::Plain(|call| by_structure(call, anytrue)),
+        run: Run::Structural(anytrue),
     },
     Function {
         name: "chunklist",
         doc: "Cuts a list into lists of that many elements; the last one may be shorter. With size 0 the whole list is \
               one chunk.",
-        parameters: &[list("list").with_unknown_members(), number("size")],
+        parameters: &[list("list"), number("size")],
         variadic: None,
-        result: "list(list(any))",
+        result: Returns::Varies("list(list(any))"),
         examples: &[(
             "jsonencode(chunklist([\"a\", \"b\", \"c\"], 2))",
             "[[\"a\",\"b\"],[\"c\"]]",
         )],
-        run: Run::Plain(|call| by_structure(call, chunklist)),
+        run: Run::Structural(chunklist),
     },
     Function {
         name: "coalescelist",
         doc: "The first list or tuple that is not empty.",
         parameters: &[],
-        variadic: Some(&any("lists").or_null().with_unknown_members()),
-        result: "list(any)",
+        variadic: Some(&any("lists").or_null()),
+        result: Returns::Varies("list(any)"),
         examples: &[("jsonencode(coalescelist([], [\"b\"]))", "[\"b\"]")],
-        run: Run::Plain(|call| by_structure(call, coalescelist)),
+        run: Run::Structural(coalescelist),
     },
     Function {
         name: "compact",
         doc: "A list of strings without those that are empty or null.",
         parameters: &[texts("list")],
         variadic: None,
-        result: "list(string)",
+        result: Returns::STRINGS,
         examples: &[("jsonencode(compact([\"a\", \"\", null, \"b\"]))", "[\"a\",\"b\"]")],
         run: Run::Plain(compact),
     },
@@ -66,61 +66,61 @@ pub(super) static GROUP: &[Function] = &[
         name: "concat",
         doc: "One list of the elements of several lists or tuples, in their order.",
         parameters: &[],
-        variadic: Some(&any("lists").with_unknown_members()),
-        result: "list(any)",
+        variadic: Some(&any("lists")),
+        result: Returns::Varies("list(any)"),
         examples: &[("jsonencode(concat([\"a\"], [1, \"b\"]))", "[\"a\",1,\"b\"]")],
-        run: Run::Plain(|call| by_structure(call, concat)),
+        run: Run::Structural(concat),
     },
     Function {
         name: "contains",
         doc: "Tells whether a list, tuple or set contains a value of the same type.",
-        parameters: &[any("list").with_unknown_members(), any("value").with_unknown_members()],
+        parameters: &[any("list"), any("value")],
         variadic: None,
-        result: "bool",
+        result: Returns::BOOL,
         examples: &[
             ("contains([\"a\", \"b\"], \"a\")", "true"),
             ("contains([1], \"1\")", "false"),
         ],
-        run: Run::Plain(|call| by_structure(call, contains)),
+        run: Run::Structural(contains),
     },
     Function {
         name: "distinct",
         doc: "A list without the elements that occurred before.",
         parameters: &[list("list")],
         variadic: None,
-        result: "list(any)",
+        result: Returns::Varies("list(any)"),
         examples: &[("jsonencode(distinct([\"b\", \"a\", \"b\"]))", "[\"b\",\"a\"]")],
         run: Run::Plain(distinct),
     },
     Function {
         name: "element",
         doc: "The element at an index, from 0; an index beyond the end starts again at the beginning.",
-        parameters: &[any("list").with_unknown_members(), number("index")],
+        parameters: &[any("list"), number("index")],
         variadic: None,
-        result: "any",
+        result: Returns::ANY,
         examples: &[("element([\"a\", \"b\", \"c\"], 4)", "b")],
-        run: Run::Plain(|call| by_structure(call, element)),
+        run: Run::Structural(element),
     },
     Function {
         name: "flatten",
         doc: "A tuple of all that is in a sequence, in the sequences in it, and so on.",
-        parameters: &[any("list").with_unknown_members()],
+        parameters: &[any("list")],
         variadic: None,
-        result: "tuple",
+        result: Returns::Varies("tuple"),
         examples: &[(
             "jsonencode(flatten([[\"a\", [\"b\"]], [], \"c\"]))",
             "[\"a\",\"b\",\"c\"]",
         )],
-        run: Run::Plain(|call| by_structure(call, flatten)),
+        run: Run::Structural(flatten),
     },
     Function {
         name: "index",
         doc: "The index of the first element that equals a value; it is an error when there is none.",
-        parameters: &[any("list").with_unknown_members(), any("value").with_unknown_members()],
+        parameters: &[any("list"), any("value")],
         variadic: None,
-        result: "number",
+        result: Returns::NUMBER,
         examples: &[("index([\"a\", \"b\"], \"b\")", "1")],
-        run: Run::Plain(|call| by_structure(call, index)),
+        run: Run::Structural(index),
     },
     Function {
         name: "range",
@@ -128,7 +128,7 @@ pub(super) static GROUP: &[Function] = &[
               start); at most 1024. Called as `range(end)`, `range(start, end)` or `range(start, end, step)`.",
         parameters: &[],
         variadic: Some(&number("numbers")),
-        result: "list(number)",
+        result: Returns::Type(|| Type::list(Type::Number)),
         examples: &[
             ("jsonencode(range(3))", "[0,1,2]"),
             ("jsonencode(range(1, 8, 2))", "[1,3,5,7]"),
@@ -138,27 +138,27 @@ pub(super) static GROUP: &[Function] = &[
     Function {
         name: "reverse",
         doc: "A list, tuple or set in reverse order; of a set it makes a list. For strings there is `strrev`.",
-        parameters: &[any("list").with_unknown_members()],
+        parameters: &[any("list")],
         variadic: None,
-        result: "list(any)",
+        result: Returns::Varies("list(any)"),
         examples: &[("jsonencode(reverse([1, 2, 3]))", "[3,2,1]")],
-        run: Run::Plain(|call| by_structure(call, reverse)),
+        run: Run::Structural(reverse),
     },
     Function {
         name: "slice",
         doc: "The elements of a list or tuple from one index up to but without another.",
-        parameters: &[any("list").with_unknown_members(), number("start"), number("end")],
+        parameters: &[any("list"), number("start"), number("end")],
         variadic: None,
-        result: "list(any)",
+        result: Returns::Varies("list(any)"),
         examples: &[("jsonencode(slice([\"a\", \"b\", \"c\"], 1, 3))", "[\"b\",\"c\"]")],
-        run: Run::Plain(|call| by_structure(call, slice)),
+        run: Run::Structural(slice),
     },
     Function {
         name: "sort",
         doc: "A list of strings in the order of their bytes.",
         parameters: &[texts("list")],
         variadic: None,
-        result: "list(string)",
+        result: Returns::STRINGS,
         examples: &[("jsonencode(sort([\"b\", \"a\", \"B\"]))", "[\"B\",\"a\",\"b\"]")],
         run: Run::Plain(sort),
     },
@@ -424,7 +424,7 @@ fn slice(call: &Call<'_>) -> Result<Value, FunctionError> {
         place.filter(|place| *place <= elements.len()).ok_or_else(|| {
             wrong(
                 index,
-                format!("a whole number from 0 to {} is required, not {given}", elements.len()),
+                format!("an integer from 0 to {} is required, not {given}", elements.len()),
             )
         })
     };

@@ -6,7 +6,6 @@ mod cidr;
 mod collection;
 mod csv;
 mod decimal;
-mod duration;
 pub mod encoding;
 mod file;
 mod fileset;
@@ -28,10 +27,12 @@ mod special;
 mod string;
 mod time;
 mod verb;
-mod world;
 mod yaml;
 
-use crate::scope::Surroundings;
+pub use arguments::{any, failed, number, text, wrong};
+pub use reference::reference;
+
+use crate::externals::Surroundings;
 use crate::types::Type;
 use crate::value::Value;
 
@@ -46,8 +47,8 @@ pub struct Function {
     pub parameters: &'static [Parameter],
     /// A last parameter that may be given any number of times.
     pub variadic: Option<&'static Parameter>,
-    /// What the result is, for the reference: `string`, `list(string)`, …
-    pub result: &'static str,
+    /// What the result is.
+    pub result: Returns,
     /// Expression and its value as `console` prints it.
     pub examples: &'static [(&'static str, &'static str)],
     /// The work.
@@ -63,16 +64,48 @@ pub struct Parameter {
     pub kind: fn() -> Type,
     /// A null argument is allowed.
     pub nullable: bool,
-    /// The function wants to see an unknown argument instead of answering unknown at once.
-    pub sees_unknown: bool,
 }
 
-/// How a function works.
+/// What a function returns.
+#[derive(Debug, Clone, Copy)]
+pub enum Returns {
+    /// Values of one type, which an unknown result has as well.
+    Type(fn() -> Type),
+    /// Values whose type depends on the arguments, with words for it in the reference.
+    Varies(&'static str),
+}
+
+impl Returns {
+    /// A string.
+    pub const STRING: Self = Self::Type(|| Type::String);
+    /// A number.
+    pub const NUMBER: Self = Self::Type(|| Type::Number);
+    /// A boolean.
+    pub const BOOL: Self = Self::Type(|| Type::Bool);
+    /// A list of strings.
+    pub const STRINGS: Self = Self::Type(|| Type::list(Type::String));
+    /// A value of any type.
+    pub const ANY: Self = Self::Type(|| Type::Dynamic);
+
+    /// An unknown result: of the type, where there is one.
+    pub(crate) fn unknown(self) -> Value {
+        match self {
+            Self::Type(kind) => Value::unknown(kind()),
+            Self::Varies(_) => Value::dynamic(),
+        }
+    }
+}
+
+/// How a function works. It gets converted arguments without marks; the evaluator puts their marks on the result.
 #[derive(Clone, Copy)]
 pub enum Run {
-    /// On values: converted, without marks (the evaluator puts the arguments' marks on the result), none unknown unless the
-    /// parameter says so.
+    /// On values that are known, with all that is in them; otherwise the result is unknown.
     Plain(fn(&Call<'_>) -> Result<Value, FunctionError>),
+    /// On collections that it arranges without looking at their elements, which may be unknown; when an argument is unknown as a
+    /// whole, so is the result.
+    Structural(fn(&Call<'_>) -> Result<Value, FunctionError>),
+    /// On values of which any may be unknown: it may not have to look at all of them.
+    Lazy(fn(&Call<'_>) -> Result<Value, FunctionError>),
     /// By the evaluator itself, because arguments are not evaluated first: `try`, `can`, `convert`.
     Special(Special),
 }
@@ -127,12 +160,12 @@ pub struct Functions {
 }
 
 impl Functions {
-    /// The functions of some groups.
-    pub fn of(groups: &[&'static [Function]]) -> Self {
+    /// The functions of some groups. Whoever uses the language adds rows of their own like this.
+    pub fn of<'a>(groups: impl IntoIterator<Item = &'a (&'static str, &'static [Function])>) -> Self {
         Self {
             by_name: groups
-                .iter()
-                .flat_map(|group| group.iter())
+                .into_iter()
+                .flat_map(|(_, group)| group.iter())
                 .map(|function| (function.name, function))
                 .collect(),
         }
@@ -153,13 +186,18 @@ impl std::fmt::Debug for Run {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Run::Plain(_) => f.write_str("Plain"),
+            Run::Structural(_) => f.write_str("Structural"),
+            Run::Lazy(_) => f.write_str("Lazy"),
             Run::Special(which) => write!(f, "Special({which:?})"),
         }
     }
 }
 
-/// The functions of every expression, by subject.
-static GROUPS: &[(&str, &[Function])] = &[
+/// Functions by the subject that they belong to in the reference.
+pub type Groups = [(&'static str, &'static [Function])];
+
+/// The functions of the language itself, by subject.
+pub static GROUPS: &Groups = &[
     ("Text", string::GROUP),
     ("Formats", format::GROUP),
     ("Regular expressions", regex::GROUP),
@@ -176,23 +214,11 @@ static GROUPS: &[(&str, &[Function])] = &[
     ("Dates and times", time::GROUP),
     ("Files and paths", file::GROUP),
     ("Address ranges", cidr::GROUP),
-    ("Secrets and settings", world::GROUP),
 ];
 
-/// The functions of every expression.
+/// The functions of the language itself.
 pub fn standard() -> Functions {
-    Functions::of(&GROUPS.iter().map(|(_, group)| *group).collect::<Vec<_>>())
-}
-
-/// What can be called in the default of a variable besides: nothing else reads the environment.
-pub fn variable_defaults() -> Functions {
-    Functions::of(&[world::VARIABLE_DEFAULTS])
-}
-
-/// The reference of all functions, in Markdown: made from the table, so that it says what the functions do.
-pub fn reference() -> String {
-    let defaults = [("Only in the default of a variable", world::VARIABLE_DEFAULTS)];
-    reference::markdown(&[GROUPS, &defaults].concat())
+    Functions::of(GROUPS)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use dashu_int::UBig;
 
 use super::arguments::{any, failed, number, shown, wrong};
 use super::float;
-use super::{Call, Function, FunctionError, Run};
+use super::{Call, Function, FunctionError, Returns, Run};
 use crate::convert;
 use crate::number::Number;
 use crate::types::Type;
@@ -17,25 +17,25 @@ pub(super) static GROUP: &[Function] = &[
         doc: "The number without its sign.",
         parameters: &[number("number")],
         variadic: None,
-        result: "number",
+        result: Returns::NUMBER,
         examples: &[("abs(-1.5)", "1.5")],
         run: Run::Plain(|call| Ok(Value::number(call.number(0)?.abs()))),
     },
     Function {
         name: "ceil",
-        doc: "The least whole number that is not below the number.",
+        doc: "The least integer that is not below the number.",
         parameters: &[number("number")],
         variadic: None,
-        result: "number",
+        result: Returns::NUMBER,
         examples: &[("ceil(1.1)", "2")],
         run: Run::Plain(|call| Ok(without_sign_of_zero(call.number(0)?.ceil()))),
     },
     Function {
         name: "floor",
-        doc: "The greatest whole number that is not above the number.",
+        doc: "The greatest integer that is not above the number.",
         parameters: &[number("number")],
         variadic: None,
-        result: "number",
+        result: Returns::NUMBER,
         examples: &[("floor(-1.1)", "-2")],
         run: Run::Plain(|call| Ok(without_sign_of_zero(call.number(0)?.floor()))),
     },
@@ -44,7 +44,7 @@ pub(super) static GROUP: &[Function] = &[
         doc: "The logarithm of a number to a base.",
         parameters: &[number("number"), number("base")],
         variadic: None,
-        result: "number",
+        result: Returns::NUMBER,
         examples: &[("log(16, 2)", "4")],
         run: Run::Plain(|call| {
             computed(float::logarithm(call.number(0)?.to_f64()) / float::logarithm(call.number(1)?.to_f64()))
@@ -55,7 +55,7 @@ pub(super) static GROUP: &[Function] = &[
         doc: "The greatest of one or more numbers.",
         parameters: &[],
         variadic: Some(&number("numbers")),
-        result: "number",
+        result: Returns::NUMBER,
         examples: &[("max(5, 12, 9)", "12")],
         run: Run::Plain(|call| extreme(call, |new, best| new > best)),
     },
@@ -64,17 +64,17 @@ pub(super) static GROUP: &[Function] = &[
         doc: "The least of one or more numbers.",
         parameters: &[],
         variadic: Some(&number("numbers")),
-        result: "number",
+        result: Returns::NUMBER,
         examples: &[("min(5, 12, 9)", "5")],
         run: Run::Plain(|call| extreme(call, |new, best| new < best)),
     },
     Function {
         name: "parseint",
-        doc: "Reads a whole number written in a base from 2 to 62. Up to base 36 upper and lower case are the same digit; \
+        doc: "Parses an integer written in a base from 2 to 62. Up to base 36 upper and lower case are the same digit; \
               beyond, `a` to `z` come before `A` to `Z`.",
         parameters: &[any("string"), number("base")],
         variadic: None,
-        result: "number",
+        result: Returns::NUMBER,
         examples: &[("parseint(\"ff\", 16)", "255"), ("parseint(\"-1010\", 2)", "-10")],
         run: Run::Plain(parseint),
     },
@@ -83,16 +83,16 @@ pub(super) static GROUP: &[Function] = &[
         doc: "A number to the power of another one.",
         parameters: &[number("base"), number("exponent")],
         variadic: None,
-        result: "number",
+        result: Returns::NUMBER,
         examples: &[("pow(2, 10)", "1024"), ("pow(2, 0.5)", "1.4142135623730951")],
         run: Run::Plain(|call| computed(float::power(call.number(0)?.to_f64(), call.number(1)?.to_f64()))),
     },
     Function {
         name: "signum",
-        doc: "The sign of a whole number: -1, 0 or 1.",
+        doc: "The sign of an integer: -1, 0 or 1.",
         parameters: &[number("number")],
         variadic: None,
-        result: "number",
+        result: Returns::NUMBER,
         examples: &[("signum(-13)", "-1")],
         run: Run::Plain(|call| Ok(Value::int(call.integer(0)?.signum()))),
     },
@@ -101,13 +101,13 @@ pub(super) static GROUP: &[Function] = &[
         doc: "The sum of a list, set or tuple of numbers.",
         parameters: &[any("numbers")],
         variadic: None,
-        result: "number",
+        result: Returns::NUMBER,
         examples: &[("sum([10, 13, 6, 4.5])", "33.5")],
         run: Run::Plain(sum),
     },
 ];
 
-/// A whole number has no negative zero.
+/// An integer has no negative zero.
 fn without_sign_of_zero(whole: Number) -> Value {
     Value::number(if whole.is_zero() { Number::from(0i64) } else { whole })
 }
@@ -154,7 +154,7 @@ fn parseint(call: &Call<'_>) -> Result<Value, FunctionError> {
         ));
     }
     let magnitude = integer(digits, base)
-        .ok_or_else(|| wrong(0, format!("{} is not a whole number in base {base}", shown(written))))?;
+        .ok_or_else(|| wrong(0, format!("{} is not an integer in base {base}", shown(written))))?;
     Ok(Value::number(Number::from_integer(negative, magnitude)))
 }
 

@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use super::{Function, Parameter};
+use super::{Function, Groups, Parameter, Returns};
 use crate::types::Type;
 
-/// A page with a section for each group.
-pub(super) fn markdown(groups: &[(&str, &[Function])]) -> String {
+/// A page in Markdown with a section for each group: made from the rows, so that it says what the functions do.
+pub fn reference(groups: &Groups) -> String {
     let count: usize = groups.iter().map(|(_, group)| group.len()).sum();
     let mut page = format!(
         "# Functions\n\nThe {count} functions that expressions can call. `any` takes a value of every type; `…` marks a parameter that \
@@ -30,7 +30,7 @@ fn section(function: &Function) -> String {
         function.name,
         function.name,
         parameters.join(", "),
-        function.result,
+        result(function.result),
         function.doc
     );
     for (expression, value) in function.examples {
@@ -51,6 +51,13 @@ fn signature(parameter: &Parameter) -> String {
         if parameter.nullable { "?" } else { "" },
         constraint(&(parameter.kind)())
     )
+}
+
+fn result(returns: Returns) -> String {
+    match returns {
+        Returns::Type(kind) => constraint(&kind()),
+        Returns::Varies(words) => words.to_owned(),
+    }
 }
 
 /// A type as it is written in a template.

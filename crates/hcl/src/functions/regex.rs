@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use regex::{Captures, Regex, RegexBuilder};
 
 use super::arguments::{bounded, countable, failed, text, wrong};
-use super::{Call, Function, FunctionError, Run, re2};
+use super::{Call, Function, FunctionError, Returns, Run, re2};
 use crate::types::Type;
 use crate::value::Value;
 
@@ -13,11 +13,11 @@ use crate::value::Value;
 pub(super) static GROUP: &[Function] = &[
     Function {
         name: "regex",
-        doc: "What a regular expression (RE2's syntax) matches first in a text: the matched text; with groups a tuple of \
+        doc: "What a regular expression (RE2's syntax) matches first in a string: the matched part; with groups a tuple of \
               what they matched, with named groups an object. It is an error when nothing matches.",
         parameters: &[text("pattern"), text("string")],
         variadic: None,
-        result: "any",
+        result: Returns::ANY,
         examples: &[
             ("regex(\"[a-z]+\", \"53453aaabbb23454\")", "aaabbb"),
             ("regex(\"(?P<year>\\\\d+)-(?P<month>\\\\d+)\", \"2019-02\").month", "02"),
@@ -37,17 +37,17 @@ pub(super) static GROUP: &[Function] = &[
               group matched.",
         parameters: &[text("string"), text("pattern"), text("replacement")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("regex_replace(\"hello\", \"(l)(l)\", \"$2-$1\")", "hel-lo")],
         run: Run::Plain(regex_replace),
     },
     Function {
         name: "regexall",
-        doc: "All that a regular expression matches in a text, as a list of what `regex` gives; an empty list when nothing \
+        doc: "All that a regular expression matches in a string, as a list of what `regex` gives; an empty list when nothing \
               matches.",
         parameters: &[text("pattern"), text("string")],
         variadic: None,
-        result: "list(any)",
+        result: Returns::Varies("list(any)"),
         examples: &[("jsonencode(regexall(\"\\\\d+\", \"a1b22\"))", "[\"1\",\"22\"]")],
         run: Run::Plain(|call| {
             let pattern = Pattern::of(call, 0)?;

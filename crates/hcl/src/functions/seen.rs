@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::equality;
+use crate::value::equality;
 use crate::value::{Kind, Value};
 
 /// A growing collection of different values.

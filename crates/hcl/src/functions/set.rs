@@ -2,7 +2,7 @@
 
 use super::arguments::{any, converted, countable, failed, set, unified, wrong};
 use super::seen::Seen;
-use super::{Call, Function, FunctionError, Run};
+use super::{Call, Function, FunctionError, Returns, Run};
 use crate::types::Type;
 use crate::value::{Kind, Value};
 
@@ -13,7 +13,7 @@ pub(super) static GROUP: &[Function] = &[
         doc: "The set of the elements that are in all the sets.",
         parameters: &[set("first")],
         variadic: Some(&set("others")),
-        result: "set(any)",
+        result: Returns::Varies("set(any)"),
         examples: &[("jsonencode(setintersection([\"a\", \"b\"], [\"b\", \"c\"]))", "[\"b\"]")],
         run: Run::Plain(setintersection),
     },
@@ -23,7 +23,7 @@ pub(super) static GROUP: &[Function] = &[
               a list in their order, otherwise a set.",
         parameters: &[],
         variadic: Some(&any("sets")),
-        result: "set(tuple)",
+        result: Returns::Varies("set(tuple)"),
         examples: &[(
             "jsonencode(setproduct([\"a\", \"b\"], [1, 2]))",
             "[[\"a\",1],[\"a\",2],[\"b\",1],[\"b\",2]]",
@@ -35,7 +35,7 @@ pub(super) static GROUP: &[Function] = &[
         doc: "The set of the elements that are in at least one of the sets.",
         parameters: &[set("first")],
         variadic: Some(&set("others")),
-        result: "set(any)",
+        result: Returns::Varies("set(any)"),
         examples: &[(
             "jsonencode(setunion([\"b\", \"a\"], [\"b\", \"c\"]))",
             "[\"a\",\"b\",\"c\"]",

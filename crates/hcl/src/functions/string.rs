@@ -4,7 +4,7 @@ use unicode_segmentation::UnicodeSegmentation;
 
 use super::arguments::{bounded, countable, failed, number, text, texts, wrong};
 use super::letters;
-use super::{Call, Function, FunctionError, Run};
+use super::{Call, Function, FunctionError, Returns, Run};
 use crate::types::Type;
 use crate::value::{Kind, Value};
 
@@ -15,7 +15,7 @@ pub(super) static GROUP: &[Function] = &[
         doc: "Removes all line ends (`\\n`, `\\r`) at the end of a string.",
         parameters: &[text("string")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("chomp(\"hello\\r\\n\\n\")", "hello")],
         run: Run::Plain(|call| Ok(Value::string(call.text(0)?.trim_end_matches(['\r', '\n'])))),
     },
@@ -24,7 +24,7 @@ pub(super) static GROUP: &[Function] = &[
         doc: "Tells whether a string ends with another one.",
         parameters: &[text("string"), text("suffix")],
         variadic: None,
-        result: "bool",
+        result: Returns::BOOL,
         examples: &[("endswith(\"web.pkr.hcl\", \".hcl\")", "true")],
         run: Run::Plain(|call| Ok(Value::bool(call.text(0)?.ends_with(call.text(1)?)))),
     },
@@ -33,7 +33,7 @@ pub(super) static GROUP: &[Function] = &[
         doc: "Adds that many spaces after every line end, so that all lines but the first are indented.",
         parameters: &[number("spaces"), text("string")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("indent(2, \"a\\nb\")", "a\n  b")],
         run: Run::Plain(indent),
     },
@@ -42,7 +42,7 @@ pub(super) static GROUP: &[Function] = &[
         doc: "Makes one string of the elements of one or more lists, with a separator between them.",
         parameters: &[text("separator")],
         variadic: Some(&texts("lists")),
-        result: "string",
+        result: Returns::STRING,
         examples: &[("join(\", \", [\"a\", \"b\"], [\"c\"])", "a, b, c")],
         run: Run::Plain(join),
     },
@@ -51,7 +51,7 @@ pub(super) static GROUP: &[Function] = &[
         doc: "Turns letters into lower case, one by one.",
         parameters: &[text("string")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("lower(\"ÀB\")", "àb")],
         run: Run::Plain(|call| {
             Ok(Value::string(
@@ -61,10 +61,10 @@ pub(super) static GROUP: &[Function] = &[
     },
     Function {
         name: "replace",
-        doc: "Replaces every occurrence of a text by another one; no regular expressions, see `regex_replace`.",
+        doc: "Replaces every occurrence of a substring by another one; no regular expressions, see `regex_replace`.",
         parameters: &[text("string"), text("old"), text("new")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("replace(\"1 + 2 + 3\", \"+\", \"-\")", "1 - 2 - 3")],
         run: Run::Plain(replace),
     },
@@ -73,7 +73,7 @@ pub(super) static GROUP: &[Function] = &[
         doc: "Cuts a string at every occurrence of a separator; with an empty separator into its characters.",
         parameters: &[text("separator"), text("string")],
         variadic: None,
-        result: "list(string)",
+        result: Returns::STRINGS,
         examples: &[("split(\",\", \"a,b\")[1]", "b")],
         run: Run::Plain(split),
     },
@@ -82,7 +82,7 @@ pub(super) static GROUP: &[Function] = &[
         doc: "Tells whether a string starts with another one.",
         parameters: &[text("string"), text("prefix")],
         variadic: None,
-        result: "bool",
+        result: Returns::BOOL,
         examples: &[("startswith(\"ami-0123\", \"ami-\")", "true")],
         run: Run::Plain(|call| Ok(Value::bool(call.text(0)?.starts_with(call.text(1)?)))),
     },
@@ -91,7 +91,7 @@ pub(super) static GROUP: &[Function] = &[
         doc: "Tells whether a string contains another one.",
         parameters: &[text("string"), text("part")],
         variadic: None,
-        result: "bool",
+        result: Returns::BOOL,
         examples: &[("strcontains(\"hello\", \"ell\")", "true")],
         run: Run::Plain(|call| Ok(Value::bool(call.text(0)?.contains(call.text(1)?)))),
     },
@@ -100,7 +100,7 @@ pub(super) static GROUP: &[Function] = &[
         doc: "Reverses the characters of a string.",
         parameters: &[text("string")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("strrev(\"hello\")", "olleh")],
         run: Run::Plain(|call| Ok(Value::string(call.text(0)?.graphemes(true).rev().collect::<String>()))),
     },
@@ -110,7 +110,7 @@ pub(super) static GROUP: &[Function] = &[
               means all the rest.",
         parameters: &[text("string"), number("offset"), number("length")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("substr(\"hello\", 1, 3)", "ell"), ("substr(\"hello\", -3, -1)", "llo")],
         run: Run::Plain(substr),
     },
@@ -119,7 +119,7 @@ pub(super) static GROUP: &[Function] = &[
         doc: "Turns the first letter of every word into upper case.",
         parameters: &[text("string")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("title(\"hello world\")", "Hello World")],
         run: Run::Plain(|call| Ok(Value::string(letters::title(call.text(0)?)))),
     },
@@ -128,7 +128,7 @@ pub(super) static GROUP: &[Function] = &[
         doc: "Removes all characters of a set from both ends of a string.",
         parameters: &[text("string"), text("characters")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("trim(\"?!hello?!\", \"!?\")", "hello")],
         run: Run::Plain(|call| {
             let characters: Vec<char> = call.text(1)?.chars().collect();
@@ -137,10 +137,10 @@ pub(super) static GROUP: &[Function] = &[
     },
     Function {
         name: "trimprefix",
-        doc: "Removes a text from the start of a string, once, if it is there.",
+        doc: "Removes a prefix from the start of a string, once, if it is there.",
         parameters: &[text("string"), text("prefix")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("trimprefix(\"helloworld\", \"hello\")", "world")],
         run: Run::Plain(|call| {
             let whole = call.text(0)?;
@@ -152,16 +152,16 @@ pub(super) static GROUP: &[Function] = &[
         doc: "Removes white space (as Unicode has it) from both ends of a string.",
         parameters: &[text("string")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("trimspace(\"  hello\\n\")", "hello")],
         run: Run::Plain(|call| Ok(Value::string(call.text(0)?.trim()))),
     },
     Function {
         name: "trimsuffix",
-        doc: "Removes a text from the end of a string, once, if it is there.",
+        doc: "Removes a suffix from the end of a string, once, if it is there.",
         parameters: &[text("string"), text("suffix")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("trimsuffix(\"web.pkr.hcl\", \".pkr.hcl\")", "web")],
         run: Run::Plain(|call| {
             let whole = call.text(0)?;
@@ -173,7 +173,7 @@ pub(super) static GROUP: &[Function] = &[
         doc: "Turns letters into upper case, one by one: `ß`, which has no upper case of its own, stays.",
         parameters: &[text("string")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("upper(\"groß\")", "GROß")],
         run: Run::Plain(|call| {
             Ok(Value::string(

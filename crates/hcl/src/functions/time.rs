@@ -7,7 +7,8 @@ use jiff::SignedDuration;
 use jiff::civil::DateTime;
 
 use super::arguments::{failed, number, shown, text, wrong};
-use super::{Call, Function, FunctionError, Run, layout};
+use super::{Call, Function, FunctionError, Returns, Run, layout};
+use crate::duration;
 use crate::value::Value;
 
 /// Dates and times.
@@ -15,10 +16,10 @@ pub(super) static GROUP: &[Function] = &[
     Function {
         name: "formatdate",
         doc: "A point in time as a format has it: `YYYY YY MMMM MMM MM M DD D EEEE EEE hh h HH H AA aa mm m ss s ZZZZZ \
-              ZZZZ ZZZ Z`; other letters stand between single quotes.",
+              ZZZZ ZZZ Z`; put literal text between single quotes.",
         parameters: &[text("format"), text("timestamp")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[
             ("formatdate(\"YYYY-MM-DD\", \"2018-01-02T23:12:01Z\")", "2018-01-02"),
             (
@@ -29,31 +30,12 @@ pub(super) static GROUP: &[Function] = &[
         run: Run::Plain(formatdate),
     },
     Function {
-        name: "legacy_isotime",
-        doc: "When the run started, in a Go time layout; RFC 3339 without one. For templates that were written for \
-              `{{isotime}}`.",
-        parameters: &[],
-        variadic: Some(&text("layout")),
-        result: "string",
-        examples: &[("length(legacy_isotime(\"20060102\"))", "8")],
-        run: Run::Plain(|call| started_as(call, layout::format)),
-    },
-    Function {
-        name: "legacy_strftime",
-        doc: "When the run started, in a strftime format; RFC 3339 without one.",
-        parameters: &[],
-        variadic: Some(&text("format")),
-        result: "string",
-        examples: &[("length(legacy_strftime(\"%Y%m%d\"))", "8")],
-        run: Run::Plain(|call| started_as(call, layout::strftime)),
-    },
-    Function {
         name: "rfc3339_parse",
         doc: "The parts of a point in time: an object of `year`, `month`, `day`, `hour`, `minute`, `second`, `unix`, \
               `weekday` (0 is Sunday), `year_day`, `iso_year`, `iso_week`, `month_name`, `weekday_name`.",
         parameters: &[text("timestamp")],
         variadic: None,
-        result: "object",
+        result: Returns::Varies("object"),
         examples: &[("rfc3339_parse(\"2019-10-12T07:20:50.52Z\").weekday_name", "Saturday")],
         run: Run::Plain(|call| {
             let moment = Moment::parse(call.text(0)?).map_err(|message| wrong(0, message))?;
@@ -66,7 +48,7 @@ pub(super) static GROUP: &[Function] = &[
               show.",
         parameters: &[text("timestamp"), text("duration")],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("timeadd(\"2017-11-22T00:00:00Z\", \"10m\")", "2017-11-22T00:10:00Z")],
         run: Run::Plain(timeadd),
     },
@@ -75,7 +57,7 @@ pub(super) static GROUP: &[Function] = &[
         doc: "Now, in UTC.",
         parameters: &[],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("length(timestamp())", "20")],
         run: Run::Plain(|_| {
             let now = Moment::utc(SystemTime::now()).map_err(failed)?;
@@ -88,7 +70,7 @@ pub(super) static GROUP: &[Function] = &[
               in place of `unix`.",
         parameters: &[number("seconds")],
         variadic: None,
-        result: "object",
+        result: Returns::Varies("object"),
         examples: &[("unix_timestamp_parse(1686184027).rfc3339", "2023-06-08T00:27:07Z")],
         run: Run::Plain(|call| {
             let moment = Moment::of_unix(call.integer(0)?).map_err(failed)?;
@@ -248,21 +230,14 @@ fn parts(moment: &Moment, extra: (&'static str, Value)) -> Value {
 
 fn timeadd(call: &Call<'_>) -> Result<Value, FunctionError> {
     let moment = Moment::parse(call.text(0)?).map_err(failed)?;
-    let duration = super::duration::parse(call.text(1)?).map_err(failed)?;
+    let written = call.text(1)?;
+    let nanoseconds = duration::parse(written)
+        .map_err(|_| failed(format!("{} is not a duration like `1h30m` or `-10s`", shown(written))))?;
     let local = moment
         .local
-        .checked_add(duration)
+        .checked_add(SignedDuration::from_nanos(nanoseconds))
         .map_err(|_| failed("the result lies beyond the year 9999"))?;
     Ok(Value::string(Moment { local, ..moment }.rfc3339()))
-}
-
-fn started_as(call: &Call<'_>, show: fn(&str, DateTime) -> String) -> Result<Value, FunctionError> {
-    let started = Moment::utc(call.surroundings.started).map_err(failed)?;
-    match call.arguments {
-        [] => Ok(Value::string(started.rfc3339())),
-        [_] => Ok(Value::string(show(call.text(0)?, started.local))),
-        _ => Err(failed("at most one argument is taken")),
-    }
 }
 
 fn formatdate(call: &Call<'_>) -> Result<Value, FunctionError> {
@@ -292,7 +267,7 @@ fn formatdate(call: &Call<'_>) -> Result<Value, FunctionError> {
                 wrong(
                     0,
                     format!(
-                        "{} has no meaning in a format; text stands between single quotes",
+                        "{} has no meaning in a format; put literal text between single quotes",
                         shown(token)
                     ),
                 )

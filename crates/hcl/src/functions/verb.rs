@@ -225,7 +225,7 @@ impl Verb<'_> {
 fn integer(verb: &Verb<'_>, number: &Number) -> Result<String, String> {
     let magnitude = number
         .integer_magnitude()
-        .ok_or_else(|| format!("a whole number is required, not {number}"))?;
+        .ok_or_else(|| format!("an integer is required, not {number}"))?;
     let (base, prefix) = match verb.letter {
         'b' => (2, "0b"),
         'o' => (8, "0"),

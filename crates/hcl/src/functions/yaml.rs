@@ -5,7 +5,7 @@ mod encode;
 mod scalar;
 
 use super::arguments::{any, failed, text};
-use super::{Call, Function, FunctionError, Run};
+use super::{Call, Function, FunctionError, Returns, Run};
 use crate::types::Type;
 use crate::value::{Kind, Value};
 
@@ -13,11 +13,11 @@ use crate::value::{Kind, Value};
 pub(super) static GROUP: &[Function] = &[
     Function {
         name: "yamldecode",
-        doc: "The value that a YAML document stands for. As in YAML 1.1, plain `yes`, `on` and `y` are true, `no`, `off` \
-              and `n` false, also as keys of a mapping. Points in time become RFC 3339 text.",
+        doc: "The value of a YAML document. As in YAML 1.1, plain `yes`, `on` and `y` are true, `no`, `off` \
+              and `n` false, also as keys of a mapping. Timestamps become RFC 3339 strings.",
         parameters: &[text("yaml")],
         variadic: None,
-        result: "any",
+        result: Returns::ANY,
         examples: &[(
             "jsonencode(yamldecode(\"a: [1, yes]\\nb: x\"))",
             "{\"a\":[1,true],\"b\":\"x\"}",
@@ -38,7 +38,7 @@ pub(super) static GROUP: &[Function] = &[
               literal blocks, long lines folded.",
         parameters: &[any("value").or_null()],
         variadic: None,
-        result: "string",
+        result: Returns::STRING,
         examples: &[("yamlencode({a = [1, \"x\"]})", "\"a\":\n- 1\n- \"x\"\n")],
         run: Run::Plain(yamlencode),
     },

@@ -87,6 +87,11 @@ impl Reader<'_> {
         }
     }
 
+    /// Reads no further: after a quote that is missing, what is inside of strings and what is between them are mistaken for each other.
+    pub(super) fn stop(&mut self) {
+        self.stopped = true;
+    }
+
     /// Skips space, and comments with a complaint.
     fn space(&mut self) {
         loop {
@@ -188,6 +193,9 @@ impl Reader<'_> {
             text,
             place: self.place(start..self.at),
         };
+        if self.runs_on() {
+            return None;
+        }
         self.space();
         if self.byte() != b':' {
             let help = if self.byte() == b'=' {
@@ -210,6 +218,15 @@ impl Reader<'_> {
     }
 
     fn no_property(&mut self) {
+        let name: String = self
+            .rest()
+            .chars()
+            .take_while(|c| c.is_alphanumeric() || *c == '_')
+            .collect();
+        if self.closes_a_string(&name) {
+            self.complain(self.at..self.at + name.len(), "a `\"` is missing before this", None);
+            return self.stop();
+        }
         let help = match self.byte() {
             b',' => "one comma between two properties is enough",
             b'\'' => "JSON strings stand in double quotes",
@@ -252,8 +269,27 @@ impl Reader<'_> {
         self.stopped = true;
     }
 
+    /// A word right behind a string's end: a quote is missing before it, or there is one too many. Complains and stops.
+    fn runs_on(&mut self) -> bool {
+        let behind_quote = self.text.as_bytes().get(self.at.wrapping_sub(1)) == Some(&b'"');
+        if !behind_quote || !(self.byte() == b'_' || self.byte().is_ascii_alphanumeric()) {
+            return false;
+        }
+        let help = "a string before this may lack its closing `\"`; inside of a string a quote is written `\\\"`";
+        self.complain(
+            self.at..self.at + 1,
+            "this stands right behind the end of a string",
+            Some(help),
+        );
+        self.stop();
+        true
+    }
+
     /// After an element: a comma with something behind it, or the closing bracket, which is left.
     fn separator(&mut self, opening: usize, close: u8) {
+        if self.runs_on() {
+            return;
+        }
         self.space();
         match self.byte() {
             b',' => {

@@ -27,11 +27,23 @@ impl Reader<'_> {
             (_, "none" | "nil" | "undefined") => Some("write `null`"),
             (_, "true" | "false") => Some("write it in lower case"),
             (_, "") => None,
-            _ => Some("put text into double quotes"),
+            _ if self.closes_a_string(&word) => {
+                let length = word.len();
+                self.complain(self.at..self.at + length, "a `\"` is missing before this", None);
+                self.stop();
+                return None;
+            }
+            _ => Some("put a string into double quotes"),
         };
         let length = word.len().max(usize::from(!self.at_end()));
         self.complain(self.at..self.at + length, "a value is expected here", help);
         None
+    }
+
+    /// A quote stands behind a word before anything that could end a value: the opening one is missing.
+    pub(super) fn closes_a_string(&self, word: &str) -> bool {
+        let behind = self.rest().get(word.len()..).unwrap_or_default();
+        !word.is_empty() && behind.chars().find(|c| "\",:{}[]\n".contains(*c)) == Some('"')
     }
 
     /// `-? (0 | 1-9 digits) [. digits] [e [+-] digits]`
@@ -73,7 +85,8 @@ impl Reader<'_> {
                 b'\\' => self.escape(&mut text),
                 b'\n' | b'\r' | 0 if self.at_end() || self.byte() != 0 => {
                     let help = "add the missing `\"`; write a line end inside of a string as `\\n`";
-                    break self.complain(start..self.at, "this string is not closed on its line", Some(help));
+                    self.complain(start..self.at, "this string is not closed on its line", Some(help));
+                    break self.stop();
                 }
                 control => {
                     let help = format!("write it as `\\u{control:04x}`");

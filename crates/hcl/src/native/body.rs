@@ -32,7 +32,7 @@ impl<'t> Parser<'t> {
         NativeBody {
             items,
             place: self.positions.place(0..end),
-            end: self.positions.place(end..end),
+            incomplete: self.positions.place(end..end),
         }
     }
 
@@ -93,6 +93,7 @@ impl<'t> Parser<'t> {
         let name = item.text(self.text).to_owned();
         let help = match next.kind {
             _ if self.in_number() => super::expression::NUMBER_HELP.to_owned(),
+            _ if self.after_quote() => super::expression::QUOTE_HELP.to_owned(),
             TokenKind::Comma => "arguments of a block are separated by line ends, without commas".to_owned(),
             TokenKind::CloseBrace => "put the closing `}` on a line of its own".to_owned(),
             TokenKind::Identifier => "put each argument on a line of its own".to_owned(),
@@ -165,14 +166,13 @@ impl<'t> Parser<'t> {
         let inside = self
             .positions
             .place(brace.end as usize..end.start.max(brace.end) as usize);
-        let body_end = self.positions.place(inside_end(brace, end));
         if end.kind == TokenKind::CloseBrace {
             self.advance();
         }
         let body = Body::Native(NativeBody {
             items,
             place: inside,
-            end: body_end,
+            incomplete: place,
         });
         Ok(Block {
             kind: self.name(kind),
@@ -276,7 +276,7 @@ impl<'t> Parser<'t> {
                     .detail("No `}` closes it up to the end of the text.");
             complaint = match self.suspicious_header(items, kind) {
                 Some(place) => {
-                    complaint.related(place, "a `}` may be missing before this, which begins no further right")
+                    complaint.related(place, "a `}` may be missing before this line: it is indented no further than the block that is not closed")
                 }
                 None => complaint.related(self.place(end), "the text ends here"),
             };
@@ -361,7 +361,7 @@ impl<'t> Parser<'t> {
     fn not_an_item(&mut self, token: Token) -> Failed {
         if token.kind == TokenKind::StringOpen {
             let help = "remove the quotes around the name".to_owned();
-            return self.unexpected("an argument's name stands without quotes", help);
+            return self.unexpected("the name of an argument is written without quotes", help);
         }
         let found = self.describe(token);
         let complaint = Diagnostic::error(self.place(token), "an argument or a block is expected here").detail(
@@ -369,10 +369,4 @@ impl<'t> Parser<'t> {
         );
         self.complain(token, complaint)
     }
-}
-
-/// The empty range before a block's closing brace.
-fn inside_end(brace: Token, end: Token) -> std::ops::Range<usize> {
-    let at = end.start.max(brace.end) as usize;
-    at..at
 }

@@ -144,12 +144,23 @@ impl Parser<'_> {
             if self.closing(opening).is_none() {
                 return Err(self.not_closed(opening, what));
             }
-            self.unexpected("a comma is missing here", "separate elements by `,`".to_owned());
+            let help = self.separator_help("separate elements by `,`");
+            self.unexpected("a comma is missing here", help);
             self.skip_element(opening, &[TokenKind::Comma])?;
             self.accept(TokenKind::Comma);
         }
         self.advance();
         self.grow(highest)
+    }
+
+    /// The help where a separator is missing: often a quote inside of a string has closed it.
+    fn separator_help(&mut self, usual: &str) -> String {
+        if self.after_quote() {
+            super::expression::QUOTE_HELP
+        } else {
+            usual
+        }
+        .to_owned()
     }
 
     /// `[…]`
@@ -222,7 +233,7 @@ impl Parser<'_> {
             if self.closing(opening).is_none() {
                 return Err(self.not_closed(opening, "the object"));
             }
-            let help = "separate the items of an object by commas or line ends".to_owned();
+            let help = self.separator_help("separate the items of an object by commas or line ends");
             self.unexpected("a comma is missing here", help);
             self.skip_element(opening, &separators)?;
         }

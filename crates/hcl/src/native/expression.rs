@@ -10,6 +10,8 @@ use crate::types::Type;
 use crate::value::Value;
 
 /// The remedy for numbers in another notation.
+/// What to do where something stands right behind a string.
+pub(super) const QUOTE_HELP: &str = "a `\"` inside of a string is written `\\\"`";
 pub(super) const NUMBER_HELP: &str = "numbers are decimal, without separators: `1000`, `0.5`, `1e6`";
 
 /// A left operand and its operator, waiting for the right operand.
@@ -154,6 +156,16 @@ impl Parser<'_> {
         let place = base.place.to(self.place(token));
         let kind = match token.kind {
             TokenKind::Identifier => ExpressionKind::Attribute(Box::new(base), self.name(token)),
+            TokenKind::Number if matches!(&base.kind, ExpressionKind::Literal(value) if value.as_number().is_some()) => {
+                let number = self.token(self.at.saturating_sub(2));
+                let written = self
+                    .text
+                    .get(number.start as usize..token.end as usize)
+                    .unwrap_or_default();
+                let complaint = Diagnostic::error(place, format!("`{written}` is not a number"))
+                    .help(format!("a version is a string: write `\"{written}\"`"));
+                return Err(self.complain(token, complaint));
+            }
             TokenKind::Number => {
                 let index = self.legacy_index(token)?;
                 ExpressionKind::Index(Box::new(base), Box::new(index))
@@ -357,6 +369,7 @@ impl Parser<'_> {
         let next = self.peek();
         let help = match next.kind {
             _ if self.in_number() => NUMBER_HELP,
+            _ if self.after_quote() => QUOTE_HELP,
             TokenKind::CloseParenthesis | TokenKind::CloseBracket | TokenKind::CloseBrace => "it closes nothing",
             _ => "an operator may be missing",
         };
@@ -368,6 +381,18 @@ impl Parser<'_> {
         let next = self.peek();
         let before = self.token(self.at.saturating_sub(1));
         before.kind == TokenKind::Number && before.end == next.start && next.kind == TokenKind::Identifier
+    }
+
+    /// True when the next token is right behind a closing quote: `"echo "hi""`.
+    pub(super) fn after_quote(&mut self) -> bool {
+        let next = self.peek();
+        let before = self.token(self.at.saturating_sub(1));
+        before.kind == TokenKind::StringClose
+            && before.end == next.start
+            && matches!(
+                next.kind,
+                TokenKind::Identifier | TokenKind::Number | TokenKind::StringOpen
+            )
     }
 
     /// The place of the token taken last.

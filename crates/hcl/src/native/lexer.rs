@@ -1,7 +1,7 @@
 //! Cuts a text into tokens. It never fails: what cannot be a token becomes [`TokenKind::Invalid`] with a complaint, and everything
 //! that opens is closed, if need be with an empty token, so that the parser can rely on the balance of strings and templates.
 
-use super::parser::MAX_COMPLAINTS;
+use super::MAX_COMPLAINTS;
 use super::positions::Positions;
 use super::strings;
 use super::token::{Token, TokenKind};

@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 
+use super::MAX_COMPLAINTS;
 use super::lexer::{Start, tokenize};
 use super::pairs::Pairs;
 use super::positions::Positions;
@@ -12,9 +13,6 @@ use crate::source::Place;
 /// How deep expressions, templates and blocks may be nested, and how high the tree of one expression may be. The tree is walked by
 /// recursion; this depth is far beyond any template, and safe on a stack of 2 MB.
 pub const MAX_DEPTH: usize = 100;
-
-/// After this many complaints about one text the rest of it is not read.
-pub const MAX_COMPLAINTS: usize = 100;
 
 /// Marks that something could not be read and that the complaint about it is made.
 #[derive(Debug, Clone, Copy)]

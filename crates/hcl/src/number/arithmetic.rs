@@ -176,13 +176,13 @@ impl Number {
         }
     }
 
-    /// The largest whole number that is not above it. Infinities stay.
+    /// The largest integer that is not above it. Infinities stay.
     #[must_use]
     pub fn floor(&self) -> Number {
         self.toward(true)
     }
 
-    /// The least whole number that is not below it. Infinities stay.
+    /// The least integer that is not below it. Infinities stay.
     #[must_use]
     pub fn ceil(&self) -> Number {
         self.toward(false)

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use super::equality;
 use super::{Kind, Members, Value, normalized};
-use crate::equality;
 use crate::marks::Marks;
 use crate::number::Number;
 use crate::types::Type;
@@ -19,7 +19,7 @@ impl Value {
         Kind::Number(number.into()).into()
     }
 
-    /// A whole number.
+    /// An integer.
     pub fn int(number: i64) -> Value {
         Value::number(number)
     }

@@ -14,7 +14,7 @@ impl Value {
         }
     }
 
-    /// The truth of a bool.
+    /// The value of a boolean.
     pub fn as_bool(&self) -> Option<bool> {
         match self.kind {
             Kind::Bool(truth) => Some(truth),

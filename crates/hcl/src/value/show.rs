@@ -75,12 +75,12 @@ mod tests {
 
     use super::*;
     use crate::diagnostic::Diagnostics;
-    use crate::equality::same;
     use crate::evaluate::literal;
     use crate::native::parse_expression;
     use crate::number::Number;
     use crate::source::SourceMap;
     use crate::types::Type;
+    use crate::value::equality::same;
 
     #[test]
     fn quotes_what_would_be_read_otherwise() {

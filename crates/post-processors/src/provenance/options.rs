@@ -13,12 +13,13 @@ use crate::attestation::key::{SigningKey, VerifyingKey};
 /// Options of provenance.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the template")]
 pub(super) struct ProvenanceOptions {
-    /// `false` passes the artifact on and writes nothing; default `true`.
-    pub(super) provenance: Option<bool>,
+    /// `false` passes the artifact on and writes nothing.
+    pub(super) provenance: bool,
     /// The `buildType` of the statement.
     pub(super) build_type: String,
-    /// Folder of the files, created when it is not there; default: that of the artifact's first file, else `.`.
+    /// Directory of the files, created when it is not there; default: that of the artifact's first file, else `.`.
     pub(super) output_dir: Option<String>,
     /// The template's name, recorded as `externalParameters.template`.
     pub(super) template: Option<String>,
@@ -27,12 +28,12 @@ pub(super) struct ProvenanceOptions {
     /// Values of variables to record as `externalParameters.userVariables`, besides those of the environment (`PKR_VAR_name`).
     /// Sensitive ones are recorded as `[sensitive value redacted]`.
     pub(super) user_variables: BTreeMap<String, String>,
-    /// Where the template comes from; default: what GitHub or GitLab says in the environment, else what git says of the folder.
+    /// Where the template comes from; default: what GitHub or GitLab says in the environment, else what git reports of the directory.
     pub(super) source_uri: Option<String>,
     /// Write the SBOM that a provisioner `sbom` made of the instance, and a statement with it.
     pub(super) sbom: bool,
-    /// `cyclonedx` or `spdx`: the format that the SBOM must have; default: either.
-    pub(super) sbom_format: Option<String>,
+    /// The format that the SBOM must have; default: either.
+    pub(super) sbom_format: Option<Format>,
     /// Not supported: an SBOM is made on the instance, by the provisioner `sbom`.
     #[schemars(extend("x-unsupported" = "nothing is scanned on this machine; the provisioner `sbom` makes an SBOM on the instance"))]
     pub(super) sbom_scan_path: Option<String>,
@@ -42,8 +43,8 @@ pub(super) struct ProvenanceOptions {
     /// Not supported: the SBOM has all packages of the instance.
     #[schemars(extend("x-unsupported" = "the provisioner `sbom` lists all packages of the instance"))]
     pub(super) sbom_exclude: Option<Vec<String>>,
-    /// `none` (the default) or `key`; `kms` and `keyless` are not supported.
-    pub(super) signing_mode: Option<String>,
+    /// How the statement is signed.
+    pub(super) signing_mode: SigningMode,
     /// File of the private key (PEM): Ed25519, ECDSA P-256 or P-384, RSA; PKCS#8, SEC1 or PKCS#1, without a passphrase.
     pub(super) signer: Option<String>,
     /// The same as `signer`.
@@ -57,7 +58,8 @@ pub(super) struct ProvenanceOptions {
     #[schemars(extend("x-unsupported" = "transparency logs are not supported; sign with a key: signing_mode = \"key\""))]
     pub(super) rekor_url: Option<String>,
     /// Not supported: of keyless signing. `false` is what happens.
-    pub(super) upload_tlog: Option<bool>,
+    #[schemars(extend("x-unsupported" = "transparency logs are not supported", "x-harmless" = [false]))]
+    pub(super) upload_tlog: bool,
     /// Not supported: of keyless signing.
     #[schemars(extend("x-unsupported" = "keyless signing is not supported; sign with a key: signing_mode = \"key\""))]
     pub(super) trusted_root_path: Option<String>,
@@ -69,10 +71,27 @@ pub(super) struct ProvenanceOptions {
     pub(super) keyless_oidc_issuer: Option<String>,
 }
 
+/// How a statement is signed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum SigningMode {
+    /// Not at all.
+    #[default]
+    None,
+    /// With the private key in the file `signer`.
+    Key,
+    /// With a key of a key management service.
+    #[schemars(extend("x-unsupported" = "sign with a key's file: signing_mode = \"key\""))]
+    Kms,
+    /// Without a key of one's own.
+    #[schemars(extend("x-unsupported" = "sign with a key's file: signing_mode = \"key\""))]
+    Keyless,
+}
+
 impl Default for ProvenanceOptions {
     fn default() -> Self {
         Self {
-            provenance: None,
+            provenance: true,
             build_type: "https://packer.io/buildtypes/hcl2/v1".into(),
             output_dir: None,
             template: None,
@@ -84,13 +103,13 @@ impl Default for ProvenanceOptions {
             sbom_scan_path: None,
             sbom_scope: None,
             sbom_exclude: None,
-            signing_mode: None,
+            signing_mode: SigningMode::None,
             signer: None,
             key: None,
             verifier: None,
             fulcio_url: None,
             rekor_url: None,
-            upload_tlog: None,
+            upload_tlog: false,
             trusted_root_path: None,
             keyless_identity: None,
             keyless_oidc_issuer: None,
@@ -101,7 +120,7 @@ impl Default for ProvenanceOptions {
 impl ProvenanceOptions {
     /// The private key's file, with the option that names it; none when nothing is to be signed.
     pub(super) fn signing_key(&self) -> Option<(&'static str, &str)> {
-        if self.signing_mode.as_deref() != Some("key") {
+        if self.signing_mode != SigningMode::Key {
             return None;
         }
         let signer = self.signer.as_deref().map(|path| ("signer", path));
@@ -111,26 +130,17 @@ impl ProvenanceOptions {
     pub(super) fn check(&self, complaints: &mut Vec<Complaint>) {
         self.check_mode(complaints);
         self.check_keys(complaints);
-        if let Some(format) = self.sbom_format.as_deref().filter(|name| Format::of(name).is_none()) {
-            let message = format!("`{format}` is no format of SBOMs");
-            complaints.push(Complaint::error("sbom_format", message).help("use `cyclonedx` or `spdx`"));
-        }
-        if self.upload_tlog == Some(true) {
-            let message = "transparency logs are not supported";
-            complaints.push(Complaint::error("upload_tlog", message).help("leave it out, or set it to false"));
-        }
     }
 
-    /// Reads the keys, so that a wrong one is known before a bake and not after it. Options in `unknown` have no value yet.
-    pub(super) fn check_files(&self, unknown: &[String], complaints: &mut Vec<Complaint>) {
-        let is_known = |option: &str| !unknown.iter().any(|path| path == option);
+    /// Reads the keys, so that a wrong one is known before a bake and not after it.
+    pub(super) fn check_files(&self, complaints: &mut Vec<Complaint>) {
         let failed = |error| bakelite_engine::chain_of(&error);
-        if let Some((option, path)) = self.signing_key().filter(|(option, _)| is_known(option))
+        if let Some((option, path)) = self.signing_key()
             && let Err(error) = SigningKey::read(Path::new(path)).map_err(failed)
         {
             complaints.push(Complaint::error(option, format!("`{path}` cannot sign: {error}")));
         }
-        if let Some(path) = self.verifier.as_deref().filter(|_| is_known("verifier"))
+        if let Some(path) = &self.verifier
             && let Err(error) = VerifyingKey::read(Path::new(path)).map_err(failed)
         {
             complaints.push(Complaint::error("verifier", format!("`{path}` cannot verify: {error}")));
@@ -139,8 +149,8 @@ impl ProvenanceOptions {
 
     fn check_mode(&self, complaints: &mut Vec<Complaint>) {
         let key_is_given = self.signer.is_some() || self.key.is_some();
-        let complaint = match self.signing_mode.as_deref() {
-            None | Some("none") if key_is_given => {
+        let complaint = match self.signing_mode {
+            SigningMode::None if key_is_given => {
                 let option = if self.signer.is_some() { "signer" } else { "key" };
                 Complaint::error(
                     option,
@@ -148,18 +158,11 @@ impl ProvenanceOptions {
                 )
                 .help("set signing_mode = \"key\"")
             }
-            None | Some("none") => return,
-            Some("key") if key_is_given => return,
-            Some("key") => Complaint::error("signing_mode", "no key is given to sign with")
-                .help("name the file of a private key: signer = \"key.pem\""),
-            Some(mode @ ("kms" | "keyless")) => {
-                let message = format!("signing mode `{mode}` is not supported");
-                Complaint::error("signing_mode", message).help("sign with a key's file: signing_mode = \"key\"")
+            SigningMode::Key if !key_is_given => {
+                Complaint::error("signing_mode", "`signer` must be given to sign with a key")
+                    .help("name the file of a private key: signer = \"key.pem\"")
             }
-            Some(mode) => {
-                let message = format!("`{mode}` is no signing mode");
-                Complaint::error("signing_mode", message).help("use `none` or `key`")
-            }
+            _ => return,
         };
         complaints.push(complaint);
     }
@@ -181,8 +184,8 @@ impl ProvenanceOptions {
                 complaints.push(Complaint::error(option, message).help("name the file of a key (PEM)"));
             }
         }
-        if self.verifier.is_some() && self.signing_mode.as_deref() != Some("key") {
-            let message = "a verifier is given, but nothing is signed";
+        if self.verifier.is_some() && self.signing_mode != SigningMode::Key {
+            let message = "a verifier is given, but `signing_mode` does not ask for a signature";
             complaints.push(Complaint::error("verifier", message).help("set signing_mode = \"key\""));
         }
     }

@@ -1,6 +1,8 @@
 //! The SBOM that a provisioner made of the instance, for a statement of its own.
 
 use bakelite_engine::artifact::Artifact;
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde_json::Value;
 
 /// An SBOM of the instance that became the artifact.
@@ -9,33 +11,27 @@ pub(super) struct Sbom {
     pub(super) document: Value,
 }
 
-/// The formats of SBOMs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A format of SBOMs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum Format {
+    /// CycloneDX.
     CycloneDx,
+    /// SPDX.
     Spdx,
 }
 
 /// There is no SBOM to attest.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "attest the SBOM: no provisioner of this build made one{format}; add `provisioner \"sbom\" {{ auto_generate = true }}`{arguments}"
+    "no SBOM to attest: no provisioner of this build made one{format}; add `provisioner \"sbom\" {{ auto_generate = true }}`{arguments}"
 )]
 pub(super) struct NoSbom {
-    format: String,
+    format: &'static str,
     arguments: &'static str,
 }
 
 impl Format {
-    /// The format of this name.
-    pub(super) fn of(name: &str) -> Option<Format> {
-        match name {
-            "cyclonedx" => Some(Format::CycloneDx),
-            "spdx" => Some(Format::Spdx),
-            _ => None,
-        }
-    }
-
     /// The note that the provisioner `sbom` leaves.
     fn note(self) -> &'static str {
         match self {
@@ -62,21 +58,21 @@ impl Format {
 }
 
 /// The SBOM of a build; of the wanted format, or of either.
-pub(super) fn of(artifact: &Artifact, wanted: Option<&str>) -> Result<Sbom, NoSbom> {
-    let wanted_format = wanted.and_then(Format::of);
-    let formats = [Format::CycloneDx, Format::Spdx];
-    let formats = formats
-        .into_iter()
-        .filter(|format| wanted_format.is_none_or(|wanted| wanted == *format));
-    let mut found = formats.filter_map(|format| {
-        let document = artifact.state.get(format.note())?.get("document")?.clone();
-        Some(Sbom { format, document })
-    });
-    found.next().ok_or_else(|| NoSbom {
-        format: wanted.map_or_else(String::new, |name| format!(" in the format `{name}`")),
-        arguments: match wanted_format {
-            Some(Format::Spdx) => " with `scanner_args = [\"-o\", \"spdx-json\"]`",
-            _ => "",
-        },
-    })
+pub(super) fn of(artifact: &Artifact, wanted: Option<Format>) -> Result<Sbom, NoSbom> {
+    let formats = [Format::CycloneDx, Format::Spdx].into_iter();
+    let mut found = formats
+        .filter(|format| wanted.is_none_or(|wanted| wanted == *format))
+        .filter_map(|format| {
+            let document = artifact.state.get(format.note())?.get("document")?.clone();
+            Some(Sbom { format, document })
+        });
+    let (format, arguments) = match wanted {
+        None => ("", ""),
+        Some(Format::CycloneDx) => (" in the format `cyclonedx`", ""),
+        Some(Format::Spdx) => (
+            " in the format `spdx`",
+            " with `scanner_args = [\"-o\", \"spdx-json\"]`",
+        ),
+    };
+    found.next().ok_or(NoSbom { format, arguments })
 }

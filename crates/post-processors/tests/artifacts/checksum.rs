@@ -75,10 +75,8 @@ async fn folders_fail_and_an_artifact_without_files_has_no_sums() {
         .unwrap();
     assert_eq!(made.artifact.unwrap().files.unwrap(), Vec::<String>::new());
     assert!(!bench.names(".").contains(&"sums".to_owned()));
-    assert_eq!(
-        complaints("checksum", &json!({"checksum_types": ["md5", "crc32"]})),
-        ["checksum_types: `crc32` is no checksum"]
-    );
+    let unknown = complaints("checksum", &json!({"checksum_types": ["md5", "crc32"]}));
+    assert!(unknown[0].contains("`crc32`"), "{unknown:?}");
 }
 
 #[tokio::test]

@@ -45,7 +45,7 @@ async fn the_time_is_noted_and_the_file_can_be_chosen() {
         .await
         .err()
         .unwrap();
-    assert!(error.contains("open the folder of manifest"), "{error}");
+    assert!(error.contains("failed to open the directory of manifest"), "{error}");
 }
 
 #[tokio::test]

@@ -33,8 +33,8 @@ async fn artifice_takes_other_files() {
         .await
         .unwrap();
     assert_eq!(none.artifact.unwrap().files.unwrap(), Vec::<String>::new());
-    assert_eq!(complaints("artifice", &json!({})), ["files: no file is named"]);
-    assert!(complaints("artifice", &json!({"files": ["[a"]}))[0].starts_with("files: `[a` is no glob"));
+    assert_eq!(complaints("artifice", &json!({})), ["files: `files` names no file"]);
+    assert!(complaints("artifice", &json!({"files": ["[a"]}))[0].starts_with("files: `[a` is not a glob"));
 }
 
 #[tokio::test]

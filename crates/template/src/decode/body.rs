@@ -10,7 +10,7 @@ use bakelite_hcl::value::Value;
 
 use super::leaf::{self, Leaf};
 use super::members::Members;
-use super::{Decoded, is_within};
+use super::{Decoded, is_within, join};
 use crate::dynamic::{self, ExpandedBlock};
 use crate::gotemplate::Rendering;
 use crate::schema::{Field, FieldKind, Schema};
@@ -143,7 +143,10 @@ impl Decoding<'_> {
         if failed {
             return options.put(field, None);
         }
-        if value.is_null() || !self.is_supported(field, attribute.name.place, diagnostics) {
+        if value.is_null() {
+            return;
+        }
+        if field.harmless.is_empty() && !self.is_supported(field, attribute.name.place, diagnostics) {
             return;
         }
         let path = join(path, &field.name);
@@ -155,18 +158,17 @@ impl Decoding<'_> {
             rendering: self.rendering,
             place: expression.place,
         };
-        options.put(field, leaf.decode(&value, &path, decoded, diagnostics));
+        let json = leaf.decode(&value, &path, decoded, diagnostics);
+        let is_harmless = json.as_ref().is_none_or(|json| field.harmless.contains(json));
+        if is_harmless || self.is_supported(field, expression.place, diagnostics) {
+            options.put(field, json);
+        }
     }
 
     fn is_supported(&self, field: &Field, place: Place, diagnostics: &mut Diagnostics) -> bool {
         let Some(reason) = &field.unsupported else { return true };
-        diagnostics.push(
-            Diagnostic::error(
-                place,
-                format!("`{}` of {} is not supported yet", field.name, self.subject),
-            )
-            .detail(reason.clone()),
-        );
+        let summary = format!("`{}` of {} is not supported yet", field.name, self.subject);
+        diagnostics.push(unsupported(place, summary, reason));
         false
     }
 
@@ -298,10 +300,12 @@ fn body_schema(schema: &Schema, is_top: bool) -> BodySchema<'_> {
     known
 }
 
-pub(super) fn join(path: &str, name: &str) -> String {
-    if path.is_empty() {
-        name.to_owned()
+/// An option that is refused for now. The reason may add nothing to that.
+pub(super) fn unsupported(place: Place, summary: String, reason: &str) -> Diagnostic {
+    let diagnostic = Diagnostic::error(place, summary);
+    if reason == "not supported yet" {
+        diagnostic
     } else {
-        format!("{path}.{name}")
+        diagnostic.detail(reason)
     }
 }

@@ -8,10 +8,10 @@ use bakelite_hcl::types::Type;
 use bakelite_hcl::value::Value;
 use serde_json::Value as Json;
 
-use super::Decoded;
-use super::body::{OVERWRITTEN, in_block, join};
+use super::body::{OVERWRITTEN, in_block, unsupported};
 use super::leaf::Leaf;
 use super::members::Members;
+use super::{Decoded, join};
 use crate::gotemplate::{self, RenderError, Rendering};
 use crate::schema::{Field, FieldKind, Schema};
 
@@ -77,11 +77,7 @@ impl WeakDecoding<'_> {
             if matches!(value.kind, JsonKind::Null) {
                 continue;
             }
-            if let Some(reason) = &field.unsupported {
-                diagnostics.push(
-                    Diagnostic::error(name.place, format!("`{}` is not supported yet", field.name))
-                        .detail(reason.clone()),
-                );
+            if field.harmless.is_empty() && !is_supported(field, name.place, diagnostics) {
                 continue;
             }
             let path = join(path, &field.name);
@@ -98,7 +94,10 @@ impl WeakDecoding<'_> {
                     Some(Json::Array(all.collect()))
                 }
             };
-            options.put(field, json);
+            let is_harmless = json.as_ref().is_none_or(|json| field.harmless.contains(json));
+            if is_harmless || is_supported(field, value.place, diagnostics) {
+                options.put(field, json);
+            }
         }
         options.finish(path, decoded, diagnostics)
     }
@@ -275,6 +274,12 @@ impl WeakDecoding<'_> {
             }
         }
     }
+}
+
+fn is_supported(field: &Field, place: Place, diagnostics: &mut Diagnostics) -> bool {
+    let Some(reason) = &field.unsupported else { return true };
+    diagnostics.push(unsupported(place, format!("`{}` is not supported yet", field.name), reason));
+    false
 }
 
 /// Names are compared without regard to case when nothing else fits.

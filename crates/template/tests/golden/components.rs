@@ -93,6 +93,9 @@ struct Typed {
     mode: Mode,
     note: Option<String>,
     size: Option<u8>,
+    #[schemars(extend("x-unsupported" = "nothing is copied", "x-harmless" = [false, []]))]
+    #[serde(rename = "copies")]
+    _copies: Option<serde_json::Value>,
     #[serde(rename = "tags", default)]
     _tags: BTreeMap<String, String>,
     #[serde(default)]

@@ -164,3 +164,19 @@ fn a_placeholder_is_an_ordinary_string() {
     assert_eq!(options.options["words"], json!(["a i-1", "w"]));
     assert!(options.unknown.is_empty());
 }
+
+#[test]
+fn what_is_not_supported_may_be_declined() {
+    let with = |copies: &str| {
+        reported(&format!(
+            "target = \"t\"\nmode = \"fast\"\nsize = 1\nwords = [\"w\"]\ncopies = {copies}"
+        ))
+    };
+    for harmless in ["false", "[]", "null", "build.ID"] {
+        assert_eq!(with(harmless), [""; 0], "{harmless}");
+    }
+    assert_eq!(
+        with("true"),
+        ["error: `copies` of provisioner `typed` is not supported yet"]
+    );
+}

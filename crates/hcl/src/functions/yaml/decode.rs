@@ -151,7 +151,7 @@ impl Builder {
                     return Err(format!("the alias `{anchor}` stands within what it refers to"));
                 }
                 let repeated = self.anchors.get(&anchor).cloned();
-                self.add(repeated.ok_or_else(|| format!("nothing is called `{anchor}` for the alias"))?)
+                self.add(repeated.ok_or_else(|| format!("there is no anchor `{anchor}`"))?)
             }
             EventData::DocumentStart { .. } => {
                 self.documents += 1;
@@ -264,7 +264,7 @@ impl Builder {
     }
 }
 
-/// The name that a key stands for: numbers and truths count as they are written after being understood, so that `y` is `true`.
+/// The name that a key stands for: numbers and booleans count as they are printed after being parsed, so that `y` is `true`.
 fn name(key: &Value) -> Result<String, String> {
     let name = convert::convert(key, &Type::String).map_err(|_| "the key of a mapping must be a scalar")?;
     name.as_str()

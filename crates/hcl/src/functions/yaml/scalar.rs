@@ -1,4 +1,4 @@
-//! What a scalar stands for: text, a number, a truth, a point in time.
+//! What a scalar stands for: a string, a number, a boolean, a timestamp.
 
 use dashu_int::UBig;
 

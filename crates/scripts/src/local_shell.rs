@@ -1,4 +1,4 @@
-//! Scripts that run on this machine: what the shell-local provisioner and the shell-local post-processor do (communicators.md §12).
+//! Scripts that run on this machine: what the shell-local provisioner and the shell-local post-processor do.
 //!
 //! Values of variables do not stand in the command line of a process, where every user of the machine could read them: they are in
 //! the process's environment, and the command refers to them by name.
@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use bakelite_engine::events::Ui;
+use bakelite_engine::provisioner::RunContext;
 use bakelite_template::component::Complaint;
 use bakelite_template::gotemplate::{RenderError, Rendering, render};
 use bakelite_template::plan::BuildData;
@@ -13,16 +15,45 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 
-use crate::events::Ui;
 use crate::local_process::{self, LocalProcessError};
-use crate::provisioner::RunContext;
-use crate::script::{ExitError, ScriptOptions, Scripts, Shebang, build_variables, flatten, shell_word};
+use crate::quote;
+use crate::script::{ExitError, ScriptOptions, Scripts, Shebang, build_variables, flatten};
 
 /// How a variable is written when the template does not say otherwise.
 const VARIABLE_FORMAT: &str = "%s='%s' ";
 
-/// The systems that `only_on` can name.
-const SYSTEMS: &[&str] = &["darwin", "freebsd", "linux", "openbsd", "solaris", "windows"];
+/// An operating system that `only_on` can name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum System {
+    /// macOS.
+    Darwin,
+    /// FreeBSD.
+    Freebsd,
+    /// Linux.
+    Linux,
+    /// OpenBSD.
+    Openbsd,
+    /// Solaris.
+    Solaris,
+    /// Windows.
+    Windows,
+}
+
+impl System {
+    /// Is this the one that this program runs on?
+    fn is_here(self) -> bool {
+        let name = match self {
+            Self::Darwin => "macos",
+            Self::Freebsd => "freebsd",
+            Self::Linux => "linux",
+            Self::Openbsd => "openbsd",
+            Self::Solaris => "solaris",
+            Self::Windows => "windows",
+        };
+        name == std::env::consts::OS
+    }
+}
 
 /// Options of shell-local.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -41,16 +72,16 @@ pub struct LocalShellOptions {
     #[schemars(extend("x-late" = true))]
     pub execute_command: Option<Vec<String>>,
     /// Ending of the file that an inline script is written to: `.py`.
-    pub tempfile_extension: Option<String>,
+    pub tempfile_extension: String,
     /// Systems on which the scripts run; on others the step is skipped. Default: all.
-    pub only_on: Option<Vec<String>>,
+    pub only_on: Vec<System>,
     /// Paths for a Linux shell on Windows; without effect elsewhere.
     pub use_linux_pathing: bool,
 }
 
 /// Where scripts run: what they may know of the build.
 pub struct LocalShell<'a> {
-    /// Where their words go.
+    /// Prints what they print.
     pub ui: &'a Ui,
     /// What the command's `{{ }}` can refer to, and the names of source and builder.
     pub rendering: &'a Rendering,
@@ -64,16 +95,16 @@ pub struct LocalShell<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum LocalShellError {
     /// The inline script cannot be written.
-    #[error("write the script into `{folder}`")]
+    #[error("failed to write the script into `{folder}`")]
     Write {
-        /// The folder of temporary files.
+        /// The directory of temporary files.
         folder: String,
-        /// The cause.
+        /// Why not.
         #[source]
         cause: std::io::Error,
     },
     /// `execute_command` cannot be rendered.
-    #[error("render `execute_command`")]
+    #[error("failed to render `execute_command`")]
     Render(#[from] RenderError),
     /// The program cannot be run.
     #[error(transparent)]
@@ -88,7 +119,7 @@ impl LocalShellOptions {
     pub fn check(&self, complaints: &mut Vec<Complaint>) {
         let with_command = self.with_command();
         if self.command.is_some()
-            && (self.script.inline.is_some() || self.script.script.is_some() || self.script.scripts.is_some())
+            && (!self.script.inline.is_empty() || self.script.script.is_some() || !self.script.scripts.is_empty())
         {
             complaints.push(Complaint::error(
                 "command",
@@ -106,16 +137,7 @@ impl LocalShellOptions {
                 "`execute_command` names no program",
             ));
         }
-        for system in self
-            .only_on
-            .iter()
-            .flatten()
-            .filter(|system| !SYSTEMS.contains(&system.as_str()))
-        {
-            let message = format!("`{system}` is not a system that `only_on` knows");
-            complaints.push(Complaint::error("only_on", message).help(format!("use one of {}", SYSTEMS.join(", "))));
-        }
-        if self.use_linux_pathing && self.script.inline.is_some() {
+        if self.use_linux_pathing && !self.script.inline.is_empty() {
             complaints.push(Complaint::error(
                 "use_linux_pathing",
                 "`use_linux_pathing` cannot be given together with `inline`",
@@ -132,17 +154,15 @@ impl LocalShellOptions {
         let options = self.with_command();
         let scripts = options.scripts(&self.shebang);
         let extension = match scripts {
-            Scripts::Inline(_) => self.tempfile_extension.as_deref(),
-            Scripts::Files(_) => None,
+            Scripts::Inline(_) => self.tempfile_extension.as_str(),
+            Scripts::Files(_) => "",
         };
         let folder = &shell.run.temporary_folder;
         let write_error = |cause| LocalShellError::Write {
             folder: folder.display().to_string(),
             cause,
         };
-        let files = scripts
-            .on_disk(shell.run, extension.unwrap_or(""))
-            .map_err(write_error)?;
+        let files = scripts.on_disk(shell.run, extension).map_err(write_error)?;
         for path in &files.paths {
             let code = self.run_script(shell, &options, path).await?;
             if !options.is_valid_exit(code) {
@@ -189,14 +209,14 @@ impl LocalShellOptions {
         let path = path.to_string_lossy().into_owned();
         let Some(words) = &self.execute_command else {
             if options.env_var_format.is_none() {
-                return Ok(vec!["/bin/sh".into(), "-c".into(), shell_word(&path)]);
+                return Ok(vec!["/bin/sh".into(), "-c".into(), quote::path(&path)]);
             }
             let default = ["/bin/sh", "-c", "{{.Vars}} {{.Script}}"].map(str::to_owned);
             return rendered(
                 &default,
                 rendering,
                 &flat(options, variables, false),
-                &shell_word(&path),
+                &quote::path(&path),
             );
         };
         // The post-processor has always taken a single text for a shell's.
@@ -212,21 +232,14 @@ impl LocalShellOptions {
 
     fn with_command(&self) -> ScriptOptions {
         let mut options = self.script.clone();
-        if let (Some(command), None) = (&self.command, &options.inline) {
-            options.inline = Some(vec![command.clone()]);
+        if options.inline.is_empty() {
+            options.inline.extend(self.command.clone());
         }
         options
     }
 
     fn runs_here(&self) -> bool {
-        let here = if std::env::consts::OS == "macos" {
-            "darwin"
-        } else {
-            std::env::consts::OS
-        };
-        self.only_on
-            .as_ref()
-            .is_none_or(|systems| systems.is_empty() || systems.iter().any(|system| system == here))
+        self.only_on.is_empty() || self.only_on.iter().any(|system| system.is_here())
     }
 }
 
@@ -298,7 +311,6 @@ mod tests {
         };
         assert_eq!(check(r#"{"command": "a"}"#), Vec::<String>::new());
         assert_eq!(check(r#"{"command": "a", "inline": ["b"]}"#), ["command"]);
-        assert_eq!(check(r#"{"inline": ["b"], "only_on": ["beos"]}"#), ["only_on"]);
         assert_eq!(
             check(r#"{"inline": ["b"], "execute_command": []}"#),
             ["execute_command"]

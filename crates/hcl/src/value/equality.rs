@@ -7,7 +7,7 @@ use crate::types::Type;
 use crate::value::{Kind, Members, Value};
 
 /// Are both the same value of the same type? Marks do not count; an unknown is the same as another of its type.
-pub fn same(a: &Value, b: &Value) -> bool {
+pub(crate) fn same(a: &Value, b: &Value) -> bool {
     match (&a.kind, &b.kind) {
         (Kind::Null(a), Kind::Null(b)) | (Kind::Unknown(a), Kind::Unknown(b)) => a == b,
         (Kind::Bool(a), Kind::Bool(b)) => a == b,
@@ -34,7 +34,7 @@ fn named_same(a: &Members, b: &Members) -> bool {
 
 /// `a == b`: values of different types are unequal, nulls are equal to each other whatever their types. `None` when that depends on
 /// something unknown.
-pub fn equal(a: &Value, b: &Value) -> Option<bool> {
+pub(crate) fn equal(a: &Value, b: &Value) -> Option<bool> {
     match (&a.kind, &b.kind) {
         (Kind::Null(_), Kind::Null(_)) => Some(true),
         (Kind::Unknown(_), _) | (_, Kind::Unknown(_)) => None,
@@ -75,7 +75,7 @@ fn all(answers: impl Iterator<Item = Option<bool>>) -> Option<bool> {
 
 /// Brings the elements of a set into their iteration order: text bytewise, numbers by value, false before true, nulls last, anything
 /// else by its serialized form.
-pub fn sort_set(element: &Type, elements: &mut [Value]) {
+pub(crate) fn sort_set(element: &Type, elements: &mut [Value]) {
     if element.is_primitive() {
         elements.sort_by(order);
     } else {

@@ -1,4 +1,4 @@
-//! Waiting and trying again: pauses that a cancellation ends, and what is tried until an instance that restarts is back.
+//! Waiting and retrying: pauses that a cancellation ends, and work that is retried until an instance that restarts is back.
 
 use std::time::Duration;
 
@@ -35,9 +35,9 @@ pub(crate) async fn pause(span: Duration, cancel: &CancellationToken) -> Result<
     }
 }
 
-/// Nothing could be started in time.
+/// Nothing could be started before the timeout.
 #[derive(Debug, thiserror::Error)]
-#[error("start on the instance: it could not be reached within {limit}")]
+#[error("failed to start a command on the instance: it could not be reached within {limit}")]
 struct Unreachable {
     limit: GoDuration,
     /// What the last try failed with.

@@ -4,33 +4,46 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use bakelite_engine::private_file::{Naming, PrivateFile};
+use bakelite_engine::provisioner::RunContext;
 use bakelite_hcl::value::Value;
 use bakelite_template::component::Complaint;
 use bakelite_template::plan::BuildData;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::private_file::{Naming, PrivateFile};
-use crate::provisioner::RunContext;
-
 /// What a shell-like component runs, as options.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ScriptOptions {
     /// Lines of a script that is written here.
-    pub inline: Option<Vec<String>>,
+    pub inline: Vec<String>,
     /// Path of a script of this machine.
     pub script: Option<String>,
     /// Paths of scripts of this machine, run in this order.
-    pub scripts: Option<Vec<String>>,
+    pub scripts: Vec<String>,
     /// Environment variables, as `NAME=value`.
     pub environment_vars: Vec<String>,
     /// Environment variables; they win over `environment_vars`.
     pub env: BTreeMap<String, String>,
     /// How a variable is written into the command, in Go's format syntax: name, then value.
     pub env_var_format: Option<String>,
-    /// Exit statuses that count as success; default `[0]`.
-    pub valid_exit_codes: Option<Vec<i64>>,
+    /// Exit statuses that count as success.
+    pub valid_exit_codes: Vec<i64>,
+}
+
+impl Default for ScriptOptions {
+    fn default() -> Self {
+        Self {
+            inline: Vec::new(),
+            script: None,
+            scripts: Vec::new(),
+            environment_vars: Vec::new(),
+            env: BTreeMap::new(),
+            env_var_format: None,
+            valid_exit_codes: vec![0],
+        }
+    }
 }
 
 /// How an inline script of a Unix shell starts, as an option.
@@ -47,7 +60,6 @@ impl Shebang {
     fn script(&self, lines: &str) -> String {
         match &self.inline_shebang {
             None if lines.starts_with("#!") => lines.to_owned(),
-            Some(interpreter) if interpreter.is_empty() => lines.to_owned(),
             Some(interpreter) => format!("#!{interpreter}\n{lines}"),
             None => format!("#!/bin/sh -e\n{lines}"),
         }
@@ -58,9 +70,9 @@ impl ScriptOptions {
     /// Complains about options that do not go together. `exists` tells whether a script of this path is there.
     pub fn check(&self, complaints: &mut Vec<Complaint>, exists: impl Fn(&str) -> bool) {
         let given = [
-            ("inline", self.inline_lines().is_some()),
+            ("inline", !self.inline.is_empty()),
             ("script", self.script.is_some()),
-            ("scripts", !self.paths_of_list().is_empty()),
+            ("scripts", !self.scripts.is_empty()),
         ];
         let given: Vec<&str> = given
             .into_iter()
@@ -102,15 +114,14 @@ impl ScriptOptions {
         }
     }
 
-    /// The inline lines as one text, if they are what runs.
+    /// The inline lines as one string, if they are what runs.
     pub fn inline_lines(&self) -> Option<String> {
-        let lines = self.inline.as_ref().filter(|lines| !lines.is_empty())?;
-        Some(lines.join("\n") + "\n")
+        (!self.inline.is_empty()).then(|| self.inline.join("\n") + "\n")
     }
 
     /// Paths of scripts of this machine as they were given, in the order in which they run.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
-        self.script.iter().chain(self.paths_of_list()).map(String::as_str)
+        self.script.iter().chain(&self.scripts).map(String::as_str)
     }
 
     /// The user's variables, `env` over `environment_vars`, by name.
@@ -124,21 +135,15 @@ impl ScriptOptions {
 
     /// Does this exit status count as success? A lost connection does when its number is listed.
     pub fn is_valid_exit(&self, code: i64) -> bool {
-        self.valid_exit_codes
-            .as_ref()
-            .map_or(code == 0, |codes| codes.contains(&code))
+        self.valid_exit_codes.contains(&code)
     }
 
     /// The error of a script that ended with this status.
     pub fn exit_error(&self, code: i64) -> ExitError {
         ExitError {
             code,
-            allowed: self.valid_exit_codes.clone().unwrap_or_else(|| vec![0]),
+            allowed: self.valid_exit_codes.clone(),
         }
-    }
-
-    fn paths_of_list(&self) -> &[String] {
-        self.scripts.as_deref().unwrap_or_default()
     }
 }
 
@@ -201,11 +206,6 @@ fn spaced(codes: &[i64]) -> String {
     codes.iter().map(i64::to_string).collect::<Vec<_>>().join(" ")
 }
 
-/// A number for a name that must not be met twice on one machine.
-pub fn random_number() -> u32 {
-    uuid::Uuid::new_v4().as_fields().0
-}
-
 /// `PACKER_*` variables that every script of a build gets.
 pub fn build_variables(build_name: &str, builder: &str, data: &BuildData) -> BTreeMap<String, String> {
     let mut variables = BTreeMap::from([
@@ -240,20 +240,6 @@ pub fn flatten_with(variables: &BTreeMap<String, String>, format: &str, quote: i
         .iter()
         .map(|(name, value)| go_format(format, &[name, &quote(value)]))
         .collect()
-}
-
-/// A path as one word of a POSIX shell; a leading `~/` keeps its meaning.
-pub fn shell_word(path: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%=".contains(c);
-    let (home, rest) = match path.strip_prefix("~/") {
-        Some(rest) => ("~/", rest),
-        None => ("", path),
-    };
-    if !rest.is_empty() && rest.chars().all(plain) {
-        path.to_owned()
-    } else {
-        format!("{home}'{}'", rest.replace('\'', r"'\''"))
-    }
 }
 
 /// `NAME=value`, split at the first `=`.
@@ -395,7 +381,7 @@ mod tests {
             force: false,
             debug: false,
             environment: std::sync::Arc::default(),
-            private_files: crate::private_file::PrivateFiles::default(),
+            private_files: bakelite_engine::private_file::PrivateFiles::default(),
         };
         let files = Scripts::Inline("x".into()).on_disk(&run, ".py").unwrap();
         let path = files.paths[0].clone();
@@ -407,14 +393,6 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "x");
         drop(files);
         assert!(!path.exists());
-    }
-
-    #[test]
-    fn a_path_is_quoted_when_it_must_be() {
-        assert_eq!(shell_word("/tmp/packer-shell1"), "/tmp/packer-shell1");
-        assert_eq!(shell_word("/my tmp/it's"), r"'/my tmp/it'\''s'");
-        assert_eq!(shell_word("~/x"), "~/x");
-        assert_eq!(shell_word("~/my x"), "~/'my x'");
     }
 
     #[test]

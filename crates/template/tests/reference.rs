@@ -6,7 +6,7 @@ use std::path::Path;
 #[test]
 fn the_page_of_functions_is_fresh() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/functions.md");
-    let page = bakelite_hcl::functions::reference();
+    let page = bakelite_template::functions::reference();
     #[allow(clippy::disallowed_methods, reason = "the switch of a test, not of the program")]
     if std::env::var_os("BAKELITE_UPDATE").is_some() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
