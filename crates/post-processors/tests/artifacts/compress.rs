@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::{Value, json};
 
-use crate::workbench::{Workbench, complaints, of_files};
+use crate::workbench::{Workbench, of_files};
 
 /// What is found in an archive.
 fn entries(bench: &Workbench, arguments: &[&str]) -> Value {
