@@ -633,7 +633,7 @@ fn leftovers_are_found_by_their_tags() {
 fn abandon(context: &TestContext) {
     let marker = context.work().join("reached");
     let provisioner = format!(
-        "provisioner \"shell-local\" {{\n inline = [\"touch {}\", \"sleep 600\"]\n }}",
+        "provisioner \"shell-local\" {{\n inline = [\"touch {}\", \"sleep 60\"]\n }}",
         marker.display()
     );
     let text = template(USUAL);
