@@ -17,11 +17,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("bakelite-engine", &["bakelite-hcl", "bakelite-template"]),
     (
         "bakelite-communicators",
-        &["bakelite-hcl", "bakelite-template", "bakelite-engine"],
+        &["bakelite-net", "bakelite-hcl", "bakelite-template", "bakelite-engine"],
     ),
     (
         "bakelite-aws",
-        &["bakelite-hcl", "bakelite-template", "bakelite-engine"],
+        &["bakelite-net", "bakelite-hcl", "bakelite-template", "bakelite-engine"],
     ),
     (
         "bakelite-provisioners",
@@ -34,6 +34,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "bakelite-builders-basic",
         &[
+            "bakelite-net",
             "bakelite-hcl",
             "bakelite-template",
             "bakelite-engine",
@@ -43,6 +44,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "bakelite-builder-amazon",
         &[
+            "bakelite-net",
             "bakelite-hcl",
             "bakelite-template",
             "bakelite-engine",
@@ -51,7 +53,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "bakelite-ssm",
         ],
     ),
-    ("bakelite-ssm", &[]),
+    ("bakelite-ssm", &["bakelite-net"]),
     ("bakelite-local", &["bakelite-ssm"]),
     ("bakelite-test-support", &[]),
     ("bakelite-house", &[]),

@@ -17,6 +17,7 @@ use bakelite_communicators::dial::{Dial, DialError, Stream};
 use bakelite_engine::bake::{Bake, BakeError, Creation, Handle};
 use bakelite_engine::events::Ui;
 use bakelite_engine::undo::Undo;
+use bakelite_net::trust::Trust;
 use bakelite_ssm::session::{Resume, ResumeError, Session, SessionError, Start};
 use bakelite_ssm::socket::Network;
 use tokio::sync::Mutex;
@@ -81,7 +82,7 @@ pub(crate) fn help_for(error: &(dyn std::error::Error + 'static)) -> Option<Stri
     let mut cause = Some(error);
     while let Some(error) = cause {
         if let Some(help) = error.downcast_ref::<SessionError>().and_then(SessionError::help) {
-            return Some(help.to_owned());
+            return Some(help.into_owned());
         }
         cause = error.source();
     }
@@ -112,7 +113,7 @@ impl SessionManager {
             instance: instance.to_owned(),
             port,
             limit: limit.unwrap_or(USUAL_LIMIT),
-            network: Arc::new(network(aws, &bake.run.environment)?),
+            network: Arc::new(network(aws, &bake.run.environment)),
             running: Mutex::default(),
         };
         let running = way.start().await?;
@@ -244,15 +245,11 @@ impl Resume for Resumption {
     }
 }
 
-/// This machine's way to the data channel, with the environment's proxies and those whom AWS's other clients trust.
-fn network(aws: &Aws, environment: &Environment) -> Result<Network, BakeError> {
-    let either = |name: &str| {
-        let value = environment.get(name).or_else(|| environment.get(&name.to_lowercase()));
-        value.map(String::as_str).filter(|value| !value.is_empty())
-    };
-    let network = Network::new(either("HTTPS_PROXY"), either("HTTP_PROXY"), either("NO_PROXY"));
+/// This machine's way to the data channel, trusting whom AWS's other clients trust.
+fn network(aws: &Aws, environment: &Environment) -> Network {
+    let network = Network::new(environment);
     match aws.authorities() {
-        Some(authorities) => network.trusting(authorities).map_err(BakeError::failed),
-        None => Ok(network),
+        Some(authorities) => network.trusting(Trust::Only(authorities.to_vec())),
+        None => network,
     }
 }
