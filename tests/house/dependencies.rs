@@ -22,6 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "bakelite-communicators",
         &[
+            "bakelite-net",
             "bakelite-hcl",
             "bakelite-template",
             "bakelite-engine",
@@ -30,7 +31,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     (
         "bakelite-aws",
-        &["bakelite-hcl", "bakelite-template", "bakelite-engine"],
+        &["bakelite-net", "bakelite-hcl", "bakelite-template", "bakelite-engine"],
     ),
     (
         "bakelite-provisioners",
@@ -53,6 +54,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "bakelite-builders-basic",
         &[
+            "bakelite-net",
             "bakelite-hcl",
             "bakelite-template",
             "bakelite-engine",
@@ -62,6 +64,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "bakelite-builder-amazon",
         &[
+            "bakelite-net",
             "bakelite-hcl",
             "bakelite-template",
             "bakelite-engine",
@@ -70,7 +73,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "bakelite-ssm",
         ],
     ),
-    ("bakelite-ssm", &[]),
+    ("bakelite-ssm", &["bakelite-net"]),
     ("bakelite-local", &["bakelite-ssm"]),
     ("bakelite-test-support", &[]),
     ("bakelite-house", &[]),

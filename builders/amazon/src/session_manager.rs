@@ -19,6 +19,7 @@ use bakelite_engine::clock::{Paused, pause};
 use bakelite_engine::error::Explain;
 use bakelite_engine::events::Ui;
 use bakelite_engine::undo::Undo;
+use bakelite_net::trust::Trust;
 use bakelite_ssm::session::{Resume, ResumeError, Session, SessionError, Start};
 use bakelite_ssm::socket::Network;
 use tokio::sync::Mutex;
@@ -78,7 +79,7 @@ struct ChannelError {
 
 impl Explain for ChannelError {
     fn help(&self) -> Option<Cow<'_, str>> {
-        self.cause.help().map(Cow::Borrowed)
+        self.cause.help()
     }
 }
 
@@ -107,7 +108,7 @@ impl SessionManager {
             instance: instance.to_owned(),
             port,
             limit: limit.unwrap_or(USUAL_LIMIT),
-            network: Arc::new(network(&cloud.aws, &cloud.bake.run.environment)?),
+            network: Arc::new(network(&cloud.aws, &cloud.bake.run.environment)),
             running: Mutex::default(),
         };
         let running = way.start().await?;
@@ -234,15 +235,11 @@ impl Resume for Resumption {
     }
 }
 
-/// This machine's way to the data channel, with the environment's proxies and those whom AWS's other clients trust.
-fn network(aws: &Aws, environment: &Environment) -> Result<Network, BakeError> {
-    let either = |name: &str| {
-        let value = environment.get(name).or_else(|| environment.get(&name.to_lowercase()));
-        value.map(String::as_str).filter(|value| !value.is_empty())
-    };
-    let network = Network::new(either("HTTPS_PROXY"), either("HTTP_PROXY"), either("NO_PROXY"));
+/// This machine's way to the data channel, trusting whom AWS's other clients trust.
+fn network(aws: &Aws, environment: &Environment) -> Network {
+    let network = Network::new(environment);
     match aws.authorities() {
-        Some(authorities) => network.trusting(authorities).map_err(BakeError::failed),
-        None => Ok(network),
+        Some(authorities) => network.trusting(Trust::Only(authorities.to_vec())),
+        None => network,
     }
 }

@@ -21,8 +21,8 @@ pub(crate) const REGISTRATION: Registration = Registration {
     component: Component {
         kind: ComponentKind::DataSource,
         name: "http",
-        doc: "Sends one HTTP request; its answer is data. An answer other than 2xx is an error. Proxies are taken from \
-              `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`.",
+        doc: "Sends one HTTP request; its answer is data. An answer other than 2xx is an error. It is sent through the \
+              [environment's proxy](../network.md), if there is one.",
         schema: Schema::of::<HttpOptions>,
         yields: Yields::Data(output),
     },
@@ -40,15 +40,17 @@ fn output() -> Type {
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default)]
 struct HttpOptions {
     /// Where the request goes: `http://` or `https://`.
     url: String,
     /// The method of the request.
+    #[serde(default)]
     method: Method,
     /// Headers to send besides those that every request has.
+    #[serde(default)]
     request_headers: BTreeMap<String, String>,
-    /// What to send; empty: nothing.
+    /// The body to send; without it, none is sent.
+    #[serde(default)]
     request_body: String,
 }
 
@@ -85,13 +87,6 @@ struct Http {
 
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn DataSource>> {
     let options: HttpOptions = read_options(decoded, complaints)?;
-    if options.url.is_empty() {
-        complaints.push(
-            Complaint::error("", "`url` must be given")
-                .help("say whom to ask: url = \"https://example.com/data.json\""),
-        );
-        return None;
-    }
     Some(Box::new(Http { options }))
 }
 

@@ -1,5 +1,5 @@
 //! The `null` data source: its output is its input, known only when data sources are read. For tests, and for values that must not
-//! be fixed before.
+//! be known before.
 
 use async_trait::async_trait;
 use bakelite_engine::data_source::DataSource;
@@ -17,7 +17,7 @@ pub(crate) const REGISTRATION: Registration = Registration {
     component: Component {
         kind: ComponentKind::DataSource,
         name: "null",
-        doc: "Hands its input on. Nothing is asked anywhere.",
+        doc: "Its output is its input. No server is asked.",
         schema: Schema::of::<NullOptions>,
         yields: Yields::Data(|| Type::object([("output", Type::String)])),
     },
@@ -25,10 +25,9 @@ pub(crate) const REGISTRATION: Registration = Registration {
     undo: None,
 };
 
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default)]
+#[derive(Debug, Deserialize, JsonSchema)]
 struct NullOptions {
-    /// What `output` will be.
+    /// The value of `output`.
     input: String,
 }
 
@@ -38,11 +37,6 @@ struct Null {
 
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn DataSource>> {
     let options: NullOptions = read_options(decoded, complaints)?;
-    if options.input.is_empty() {
-        complaints
-            .push(Complaint::error("", "`input` must be given").help("say what `output` is to be: input = \"text\""));
-        return None;
-    }
     Some(Box::new(Null { options }))
 }
 

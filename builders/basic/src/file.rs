@@ -1,4 +1,4 @@
-//! The `file` builder: an artifact that is one file, from a text or from another file. For tests, and for pipelines that end in
+//! The `file` builder: an artifact that is one file, from a string or from another file. For tests, and for pipelines that end in
 //! post-processors.
 
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ pub(crate) const REGISTRATION: Registration = Registration {
     component: Component {
         kind: ComponentKind::Builder,
         name: "file",
-        doc: "Writes a file from a text, or copies one. No machine is involved.",
+        doc: "Writes a string to a file, or copies a file. No machine is involved.",
         schema: Schema::of::<FileOptions>,
         yields: Yields::BuildData(&[]),
     },
@@ -29,13 +29,12 @@ pub(crate) const REGISTRATION: Registration = Registration {
     undo: None,
 };
 
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default)]
+#[derive(Debug, Deserialize, JsonSchema)]
 struct FileOptions {
-    /// The text to write. Excludes `source`.
-    content: String,
+    /// The content of the file. Excludes `source`.
+    content: Option<String>,
     /// The file to copy. Excludes `content`.
-    source: String,
+    source: Option<String>,
     /// The file to write.
     target: String,
 }
@@ -47,34 +46,30 @@ struct FileBuilder {
 /// Why the file could not be written.
 #[derive(Debug, thiserror::Error)]
 enum FileError {
-    #[error("copy `{source_file}` to `{target}`")]
+    #[error("failed to copy `{source_file}` to `{target}`")]
     Copy {
         source_file: String,
         target: String,
         source: std::io::Error,
     },
-    #[error("write `{target}`")]
+    #[error("failed to write `{target}`")]
     Write { target: String, source: std::io::Error },
 }
 
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Builder>> {
     let options: FileOptions = read_options(decoded, complaints)?;
-    let before = complaints.len();
-    if options.target.is_empty() {
-        complaints
-            .push(Complaint::error("", "`target` must be given").help("name the file to write: target = \"out.txt\""));
-    }
-    if !options.content.is_empty() && !options.source.is_empty() {
-        complaints.push(Complaint::error("source", "`content` and `source` exclude each other"));
-    }
-    let usable = complaints.len() == before;
-    if options.content.is_empty() && options.source.is_empty() {
-        complaints.push(Complaint::warning(
+    match (&options.content, &options.source) {
+        (Some(_), Some(_)) => {
+            complaints.push(Complaint::error("source", "`content` and `source` exclude each other"));
+            return None;
+        }
+        (None, None) => complaints.push(Complaint::warning(
             "",
             "neither `content` nor `source` is given: the file will be empty",
-        ));
+        )),
+        _ => {}
     }
-    usable.then(|| Box::new(FileBuilder { options }) as Box<dyn Builder>)
+    Some(Box::new(FileBuilder { options }))
 }
 
 #[async_trait]
@@ -100,23 +95,21 @@ impl Builder for FileBuilder {
 impl FileBuilder {
     async fn write(&self, bake: &Bake, target: &PathBuf) -> Result<(), FileError> {
         let options = &self.options;
-        if options.source.is_empty() {
-            let write = tokio::fs::write(target, &options.content).await;
+        let Some(source_file) = &options.source else {
+            let write = tokio::fs::write(target, options.content.as_deref().unwrap_or_default()).await;
             return write.map_err(|source| FileError::Write {
                 target: options.target.clone(),
                 source,
             });
-        }
-        let copy = tokio::fs::copy(bake.run.working_folder.join(&options.source), target).await;
+        };
+        let copy = tokio::fs::copy(bake.run.working_folder.join(source_file), target).await;
         let copied = copy.map_err(|source| FileError::Copy {
-            source_file: options.source.clone(),
+            source_file: source_file.clone(),
             target: options.target.clone(),
             source,
         })?;
-        bake.ui.say(format!(
-            "Copied {} to {} ({copied} bytes)",
-            options.source, options.target
-        ));
+        bake.ui
+            .say(format!("Copied {source_file} to {} ({copied} bytes)", options.target));
         Ok(())
     }
 }

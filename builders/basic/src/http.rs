@@ -1,24 +1,37 @@
-//! The HTTP client of this crate: one request, with the proxies and certificates that the environment names, and an answer that is
-//! text. Data source `http`, Vault and Consul differ in what they send and in whom they trust.
+//! One HTTP request and an answer that is a string, on this machine's network. Data source `http`, Vault and Consul differ in what they
+//! send and in whom they trust.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ureq::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::{Agent, Body, Proxy};
+use bakelite_engine::error::Explain;
+use bakelite_net::client::RequestError;
+use bakelite_net::trust::{self, BundleError};
+use bakelite_net::{DialError, HttpClient, Network};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode, Uri};
+use percent_encoding::percent_decode_str;
+use tokio::time::timeout;
+use url::Url;
 
 /// Environment variables, as `RunContext` has them.
 pub(crate) type Environment = BTreeMap<String, String>;
 
-/// A server that does not answer is given up after this time.
+/// How long connecting may take, with the proxy's and TLS' part of it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// A request with all its redirects, from the first name to the last byte.
 const TIMEOUT: Duration = Duration::from_mins(5);
 /// The most bytes that are read: what comes of it is a value in a template.
-const LARGEST_BODY: u64 = 64 << 20;
+const LARGEST_BODY: usize = 64 << 20;
+/// The most redirects that are followed.
+const MOST_REDIRECTS: usize = 10;
 
 /// What to send.
 #[derive(Debug, Default)]
@@ -31,15 +44,15 @@ pub(crate) struct Sending {
     pub(crate) trust: Trust,
 }
 
-/// Whose certificates are believed.
+/// Whose certificates are accepted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) enum Trust {
-    /// What this machine believes; where it has no certificates at all (a container from scratch), Mozilla's list.
+    /// Those that the environment or this machine trusts.
     #[default]
     System,
     /// The authorities in this PEM file and no others.
     File(PathBuf),
-    /// Everyone, because the user says so.
+    /// Everyone, because the user asks for it.
     Everyone,
 }
 
@@ -54,173 +67,184 @@ pub(crate) struct Answer {
 /// Why a request got no usable answer. Messages show no user, password or query of the URL: there may be secrets in them.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HttpError {
-    #[error("read the URL `{url}`: it must begin with `http://` or `https://` and name a host")]
+    #[error("`{url}` is not a URL that begins with `http://` or `https://` and names a host")]
     Url { url: String },
-    #[error("read the header `{name}`: it is not a header of HTTP")]
+    #[error("`{name}` is not a header of HTTP")]
     Header { name: String },
-    #[error("read the environment variable `{variable}`: it is not the URL of a proxy")]
-    Proxy { variable: &'static str },
-    #[error("read the certificates in `{}`", .file.display())]
-    ReadCertificates { file: PathBuf, source: std::io::Error },
-    #[error("read the certificates in `{}`: there are none in PEM form", .file.display())]
-    NoCertificates { file: PathBuf },
-    #[error("`{method} {url}`")]
+    #[error("failed to load the certificates in `{}`", .file.display())]
+    Certificates { file: PathBuf, source: BundleError },
+    #[error("`{method} {url}` failed")]
     Send {
         method: &'static str,
         url: String,
-        source: Box<ureq::Error>,
+        source: RequestError,
     },
+    #[error("`{method} {url}` failed: the connection was lost before the whole answer was read")]
+    Lost {
+        method: &'static str,
+        url: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("`{method} {url}` failed: no answer within {} s", TIMEOUT.as_secs())]
+    Timeout { method: &'static str, url: String },
+    #[error("`{method} {url}` was answered with more than {} MiB", LARGEST_BODY >> 20)]
+    TooLarge { method: &'static str, url: String },
+    #[error("`{method} {url}` was answered with more than {MOST_REDIRECTS} redirects")]
+    Redirects { method: &'static str, url: String },
     #[error("`{method} {url}` was answered with {status}")]
     Status {
         method: &'static str,
         url: String,
-        status: ureq::http::StatusCode,
-        /// What the server said about it.
+        status: StatusCode,
+        /// What the server answered besides.
         body: String,
     },
-    #[error("`{method} {url}` was answered with something that is not text in UTF-8")]
+    #[error("`{method} {url}` was answered with something that is not a string in UTF-8")]
     NotText { method: &'static str, url: String },
-    #[error("wait for the answer")]
-    Interrupted(#[source] tokio::task::JoinError),
+}
+
+impl Explain for HttpError {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        match self {
+            HttpError::Send { source, .. } => DialError::among(source).map(|error| error.help().into()),
+            HttpError::Url { .. } => Some("a URL is written as https://HOST/PATH".into()),
+            _ => None,
+        }
+    }
 }
 
 /// Sends a request and reads its whole answer. An answer other than 2xx is an error.
 pub(crate) async fn send(sending: Sending, environment: Arc<Environment>) -> Result<Answer, HttpError> {
-    let sent = tokio::task::spawn_blocking(move || exchange(&sending, &environment));
-    sent.await.map_err(HttpError::Interrupted)?
-}
-
-fn exchange(sending: &Sending, environment: &Environment) -> Result<Answer, HttpError> {
-    let (method, url) = (sending.method, &sending.url);
-    let uri = absolute(url)?;
-    let agent = agent(&uri, &sending.trust, environment)?;
-    let headers = headers(&sending.headers)?;
-    let failed = |source| HttpError::Send {
-        method,
-        url: shown(&uri),
-        source: Box::new(source),
+    let url = absolute(&sending.url)?;
+    let network = Network::new(&environment).within(CONNECT_TIMEOUT);
+    let network = match &sending.trust {
+        Trust::System => network,
+        Trust::Everyone => network.trusting(trust::Trust::Everyone),
+        Trust::File(file) => match trust::bundle(file).await {
+            Ok(authorities) => network.trusting(trust::Trust::Only(authorities)),
+            Err(source) => {
+                let file = file.clone();
+                return Err(HttpError::Certificates { file, source });
+            }
+        },
     };
-    let mut response = run(&agent, sending, headers).map_err(failed)?;
-    let bytes = response.body_mut().with_config().limit(LARGEST_BODY).read_to_vec();
-    let body = String::from_utf8(bytes.map_err(failed)?);
-    if !response.status().is_success() {
-        return Err(HttpError::Status {
-            method,
-            url: shown(&uri),
-            status: response.status(),
-            body: body.unwrap_or_default(),
-        });
-    }
-    Ok(Answer {
-        headers: joined(response.headers()),
-        body: body.map_err(|_| HttpError::NotText {
-            method,
-            url: shown(&uri),
-        })?,
+    let exchange = Exchange {
+        client: HttpClient::new(network),
+        asked: sending.method,
+        shown: shown(&url),
+    };
+    let answered = timeout(TIMEOUT, exchange.run(&sending, url)).await;
+    answered.unwrap_or_else(|_| {
+        Err(HttpError::Timeout {
+            method: sending.method,
+            url: exchange.shown.clone(),
+        })
     })
 }
 
-fn run(agent: &Agent, sending: &Sending, headers: HeaderMap) -> Result<Response<Body>, ureq::Error> {
-    let url = sending.url.as_str();
-    if sending.body.is_empty() {
-        let mut request = Request::builder().method(sending.method).uri(url).body(())?;
-        *request.headers_mut() = headers;
-        return agent.run(request);
-    }
-    // A body is sent with whatever method the template says; with some it has a meaning to that server only.
-    let mut request = match sending.method {
-        "GET" => agent.get(url).force_send_body(),
-        "HEAD" => agent.head(url).force_send_body(),
-        "DELETE" => agent.delete(url).force_send_body(),
-        "OPTIONS" => agent.options(url).force_send_body(),
-        "PUT" => agent.put(url),
-        "PATCH" => agent.patch(url),
-        _ => agent.post(url),
-    };
-    if let Some(own) = request.headers_mut() {
-        own.extend(headers);
-    }
-    request.send(sending.body.as_str())
+/// A request with its redirects.
+struct Exchange {
+    client: HttpClient<Full<Bytes>>,
+    /// The method and URL of the first request, for errors.
+    asked: &'static str,
+    shown: String,
 }
 
-fn agent(uri: &Uri, trust: &Trust, environment: &Environment) -> Result<Agent, HttpError> {
-    let config = Agent::config_builder()
-        .http_status_as_error(false)
-        .timeout_connect(Some(CONNECT_TIMEOUT))
-        .timeout_global(Some(TIMEOUT))
-        .user_agent(concat!("bakelite/", env!("CARGO_PKG_VERSION")))
-        .proxy(proxy(uri, environment)?);
-    // Reading the machine's certificates takes longer than a request that needs none; a redirect to `https` needs them.
-    let tls = match trust {
-        Trust::System => TlsConfig::builder().root_certs(system_certificates()),
-        Trust::File(file) => TlsConfig::builder().root_certs(certificates_in(file)?),
-        Trust::Everyone => TlsConfig::builder().disable_verification(true),
-    };
-    Ok(Agent::new_with_config(config.tls_config(tls.build()).build()))
-}
-
-fn system_certificates() -> RootCerts {
-    let found = rustls_native_certs::load_native_certs().certs;
-    if found.is_empty() {
-        return RootCerts::WebPki;
-    }
-    let certificates = found.iter().map(|found| Certificate::from_der(found).to_owned());
-    RootCerts::Specific(Arc::new(certificates.collect()))
-}
-
-fn certificates_in(file: &Path) -> Result<RootCerts, HttpError> {
-    let pem = std::fs::read(file).map_err(|source| HttpError::ReadCertificates {
-        file: file.to_owned(),
-        source,
-    })?;
-    let certificates: Vec<_> = parse_pem(&pem)
-        .filter_map(|item| match item {
-            Ok(PemItem::Certificate(certificate)) => Some(certificate),
-            _ => None,
+impl Exchange {
+    async fn run(&self, sending: &Sending, mut url: Uri) -> Result<Answer, HttpError> {
+        let mut method = Method::from_bytes(sending.method.as_bytes()).unwrap_or_default();
+        let mut body = Bytes::copy_from_slice(sending.body.as_bytes());
+        let mut headers = headers(&sending.headers)?;
+        for _ in 0..=MOST_REDIRECTS {
+            let request = request(&method, &url, headers.clone(), body.clone());
+            let sent = self.client.request(request?).await;
+            let answer = sent.map_err(|source| HttpError::Send {
+                method: self.asked,
+                url: self.shown.clone(),
+                source,
+            })?;
+            let Some(next) = redirect(&answer, &method, &url) else {
+                return self.read(answer).await;
+            };
+            url = absolute(&next)?;
+            // As curl does it: what is not meant to be repeated becomes a question for the result.
+            if !keeps_method(answer.status()) && method != Method::HEAD {
+                method = Method::GET;
+                body = Bytes::new();
+            }
+            for secret in [header::AUTHORIZATION, header::COOKIE] {
+                headers.remove(secret);
+            }
+        }
+        Err(HttpError::Redirects {
+            method: self.asked,
+            url: self.shown.clone(),
         })
-        .collect();
-    if certificates.is_empty() {
-        return Err(HttpError::NoCertificates { file: file.to_owned() });
     }
-    Ok(RootCerts::Specific(Arc::new(certificates)))
-}
 
-/// The proxy that the environment names for a URL, by the names and rules that command-line tools share.
-fn proxy(uri: &Uri, environment: &Environment) -> Result<Option<Proxy>, HttpError> {
-    let set = |name: &&str| environment.get(*name).is_some_and(|value| !value.trim().is_empty());
-    let names = if uri.scheme_str() == Some("https") {
-        ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]
-    } else {
-        ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]
-    };
-    let (Some(variable), Some(host)) = (names.into_iter().find(set), uri.host()) else {
-        return Ok(None);
-    };
-    let exempt = ["no_proxy", "NO_PROXY"].into_iter().find(set);
-    if is_exempt(host, exempt.map_or("", |name| environment[name].as_str())) {
-        return Ok(None);
-    }
-    let proxy = Proxy::new(environment[variable].trim());
-    proxy.map(Some).map_err(|_| HttpError::Proxy { variable })
-}
-
-/// Whether a host is reached without a proxy: this machine itself, and what `NO_PROXY` lists: `*`, names, which stand for everything
-/// below them too, and addresses.
-fn is_exempt(host: &str, listed: &str) -> bool {
-    let host = host.trim_matches(['[', ']']).to_ascii_lowercase();
-    let is_loopback = host
-        .parse::<std::net::IpAddr>()
-        .is_ok_and(|address| address.is_loopback());
-    is_loopback
-        || host == "localhost"
-        || listed.split(',').map(str::trim).any(|entry| {
-            let name = entry
-                .trim_start_matches("*.")
-                .trim_start_matches('.')
-                .to_ascii_lowercase();
-            let below = host.strip_suffix(&name).is_some_and(|rest| rest.ends_with('.'));
-            entry == "*" || (!name.is_empty() && (host == name || below))
+    async fn read(&self, answer: Response<Incoming>) -> Result<Answer, HttpError> {
+        let (method, url) = (self.asked, self.shown.clone());
+        let (parts, body) = answer.into_parts();
+        let body = match Limited::new(body, LARGEST_BODY).collect().await {
+            Ok(body) => String::from_utf8(body.to_bytes().into()),
+            Err(error) if error.is::<LengthLimitError>() => return Err(HttpError::TooLarge { method, url }),
+            Err(source) => return Err(HttpError::Lost { method, url, source }),
+        };
+        if !parts.status.is_success() {
+            return Err(HttpError::Status {
+                method,
+                url,
+                status: parts.status,
+                body: body.unwrap_or_default(),
+            });
+        }
+        Ok(Answer {
+            headers: joined(&parts.headers),
+            body: body.map_err(|_| HttpError::NotText { method, url })?,
         })
+    }
+}
+
+/// A request; user and password of the URL become a header.
+fn request(method: &Method, url: &Uri, headers: HeaderMap, body: Bytes) -> Result<Request<Full<Bytes>>, HttpError> {
+    let wrong = || HttpError::Url { url: shown(url) };
+    let mut parts = url.clone().into_parts();
+    let authority = parts.authority.take().ok_or_else(wrong)?;
+    let (login, host) = match authority.as_str().rsplit_once('@') {
+        Some((login, host)) => (Some(login), host),
+        None => (None, authority.as_str()),
+    };
+    parts.authority = Some(host.parse().map_err(|_| wrong())?);
+    let mut request = Request::new(Full::new(body));
+    *request.method_mut() = method.clone();
+    *request.uri_mut() = Uri::from_parts(parts).map_err(|_| wrong())?;
+    let own = request.headers_mut();
+    own.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+    let agent = concat!("bakelite/", env!("CARGO_PKG_VERSION"));
+    own.insert(header::USER_AGENT, HeaderValue::from_static(agent));
+    if let Some(login) = login {
+        let login: Vec<u8> = percent_decode_str(login).collect();
+        let value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(login)));
+        own.insert(header::AUTHORIZATION, value.map_err(|_| wrong())?);
+    }
+    own.extend(headers);
+    Ok(request)
+}
+
+/// Where an answer sends on to. A body is not sent twice, and nothing is deleted twice.
+fn redirect(answer: &Response<Incoming>, method: &Method, from: &Uri) -> Option<String> {
+    let status = answer.status();
+    let is_repeatable = !matches!(*method, Method::POST | Method::PUT | Method::PATCH | Method::DELETE);
+    if !status.is_redirection() || status == StatusCode::NOT_MODIFIED || (keeps_method(status) && !is_repeatable) {
+        return None;
+    }
+    let location = answer.headers().get(header::LOCATION)?.to_str().ok()?;
+    let next = Url::parse(&from.to_string()).ok()?.join(location).ok()?;
+    Some(next.into())
+}
+
+fn keeps_method(status: StatusCode) -> bool {
+    matches!(status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT)
 }
 
 fn absolute(url: &str) -> Result<Uri, HttpError> {
@@ -268,32 +292,7 @@ fn joined(headers: &HeaderMap) -> BTreeMap<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn environment(variables: &[(&str, &str)]) -> Environment {
-        let owned = variables
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        owned.collect()
-    }
-
-    #[test]
-    fn a_proxy_is_for_its_scheme() {
-        let environment = environment(&[
-            ("HTTPS_PROXY", "http://proxy.test:3128"),
-            ("NO_PROXY", "in.test, .lab.test"),
-        ]);
-        let host = |url: &str| {
-            let proxy = proxy(&url.parse().unwrap(), &environment).unwrap();
-            proxy.map(|proxy| format!("{}:{}", proxy.host(), proxy.port()))
-        };
-        assert_eq!(host("https://out.test/"), Some("proxy.test:3128".to_owned()));
-        assert_eq!(host("http://out.test/"), None);
-        assert_eq!(host("https://in.test/"), None);
-        assert_eq!(host("https://a.in.test/"), None);
-        assert_eq!(host("https://begin.test/"), Some("proxy.test:3128".to_owned()));
-        assert_eq!(host("https://a.lab.test/"), None);
-        assert_eq!(host("https://127.0.0.1:8200/"), None);
-    }
+    use crate::exchange;
 
     #[test]
     fn a_shown_url_has_no_secrets() {
@@ -306,5 +305,71 @@ mod tests {
         for url in ["", "host.test/a", "ftp://host.test/", "http://", "http:///a"] {
             assert!(matches!(absolute(url), Err(HttpError::Url { .. })), "{url}");
         }
+    }
+
+    fn sending(method: &'static str, url: String) -> Sending {
+        Sending {
+            method,
+            url,
+            headers: BTreeMap::from([("X-Vault-Token".into(), "t".into())]),
+            body: "body".into(),
+            trust: Trust::System,
+        }
+    }
+
+    #[tokio::test]
+    async fn redirects_are_followed_as_browsers_do() {
+        let played = exchange::Exchange::play(&[
+            "HTTP/1.1 302 Found\nLocation: ../b?c\n\n",
+            "HTTP/1.1 307 Temporary Redirect\nLocation: /d\n\n",
+            "HTTP/1.1 200 OK\n\nthere",
+            "HTTP/1.1 307 Temporary Redirect\nLocation: /d\n\n",
+        ]);
+        let url = format!("http://me:p%40w@{}/x/y/a", played.address);
+        let answer = send(sending("POST", url.clone()), Arc::default()).await.unwrap();
+        assert_eq!(answer.body, "there");
+        // What has a body is not sent again.
+        let error = send(sending("PUT", url), Arc::default()).await.unwrap_err();
+        assert!(matches!(error, HttpError::Status { status, .. } if status.as_u16() == 307));
+        let asked = played.asked();
+        let login = "authorization: basic bwu6cehc\n";
+        assert!(
+            asked[0].starts_with("POST /x/y/a HTTP/1.1\n") && asked[0].contains("authorization: basic "),
+            "{asked:?}"
+        );
+        assert!(
+            asked[1].starts_with("GET /x/b?c HTTP/1.1\n") && asked[1].ends_with("\n\n"),
+            "{asked:?}"
+        );
+        assert!(
+            !asked[1].contains(login) && asked[1].contains("x-vault-token: t\n"),
+            "{asked:?}"
+        );
+        assert!(asked[2].starts_with("GET /d HTTP/1.1\n"), "{asked:?}");
+    }
+
+    #[tokio::test]
+    async fn redirects_end_somewhere() {
+        let played = exchange::Exchange::play(&["HTTP/1.1 301 Moved Permanently\nLocation: /a\n\n"; 11]);
+        let url = format!("http://{}/a", played.address);
+        let error = send(sending("GET", url), Arc::default()).await.unwrap_err();
+        assert!(matches!(error, HttpError::Redirects { .. }), "{error}");
+        played.asked();
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_not_reached_is_named_with_what_to_check() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        let error = send(sending("GET", format!("http://{free}/a?secret")), Arc::default())
+            .await
+            .unwrap_err();
+        assert_eq!(
+            bakelite_engine::chain_of(&error),
+            format!("`GET http://{free}/a?…` failed: connection to {free} failed: Connection refused (os error 111)")
+        );
+        assert!(error.help().unwrap().contains("something listens at"), "{error:?}");
     }
 }

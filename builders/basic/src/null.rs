@@ -57,24 +57,24 @@ fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Bu
     sound.then(|| Box::new(NullBuilder { options }) as Box<dyn Builder>)
 }
 
-/// There is no cloud to ask: host and credentials must be in the template.
+/// There is no cloud that knows them: host and credentials must be in the template.
 fn check_winrm(options: &CommunicatorOptions, complaints: &mut Vec<Complaint>) {
     let required = [
         ("winrm_host", &options.winrm_host),
         ("winrm_password", &options.winrm_password),
     ];
     for (name, given) in required {
-        if given.as_deref().is_none_or(str::is_empty) {
+        if given.is_none() {
             complaints.push(Complaint::error("", format!("`{name}` must be given")));
         }
     }
 }
 
 fn check_ssh(options: &CommunicatorOptions, complaints: &mut Vec<Complaint>) {
-    let is_given = |option: &Option<String>| option.as_deref().is_some_and(|text| !text.is_empty());
-    if !is_given(&options.ssh_host) {
+    if options.ssh_host.is_none() {
         complaints.push(
-            Complaint::error("", "`ssh_host` must be given").help("name the machine, or set communicator = \"none\""),
+            Complaint::error("", "`ssh_host` must be given")
+                .help("set it to the name or address of the machine, or set communicator = \"none\""),
         );
     }
     if options.host_key_policy() == Some(HostKeyPolicy::Console) {
@@ -85,8 +85,8 @@ fn check_ssh(options: &CommunicatorOptions, complaints: &mut Vec<Complaint>) {
         complaints.push(complaint.help("give the fingerprint of the host key: `pin:SHA256:…`"));
     }
     let ways = [
-        is_given(&options.ssh_password),
-        is_given(&options.ssh_private_key_file),
+        options.ssh_password.is_some(),
+        options.ssh_private_key_file.is_some(),
         options.ssh_agent_auth,
     ];
     match ways.iter().filter(|way| **way).count() {

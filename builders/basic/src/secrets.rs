@@ -3,10 +3,12 @@
 mod consul;
 mod vault;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bakelite_engine::error::Explain;
 use bakelite_hcl::value::Value;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -16,6 +18,18 @@ use crate::http::{Environment, HttpError, Trust};
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct SecretError(#[from] Problem);
+
+impl Explain for SecretError {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        match &self.0 {
+            Problem::Http { source, .. } => source.help(),
+            Problem::NotSet("VAULT_TOKEN") => {
+                Some("log in to Vault and set it: VAULT_TOKEN=$(vault print token)".into())
+            }
+            _ => None,
+        }
+    }
+}
 
 #[derive(Debug, thiserror::Error)]
 enum Problem {
@@ -27,21 +41,21 @@ enum Problem {
         value: String,
         expected: &'static str,
     },
-    #[error("read `{}`", .file.display())]
+    #[error("failed to read `{}`", .file.display())]
     File { file: PathBuf, source: std::io::Error },
-    #[error("ask {store} for `{what}`: {said}")]
+    #[error("{store} refused `{what}`: {said}")]
     Refused {
         store: &'static str,
         what: String,
         said: String,
     },
-    #[error("ask {store} for `{what}`")]
+    #[error("failed to read `{what}` from {store}")]
     Http {
         store: &'static str,
         what: String,
         source: HttpError,
     },
-    #[error("ask {store} for `{what}`: the answer is not what {store} answers")]
+    #[error("failed to read `{what}` from {store}: the answer is not one of {store}")]
     Answer {
         store: &'static str,
         what: String,
@@ -55,9 +69,9 @@ enum Problem {
         key: String,
         keys: Vec<String>,
     },
-    #[error("`{0}` takes texts")]
+    #[error("`{0}` takes strings")]
     Arguments(String),
-    #[error("`{0}` is not supported yet: it needs a service of AWS that bakelite does not speak to")]
+    #[error("`{0}` is not supported yet: it needs a service of AWS that bakelite has no client for")]
     Unsupported(String),
 }
 
@@ -67,8 +81,8 @@ pub async fn ask(
     arguments: &[Value],
     environment: &Arc<BTreeMap<String, String>>,
 ) -> Result<Value, SecretError> {
-    let texts: Option<Vec<&str>> = arguments.iter().map(Value::as_str).collect();
-    let answer = match (function, texts.as_deref()) {
+    let strings: Option<Vec<&str>> = arguments.iter().map(Value::as_str).collect();
+    let answer = match (function, strings.as_deref()) {
         ("vault", Some([path, key])) => vault::read(path, key, environment).await?,
         ("consul_key", Some([key])) => consul::read(key, environment).await?,
         ("vault" | "consul_key", _) => return Err(Problem::Arguments(function.to_owned()).into()),
@@ -83,7 +97,7 @@ fn variable<'a>(environment: &'a Environment, name: &str) -> Option<&'a str> {
     value.filter(|value| !value.is_empty())
 }
 
-/// A variable that says yes or no.
+/// A variable that is a boolean.
 fn switch(environment: &Environment, name: &'static str) -> Result<Option<bool>, Problem> {
     let Some(value) = variable(environment, name) else {
         return Ok(None);

@@ -4,35 +4,17 @@
 use std::path::PathBuf;
 
 use aws_config::profile;
-use aws_smithy_http_client::tls::TrustStore;
 use aws_types::os_shim_internal::{Env, Fs};
-use rustls::RootCertStore;
+pub use bakelite_net::trust::BundleError;
+use bakelite_net::trust::bundle;
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 
 use crate::access::AccessOptions;
 use crate::credentials::{AccessError, Environment, files, in_home, profile_name, variable};
 
 /// The authorities that are named instead of this machine's.
 #[derive(Debug, Clone)]
-pub(crate) struct Authorities {
-    pem: Vec<u8>,
-    certificates: Vec<CertificateDer<'static>>,
-}
-
-/// Why a bundle cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum BundleError {
-    /// The file cannot be read.
-    #[error("read it")]
-    Read(#[source] std::io::Error),
-    /// Something in it is no certificate.
-    #[error("read the certificates in it")]
-    Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// It holds none.
-    #[error("there is no certificate in PEM form in it")]
-    Empty,
-}
+pub(crate) struct Authorities(Vec<CertificateDer<'static>>);
 
 impl Authorities {
     /// Those that the environment or the profile names, if any.
@@ -48,41 +30,23 @@ impl Authorities {
             },
         };
         let file = PathBuf::from(in_home(&path, environment));
-        let read = tokio::fs::read(&file).await.map_err(BundleError::Read);
-        let read = read.and_then(Self::parse);
-        read.map(Some).map_err(|cause| AccessError::Bundle { by, file, cause })
-    }
-
-    fn parse(pem: Vec<u8>) -> Result<Self, BundleError> {
-        let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-        let certificates = found.map_err(|error| BundleError::Broken(Box::new(error)))?;
-        if certificates.is_empty() {
-            return Err(BundleError::Empty);
+        match bundle(&file).await {
+            Ok(certificates) => Ok(Some(Self(certificates))),
+            Err(cause) => Err(AccessError::Bundle { by, file, cause }),
         }
-        let mut roots = RootCertStore::empty();
-        for certificate in &certificates {
-            let added = roots.add(certificate.clone());
-            added.map_err(|error| BundleError::Broken(Box::new(error)))?;
-        }
-        Ok(Self { pem, certificates })
     }
 
-    /// As the SDK wants them.
-    pub(crate) fn trust_store(&self) -> TrustStore {
-        TrustStore::empty().with_pem_certificate(self.pem.clone())
-    }
-
-    /// One by one.
     pub(crate) fn certificates(&self) -> &[CertificateDer<'static>] {
-        &self.certificates
+        &self.0
     }
 }
 
-/// The profile that is meant and the bundle that it names. Files that cannot be read are told by who looks for credentials in them.
+/// The profile that is meant and the bundle that it names. Files that cannot be read are reported by whoever looks for credentials in
+/// them.
 async fn of_profile(options: &AccessOptions, environment: &Environment) -> Option<(String, String)> {
     let name = profile_name(options, environment).to_owned();
     let files = files(options, environment);
-    // The usual files are looked for in the home folder.
+    // The usual files are looked for in the home directory.
     let env = Env::from_slice(&[("HOME", variable(environment, "HOME").unwrap_or_default())]);
     let profiles = profile::load(&Fs::real(), &env, &files, Some(name.clone().into()))
         .await
@@ -255,16 +219,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_bundle_that_cannot_be_used_is_told() {
+    async fn a_bundle_that_cannot_be_used_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let missing = folder.path().join("missing.pem").display().to_string();
         let empty = written(folder.path(), "empty.pem", "no certificate\n");
         let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         let broken = written(folder.path(), "broken.pem", broken);
         for (path, why) in [
-            (missing, "read it: No such file or directory"),
+            (missing, "failed to read it: No such file or directory"),
             (empty, "no certificate in PEM form"),
-            (broken, "read the certificates in it: "),
+            (broken, "failed to read the certificates in it: "),
         ] {
             let environment = environment(&[("AWS_CA_BUNDLE", &path)]);
             let error = Aws::reach(&once(), &environment).await.unwrap_err();

@@ -210,17 +210,9 @@ impl fmt::Debug for Aws {
 
 /// The variables that matter here, so that others do not keep two bakes from sharing.
 fn relevant(environment: &Environment) -> Environment {
-    let proxies = [
-        "HTTP_PROXY",
-        "HTTPS_PROXY",
-        "NO_PROXY",
-        "http_proxy",
-        "https_proxy",
-        "no_proxy",
-        "HOME",
-        LOCAL,
-    ];
-    let matters = |name: &str| name.starts_with("AWS_") || proxies.contains(&name);
+    let matters = |name: &str| {
+        name.starts_with("AWS_") || name == "HOME" || name == LOCAL || bakelite_net::proxies::VARIABLES.contains(&name)
+    };
     environment
         .iter()
         .filter(|(name, _)| matters(name))

@@ -224,6 +224,9 @@ fn service_of(operation: &str) -> &'static str {
 
 /// The innermost cause is what the user can act on: "connection refused", not "dispatch failure".
 fn innermost(error: &(dyn StdError + 'static)) -> String {
+    if let Some(unreached) = bakelite_net::DialError::among(error) {
+        return bakelite_engine::chain_of(unreached);
+    }
     let mut texts = vec![error.to_string()];
     let mut source = error.source();
     while let Some(cause) = source {

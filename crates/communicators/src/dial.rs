@@ -5,11 +5,11 @@ use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::io::{AsyncRead, AsyncWrite, BufReader};
-use tokio::net::{TcpStream, lookup_host};
+use bakelite_net::tcp::{self, Limits};
+use tokio::io::BufReader;
 
 /// Bytes that are read at a time.
 const READ_BUFFER: usize = 128 * 1024;
@@ -17,16 +17,20 @@ const READ_BUFFER: usize = 128 * 1024;
 /// How long one attempt to open a connection may take.
 const OPEN_LIMIT: Duration = Duration::from_secs(15);
 
-/// A two-way stream of bytes.
-pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+/// How long TCP may take of it: less, so that its error is the one that is seen.
+const CONNECT_LIMIT: Duration = Duration::from_secs(14);
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for T {}
+pub use bakelite_net::Stream;
+
+const UNREACHED: &str = "see that the security group lets this machine in, and that the subnet leads to the instance";
 
 /// Why there is no stream.
 #[derive(Debug)]
 pub enum DialError {
-    /// The system or a proxy failed to connect.
+    /// The connection was lost while it was set up.
     Io(io::Error),
+    /// There is no connection to a host, by TCP or through a proxy.
+    Net(Box<bakelite_net::DialError>),
     /// A host on the way refused or failed.
     Hop(Box<dyn Hop>),
 }
@@ -35,6 +39,7 @@ impl fmt::Display for DialError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             DialError::Io(error) => error.fmt(formatter),
+            DialError::Net(error) => formatter.write_str(&bakelite_engine::chain_of(error)),
             DialError::Hop(hop) => hop.fmt(formatter),
         }
     }
@@ -44,6 +49,8 @@ impl std::error::Error for DialError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             DialError::Io(error) => error.source(),
+            // Its causes are shown with it.
+            DialError::Net(_) => None,
             DialError::Hop(hop) => hop.source(),
         }
     }
@@ -52,6 +59,12 @@ impl std::error::Error for DialError {
 impl From<io::Error> for DialError {
     fn from(error: io::Error) -> Self {
         DialError::Io(error)
+    }
+}
+
+impl From<bakelite_net::DialError> for DialError {
+    fn from(error: bakelite_net::DialError) -> Self {
+        DialError::Net(Box::new(error))
     }
 }
 
@@ -83,7 +96,8 @@ impl DialError {
     /// What the failure means for further attempts.
     pub fn refusal(&self) -> Refusal {
         match self {
-            DialError::Io(_) => Refusal::None,
+            DialError::Net(error) if error.is_final() => Refusal::Final,
+            DialError::Io(_) | DialError::Net(_) => Refusal::None,
             DialError::Hop(hop) => hop.refusal(),
         }
     }
@@ -91,10 +105,12 @@ impl DialError {
     /// What the user can do about it.
     pub fn help(&self) -> Option<Cow<'_, str>> {
         match self {
-            DialError::Io(error) if error.kind() == io::ErrorKind::TimedOut => Some(
-                "see that the security group lets this machine in, and that the subnet leads to the instance".into(),
-            ),
-            DialError::Io(_) => None,
+            DialError::Net(error) if error.proxy.is_some() => Some(error.help().into()),
+            DialError::Net(error) if matches!(error.cause, bakelite_net::error::Cause::Timeout(_)) => {
+                Some(UNREACHED.into())
+            }
+            DialError::Io(error) if error.kind() == io::ErrorKind::TimedOut => Some(UNREACHED.into()),
+            DialError::Io(_) | DialError::Net(_) => None,
             DialError::Hop(hop) => hop.help(),
         }
     }
@@ -142,38 +158,20 @@ impl Tcp {
             quickest: AtomicU64::new(u64::MAX),
         }
     }
-
-    async fn connect(&self) -> io::Result<TcpStream> {
-        let mut last = None;
-        for address in lookup_host((self.host.as_str(), self.port)).await? {
-            let began = Instant::now();
-            match TcpStream::connect(address).await {
-                Ok(stream) => {
-                    let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-                    self.quickest.fetch_min(took, Ordering::Relaxed);
-                    return Ok(stream);
-                }
-                Err(error) => last = Some(error),
-            }
-        }
-        Err(last.unwrap_or_else(|| io::Error::other(format!("`{}` has no address", self.host))))
-    }
 }
 
 #[async_trait]
 impl Dial for Tcp {
     async fn open(&self) -> Result<Box<dyn Stream>, DialError> {
-        let stream = self.connect().await?;
-        stream.set_nodelay(true)?;
-        #[cfg(target_os = "linux")]
-        if let Some(limit) = self
-            .unacknowledged_limit
-            .and_then(|limit| u32::try_from(limit.as_millis()).ok())
-        {
-            rustix::net::sockopt::set_tcp_user_timeout(&stream, limit).map_err(io::Error::from)?;
-        }
+        let limits = Limits {
+            connect: CONNECT_LIMIT,
+            unacknowledged: self.unacknowledged_limit,
+        };
+        let connected = tcp::connect(&self.host, self.port, limits).await?;
+        let took = u64::try_from(connected.took.as_micros()).unwrap_or(u64::MAX);
+        self.quickest.fetch_min(took, Ordering::Relaxed);
         // A packet is read in two steps, its length and the rest: without the buffer each would be a system call.
-        Ok(Box::new(BufReader::with_capacity(READ_BUFFER, stream)))
+        Ok(Box::new(BufReader::with_capacity(READ_BUFFER, connected.stream)))
     }
 
     fn distance(&self) -> Option<Duration> {

@@ -15,7 +15,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tower_service::Service;
 
 use crate::error::DialError;
-use crate::network::{Connection, Network};
+use crate::network::{Connection, Forwarding, Network};
 
 /// An HTTP/1.1 client that keeps connections for later requests.
 #[derive(Debug)]
@@ -58,8 +58,9 @@ where
 
     /// Sends a request with an absolute URL. Redirects are not followed.
     pub async fn request(&self, mut request: Request<B>) -> Result<Response<Incoming>, RequestError> {
-        if let Some(authorization) = self.network.authorization(request.uri()) {
-            request.headers_mut().insert(PROXY_AUTHORIZATION, authorization);
+        // A proxy that is not usable fails the connection.
+        if let Ok(Some(Forwarding { login: Some(login) })) = self.network.forwarding(request.uri()) {
+            request.headers_mut().insert(PROXY_AUTHORIZATION, login);
         }
         self.client.request(request).await.map_err(RequestError)
     }

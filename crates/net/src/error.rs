@@ -10,9 +10,9 @@ use crate::trust::TrustError;
 
 /// A connection that was not made.
 #[derive(Debug, thiserror::Error)]
-#[error("connection to {host}:{port}{} failed", through(.proxy.as_ref()))]
+#[error("connection to {}:{port}{} failed", bracketed(.host), through(.proxy.as_ref()))]
 pub struct DialError {
-    /// Name or address; IPv6 in brackets.
+    /// Name or address.
     pub host: String,
     /// Port.
     pub port: u16,

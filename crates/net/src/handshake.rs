@@ -122,7 +122,7 @@ async fn socks5<S: Stream>(stream: S, target: Uri, login: Option<&(String, Strin
         Ok(stream) => return Ok(stream.into_inner().stream),
         Err(failure) => failure.to_string(),
     };
-    // The type of the failure is private: what the proxy answered says which it is. Version and method, where that is 2 the version
+    // The type of the failure is private: what the proxy answered shows which it is. Version and method, where that is 2 the version
     // and the result of the login, then version and the reply (RFC 1928 and 1929).
     let answer = answer.lock().unwrap_or_else(PoisonError::into_inner);
     Err(match (&**answer, login) {

@@ -1,5 +1,5 @@
 //! How other machines are reached, in one way for the whole program: through the proxies that the environment names, with TLS that
-//! trusts whom the machine or the environment says, and with errors that name the host, the port and the proxy.
+//! trusts whom the machine or the environment trusts, and with errors that name the host, the port and the proxy.
 //!
 //! Users: AWS's clients and Session Manager's websocket ([`Network`] with their own authorities), WinRM, the data source `http`, Vault
 //! and Consul ([`Network`]), and SSH, which never looks at the environment's proxies but dials ([`tcp::connect`]) and goes through

@@ -1,4 +1,4 @@
-//! The way to a URL: directly or through the environment's proxy, with TLS where the URL says so.
+//! The way to a URL: directly or through the environment's proxy, with TLS where the scheme asks for it.
 
 use std::fmt;
 use std::io;
@@ -18,9 +18,9 @@ use tokio_rustls::TlsConnector;
 use crate::Stream;
 use crate::error::{Cause, DialError, Via, bracketed};
 use crate::handshake::{self, Speech};
-use crate::proxies::{Environment, Protocol, Proxies, Proxy};
+use crate::proxies::{Environment, Protocol, Proxies, Proxy, UnusableProxy};
 use crate::tcp::{self, Limits};
-use crate::trust::Trust;
+use crate::trust::{Trust, TrustError};
 
 /// How long opening a connection may take where nothing else is set: the name's look-up, TCP, the proxy and TLS together.
 const USUAL_LIMIT: Duration = Duration::from_secs(30);
@@ -51,7 +51,7 @@ impl Network {
         self
     }
 
-    /// Trusting others than the environment says.
+    /// Trusting others than the environment does.
     #[must_use]
     pub fn trusting(mut self, trust: Trust) -> Self {
         self.trust = trust;
@@ -67,7 +67,7 @@ impl Network {
     }
 
     /// Opens a stream to the host and port of a URL (`http`, `https`, `ws`, `wss`), through the proxy if there is one, with TLS if the
-    /// scheme says so.
+    /// scheme asks for it.
     pub async fn stream(&self, url: &Uri) -> Result<Connection, DialError> {
         self.open(url, false).await
     }
@@ -77,10 +77,15 @@ impl Network {
         self.open(url, true).await
     }
 
-    /// What a request to this URL has to show to the proxy that forwards it.
-    pub(crate) fn authorization(&self, url: &Uri) -> Option<HeaderValue> {
-        let proxy = self.proxies.proxy_for(url).ok()??;
-        proxy.authorization.filter(|_| !is_secure(url))
+    /// The proxy that forwards requests for this URL, if there is one: they name the whole URL then.
+    pub fn forwarding(&self, url: &Uri) -> Result<Option<Forwarding>, UnusableProxy> {
+        let proxy = self.proxies.proxy_for(url)?;
+        Ok(proxy.and_then(|proxy| Forwarding::by(&proxy, url)))
+    }
+
+    /// Loads the certificates that are trusted. Else the first encrypted connection does it.
+    pub async fn prepare(&self) -> Result<(), TrustError> {
+        self.tls.get_or_try_init(|| self.trust.connector()).await.map(drop)
     }
 
     async fn open(&self, url: &Uri, may_forward: bool) -> Result<Connection, DialError> {
@@ -107,7 +112,7 @@ impl Network {
             host,
             port,
             is_secure: is_secure(url),
-            may_forward,
+            is_forwarded: may_forward && proxy.as_ref().is_some_and(|proxy| Forwarding::by(proxy, url).is_some()),
             proxy: proxy.as_ref(),
         };
         let opened = timeout(self.limit, self.go(&way)).await;
@@ -123,14 +128,7 @@ impl Network {
         let Way { host, port, .. } = *way;
         let stream = match way.proxy {
             None => self.tcp(host, port).await?,
-            Some(proxy) if proxy.protocol != Protocol::Socks5 && way.may_forward && !way.is_secure => {
-                return Ok(Connection {
-                    stream: self.to_proxy(proxy).await?,
-                    forwarding: Some(Forwarding {
-                        authorization: proxy.authorization.clone(),
-                    }),
-                });
-            }
+            Some(proxy) if way.is_forwarded => self.to_proxy(proxy).await?,
             Some(proxy) => {
                 let speech = match proxy.protocol {
                     Protocol::Http | Protocol::Https => Speech::Connect(proxy.authorization.clone()),
@@ -146,7 +144,7 @@ impl Network {
         };
         Ok(Connection {
             stream,
-            forwarding: None,
+            is_forwarded: way.is_forwarded,
         })
     }
 
@@ -197,7 +195,7 @@ struct Way<'a> {
     host: &'a str,
     port: u16,
     is_secure: bool,
-    may_forward: bool,
+    is_forwarded: bool,
     proxy: Option<&'a Proxy>,
 }
 
@@ -213,18 +211,27 @@ fn via(proxy: &Proxy) -> Via {
     }
 }
 
-/// An open stream, and what is at its other end.
+/// An open stream to a host, or to the proxy that forwards requests to it.
 pub struct Connection {
     stream: Box<dyn Stream>,
-    /// There is a proxy, which wants requests with their whole URL and forwards them.
-    pub forwarding: Option<Forwarding>,
+    is_forwarded: bool,
 }
 
-/// A proxy that forwards requests.
+/// A proxy that reads requests and forwards them.
 #[derive(Debug, Clone)]
 pub struct Forwarding {
     /// The value of `Proxy-Authorization` for it.
-    pub authorization: Option<HeaderValue>,
+    pub login: Option<HeaderValue>,
+}
+
+impl Forwarding {
+    /// By HTTP proxies, for URLs that are not encrypted.
+    fn by(proxy: &Proxy, url: &Uri) -> Option<Self> {
+        let forwards = proxy.protocol != Protocol::Socks5 && !is_secure(url);
+        forwards.then(|| Self {
+            login: proxy.authorization.clone(),
+        })
+    }
 }
 
 impl AsyncRead for Connection {
@@ -249,6 +256,6 @@ impl AsyncWrite for Connection {
 
 impl connect::Connection for Connection {
     fn connected(&self) -> Connected {
-        Connected::new().proxy(self.forwarding.is_some())
+        Connected::new().proxy(self.is_forwarded)
     }
 }

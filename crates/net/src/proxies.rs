@@ -6,7 +6,7 @@ use hyper::Uri;
 use hyper::http::HeaderValue;
 use hyper_util::client::proxy::matcher::Matcher;
 
-/// The variables of the environment that say how others are reached: where they are the same, so is the way.
+/// The variables of the environment that decide how others are reached: where they are the same, so is the way.
 pub const VARIABLES: &[&str] = &[
     "HTTP_PROXY",
     "HTTPS_PROXY",

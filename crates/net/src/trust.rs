@@ -27,7 +27,7 @@ pub enum Trust {
     },
     /// Those of these authorities and no others.
     Only(Vec<CertificateDer<'static>>),
-    /// Everyone's, because the user says so. Signatures are still checked, so that the handshake itself is sound.
+    /// Everyone's, because the user asks for it. Signatures are still checked, so that the handshake itself is sound.
     Everyone,
 }
 

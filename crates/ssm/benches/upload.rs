@@ -111,7 +111,7 @@ async fn session(port: SocketAddr, tasks: &mut JoinSet<()>) -> Session {
         stream_url: format!("ws://{address}/"),
         token: "token".into(),
     };
-    let network = Arc::new(Network::new(None, None, None));
+    let network = Arc::new(Network::new(&BTreeMap::new()));
     Session::open(&start, network, Arc::new(Never)).await.unwrap()
 }
 

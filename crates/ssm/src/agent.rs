@@ -21,7 +21,7 @@ use crate::smux::{self, Decoder, Event, LONGEST_DATA};
 use crate::socket::Socket;
 use crate::streams::Streams;
 
-/// How long the client's side may take to hear of the end.
+/// How long the client's side may take to be notified of the end.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// Connects to the session's port.
@@ -31,7 +31,7 @@ pub trait Connect: Send + Sync {
     async fn connect(&self) -> io::Result<TcpStream>;
 }
 
-/// Reads the first thing that a client says on its websocket.
+/// Reads the first message of a client on its websocket.
 pub async fn read_opening(socket: &mut Socket) -> Option<OpenDataChannel> {
     loop {
         match socket.next().await?.ok()? {
@@ -56,9 +56,9 @@ pub struct Agent<'a> {
 /// Why the agent's part is over.
 #[derive(Debug)]
 enum End {
-    /// The client wants it so.
+    /// The client asked for it.
     Terminated,
-    /// Something is wrong; the client is told.
+    /// Something is wrong; the client is notified.
     Failed(String),
     /// No websocket comes any more.
     Abandoned,

@@ -23,7 +23,7 @@ pub(crate) const CHUNK: usize = 1024;
 /// Bytes that may wait between a stream and the line, in each direction.
 const STREAM_BUFFER: usize = 256 * 1024;
 
-/// How often an old agent wants to hear from an idle stream.
+/// How often an old agent requires a keepalive of an idle stream.
 const KEEPALIVE: Duration = Duration::from_secs(10);
 
 /// How long the agent may take to acknowledge the end.
@@ -39,7 +39,7 @@ pub(crate) struct Driver {
     says_terminate: bool,
     form: Form,
     keepalive: Option<Interval>,
-    /// Streams of which nothing was heard yet.
+    /// Streams on which nothing has arrived yet.
     unanswered: HashMap<u32, oneshot::Sender<Result<(), PortError>>>,
 }
 
@@ -86,7 +86,7 @@ impl Driver {
         }
     }
 
-    /// Drives the session to its end, and tells why it ended.
+    /// Drives the session to its end, and returns why it ended.
     pub(crate) async fn run(mut self) -> SessionError {
         let closing = self.closing.clone();
         let ended = tokio::select! {
@@ -138,7 +138,7 @@ impl Driver {
         match message.payload_type {
             payload_type::OUTPUT => self.deliver(message.payload),
             payload_type::FLAG if message.payload == session::flag(flag::CONNECT_ERROR) => {
-                // It does not say which stream it is about: the newest of those that were not answered.
+                // It does not name the stream that it is about: the newest of those that were not answered.
                 if let Some(newest) = self.unanswered.keys().max().copied() {
                     self.answered(newest, Err(PortError::Refused));
                 }
@@ -189,7 +189,7 @@ impl Driver {
         }
     }
 
-    /// What a stream of ours says.
+    /// What is written to a stream of ours.
     fn say(&mut self, stream: u32, bytes: Option<Bytes>) {
         if !self.streams.is_open(stream) {
             return;
@@ -237,7 +237,7 @@ impl Driver {
         send(&mut self.link, bytes);
     }
 
-    /// Tells the agent that the session is over. That it may not hear it is why `TerminateSession` is called as well.
+    /// Notifies the agent that the session is over. That it may not arrive is why `TerminateSession` is called as well.
     async fn terminate(mut self) {
         if self.says_terminate {
             self.link.send(payload_type::FLAG, session::flag(flag::TERMINATE));

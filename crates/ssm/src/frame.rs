@@ -10,7 +10,7 @@ use uuid::Uuid;
 /// Bytes before the payload.
 const HEADER: usize = 120;
 
-/// What the header says of its own length: it does not count the payload's length, which ends it.
+/// What the header contains as its own length: it does not count the payload's length, which ends it.
 const HEADER_LENGTH: u32 = 116;
 
 const SCHEMA_VERSION: u32 = 1;
@@ -80,7 +80,7 @@ pub struct Frame {
     pub flags: u64,
     /// Its own id.
     pub id: Uuid,
-    /// What the payload is; 0 when the message type says it all.
+    /// What the payload is; 0 when the message type is enough.
     pub payload_type: u32,
     /// The payload.
     pub payload: Bytes,
@@ -95,12 +95,12 @@ pub enum FrameError {
     /// A header of another length than the one that is known.
     #[error("header length {0} is not {HEADER_LENGTH}")]
     Header(u32),
-    /// The payload has another length than the header says, or is longer than any should be.
-    #[error("payload of {found} bytes, where the header says {said}")]
+    /// The payload has another length than the header announces, or is longer than any should be.
+    #[error("payload of {found} bytes, where the header announces {said}")]
     Length {
         /// How many bytes follow the header.
         found: usize,
-        /// What the header says.
+        /// What the header announces.
         said: u32,
     },
     /// No time of creation.
@@ -117,7 +117,7 @@ impl Frame {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
             message_type,
-            // 0 is not valid; a clock before 1970 tells nothing anyway.
+            // 0 is not valid; a clock before 1970 means nothing anyway.
             created: u64::try_from(now.as_millis()).unwrap_or(u64::MAX).max(1),
             sequence,
             flags,

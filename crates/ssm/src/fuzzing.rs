@@ -1,4 +1,4 @@
-//! What the fuzzers throw bytes at: either side of a data channel, whose peer says what the bytes say. Public for them alone.
+//! What the fuzzers throw bytes at: either side of a data channel, whose peer sends the bytes. Public for them alone.
 
 use std::collections::BTreeMap;
 use std::future::pending;
@@ -37,7 +37,7 @@ const PAYLOADS: [u32; 6] = [
 /// The first byte of the messages of a conversation that makes sense.
 const OF_OUTPUT: u8 = 7;
 
-/// Lets a client hear the peer; returns how far it came.
+/// Lets a client read the peer; returns how far it came.
 pub async fn client(input: &[u8]) -> String {
     let (ours, theirs) = sockets(Role::Client, Role::Server).await;
     let hear = async {
@@ -62,7 +62,7 @@ pub async fn client(input: &[u8]) -> String {
     tokio::join!(hear, speak(theirs, MessageType::OutputStreamData, input)).0
 }
 
-/// Lets an agent hear the peer, after what opens a data channel; returns how far it came.
+/// Lets an agent read the peer, after what opens a data channel; returns how far it came.
 pub async fn agent(input: &[u8]) -> String {
     let (mut ours, theirs) = sockets(Role::Server, Role::Client).await;
     let hear = async {
@@ -123,7 +123,7 @@ async fn sockets(ours: Role, theirs: Role) -> (Socket, Socket) {
     )
 }
 
-/// Says everything, hears the rest, and is gone.
+/// Sends everything, reads the rest, and is gone.
 async fn speak(socket: Socket, stream: MessageType, mut input: &[u8]) {
     let (mut sink, mut heard) = socket.split();
     let say = async {

@@ -1,4 +1,4 @@
-//! What agent and client tell each other before data flows. The agent speaks first.
+//! What agent and client exchange before data flows. The agent begins.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -79,7 +79,9 @@ async fn respond(link: &mut Link, request: &HandshakeRequest) -> Result<Agreed, 
                 (status::FAILED, "this client has no KMS encryption".to_owned())
             }
             _ => {
-                refusal = Some(SessionError::Handshake("the agent wants what no client of ours can do"));
+                refusal = Some(SessionError::Handshake(
+                    "the agent requires an action that is not supported",
+                ));
                 (
                     status::UNSUPPORTED,
                     format!("this client has no {}", action.action_type),

@@ -23,7 +23,7 @@ const TICK: Duration = Duration::from_millis(50);
 /// How often the peer is asked whether it is there.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 
-/// A peer of which nothing is heard for this long is gone, whatever TCP thinks.
+/// A peer that sends nothing for this long is gone, whatever TCP thinks.
 const SILENCE_LIMIT: Duration = Duration::from_secs(50);
 
 /// Frames in a row that cannot be read before the websocket counts as broken.
@@ -69,8 +69,8 @@ pub enum LinkError {
     /// The peer closed the websocket.
     #[error("websocket of the data channel was closed by the other side")]
     Ended,
-    /// Nothing was heard.
-    #[error("nothing was heard on the data channel for {} seconds", SILENCE_LIMIT.as_secs())]
+    /// The peer has sent nothing.
+    #[error("no message on the data channel for {} seconds", SILENCE_LIMIT.as_secs())]
     Silent,
     /// Nothing was acknowledged.
     #[error("nothing was acknowledged on the data channel for 5 minutes")]

@@ -32,7 +32,7 @@ pub mod flag {
     pub const CONNECT_ERROR: u32 = 3;
 }
 
-/// The first thing on the socket, as text: who opens it.
+/// The first message on the socket, a string: who opens it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct OpenDataChannel {
@@ -71,7 +71,7 @@ impl Acknowledgement {
     }
 }
 
-/// What the agent wants of the client before data flows.
+/// What the agent requires of the client before data flows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct HandshakeRequest {
@@ -80,7 +80,7 @@ pub(crate) struct HandshakeRequest {
     pub(crate) requested_client_actions: Vec<RequestedAction>,
 }
 
-/// One thing that the agent wants.
+/// One action that the agent requires.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct RequestedAction {
@@ -105,7 +105,7 @@ pub(crate) struct KmsEncryption {
     pub(crate) key: String,
 }
 
-/// What became of what the agent wants.
+/// The result of what the agent requires.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct HandshakeResponse {
@@ -154,7 +154,7 @@ pub(crate) struct ChannelClosed {
     pub(crate) session_id: String,
     pub(crate) message_type: String,
     pub(crate) schema_version: u32,
-    /// Why, in words; empty when there is nothing to say.
+    /// Why, in words; empty where there is no error.
     pub(crate) output: String,
 }
 

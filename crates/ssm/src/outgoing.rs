@@ -1,6 +1,6 @@
 //! What was sent and is not acknowledged yet: numbering, the window, and when something is sent again.
 //!
-//! Each message is acknowledged by itself, so a gap tells which one was lost: it is sent again as soon as others that were sent well
+//! Each message is acknowledged by itself, so a gap shows which one was lost: it is sent again as soon as others that were sent well
 //! after it are acknowledged. When nothing is acknowledged at all, the oldest is sent again after a time that follows the round trips,
 //! and then after twice that time.
 
@@ -101,7 +101,7 @@ impl Outgoing {
             return Vec::new();
         };
         self.in_flight.remove(&sent.transmission);
-        // Of a repeated message nobody knows which transmission was answered, so it tells nothing of those before it. But somebody
+        // Of a repeated message nobody knows which transmission was answered, so it means nothing for those before it. But somebody
         // listens again: two that have waited too long go after it, and so on, in ever larger steps.
         let mut late = 2;
         if !sent.is_repeated {
@@ -300,7 +300,7 @@ mod tests {
         assert_eq!(sequences(&outgoing.acknowledged(19, at(303))), Vec::<i64>::new());
     }
 
-    /// The answer to the first of two transmissions says nothing of what was sent between them.
+    /// The answer to the first of two transmissions means nothing for what was sent between them.
     #[test]
     fn late_answers_do_not_make_others_lost() {
         let start = Instant::now();

@@ -1,6 +1,7 @@
 //! A session as its client sees it: streams to one port of an instance. One task drives it; it mends the line when the websocket
 //! breaks, so that streams only notice a pause.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use crate::handshake::{self, Agreed};
 use crate::link::{Link, LinkError};
 use crate::message::{OpenDataChannel, json};
 use crate::smux::SmuxError;
-use crate::socket::{Network, OpenError, Socket};
+use crate::socket::{self, Network, OpenError, Socket};
 use crate::version::CLIENT_VERSION;
 
 /// How long the agent may take until data may flow. It waits for us for 15 seconds.
@@ -64,17 +65,17 @@ pub enum SessionError {
     /// No websocket.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// The line broke before data could flow.
+    /// The connection broke before data could flow.
     #[error(transparent)]
     Link(#[from] LinkError),
-    /// The agent does not go through with it.
-    #[error("handshake of the session: nothing came of it within {} seconds", HANDSHAKE_LIMIT.as_secs())]
+    /// The agent does not complete it.
+    #[error("handshake of the session: not complete within {} seconds", HANDSHAKE_LIMIT.as_secs())]
     HandshakeTimeout,
-    /// The agent says what makes no sense.
+    /// The agent violates the protocol.
     #[error("handshake of the session: {0}")]
     Handshake(&'static str),
-    /// The session preferences of the account want data encrypted.
-    #[error("session is to be encrypted with KMS key `{key}`, which is not supported")]
+    /// The session preferences of the account require encrypted data.
+    #[error("session preferences require encryption with KMS key `{key}`, which is not supported")]
     Encrypted {
         /// The key's ARN.
         key: String,
@@ -101,10 +102,12 @@ pub enum SessionError {
 
 impl SessionError {
     /// What the user can do about it.
-    pub fn help(&self) -> Option<&'static str> {
+    pub fn help(&self) -> Option<Cow<'static, str>> {
         match self {
+            Self::Open(OpenError::Connect(error)) => Some(error.help().into()),
             Self::Encrypted { .. } => Some(
-                "turn KMS encryption off in Session Manager's preferences, or use another `ssh_interface`; TLS and SSH encrypt all data anyway",
+                "turn KMS encryption off in Session Manager's preferences, or use another `ssh_interface`; TLS and SSH encrypt all data anyway"
+                    .into(),
             ),
             _ => None,
         }
@@ -112,7 +115,11 @@ impl SessionError {
 
     /// Another session would meet the same end.
     pub fn is_final(&self) -> bool {
-        matches!(self, Self::Encrypted { .. } | Self::Terminated | Self::Handshake(_))
+        match self {
+            Self::Open(OpenError::Connect(error)) => error.is_final(),
+            Self::Encrypted { .. } | Self::Terminated | Self::Handshake(_) => true,
+            _ => false,
+        }
     }
 }
 
@@ -225,7 +232,7 @@ impl Session {
     /// Waits for its end.
     pub async fn ended(&self) -> Arc<SessionError> {
         let mut end = self.end.clone();
-        // The driver always says how it ended, unless it was thrown out of its task.
+        // The driver always returns how it ended, unless it was thrown out of its task.
         let ended = end.wait_for(Option::is_some).await;
         ended
             .ok()
@@ -233,7 +240,7 @@ impl Session {
             .unwrap_or_else(|| Arc::new(SessionError::Terminated))
     }
 
-    /// Ends the session: tells the agent, and waits until that is done.
+    /// Ends the session: notifies the agent, and waits until that is done.
     pub async fn close(&self) {
         self.closing.cancel();
         let _ = self.ended().await;
@@ -252,7 +259,7 @@ pub(crate) struct Opener {
 impl Opener {
     async fn open(&self, token: &str) -> Result<Socket, SessionError> {
         use futures::SinkExt as _;
-        let mut socket = self.network.open(&self.stream_url).await?;
+        let mut socket = socket::open(&self.network, &self.stream_url).await?;
         let hello = OpenDataChannel {
             message_schema_version: "1.0".into(),
             request_id: Uuid::new_v4().to_string(),
@@ -272,7 +279,7 @@ impl Opener {
     }
 
     /// Opens another websocket for the session, with a new token; tries again for a minute.
-    #[expect(clippy::disallowed_methods, reason = "an unreachable service tells of no event")]
+    #[expect(clippy::disallowed_methods, reason = "an unreachable service sends no event")]
     pub(crate) async fn open_again(&self, broken: LinkError) -> Result<Socket, SessionError> {
         let deadline = Instant::now() + RESUME_LIMIT;
         let mut pause = Duration::from_millis(100);

@@ -17,7 +17,7 @@ const FINISH: u8 = 1;
 const DATA: u8 = 2;
 const NOTHING: u8 = 3;
 
-/// What a frame says.
+/// What a frame means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Event {
     /// There is a new stream of this number.
@@ -93,7 +93,7 @@ pub(crate) fn data(stream: u32, bytes: &[u8]) -> Bytes {
     frame(DATA, stream, bytes)
 }
 
-/// A frame that says only that we are there.
+/// A keepalive.
 pub(crate) fn keepalive() -> Bytes {
     frame(NOTHING, 0, &[])
 }

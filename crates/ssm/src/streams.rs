@@ -1,4 +1,4 @@
-//! The streams of a session on this side of it: bytes that come from the other side are written to them, what they say is read.
+//! The streams of a session on this side of it: bytes that come from the other side are written to them, what is written there is read.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -74,12 +74,12 @@ impl Streams {
         }
     }
 
-    /// Closes a stream: what was delivered is still written, what it says is not wanted any more. Was it open?
+    /// Closes a stream: what was delivered is still written, what it still sends is dropped. Returns whether it was open.
     pub(crate) fn close(&mut self, number: u32) -> bool {
         self.inlets.remove(&number).is_some()
     }
 
-    /// Waits for what a stream says; `None`: it has nothing more to say. Pending as long as there is no stream.
+    /// Waits for bytes of a stream; `None`: it has ended. Pending as long as there is no stream.
     pub(crate) async fn next(&mut self) -> (u32, Option<Bytes>) {
         match self.reads.next().await {
             Some(read) => read,

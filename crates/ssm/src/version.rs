@@ -9,10 +9,10 @@ pub const CLIENT_VERSION: &str = "1.2.694.0";
 /// The official client multiplexes with agents after this one.
 const LAST_AGENT_WITHOUT_MUX: &str = "3.0.196.0";
 
-/// Agents up to this one end a multiplexed stream in which nothing was heard for 30 seconds.
+/// Agents up to this one end a multiplexed stream on which nothing arrived for 30 seconds.
 const LAST_AGENT_WITH_KEEPALIVE: &str = "3.1.1511.0";
 
-/// Agents after this one end the session when they are told so by a flag.
+/// Agents after this one end the session when a flag asks for it.
 const LAST_AGENT_WITHOUT_TERMINATE: &str = "2.3.722.0";
 
 /// The agent multiplexes with clients from this one on.
@@ -26,7 +26,7 @@ pub(crate) fn client_multiplexes(agent: &str) -> bool {
     is_after(agent, LAST_AGENT_WITHOUT_MUX)
 }
 
-/// Whether an agent of this version wants to hear from a multiplexed stream that is idle.
+/// Whether an agent of this version requires keepalives of a multiplexed stream that is idle.
 pub(crate) fn needs_keepalive(agent: &str) -> bool {
     !is_after(agent, LAST_AGENT_WITH_KEEPALIVE)
 }

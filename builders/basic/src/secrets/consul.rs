@@ -47,7 +47,7 @@ fn request(key: &str, environment: &Environment) -> Result<Sending, Problem> {
     })
 }
 
-/// Scheme and host. `CONSUL_HTTP_SSL` says which scheme where the address does not.
+/// Scheme and host. `CONSUL_HTTP_SSL` decides on the scheme where the address has none.
 fn address(environment: &Environment) -> Result<String, Problem> {
     let address = variable(environment, "CONSUL_HTTP_ADDR").unwrap_or(DEFAULT_ADDRESS);
     let address = address.trim_end_matches('/');

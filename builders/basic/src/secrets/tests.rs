@@ -1,4 +1,4 @@
-//! Questions to Vault and Consul, against recorded exchanges.
+//! Requests to Vault and Consul, against recorded exchanges.
 
 use bakelite_engine::chain_of;
 
@@ -57,7 +57,7 @@ async fn vault_is_asked_for_a_versioned_secret() {
 }
 
 #[tokio::test]
-async fn what_vault_refuses_is_told() {
+async fn what_vault_refuses_is_reported() {
     let (no_key, _) = vault(&[KV2], "user").await;
     assert_eq!(
         no_key.unwrap_err(),
@@ -93,22 +93,22 @@ async fn consul_is_asked_for_the_raw_value() {
 }
 
 #[tokio::test]
-async fn what_consul_refuses_is_told() {
+async fn what_consul_refuses_is_reported() {
     let exchange = Exchange::play(&["HTTP/1.1 404 Not Found\n\n", "HTTP/1.1 403 Forbidden\n\nACL not found"]);
     let environment = environment(&[("CONSUL_HTTP_ADDR", exchange.address.as_str())]);
     let absent = answer("consul_key", &["k"], &environment).await;
     assert_eq!(absent.unwrap_err(), "there is nothing at `k` in Consul");
     let forbidden = answer("consul_key", &["k"], &environment).await;
-    assert_eq!(forbidden.unwrap_err(), "ask Consul for `k`: ACL not found");
+    assert_eq!(forbidden.unwrap_err(), "Consul refused `k`: ACL not found");
     exchange.asked();
 }
 
 #[tokio::test]
-async fn settings_that_mean_nothing_are_told() {
+async fn settings_that_mean_nothing_are_errors() {
     for (variable, value, expected) in [
         ("CONSUL_HTTP_ADDR", "unix:///run/consul.sock", "HOST:PORT"),
         ("CONSUL_HTTP_SSL", "perhaps", "`true` or `false`"),
-        ("CONSUL_HTTP_TOKEN_FILE", "/nowhere", "read `/nowhere`"),
+        ("CONSUL_HTTP_TOKEN_FILE", "/nowhere", "failed to read `/nowhere`"),
     ] {
         let error = answer("consul_key", &["k"], &environment(&[(variable, value)]))
             .await

@@ -24,7 +24,7 @@ struct Refusal {
     errors: Vec<String>,
 }
 
-/// One value of the secret at a path. Engines that keep versions (KV 2) nest the secret; its path says so (`secret/data/NAME`).
+/// One value of the secret at a path. Engines that keep versions (KV 2) nest the secret; its path shows it (`secret/data/NAME`).
 pub(super) async fn read(secret: &str, key: &str, environment: &Arc<Environment>) -> Result<String, Problem> {
     let sending = request(secret, environment)?;
     let what = secret.to_owned();

@@ -170,11 +170,29 @@ async fn what_a_proxy_refuses_is_the_cause_of_the_timeout() {
             false,
             "wrong",
             false,
-            "it does not accept `ssh_proxy_username`",
+            "the proxy does not accept the credentials",
         ),
-        ("socks5", false, "secret", true, "the host refuses the connection"),
-        ("http", true, "wrong", false, "it wants a login"),
-        ("http", true, "secret", true, "it answers `HTTP/1.1 502 Bad Gateway`"),
+        (
+            "socks5",
+            false,
+            "secret",
+            true,
+            "the proxy answered: connection refused",
+        ),
+        (
+            "http",
+            true,
+            "wrong",
+            false,
+            "the proxy does not accept the credentials",
+        ),
+        (
+            "http",
+            true,
+            "secret",
+            true,
+            "the proxy answered `HTTP/1.1 502 Bad Gateway`",
+        ),
     ] {
         let proxy = Guarded::start(http).await;
         let mut options = instance.options(&options(&proxy, kind, password));
@@ -184,7 +202,7 @@ async fn what_a_proxy_refuses_is_the_cause_of_the_timeout() {
         }
         let error = instance.try_connect(&Instance::target(), &options).await.err().unwrap();
         let text = bakelite_engine::chain_of(&error);
-        let wanted = format!("proxy 127.0.0.1:{}: {said}", proxy.address.port());
+        let wanted = format!("through proxy {} (`ssh_proxy_host`) failed: {said}", proxy.address);
         assert!(text.contains(&wanted) && !text.contains("secret"), "{kind}: {text}");
     }
 }

@@ -1,5 +1,6 @@
 //! Session Manager's sessions: who gets to a data channel, and where it leads.
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
@@ -68,7 +69,7 @@ impl Resume for Never {
 }
 
 async fn open(start: &Start) -> Session {
-    let network = Arc::new(Network::new(None, None, None));
+    let network = Arc::new(Network::new(&BTreeMap::new()));
     Session::open(start, network, Arc::new(Never)).await.unwrap()
 }
 

@@ -44,7 +44,7 @@ async fn encryption_is_refused_with_a_reason_on_both_sides() {
     let error = service.session(service.address).await.err().unwrap();
     assert_eq!(
         error.to_string(),
-        format!("session is to be encrypted with KMS key `{key}`, which is not supported")
+        format!("session preferences require encryption with KMS key `{key}`, which is not supported")
     );
     assert!(error.is_final() && error.help().is_some());
     service.over.cancelled().await;
@@ -98,5 +98,5 @@ async fn a_wrong_token_opens_nothing() {
     assert_eq!(relay.cut.load(Ordering::Relaxed), 0);
     let nowhere = nobody().await;
     let error = service.session(nowhere).await.err().unwrap();
-    assert_eq!(error.to_string(), format!("connect to `{nowhere}`"));
+    assert_eq!(error.to_string(), format!("connection to {nowhere} failed"));
 }

@@ -123,7 +123,7 @@ impl Service {
             stream_url: format!("ws://{through}/v1/data-channel/{SESSION}?role=publish_subscribe"),
             token: self.control.token(),
         };
-        let network = Arc::new(Network::new(None, None, None));
+        let network = Arc::new(Network::new(&BTreeMap::new()));
         Session::open(&start, network, Arc::clone(&self.control) as Arc<dyn Resume>).await
     }
 }
