@@ -105,7 +105,7 @@ impl Complaint {
 
     /// The paths of the options that it depends on: the one it is about, and those that its message names in backticks, at the top
     /// or beside that one. None at all: it may depend on any.
-    pub(crate) fn options(&self) -> Vec<String> {
+    fn options(&self) -> Vec<String> {
         let mut options = Vec::new();
         if !self.option.is_empty() {
             options.push(self.option.clone());
@@ -120,6 +120,13 @@ impl Complaint {
             options.push(name.to_owned());
         }
         options
+    }
+
+    /// Does it depend on a value that is not known yet whether it is right?
+    pub(crate) fn is_open(&self, decoded: &Decoded) -> bool {
+        let options = self.options();
+        let mut named = options.iter();
+        !decoded.unknown.is_empty() && (options.is_empty() || named.any(|option| decoded.is_unknown(option)))
     }
 
     /// The same with a remedy.

@@ -13,10 +13,9 @@ use bakelite_hcl::source::{Place, SourceMap};
 use serde::de::DeserializeOwned;
 
 pub(crate) use body::{Decoding, Layer, in_block};
-pub(crate) use leaf::{member_places, sentence};
+pub(crate) use leaf::member_places;
 pub(crate) use weak::WeakDecoding;
 
-use crate::component::Complaint;
 use crate::location::Location;
 
 /// A component's options: checked against its schema, `{{ }}` rendered where the schema does not say late. An option that is null
@@ -47,14 +46,10 @@ impl Decoded {
         serde_json::from_value(serde_json::Value::Object(self.options.clone()))
     }
 
-    /// Does it depend on a value that is not known yet whether a complaint is right? So it is when such a value is that of an
-    /// option that the complaint depends on, or is part of it, or contains it.
-    pub(crate) fn is_open(&self, complaint: &Complaint) -> bool {
-        let options = complaint.options();
-        self.unknown.iter().any(|unknown| {
-            let mut options = options.iter();
-            options.len() == 0 || options.any(|option| is_within(unknown, option) || is_within(option, unknown))
-        })
+    /// Is a value not known yet that is that of this option, or part of it, or contains it?
+    pub(crate) fn is_unknown(&self, option: &str) -> bool {
+        let mut unknown = self.unknown.iter();
+        unknown.any(|unknown| is_within(unknown, option) || is_within(option, unknown))
     }
 
     /// Where an option stands, or the nearest part of its path that has a place, else the block.
@@ -81,4 +76,19 @@ impl Decoded {
 fn is_within(path: &str, whole: &str) -> bool {
     path.strip_prefix(whole)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{path}.{name}")
+    }
+}
+
+/// A fragment as a sentence.
+pub(crate) fn sentence(fragment: &str) -> String {
+    let mut rest = fragment.chars();
+    let first = rest.next().map(char::to_uppercase);
+    first.into_iter().flatten().chain(rest).chain(['.']).collect()
 }

@@ -10,7 +10,7 @@ use bakelite_hcl::value::Value;
 
 use super::leaf::{self, Leaf};
 use super::members::Members;
-use super::{Decoded, is_within};
+use super::{Decoded, is_within, join};
 use crate::dynamic::{self, ExpandedBlock};
 use crate::gotemplate::Rendering;
 use crate::schema::{Field, FieldKind, Schema};
@@ -303,12 +303,4 @@ fn body_schema(schema: &Schema, is_top: bool) -> BodySchema<'_> {
         known.attributes.extend(more.map(|name| (*name, false)));
     }
     known
-}
-
-pub(super) fn join(path: &str, name: &str) -> String {
-    if path.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{path}.{name}")
-    }
 }

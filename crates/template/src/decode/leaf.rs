@@ -12,9 +12,8 @@ use bakelite_hcl::types::Type;
 use bakelite_hcl::value::{Kind, Value};
 use serde_json::Value as Json;
 
-use super::Decoded;
-use super::body::join;
 use super::members::Members;
+use super::{Decoded, join, sentence};
 use crate::duration::GoDuration;
 use crate::gotemplate::{self, RenderError, Rendering, unshielded, until_rendered};
 use crate::schema::{Accepts, Choice, Field, FieldKind, Schema};
@@ -372,11 +371,4 @@ fn number(number: &Number) -> serde_json::Number {
     }
     let float = number.to_f64().clamp(f64::MIN, f64::MAX);
     serde_json::Number::from_f64(float).unwrap_or_else(|| 0.into())
-}
-
-/// A fragment as a sentence.
-pub(crate) fn sentence(fragment: &str) -> String {
-    let mut rest = fragment.chars();
-    let first = rest.next().map(char::to_uppercase);
-    first.into_iter().flatten().chain(rest).chain(['.']).collect()
 }

@@ -6,9 +6,7 @@ use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics};
 use bakelite_hcl::types::Type;
 use serde_json::Value as Json;
 
-use super::body::join;
-use super::leaf::sentence;
-use super::{Decoded, is_within};
+use super::{Decoded, is_within, join, sentence};
 use crate::schema::{Accepts, Field, FieldKind, Schema};
 
 /// The options of a block, or of an object that stands for one.

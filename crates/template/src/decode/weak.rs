@@ -8,10 +8,10 @@ use bakelite_hcl::types::Type;
 use bakelite_hcl::value::Value;
 use serde_json::Value as Json;
 
-use super::Decoded;
-use super::body::{OVERWRITTEN, in_block, join};
+use super::body::{OVERWRITTEN, in_block};
 use super::leaf::Leaf;
 use super::members::Members;
+use super::{Decoded, join};
 use crate::gotemplate::{self, RenderError, Rendering};
 use crate::schema::{Field, FieldKind, Schema};
 

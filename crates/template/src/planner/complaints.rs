@@ -9,7 +9,7 @@ use crate::decode::{Decoded, in_block};
 /// Is there an error among the others?
 pub(super) fn complain(complaints: &[Complaint], options: &Decoded, diagnostics: &mut Diagnostics) -> bool {
     let mut has_errors = false;
-    for complaint in complaints.iter().filter(|complaint| !options.is_open(complaint)) {
+    for complaint in complaints.iter().filter(|complaint| !complaint.is_open(options)) {
         has_errors |= complaint.severity == Severity::Error;
         let place = options.place_of(&complaint.option);
         let summary = complaint.summary();
