@@ -12,12 +12,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 /// Bakes machine images from Packer's templates, without Packer and without plugins.
 #[derive(Debug, Parser)]
-#[command(
-    name = "bakelite",
-    disable_version_flag = true,
-    disable_help_subcommand = true,
-    subcommand_required = false
-)]
+#[command(name = "bakelite", disable_version_flag = true, subcommand_required = false)]
 pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -41,17 +36,17 @@ pub(crate) enum Command {
     Console(ConsoleArgs),
     /// Rewrite templates in the canonical format
     Fmt(FmtArgs),
-    /// Check that what a template requires is there; nothing has to be installed
+    /// Check the requirements of a template; nothing has to be installed
     Init(InitArgs),
     /// Rewrite a legacy JSON template as HCL
     #[command(name = "hcl2_upgrade")]
     Hcl2Upgrade(UpgradeArgs),
     /// Replace outdated options of a legacy JSON template
     Fix(FixArgs),
-    /// Tell which plugins' components are built in
+    /// List the plugins whose components are built in
     #[command(subcommand, alias = "plugin")]
     Plugins(PluginsCommand),
-    /// Check who signed an attestation and what it says
+    /// Check the signature of an attestation and what it contains
     #[command(name = "verify-attestation")]
     VerifyAttestation(Box<VerifyArgs>),
     /// Remove what a killed run left behind
@@ -66,10 +61,10 @@ pub(crate) enum Command {
 /// Which template, and the values for it.
 #[derive(Debug, Default, Args)]
 pub(crate) struct TemplateArgs {
-    /// Bake only the builds whose name matches one of these globs, separated by commas
+    /// Only the builds whose name matches one of these globs, separated by commas
     #[arg(long, value_name = "GLOBS")]
     pub(crate) only: Vec<String>,
-    /// Leave out the builds (and post-processors) whose name matches one of these globs, separated by commas
+    /// Without the builds (and post-processors) whose name matches one of these globs, separated by commas
     #[arg(long, value_name = "GLOBS")]
     pub(crate) except: Vec<String>,
     /// A value for a variable; may be repeated
@@ -82,10 +77,10 @@ pub(crate) struct TemplateArgs {
     #[arg(long, value_name = "LANGUAGE")]
     pub(crate) config_type: Option<ConfigTypeArg>,
     /// Accepted for compatibility: evaluation order does not change results here
-    #[arg(long, hide = true, action = ArgAction::Set, default_value_t)]
+    #[arg(long, action = ArgAction::Set, default_value_t)]
     pub(crate) use_sequential_evaluation: bool,
     /// Accepted for compatibility: there are no plugins here
-    #[arg(long, hide = true, action = ArgAction::Set, default_value_t)]
+    #[arg(long, action = ArgAction::Set, default_value_t)]
     pub(crate) ignore_prerelease_plugins: bool,
 }
 
@@ -108,10 +103,10 @@ pub(crate) struct BuildArgs {
     /// Bake on the local cloud instead of AWS: no account, no network, real SSH
     #[arg(long, action = ArgAction::Set, default_value_t)]
     pub(crate) local: bool,
-    /// Colours: on at a terminal unless said otherwise
+    /// Colours; by default at a terminal
     #[arg(long, action = ArgAction::Set)]
     pub(crate) color: Option<bool>,
-    /// Bake one after another, pause between steps, keep keys at hand
+    /// Bake one build after another, pause before each provisioner, save keys in the working directory
     #[arg(long, action = ArgAction::Set, default_value_t)]
     pub(crate) debug: bool,
     /// Replace artifacts that exist already
@@ -126,16 +121,16 @@ pub(crate) struct BuildArgs {
     /// What to do when a build fails
     #[arg(long, value_name = "WHAT", default_value = "cleanup")]
     pub(crate) on_error: OnErrorArg,
-    /// Warn of values in var files for variables that the template does not declare
+    /// Warn about values in var files for variables that the template does not declare
     #[arg(long, action = ArgAction::Set, default_value_t)]
     pub(crate) warn_on_undeclared_var: bool,
     /// Accepted for compatibility: there are no enforced provisioners here
-    #[arg(long, hide = true, action = ArgAction::Set, default_value_t)]
+    #[arg(long, action = ArgAction::Set, default_value_t)]
     pub(crate) skip_enforcement: bool,
     /// Record all events as JSON lines in this file
     #[arg(long, value_name = "FILE")]
     pub(crate) log_events: Option<PathBuf>,
-    /// The template: a file, a folder, or `-` for standard input
+    /// The template: a file, a directory, or `-` for standard input
     #[arg(value_name = "TEMPLATE")]
     pub(crate) path: String,
 }
@@ -153,10 +148,10 @@ pub(crate) enum OnErrorArg {
     RunCleanupProvisioner,
 }
 
-/// How the local cloud is, where a command uses it.
+/// Settings of the local cloud.
 #[derive(Debug, Args)]
 pub(crate) struct LocalCloudArgs {
-    /// A base image of the local cloud from a folder or tarball; may be repeated
+    /// A base image of the local cloud from a directory or tarball; may be repeated
     #[arg(long = "local-image", value_name = "NAME=ROOT", value_parser = assignment)]
     pub(crate) images: Vec<(String, String)>,
     /// How long changes of state take: `none`, `ec2`, or a list like `instance=12,stop=20`
@@ -166,20 +161,37 @@ pub(crate) struct LocalCloudArgs {
     #[arg(long, action = ArgAction::Set, default_value_t)]
     pub(crate) local_unisolated: bool,
     /// Where the local cloud keeps its images and instances
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "DIRECTORY")]
     pub(crate) local_state: Option<PathBuf>,
-    /// Processes and threads that an instance may have; 4096 unless said otherwise
+    /// Processes and threads that an instance may have; 4096 by default
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(16..))]
     pub(crate) local_pids: Option<u64>,
-    /// Memory that an instance may use, such as `512M` or `4G`; three quarters of this machine's unless said otherwise
+    /// Memory that an instance may use, such as `512M` or `4G`; three quarters of this machine's by default
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(crate) local_memory: Option<u64>,
-    /// Processors that an instance may use, such as `2` or `0.5`; all unless said otherwise
+    /// Processors that an instance may use, such as `2` or `0.5`; all by default
     #[arg(long, value_name = "N", value_parser = processors)]
     pub(crate) local_cpus: Option<f64>,
-    /// What an instance may write to its disk, such as `8G`; 20G unless said otherwise
+    /// What an instance may write to its disk, such as `8G`; 20G by default
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(crate) local_disk: Option<u64>,
+}
+
+impl LocalCloudArgs {
+    /// The first of these flags that is given.
+    pub(crate) fn given(&self) -> Option<&'static str> {
+        let flags = [
+            ("-local-image", !self.images.is_empty()),
+            ("-latency", self.latency != Latency::default()),
+            ("-local-unisolated", self.local_unisolated),
+            ("-local-state", self.local_state.is_some()),
+            ("-local-pids", self.local_pids.is_some()),
+            ("-local-memory", self.local_memory.is_some()),
+            ("-local-cpus", self.local_cpus.is_some()),
+            ("-local-disk", self.local_disk.is_some()),
+        ];
+        flags.into_iter().find(|(_, given)| *given).map(|(name, _)| name)
+    }
 }
 
 /// Reads a number of bytes: `1048576`, `512M`, `4G`, `4GiB`. Units are powers of 1024, as in Docker's flags. Less than 16 MiB starts no
@@ -227,16 +239,16 @@ pub(crate) struct ValidateArgs {
     /// Check the syntax alone
     #[arg(long, action = ArgAction::Set, default_value_t)]
     pub(crate) syntax_only: bool,
-    /// Be silent about values in var files for variables that the template does not declare
+    /// Do not warn about values in var files for variables that the template does not declare
     #[arg(long, action = ArgAction::Set, default_value_t)]
     pub(crate) no_warn_undeclared_var: bool,
-    /// Ask data sources instead of taking their values for unknown
+    /// Query data sources instead of treating their values as unknown
     #[arg(long, action = ArgAction::Set, default_value_t)]
     pub(crate) evaluate_datasources: bool,
     /// Print what is wrong as JSON, for machines
     #[arg(long, action = ArgAction::Set, default_value_t)]
     pub(crate) json: bool,
-    /// The template: a file, a folder, or `-` for standard input
+    /// The template: a file, a directory, or `-` for standard input
     #[arg(value_name = "TEMPLATE")]
     pub(crate) path: String,
 }
@@ -246,7 +258,7 @@ pub(crate) struct ValidateArgs {
 pub(crate) struct InspectArgs {
     #[command(flatten)]
     pub(crate) template: TemplateArgs,
-    /// The template: a file, a folder, or `-` for standard input; none: an empty one
+    /// The template: a file, a directory, or `-` for standard input; none: an empty one
     #[arg(value_name = "TEMPLATE")]
     pub(crate) path: Option<String>,
 }
@@ -273,10 +285,10 @@ pub(crate) struct FmtArgs {
     /// Write the files
     #[arg(long, action = ArgAction::Set, default_value_t = true)]
     pub(crate) write: bool,
-    /// Folders with all that is in them
+    /// Directories with all that is in them
     #[arg(long, action = ArgAction::Set, default_value_t)]
     pub(crate) recursive: bool,
-    /// Files, folders, or `-` for standard input
+    /// Files, directories, or `-` for standard input
     #[arg(value_name = "PATH", required = true)]
     pub(crate) paths: Vec<String>,
 }
@@ -287,12 +299,12 @@ pub(crate) struct InitArgs {
     #[command(flatten)]
     pub(crate) template: TemplateArgs,
     /// Accepted for compatibility: there is nothing to upgrade
-    #[arg(long, hide = true, action = ArgAction::Set, default_value_t)]
+    #[arg(long, action = ArgAction::Set, default_value_t)]
     pub(crate) upgrade: bool,
     /// Accepted for compatibility: there is nothing to install
-    #[arg(long, hide = true, action = ArgAction::Set, default_value_t)]
+    #[arg(long, action = ArgAction::Set, default_value_t)]
     pub(crate) force: bool,
-    /// The template: a file or a folder
+    /// The template: a file or a directory
     #[arg(value_name = "TEMPLATE")]
     pub(crate) path: String,
 }
@@ -326,24 +338,24 @@ pub(crate) struct FixArgs {
     pub(crate) path: String,
 }
 
-/// Commands on plugins. There are none to install: these answer what scripts written for Packer ask.
+/// Commands on plugins. There are none to install: these commands exist for scripts written for Packer.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginsCommand {
     /// List the plugins whose components are built in, and these
     Installed,
     /// List what a template requires, and whether it is built in
     Required {
-        /// The template: a file or a folder
+        /// The template: a file or a directory
         #[arg(value_name = "TEMPLATE")]
         path: String,
     },
     /// Check that a plugin is built in; nothing is installed
     Install {
         /// Accepted for compatibility: there is nothing to install from a file
-        #[arg(long, hide = true, value_name = "FILE")]
+        #[arg(long, value_name = "FILE")]
         path: Option<String>,
         /// Accepted for compatibility: there is nothing to install
-        #[arg(long, hide = true, action = ArgAction::Set, default_value_t)]
+        #[arg(long, action = ArgAction::Set, default_value_t)]
         force: bool,
         /// The plugin's source, such as `github.com/hashicorp/amazon`
         #[arg(value_name = "SOURCE")]
@@ -352,7 +364,7 @@ pub(crate) enum PluginsCommand {
         #[arg(value_name = "VERSION")]
         version: Option<String>,
     },
-    /// Say that a plugin cannot be removed: none is installed
+    /// Report that a plugin cannot be removed: none is installed
     Remove {
         /// The plugin's source, such as `github.com/hashicorp/amazon`
         #[arg(value_name = "SOURCE")]
@@ -387,23 +399,23 @@ pub(crate) struct VerifyArgs {
     /// What it must be about: a file, or the id of an AMI
     #[arg(long, value_name = "FILE|ID")]
     pub(crate) artifact: Option<String>,
-    /// Of keyless signing, which is not supported
-    #[arg(long, hide = true)]
+    /// Keyless signing, which is not supported
+    #[arg(long)]
     pub(crate) trusted_root_path: Option<String>,
-    /// Of keyless signing, which is not supported
-    #[arg(long, hide = true)]
+    /// Keyless signing, which is not supported
+    #[arg(long)]
     pub(crate) keyless_identity: Option<String>,
-    /// Of keyless signing, which is not supported
-    #[arg(long, hide = true)]
+    /// Keyless signing, which is not supported
+    #[arg(long)]
     pub(crate) keyless_oidc_issuer: Option<String>,
-    /// Of keyless signing, which is not supported
-    #[arg(long, hide = true)]
+    /// Keyless signing, which is not supported
+    #[arg(long)]
     pub(crate) bundle: Option<String>,
-    /// Of transparency logs, which are not supported
-    #[arg(long, hide = true, action = ArgAction::Set, default_value_t)]
+    /// Transparency logs, which are not supported
+    #[arg(long, action = ArgAction::Set, default_value_t)]
     pub(crate) require_rekor: bool,
-    /// Of timestamp authorities, which are not supported
-    #[arg(long, hide = true, action = ArgAction::Set, default_value_t)]
+    /// Timestamp authorities, which are not supported
+    #[arg(long, action = ArgAction::Set, default_value_t)]
     pub(crate) require_timestamp: bool,
     /// The attestation: `*.provenance.json` or `*.sbom.att.json`
     #[arg(value_name = "FILE")]

@@ -78,9 +78,10 @@ const VARIABLES: &[Variable] = &[
     },
 ];
 
-/// The table as the end of the program's help.
+/// The end of the program's help: the flag that every command has, and the table.
 pub(crate) fn help() -> String {
-    VARIABLES.iter().fold("Environment:".to_owned(), |mut text, variable| {
+    let start = "Anywhere:\n  -machine-readable\n          Print comma-separated lines for programs\n\nEnvironment:";
+    VARIABLES.iter().fold(start.to_owned(), |mut text, variable| {
         // Writing to a `String` cannot fail.
         let _ = write!(text, "\n  {}\n          {}", variable.name, variable.doc);
         text

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use bakelite_engine::foreign::visible;
 
-/// How a command ended; the numbers are those of language.md §14.
+/// How a command ended; the numbers are those that scripts around Packer know: 0, 1, 3 and 127.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Status {
     /// It did what was asked.

@@ -3,11 +3,13 @@
 
 use std::any::TypeId;
 use std::ffi::{OsStr, OsString};
+use std::io::IsTerminal as _;
 
 use clap::{Arg, ArgAction, Command as Grammar, CommandFactory as _, FromArgMatches as _};
 
 use crate::args::Cli;
 use crate::exit::{Failure, Status};
+use crate::print::{print_error, write};
 
 /// What was typed, understood.
 pub(crate) struct Typed {
@@ -39,7 +41,7 @@ pub(crate) fn parse(arguments: &[OsString]) -> Result<Typed, Failure> {
         .and_then(|matches| Cli::from_arg_matches(&matches));
     match parsed {
         Ok(cli) => Ok(Typed { cli, machine_readable }),
-        Err(error) => Err(Failure::said(print(&error, has_command(&grammar, arguments)))),
+        Err(error) => Err(Failure::said(print(error, &grammar, arguments))),
     }
 }
 
@@ -51,8 +53,11 @@ fn grammar() -> Grammar {
 }
 
 fn as_in_go(command: Grammar) -> Grammar {
+    let help = Arg::new("help").short('h').long("help");
     command
         .args_override_self(true)
+        .disable_help_flag(true)
+        .arg(help.action(ArgAction::HelpLong).help("Print help"))
         .mut_args(|argument| {
             if is_switch(&argument) {
                 switch(argument)
@@ -73,13 +78,13 @@ fn switch(argument: Arg) -> Arg {
         .num_args(0..=1)
         .require_equals(true)
         .default_missing_value("true")
-        .value_parser(truth)
+        .value_parser(boolean)
         .value_name("BOOL")
         .hide_default_value(true)
 }
 
-/// The words that Go takes for a truth value.
-fn truth(word: &str) -> Result<bool, String> {
+/// The words that Go reads as a boolean.
+fn boolean(word: &str) -> Result<bool, String> {
     match word {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
@@ -87,25 +92,63 @@ fn truth(word: &str) -> Result<bool, String> {
     }
 }
 
-/// Prints help to standard output and errors to standard error.
-fn print(error: &clap::Error, has_command: bool) -> Status {
-    use clap::error::ErrorKind;
-    // A closed output leaves nobody to tell.
-    let _ = error.print();
+/// Prints help to standard output and errors to standard error, flags as they are written here: with one dash.
+fn print(mut error: clap::Error, grammar: &Grammar, arguments: &[OsString]) -> Status {
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
+    // That a flag could be a value is never what is meant.
+    error.remove(ContextKind::Suggested);
+    let command = command(grammar, arguments);
+    let is_late_flag = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(argument)) => flag(OsStr::new(argument)).is_some_and(|(name, _)| {
+            let mut flags = command.unwrap_or(grammar).get_arguments();
+            flags.any(|known| known.get_long() == Some(&name))
+        }),
+        _ => false,
+    };
+    let rendered = error.render();
+    let is_terminal = if error.use_stderr() {
+        std::io::stderr().is_terminal()
+    } else {
+        std::io::stdout().is_terminal()
+    };
+    let text = if is_terminal {
+        rendered.ansi().to_string()
+    } else {
+        rendered.to_string()
+    };
+    let text = one_dash(&text);
+    if error.use_stderr() {
+        print_error(&text);
+        if is_late_flag {
+            print_error("\nhelp: flags come before the template, as in `bakelite build -force TEMPLATE`\n");
+        }
+    } else {
+        write(&text);
+    }
     match error.kind() {
         ErrorKind::DisplayHelp => Status::Ok,
-        ErrorKind::InvalidSubcommand if !has_command => Status::NoCommand,
+        ErrorKind::InvalidSubcommand if command.is_none() => Status::NoCommand,
         _ => Status::Failed,
     }
 }
 
-/// Does the first argument that is no flag name a command?
-fn has_command(grammar: &Grammar, arguments: &[OsString]) -> bool {
+/// Help and errors as clap words them, with one dash before the flags.
+pub(crate) fn one_dash(text: &str) -> String {
+    let mut pieces = text.split("--");
+    let mut shown = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let is_flag = piece.starts_with(|first: char| first.is_ascii_lowercase());
+        shown.push_str(if is_flag { "-" } else { "--" });
+        shown.push_str(piece);
+    }
+    shown
+}
+
+/// The command that the first argument names which is no flag.
+fn command<'a>(grammar: &'a Grammar, arguments: &[OsString]) -> Option<&'a Grammar> {
     let words = arguments.iter().skip(1).map(|argument| argument.to_string_lossy());
     let mut words = words.filter(|word| !word.starts_with('-'));
-    words
-        .next()
-        .is_some_and(|word| grammar.find_subcommand(word.as_ref()).is_some())
+    grammar.find_subcommand(words.next()?.as_ref())
 }
 
 fn is_machine_readable(argument: &OsStr) -> bool {
@@ -200,6 +243,14 @@ mod tests {
         assert_eq!(long("bakelite fmt -"), "bakelite fmt -- -");
         assert_eq!(long("bakelite fmt -- -t"), "bakelite fmt -- -t");
         assert_eq!(long("bakelite -v"), "bakelite --version");
+    }
+
+    #[test]
+    fn flags_are_shown_with_one_dash() {
+        assert_eq!(
+            one_dash("  -h, --only <GLOBS>  a -- b --- c"),
+            "  -h, -only <GLOBS>  a -- b --- c"
+        );
     }
 
     #[test]

@@ -18,7 +18,8 @@ pub(crate) fn print_exactly(text: &str) {
     }
 }
 
-fn write(text: &str) {
+/// Writes to standard output as it is; a closed pipe is no failure.
+pub(crate) fn write(text: &str) {
     let mut output = std::io::stdout().lock();
     // Nobody reads any more: there is nobody to tell.
     let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());

@@ -50,7 +50,8 @@ impl Process {
             input_is_terminal: std::io::stdin().is_terminal(),
             log: Log::default(),
         };
-        process.log = Log::start(&process)?;
+        let asked = process.variable("PACKER_LOG");
+        process.log = Log::start(asked, process.variable("PACKER_LOG_PATH"), &process.working_folder)?;
         Ok(process)
     }
 

@@ -182,7 +182,7 @@ impl Bench {
         if !diagnostics.has_errors() {
             let kind: String = value.type_of().to_string().chars().take(60).collect();
             reached.note((kind, value.is_null(), value.is_wholly_known()));
-            let shown = bakelite_template::show::display(&value);
+            let shown = bakelite_template::display(&value);
             reached.note(("length", shown.len().min(1000).ilog2_or_zero()));
         }
         literal(&expression, &mut Diagnostics::default());

@@ -86,6 +86,57 @@ fn machine_readable_lines_name_the_artifact() {
 }
 
 #[test]
+fn help_is_a_command() {
+    let context = test_context!();
+    let help = context.run(["help", "build"]).succeeds();
+    for flag in ["-parallel-builds", "-skip-enforcement", "-use-sequential-evaluation"] {
+        assert!(help.contains(&format!("  {flag}")), "{flag}: {help}");
+    }
+    assert!(!help.contains("--"), "{help}");
+    assert!(context.run(["help"]).succeeds().contains("-machine-readable"));
+}
+
+#[test]
+fn a_flag_behind_the_template_is_told_from_one_that_does_not_exist() {
+    let context = test_context!();
+    let late = context.run(["build", ".", "-var", "a=b"]).fails_with(1);
+    assert!(late.contains("flags come before the template"), "{late}");
+    let unknown = context.run(["build", "-frob", "."]).fails_with(1);
+    assert!(unknown.contains("'-frob'") && !unknown.contains("help:"), "{unknown}");
+}
+
+#[test]
+fn flags_of_the_local_cloud_need_it() {
+    let context = test_context!();
+    context.template(NULL);
+    let error = context.run(["build", "-latency", "ec2", "t.pkr.hcl"]).fails_with(1);
+    assert!(error.contains("-latency is for the local cloud"), "{error}");
+}
+
+#[test]
+fn what_validate_answers_is_a_record_for_machines() {
+    let context = test_context!();
+    context.template(NULL);
+    let output = context.run(["validate", "-machine-readable", "t.pkr.hcl"]).succeeds();
+    assert!(output.ends_with(",,ui,say,The configuration is valid.\n"), "{output}");
+}
+
+#[test]
+fn a_script_that_fails_is_shown_with_its_place_in_the_template() {
+    let context = test_context!();
+    context.template(&NULL.replace("echo hello", "exit 3"));
+    let error = context.run(["build", "t.pkr.hcl"]).fails_with(1);
+    assert!(error.contains("--> t.pkr.hcl:"), "{error}");
+    assert!(
+        error.contains(" | ") && error.contains("provisioner \"shell-local\" {"),
+        "{error}"
+    );
+    let records = context.run(["build", "-machine-readable", "t.pkr.hcl"]).fails_with(1);
+    let diagnostic = records.lines().find(|line| line.contains(",null.a,diagnostic,error,"));
+    assert!(diagnostic.is_some_and(|line| line.contains(",t.pkr.hcl:")), "{records}");
+}
+
+#[test]
 fn an_unknown_command_of_a_command_is_a_usage_error() {
     let context = test_context!();
     for arguments in [
@@ -174,6 +225,17 @@ fn outdated_options_are_fixed_and_the_result_is_checked() {
     context.file("broken.json", "{\n  \"builders\": [\n");
     let output = context.run(["fix", "broken.json"]).fails_with(1);
     assert!(output.contains("broken.json:"), "{output}");
+}
+
+#[test]
+fn a_template_is_fixed_without_the_values_of_its_required_variables() {
+    let context = test_context!();
+    context.file(
+        "old.json",
+        r#"{"variables": {"secret": null}, "builders": [{"type": "null", "communicator": "none", "ssh_password": "{{user `secret`}}"}]}"#,
+    );
+    let fixed = context.run(["fix", "old.json"]).succeeds();
+    assert!(fixed.contains(r#""secret": null"#), "{fixed}");
 }
 
 #[test]
@@ -319,7 +381,7 @@ fn times_stand_before_every_message() {
     context.template(NULL);
     let output = context.run(["build", "-timestamp-ui", "t.pkr.hcl"]).succeeds();
     let line = output.lines().find(|line| line.ends_with("==> null.a: hello")).unwrap();
-    let time = regex::Regex::new(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d: ==>").unwrap();
+    let time = regex::Regex::new(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d): ==>").unwrap();
     assert!(time.is_match(line), "{line}");
 }
 

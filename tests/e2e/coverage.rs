@@ -43,10 +43,17 @@ fn options(page: &Path) -> BTreeSet<String> {
     rows.filter_map(|row| Some(row.split_once('`')?.0.to_owned())).collect()
 }
 
-/// What has options, by the heading in the page: the communicators (the null builder has no others), provisioners and post-processors.
+/// What has options, by the heading in the page: the communicators (the null builder has no others), amazon-ebs beside those, provisioners
+/// and post-processors.
 fn components() -> BTreeMap<String, BTreeSet<String>> {
     let folder = root().join("docs/reference/components");
-    let mut components = BTreeMap::from([("communicators".to_owned(), options(&folder.join("builder-null.md")))]);
+    let communicators = options(&folder.join("builder-null.md"));
+    let amazon = options(&folder.join("builder-amazon-ebs.md"));
+    let amazon = amazon.difference(&communicators).cloned().collect();
+    let mut components = BTreeMap::from([
+        ("communicators".to_owned(), communicators),
+        ("builder amazon-ebs".to_owned(), amazon),
+    ]);
     for entry in std::fs::read_dir(&folder).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         for kind in ["provisioner", "post-processor"] {

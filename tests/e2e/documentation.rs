@@ -49,7 +49,7 @@ fn blocks(page: &str) -> Vec<Block> {
                 });
             }
             (Some(_), Some(_)) => found.extend(open.take()),
-            (None, Some(block)) => block.text += &format!("{line}\n"),
+            (None, Some(block)) => block.text.extend([line, "\n"]),
             (None, None) => {}
         }
     }

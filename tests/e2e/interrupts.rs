@@ -1,104 +1,118 @@
-//! Nothing is left behind: not after an interrupt at any moment, and not after a kill at any moment and `gc`.
+//! Nothing is left behind: not after an interrupt at any step of a bake, and not after a kill at any step and `gc`.
 
-use std::time::{Duration, Instant};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 use bakelite_test_support::clouds::{Cloud, signal};
 use bakelite_test_support::context::{Ran, TestContext};
 use bakelite_test_support::inventory::Inventory;
 use bakelite_test_support::test_context;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 
-/// How many moments of a bake are tried.
-const MOMENTS: u32 = 10;
-
-/// States take a while, so that moments between them exist.
+/// States take a while, so that a signal arrives while something is on its way.
 const LATENCY: &str = "instance=0.3,boot=0.1,stop=0.3,image=0.5,terminate=0.2";
+
+/// Longer than any step takes.
+const LIMIT: Duration = Duration::from_secs(60);
 
 fn template() -> String {
     format!("{}/examples/quickstart", env!("CARGO_MANIFEST_DIR"))
 }
 
-/// How long an undisturbed bake takes here: the moments are spread over it.
-fn undisturbed(context: &TestContext) -> Duration {
-    let started = Instant::now();
-    context.run(["build", &template()]).succeeds();
-    started.elapsed()
+/// The beginnings and ends of steps, as they are written to a pipe.
+fn steps(pipe: &Path) -> Receiver<()> {
+    let (sender, steps) = channel();
+    let pipe = pipe.to_owned();
+    std::thread::spawn(move || {
+        let events = BufReader::new(File::open(pipe).unwrap());
+        for event in events.lines().map_while(Result::ok) {
+            if event.contains("\"what\":{\"step\":") {
+                // Whoever has seen enough of them does not listen any more, but the pipe has to be read.
+                let _ = sender.send(());
+            }
+        }
+    });
+    steps
 }
 
-/// Starts a bake, lets it run for a part of its time, and sends it a signal. The wait is the point: it picks the moment.
-fn disturbed(context: &TestContext, whole: Duration, moment: u32, name: &str) -> Ran {
-    let child = context.start(["build", &template()]);
-    let (_nobody, never) = std::sync::mpsc::channel::<()>();
-    let _ = never.recv_timeout(whole * moment / MOMENTS);
-    // It may be over already, at the last moment.
-    let alive = std::path::Path::new(&format!("/proc/{}", child.id())).exists();
-    if alive {
-        signal(child.id(), name);
+/// Bakes, and sends a signal at a step event. `None`: the bake had fewer.
+fn disturbed(context: &TestContext, flags: &[&str], moment: usize, name: &str) -> Option<Ran> {
+    let pipe = context.work().join(format!("events-{name}-{moment}"));
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let (pipe_text, template) = (pipe.display().to_string(), template());
+    let arguments = ["build", "-log-events", &pipe_text]
+        .into_iter()
+        .chain(flags.iter().copied());
+    let child = context.start(arguments.chain([template.as_str()]));
+    let steps = steps(&pipe);
+    for seen in 0..moment {
+        if let Err(error) = steps.recv_timeout(LIMIT) {
+            let ran = Ran::end_of(child);
+            assert!(
+                error == std::sync::mpsc::RecvTimeoutError::Disconnected,
+                "nothing happened after {seen} events: {}{}",
+                ran.stdout,
+                ran.stderr
+            );
+            return None;
+        }
     }
-    Ran::end_of(child)
+    signal(child.id(), name);
+    Some(Ran::end_of(child))
+}
+
+/// Disturbs a bake at every so many of its step events, and checks after each.
+fn at_every(context: &TestContext, flags: &[&str], every: usize, name: &str, check: impl Fn(usize, &Ran)) {
+    let mut count = 0;
+    for moment in (1..).step_by(every) {
+        let Some(ran) = disturbed(context, flags, moment, name) else {
+            break;
+        };
+        check(moment, &ran);
+        count += 1;
+    }
+    assert!(count * every > 10, "only {count} moments");
 }
 
 #[test]
-fn an_interrupt_at_any_moment_leaves_nothing() {
+fn an_interrupt_at_any_step_leaves_nothing() {
     let context = test_context!();
     let cloud = Cloud::local(&context, &["-ssh-port", "0", "-latency", LATENCY]);
     let context = context.on(&cloud);
-    let whole = undisturbed(&context);
     let clean = Inventory::of(&cloud.endpoint).temporary();
-    for moment in 0..MOMENTS {
-        let ran = disturbed(&context, whole, moment, "INT");
-        assert_eq!(
-            Inventory::of(&cloud.endpoint).temporary(),
-            clean,
-            "moment {moment}: {}{}",
-            ran.stdout,
-            ran.stderr
-        );
-        assert!(
-            context.journals().is_empty(),
-            "moment {moment}: {}{}",
-            ran.stdout,
-            ran.stderr
-        );
-    }
+    at_every(&context, &[], 2, "INT", |moment, ran| {
+        let left = Inventory::of(&cloud.endpoint).temporary();
+        assert_eq!(left, clean, "moment {moment}: {}{}", ran.stdout, ran.stderr);
+        let journals = context.journals();
+        assert!(journals.is_empty(), "moment {moment}: {}{}", ran.stdout, ran.stderr);
+    });
 }
 
 #[test]
-fn a_kill_at_any_moment_and_gc_leave_nothing() {
+fn a_kill_at_any_step_and_gc_leave_nothing() {
     let context = test_context!();
     let cloud = Cloud::local(&context, &["-ssh-port", "0", "-latency", LATENCY]);
     let context = context.on(&cloud);
-    let whole = undisturbed(&context);
     let clean = Inventory::of(&cloud.endpoint).temporary();
-    for moment in 0..MOMENTS {
-        let _ = disturbed(&context, whole, moment, "KILL");
+    at_every(&context, &[], 2, "KILL", |moment, _| {
         let collected = context.run(["gc"]).succeeds();
-        assert_eq!(
-            Inventory::of(&cloud.endpoint).temporary(),
-            clean,
-            "moment {moment}: {collected}"
-        );
+        let left = Inventory::of(&cloud.endpoint).temporary();
+        assert_eq!(left, clean, "moment {moment}: {collected}");
         assert!(context.journals().is_empty(), "moment {moment}: {collected}");
-    }
+    });
 }
 
 /// The local cloud of `build -local` dies with its bake; `gc` opens it again to remove what the bake left in it.
 #[test]
 fn a_killed_bake_on_its_own_cloud_is_collected() {
     let context = test_context!();
-    let template = template();
-    let arguments = ["build", "-local", "-latency", LATENCY, &template];
-    let started = Instant::now();
-    context.run(arguments).succeeds();
-    let whole = started.elapsed();
-    for moment in 3..7 {
-        let child = context.start(arguments);
-        let (_nobody, never) = std::sync::mpsc::channel::<()>();
-        let _ = never.recv_timeout(whole * moment / MOMENTS);
-        signal(child.id(), "KILL");
-        let _ = Ran::end_of(child);
+    at_every(&context, &["-local", "-latency", LATENCY], 7, "KILL", |moment, _| {
         context.run(["gc"]).succeeds();
         assert!(context.journals().is_empty(), "moment {moment}");
-    }
+    });
     let cloud = Cloud::local(&context, &["-ssh-port", "0"]);
     let left = Inventory::of(&cloud.endpoint);
     assert!(

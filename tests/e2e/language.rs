@@ -54,7 +54,10 @@ fn a_mistake_in_an_expression_is_named_with_what_to_write() {
         ),
         (
             "data.amazon-ami.base.id",
-            &["t.pkr.hcl:2:", "add a block `data \"amazon-ami\" \"base\" { … }`"],
+            &[
+                "there is no `data.amazon-ami.base`",
+                "add a block `data \"amazon-ami\" \"base\" { … }`",
+            ],
         ),
         ("var.zone", &["declare it with a block `variable \"zone\" { … }`"]),
         ("local.zone", &["define it in a block: `locals { zone = … }`"]),
@@ -134,4 +137,16 @@ fn a_missing_quote_in_json_is_one_error_at_its_line() {
         assert!(printed.contains(&format!("t.json:{number}:")), "{line}: {printed}");
         assert!(printed.contains('"'), "{line}: {printed}");
     }
+}
+
+#[test]
+fn a_string_where_a_list_is_required_gets_its_brackets() {
+    let printed = complaint(
+        "source \"null\" \"a\" {\n  communicator = \"none\"\n}\nbuild {\n  sources = [\"source.null.a\"]\n  \
+         provisioner \"shell-local\" {\n    inline = \"echo hi\"\n  }\n}\n",
+    );
+    assert!(
+        printed.contains("t.pkr.hcl:7:14") && printed.contains("write `[ … ]` around the value"),
+        "{printed}"
+    );
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
+mod amazon_options;
 mod chains;
 mod clients;
 mod command_line;

@@ -1,4 +1,4 @@
-//! What every provisioner takes: pauses, limits, retries, and going on after a failure (communicators.md §9, §27).
+//! What every provisioner takes: pauses, limits, retries, and going on after a failure.
 
 use bakelite_test_support::context::TestContext;
 use bakelite_test_support::test_context;

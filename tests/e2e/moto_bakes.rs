@@ -7,16 +7,12 @@ use bakelite_test_support::{test_context, tools};
 
 use crate::templates::{learn, web_server};
 
-/// Runs a shell script where Moto and sshd are (`tests/support/moto_target.sh`). `None` for another user than root, which cannot have
-/// a machine with users of its own: that is said, never silent.
-fn beside_moto(context: &TestContext, script: &str) -> Option<Ran> {
-    if !tools::is_root() {
-        #[expect(clippy::print_stderr, reason = "a test that does not run says so")]
-        {
-            eprintln!("skipped: a machine for OpenSSH's server with users of its own takes root");
-        }
-        return None;
-    }
+/// Runs a shell script where Moto and sshd are (`tests/support/moto_target.sh`).
+fn beside_moto(context: &TestContext, script: &str) -> Ran {
+    assert!(
+        tools::is_root(),
+        "this test needs root, for a machine with OpenSSH's server and users of its own; leave it out with `--skip moto_bakes`"
+    );
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/moto_target.sh");
     let scratch = context.root().join("moto");
     std::fs::create_dir(&scratch).unwrap();
@@ -28,7 +24,7 @@ fn beside_moto(context: &TestContext, script: &str) -> Option<Ran> {
         "-euc".as_ref(),
         script.as_ref(),
     ];
-    Some(Ran::of(&mut context.command_of(target, context_arguments)))
+    Ran::of(&mut context.command_of(target, context_arguments))
 }
 
 /// Bakes, then prints what Moto still has of everything temporary and whether the image is there.
@@ -49,11 +45,9 @@ fn bakes_on_moto(context: TestContext, bake: &str) {
         .with("TOOLS", tools::folder().display().to_string())
         .with("BAKELITE", env!("CARGO_BIN_EXE_bakelite"));
     let script = format!("{BAKE_AND_ASK}{bake}\nleft > after\ncat before after\ncmp before after\n");
-    if let Some(ran) = beside_moto(&context, &script) {
-        let output = ran.succeeds();
-        assert!(output.contains("image: available"), "{output}");
-        assert!(context.journals().is_empty());
-    }
+    let output = beside_moto(&context, &script).succeeds();
+    assert!(output.contains("image: available"), "{output}");
+    assert!(context.journals().is_empty());
 }
 
 #[test]

@@ -30,6 +30,10 @@ use crate::world::World;
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(args: BuildArgs, machine_readable: bool, process: &Process) -> Result<Status, Failure> {
+    if let (false, Some(flag)) = (args.local, args.cloud.given()) {
+        let failure = Failure::new(format!("{flag} is for the local cloud"));
+        return Err(failure.help("add -local to bake there"));
+    }
     let cloud = if args.local {
         Some(Cloud::start_for_build(&args.cloud, process).await?)
     } else {

@@ -40,6 +40,17 @@ pub(super) async fn run(args: FixArgs, process: &Process) -> Result<Status, Fail
     invocation.path = "-".into();
     invocation.config_type = Some(ConfigType::Json);
     invocation.stdin = Some(fixed);
+    // The values of required variables are not at hand where a template is fixed: without them only its structure can be checked.
+    let mut structure = Reading::default();
+    if structure
+        .read(&invocation)
+        .is_some_and(|template| !template.is_complete_legacy())
+    {
+        invocation.purpose = Purpose::Validate {
+            syntax_only: true,
+            evaluate_data: false,
+        };
+    }
     let sound = check(&invocation, &mut reading, process).await;
     reading.say(process);
     Ok(if sound { Status::Ok } else { Status::Failed })

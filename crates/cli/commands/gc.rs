@@ -10,7 +10,7 @@ use bakelite_engine::cancel::{Cancel, Urgency, cancellation};
 use bakelite_engine::error::{Error, chain_of};
 use bakelite_engine::foreign::one_line;
 use bakelite_engine::gc::{self, Collected};
-use bakelite_engine::undo::{Patience, Resource, Undo, UndoError};
+use bakelite_engine::undo::{BUILD, CREATED, Patience, Resource, Undo, UndoError};
 
 use super::{print, print_error};
 use crate::args::GcArgs;
@@ -78,15 +78,13 @@ async fn collect(dry_run: bool, process: &Process, cancel: &Cancel) -> Result<St
             clouds.insert(folder.clone(), cloud::reopen(PathBuf::from(folder), process).await?);
         }
     }
-    let collected = gc::collect(&journals, &owners(&clouds, process), cancel).await;
+    let mut all_gone = true;
+    let shown = |one: Collected| all_gone &= report(&one.resource, Some(&one.run), one.error.as_ref());
+    let collected = gc::collect(&journals, &owners(&clouds, process), cancel, shown).await;
     for cloud in clouds.into_values() {
         cloud.shutdown().await;
     }
-    let collected = collected.map_err(failure)?.collected;
-    let mut all_gone = true;
-    for Collected { run, resource, error } in &collected {
-        all_gone &= report(resource, Some(run), error.as_ref());
-    }
+    collected.map_err(failure)?;
     Ok(if all_gone { status } else { Status::Failed })
 }
 
@@ -140,7 +138,7 @@ fn report(resource: &Resource, run: Option<&str>, error: Option<&Error>) -> bool
 fn named(resource: &Resource, run: Option<&str>) -> String {
     let detail = |name| resource.details.get(name).map(String::as_str);
     let mut text = resource.describe();
-    if let Some(build) = detail("build") {
+    if let Some(build) = detail(BUILD) {
         text += &format!(" of build {build}");
     }
     if let Some(run) = run.or_else(|| detail("run")) {
@@ -150,7 +148,7 @@ fn named(resource: &Resource, run: Option<&str>) -> String {
         Some(_) => Some("the local cloud".to_owned()),
         None => detail("region").map(str::to_owned),
     };
-    let age = detail("created")
+    let age = detail(CREATED)
         .and_then(|created| created.parse::<jiff::Timestamp>().ok())
         .and_then(|created| Duration::try_from(jiff::Timestamp::now().duration_since(created)).ok())
         .map(age);
@@ -225,8 +223,8 @@ mod tests {
         let day_and_more = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(30);
         let resource = Resource::new("aws", "instance")
             .detail("region", "eu-west-1")
-            .detail("build", "amazon-ebs.web")
-            .detail("created", day_and_more.to_string());
+            .detail(BUILD, "amazon-ebs.web")
+            .detail(CREATED, day_and_more.to_string());
         let resource = Resource {
             id: Some("i-1".into()),
             ..resource

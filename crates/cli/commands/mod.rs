@@ -1,4 +1,4 @@
-//! The commands, one file each.
+//! The commands, one file each. What they share is beside this directory.
 
 mod build;
 mod console;
@@ -18,8 +18,8 @@ use clap::CommandFactory as _;
 
 use crate::args::{Cli, Command};
 use crate::exit::{Failure, Status};
-use crate::flags::Typed;
-use crate::print::{print, print_error, print_exactly};
+use crate::flags::{Typed, one_dash};
+use crate::print::{print, print_error, print_exactly, write};
 use crate::process::Process;
 
 /// Does what was typed.
@@ -27,7 +27,7 @@ pub(crate) fn run(typed: Typed, process: &Process) -> Result<Status, Failure> {
     let machine_readable = typed.machine_readable;
     match typed.cli.command {
         Some(Command::Build(args)) => runtime()?.block_on(build::run(*args, machine_readable, process)),
-        Some(Command::Validate(args)) => runtime()?.block_on(validate::run(args, process)),
+        Some(Command::Validate(args)) => runtime()?.block_on(validate::run(args, machine_readable, process)),
         Some(Command::Inspect(args)) => runtime()?.block_on(inspect::run(args, machine_readable, process)),
         Some(Command::Console(args)) => runtime()?.block_on(console::run(args, process)),
         Some(Command::Fmt(args)) => fmt::run(&args, process),
@@ -45,8 +45,7 @@ pub(crate) fn run(typed: Typed, process: &Process) -> Result<Status, Failure> {
 }
 
 fn no_command() -> Status {
-    // A closed output leaves nobody to tell.
-    let _ = Cli::command().print_help();
+    write(&one_dash(&Cli::command().render_help().to_string()));
     Status::NoCommand
 }
 

@@ -135,3 +135,40 @@ fn install(source: &str, version: Option<&str>) -> Result<Status, Failure> {
     ));
     Ok(Status::Ok)
 }
+
+#[cfg(test)]
+mod tests {
+    use bakelite_template::plugins::missing;
+
+    use super::*;
+
+    #[test]
+    fn the_catalogue_of_plugins_agrees_with_the_registry() {
+        let registry = registry();
+        for one in registry.iter() {
+            let (kind, name) = (one.component.kind, one.component.name);
+            if let Some(plugin) = plugin_of(kind, name) {
+                assert!(
+                    plugin.version.is_some(),
+                    "{kind} {name}: {} has no version",
+                    plugin.source
+                );
+            }
+        }
+        let is_registered = |kind, name: &str| {
+            let mut all = registry.iter();
+            all.any(|one| one.component.kind == kind && one.component.name == name)
+        };
+        for plugin in PLUGINS.iter().filter(|plugin| plugin.version.is_some()) {
+            let missing = missing(&|_, _| false);
+            let mut own = missing
+                .iter()
+                .filter(|(_, _, of)| of.is_some_and(|of| of.source == plugin.source));
+            assert!(
+                own.any(|(kind, name, _)| is_registered(*kind, name)),
+                "nothing of {} is here",
+                plugin.source
+            );
+        }
+    }
+}

@@ -8,9 +8,10 @@ use crate::exit::{Failure, Status};
 use crate::process::Process;
 use crate::reading::{Reading, invocation};
 use crate::registry::registry;
+use crate::report;
 use crate::world::World;
 
-pub(super) async fn run(args: ValidateArgs, process: &Process) -> Result<Status, Failure> {
+pub(super) async fn run(args: ValidateArgs, machine_readable: bool, process: &Process) -> Result<Status, Failure> {
     let purpose = Purpose::Validate {
         syntax_only: args.syntax_only,
         evaluate_data: args.evaluate_datasources,
@@ -33,11 +34,15 @@ pub(super) async fn run(args: ValidateArgs, process: &Process) -> Result<Status,
         return Ok(status);
     }
     let checked = if args.syntax_only {
-        "Syntax-only check passed. Everything looks okay.\n"
+        "Syntax-only check passed. Everything looks okay."
     } else {
-        "The configuration is valid.\n"
+        "The configuration is valid."
     };
-    print(checked);
+    if machine_readable {
+        print_exactly(&report::machine_line(checked));
+    } else {
+        print(&format!("{checked}\n"));
+    }
     Ok(Status::Ok)
 }
 

@@ -1,5 +1,4 @@
-//! `verify-attestation`: is a statement of the post-processor `provenance` signed by this key, and does it say what it should
-//! (communicators.md §25)?
+//! `verify-attestation`: is a statement of the post-processor `provenance` signed by this key, and does it say what it should?
 
 use bakelite_post_processors::attestation::key::VerifyingKey;
 use bakelite_post_processors::attestation::verify::{Expectations, Verified, VerifyError, verify};

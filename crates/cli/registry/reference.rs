@@ -150,6 +150,7 @@ fn row(field: &Field) -> String {
     }
     if let Some(reason) = &field.unsupported {
         notes.push(refused(reason));
+        notes.extend(harmless(field));
     }
     let default = field.default.as_ref().filter(|default| !default.is_null());
     let default = match default {
@@ -176,13 +177,26 @@ fn choices(field: &Field) -> &[Choice] {
 /// What there is to know about one value, if anything.
 fn choice(choice: &Choice) -> Option<String> {
     let refused = choice.unsupported.as_deref().map(refused);
-    let notes: Vec<String> = [cell(&choice.doc), refused.unwrap_or_default()].into();
+    let aliases: Vec<String> = choice.aliases.iter().map(|alias| format!("`\"{alias}\"`")).collect();
+    let aliases = (!aliases.is_empty()).then(|| format!("Also {}.", aliases.join(", ")));
+    let notes: Vec<String> = [
+        cell(&choice.doc),
+        aliases.unwrap_or_default(),
+        refused.unwrap_or_default(),
+    ]
+    .into();
     let notes: Vec<&str> = notes
         .iter()
         .map(String::as_str)
         .filter(|note| !note.is_empty())
         .collect();
     (!notes.is_empty()).then(|| format!("`\"{}\"`: {}", choice.value, notes.join(" ")))
+}
+
+/// Which values of an option that is not supported may be given all the same.
+fn harmless(field: &Field) -> Option<String> {
+    let values: Vec<String> = field.harmless.iter().map(|value| format!("`{value}`")).collect();
+    (!values.is_empty()).then(|| format!("Accepted: {}.", values.join(", ")))
 }
 
 /// Why an option or a value of it is refused.
@@ -327,7 +341,7 @@ fn the_summary_is_complete() {
                 continue;
             }
             let page = path.strip_prefix(root().join("docs")).unwrap().display().to_string();
-            let is_page = page.ends_with(".md") && page != "SUMMARY.md";
+            let is_page = path.extension().is_some_and(|extension| extension == "md") && page != "SUMMARY.md";
             assert!(
                 !is_page || summary.contains(&format!("({page})")),
                 "{page} is not in docs/SUMMARY.md"

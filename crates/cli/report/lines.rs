@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use bakelite_engine::error::Report;
 use bakelite_engine::event::{ArtifactSummary, BuildEvent, BuildSummary, Event, Level, Message, RunEvent, What};
 use bakelite_template::plan::Location;
 
@@ -17,6 +16,8 @@ const ERROR_COLOR: u8 = 31;
 pub(super) struct Lines {
     color: bool,
     timestamp: bool,
+    /// With place and help behind errors.
+    explained: bool,
     colors: BTreeMap<String, u8>,
 }
 
@@ -50,7 +51,16 @@ impl Lines {
         Self {
             color,
             timestamp,
+            explained: true,
             colors: BTreeMap::new(),
+        }
+    }
+
+    /// Without the places and the help of errors: programs have them in records of their own.
+    pub(super) fn unexplained() -> Self {
+        Self {
+            explained: false,
+            ..Self::new(false, false)
         }
     }
 
@@ -74,7 +84,10 @@ impl Lines {
             }
             What::Build(BuildEvent::Errored { took, error }) => {
                 let text = format!("Build '{build}' errored after {}: {}", words(*took), error.text);
-                vec![self.of(build, Said::error(text + &details(error)))]
+                vec![self.of(
+                    build,
+                    Said::error(text + &self.remarks(error.location.as_ref(), error.help.as_deref())),
+                )]
             }
             What::Build(BuildEvent::Skipped) => {
                 vec![self.of(
@@ -122,7 +135,7 @@ impl Lines {
         if message.level == Level::Warning {
             text.insert_str(0, "Warning: ");
         }
-        text += &remarks(message.location.as_ref(), message.help.as_deref());
+        text += &self.remarks(message.location.as_ref(), message.help.as_deref());
         let lines: Vec<String> = text
             .split('\n')
             .map(|line| format!("==> {speaker}: {line}").trim_end().to_owned())
@@ -133,6 +146,24 @@ impl Lines {
             ..Said::words(lines.join("\n"))
         };
         self.of(build, said)
+    }
+
+    /// The place with its line of the template, and the remedy, as further lines in the shape that diagnostics have.
+    fn remarks(&self, location: Option<&Location>, help: Option<&str>) -> String {
+        if !self.explained {
+            return String::new();
+        }
+        let mut remarks = String::new();
+        let width = location.map_or(1, |location| location.line.to_string().len());
+        let gutter = " ".repeat(width);
+        if let Some(location) = location {
+            let line = location.source_line.trim_end();
+            remarks = format!("\n{gutter}--> {location}\n{gutter} |\n{} | {line}", location.line);
+        }
+        if let Some(help) = help {
+            remarks = format!("{remarks}\n{gutter} = help: {help}");
+        }
+        remarks
     }
 
     /// Coloured as the build or as an error, with the time before it.
@@ -156,33 +187,6 @@ impl Lines {
         }
         said
     }
-}
-
-/// What is known of an error beside its text, as further lines.
-fn details(error: &Report) -> String {
-    remarks(error.location.as_ref(), error.help.as_deref())
-}
-
-/// The place with its line of the template, and the remedy, in the shape that diagnostics have.
-fn remarks(location: Option<&Location>, help: Option<&str>) -> String {
-    let mut remarks = String::new();
-    let width = location.map_or(1, |location| location.line.to_string().len());
-    if let Some(location) = location {
-        let gutter = " ".repeat(width);
-        remarks = format!(
-            "\n{gutter}--> {location}\n{gutter} |\n{} | {}",
-            location.line,
-            location.source_line.trim_end()
-        );
-        // A line that begins with `-->` is an artifact or an error of a build.
-        if !remarks.starts_with("\n ") {
-            remarks.insert(1, ' ');
-        }
-    }
-    if let Some(help) = help {
-        remarks.push_str(&format!("\n{} = help: {help}", " ".repeat(width)));
-    }
-    remarks
 }
 
 /// The closing lines: how long it took, what failed, what was made.
@@ -254,7 +258,7 @@ fn local_time() -> String {
 mod tests {
     use std::time::{Duration, SystemTime};
 
-    use bakelite_engine::error::Kind;
+    use bakelite_engine::error::{Kind, Report};
 
     use super::*;
 

@@ -17,7 +17,6 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use super::Reporter;
 use super::hidden::Hidden;
 use crate::exit::Failure;
-use crate::process::Process;
 
 /// The log of this process; without one, everything here does nothing.
 #[derive(Debug, Clone, Default)]
@@ -27,16 +26,15 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Starts logging, if the environment asks for it.
-    pub(crate) fn start(process: &Process) -> Result<Log, Failure> {
-        let asked = process.variable("PACKER_LOG").filter(|value| *value != "0");
-        let file = process.variable("PACKER_LOG_PATH");
+    /// Starts logging, if it is asked for: by the values of `PACKER_LOG` and of `PACKER_LOG_PATH`, a path in this directory.
+    pub(crate) fn start(asked: Option<&str>, file: Option<&str>, directory: &Path) -> Result<Log, Failure> {
+        let asked = asked.filter(|value| *value != "0");
         if asked.is_none() && file.is_none() {
             return Ok(Log::default());
         }
         let on_errors = file.is_none();
         let output = match file {
-            Some(path) => Output::File(open(&process.working_folder.join(path))?),
+            Some(path) => Output::File(open(&directory.join(path))?),
             None => Output::Errors,
         };
         let hidden = Arc::new(Mutex::new(Hidden::default()));

@@ -19,7 +19,7 @@ pub(super) struct Machine<W> {
 impl<W> Machine<W> {
     pub(super) fn new(output: W) -> Self {
         Self {
-            lines: Lines::new(false, false),
+            lines: Lines::unexplained(),
             output,
         }
     }
@@ -242,7 +242,10 @@ mod tests {
             Some("null.bad"),
             What::Build(BuildEvent::Errored { took, error: failure() }),
         );
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @r"
+        0,,ui,error,Build 'null.bad' errored after 1 second: Script exited with non-zero exit status: 2
+        0,null.bad,diagnostic,error,Script exited with non-zero exit status: 2,look%!(PACKER_COMMA) then try again,t.pkr.hcl:6:3
+        ");
     }
 
     #[test]

@@ -236,6 +236,22 @@ mod tests {
     }
 
     #[test]
+    fn a_key_in_the_home_directory_is_looked_for_where_that_is_known() {
+        let home = tempfile::tempdir().unwrap();
+        let options = r#"{"ssh_username": "u", "ssh_private_key_file": "~/key"}"#;
+        let options: CommunicatorOptions = serde_json::from_str(options).unwrap();
+        let check = |home: Option<&Path>| {
+            let mut complaints = Vec::new();
+            options.check(home, &mut complaints);
+            complaints
+        };
+        assert_eq!(check(None), []);
+        let missing = check(Some(home.path()));
+        let expected = format!("failed to read private key `{}/key`", home.path().display());
+        assert!(missing[0].message.starts_with(&expected), "{missing:?}");
+    }
+
+    #[test]
     fn a_bastion_has_one_host_key_that_can_be_known() {
         let with = |key: &str| {
             complaints(&format!(

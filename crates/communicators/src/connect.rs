@@ -52,8 +52,11 @@ pub struct CommunicatorKind {
     /// `~`.
     pub check: fn(options: &CommunicatorOptions, home: Option<&Path>, complaints: &mut Vec<Complaint>),
     /// Connects, waiting until the instance can be reached. Dropped when the run is cancelled.
-    pub connect: for<'a> fn(Connecting<'a>) -> BoxFuture<'a, Result<Arc<dyn Communicator>, ConnectError>>,
+    pub connect: for<'a> fn(Connecting<'a>) -> Connected<'a>,
 }
+
+/// The connection to come.
+pub type Connected<'a> = BoxFuture<'a, Result<Arc<dyn Communicator>, ConnectError>>;
 
 /// What a kind of communicator connects with.
 #[derive(Clone, Copy)]

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bakelite_template::plan::BuildData;
 
+use crate::error::Error;
+
 /// What a builder or a post-processor made. Clones are the same artifact.
 #[derive(Clone)]
 pub struct Artifact {
@@ -31,7 +33,7 @@ pub struct Artifact {
 #[async_trait]
 pub trait Destroy: Send + Sync {
     /// Removes it (files deleted, AMIs deregistered). Doing it twice is no error.
-    async fn destroy(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
+    async fn destroy(&self) -> Result<(), Error>;
 }
 
 /// Destroys an artifact that is files of this machine; those that are gone already are no error.
@@ -39,7 +41,7 @@ pub struct DeleteFiles(pub Vec<PathBuf>);
 
 #[async_trait]
 impl Destroy for DeleteFiles {
-    async fn destroy(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    async fn destroy(&self) -> Result<(), Error> {
         for path in &self.0 {
             match tokio::fs::remove_file(path).await {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),

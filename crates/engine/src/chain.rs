@@ -142,6 +142,6 @@ async fn destroyed(artifact: &Artifact) -> Result<(), Error> {
     let Some(destroy) = &artifact.destroy else {
         return Ok(());
     };
-    let result = destroy.destroy().await.map_err(Error::failed);
+    let result = destroy.destroy().await;
     result.map_err(|error| error.during(format!("delete artifact `{}`", artifact.id)))
 }

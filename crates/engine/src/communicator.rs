@@ -1,11 +1,14 @@
 //! The contract of a communicator: how commands are run on an instance and files go over.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot};
+
+use crate::error::Explain;
 
 /// A connection to an instance. Everything streams; nothing is buffered whole.
 #[async_trait]
@@ -16,8 +19,7 @@ pub trait Communicator: Send + Sync {
     /// Writes a file of the other side.
     async fn upload(&self, file: Upload<'_>, destination: &str) -> Result<(), CommunicatorError>;
 
-    /// Copies a folder to the other side. A `source` that ends in `/` stands for its contents, any other for the folder itself
-    /// (communicators.md §5.2, §5.5).
+    /// Copies a folder to the other side. A `source` that ends in `/` stands for its contents, any other for the folder itself.
     async fn upload_folder(
         &self,
         source: &Path,
@@ -81,7 +83,7 @@ pub enum Exit {
     Disconnected,
 }
 
-/// The status that stands for a lost connection in `valid_exit_codes` (communicators.md §4).
+/// The status that stands for a lost connection in `valid_exit_codes`.
 pub const DISCONNECT_STATUS: u32 = 2_300_218;
 
 impl Exit {
@@ -133,4 +135,15 @@ pub enum CommunicatorError {
         /// What was asked.
         operation: &'static str,
     },
+}
+
+impl Explain for CommunicatorError {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        match self {
+            CommunicatorError::Refused { help, .. } => help.as_deref().map(Cow::Borrowed),
+            CommunicatorError::Disconnected { .. }
+            | CommunicatorError::Local { .. }
+            | CommunicatorError::Unsupported { .. } => None,
+        }
+    }
 }

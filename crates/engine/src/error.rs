@@ -153,11 +153,6 @@ impl Error {
         self.0.help.as_deref()
     }
 
-    /// The error that it was made of.
-    pub fn cause(&self) -> &(dyn std::error::Error + 'static) {
-        &*self.0.cause
-    }
-
     /// What reports show of it.
     pub fn report(&self) -> Report {
         Report {

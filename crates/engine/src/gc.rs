@@ -19,7 +19,7 @@ pub struct Collected {
     pub error: Option<Error>,
 }
 
-/// What `gc` came to.
+/// What is in the journals of dead runs.
 #[derive(Debug, Default)]
 pub struct Collection {
     /// The resources of dead runs.
@@ -45,10 +45,15 @@ pub fn list(folder: &Path) -> Result<Collection, JournalError> {
     })
 }
 
-/// Removes what dead runs left, last made first. What a cancellation leaves undone stays in its journal.
-pub async fn collect(folder: &Path, owners: &[Arc<dyn Undo>], cancel: &Cancel) -> Result<Collection, JournalError> {
+/// Removes what dead runs left, last made first, and reports each when it is known whether it is gone. What a cancellation leaves undone
+/// stays in its journal. Returns the journals that are not obeyed.
+pub async fn collect(
+    folder: &Path,
+    owners: &[Arc<dyn Undo>],
+    cancel: &Cancel,
+    mut report: impl FnMut(Collected),
+) -> Result<Vec<Refused>, JournalError> {
     let found = abandoned(folder)?;
-    let mut collected = Vec::new();
     for mut journal in found.abandoned {
         let run = journal.run.clone();
         for (entry, resource) in journal.remaining.clone().into_iter().rev() {
@@ -56,7 +61,7 @@ pub async fn collect(folder: &Path, owners: &[Arc<dyn Undo>], cancel: &Cancel) -
             if error.is_none() {
                 journal.gone(entry)?;
             }
-            collected.push(Collected {
+            report(Collected {
                 run: run.clone(),
                 resource,
                 error,
@@ -64,10 +69,7 @@ pub async fn collect(folder: &Path, owners: &[Arc<dyn Undo>], cancel: &Cancel) -
         }
         journal.close()?;
     }
-    Ok(Collection {
-        collected,
-        refused: found.refused,
-    })
+    Ok(found.refused)
 }
 
 /// A resource of an owner that is not built into this program.

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Explain;
 use crate::private_folder::{self, is_ours, permissions};
-use crate::undo::Resource;
+use crate::undo::{CREATED, Resource};
 
 /// One line of the file. Lines that a newer program wrote and this one does not know are skipped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,15 +87,15 @@ impl Journal {
             open.file = Some(self.create()?);
         }
         let entry = open.next;
-        self.write(
-            &mut open,
-            &Line::Intent {
-                entry,
-                resource: resource.clone(),
-            },
-        )?;
+        let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let resource = resource.clone().detail(CREATED, now);
+        let line = Line::Intent {
+            entry,
+            resource: resource.clone(),
+        };
+        self.write(&mut open, &line)?;
         open.next += 1;
-        open.remaining.insert(entry, resource.clone());
+        open.remaining.insert(entry, resource);
         Ok(Entry(entry))
     }
 

@@ -1,4 +1,4 @@
-//! What a command prints, said line by line (communicators.md §4): the words of remote and of local commands look the same.
+//! What a command prints, said line by line: the output of remote and of local commands looks the same.
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 

@@ -33,7 +33,7 @@ pub struct PostProcessing {
     pub run: RunContext,
 }
 
-/// What came of it (communicators.md §19).
+/// What came of it.
 pub struct Processed {
     /// The new artifact, or the given one passed on; absent: the chain ends here.
     pub artifact: Option<Artifact>,

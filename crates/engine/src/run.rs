@@ -187,7 +187,7 @@ impl One {
             cancel: self.cancel.clone(),
             rendering: plan.rendering,
             notes: Notes::default(),
-            creation: Creation::new(Arc::clone(&settings.journal), self.cancel.clone()),
+            creation: Creation::new(&self.name, Arc::clone(&settings.journal), self.cancel.clone()),
             provisioning: Arc::clone(&provisioners) as _,
         };
         let made = tokio::select! {
@@ -241,9 +241,9 @@ async fn after_failure(bake: &Bake, policy: &FailurePolicy, provisioners: &Provi
     if matches!(on_error, OnError::Abort | OnError::RunCleanupProvisioner) {
         bake.ui.fail(error);
         bake.ui
-            .error("Nothing is cleaned up, because of -on-error. `bakelite gc` removes it later.");
+            .error("Cleanup is skipped because of -on-error; `bakelite gc` removes what is left.");
         for step in provisioners.steps_done() {
-            bake.ui.error(format!("aborted: clean-up of step `{step}` is skipped"));
+            bake.ui.error(format!("aborted: skipping cleanup of step \"{step}\""));
         }
         return bake.creation.abandon();
     }

@@ -12,6 +12,11 @@ use crate::cancel::{Cancel, Urgency};
 use crate::clock::{Backoff, pause_unless};
 use crate::error::{Error, Explain, Kind};
 
+/// The detail that names the build that made a resource.
+pub const BUILD: &str = "build";
+/// The detail that says when it was made (RFC 3339, UTC).
+pub const CREATED: &str = "created";
+
 /// A temporary thing that must go. It is written to the journal, so it holds no secret; fields may be added, never change meaning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resource {
@@ -86,7 +91,7 @@ pub trait Undo: Send + Sync {
     async fn undo(&self, resource: &Resource, patience: Patience) -> Result<(), UndoError>;
 
     /// What runs of this program have left in the owner's account and was made at least that long ago, found without a journal. It is in
-    /// the order in which it can be removed; the details `build`, `run` and `created` are known where the owner keeps them.
+    /// the order in which it can be removed; the details [`BUILD`], `run` and [`CREATED`] are known where the owner keeps them.
     async fn sweep(&self, _older_than: Duration) -> Result<Vec<Resource>, Error> {
         Ok(Vec::new())
     }

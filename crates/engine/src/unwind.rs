@@ -3,7 +3,7 @@
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -11,19 +11,24 @@ use tokio::time::timeout;
 
 use crate::cancel::{Cancel, Urgency};
 use crate::error::Error;
+use crate::event::{StepEvent, What};
 use crate::events::Ui;
 use crate::journal::{Entry, Journal, JournalError};
-use crate::undo::{Patience, Resource, Undo, UndoError, undo_with_retries};
+use crate::undo::{self, Patience, Resource, Undo, UndoError, undo_with_retries};
 
 /// How long create calls that are under way may take when the bake is over.
 const SETTLED_WITHIN: Duration = Duration::from_secs(90);
 /// The same when the user insists.
 const SETTLED_IN_A_HURRY: Duration = Duration::from_secs(5);
 
+/// The step in which a bake undoes what it made.
+const CLEAN_UP: &str = "clean up";
+
 /// The right to create: what is made through it is undone at the end of the bake. It is for what lives as long as the bake and makes
 /// things again when they are lost, as a way to the instance does. Clones are the same right.
 #[derive(Clone)]
 pub struct Creation {
+    build: String,
     journal: Arc<Journal>,
     cancel: Cancel,
     /// What has to be undone, in the order of creation.
@@ -42,9 +47,10 @@ pub struct Made<T> {
 }
 
 impl Creation {
-    /// For a bake of this run; what it makes is noted in this journal.
-    pub(crate) fn new(journal: Arc<Journal>, cancel: Cancel) -> Self {
+    /// For the bake of this build; what it makes is noted in this journal.
+    pub(crate) fn new(build: &str, journal: Arc<Journal>, cancel: Cancel) -> Self {
         Self {
+            build: build.to_owned(),
             journal,
             cancel,
             made: Arc::default(),
@@ -86,6 +92,7 @@ impl Creation {
     }
 
     fn note(&self, undo: Arc<dyn Undo>, resource: Resource) -> Result<Handle, JournalError> {
+        let resource = resource.detail(undo::BUILD, &self.build);
         let entry = self.journal.intend(&resource)?;
         let item = Item {
             journal: Arc::clone(&self.journal),
@@ -116,6 +123,12 @@ impl Creation {
     /// Undoes everything that is neither kept nor gone, last first. Returns a line for each thing that is left.
     pub(crate) async fn unwind(&self, ui: &Ui) -> Vec<String> {
         let handles = std::mem::take(&mut *lock(&self.made));
+        if handles.iter().all(Handle::is_settled) {
+            return Vec::new();
+        }
+        let started = Instant::now();
+        let step = || CLEAN_UP.to_owned();
+        ui.events().emit(What::Step(StepEvent::Started { step: step() }));
         let mut left = Vec::new();
         for handle in handles.iter().rev() {
             if let Err(error) = handle.remove(&self.cancel).await {
@@ -124,6 +137,11 @@ impl Creation {
                 left.push(what);
             }
         }
+        ui.events().emit(What::Step(StepEvent::Finished {
+            step: step(),
+            took: started.elapsed(),
+            ok: left.is_empty(),
+        }));
         left
     }
 

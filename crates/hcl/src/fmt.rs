@@ -1,8 +1,6 @@
 //! Canonical formatting, from tokens: space between tokens, indentation by brackets, `=` and comments in columns. What stands inside of
 //! strings, comments and heredocs is never touched, and neither are line breaks, so the meaning cannot change.
 
-mod columns;
-mod spacing;
 #[cfg(test)]
 mod tests;
 
@@ -41,10 +39,10 @@ pub fn format(text: &str) -> String {
     let mut lines = lines(text);
     for line in &mut lines {
         line.find_columns();
-        spacing::set(&mut line.words);
+        set_spaces(&mut line.words);
     }
     indent(&mut lines);
-    columns::align(&mut lines);
+    align(&mut lines);
     let mut out = String::with_capacity(text.len() + text.len() / 8);
     if text.starts_with('\u{feff}') {
         out.push('\u{feff}');
@@ -174,6 +172,108 @@ fn close(open: &mut Vec<isize>, mut count: isize) {
         count -= closed;
         if *last == 0 {
             open.pop();
+        }
+    }
+}
+
+/// Sets the space before each word of a line, except before the first one.
+fn set_spaces(words: &mut [Word<'_>]) {
+    for index in 1..words.len() {
+        let before = index.checked_sub(2).and_then(|index| words.get(index)).copied();
+        let (Some(left), Some(right)) = (words.get(index - 1).copied(), words.get(index).copied()) else {
+            continue;
+        };
+        let after = words.get(index + 1).copied();
+        let space = is_spaced(before, left, right, after);
+        if let Some(word) = words.get_mut(index) {
+            word.space = usize::from(space);
+        }
+    }
+}
+
+/// Whether a space stands between `left` and `right`, which have `before` and `after` around them. The first rule that applies counts.
+#[expect(clippy::match_same_arms, reason = "the order of the rules is their precedence")]
+fn is_spaced(before: Option<Word<'_>>, left: Word<'_>, right: Word<'_>, after: Option<Word<'_>>) -> bool {
+    use TokenKind::{
+        CloseBrace, Comma, Directive, Dot, DoubleColon, Ellipsis, Identifier, Interpolation, Minus, Newline, Not,
+        Number, OpenBrace, OpenBracket, OpenParenthesis, SequenceEnd, StringClose, StringOpen, Text,
+    };
+    match (left.kind, right.kind) {
+        (_, Newline) => false,
+        // What makes up one value stands together, except where two numbers would become one.
+        (Number, Dot) => after.is_some_and(|after| after.kind == Number),
+        (_, Dot) | (Dot, _) | (Identifier, OpenParenthesis | DoubleColon) | (DoubleColon, Identifier) => false,
+        (_, Comma | Ellipsis) => false,
+        (Comma, _) => true,
+        // Text of strings is as it is.
+        (Text | StringOpen, _) | (_, Text | StringClose) => false,
+        // The list behind the `in` of a `for` is no index of it.
+        (Identifier, _) if left.text == "in" && before.is_some_and(|before| before.kind == Identifier) => true,
+        (Identifier | Number, OpenBracket) => false,
+        (_, OpenBracket) if left.bracket() < 0 => false,
+        (Not, _) => false,
+        (Minus, _) => before.is_some_and(|before| ends_value(before)),
+        (OpenBrace, CloseBrace) => false,
+        (OpenBrace, _) | (_, CloseBrace) => true,
+        // The braces of an object are kept apart from those of the interpolation around it.
+        (Interpolation | Directive, OpenBrace) | (CloseBrace, SequenceEnd) => true,
+        (SequenceEnd, Interpolation | Directive) => false,
+        _ => left.bracket() <= 0 && right.bracket() >= 0,
+    }
+}
+
+/// True when a `-` behind this word subtracts; else it negates.
+fn ends_value(word: Word<'_>) -> bool {
+    use TokenKind::{
+        And, Assign, Colon, Comma, Equal, Greater, GreaterOrEqual, Less, LessOrEqual, Minus, Not, NotEqual, OpenBrace,
+        OpenBracket, OpenParenthesis, Or, Percent, Plus, Question, Slash, Star,
+    };
+    !matches!(
+        word.kind,
+        And | Assign
+            | Colon
+            | Comma
+            | Equal
+            | Greater
+            | GreaterOrEqual
+            | Less
+            | LessOrEqual
+            | Minus
+            | Not
+            | NotEqual
+            | OpenBrace
+            | OpenBracket
+            | OpenParenthesis
+            | Or
+            | Percent
+            | Plus
+            | Question
+            | Slash
+            | Star
+    )
+}
+
+/// Brings the `=` of lines that follow each other into one column, then the comments behind them, which that moves.
+fn align(lines: &mut [Line<'_>]) {
+    align_column(lines, |line| line.assign);
+    align_column(lines, |line| line.comment);
+}
+
+/// Brings a word of each line into one column with those of its neighbours, one space behind the longest text before it.
+fn align_column(lines: &mut [Line<'_>], column: impl Fn(&Line<'_>) -> Option<usize>) {
+    let together = |line: &Line<'_>, next: &Line<'_>| column(line).is_some() && column(next).is_some();
+    for run in lines.chunk_by_mut(together) {
+        let widest = run
+            .iter()
+            .filter_map(|line| Some(line.columns_before(column(line)?)))
+            .max()
+            .unwrap_or(0);
+        for line in run {
+            let Some(index) = column(line) else { continue };
+            let width = line.columns_before(index);
+            if let Some(word) = line.words.get_mut(index) {
+                word.space = widest - width + 1;
+            }
         }
     }
 }

@@ -104,7 +104,7 @@ fn check_version(attribute: &Attribute, diagnostics: &mut Diagnostics) {
     match (text.parse::<Constraint>(), PACKER_VERSION.parse::<Version>()) {
         (Ok(constraint), Ok(version)) if constraint.allows(&version) => {}
         (Ok(_), _) => diagnostics.push(
-            Diagnostic::error(place, format!("template wants Packer in version `{text}`"))
+            Diagnostic::error(place, format!("template requires Packer in version `{text}`"))
                 .detail(format!("bakelite behaves as Packer {PACKER_VERSION}.")),
         ),
         (Err(error), _) => diagnostics.push(

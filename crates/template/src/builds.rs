@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bakelite_hcl::content::BodySchema;
 use bakelite_hcl::convert::convert;
-use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics};
+use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics, similar_name};
 use bakelite_hcl::evaluate::{self, evaluate, references};
 use bakelite_hcl::scope::Scope;
 use bakelite_hcl::source::Place;
@@ -18,7 +18,7 @@ use bakelite_hcl::value::Value;
 use crate::blocks;
 use crate::duration::GoDuration;
 use crate::dynamic::{self, ExpandedBlock};
-use crate::scope::{Iterations, Names, Within};
+use crate::scope::{Iterations, TemplateScope, Within};
 
 /// What is baked together: a `build` block, or one builder of a legacy template.
 #[derive(Debug)]
@@ -127,8 +127,8 @@ pub(crate) struct Step {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Meta {
     pub(crate) name: Option<String>,
-    pub(crate) only: Vec<String>,
-    pub(crate) except: Vec<String>,
+    pub(crate) only: Vec<(String, Place)>,
+    pub(crate) except: Vec<(String, Place)>,
     pub(crate) pause_before: Option<Duration>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) max_retries: u32,
@@ -147,7 +147,7 @@ impl Step {
 impl Meta {
     /// Does the step run for the source of that `TYPE.NAME`?
     pub(crate) fn applies_to(&self, source: &str) -> bool {
-        let is_named = |names: &[String]| names.iter().any(|name| name == source);
+        let is_named = |names: &[(String, Place)]| names.iter().any(|(name, _)| name == source);
         (self.only.is_empty() || is_named(&self.only)) && !is_named(&self.except)
     }
 }
@@ -166,7 +166,7 @@ const PROVISIONER_META: &[&str] = &[
 const POST_PROCESSOR_META: &[&str] = &["name", "only", "except", "keep_input_artifact"];
 
 /// Reads a `build` block with its dynamic blocks expanded.
-pub(crate) fn read(block: &Block, names: &Names<'_>, diagnostics: &mut Diagnostics) -> Build {
+pub(crate) fn read(block: &Block, names: &TemplateScope<'_>, diagnostics: &mut Diagnostics) -> Build {
     let schema = BodySchema {
         attributes: vec![("name", false), ("description", false), ("sources", false)],
         blocks: vec![
@@ -242,11 +242,36 @@ pub(crate) fn read(block: &Block, names: &Names<'_>, diagnostics: &mut Diagnosti
                 .help("name its sources: `sources = [\"source.amazon-ebs.example\"]`".to_owned()),
         );
     }
+    check_names(&build, diagnostics);
     build
 }
 
+/// Warns of names in `only` and `except` of steps that no source of the build has: such a step never runs, or always.
+fn check_names(build: &Build, diagnostics: &mut Diagnostics) {
+    let names: Vec<String> = build.uses.iter().map(SourceUse::short_name).collect();
+    let steps = build.provisioners.iter().chain(&build.error_cleanup);
+    for step in steps.chain(build.chains.iter().flatten()) {
+        for (what, given) in [("only", &step.meta.only), ("except", &step.meta.except)] {
+            for (name, place) in given.iter().filter(|(name, _)| !names.contains(name)) {
+                let help = match similar_name(name, names.iter().map(String::as_str)) {
+                    Some(similar) => format!("did you mean `{similar}`?"),
+                    None => format!("the build has `{}`", names.join("`, `")),
+                };
+                diagnostics.push(
+                    Diagnostic::warning(
+                        *place,
+                        format!("`{what}` names `{name}`, which is no source of this build"),
+                    )
+                    .related(step.place, "in this block")
+                    .help(help),
+                );
+            }
+        }
+    }
+}
+
 /// The `name` of a build block, empty where it has none or it cannot be evaluated.
-pub(crate) fn name_of(block: &Block, names: &Names<'_>, diagnostics: &mut Diagnostics) -> String {
+pub(crate) fn name_of(block: &Block, names: &TemplateScope<'_>, diagnostics: &mut Diagnostics) -> String {
     let schema = BodySchema {
         attributes: vec![("name", false)],
         blocks: Vec::new(),
@@ -294,7 +319,7 @@ fn value(
         Err(error) => {
             diagnostics.push(
                 Diagnostic::error(expression.place, format!("`{what}` has a value of the wrong type"))
-                    .detail(format!("It wants a {kind}: {error}.")),
+                    .detail(format!("It requires a {kind}: {error}.")),
             );
             None
         }
@@ -312,11 +337,21 @@ fn text(attribute: &Attribute, scope: &dyn Scope, diagnostics: &mut Diagnostics)
     value.as_str().map(str::to_owned)
 }
 
-fn texts(attribute: &Attribute, scope: &dyn Scope, diagnostics: &mut Diagnostics) -> Vec<String> {
-    let kind = Type::list(Type::String);
-    let value = value(&attribute.expression, &kind, &attribute.name.text, scope, diagnostics);
+/// A list of strings, each with its place where that can be read off the expression.
+fn strings(
+    expression: &Expression,
+    what: &str,
+    scope: &dyn Scope,
+    diagnostics: &mut Diagnostics,
+) -> Vec<(String, Place)> {
+    let value = value(expression, &Type::list(Type::String), what, scope, diagnostics);
     let elements = value.as_ref().and_then(Value::elements).unwrap_or_default();
-    elements.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+    let mut places = BTreeMap::new();
+    crate::decode::member_places(expression, "", &mut places);
+    let place = |index: usize| places.get(&format!("[{index}]")).copied().unwrap_or(expression.place);
+    let all = elements.iter().enumerate();
+    all.map(|(index, element)| (element.as_str().unwrap_or_default().to_owned(), place(index)))
+        .collect()
 }
 
 fn sources(
@@ -326,14 +361,8 @@ fn sources(
     uses: &mut Vec<SourceUse>,
     diagnostics: &mut Diagnostics,
 ) {
-    let Some(value) = value(expression, &Type::list(Type::String), "sources", scope, diagnostics) else {
-        return;
-    };
-    let mut places = BTreeMap::new();
-    crate::decode::member_places(expression, "", &mut places);
-    for (index, text) in value.elements().unwrap_or_default().iter().enumerate() {
-        let place = places.get(&format!("[{index}]")).copied().unwrap_or(expression.place);
-        let source = reference(text.as_str().unwrap_or_default(), place, block, diagnostics);
+    for (text, place) in strings(expression, "sources", scope, diagnostics) {
+        let source = reference(&text, place, block, diagnostics);
         uses.extend(source.map(|source| SourceUse {
             source,
             local_name: None,
@@ -403,7 +432,7 @@ fn source_block(block: ExpandedBlock, build: Place, diagnostics: &mut Diagnostic
     })
 }
 
-fn error_cleanup(block: ExpandedBlock, build: &mut Build, names: &Names<'_>, diagnostics: &mut Diagnostics) {
+fn error_cleanup(block: ExpandedBlock, build: &mut Build, names: &TemplateScope<'_>, diagnostics: &mut Diagnostics) {
     if let Some(first) = &build.error_cleanup {
         diagnostics.push(
             Diagnostic::error(block.place, "build has two error-cleanup-provisioners")
@@ -414,7 +443,7 @@ fn error_cleanup(block: ExpandedBlock, build: &mut Build, names: &Names<'_>, dia
     build.error_cleanup = step(block, PROVISIONER_META, names, diagnostics);
 }
 
-fn chain(block: &ExpandedBlock, names: &Names<'_>, diagnostics: &mut Diagnostics) -> Option<Vec<Step>> {
+fn chain(block: &ExpandedBlock, names: &TemplateScope<'_>, diagnostics: &mut Diagnostics) -> Option<Vec<Step>> {
     let schema = BodySchema {
         attributes: Vec::new(),
         blocks: vec![("post-processor", LABEL)],
@@ -428,7 +457,12 @@ fn chain(block: &ExpandedBlock, names: &Names<'_>, diagnostics: &mut Diagnostics
     (!steps.is_empty()).then_some(steps)
 }
 
-fn step(block: ExpandedBlock, known: &[&str], names: &Names<'_>, diagnostics: &mut Diagnostics) -> Option<Step> {
+fn step(
+    block: ExpandedBlock,
+    known: &[&str],
+    names: &TemplateScope<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Step> {
     let component = block.labels.into_iter().next()?;
     let schema = BodySchema {
         attributes: known.iter().map(|name| (*name, false)).collect(),
@@ -468,8 +502,8 @@ impl Meta {
             |kind: Type, diagnostics: &mut Diagnostics| value(&attribute.expression, &kind, name, scope, diagnostics);
         match name {
             "name" => self.name = text(attribute, scope, diagnostics),
-            "only" => self.only = texts(attribute, scope, diagnostics),
-            "except" => self.except = texts(attribute, scope, diagnostics),
+            "only" => self.only = strings(&attribute.expression, name, scope, diagnostics),
+            "except" => self.except = strings(&attribute.expression, name, scope, diagnostics),
             "pause_before" => self.pause_before = duration(attribute, scope, block, diagnostics),
             "timeout" => self.timeout = duration(attribute, scope, block, diagnostics),
             "max_retries" => self.max_retries = retries(attribute, scope, diagnostics),
@@ -512,7 +546,7 @@ fn retries(attribute: &Attribute, scope: &dyn Scope, diagnostics: &mut Diagnosti
     } else {
         diagnostics.push(Diagnostic::error(
             attribute.expression.place,
-            "`max_retries` is not a whole number",
+            "`max_retries` is not an integer",
         ));
         0
     }

@@ -1,7 +1,9 @@
 //! What a component (builder, provisioner, post-processor, data source) declares about itself, and what planning asks of all of
 //! them together. The constructor is not here: a trait lives where it is called, and the engine calls components.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bakelite_hcl::diagnostic::Severity;
@@ -61,6 +63,22 @@ pub enum Yields {
     Data(fn() -> Type),
 }
 
+/// Schemas that have been made: a component that a template uses five hundred times declares its options once.
+#[derive(Debug, Default)]
+pub(crate) struct Schemas {
+    made: Mutex<BTreeMap<(ComponentKind, &'static str), Arc<Schema>>>,
+}
+
+impl Schemas {
+    /// The schema of a component.
+    pub(crate) fn of(&self, component: &Component) -> Arc<Schema> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.entry((component.kind, component.name))
+            .or_insert_with(|| Arc::new((component.schema)()))
+            .clone()
+    }
+}
+
 /// One complaint of a component about its options.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Complaint {
@@ -105,7 +123,7 @@ impl Complaint {
 
     /// The paths of the options that it depends on: the one it is about, and those that its message names in backticks, at the top
     /// or beside that one. None at all: it may depend on any.
-    fn options(&self) -> Vec<String> {
+    pub(crate) fn options(&self) -> Vec<String> {
         let mut options = Vec::new();
         if !self.option.is_empty() {
             options.push(self.option.clone());
@@ -120,13 +138,6 @@ impl Complaint {
             options.push(name.to_owned());
         }
         options
-    }
-
-    /// Does it depend on a value that is not known yet whether it is right?
-    pub(crate) fn is_open(&self, decoded: &Decoded) -> bool {
-        let options = self.options();
-        let mut named = options.iter();
-        !decoded.unknown.is_empty() && (options.is_empty() || named.any(|option| decoded.is_unknown(option)))
     }
 
     /// The same with a remedy.

@@ -12,8 +12,8 @@ use bakelite_hcl::source::SourceMap;
 use crate::component::{Components, DataSources};
 use crate::gotemplate;
 use crate::inspect;
-use crate::planner::{self, Ground};
-use crate::scope::Names;
+use crate::planner::{self, Evaluated};
+use crate::scope::TemplateScope;
 use crate::show::display_with;
 use crate::template::Template;
 
@@ -21,7 +21,7 @@ impl Template {
     /// A console on this template's variables and locals; whatever is wrong with locals is left out in silence.
     pub async fn console(&self, components: &dyn Components, data: &dyn DataSources) -> Console {
         Console {
-            ground: self.evaluated(components, data).await,
+            evaluated: self.evaluated(components, data).await,
         }
     }
 }
@@ -29,7 +29,7 @@ impl Template {
 /// A console on the variables and locals of a template.
 #[derive(Debug, Clone)]
 pub struct Console {
-    ground: Arc<Ground>,
+    evaluated: Arc<Evaluated>,
 }
 
 /// What a line of the console comes to.
@@ -59,15 +59,15 @@ impl Console {
             "help" => return Some(Reply::Help),
             _ => {}
         }
-        let ground = &self.ground;
-        if let Some(variables) = ground.legacy_variables() {
-            let text = legacy_line(line, variables, ground, diagnostics)?;
-            let mut secrets = ground.secrets.clone();
-            secrets.include(ground.environment.answers.derived());
+        let evaluated = &self.evaluated;
+        if let Some(variables) = evaluated.legacy_variables() {
+            let text = legacy_line(line, variables, evaluated, diagnostics)?;
+            let mut secrets = evaluated.secrets.clone();
+            secrets.include(evaluated.context.answers.derived());
             return Some(Reply::Text(secrets.mask(&text)));
         }
         if line == "variables" {
-            return Some(Reply::Text(inspect::variables_and_locals(ground)));
+            return Some(Reply::Text(inspect::variables_and_locals(evaluated)));
         }
         let mut found = Diagnostics::default();
         let file = sources.add("<console>", line);
@@ -76,36 +76,36 @@ impl Console {
             diagnostics.extend(found);
             return None;
         }
-        let environment = &ground.environment;
+        let context = &evaluated.context;
         let budget = Budget::default();
         let names = || {
-            Names::new(environment, &ground.values)
+            TemplateScope::new(context, &evaluated.values)
                 .without_data()
                 .on_budget(&budget)
         };
         let work = |found: &mut Diagnostics| evaluate(&expression, &names(), found);
-        let (value, found) = planner::settle(environment, data, work).await;
+        let (value, found) = planner::settle(context, data, work).await;
         let failed = found.has_errors();
         diagnostics.extend(found);
         if failed {
             return None;
         }
-        let mut secrets = ground.secrets.clone();
+        let mut secrets = evaluated.secrets.clone();
         secrets.derive(&value);
-        secrets.include(environment.answers.derived());
+        secrets.include(context.answers.derived());
         Some(Reply::Text(display_with(&value, &|text| secrets.mask(text))))
     }
 
     /// `var.NAME`, `local.NAME` and the functions, for completion.
     pub fn names(&self) -> Vec<String> {
-        let ground = &self.ground;
-        if ground.legacy_variables().is_some() {
-            return ground.environment.functions.names().map(str::to_owned).collect();
+        let evaluated = &self.evaluated;
+        if evaluated.legacy_variables().is_some() {
+            return evaluated.context.functions.names().map(str::to_owned).collect();
         }
-        let values = &ground.values;
+        let values = &evaluated.values;
         let variables = values.variables.keys().map(|name| format!("var.{name}"));
         let locals = values.locals.keys().map(|name| format!("local.{name}"));
-        let functions = ground.environment.functions.names().map(|name| format!("{name}("));
+        let functions = evaluated.context.functions.names().map(|name| format!("{name}("));
         let more = ["path.cwd", "path.root", "packer.version"]
             .into_iter()
             .map(str::to_owned);
@@ -117,14 +117,14 @@ impl Console {
 fn legacy_line(
     line: &str,
     variables: &BTreeMap<String, String>,
-    ground: &Ground,
+    evaluated: &Evaluated,
     diagnostics: &mut Diagnostics,
 ) -> Option<String> {
     if line == "variables" {
         let variables = variables.iter().map(|(name, value)| format!("{name}: {value}\n"));
         return Some(format!("> input-variables:\n\n{}", variables.collect::<String>()));
     }
-    match gotemplate::render(line, &ground.rendering("", "")) {
+    match gotemplate::render(line, &evaluated.rendering("", "")) {
         Ok(text) => Some(text),
         Err(error) => {
             diagnostics.push(Diagnostic::error(None, error.to_string()));

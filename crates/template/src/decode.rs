@@ -46,12 +46,6 @@ impl Decoded {
         serde_json::from_value(serde_json::Value::Object(self.options.clone()))
     }
 
-    /// Is a value not known yet that is that of this option, or part of it, or contains it?
-    pub(crate) fn is_unknown(&self, option: &str) -> bool {
-        let mut unknown = self.unknown.iter();
-        unknown.any(|unknown| is_within(unknown, option) || is_within(option, unknown))
-    }
-
     /// Where an option stands, or the nearest part of its path that has a place, else the block.
     pub fn location_of(&self, path: &str) -> Option<Location> {
         Location::of(self.place_of(path)?, &self.sources)
@@ -73,11 +67,12 @@ impl Decoded {
 }
 
 /// Is `path` that of `whole` or of a part of it?
-fn is_within(path: &str, whole: &str) -> bool {
+pub(crate) fn is_within(path: &str, whole: &str) -> bool {
     path.strip_prefix(whole)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
+/// The path of a part of an option.
 fn join(path: &str, name: &str) -> String {
     if path.is_empty() {
         name.to_owned()

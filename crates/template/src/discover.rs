@@ -152,7 +152,7 @@ fn folder(path: &str, place: &Path, diagnostics: &mut Diagnostics) -> Option<Fil
                 "a legacy JSON template is given by its own path: `{}`",
                 within(path, name)
             ),
-            None => "a folder's template is made of its files ending in `.pkr.hcl` or `.pkr.json`".to_owned(),
+            None => "a directory's template is made of its files ending in `.pkr.hcl` or `.pkr.json`".to_owned(),
         };
         diagnostics.push(Diagnostic::error(None, format!("no template in `{path}`")).help(help));
         return None;

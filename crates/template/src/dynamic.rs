@@ -205,7 +205,10 @@ fn labels_of(
                 .ok()
                 .and_then(|text| text.as_str().map(str::to_owned));
             let Some(text) = text else {
-                diagnostics.push(Diagnostic::error(place, "label of a dynamic block is not a known text"));
+                diagnostics.push(Diagnostic::error(
+                    place,
+                    "label of a dynamic block is not a known string",
+                ));
                 return None;
             };
             labels.push(Name { text, place });

@@ -69,6 +69,7 @@ impl Selection {
                 let known: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
                 let known = match known.as_slice() {
                     [] => "There are no builds.".to_owned(),
+                    [one] => format!("There is {one}."),
                     known => format!("There are {}.", known.join(", ")),
                 };
                 let similar = similar_name(&pattern.text, names.iter().map(String::as_str));

@@ -1,7 +1,6 @@
 //! The `{{ }}` engine: Go's text/template with the functions that Packer adds, as far as templates of images use it.
 
 mod builtin;
-mod datum;
 mod execute;
 mod functions;
 mod lexer;
@@ -9,9 +8,10 @@ mod parser;
 mod printf;
 mod shield;
 mod tree;
+mod value;
 
-pub(crate) use datum::Datum;
 pub(crate) use shield::{shielded, unshielded, until_rendered};
+pub(crate) use value::GoValue;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -171,10 +171,10 @@ pub(crate) trait Library {
     fn is_known(&self, name: &str) -> bool;
 
     /// Calls it: `None` when its value is not known yet, an error why there is none.
-    fn call(&self, name: &str, arguments: &[Datum]) -> Result<Option<Datum>, String>;
+    fn call(&self, name: &str, arguments: &[GoValue]) -> Result<Option<GoValue>, String>;
 
     /// Hears what a function made of its arguments.
-    fn made(&self, _arguments: &[Datum], _made: &Datum) {}
+    fn made(&self, _arguments: &[GoValue], _made: &GoValue) {}
 }
 
 /// Renders a text with functions of one's own.
@@ -186,8 +186,8 @@ pub(crate) fn render_by(
     let tree = parser::parse(text, &|name| library.is_known(name) || builtin::NAMES.contains(&name))?;
     let fields = fields
         .iter()
-        .map(|(name, field)| (name.clone(), Datum::from_json(field)));
-    execute::execute(&tree, &Datum::Map(fields.collect()), library)
+        .map(|(name, field)| (name.clone(), GoValue::from_json(field)));
+    execute::execute(&tree, &GoValue::Map(fields.collect()), library)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use bakelite_hcl::diagnostic::Diagnostics;
 use crate::builds::{Build, Step};
 use crate::component::{Components, DataSources};
 use crate::legacy;
-use crate::planner::{self, Ground};
+use crate::planner::{self, Evaluated};
 use crate::show::{display_with, quote};
 use crate::template::{Content, Hcl, Template};
 
@@ -17,8 +17,8 @@ impl Template {
     pub async fn inspect(&self, components: &dyn Components, data: &dyn DataSources) -> Vec<String> {
         match &self.content {
             Content::Hcl(hcl) => {
-                let ground = self.evaluated(components, data).await;
-                of_hcl(hcl, &ground)
+                let evaluated = self.evaluated(components, data).await;
+                of_hcl(hcl, &evaluated)
             }
             Content::Legacy(legacy) => legacy::inspect(legacy),
         }
@@ -26,10 +26,10 @@ impl Template {
 }
 
 /// The messages of `inspect` for an HCL template: a header, variables and locals, builds.
-fn of_hcl(hcl: &Hcl, ground: &Ground) -> Vec<String> {
+fn of_hcl(hcl: &Hcl, evaluated: &Evaluated) -> Vec<String> {
     let mut ignored = Diagnostics::default();
-    let builds = planner::read_builds(hcl, ground, &mut ignored);
-    let values = variables_and_locals(ground);
+    let builds = planner::read_builds(hcl, evaluated, &mut ignored);
+    let values = variables_and_locals(evaluated);
     let mut text = String::from("> builds:\n\n");
     for (index, build) in builds.iter().enumerate() {
         one_build(index, build, &mut text);
@@ -40,14 +40,14 @@ fn of_hcl(hcl: &Hcl, ground: &Ground) -> Vec<String> {
 }
 
 /// The variables and the locals, sorted, each with its value as `console` shows it.
-pub(crate) fn variables_and_locals(ground: &Ground) -> String {
-    let shown = |value| quote(&display_with(value, &|text| ground.secrets.mask(text)));
+pub(crate) fn variables_and_locals(evaluated: &Evaluated) -> String {
+    let shown = |value| quote(&display_with(value, &|text| evaluated.secrets.mask(text)));
     let mut text = String::from("> input-variables:\n\n");
-    for (name, value) in &ground.values.variables {
+    for (name, value) in &evaluated.values.variables {
         let _ = writeln!(text, "var.{name}: {}", shown(value));
     }
     text.push_str("\n> local-variables:\n\n");
-    for (name, value) in &ground.values.locals {
+    for (name, value) in &evaluated.values.locals {
         let _ = writeln!(text, "local.{name}: {}", shown(value));
     }
     text

@@ -34,6 +34,8 @@ pub(crate) struct Legacy {
     pub(crate) given: IndexMap<String, String>,
     /// Names of variables whose values must not be shown.
     pub(crate) sensitive: Vec<String>,
+    /// `"builders": {}`: there is nothing to bake, and that is meant.
+    pub(crate) is_empty: bool,
     /// `builders`
     pub(crate) builders: Vec<Builder>,
     /// `provisioners`
@@ -44,6 +46,14 @@ pub(crate) struct Legacy {
     pub(crate) chains: Vec<Vec<Step>>,
     /// `{{ template_dir }}`
     pub(crate) folder: PathBuf,
+}
+
+impl Legacy {
+    /// Does every variable have a default or a value?
+    pub(crate) fn is_complete(&self) -> bool {
+        let mut variables = self.variables.iter();
+        variables.all(|(name, variable)| variable.default.is_some() || self.given.contains_key(name))
+    }
 }
 
 /// A variable's default.

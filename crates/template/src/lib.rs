@@ -22,9 +22,9 @@ pub mod version;
 
 mod blocks;
 mod builds;
+mod context;
 mod discover;
 mod dynamic;
-mod environment;
 mod filter;
 mod inspect;
 mod invocation;
@@ -37,5 +37,6 @@ mod show;
 mod variables;
 
 pub use invocation::{ConfigType, Invocation, Purpose, UndeclaredVariables};
+pub use show::display;
 pub use template::{Template, read};
 pub use version::PACKER_VERSION;

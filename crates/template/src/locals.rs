@@ -164,10 +164,15 @@ fn resolve(references: Vec<Reference>, index: &HashMap<&str, usize>, diagnostics
             } else {
                 None
             };
-            diagnostics.push(
-                Diagnostic::error(reference.place, format!("there is no `{name}`"))
-                    .help(similar.map(|similar| format!("did you mean `{similar}`?"))),
-            );
+            let help = match (similar, reference.steps.as_slice()) {
+                (Some(similar), _) => Some(format!("did you mean `{similar}`?")),
+                (None, [kind, name, ..]) if reference.root == "data" => {
+                    Some(format!("add a block `data \"{kind}\" \"{name}\" {{ … }}`"))
+                }
+                (None, [name, ..]) => Some(format!("define it in a block: `locals {{ {name} = … }}`")),
+                (None, []) => None,
+            };
+            diagnostics.push(Diagnostic::error(reference.place, format!("there is no `{name}`")).help(help));
         }
     }
     edges

@@ -107,7 +107,7 @@ type Evaluate = dyn Fn(&BuildData) -> Result<Decoded, Diagnostics> + Send + Sync
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Expressions {
     /// The text of each option's expression, by the option's path: `inline`, `part[0].name`.
-    pub options: BTreeMap<String, String>,
+    pub written: BTreeMap<String, String>,
     /// What the expressions refer to (`var.region`, `build.ID`), with its value as the console prints it where that is known while
     /// planning.
     pub references: BTreeMap<String, Option<String>>,
@@ -195,7 +195,7 @@ impl BuildPlan {
             }
             if let Some(Deferred { expressions, .. }) = options {
                 let references = expressions.references.values_mut().flatten();
-                for text in expressions.options.values_mut().chain(references) {
+                for text in expressions.written.values_mut().chain(references) {
                     *text = secrets.mask(text);
                 }
             }

@@ -3,9 +3,9 @@
 
 mod bake;
 mod complaints;
+mod evaluated;
 mod existence;
 mod expressions;
-mod ground;
 mod options;
 
 use std::sync::Arc;
@@ -18,10 +18,10 @@ use crate::filter::Selection;
 use crate::legacy;
 use crate::plan::Plan;
 use crate::plugins::{self, Unavailable};
-use crate::scope::{Iterations, Names};
+use crate::scope::{Iterations, TemplateScope};
 use crate::template::{Content, Hcl, Template};
 
-pub(crate) use ground::{Ground, settle};
+pub(crate) use evaluated::{Evaluated, settle};
 
 impl Template {
     /// Plans all builds: phases 9 to 11. Builds with an error are left out, the diagnostics say why. A caller that finds errors
@@ -47,12 +47,12 @@ impl Template {
                 secrets: self.secrets(),
             };
         }
-        let ground = Arc::new(ground::evaluate(self, components, data, &mut found).await);
-        let work = |found: &mut Diagnostics| self.builds(&ground, &selection, found);
-        let (builds, more) = settle(&ground.environment, data, work).await;
+        let evaluated = Arc::new(evaluated::evaluate(self, components, data, &mut found).await);
+        let work = |found: &mut Diagnostics| self.builds(&evaluated, &selection, found);
+        let (builds, more) = settle(&evaluated.context, data, work).await;
         found.extend(more);
         existence::check(self, &builds, &selection, components, &mut found);
-        if builds.is_empty() && !found.has_errors() {
+        if builds.is_empty() && !self.is_legacy() && !found.has_errors() {
             found.push(
                 Diagnostic::error(None, "template has no build block")
                     .help("add `build { sources = [\"source.TYPE.NAME\"] }`".to_owned()),
@@ -60,12 +60,12 @@ impl Template {
         }
         let failed = found.has_errors();
         diagnostics.extend(found);
-        let mut secrets = ground.secrets.clone();
+        let mut secrets = evaluated.secrets.clone();
         let mut plan = Plan::default();
         if !failed {
             let planner = Planner {
                 template: self,
-                ground: &ground,
+                evaluated: &evaluated,
                 components,
                 data,
                 selection: &selection,
@@ -78,9 +78,9 @@ impl Template {
     }
 
     /// Variables, locals and data sources, with whatever is wrong about them left out in silence.
-    pub(crate) async fn evaluated(&self, components: &dyn Components, data: &dyn DataSources) -> Arc<Ground> {
+    pub(crate) async fn evaluated(&self, components: &dyn Components, data: &dyn DataSources) -> Arc<Evaluated> {
         let mut ignored = Diagnostics::default();
-        Arc::new(ground::evaluate(self, components, data, &mut ignored).await)
+        Arc::new(evaluated::evaluate(self, components, data, &mut ignored).await)
     }
 
     /// The name under which a component is registered: a plugin's local name in front of it is replaced.
@@ -99,12 +99,12 @@ impl Template {
     }
 
     /// What is baked. What is wrong with builders of a legacy template that are not wanted is left out.
-    fn builds(&self, ground: &Ground, selection: &Selection, diagnostics: &mut Diagnostics) -> Vec<Build> {
+    fn builds(&self, evaluated: &Evaluated, selection: &Selection, diagnostics: &mut Diagnostics) -> Vec<Build> {
         let legacy = match &self.content {
-            Content::Hcl(hcl) => return read_builds(hcl, ground, diagnostics),
+            Content::Hcl(hcl) => return read_builds(hcl, evaluated, diagnostics),
             Content::Legacy(legacy) => legacy,
         };
-        let rendering = ground.rendering("", "");
+        let rendering = evaluated.rendering("", "");
         let named = legacy::names_of(legacy, &rendering, diagnostics);
         let lower = |(name, builder): (String, _)| {
             let mut found = Diagnostics::default();
@@ -122,15 +122,15 @@ impl Template {
 /// What planning the single bakes needs.
 struct Planner<'a> {
     template: &'a Template,
-    ground: &'a Arc<Ground>,
+    evaluated: &'a Arc<Evaluated>,
     components: &'a dyn Components,
     data: &'a dyn DataSources,
     selection: &'a Selection,
 }
 
 /// Reads all `build` blocks, with the sources that they use.
-pub(crate) fn read_builds(hcl: &Hcl, ground: &Ground, diagnostics: &mut Diagnostics) -> Vec<Build> {
-    let names = || Names::new(&ground.environment, &ground.values);
+pub(crate) fn read_builds(hcl: &Hcl, evaluated: &Evaluated, diagnostics: &mut Diagnostics) -> Vec<Build> {
+    let names = || TemplateScope::new(&evaluated.context, &evaluated.values);
     let mut all = Vec::new();
     for block in &hcl.blocks.builds {
         // The name of the build is known to its own meta-arguments, so it is read first.

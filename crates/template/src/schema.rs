@@ -9,13 +9,8 @@
 //! `#[schemars(extend("x-any-case" = true))]`: upper and lower case are the same. `#[schemars(extend("x-sensitive" = true))]`: its value is a secret. A field that is neither an
 //! `Option` nor has a serde default must be given.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
-
 use bakelite_hcl::types::Type;
 use serde_json::{Map, Value as Json};
-
-use crate::component::{Component, ComponentKind};
 
 /// The options of a component or of a nested block, in the order of their declaration.
 #[derive(Debug, Clone, Default)]
@@ -113,22 +108,6 @@ impl Schema {
     /// The field of a name.
     pub fn field(&self, name: &str) -> Option<&Field> {
         self.fields.iter().find(|field| field.name == name)
-    }
-}
-
-/// Schemas that have been made: a component that a template uses five hundred times declares its options once.
-#[derive(Debug, Default)]
-pub(crate) struct Schemas {
-    made: Mutex<BTreeMap<(ComponentKind, &'static str), Arc<Schema>>>,
-}
-
-impl Schemas {
-    /// The schema of a component.
-    pub(crate) fn of(&self, component: &Component) -> Arc<Schema> {
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        made.entry((component.kind, component.name))
-            .or_insert_with(|| Arc::new((component.schema)()))
-            .clone()
     }
 }
 
@@ -322,6 +301,8 @@ fn choices(shape: &Json) -> Vec<Choice> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use schemars::JsonSchema;
 
     use super::*;

@@ -10,7 +10,7 @@ use bakelite_hcl::scope::{Missing, Scope, Surroundings};
 use bakelite_hcl::types::Type;
 use bakelite_hcl::value::Value;
 
-use crate::environment::Environment;
+use crate::context::TemplateContext;
 use crate::version::PACKER_VERSION;
 
 /// Evaluated values of a template.
@@ -33,8 +33,8 @@ impl Values {
     }
 }
 
-/// Names and functions of an evaluation.
-pub(crate) struct Names<'a> {
+/// The names and functions that an expression can use.
+pub(crate) struct TemplateScope<'a> {
     surroundings: Surroundings<'a>,
     functions: Option<&'a Functions>,
     root_folder: &'a str,
@@ -44,14 +44,14 @@ pub(crate) struct Names<'a> {
     more: Vec<(&'a str, Value)>,
 }
 
-impl<'a> Names<'a> {
+impl<'a> TemplateScope<'a> {
     /// What every expression of a template sees.
-    pub(crate) fn new(environment: &'a Environment, values: &'a Values) -> Self {
+    pub(crate) fn new(context: &'a TemplateContext, values: &'a Values) -> Self {
         Self {
-            surroundings: environment.surroundings(&environment.base_folder()),
-            functions: Some(&environment.functions),
-            root_folder: &environment.root,
-            budget: &environment.budget,
+            surroundings: context.surroundings(&context.base_folder()),
+            functions: Some(&context.functions),
+            root_folder: &context.root,
+            budget: &context.budget,
             values,
             with_data: true,
             more: Vec::new(),
@@ -83,7 +83,7 @@ impl<'a> Names<'a> {
     }
 }
 
-impl Scope for Names<'_> {
+impl Scope for TemplateScope<'_> {
     fn root(&self, name: &str) -> Option<Value> {
         if let Some((_, value)) = self.more.iter().find(|(more, _)| *more == name) {
             return Some(value.clone());

@@ -7,7 +7,7 @@ use bakelite_hcl::value::{Kind, Value};
 
 /// A value as `console` shows it: strings bare at the top and quoted inside, collections over several lines, `<unknown>` for all of
 /// it when any part is not known.
-pub(crate) fn display(value: &Value) -> String {
+pub fn display(value: &Value) -> String {
     display_with(value, &|text| text.to_owned())
 }
 

@@ -7,9 +7,9 @@ use bakelite_hcl::diagnostic::Diagnostics;
 use bakelite_hcl::source::SourceMap;
 
 use crate::blocks::{self, Blocks};
-use crate::component::Components;
+use crate::component::{Components, Schemas};
+use crate::context::TemplateContext;
 use crate::discover::{self, Files};
-use crate::environment::Environment;
 use crate::invocation::{Invocation, Purpose};
 use crate::legacy::{self, Legacy};
 use crate::plugins::{self, Requirement, Unavailable};
@@ -20,7 +20,8 @@ use crate::variables::{self, Variable};
 #[derive(Debug, Clone)]
 pub struct Template {
     pub(crate) content: Content,
-    pub(crate) environment: Arc<Environment>,
+    pub(crate) context: Arc<TemplateContext>,
+    pub(crate) schemas: Arc<Schemas>,
     /// The texts that it was read from.
     pub(crate) sources: SourceMap,
     pub(crate) purpose: Purpose,
@@ -58,22 +59,22 @@ pub fn read(invocation: &Invocation, sources: &mut SourceMap, diagnostics: &mut 
 fn read_phases(invocation: &Invocation, sources: &mut SourceMap, diagnostics: &mut Diagnostics) -> Option<Template> {
     match discover::template_files(invocation, diagnostics)? {
         Files::Hcl { files, root } => {
-            let environment = Environment::new(invocation, root);
-            let hcl = read_hcl(invocation, &files, &environment, sources, diagnostics)?;
+            let context = TemplateContext::new(invocation, root);
+            let hcl = read_hcl(invocation, &files, &context, sources, diagnostics)?;
             Some(Template::new(
                 invocation,
                 Content::Hcl(Arc::new(hcl)),
-                environment,
+                context,
                 sources.clone(),
             ))
         }
         Files::Legacy { file, folder } => {
-            let environment = Environment::new(invocation, String::new());
+            let context = TemplateContext::new(invocation, String::new());
             let legacy = legacy::read(&file, folder, invocation, sources, diagnostics)?;
             Some(Template::new(
                 invocation,
                 Content::Legacy(Arc::new(legacy)),
-                environment,
+                context,
                 sources.clone(),
             ))
         }
@@ -83,19 +84,19 @@ fn read_phases(invocation: &Invocation, sources: &mut SourceMap, diagnostics: &m
 fn read_hcl(
     invocation: &Invocation,
     files: &[discover::File],
-    environment: &Environment,
+    context: &TemplateContext,
     sources: &mut SourceMap,
     diagnostics: &mut Diagnostics,
 ) -> Option<Hcl> {
     let bodies = discover::parse_all(files, sources, diagnostics)?;
     let (blocks, declarations) = blocks::read(&bodies, diagnostics)?;
-    let mut variables = variables::declare(&declarations, environment, diagnostics);
+    let mut variables = variables::declare(&declarations, context, diagnostics);
     variables::assign(&mut variables, invocation, sources, diagnostics);
     Some(Hcl { blocks, variables })
 }
 
 impl Template {
-    fn new(invocation: &Invocation, content: Content, environment: Environment, sources: SourceMap) -> Self {
+    fn new(invocation: &Invocation, content: Content, context: TemplateContext, sources: SourceMap) -> Self {
         let split = |patterns: &[String]| {
             patterns
                 .iter()
@@ -105,7 +106,8 @@ impl Template {
         };
         Self {
             content,
-            environment: Arc::new(environment),
+            context: Arc::new(context),
+            schemas: Arc::default(),
             sources,
             purpose: invocation.purpose,
             only: split(&invocation.only),
@@ -116,6 +118,11 @@ impl Template {
     /// Is it a legacy JSON template?
     pub fn is_legacy(&self) -> bool {
         matches!(self.content, Content::Legacy(_))
+    }
+
+    /// Is it a legacy template in which every variable has a default or a value?
+    pub fn is_complete_legacy(&self) -> bool {
+        matches!(&self.content, Content::Legacy(legacy) if legacy.is_complete())
     }
 
     /// A legacy template in HCL, formatted; `None` for one that is HCL already.
@@ -141,13 +148,13 @@ impl Template {
 
     /// What evaluation makes of sensitive values, also later while baking.
     pub fn derived(&self) -> Derived {
-        self.environment.answers.derived().clone()
+        self.context.answers.derived().clone()
     }
 
     /// Texts that must not be shown, as far as they are known from the values of variables alone.
     pub fn secrets(&self) -> Vec<String> {
         let mut secrets = crate::secrets::Secrets::default();
-        secrets.hide_environment(self.environment.answers.environment());
+        secrets.hide_environment(self.context.answers.environment());
         match &self.content {
             Content::Hcl(hcl) => {
                 for variable in hcl.variables.values() {

@@ -13,11 +13,11 @@ use bakelite_hcl::value::Value;
 use indexmap::IndexMap;
 
 use crate::blocks::{Declarations, check_identifier, literal_bool};
+use crate::context::TemplateContext;
 use crate::decode::sentence;
 use crate::discover;
-use crate::environment::Environment;
 use crate::invocation::{Invocation, Purpose, UndeclaredVariables};
-use crate::scope::{Nameless, Names, Values};
+use crate::scope::{Nameless, TemplateScope, Values};
 
 /// A declared variable with its value.
 #[derive(Debug)]
@@ -84,13 +84,13 @@ impl Variable {
 /// Reads the declarations of all files.
 pub(crate) fn declare(
     declarations: &Declarations,
-    environment: &Environment,
+    context: &TemplateContext,
     diagnostics: &mut Diagnostics,
 ) -> IndexMap<String, Variable> {
-    let working_folder = environment.working_folder.clone();
+    let working_folder = context.working_folder.clone();
     let scope = Nameless {
-        surroundings: environment.surroundings(&working_folder),
-        functions: &environment.default_functions,
+        surroundings: context.surroundings(&working_folder),
+        functions: &context.default_functions,
     };
     let mut variables: IndexMap<String, Variable> = IndexMap::new();
     let blocks = declarations
@@ -234,7 +234,7 @@ fn literal_text(expression: &Expression, what: &str, diagnostics: &mut Diagnosti
         .ok()
         .and_then(|value| value.as_str().map(str::to_owned));
     if text.is_none() {
-        diagnostics.push(Diagnostic::error(expression.place, format!("`{what}` is not a text")));
+        diagnostics.push(Diagnostic::error(expression.place, format!("`{what}` is not a string")));
     }
     text
 }
@@ -430,12 +430,12 @@ fn from_file(
 /// Phase 10: every variable has a value, and every value passes its rules.
 pub(crate) fn validate(
     variables: &IndexMap<String, Variable>,
-    environment: &Environment,
+    context: &TemplateContext,
     values: &Values,
     purpose: Purpose,
     diagnostics: &mut Diagnostics,
 ) {
-    let scope = Names::new(environment, values).in_working_folder();
+    let scope = TemplateScope::new(context, values).in_working_folder();
     for variable in variables.values() {
         for rule in &variable.rules {
             check_rule(variable, rule, &scope, diagnostics);
@@ -449,7 +449,7 @@ pub(crate) fn validate(
     }
 }
 
-fn check_rule(variable: &Variable, rule: &Rule, scope: &Names<'_>, diagnostics: &mut Diagnostics) {
+fn check_rule(variable: &Variable, rule: &Rule, scope: &TemplateScope<'_>, diagnostics: &mut Diagnostics) {
     let mut found = Diagnostics::default();
     let value = evaluate(&rule.condition, scope, &mut found);
     if found.has_errors() {

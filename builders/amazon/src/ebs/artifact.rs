@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use bakelite_aws::client::Aws;
 use bakelite_aws::resource::image::deregister;
 use bakelite_engine::artifact::{Artifact, Destroy};
+use bakelite_engine::error::Error;
 use bakelite_template::plan::BuildData;
 
 /// Post-processors and the manifest know AMIs by this id.
@@ -49,7 +50,7 @@ struct Ami {
 
 #[async_trait]
 impl Destroy for Ami {
-    async fn destroy(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    async fn destroy(&self) -> Result<(), Error> {
         Ok(deregister(self.aws.ec2(), &self.id, true).await?)
     }
 }

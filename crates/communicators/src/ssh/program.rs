@@ -12,7 +12,7 @@ use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::session::{Link, Session};
-use crate::transfer::{TransferError, too_short};
+use crate::transfer::TransferError;
 
 /// Longest line that a program may print: a name of 4 KiB and what precedes it.
 const LONGEST_LINE: usize = 8 * 1024;
@@ -289,7 +289,9 @@ pub(crate) async fn read_piece(
         .await
         .map_err(TransferError::Local)?;
     if length == 0 {
-        return Err(too_short(left, size));
+        let message = format!("content ends {left} bytes before its length of {size}");
+        let error = std::io::Error::new(std::io::ErrorKind::UnexpectedEof, message);
+        return Err(TransferError::Local(error));
     }
     Ok(piece.into())
 }

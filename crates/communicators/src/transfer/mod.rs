@@ -115,12 +115,6 @@ impl From<DestinationError> for TransferError {
     }
 }
 
-/// The error of a content that ends early.
-pub(crate) fn too_short(missing: u64, size: u64) -> TransferError {
-    let message = format!("content ends {missing} bytes before its length of {size}");
-    TransferError::Local(io::Error::new(io::ErrorKind::UnexpectedEof, message))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub(crate) struct Config {
     /// Name or address; one of version 6 with or without brackets.
     pub(crate) host: String,

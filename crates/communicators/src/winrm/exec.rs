@@ -65,58 +65,43 @@ impl Service {
 
     /// Starts a command in a shell of its own.
     pub(crate) async fn start(&self, command: &str, input: Input) -> Result<Running, CommunicatorError> {
-        start(&self.client, &self.tasks, command, input).await
-    }
-
-    /// Waits for the shells to be deleted, and closes the connections.
-    pub(crate) async fn close(&self) {
-        self.tasks.finish(CLOSE_LIMIT).await;
-        self.client.close();
-    }
-}
-
-async fn start(client: &Arc<Client>, tasks: &Tasks, command: &str, input: Input) -> Result<Running, CommunicatorError> {
-    let (near, stdin) = duplex(MUCH_INPUT);
-    let (output_sender, output) = mpsc::channel(OUTPUT_QUEUE);
-    let (exit_sender, exit) = oneshot::channel();
-    let (started_sender, started) = oneshot::channel();
-    tasks.keep(run(
-        Arc::clone(client),
-        Job {
+        let (near, stdin) = duplex(MUCH_INPUT);
+        let (output_sender, output) = mpsc::channel(OUTPUT_QUEUE);
+        let (exit_sender, exit) = oneshot::channel();
+        let (started_sender, started) = oneshot::channel();
+        let job = Job {
             command: command.to_owned(),
             input,
             stdin,
             output: output_sender,
             exit: exit_sender,
             started: started_sender,
-        },
-    ));
-    match started.await {
-        Ok(Ok(())) => Ok(Running {
-            stdin: Some(Box::new(near)),
-            output,
-            exit,
-        }),
-        Ok(Err(error)) => Err(refused(&client.peer, "start a command", error)),
-        Err(_) => Err(CommunicatorError::Disconnected {
-            peer: client.peer.clone(),
-            cause: None,
-        }),
-    }
-}
-
-/// The error as the engine has it.
-fn refused(peer: &str, operation: &str, error: WinRmError) -> CommunicatorError {
-    if error.is_lost() {
-        return CommunicatorError::Disconnected {
-            peer: peer.to_owned(),
-            cause: Some(Box::new(error)),
         };
+        self.tasks.keep(run(Arc::clone(&self.client), job));
+        let lost = |cause: Option<Box<dyn std::error::Error + Send + Sync>>| CommunicatorError::Disconnected {
+            peer: self.client.peer.clone(),
+            cause,
+        };
+        match started.await {
+            Ok(Ok(())) => Ok(Running {
+                stdin: Some(Box::new(near)),
+                output,
+                exit,
+            }),
+            Ok(Err(error)) if error.is_lost() => Err(lost(Some(Box::new(error)))),
+            Ok(Err(error)) => Err(CommunicatorError::Refused {
+                operation: "start a command".into(),
+                message: bakelite_engine::chain_of(&error),
+                help: None,
+            }),
+            Err(_) => Err(lost(None)),
+        }
     }
-    CommunicatorError::Refused {
-        operation: operation.to_owned(),
-        message: bakelite_engine::chain_of(&error),
-        help: None,
+
+    /// Waits for the shells to be deleted, and closes the connections.
+    pub(crate) async fn close(&self) {
+        self.tasks.finish(CLOSE_LIMIT).await;
+        self.client.close();
     }
 }
 

@@ -2,6 +2,7 @@
 
 use bakelite_communicators::connect::ConnectError;
 use bakelite_engine::communicator::Exit;
+use bakelite_test_support::eventually::{LIMIT, eventually};
 use bakelite_test_support::sshd::Setup;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -52,9 +53,8 @@ async fn a_local_port_leads_to_the_network_of_the_instance() {
     assert_eq!(ran(&*ssh, "true").await.exit, Exit::Status(0));
     assert_eq!(greeted(near).await, "hello world", "over the new connection");
     drop(ssh);
-    while TcpStream::connect(("localhost", near)).await.is_ok() {
-        tokio::task::yield_now().await;
-    }
+    let is_closed = || std::net::TcpStream::connect(("localhost", near)).is_err();
+    eventually(LIMIT, "the port is closed", is_closed).await;
 }
 
 #[tokio::test]

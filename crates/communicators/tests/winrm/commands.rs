@@ -1,8 +1,10 @@
 //! Commands: output, input, status, and what is left of them.
 
 use bakelite_engine::communicator::{Exit, Output};
+use bakelite_test_support::eventually::{LIMIT, eventually};
 use bakelite_test_support::wsman::{Process, Setup};
 use tokio::io::AsyncWriteExt as _;
+use tokio::time::timeout;
 
 use crate::instance::{Instance, commands};
 use crate::outcome::{outcome, ran};
@@ -84,9 +86,8 @@ async fn a_command_that_says_nothing_for_long_is_asked_again() {
     let winrm = instance.connect("").await;
     let before = instance.server.count("Receive");
     let running = winrm.exec("anything").await.unwrap();
-    while instance.server.count("Receive") < before + 4 {
-        tokio::task::yield_now().await;
-    }
+    let asked = || instance.server.count("Receive") >= before + 4;
+    eventually(LIMIT, "output is asked for again", asked).await;
     go.notify_one();
     let ran = outcome(running).await;
     assert_eq!((ran.stdout.as_slice(), ran.exit), (&b"late\r\n"[..], Exit::Status(5)));
@@ -128,13 +129,15 @@ async fn a_command_whose_start_nobody_waits_for_leaves_no_shell() {
     let created = instance.server.count("Create");
     {
         let starting = winrm.exec("hang");
-        tokio::pin!(starting);
-        while instance.server.count("Create") == created {
-            tokio::select! {
-                biased;
-                _ = &mut starting => break,
-                () = tokio::task::yield_now() => {}
+        let begun = async {
+            while instance.server.count("Create") == created {
+                tokio::task::yield_now().await;
             }
+        };
+        tokio::select! {
+            biased;
+            _ = starting => {}
+            begun = timeout(LIMIT, begun) => begun.unwrap(),
         }
     }
     winrm.close().await;

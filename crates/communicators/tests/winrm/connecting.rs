@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bakelite_communicators::connect::{Target, connect};
 use bakelite_communicators::connection_data::connection_data;
 use bakelite_engine::error::Explain as _;
+use bakelite_test_support::eventually::{LIMIT, eventually};
 use bakelite_test_support::wsman::{Process, Setup};
 use tokio_util::sync::CancellationToken;
 
@@ -98,16 +99,12 @@ async fn a_password_that_is_set_during_the_first_start_is_accepted_then() {
     instance.server.set_password("not yet");
     let options = instance.options("");
     let connecting = instance.try_connect(&options, &[]);
-    tokio::pin!(connecting);
-    while instance.server.count("Unauthorized") < 2 {
-        tokio::select! {
-            biased;
-            _ = &mut connecting => panic!("the password is wrong"),
-            () = tokio::task::yield_now() => {}
-        }
-    }
-    instance.server.set_password("correct horse");
-    connecting.await.unwrap();
+    let setting = async {
+        eventually(LIMIT, "it tries again", || instance.server.count("Unauthorized") >= 2).await;
+        instance.server.set_password("correct horse");
+    };
+    let (connected, ()) = tokio::join!(connecting, setting);
+    connected.unwrap();
 }
 
 #[tokio::test]

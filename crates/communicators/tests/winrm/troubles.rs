@@ -1,7 +1,9 @@
 //! What breaks in the middle.
 
 use bakelite_engine::communicator::{Communicator, CommunicatorError, Exit, Output, Upload};
+use bakelite_test_support::eventually::LIMIT;
 use bakelite_test_support::wsman::{Fault, Setup, Trouble};
+use tokio::time::timeout;
 
 use crate::instance::{Instance, commands};
 use crate::outcome::{outcome, ran};
@@ -86,12 +88,15 @@ async fn a_connection_that_is_lost_in_an_upload_is_said_and_nothing_is_left() {
     let uploading = upload(&*winrm, &content, r"C:\big");
     tokio::pin!(uploading);
     let sends = instance.server.count("Send") + 3;
-    while instance.server.count("Send") < sends {
-        tokio::select! {
-            biased;
-            ended = &mut uploading => panic!("{ended:?}"),
-            () = tokio::task::yield_now() => {}
+    let sent = async {
+        while instance.server.count("Send") < sends {
+            tokio::task::yield_now().await;
         }
+    };
+    tokio::select! {
+        biased;
+        ended = &mut uploading => panic!("{ended:?}"),
+        sent = timeout(LIMIT, sent) => sent.unwrap(),
     }
     instance.server.power.off();
     let error = uploading.await.unwrap_err();

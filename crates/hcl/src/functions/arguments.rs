@@ -54,6 +54,7 @@ pub(super) const fn parameter(name: &'static str, kind: fn() -> Type) -> Paramet
 
 impl Parameter {
     /// The same parameter, null allowed.
+    #[must_use]
     pub const fn or_null(self) -> Parameter {
         Parameter { nullable: true, ..self }
     }

@@ -269,16 +269,19 @@ impl Reader<'_> {
         self.stopped = true;
     }
 
-    /// A word right behind a string's end: a quote is missing before it, or there is one too many. Complains and stops.
+    /// A word right behind a string's end, or a quote right behind a word: a quote is missing, or there is one too many. Complains and
+    /// stops.
     fn runs_on(&mut self) -> bool {
-        let behind_quote = self.text.as_bytes().get(self.at.wrapping_sub(1)) == Some(&b'"');
-        if !behind_quote || !(self.byte() == b'_' || self.byte().is_ascii_alphanumeric()) {
+        let is_word = |byte: u8| byte == b'_' || byte.is_ascii_alphanumeric();
+        let before = self.text.as_bytes().get(self.at.wrapping_sub(1)).copied().unwrap_or(0);
+        let here = self.byte();
+        if !(before == b'"' && is_word(here) || is_word(before) && here == b'"') {
             return false;
         }
-        let help = "a string before this may lack its closing `\"`; inside of a string a quote is written `\\\"`";
+        let help = "each string begins and ends with a `\"`; inside of a string a quote is written `\\\"`";
         self.complain(
             self.at..self.at + 1,
-            "this stands right behind the end of a string",
+            "a quote or a comma is missing before this",
             Some(help),
         );
         self.stop();

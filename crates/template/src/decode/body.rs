@@ -167,13 +167,8 @@ impl Decoding<'_> {
 
     fn is_supported(&self, field: &Field, place: Place, diagnostics: &mut Diagnostics) -> bool {
         let Some(reason) = &field.unsupported else { return true };
-        diagnostics.push(
-            Diagnostic::error(
-                place,
-                format!("`{}` of {} is not supported yet", field.name, self.subject),
-            )
-            .detail(reason.clone()),
-        );
+        let summary = format!("`{}` of {} is not supported yet", field.name, self.subject);
+        diagnostics.push(unsupported(place, summary, reason));
         false
     }
 
@@ -303,4 +298,14 @@ fn body_schema(schema: &Schema, is_top: bool) -> BodySchema<'_> {
         known.attributes.extend(more.map(|name| (*name, false)));
     }
     known
+}
+
+/// An option that is refused for now. The reason may add nothing to that.
+pub(super) fn unsupported(place: Place, summary: String, reason: &str) -> Diagnostic {
+    let diagnostic = Diagnostic::error(place, summary);
+    if reason == "not supported yet" {
+        diagnostic
+    } else {
+        diagnostic.detail(reason)
+    }
 }

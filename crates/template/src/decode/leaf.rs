@@ -51,9 +51,13 @@ impl Leaf<'_> {
                 }
                 let inner = decoded.places.get(&at).filter(|_| at != path);
                 let place = inner.copied().unwrap_or(self.place);
+                let lacks_brackets = error.path.is_empty()
+                    && matches!(self.kind, Type::List(_) | Type::Set(_))
+                    && value.type_of().is_primitive();
                 diagnostics.push(
                     Diagnostic::error(place, format!("`{at}` has a value of the wrong type"))
-                        .detail(sentence(&error.message)),
+                        .detail(sentence(&error.message))
+                        .help(lacks_brackets.then(|| "write `[ … ]` around the value".to_owned())),
                 );
                 return None;
             }

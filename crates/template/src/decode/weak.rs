@@ -8,7 +8,7 @@ use bakelite_hcl::types::Type;
 use bakelite_hcl::value::Value;
 use serde_json::Value as Json;
 
-use super::body::{OVERWRITTEN, in_block};
+use super::body::{OVERWRITTEN, in_block, unsupported};
 use super::leaf::Leaf;
 use super::members::Members;
 use super::{Decoded, join};
@@ -278,7 +278,7 @@ impl WeakDecoding<'_> {
 
 fn is_supported(field: &Field, place: Place, diagnostics: &mut Diagnostics) -> bool {
     let Some(reason) = &field.unsupported else { return true };
-    diagnostics.push(Diagnostic::error(place, format!("`{}` is not supported yet", field.name)).detail(reason.clone()));
+    diagnostics.push(unsupported(place, format!("`{}` is not supported yet", field.name), reason));
     false
 }
 

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use bakelite_hcl::functions::encoding::encode_query;
 
-use super::datum::Datum;
 use super::printf;
+use super::value::GoValue;
 
 /// The names. `and` and `or` are evaluated where their arguments are.
 pub(super) const NAMES: &[&str] = &[
@@ -15,16 +15,16 @@ pub(super) const NAMES: &[&str] = &[
 ];
 
 /// Calls a function; `None` when it is not one of these.
-pub(super) fn call(name: &str, arguments: &[Datum]) -> Option<Result<Datum, String>> {
+pub(super) fn call(name: &str, arguments: &[GoValue]) -> Option<Result<GoValue, String>> {
     Some(match name {
         "call" => Err("there is nothing to call".to_owned()),
-        "eq" => equal(arguments).map(Datum::Bool),
-        "ne" => two(arguments).and_then(|(a, b)| Ok(!same(a, b)?)).map(Datum::Bool),
+        "eq" => equal(arguments).map(GoValue::Bool),
+        "ne" => two(arguments).and_then(|(a, b)| Ok(!same(a, b)?)).map(GoValue::Bool),
         "lt" => ordered(arguments, Ordering::is_lt),
         "le" => ordered(arguments, Ordering::is_le),
         "gt" => ordered(arguments, Ordering::is_gt),
         "ge" => ordered(arguments, Ordering::is_ge),
-        "not" => one(arguments).map(|value| Datum::Bool(!value.truth())),
+        "not" => one(arguments).map(|value| GoValue::Bool(!value.truth())),
         "len" => length(arguments),
         "index" => index(arguments),
         "slice" => slice(arguments),
@@ -34,7 +34,7 @@ pub(super) fn call(name: &str, arguments: &[Datum]) -> Option<Result<Datum, Stri
             Ok(format!("{}\n", all.join(" ")).into())
         }
         "printf" => match arguments.split_first() {
-            Some((Datum::Text(format), rest)) => Ok(printf::format(format, rest).into()),
+            Some((GoValue::Text(format), rest)) => Ok(printf::format(format, rest).into()),
             _ => Err("the first argument is the format".to_owned()),
         },
         "html" => Ok(html(&print(arguments)).into()),
@@ -44,14 +44,14 @@ pub(super) fn call(name: &str, arguments: &[Datum]) -> Option<Result<Datum, Stri
     })
 }
 
-fn one(arguments: &[Datum]) -> Result<&Datum, String> {
+fn one(arguments: &[GoValue]) -> Result<&GoValue, String> {
     match arguments {
         [only] => Ok(only),
         _ => Err(format!("it takes 1 argument, not {}", arguments.len())),
     }
 }
 
-fn two(arguments: &[Datum]) -> Result<(&Datum, &Datum), String> {
+fn two(arguments: &[GoValue]) -> Result<(&GoValue, &GoValue), String> {
     match arguments {
         [a, b] => Ok((a, b)),
         _ => Err(format!("it takes 2 arguments, not {}", arguments.len())),
@@ -59,7 +59,7 @@ fn two(arguments: &[Datum]) -> Result<(&Datum, &Datum), String> {
 }
 
 /// `eq a b c`: is `a` one of the others?
-fn equal(arguments: &[Datum]) -> Result<bool, String> {
+fn equal(arguments: &[GoValue]) -> Result<bool, String> {
     let Some((first, rest)) = arguments.split_first().filter(|(_, rest)| !rest.is_empty()) else {
         return Err("an argument is missing".to_owned());
     };
@@ -71,10 +71,10 @@ fn equal(arguments: &[Datum]) -> Result<bool, String> {
     Ok(false)
 }
 
-fn same(a: &Datum, b: &Datum) -> Result<bool, String> {
+fn same(a: &GoValue, b: &GoValue) -> Result<bool, String> {
     match (a, b) {
-        (Datum::Nothing, _) | (_, Datum::Nothing) => Ok(a == b),
-        (Datum::List(_) | Datum::Map(_), _) | (_, Datum::List(_) | Datum::Map(_)) => {
+        (GoValue::Nothing, _) | (_, GoValue::Nothing) => Ok(a == b),
+        (GoValue::List(_) | GoValue::Map(_), _) | (_, GoValue::List(_) | GoValue::Map(_)) => {
             Err("lists and maps cannot be compared".to_owned())
         }
         _ if std::mem::discriminant(a) == std::mem::discriminant(b) => Ok(a == b),
@@ -82,32 +82,32 @@ fn same(a: &Datum, b: &Datum) -> Result<bool, String> {
     }
 }
 
-fn incomparable(a: &Datum, b: &Datum) -> String {
+fn incomparable(a: &GoValue, b: &GoValue) -> String {
     format!("a {} and a {} cannot be compared", a.type_name(), b.type_name())
 }
 
-fn ordered(arguments: &[Datum], decide: fn(Ordering) -> bool) -> Result<Datum, String> {
+fn ordered(arguments: &[GoValue], decide: fn(Ordering) -> bool) -> Result<GoValue, String> {
     let (a, b) = two(arguments)?;
     let order = match (a, b) {
-        (Datum::Int(a), Datum::Int(b)) => Some(a.cmp(b)),
-        (Datum::Float(a), Datum::Float(b)) => a.partial_cmp(b),
-        (Datum::Text(a), Datum::Text(b)) => Some(a.cmp(b)),
+        (GoValue::Int(a), GoValue::Int(b)) => Some(a.cmp(b)),
+        (GoValue::Float(a), GoValue::Float(b)) => a.partial_cmp(b),
+        (GoValue::Text(a), GoValue::Text(b)) => Some(a.cmp(b)),
         _ => return Err(incomparable(a, b)),
     };
-    Ok(Datum::Bool(order.is_some_and(decide)))
+    Ok(GoValue::Bool(order.is_some_and(decide)))
 }
 
-fn length(arguments: &[Datum]) -> Result<Datum, String> {
+fn length(arguments: &[GoValue]) -> Result<GoValue, String> {
     let count = match one(arguments)? {
-        Datum::Text(text) => text.len(),
-        Datum::List(elements) => elements.len(),
-        Datum::Map(members) => members.len(),
+        GoValue::Text(text) => text.len(),
+        GoValue::List(elements) => elements.len(),
+        GoValue::Map(members) => members.len(),
         other => return Err(format!("a {} has no length", other.type_name())),
     };
-    Ok(Datum::Int(i64::try_from(count).unwrap_or(i64::MAX)))
+    Ok(GoValue::Int(i64::try_from(count).unwrap_or(i64::MAX)))
 }
 
-fn index(arguments: &[Datum]) -> Result<Datum, String> {
+fn index(arguments: &[GoValue]) -> Result<GoValue, String> {
     let Some((first, rest)) = arguments.split_first() else {
         return Err("an argument is missing".to_owned());
     };
@@ -115,15 +115,15 @@ fn index(arguments: &[Datum]) -> Result<Datum, String> {
     for key in rest {
         let out_of_range = || format!("index {} is out of range", key.print());
         value = match (&value, key) {
-            (Datum::List(elements), Datum::Int(at)) => {
+            (GoValue::List(elements), GoValue::Int(at)) => {
                 let element = usize::try_from(*at).ok().and_then(|at| elements.get(at));
                 element.cloned().ok_or_else(out_of_range)?
             }
-            (Datum::Text(text), Datum::Int(at)) => {
+            (GoValue::Text(text), GoValue::Int(at)) => {
                 let byte = usize::try_from(*at).ok().and_then(|at| text.as_bytes().get(at));
-                Datum::Int(i64::from(*byte.ok_or_else(out_of_range)?))
+                GoValue::Int(i64::from(*byte.ok_or_else(out_of_range)?))
             }
-            (Datum::Map(members), Datum::Text(name)) => members.get(name).cloned().unwrap_or(Datum::Nothing),
+            (GoValue::Map(members), GoValue::Text(name)) => members.get(name).cloned().unwrap_or(GoValue::Nothing),
             (value, key) => {
                 return Err(format!(
                     "a {} cannot be indexed by a {}",
@@ -136,39 +136,39 @@ fn index(arguments: &[Datum]) -> Result<Datum, String> {
     Ok(value)
 }
 
-fn slice(arguments: &[Datum]) -> Result<Datum, String> {
+fn slice(arguments: &[GoValue]) -> Result<GoValue, String> {
     let Some((value, bounds)) = arguments.split_first() else {
         return Err("an argument is missing".to_owned());
     };
     let count = match value {
-        Datum::Text(text) => text.len(),
-        Datum::List(elements) => elements.len(),
+        GoValue::Text(text) => text.len(),
+        GoValue::List(elements) => elements.len(),
         other => return Err(format!("a {} cannot be sliced", other.type_name())),
     };
     let bound = |at: usize, default: usize| match bounds.get(at) {
         None => Ok(default),
-        Some(Datum::Int(number)) => usize::try_from(*number)
+        Some(GoValue::Int(number)) => usize::try_from(*number)
             .ok()
             .filter(|bound| *bound <= count)
             .ok_or("a bound is out of range"),
-        Some(_) => Err("a bound is not a whole number"),
+        Some(_) => Err("a bound is not an integer"),
     };
     let (from, to) = (bound(0, 0)?, bound(1, count)?);
     if from > to {
         return Err("the bounds are in the wrong order".to_owned());
     }
     match value {
-        Datum::Text(text) => text
+        GoValue::Text(text) => text
             .get(from..to)
-            .map(Datum::from)
+            .map(GoValue::from)
             .ok_or_else(|| "a bound is within a character".to_owned()),
-        Datum::List(elements) => Ok(Datum::List(elements.get(from..to).unwrap_or_default().to_vec())),
-        _ => Ok(Datum::Nothing),
+        GoValue::List(elements) => Ok(GoValue::List(elements.get(from..to).unwrap_or_default().to_vec())),
+        _ => Ok(GoValue::Nothing),
     }
 }
 
-fn shown(value: &Datum) -> String {
-    if *value == Datum::Nothing {
+fn shown(value: &GoValue) -> String {
+    if *value == GoValue::Nothing {
         "<nil>".to_owned()
     } else {
         value.print()
@@ -176,11 +176,11 @@ fn shown(value: &Datum) -> String {
 }
 
 /// Spaces only between two that are both not text.
-pub(super) fn print(arguments: &[Datum]) -> String {
+pub(super) fn print(arguments: &[GoValue]) -> String {
     let mut out = String::new();
     let mut before_was_text = true;
     for (at, argument) in arguments.iter().enumerate() {
-        let is_text = matches!(argument, Datum::Text(_));
+        let is_text = matches!(argument, GoValue::Text(_));
         if at > 0 && !is_text && !before_was_text {
             out.push(' ');
         }

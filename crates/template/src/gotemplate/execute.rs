@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::datum::Datum;
 use super::tree::{Branch, Command, Node, Operand, Pipe, Tree};
+use super::value::GoValue;
 use super::{Library, RenderError, builtin};
 
 /// Templates that call each other, at most this deep.
@@ -14,7 +14,7 @@ const STEPS: usize = 250_000;
 const WORK: usize = 64 << 20;
 
 /// Renders a tree.
-pub(super) fn execute(tree: &Tree, data: &Datum, functions: &dyn Library) -> Result<String, RenderError> {
+pub(super) fn execute(tree: &Tree, data: &GoValue, functions: &dyn Library) -> Result<String, RenderError> {
     let mut run = Run {
         tree,
         functions,
@@ -50,13 +50,13 @@ struct Run<'a> {
     tree: &'a Tree,
     functions: &'a dyn Library,
     out: String,
-    variables: Vec<(String, Datum)>,
+    variables: Vec<(String, GoValue)>,
     steps: usize,
     work: usize,
 }
 
 impl Run<'_> {
-    fn nodes(&mut self, nodes: &[Node], dot: &Datum, depth: usize) -> Result<Flow, RenderError> {
+    fn nodes(&mut self, nodes: &[Node], dot: &GoValue, depth: usize) -> Result<Flow, RenderError> {
         for node in nodes {
             self.steps += 1;
             if self.steps > STEPS {
@@ -118,23 +118,23 @@ impl Run<'_> {
         result
     }
 
-    fn range(&mut self, branch: &Branch, dot: &Datum, depth: usize) -> Result<(), RenderError> {
+    fn range(&mut self, branch: &Branch, dot: &GoValue, depth: usize) -> Result<(), RenderError> {
         let value = self.commands(&branch.pipe, dot)?;
-        let pairs: Vec<(Datum, Datum)> = match value {
-            Datum::List(elements) => elements
+        let pairs: Vec<(GoValue, GoValue)> = match value {
+            GoValue::List(elements) => elements
                 .into_iter()
                 .enumerate()
                 .map(|(at, element)| (index(at), element))
                 .collect(),
-            Datum::Map(members) => members
+            GoValue::Map(members) => members
                 .into_iter()
-                .map(|(name, member)| (Datum::Text(name), member))
+                .map(|(name, member)| (GoValue::Text(name), member))
                 .collect(),
-            Datum::Int(count) => {
+            GoValue::Int(count) => {
                 let count = usize::try_from(count).unwrap_or(0).min(STEPS);
                 (0..count).map(|at| (index(at), index(at))).collect()
             }
-            Datum::Nothing => Vec::new(),
+            GoValue::Nothing => Vec::new(),
             other => {
                 return Err(wrong(
                     branch.pipe.at,
@@ -170,7 +170,7 @@ impl Run<'_> {
         name: &str,
         data: Option<&Pipe>,
         at: usize,
-        dot: &Datum,
+        dot: &GoValue,
         depth: usize,
     ) -> Result<(), RenderError> {
         let tree = self.tree;
@@ -182,7 +182,7 @@ impl Run<'_> {
         }
         let data = match data {
             Some(pipe) => self.pipe(pipe, dot)?,
-            None => Datum::Nothing,
+            None => GoValue::Nothing,
         };
         let outer = std::mem::replace(&mut self.variables, vec![(String::new(), data.clone())]);
         let result = self.nodes(nodes, &data, depth + 1);
@@ -190,7 +190,7 @@ impl Run<'_> {
         result.map(|_| ())
     }
 
-    fn set(&mut self, name: &str, value: Datum, assigns: bool) {
+    fn set(&mut self, name: &str, value: GoValue, assigns: bool) {
         let known = self.variables.iter_mut().rev().find(|(known, _)| known == name);
         match known {
             Some((_, old)) if assigns => *old = value,
@@ -198,7 +198,7 @@ impl Run<'_> {
         }
     }
 
-    fn pipe(&mut self, pipe: &Pipe, dot: &Datum) -> Result<Datum, RenderError> {
+    fn pipe(&mut self, pipe: &Pipe, dot: &GoValue) -> Result<GoValue, RenderError> {
         let value = self.commands(pipe, dot)?;
         for name in &pipe.variables {
             self.set(name, value.clone(), pipe.assigns);
@@ -206,17 +206,17 @@ impl Run<'_> {
         Ok(value)
     }
 
-    fn commands(&mut self, pipe: &Pipe, dot: &Datum) -> Result<Datum, RenderError> {
+    fn commands(&mut self, pipe: &Pipe, dot: &GoValue) -> Result<GoValue, RenderError> {
         let mut value = None;
         for command in &pipe.commands {
             value = Some(self.command(command, value, dot)?);
         }
-        Ok(value.unwrap_or(Datum::Nothing))
+        Ok(value.unwrap_or(GoValue::Nothing))
     }
 
-    fn command(&mut self, command: &Command, piped: Option<Datum>, dot: &Datum) -> Result<Datum, RenderError> {
+    fn command(&mut self, command: &Command, piped: Option<GoValue>, dot: &GoValue) -> Result<GoValue, RenderError> {
         let Some((first, rest)) = command.operands.split_first() else {
-            return Ok(Datum::Nothing);
+            return Ok(GoValue::Nothing);
         };
         if let Operand::Function(name) = first {
             return self.call(name, rest, piped, command.at, dot);
@@ -231,10 +231,10 @@ impl Run<'_> {
         &mut self,
         name: &str,
         operands: &[Operand],
-        piped: Option<Datum>,
+        piped: Option<GoValue>,
         at: usize,
-        dot: &Datum,
-    ) -> Result<Datum, RenderError> {
+        dot: &GoValue,
+    ) -> Result<GoValue, RenderError> {
         if matches!(name, "and" | "or") {
             return self.connect(name == "and", operands, piped, at, dot);
         }
@@ -262,10 +262,10 @@ impl Run<'_> {
         &mut self,
         is_and: bool,
         operands: &[Operand],
-        piped: Option<Datum>,
+        piped: Option<GoValue>,
         at: usize,
-        dot: &Datum,
-    ) -> Result<Datum, RenderError> {
+        dot: &GoValue,
+    ) -> Result<GoValue, RenderError> {
         let mut last = None;
         for operand in operands {
             let value = self.operand(operand, dot, at)?;
@@ -283,24 +283,24 @@ impl Run<'_> {
         if self.work > WORK { Err(too_long(at)) } else { Ok(()) }
     }
 
-    fn operand(&mut self, operand: &Operand, dot: &Datum, at: usize) -> Result<Datum, RenderError> {
+    fn operand(&mut self, operand: &Operand, dot: &GoValue, at: usize) -> Result<GoValue, RenderError> {
         let value = self.operand_value(operand, dot, at)?;
         self.pay(value.size(), at)?;
         Ok(value)
     }
 
-    fn operand_value(&mut self, operand: &Operand, dot: &Datum, at: usize) -> Result<Datum, RenderError> {
+    fn operand_value(&mut self, operand: &Operand, dot: &GoValue, at: usize) -> Result<GoValue, RenderError> {
         Ok(match operand {
             Operand::Dot => dot.clone(),
-            Operand::Nil => Datum::Nothing,
-            Operand::Bool(truth) => Datum::Bool(*truth),
-            Operand::Int(number) => Datum::Int(*number),
-            Operand::Float(number) => Datum::Float(*number),
-            Operand::Text(text) => Datum::Text(text.clone()),
+            Operand::Nil => GoValue::Nothing,
+            Operand::Bool(truth) => GoValue::Bool(*truth),
+            Operand::Int(number) => GoValue::Int(*number),
+            Operand::Float(number) => GoValue::Float(*number),
+            Operand::Text(text) => GoValue::Text(text.clone()),
             Operand::Field(names) => field(dot.clone(), names, at)?,
             Operand::Variable(name, names) => {
                 let value = self.variables.iter().rev().find(|(known, _)| known == name);
-                field(value.map_or(Datum::Nothing, |(_, value)| value.clone()), names, at)?
+                field(value.map_or(GoValue::Nothing, |(_, value)| value.clone()), names, at)?
             }
             Operand::Function(name) => self.call(name, &[], None, at, dot)?,
             Operand::Pipe(pipe, names) => {
@@ -311,28 +311,28 @@ impl Run<'_> {
     }
 }
 
-fn index(at: usize) -> Datum {
-    Datum::Int(i64::try_from(at).unwrap_or(i64::MAX))
+fn index(at: usize) -> GoValue {
+    GoValue::Int(i64::try_from(at).unwrap_or(i64::MAX))
 }
 
 /// `value.a.b`. A name that data without any names lacks is no value; one that other data lacks is an error.
-fn field(value: Datum, names: &[String], at: usize) -> Result<Datum, RenderError> {
+fn field(value: GoValue, names: &[String], at: usize) -> Result<GoValue, RenderError> {
     let mut value = value;
     for name in names {
         value = match value {
-            Datum::Map(mut members) => match members.remove(name) {
+            GoValue::Map(mut members) => match members.remove(name) {
                 Some(member) => member,
-                None if members.is_empty() => Datum::Nothing,
+                None if members.is_empty() => GoValue::Nothing,
                 None => return Err(missing(name, &members, at)),
             },
-            Datum::Nothing => return Err(wrong(at, format!("there is nothing that could have a field `{name}`"))),
+            GoValue::Nothing => return Err(wrong(at, format!("there is nothing that could have a field `{name}`"))),
             other => return Err(wrong(at, format!("a {} has no field `{name}`", other.type_name()))),
         };
     }
     Ok(value)
 }
 
-fn missing(name: &str, members: &BTreeMap<String, Datum>, at: usize) -> RenderError {
+fn missing(name: &str, members: &BTreeMap<String, GoValue>, at: usize) -> RenderError {
     let known: Vec<String> = members.keys().map(|known| format!("`.{known}`")).collect();
     wrong(
         at,

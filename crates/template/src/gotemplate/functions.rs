@@ -6,7 +6,7 @@ use bakelite_hcl::functions::{Call, Function, FunctionError, Run};
 use bakelite_hcl::scope::{Surroundings, World};
 use bakelite_hcl::value::Value;
 
-use super::datum::Datum;
+use super::value::GoValue;
 use super::{Context, Library, Rendering};
 use crate::version::PACKER_VERSION;
 
@@ -44,10 +44,10 @@ pub(super) struct Functions<'a> {
 }
 
 impl Library for Functions<'_> {
-    fn made(&self, arguments: &[Datum], made: &Datum) {
-        if let Datum::Text(made) = made {
+    fn made(&self, arguments: &[GoValue], made: &GoValue) {
+        if let GoValue::Text(made) = made {
             let given = arguments.iter().filter_map(|argument| match argument {
-                Datum::Text(text) => Some(text.as_str()),
+                GoValue::Text(text) => Some(text.as_str()),
                 _ => None,
             });
             self.rendering.derived.made(given, made);
@@ -59,7 +59,7 @@ impl Library for Functions<'_> {
         NAMES.contains(&name) || (name == "clean_resource_name" && self.rendering.legacy.is_some())
     }
 
-    fn call(&self, name: &str, arguments: &[Datum]) -> Result<Option<Datum>, String> {
+    fn call(&self, name: &str, arguments: &[GoValue]) -> Result<Option<GoValue>, String> {
         match name {
             "build" => self.build(arguments),
             "aws_secretsmanager" | "aws_secretsmanager_raw" | "consul_key" | "vault" => self.ask(name, arguments),
@@ -70,9 +70,9 @@ impl Library for Functions<'_> {
 
 impl Functions<'_> {
     /// The functions that need nothing but the template and the run.
-    fn known(&self, name: &str, arguments: &[Datum]) -> Result<Datum, String> {
+    fn known(&self, name: &str, arguments: &[GoValue]) -> Result<GoValue, String> {
         let rendering = self.rendering;
-        let text = |text: &str| Ok(Datum::from(text));
+        let text = |text: &str| Ok(GoValue::from(text));
         match name {
             "build_name" => text(&rendering.build_name),
             "build_type" => text(&rendering.build_type),
@@ -100,7 +100,7 @@ impl Functions<'_> {
             "clean_resource_name" => text(&clean(strings::<1>(arguments)?[0])),
             "template_dir" => match &rendering.legacy {
                 Some(legacy) => text(&legacy.folder.to_string_lossy()),
-                None => Err("the template's folder is not known here".to_owned()),
+                None => Err("the template's directory is not known here".to_owned()),
             },
             "user" => {
                 let [name] = strings::<1>(arguments)?;
@@ -121,7 +121,7 @@ impl Functions<'_> {
         }
     }
 
-    fn ask(&self, name: &str, arguments: &[Datum]) -> Result<Option<Datum>, String> {
+    fn ask(&self, name: &str, arguments: &[GoValue]) -> Result<Option<GoValue>, String> {
         let Some(world) = self.world else {
             return Err("the function can be used in variables only".to_owned());
         };
@@ -130,23 +130,23 @@ impl Functions<'_> {
             .map(|argument| Value::string(argument.print()))
             .collect();
         let answer = world.ask(name, &arguments)?;
-        Ok(answer.as_str().map(Datum::from))
+        Ok(answer.as_str().map(GoValue::from))
     }
 
-    fn build(&self, arguments: &[Datum]) -> Result<Option<Datum>, String> {
+    fn build(&self, arguments: &[GoValue]) -> Result<Option<GoValue>, String> {
         let [key] = strings::<1>(arguments)?;
         let Context::Baking { data, open } = &self.rendering.context else {
             return Err("data of the build is available in provisioners and post-processors only".to_owned());
         };
         match data.get(key) {
-            Some(value) => Ok(Some(Datum::from(value.as_str()))),
+            Some(value) => Ok(Some(GoValue::from(value.as_str()))),
             None if open.iter().any(|one| one == key) => Ok(None),
             None => Err(format!("the build has no `{key}`")),
         }
     }
 
     /// Times are formatted by the functions of the language that do the same.
-    fn time(&self, function: &str, arguments: &[Datum]) -> Result<Datum, String> {
+    fn time(&self, function: &str, arguments: &[GoValue]) -> Result<GoValue, String> {
         let arguments: Vec<Value> = arguments
             .iter()
             .map(|argument| Value::string(argument.print()))
@@ -171,7 +171,7 @@ impl Functions<'_> {
             // Telling the time is no work.
             pay: &|_| true,
         }) {
-            Ok(value) => Ok(Datum::from(value.as_str().unwrap_or_default())),
+            Ok(value) => Ok(GoValue::from(value.as_str().unwrap_or_default())),
             Err(FunctionError::Argument { message, .. } | FunctionError::Failed { message }) => Err(message),
         }
     }
@@ -187,11 +187,11 @@ impl World for NoWorld {
 }
 
 /// The arguments, when they are that many texts. Numbers are not texts, as in Go.
-fn strings<const COUNT: usize>(arguments: &[Datum]) -> Result<[&str; COUNT], String> {
+fn strings<const COUNT: usize>(arguments: &[GoValue]) -> Result<[&str; COUNT], String> {
     let mut texts = Vec::with_capacity(COUNT);
     for argument in arguments {
         match argument {
-            Datum::Text(text) => texts.push(text.as_str()),
+            GoValue::Text(text) => texts.push(text.as_str()),
             other => return Err(format!("an argument is a {}, not a string", other.type_name())),
         }
     }
@@ -201,12 +201,12 @@ fn strings<const COUNT: usize>(arguments: &[Datum]) -> Result<[&str; COUNT], Str
 }
 
 /// `replace old new n source`: the first `n`, all when `n` is negative.
-fn replace(arguments: &[Datum]) -> Result<Datum, String> {
+fn replace(arguments: &[GoValue]) -> Result<GoValue, String> {
     let [
-        Datum::Text(old),
-        Datum::Text(new),
-        Datum::Int(count),
-        Datum::Text(source),
+        GoValue::Text(old),
+        GoValue::Text(new),
+        GoValue::Int(count),
+        GoValue::Text(source),
     ] = arguments
     else {
         return Err("it takes the old text, the new text, how many, and the source".to_owned());
@@ -231,8 +231,8 @@ fn growth(source: &str, old: &str, new: &str) -> Result<(), String> {
 }
 
 /// `split source separator index`
-fn split(arguments: &[Datum]) -> Result<Datum, String> {
-    let [Datum::Text(source), Datum::Text(separator), Datum::Int(index)] = arguments else {
+fn split(arguments: &[GoValue]) -> Result<GoValue, String> {
+    let [GoValue::Text(source), GoValue::Text(separator), GoValue::Int(index)] = arguments else {
         return Err("it takes the source, the separator and an index".to_owned());
     };
     let parts: Vec<String> = if separator.is_empty() {
@@ -243,7 +243,8 @@ fn split(arguments: &[Datum]) -> Result<Datum, String> {
     let part = usize::try_from(*index)
         .ok()
         .and_then(|index| parts.into_iter().nth(index));
-    part.map(Datum::Text).ok_or_else(|| format!("there is no part {index}"))
+    part.map(GoValue::Text)
+        .ok_or_else(|| format!("there is no part {index}"))
 }
 
 /// A name that AWS takes: anything else becomes a dash.

@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use super::datum::Datum;
+use super::value::GoValue;
 use crate::show::{general, quote};
 
 /// The text of a format with its arguments.
-pub(super) fn format(format: &str, arguments: &[Datum]) -> String {
+pub(super) fn format(format: &str, arguments: &[GoValue]) -> String {
     let mut out = String::new();
     let mut rest = format.chars().peekable();
     let mut next = 0;
@@ -57,12 +57,12 @@ pub(super) fn format(format: &str, arguments: &[Datum]) -> String {
 /// Wider than anything that is meant.
 const WIDEST: usize = 10_000;
 
-fn size(rest: &mut std::iter::Peekable<std::str::Chars<'_>>, arguments: &[Datum], next: &mut usize) -> Option<usize> {
+fn size(rest: &mut std::iter::Peekable<std::str::Chars<'_>>, arguments: &[GoValue], next: &mut usize) -> Option<usize> {
     if rest.next_if_eq(&'*').is_some() {
         let argument = arguments.get(*next);
         *next += 1;
         return match argument {
-            Some(Datum::Int(number)) => usize::try_from(*number).ok().map(|size| size.min(WIDEST)),
+            Some(GoValue::Int(number)) => usize::try_from(*number).ok().map(|size| size.min(WIDEST)),
             _ => None,
         };
     }
@@ -77,9 +77,9 @@ fn size(rest: &mut std::iter::Peekable<std::str::Chars<'_>>, arguments: &[Datum]
     }
 }
 
-fn typed(argument: &Datum) -> String {
+fn typed(argument: &GoValue) -> String {
     match argument {
-        Datum::Nothing => "<nil>".to_owned(),
+        GoValue::Nothing => "<nil>".to_owned(),
         _ => format!("{}={}", argument.type_name(), argument.print()),
     }
 }
@@ -97,33 +97,33 @@ struct Spec {
 }
 
 impl Spec {
-    fn one(&self, verb: char, argument: &Datum) -> String {
+    fn one(&self, verb: char, argument: &GoValue) -> String {
         match (verb, argument) {
-            ('v', Datum::Text(text)) if self.sharp => quote(text),
-            ('v' | 'd', Datum::Int(_)) => self.signed(&argument.print()),
-            ('v', Datum::Nothing) => "<nil>".to_owned(),
-            ('t', Datum::Bool(truth)) => truth.to_string(),
+            ('v', GoValue::Text(text)) if self.sharp => quote(text),
+            ('v' | 'd', GoValue::Int(_)) => self.signed(&argument.print()),
+            ('v', GoValue::Nothing) => "<nil>".to_owned(),
+            ('t', GoValue::Bool(truth)) => truth.to_string(),
             ('T', _) => argument.type_name().to_owned(),
-            ('s', Datum::Text(text)) => self.cut(text),
-            ('q', Datum::Text(text)) => quote(&self.cut(text)),
-            ('x', Datum::Text(text)) => hexadecimal(text),
-            ('X', Datum::Text(text)) => hexadecimal(text).to_uppercase(),
-            ('b', Datum::Int(number)) => self.based(*number, |n| format!("{n:b}"), "0b"),
-            ('o', Datum::Int(number)) => self.based(*number, |n| format!("{n:o}"), "0"),
-            ('x', Datum::Int(number)) => self.based(*number, |n| format!("{n:x}"), "0x"),
-            ('X', Datum::Int(number)) => self.based(*number, |n| format!("{n:X}"), "0X"),
-            ('c', Datum::Int(number)) => character(*number).to_string(),
-            ('q', Datum::Int(number)) => format!("'{}'", character(*number)),
-            ('U', Datum::Int(number)) => format!("U+{number:04X}"),
-            ('f' | 'F', Datum::Float(number)) => {
+            ('s', GoValue::Text(text)) => self.cut(text),
+            ('q', GoValue::Text(text)) => quote(&self.cut(text)),
+            ('x', GoValue::Text(text)) => hexadecimal(text),
+            ('X', GoValue::Text(text)) => hexadecimal(text).to_uppercase(),
+            ('b', GoValue::Int(number)) => self.based(*number, |n| format!("{n:b}"), "0b"),
+            ('o', GoValue::Int(number)) => self.based(*number, |n| format!("{n:o}"), "0"),
+            ('x', GoValue::Int(number)) => self.based(*number, |n| format!("{n:x}"), "0x"),
+            ('X', GoValue::Int(number)) => self.based(*number, |n| format!("{n:X}"), "0X"),
+            ('c', GoValue::Int(number)) => character(*number).to_string(),
+            ('q', GoValue::Int(number)) => format!("'{}'", character(*number)),
+            ('U', GoValue::Int(number)) => format!("U+{number:04X}"),
+            ('f' | 'F', GoValue::Float(number)) => {
                 let precision = self.precision.unwrap_or(6);
                 self.signed(&format!("{number:.precision$}"))
             }
-            ('e', Datum::Float(number)) => self.signed(&self.exponent(*number)),
-            ('E', Datum::Float(number)) => self.signed(&self.exponent(*number).to_uppercase()),
-            ('v' | 'g' | 'G', Datum::Float(number)) => self.signed(&general(*number)),
+            ('e', GoValue::Float(number)) => self.signed(&self.exponent(*number)),
+            ('E', GoValue::Float(number)) => self.signed(&self.exponent(*number).to_uppercase()),
+            ('v' | 'g' | 'G', GoValue::Float(number)) => self.signed(&general(*number)),
             ('v', _) => argument.print(),
-            ('s' | 'd', Datum::List(elements)) => {
+            ('s' | 'd', GoValue::List(elements)) => {
                 let all: Vec<String> = elements.iter().map(|element| self.one(verb, element)).collect();
                 format!("[{}]", all.join(" "))
             }
@@ -164,7 +164,7 @@ impl Spec {
         }
     }
 
-    fn pad(&self, text: &str, argument: &Datum) -> String {
+    fn pad(&self, text: &str, argument: &GoValue) -> String {
         let missing = self.width.unwrap_or(0).saturating_sub(text.chars().count());
         if missing == 0 {
             return text.to_owned();
@@ -172,7 +172,7 @@ impl Spec {
         if self.left {
             return format!("{text}{}", " ".repeat(missing));
         }
-        let is_number = matches!(argument, Datum::Int(_) | Datum::Float(_));
+        let is_number = matches!(argument, GoValue::Int(_) | GoValue::Float(_));
         if self.zero && is_number {
             let (sign, digits) = text.split_at(usize::from(text.starts_with(['-', '+'])));
             return format!("{sign}{}{digits}", "0".repeat(missing));

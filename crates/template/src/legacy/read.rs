@@ -1,6 +1,6 @@
 //! JSON text → [`Legacy`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics, similar_name};
 use bakelite_hcl::json;
@@ -8,7 +8,7 @@ use bakelite_hcl::source::{Place, SourceMap};
 use bakelite_hcl::syntax::{JsonKind, JsonValue, Name};
 use indexmap::IndexMap;
 
-use super::{Builder, Legacy, Step, Variable};
+use super::{Builder, Legacy, REFERENCE, Step, Variable};
 use crate::discover::{self, File};
 use crate::invocation::Invocation;
 use crate::version::PACKER_VERSION;
@@ -54,12 +54,33 @@ pub(crate) fn read(
         diagnostics.push(Diagnostic::error(root.place, "template is not a JSON object"));
         return None;
     };
+    let references = references(&properties);
     for (name, value) in properties {
         legacy.root(&name, value, diagnostics);
     }
     legacy.check(root.place, diagnostics);
     legacy.given(invocation, sources, diagnostics);
+    legacy.check_references(&references, diagnostics);
     Some(legacy)
+}
+
+/// The names in `{{ user `NAME` }}`, wherever they stand, each with its string.
+fn references(properties: &[(Name, JsonValue)]) -> Vec<(String, Place)> {
+    let mut found = Vec::new();
+    let mut open: Vec<&JsonValue> = properties.iter().map(|(_, value)| value).collect();
+    while let Some(value) = open.pop() {
+        match &value.kind {
+            JsonKind::String(text) if text.contains("{{") => {
+                let names = REFERENCE.captures_iter(text).filter_map(|reference| reference.get(1));
+                found.extend(names.map(|name| (name.as_str().to_owned(), value.place)));
+            }
+            JsonKind::Array(all) => open.extend(all),
+            JsonKind::Object(members) => open.extend(members.iter().map(|(_, member)| member)),
+            _ => {}
+        }
+    }
+    found.sort_by_key(|(_, place)| *place);
+    found
 }
 
 fn parse(file: &File, sources: &mut SourceMap, diagnostics: &mut Diagnostics) -> Option<JsonValue> {
@@ -70,13 +91,33 @@ fn parse(file: &File, sources: &mut SourceMap, diagnostics: &mut Diagnostics) ->
         check_duplicates(value.as_ref(), &mut found);
     }
     let failed = found.has_errors();
-    let help = "this is read as a legacy JSON template; HCL templates have names ending in `.pkr.hcl` or `.pkr.json`";
-    let is_json = discover::has_extension(&file.name, "json") || file.name.starts_with('<');
-    diagnostics.extend(found.into_iter().map(|one| {
-        let silent = one.help.is_some() || is_json;
-        if silent { one } else { one.help(help.to_owned()) }
-    }));
+    if is_json(&file.text) {
+        diagnostics.extend(found);
+    } else {
+        // What is wrong with it as JSON is of no use to whoever wrote HCL.
+        diagnostics.extend(found.into_iter().next().map(|first| not_json(file, &first)));
+    }
     value.filter(|_| !failed)
+}
+
+/// Does a text look like JSON that may hold mistakes?
+fn is_json(text: &str) -> bool {
+    text.trim_start().starts_with(['{', '[', '"'])
+}
+
+fn not_json(file: &File, first: &Diagnostic) -> Diagnostic {
+    let (what, help) = if file.name.starts_with('<') {
+        (
+            "standard input".to_owned(),
+            "HCL on standard input is read with `-config-type=hcl2`",
+        )
+    } else {
+        (
+            format!("`{}`", file.name),
+            "the name of an HCL template ends in `.pkr.hcl`, that of a file of variables in `.pkrvars.hcl`",
+        )
+    };
+    Diagnostic::error(first.place, format!("{what} is read as JSON, which it is not")).help(help.to_owned())
 }
 
 /// No object may give a name twice, wherever it stands.
@@ -106,6 +147,10 @@ impl Legacy {
     fn root(&mut self, name: &Name, value: JsonValue, diagnostics: &mut Diagnostics) {
         match name.text.to_lowercase().as_str() {
             "builders" => {
+                self.is_empty = matches!(&value.kind, JsonKind::Object(properties) if properties.is_empty());
+                if self.is_empty {
+                    return;
+                }
                 let all = objects(value, "builder", diagnostics);
                 self.builders = all
                     .into_iter()
@@ -156,7 +201,7 @@ impl Legacy {
     }
 
     fn check(&self, place: Place, diagnostics: &mut Diagnostics) {
-        if self.builders.is_empty() && !diagnostics.has_errors() {
+        if self.builders.is_empty() && !self.is_empty && !diagnostics.has_errors() {
             diagnostics.push(Diagnostic::error(place, "template has no builder"));
         }
         let mut seen: HashMap<&str, Place> = HashMap::new();
@@ -176,6 +221,30 @@ impl Legacy {
             .chain(self.chains.iter().flatten());
         for step in steps {
             self.check_step(step, diagnostics);
+        }
+    }
+
+    /// A variable that nothing declares or gives a value is empty: that is rarely meant.
+    fn check_references(&self, references: &[(String, Place)], diagnostics: &mut Diagnostics) {
+        let mut seen = HashSet::new();
+        let is_unknown = |name: &str| !self.variables.contains_key(name) && !self.given.contains_key(name);
+        for (name, place) in references {
+            if !is_unknown(name) || !seen.insert(name) {
+                continue;
+            }
+            // Comparing with thousands of names is worth it for the first few only.
+            let known = self.variables.keys().map(String::as_str);
+            let similar = (seen.len() <= 10).then(|| similar_name(name, known)).flatten();
+            diagnostics.push(
+                Diagnostic::warning(
+                    *place,
+                    format!("there is no variable `{name}`: it is taken to be empty"),
+                )
+                .help(match similar {
+                    Some(similar) => format!("did you mean `{similar}`?"),
+                    None => format!("declare it: `\"variables\": {{ \"{name}\": \"…\" }}`"),
+                }),
+            );
         }
     }
 
@@ -413,7 +482,7 @@ fn min_version(value: &JsonValue, diagnostics: &mut Diagnostics) {
         Some(wanted) => diagnostics.push(
             Diagnostic::error(
                 value.place,
-                format!("template wants Packer in version {wanted} or later"),
+                format!("template requires Packer in version {wanted} or later"),
             )
             .detail(format!("bakelite behaves as Packer {PACKER_VERSION}.")),
         ),

@@ -7,7 +7,7 @@ use bakelite_hcl::diagnostic::Diagnostics;
 
 use super::Planner;
 use super::complaints::complain;
-use super::ground::settle;
+use super::evaluated::settle;
 use super::options::{BUILD_KEYS, Options};
 use crate::builds::{Build, SourceUse, Step, Written};
 use crate::component::{Component, ComponentKind, Yields};
@@ -30,7 +30,7 @@ pub(super) async fn plan_all(
             post_processors.insert(step.name().to_owned());
         }
         for used in &build.uses {
-            if planner.ground.environment.budget.is_spent() {
+            if planner.evaluated.context.budget.is_spent() {
                 return plans;
             }
             let name = build.selected_as(used);
@@ -45,10 +45,10 @@ pub(super) async fn plan_all(
                 used,
                 secrets: Mutex::default(),
             };
-            let (plan, found) = settle(&planner.ground.environment, planner.data, |found| bake.plan(found)).await;
+            let (plan, found) = settle(&planner.evaluated.context, planner.data, |found| bake.plan(found)).await;
             diagnostics.extend(found);
             // Also where something is wrong: the complaint must not show them.
-            secrets.include(planner.ground.environment.answers.derived());
+            secrets.include(planner.evaluated.context.answers.derived());
             bake.secrets().hide_in(secrets);
             plans.extend(plan);
         }
@@ -114,13 +114,13 @@ impl Bake<'_> {
         let error_cleanup = cleanup.and_then(|step| self.provisioner(step, &keys, &mut found));
         let failed = found.has_errors();
         diagnostics.extend(found);
-        let environment = &self.planner.ground.environment;
+        let context = &self.planner.evaluated.context;
         (!failed).then(|| BuildPlan {
             name: self.build.full_name(self.used),
             build_name: self.build.name.clone(),
             builder: component.name.to_owned(),
             source_name: self.used.name().to_owned(),
-            rendering: environment.rendering(self.used.name(), &self.used.source.0),
+            rendering: context.rendering(self.used.name(), &self.used.source.0),
             location: options.location_of(""),
             options,
             provisioners,
@@ -144,13 +144,13 @@ impl Bake<'_> {
     }
 
     fn options(&self, component: &Component, written: &Written, keys: Option<&Keys>) -> Options {
-        let ground = self.planner.ground;
+        let evaluated = self.planner.evaluated;
         Options {
-            ground: Arc::clone(ground),
+            evaluated: Arc::clone(evaluated),
             sources: self.planner.template.sources.clone(),
-            schema: ground.environment.schemas.of(component),
+            schema: self.planner.template.schemas.of(component),
             subject: format!("{} `{}`", component.kind, component.name),
-            rendering: ground.rendering(&self.used.source.1, &self.used.source.0),
+            rendering: evaluated.rendering(&self.used.source.1, &self.used.source.0),
             source: (self.used.source.0.clone(), self.used.name().to_owned()),
             build_name: self.build.name.clone(),
             keys: keys.cloned(),
@@ -166,7 +166,7 @@ impl Bake<'_> {
         component: &Component,
         diagnostics: &mut Diagnostics,
     ) -> Option<(Decoded, bool)> {
-        let decoded = options.decode(None, &self.planner.ground.environment.budget, diagnostics)?;
+        let decoded = options.decode(None, &self.planner.evaluated.context.budget, diagnostics)?;
         self.secrets().extend(&decoded);
         let complaints = self.planner.components.check(component.kind, component.name, &decoded);
         let failed = complain(&complaints, &decoded, diagnostics);

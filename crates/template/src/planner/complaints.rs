@@ -3,13 +3,13 @@
 use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics, Severity};
 
 use crate::component::Complaint;
-use crate::decode::{Decoded, in_block};
+use crate::decode::{Decoded, in_block, is_within};
 
 /// Complaints of a component, each at the option that it is about; those that depend on values that are not known yet are dropped.
 /// Is there an error among the others?
 pub(super) fn complain(complaints: &[Complaint], options: &Decoded, diagnostics: &mut Diagnostics) -> bool {
     let mut has_errors = false;
-    for complaint in complaints.iter().filter(|complaint| !complaint.is_open(options)) {
+    for complaint in complaints.iter().filter(|complaint| !is_open(complaint, options)) {
         has_errors |= complaint.severity == Severity::Error;
         let place = options.place_of(&complaint.option);
         let summary = complaint.summary();
@@ -24,4 +24,14 @@ pub(super) fn complain(complaints: &[Complaint], options: &Decoded, diagnostics:
         });
     }
     has_errors
+}
+
+/// Does it depend on a value that is not known yet whether a complaint is right? So it is when such a value is that of an
+/// option that the complaint depends on, or is part of it, or contains it.
+fn is_open(complaint: &Complaint, options: &Decoded) -> bool {
+    let about = complaint.options();
+    options.unknown.iter().any(|unknown| {
+        let mut about = about.iter();
+        about.len() == 0 || about.any(|option| is_within(unknown, option) || is_within(option, unknown))
+    })
 }

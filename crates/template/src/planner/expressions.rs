@@ -32,7 +32,7 @@ impl Options {
             WrittenContent::Legacy(properties) => self.of_properties(properties, &mut found),
         }
         if let Some(overrides) = &self.overrides {
-            found.options.insert("override".to_owned(), self.shown(overrides));
+            found.written.insert("override".to_owned(), self.shown(overrides));
         }
         found
     }
@@ -41,9 +41,9 @@ impl Options {
         let Body::Native(native) = body else {
             let mut ignored = Diagnostics::default();
             let attributes = body.attributes(&mut ignored);
-            attributes
-                .iter()
-                .for_each(|one| self.of_attribute(one, path, iterations, found));
+            for attribute in &attributes {
+                self.of_attribute(attribute, path, iterations, found);
+            }
             return;
         };
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
@@ -66,7 +66,7 @@ impl Options {
     fn of_attribute(&self, attribute: &Attribute, path: &str, iterations: &Iterations, found: &mut Expressions) {
         let text = self.sources.slice(attribute.expression.place);
         let name = format!("{path}{}", attribute.name.text);
-        found.options.insert(name, text.to_owned());
+        found.written.insert(name, text.to_owned());
         for reference in references(&attribute.expression) {
             let (name, value) = self.referred(&reference, iterations);
             found.references.insert(name, value);
@@ -76,13 +76,15 @@ impl Options {
     /// The name that an expression refers to, and its value if that is known while planning.
     fn referred(&self, reference: &Reference, iterations: &Iterations) -> (String, Option<String>) {
         let step = |index: usize| reference.steps.get(index).map(String::as_str);
-        let values = &self.ground.values;
+        let values = &self.evaluated.values;
         if let Some(value) = iterations.get(&reference.root) {
             return (reference.root.clone(), Some(self.shown(value)));
         }
         let value = match (reference.root.as_str(), step(0), step(1)) {
             ("var", Some(name), _) => values.variables.get(name),
             ("local", Some(name), _) => values.locals.get(name),
+            ("source", Some("type"), _) => return ("source.type".to_owned(), Some(self.source.0.clone())),
+            ("source", Some("name"), _) => return ("source.name".to_owned(), Some(self.source.1.clone())),
             ("data", Some(kind), Some(name)) => values.data.get(kind).and_then(|named| named.get(name)),
             _ => None,
         };
@@ -95,10 +97,10 @@ impl Options {
     }
 
     fn of_properties(&self, properties: &[(Name, JsonValue)], found: &mut Expressions) {
-        let user = self.ground.legacy_variables();
+        let user = self.evaluated.legacy_variables();
         for (name, value) in properties {
             let text = self.sources.slice(value.place);
-            found.options.insert(name.text.clone(), text.to_owned());
+            found.written.insert(name.text.clone(), text.to_owned());
             for reference in LEGACY_REFERENCE.captures_iter(text) {
                 let part = |index: usize| reference.get(index).map_or("", |part| part.as_str());
                 let value = match part(1) {
@@ -111,6 +113,6 @@ impl Options {
     }
 
     fn shown(&self, value: &Value) -> String {
-        display_with(value, &|text| self.ground.secrets.mask(text))
+        display_with(value, &|text| self.evaluated.secrets.mask(text))
     }
 }

@@ -11,13 +11,13 @@ use bakelite_hcl::syntax::{Body, JsonValue, Name};
 use bakelite_hcl::types::Type;
 use bakelite_hcl::value::Value;
 
-use super::ground::Ground;
+use super::evaluated::Evaluated;
 use crate::builds::{Written, WrittenContent};
 use crate::decode::{Decoded, Decoding, Layer, WeakDecoding};
 use crate::gotemplate::{Context, Rendering, render_early, shielded};
 use crate::plan::BuildData;
 use crate::schema::Schema;
-use crate::scope::{Iterations, Names};
+use crate::scope::{Iterations, TemplateScope};
 use crate::secrets::SECRET_BUILD_KEYS;
 use crate::show::display;
 
@@ -43,7 +43,7 @@ const NOT_PROVIDED: &str = "<unknown>";
 
 /// Everything that a component's options are evaluated with.
 pub(super) struct Options {
-    pub(super) ground: Arc<Ground>,
+    pub(super) evaluated: Arc<Evaluated>,
     pub(super) sources: SourceMap,
     pub(super) schema: Arc<Schema>,
     /// How messages name the component.
@@ -72,7 +72,7 @@ impl Options {
             WrittenContent::Legacy(properties) => self.decode_legacy(properties, data, diagnostics)?,
         };
         decoded.sources = self.sources.clone();
-        decoded.home_folder = self.ground.environment.home_folder.clone();
+        decoded.home_folder.clone_from(&self.evaluated.context.home_folder);
         decoded.secrets.sort();
         decoded.secrets.dedup();
         Some(decoded)
@@ -87,7 +87,7 @@ impl Options {
     ) -> Option<Decoded> {
         let (kind, name) = &self.source;
         let source = [("type", Value::string(kind)), ("name", Value::string(name))];
-        let mut names = Names::new(&self.ground.environment, &self.ground.values)
+        let mut names = TemplateScope::new(&self.evaluated.context, &self.evaluated.values)
             .on_budget(budget)
             .with("source", Value::object(source));
         let mut rendering = self.rendering.clone();
@@ -139,7 +139,7 @@ impl Options {
             };
         }
         let late = |text: &str| render_early(text, &rendering);
-        let secrets: Vec<String> = self.ground.secrets.clone().into_texts();
+        let secrets: Vec<String> = self.evaluated.secrets.clone().into_texts();
         let decoding = WeakDecoding {
             rendering: &rendering,
             late: &late,
@@ -152,7 +152,7 @@ impl Options {
     /// The options while baking: functions like `timestamp` are called again each time.
     pub(super) fn decode_now(&self, data: &BuildData) -> Result<Decoded, Diagnostics> {
         let mut diagnostics = Diagnostics::default();
-        let answers = &self.ground.environment.answers;
+        let answers = &self.evaluated.context.answers;
         let derived = answers.derived();
         derived.declare_build_data(data);
         let decoded = self.decode(Some(data), &Budget::default(), &mut diagnostics);

@@ -7,6 +7,7 @@ mod components;
 mod diagnostics;
 mod hostile;
 mod legacy;
+mod messages;
 mod options;
 mod plans;
 mod secrets;

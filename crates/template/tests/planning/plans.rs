@@ -229,3 +229,104 @@ build {
     let location = legacy.plan.builds[0].location.as_ref().unwrap();
     assert_eq!(location.to_string(), "t.json:2:3");
 }
+
+const DATA: &str = r#"
+variable "pw" {
+  default   = "hunter2-of-db"
+  sensitive = true
+}
+variable "pin" {
+  default   = 48151
+  sensitive = true
+}
+variable "region" {
+  default = "eu-1"
+}
+locals {
+  login = "admin:${var.pw}"
+}
+source "null" "t" {
+  communicator = "none"
+  ssh_host     = "x-${var.region}"
+  ssh_username = local.login
+  ssh_port     = var.pin
+}
+build {
+  name    = "b"
+  sources = ["source.null.t"]
+  dynamic "provisioner" {
+    for_each = ["one", "two"]
+    labels   = ["shell-local"]
+    content {
+      max_retries      = 2
+      pause_before     = "5s"
+      environment_vars = ["LOGIN=${local.login}", "PIN=${var.pin}", "ID=${build.ID}"]
+      inline           = ["echo ${provisioner.value} ${var.region} ${source.name}", "echo hunter2-of-db"]
+    }
+  }
+  error-cleanup-provisioner "shell-local" {
+    inline = ["true"]
+  }
+  post-processors {
+    post-processor "manifest" {
+      output = "m.json"
+    }
+  }
+}
+"#;
+
+#[test]
+fn a_plan_is_data() {
+    let (plan, again) = (Case::new(DATA).plan(), Case::new(DATA).plan());
+    assert_eq!(plan.shown, "");
+    assert_eq!(plan.plan, again.plan);
+    let json = serde_json::to_string_pretty(&plan.plan).unwrap();
+    assert_eq!(json, serde_json::to_string_pretty(&again.plan).unwrap());
+    for secret in ["hunter2", "48151"] {
+        assert!(!json.contains(secret), "{json}");
+        assert!(!format!("{:?}", plan.plan).contains(secret));
+    }
+    insta::assert_snapshot!(json);
+}
+
+#[test]
+fn plans_differ_where_something_else_is_baked() {
+    let plan = Case::new(DATA).plan().plan;
+    for (old, new) in [
+        ("echo ${provisioner.value}", "echo -n ${provisioner.value}"),
+        ("[\"one\", \"two\"]", "[\"one\", \"three\"]"),
+        ("\"eu-1\"", "\"eu-2\""),
+        ("\"m.json\"", "\"n.json\""),
+        ("\"5s\"", "\"6s\""),
+        ("\"x-$", "\"y-$"),
+    ] {
+        let other = Case::new(&DATA.replace(old, new)).plan();
+        assert_eq!(other.shown, "");
+        assert_ne!(plan, other.plan, "{new}");
+        assert_ne!(
+            serde_json::to_string(&plan).unwrap(),
+            serde_json::to_string(&other.plan).unwrap()
+        );
+    }
+}
+
+#[test]
+fn a_plan_of_a_legacy_template_is_data_as_well() {
+    let text = r#"{
+  "variables": { "pw": "hunter2-of-db", "who": "me" },
+  "sensitive-variables": ["pw"],
+  "builders": [{ "type": "null", "communicator": "none" }],
+  "provisioners": [{
+    "type": "shell-local",
+    "inline": ["echo {{ user `who` }} {{ user `pw` }} {{ build `ID` }}"],
+    "override": { "null": { "valid_exit_codes": [3] } }
+  }]
+}"#;
+    let plan = Case::new(text).plan();
+    assert_eq!(plan.shown, "");
+    let json = serde_json::to_string_pretty(&plan.plan.builds[0].provisioners).unwrap();
+    assert!(!json.contains("hunter2"), "{json}");
+    insta::assert_snapshot!(json);
+    let other = Case::new(&text.replace("[3]", "[4]")).plan();
+    assert_ne!(plan.plan, other.plan);
+}

@@ -1,5 +1,6 @@
 //! Values to YAML: events for libyaml's emitter, with the choices of style that Go's port of it makes.
 
+use std::fmt::Write as _;
 use std::io::{Error, Write};
 
 use libyaml_safer::{Emitter, Encoding, Event, MappingStyle, ScalarStyle, SequenceStyle};
@@ -83,7 +84,7 @@ fn with_escapes(yaml: &str) -> String {
     let mut escaped = String::with_capacity(yaml.len());
     for character in yaml.chars() {
         if needs_escape(character) {
-            escaped.push_str(&format!("\\U{:08X}", u32::from(character)));
+            let _ = write!(escaped, "\\U{:08X}", u32::from(character));
         } else {
             escaped.push(character);
         }

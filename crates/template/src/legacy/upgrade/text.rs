@@ -2,12 +2,12 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::write::escape;
-use crate::gotemplate::{self, Datum, Library};
+use crate::gotemplate::{self, GoValue, Library};
 
 /// What stands between these is HCL already and is not escaped. Both are private to this module: no text has them.
 const OPEN: char = '\u{f0001}';
@@ -122,8 +122,8 @@ impl Library for Texts {
         true
     }
 
-    fn call(&self, name: &str, arguments: &[Datum]) -> Result<Option<Datum>, String> {
-        let texts: Vec<String> = arguments.iter().map(Datum::print).collect();
+    fn call(&self, name: &str, arguments: &[GoValue]) -> Result<Option<GoValue>, String> {
+        let texts: Vec<String> = arguments.iter().map(GoValue::print).collect();
         let borrowed: Vec<&str> = texts.iter().map(String::as_str).collect();
         if let Some(hcl) = self.call_in_hcl(name, &borrowed) {
             return Ok(Some(raw(&format!("${{{hcl}}}")).into()));
@@ -131,4 +131,28 @@ impl Library for Texts {
         let arguments: Vec<String> = borrowed.iter().map(|text| format!("`{text}`")).collect();
         Ok(Some(format!("{{{{ {name} {} }}}}", arguments.join(" ")).into()))
     }
+}
+
+/// A text as it stands between quotes.
+pub(super) fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '$' | '%' if rest.peek() == Some(&'{') => {
+                out.push(c);
+                out.push(c);
+            }
+            c if c.is_control() => {
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out
 }

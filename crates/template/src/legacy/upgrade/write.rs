@@ -1,11 +1,9 @@
 //! JSON objects as HCL bodies. What is a block and what an attribute, the component's schema says.
 
-use std::fmt::Write as _;
-
 use bakelite_hcl::native::is_identifier;
 use bakelite_hcl::syntax::{JsonKind, JsonValue, Name};
 
-use super::text::Texts;
+use super::text::{Texts, escape};
 use crate::schema::{FieldKind, Schema};
 
 /// The lines of a body, options in the order of their names.
@@ -83,28 +81,4 @@ fn expression(value: &JsonValue, texts: &Texts) -> String {
 /// A text in quotes, nothing in it taken for a template.
 pub(super) fn string(text: &str) -> String {
     format!("\"{}\"", escape(text))
-}
-
-/// A text as it stands between quotes.
-pub(super) fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text.chars().peekable();
-    while let Some(c) = rest.next() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '$' | '%' if rest.peek() == Some(&'{') => {
-                out.push(c);
-                out.push(c);
-            }
-            c if c.is_control() => {
-                let _ = write!(out, "\\u{:04x}", u32::from(c));
-            }
-            c => out.push(c),
-        }
-    }
-    out
 }

@@ -12,12 +12,11 @@ use bakelite_hcl::value::Value;
 
 use crate::gotemplate::Rendering;
 use crate::invocation::Invocation;
-use crate::schema::Schemas;
 use crate::secrets::Derived;
 
 /// Surroundings of a template.
 #[derive(Debug)]
-pub(crate) struct Environment {
+pub(crate) struct TemplateContext {
     /// `path.root`: the template's folder as the user gave it.
     pub(crate) root: String,
     /// The process's working folder.
@@ -30,15 +29,13 @@ pub(crate) struct Environment {
     pub(crate) functions: Functions,
     /// The functions of variable defaults.
     pub(crate) default_functions: Functions,
-    /// What components declare.
-    pub(crate) schemas: Schemas,
     /// What evaluating all of the template may cost.
     pub(crate) budget: Budget,
     /// What is known of the world.
     pub(crate) answers: Answers,
 }
 
-impl Environment {
+impl TemplateContext {
     pub(crate) fn new(invocation: &Invocation, root: String) -> Self {
         Self {
             root,
@@ -47,7 +44,6 @@ impl Environment {
             started: invocation.started,
             functions: crate::functions::standard(),
             default_functions: crate::functions::variable_defaults(),
-            schemas: Schemas::default(),
             budget: Budget::default(),
             answers: Answers {
                 environment: invocation.environment.clone(),

@@ -11,22 +11,22 @@ use bakelite_hcl::value::Value;
 
 use crate::blocks::{Labelled, Local};
 use crate::component::{Component, ComponentKind, Components, DataSources, Yields};
+use crate::context::TemplateContext;
 use crate::decode::{Decoded, Decoding, Layer};
-use crate::environment::Environment;
 use crate::gotemplate::{LegacyNames, Rendering};
 use crate::invocation::Purpose;
 use crate::legacy::{self, Legacy};
 use crate::locals::{self, Node};
-use crate::scope::{Iterations, Names, Values};
+use crate::scope::{Iterations, TemplateScope, Values};
 use crate::secrets::Secrets;
 use crate::template::{Content, Hcl, Template};
 use crate::variables;
 
 /// Evaluated values and where they were evaluated. Kept until the last provisioner has run.
 #[derive(Debug)]
-pub(crate) struct Ground {
+pub(crate) struct Evaluated {
     /// Folders, time, functions, answers of the world.
-    pub(crate) environment: Arc<Environment>,
+    pub(crate) context: Arc<TemplateContext>,
     /// `var`, `local`, `data`.
     pub(crate) values: Values,
     /// What only a legacy template has.
@@ -35,12 +35,12 @@ pub(crate) struct Ground {
     pub(crate) secrets: Secrets,
 }
 
-impl Ground {
+impl Evaluated {
     /// What `{{ }}` can refer to in components of a build, before it has data of its own.
     pub(crate) fn rendering(&self, build_name: &str, build_type: &str) -> Rendering {
         Rendering {
             legacy: self.legacy.clone(),
-            ..self.environment.rendering(build_name, build_type)
+            ..self.context.rendering(build_name, build_type)
         }
     }
 
@@ -52,21 +52,21 @@ impl Ground {
 
 /// Does the work and, as long as it asked the world for something new, waits for the answers and does it again.
 pub(crate) async fn settle<T>(
-    environment: &Environment,
+    context: &TemplateContext,
     data: &dyn DataSources,
     mut work: impl FnMut(&mut Diagnostics) -> T,
 ) -> (T, Diagnostics) {
     loop {
         let mut diagnostics = Diagnostics::default();
         let result = work(&mut diagnostics);
-        let pending = environment.answers.take_pending();
+        let pending = context.answers.take_pending();
         if pending.is_empty() {
             return (result, diagnostics);
         }
         for question in pending {
             let answer = data.ask(&question.function, &question.arguments).await;
             let answer = answer.map(|answer| answer.with_marks(Marks::SENSITIVE));
-            environment.answers.learn(&question, answer);
+            context.answers.learn(&question, answer);
         }
     }
 }
@@ -77,7 +77,7 @@ pub(super) async fn evaluate(
     components: &dyn Components,
     data: &dyn DataSources,
     diagnostics: &mut Diagnostics,
-) -> Ground {
+) -> Evaluated {
     match &template.content {
         Content::Hcl(hcl) => evaluate_hcl(template, hcl, components, data, diagnostics).await,
         Content::Legacy(legacy) => evaluate_legacy(template, legacy, data, diagnostics).await,
@@ -89,12 +89,12 @@ async fn evaluate_legacy(
     legacy: &Legacy,
     data: &dyn DataSources,
     diagnostics: &mut Diagnostics,
-) -> Ground {
-    let environment = template.environment.clone();
-    let answers = &environment.answers;
-    let rendering = environment.rendering("", "");
+) -> Evaluated {
+    let context = template.context.clone();
+    let answers = &context.answers;
+    let rendering = context.rendering("", "");
     let work = |found: &mut Diagnostics| legacy::resolve(legacy, &rendering, answers.environment(), answers, found);
-    let (names, found) = settle(&environment, data, work).await;
+    let (names, found) = settle(&context, data, work).await;
     diagnostics.extend(found);
     let mut secrets = Secrets::default();
     let sensitive = legacy.sensitive.iter().filter_map(|name| names.user.get(name));
@@ -102,11 +102,11 @@ async fn evaluate_legacy(
     answers.derived().declare(&secrets);
     let sensitive = legacy.sensitive.iter().map(String::as_str);
     answers.derived().declare_variables(sensitive);
-    Ground {
+    Evaluated {
         values: Values::default(),
         legacy: Some(names),
         secrets,
-        environment,
+        context,
     }
 }
 
@@ -116,14 +116,14 @@ async fn evaluate_hcl(
     components: &dyn Components,
     data: &dyn DataSources,
     diagnostics: &mut Diagnostics,
-) -> Ground {
-    let environment = template.environment.clone();
+) -> Evaluated {
+    let context = template.context.clone();
     let mut values = variables::values(&hcl.variables);
     let rules = |found: &mut Diagnostics| validate_variables(template, hcl, &values, found);
-    let ((), found) = settle(&environment, data, rules).await;
+    let ((), found) = settle(&context, data, rules).await;
     diagnostics.extend(found);
     for node in locals::order(&hcl.blocks, diagnostics).unwrap_or_default() {
-        if environment.budget.is_spent() {
+        if context.budget.is_spent() {
             break;
         }
         match node {
@@ -131,7 +131,7 @@ async fn evaluate_hcl(
                 let Some((_, local)) = hcl.blocks.locals.get_index(index) else {
                     continue;
                 };
-                let value = local_value(local, &environment, &values, data, diagnostics).await;
+                let value = local_value(local, &context, &values, data, diagnostics).await;
                 if let Some(value) = value {
                     values.locals.insert(local.name.text.as_str().into(), value);
                 }
@@ -144,7 +144,7 @@ async fn evaluate_hcl(
                     template,
                     components,
                     data,
-                    environment: &environment,
+                    context: &context,
                 };
                 if let Some(value) = reading.read(block, &values, diagnostics).await {
                     let named = values.data.entry(block.component.text.as_str().into()).or_default();
@@ -154,14 +154,14 @@ async fn evaluate_hcl(
         }
     }
     let mut secrets = secrets_of(hcl, &values);
-    secrets.hide_environment(environment.answers.environment());
-    environment.answers.derived().declare(&secrets);
+    secrets.hide_environment(context.answers.environment());
+    context.answers.derived().declare(&secrets);
     let sensitive = hcl.variables.iter().filter(|(_, variable)| variable.is_sensitive);
     let sensitive = sensitive.map(|(name, _)| name.as_str());
-    environment.answers.derived().declare_variables(sensitive);
-    secrets.include(environment.answers.derived());
-    Ground {
-        environment,
+    context.answers.derived().declare_variables(sensitive);
+    secrets.include(context.answers.derived());
+    Evaluated {
+        context,
         values,
         legacy: None,
         secrets,
@@ -170,14 +170,14 @@ async fn evaluate_hcl(
 
 async fn local_value(
     local: &Local,
-    environment: &Environment,
+    context: &TemplateContext,
     values: &Values,
     data: &dyn DataSources,
     diagnostics: &mut Diagnostics,
 ) -> Option<Value> {
     let work =
-        |found: &mut Diagnostics| evaluate_expression(&local.expression, &Names::new(environment, values), found);
-    let (value, found) = settle(environment, data, work).await;
+        |found: &mut Diagnostics| evaluate_expression(&local.expression, &TemplateScope::new(context, values), found);
+    let (value, found) = settle(context, data, work).await;
     let failed = found.has_errors();
     diagnostics.extend(found);
     let value = if local.is_sensitive {
@@ -194,7 +194,7 @@ struct Reading<'a> {
     template: &'a Template,
     components: &'a dyn Components,
     data: &'a dyn DataSources,
-    environment: &'a Environment,
+    context: &'a TemplateContext,
 }
 
 impl Reading<'_> {
@@ -213,9 +213,9 @@ impl Reading<'_> {
             ));
             return Some(Value::dynamic());
         };
-        let schema = self.environment.schemas.of(component);
+        let schema = self.template.schemas.of(component);
         let work = |found: &mut Diagnostics| self.options(component, &schema, block, values, found);
-        let (options, found) = settle(self.environment, self.data, work).await;
+        let (options, found) = settle(self.context, self.data, work).await;
         let failed = found.has_errors();
         diagnostics.extend(found);
         let kind = match component.yields {
@@ -251,8 +251,8 @@ impl Reading<'_> {
         values: &Values,
         diagnostics: &mut Diagnostics,
     ) -> Option<Decoded> {
-        let names = Names::new(self.environment, values);
-        let rendering = self.environment.rendering("", "");
+        let names = TemplateScope::new(self.context, values);
+        let rendering = self.context.rendering("", "");
         let decoding = Decoding {
             scope: &names,
             rendering: &rendering,
@@ -319,11 +319,5 @@ fn secrets_of(hcl: &Hcl, values: &Values) -> Secrets {
 
 /// Phase 10 for variables.
 fn validate_variables(template: &Template, hcl: &Hcl, values: &Values, diagnostics: &mut Diagnostics) {
-    variables::validate(
-        &hcl.variables,
-        &template.environment,
-        values,
-        template.purpose,
-        diagnostics,
-    );
+    variables::validate(&hcl.variables, &template.context, values, template.purpose, diagnostics);
 }

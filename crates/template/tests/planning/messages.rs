@@ -1,0 +1,141 @@
+//! What is reported of mistakes that are no errors of the language.
+
+use bakelite_template::ConfigType;
+
+use crate::Case;
+
+const TWO_BUILDS: &str = r#"
+packer {
+  required_plugins {
+    docker = {
+      version = ">= 1.0.0"
+      source  = "github.com/hashicorp/docker"
+    }
+  }
+}
+source "null" "a" {
+  communicator = "none"
+}
+source "docker" "b" {
+  image = "debian"
+}
+build {
+  sources = ["null.a", "docker.b"]
+}
+"#;
+
+#[test]
+fn a_plugin_is_needed_only_where_a_build_that_is_wanted_uses_it() {
+    let mut case = Case::new(TWO_BUILDS);
+    let shown = case.plan().shown;
+    assert!(
+        shown.contains("plugin `github.com/hashicorp/docker` is not available"),
+        "{shown}"
+    );
+    case.invocation.only = vec!["null.*".to_owned()];
+    let planned = case.plan();
+    assert_eq!(planned.shown, "");
+    assert_eq!(planned.plan.builds.len(), 1);
+    case.invocation.only = vec!["docker.*".to_owned()];
+    insta::assert_snapshot!(case.plan().shown, @r"
+    error at t.pkr.hcl:13:8: builder `docker` of plugin `github.com/hashicorp/docker` is not available
+        Packer has it, bakelite has not.
+        used here: t.pkr.hcl:17:24
+        by this build: t.pkr.hcl:16:1
+        help: leave its builds out with `-only` or `-except`
+    ");
+}
+
+#[test]
+fn what_packer_has_and_bakelite_has_not_is_no_typing_error() {
+    let text = "data \"amazon-parameterstore\" \"p\" {\n}\nsource \"null\" \"a\" {\n  communicator = \"none\"\n}\nbuild {\n  sources = [\"null.a\"]\n  provisioner \"puppet-masterless\" {\n  }\n}\n";
+    insta::assert_snapshot!(Case::new(text).plan().shown, @r"
+    error at t.pkr.hcl:1:1: data source `amazon-parameterstore` of plugin `github.com/hashicorp/amazon` is not available
+        Packer has it, bakelite has not.
+        help: bakelite has `null`
+    error at t.pkr.hcl:8:3: provisioner `puppet-masterless` of plugin `github.com/hashicorp/puppet` is not available
+        Packer has it, bakelite has not.
+        help: bakelite has `breakpoint`, `file`, `shell`, `shell-local`, `typed`
+    ");
+}
+
+#[test]
+fn names_that_match_nothing_are_reported_one_by_one() {
+    let mut case = Case::new(
+        r#"
+source "null" "web" {
+  communicator = "none"
+}
+build {
+  sources = ["null.web"]
+  provisioner "shell-local" {
+    only   = ["null.wep"]
+    inline = ["true"]
+  }
+  post-processor "manifest" {
+    except = ["null.db"]
+  }
+}
+"#,
+    );
+    case.invocation.only = vec!["null.web,null.wex".to_owned()];
+    case.invocation.except = vec!["manifst".to_owned()];
+    insta::assert_snapshot!(case.plan().shown, @r"
+    warning at t.pkr.hcl:8:15: `only` names `null.wep`, which is no source of this build
+        in this block: t.pkr.hcl:7:3
+        help: did you mean `null.web`?
+    warning at t.pkr.hcl:12:15: `except` names `null.db`, which is no source of this build
+        in this block: t.pkr.hcl:11:3
+        help: did you mean `null.web`?
+    warning: `null.wex` of `-only` matches nothing
+        There is `null.web`.
+        help: did you mean `null.web`?
+    warning: `manifst` of `-except` matches nothing
+        There are `manifest`, `null.web`.
+        help: did you mean `manifest`?
+    ");
+}
+
+#[test]
+fn user_variables_that_nothing_declares_are_reported() {
+    let mut case = Case::new(
+        r#"{
+  "variables": { "region": "eu-1" },
+  "builders": [{ "type": "null", "communicator": "none", "ssh_host": "{{ user `reggion` }}-{{user `given`}}" }]
+}"#,
+    );
+    case.invocation.variables = vec![("given".to_owned(), "x".to_owned())];
+    insta::assert_snapshot!(case.plan().shown, @r"
+    warning at t.json:3:70: there is no variable `reggion`: it is taken to be empty
+        help: did you mean `region`?
+    ");
+}
+
+#[test]
+fn hcl_that_is_taken_for_json_is_recognized() {
+    let mut case = Case::new("").file("web.hcl", "source \"null\" \"a\" {\n}\n");
+    case.invocation.path = "web.hcl".to_owned();
+    insta::assert_snapshot!(case.plan().shown, @r"
+    error at web.hcl:1:1: `web.hcl` is read as JSON, which it is not
+        help: the name of an HCL template ends in `.pkr.hcl`, that of a file of variables in `.pkrvars.hcl`
+    ");
+    case.invocation.path = "-".to_owned();
+    case.invocation.stdin = Some("build {\n}\n".to_owned());
+    insta::assert_snapshot!(case.plan().shown, @r"
+    error at <stdin>:1:1: standard input is read as JSON, which it is not
+        help: HCL on standard input is read with `-config-type=hcl2`
+    ");
+    case.invocation.config_type = Some(ConfigType::Hcl2);
+    assert!(case.plan().shown.contains("build has no source"));
+}
+
+#[test]
+fn a_legacy_template_may_have_no_builders_on_purpose() {
+    assert_eq!(Case::new(r#"{ "builders": {} }"#).plan().shown, "");
+    assert!(
+        Case::new(r#"{ "builders": [] }"#)
+            .plan()
+            .shown
+            .contains("template has no builder")
+    );
+}

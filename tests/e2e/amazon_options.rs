@@ -1,0 +1,660 @@
+//! Every option of amazon-ebs, by what becomes of it: the calls that a bake makes, as they pass a recorder on their way to the local cloud.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+
+use bakelite_test_support::clouds::{Cloud, Endpoint, signal};
+use bakelite_test_support::context::{Ran, TestContext};
+use bakelite_test_support::inventory::Inventory;
+use bakelite_test_support::signer::Request;
+use bakelite_test_support::test_context;
+
+/// Records the requests to a cloud. It signs them anew: the cloud answers only to its own address.
+struct Recorder {
+    url: String,
+    bodies: Arc<Mutex<Vec<String>>>,
+    heads: Arc<Mutex<Vec<String>>>,
+}
+
+impl Recorder {
+    fn before(cloud: &Cloud) -> Recorder {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let recorder = Recorder {
+            url: format!("http://{}", listener.local_addr().unwrap()),
+            bodies: Arc::default(),
+            heads: Arc::default(),
+        };
+        let (cloud, bodies, heads) = (
+            cloud.endpoint.clone(),
+            Arc::clone(&recorder.bodies),
+            Arc::clone(&recorder.heads),
+        );
+        // It ends with the process of the test.
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let (cloud, bodies, heads) = (cloud.clone(), Arc::clone(&bodies), Arc::clone(&heads));
+                std::thread::spawn(move || {
+                    let client = client.unwrap();
+                    let Some((head, body)) = read(&client) else { return };
+                    bodies.lock().unwrap().push(decoded(&body));
+                    heads.lock().unwrap().push(head.clone());
+                    let (head, body) = forward(&cloud, &head, &body);
+                    let _ = (&client).write_all(format!("{head}\r\n\r\n{body}").as_bytes());
+                    let _ = client.shutdown(Shutdown::Both);
+                });
+            }
+        });
+        recorder
+    }
+
+    /// All requests so far: a line for each.
+    fn requests(&self) -> String {
+        self.bodies.lock().unwrap().join("\n")
+    }
+
+    /// The heads of all requests so far.
+    fn heads(&self) -> String {
+        self.heads.lock().unwrap().concat()
+    }
+}
+
+/// Reads one request: its head and its body.
+fn read(client: &TcpStream) -> Option<(String, String)> {
+    let mut reader = BufReader::new(client);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut head).ok()? == 0 {
+            return None;
+        }
+    }
+    let length = header(&head, "content-length")?.parse().ok()?;
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some((head, String::from_utf8(body).ok()?))
+}
+
+fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    let mut headers = head.lines().filter_map(|line| line.split_once(": "));
+    headers
+        .find(|(known, _)| known.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value)
+}
+
+/// Sends a request to the cloud, signed with its owner's key for the service that it is meant for.
+fn forward(cloud: &Endpoint, head: &str, body: &str) -> (String, String) {
+    let scope = header(head, "authorization").and_then(|value| value.split_once("Credential="));
+    let scope: Vec<&str> = scope.map_or("", |(_, scope)| scope).split('/').collect();
+    let mut request = Request::new(cloud.address(), "POST", "/", body);
+    for name in ["content-type", "x-amz-target"] {
+        if let Some(value) = header(head, name) {
+            request = request.with(name, value);
+        }
+    }
+    let signed = request.signed(&cloud.key, scope[3], scope[2], SystemTime::now());
+    signed.send(cloud.address())
+}
+
+/// A form with its `%XX` decoded.
+fn decoded(form: &str) -> String {
+    let mut bytes = form.bytes();
+    let mut decoded = Vec::new();
+    while let Some(byte) = bytes.next() {
+        if byte == b'%' {
+            let hex = [bytes.next(), bytes.next()].map(|digit| char::from(digit.unwrap_or_default()));
+            decoded.push(u8::from_str_radix(&String::from_iter(hex), 16).unwrap_or(b'%'));
+        } else {
+            decoded.push(byte);
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
+/// A template of one AMI with these lines in its source, beside its name.
+fn template(source: &str) -> String {
+    format!(
+        "source \"amazon-ebs\" \"it\" {{\n  ami_name = \"baked\"\n  {source}\n}}\nbuild {{ sources = [\"source.amazon-ebs.it\"] }}\n"
+    )
+}
+
+/// What most sources have in common.
+const USUAL: &str = r#"
+  region        = "us-east-1"
+  instance_type = "m5.large"
+  ssh_username  = "ubuntu"
+  source_ami_filter {
+    filters     = { name = "ubuntu/images/*ubuntu-jammy-22.04-amd64-server-*" }
+    owners      = ["099720109477"]
+    most_recent = true
+  }
+"#;
+
+/// Bakes with these lines in the source, and answers how it ended and the requests that it made. The cloud may refuse what it does not
+/// have; the request is what counts.
+fn bake(source: &str) -> (Ran, String) {
+    let context = test_context!();
+    let cloud = Cloud::local(&context, &["-ssh-port", "0"]);
+    let recorder = Recorder::before(&cloud);
+    let context = context.on(&cloud).with("AWS_ENDPOINT_URL", &recorder.url);
+    context.file("data", "#!/bin/sh\n").template(&template(source));
+    let ran = context.run(["build", "t.pkr.hcl"]);
+    (ran, recorder.requests())
+}
+
+#[track_caller]
+fn assert_sent((ran, requests): (Ran, String), wanted: &[&str]) {
+    for wanted in wanted {
+        assert!(requests.contains(wanted), "{wanted} was not sent: {requests}\n{ran:?}");
+    }
+}
+
+#[test]
+fn options_of_the_instance_are_parameters_of_its_launch() {
+    let source = format!(
+        r#"{USUAL}
+        ebs_optimized               = true
+        enable_nitro_enclave        = true
+        iam_instance_profile        = "builder"
+        shutdown_behavior           = "terminate"
+        availability_zone           = "us-east-1b"
+        capacity_reservation_id     = "cr-1"
+        security_group_ids          = ["sg-1", "sg-2"]
+        user_data                   = "hello"
+        run_tags                    = {{ Team = "{{{{ .BuildRegion }}}}" }}
+        run_volume_tags             = {{ Kind = "scratch" }}
+        run_tag {{
+          key   = "Stage"
+          value = "test"
+        }}
+        run_volume_tag {{
+          name  = "Disk"
+          value = "one"
+        }}
+        metadata_options {{
+          http_endpoint               = "enabled"
+          http_tokens                 = "required"
+          http_put_response_hop_limit = 3
+          instance_metadata_tags      = "enabled"
+        }}
+        placement {{
+          host_id                 = "h-1"
+          host_resource_group_arn = "arn:group"
+          tenancy                 = "host"
+        }}
+        license_specifications {{
+          license_configuration_request {{
+            license_configuration_arn = "arn:license"
+          }}
+        }}
+        launch_block_device_mappings {{
+          device_name           = "/dev/sda1"
+          delete_on_termination = true
+          encrypted             = true
+          iops                  = 4000
+          throughput            = 200
+          volume_type           = "gp3"
+          volume_size           = 30
+          kms_key_id            = "alias/disks"
+          snapshot_id           = "snap-1"
+        }}
+        launch_block_device_mappings {{
+          device_name = "/dev/sdb"
+          no_device   = true
+        }}
+        launch_block_device_mappings {{
+          device_name  = "/dev/sdc"
+          virtual_name = "ephemeral0"
+        }}"#
+    );
+    assert_sent(
+        bake(&source),
+        &[
+            "Action=RunInstances&",
+            "&InstanceType=m5.large&",
+            "&EbsOptimized=true",
+            "&EnclaveOptions.Enabled=true",
+            "&IamInstanceProfile.Name=builder",
+            "&InstanceInitiatedShutdownBehavior=terminate",
+            "&Placement.AvailabilityZone=us-east-1b",
+            "&CapacityReservationSpecification.CapacityReservationTarget.CapacityReservationId=cr-1",
+            "&SecurityGroupId.2=sg-2",
+            "&UserData=aGVsbG8=",
+            "Key=Team&TagSpecification.1.Tag.3.Value=us-east-1",
+            "Key=Stage&TagSpecification.1.Tag.2.Value=test",
+            "Key=Kind&TagSpecification.2.Tag.2.Value=scratch",
+            "Key=Disk&TagSpecification.2.Tag.1.Value=one",
+            "&MetadataOptions.HttpEndpoint=enabled",
+            "&MetadataOptions.HttpTokens=required",
+            "&MetadataOptions.HttpPutResponseHopLimit=3",
+            "&MetadataOptions.InstanceMetadataTags=enabled",
+            "&Placement.HostId=h-1",
+            "&Placement.HostResourceGroupArn=arn:group",
+            "&Placement.Tenancy=host",
+            "&LicenseSpecification.1.LicenseConfigurationArn=arn:license",
+            "&BlockDeviceMapping.1.DeviceName=/dev/sda1",
+            "&BlockDeviceMapping.1.Ebs.DeleteOnTermination=true",
+            "&BlockDeviceMapping.1.Ebs.Encrypted=true",
+            "&BlockDeviceMapping.1.Ebs.Iops=4000",
+            "&BlockDeviceMapping.1.Ebs.Throughput=200",
+            "&BlockDeviceMapping.1.Ebs.VolumeType=gp3",
+            "&BlockDeviceMapping.1.Ebs.VolumeSize=30",
+            "&BlockDeviceMapping.1.Ebs.KmsKeyId=alias/disks",
+            "&BlockDeviceMapping.1.Ebs.SnapshotId=snap-1",
+            "&BlockDeviceMapping.2.NoDevice=",
+            "&BlockDeviceMapping.3.VirtualName=ephemeral0",
+        ],
+    );
+}
+
+#[test]
+fn other_options_of_the_instance_are_parameters_of_its_launch() {
+    let source = format!(
+        r#"{}
+        enable_unlimited_credits        = true
+        capacity_reservation_preference = "none"
+        tenancy                         = "dedicated"
+        security_group_id               = "sg-3"
+        user_data_file                  = "data""#,
+        USUAL.replace("m5.large", "t3.micro")
+    );
+    assert_sent(
+        bake(&source),
+        &[
+            "&CreditSpecification.CpuCredits=unlimited",
+            "&CapacityReservationSpecification.CapacityReservationPreference=none",
+            "&Placement.Tenancy=dedicated",
+            "&SecurityGroupId.1=sg-3",
+            "&UserData=IyEvYmluL3NoCg==",
+        ],
+    );
+    let source = format!(
+        "{}\nenable_t2_unlimited = true\ncapacity_reservation_group_arn = \"arn:reservations\"",
+        USUAL.replace("m5.large", "t2.micro")
+    );
+    assert_sent(
+        bake(&source),
+        &[
+            "&CreditSpecification.CpuCredits=unlimited",
+            "CapacityReservationTarget.CapacityReservationResourceGroupArn=arn:reservations",
+        ],
+    );
+}
+
+#[test]
+fn the_network_is_found_by_filters_or_named() {
+    let filters = format!(
+        r#"{USUAL}
+        associate_public_ip_address           = true
+        skip_create_ami                       = true
+        temporary_security_group_source_cidrs = ["127.0.0.0/8", "2001:db8::/32"]
+        vpc_filter {{
+          filters = {{ is-default = "true" }}
+        }}
+        subnet_filter {{
+          most_free = true
+          filter {{
+            name  = "default-for-az"
+            value = "true"
+          }}
+        }}"#
+    );
+    assert_sent(
+        bake(&filters),
+        &[
+            "Action=DescribeVpcs&Version=2016-11-15&Filter.1.Name=is-default&Filter.1.Value.1=true",
+            "Action=DescribeSubnets&Version=2016-11-15&Filter.1.Name=default-for-az&Filter.1.Value.1=true&Filter.2.Name=vpc-id",
+            "&IpPermissions.1.IpRanges.1.CidrIp=127.0.0.0/8",
+            "&IpPermissions.1.Ipv6Ranges.1.CidrIpv6=2001:db8::/32",
+            "&NetworkInterface.1.AssociatePublicIpAddress=true",
+            "&NetworkInterface.1.SubnetId=subnet-",
+        ],
+    );
+    let random = format!(
+        "{USUAL}\nskip_create_ami = true\nsubnet_filter {{\n random = true\n}}\nsecurity_group_filter {{\n filters = {{ group-name = \"default\" }}\n}}"
+    );
+    assert_sent(
+        bake(&random),
+        &[
+            "&SubnetId=subnet-",
+            "Action=DescribeSecurityGroups&Version=2016-11-15&Filter.1.Name=group-name&Filter.1.Value.1=default",
+        ],
+    );
+    let named = format!("{USUAL}\nvpc_id = \"vpc-1\"\nsubnet_id = \"subnet-1\"");
+    assert_sent(bake(&named), &["&SubnetId.1=subnet-1"]);
+    let vpc = format!("{USUAL}\nvpc_id = \"vpc-1\"");
+    let (ran, requests) = bake(&vpc);
+    assert!(
+        requests.contains("&Filter.1.Name=vpc-id&Filter.1.Value.1=vpc-1"),
+        "{requests}"
+    );
+    assert!(ran.fails_with(1).contains("no subnet found: vpc-id = `vpc-1`"));
+}
+
+#[test]
+fn options_of_the_image_are_parameters_of_its_creation_and_its_attributes() {
+    let source = format!(
+        r#"{USUAL}
+        ami_description   = "of {{{{ .SourceAMIName }}}}"
+        ami_users         = ["111111111111"]
+        ami_groups        = ["all"]
+        ami_org_arns      = ["arn:organization"]
+        ami_ou_arns       = ["arn:unit"]
+        snapshot_users    = ["222222222222"]
+        snapshot_groups   = ["all"]
+        imds_support      = "v2.0"
+        ena_support       = true
+        sriov_support     = true
+        no_ephemeral      = true
+        skip_ami_run_tags = true
+        run_tags          = {{ Only = "instance" }}
+        ami_virtualization_type = "hvm"
+        ami_regions       = ["us-east-1"]
+        tags              = {{ Release = "1" }}
+        snapshot_tags     = {{ Disk = "root" }}
+        tag {{
+          key   = "Base"
+          value = "{{{{ .SourceAMI }}}}"
+        }}
+        snapshot_tag {{
+          key   = "Copy"
+          value = "first"
+        }}
+        ami_block_device_mappings {{
+          device_name = "/dev/sdz"
+          volume_size = 7
+        }}"#
+    );
+    let (ran, requests) = bake(&source);
+    assert_sent(
+        (ran, requests.clone()),
+        &[
+            "Action=ModifyInstanceAttribute&Version=2016-11-15&InstanceId=i-",
+            "&SriovNetSupport.Value=simple",
+            "&EnaSupport.Value=true",
+            "Action=CreateImage&",
+            "&Name=baked&",
+            "&Description=of ubuntu/images/",
+            "&BlockDeviceMapping.1.DeviceName=/dev/sdz",
+            "&BlockDeviceMapping.1.Ebs.VolumeSize=7",
+            "&BlockDeviceMapping.2.DeviceName=/dev/sdca",
+            ".Key=Release&",
+            ".Key=Base&",
+            "&LaunchPermission.Add.1.UserId=111111111111",
+            "&LaunchPermission.Add.2.Group=all",
+            "&LaunchPermission.Add.3.OrganizationArn=arn:organization",
+            "&LaunchPermission.Add.4.OrganizationalUnitArn=arn:unit",
+        ],
+    );
+    let image = requests.split("Action=CreateImage&").nth(1).unwrap();
+    assert!(!image.split("HTTP/1.1").next().unwrap().contains("Key=Only"), "{image}");
+}
+
+#[test]
+fn attributes_that_the_cloud_has_are_set_on_the_image_and_its_snapshots() {
+    let source = format!(
+        r#"{USUAL}
+        snapshot_users  = ["222222222222"]
+        snapshot_groups = ["all"]
+        imds_support    = "v2.0"
+        snapshot_tags   = {{ Disk = "root" }}
+        snapshot_tag {{
+          key   = "Copy"
+          value = "first"
+        }}"#
+    );
+    let (ran, requests) = bake(&source);
+    let _ = ran.succeeds();
+    for wanted in [
+        "&ImdsSupport.Value=v2.0",
+        "&CreateVolumePermission.Add.1.UserId=222222222222",
+        "&CreateVolumePermission.Add.2.Group=all",
+        ".Key=Disk&",
+        ".Key=Copy&",
+    ] {
+        assert!(requests.contains(wanted), "{wanted} was not sent: {requests}");
+    }
+}
+
+#[test]
+fn product_codes_are_an_attribute_of_the_image() {
+    let source = format!("{USUAL}\nami_product_codes = [\"code-1\"]");
+    assert_sent(bake(&source), &["&Attribute=productCodes", "&ProductCode.1=code-1"]);
+}
+
+#[test]
+fn an_image_of_the_same_name_is_replaced_when_that_is_allowed() {
+    let context = test_context!();
+    let cloud = Cloud::local(&context, &["-ssh-port", "0"]);
+    let recorder = Recorder::before(&cloud);
+    let context = context.on(&cloud).with("AWS_ENDPOINT_URL", &recorder.url);
+    context.template(&template(USUAL));
+    let _ = context.run(["build", "t.pkr.hcl"]).succeeds();
+    let taken = context.run(["build", "t.pkr.hcl"]).fails_with(1);
+    assert!(taken.contains("AMI name `baked` is taken by `ami-"), "{taken}");
+    assert!(taken.contains("`force_deregister = true`"), "{taken}");
+    context.template(&template(&format!(
+        "{USUAL}\nforce_deregister = true\nforce_delete_snapshot = true"
+    )));
+    let _ = context.run(["build", "t.pkr.hcl"]).succeeds();
+    let requests = recorder.requests();
+    assert!(requests.contains("Action=DeregisterImage&"), "{requests}");
+    assert!(requests.contains("Action=DeleteSnapshot&"), "{requests}");
+}
+
+#[test]
+fn a_source_ami_is_found_by_id_or_filter() {
+    let by_id = USUAL.split("source_ami_filter").next().unwrap();
+    let (ran, requests) = bake(&format!("{by_id}\nsource_ami = \"ami-0123456789abcdef0\""));
+    assert!(requests.contains("&ImageId.1=ami-0123456789abcdef0"), "{requests}");
+    let failed = ran.fails_with(1);
+    assert!(
+        failed.contains("source AMI `ami-0123456789abcdef0` does not exist"),
+        "{failed}"
+    );
+    assert!(failed.contains("-local-image ami-0123456789abcdef0=ROOT"), "{failed}");
+    let filter = USUAL.replace("ubuntu/images/*", "nobody/has/this/*");
+    let filter = filter.replace("most_recent = true", "include_deprecated = true");
+    let (ran, requests) = bake(&filter);
+    for wanted in ["&IncludeDeprecated=true", "&Owner.1=099720109477", "Filter.1.Name=name"] {
+        assert!(requests.contains(wanted), "{wanted} was not sent: {requests}");
+    }
+    let failed = ran.fails_with(1);
+    assert!(
+        failed.contains("no AMI of 099720109477 matches name = `nobody/has/this/*"),
+        "{failed}"
+    );
+    assert!(
+        failed.contains("check the filters, the owners and the region"),
+        "{failed}"
+    );
+}
+
+#[test]
+fn a_bake_may_wait_for_its_session_and_for_its_instance_to_stop_itself() {
+    let source = format!(
+        "{USUAL}\nssh_interface = \"session_manager\"\niam_instance_profile = \"ssm\"\npause_before_ssm = \"10ms\"\nskip_create_ami = true"
+    );
+    let (ran, _) = bake(&source);
+    let output = ran.succeeds();
+    assert!(output.contains("Pausing 10ms before the session..."), "{output}");
+    let source =
+        format!("{USUAL}\ndisable_stop_instance = true\naws_polling {{\n max_attempts = 1\n delay_seconds = 1\n}}");
+    let (ran, requests) = bake(&source);
+    let failed = ran.fails_with(1);
+    assert!(failed.contains("did not become stopped within 1 s"), "{failed}");
+    assert!(
+        failed.contains("`aws_polling { max_attempts, delay_seconds }`"),
+        "{failed}"
+    );
+    assert!(!requests.contains("Action=StopInstances&"), "{requests}");
+}
+
+#[test]
+fn credentials_region_and_endpoint_of_the_template_are_used() {
+    let keys = format!(
+        "{USUAL}\naccess_key = \"AKIATEMPLATE\"\nsecret_key = \"secret\"\ntoken = \"session-token\"\nmax_retries = 0\nskip_metadata_api_check = true"
+    );
+    let context = test_context!();
+    let cloud = Cloud::local(&context, &["-ssh-port", "0"]);
+    let recorder = Recorder::before(&cloud);
+    let context = context.with("AWS_ENDPOINT_URL", &recorder.url);
+    context.template(&template(&format!("{keys}\nskip_create_ami = true")));
+    let _ = context.run(["build", "t.pkr.hcl"]).succeeds();
+    let heads = recorder.heads();
+    for wanted in [
+        "Credential=AKIATEMPLATE/",
+        "/us-east-1/ec2/aws4_request",
+        "x-amz-security-token: session-token",
+    ] {
+        assert!(heads.contains(wanted), "{wanted} was not sent: {heads}");
+    }
+    let role = format!(
+        r#"{USUAL}
+        assume_role {{
+          role_arn         = "arn:aws:iam::123456789012:role/baker"
+          duration_seconds = 900
+          external_id      = "outside"
+          policy           = "narrow"
+          policy_arns      = ["arn:policy"]
+          session_name     = "bake"
+          tags             = {{ Project = "images" }}
+        }}"#
+    );
+    assert_sent(
+        bake(&role),
+        &[
+            "Action=AssumeRole&",
+            "&RoleArn=arn:aws:iam::123456789012:role/baker",
+            "&DurationSeconds=900",
+            "&ExternalId=outside",
+            "&Policy=narrow",
+            "&PolicyArns.member.1.arn=arn:policy",
+            "&RoleSessionName=bake",
+            "&Tags.member.1.Key=Project",
+        ],
+    );
+}
+
+#[test]
+fn a_profile_of_a_file_of_the_template_is_used_at_an_endpoint_of_the_template() {
+    let context = test_context!();
+    let cloud = Cloud::local(&context, &["-ssh-port", "0"]);
+    let recorder = Recorder::before(&cloud);
+    context.file(
+        "keys",
+        "[ci]\naws_access_key_id = AKIAPROFILE\naws_secret_access_key = secret\n",
+    );
+    let source = format!(
+        "{USUAL}\nprofile = \"ci\"\nshared_credentials_file = \"keys\"\ncustom_endpoint_ec2 = \"{}\"",
+        recorder.url
+    );
+    context.template(&template(&source));
+    let _ = context.run(["build", "t.pkr.hcl"]).succeeds();
+    let heads = recorder.heads();
+    assert!(heads.contains("Credential=AKIAPROFILE/"), "{heads}");
+}
+
+#[test]
+fn options_that_change_nothing_are_accepted() {
+    let context = test_context!();
+    context.template(&template(&format!(
+        "{USUAL}\nskip_region_validation = true\nskip_profile_validation = true\nskip_credential_validation = true\nsession_manager_port = 8000"
+    )));
+    let _ = context.run(["validate", "t.pkr.hcl"]).succeeds();
+}
+
+/// What asks for nothing is accepted all the same.
+#[test]
+fn options_that_are_not_supported_are_refused_at_their_place() {
+    let refused = [
+        "mfa_code = \"123456\"",
+        "decode_authorization_messages = true",
+        "insecure_skip_tls_verify = true",
+        "vault_aws_engine {\n name = \"x\"\n}",
+        "assume_role {\n role_arn = \"arn\"\n transitive_tag_keys = [\"x\"]\n}",
+        "ami_regions = [\"eu-west-1\"]",
+        "snapshot_copy_duration_minutes = 5",
+        "encrypt_boot = true",
+        "kms_key_id = \"alias/x\"",
+        "region_kms_key_ids = { eu-west-1 = \"alias/x\" }",
+        "skip_save_build_region = true",
+        "deprecate_at = \"2030-01-01T00:00:00Z\"",
+        "deregistration_protection {\n enabled = true\n}",
+        "fast_launch {\n enable_fast_launch = true\n}",
+        "block_duration_minutes = 60",
+        "temporary_iam_instance_profile_policy_document {\n Version = \"2012-10-17\"\n}",
+        "fleet_tags = { a = \"b\" }",
+        "fleet_tag {\n key = \"a\"\n value = \"b\"\n}",
+        "spot_allocation_strategy = \"lowest-price\"",
+        "spot_instance_types = [\"m5.large\"]",
+        "spot_price = \"auto\"",
+        "spot_price_auto_product = \"Linux/UNIX\"",
+        "spot_tags = { a = \"b\" }",
+        "spot_tag {\n key = \"a\"\n value = \"b\"\n}",
+        "temporary_security_group_source_public_ip = true",
+    ];
+    let context = test_context!();
+    for line in refused {
+        context.template(&template(&format!("{USUAL}\n{line}")));
+        let output = context.run(["validate", "t.pkr.hcl"]).fails_with(1);
+        let option = line.split([' ', '=']).next().unwrap();
+        assert!(output.contains("not supported"), "{line}: {output}");
+        assert!(
+            output.contains(option) || line.contains("transitive"),
+            "{line}: {output}"
+        );
+    }
+    context.template(&template(&format!(
+        "{USUAL}\nencrypt_boot = false\nskip_save_build_region = false\nspot_price = \"0\"\nregion_kms_key_ids = {{}}"
+    )));
+    let _ = context.run(["validate", "t.pkr.hcl"]).succeeds();
+}
+
+/// What a killed bake leaves is found by its tags, without its journal.
+#[test]
+fn leftovers_are_found_by_their_tags() {
+    let context = test_context!();
+    let cloud = Cloud::local(&context, &["-ssh-port", "0"]);
+    let clean = Inventory::of(&cloud.endpoint);
+    let context = context.on(&cloud);
+    abandon(&context);
+    let listed = context.run(["gc", "-sweep", "-older-than", "0s"]).succeeds();
+    for kind in ["instance i-", "security-group sg-", "key-pair packer_"] {
+        assert!(listed.contains(kind), "{kind} is not in {listed}");
+    }
+    let young = context.run(["gc", "-sweep"]).succeeds();
+    assert!(!young.contains("instance i-"), "{young}");
+    let _ = context.run(["gc", "-sweep", "-older-than", "0s", "-remove"]).succeeds();
+    assert_eq!(Inventory::of(&cloud.endpoint), clean);
+}
+
+/// A bake that is killed while it provisions, and whose journal is lost.
+fn abandon(context: &TestContext) {
+    let marker = context.work().join("reached");
+    let provisioner = format!(
+        "provisioner \"shell-local\" {{\n inline = [\"touch {}\", \"sleep 600\"]\n }}",
+        marker.display()
+    );
+    let text = template(USUAL);
+    let source = text.split("build {").next().unwrap();
+    context.template(&format!(
+        "{source}build {{\n sources = [\"source.amazon-ebs.it\"]\n {provisioner}\n}}\n"
+    ));
+    let child = context.start(["build", "t.pkr.hcl"]);
+    let started = Instant::now();
+    while !marker.exists() {
+        assert!(
+            started.elapsed() < Duration::from_mins(1),
+            "the bake does not provision"
+        );
+        std::thread::yield_now();
+    }
+    signal(child.id(), "KILL");
+    let _ = Ran::end_of(child);
+    let journals = context.journals();
+    assert!(!journals.is_empty());
+    for journal in journals {
+        std::fs::remove_file(journal).unwrap();
+    }
+}
