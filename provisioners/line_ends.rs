@@ -1,5 +1,5 @@
 //! Scripts written on Windows: `\r\n` becomes `\n` on the way to the instance, however long the lines are, and the last line gets an
-//! end (communicators.md §10, `binary`).
+//! end, unless `binary` is set.
 
 use std::fs::File;
 use std::io::{self, Read, Seek as _, Write};

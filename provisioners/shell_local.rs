@@ -1,4 +1,4 @@
-//! The `shell-local` provisioner: scripts on this machine, in the middle of a bake (communicators.md §12).
+//! The `shell-local` provisioner: scripts on this machine, in the middle of a bake.
 
 use async_trait::async_trait;
 use bakelite_engine::provisioner::{ProvisionError, Provisioner, Provisioning};

@@ -1,5 +1,5 @@
 //! Signed statements about artifacts: in-toto statements in DSSE envelopes, the keys that sign them, and checking both. The
-//! post-processor `provenance` writes them, the command `verify-attestation` reads them (communicators.md §25).
+//! post-processor `provenance` writes them, the command `verify-attestation` reads them.
 
 mod envelope;
 pub mod key;

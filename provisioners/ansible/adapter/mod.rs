@@ -1,5 +1,5 @@
 //! The proxy adapter: an SSH server of this machine, for Ansible alone, that passes on what it is asked for to the communicator of the
-//! build (communicators.md §17.4). So Ansible goes every way that bakelite can go: past bastions, through Session Manager, over WinRM.
+//! build. So Ansible goes every way that bakelite can go: past bastions, through Session Manager, over WinRM.
 
 mod command;
 mod connection;

@@ -27,9 +27,7 @@ fn with(mut options: Value, more: &Value) -> Value {
 async fn through_the_adapter_with_the_sftp_server_of_the_instance() {
     let bench = Bench::new(Setup::default()).await;
     let options = by("sftp", false);
-    bench
-        .play_all(with(options, &json!({"use_sftp": true})))
-        .await;
+    bench.play_all(with(options, &json!({"use_sftp": true}))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,9 +67,7 @@ async fn through_the_adapter_to_an_instance_without_any_server_for_files() {
         ..Setup::default()
     })
     .await;
-    bench
-        .play_all(with(by("smart", false), &json!({})))
-        .await;
+    bench.play_all(with(by("smart", false), &json!({}))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -225,7 +225,10 @@ async fn an_sbom_that_cannot_be_made_fails_the_build() {
     );
     let nobody = Workbench::alone();
     let error = nobody.provision("sbom", in_folder("remote")).await.unwrap_err();
-    assert_eq!(error, "failed to list the packages of the instance: the list has no end");
+    assert_eq!(
+        error,
+        "failed to list the packages of the instance: the list has no end"
+    );
     assert!(!bench.folder.path().join("sbom.json").exists());
     let without_shell = Setup {
         programs: Some(vec!["true"]),

@@ -117,7 +117,10 @@ async fn what_is_no_sbom_fails_the_build_and_leaves_what_was_there() {
         .provision("sbom", json!({"source": "/x", "destination": "sbom.json"}))
         .await
         .unwrap_err();
-    assert_eq!(error, "failed to download the SBOM `/x`: communicator `none` cannot download");
+    assert_eq!(
+        error,
+        "failed to download the SBOM `/x`: communicator `none` cannot download"
+    );
     assert_eq!(bench.read("sbom.json"), "old");
     assert!(bench.provisioning.notes.all().is_empty());
     let occupied = json!({"source": bench.path("remote/made.json"), "destination": "sbom.json/below"});
