@@ -269,6 +269,6 @@ fn a_breakpoint_without_a_terminal_fails() {
         ["--wait", env!("CARGO_BIN_EXE_bakelite"), "build", "t.pkr.hcl"],
     );
     let said = bakelite_test_support::context::Ran::of(&mut command).fails_with(1);
-    assert!(said.contains("no terminal to press Enter on"), "{said}");
+    assert!(said.contains("without a terminal to press Enter on"), "{said}");
     assert!(!said.contains("cat:"), "what follows does not run: {said}");
 }
