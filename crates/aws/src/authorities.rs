@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use aws_config::profile;
 use aws_types::os_shim_internal::{Env, Fs};
-pub use bakelite_net::trust::BundleError;
+pub(crate) use bakelite_net::trust::BundleError;
 use bakelite_net::trust::bundle;
 use rustls::pki_types::CertificateDer;
 

@@ -132,7 +132,8 @@ async fn a_path_that_starts_with_a_dash_is_a_path() {
     bench.provision("shell", options.clone()).await.unwrap();
     assert_eq!(bench.printed(), ["ran".to_owned(), format!("./{path}")]);
     // It was removed: the next one finds nothing but its own.
-    let again = json!({"inline": [format!("cd; ls -- {path}* 2>/dev/null | wc -l")], "remote_folder": bench.path("remote")});
+    let again =
+        json!({"inline": [format!("cd; ls -- {path}* 2>/dev/null | wc -l")], "remote_folder": bench.path("remote")});
     bench.provision("shell", again).await.unwrap();
     assert_eq!(bench.printed(), ["0"]);
 }

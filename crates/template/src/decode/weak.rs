@@ -278,7 +278,11 @@ impl WeakDecoding<'_> {
 
 fn is_supported(field: &Field, place: Place, diagnostics: &mut Diagnostics) -> bool {
     let Some(reason) = &field.unsupported else { return true };
-    diagnostics.push(unsupported(place, format!("`{}` is not supported yet", field.name), reason));
+    diagnostics.push(unsupported(
+        place,
+        format!("`{}` is not supported yet", field.name),
+        reason,
+    ));
     false
 }
 
