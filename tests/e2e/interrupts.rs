@@ -16,7 +16,7 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 const LATENCY: &str = "instance=0.3,boot=0.1,stop=0.3,image=0.5,terminate=0.2";
 
 /// Longer than any step takes.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 fn template() -> String {
     format!("{}/examples/quickstart", env!("CARGO_MANIFEST_DIR"))

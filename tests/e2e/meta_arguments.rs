@@ -64,11 +64,11 @@ fn retries_are_counted_and_the_last_error_is_the_one_that_counts() {
         "the pause is part of a try: {said}"
     );
     assert!(
-        said.contains("exit status: 1. Allowed exit codes are: [0]), trying again: 2 tries left"),
+        said.contains("trying again (2 tries left): Script exited with non-zero exit status: 1."),
         "{said}"
     );
     assert!(
-        said.contains("exit status: 2. Allowed exit codes are: [0]), trying again: 1 try left"),
+        said.contains("trying again (1 try left): Script exited with non-zero exit status: 2."),
         "{said}"
     );
     let (_, end) = said.split_once("Build 'null.a' errored").unwrap();

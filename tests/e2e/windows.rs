@@ -59,7 +59,7 @@ build {{
     let said = format!("{}{}", ran.stdout, ran.stderr);
     for text in [
         "run 0, password Some(\"<sensitive>\")",
-        "Script exited with non-zero exit status: 1. Allowed exit codes are: [0]), trying again: 1 try left",
+        "trying again (1 try left): Script exited with non-zero exit status: 1. Allowed exit codes are: [0]",
         "run 1, password Some(\"<sensitive>\")",
         "EC2AMAZ restarted.",
         "Machine successfully restarted, moving on",

@@ -9,6 +9,7 @@ use serde::Deserialize;
 /// How AWS is reached.
 #[derive(Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the template")]
 pub struct AccessOptions {
     /// The access key's id. Without it the environment, the shared profile files, a web identity, the container's and the instance's
     /// role are tried, in this order.

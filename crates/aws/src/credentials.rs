@@ -41,7 +41,7 @@ pub enum AccessError {
     /// A source is configured and fails.
     #[error("Failed to load AWS credentials from {of}: {why}")]
     BadCredentials {
-        /// The source: `profile `ci``.
+        /// The source: "profile" and its name, "web identity".
         of: String,
         /// What happened.
         why: String,

@@ -115,13 +115,13 @@ mod tests {
         let forwarded = Ok("POST http://ec2.target.test:8080/ HTTP/1.1".to_owned());
         let tunnelled = Ok("CONNECT ec2.target.test:8443 HTTP/1.1".to_owned());
         for variable in ["HTTP_PROXY", "http_proxy", "ALL_PROXY"] {
-            assert_eq!(asked(variable, plain).await, forwarded, "{variable}");
+            assert_eq!(Box::pin(asked(variable, plain)).await, forwarded, "{variable}");
         }
         for variable in ["HTTPS_PROXY", "https_proxy", "all_proxy"] {
-            assert_eq!(asked(variable, encrypted).await, tunnelled, "{variable}");
+            assert_eq!(Box::pin(asked(variable, encrypted)).await, tunnelled, "{variable}");
         }
         for (variable, endpoint) in [("HTTPS_PROXY", plain), ("HTTP_PROXY", encrypted)] {
-            let error = asked(variable, endpoint).await.unwrap_err();
+            let error = Box::pin(asked(variable, endpoint)).await.unwrap_err();
             assert!(error.contains("lookup"), "{variable}: {error}");
         }
     }

@@ -1,6 +1,7 @@
 //! `gc`: removes what killed runs left behind, wherever they left it: what their journals name, or (`-sweep`) what carries our tags.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,7 +65,6 @@ async fn collect(dry_run: bool, process: &Process, cancel: &Cancel) -> Result<St
     let listed = listed.collected;
     if listed.is_empty() {
         print("Nothing was left behind.\n");
-        return Ok(status);
     }
     if dry_run {
         for one in &listed {
@@ -79,6 +79,7 @@ async fn collect(dry_run: bool, process: &Process, cancel: &Cancel) -> Result<St
         }
     }
     let mut all_gone = true;
+    // Also where nothing is left: a run that died after its last removal leaves an empty journal.
     let shown = |one: Collected| all_gone &= report(&one.resource, Some(&one.run), one.error.as_ref());
     let collected = gc::collect(&journals, &owners(&clouds, process), cancel, shown).await;
     for cloud in clouds.into_values() {
@@ -139,10 +140,10 @@ fn named(resource: &Resource, run: Option<&str>) -> String {
     let detail = |name| resource.details.get(name).map(String::as_str);
     let mut text = resource.describe();
     if let Some(build) = detail(BUILD) {
-        text += &format!(" of build {build}");
+        let _ = write!(text, " of build {build}");
     }
     if let Some(run) = run.or_else(|| detail("run")) {
-        text += &format!(" of run {run}");
+        let _ = write!(text, " of run {run}");
     }
     let place = match detail(LOCAL) {
         Some(_) => Some("the local cloud".to_owned()),
@@ -154,7 +155,7 @@ fn named(resource: &Resource, run: Option<&str>) -> String {
         .map(age);
     let more: Vec<String> = place.into_iter().chain(age).collect();
     if !more.is_empty() {
-        text += &format!(" ({})", more.join(", "));
+        let _ = write!(text, " ({})", more.join(", "));
     }
     one_line(&text).into_owned()
 }

@@ -124,7 +124,7 @@ impl Chains<'_> {
             () = bake.cancel.token().cancelled() => Err(Error::cancelled()),
             processed = component.process(&processing, artifact) => processed,
         };
-        processed.map_err(|error| decoded.iter().fold(error, |error, decoded| error.at_option_of(decoded)))
+        processed.map_err(|error| decoded.iter().fold(error, Error::at_option_of))
     }
 }
 

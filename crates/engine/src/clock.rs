@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn pauses_double_up_to_the_longest() {
         let backoff = Backoff {
-            limit: Duration::from_secs(60),
+            limit: Duration::from_mins(1),
             first: Duration::from_secs(1),
             longest: Duration::from_secs(5),
         };

@@ -185,7 +185,7 @@ impl Provisioners {
             () = provisioning.cancel.cancelled() => Err(Error::cancelled()),
             result = limited => result,
         };
-        result.map_err(|error| decoded.iter().fold(error, |error, decoded| error.at_option_of(decoded)))
+        result.map_err(|error| decoded.iter().fold(error, Error::at_option_of))
     }
 }
 

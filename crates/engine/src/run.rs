@@ -211,7 +211,7 @@ impl One {
                 (chains.process(artifact).await, leftovers)
             }
             Err(error) => {
-                let error = options.iter().fold(error, |error, options| error.at_option_of(options));
+                let error = options.iter().fold(error, Error::at_option_of);
                 let leftovers = after_failure(&bake, &settings.policy, &provisioners, &error).await;
                 (Err(error), leftovers)
             }
@@ -223,13 +223,16 @@ impl One {
 async fn after_failure(bake: &Bake, policy: &FailurePolicy, provisioners: &Provisioners, error: &Error) -> Vec<String> {
     let on_error = match policy.on_error {
         OnError::Ask if bake.cancel.is_cancelled() => OnError::CleanUp,
-        OnError::Ask => match provisioners.answered() {
-            Some(answer) => answer.into(),
-            None => tokio::select! {
-                () = bake.cancel.token().cancelled() => OnError::CleanUp,
-                answer = policy.ask(&bake.ui, error, false) => answer.into(),
-            },
-        },
+        OnError::Ask => {
+            if let Some(answer) = provisioners.answered() {
+                answer.into()
+            } else {
+                tokio::select! {
+                    () = bake.cancel.token().cancelled() => OnError::CleanUp,
+                    answer = policy.ask(&bake.ui, error, false) => answer.into(),
+                }
+            }
+        }
         other => other,
     };
     if on_error != OnError::Abort

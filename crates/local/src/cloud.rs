@@ -152,6 +152,10 @@ impl Cloud {
     }
 
     /// Waits for that long after `since`, or until the cloud shuts down.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an EC2 state takes time; this is where the cloud's own time passes"
+    )]
     pub(crate) async fn wait(&self, since: Instant, duration: Duration) {
         if duration.is_zero() {
             return;

@@ -100,7 +100,7 @@ async fn what_is_no_sbom_fails_the_build_and_leaves_what_was_there() {
             .await
             .unwrap_err();
         assert!(
-            error.starts_with(&format!("take `{path}` for an SBOM: {expected}")),
+            error.starts_with(&format!("`{path}` is not an SBOM: {expected}")),
             "{error}"
         );
     }

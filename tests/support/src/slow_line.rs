@@ -65,6 +65,7 @@ impl SlowLine {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a slow line is made of time")]
 async fn hold_back(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,

@@ -128,8 +128,8 @@ impl Ebs<'_> {
 async fn make(ec2: Client, request: CreateImageFluentBuilder, token: String) -> Result<(String, String), AwsError> {
     let id = match call("CreateImage", || request.clone().send()).await {
         Err(error) if error.class == ErrorClass::Duplicate => {
-            let found = describe::own_images(&ec2, tag::by_token(&token)).await?.into_iter();
-            Some(found.filter_map(|image| image.image_id).next().ok_or(error)?)
+            let found = describe::own_images(&ec2, tag::by_token(&token)).await?;
+            Some(found.into_iter().find_map(|image| image.image_id).ok_or(error)?)
         }
         answer => answer?.image_id,
     };

@@ -18,12 +18,15 @@ use crate::watch::WaitError;
 /// The owner's name in the journal.
 pub const OWNER: &str = "aws";
 
+/// Finds resources of one kind.
+type Find = for<'a> fn(&'a Scope<'a>, By<'a>) -> BoxFuture<'a, Result<Vec<Found>, AwsError>>;
+
 /// A kind of temporary resource. Each has a file; [`super::KINDS`] lists them.
 pub struct Kind {
     /// Its name in the journal and in output.
     pub name: &'static str,
     /// Finds those that pass a filter.
-    pub(crate) find: for<'a> fn(&'a Scope<'a>, By<'a>) -> BoxFuture<'a, Result<Vec<Found>, AwsError>>,
+    pub(crate) find: Find,
     /// Removes the one with this id; when it returns without error, the resource is certainly gone. One that is gone already is no error.
     pub(crate) remove: for<'a> fn(&'a Scope<'a>, &'a str) -> BoxFuture<'a, Result<(), RemoveError>>,
 }

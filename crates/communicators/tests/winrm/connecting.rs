@@ -151,7 +151,7 @@ async fn nobody_at_the_port_is_the_cause_of_the_timeout() {
     let error = instance.fail_to_connect(&options, &[]).await;
     assert!(
         error.contains(&format!(
-            "no connection to Administrator@127.0.0.1:{free}: Connection refused"
+            "no connection to Administrator@127.0.0.1:{free}: connection to 127.0.0.1:{free} failed: Connection refused"
         )),
         "{error}"
     );

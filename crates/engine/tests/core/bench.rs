@@ -77,7 +77,7 @@ impl Explain for Told {
 
 /// Why a call failed that may be made again.
 const SOON: Backoff = Backoff {
-    limit: Duration::from_secs(60),
+    limit: Duration::from_mins(1),
     first: Duration::from_secs(1),
     longest: Duration::from_secs(10),
 };

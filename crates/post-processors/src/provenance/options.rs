@@ -13,7 +13,6 @@ use crate::attestation::key::{SigningKey, VerifyingKey};
 /// Options of provenance.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is an option of the template")]
 pub(super) struct ProvenanceOptions {
     /// `false` passes the artifact on and writes nothing.
     pub(super) provenance: bool,

@@ -140,6 +140,7 @@ async fn one_way(
             let until = Instant::now() + faults.delay.mul_f64(chance.fraction());
             let late = late.clone();
             delays.spawn(async move {
+                #[expect(clippy::disallowed_methods, reason = "a message that is late is made of time")]
                 tokio::time::sleep_until(until).await;
                 for message in out {
                     let _ = late.send(message);
