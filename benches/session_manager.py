@@ -44,14 +44,14 @@ build {
 """
 
 
-def bake(binary, folder, interface):
+def bake(binary, directory, interface):
     line = 'ssh_interface = "session_manager"' if interface == "session_manager" else ""
-    (folder / "t.pkr.hcl").write_text(TEMPLATE % line)
-    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "XDG_STATE_HOME": str(folder / "state")}
-    ran = subprocess.run([binary, "build", "-local", "t.pkr.hcl"], cwd=folder, env=environment, capture_output=True, text=True)
+    (directory / "t.pkr.hcl").write_text(TEMPLATE % line)
+    environment = {"PATH": os.environ["PATH"], "HOME": str(directory), "XDG_STATE_HOME": str(directory / "state")}
+    ran = subprocess.run([binary, "build", "-local", "t.pkr.hcl"], cwd=directory, env=environment, capture_output=True, text=True)
     if ran.returncode != 0:
         sys.exit(ran.stdout + ran.stderr)
-    moments = [float((folder / name).read_text()) for name in ("before", "after")]
+    moments = [float((directory / name).read_text()) for name in ("before", "after")]
     return SIZE / 1e6 / (moments[1] - moments[0])
 
 
@@ -62,12 +62,12 @@ def main():
     arguments = parser.parse_args()
     binary = str(pathlib.Path(arguments.bin).absolute())
     with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
-        folder = pathlib.Path(name)
-        (folder / "content").write_bytes(os.urandom(SIZE))
+        directory = pathlib.Path(name)
+        (directory / "content").write_bytes(os.urandom(SIZE))
         rates = {"session_manager": [], "plain SSH": []}
         for _ in range(arguments.rounds):
             for interface, found in rates.items():
-                found.append(bake(binary, folder, interface))
+                found.append(bake(binary, directory, interface))
     medians = {interface: statistics.median(found) for interface, found in rates.items()}
     for interface, rate in medians.items():
         print(f"{interface:16} {rate:7.1f} MB/s")

@@ -65,11 +65,11 @@ enum Peer {
 async fn measure(filter: &str) {
     let sshd = Sshd::start(Setup::default()).await;
     let far = SlowLine::to(sshd.address, DELAY).await;
-    let folder = tempfile::tempdir().unwrap();
-    let (big, small) = (folder.path().join("big"), folder.path().join("small"));
+    let directory = tempfile::tempdir().unwrap();
+    let (big, small) = (directory.path().join("big"), directory.path().join("small"));
     make_big(&big, 512);
     make_small(&small, 2000);
-    let medium = folder.path().join("medium");
+    let medium = directory.path().join("medium");
     make_big(&medium, 32);
     let (near, far) = (sshd.address.port(), far.address.port());
     let contest = |name, operation, source, port, peers, limit| Contest {
@@ -92,7 +92,7 @@ async fn measure(filter: &str) {
         contest("download 512 MiB", "download", &big, near, &[Peer::Scp], 1.0 / 1.3),
         contest(
             "upload 2,000 files",
-            "upload-folder",
+            "upload-directory",
             &small,
             near,
             &[Peer::Tar, Peer::Scp],
@@ -100,7 +100,7 @@ async fn measure(filter: &str) {
         ),
         contest(
             "download 2,000 files",
-            "download-folder",
+            "download-directory",
             &small,
             near,
             &[Peer::Tar],
@@ -108,7 +108,7 @@ async fn measure(filter: &str) {
         ),
         contest(
             "upload 2,000 files, 50 ms away",
-            "upload-folder",
+            "upload-directory",
             &small,
             far,
             &[Peer::Tar],
@@ -116,7 +116,7 @@ async fn measure(filter: &str) {
         ),
         contest(
             "download 2,000 files, 50 ms away",
-            "download-folder",
+            "download-directory",
             &small,
             far,
             &[Peer::Tar],
@@ -133,18 +133,18 @@ async fn measure(filter: &str) {
     ];
     let mut missed = false;
     for contest in contests.iter().filter(|contest| contest.name.contains(filter)) {
-        missed |= !run(contest, &sshd, folder.path()).await;
+        missed |= !run(contest, &sshd, directory.path()).await;
     }
     assert!(!missed, "a limit was missed");
 }
 
 /// Holds one contest and prints its line; is bakelite within its limits?
-async fn run(contest: &Contest<'_>, sshd: &Sshd, folder: &Path) -> bool {
+async fn run(contest: &Contest<'_>, sshd: &Sshd, directory: &Path) -> bool {
     let mut ours = Vec::new();
     let mut theirs = vec![Vec::new(); contest.peers.len()];
     let mut memory = 0;
     for round in 0..ROUNDS {
-        let destination = folder.join(format!("to-{round}"));
+        let destination = directory.join(format!("to-{round}"));
         let (took, peak) = bakelite(contest, sshd, &destination).await;
         memory = memory.max(peak);
         ours.push(took);
@@ -191,8 +191,8 @@ impl Peer {
         let (source, destination) = (contest.source.display(), destination.display());
         let host = format!("{}@127.0.0.1", sshd.username);
         let upload = contest.operation.starts_with("upload");
-        let folder = contest.operation.ends_with("folder");
-        let script = match (self, upload, folder) {
+        let directory = contest.operation.ends_with("directory");
+        let script = match (self, upload, directory) {
             (Peer::Scp, true, _) => format!("scp -r {options} {source} {host}:{destination}"),
             (Peer::Scp, false, _) => format!("scp -r {options} {host}:{source} {destination}"),
             (Peer::Tar, true, true) => {
@@ -287,9 +287,12 @@ async fn transfer(ssh: &dyn Communicator, operation: &str, source: &str, destina
             ssh.download(source, &mut file).await.unwrap();
             file.flush().await.unwrap();
         }
-        "upload-folder" => ssh.upload_folder(Path::new(source), false, destination).await.unwrap(),
-        // A trailing slash would be the contents; the folder arrives under its name.
-        "download-folder" => ssh.download_folder(source, Path::new(destination)).await.unwrap(),
+        "upload-directory" => ssh
+            .upload_directory(Path::new(source), false, destination)
+            .await
+            .unwrap(),
+        // A trailing slash would be the contents; the directory arrives under its name.
+        "download-directory" => ssh.download_directory(source, Path::new(destination)).await.unwrap(),
         other => panic!("{other}"),
     }
 }
@@ -304,9 +307,9 @@ fn peak_memory() -> u64 {
 fn run_context() -> RunContext {
     RunContext {
         id: "bench".into(),
-        working_folder: "/".into(),
-        temporary_folder: std::env::temp_dir(),
-        home_folder: None,
+        working_directory: "/".into(),
+        temporary_directory: std::env::temp_dir(),
+        home_directory: None,
         force: false,
         debug: false,
         environment: Arc::default(),
@@ -331,15 +334,15 @@ fn make_big(path: &Path, mebibytes: usize) {
     }
 }
 
-/// Files of 4 KiB in folders of a hundred.
-fn make_small(folder: &Path, files: usize) {
+/// Files of 4 KiB in directories of a hundred.
+fn make_small(directory: &Path, files: usize) {
     for number in 0..files {
-        let folder = folder.join(format!("part{}", number / 100));
-        std::fs::create_dir_all(&folder).unwrap();
+        let directory = directory.join(format!("part{}", number / 100));
+        std::fs::create_dir_all(&directory).unwrap();
         let line = format!("setting_{number} = {number}\n");
         let mut text = line.repeat(4096 / line.len() + 1);
         text.truncate(4096);
-        std::fs::write(folder.join(format!("file{number}.conf")), text).unwrap();
+        std::fs::write(directory.join(format!("file{number}.conf")), text).unwrap();
     }
 }
 

@@ -43,24 +43,24 @@ def generated(count):
     return "\n".join(lines)
 
 
-def run(command, folder):
+def run(command, directory):
     """Seconds that passed, seconds of the processor, and whether it went well."""
     environment = dict(os.environ, CHECKPOINT_DISABLE="1", PACKER_NO_COLOR="1")
     started = time.perf_counter()
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment, cwd=folder)
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment, cwd=directory)
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     return time.perf_counter() - started, usage.ru_utime + usage.ru_stime, child.returncode == 0
 
 
-def contest(ours, peer, rounds, folder):
+def contest(ours, peer, rounds, directory):
     times = {"ours": [], "peer": []}
     failed = set()
     for _ in range(rounds):
         for name, command in (("ours", ours), ("peer", peer)):
             if command is None or name in failed:
                 continue
-            wall, processor, well = run(command, folder)
+            wall, processor, well = run(command, directory)
             if not well:
                 failed.add(name)
             times[name].append((wall, processor))
@@ -79,16 +79,16 @@ def main():
     parser.add_argument("--rounds", type=int, default=20)
     options = parser.parse_args()
     ours, peer = os.path.abspath(options.bin), shutil.which(options.peer)
-    folder = pathlib.Path(tempfile.mkdtemp())
+    directory = pathlib.Path(tempfile.mkdtemp())
     # The file that the web server's template uploads.
-    (folder / "build").mkdir()
-    (folder / "build/app-1.0.tar.gz").touch()
+    (directory / "build").mkdir()
+    (directory / "build/app-1.0.tar.gz").touch()
     sizes = {}
     for count in (50, 5000, 10000):
-        sizes[count] = folder / f"{count}.pkr.hcl"
+        sizes[count] = directory / f"{count}.pkr.hcl"
         sizes[count].write_text(generated(count))
     # Debian's packer is older than `required_plugins`, and takes minutes for thousands of variables.
-    plain = folder / "web-server.pkr.hcl"
+    plain = directory / "web-server.pkr.hcl"
     plain.write_text(re.sub(r"(?ms)\Apacker \{.*?(?=^variable)", "", WEB_SERVER.read_text()))
     cases = [
         ("version", ["version"], 5, True),
@@ -102,7 +102,7 @@ def main():
     met = True
     for name, arguments, limit, with_peer in cases:
         rival = [peer, *arguments] if peer and with_peer else None
-        medians = contest([ours, *arguments], rival, options.rounds, folder)
+        medians = contest([ours, *arguments], rival, options.rounds, directory)
         if "ours" not in medians:
             print(f"{name:34} failed: {' '.join([ours, *arguments])}")
             met = False
@@ -114,7 +114,7 @@ def main():
             line += f" {peer_wall:7.1f} ms {peer_processor:8.1f} ms {peer_wall / wall:6.1f}x"
         print(line)
         met = met and (limit is None or processor <= limit)
-    shutil.rmtree(folder)
+    shutil.rmtree(directory)
     sys.exit(0 if met else 1)
 
 

@@ -75,9 +75,9 @@ async fn main() {
 fn run() -> RunContext {
     RunContext {
         id: "bench".into(),
-        working_folder: "/".into(),
-        temporary_folder: std::env::temp_dir(),
-        home_folder: None,
+        working_directory: "/".into(),
+        temporary_directory: std::env::temp_dir(),
+        home_directory: None,
         force: false,
         debug: false,
         environment: Arc::new(BTreeMap::new()),

@@ -160,17 +160,18 @@ impl FileTransfer {
             provisioning
                 .ui
                 .say(format!("Uploading {source} => {}", self.destination));
-            let path = provisioning.run.working_folder.join(source);
+            let path = provisioning.run.working_directory.join(source);
             let source_error = |error| FileError::Source {
                 path: source.clone(),
                 source: error,
             };
             let metadata = tokio::fs::metadata(&path).await.map_err(source_error)?;
             if metadata.is_dir() {
-                let folder = provisioning
-                    .communicator
-                    .upload_folder(&path, source.ends_with('/'), &self.destination);
-                folder.await.map_err(FileError::Upload)?;
+                let directory =
+                    provisioning
+                        .communicator
+                        .upload_directory(&path, source.ends_with('/'), &self.destination);
+                directory.await.map_err(FileError::Upload)?;
                 continue;
             }
             let file = File::open(&path).await.map_err(source_error)?;
@@ -180,7 +181,7 @@ impl FileTransfer {
                 size: metadata.len(),
                 mode: mode(&metadata),
             };
-            let destination = in_folder(&self.destination, &['/', '\\'], name(source));
+            let destination = in_directory(&self.destination, &['/', '\\'], name(source));
             provisioning
                 .communicator
                 .upload(upload, &destination)
@@ -198,7 +199,7 @@ impl FileTransfer {
             .ui
             .say(format!("Uploading content => {}", self.destination));
         let name = format!("pkr-file-content{}", random_number());
-        let destination = in_folder(&self.destination, &['/', '\\'], &name);
+        let destination = in_directory(&self.destination, &['/', '\\'], &name);
         let upload = Upload {
             content: &mut content.as_bytes(),
             size: content.len() as u64,
@@ -218,13 +219,18 @@ impl FileTransfer {
                 .say(format!("Downloading {source} => {}", self.destination));
             let destination = &self.destination;
             if source.ends_with('/') || source.contains(['*', '?', '[']) {
-                let folder = provisioning.run.working_folder.join(destination);
-                let folder = provisioning.communicator.download_folder(source, &folder);
-                folder.await.map_err(FileError::Download)?;
+                let directory = provisioning.run.working_directory.join(destination);
+                let directory = provisioning.communicator.download_directory(source, &directory);
+                directory.await.map_err(FileError::Download)?;
                 continue;
             }
-            let destination = in_folder(destination, &['/'], remote_name(source));
-            download_file(provisioning, source, &provisioning.run.working_folder.join(destination)).await?;
+            let destination = in_directory(destination, &['/'], remote_name(source));
+            download_file(
+                provisioning,
+                source,
+                &provisioning.run.working_directory.join(destination),
+            )
+            .await?;
         }
         Ok(())
     }
@@ -236,8 +242,8 @@ async fn download_file(provisioning: &Provisioning, source: &str, destination: &
         path: destination.display().to_string(),
         source: error,
     };
-    let folder = destination.parent().map_or_else(PathBuf::new, Path::to_owned);
-    tokio::fs::create_dir_all(&folder).await.map_err(destination_error)?;
+    let directory = destination.parent().map_or_else(PathBuf::new, Path::to_owned);
+    tokio::fs::create_dir_all(&directory).await.map_err(destination_error)?;
     // What is no plain file, as a device or a link, is written where it is.
     let in_place = std::fs::symlink_metadata(destination).is_ok_and(|metadata| !metadata.is_file());
     if in_place {
@@ -248,7 +254,7 @@ async fn download_file(provisioning: &Provisioning, source: &str, destination: &
     let partial = tempfile::Builder::new()
         .prefix(".bakelite-")
         .permissions(mode)
-        .tempfile_in(&folder)
+        .tempfile_in(&directory)
         .map_err(destination_error)?;
     let (file, path) = partial.into_parts();
     receive(provisioning, source, File::from_std(file)).await?;
@@ -265,8 +271,8 @@ async fn receive(provisioning: &Provisioning, source: &str, file: File) -> Resul
         .map_err(FileError::Download)
 }
 
-/// A destination that ends in a separator is the folder of a file with this name. On an instance that may be Windows' separator.
-fn in_folder(destination: &str, separators: &[char], name: &str) -> String {
+/// A destination that ends in a separator is the directory of a file with this name. On an instance that may be Windows' separator.
+fn in_directory(destination: &str, separators: &[char], name: &str) -> String {
     if destination.ends_with(separators) {
         format!("{destination}{name}")
     } else {
@@ -341,13 +347,13 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_as_destination_gets_the_name_of_the_source() {
+    fn a_directory_as_destination_gets_the_name_of_the_source() {
         let both: &[char] = &['/', '\\'];
-        assert_eq!(in_folder("/tmp/", both, name("a/b.txt")), "/tmp/b.txt");
-        assert_eq!(in_folder("/tmp/x", both, name("a/b.txt")), "/tmp/x");
-        assert_eq!(in_folder(r"C:\tmp\", both, name("b.txt")), r"C:\tmp\b.txt");
+        assert_eq!(in_directory("/tmp/", both, name("a/b.txt")), "/tmp/b.txt");
+        assert_eq!(in_directory("/tmp/x", both, name("a/b.txt")), "/tmp/x");
+        assert_eq!(in_directory(r"C:\tmp\", both, name("b.txt")), r"C:\tmp\b.txt");
         assert_eq!(
-            in_folder(r"tmp\", &['/'], "b"),
+            in_directory(r"tmp\", &['/'], "b"),
             r"tmp\",
             "here it is a letter as any other"
         );

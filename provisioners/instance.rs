@@ -52,7 +52,7 @@ impl Staging<'_> {
 
     /// A path of this machine, as an option gives it.
     pub(crate) fn local(&self, path: &str) -> PathBuf {
-        self.provisioning.run.working_folder.join(path)
+        self.provisioning.run.working_directory.join(path)
     }
 
     /// Creates a directory of the instance with its parents.
@@ -98,7 +98,7 @@ impl Staging<'_> {
         self.provisioning.ui.say(format!("Uploading {directory}"));
         self.make_directory(path).await?;
         let local = self.local(directory);
-        let uploading = self.provisioning.communicator.upload_folder(&local, true, path);
+        let uploading = self.provisioning.communicator.upload_directory(&local, true, path);
         Ok(uploading.await?)
     }
 }

@@ -167,9 +167,11 @@ impl<'a> Work<'a> {
     }
 
     fn scripts(&self) -> Vec<WindowsScript> {
-        WindowsScript::all(&self.options.script, &self.provisioning.run.working_folder, |lines| {
-            self.interpreter.inline_script(lines, &self.variables)
-        })
+        WindowsScript::all(
+            &self.options.script,
+            &self.provisioning.run.working_directory,
+            |lines| self.interpreter.inline_script(lines, &self.variables),
+        )
     }
 
     async fn run_all(&self, scripts: &[WindowsScript]) -> Result<(), ProvisionError> {

@@ -98,7 +98,7 @@ impl Provisioner for Sbom {
         let made = made.map_err(ProvisionError::failed)?;
         let mut note = json!({ "sha256": document::sha256(&made.text), "document": made.document });
         if let Some(destination) = &self.wanted.destination {
-            let path = file_of(&provisioning.run.working_folder.join(destination), destination);
+            let path = file_of(&provisioning.run.working_directory.join(destination), destination);
             write(&path, &made.text).map_err(|source| {
                 let path = path.clone();
                 ProvisionError::failed(SbomError::Write { path, source })
@@ -137,9 +137,9 @@ async fn listed(provisioning: &Provisioning, wanted: &Wanted) -> Result<Made, Sb
     let collected = collect::collect(provisioning.communicator.as_ref(), &wanted.scan_path).await?;
     let inventory = Inventory::of(&collected);
     if inventory.packages.is_empty() {
-        let folder = &wanted.scan_path;
+        let directory = &wanted.scan_path;
         let reason =
-            format!("neither dpkg, rpm nor apk knows of any below `{folder}`, and there are none of Python or npm");
+            format!("neither dpkg, rpm nor apk knows of any below `{directory}`, and there are none of Python or npm");
         return Err(SbomError::Nothing(reason));
     }
     let count = inventory.packages.len();
@@ -155,7 +155,7 @@ async fn listed(provisioning: &Provisioning, wanted: &Wanted) -> Result<Made, Sb
     })
 }
 
-/// A folder gets a file of its own.
+/// A directory gets a file of its own.
 fn file_of(path: &Path, destination: &str) -> PathBuf {
     if destination.ends_with('/') || path.is_dir() {
         path.join(format!("packer-user-sbom-{}.json", random_number()))
@@ -164,14 +164,14 @@ fn file_of(path: &Path, destination: &str) -> PathBuf {
     }
 }
 
-/// Writes a file as a whole; its folders are created.
+/// Writes a file as a whole; its directories are created.
 fn write(path: &Path, text: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    std::fs::create_dir_all(folder)?;
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    std::fs::create_dir_all(directory)?;
     let mut file = tempfile::Builder::new()
         .prefix(".bakelite-")
         .permissions(std::fs::Permissions::from_mode(0o644))
-        .tempfile_in(folder)?;
+        .tempfile_in(directory)?;
     file.write_all(text)?;
     file.persist(path)?;
     Ok(())

@@ -45,9 +45,9 @@ const IN_FILE: &str = "export %s='%s'\n";
 
 /// The inline script cannot be kept on this machine while it runs.
 #[derive(Debug, thiserror::Error)]
-#[error("failed to write the inline script into `{folder}`")]
+#[error("failed to write the inline script into `{directory}`")]
 struct Unwritten {
-    folder: String,
+    directory: String,
     source: std::io::Error,
 }
 
@@ -110,17 +110,17 @@ struct Shell {
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Provisioner>> {
     let options: ShellOptions = read_options(decoded, complaints)?;
     options.script.check(complaints, |path| Path::new(path).exists());
-    let folder = &options.remote_folder;
+    let directory = &options.remote_folder;
     let path = options.remote_path.clone().unwrap_or_else(|| {
         let file = options.remote_file.clone();
         format!(
-            "{folder}/{}",
+            "{directory}/{}",
             file.unwrap_or_else(|| format!("script_{}.sh", random_number()))
         )
     });
     let variable_file = options
         .use_env_var_file
-        .then(|| format!("{folder}/varfile_{}.sh", random_number()));
+        .then(|| format!("{directory}/varfile_{}.sh", random_number()));
     let shell = Shell {
         options,
         path,
@@ -134,8 +134,8 @@ impl Provisioner for Shell {
     async fn provision(&self, provisioning: &Provisioning) -> Result<(), ProvisionError> {
         let run = &provisioning.run;
         let unwritten = |source| {
-            let folder = run.temporary_folder.display().to_string();
-            ProvisionError::failed(Unwritten { folder, source })
+            let directory = run.temporary_directory.display().to_string();
+            ProvisionError::failed(Unwritten { directory, source })
         };
         let scripts = self.options.script.scripts(&self.options.shebang);
         let files = scripts.on_disk(run, "").map_err(unwritten)?;

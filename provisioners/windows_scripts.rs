@@ -38,12 +38,16 @@ pub(crate) struct Conversion {
 
 impl WindowsScript {
     /// The scripts of a provisioner in the order in which they run; `inline` makes one of inline lines.
-    pub(crate) fn all(script: &ScriptOptions, working_folder: &Path, inline: impl FnOnce(&str) -> String) -> Vec<Self> {
+    pub(crate) fn all(
+        script: &ScriptOptions,
+        working_directory: &Path,
+        inline: impl FnOnce(&str) -> String,
+    ) -> Vec<Self> {
         match script.inline_lines() {
             Some(lines) => vec![Self::Inline(inline(&lines))],
             None => script
                 .paths()
-                .map(|path| Self::File(working_folder.join(path)))
+                .map(|path| Self::File(working_directory.join(path)))
                 .collect(),
         }
     }
@@ -56,7 +60,7 @@ impl WindowsScript {
         }
     }
 
-    /// Where it goes: a `remote_path` that ends in a separator is a folder.
+    /// Where it goes: a `remote_path` that ends in a separator is a directory.
     pub(crate) fn destination(&self, remote_path: &str, inline_name: &str) -> String {
         if !remote_path.ends_with(['/', '\\']) {
             return remote_path.to_owned();
@@ -164,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_remote_path_that_ends_in_a_separator_is_a_folder() {
+    fn a_remote_path_that_ends_in_a_separator_is_a_directory() {
         let file = WindowsScript::File("/here/install.ps1".into());
         let inline = WindowsScript::Inline(String::new());
         assert_eq!(file.destination("c:/x.ps1", "i.ps1"), "c:/x.ps1");

@@ -112,7 +112,7 @@ impl WindowsShell {
     /// The scripts, each with its path on the instance.
     fn scripts(&self, provisioning: &Provisioning) -> Vec<(WindowsScript, String)> {
         let options = &self.options;
-        let scripts = WindowsScript::all(&options.script, &provisioning.run.working_folder, str::to_owned);
+        let scripts = WindowsScript::all(&options.script, &provisioning.run.working_directory, str::to_owned);
         let placed = scripts.into_iter().map(|script| {
             let path = script.destination(&options.remote_path, "script.bat");
             (script, path)

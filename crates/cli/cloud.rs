@@ -17,7 +17,7 @@ pub(crate) const REGION: &str = "us-east-1";
 /// A local cloud of this process.
 pub(crate) struct Cloud {
     cloud: LocalCloud,
-    state_folder: PathBuf,
+    state_directory: PathBuf,
 }
 
 impl std::ops::Deref for Cloud {
@@ -47,9 +47,9 @@ impl Cloud {
                 "listen on `{listen}`: what is said to the local cloud is not encrypted, so it listens on loopback addresses only"
             )));
         }
-        let state_folder = state_folder(args, process)?;
+        let state_directory = state_directory(args, process)?;
         let options = LocalCloudOptions {
-            state_dir: state_folder.clone(),
+            state_dir: state_directory.clone(),
             isolation: if args.local_unisolated {
                 Isolation::Unisolated
             } else {
@@ -74,14 +74,14 @@ impl Cloud {
         let cloud = LocalCloud::start(options)
             .await
             .map_err(|error| Failure::new("start the local cloud").because(&error))?;
-        Ok(Cloud { cloud, state_folder })
+        Ok(Cloud { cloud, state_directory })
     }
 
     /// Lets components of this run use this cloud and nothing else.
     pub(crate) fn take_the_place_of_aws(&self, context: &mut RunContext) {
         let mut environment = (*context.environment).clone();
         environment.retain(|name, _| !name.starts_with("AWS_"));
-        let state = self.state_folder.display().to_string();
+        let state = self.state_directory.display().to_string();
         let key = self.cloud.access_key();
         for (name, value) in [
             ("AWS_ENDPOINT_URL", self.cloud.endpoint().as_str()),
@@ -97,8 +97,8 @@ impl Cloud {
     }
 
     /// Where it keeps its images and instances.
-    pub(crate) fn state_folder(&self) -> &Path {
-        &self.state_folder
+    pub(crate) fn state_directory(&self) -> &Path {
+        &self.state_directory
     }
 
     /// What nobody may see: with it, anybody on this machine could use the cloud.
@@ -113,20 +113,20 @@ impl Cloud {
 }
 
 /// Where a local cloud keeps its images and instances.
-pub(crate) fn state_folder(args: &LocalCloudArgs, process: &Process) -> Result<PathBuf, Failure> {
+pub(crate) fn state_directory(args: &LocalCloudArgs, process: &Process) -> Result<PathBuf, Failure> {
     match &args.local_state {
-        Some(folder) => Ok(process.working_folder.join(folder)),
-        None => Ok(process.state_folder()?.join("local")),
+        Some(directory) => Ok(process.working_directory.join(directory)),
+        None => Ok(process.state_directory()?.join("local")),
     }
 }
 
 /// What a killed bake on a local cloud left is on that cloud: `gc` starts it again.
-pub(crate) async fn reopen(state_folder: PathBuf, process: &Process) -> Result<Cloud, Failure> {
+pub(crate) async fn reopen(state_directory: PathBuf, process: &Process) -> Result<Cloud, Failure> {
     let args = LocalCloudArgs {
         images: Vec::new(),
         latency: Latency::default(),
         local_unisolated: false,
-        local_state: Some(state_folder),
+        local_state: Some(state_directory),
         local_pids: None,
         local_memory: None,
         local_cpus: None,

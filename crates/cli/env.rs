@@ -38,7 +38,7 @@ const VARIABLES: &[Variable] = &[
     },
     Variable {
         name: "HOME",
-        doc: "The home folder, for `~` in paths.",
+        doc: "The home directory, for `~` in paths.",
     },
     Variable {
         name: "TMPDIR",

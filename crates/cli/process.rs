@@ -1,4 +1,4 @@
-//! What the program was started with: arguments, environment, folders, the time. Read once; everything else gets it handed.
+//! What the program was started with: arguments, environment, directories, the time. Read once; everything else gets it handed.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use bakelite_engine::private_directory;
 use bakelite_engine::private_file::PrivateFiles;
-use bakelite_engine::private_folder;
 use bakelite_engine::provisioner::RunContext;
 
 use crate::exit::Failure;
@@ -20,8 +20,8 @@ pub(crate) struct Process {
     pub(crate) arguments: Vec<OsString>,
     /// The environment.
     pub(crate) environment: BTreeMap<String, String>,
-    /// The working folder.
-    pub(crate) working_folder: PathBuf,
+    /// The working directory.
+    pub(crate) working_directory: PathBuf,
     /// When it started.
     pub(crate) started: SystemTime,
     /// Standard output is a terminal.
@@ -38,12 +38,12 @@ impl Process {
     /// This process.
     pub(crate) fn current() -> Result<Process, Failure> {
         let started = SystemTime::now();
-        let working_folder =
-            std::env::current_dir().map_err(|error| Failure::new("find the working folder").because(&error))?;
+        let working_directory =
+            std::env::current_dir().map_err(|error| Failure::new("find the working directory").because(&error))?;
         let mut process = Process {
             arguments: std::env::args_os().collect(),
             environment: crate::env::read(),
-            working_folder,
+            working_directory,
             started,
             output_is_terminal: std::io::stdout().is_terminal(),
             errors_are_terminal: std::io::stderr().is_terminal(),
@@ -51,41 +51,42 @@ impl Process {
             log: Log::default(),
         };
         let asked = process.variable("PACKER_LOG");
-        process.log = Log::start(asked, process.variable("PACKER_LOG_PATH"), &process.working_folder)?;
+        process.log = Log::start(asked, process.variable("PACKER_LOG_PATH"), &process.working_directory)?;
         Ok(process)
     }
 
-    /// The user's home folder.
-    pub(crate) fn home_folder(&self) -> Option<PathBuf> {
+    /// The user's home directory.
+    pub(crate) fn home_directory(&self) -> Option<PathBuf> {
         self.variable("HOME").map(PathBuf::from)
     }
 
     /// Where journals and the local cloud live: `$XDG_STATE_HOME/bakelite`, else `~/.local/state/bakelite`.
-    pub(crate) fn state_folder(&self) -> Result<PathBuf, Failure> {
+    pub(crate) fn state_directory(&self) -> Result<PathBuf, Failure> {
         let base = self
             .variable("XDG_STATE_HOME")
             .map(PathBuf::from)
-            .filter(|folder| folder.is_absolute());
-        let base = base.or_else(|| self.home_folder().map(|home| home.join(".local/state")));
-        let base = base.ok_or_else(|| Failure::new("find a folder for journals").help("set HOME or XDG_STATE_HOME"))?;
+            .filter(|directory| directory.is_absolute());
+        let base = base.or_else(|| self.home_directory().map(|home| home.join(".local/state")));
+        let base =
+            base.ok_or_else(|| Failure::new("find a directory for journals").help("set HOME or XDG_STATE_HOME"))?;
         Ok(base.join("bakelite"))
     }
 
     /// Where journals are. What is there already is closed to other users.
-    pub(crate) fn journal_folder(&self) -> Result<PathBuf, Failure> {
-        let state = self.state_folder()?;
+    pub(crate) fn journal_directory(&self) -> Result<PathBuf, Failure> {
+        let state = self.state_directory()?;
         // A user may have put a link to the state in its place.
         let real = state.canonicalize().unwrap_or_else(|_| state.clone());
-        match private_folder::existing(&real) {
+        match private_directory::existing(&real) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Failure::new(format!("use the state folder `{}`", state.display())).because(&error))
+                Err(Failure::new(format!("use the state directory `{}`", state.display())).because(&error))
             }
             _ => Ok(real.join("journal")),
         }
     }
 
     /// Where temporary files are made.
-    pub(crate) fn temporary_folder(&self) -> PathBuf {
+    pub(crate) fn temporary_directory(&self) -> PathBuf {
         self.variable("TMPDIR")
             .map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
     }
@@ -97,9 +98,9 @@ impl Process {
         environment.insert("PACKER_RUN_UUID".into(), id.clone());
         RunContext {
             id,
-            working_folder: self.working_folder.clone(),
-            temporary_folder: self.temporary_folder(),
-            home_folder: self.home_folder(),
+            working_directory: self.working_directory.clone(),
+            temporary_directory: self.temporary_directory(),
+            home_directory: self.home_directory(),
             force,
             debug,
             environment: Arc::new(environment),

@@ -1,4 +1,4 @@
-//! What a peer sends: whatever it is, nothing outside of the folder that it is for changes.
+//! What a peer sends: whatever it is, nothing outside of the directory that it is for changes.
 
 use std::path::Path;
 
@@ -11,13 +11,13 @@ use crate::target::Target;
 /// What must stay as it is.
 const MINE: &str = "mine";
 
-/// Receives an input into a folder of its own; answers what is said of it.
-pub(crate) fn received(folder: &Path, runtime: &Runtime, target: Target, input: &[u8]) -> String {
-    let outer = folder.join("outer");
+/// Receives an input into a directory of its own; answers what is said of it.
+pub(crate) fn received(directory: &Path, runtime: &Runtime, target: Target, input: &[u8]) -> String {
+    let outer = directory.join("outer");
     let to = outer.join("a/to");
     // What the input before has left may be closed to us.
     let _ = std::fs::remove_dir_all(&outer);
-    std::fs::create_dir_all(&to).expect("a folder can be made");
+    std::fs::create_dir_all(&to).expect("a directory can be made");
     std::fs::write(outer.join("a/b"), MINE).expect("a file can be written");
     std::os::unix::fs::symlink("..", to.join("up")).expect("a link can be made");
     let input = summed(target, input);
@@ -28,8 +28,8 @@ pub(crate) fn received(folder: &Path, runtime: &Runtime, target: Target, input: 
         Target::Greeting => runtime.block_on(peers::greeting(&input)),
         _ => peers::winrm(&input, &to),
     };
-    let names = |folder: &Path| {
-        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = |directory: &Path| {
+        let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
         let mut names: Vec<_> = entries.map(|entry| entry.file_name()).collect();
         names.sort();
         names

@@ -124,9 +124,9 @@ fn main() -> ExitCode {
 /// Tries one input, as it was found.
 fn again(target: Target, file: &Path) -> std::io::Result<bool> {
     let input = std::fs::read(file)?;
-    let folder = tempfile::tempdir()?;
-    let watch = Watch::new(folder.path().join("input"));
-    let bench = Bench::new(folder.path())?;
+    let directory = tempfile::tempdir()?;
+    let watch = Watch::new(directory.path().join("input"));
+    let bench = Bench::new(directory.path())?;
     watch.begin(&input)?;
     let started = Instant::now();
     bench.try_out(target, &input);
@@ -136,9 +136,9 @@ fn again(target: Target, file: &Path) -> std::io::Result<bool> {
 
 /// Tries inputs for a time. True when nothing went wrong.
 fn fuzz(target: Target, time: Duration, seed: u64) -> std::io::Result<bool> {
-    let folder = tempfile::tempdir_in(in_memory())?;
+    let directory = tempfile::tempdir_in(in_memory())?;
     let watch = Arc::new(Watch::new(in_memory().join(format!("bakelite-fuzz-{}", target.name()))));
-    let bench = Bench::new(folder.path())?;
+    let bench = Bench::new(directory.path())?;
     let watched = Arc::clone(&watch);
     std::thread::spawn(move || {
         let wrong = watched.look();
@@ -249,8 +249,8 @@ fn keep(target: Target, input: &[u8]) -> PathBuf {
         (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
     });
     let path = seeds::found(target).join(format!("{hash:016x}"));
-    if let Some(folder) = path.parent() {
-        let _ = std::fs::create_dir_all(folder);
+    if let Some(directory) = path.parent() {
+        let _ = std::fs::create_dir_all(directory);
     }
     let _ = std::fs::write(&path, input);
     path

@@ -9,7 +9,7 @@ use crate::grammar;
 use crate::hostile;
 use crate::target::Target;
 
-/// Where inputs that once went wrong are kept, a folder for each target.
+/// Where inputs that once went wrong are kept, a directory for each target.
 pub fn found(target: Target) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("found").join(target.name())
 }

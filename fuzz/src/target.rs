@@ -9,7 +9,7 @@ use bakelite_hcl::evaluate::{evaluate, literal, references};
 use bakelite_hcl::functions::Functions;
 use bakelite_hcl::marks::Marks;
 use bakelite_hcl::native::parse_expression;
-use bakelite_hcl::scope::{Scope, Surroundings, World};
+use bakelite_hcl::scope::{EvalContext, Externals, Scope};
 use bakelite_hcl::source::SourceMap;
 use bakelite_hcl::types::Type;
 use bakelite_hcl::value::Value;
@@ -99,9 +99,9 @@ impl Target {
     }
 }
 
-/// A folder, a runtime, a cloud and values to try inputs with.
+/// A directory, a runtime, a cloud and values to try inputs with.
 pub struct Bench {
-    folder: PathBuf,
+    directory: PathBuf,
     runtime: Runtime,
     desk: Desk,
     functions: Functions,
@@ -109,13 +109,13 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// Works in an empty folder.
-    pub fn new(folder: &Path) -> std::io::Result<Self> {
-        std::fs::write(folder.join("t.tpl"), "%{ for x in v }${x}%{ endfor }")?;
+    /// Works in an empty directory.
+    pub fn new(directory: &Path) -> std::io::Result<Self> {
+        std::fs::write(directory.join("t.tpl"), "%{ for x in v }${x}%{ endfor }")?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let desk = runtime.block_on(Desk::open(&folder.join("cloud")));
+        let desk = runtime.block_on(Desk::open(&directory.join("cloud")));
         Ok(Self {
-            folder: folder.to_owned(),
+            directory: directory.to_owned(),
             desk: desk.map_err(std::io::Error::other)?,
             runtime,
             functions: bakelite_template::functions::standard(),
@@ -132,7 +132,7 @@ impl Bench {
     pub fn try_out(&self, target: Target, input: &[u8]) -> Reached {
         let mut reached = Reached::default();
         if target.is_of_a_peer() {
-            let said = hostile::received(&self.folder, &self.runtime, target, input);
+            let said = hostile::received(&self.directory, &self.runtime, target, input);
             for part in said.split("; ") {
                 reached.said(part);
             }
@@ -169,12 +169,12 @@ impl Bench {
         reached.note(("references", references(&expression).len().min(4)));
         let scope = Names {
             bench: self,
-            surroundings: Surroundings {
-                base_folder: self.folder.clone(),
-                working_folder: self.folder.clone(),
-                home_folder: None,
+            eval_context: EvalContext {
+                base_directory: self.directory.clone(),
+                working_directory: self.directory.clone(),
+                home_directory: None,
                 started: SystemTime::UNIX_EPOCH,
-                world: &Silent,
+                externals: &Silent,
             },
         };
         let value = evaluate(&expression, &scope, &mut diagnostics);
@@ -198,7 +198,7 @@ impl Bench {
     }
 
     fn template(&self, name: &str, input: &[u8], reached: &mut Reached) {
-        let path = self.folder.join(name);
+        let path = self.directory.join(name);
         if std::fs::write(&path, input).is_err() {
             return;
         }
@@ -211,8 +211,8 @@ impl Bench {
             only: Vec::new(),
             except: Vec::new(),
             environment: BTreeMap::from([("HOME".to_owned(), "/home/user".to_owned())]),
-            working_folder: self.folder.clone(),
-            home_folder: None,
+            working_directory: self.directory.clone(),
+            home_directory: None,
             started: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000),
             purpose: Purpose::Build,
             undeclared: UndeclaredVariables::Warn,
@@ -222,7 +222,7 @@ impl Bench {
         let template = read(&invocation, &mut sources, &mut diagnostics);
         let mut plan = Plan::default();
         if let Some(template) = &template {
-            let components = TestComponents::new(&self.folder);
+            let components = TestComponents::new(&self.directory);
             plan = self
                 .runtime
                 .block_on(template.plan(&components, &TestData, &mut diagnostics));
@@ -284,12 +284,12 @@ fn variables() -> Value {
 
 struct Names<'b> {
     bench: &'b Bench,
-    surroundings: Surroundings<'b>,
+    eval_context: EvalContext<'b>,
 }
 
 struct Silent;
 
-impl World for Silent {
+impl Externals for Silent {
     fn ask(&self, function: &str, _: &[Value]) -> Result<Value, String> {
         Err(format!("`{function}` is not answered"))
     }
@@ -308,8 +308,8 @@ impl Scope for Names<'_> {
         Some(&self.bench.functions)
     }
 
-    fn surroundings(&self) -> &Surroundings<'_> {
-        &self.surroundings
+    fn eval_context(&self) -> &EvalContext<'_> {
+        &self.eval_context
     }
 }
 

@@ -14,8 +14,8 @@ fn on_a_small_stack(work: impl FnOnce() + Send + 'static) {
 #[test]
 fn what_once_went_wrong_is_answered() {
     on_a_small_stack(|| {
-        let folder = tempfile::tempdir().unwrap();
-        let bench = Bench::new(folder.path()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let bench = Bench::new(directory.path()).unwrap();
         for target in Target::ALL {
             for (_, input) in seeds::once_found(target) {
                 bench.try_out(target, &input);
@@ -27,8 +27,8 @@ fn what_once_went_wrong_is_answered() {
 #[test]
 fn some_hundred_texts_nobody_writes_are_answered() {
     on_a_small_stack(|| {
-        let folder = tempfile::tempdir().unwrap();
-        let bench = Bench::new(folder.path()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let bench = Bench::new(directory.path()).unwrap();
         let functions = bench.functions();
         let mut rng = Rng::with_seed(7);
         for target in Target::ALL {

@@ -196,9 +196,9 @@ mod tests {
 
     #[test]
     fn a_password_is_handed_over_in_a_file() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let reach = Reach {
-            secrets: Some(Secrets::write("hunter2", &super::super::testing::run(folder.path())).unwrap()),
+            secrets: Some(Secrets::write("hunter2", &super::super::testing::run(directory.path())).unwrap()),
             ..reach()
         };
         let all = arguments("{}", &reach);

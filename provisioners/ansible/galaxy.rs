@@ -9,9 +9,9 @@ pub(crate) struct Galaxy<'a> {
     pub(crate) force: bool,
     /// The same for what they depend on.
     pub(crate) force_with_deps: bool,
-    /// Folder for roles.
+    /// Directory for roles.
     pub(crate) roles_path: Option<&'a str>,
-    /// Folder for collections.
+    /// Directory for collections.
     pub(crate) collections_path: Option<&'a str>,
 }
 

@@ -28,13 +28,13 @@ impl Inventory {
     }
 
     /// Writes one that only the user can read.
-    pub(crate) fn write(text: &str, folder: &Path, keep: bool, files: &PrivateFiles) -> io::Result<Self> {
+    pub(crate) fn write(text: &str, directory: &Path, keep: bool, files: &PrivateFiles) -> io::Result<Self> {
         let naming = Naming {
             prefix: "packer-provisioner-ansible",
             suffix: "",
             mode: 0o600,
         };
-        let file = files.write(folder, naming, text.as_bytes())?;
+        let file = files.write(directory, naming, text.as_bytes())?;
         if keep {
             return Ok(Self::given(file.keep()?));
         }
@@ -107,8 +107,8 @@ mod tests {
     #[test]
     fn only_the_user_can_read_it_and_it_goes_unless_it_is_kept() {
         use std::os::unix::fs::PermissionsExt as _;
-        let folder = tempfile::tempdir().unwrap();
-        let inventory = Inventory::write("x", folder.path(), false, &PrivateFiles::default()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let inventory = Inventory::write("x", directory.path(), false, &PrivateFiles::default()).unwrap();
         let path = inventory.path.clone();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(
@@ -120,7 +120,7 @@ mod tests {
         );
         drop(inventory);
         assert!(!path.exists());
-        let kept = Inventory::write("x", folder.path(), true, &PrivateFiles::default())
+        let kept = Inventory::write("x", directory.path(), true, &PrivateFiles::default())
             .unwrap()
             .path;
         assert_eq!(std::fs::read_to_string(kept).unwrap(), "x");

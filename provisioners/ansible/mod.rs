@@ -50,10 +50,10 @@ enum AnsibleError {
     Key(#[from] KeyError),
     #[error(transparent)]
     Adapter(#[from] AdapterError),
-    #[error("failed to write {what} for Ansible into `{folder}`")]
+    #[error("failed to write {what} for Ansible into `{directory}`")]
     Write {
         what: &'static str,
-        folder: String,
+        directory: String,
         source: io::Error,
     },
     #[error("failed to render `{option}`")]
@@ -112,7 +112,7 @@ impl Play<'_> {
         match reach::straight(self.options, data, run) {
             Ok(reach) => {
                 Ok(Some(reach.map_err(|source| {
-                    unwritten("a login", &run.temporary_folder, source)
+                    unwritten("a login", &run.temporary_directory, source)
                 })?))
             }
             Err(reason) => {
@@ -128,7 +128,7 @@ impl Play<'_> {
     /// The way through an adapter that listens.
     async fn through_adapter(&self) -> Result<(Adapter, Reach), AnsibleError> {
         let run = &self.provisioning.run;
-        let path = |option: &Option<String>| option.as_ref().map(|path| run.working_folder.join(path));
+        let path = |option: &Option<String>| option.as_ref().map(|path| run.working_directory.join(path));
         let (host, authorized) = (
             path(&self.options.ssh_host_key_file),
             path(&self.options.ssh_authorized_key_file),
@@ -150,7 +150,7 @@ impl Play<'_> {
             instance_speaks_ssh: Connection(&self.provisioning.data)
                 .text("ConnType")
                 .is_none_or(|kind| kind == "ssh"),
-            key: key.map_err(|source| unwritten("a key", &run.temporary_folder, source))?,
+            key: key.map_err(|source| unwritten("a key", &run.temporary_directory, source))?,
             ..Reach::default()
         };
         Ok((adapter, reach))
@@ -167,8 +167,10 @@ impl Play<'_> {
         } = self.provisioning;
         let rendering = rendering.with_build_data();
         // What Ansible does not get to remove when it is ended goes with this.
-        let scratch = run.private_files.folder(&run.temporary_folder, "ansible-local-tmp");
-        let scratch = scratch.map_err(|source| unwritten("temporary files", &run.temporary_folder, source))?;
+        let scratch = run
+            .private_files
+            .directory(&run.temporary_directory, "ansible-local-tmp");
+        let scratch = scratch.map_err(|source| unwritten("temporary files", &run.temporary_directory, source))?;
         self.install_requirements(scratch.path()).await?;
         let inventory = self.inventory(reach, &rendering)?;
         let extra = self.options.extra_arguments.iter().map(|text| render(text, &rendering));
@@ -186,7 +188,7 @@ impl Play<'_> {
             extra: &extra,
             http_address: data.text("PackerHTTPAddr"),
             inventory: &inventory.path,
-            playbook: &run.working_folder.join(&self.options.playbook_file),
+            playbook: &run.working_directory.join(&self.options.playbook_file),
         };
         let arguments = call.arguments();
         let secrets = ["Password", "WinRMPassword"].map(|key| data.text(key).unwrap_or_default());
@@ -207,7 +209,7 @@ impl Play<'_> {
         let Some(file) = &self.options.galaxy_file else {
             return Ok(());
         };
-        let path = self.provisioning.run.working_folder.join(file);
+        let path = self.provisioning.run.working_directory.join(file);
         let unread = |source| AnsibleError::Requirements {
             path: file.clone(),
             source,
@@ -237,26 +239,26 @@ impl Play<'_> {
     fn inventory(&self, reach: &Reach, rendering: &Rendering) -> Result<Inventory, AnsibleError> {
         let run = &self.provisioning.run;
         if let Some(path) = &self.options.inventory_file {
-            return Ok(Inventory::given(run.working_folder.join(path)));
+            return Ok(Inventory::given(run.working_directory.join(path)));
         }
         let text = inventory::text(self.options, reach, rendering);
         let text = text.map_err(|source| AnsibleError::Render {
             option: "inventory_file_template",
             source,
         })?;
-        let folder = match &self.options.inventory_directory {
-            Some(folder) => run.working_folder.join(folder),
-            None => run.temporary_folder.clone(),
+        let directory = match &self.options.inventory_directory {
+            Some(directory) => run.working_directory.join(directory),
+            None => run.temporary_directory.clone(),
         };
-        let inventory = Inventory::write(&text, &folder, self.options.keep_inventory_file, &run.private_files);
-        inventory.map_err(|source| unwritten("an inventory", &folder, source))
+        let inventory = Inventory::write(&text, &directory, self.options.keep_inventory_file, &run.private_files);
+        inventory.map_err(|source| unwritten("an inventory", &directory, source))
     }
 
     /// A program of Ansible's, with its environment.
     fn command(&self, program: &str, scratch: &Path) -> Command {
         let run = &self.provisioning.run;
         let mut command = Command::new(program);
-        command.current_dir(&run.working_folder).envs(run.environment.iter());
+        command.current_dir(&run.working_directory).envs(run.environment.iter());
         command
             .env("PACKER_RUN_UUID", &run.id)
             .env("ANSIBLE_LOCAL_TEMP", scratch);
@@ -271,9 +273,13 @@ impl Play<'_> {
     }
 }
 
-fn unwritten(what: &'static str, folder: &Path, source: io::Error) -> AnsibleError {
-    let folder = folder.display().to_string();
-    AnsibleError::Write { what, folder, source }
+fn unwritten(what: &'static str, directory: &Path, source: io::Error) -> AnsibleError {
+    let directory = directory.display().to_string();
+    AnsibleError::Write {
+        what,
+        directory,
+        source,
+    }
 }
 
 /// The user of this machine.

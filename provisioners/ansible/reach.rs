@@ -81,7 +81,8 @@ fn private_file(prefix: &str, suffix: &str, text: &str, run: &RunContext) -> io:
         suffix,
         mode: 0o600,
     };
-    run.private_files.write(&run.temporary_folder, naming, text.as_bytes())
+    run.private_files
+        .write(&run.temporary_directory, naming, text.as_bytes())
 }
 
 /// The straight way to the instance; the error says why there is none.
@@ -137,11 +138,11 @@ fn with_login(mut reach: Reach, data: Connection<'_>, run: &RunContext) -> io::R
     Ok(reach)
 }
 
-/// A path of the template's: `~` is the home folder.
+/// A path of the template's: `~` is the home directory.
 fn home_path(path: &str, run: &RunContext) -> PathBuf {
-    match (path.strip_prefix("~/"), &run.home_folder) {
+    match (path.strip_prefix("~/"), &run.home_directory) {
         (Some(rest), Some(home)) => home.join(rest),
-        _ => run.working_folder.join(path),
+        _ => run.working_directory.join(path),
     }
 }
 
@@ -164,8 +165,8 @@ mod tests {
     use super::*;
 
     fn reach(known: &[(&str, &str)]) -> Result<Reach, String> {
-        let folder = tempfile::tempdir().unwrap();
-        straight(&options("{}"), &data(known), &run(folder.path())).map(Result::unwrap)
+        let directory = tempfile::tempdir().unwrap();
+        straight(&options("{}"), &data(known), &run(directory.path())).map(Result::unwrap)
     }
 
     const SSH: &[(&str, &str)] = &[
@@ -202,12 +203,14 @@ mod tests {
 
     #[test]
     fn a_key_in_memory_goes_with_the_value() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let known = data(&[SSH, &[("SSHPrivateKey", "PEM")]].concat());
-        let reach = straight(&options("{}"), &known, &run(folder.path())).unwrap().unwrap();
+        let reach = straight(&options("{}"), &known, &run(directory.path()))
+            .unwrap()
+            .unwrap();
         assert_eq!(std::fs::read_to_string(reach.key_file().unwrap()).unwrap(), "PEM");
         drop(reach);
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 
     #[test]
@@ -237,8 +240,8 @@ mod tests {
 
     #[test]
     fn a_password_may_hold_anything() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = Secrets::write("a\"b'{{ c }}\\ #: é", &run(folder.path())).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let file = Secrets::write("a\"b'{{ c }}\\ #: é", &run(directory.path())).unwrap();
         let text = std::fs::read_to_string(file.path()).unwrap();
         assert_eq!(text, "ansible_password: !unsafe \"a\\\"b'{{ c }}\\\\ #: é\"\n");
     }

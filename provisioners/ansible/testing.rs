@@ -1,4 +1,4 @@
-//! What the unit tests of this folder have in common.
+//! What the unit tests of this directory have in common.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -43,12 +43,12 @@ pub(crate) fn data(known: &[(&str, &str)]) -> BuildData {
         .collect()
 }
 
-pub(crate) fn run(temporary_folder: &Path) -> RunContext {
+pub(crate) fn run(temporary_directory: &Path) -> RunContext {
     RunContext {
         id: "run-id".into(),
-        working_folder: PathBuf::from("/work"),
-        temporary_folder: temporary_folder.to_owned(),
-        home_folder: Some(PathBuf::from("/home/me")),
+        working_directory: PathBuf::from("/work"),
+        temporary_directory: temporary_directory.to_owned(),
+        home_directory: Some(PathBuf::from("/home/me")),
         force: false,
         debug: false,
         environment: Arc::new(BTreeMap::new()),

@@ -27,7 +27,7 @@ pub(crate) const REGISTRATION: Registration = crate::registration(
 struct AnsibleLocal {
     options: AnsibleLocalOptions,
     /// Where everything lies on the instance; the same for each try.
-    folder: String,
+    directory: String,
 }
 
 /// Why a playbook was not played.
@@ -49,8 +49,8 @@ enum AnsibleLocalError {
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Provisioner>> {
     let options: AnsibleLocalOptions = read_options(decoded, complaints)?;
     options.check(complaints);
-    let folder = options.staging_directory();
-    crate::unless_wrong(AnsibleLocal { options, folder }, complaints)
+    let directory = options.staging_directory();
+    crate::unless_wrong(AnsibleLocal { options, directory }, complaints)
 }
 
 #[async_trait]
@@ -58,7 +58,7 @@ impl Provisioner for AnsibleLocal {
     async fn provision(&self, provisioning: &Provisioning) -> Result<(), ProvisionError> {
         let run = Run {
             options: &self.options,
-            folder: &self.folder,
+            directory: &self.directory,
             provisioning,
         };
         run.everything().await.map_err(ProvisionError::failed)
@@ -68,7 +68,7 @@ impl Provisioner for AnsibleLocal {
 /// A provisioner at work.
 struct Run<'a> {
     options: &'a AnsibleLocalOptions,
-    folder: &'a str,
+    directory: &'a str,
     provisioning: &'a Provisioning,
 }
 
@@ -80,14 +80,14 @@ impl Run<'_> {
             return played;
         }
         self.provisioning.ui.say("Removing staging directory...");
-        let removed = instance::run(self.provisioning, &removal(self.folder)).await;
+        let removed = instance::run(self.provisioning, &removal(self.directory)).await;
         played.and(removed.map_err(AnsibleLocalError::from))
     }
 
     async fn stage_and_play(&self) -> Result<(), AnsibleLocalError> {
         self.provisioning.ui.say("Provisioning with Ansible...");
         let staging = Staging {
-            directory: self.folder,
+            directory: self.directory,
             provisioning: self.provisioning,
         };
         let staged = staging::fill(&staging, self.options).await?;
@@ -105,7 +105,7 @@ impl Run<'_> {
         let (Some(local), Some(file)) = (&self.options.galaxy_file, &staged.galaxy_file) else {
             return Ok(None);
         };
-        let path = self.provisioning.run.working_folder.join(local);
+        let path = self.provisioning.run.working_directory.join(local);
         let text = tokio::fs::read_to_string(&path).await;
         let text = text.map_err(|source| AnsibleLocalError::Read {
             path: local.clone(),
@@ -123,7 +123,7 @@ impl Run<'_> {
         let program = &self.options.galaxy_command;
         for arguments in galaxy.calls(requirements) {
             let words: Vec<String> = arguments.iter().map(|word| quote::word(word)).collect();
-            let command = format!("cd {} && {program} {}", quote::path(self.folder), words.join(" "));
+            let command = format!("cd {} && {program} {}", quote::path(self.directory), words.join(" "));
             self.provisioning.ui.say(format!("Executing Ansible Galaxy: {command}"));
             self.run(&command, "ansible-galaxy", "galaxy_command").await?;
         }
@@ -141,7 +141,7 @@ impl Run<'_> {
     }
 
     fn staged(&self, name: &str) -> String {
-        format!("{}/{name}", self.folder)
+        format!("{}/{name}", self.directory)
     }
 
     /// The command of a shell of the instance that plays a playbook.
@@ -155,7 +155,7 @@ impl Run<'_> {
             variables.push_str(" packer_http_addr=");
             variables.push_str(address);
         }
-        let mut words = vec![format!("cd {} &&", quote::path(self.folder))];
+        let mut words = vec![format!("cd {} &&", quote::path(self.directory))];
         let paths = requirements.map(|requirements| {
             [
                 requirements
@@ -165,7 +165,7 @@ impl Run<'_> {
             ]
         });
         words.extend(paths.into_iter().flatten().flatten().map(|(name, path)| {
-            // What is there already comes first, and nothing becomes no empty path, which would be the working folder.
+            // What is there already comes first, and nothing becomes no empty path, which would be the working directory.
             format!("{name}=\"${{{name}:+${name}:}}\"{}", quote::path(&path))
         }));
         words.push(self.options.command.clone());
@@ -185,10 +185,10 @@ impl Run<'_> {
     }
 }
 
-/// The command that removes a staging folder, and what ours are in when it was the last.
-fn removal(folder: &str) -> String {
-    let word = quote::path(folder);
-    match folder.strip_prefix(options::STAGING) {
+/// The command that removes a staging directory, and what ours are in when it was the last.
+fn removal(directory: &str) -> String {
+    let word = quote::path(directory);
+    match directory.strip_prefix(options::STAGING) {
         Some(_) => format!("rm -rf {word} && {{ rmdir {} 2>/dev/null || true; }}", options::STAGING),
         None => format!("rm -rf {word}"),
     }
@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_folders_of_ours_take_their_parent_with_them() {
+    fn only_directories_of_ours_take_their_parent_with_them() {
         let ours = removal("/tmp/packer-provisioner-ansible-local/x");
         assert!(
             ours.ends_with("&& { rmdir /tmp/packer-provisioner-ansible-local 2>/dev/null || true; }"),

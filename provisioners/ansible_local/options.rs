@@ -116,7 +116,7 @@ impl AnsibleLocalOptions {
         let own = self
             .staging_directory
             .as_deref()
-            .map(|folder| folder.trim_end_matches('/'));
+            .map(|directory| directory.trim_end_matches('/'));
         own.map_or_else(|| format!("{STAGING}/{}", uuid::Uuid::new_v4()), str::to_owned)
     }
 }
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn each_provisioner_has_a_staging_folder_of_its_own() {
+    fn each_provisioner_has_a_staging_directory_of_its_own() {
         let options = AnsibleLocalOptions::default();
         assert_ne!(options.staging_directory(), options.staging_directory());
         assert!(

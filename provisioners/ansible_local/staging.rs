@@ -20,7 +20,7 @@ pub(super) struct Staged {
 /// Uploads all that the options name.
 pub(super) async fn fill(staging: &Staging<'_>, options: &AnsibleLocalOptions) -> Result<Staged, InstanceError> {
     match &options.playbook_dir {
-        Some(folder) => staging.upload_directory(folder, staging.directory).await?,
+        Some(directory) => staging.upload_directory(directory, staging.directory).await?,
         None => staging.make_directory(staging.directory).await?,
     }
     let playbooks = upload_playbooks(staging, options).await?;
@@ -29,19 +29,19 @@ pub(super) async fn fill(staging: &Staging<'_>, options: &AnsibleLocalOptions) -
         None => None,
     };
     let inventory = upload_inventory(staging, options).await?;
-    for (folder, name) in [(&options.group_vars, "group_vars"), (&options.host_vars, "host_vars")] {
-        if let Some(folder) = folder {
-            staging.upload_directory(folder, &staging.path(name)).await?;
+    for (directory, name) in [(&options.group_vars, "group_vars"), (&options.host_vars, "host_vars")] {
+        if let Some(directory) = directory {
+            staging.upload_directory(directory, &staging.path(name)).await?;
         }
     }
-    for (folders, name) in [
+    for (directories, name) in [
         (&options.role_paths, "roles"),
         (&options.collection_paths, "collections"),
         (&options.playbook_paths, "playbooks"),
     ] {
-        for folder in folders {
-            let place = format!("{}/{}", staging.path(name), base_name(Path::new(folder)));
-            staging.upload_directory(folder, &place).await?;
+        for directory in directories {
+            let place = format!("{}/{}", staging.path(name), base_name(Path::new(directory)));
+            staging.upload_directory(directory, &place).await?;
         }
     }
     Ok(Staged {
@@ -55,15 +55,18 @@ async fn upload_playbooks(staging: &Staging<'_>, options: &AnsibleLocalOptions) 
     if let Some(file) = &options.playbook_file {
         return Ok(vec![staging.upload_beside(file).await?]);
     }
-    let folder = options.playbook_dir.as_ref().map(|folder| staging.local(folder));
+    let directory = options.playbook_dir.as_ref().map(|directory| staging.local(directory));
     let mut playbooks = Vec::new();
     for file in &options.playbook_files {
         let local = staging.local(file);
-        if let Some(inside) = folder.as_ref().and_then(|folder| local.strip_prefix(folder).ok()) {
+        if let Some(inside) = directory
+            .as_ref()
+            .and_then(|directory| local.strip_prefix(directory).ok())
+        {
             playbooks.push(staging.path(&inside.to_string_lossy()));
             continue;
         }
-        // Playbooks of several folders may have the same name.
+        // Playbooks of several directories may have the same name.
         let place = staging.path(local.to_string_lossy().trim_start_matches('/'));
         if let Some((parent, _)) = place.rsplit_once('/') {
             staging.make_directory(parent).await?;

@@ -41,11 +41,11 @@ fn said(complaints: &str) -> String {
     }
 }
 
-/// Lists what is installed below a folder of the instance.
-pub(super) async fn collect(communicator: &dyn Communicator, folder: &str) -> Result<Collected, CollectError> {
+/// Lists what is installed below a directory of the instance.
+pub(super) async fn collect(communicator: &dyn Communicator, directory: &str) -> Result<Collected, CollectError> {
     let mut running = communicator.exec("sh -s").await?;
     if let Some(mut input) = running.stdin.take() {
-        let script = format!("{SCRIPT}\nlist {}\n", quote::path(folder));
+        let script = format!("{SCRIPT}\nlist {}\n", quote::path(directory));
         // A shell that has ended already says so by its status.
         let _ = input.write_all(script.as_bytes()).await;
         let _ = input.shutdown().await;

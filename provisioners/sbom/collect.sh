@@ -1,4 +1,4 @@
-# Prints what is installed below the folder $1, in sections: a line with the byte 1 and the section's name, then its lines. Needs no
+# Prints what is installed below the directory $1, in sections: a line with the byte 1 and the section's name, then its lines. Needs no
 # more than a POSIX shell; what cannot be read is no part of the answer, what fails has a section `failed`. A function as a whole, so
 # that no command reads the rest of this text as its input.
 list() {

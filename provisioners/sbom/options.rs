@@ -12,15 +12,15 @@ use super::document::Format;
 pub(super) struct SbomOptions {
     /// An SBOM on the instance, in JSON: CycloneDX or SPDX 2. Either this or `auto_generate`.
     source: Option<String>,
-    /// Make one of what dpkg, rpm and apk know, and of Python's and npm's packages outside of the distribution's own folders.
+    /// Make one of what dpkg, rpm and apk know, and of Python's and npm's packages outside of the distribution's own directories.
     auto_generate: bool,
-    /// Where the SBOM goes on this machine. A folder gets a file `packer-user-sbom-NUMBER.json`; folders are created.
+    /// Where the SBOM goes on this machine. A directory gets a file `packer-user-sbom-NUMBER.json`; directories are created.
     destination: Option<String>,
     /// The name of the document: 3 to 36 letters, digits, `-` or `_`; default: the distribution's.
     sbom_name: Option<String>,
     /// `["-o", "cyclonedx-json"]` (the default) or `["-o", "spdx-json"]`; `-q` and `-v` change nothing.
     scanner_args: Vec<String>,
-    /// The folder of the instance that is looked into, as the root of a system; default `/`.
+    /// The directory of the instance that is looked into, as the root of a system; default `/`.
     scan_path: Option<String>,
     /// Has no effect: there is no scanner to be run.
     execute_command: Option<String>,

@@ -196,9 +196,9 @@ fn npm(collected: &Collected) -> Vec<Package> {
         let manifest: serde_json::Value = serde_json::from_str(text).ok()?;
         let text = |key: &str| manifest.get(key).and_then(serde_json::Value::as_str);
         let (full_name, version) = (text("name")?, text("version")?);
-        // A package's own folders may hold manifests, too, as tests do.
-        let folder = path.strip_suffix("/package.json")?;
-        if !folder.ends_with(&format!("/node_modules/{full_name}")) {
+        // A package's own directories may hold manifests, too, as tests do.
+        let directory = path.strip_suffix("/package.json")?;
+        if !directory.ends_with(&format!("/node_modules/{full_name}")) {
             return None;
         }
         let (namespace, name) = full_name.split_once('/').unwrap_or(("", full_name));

@@ -145,7 +145,7 @@ fn unisolated(host: Host) {
     let ground = host.ground();
     let other = Other::new();
     let cloud = Cloud::serve(&ground, &["-local-unisolated"]);
-    let target = ground.private_folder("target");
+    let target = ground.private_directory("target");
     let script = format!("#!/bin/sh\nid > {}\n", target.join("run-by-another").display());
     let encode = "print(base64.b64encode(sys.argv[1].encode()).decode(), end='')";
     let data = cloud.runs(encode, &[&script]).succeeds();

@@ -55,9 +55,9 @@ impl Groups {
         let sleeper = command.arg("600").stdin(Stdio::null()).spawn().unwrap();
         let groups = Groups { group, below, sleeper };
         fs::write(groups.below.join("cgroup.procs"), groups.sleeper.id().to_string()).unwrap();
-        for folder in [&groups.group, &groups.below] {
-            ground.give(folder);
-            for file in fs::read_dir(folder).unwrap().filter_map(Result::ok) {
+        for directory in [&groups.group, &groups.below] {
+            ground.give(directory);
+            for file in fs::read_dir(directory).unwrap().filter_map(Result::ok) {
                 let owner = std::os::unix::fs::MetadataExt::uid(&fs::metadata(&groups.group).unwrap());
                 chown(file.path(), Some(owner), None).unwrap();
             }
@@ -84,9 +84,9 @@ impl Drop for Groups {
         let _ = fs::write(self.below.join("freezer.state"), "THAWED");
         let _ = self.sleeper.kill();
         let _ = self.sleeper.wait();
-        for folder in [&self.below, &self.group] {
+        for directory in [&self.below, &self.group] {
             until("the end of a control group", PATIENCE, || {
-                match fs::remove_dir(folder) {
+                match fs::remove_dir(directory) {
                     Ok(()) => Some(()),
                     Err(error) => (error.kind() == std::io::ErrorKind::NotFound).then_some(()),
                 }

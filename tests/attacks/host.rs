@@ -1,4 +1,4 @@
-//! Who runs bakelite in a test and where: root or a plain user, in folders of the test's own.
+//! Who runs bakelite in a test and where: root or a plain user, in directories of the test's own.
 
 use std::ffi::OsStr;
 use std::fs::Permissions;
@@ -63,12 +63,12 @@ static BINARY: Mutex<Option<(TempDir, PathBuf)>> = Mutex::new(None);
 fn binary_for_all() -> PathBuf {
     let mut binary = BINARY.lock().unwrap();
     let (_, path) = binary.get_or_insert_with(|| {
-        let folder = tempfile::Builder::new().prefix("bakelite-attacks-").tempdir().unwrap();
-        std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
-        let path = folder.path().join("bakelite");
+        let directory = tempfile::Builder::new().prefix("bakelite-attacks-").tempdir().unwrap();
+        std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
+        let path = directory.path().join("bakelite");
         std::fs::copy(env!("CARGO_BIN_EXE_bakelite"), &path).unwrap();
         std::fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
-        (folder, path)
+        (directory, path)
     });
     path.clone()
 }
@@ -82,7 +82,7 @@ pub(crate) fn close() {
 pub(crate) struct Ground {
     /// Who runs bakelite.
     pub(crate) host: Host,
-    /// The folders and the environment.
+    /// The directories and the environment.
     pub(crate) context: TestContext,
 }
 
@@ -95,8 +95,8 @@ impl Ground {
         let ground = Ground { host, context };
         let root = ground.context.root().to_owned();
         ground.give(&root);
-        for folder in ["home", "state", "tmp", "work"] {
-            ground.give(&root.join(folder));
+        for directory in ["home", "state", "tmp", "work"] {
+            ground.give(&root.join(directory));
         }
         ground
     }
@@ -110,20 +110,20 @@ impl Ground {
         }
     }
 
-    /// Makes a file or folder belong to the user who runs bakelite.
+    /// Makes a file or directory belong to the user who runs bakelite.
     pub(crate) fn give(&self, path: &Path) {
         if let Some(user) = self.host.user {
             chown(path, Some(user), Some(user)).unwrap();
         }
     }
 
-    /// A folder of the user's own that nobody else may look into.
-    pub(crate) fn private_folder(&self, name: &str) -> PathBuf {
-        let folder = self.context.root().join(name);
-        std::fs::create_dir(&folder).unwrap();
-        std::fs::set_permissions(&folder, Permissions::from_mode(0o700)).unwrap();
-        self.give(&folder);
-        folder
+    /// A directory of the user's own that nobody else may look into.
+    pub(crate) fn private_directory(&self, name: &str) -> PathBuf {
+        let directory = self.context.root().join(name);
+        std::fs::create_dir(&directory).unwrap();
+        std::fs::set_permissions(&directory, Permissions::from_mode(0o700)).unwrap();
+        self.give(&directory);
+        directory
     }
 
     /// Writes a file of the user's own that nobody else may read.
@@ -133,12 +133,12 @@ impl Ground {
         self.give(path);
     }
 
-    /// Lets other users pass through the folders of this ground, as they can in a home folder of mode 0755: what is secret below
+    /// Lets other users pass through the directories of this ground, as they can in a home directory of mode 0755: what is secret below
     /// them must be closed by bakelite itself.
     pub(crate) fn open_to_others(&self) {
-        for folder in ["", "home", "state", "work", "tmp"] {
-            let folder = self.context.root().join(folder);
-            std::fs::set_permissions(folder, Permissions::from_mode(0o755)).unwrap();
+        for directory in ["", "home", "state", "work", "tmp"] {
+            let directory = self.context.root().join(directory);
+            std::fs::set_permissions(directory, Permissions::from_mode(0o755)).unwrap();
         }
     }
 
@@ -174,7 +174,7 @@ impl Ground {
         Started::of(self.command(arguments))
     }
 
-    /// A base image whose root is this machine's system folders, by the id that templates would find.
+    /// A base image whose root is this machine's system directories, by the id that templates would find.
     pub(crate) fn base_image(&self) -> String {
         let images = self.run(["local", "images", "-all"]).succeeds();
         let line = images.lines().find(|line| line.contains("debian-12-amd64-"));
@@ -199,16 +199,16 @@ fn as_user(user: u32, own: &Command) -> Command {
     command.args(["--reuid", &id, "--regid", &id, "--clear-groups"]);
     command.arg(own.get_program()).args(own.get_args()).env_clear();
     command.envs(own.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    if let Some(folder) = own.get_current_dir() {
-        command.current_dir(folder);
+    if let Some(directory) = own.get_current_dir() {
+        command.current_dir(directory);
     }
     command.stdin(std::process::Stdio::null());
     command
 }
 
-/// The other user of the machine: a home folder, and programs that are run as that user. Takes root.
+/// The other user of the machine: a home directory, and programs that are run as that user. Takes root.
 pub(crate) struct Other {
-    /// The user's home folder.
+    /// The user's home directory.
     home: TempDir,
 }
 

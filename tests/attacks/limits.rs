@@ -144,11 +144,11 @@ fn memory_file_systems(host: Host) {
 /// Room on the disk is counted now and then: who has taken too much by then ends, or gets no more.
 fn disks(host: Host) {
     let ground = host.ground();
-    for folder in ["/var/tmp", "/usr/local/lib"] {
-        let (mebibytes, end, ran) = held(&ground, &["-local-disk", "64M"], folder, "512", "30");
+    for directory in ["/var/tmp", "/usr/local/lib"] {
+        let (mebibytes, end, ran) = held(&ground, &["-local-disk", "64M"], directory, "512", "30");
         assert!(
             ran.code != Some(0) || end != "no end",
-            "{mebibytes} MiB in {folder}: {ran:?}"
+            "{mebibytes} MiB in {directory}: {ran:?}"
         );
     }
     let (_, end, ran) = held(&ground, &["-local-disk", "256M"], "/var/tmp", "128", "2");

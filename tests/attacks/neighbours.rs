@@ -38,7 +38,7 @@ fn careless(ground: &Ground, arguments: &[&str]) -> Started {
     Started::of(ground.context.command_of("sh", words))
 }
 
-/// What another user may read or write below a folder.
+/// What another user may read or write below a directory.
 fn open_to_others(place: &std::path::Path) -> Vec<String> {
     let program = include_str!("scripts/look_around.py");
     let said = Other::new().runs(program, &[("PLACE", &place.display().to_string())]);
@@ -67,7 +67,7 @@ fn state(host: Host) {
         "a bake in the middle has a journal"
     );
     let open = open_to_others(&ground.context.root().join("state"));
-    // That there is a folder is no secret, what is in it is.
+    // That there is a directory is no secret, what is in it is.
     let told: Vec<&String> = open.iter().filter(|line| *line != "READ /bakelite").collect();
     assert!(told.is_empty(), "another user may: {told:?}");
     drop((bake, cloud));

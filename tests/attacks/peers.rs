@@ -35,7 +35,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
 /// More than any of these bakes needs, in MiB: that of a build without optimization has 60.
 const MEMORY: u64 = 160;
 
-/// A server whose SFTP and `tar` are an attacker's; they attack in the way that the file `mode` in the server's folder says.
+/// A server whose SFTP and `tar` are an attacker's; they attack in the way that the file `mode` in the server's directory says.
 pub(crate) struct Evil {
     server: Sshd,
     /// The server lives in it.
@@ -52,16 +52,16 @@ impl Evil {
             ..Setup::default()
         };
         let server = runtime.block_on(Sshd::start(setup));
-        let folder = server.folder();
+        let directory = server.directory();
         let fill = |text: &str| {
             text.replace("@MODE@", mode)
                 .replace("@TARGET@", &target.display().to_string())
         };
-        std::fs::create_dir(folder.join("evil")).unwrap();
+        std::fs::create_dir(directory.join("evil")).unwrap();
         // The shell is an honest one, and looks whether it is there.
-        std::fs::create_dir(folder.join("src")).unwrap();
-        std::fs::write(folder.join("sftp.py"), fill(include_str!("scripts/evil_sftp.py"))).unwrap();
-        let tar = folder.join("evil/tar");
+        std::fs::create_dir(directory.join("src")).unwrap();
+        std::fs::write(directory.join("sftp.py"), fill(include_str!("scripts/evil_sftp.py"))).unwrap();
+        let tar = directory.join("evil/tar");
         std::fs::write(&tar, fill(include_str!("scripts/evil_tar.py"))).unwrap();
         let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(&tar, executable).unwrap();
@@ -73,7 +73,7 @@ impl Evil {
 
     /// A template with a download of this from the server, by this method.
     pub(crate) fn download(&self, source: &str, method: &str) -> String {
-        let source = source.replace("%F", &self.server.folder().display().to_string());
+        let source = source.replace("%F", &self.server.directory().display().to_string());
         let provisioner = format!(
             "provisioner \"file\" {{\n    direction = \"download\"\n    source = \"{source}\"\n    destination = \"into/\"\n  }}"
         );
@@ -106,10 +106,10 @@ build {{
 /// A line of a source: files move by SFTP alone.
 pub(crate) const SFTP: &str = "ssh_file_transfer_method = \"sftp\"";
 
-/// Every file and link below a folder but for one, with what is in it: what must be as before.
-fn contents(folder: &Path, except: &Path) -> BTreeMap<PathBuf, String> {
+/// Every file and link below a directory but for one, with what is in it: what must be as before.
+fn contents(directory: &Path, except: &Path) -> BTreeMap<PathBuf, String> {
     let mut found = BTreeMap::new();
-    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+    for entry in std::fs::read_dir(directory).unwrap().map(Result::unwrap) {
         let path = entry.path();
         if path == except {
             continue;
@@ -128,10 +128,10 @@ fn contents(folder: &Path, except: &Path) -> BTreeMap<PathBuf, String> {
     found
 }
 
-/// No link below the folder leads out of it.
-fn no_way_out(folder: &Path) {
-    let inside = folder.canonicalize().unwrap();
-    for (path, content) in contents(folder, Path::new("")) {
+/// No link below the directory leads out of it.
+fn no_way_out(directory: &Path) {
+    let inside = directory.canonicalize().unwrap();
+    for (path, content) in contents(directory, Path::new("")) {
         if let Some(to) = content.strip_prefix("link to ") {
             let leads = path.parent().unwrap().join(to);
             let leads = leads.canonicalize().unwrap_or(leads);
@@ -197,7 +197,7 @@ fn modes(host: Host) {
         ];
         words.extend(inner.get_args().map(PathBuf::from));
         let ran = Started::of(ground.context.command_of("sh", words)).end(PATIENCE);
-        // By SFTP, the folder comes with its name.
+        // By SFTP, the directory comes with its name.
         let into = ground.context.work().join("into");
         let files = [into.join("open"), into.join("src/open")];
         let found = files.iter().find_map(|file| std::fs::metadata(file).ok());

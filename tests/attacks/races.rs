@@ -1,4 +1,4 @@
-//! An instance that changes its folders while the host handles them: it must not lead the host to other files. And what is
+//! An instance that changes its directories while the host handles them: it must not lead the host to other files. And what is
 //! interrupted is finished later.
 
 use std::collections::BTreeSet;
@@ -14,17 +14,17 @@ use crate::{Attack, Needs};
 
 pub(crate) const ATTACKS: &[Attack] = &[
     Attack(
-        "a_folder_that_becomes_a_link_brings_no_host_file_into_an_image",
+        "a_directory_that_becomes_a_link_brings_no_host_file_into_an_image",
         Needs::BothHosts,
         snapshots,
     ),
     Attack(
-        "a_folder_that_becomes_a_link_has_no_host_file_removed_by_a_reset",
+        "a_directory_that_becomes_a_link_has_no_host_file_removed_by_a_reset",
         Needs::BothHosts,
         resets,
     ),
     Attack(
-        "a_folder_that_becomes_a_link_has_no_host_file_removed_by_a_termination",
+        "a_directory_that_becomes_a_link_has_no_host_file_removed_by_a_termination",
         Needs::BothHosts,
         terminations,
     ),
@@ -40,7 +40,7 @@ const IMAGES: usize = 6;
 /// Stands in the host's file; in no program of the attack.
 const HOSTS: &str = "only-the-host-may-read-this-0815";
 
-/// A Python program that boots as user data, aimed at a folder of the host.
+/// A Python program that boots as user data, aimed at a directory of the host.
 fn aimed(program: &str, target: &Path) -> String {
     format!(
         "#!/usr/bin/python3\n{}",
@@ -50,7 +50,7 @@ fn aimed(program: &str, target: &Path) -> String {
 
 fn snapshots(host: Host) {
     let ground = host.ground();
-    let target = ground.private_folder("target");
+    let target = ground.private_directory("target");
     ground.private_file(&target.join("secret"), HOSTS);
     let cloud = Cloud::serve(&ground, &[]);
     let instance = cloud.launch(&aimed(include_str!("scripts/flip.py"), &target));
@@ -81,21 +81,21 @@ fn no_secret_in(ground: &Ground, image: &str) {
     );
 }
 
-/// A folder of the host with 20 files that the instance's are named after.
+/// A directory of the host with 20 files that the instance's are named after.
 fn victim(ground: &Ground) -> PathBuf {
-    let victim = ground.private_folder("victim");
+    let victim = ground.private_directory("victim");
     for number in 0..20 {
         ground.private_file(&victim.join(format!("f{number}")), "precious");
     }
     victim
 }
 
-/// The folder is as [`victim`] made it.
+/// The directory is as [`victim`] made it.
 fn is_whole(victim: &Path) {
     let left = std::fs::read_dir(victim).unwrap().count();
     assert_eq!(left, 20, "files of the host are gone");
     let mode = std::fs::metadata(victim).unwrap().mode() & 0o7777;
-    assert_eq!(mode, 0o700, "the mode of the host's folder is {mode:o}");
+    assert_eq!(mode, 0o700, "the mode of the host's directory is {mode:o}");
 }
 
 fn resets(host: Host) {
@@ -126,9 +126,12 @@ fn terminations(host: Host) {
     is_whole(&victim);
 }
 
-/// Everything down to so many folders below one.
-fn tree(folder: &Path, depth: usize) -> BTreeSet<PathBuf> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+/// Everything down to so many directories below one.
+fn tree(directory: &Path, depth: usize) -> BTreeSet<PathBuf> {
+    let entries = std::fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok);
     let mut found = BTreeSet::new();
     for path in entries.map(|entry| entry.path()) {
         if depth > 0 && path.is_dir() && !path.is_symlink() {

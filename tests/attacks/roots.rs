@@ -32,27 +32,27 @@ pub(crate) const ATTACKS: &[Attack] = &[
 
 const HOSTS: &str = "only-the-hosts-root-may-read-this-4711";
 
-/// A folder below /usr/local that is gone with the value.
+/// A directory below /usr/local that is gone with the value.
 struct BelowUsr(PathBuf);
 
 impl BelowUsr {
     fn make() -> BelowUsr {
-        let folder = tempfile::Builder::new()
+        let directory = tempfile::Builder::new()
             .prefix("bakelite-attack-")
             .tempdir_in("/usr/local/lib")
             .unwrap();
-        BelowUsr(folder.keep())
+        BelowUsr(directory.keep())
     }
 }
 
 impl Drop for BelowUsr {
     fn drop(&mut self) {
-        // A folder that stays would be seen: its name says whose it is.
+        // A directory that stays would be seen: its name says whose it is.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
-/// Reads files and lists folders; says what it got.
+/// Reads files and lists directories; says what it got.
 const READ: &str = "
 import os, sys
 for path in sys.argv[1:]:
@@ -67,11 +67,11 @@ print('tried')
 fn below_usr(host: Host) {
     let ground = host.ground();
     let place = BelowUsr::make();
-    let folder = |name: &str, mode: u32| {
-        let folder = place.0.join(name);
-        std::fs::create_dir(&folder).unwrap();
-        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(mode)).unwrap();
-        folder
+    let directory = |name: &str, mode: u32| {
+        let directory = place.0.join(name);
+        std::fs::create_dir(&directory).unwrap();
+        std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(mode)).unwrap();
+        directory
     };
     let file = |path: PathBuf, mode: u32| {
         std::fs::write(&path, HOSTS).unwrap();
@@ -79,7 +79,7 @@ fn below_usr(host: Host) {
         path.display().to_string()
     };
     std::fs::set_permissions(&place.0, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let closed = folder("closed", 0o700);
+    let closed = directory("closed", 0o700);
     let paths = [
         file(place.0.join("for-root"), 0o600),
         file(place.0.join("for-a-group"), 0o640),
@@ -180,15 +180,15 @@ fn set_user_id(host: Host) {
     assert_eq!(found, "", "a program that makes everyone root is on the host");
 }
 
-/// Tarballs as nobody should make them, each aimed at a folder of the host.
+/// Tarballs as nobody should make them, each aimed at a directory of the host.
 const TARBALLS: &str = include_str!("scripts/tarballs.py");
 
 fn tarballs(host: Host) {
     let ground = host.ground();
-    let victim = ground.private_folder("victim");
+    let victim = ground.private_directory("victim");
     let file = victim.join("file");
     ground.private_file(&file, "as it was");
-    let tarballs = ground.private_folder("tarballs");
+    let tarballs = ground.private_directory("tarballs");
     let mut make = std::process::Command::new("/usr/bin/python3");
     make.args(["-c", TARBALLS]).arg(&tarballs).arg(&victim);
     Started::of(make).end(Duration::from_secs(30)).succeeds();

@@ -276,7 +276,7 @@ fn access_keys(host: Host) {
 
 /// What `leaks.py` finds of these secrets in these places.
 fn leaks(ground: &Ground, secrets: &BTreeMap<&str, &str>, places: &[&Path]) -> Vec<String> {
-    let list = ground.private_folder("looked-for").join("secrets.json");
+    let list = ground.private_directory("looked-for").join("secrets.json");
     std::fs::write(&list, serde_json::to_string(secrets).unwrap()).unwrap();
     let mut command = std::process::Command::new("/usr/bin/python3");
     command
@@ -363,7 +363,7 @@ fn everything(host: Host) {
     ground.context.file("FAIL", "");
     let failed = ground.run(flags);
     assert_eq!(failed.code, Some(1), "{failed:?}");
-    let shown = ground.private_folder("shown");
+    let shown = ground.private_directory("shown");
     for (name, text) in [
         ("build", ran.stdout + &ran.stderr),
         ("build -machine-readable", machine.stdout + &machine.stderr),

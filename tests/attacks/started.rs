@@ -11,13 +11,13 @@ use bakelite_test_support::context::Ran;
 
 /// Looks until something is there, and fails with what was waited for.
 #[track_caller]
-pub(crate) fn until<T>(what: &str, patience: Duration, mut look: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + patience;
+pub(crate) fn until<T>(what: &str, timeout: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + timeout;
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(Instant::now() < end, "waited {patience:?} in vain for {what}");
+        assert!(Instant::now() < end, "waited {timeout:?} in vain for {what}");
         pause();
     }
 }
@@ -80,8 +80,8 @@ impl Started {
         command.args(["-c", "exec \"$0\" \"$@\" > /dev/null"]);
         command.arg(inner.get_program()).args(inner.get_args()).env_clear();
         command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        if let Some(folder) = inner.get_current_dir() {
-            command.current_dir(folder);
+        if let Some(directory) = inner.get_current_dir() {
+            command.current_dir(directory);
         }
         Started::of(command)
     }
@@ -93,8 +93,8 @@ impl Started {
 
     /// Waits for a line of its standard output that answers a value.
     #[track_caller]
-    pub(crate) fn says<T>(&mut self, what: &str, patience: Duration, mut look: impl FnMut(&str) -> Option<T>) -> T {
-        let end = Instant::now() + patience;
+    pub(crate) fn says<T>(&mut self, what: &str, timeout: Duration, mut look: impl FnMut(&str) -> Option<T>) -> T {
+        let end = Instant::now() + timeout;
         loop {
             let Ok(line) = self.stdout.recv_timeout(end.saturating_duration_since(Instant::now())) else {
                 let errors = self.errors_after_kill();
@@ -111,8 +111,8 @@ impl Started {
 
     /// Waits until it has made a file, and fails with what it says when it ends before.
     #[track_caller]
-    pub(crate) fn makes(&mut self, file: &Path, patience: Duration) {
-        let end = Instant::now() + patience;
+    pub(crate) fn makes(&mut self, file: &Path, timeout: Duration) {
+        let end = Instant::now() + timeout;
         while !file.exists() {
             let ended = self.child.try_wait().unwrap();
             if ended.is_some() || Instant::now() > end {
@@ -131,8 +131,8 @@ impl Started {
 
     /// Waits for its end, kills it when that does not come in time, and fails then.
     #[track_caller]
-    pub(crate) fn end(mut self, patience: Duration) -> Ran {
-        let end = Instant::now() + patience;
+    pub(crate) fn end(mut self, timeout: Duration) -> Ran {
+        let end = Instant::now() + timeout;
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
@@ -141,7 +141,7 @@ impl Started {
                 let errors = self.errors_after_kill();
                 self.said.extend(self.stdout.iter().flatten());
                 let said = String::from_utf8_lossy(&self.said);
-                panic!("{} has not ended within {patience:?}: {said}{errors}", self.shown);
+                panic!("{} has not ended within {timeout:?}: {said}{errors}", self.shown);
             }
             pause();
         };

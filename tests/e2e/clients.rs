@@ -12,7 +12,7 @@ fn the_aws_cli_and_ssh_make_an_image() {
     let cloud = Cloud::local(&context, &["-ssh-port", "0"]);
     let context = context
         .on(&cloud)
-        .with("TOOLS", tools::folder().display().to_string())
+        .with("TOOLS", tools::directory().display().to_string())
         .with("AWS_DEFAULT_REGION", "us-east-1");
     let script = include_str!("clients/aws_cli.sh");
     let output = Ran::of(&mut context.command_of("bash", ["-euo", "pipefail", "-c", script])).succeeds();
@@ -26,7 +26,7 @@ fn the_aws_cli_needs_the_right_key() {
     let cloud = Cloud::local(&context, &["-ssh-port", "0"]);
     let context = context
         .on(&cloud)
-        .with("TOOLS", tools::folder().display().to_string())
+        .with("TOOLS", tools::directory().display().to_string())
         .with("AWS_DEFAULT_REGION", "us-east-1");
     let script = include_str!("clients/aws_cli_keys.sh");
     let output = Ran::of(&mut context.command_of("bash", ["-euo", "pipefail", "-c", script])).succeeds();

@@ -46,20 +46,20 @@ fn options(page: &Path) -> BTreeSet<String> {
 /// What has options, by the heading in the page: the communicators (the null builder has no others), amazon-ebs beside those, provisioners
 /// and post-processors.
 fn components() -> BTreeMap<String, BTreeSet<String>> {
-    let folder = root().join("docs/reference/components");
-    let communicators = options(&folder.join("builder-null.md"));
-    let amazon = options(&folder.join("builder-amazon-ebs.md"));
+    let directory = root().join("docs/reference/components");
+    let communicators = options(&directory.join("builder-null.md"));
+    let amazon = options(&directory.join("builder-amazon-ebs.md"));
     let amazon = amazon.difference(&communicators).cloned().collect();
     let mut components = BTreeMap::from([
         ("communicators".to_owned(), communicators),
         ("builder amazon-ebs".to_owned(), amazon),
     ]);
-    for entry in std::fs::read_dir(&folder).unwrap() {
+    for entry in std::fs::read_dir(&directory).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         for kind in ["provisioner", "post-processor"] {
             let component = name.strip_prefix(kind).and_then(|rest| rest.strip_prefix('-'));
             if let Some(component) = component.and_then(|component| component.strip_suffix(".md")) {
-                components.insert(format!("{kind} {component}"), options(&folder.join(&name)));
+                components.insert(format!("{kind} {component}"), options(&directory.join(&name)));
             }
         }
     }

@@ -135,7 +135,7 @@ fn name_of(example: &Path) -> String {
 
 /// A place with Ansible, which one of the examples asks for its version.
 fn with_tools() -> TestContext {
-    let tools = tools::folder().join("bin").display().to_string();
+    let tools = tools::directory().join("bin").display().to_string();
     test_context!().with("PATH", format!("{tools}:/usr/sbin:/usr/bin:/sbin:/bin"))
 }
 

@@ -315,10 +315,10 @@ fn real(path: &Path) -> PathBuf {
 /// A journal as a killed run leaves it, which wants a file removed.
 fn plant(context: &TestContext, victim: &Path) -> PathBuf {
     use std::os::unix::fs::MetadataExt as _;
-    let folder = context.root().join("state/bakelite/journal");
-    fs::create_dir_all(&folder).unwrap();
+    let directory = context.root().join("state/bakelite/journal");
+    fs::create_dir_all(&directory).unwrap();
     let metadata = fs::metadata(victim).unwrap();
-    let journal = folder.join("run\u{1b}[2J.jsonl");
+    let journal = directory.join("run\u{1b}[2J.jsonl");
     let lines = format!(
         "{{\"run\":{{\"format\":1,\"run\":\"r\\u001b[2J\"}}}}\n\
          {{\"intent\":{{\"entry\":0,\"resource\":{{\"owner\":\"this-machine\",\"kind\":\"file\",\"details\":{{\"path\":\"{}\"}}}}}}}}\n\
@@ -379,8 +379,8 @@ fn what_is_kept_of_a_run_is_for_its_user_alone_whatever_the_umask() {
     let binary = env!("CARGO_BIN_EXE_bakelite");
     let words = ["-c", "umask 000; exec \"$0\" build t.pkr.hcl", binary];
     let _ = Ran::of(&mut context.command_of("sh", words)).succeeds();
-    for folder in [state.clone(), state.join("journal")] {
-        let mode = fs::metadata(&folder).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode, 0o700, "{}", folder.display());
+    for directory in [state.clone(), state.join("journal")] {
+        let mode = fs::metadata(&directory).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o700, "{}", directory.display());
     }
 }

@@ -16,7 +16,7 @@ fn beside_moto(context: &TestContext, script: &str) -> Ran {
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/moto_target.sh");
     let scratch = context.root().join("moto");
     std::fs::create_dir(&scratch).unwrap();
-    let tools: PathBuf = tools::folder();
+    let tools: PathBuf = tools::directory();
     let context_arguments = [
         scratch.as_os_str(),
         tools.as_os_str(),
@@ -42,7 +42,7 @@ left > before
 
 fn bakes_on_moto(context: TestContext, bake: &str) {
     let context = context
-        .with("TOOLS", tools::folder().display().to_string())
+        .with("TOOLS", tools::directory().display().to_string())
         .with("BAKELITE", env!("CARGO_BIN_EXE_bakelite"));
     let script = format!("{BAKE_AND_ASK}{bake}\nleft > after\ncat before after\ncmp before after\n");
     let output = beside_moto(&context, &script).succeeds();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use bakelite_test_support::context::TestContext;
 
 /// Where the templates are.
-fn folder() -> PathBuf {
+fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/templates")
 }
 
@@ -36,7 +36,7 @@ pub(crate) fn ami(name: &str, source: &str, build: &str) -> String {
 
 /// `web-server` with the tarball that its pipeline makes.
 pub(crate) fn web_server(context: &TestContext) {
-    let text = std::fs::read(folder().join("web-server/web-server.pkr.hcl")).unwrap();
+    let text = std::fs::read(directory().join("web-server/web-server.pkr.hcl")).unwrap();
     context.file("web-server.pkr.hcl", text);
     context.file("app/bin/healthcheck", "#!/bin/sh\necho \"healthy $*\"\n");
     let packed = context
@@ -54,7 +54,7 @@ pub(crate) fn web_server(context: &TestContext) {
 /// `learn` with the public key that it installs.
 pub(crate) fn learn(context: &TestContext) {
     for name in ["images/image.pkr.hcl", "scripts/setup.sh"] {
-        context.file(name, std::fs::read(folder().join("learn").join(name)).unwrap());
+        context.file(name, std::fs::read(directory().join("learn").join(name)).unwrap());
     }
     context.file("tf-packer.pub", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ1 learn\n");
 }

@@ -15,16 +15,16 @@ pub(crate) struct Ended {
     pub(crate) stderr: String,
 }
 
-/// Runs the binary in a folder, hermetically: home, state and temporary files are below `scratch`.
+/// Runs the binary in a directory, hermetically: home, state and temporary files are below `scratch`.
 pub(crate) fn run(
     arguments: &[String],
-    folder: &Path,
+    directory: &Path,
     scratch: &Path,
     environment: &BTreeMap<String, String>,
     stdin: &str,
 ) -> Ended {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bakelite"));
-    command.args(arguments).current_dir(folder).env_clear();
+    command.args(arguments).current_dir(directory).env_clear();
     command
         .env("PATH", "/usr/bin:/bin")
         .env("LANG", "C.UTF-8")
@@ -81,9 +81,9 @@ static CHANGING: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
 });
 
 /// A text of a run with marks for what differs from run to run.
-pub(crate) fn normalized(text: &str, folder: &Path, scratch: &Path) -> String {
+pub(crate) fn normalized(text: &str, directory: &Path, scratch: &Path) -> String {
     let text = text
-        .replace(&folder.display().to_string(), "<CWD>")
+        .replace(&directory.display().to_string(), "<CWD>")
         .replace(&scratch.display().to_string(), "<SCRATCH>");
     CHANGING.iter().fold(text, |text, (pattern, mark)| {
         pattern.replace_all(&text, *mark).into_owned()

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::compare::run;
-use super::folder;
+use super::directory;
 
 /// What differs from the recorded behaviour; nothing when all is as recorded.
 pub(crate) fn problems(case: &Value) -> Vec<String> {
@@ -24,7 +24,7 @@ pub(crate) fn problems(case: &Value) -> Vec<String> {
     let expression = format!("{}\n", case["expr"].as_str().unwrap());
     let ended = run(
         &arguments,
-        &folder().join("fixtures"),
+        &directory().join("fixtures"),
         scratch.path(),
         &BTreeMap::new(),
         &expression,

@@ -47,13 +47,13 @@ fn judge(problems: &[String], deviation: Option<&str>) -> Result<(), Failed> {
     }
 }
 
-/// The folder of the corpus.
-fn folder() -> PathBuf {
+/// The directory of the corpus.
+fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
 
 fn cases(file: &str) -> Vec<Value> {
-    let text = std::fs::read_to_string(folder().join(file)).unwrap();
+    let text = std::fs::read_to_string(directory().join(file)).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
@@ -72,7 +72,7 @@ fn name_of(case: &Value) -> String {
 
 /// `NAME: reason` lines.
 fn deviations() -> BTreeMap<String, String> {
-    let text = std::fs::read_to_string(folder().join("deviations.txt")).unwrap();
+    let text = std::fs::read_to_string(directory().join("deviations.txt")).unwrap();
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     lines
         .filter_map(|line| line.split_once(": "))

@@ -12,14 +12,14 @@ use super::compare::{normalized, run};
 /// What differs from the recorded behaviour; nothing when all is as recorded.
 pub(crate) fn problems(case: &Value) -> Vec<String> {
     let scratch = tempfile::tempdir().unwrap();
-    let folder = scratch.path().join("case");
+    let directory = scratch.path().join("case");
     for (path, text) in texts(&case["files"]) {
-        let path = folder.join(path);
+        let path = directory.join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
-    std::fs::create_dir_all(&folder).unwrap();
-    let before = files_in(&folder);
+    std::fs::create_dir_all(&directory).unwrap();
+    let before = files_in(&directory);
     let arguments: Vec<String> = case["args"]
         .as_array()
         .unwrap()
@@ -28,13 +28,13 @@ pub(crate) fn problems(case: &Value) -> Vec<String> {
         .collect();
     let ended = run(
         &arguments,
-        &folder,
+        &directory,
         scratch.path(),
         &texts(&case["env"]),
         case["stdin"].as_str().unwrap_or_default(),
     );
-    let after = files_in(&folder);
-    let normal = |text: &str| normalized(text, &folder, scratch.path());
+    let after = files_in(&directory);
+    let normal = |text: &str| normalized(text, &directory, scratch.path());
     let written = after
         .iter()
         .filter(|(path, content)| before.get(*path) != Some(content));
@@ -193,18 +193,18 @@ fn list(array: &Value) -> Vec<String> {
         .collect()
 }
 
-fn files_in(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+fn files_in(directory: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(next) = folders.pop() {
+    let mut directories = vec![directory.to_owned()];
+    while let Some(next) = directories.pop() {
         for entry in std::fs::read_dir(next).unwrap().filter_map(Result::ok) {
             if entry.path().is_dir() {
-                folders.push(entry.path());
+                directories.push(entry.path());
             } else if let Ok(content) = std::fs::read(entry.path()) {
                 found.insert(
                     entry
                         .path()
-                        .strip_prefix(folder)
+                        .strip_prefix(directory)
                         .unwrap()
                         .to_string_lossy()
                         .into_owned(),

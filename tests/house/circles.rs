@@ -29,7 +29,7 @@ const KNOWN: &[&[&str]] = &[
         "crates/local/src/secrets_manager.rs",
         "crates/local/src/ssm",
         "crates/local/src/state.rs",
-        "crates/local/src/state_folder.rs",
+        "crates/local/src/state_directory.rs",
         "crates/local/src/sts.rs",
     ],
     &[

@@ -56,7 +56,7 @@ pub(crate) async fn make(cloud: &Cloud<'_>, options: &CommunicatorOptions, tags:
     let made = cloud.create(temporary.detail("name", &name), call).await?;
     let bake = cloud.bake;
     if bake.run.debug {
-        let path = bake.run.working_folder.join(format!("ec2_{}.pem", bake.source_name));
+        let path = bake.run.working_directory.join(format!("ec2_{}.pem", bake.source_name));
         private_file::save(&bake.creation(), &path, made.value.as_bytes())
             .await
             .map_err(|cause| BakeError::failed(format!("failed to save private key `{}`: {cause}", path.display())))?;

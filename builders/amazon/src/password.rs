@@ -155,7 +155,7 @@ impl Key {
             let name = "the temporary key".to_owned();
             return Ok(Key { pem: pem.clone(), name });
         }
-        let file = options.private_key_path(bake.run.home_folder.as_deref(), &bake.run.working_folder);
+        let file = options.private_key_path(bake.run.home_directory.as_deref(), &bake.run.working_directory);
         match file {
             Some(file) => Key::read(&file, instance),
             None => Err(PasswordError::NoKey {

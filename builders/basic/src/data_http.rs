@@ -134,9 +134,9 @@ mod tests {
     async fn read(options: HttpOptions) -> Result<Value, String> {
         let run = RunContext {
             id: String::new(),
-            working_folder: "/".into(),
-            temporary_folder: "/tmp".into(),
-            home_folder: None,
+            working_directory: "/".into(),
+            temporary_directory: "/tmp".into(),
+            home_directory: None,
             force: false,
             debug: false,
             environment: Arc::default(),

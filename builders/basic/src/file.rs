@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bakelite_communicators::none::Nobody;
+use bakelite_communicators::none::NoCommunicator;
 use bakelite_engine::artifact::{Artifact, DeleteFiles};
 use bakelite_engine::bake::{Bake, BakeError};
 use bakelite_engine::builder::Builder;
@@ -75,10 +75,10 @@ fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Bu
 #[async_trait]
 impl Builder for FileBuilder {
     async fn bake(&self, bake: &Bake) -> Result<Artifact, BakeError> {
-        let target = bake.run.working_folder.join(&self.options.target);
+        let target = bake.run.working_directory.join(&self.options.target);
         self.write(bake, &target).await.map_err(BakeError::failed)?;
         // There is no instance: what provisioners do here they do on this machine.
-        bake.provision_without_clean_up(Arc::new(Nobody), BuildData::new())
+        bake.provision_without_clean_up(Arc::new(NoCommunicator), BuildData::new())
             .await?;
         Ok(Artifact {
             builder_id: "packer.file".into(),
@@ -102,7 +102,7 @@ impl FileBuilder {
                 source,
             });
         };
-        let copy = tokio::fs::copy(bake.run.working_folder.join(source_file), target).await;
+        let copy = tokio::fs::copy(bake.run.working_directory.join(source_file), target).await;
         let copied = copy.map_err(|source| FileError::Copy {
             source_file: source_file.clone(),
             target: options.target.clone(),

@@ -44,7 +44,7 @@ struct NullBuilder {
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Builder>> {
     let options: NullOptions = read_options(decoded, complaints)?;
     let options = options.communicator;
-    options.check(decoded.home_folder.as_deref(), complaints);
+    options.check(decoded.home_directory.as_deref(), complaints);
     if options.kind() == Some(Kind::Ssh) {
         check_ssh(&options, complaints);
     }

@@ -166,16 +166,16 @@ mod tests {
         answered.is_ok()
     }
 
-    fn written(folder: &Path, name: &str, text: &str) -> String {
-        let path = folder.join(name);
+    fn written(directory: &Path, name: &str, text: &str) -> String {
+        let path = directory.join(name);
         std::fs::write(&path, text).unwrap();
         path.display().to_string()
     }
 
     #[tokio::test]
     async fn a_bundle_is_who_vouches_for_every_service() {
-        let (server, folder) = (Server::start().await, tempfile::tempdir().unwrap());
-        let bundle = written(folder.path(), "bundle.pem", &server.authority);
+        let (server, directory) = (Server::start().await, tempfile::tempdir().unwrap());
+        let bundle = written(directory.path(), "bundle.pem", &server.authority);
         let endpoint = ("AWS_ENDPOINT_URL", server.endpoint.as_str());
         assert!(!is_reached(&once(), &environment(&[endpoint])).await);
 
@@ -193,11 +193,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_profile_names_a_bundle_for_itself() {
-        let (server, folder) = (Server::start().await, tempfile::tempdir().unwrap());
-        let bundle = written(folder.path(), "bundle.pem", &server.authority);
+        let (server, directory) = (Server::start().await, tempfile::tempdir().unwrap());
+        let bundle = written(directory.path(), "bundle.pem", &server.authority);
         let config =
             format!("[profile ci]\nca_bundle = {bundle}\naws_access_key_id = AK\naws_secret_access_key = SK\n");
-        let config = written(folder.path(), "config", &config);
+        let config = written(directory.path(), "config", &config);
         let environment = environment(&[
             ("AWS_ENDPOINT_URL", &server.endpoint),
             ("AWS_CONFIG_FILE", &config),
@@ -220,11 +220,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_bundle_that_cannot_be_used_is_an_error() {
-        let folder = tempfile::tempdir().unwrap();
-        let missing = folder.path().join("missing.pem").display().to_string();
-        let empty = written(folder.path(), "empty.pem", "no certificate\n");
+        let directory = tempfile::tempdir().unwrap();
+        let missing = directory.path().join("missing.pem").display().to_string();
+        let empty = written(directory.path(), "empty.pem", "no certificate\n");
         let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-        let broken = written(folder.path(), "broken.pem", broken);
+        let broken = written(directory.path(), "broken.pem", broken);
         for (path, why) in [
             (missing, "failed to read it: No such file or directory"),
             (empty, "no certificate in PEM form"),

@@ -21,7 +21,7 @@ use crate::retry::{self, Classifier};
 use crate::transport;
 use crate::watch::{Pace, Watch};
 
-/// Set by `--local`: the local cloud's state folder. Then its endpoint and credentials take the place of everything else.
+/// Set by `--local`: the local cloud's state directory. Then its endpoint and credentials take the place of everything else.
 pub const LOCAL: &str = "BAKELITE_LOCAL";
 
 /// AWS in one region, reached in one way.
@@ -31,7 +31,7 @@ pub struct Aws {
     endpoint: Option<String>,
     secrets_endpoint: Option<String>,
     local: Option<String>,
-    patience: Option<Duration>,
+    timeout: Option<Duration>,
     authorities: Option<Authorities>,
     sdk: SdkConfig,
     ec2: aws_sdk_ec2::Client,
@@ -108,7 +108,7 @@ impl Aws {
         let ec2 = ec2(&sdk, classifier.clone());
         Ok(Self {
             profile: options.profile.clone(),
-            patience: patience(options.aws_polling, environment),
+            timeout: waiting_limit(options.aws_polling, environment),
             instances: Watch::new(describe::by_ids(
                 &ec2,
                 "instance-id",
@@ -183,7 +183,7 @@ impl Aws {
         self.endpoint.as_deref()
     }
 
-    /// The local cloud's state folder, when it is the local cloud.
+    /// The local cloud's state directory, when it is the local cloud.
     pub fn local(&self) -> Option<&str> {
         self.local.as_deref()
     }
@@ -195,7 +195,7 @@ impl Aws {
 
     /// The pace of a wait: `aws_polling` and the environment set its limit, else it is `limit`.
     pub fn pace(&self, usual_seconds: u64, limit: Duration) -> Pace {
-        Pace::new(usual_seconds, self.patience.unwrap_or(limit))
+        Pace::new(usual_seconds, self.timeout.unwrap_or(limit))
     }
 }
 
@@ -264,7 +264,7 @@ fn sdk_config(options: &AccessOptions, environment: &Environment, region: &str, 
 }
 
 /// How long to wait for a state at most, as the template or the environment limits it.
-fn patience(polling: Option<Polling>, environment: &Environment) -> Option<Duration> {
+fn waiting_limit(polling: Option<Polling>, environment: &Environment) -> Option<Duration> {
     let polling = polling.unwrap_or_default();
     let number = |name| variable(environment, name).and_then(|value| value.parse::<u32>().ok());
     let attempts = polling.max_attempts.or_else(|| number("AWS_MAX_ATTEMPTS"));
@@ -405,7 +405,7 @@ mod tests {
     #[test]
     fn polling_limits_are_products() {
         let limits =
-            |polling, pairs: &[(&str, &str)]| patience(polling, &environment(pairs)).map(|limit| limit.as_secs());
+            |polling, pairs: &[(&str, &str)]| waiting_limit(polling, &environment(pairs)).map(|limit| limit.as_secs());
         assert_eq!(limits(None, &[]), None);
         assert_eq!(
             limits(

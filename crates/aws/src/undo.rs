@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bakelite_engine::error::Error;
-use bakelite_engine::undo::{Patience, Resource, Undo, UndoError};
+use bakelite_engine::undo::{Resource, Undo, UndoError, UndoMode};
 
 use crate::access::AccessOptions;
 use crate::call;
@@ -68,7 +68,7 @@ impl Undo for AwsUndo {
         OWNER
     }
 
-    async fn undo(&self, resource: &Resource, patience: Patience) -> Result<(), UndoError> {
+    async fn undo(&self, resource: &Resource, mode: UndoMode) -> Result<(), UndoError> {
         let failed = |cause, again| UndoError {
             what: resource.describe(),
             cause,
@@ -88,7 +88,7 @@ impl Undo for AwsUndo {
         let scope = Scope {
             aws: &aws,
             ec2,
-            patience,
+            mode,
             resource: Some(resource),
         };
         remove(kind, &scope, resource).await.map_err(|error| {
@@ -106,7 +106,7 @@ impl Undo for AwsUndo {
         let scope = Scope {
             aws: &aws,
             ec2: aws.ec2().clone(),
-            patience: Patience::Thorough,
+            mode: UndoMode::Wait,
             resource: None,
         };
         let mut left = Vec::new();
@@ -140,7 +140,7 @@ async fn find(kind: &Kind, scope: &Scope<'_>, token: &str) -> Result<Option<Stri
             return Ok(Some(found.id));
         }
         match tries.next(LOST_ANSWER) {
-            Some(length) if scope.patience == Patience::Thorough => call::pause(length).await,
+            Some(length) if scope.mode == UndoMode::Wait => call::pause(length).await,
             _ => return Ok(None),
         }
     }

@@ -174,7 +174,7 @@ fn settings(args: &BuildArgs, run: RunContext, process: &Process) -> Result<Sett
         OnErrorArg::Ask => OnError::Ask,
         OnErrorArg::RunCleanupProvisioner => OnError::RunCleanupProvisioner,
     };
-    let journal = Arc::new(Journal::new(&process.journal_folder()?, &run.id));
+    let journal = Arc::new(Journal::new(&process.journal_directory()?, &run.id));
     let run = RunContext {
         private_files: PrivateFiles::noted_in(Arc::clone(&journal)),
         ..run

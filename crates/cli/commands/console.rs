@@ -76,7 +76,7 @@ impl Session<'_> {
 
     async fn interactive(&mut self) -> Result<Status, Failure> {
         let mut editor = editor::Editor::open(
-            self.process.state_folder()?.join("console-history"),
+            self.process.state_directory()?.join("console-history"),
             self.console.names(),
         )?;
         while let Some(line) = editor.line()? {

@@ -17,7 +17,7 @@ pub(super) async fn run(args: FixArgs, process: &Process) -> Result<Status, Fail
     let mut invocation = invocation(args.template, args.path, purpose, UndeclaredVariables::Ignore, process)?;
     let text = match &invocation.stdin {
         Some(text) => text.clone(),
-        None => std::fs::read_to_string(process.working_folder.join(&invocation.path))
+        None => std::fs::read_to_string(process.working_directory.join(&invocation.path))
             .map_err(|error| Failure::new(format!("read `{}`", invocation.path)).because(&error))?,
     };
     let mut reading = Reading::default();

@@ -38,7 +38,7 @@ pub(super) fn run(args: &FmtArgs, process: &Process) -> Result<Status, Failure> 
         let mut files = Vec::new();
         targets(
             Path::new(path),
-            &process.working_folder,
+            &process.working_directory,
             args.recursive,
             &mut files,
             &mut progress.diagnostics,
@@ -65,7 +65,7 @@ impl Progress {
     /// Formats one file as the flags have it, and prints its name when it changes.
     fn file(&mut self, path: &Path, args: &FmtArgs, process: &Process) -> Result<(), Failure> {
         let shown = path.display().to_string();
-        let absolute = process.working_folder.join(path);
+        let absolute = process.working_directory.join(path);
         let text = std::fs::read_to_string(&absolute)
             .map_err(|error| Failure::new(format!("read `{shown}`")).because(&error))?;
         let Some(formatted) = self.formatted(&shown, &text).filter(|formatted| *formatted != text) else {
@@ -94,9 +94,9 @@ impl Progress {
     }
 }
 
-/// The files that a path stands for: itself, or the templates and var files in a folder.
-fn targets(path: &Path, folder: &Path, recursive: bool, files: &mut Vec<PathBuf>, diagnostics: &mut Diagnostics) {
-    let absolute = folder.join(path);
+/// The files that a path stands for: itself, or the templates and var files in a directory.
+fn targets(path: &Path, directory: &Path, recursive: bool, files: &mut Vec<PathBuf>, diagnostics: &mut Diagnostics) {
+    let absolute = directory.join(path);
     if !absolute.is_dir() {
         if !absolute.exists() {
             diagnostics.push(Diagnostic::error(
@@ -114,7 +114,7 @@ fn targets(path: &Path, folder: &Path, recursive: bool, files: &mut Vec<PathBuf>
     let Ok(entries) = std::fs::read_dir(&absolute) else {
         diagnostics.push(Diagnostic::error(
             None,
-            format!("folder `{}` cannot be read", path.display()),
+            format!("directory `{}` cannot be read", path.display()),
         ));
         return;
     };
@@ -126,9 +126,9 @@ fn targets(path: &Path, folder: &Path, recursive: bool, files: &mut Vec<PathBuf>
         } else {
             path.join(&name)
         };
-        if folder.join(&below).is_dir() {
+        if directory.join(&below).is_dir() {
             if recursive {
-                targets(&below, folder, recursive, files, diagnostics);
+                targets(&below, directory, recursive, files, diagnostics);
             }
         } else if is_formatted(&below) && !is_passed_over(&name.to_string_lossy()) {
             files.push(below);

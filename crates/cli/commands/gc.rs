@@ -11,7 +11,7 @@ use bakelite_engine::cancel::{Cancel, Urgency, cancellation};
 use bakelite_engine::error::{Error, chain_of};
 use bakelite_engine::foreign::one_line;
 use bakelite_engine::gc::{self, Collected};
-use bakelite_engine::undo::{BUILD, CREATED, Patience, Resource, Undo, UndoError};
+use bakelite_engine::undo::{BUILD, CREATED, Resource, Undo, UndoError, UndoMode};
 
 use super::{print, print_error};
 use crate::args::GcArgs;
@@ -46,7 +46,7 @@ pub(super) async fn run(args: &GcArgs, process: &Process) -> Result<Status, Fail
 
 /// What journals of dead runs name.
 async fn collect(dry_run: bool, process: &Process, cancel: &Cancel) -> Result<Status, Failure> {
-    let journals = process.journal_folder()?;
+    let journals = process.journal_directory()?;
     let failure = |error| Failure::new("read the journals").because(&error);
     let listed = gc::list(&journals).map_err(failure)?;
     for refused in &listed.refused {
@@ -73,9 +73,12 @@ async fn collect(dry_run: bool, process: &Process, cancel: &Cancel) -> Result<St
         return Ok(status);
     }
     let mut clouds = BTreeMap::new();
-    for folder in listed.iter().filter_map(|one| one.resource.details.get(LOCAL)) {
-        if !clouds.contains_key(folder) {
-            clouds.insert(folder.clone(), cloud::reopen(PathBuf::from(folder), process).await?);
+    for directory in listed.iter().filter_map(|one| one.resource.details.get(LOCAL)) {
+        if !clouds.contains_key(directory) {
+            clouds.insert(
+                directory.clone(),
+                cloud::reopen(PathBuf::from(directory), process).await?,
+            );
         }
     }
     let mut all_gone = true;
@@ -176,7 +179,7 @@ fn age(age: Duration) -> String {
 fn owners(clouds: &BTreeMap<String, Cloud>, process: &Process) -> Vec<Arc<dyn Undo>> {
     let registry = registry();
     let mut owners = registry.owners(&process.run_context(false, false).environment);
-    for (folder, cloud) in clouds {
+    for (directory, cloud) in clouds {
         let mut context = process.run_context(false, false);
         cloud.take_the_place_of_aws(&mut context);
         let within = registry.owners(&context.environment);
@@ -185,7 +188,7 @@ fn owners(clouds: &BTreeMap<String, Cloud>, process: &Process) -> Vec<Arc<dyn Un
             .zip(within)
             .map(|(elsewhere, within)| {
                 Arc::new(Redirected {
-                    folder: folder.clone(),
+                    directory: directory.clone(),
                     within,
                     elsewhere,
                 }) as Arc<dyn Undo>
@@ -197,7 +200,7 @@ fn owners(clouds: &BTreeMap<String, Cloud>, process: &Process) -> Vec<Arc<dyn Un
 
 /// An owner whose resources may live in a local cloud: the resource says where it is.
 struct Redirected {
-    folder: String,
+    directory: String,
     within: Arc<dyn Undo>,
     elsewhere: Arc<dyn Undo>,
 }
@@ -208,10 +211,10 @@ impl Undo for Redirected {
         self.elsewhere.owner()
     }
 
-    async fn undo(&self, resource: &Resource, patience: Patience) -> Result<(), UndoError> {
-        let is_within = resource.details.get(LOCAL) == Some(&self.folder);
+    async fn undo(&self, resource: &Resource, mode: UndoMode) -> Result<(), UndoError> {
+        let is_within = resource.details.get(LOCAL) == Some(&self.directory);
         let undo = if is_within { &self.within } else { &self.elsewhere };
-        undo.undo(resource, patience).await
+        undo.undo(resource, mode).await
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) fn run(args: UpgradeArgs, process: &Process) -> Result<Status, Failur
         return Ok(Status::Ok);
     };
     let shown = output.display();
-    std::fs::write(process.working_folder.join(&output), upgraded)
+    std::fs::write(process.working_directory.join(&output), upgraded)
         .map_err(|error| Failure::new(format!("write `{shown}`")).because(&error))?;
     print(&format!("Created {shown}.\n"));
     Ok(Status::Ok)

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{print, print_error, print_exactly};
 use crate::args::{LocalCloudArgs, LocalCommand};
-use crate::cloud::{Cloud, REGION, state_folder};
+use crate::cloud::{Cloud, REGION, state_directory};
 use crate::exit::{Failure, Status};
 use crate::process::Process;
 use crate::signals::Signals;
@@ -25,13 +25,13 @@ pub(super) async fn run(command: LocalCommand, process: &Process) -> Result<Stat
         LocalCommand::Images { cloud, json, all } => images(&cloud, json, all, process).await,
         LocalCommand::Run { cloud, ami, command } => run_in(&cloud, &ami, &command, process).await,
         LocalCommand::Reset { cloud } => {
-            let folder = state_folder(&cloud, process)?;
-            bakelite_local::reset(&folder)
+            let directory = state_directory(&cloud, process)?;
+            bakelite_local::reset(&directory)
                 .await
                 .map_err(|error| Failure::new("reset the local cloud").because(&error))?;
             // A cloud that was killed has left its exports.
-            let _ = fs::remove_file(folder.join(EXPORTS));
-            print(&format!("The local cloud in {} is empty.\n", folder.display()));
+            let _ = fs::remove_file(directory.join(EXPORTS));
+            print(&format!("The local cloud in {} is empty.\n", directory.display()));
             Ok(Status::Ok)
         }
     }
@@ -46,7 +46,7 @@ async fn serve(args: &LocalCloudArgs, listen: SocketAddr, ssh_port: u16, process
          unset AWS_SESSION_TOKEN\n",
         key.id, key.secret
     );
-    let file = Exports::write(cloud.state_folder(), &exports)
+    let file = Exports::write(cloud.state_directory(), &exports)
         .map_err(|error| Failure::new("write the exports of the local cloud").because(&error))?;
     if args.local_unisolated {
         print_error(
@@ -64,23 +64,23 @@ async fn serve(args: &LocalCloudArgs, listen: SocketAddr, ssh_port: u16, process
     Ok(Status::Ok)
 }
 
-/// Where the exports of the cloud that is served are, in its state folder.
+/// Where the exports of the cloud that is served are, in its state directory.
 const EXPORTS: &str = "serve.env";
 
 /// The exports in a file, which nobody else can read.
 struct Exports {
     path: PathBuf,
-    /// Device and inode: another `local serve` on the same folder may have put its own there.
+    /// Device and inode: another `local serve` on the same directory may have put its own there.
     identity: (u64, u64),
 }
 
 impl Exports {
     /// The file is made under another name, and is whole when it gets its own. What was there, left by a cloud that was killed or a
     /// link that somebody made, is replaced and not written to.
-    fn write(folder: &Path, exports: &str) -> io::Result<Exports> {
+    fn write(directory: &Path, exports: &str) -> io::Result<Exports> {
         let (path, new) = (
-            folder.join(EXPORTS),
-            folder.join(format!("{EXPORTS}.{}", uuid::Uuid::new_v4())),
+            directory.join(EXPORTS),
+            directory.join(format!("{EXPORTS}.{}", uuid::Uuid::new_v4())),
         );
         let mut file = fs::OpenOptions::new()
             .write(true)
@@ -161,27 +161,27 @@ mod tests {
 
     #[test]
     fn exports_are_for_their_owner_and_replace_what_is_there() {
-        let folder = tempfile::tempdir().unwrap();
-        let other = folder.path().join("other");
+        let directory = tempfile::tempdir().unwrap();
+        let other = directory.path().join("other");
         fs::write(&other, "other").unwrap();
-        symlink(&other, folder.path().join(EXPORTS)).unwrap();
-        let exports = Exports::write(folder.path(), "export A=b\n").unwrap();
+        symlink(&other, directory.path().join(EXPORTS)).unwrap();
+        let exports = Exports::write(directory.path(), "export A=b\n").unwrap();
         assert_eq!(fs::read_to_string(&other).unwrap(), "other");
         assert_eq!(fs::read_to_string(&exports.path).unwrap(), "export A=b\n");
         assert!(!exports.path.is_symlink());
         assert_eq!(mode(&exports.path), 0o600);
         exports.remove();
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 
     #[test]
     fn exports_of_another_cloud_stay() {
-        let folder = tempfile::tempdir().unwrap();
-        let first = Exports::write(folder.path(), "first").unwrap();
-        let second = Exports::write(folder.path(), "second").unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let first = Exports::write(directory.path(), "first").unwrap();
+        let second = Exports::write(directory.path(), "second").unwrap();
         first.remove();
         assert_eq!(fs::read_to_string(&second.path).unwrap(), "second");
         second.remove();
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 }

@@ -12,7 +12,7 @@ pub(super) fn run(args: &VerifyArgs, process: &Process) -> Result<Status, Failur
     refuse_what_is_not_supported(args)?;
     let key = key(args, process)?;
     let what = || format!("verify `{}`", args.file);
-    let text = std::fs::read_to_string(process.working_folder.join(&args.file))
+    let text = std::fs::read_to_string(process.working_directory.join(&args.file))
         .map_err(|error| Failure::new(what()).because(&error))?;
     let expectations = Expectations {
         predicate_type: args.predicate_type.clone(),
@@ -20,7 +20,7 @@ pub(super) fn run(args: &VerifyArgs, process: &Process) -> Result<Status, Failur
         source_uri: args.source_uri.clone(),
         artifact: args.artifact.clone(),
     };
-    let verified = verify(&text, key.as_ref(), &expectations, &process.working_folder).map_err(|error| {
+    let verified = verify(&text, key.as_ref(), &expectations, &process.working_directory).map_err(|error| {
         let failure = Failure::new(what()).because(&error);
         match error {
             VerifyError::Unsigned => failure.help("-signing-mode=none looks into it without proof of who wrote it"),
@@ -48,7 +48,7 @@ fn key(args: &VerifyArgs, process: &Process) -> Result<Option<VerifyingKey>, Fai
         ))
         .help("name the file of a public key (PEM)")),
         (None | Some("key"), Some(path)) => {
-            let key = VerifyingKey::read(&process.working_folder.join(path));
+            let key = VerifyingKey::read(&process.working_directory.join(path));
             key.map(Some)
                 .map_err(|error| Failure::new(format!("use key `{path}`")).because(&error))
         }

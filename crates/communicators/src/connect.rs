@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::check::{check_ssh, check_winrm};
 use crate::dial::{Dial, Tcp};
-use crate::none::Nobody;
+use crate::none::NoCommunicator;
 use crate::options::{CommunicatorOptions, HostKeyPolicy, ProxyType, TransferMethod, local_path, positive};
 use crate::ssh::Ssh;
 use crate::ssh::auth::Credentials;
@@ -88,7 +88,7 @@ const KINDS: [CommunicatorKind; 3] = [
     CommunicatorKind {
         name: "none",
         check: |_, _, _| (),
-        connect: |_| std::future::ready(Ok(Arc::new(Nobody) as Arc<dyn Communicator>)).boxed(),
+        connect: |_| std::future::ready(Ok(Arc::new(NoCommunicator) as Arc<dyn Communicator>)).boxed(),
     },
 ];
 
@@ -550,8 +550,8 @@ impl Context<'_> {
     }
 
     fn file(&self, option: Option<&str>) -> Option<PathBuf> {
-        let home = self.run.home_folder.as_deref();
-        option.map(|path| local_path(path, home, &self.run.working_folder))
+        let home = self.run.home_directory.as_deref();
+        option.map(|path| local_path(path, home, &self.run.working_directory))
     }
 
     /// A variable of the environment that is not empty.
@@ -610,7 +610,7 @@ mod tests {
         const OWN: &[CommunicatorKind] = &[CommunicatorKind {
             name: "docker",
             check: |_, _, complaints| complaints.push(Complaint::warning("", "checked")),
-            connect: |_| std::future::ready(Ok(Arc::new(Nobody) as Arc<dyn Communicator>)).boxed(),
+            connect: |_| std::future::ready(Ok(Arc::new(NoCommunicator) as Arc<dyn Communicator>)).boxed(),
         }];
         let options: CommunicatorOptions = serde_json::from_str(r#"{"communicator": "docker"}"#).unwrap();
         let (mut own, mut unknown) = (Vec::new(), Vec::new());

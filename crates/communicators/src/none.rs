@@ -8,9 +8,9 @@ use tokio::io::AsyncWrite;
 use tokio::sync::{mpsc, oneshot};
 
 /// Nobody to talk to.
-pub struct Nobody;
+pub struct NoCommunicator;
 
-impl Nobody {
+impl NoCommunicator {
     fn cannot(operation: &'static str) -> CommunicatorError {
         CommunicatorError::Unsupported {
             communicator: "none",
@@ -20,7 +20,7 @@ impl Nobody {
 }
 
 #[async_trait]
-impl Communicator for Nobody {
+impl Communicator for NoCommunicator {
     async fn exec(&self, _command: &str) -> Result<Running, CommunicatorError> {
         let (_, output) = mpsc::channel(1);
         let (status, exit) = oneshot::channel();
@@ -37,7 +37,7 @@ impl Communicator for Nobody {
         Err(Self::cannot("upload"))
     }
 
-    async fn upload_folder(
+    async fn upload_directory(
         &self,
         _source: &Path,
         _contents_only: bool,
@@ -54,7 +54,7 @@ impl Communicator for Nobody {
         Err(Self::cannot("download"))
     }
 
-    async fn download_folder(&self, _source: &str, _destination: &Path) -> Result<(), CommunicatorError> {
+    async fn download_directory(&self, _source: &str, _destination: &Path) -> Result<(), CommunicatorError> {
         Err(Self::cannot("download"))
     }
 
@@ -67,9 +67,9 @@ mod tests {
 
     #[tokio::test]
     async fn commands_succeed_and_files_go_nowhere() {
-        let running = Nobody.exec("exit 7").await.unwrap();
+        let running = NoCommunicator.exec("exit 7").await.unwrap();
         assert_eq!(running.exit.await, Ok(Exit::Status(0)));
-        let refused = Nobody
+        let refused = NoCommunicator
             .upload(
                 Upload {
                     content: &mut &b"x"[..],

@@ -19,8 +19,8 @@ pub trait Communicator: Send + Sync {
     /// Writes a file of the other side.
     async fn upload(&self, file: Upload<'_>, destination: &str) -> Result<(), CommunicatorError>;
 
-    /// Copies a folder to the other side. A `source` that ends in `/` stands for its contents, any other for the folder itself.
-    async fn upload_folder(
+    /// Copies a directory to the other side. A `source` that ends in `/` stands for its contents, any other for the directory itself.
+    async fn upload_directory(
         &self,
         source: &Path,
         contents_only: bool,
@@ -34,8 +34,8 @@ pub trait Communicator: Send + Sync {
         destination: &mut (dyn AsyncWrite + Send + Unpin),
     ) -> Result<(), CommunicatorError>;
 
-    /// Copies a folder (or what a glob matches) from the other side into `destination`.
-    async fn download_folder(&self, source: &str, destination: &Path) -> Result<(), CommunicatorError>;
+    /// Copies a directory (or what a glob matches) from the other side into `destination`.
+    async fn download_directory(&self, source: &str, destination: &Path) -> Result<(), CommunicatorError>;
 
     /// Waits until the connection that is in use has ended, as it does when the instance goes down; the next command makes a new one.
     /// Where no connection lasts longer than a command there is nothing to wait for.

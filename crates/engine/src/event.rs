@@ -43,7 +43,7 @@ pub enum What {
     Build(BuildEvent),
     /// A named part of a bake.
     Step(StepEvent),
-    /// A file or folder going over.
+    /// A file or directory going over.
     Transfer(TransferEvent),
     /// Words for people.
     Message(Message),

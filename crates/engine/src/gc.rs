@@ -29,8 +29,8 @@ pub struct Collection {
 }
 
 /// What dead runs left, last made first; nothing is removed.
-pub fn list(folder: &Path) -> Result<Collection, JournalError> {
-    let found = abandoned(folder)?;
+pub fn list(directory: &Path) -> Result<Collection, JournalError> {
+    let found = abandoned(directory)?;
     let collected = found.abandoned.into_iter().flat_map(|journal| {
         let run = journal.run;
         journal.remaining.into_iter().rev().map(move |(_, resource)| Collected {
@@ -48,12 +48,12 @@ pub fn list(folder: &Path) -> Result<Collection, JournalError> {
 /// Removes what dead runs left, last made first, and reports each when it is known whether it is gone. What a cancellation leaves undone
 /// stays in its journal. Returns the journals that are not obeyed.
 pub async fn collect(
-    folder: &Path,
+    directory: &Path,
     owners: &[Arc<dyn Undo>],
     cancel: &Cancel,
     mut report: impl FnMut(Collected),
 ) -> Result<Vec<Refused>, JournalError> {
-    let found = abandoned(folder)?;
+    let found = abandoned(directory)?;
     for mut journal in found.abandoned {
         let run = journal.run.clone();
         for (entry, resource) in journal.remaining.clone().into_iter().rev() {

@@ -1,5 +1,5 @@
 //! The file that survives a kill: what a run is about to make, what it made, what is gone. Append-only JSON lines, one file per run,
-//! mode 0600, in the state folder; a lock on the file tells a live run from a dead one. It holds no secret.
+//! mode 0600, in the state directory; a lock on the file tells a live run from a dead one. It holds no secret.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Explain;
-use crate::private_folder::{self, is_ours, permissions};
+use crate::private_directory::{self, is_ours, permissions};
 use crate::undo::{CREATED, Resource};
 
 /// One line of the file. Lines that a newer program wrote and this one does not know are skipped.
@@ -70,9 +70,9 @@ pub struct JournalError {
 impl Explain for JournalError {}
 
 impl Journal {
-    /// The journal of a run, in this folder.
-    pub fn new(folder: &Path, run: &str) -> Self {
-        let path = folder.join(format!("{run}.jsonl"));
+    /// The journal of a run, in this directory.
+    pub fn new(directory: &Path, run: &str) -> Self {
+        let path = directory.join(format!("{run}.jsonl"));
         Self {
             path,
             run: run.to_owned(),
@@ -138,8 +138,8 @@ impl Journal {
     }
 
     fn create(&self) -> Result<File, JournalError> {
-        if let Some(folder) = self.path.parent() {
-            private_folder::make(folder).map_err(|cause| self.error("create the folder of", cause))?;
+        if let Some(directory) = self.path.parent() {
+            private_directory::make(directory).map_err(|cause| self.error("create the directory of", cause))?;
         }
         let options = OpenOptions::new()
             .create_new(true)
@@ -224,7 +224,7 @@ impl Abandoned {
     }
 }
 
-/// What is in a folder of journals.
+/// What is in a directory of journals.
 #[derive(Debug, Default)]
 pub struct Found {
     /// The journals of dead runs.
@@ -242,20 +242,20 @@ pub struct Refused {
     pub reason: String,
 }
 
-/// The journals of dead runs in a folder. Those of live runs are locked and left alone. A journal says what is to be removed, so only
+/// The journals of dead runs in a directory. Those of live runs are locked and left alone. A journal says what is to be removed, so only
 /// what this user alone can have written is obeyed.
-pub fn abandoned(folder: &Path) -> Result<Found, JournalError> {
+pub fn abandoned(directory: &Path) -> Result<Found, JournalError> {
     let error = |operation, path: &Path, cause| JournalError {
         operation,
         path: path.to_owned(),
         cause,
     };
-    let opened = match private_folder::existing(folder) {
+    let opened = match private_directory::existing(directory) {
         Ok(opened) => opened,
         Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => return Ok(Found::default()),
-        Err(cause) => return Err(error("open the folder of", folder, cause)),
+        Err(cause) => return Err(error("open the directory of", directory, cause)),
     };
-    let entries = Dir::read_from(&opened).map_err(|cause| error("list", folder, cause.into()))?;
+    let entries = Dir::read_from(&opened).map_err(|cause| error("list", directory, cause.into()))?;
     let names = entries.filter_map(Result::ok);
     let names = names.map(|entry| OsStr::from_bytes(entry.file_name().to_bytes()).to_owned());
     let mut names: Vec<OsString> = names
@@ -268,7 +268,7 @@ pub fn abandoned(folder: &Path) -> Result<Found, JournalError> {
     names.sort();
     let mut found = Found::default();
     for name in names {
-        let path = folder.join(&name);
+        let path = directory.join(&name);
         match open_own(&opened, &name) {
             Ok(None) => {}
             Ok(Some(file)) => found
@@ -281,15 +281,15 @@ pub fn abandoned(folder: &Path) -> Result<Found, JournalError> {
 }
 
 /// Opens a journal if this user alone can have written it; otherwise why not. `None`: it has gone in the meantime.
-fn open_own(folder: &OwnedFd, name: &OsStr) -> Result<Option<File>, String> {
+fn open_own(directory: &OwnedFd, name: &OsStr) -> Result<Option<File>, String> {
     // A pipe must not make anybody wait.
     let flags = OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let stat = match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+    let stat = match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
         Err(Errno::NOENT) => return Ok(None),
         stat => stat.map_err(|error| error.to_string())?,
     };
     check_own(&stat)?;
-    let file = match openat(folder, name, flags, Mode::empty()) {
+    let file = match openat(directory, name, flags, Mode::empty()) {
         Err(Errno::NOENT) => return Ok(None),
         file => file.map_err(|error| error.to_string())?,
     };
@@ -369,8 +369,8 @@ mod tests {
     }
 
     /// A journal of a run that was killed after it made two things, undid one and began a third.
-    fn killed(folder: &Path) -> PathBuf {
-        let journal = Journal::new(folder, "run-1");
+    fn killed(directory: &Path) -> PathBuf {
+        let journal = Journal::new(directory, "run-1");
         let first = journal.intend(&resource("key-pair")).unwrap();
         journal.made(first, "key-1").unwrap();
         let second = journal.intend(&resource("instance")).unwrap();
@@ -382,9 +382,9 @@ mod tests {
 
     #[test]
     fn a_dead_runs_journal_tells_what_is_left() {
-        let folder = tempfile::tempdir().unwrap();
-        killed(folder.path());
-        let left = abandoned(folder.path()).unwrap().abandoned;
+        let directory = tempfile::tempdir().unwrap();
+        killed(directory.path());
+        let left = abandoned(directory.path()).unwrap().abandoned;
         let [run] = left.as_slice() else {
             panic!("one journal expected")
         };
@@ -400,14 +400,14 @@ mod tests {
 
     #[test]
     fn a_live_runs_journal_is_left_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let journal = Journal::new(folder.path(), "run-1");
+        let directory = tempfile::tempdir().unwrap();
+        let journal = Journal::new(directory.path(), "run-1");
         journal.intend(&resource("instance")).unwrap();
-        assert!(abandoned(folder.path()).unwrap().abandoned.is_empty());
+        assert!(abandoned(directory.path()).unwrap().abandoned.is_empty());
     }
 
-    fn refused(folder: &Path) -> Vec<String> {
-        let found = abandoned(folder).unwrap();
+    fn refused(directory: &Path) -> Vec<String> {
+        let found = abandoned(directory).unwrap();
         assert!(found.abandoned.is_empty(), "{found:?}");
         found.refused.into_iter().map(|refused| refused.reason).collect()
     }
@@ -415,34 +415,34 @@ mod tests {
     #[test]
     fn a_journal_is_for_its_user_alone_whatever_was_there() {
         let place = tempfile::tempdir().unwrap();
-        let folder = place.path().join("journal");
-        std::fs::create_dir(&folder).unwrap();
-        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
-        let path = killed(&folder);
+        let directory = place.path().join("journal");
+        std::fs::create_dir(&directory).unwrap();
+        std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o777)).unwrap();
+        let path = killed(&directory);
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode(&folder), mode(&path)), (0o700, 0o600));
+        assert_eq!((mode(&directory), mode(&path)), (0o700, 0o600));
     }
 
     #[test]
     fn a_journal_that_others_may_write_is_not_obeyed() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = killed(folder.path());
+        let directory = tempfile::tempdir().unwrap();
+        let path = killed(directory.path());
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o620)).unwrap();
-        assert_eq!(refused(folder.path()), ["others may write it (mode 620)"]);
+        assert_eq!(refused(directory.path()), ["others may write it (mode 620)"]);
     }
 
     #[test]
     fn a_journal_that_is_no_file_of_its_own_is_not_obeyed() {
-        let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (directory, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let path = killed(elsewhere.path());
-        std::os::unix::fs::symlink(&path, folder.path().join("a.jsonl")).unwrap();
-        std::fs::hard_link(&path, folder.path().join("b.jsonl")).unwrap();
-        std::fs::create_dir(folder.path().join("c.jsonl")).unwrap();
+        std::os::unix::fs::symlink(&path, directory.path().join("a.jsonl")).unwrap();
+        std::fs::hard_link(&path, directory.path().join("b.jsonl")).unwrap();
+        std::fs::create_dir(directory.path().join("c.jsonl")).unwrap();
         let pipe = rustix::fs::CWD;
         let mode = Mode::RUSR | Mode::WUSR;
-        rustix::fs::mknodat(pipe, folder.path().join("d.jsonl"), FileType::Fifo, mode, 0).unwrap();
+        rustix::fs::mknodat(pipe, directory.path().join("d.jsonl"), FileType::Fifo, mode, 0).unwrap();
         assert_eq!(
-            refused(folder.path()),
+            refused(directory.path()),
             [
                 "it is no regular file",
                 "it has another name elsewhere (a hard link)",
@@ -459,28 +459,28 @@ mod tests {
             eprintln!("skipped: only root can make a file of somebody else");
             return;
         }
-        let folder = tempfile::tempdir().unwrap();
-        let path = killed(folder.path());
+        let directory = tempfile::tempdir().unwrap();
+        let path = killed(directory.path());
         std::os::unix::fs::chown(&path, Some(65534), Some(65534)).unwrap();
-        assert_eq!(refused(folder.path()), ["it belongs to another user (uid 65534)"]);
+        assert_eq!(refused(directory.path()), ["it belongs to another user (uid 65534)"]);
     }
 
     #[test]
     fn a_journal_with_nothing_left_goes() {
-        let folder = tempfile::tempdir().unwrap();
-        let journal = Journal::new(folder.path(), "run-1");
+        let directory = tempfile::tempdir().unwrap();
+        let journal = Journal::new(directory.path(), "run-1");
         let entry = journal.intend(&resource("instance")).unwrap();
         journal.gone(entry).unwrap();
         assert_eq!(journal.close().unwrap(), vec![]);
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 
     /// Whatever a kill cut off, nothing that exists is forgotten: at every byte, what is recovered includes everything that was
     /// intended in full lines before and is not gone or kept in full lines before.
     #[test]
     fn a_journal_cut_at_every_byte_forgets_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let text = std::fs::read(killed(folder.path())).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let text = std::fs::read(killed(directory.path())).unwrap();
         for cut in 0..=text.len() {
             let (_, recovered) = replay(&text[..cut]);
             let whole_lines = text[..cut]

@@ -14,8 +14,8 @@ use rustix::io::Errno;
 
 use crate::error::Error;
 use crate::journal::{Entry, Journal};
-use crate::private_folder::is_ours;
-use crate::undo::{Patience, Resource, Undo, UndoError};
+use crate::private_directory::is_ours;
+use crate::undo::{Resource, Undo, UndoError, UndoMode};
 use crate::unwind::Creation;
 
 /// The owner's name in the journal.
@@ -33,14 +33,14 @@ pub fn random_number() -> u32 {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     File,
-    Folder,
+    Directory,
 }
 
 impl Kind {
     fn name(self) -> &'static str {
         match self {
             Kind::File => "file",
-            Kind::Folder => "folder",
+            Kind::Directory => "directory",
         }
     }
 
@@ -48,7 +48,7 @@ impl Kind {
         let found = FileType::from_raw_mode(stat.st_mode);
         match self {
             Kind::File => found == FileType::RegularFile,
-            Kind::Folder => found == FileType::Directory,
+            Kind::Directory => found == FileType::Directory,
         }
     }
 }
@@ -70,7 +70,7 @@ pub struct Naming<'a> {
     pub mode: u32,
 }
 
-/// A file or folder that goes with this value.
+/// A file or directory that goes with this value.
 #[derive(Debug)]
 pub struct PrivateFile {
     path: PathBuf,
@@ -92,35 +92,35 @@ impl PrivateFiles {
         Self { journal: Some(journal) }
     }
 
-    /// Writes a file with a new name into a folder.
-    pub fn write(&self, folder: &Path, naming: Naming<'_>, content: &[u8]) -> io::Result<PrivateFile> {
-        let (made, mut file) = self.make(folder, naming, Kind::File, |path| new_file(path, naming.mode))?;
+    /// Writes a file with a new name into a directory.
+    pub fn write(&self, directory: &Path, naming: Naming<'_>, content: &[u8]) -> io::Result<PrivateFile> {
+        let (made, mut file) = self.make(directory, naming, Kind::File, |path| new_file(path, naming.mode))?;
         file.write_all(content)?;
         Ok(made)
     }
 
-    /// Makes a folder with a new name within another.
-    pub fn folder(&self, within: &Path, prefix: &str) -> io::Result<PrivateFile> {
+    /// Makes a directory with a new name within another.
+    pub fn directory(&self, within: &Path, prefix: &str) -> io::Result<PrivateFile> {
         let naming = Naming {
             prefix,
             suffix: "",
             mode: 0o700,
         };
-        let (made, _) = self.make(within, naming, Kind::Folder, new_folder)?;
+        let (made, _) = self.make(within, naming, Kind::Directory, new_directory)?;
         Ok(made)
     }
 
     fn make(
         &self,
-        folder: &Path,
+        directory: &Path,
         naming: Naming<'_>,
         kind: Kind,
         create: impl Fn(&Path) -> io::Result<File>,
     ) -> io::Result<(PrivateFile, File)> {
-        let real_folder = folder.canonicalize()?;
+        let real_directory = directory.canonicalize()?;
         for _ in 0..100 {
             let name = format!("{}{}{}", naming.prefix, random_number(), naming.suffix);
-            let real = real_folder.join(&name);
+            let real = real_directory.join(&name);
             let noted = match &self.journal {
                 Some(journal) => {
                     let entry = journal.intend(&resource(kind, &real)?).map_err(unnoted)?;
@@ -141,7 +141,7 @@ impl PrivateFiles {
             let file = created?;
             let identity = Identity::of(&file)?;
             let made = PrivateFile {
-                path: folder.join(&name),
+                path: directory.join(&name),
                 made: Some(Made {
                     kind,
                     real,
@@ -187,12 +187,12 @@ impl Drop for PrivateFile {
 
 /// Saves a secret under a name of the user's for as long as the bake lives, in place of what an earlier run may have left there.
 pub async fn save(creation: &Creation, path: &Path, content: &[u8]) -> Result<(), Error> {
-    let folder = path
+    let directory = path
         .parent()
         .unwrap_or(Path::new("/"))
         .canonicalize()
         .map_err(Error::failed)?;
-    let real = folder.join(path.file_name().unwrap_or_default());
+    let real = directory.join(path.file_name().unwrap_or_default());
     // It may have other permissions.
     let _ = std::fs::remove_file(&real);
     let new = real.clone();
@@ -224,7 +224,7 @@ fn new_file(path: &Path, mode: u32) -> io::Result<File> {
     Ok(file)
 }
 
-fn new_folder(path: &Path) -> io::Result<File> {
+fn new_directory(path: &Path) -> io::Result<File> {
     DirBuilder::new().mode(0o700).create(path)?;
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(File::from(open(path, flags, Mode::empty())?))
@@ -282,7 +282,7 @@ impl Undo for ThisMachine {
         OWNER
     }
 
-    async fn undo(&self, resource: &Resource, _patience: Patience) -> Result<(), UndoError> {
+    async fn undo(&self, resource: &Resource, _mode: UndoMode) -> Result<(), UndoError> {
         remove_noted(resource).map_err(|cause| UndoError {
             what: resource.describe(),
             cause: Error::failed(cause),
@@ -302,14 +302,14 @@ enum RemoveError {
     Link,
     #[error("the device that it is on has another number now: remove it yourself if it is yours")]
     Device,
-    #[error("the folder is nested too deeply: remove it yourself")]
+    #[error("the directory is nested too deeply: remove it yourself")]
     TooDeep,
     #[error(transparent)]
     System(#[from] Errno),
 }
 
 fn remove_noted(resource: &Resource) -> Result<(), RemoveError> {
-    let kind = [Kind::File, Kind::Folder]
+    let kind = [Kind::File, Kind::Directory]
         .into_iter()
         .find(|kind| kind.name() == resource.kind);
     let kind = kind.ok_or_else(|| RemoveError::Kind(resource.kind.clone()))?;
@@ -320,13 +320,13 @@ fn remove_noted(resource: &Resource) -> Result<(), RemoveError> {
 /// Removes it if it is still the one that was made; anything else of that name is left alone, for ours is gone then. Without an
 /// identity it was given no content: then only what is empty is ours.
 fn remove(kind: Kind, path: &Path, identity: Option<Identity>) -> Result<(), RemoveError> {
-    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(RemoveError::Nowhere);
     };
-    let Some(folder) = straight_to(folder)? else {
+    let Some(directory) = straight_to(directory)? else {
         return Ok(());
     };
-    let stat = match statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+    let stat = match statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => stat,
         Err(Errno::NOENT) => return Ok(()),
         Err(error) => return Err(error.into()),
@@ -342,14 +342,14 @@ fn remove(kind: Kind, path: &Path, identity: Option<Identity>) -> Result<(), Rem
         _ => {}
     }
     let removed = match (kind, identity) {
-        (Kind::File, _) => unlinkat(&folder, name, AtFlags::empty()),
-        (Kind::Folder, None) => match unlinkat(&folder, name, AtFlags::REMOVEDIR) {
+        (Kind::File, _) => unlinkat(&directory, name, AtFlags::empty()),
+        (Kind::Directory, None) => match unlinkat(&directory, name, AtFlags::REMOVEDIR) {
             Err(Errno::NOTEMPTY | Errno::EXIST) => Ok(()),
             removed => removed,
         },
-        (Kind::Folder, Some(_)) => {
+        (Kind::Directory, Some(_)) => {
             let own = openat(
-                &folder,
+                &directory,
                 name,
                 OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
                 Mode::empty(),
@@ -358,7 +358,7 @@ fn remove(kind: Kind, path: &Path, identity: Option<Identity>) -> Result<(), Rem
                 return Ok(());
             }
             empty(&own, 64)?;
-            unlinkat(&folder, name, AtFlags::REMOVEDIR)
+            unlinkat(&directory, name, AtFlags::REMOVEDIR)
         }
     };
     match removed {
@@ -367,53 +367,53 @@ fn remove(kind: Kind, path: &Path, identity: Option<Identity>) -> Result<(), Rem
     }
 }
 
-/// A folder on the way may be one that can be passed and not be listed.
+/// A directory on the way may be one that can be passed and not be listed.
 #[cfg(target_os = "linux")]
 const WAY: OFlags = OFlags::PATH;
 #[cfg(not(target_os = "linux"))]
 const WAY: OFlags = OFlags::empty();
 
-/// Opens a folder step by step, over no link; `None` when it is not there.
+/// Opens a directory step by step, over no link; `None` when it is not there.
 fn straight_to(path: &Path) -> Result<Option<OwnedFd>, RemoveError> {
     let flags = WAY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut folder = open("/", flags, Mode::empty())?;
+    let mut directory = open("/", flags, Mode::empty())?;
     for component in path.components() {
         let name = match component {
             Component::RootDir => continue,
             Component::Normal(name) => name,
             _ => return Err(RemoveError::Nowhere),
         };
-        folder = match openat(&folder, name, flags, Mode::empty()) {
+        directory = match openat(&directory, name, flags, Mode::empty()) {
             Ok(next) => next,
             Err(Errno::NOENT) => return Ok(None),
             Err(Errno::LOOP | Errno::NOTDIR) => return Err(RemoveError::Link),
             Err(error) => return Err(error.into()),
         };
     }
-    Ok(Some(folder))
+    Ok(Some(directory))
 }
 
-/// Removes everything in a folder, over no link.
-fn empty(folder: &impl AsFd, depth: u32) -> Result<(), RemoveError> {
-    for entry in Dir::read_from(folder)? {
+/// Removes everything in a directory, over no link.
+fn empty(directory: &impl AsFd, depth: u32) -> Result<(), RemoveError> {
+    for entry in Dir::read_from(directory)? {
         let entry = entry?;
         let name = entry.file_name();
         if matches!(name.to_bytes(), b"." | b"..") {
             continue;
         }
-        let stat = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let stat = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
-            unlinkat(folder, name, AtFlags::empty())?;
+            unlinkat(directory, name, AtFlags::empty())?;
             continue;
         }
         let inner = openat(
-            folder,
+            directory,
             name,
             OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
             Mode::empty(),
         )?;
         empty(&inner, depth.checked_sub(1).ok_or(RemoveError::TooDeep)?)?;
-        unlinkat(folder, name, AtFlags::REMOVEDIR)?;
+        unlinkat(directory, name, AtFlags::REMOVEDIR)?;
     }
     Ok(())
 }
@@ -432,19 +432,19 @@ mod tests {
 
     /// A place of a test, its path without links.
     struct Place {
-        _folder: tempfile::TempDir,
+        _directory: tempfile::TempDir,
         path: PathBuf,
         journal: Arc<Journal>,
     }
 
     impl Place {
         fn new() -> Self {
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().canonicalize().unwrap();
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().canonicalize().unwrap();
             let journal = Arc::new(Journal::new(&path.join("journal"), "run"));
             std::fs::create_dir(path.join("tmp")).unwrap();
             Self {
-                _folder: folder,
+                _directory: directory,
                 path,
                 journal,
             }
@@ -494,16 +494,16 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_goes_with_all_that_is_in_it_and_nothing_else() {
+    fn a_directory_goes_with_all_that_is_in_it_and_nothing_else() {
         let place = Place::new();
         std::fs::write(place.path.join("mine"), "").unwrap();
         let files = PrivateFiles::noted_in(place.journal.clone());
-        let folder = files.folder(&place.path.join("tmp"), "ansible").unwrap();
-        std::fs::create_dir_all(folder.path().join("a/b")).unwrap();
-        std::fs::write(folder.path().join("a/b/c"), "").unwrap();
-        symlink(&place.path, folder.path().join("a/out")).unwrap();
+        let directory = files.directory(&place.path.join("tmp"), "ansible").unwrap();
+        std::fs::create_dir_all(directory.path().join("a/b")).unwrap();
+        std::fs::write(directory.path().join("a/b/c"), "").unwrap();
+        symlink(&place.path, directory.path().join("a/out")).unwrap();
         remove_noted(&place.noted()).unwrap();
-        assert!(!folder.path().exists() && place.path.join("mine").exists());
+        assert!(!directory.path().exists() && place.path.join("mine").exists());
     }
 
     /// Otherwise a journal would be a way to have any file removed.

@@ -50,12 +50,12 @@ pub struct Provisioning {
 pub struct RunContext {
     /// The run's id, `PACKER_RUN_UUID` to scripts.
     pub id: String,
-    /// The process's working folder; relative paths in options are relative to it.
-    pub working_folder: PathBuf,
-    /// The folder for temporary files.
-    pub temporary_folder: PathBuf,
-    /// The user's home folder, for `~` in paths.
-    pub home_folder: Option<PathBuf>,
+    /// The process's working directory; relative paths in options are relative to it.
+    pub working_directory: PathBuf,
+    /// The directory for temporary files.
+    pub temporary_directory: PathBuf,
+    /// The user's home directory, for `~` in paths.
+    pub home_directory: Option<PathBuf>,
     /// `-force`: existing artifacts may be replaced.
     pub force: bool,
     /// `-debug`: pause between steps, keep keys at hand.

@@ -1,4 +1,4 @@
-//! Tells reporters how far a file or folder has gone over.
+//! Tells reporters how far a file or directory has gone over.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -72,13 +72,13 @@ impl Resource {
     }
 }
 
-/// How patient an undo is.
+/// Whether an undo waits until the resource is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Patience {
+pub enum UndoMode {
     /// Wait for each thing to be really gone.
-    Thorough,
+    Wait,
     /// The user insisted: ask for the deletion, wait only where the next deletion needs it.
-    Hasty,
+    NoWait,
 }
 
 /// Makes the resources of one owner go. Doing it twice is no error: what is gone already counts as done.
@@ -88,7 +88,7 @@ pub trait Undo: Send + Sync {
     fn owner(&self) -> &'static str;
 
     /// Makes a resource go, after finding it by its token when it has no id. `Ok` means that it is certainly not there.
-    async fn undo(&self, resource: &Resource, patience: Patience) -> Result<(), UndoError>;
+    async fn undo(&self, resource: &Resource, mode: UndoMode) -> Result<(), UndoError>;
 
     /// What runs of this program have left in the owner's account and was made at least that long ago, found without a journal. It is in
     /// the order in which it can be removed; the details [`BUILD`], `run` and [`CREATED`] are known where the owner keeps them.
@@ -103,17 +103,17 @@ pub(crate) async fn undo_with_retries(undo: &dyn Undo, resource: &Resource, canc
     let started = Instant::now();
     let mut tries = 0;
     loop {
-        let patience = if cancel.urgency() >= Urgency::Hurry {
-            Patience::Hasty
+        let mode = if cancel.urgency() >= Urgency::Hurry {
+            UndoMode::NoWait
         } else {
-            Patience::Thorough
+            UndoMode::Wait
         };
-        let hurried = async || match patience {
-            Patience::Thorough => cancel.at_least(Urgency::Hurry).await,
-            Patience::Hasty => std::future::pending().await,
+        let hurried = async || match mode {
+            UndoMode::Wait => cancel.at_least(Urgency::Hurry).await,
+            UndoMode::NoWait => std::future::pending().await,
         };
         let error = tokio::select! {
-            result = undo.undo(resource, patience) => match result {
+            result = undo.undo(resource, mode) => match result {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             },

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::event::{StepEvent, What};
 use crate::events::Ui;
 use crate::journal::{Entry, Journal, JournalError};
-use crate::undo::{self, Patience, Resource, Undo, UndoError, undo_with_retries};
+use crate::undo::{self, Resource, Undo, UndoError, UndoMode, undo_with_retries};
 
 /// How long create calls that are under way may take when the bake is over.
 const SETTLED_WITHIN: Duration = Duration::from_secs(90);
@@ -186,7 +186,7 @@ impl Handle {
 
     /// Undoes it now instead of at the end of the bake. Doing it twice is no error.
     pub async fn destroy(&self) -> Result<(), UndoError> {
-        let undo = async |resource: &Resource| self.item.undo.undo(resource, Patience::Thorough).await;
+        let undo = async |resource: &Resource| self.item.undo.undo(resource, UndoMode::Wait).await;
         self.settle(undo).await
     }
 

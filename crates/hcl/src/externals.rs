@@ -3,17 +3,17 @@
 use crate::value::Value;
 
 /// What functions need to know besides their arguments; nothing is read from the process behind the caller's back.
-pub struct Surroundings<'a> {
+pub struct EvalContext<'a> {
     /// Relative paths of file functions are resolved against this directory.
-    pub base_folder: std::path::PathBuf,
-    /// The process's working directory, for the functions that ignore `base_folder`.
-    pub working_folder: std::path::PathBuf,
+    pub base_directory: std::path::PathBuf,
+    /// The process's working directory, for the functions that ignore `base_directory`.
+    pub working_directory: std::path::PathBuf,
     /// The user's home directory, for `~`.
-    pub home_folder: Option<std::path::PathBuf>,
+    pub home_directory: Option<std::path::PathBuf>,
     /// When the run started, seconds since 1970 with nanoseconds.
     pub started: std::time::SystemTime,
     /// Answers from outside.
-    pub world: &'a dyn Externals,
+    pub externals: &'a dyn Externals,
 }
 
 /// Answers to functions that need the network or the environment. Evaluation stays pure and synchronous: an answer that is not there yet

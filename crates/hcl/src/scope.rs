@@ -1,7 +1,7 @@
 //! What an expression can see: root names and functions.
 
 use crate::budget::Budget;
-pub use crate::externals::{Externals, Externals as World, Surroundings};
+pub use crate::externals::{EvalContext, Externals};
 use crate::functions::Functions;
 use crate::value::Value;
 
@@ -34,7 +34,7 @@ pub trait Scope {
     }
 
     /// What functions need to know besides their arguments.
-    fn surroundings(&self) -> &Surroundings<'_>;
+    fn eval_context(&self) -> &EvalContext<'_>;
 }
 
 /// Something that an expression refers to and that does not exist.

@@ -5,14 +5,14 @@ use bakelite_hcl::diagnostic::Diagnostics;
 use bakelite_hcl::evaluate::{evaluate, references};
 use bakelite_hcl::functions::{Functions, standard};
 use bakelite_hcl::native::{MAX_DEPTH, parse_expression};
-use bakelite_hcl::scope::{Scope, Surroundings, World};
+use bakelite_hcl::scope::{EvalContext, Externals, Scope};
 use bakelite_hcl::source::SourceMap;
 use bakelite_hcl::syntax::Expression;
 use bakelite_hcl::value::Value;
 
 struct NoWorld;
 
-impl World for NoWorld {
+impl Externals for NoWorld {
     fn ask(&self, function: &str, _arguments: &[Value]) -> Result<Value, String> {
         Err(format!("`{function}` needs the network"))
     }
@@ -20,7 +20,7 @@ impl World for NoWorld {
 
 struct Nothing<'a> {
     functions: &'a Functions,
-    surroundings: Surroundings<'a>,
+    eval_context: EvalContext<'a>,
 }
 
 impl Scope for Nothing<'_> {
@@ -40,8 +40,8 @@ impl Scope for Nothing<'_> {
         Some(self.functions)
     }
 
-    fn surroundings(&self) -> &Surroundings<'_> {
-        &self.surroundings
+    fn eval_context(&self) -> &EvalContext<'_> {
+        &self.eval_context
     }
 }
 
@@ -95,16 +95,16 @@ fn the_deepest_expressions_are_evaluated() {
 fn value_on_a_small_stack(expression: Expression) -> String {
     let work = move || {
         let functions = standard();
-        let surroundings = Surroundings {
-            base_folder: ".".into(),
-            working_folder: ".".into(),
-            home_folder: None,
+        let eval_context = EvalContext {
+            base_directory: ".".into(),
+            working_directory: ".".into(),
+            home_directory: None,
             started: std::time::SystemTime::UNIX_EPOCH,
-            world: &NoWorld,
+            externals: &NoWorld,
         };
         let scope = Nothing {
             functions: &functions,
-            surroundings,
+            eval_context,
         };
         let mut diagnostics = Diagnostics::default();
         let value = evaluate(&expression, &scope, &mut diagnostics);

@@ -13,7 +13,7 @@ use bakelite_hcl::diagnostic::Diagnostics;
 use bakelite_hcl::evaluate::evaluate;
 use bakelite_hcl::functions::{Functions, standard};
 use bakelite_hcl::native::parse_expression;
-use bakelite_hcl::scope::{Scope, Surroundings, World};
+use bakelite_hcl::scope::{EvalContext, Externals, Scope};
 use bakelite_hcl::source::SourceMap;
 use bakelite_hcl::types::Type;
 use bakelite_hcl::value::{Kind, Value};
@@ -32,7 +32,7 @@ const ELSEWHERE: [&str; 8] = [
 
 struct NoWorld;
 
-impl World for NoWorld {
+impl Externals for NoWorld {
     fn ask(&self, function: &str, _arguments: &[Value]) -> Result<Value, String> {
         Err(format!("`{function}` needs the network"))
     }
@@ -41,7 +41,7 @@ impl World for NoWorld {
 struct Locals<'a> {
     texts: BTreeMap<String, String>,
     functions: &'a Functions,
-    surroundings: Surroundings<'a>,
+    eval_context: EvalContext<'a>,
 }
 
 impl Scope for Locals<'_> {
@@ -54,7 +54,7 @@ impl Scope for Locals<'_> {
                     .filter_map(|name| Some((name, self.member("local", name)?))),
             )),
             "path" => {
-                let cwd = Value::string(self.surroundings.working_folder.display().to_string());
+                let cwd = Value::string(self.eval_context.working_directory.display().to_string());
                 Some(Value::object([("cwd", cwd), ("root", Value::string(""))]))
             }
             _ => None,
@@ -74,8 +74,8 @@ impl Scope for Locals<'_> {
         Some(self.functions)
     }
 
-    fn surroundings(&self) -> &Surroundings<'_> {
-        &self.surroundings
+    fn eval_context(&self) -> &EvalContext<'_> {
+        &self.eval_context
     }
 }
 
@@ -190,12 +190,12 @@ fn scope_of<'a>(row: &serde_json::Value, functions: &'a Functions, directory: &P
             .map(|(name, text)| (name.clone(), text.as_str().unwrap().to_owned()))
             .collect(),
         functions,
-        surroundings: Surroundings {
-            base_folder: directory.to_owned(),
-            working_folder: directory.to_owned(),
-            home_folder: Some(PathBuf::from("/home/user")),
+        eval_context: EvalContext {
+            base_directory: directory.to_owned(),
+            working_directory: directory.to_owned(),
+            home_directory: Some(PathBuf::from("/home/user")),
             started: std::time::SystemTime::now(),
-            world: &NoWorld,
+            externals: &NoWorld,
         },
     }
 }

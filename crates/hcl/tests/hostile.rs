@@ -6,13 +6,13 @@ use bakelite_hcl::diagnostic::Diagnostics;
 use bakelite_hcl::evaluate::evaluate;
 use bakelite_hcl::functions::{Functions, standard};
 use bakelite_hcl::native::parse_expression;
-use bakelite_hcl::scope::{Scope, Surroundings, World};
+use bakelite_hcl::scope::{EvalContext, Externals, Scope};
 use bakelite_hcl::source::SourceMap;
 use bakelite_hcl::value::Value;
 
 struct NoWorld;
 
-impl World for NoWorld {
+impl Externals for NoWorld {
     fn ask(&self, function: &str, _arguments: &[Value]) -> Result<Value, String> {
         Err(format!("`{function}` needs the network"))
     }
@@ -21,7 +21,7 @@ impl World for NoWorld {
 struct Nothing<'a> {
     functions: &'a Functions,
     budget: Budget,
-    surroundings: Surroundings<'a>,
+    eval_context: EvalContext<'a>,
 }
 
 impl Scope for Nothing<'_> {
@@ -41,8 +41,8 @@ impl Scope for Nothing<'_> {
         Some(&self.budget)
     }
 
-    fn surroundings(&self) -> &Surroundings<'_> {
-        &self.surroundings
+    fn eval_context(&self) -> &EvalContext<'_> {
+        &self.eval_context
     }
 }
 
@@ -55,12 +55,12 @@ fn errors(text: &str, budget: Budget) -> Vec<String> {
     let scope = Nothing {
         functions: &functions,
         budget,
-        surroundings: Surroundings {
-            base_folder: directory.path().to_owned(),
-            working_folder: directory.path().to_owned(),
-            home_folder: None,
+        eval_context: EvalContext {
+            base_directory: directory.path().to_owned(),
+            working_directory: directory.path().to_owned(),
+            home_directory: None,
             started: std::time::SystemTime::UNIX_EPOCH,
-            world: &NoWorld,
+            externals: &NoWorld,
         },
     };
     let file = SourceMap::default().add("<test>", text);

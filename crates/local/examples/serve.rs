@@ -1,4 +1,4 @@
-//! Serves a local cloud until Ctrl-C: `cargo run -p bakelite-local --example serve -- FOLDER [LATENCY [NAME=ROOT…]]`.
+//! Serves a local cloud until Ctrl-C: `cargo run -p bakelite-local --example serve -- DIRECTORY [LATENCY [NAME=ROOT…]]`.
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! Base roots: the lowest layers, from this machine's own folders, a folder or a tarball.
+//! Base roots: the lowest layers, from this machine's own directories, a directory or a tarball.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
@@ -9,8 +9,8 @@ use crate::machine::{BaseRoot, MachineError, RootId};
 use crate::sandbox::{IdMap, Job, do_job};
 use crate::store::{Base, Layer, Store, Unfinished, root_id};
 
-/// System folders of the host that a machine gets to see: programs, libraries, and what is installed.
-const HOST_FOLDERS: [&str; 10] = [
+/// System directories of the host that a machine gets to see: programs, libraries, and what is installed.
+const HOST_DIRECTORYS: [&str; 10] = [
     "usr",
     "bin",
     "sbin",
@@ -64,7 +64,7 @@ async fn publish(
         return Ok(false);
     }
     // What is there without being a layer was left by an interrupted registration of earlier versions.
-    if let Some(aside) = store.set_aside(&Store::layer_folder(root))? {
+    if let Some(aside) = store.set_aside(&Store::layer_directory(root))? {
         remove(aside, ids).await?;
     }
     Ok(store.publish_layer(draft, root, &layer)?)
@@ -84,41 +84,48 @@ async fn make(
             tarball: absolute(tarball)?,
             to,
         },
-        (BaseRoot::Host, Base::Host { folders }) => Job::Host {
+        (BaseRoot::Host, Base::Host { directories }) => Job::Host {
             to,
-            folders: folders.clone(),
+            directories: directories.clone(),
         },
-        _ => return Ok(store.make_folder(&to.join("fs"), 0o755)?),
+        _ => return Ok(store.make_directory(&to.join("fs"), 0o755)?),
     };
     Ok(do_job(job, ids).await?)
 }
 
 /// Removes what nobody needs, with the ids of those who made it: a draft that was not given to the machines yet is our own.
 pub(crate) async fn remove(unfinished: Unfinished, ids: IdMap) -> Result<(), MachineError> {
-    let folder = unfinished.path().to_owned();
-    let is_ours = fs::symlink_metadata(&folder).is_ok_and(|found| found.uid() == rustix::process::geteuid().as_raw());
+    let directory = unfinished.path().to_owned();
+    let is_ours =
+        fs::symlink_metadata(&directory).is_ok_and(|found| found.uid() == rustix::process::geteuid().as_raw());
     let ids = if is_ours && ids.root().is_some() {
         IdMap::Own
     } else {
         ids
     };
-    do_job(Job::Empty { folder }, ids).await?;
+    do_job(Job::Empty { directory }, ids).await?;
     Ok(unfinished.remove()?)
 }
 
 fn identify(base: &BaseRoot) -> Result<(RootId, Base), MachineError> {
     match base {
         BaseRoot::Host => {
-            let folders = host_folders();
-            Ok((root_id("host", &[folders.join(":").as_bytes()]), Base::Host { folders }))
+            let directories = host_directories();
+            Ok((
+                root_id("host", &[directories.join(":").as_bytes()]),
+                Base::Host { directories },
+            ))
         }
-        BaseRoot::Folder(path) => {
+        BaseRoot::Directory(path) => {
             let path = absolute(path)?;
             if !path.is_dir() {
                 let source = std::io::Error::from(std::io::ErrorKind::NotADirectory);
                 return Err(MachineError::Base { path, source });
             }
-            Ok((root_id("folder", &[path.as_os_str().as_bytes()]), Base::Folder { path }))
+            Ok((
+                root_id("directory", &[path.as_os_str().as_bytes()]),
+                Base::Directory { path },
+            ))
         }
         BaseRoot::Tarball(path) => {
             let path = absolute(path)?;
@@ -141,12 +148,12 @@ fn identify(base: &BaseRoot) -> Result<(RootId, Base), MachineError> {
     }
 }
 
-/// Those of the host's folders that exist as folders of their own.
-fn host_folders() -> Vec<String> {
-    HOST_FOLDERS
+/// Those of the host's directories that exist as directories of their own.
+fn host_directories() -> Vec<String> {
+    HOST_DIRECTORYS
         .iter()
-        .filter(|folder| fs::symlink_metadata(Path::new("/").join(folder)).is_ok_and(|found| found.is_dir()))
-        .map(|folder| (*folder).to_owned())
+        .filter(|directory| fs::symlink_metadata(Path::new("/").join(directory)).is_ok_and(|found| found.is_dir()))
+        .map(|directory| (*directory).to_owned())
         .collect()
 }
 

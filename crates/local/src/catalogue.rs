@@ -1,6 +1,6 @@
 //! The well-known base images, by the names and owners that templates look for, and the images that the user named.
 //!
-//! All well-known images start from this machine's own system folders: the name says which template finds them and who
+//! All well-known images start from this machine's own system directories: the name says which template finds them and who
 //! logs in, not what is installed.
 
 use std::collections::BTreeSet;

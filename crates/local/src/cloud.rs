@@ -19,7 +19,7 @@ use crate::latency::Latency;
 use crate::machine::{Machine, MachineError, Machines, RootId};
 use crate::ssm::Sessions;
 use crate::state::{Region, State};
-use crate::state_folder::{StateError, StateFolder};
+use crate::state_directory::{StateDirectory, StateError};
 
 /// An image that the user named: `--local-image NAME=ROOT`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub(crate) struct RunningMachine {
 
 /// Everything that calls share.
 pub(crate) struct Cloud {
-    pub(crate) folder: StateFolder,
+    pub(crate) directory: StateDirectory,
     pub(crate) machines: Machines,
     pub(crate) latency: Latency,
     pub(crate) ssh_port: u16,
@@ -85,7 +85,7 @@ pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
 impl Cloud {
     /// Looks at a region as it is now.
     pub(crate) fn read<T>(&self, region: &str, look: impl FnOnce(&Region) -> T) -> Result<T, ApiError> {
-        Ok(self.folder.read(|state| match state.regions.get(region) {
+        Ok(self.directory.read(|state| match state.regions.get(region) {
             Some(region) => look(region),
             None => look(&Region::new(region)),
         })?)
@@ -109,7 +109,7 @@ impl Cloud {
 
     /// Changes the whole state, wholly or not at all.
     pub(crate) fn change_all<T>(&self, change: impl FnOnce(&mut State) -> Result<T, ApiError>) -> Result<T, ApiError> {
-        self.folder.change(change)
+        self.directory.change(change)
     }
 
     /// Returns the slot of an instance's machine.
@@ -134,7 +134,7 @@ impl Cloud {
 
     /// Removes the roots that nothing refers to any more; what cannot be removed now is tried again next time.
     pub(crate) async fn remove_unused_roots(&self) {
-        let unused = self.folder.read(State::unused_roots).unwrap_or_default();
+        let unused = self.directory.read(State::unused_roots).unwrap_or_default();
         for root in unused {
             match self.machines.remove_root(&root).await {
                 Ok(()) => {

@@ -13,10 +13,10 @@ use crate::sandbox::{IdMap, Job, SandboxError, do_job};
 /// How often the file system is asked how full it is.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// A layer that cannot be counted that often in a row counts as too large: an instance can keep moving folders under the walk.
+/// A layer that cannot be counted that often in a row counts as too large: an instance can keep moving directories under the walk.
 const MOST_FAILURES: u32 = 10;
 
-/// Returns when the layer of a machine, whose folder is relative to the store, holds more than `limit` bytes.
+/// Returns when the layer of a machine, whose directory is relative to the store, holds more than `limit` bytes.
 pub(crate) async fn watch(store: &Path, machine: &Path, ids: IdMap, limit: u64) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -31,7 +31,7 @@ pub(crate) async fn watch(store: &Path, machine: &Path, ids: IdMap, limit: u64) 
         }
         counted_at = now;
         let count = Job::Count {
-            folder: store.join(machine),
+            directory: store.join(machine),
             limit,
         };
         match do_job(count, ids).await {

@@ -25,10 +25,10 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// One in an empty folder.
-    pub async fn open(folder: &Path) -> Result<Desk, LocalError> {
+    /// One in an empty directory.
+    pub async fn open(directory: &Path) -> Result<Desk, LocalError> {
         let options = LocalCloudOptions {
-            state_dir: folder.to_owned(),
+            state_dir: directory.to_owned(),
             // Without a probe of sandboxes, which starts this program again; no machine is started either.
             isolation: Isolation::Unisolated,
             limits: crate::limits::Limits::default(),

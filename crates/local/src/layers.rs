@@ -16,28 +16,28 @@ pub(crate) fn parts(store: &Store, root: &RootId, upper: Option<&Path>) -> Resul
     let (layers, base) = chain(store, root)?;
     let mut lower: Vec<PathBuf> = layers
         .iter()
-        .map(|layer| Store::layer_folder(layer).join("fs"))
+        .map(|layer| Store::layer_directory(layer).join("fs"))
         .collect();
-    let mut folders = Vec::new();
+    let mut directories = Vec::new();
     match base {
-        Base::Folder { path } => lower.push(path),
-        Base::Host { folders: host } => folders = host,
+        Base::Directory { path } => lower.push(path),
+        Base::Host { directories: host } => directories = host,
         Base::Tarball => {}
     }
-    let mut parts: Vec<Part> = Vec::with_capacity(folders.len() + 1);
-    for folder in folders {
+    let mut parts: Vec<Part> = Vec::with_capacity(directories.len() + 1);
+    for directory in directories {
         if let Some(upper) = upper {
-            has_folder(store, upper, &folder)?;
+            has_directory(store, upper, &directory)?;
         }
         let mut own = Vec::new();
         for layer in &lower {
             // A layer that has nothing there has nothing to say about it.
-            if has_folder(store, layer, &folder)? {
-                own.push(layer.join(&folder));
+            if has_directory(store, layer, &directory)? {
+                own.push(layer.join(&directory));
             }
         }
-        let lower = own.into_iter().chain([Path::new("/").join(&folder)]).collect();
-        parts.push(Part { at: folder, lower });
+        let lower = own.into_iter().chain([Path::new("/").join(&directory)]).collect();
+        parts.push(Part { at: directory, lower });
     }
     parts.insert(
         0,
@@ -49,12 +49,12 @@ pub(crate) fn parts(store: &Store, root: &RootId, upper: Option<&Path>) -> Resul
     Ok(parts)
 }
 
-/// Whether a layer has this folder. Anything else there, or a link on the way, would lead a mount out of the layer.
-fn has_folder(store: &Store, layer: &Path, folder: &str) -> Result<bool, StoreError> {
-    match store.look(layer, folder)? {
+/// Whether a layer has this directory. Anything else there, or a link on the way, would lead a mount out of the layer.
+fn has_directory(store: &Store, layer: &Path, directory: &str) -> Result<bool, StoreError> {
+    match store.look(layer, directory)? {
         Found::Nothing => Ok(false),
-        Found::Folder => Ok(true),
-        Found::Other => Err(StoreError::NotAFolder(layer.join(folder))),
+        Found::Directory => Ok(true),
+        Found::Other => Err(StoreError::NotADirectory(layer.join(directory))),
     }
 }
 
@@ -95,12 +95,12 @@ pub(crate) fn freeze(store: &Store, machine: &str) -> Result<RootId, StoreError>
     let mut record = store.machine(machine)?;
     let root = snapshot_id(machine);
     let draft = store.draft()?;
-    let own = store.folder().join(Store::machine_folder(machine)).join("fs");
+    let own = store.directory().join(Store::machine_directory(machine)).join("fs");
     fs::rename(&own, draft.path().join("fs")).map_err(|source| StoreError::File {
         path: own.clone(),
         source,
     })?;
-    store.make_folder(&own, 0o755)?;
+    store.make_directory(&own, 0o755)?;
     let layer = Layer {
         parent: Some(record.root.clone()),
         base: None,
@@ -145,7 +145,7 @@ mod tests {
 
     fn layer(store: &Store, name: &str, parent: Option<&str>, removed: bool) {
         let root = RootId(name.into());
-        fs::create_dir_all(store.folder().join(Store::layer_folder(&root)).join("fs")).unwrap();
+        fs::create_dir_all(store.directory().join(Store::layer_directory(&root)).join("fs")).unwrap();
         let base = parent.is_none().then_some(Base::Tarball);
         store
             .write_layer(
@@ -161,8 +161,8 @@ mod tests {
 
     #[test]
     fn a_root_is_its_chain_of_layers_top_first() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&folder.path().join("s")).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("s")).unwrap();
         layer(&store, "base", None, false);
         layer(&store, "middle", Some("base"), false);
         layer(&store, "top", Some("middle"), false);
@@ -174,8 +174,8 @@ mod tests {
 
     #[test]
     fn a_deregistered_root_stays_for_those_based_on_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&folder.path().join("s")).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("s")).unwrap();
         layer(&store, "base", None, true);
         layer(&store, "middle", Some("base"), true);
         layer(&store, "top", Some("middle"), false);

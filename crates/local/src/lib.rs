@@ -2,13 +2,13 @@
 //!
 //! [`LocalCloud`] answers EC2's and STS's Query protocol, Session Manager's and Secrets Manager's, on a loopback port for any client that
 //! signs with its access key. Its instances are machines
-//! ([`machine`]) with real SSH servers, its images are what instances leave on disk. What exists is kept in a state folder
+//! ([`machine`]) with real SSH servers, its images are what instances leave on disk. What exists is kept in a state directory
 //! that several processes may use at once: an image baked by one of them can be launched by the next, today or tomorrow.
 //!
 //! A program that starts a local cloud calls [`sandbox::enter_if_asked`] as the first thing in `main`, before any thread:
 //! machines are made by running the program itself again.
 //!
-//! The API is on TCP although a socket in a folder of the user's own would be a wall more: the AWS CLI and boto3, which scripts of a
+//! The API is on TCP although a socket in a directory of the user's own would be a wall more: the AWS CLI and boto3, which scripts of a
 //! bake call it with, connect to nothing else, and so does a session's websocket. What keeps others out is the signature of each call.
 //!
 //! Limits: security groups are not enforced; images of all architectures run what this machine has; only
@@ -50,7 +50,7 @@ mod signature;
 mod sshd;
 mod ssm;
 mod state;
-mod state_folder;
+mod state_directory;
 mod store;
 mod sts;
 mod xml;
@@ -61,4 +61,4 @@ pub use limits::Limits;
 pub use local_cloud::{ImageSummary, LocalCloud, LocalCloudOptions, LocalError, reset};
 pub use machine::Isolation;
 pub use sandbox::enter_if_asked;
-pub use state_folder::StateError;
+pub use state_directory::StateError;

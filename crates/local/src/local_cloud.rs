@@ -27,13 +27,13 @@ use crate::owner;
 use crate::router;
 use crate::server;
 use crate::ssm::Sessions;
-use crate::state_folder::{Resetting, StateError, StateFolder};
+use crate::state_directory::{Resetting, StateDirectory, StateError};
 use crate::store::StoreError;
 
 /// What a local cloud is started with.
 #[derive(Debug, Clone)]
 pub struct LocalCloudOptions {
-    /// Where everything is kept; made when it is not there. Several processes may use the same folder.
+    /// Where everything is kept; made when it is not there. Several processes may use the same directory.
     pub state_dir: PathBuf,
     /// How instances are isolated from this machine.
     pub isolation: Isolation,
@@ -41,7 +41,7 @@ pub struct LocalCloudOptions {
     pub limits: Limits,
     /// How long changes of state take.
     pub latency: Latency,
-    /// Images besides the well-known ones: name (or `ami-…`, which then is the id) and folder or tarball of the root.
+    /// Images besides the well-known ones: name (or `ami-…`, which then is the id) and directory or tarball of the root.
     pub images: Vec<(String, PathBuf)>,
     /// Where the API listens; port 0 takes a free one. Loopback only: what is said is not encrypted.
     pub listen: SocketAddr,
@@ -74,7 +74,7 @@ pub enum LocalError {
     #[error("listening for API calls on {0}: not a loopback address")]
     NotLoopback(SocketAddr),
     /// A root that the user named is not there.
-    #[error("local image `{name}`: no file or folder `{root}`")]
+    #[error("local image `{name}`: no file or directory `{root}`")]
     Root {
         /// The image's name.
         name: String,
@@ -140,8 +140,13 @@ impl LocalCloud {
         let local_images = options.images.into_iter().map(check_root).collect::<Result<_, _>>()?;
         let rsa_keys = RsaKeys::start();
         finish_reset(&options.state_dir).await?;
-        let folder = StateFolder::open(&options.state_dir)?;
-        let machines = Machines::open(&machines_folder(&options.state_dir), options.isolation, options.limits).await?;
+        let directory = StateDirectory::open(&options.state_dir)?;
+        let machines = Machines::open(
+            &machines_directory(&options.state_dir),
+            options.isolation,
+            options.limits,
+        )
+        .await?;
         let listening = |source| LocalError::Listen {
             address: options.listen,
             source,
@@ -149,7 +154,7 @@ impl LocalCloud {
         let listener = TcpListener::bind(options.listen).await.map_err(listening)?;
         let address = listener.local_addr().map_err(listening)?;
         let cloud = Arc::new(Cloud {
-            folder,
+            directory,
             machines,
             latency: options.latency,
             ssh_port: options.ssh_port,
@@ -213,7 +218,7 @@ impl LocalCloud {
         reason = "reading the state may come to wait, as all other uses of a cloud do"
     )]
     pub async fn images(&self) -> Result<Vec<ImageSummary>, LocalError> {
-        let mut summaries = self.cloud.folder.read(|state| {
+        let mut summaries = self.cloud.directory.read(|state| {
             let images = state.regions.iter().flat_map(|(region, content)| {
                 content
                     .images
@@ -232,7 +237,7 @@ impl LocalCloud {
     /// status. The image is an id, or the name of one.
     pub async fn run(&self, image: &str, command: &[String]) -> Result<i32, LocalError> {
         let catalogue = catalogue::images(&self.region, &self.cloud.local_images);
-        let found = self.cloud.folder.read(|state| {
+        let found = self.cloud.directory.read(|state| {
             let own = state
                 .regions
                 .get(&self.region)
@@ -249,7 +254,7 @@ impl LocalCloud {
     }
 }
 
-/// Removes everything that a local cloud keeps in a folder, on which none may be running. When it is interrupted, the next
+/// Removes everything that a local cloud keeps in a directory, on which none may be running. When it is interrupted, the next
 /// cloud or the next reset finishes it.
 pub async fn reset(state_dir: &Path) -> Result<(), LocalError> {
     if !state_dir.exists() {
@@ -273,7 +278,7 @@ async fn empty(state_dir: &Path) -> Result<(), LocalError> {
     if owner::anybody_lives(&owners) {
         return Err(StateError::InUse(state_dir.to_owned()).into());
     }
-    Machines::reset(&machines_folder(state_dir)).await?;
+    Machines::reset(&machines_directory(state_dir)).await?;
     for name in ["state.json", "state.json.new", "lock"] {
         remove(&state_dir.join(name), |path| std::fs::remove_file(path))?;
     }
@@ -294,7 +299,7 @@ async fn finish_reset(state_dir: &Path) -> Result<(), LocalError> {
 
 fn remove(path: &Path, remove: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), LocalError> {
     match remove(path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(StateError::Folder {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(StateError::Directory {
             path: path.to_owned(),
             source,
         }
@@ -303,7 +308,7 @@ fn remove(path: &Path, remove: impl FnOnce(&Path) -> io::Result<()>) -> Result<(
     }
 }
 
-fn machines_folder(state_dir: &Path) -> PathBuf {
+fn machines_directory(state_dir: &Path) -> PathBuf {
     state_dir.join("machines")
 }
 
@@ -327,7 +332,7 @@ fn summarize(region: &str, image: &Image, is_base: bool) -> ImageSummary {
 
 /// Removes, in the background, the disks of instances whose process died between their end and the removal.
 fn discard_left_disks(cloud: &Arc<Cloud>) {
-    let left = cloud.folder.read(|state| {
+    let left = cloud.directory.read(|state| {
         let instances = state.regions.iter().flat_map(|(region, content)| {
             let left = content
                 .instances
@@ -362,7 +367,7 @@ async fn stop_machines(cloud: &Cloud) {
         }
     });
     futures::future::join_all(stops).await;
-    let owner = cloud.folder.owner().id();
+    let owner = cloud.directory.owner().id();
     let recorded: Result<(), ApiError> = cloud.change_all(|state| {
         let instances = state
             .regions

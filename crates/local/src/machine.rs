@@ -39,10 +39,10 @@ pub enum Isolation {
 /// Where a base root comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BaseRoot {
-    /// This machine's own system folders, read-only below an overlay.
+    /// This machine's own system directories, read-only below an overlay.
     Host,
-    /// A folder given by the user (`--local-image NAME=ROOT`).
-    Folder(PathBuf),
+    /// A directory given by the user (`--local-image NAME=ROOT`).
+    Directory(PathBuf),
     /// A tarball (`.tar`, `.tar.gz`, `.tar.zst`).
     Tarball(PathBuf),
 }
@@ -61,7 +61,7 @@ pub enum MachineError {
     /// A base root cannot be read.
     #[error("base root `{}`: {source}", path.display())]
     Base {
-        /// The folder or tarball.
+        /// The directory or tarball.
         path: PathBuf,
         /// What went wrong.
         source: io::Error,
@@ -244,8 +244,8 @@ impl Machines {
         if isolation == Isolation::Sandbox {
             store.belong_to(ids)?;
             let probe = store.draft()?;
-            let folder = probe.path().to_owned();
-            let outcome = do_job(Job::Probe { folder }, ids).await;
+            let directory = probe.path().to_owned();
+            let outcome = do_job(Job::Probe { directory }, ids).await;
             base::remove(probe, ids).await.ok(); // what is left is left over, see below
             outcome?;
         }
@@ -282,7 +282,8 @@ impl Machines {
 
     /// Registers a base root and returns its id; idempotent.
     pub async fn base(&self, base: &BaseRoot) -> Result<RootId, MachineError> {
-        if let (Isolation::Unisolated, BaseRoot::Folder(path) | BaseRoot::Tarball(path)) = (self.inner.isolation, base)
+        if let (Isolation::Unisolated, BaseRoot::Directory(path) | BaseRoot::Tarball(path)) =
+            (self.inner.isolation, base)
         {
             return Err(MachineError::NeedsIsolation(path.clone()));
         }
@@ -309,9 +310,9 @@ impl Machines {
         if self.inner.isolation == Isolation::Sandbox || store.layer(root)?.base.is_some() {
             return Ok(());
         }
-        let from = store.folder().join(Store::layer_folder(root));
-        let to = store.folder().join(Store::machine_folder(id));
-        // The copy takes the place of the machine's folder, in which nothing is yet.
+        let from = store.directory().join(Store::layer_directory(root));
+        let to = store.directory().join(Store::machine_directory(id));
+        // The copy takes the place of the machine's directory, in which nothing is yet.
         std::fs::remove_dir(to.join("fs")).map_err(|source| StoreError::File {
             path: to.join("fs"),
             source,
@@ -386,9 +387,9 @@ impl Machines {
             file_size: limits.disk(),
             shared_memory: limits.shared_memory(),
             ids: self.inner.ids.count(),
-            store: store.folder().to_owned(),
-            folder: Store::machine_folder(&spec.id),
-            parts: layers::parts(store, root, Some(&Store::machine_folder(&spec.id).join("fs")))?,
+            store: store.directory().to_owned(),
+            directory: Store::machine_directory(&spec.id),
+            parts: layers::parts(store, root, Some(&Store::machine_directory(&spec.id).join("fs")))?,
             hostname: spec.hostname.clone(),
             users: spec.users.clone(),
             authorized_keys: spec.authorized_keys.clone(),
@@ -400,8 +401,8 @@ impl Machines {
     /// What a machine may write.
     fn disk(&self, id: &str) -> Disk {
         Disk {
-            store: self.inner.store.folder().to_owned(),
-            machine: Store::machine_folder(id),
+            store: self.inner.store.directory().to_owned(),
+            machine: Store::machine_directory(id),
             ids: self.inner.ids,
             limit: self.inner.limits.disk(),
         }
@@ -419,7 +420,7 @@ impl Machines {
         let record = store.machine(id)?;
         let root = layers::snapshot_id(id);
         let draft = store.draft()?;
-        let from = store.folder().join(Store::machine_folder(id));
+        let from = store.directory().join(Store::machine_directory(id));
         let to = draft.path().to_owned();
         if let Err(error) = do_job(Job::Copy { from, to }, self.inner.ids).await {
             base::remove(draft, self.inner.ids).await.ok(); // the first error is the one that matters
@@ -446,12 +447,12 @@ impl Machines {
 
     async fn remove_machine(&self, id: &str) -> Result<(), MachineError> {
         if crate::store::is_name(id) {
-            self.remove(&Store::machine_folder(id)).await?;
+            self.remove(&Store::machine_directory(id)).await?;
         }
         Ok(())
     }
 
-    /// Removes a folder of the store: at once for everybody who looks, then for good.
+    /// Removes a directory of the store: at once for everybody who looks, then for good.
     async fn remove(&self, name: &Path) -> Result<(), MachineError> {
         match self.inner.store.set_aside(name)? {
             Some(aside) => base::remove(aside, self.inner.ids).await,
@@ -473,7 +474,7 @@ impl Machines {
     /// Removes the layers that nobody needs any more.
     async fn sweep(&self) -> Result<(), MachineError> {
         for root in layers::unused(&self.inner.store) {
-            self.remove(&Store::layer_folder(&root)).await?;
+            self.remove(&Store::layer_directory(&root)).await?;
         }
         Ok(())
     }
@@ -538,7 +539,7 @@ impl Machines {
         })
     }
 
-    /// Removes everything below the store's folder, also files of other users made in sandboxes. When it is interrupted,
+    /// Removes everything below the store's directory, also files of other users made in sandboxes. When it is interrupted,
     /// the next time finishes it.
     pub async fn reset(dir: &Path) -> Result<(), MachineError> {
         if !dir.exists() {
@@ -601,7 +602,7 @@ async fn run_user_data(sandbox: &Sandbox, script: Option<Vec<u8>>) {
 #[derive(Debug)]
 struct Disk {
     store: PathBuf,
-    /// The machine's folder, relative to the store.
+    /// The machine's directory, relative to the store.
     machine: PathBuf,
     ids: IdMap,
     /// In bytes.

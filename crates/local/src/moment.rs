@@ -1,4 +1,4 @@
-//! Points in time as the state folder keeps them and as the API writes them.
+//! Points in time as the state directory keeps them and as the API writes them.
 
 use std::time::Duration;
 

@@ -10,32 +10,32 @@ use std::path::{Path, PathBuf};
 
 use crate::ids::random_hex;
 
-/// This process's own mark, and the folder in which the others have theirs.
+/// This process's own mark, and the directory in which the others have theirs.
 #[derive(Debug)]
 pub(crate) struct Owner {
-    folder: PathBuf,
+    directory: PathBuf,
     id: String,
     _lock: File,
 }
 
 impl Owner {
     /// Makes this process's mark.
-    pub(crate) fn register(folder: &Path) -> io::Result<Owner> {
-        if let Err(error) = fs::DirBuilder::new().mode(0o700).create(folder)
+    pub(crate) fn register(directory: &Path) -> io::Result<Owner> {
+        if let Err(error) = fs::DirBuilder::new().mode(0o700).create(directory)
             && error.kind() != io::ErrorKind::AlreadyExists
         {
             return Err(error);
         }
-        fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o700))?;
         let id = format!("{}-{}", std::process::id(), random_hex(8));
         let lock = OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
-            .open(folder.join(&id))?;
+            .open(directory.join(&id))?;
         lock.lock()?;
         Ok(Owner {
-            folder: folder.to_owned(),
+            directory: directory.to_owned(),
             id,
             _lock: lock,
         })
@@ -51,12 +51,12 @@ impl Owner {
         if id == self.id {
             return false;
         }
-        has_ended(&self.folder.join(id))
+        has_ended(&self.directory.join(id))
     }
 
     /// Removes the marks of ended processes.
     pub(crate) fn remove_gone(&self) {
-        let Ok(entries) = fs::read_dir(&self.folder) else {
+        let Ok(entries) = fs::read_dir(&self.directory) else {
             return;
         };
         for entry in entries.flatten() {
@@ -67,9 +67,9 @@ impl Owner {
     }
 }
 
-/// Tells whether a process that has its mark in this folder lives.
-pub(crate) fn anybody_lives(folder: &Path) -> bool {
-    let marks = fs::read_dir(folder).into_iter().flatten().flatten();
+/// Tells whether a process that has its mark in this directory lives.
+pub(crate) fn anybody_lives(directory: &Path) -> bool {
+    let marks = fs::read_dir(directory).into_iter().flatten().flatten();
     marks.into_iter().any(|mark| !has_ended(&mark.path()))
 }
 
@@ -85,7 +85,7 @@ fn has_ended(mark: &Path) -> bool {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        let _ = fs::remove_file(self.folder.join(&self.id));
+        let _ = fs::remove_file(self.directory.join(&self.id));
     }
 }
 
@@ -95,21 +95,21 @@ mod tests {
 
     #[test]
     fn is_gone_when_its_lock_is_free() {
-        let folder = tempfile::tempdir().unwrap();
-        let ours = Owner::register(folder.path()).unwrap();
-        let other = Owner::register(folder.path()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let ours = Owner::register(directory.path()).unwrap();
+        let other = Owner::register(directory.path()).unwrap();
         let other_id = other.id().to_owned();
         assert!(!ours.is_gone(ours.id()));
         assert!(!ours.is_gone(&other_id));
         drop(other);
         assert!(ours.is_gone(&other_id));
-        fs::write(folder.path().join("1-killed"), "").unwrap();
+        fs::write(directory.path().join("1-killed"), "").unwrap();
         assert!(ours.is_gone("1-killed"));
-        assert!(anybody_lives(folder.path()));
+        assert!(anybody_lives(directory.path()));
         ours.remove_gone();
-        assert!(!folder.path().join("1-killed").exists());
-        assert!(folder.path().join(ours.id()).exists());
+        assert!(!directory.path().join("1-killed").exists());
+        assert!(directory.path().join(ours.id()).exists());
         drop(ours);
-        assert!(!anybody_lives(folder.path()));
+        assert!(!anybody_lives(directory.path()));
     }
 }

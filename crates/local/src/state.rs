@@ -1,4 +1,4 @@
-//! What exists in the cloud: plain data, per region, as the state folder keeps it.
+//! What exists in the cloud: plain data, per region, as the state directory keeps it.
 
 use std::collections::{BTreeMap, HashSet};
 

@@ -1,7 +1,7 @@
-//! The store: roots, their layers and the machines' own layers, as folders below one folder.
+//! The store: roots, their layers and the machines' own layers, as directories below one directory.
 //!
 //! ```text
-//! store.json               says that this folder is a store, so that nothing else is ever emptied
+//! store.json               says that this directory is a store, so that nothing else is ever emptied
 //! ids.json                 which ids on the host the machines' files belong to
 //! layers/<root>/fs         a layer;  layers/<root>/layer.json  what lies below it
 //! machines/<id>/fs         a machine's writable layer;  work, root, tools: what mounting it needs
@@ -26,7 +26,7 @@ use crate::ids::random_hex;
 use crate::machine::RootId;
 use crate::sandbox::IdMap;
 
-/// What says that a folder is a store.
+/// What says that a directory is a store.
 const MARKER: &str = "store.json";
 /// What names the ids.
 const IDS: &str = "ids.json";
@@ -34,18 +34,18 @@ const IDS: &str = "ids.json";
 const UNFINISHED: &str = "unfinished";
 /// Where finished things are.
 const FINISHED: [&str; 2] = ["layers", "machines"];
-/// Machines must get through, whoever they are; nobody else gets to the folder that all this lies in.
+/// Machines must get through, whoever they are; nobody else gets to the directory that all this lies in.
 const PASSABLE: u32 = 0o711;
 
 /// A store on disk.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
-    folder: PathBuf,
-    /// User and group whom the folders of machines are given to: root of the machines, where that is not ourselves.
+    directory: PathBuf,
+    /// User and group whom the directories of machines are given to: root of the machines, where that is not ourselves.
     owner: Option<(u32, u32)>,
 }
 
-/// A folder in `unfinished` that is ours for as long as this lives.
+/// A directory in `unfinished` that is ours for as long as this lives.
 #[derive(Debug)]
 pub(crate) struct Unfinished {
     path: PathBuf,
@@ -57,8 +57,8 @@ pub(crate) struct Unfinished {
 pub(crate) enum Found {
     /// Nothing: what lies below shows through.
     Nothing,
-    /// A folder.
-    Folder,
+    /// A directory.
+    Directory,
     /// Something that hides what lies below.
     Other,
 }
@@ -74,8 +74,8 @@ pub enum StoreError {
         /// What went wrong.
         source: io::Error,
     },
-    /// The folder is in use for something else.
-    #[error("folder `{}` is not empty and not a store of machines", .0.display())]
+    /// The directory is in use for something else.
+    #[error("directory `{}` is not empty and not a store of machines", .0.display())]
     Foreign(PathBuf),
     /// Its files belong to ids that the machines would not have now.
     #[error(
@@ -92,9 +92,9 @@ pub enum StoreError {
     /// The machine exists already.
     #[error("machine `{0}` exists already")]
     MachineExists(String),
-    /// A layer has something else where a system folder of this machine is to be mounted.
-    #[error("layer `{}`: not a folder, so no machine can be made of it", .0.display())]
-    NotAFolder(PathBuf),
+    /// A layer has something else where a system directory of this machine is to be mounted.
+    #[error("layer `{}`: not a directory, so no machine can be made of it", .0.display())]
+    NotADirectory(PathBuf),
 }
 
 /// What lies below a layer.
@@ -112,13 +112,13 @@ pub(crate) struct Layer {
 /// The origin of a lowest layer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Base {
-    /// The host's own system folders, by name, above the layer.
+    /// The host's own system directories, by name, above the layer.
     Host {
         /// Their paths without the leading slash.
-        folders: Vec<String>,
+        directories: Vec<String>,
     },
-    /// A folder outside of the store, below the layer.
-    Folder {
+    /// A directory outside of the store, below the layer.
+    Directory {
         /// Its path.
         path: PathBuf,
     },
@@ -137,39 +137,39 @@ pub(crate) struct MachineRecord {
 }
 
 impl Store {
-    /// Opens a store, or makes one of a missing or empty folder.
-    pub(crate) fn open(folder: &Path) -> Result<Store, StoreError> {
+    /// Opens a store, or makes one of a missing or empty directory.
+    pub(crate) fn open(directory: &Path) -> Result<Store, StoreError> {
         fs::DirBuilder::new()
             .recursive(true)
             .mode(PASSABLE)
-            .create(folder)
-            .map_err(at(folder))?;
-        let folder = fs::canonicalize(folder).map_err(at(folder))?;
-        if !Self::is_store(&folder)? {
-            return Err(StoreError::Foreign(folder));
+            .create(directory)
+            .map_err(at(directory))?;
+        let directory = fs::canonicalize(directory).map_err(at(directory))?;
+        if !Self::is_store(&directory)? {
+            return Err(StoreError::Foreign(directory));
         }
-        make_passable(&folder).map_err(at(&folder))?;
+        make_passable(&directory).map_err(at(&directory))?;
         for name in FINISHED.into_iter().chain([UNFINISHED]) {
-            let path = folder.join(name);
+            let path = directory.join(name);
             fs::create_dir_all(&path).map_err(at(&path))?;
             make_passable(&path).map_err(at(&path))?;
         }
-        let marker = folder.join(MARKER);
+        let marker = directory.join(MARKER);
         if !marker.is_file() {
             write_privately(&marker, b"{\"version\":1}\n").map_err(at(&marker))?;
         }
-        Ok(Store { folder, owner: None })
+        Ok(Store { directory, owner: None })
     }
 
-    /// Hands the store to machines with these ids, to whose root their folders are given from now on; an error if it has roots of machines
+    /// Hands the store to machines with these ids, to whose root their directories are given from now on; an error if it has roots of machines
     /// with others.
     pub(crate) fn belong_to(&mut self, ids: IdMap) -> Result<(), StoreError> {
         match self.ids()? {
             Some(before) if before == ids => {}
             None if ids.root().is_none() || self.names("layers").is_empty() => {
-                write_json(&self.folder.join(IDS), &ids)?;
+                write_json(&self.directory.join(IDS), &ids)?;
             }
-            _ => return Err(StoreError::OtherIds(self.folder.clone())),
+            _ => return Err(StoreError::OtherIds(self.directory.clone())),
         }
         self.owner = ids.root();
         Ok(())
@@ -180,23 +180,23 @@ impl Store {
         self.read(Path::new(IDS))
     }
 
-    /// Whether a folder is a store, or may become one: also what an interrupted removal left of one.
-    pub(crate) fn is_store(folder: &Path) -> Result<bool, StoreError> {
-        if folder.join(MARKER).is_file() {
+    /// Whether a directory is a store, or may become one: also what an interrupted removal left of one.
+    pub(crate) fn is_store(directory: &Path) -> Result<bool, StoreError> {
+        if directory.join(MARKER).is_file() {
             return Ok(true);
         }
         let ours =
             |name: &str| FINISHED.contains(&name) || [UNFINISHED, IDS].contains(&name) || name.starts_with("probe-");
-        let entries = fs::read_dir(folder).map_err(at(folder))?;
+        let entries = fs::read_dir(directory).map_err(at(directory))?;
         Ok(entries
             .flatten()
             .all(|entry| entry.file_name().to_str().is_some_and(ours)))
     }
 
-    /// Whether a removal was interrupted, by an earlier version of this program: it took away first what says that a folder is a store.
-    pub(crate) fn is_half_removed(folder: &Path) -> bool {
-        let has = |name: &&str| folder.join(name).exists();
-        !folder.join(MARKER).exists() && FINISHED.iter().any(has) && Self::is_store(folder).unwrap_or(false)
+    /// Whether a removal was interrupted, by an earlier version of this program: it took away first what says that a directory is a store.
+    pub(crate) fn is_half_removed(directory: &Path) -> bool {
+        let has = |name: &&str| directory.join(name).exists();
+        !directory.join(MARKER).exists() && FINISHED.iter().any(has) && Self::is_store(directory).unwrap_or(false)
     }
 
     /// Takes everything out of the store, to be removed; the store itself goes with [`remove`](Store::remove).
@@ -206,7 +206,7 @@ impl Store {
                 self.set_aside(&Path::new(kind).join(name))?;
             }
         }
-        for entry in fs::read_dir(&self.folder).map_err(at(&self.folder))?.flatten() {
+        for entry in fs::read_dir(&self.directory).map_err(at(&self.directory))?.flatten() {
             let name = entry.file_name();
             let is_known = [MARKER, IDS, UNFINISHED]
                 .iter()
@@ -227,20 +227,20 @@ impl Store {
     /// Removes a store that has been cleared and emptied. What says that it is one goes last.
     pub(crate) fn remove(self) -> Result<(), StoreError> {
         for name in FINISHED.into_iter().chain([UNFINISHED]) {
-            let path = self.folder.join(name);
+            let path = self.directory.join(name);
             fs::remove_dir(&path).map_err(at(&path))?;
         }
         for name in [IDS, MARKER] {
-            let path = self.folder.join(name);
+            let path = self.directory.join(name);
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(&path)(error)),
                 _ => {}
             }
         }
-        fs::remove_dir(&self.folder).map_err(at(&self.folder))
+        fs::remove_dir(&self.directory).map_err(at(&self.directory))
     }
 
-    /// A new folder for something that will be put into the store.
+    /// A new directory for something that will be put into the store.
     pub(crate) fn draft(&self) -> Result<Unfinished, StoreError> {
         let path = self.unfinished();
         self.hold(&path, || {
@@ -252,7 +252,7 @@ impl Store {
     /// Takes something out of the store, to be removed; `None` when there is no such thing.
     pub(crate) fn set_aside(&self, name: &Path) -> Result<Option<Unfinished>, StoreError> {
         let path = self.unfinished();
-        match self.hold(&path, || fs::rename(self.folder.join(name), &path)) {
+        match self.hold(&path, || fs::rename(self.directory.join(name), &path)) {
             Ok(aside) => Ok(Some(aside)),
             Err(StoreError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -265,7 +265,7 @@ impl Store {
             return Vec::new();
         };
         let left = self.names(UNFINISHED).into_iter().filter_map(|name| {
-            let path = self.folder.join(UNFINISHED).join(name);
+            let path = self.directory.join(UNFINISHED).join(name);
             let lock = File::open(&path).ok()?;
             (lock.try_lock().is_ok() || everything).then_some(Unfinished { path, _lock: lock })
         });
@@ -273,12 +273,12 @@ impl Store {
     }
 
     fn unfinished(&self) -> PathBuf {
-        self.folder.join(UNFINISHED).join(random_hex(16))
+        self.directory.join(UNFINISHED).join(random_hex(16))
     }
 
-    /// Nobody takes a folder of `unfinished` for forsaken between its making and its locking.
+    /// Nobody takes a directory of `unfinished` for forsaken between its making and its locking.
     fn lock_unfinished(&self) -> io::Result<File> {
-        let whole = File::open(self.folder.join(UNFINISHED))?;
+        let whole = File::open(self.directory.join(UNFINISHED))?;
         whole.lock()?;
         Ok(whole)
     }
@@ -297,30 +297,30 @@ impl Store {
         held().map_err(at(path))
     }
 
-    /// Makes a folder of a draft that will be a machine's, with exactly this mode.
-    pub(crate) fn make_folder(&self, path: &Path, mode: u32) -> Result<(), StoreError> {
+    /// Makes a directory of a draft that will be a machine's, with exactly this mode.
+    pub(crate) fn make_directory(&self, path: &Path, mode: u32) -> Result<(), StoreError> {
         fs::create_dir(path)
             .and_then(|()| self.give(path, mode))
             .map_err(at(path))
     }
 
-    /// Gives a folder to the machines, with exactly this mode whatever our own umask is.
+    /// Gives a directory to the machines, with exactly this mode whatever our own umask is.
     fn give(&self, path: &Path, mode: u32) -> io::Result<()> {
-        let folder = File::open(path)?;
+        let directory = File::open(path)?;
         if let Some((user, group)) = self.owner {
-            fchown(&folder, Some(user), Some(group))?;
+            fchown(&directory, Some(user), Some(group))?;
         }
-        folder.set_permissions(fs::Permissions::from_mode(mode))
+        directory.set_permissions(fs::Permissions::from_mode(mode))
     }
 
     /// Puts a draft into the store as a root's layer. `false` when somebody else was faster; the draft stays.
     pub(crate) fn publish_layer(&self, draft: &Unfinished, root: &RootId, layer: &Layer) -> Result<bool, StoreError> {
         write_json(&draft.path.join("layer.json"), layer)?;
-        self.publish(draft, &Self::layer_folder(root))
+        self.publish(draft, &Self::layer_directory(root))
     }
 
     fn publish(&self, draft: &Unfinished, name: &Path) -> Result<bool, StoreError> {
-        let path = self.folder.join(name);
+        let path = self.directory.join(name);
         match fs::rename(&draft.path, &path) {
             Ok(()) => Ok(true),
             Err(error)
@@ -335,38 +335,38 @@ impl Store {
         }
     }
 
-    /// What a layer (or any folder of the store) has under a name of its files; no link is followed on the way.
+    /// What a layer (or any directory of the store) has under a name of its files; no link is followed on the way.
     pub(crate) fn look(&self, layer: &Path, name: &str) -> Result<Found, StoreError> {
-        let path = self.folder.join(layer);
+        let path = self.directory.join(layer);
         let look = || -> io::Result<Found> {
-            let mut folder = std::os::fd::OwnedFd::from(File::open(&path)?);
+            let mut directory = std::os::fd::OwnedFd::from(File::open(&path)?);
             for part in name.split('/') {
-                match statat(&folder, part, AtFlags::SYMLINK_NOFOLLOW) {
+                match statat(&directory, part, AtFlags::SYMLINK_NOFOLLOW) {
                     Err(rustix::io::Errno::NOENT) => return Ok(Found::Nothing),
                     Ok(found) if FileType::from_raw_mode(found.st_mode) == FileType::Directory => {}
                     Ok(_) => return Ok(Found::Other),
                     Err(error) => return Err(error.into()),
                 }
                 let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                folder = openat(&folder, part, flags, Mode::empty())?;
+                directory = openat(&directory, part, flags, Mode::empty())?;
             }
-            Ok(Found::Folder)
+            Ok(Found::Directory)
         };
         look().map_err(at(&path))
     }
 
-    /// Its folder.
-    pub(crate) fn folder(&self) -> &Path {
-        &self.folder
+    /// Its directory.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
     }
 
-    /// The folder of a root, relative to the store.
-    pub(crate) fn layer_folder(root: &RootId) -> PathBuf {
+    /// The directory of a root, relative to the store.
+    pub(crate) fn layer_directory(root: &RootId) -> PathBuf {
         Path::new("layers").join(&root.0)
     }
 
-    /// The folder of a machine, relative to the store.
-    pub(crate) fn machine_folder(id: &str) -> PathBuf {
+    /// The directory of a machine, relative to the store.
+    pub(crate) fn machine_directory(id: &str) -> PathBuf {
         Path::new("machines").join(id)
     }
 
@@ -375,13 +375,16 @@ impl Store {
         if !is_name(&root.0) {
             return Err(StoreError::UnknownRoot(root.0.clone()));
         }
-        self.read(&Self::layer_folder(root).join("layer.json"))?
+        self.read(&Self::layer_directory(root).join("layer.json"))?
             .ok_or_else(|| StoreError::UnknownRoot(root.0.clone()))
     }
 
     /// Writes what lies below a root's layer; the root exists from then on.
     pub(crate) fn write_layer(&self, root: &RootId, layer: &Layer) -> Result<(), StoreError> {
-        write_json(&self.folder.join(Self::layer_folder(root)).join("layer.json"), layer)
+        write_json(
+            &self.directory.join(Self::layer_directory(root)).join("layer.json"),
+            layer,
+        )
     }
 
     /// Reads what is known of a machine.
@@ -389,16 +392,19 @@ impl Store {
         if !is_name(id) {
             return Err(StoreError::UnknownMachine(id.to_owned()));
         }
-        self.read(&Self::machine_folder(id).join("machine.json"))?
+        self.read(&Self::machine_directory(id).join("machine.json"))?
             .ok_or_else(|| StoreError::UnknownMachine(id.to_owned()))
     }
 
     /// Writes what is known of a machine.
     pub(crate) fn write_machine(&self, id: &str, record: &MachineRecord) -> Result<(), StoreError> {
-        write_json(&self.folder.join(Self::machine_folder(id)).join("machine.json"), record)
+        write_json(
+            &self.directory.join(Self::machine_directory(id)).join("machine.json"),
+            record,
+        )
     }
 
-    /// Makes the folders of a new machine.
+    /// Makes the directories of a new machine.
     pub(crate) fn create_machine(&self, id: &str, root: &RootId) -> Result<(), StoreError> {
         if !is_name(id) {
             return Err(StoreError::UnknownMachine(id.to_owned()));
@@ -406,14 +412,14 @@ impl Store {
         self.layer(root)?;
         let draft = self.draft()?;
         for name in ["fs", "work", "root"] {
-            self.make_folder(&draft.path.join(name), 0o755)?;
+            self.make_directory(&draft.path.join(name), 0o755)?;
         }
         let record = MachineRecord {
             root: root.clone(),
             booted: false,
         };
         write_json(&draft.path.join("machine.json"), &record)?;
-        if self.publish(&draft, &Self::machine_folder(id))? {
+        if self.publish(&draft, &Self::machine_directory(id))? {
             return Ok(());
         }
         fs::remove_dir_all(&draft.path).map_err(at(&draft.path))?;
@@ -422,7 +428,7 @@ impl Store {
 
     /// Names of all roots, or of all machines.
     pub(crate) fn names(&self, kind: &str) -> Vec<String> {
-        let entries = fs::read_dir(self.folder.join(kind)).into_iter().flatten().flatten();
+        let entries = fs::read_dir(self.directory.join(kind)).into_iter().flatten().flatten();
         entries
             .filter_map(|entry| entry.file_name().into_string().ok())
             .collect()
@@ -430,7 +436,7 @@ impl Store {
 
     /// A machine's host key in OpenSSH's format, made by `make` the first time.
     pub(crate) fn host_key(&self, id: &str, make: impl FnOnce() -> io::Result<String>) -> Result<String, StoreError> {
-        let path = self.folder.join(Self::machine_folder(id)).join("host_key");
+        let path = self.directory.join(Self::machine_directory(id)).join("host_key");
         let at = |source| StoreError::File {
             path: path.clone(),
             source,
@@ -453,7 +459,7 @@ impl Store {
     }
 
     fn read<T: DeserializeOwned>(&self, path: &Path) -> Result<Option<T>, StoreError> {
-        let path = self.folder.join(path);
+        let path = self.directory.join(path);
         let text = match fs::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -489,13 +495,13 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
     |source| StoreError::File { path, source }
 }
 
-/// Lets everybody through a folder, whatever our own umask is, if it is ours to say.
+/// Lets everybody through a directory, whatever our own umask is, if it is ours to say.
 fn make_passable(path: &Path) -> io::Result<()> {
-    let folder = File::open(path)?;
-    if folder.metadata()?.permissions().mode() & 0o7777 == PASSABLE {
+    let directory = File::open(path)?;
+    if directory.metadata()?.permissions().mode() & 0o7777 == PASSABLE {
         return Ok(());
     }
-    folder.set_permissions(fs::Permissions::from_mode(PASSABLE))
+    directory.set_permissions(fs::Permissions::from_mode(PASSABLE))
 }
 
 /// Writes a file that only its owner reads, whatever our own umask is.
@@ -519,7 +525,7 @@ fn write_json<T: Serialize>(path: &Path, content: &T) -> Result<(), StoreError> 
     written.map_err(at(path))
 }
 
-/// Whether a name can stand as one folder's name, and in mount options.
+/// Whether a name can stand as one directory's name, and in mount options.
 pub(crate) fn is_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= 64
@@ -543,17 +549,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_with_other_files_is_never_taken() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("thesis.txt"), "").unwrap();
-        assert!(matches!(Store::open(folder.path()), Err(StoreError::Foreign(_))));
-        assert!(!Store::is_store(folder.path()).unwrap());
+    fn a_directory_with_other_files_is_never_taken() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("thesis.txt"), "").unwrap();
+        assert!(matches!(Store::open(directory.path()), Err(StoreError::Foreign(_))));
+        assert!(!Store::is_store(directory.path()).unwrap());
     }
 
     #[test]
     fn names_cannot_leave_the_store() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&folder.path().join("store")).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("store")).unwrap();
         for name in ["", ".", "..", "a/b", "a:b", "a,b"] {
             assert!(
                 matches!(store.layer(&RootId(name.into())), Err(StoreError::UnknownRoot(_))),

@@ -416,8 +416,8 @@ async fn a_host_that_is_not_reached_is_named() {
 #[tokio::test]
 async fn tls_goes_through_proxies_and_trusts_whom_it_shall() {
     let (server, acceptor, certificate, _task) = encrypted().await;
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("roots.pem");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("roots.pem");
     let pem = base64::engine::general_purpose::STANDARD.encode(&certificate);
     std::fs::write(
         &file,

@@ -50,15 +50,15 @@ impl PostProcessor for Artifice {
                 .ui
                 .say(format!("Discarding files from artifact: {}", discarded.join(", ")));
         }
-        let folder = &processing.run.working_folder;
+        let directory = &processing.run.working_directory;
         let mut files = Vec::new();
         for pattern in &self.options.files {
-            let absolute = folder.join(pattern);
+            let absolute = directory.join(pattern);
             let matches = glob::glob(&absolute.to_string_lossy()).map_err(PostProcessError::failed)?;
             for path in matches {
                 let path = path.map_err(PostProcessError::failed)?;
                 files.push(
-                    path.strip_prefix(folder)
+                    path.strip_prefix(directory)
                         .unwrap_or(&path)
                         .to_string_lossy()
                         .into_owned(),

@@ -112,8 +112,9 @@ impl PostProcessor for Checksum {
             let (kind, sum) = (kind.name(), kind.sum());
             let name = output(&self.options.output, processing, Some(("ChecksumType", kind)));
             let output = name.map_err(PostProcessError::failed)?;
-            let (folder, inputs, target) = (processing.run.working_folder.clone(), inputs.clone(), output.clone());
-            let written = tokio::task::spawn_blocking(move || append_sums(&folder, &inputs, &target, sum)).await;
+            let (directory, inputs, target) =
+                (processing.run.working_directory.clone(), inputs.clone(), output.clone());
+            let written = tokio::task::spawn_blocking(move || append_sums(&directory, &inputs, &target, sum)).await;
             let is_new = written
                 .map_err(PostProcessError::failed)?
                 .map_err(PostProcessError::failed)?;
@@ -139,7 +140,7 @@ impl PostProcessor for Checksum {
 }
 
 /// Appends a line for each input. Answers whether the file is new; without inputs none is made.
-fn append_sums(folder: &Path, inputs: &[String], output: &str, sum: Sum) -> Result<bool, ChecksumError> {
+fn append_sums(directory: &Path, inputs: &[String], output: &str, sum: Sum) -> Result<bool, ChecksumError> {
     let error = |operation, path: &Path| {
         let path = path.to_owned();
         move |source| ChecksumError::File {
@@ -148,10 +149,10 @@ fn append_sums(folder: &Path, inputs: &[String], output: &str, sum: Sum) -> Resu
             source,
         }
     };
-    let target = folder.join(output);
+    let target = directory.join(output);
     let is_new = !target.exists();
     for input in inputs {
-        let path = folder.join(input);
+        let path = directory.join(input);
         let mut content = File::open(&path).map_err(error("open", &path))?;
         let line = sum(&mut content).map_err(error("read", &path))?;
         if let Some(parent) = target.parent() {

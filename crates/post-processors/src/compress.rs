@@ -66,8 +66,8 @@ impl PostProcessor for Compress {
     async fn process(&self, processing: &PostProcessing, artifact: &Artifact) -> Result<Processed, PostProcessError> {
         let output = output(&self.options.output, processing, None).map_err(PostProcessError::failed)?;
         let format = Format::of(&output, &self.options.format);
-        let folder = processing.run.working_folder.clone();
-        let target = folder.join(&output);
+        let directory = processing.run.working_directory.clone();
+        let target = directory.join(&output);
         let inputs: Vec<String> = artifact.files.clone().unwrap_or_default();
         let level = u32::try_from(self.options.compression_level)
             .ok()
@@ -77,7 +77,7 @@ impl PostProcessor for Compress {
             .say(format!("Packing {} file(s) into {output}", inputs.len()));
         let work = {
             let target = target.clone();
-            tokio::task::spawn_blocking(move || archive::pack(&folder, &inputs, &target, format, level))
+            tokio::task::spawn_blocking(move || archive::pack(&directory, &inputs, &target, format, level))
         };
         work.await
             .map_err(PostProcessError::failed)?

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::go_json;
-use crate::replace::{destination, folder_of, replace};
+use crate::replace::{destination, directory_of, replace};
 
 pub(crate) const REGISTRATION: Registration = crate::registration(
     "manifest",
@@ -91,7 +91,7 @@ fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Po
 impl PostProcessor for Manifest {
     async fn process(&self, processing: &PostProcessing, artifact: &Artifact) -> Result<Processed, PostProcessError> {
         let run = &processing.run;
-        let path = run.working_folder.join(&self.options.output);
+        let path = run.working_directory.join(&self.options.output);
         let entry = serde_json::to_value(self.entry(processing, artifact)).map_err(PostProcessError::failed)?;
         let (run_id, force) = (run.id.clone(), run.force);
         let written = tokio::task::spawn_blocking(move || append(&path, entry, &run_id, force)).await;
@@ -120,7 +120,7 @@ impl Manifest {
             files: files.map(|files| {
                 files
                     .iter()
-                    .map(|file| self.file(&processing.run.working_folder, file))
+                    .map(|file| self.file(&processing.run.working_directory, file))
                     .collect()
             }),
             artifact_id: &artifact.id,
@@ -129,8 +129,8 @@ impl Manifest {
         }
     }
 
-    fn file(&self, folder: &Path, file: &str) -> Value {
-        let size = std::fs::metadata(folder.join(file)).map_or(0, |metadata| metadata.len());
+    fn file(&self, directory: &Path, file: &str) -> Value {
+        let size = std::fs::metadata(directory.join(file)).map_or(0, |metadata| metadata.len());
         let base = Path::new(file)
             .file_name()
             .map_or_else(|| file.into(), |name| name.to_string_lossy());
@@ -139,7 +139,7 @@ impl Manifest {
     }
 }
 
-/// Appends an entry while holding the lock of the manifest's folder: the lock leaves no file behind, holds between programs, and
+/// Appends an entry while holding the lock of the manifest's directory: the lock leaves no file behind, holds between programs, and
 /// ends with the process that holds it.
 fn append(path: &Path, entry: Value, run: &str, force: bool) -> Result<(), ManifestError> {
     let error = |operation| {
@@ -151,7 +151,7 @@ fn append(path: &Path, entry: Value, run: &str, force: bool) -> Result<(), Manif
     };
     // Whoever comes by a link takes turns with those who do not.
     let path = &destination(path).map_err(error("follow the links of"))?;
-    let lock = File::open(folder_of(path)).map_err(error("open the directory of"))?;
+    let lock = File::open(directory_of(path)).map_err(error("open the directory of"))?;
     rustix::fs::flock(&lock, FlockOperation::LockExclusive).map_err(|cause| error("lock")(cause.into()))?;
     let mut manifest = read(path)?;
     if force
@@ -210,8 +210,8 @@ mod tests {
 
     #[test]
     fn entries_written_together_are_all_there() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("m.json");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("m.json");
         std::thread::scope(|scope| {
             for writer in 0..12 {
                 let path = &path;
@@ -221,7 +221,7 @@ mod tests {
         let manifest = read(&path).unwrap();
         assert_eq!(manifest["builds"].as_array().unwrap().len(), 12);
         assert_eq!(
-            std::fs::read_dir(folder.path()).unwrap().count(),
+            std::fs::read_dir(directory.path()).unwrap().count(),
             1,
             "only the manifest is left"
         );
@@ -229,8 +229,8 @@ mod tests {
 
     #[test]
     fn force_starts_anew_once_per_run() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("m.json");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("m.json");
         for (name, run) in [("a", "one"), ("b", "two"), ("c", "two")] {
             append(&path, entry(name), run, true).unwrap();
         }
@@ -245,31 +245,31 @@ mod tests {
 
     #[test]
     fn a_manifest_behind_a_link_is_written() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("shared")).unwrap();
-        let link = folder.path().join("m.json");
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("shared")).unwrap();
+        let link = directory.path().join("m.json");
         std::os::unix::fs::symlink("shared/manifest.json", &link).unwrap();
         // The link may lead nowhere yet.
         for name in ["a", "b"] {
             append(&link, entry(name), "run", false).unwrap();
         }
         assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
-        let manifest = read(&folder.path().join("shared/manifest.json")).unwrap();
+        let manifest = read(&directory.path().join("shared/manifest.json")).unwrap();
         assert_eq!(manifest["builds"].as_array().unwrap().len(), 2);
     }
 
     #[test]
     fn links_in_a_circle_are_no_manifest() {
-        let folder = tempfile::tempdir().unwrap();
-        let link = folder.path().join("m.json");
+        let directory = tempfile::tempdir().unwrap();
+        let link = directory.path().join("m.json");
         std::os::unix::fs::symlink("m.json", &link).unwrap();
         assert!(append(&link, entry("a"), "run", false).is_err());
     }
 
     #[test]
     fn what_is_no_manifest_is_left_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("m.json");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("m.json");
         std::fs::write(&path, "not json").unwrap();
         assert!(append(&path, entry("a"), "run", false).is_err());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "not json");

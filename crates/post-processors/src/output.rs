@@ -1,4 +1,4 @@
-//! Names of files that are made of a template: what is filled in of a build is part of a name and never a way to another folder.
+//! Names of files that are made of a template: what is filled in of a build is part of a name and never a way to another directory.
 
 use bakelite_engine::foreign::quoted;
 use bakelite_engine::post_processor::PostProcessing;

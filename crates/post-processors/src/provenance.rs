@@ -82,12 +82,14 @@ impl PostProcessor for Provenance {
 
 impl Provenance {
     async fn attest(&self, processing: &PostProcessing, artifact: &Artifact) -> Result<(), PostProcessError> {
-        let folder = &processing.run.working_folder;
-        let keys = self.keys(folder).map_err(PostProcessError::failed)?;
+        let directory = &processing.run.working_directory;
+        let keys = self.keys(directory).map_err(PostProcessError::failed)?;
         let wanted = self.options.sbom_format;
         let sbom = self.options.sbom.then(|| sbom::of(artifact, wanted));
         let sbom = sbom.transpose().map_err(PostProcessError::failed)?;
-        let (subjects, identity) = subjects::of(artifact, folder).await.map_err(PostProcessError::failed)?;
+        let (subjects, identity) = subjects::of(artifact, directory)
+            .await
+            .map_err(PostProcessError::failed)?;
         let origin = Origin::find(&processing.run, self.options.source_uri.as_deref()).await;
         let redaction = Redaction::new(&processing.rendering.derived, &self.secrets);
         let predicate = predicate::of(&self.options, processing, origin, identity, &redaction);
@@ -100,7 +102,7 @@ impl Provenance {
             files.push((sbom.format.ending(), go_json::indented(&sbom.document)));
             files.push(("sbom.att.json", text_of(&statement, keys.as_ref())?));
         }
-        write(folder, &output, &files).map_err(PostProcessError::failed)?;
+        write(directory, &output, &files).map_err(PostProcessError::failed)?;
         for (ending, _) in &files {
             processing.ui.say(format!("Wrote {output}.{ending}"));
         }
@@ -108,7 +110,7 @@ impl Provenance {
     }
 
     /// The key that signs and the one that checks; none when nothing is signed.
-    fn keys(&self, folder: &Path) -> Result<Option<(SigningKey, VerifyingKey)>, ProvenanceError> {
+    fn keys(&self, directory: &Path) -> Result<Option<(SigningKey, VerifyingKey)>, ProvenanceError> {
         let Some((option, path)) = self.options.signing_key() else {
             return Ok(None);
         };
@@ -116,22 +118,22 @@ impl Provenance {
             let path = path.to_owned();
             move |source| ProvenanceError::Key { option, path, source }
         };
-        let key = SigningKey::read(&folder.join(path)).map_err(failed(option, path))?;
+        let key = SigningKey::read(&directory.join(path)).map_err(failed(option, path))?;
         let verifier = match &self.options.verifier {
             None => key.verifying_key(),
-            Some(path) => VerifyingKey::read(&folder.join(path)).map_err(failed("verifier", path))?,
+            Some(path) => VerifyingKey::read(&directory.join(path)).map_err(failed("verifier", path))?,
         };
         Ok(Some((key, verifier)))
     }
 
-    /// Folder and beginning of the files' names, as the template has the folder.
+    /// Directory and beginning of the files' names, as the template has the directory.
     fn output(&self, processing: &PostProcessing, artifact: &Artifact) -> String {
         let first = artifact.files.iter().flatten().next().map(Path::new);
         let beside = || {
-            let folder = first.and_then(Path::parent).unwrap_or(Path::new(""));
-            folder.to_string_lossy().into_owned()
+            let directory = first.and_then(Path::parent).unwrap_or(Path::new(""));
+            directory.to_string_lossy().into_owned()
         };
-        let folder = self.options.output_dir.clone().unwrap_or_else(beside);
+        let directory = self.options.output_dir.clone().unwrap_or_else(beside);
         let stem = match first.and_then(Path::file_name) {
             Some(name) => name.to_string_lossy().into_owned(),
             None => plain(&format!("{}-{}", artifact.builder_id, artifact.id)),
@@ -142,7 +144,7 @@ impl Provenance {
         } else {
             format!("{name}.{stem}")
         };
-        Path::new(&folder).join(stem).to_string_lossy().into_owned()
+        Path::new(&directory).join(stem).to_string_lossy().into_owned()
     }
 }
 
@@ -164,9 +166,9 @@ fn text_of(statement: &Statement, keys: Option<&(SigningKey, VerifyingKey)>) -> 
     Ok(go_json::indented(&envelope))
 }
 
-fn write(folder: &Path, output: &str, files: &[(&str, String)]) -> Result<(), ProvenanceError> {
+fn write(directory: &Path, output: &str, files: &[(&str, String)]) -> Result<(), ProvenanceError> {
     for (ending, text) in files {
-        let path = folder.join(format!("{output}.{ending}"));
+        let path = directory.join(format!("{output}.{ending}"));
         let error = |operation| {
             let path = path.clone();
             move |source| ProvenanceError::File {
@@ -175,7 +177,7 @@ fn write(folder: &Path, output: &str, files: &[(&str, String)]) -> Result<(), Pr
                 source,
             }
         };
-        let parent = crate::replace::folder_of(&path);
+        let parent = crate::replace::directory_of(&path);
         std::fs::create_dir_all(parent).map_err(error("create the directory of"))?;
         replace(&path, text).map_err(error("write"))?;
     }

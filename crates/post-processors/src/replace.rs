@@ -11,15 +11,15 @@ pub(crate) fn replace(path: &Path, text: &str) -> std::io::Result<()> {
         .prefix(&format!(".{name}."))
         .suffix(".new")
         .permissions(std::fs::Permissions::from_mode(0o664))
-        .tempfile_in(folder_of(path))?;
+        .tempfile_in(directory_of(path))?;
     file.write_all(text.as_bytes())?;
     file.as_file().sync_all()?;
     file.persist(path)?;
     Ok(())
 }
 
-/// The file that a path leads to by links of this user, or of the owner of the folder that they are in. A link of somebody else's is
-/// not followed: in a folder that everybody may write, it may lead anywhere.
+/// The file that a path leads to by links of this user, or of the owner of the directory that they are in. A link of somebody else's is
+/// not followed: in a directory that everybody may write, it may lead anywhere.
 pub(crate) fn destination(path: &Path) -> std::io::Result<PathBuf> {
     /// As many as the kernel follows.
     const MOST_LINKS: usize = 40;
@@ -31,19 +31,19 @@ pub(crate) fn destination(path: &Path) -> std::io::Result<PathBuf> {
             Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => return Ok(path),
             Err(error) => return Err(error),
         };
-        let folder = folder_of(&path).to_owned();
+        let directory = directory_of(&path).to_owned();
         let is_trusted =
-            link.uid() == rustix::process::geteuid().as_raw() || link.uid() == std::fs::metadata(&folder)?.uid();
+            link.uid() == rustix::process::geteuid().as_raw() || link.uid() == std::fs::metadata(&directory)?.uid();
         if !is_trusted {
             return Ok(path);
         }
-        path = folder.join(std::fs::read_link(&path)?);
+        path = directory.join(std::fs::read_link(&path)?);
     }
     Err(rustix::io::Errno::LOOP.into())
 }
 
-/// The folder that a file is in.
-pub(crate) fn folder_of(path: &Path) -> &Path {
+/// The directory that a file is in.
+pub(crate) fn directory_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

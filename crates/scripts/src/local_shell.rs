@@ -87,7 +87,7 @@ pub struct LocalShell<'a> {
     pub rendering: &'a Rendering,
     /// What `build.*` holds.
     pub data: &'a BuildData,
-    /// Working folder, environment, temporary files.
+    /// Working directory, environment, temporary files.
     pub run: &'a RunContext,
 }
 
@@ -95,10 +95,10 @@ pub struct LocalShell<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum LocalShellError {
     /// The inline script cannot be written.
-    #[error("failed to write the script into `{folder}`")]
+    #[error("failed to write the script into `{directory}`")]
     Write {
         /// The directory of temporary files.
-        folder: String,
+        directory: String,
         /// Why not.
         #[source]
         cause: std::io::Error,
@@ -157,9 +157,9 @@ impl LocalShellOptions {
             Scripts::Inline(_) => self.tempfile_extension.as_str(),
             Scripts::Files(_) => "",
         };
-        let folder = &shell.run.temporary_folder;
+        let directory = &shell.run.temporary_directory;
         let write_error = |cause| LocalShellError::Write {
-            folder: folder.display().to_string(),
+            directory: directory.display().to_string(),
             cause,
         };
         let files = scripts.on_disk(shell.run, extension).map_err(write_error)?;
@@ -190,7 +190,7 @@ impl LocalShellOptions {
             .split_first()
             .map_or(("", words.as_slice()), |(first, rest)| (first.as_str(), rest));
         let mut command = Command::new(program);
-        command.args(arguments).current_dir(&shell.run.working_folder);
+        command.args(arguments).current_dir(&shell.run.working_directory);
         command
             .envs(shell.run.environment.iter())
             .env("PACKER_RUN_UUID", &shell.run.id)

@@ -171,14 +171,14 @@ impl Scripts {
                 };
                 let file = run
                     .private_files
-                    .write(&run.temporary_folder, naming, text.as_bytes())?;
+                    .write(&run.temporary_directory, naming, text.as_bytes())?;
                 Ok(ScriptFiles {
                     paths: vec![file.path().to_owned()],
                     _inline: Some(file),
                 })
             }
             Scripts::Files(paths) => {
-                let paths = paths.into_iter().map(|path| run.working_folder.join(path)).collect();
+                let paths = paths.into_iter().map(|path| run.working_directory.join(path)).collect();
                 Ok(ScriptFiles { paths, _inline: None })
             }
         }
@@ -372,12 +372,12 @@ mod tests {
 
     #[test]
     fn an_inline_script_is_on_disk_only_as_long_as_it_is_needed() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let run = RunContext {
             id: "run".into(),
-            working_folder: "/".into(),
-            temporary_folder: folder.path().to_owned(),
-            home_folder: None,
+            working_directory: "/".into(),
+            temporary_directory: directory.path().to_owned(),
+            home_directory: None,
             force: false,
             debug: false,
             environment: std::sync::Arc::default(),

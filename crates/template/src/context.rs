@@ -1,4 +1,4 @@
-//! What evaluation can see besides the template itself: folders, the time, functions, and answers of the world.
+//! What evaluation can see besides the template itself: directories, the time, functions, and answers of the world.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,22 +7,22 @@ use std::time::SystemTime;
 
 use bakelite_hcl::budget::Budget;
 use bakelite_hcl::functions::Functions;
-use bakelite_hcl::scope::{Surroundings, World};
+use bakelite_hcl::scope::{EvalContext, Externals};
 use bakelite_hcl::value::Value;
 
 use crate::gotemplate::Rendering;
 use crate::invocation::Invocation;
 use crate::secrets::Derived;
 
-/// Surroundings of a template.
+/// EvalContext of a template.
 #[derive(Debug)]
 pub(crate) struct TemplateContext {
-    /// `path.root`: the template's folder as the user gave it.
+    /// `path.root`: the template's directory as the user gave it.
     pub(crate) root: String,
-    /// The process's working folder.
-    pub(crate) working_folder: PathBuf,
-    /// The user's home folder.
-    pub(crate) home_folder: Option<PathBuf>,
+    /// The process's working directory.
+    pub(crate) working_directory: PathBuf,
+    /// The user's home directory.
+    pub(crate) home_directory: Option<PathBuf>,
     /// When the run started.
     pub(crate) started: SystemTime,
     /// All functions.
@@ -39,8 +39,8 @@ impl TemplateContext {
     pub(crate) fn new(invocation: &Invocation, root: String) -> Self {
         Self {
             root,
-            working_folder: invocation.working_folder.clone(),
-            home_folder: invocation.home_folder.clone(),
+            working_directory: invocation.working_directory.clone(),
+            home_directory: invocation.home_directory.clone(),
             started: invocation.started,
             functions: crate::functions::standard(),
             default_functions: crate::functions::variable_defaults(),
@@ -53,27 +53,27 @@ impl TemplateContext {
         }
     }
 
-    /// The template's folder, absolute: what file functions start from.
-    pub(crate) fn base_folder(&self) -> PathBuf {
-        self.working_folder.join(&self.root)
+    /// The template's directory, absolute: what file functions start from.
+    pub(crate) fn base_directory(&self) -> PathBuf {
+        self.working_directory.join(&self.root)
     }
 
     /// What `{{ }}` can refer to in a component of an HCL template, before there is data of a build.
     pub(crate) fn rendering(&self, build_name: &str, build_type: &str) -> Rendering {
         Rendering {
             derived: self.answers.derived().clone(),
-            ..Rendering::new(build_name, build_type, self.working_folder.clone(), self.started)
+            ..Rendering::new(build_name, build_type, self.working_directory.clone(), self.started)
         }
     }
 
-    /// What functions need to know, with relative paths resolved against a folder.
-    pub(crate) fn surroundings(&self, base_folder: &Path) -> Surroundings<'_> {
-        Surroundings {
-            base_folder: base_folder.to_owned(),
-            working_folder: self.working_folder.clone(),
-            home_folder: self.home_folder.clone(),
+    /// What functions need to know, with relative paths resolved against a directory.
+    pub(crate) fn eval_context(&self, base_directory: &Path) -> EvalContext<'_> {
+        EvalContext {
+            base_directory: base_directory.to_owned(),
+            working_directory: self.working_directory.clone(),
+            home_directory: self.home_directory.clone(),
             started: self.started,
-            world: &self.answers,
+            externals: &self.answers,
         }
     }
 }
@@ -139,7 +139,7 @@ impl Answers {
     }
 }
 
-impl World for Answers {
+impl Externals for Answers {
     fn ask(&self, function: &str, arguments: &[Value]) -> Result<Value, String> {
         if function == "env" {
             let name = arguments.first().and_then(Value::as_str).unwrap_or_default();

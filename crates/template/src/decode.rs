@@ -31,7 +31,7 @@ pub struct Decoded {
     /// The texts that the places are in.
     pub sources: SourceMap,
     /// The user's home directory, where it is known: what `~/` in a path stands for.
-    pub home_folder: Option<PathBuf>,
+    pub home_directory: Option<PathBuf>,
     /// Texts in it that must not be shown.
     pub secrets: Vec<String>,
     /// Those of them that are secret because of the option that they are given for, whatever they were made of.

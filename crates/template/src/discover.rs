@@ -1,4 +1,4 @@
-//! Which texts make up a template: files of a folder, one file, standard input; and the files of variables beside them.
+//! Which texts make up a template: files of a directory, one file, standard input; and the files of variables beside them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,8 +35,8 @@ pub(crate) enum Files {
     Legacy {
         /// The text.
         file: File,
-        /// The folder it lies in.
-        folder: PathBuf,
+        /// The directory it lies in.
+        directory: PathBuf,
     },
 }
 
@@ -46,9 +46,9 @@ pub(crate) fn template_files(invocation: &Invocation, diagnostics: &mut Diagnost
     if path.is_empty() || path == "-" {
         return Some(standard_input(invocation));
     }
-    let place = invocation.working_folder.join(path);
+    let place = invocation.working_directory.join(path);
     if place.is_dir() {
-        return folder(path, &place, diagnostics);
+        return directory(path, &place, diagnostics);
     }
     let is_json = path.ends_with(".pkr.json");
     if is_json || path.ends_with(".pkr.hcl") {
@@ -60,7 +60,7 @@ pub(crate) fn template_files(invocation: &Invocation, diagnostics: &mut Diagnost
         };
         return Some(Files::Hcl {
             files: vec![file],
-            root: folder_of(path),
+            root: directory_of(path),
         });
     }
     let text = read_text(path, &place, diagnostics)?;
@@ -71,12 +71,12 @@ pub(crate) fn template_files(invocation: &Invocation, diagnostics: &mut Diagnost
     };
     Some(Files::Legacy {
         file,
-        folder: invocation.working_folder.join(folder_of(path)),
+        directory: invocation.working_directory.join(directory_of(path)),
     })
 }
 
-/// The folder part of a path as the user gave it.
-fn folder_of(path: &str) -> String {
+/// The directory part of a path as the user gave it.
+fn directory_of(path: &str) -> String {
     match path.rfind('/') {
         Some(0) => "/".to_owned(),
         Some(cut) => path.get(..cut).unwrap_or(".").to_owned(),
@@ -104,11 +104,11 @@ fn standard_input(invocation: &Invocation) -> Files {
             root: ".".to_owned(),
         };
     }
-    let folder = invocation.working_folder.clone();
+    let directory = invocation.working_directory.clone();
     if invocation.path.is_empty() {
         return Files::Legacy {
             file: built_in(),
-            folder,
+            directory,
         };
     }
     let text = without_mark(invocation.stdin.clone().unwrap_or_default());
@@ -118,7 +118,7 @@ fn standard_input(invocation: &Invocation) -> Files {
             text,
             is_json: true,
         },
-        folder,
+        directory,
     }
 }
 
@@ -132,7 +132,7 @@ fn built_in() -> File {
     }
 }
 
-fn folder(path: &str, place: &Path, diagnostics: &mut Diagnostics) -> Option<Files> {
+fn directory(path: &str, place: &Path, diagnostics: &mut Diagnostics) -> Option<Files> {
     let names = names_in(path, place, diagnostics)?;
     let mut files = Vec::new();
     for (suffix, is_json) in [(".pkr.hcl", false), (".pkr.json", true)] {
@@ -163,7 +163,7 @@ fn folder(path: &str, place: &Path, diagnostics: &mut Diagnostics) -> Option<Fil
     })
 }
 
-/// File names of a folder in byte order, folders left out.
+/// File names of a directory in byte order, directories left out.
 fn names_in(path: &str, place: &Path, diagnostics: &mut Diagnostics) -> Option<Vec<String>> {
     let entries = match fs::read_dir(place) {
         Ok(entries) => entries,
@@ -183,10 +183,10 @@ pub(crate) fn has_extension(name: &str, extension: &str) -> bool {
     Path::new(name).extension().is_some_and(|found| found == extension)
 }
 
-fn within(folder: &str, name: &str) -> String {
-    match folder {
+fn within(directory: &str, name: &str) -> String {
+    match directory {
         "." | "./" => name.to_owned(),
-        _ => format!("{}/{name}", folder.trim_end_matches('/')),
+        _ => format!("{}/{name}", directory.trim_end_matches('/')),
     }
 }
 
@@ -238,17 +238,17 @@ pub(crate) fn parse(file: &File, sources: &mut SourceMap, diagnostics: &mut Diag
     Some(native::parse_file(&file.text, id, diagnostics))
 }
 
-/// The files of variables, in the order in which their values count: those of the folder that are read by themselves, then
+/// The files of variables, in the order in which their values count: those of the directory that are read by themselves, then
 /// those of the command line.
 pub(crate) fn variable_files(invocation: &Invocation, diagnostics: &mut Diagnostics) -> Vec<File> {
     let mut files = Vec::new();
-    let folder = invocation.working_folder.join(&invocation.path);
-    if !invocation.path.is_empty() && folder.is_dir() {
-        let names = names_in(&invocation.path, &folder, diagnostics).unwrap_or_default();
+    let directory = invocation.working_directory.join(&invocation.path);
+    if !invocation.path.is_empty() && directory.is_dir() {
+        let names = names_in(&invocation.path, &directory, diagnostics).unwrap_or_default();
         for (suffix, is_json) in [(".auto.pkrvars.hcl", false), (".auto.pkrvars.json", true)] {
             for name in names.iter().filter(|name| name.ends_with(suffix)) {
                 let shown = within(&invocation.path, name);
-                let text = read_text(&shown, &folder.join(name), diagnostics);
+                let text = read_text(&shown, &directory.join(name), diagnostics);
                 files.extend(text.map(|text| File {
                     name: shown,
                     text,
@@ -266,7 +266,7 @@ pub(crate) fn variable_files(invocation: &Invocation, diagnostics: &mut Diagnost
             );
             continue;
         }
-        let text = read_text(name, &invocation.working_folder.join(name), diagnostics);
+        let text = read_text(name, &invocation.working_directory.join(name), diagnostics);
         files.extend(text.map(|text| File {
             name: name.clone(),
             text,

@@ -105,7 +105,7 @@ static DEFAULTS: &[Function] = &[Function {
 
 /// When the run started, in the format of the argument.
 fn started_as(call: &Call<'_>, show: fn(&str, SystemTime) -> Option<String>) -> Result<Value, FunctionError> {
-    let started = call.surroundings.started;
+    let started = call.eval_context.started;
     let shown = match call.arguments {
         [] => layout::format("2006-01-02T15:04:05Z07:00", started),
         [_] => show(call.text(0)?, started),
@@ -120,7 +120,11 @@ fn secret(call: &Call<'_>, function: &str) -> Result<Value, FunctionError> {
 }
 
 fn ask(call: &Call<'_>, function: &str) -> Result<Value, FunctionError> {
-    let answer = call.surroundings.world.ask(function, call.arguments).map_err(failed)?;
+    let answer = call
+        .eval_context
+        .externals
+        .ask(function, call.arguments)
+        .map_err(failed)?;
     // Nothing more than that it will be text is known of an answer that has to be fetched.
     Ok(if matches!(answer.kind, Kind::Unknown(_)) {
         Value::unknown(Type::String)
@@ -136,14 +140,14 @@ mod tests {
     use bakelite_hcl::diagnostic::Diagnostics;
     use bakelite_hcl::evaluate::evaluate;
     use bakelite_hcl::native::parse_expression;
-    use bakelite_hcl::scope::{Scope, Surroundings, World};
+    use bakelite_hcl::scope::{EvalContext, Externals, Scope};
     use bakelite_hcl::source::SourceMap;
 
     use super::*;
 
     struct Home;
 
-    impl World for Home {
+    impl Externals for Home {
         fn ask(&self, function: &str, arguments: &[Value]) -> Result<Value, String> {
             match (function, arguments.first().and_then(Value::as_str)) {
                 ("env", Some("HOME")) => Ok(Value::string("/home/me")),
@@ -156,21 +160,21 @@ mod tests {
 
     struct Only {
         functions: Functions,
-        surroundings: Surroundings<'static>,
+        eval_context: EvalContext<'static>,
     }
 
     impl Only {
         fn of(functions: Functions) -> Self {
-            let surroundings = Surroundings {
-                base_folder: "/no/such/directory".into(),
-                working_folder: "/no/such/directory".into(),
-                home_folder: Some("/home/me".into()),
+            let eval_context = EvalContext {
+                base_directory: "/no/such/directory".into(),
+                working_directory: "/no/such/directory".into(),
+                home_directory: Some("/home/me".into()),
                 started: SystemTime::UNIX_EPOCH + Duration::from_millis(1_615_129_449_120),
-                world: &Home,
+                externals: &Home,
             };
             Self {
                 functions,
-                surroundings,
+                eval_context,
             }
         }
 
@@ -201,8 +205,8 @@ mod tests {
             Some(&self.functions)
         }
 
-        fn surroundings(&self) -> &Surroundings<'_> {
-            &self.surroundings
+        fn eval_context(&self) -> &EvalContext<'_> {
+            &self.eval_context
         }
     }
 

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 use std::time::SystemTime;
 
-use bakelite_hcl::scope::World;
+use bakelite_hcl::scope::Externals;
 use regex::Regex;
 
 use crate::secrets::Derived;
@@ -33,7 +33,7 @@ pub struct Rendering {
     /// `{{ .Name }}`: strings, or maps and lists of them.
     pub fields: serde_json::Map<String, serde_json::Value>,
     /// `{{ pwd }}`
-    pub working_folder: PathBuf,
+    pub working_directory: PathBuf,
     /// `{{ timestamp }}`, `{{ isotime }}`: when the run started.
     pub started: SystemTime,
     /// Where it is noted what functions make of secrets.
@@ -66,17 +66,17 @@ pub(crate) struct LegacyNames {
     /// `{{ user `NAME` }}`
     pub(crate) user: BTreeMap<String, String>,
     /// `{{ template_dir }}`
-    pub(crate) folder: PathBuf,
+    pub(crate) directory: PathBuf,
 }
 
 impl Rendering {
     /// What `{{ }}` can refer to in a component of an HCL template, without data of a build.
-    pub fn new(build_name: &str, build_type: &str, working_folder: PathBuf, started: SystemTime) -> Self {
+    pub fn new(build_name: &str, build_type: &str, working_directory: PathBuf, started: SystemTime) -> Self {
         Self {
             build_name: build_name.to_owned(),
             build_type: build_type.to_owned(),
             fields: serde_json::Map::new(),
-            working_folder,
+            working_directory,
             started,
             derived: Derived::default(),
             context: Context::Planning,
@@ -143,12 +143,12 @@ pub fn render(text: &str, rendering: &Rendering) -> Result<String, RenderError> 
 pub(crate) fn render_asking(
     text: &str,
     rendering: &Rendering,
-    world: Option<&dyn World>,
+    externals: Option<&dyn Externals>,
 ) -> Result<String, RenderError> {
     if !text.contains("{{") {
         return Ok(text.to_owned());
     }
-    let functions = functions::Functions { rendering, world };
+    let functions = functions::Functions { rendering, externals };
     render_by(text, &rendering.fields, &functions)
 }
 

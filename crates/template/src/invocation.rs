@@ -7,7 +7,7 @@ use std::time::SystemTime;
 /// What a command was given. Nothing is read from the process behind the caller's back.
 #[derive(Debug, Clone)]
 pub struct Invocation {
-    /// The template as given: a file, a folder, or `-` for standard input. Empty: no template (console).
+    /// The template as given: a file, a directory, or `-` for standard input. Empty: no template (console).
     pub path: String,
     /// What standard input held, when the path is `-`.
     pub stdin: Option<String>,
@@ -23,10 +23,10 @@ pub struct Invocation {
     pub except: Vec<String>,
     /// The whole environment of the process, `PKR_VAR_*` included.
     pub environment: BTreeMap<String, String>,
-    /// The process's working folder, absolute.
-    pub working_folder: PathBuf,
-    /// The user's home folder.
-    pub home_folder: Option<PathBuf>,
+    /// The process's working directory, absolute.
+    pub working_directory: PathBuf,
+    /// The user's home directory.
+    pub home_directory: Option<PathBuf>,
     /// When the run started.
     pub started: SystemTime,
     /// What it is all for.

@@ -45,7 +45,7 @@ pub(crate) struct Legacy {
     /// `post-processors`
     pub(crate) chains: Vec<Vec<Step>>,
     /// `{{ template_dir }}`
-    pub(crate) folder: PathBuf,
+    pub(crate) directory: PathBuf,
 }
 
 impl Legacy {

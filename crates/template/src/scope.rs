@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bakelite_hcl::budget::Budget;
 use bakelite_hcl::functions::Functions;
-use bakelite_hcl::scope::{Missing, Scope, Surroundings};
+use bakelite_hcl::scope::{EvalContext, Missing, Scope};
 use bakelite_hcl::types::Type;
 use bakelite_hcl::value::Value;
 
@@ -35,9 +35,9 @@ impl Values {
 
 /// The names and functions that an expression can use.
 pub(crate) struct TemplateScope<'a> {
-    surroundings: Surroundings<'a>,
+    eval_context: EvalContext<'a>,
     functions: Option<&'a Functions>,
-    root_folder: &'a str,
+    root_directory: &'a str,
     budget: &'a Budget,
     values: &'a Values,
     with_data: bool,
@@ -48,9 +48,9 @@ impl<'a> TemplateScope<'a> {
     /// What every expression of a template sees.
     pub(crate) fn new(context: &'a TemplateContext, values: &'a Values) -> Self {
         Self {
-            surroundings: context.surroundings(&context.base_folder()),
+            eval_context: context.eval_context(&context.base_directory()),
             functions: Some(&context.functions),
-            root_folder: &context.root,
+            root_directory: &context.root,
             budget: &context.budget,
             values,
             with_data: true,
@@ -58,9 +58,9 @@ impl<'a> TemplateScope<'a> {
         }
     }
 
-    /// The same with file functions starting from the working folder: validation rules have it so.
-    pub(crate) fn in_working_folder(mut self) -> Self {
-        self.surroundings.base_folder = self.surroundings.working_folder.clone();
+    /// The same with file functions starting from the working directory: validation rules have it so.
+    pub(crate) fn in_working_directory(mut self) -> Self {
+        self.eval_context.base_directory = self.eval_context.working_directory.clone();
         self
     }
 
@@ -101,10 +101,10 @@ impl Scope for TemplateScope<'_> {
                 ))
             }
             "path" => {
-                let working_folder = self.surroundings.working_folder.to_string_lossy().replace('\\', "/");
+                let working_directory = self.eval_context.working_directory.to_string_lossy().replace('\\', "/");
                 Some(Value::object([
-                    ("cwd", Value::string(working_folder)),
-                    ("root", Value::string(self.root_folder)),
+                    ("cwd", Value::string(working_directory)),
+                    ("root", Value::string(self.root_directory)),
                 ]))
             }
             // Only what belongs to a chosen source knows it.
@@ -165,14 +165,14 @@ impl Scope for TemplateScope<'_> {
         }
     }
 
-    fn surroundings(&self) -> &Surroundings<'_> {
-        &self.surroundings
+    fn eval_context(&self) -> &EvalContext<'_> {
+        &self.eval_context
     }
 }
 
 /// A scope that knows no name at all, only functions: defaults of variables.
 pub(crate) struct Nameless<'a> {
-    pub(crate) surroundings: Surroundings<'a>,
+    pub(crate) eval_context: EvalContext<'a>,
     pub(crate) functions: &'a Functions,
 }
 
@@ -189,8 +189,8 @@ impl Scope for Nameless<'_> {
         Some(self.functions)
     }
 
-    fn surroundings(&self) -> &Surroundings<'_> {
-        &self.surroundings
+    fn eval_context(&self) -> &EvalContext<'_> {
+        &self.eval_context
     }
 }
 
@@ -277,21 +277,21 @@ impl Scope for Within<'_> {
         self.outer.remedy(missing)
     }
 
-    fn surroundings(&self) -> &Surroundings<'_> {
-        self.outer.surroundings()
+    fn eval_context(&self) -> &EvalContext<'_> {
+        self.outer.eval_context()
     }
 }
 
 /// A scope of nothing but the iterators of dynamic blocks.
 pub(crate) struct IterationsOnly<'a> {
     iterations: &'a Iterations,
-    surroundings: Surroundings<'a>,
+    eval_context: EvalContext<'a>,
 }
 
 /// A world that answers nothing: without functions nobody asks.
 struct Silent;
 
-impl bakelite_hcl::scope::World for Silent {
+impl bakelite_hcl::scope::Externals for Silent {
     fn ask(&self, function: &str, _: &[Value]) -> Result<Value, String> {
         Err(format!("`{function}` cannot be called here"))
     }
@@ -299,16 +299,16 @@ impl bakelite_hcl::scope::World for Silent {
 
 impl<'a> IterationsOnly<'a> {
     pub(crate) fn new(iterations: &'a Iterations) -> Self {
-        let surroundings = Surroundings {
-            base_folder: std::path::PathBuf::new(),
-            working_folder: std::path::PathBuf::new(),
-            home_folder: None,
+        let eval_context = EvalContext {
+            base_directory: std::path::PathBuf::new(),
+            working_directory: std::path::PathBuf::new(),
+            home_directory: None,
             started: std::time::SystemTime::UNIX_EPOCH,
-            world: &Silent,
+            externals: &Silent,
         };
         Self {
             iterations,
-            surroundings,
+            eval_context,
         }
     }
 }
@@ -326,7 +326,7 @@ impl Scope for IterationsOnly<'_> {
         None
     }
 
-    fn surroundings(&self) -> &Surroundings<'_> {
-        &self.surroundings
+    fn eval_context(&self) -> &EvalContext<'_> {
+        &self.eval_context
     }
 }

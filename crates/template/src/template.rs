@@ -68,9 +68,9 @@ fn read_phases(invocation: &Invocation, sources: &mut SourceMap, diagnostics: &m
                 sources.clone(),
             ))
         }
-        Files::Legacy { file, folder } => {
+        Files::Legacy { file, directory } => {
             let context = TemplateContext::new(invocation, String::new());
-            let legacy = legacy::read(&file, folder, invocation, sources, diagnostics)?;
+            let legacy = legacy::read(&file, directory, invocation, sources, diagnostics)?;
             Some(Template::new(
                 invocation,
                 Content::Legacy(Arc::new(legacy)),

@@ -87,9 +87,9 @@ pub(crate) fn declare(
     context: &TemplateContext,
     diagnostics: &mut Diagnostics,
 ) -> IndexMap<String, Variable> {
-    let working_folder = context.working_folder.clone();
+    let working_directory = context.working_directory.clone();
     let scope = Nameless {
-        surroundings: context.surroundings(&working_folder),
+        eval_context: context.eval_context(&working_directory),
         functions: &context.default_functions,
     };
     let mut variables: IndexMap<String, Variable> = IndexMap::new();
@@ -435,7 +435,7 @@ pub(crate) fn validate(
     purpose: Purpose,
     diagnostics: &mut Diagnostics,
 ) {
-    let scope = TemplateScope::new(context, values).in_working_folder();
+    let scope = TemplateScope::new(context, values).in_working_directory();
     for variable in variables.values() {
         for rule in &variable.rules {
             check_rule(variable, rule, &scope, diagnostics);

@@ -65,7 +65,7 @@ impl Files {
     }
 
     fn spool(&self) -> Result<File, StatusReply> {
-        tempfile::tempfile_in(&self.instance.temporary_folder)
+        tempfile::tempfile_in(&self.instance.temporary_directory)
             .map(File::from_std)
             .map_err(local)
     }
@@ -87,7 +87,7 @@ impl Files {
             .map_err(|error| self.refusal(&error))?;
         match found {
             Found::Nothing => return Err(StatusCode::NoSuchFile.into()),
-            Found::Folder { mode } => {
+            Found::Directory { mode } => {
                 attributes.permissions = Some(mode);
                 attributes.set_dir(true);
             }
@@ -142,7 +142,7 @@ impl Handler for Files {
         StatusCode::OpUnsupported.with_message("the proxy adapter copies files and nothing else")
     }
 
-    /// Relative paths stay so: they are the login folder's on the instance as well.
+    /// Relative paths stay so: they are the login directory's on the instance as well.
     async fn realpath(&mut self, id: u32, path: String) -> Result<Name, Self::Error> {
         let path = if path.is_empty() { ".".to_owned() } else { path };
         Ok(Name {

@@ -31,7 +31,7 @@ pub(crate) struct Instance {
     /// `sftp_command`.
     sftp_command: Option<String>,
     /// Where files lie while they go over.
-    pub(super) temporary_folder: PathBuf,
+    pub(super) temporary_directory: PathBuf,
     /// Where warnings go.
     ui: Ui,
     /// What to run for SFTP; asked once.
@@ -43,8 +43,8 @@ pub(crate) struct Instance {
 pub(super) enum Found {
     /// A file of this mode and size.
     File { mode: u32, size: u64 },
-    /// A folder of this mode.
-    Folder { mode: u32 },
+    /// A directory of this mode.
+    Directory { mode: u32 },
     /// Nothing.
     Nothing,
     /// It did not say: its shell is none of Unix.
@@ -57,7 +57,7 @@ impl Instance {
         Self {
             communicator: Arc::clone(&provisioning.communicator),
             sftp_command,
-            temporary_folder: provisioning.run.temporary_folder.clone(),
+            temporary_directory: provisioning.run.temporary_directory.clone(),
             ui: provisioning.ui.clone(),
             sftp_server: OnceCell::new(),
         }
@@ -132,7 +132,7 @@ fn found(line: &str) -> Found {
         bits << 1 | u32::from(!matches!(letter, b'-' | b'S' | b'T'))
     });
     if mode.starts_with('d') {
-        return Found::Folder { mode: bits };
+        return Found::Directory { mode: bits };
     }
     let size = words.nth(3).and_then(|size| size.parse().ok()).unwrap_or(0);
     Found::File { mode: bits, size }
@@ -153,7 +153,7 @@ mod tests {
             ),
             (
                 "drwxrwxrwt 17 0 0 4096 Jan  1 00:00 /tmp",
-                Found::Folder { mode: 0o777 },
+                Found::Directory { mode: 0o777 },
             ),
             ("lrwxrwxrwx 1 0 0 7 Jan  1 00:00 /x -> /y", file(0o777, 7)),
             ("crw--w---- 1 0 5 136, 0 Jan  1 00:00 /dev/pts/0", file(0o620, 0)),

@@ -1,4 +1,4 @@
-//! `scp -t` and `scp -f` of Ansible's clients, answered here: the instance needs no scp. Single files, as Ansible copies them; folders
+//! `scp -t` and `scp -f` of Ansible's clients, answered here: the instance needs no scp. Single files, as Ansible copies them; directories
 //! are left to the scp of the instance.
 
 use std::io::{self, SeekFrom};
@@ -22,8 +22,8 @@ const USUAL_MODE: u32 = 0o644;
 /// What a client's scp wants.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Transfer {
-    /// To write a file, or into a folder of this path.
-    To { path: String, is_folder: bool },
+    /// To write a file, or into a directory of this path.
+    To { path: String, is_directory: bool },
     /// To read a file.
     From { path: String },
 }
@@ -48,8 +48,8 @@ pub(super) fn parse(command: &str) -> Option<Transfer> {
     }
     match (flags.contains('t'), flags.contains('f')) {
         (true, false) => {
-            let is_folder = flags.contains('d') || path.ends_with('/');
-            Some(Transfer::To { path, is_folder })
+            let is_directory = flags.contains('d') || path.ends_with('/');
+            Some(Transfer::To { path, is_directory })
         }
         (false, true) => Some(Transfer::From { path }),
         _ => None,
@@ -64,7 +64,7 @@ pub(super) async fn run(instance: &Instance, transfer: &Transfer, streams: Strea
         output,
     };
     let done = match transfer {
-        Transfer::To { path, is_folder } => wire.receive(instance, path, *is_folder).await,
+        Transfer::To { path, is_directory } => wire.receive(instance, path, *is_directory).await,
         Transfer::From { path } => wire.send(instance, path).await,
     };
     // A client that breaks off has its own opinion of how that ended.
@@ -78,7 +78,7 @@ struct Wire {
 }
 
 impl Wire {
-    async fn receive(&mut self, instance: &Instance, path: &str, is_folder: bool) -> io::Result<u32> {
+    async fn receive(&mut self, instance: &Instance, path: &str, is_directory: bool) -> io::Result<u32> {
         let mut status = 0;
         self.output.send(&[0]).await?;
         loop {
@@ -95,9 +95,9 @@ impl Wire {
                     None => return self.complain("a record that is none of scp's").await,
                 },
                 Some((1 | 2, _)) => return Ok(1),
-                Some(_) => return self.complain("folders are not copied by the proxy adapter").await,
+                Some(_) => return self.complain("directories are not copied by the proxy adapter").await,
             };
-            let destination = if is_folder {
+            let destination = if is_directory {
                 format!("{}/{name}", path.trim_end_matches('/'))
             } else {
                 path.to_owned()
@@ -131,7 +131,7 @@ impl Wire {
     async fn send(&mut self, instance: &Instance, path: &str) -> io::Result<u32> {
         self.input.read_u8().await?;
         // The record says the size before the content comes.
-        let mut spool = tokio::fs::File::from_std(tempfile::tempfile_in(&instance.temporary_folder)?);
+        let mut spool = tokio::fs::File::from_std(tempfile::tempfile_in(&instance.temporary_directory)?);
         if let Err(error) = instance.communicator.download(path, &mut spool).await {
             self.complain(&bakelite_engine::chain_of(&error)).await?;
             return Ok(status_of(&error));
@@ -193,10 +193,10 @@ mod tests {
 
     #[test]
     fn what_ansible_copies_is_answered_here() {
-        let to = |path: &str, is_folder| {
+        let to = |path: &str, is_directory| {
             Some(Transfer::To {
                 path: path.into(),
-                is_folder,
+                is_directory,
             })
         };
         assert_eq!(parse("scp -v -p -t '/tmp/it'\"'\"'s'"), to("/tmp/it's", false));

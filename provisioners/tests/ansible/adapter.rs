@@ -204,7 +204,7 @@ async fn a_client_that_a_silent_command_holds_up_does_not_outlive_the_play() {
         }
     };
     let closed = tokio::time::timeout(Duration::from_mins(1), closed).await;
-    // It ends with its file, which goes with the test's folder at the latest: whoever logs in as root gets no signals.
+    // It ends with its file, which goes with the test's directory at the latest: whoever logs in as root gets no signals.
     std::fs::remove_file(&started).unwrap();
     assert!(closed.is_ok());
 }

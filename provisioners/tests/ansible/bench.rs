@@ -20,10 +20,10 @@ const PLAYBOOK: &str = r"
   tasks:
     - command: echo ran
       register: ran
-    - file: {path: '{{ remote }}/folder', state: directory, mode: '0750'}
-    - copy: {src: source.bin, dest: '{{ remote }}/folder/copied it.bin', mode: '0640'}
-    - template: {src: page.j2, dest: '{{ remote }}/folder/page'}
-    - fetch: {src: '{{ remote }}/folder/page', dest: fetched/, flat: true}
+    - file: {path: '{{ remote }}/directory', state: directory, mode: '0750'}
+    - copy: {src: source.bin, dest: '{{ remote }}/directory/copied it.bin', mode: '0640'}
+    - template: {src: page.j2, dest: '{{ remote }}/directory/page'}
+    - fetch: {src: '{{ remote }}/directory/page', dest: fetched/, flat: true}
     - debug: {msg: 'said {{ ran.stdout }} to {{ packer_build_name }} of {{ packer_builder_type }}'}
 ";
 
@@ -32,7 +32,7 @@ const COPY: &str = r"
 - hosts: all
   gather_facts: false
   tasks:
-    - copy: {src: source.bin, dest: '{{ remote }}/folder/copied it.bin', mode: '0640'}
+    - copy: {src: source.bin, dest: '{{ remote }}/directory/copied it.bin', mode: '0640'}
 ";
 
 pub(crate) struct Bench {
@@ -85,7 +85,7 @@ impl Bench {
             .map(|(name, value)| (name.to_owned(), value))
             .collect();
         work.provisioning.run.environment = Arc::new(environment);
-        work.provisioning.run.home_folder = Some(home.into());
+        work.provisioning.run.home_directory = Some(home.into());
         let options: CommunicatorOptions = serde_json::from_value(options).unwrap();
         let provisioning = &mut work.provisioning;
         let connected = connect(
@@ -137,13 +137,13 @@ impl Bench {
             said.iter().any(|line| line.contains("said ran to web of null")),
             "{said:#?}"
         );
-        assert_eq!(mode(self.work.path("remote/folder")), 0o750);
+        assert_eq!(mode(self.work.path("remote/directory")), 0o750);
         assert_eq!(self.work.read("fetched/page"), "page of default\n");
     }
 
     /// Only copies a file there: each task takes Ansible half a second.
     pub(crate) async fn copy(&self, more: Value) {
-        std::fs::create_dir(self.work.path("remote/folder")).unwrap();
+        std::fs::create_dir(self.work.path("remote/directory")).unwrap();
         self.copying(COPY, more).await;
     }
 
@@ -155,7 +155,7 @@ impl Bench {
             panic!("{error}: {:#?}\n{}", self.work.said(), self.sshd().log());
         }
         let said = self.work.said();
-        let copied = self.work.path("remote/folder/copied it.bin");
+        let copied = self.work.path("remote/directory/copied it.bin");
         assert!(std::fs::read(&copied).unwrap() == content);
         assert_eq!(mode(&copied), 0o640);
         let warnings: Vec<&String> = said.iter().filter(|line| line.contains("mechanism failed")).collect();

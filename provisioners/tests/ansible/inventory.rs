@@ -29,12 +29,12 @@ async fn groups_and_the_host_have_their_names() {
 #[tokio::test]
 async fn variables_beside_the_inventory_are_found() {
     let bench = bench().await;
-    for (folder, file, text) in [
+    for (directory, file, text) in [
         ("host_vars", "default.yml", "a: host"),
         ("group_vars", "web.yml", "b: group"),
     ] {
-        std::fs::create_dir_all(bench.work.path(&format!("inventory/{folder}"))).unwrap();
-        bench.work.write(&format!("inventory/{folder}/{file}"), text);
+        std::fs::create_dir_all(bench.work.path(&format!("inventory/{directory}"))).unwrap();
+        bench.work.write(&format!("inventory/{directory}/{file}"), text);
     }
     let options = json!({"inventory_directory": bench.work.path("inventory"), "groups": ["web"]});
     bench.play(&showing("all", "{{ a }} {{ b }}"), options).await.unwrap();

@@ -47,7 +47,7 @@ fn has(bench: &Bench, texts: &[&str]) {
     }
 }
 
-fn folder(bench: &Bench, name: &str, file: &str, text: &str) -> String {
+fn directory(bench: &Bench, name: &str, file: &str, text: &str) -> String {
     let path = bench.work.path(name);
     let file = format!("{name}/{file}");
     std::fs::create_dir_all(std::path::Path::new(&bench.work.path(&file)).parent().unwrap()).unwrap();
@@ -76,13 +76,13 @@ async fn a_playbook_is_played_with_all_that_belongs_to_it() {
     let work = &bench.work;
     let options = json!({
         "playbook_file": work.write("play.yml", playbook),
-        "playbook_dir": folder(&bench, "dir", "templates/page.j2", "page\n"),
-        "role_paths": [folder(&bench, "my roles/greeting", "tasks/main.yml", "- debug: {msg: hello of a role}\n")],
-        "collection_paths": [folder(&bench, "collections/ansible_collections", "acme/tools/roles/hello/tasks/main.yml",
+        "playbook_dir": directory(&bench, "dir", "templates/page.j2", "page\n"),
+        "role_paths": [directory(&bench, "my roles/greeting", "tasks/main.yml", "- debug: {msg: hello of a role}\n")],
+        "collection_paths": [directory(&bench, "collections/ansible_collections", "acme/tools/roles/hello/tasks/main.yml",
             "- debug: {msg: hello of a collection}\n")],
-        "playbook_paths": [folder(&bench, "plays/shared", "more.yml", "- debug: {msg: hello of an include}\n")],
-        "group_vars": folder(&bench, "groups", "web.yml", "a: group\n"),
-        "host_vars": folder(&bench, "hosts", "127.0.0.1.yml", "b: host\n"),
+        "playbook_paths": [directory(&bench, "plays/shared", "more.yml", "- debug: {msg: hello of an include}\n")],
+        "group_vars": directory(&bench, "groups", "web.yml", "a: group\n"),
+        "host_vars": directory(&bench, "hosts", "127.0.0.1.yml", "b: host\n"),
         "inventory_groups": ["web", "db"],
         "extra_arguments": ["-e", "'extra=\"one two\"'"],
     });
@@ -105,7 +105,7 @@ async fn a_playbook_is_played_with_all_that_belongs_to_it() {
 #[tokio::test]
 async fn several_playbooks_are_played_in_order_wherever_they_are() {
     let bench = bench().await;
-    let dir = folder(&bench, "dir", "sub/one.yml", &debug("all", "one"));
+    let dir = directory(&bench, "dir", "sub/one.yml", &debug("all", "one"));
     let two = bench.work.write("two.yml", &debug("all", "two"));
     let files = json!({"playbook_dir": dir, "playbook_files": [two, format!("{dir}/sub/one.yml")]});
     play(&bench, files).await.unwrap();
@@ -172,7 +172,7 @@ async fn requirements_are_installed_on_the_instance() {
 }
 
 #[tokio::test]
-async fn the_staging_folder_goes_when_it_shall_also_after_a_failure() {
+async fn the_staging_directory_goes_when_it_shall_also_after_a_failure() {
     let bench = bench().await;
     let fine = bench.work.write("fine.yml", &debug("all", "it"));
     let failing = bench.work.write(
@@ -252,7 +252,7 @@ async fn the_command_is_one_word_after_the_other() {
 }
 
 #[tokio::test]
-async fn a_staging_folder_of_our_own_leaves_nothing() {
+async fn a_staging_directory_of_our_own_leaves_nothing() {
     let bench = bench().await;
     let playbook = bench.work.write("play.yml", "");
     let shell = "pwd; sh -c :";

@@ -42,7 +42,7 @@ async fn through_the_adapter_with_the_sftp_server_that_the_template_names() {
     bench
         .copy(with(by("sftp", true), &json!({"sftp_command": command})))
         .await;
-    assert!(bench.sshd().folder().join("served").exists());
+    assert!(bench.sshd().directory().join("served").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,9 +16,9 @@ async fn files_are_uploaded_with_their_mode_under_the_right_name() {
     let bench = bench().await;
     let source = bench.write("run.sh", "x");
     std::fs::set_permissions(&source, std::fs::Permissions::from_mode(0o750)).unwrap();
-    let folder = bench.path("remote") + "/";
+    let directory = bench.path("remote") + "/";
     bench
-        .provision("file", json!({"source": source, "destination": folder}))
+        .provision("file", json!({"source": source, "destination": directory}))
         .await
         .unwrap();
     bench
@@ -34,11 +34,11 @@ async fn files_are_uploaded_with_their_mode_under_the_right_name() {
         .mode()
         & 0o777;
     assert_eq!((mode, bench.read("remote/other name").as_str()), (0o750, "x"));
-    assert_eq!(bench.said()[0], format!("Uploading {source} => {folder}"));
+    assert_eq!(bench.said()[0], format!("Uploading {source} => {directory}"));
 }
 
 #[tokio::test]
-async fn folders_follow_the_trailing_slash() {
+async fn directories_follow_the_trailing_slash() {
     let bench = bench().await;
     std::fs::create_dir(bench.path("src")).unwrap();
     bench.write("src/x", "x");
@@ -82,7 +82,7 @@ async fn content_is_private_and_nothing_of_it_stays_here() {
 }
 
 #[tokio::test]
-async fn files_folders_and_patterns_are_downloaded() {
+async fn files_directories_and_patterns_are_downloaded() {
     let bench = bench().await;
     std::fs::create_dir(bench.path("remote/logs")).unwrap();
     bench.write("remote/logs/a.log", "a");

@@ -96,7 +96,7 @@ async fn every_source_of_a_download_is_downloaded() {
     for name in ["logs/a.log", "logs/deep/c.log", "other"] {
         bench.write(&format!("remote/{name}"), name);
     }
-    // Neither a pattern nor a folder ends the list.
+    // Neither a pattern nor a directory ends the list.
     let sources = json!([
         bench.path("remote/logs/*.log"),
         bench.path("remote/logs/"),
@@ -110,7 +110,7 @@ async fn every_source_of_a_download_is_downloaded() {
     );
     let found = ["got/deep/c.log", "got/logs/deep/c.log"]
         .into_iter()
-        .filter(|name| bench.folder.path().join(name).exists());
+        .filter(|name| bench.directory.path().join(name).exists());
     assert_eq!(found.count(), 1, "{:?}", bench.names("got"));
 }
 

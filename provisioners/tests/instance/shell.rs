@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::workbench::{Workbench, complaints};
 
-/// Options that keep the script in a folder of the test's own.
-fn in_folder(bench: &Workbench, mut options: Value) -> Value {
+/// Options that keep the script in a directory of the test's own.
+fn in_directory(bench: &Workbench, mut options: Value) -> Value {
     options["remote_folder"] = json!(bench.path("remote"));
     options
 }
@@ -23,7 +23,7 @@ async fn an_inline_script_runs_and_leaves_nothing() {
     bench
         .provision(
             "shell",
-            in_folder(&bench, json!({"inline": ["echo one", "echo two >&2"]})),
+            in_directory(&bench, json!({"inline": ["echo one", "echo two >&2"]})),
         )
         .await
         .unwrap();
@@ -49,7 +49,7 @@ async fn scripts_run_in_order_and_know_their_build() {
     bench
         .provision(
             "shell",
-            in_folder(&bench, json!({"scripts": [first, bench.path("second.sh")]})),
+            in_directory(&bench, json!({"scripts": [first, bench.path("second.sh")]})),
         )
         .await
         .unwrap();
@@ -64,10 +64,10 @@ async fn variables_reach_the_script_as_they_are_and_stay_out_of_the_process_list
         "printf '%s' \"$SECRET\" | od -c | head -5; grep -al 'of a secret' /proc/[0-9]*/cmdline 2>/dev/null | head -3";
     let options = json!({"inline": ["printf '%s|' \"$SECRET\" \"$PLAIN\" | tr '\\n' '~'"], "env": {"SECRET": value},
         "environment_vars": ["PLAIN=a=b"]});
-    bench.provision("shell", in_folder(&bench, options)).await.unwrap();
+    bench.provision("shell", in_directory(&bench, options)).await.unwrap();
     assert_eq!(bench.printed(), [format!("{}|a=b|", value.replace('\n', "~"))]);
     let options = json!({"inline": [script], "env": {"SECRET": "value of a secret"}});
-    bench.provision("shell", in_folder(&bench, options)).await.unwrap();
+    bench.provision("shell", in_directory(&bench, options)).await.unwrap();
     let printed = bench.printed().join("\n");
     // The only process with these words is the search for them.
     assert!(
@@ -81,7 +81,7 @@ async fn a_file_of_variables_is_private_and_goes_away() {
     let bench = bench().await;
     let look = format!("stat -c %a {}/varfile_*; echo $A", bench.path("remote"));
     let options = json!({"inline": [look], "use_env_var_file": true, "env": {"A": "it's"}});
-    bench.provision("shell", in_folder(&bench, options)).await.unwrap();
+    bench.provision("shell", in_directory(&bench, options)).await.unwrap();
     assert_eq!(bench.printed(), ["600", "it's"]);
     assert!(bench.names("remote").is_empty());
 }
@@ -90,7 +90,7 @@ async fn a_file_of_variables_is_private_and_goes_away() {
 async fn the_templates_own_command_is_rendered() {
     let bench = bench().await;
     let options = json!({"inline": ["echo $A $B"], "env": {"A": "1"}, "execute_command": "chmod +x {{ .Path }}; B=2 {{ .Vars }} sh {{ .Path }}"});
-    bench.provision("shell", in_folder(&bench, options)).await.unwrap();
+    bench.provision("shell", in_directory(&bench, options)).await.unwrap();
     assert_eq!(bench.printed(), ["1 2"]);
 }
 
@@ -98,7 +98,7 @@ async fn the_templates_own_command_is_rendered() {
 async fn a_failed_script_is_an_error_with_its_status_and_is_removed() {
     let bench = bench().await;
     let error = bench
-        .provision("shell", in_folder(&bench, json!({"inline": ["exit 3"]})))
+        .provision("shell", in_directory(&bench, json!({"inline": ["exit 3"]})))
         .await
         .unwrap_err();
     assert_eq!(
@@ -109,7 +109,7 @@ async fn a_failed_script_is_an_error_with_its_status_and_is_removed() {
     bench
         .provision(
             "shell",
-            in_folder(&bench, json!({"inline": ["exit 3"], "valid_exit_codes": [0, 3]})),
+            in_directory(&bench, json!({"inline": ["exit 3"], "valid_exit_codes": [0, 3]})),
         )
         .await
         .unwrap();
@@ -119,7 +119,7 @@ async fn a_failed_script_is_an_error_with_its_status_and_is_removed() {
 async fn scripts_stay_only_where_that_is_wanted() {
     let bench = bench().await;
     let options = json!({"inline": ["true"], "skip_clean": true, "remote_file": "kept.sh"});
-    bench.provision("shell", in_folder(&bench, options)).await.unwrap();
+    bench.provision("shell", in_directory(&bench, options)).await.unwrap();
     assert_eq!(bench.names("remote"), ["kept.sh"]);
     assert_eq!(bench.read("remote/kept.sh"), "#!/bin/sh -e\ntrue\n");
 }
@@ -146,7 +146,7 @@ async fn a_long_line_is_not_cut_and_windows_line_ends_are_gone() {
         &format!("#!/bin/sh\r\n: {}\r\necho whole", "x".repeat(70_000)),
     );
     bench
-        .provision("shell", in_folder(&bench, json!({"script": script})))
+        .provision("shell", in_directory(&bench, json!({"script": script})))
         .await
         .unwrap();
     assert_eq!(bench.printed(), ["whole"]);
@@ -158,12 +158,12 @@ async fn a_script_that_goes_down_with_the_instance_counts_as_a_disconnect() {
     let ended_by =
         |signal: &str, expect: bool| json!({"inline": [format!("kill -{signal} $$")], "expect_disconnect": expect});
     bench
-        .provision("shell", in_folder(&bench, ended_by("TERM", true)))
+        .provision("shell", in_directory(&bench, ended_by("TERM", true)))
         .await
         .unwrap();
     for (signal, expect, status) in [("TERM", false, 143), ("INT", true, 130)] {
         let ended = bench
-            .provision("shell", in_folder(&bench, ended_by(signal, expect)))
+            .provision("shell", in_directory(&bench, ended_by(signal, expect)))
             .await;
         assert!(
             ended.unwrap_err().contains(&format!("exit status: {status}")),
@@ -183,7 +183,7 @@ async fn a_disconnect_is_an_error_unless_it_is_expected() {
         let mark = bench.path("mark");
         // Notices by its output that the server is gone, so that nothing of it is left.
         let script = format!("trap '' PIPE; while echo up; do touch {mark}; sleep 0.05; done 2>/dev/null");
-        let mut options = in_folder(&bench, options);
+        let mut options = in_directory(&bench, options);
         options["inline"] = json!([script]);
         let killing = async {
             while !Path::new(&mark).exists() {
@@ -202,7 +202,7 @@ async fn a_disconnect_is_an_error_unless_it_is_expected() {
         assert!(bench.names("remote").is_empty(), "{options}");
         // The instance is back for the next.
         bench
-            .provision("shell", in_folder(&bench, json!({"inline": ["echo back"]})))
+            .provision("shell", in_directory(&bench, json!({"inline": ["echo back"]})))
             .await
             .unwrap();
         assert_eq!(bench.printed().last().map(String::as_str), Some("back"));
@@ -244,13 +244,13 @@ async fn a_restart_in_the_middle_of_provisioning_is_waited_out() {
         tokio::time::sleep(std::time::Duration::from_millis(700)).await;
         sshd.refuse(false);
     };
-    let restarting = in_folder(&bench, json!({"inline": [script], "expect_disconnect": true}));
+    let restarting = in_directory(&bench, json!({"inline": [script], "expect_disconnect": true}));
     let (result, ()) = tokio::join!(bench.provision("shell", restarting), restart);
     result.unwrap();
     assert!(bench.names("remote").is_empty());
     bench.printed();
     bench
-        .provision("shell", in_folder(&bench, json!({"inline": ["echo up"]})))
+        .provision("shell", in_directory(&bench, json!({"inline": ["echo up"]})))
         .await
         .unwrap();
     assert_eq!(bench.printed(), ["up"]);
@@ -288,7 +288,7 @@ async fn variables_are_written_as_the_template_wants_them() {
         ),
         (json!({"inline": ["echo $A"], "inline_shebang": "/bin/sh -eu"}), "it's"),
     ] {
-        let mut options = in_folder(&bench, options);
+        let mut options = in_directory(&bench, options);
         options["environment_vars"] = json!(["A=it's"]);
         bench.provision("shell", options).await.unwrap();
         assert_eq!(bench.printed(), [printed]);
@@ -301,7 +301,7 @@ async fn an_instance_that_stays_away_is_not_waited_for_longer_than_wanted() {
     let sshd = bench.sshd.as_ref().unwrap();
     sshd.refuse(true);
     sshd.kill_sessions().await;
-    let options = in_folder(&bench, json!({"inline": ["true"], "start_retry_timeout": "300ms"}));
+    let options = in_directory(&bench, json!({"inline": ["true"], "start_retry_timeout": "300ms"}));
     let error = bench.provision("shell", options).await.unwrap_err();
     assert!(error.contains("it could not be reached within 300ms"), "{error}");
 }
@@ -312,7 +312,7 @@ async fn a_script_that_runs_too_long_does_not_stay() {
     let options = json!({"inline": ["exec sleep 20"], "use_env_var_file": true});
     let limit = std::time::Duration::from_secs(1);
     bench
-        .provision_too_long("shell", in_folder(&bench, options), limit)
+        .provision_too_long("shell", in_directory(&bench, options), limit)
         .await;
     assert!(bench.names("remote").is_empty() && bench.names("tmp").is_empty());
 }
@@ -320,11 +320,11 @@ async fn a_script_that_runs_too_long_does_not_stay() {
 #[tokio::test]
 async fn a_pause_after_the_scripts_is_said_and_can_be_cancelled() {
     let bench = bench().await;
-    let options = in_folder(&bench, json!({"inline": ["true"], "pause_after": "10ms"}));
+    let options = in_directory(&bench, json!({"inline": ["true"], "pause_after": "10ms"}));
     bench.provision("shell", options).await.unwrap();
     assert_eq!(bench.said().last().unwrap(), "Pausing 10ms after this provisioner...");
     bench.provisioning.cancel.cancel();
-    let options = in_folder(&bench, json!({"inline": ["true"], "pause_after": "1h"}));
+    let options = in_directory(&bench, json!({"inline": ["true"], "pause_after": "1h"}));
     assert_eq!(bench.provision("shell", options).await.unwrap_err(), "cancelled");
 }
 

@@ -162,9 +162,9 @@ async fn commands_scripts_and_their_names_can_be_given() {
 #[tokio::test]
 async fn paths_with_spaces_are_quoted() {
     let mut bench = Workbench::alone();
-    let folder = bench.folder.path().join("my tmp");
-    std::fs::create_dir(&folder).unwrap();
-    bench.provisioning.run.temporary_folder = folder;
+    let directory = bench.directory.path().join("my tmp");
+    std::fs::create_dir(&directory).unwrap();
+    bench.provisioning.run.temporary_directory = directory;
     bench
         .provision("shell-local", json!({"inline": ["echo ran"]}))
         .await

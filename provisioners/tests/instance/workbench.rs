@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, SystemTime};
 
 use bakelite_communicators::connect::{Target, connect};
-use bakelite_communicators::none::Nobody;
+use bakelite_communicators::none::NoCommunicator;
 use bakelite_engine::event::{Event, Level, What};
 use bakelite_engine::events::{Events, Ui};
 use bakelite_engine::notes::Notes;
@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) struct Workbench {
     pub(crate) sshd: Option<Sshd>,
-    pub(crate) folder: TempDir,
+    pub(crate) directory: TempDir,
     pub(crate) provisioning: Provisioning,
     events: Receiver<Event>,
 }
@@ -32,22 +32,22 @@ pub(crate) struct Workbench {
 impl Workbench {
     /// Without an instance.
     pub(crate) fn alone() -> Workbench {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("tmp")).unwrap();
-        std::fs::create_dir(folder.path().join("remote")).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("tmp")).unwrap();
+        std::fs::create_dir(directory.path().join("remote")).unwrap();
         let (sender, events) = channel();
         let provisioning = Provisioning {
-            communicator: Arc::new(Nobody),
+            communicator: Arc::new(NoCommunicator),
             ui: Ui::new(Events::new(sender)),
             cancel: CancellationToken::new(),
             data: BuildData::new(),
-            rendering: rendering(folder.path()),
+            rendering: rendering(directory.path()),
             notes: Notes::default(),
             run: RunContext {
                 id: "run-id".into(),
-                working_folder: folder.path().to_owned(),
-                temporary_folder: folder.path().join("tmp"),
-                home_folder: None,
+                working_directory: directory.path().to_owned(),
+                temporary_directory: directory.path().join("tmp"),
+                home_directory: None,
                 force: false,
                 debug: false,
                 environment: Arc::new(BTreeMap::new()),
@@ -56,7 +56,7 @@ impl Workbench {
         };
         Workbench {
             sshd: None,
-            folder,
+            directory,
             provisioning,
             events,
         }
@@ -96,21 +96,21 @@ impl Workbench {
     }
 
     pub(crate) fn path(&self, name: &str) -> String {
-        self.folder.path().join(name).display().to_string()
+        self.directory.path().join(name).display().to_string()
     }
 
     pub(crate) fn write(&self, name: &str, content: &str) -> String {
-        std::fs::write(self.folder.path().join(name), content).unwrap();
+        std::fs::write(self.directory.path().join(name), content).unwrap();
         self.path(name)
     }
 
     pub(crate) fn read(&self, name: &str) -> String {
-        std::fs::read_to_string(self.folder.path().join(name)).unwrap()
+        std::fs::read_to_string(self.directory.path().join(name)).unwrap()
     }
 
-    /// Names in a folder of ours.
-    pub(crate) fn names(&self, folder: &str) -> Vec<String> {
-        let entries = std::fs::read_dir(self.folder.path().join(folder)).unwrap();
+    /// Names in a directory of ours.
+    pub(crate) fn names(&self, directory: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(self.directory.path().join(directory)).unwrap();
         entries
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect()
@@ -182,8 +182,8 @@ fn make(name: &str, options: &serde_json::Value, complaints: &mut Vec<Complaint>
     make(&decoded, complaints)
 }
 
-fn rendering(folder: &Path) -> Rendering {
-    let mut rendering = Rendering::new("web", "null", folder.to_owned(), SystemTime::UNIX_EPOCH);
+fn rendering(directory: &Path) -> Rendering {
+    let mut rendering = Rendering::new("web", "null", directory.to_owned(), SystemTime::UNIX_EPOCH);
     rendering.set_build_data(BTreeMap::new());
     rendering
 }

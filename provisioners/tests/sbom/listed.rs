@@ -107,7 +107,7 @@ async fn a_package_says_where_it_comes_from_and_under_which_licence() {
 /// A root with packages of Alpine, Python and npm, as they lie on disk.
 fn write_root(bench: &Workbench) {
     let write = |name: &str, text: &str| {
-        let path = bench.folder.path().join("remote").join(name);
+        let path = bench.directory.path().join("remote").join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     };
@@ -208,28 +208,27 @@ async fn the_same_packages_make_the_same_document() {
 #[tokio::test]
 async fn an_sbom_that_cannot_be_made_fails_the_build() {
     let bench = bench().await;
-    let in_folder =
-        |folder: &str| json!({"auto_generate": true, "destination": "sbom.json", "scan_path": bench.path(folder)});
-    let empty = bench.provision("sbom", in_folder("remote")).await.unwrap_err();
+    let in_directory = |directory: &str| json!({"auto_generate": true, "destination": "sbom.json", "scan_path": bench.path(directory)});
+    let empty = bench.provision("sbom", in_directory("remote")).await.unwrap_err();
     assert!(
         empty.contains("neither dpkg, rpm nor apk knows of any below `"),
         "{empty}"
     );
     std::fs::create_dir_all(bench.path("remote/var/lib/dpkg")).unwrap();
     bench.write("remote/var/lib/dpkg/status", "this is no status\n");
-    let broken = bench.provision("sbom", in_folder("remote")).await.unwrap_err();
+    let broken = bench.provision("sbom", in_directory("remote")).await.unwrap_err();
     assert!(
         broken.starts_with("failed to list the packages of the instance: `dpkg-query` failed (")
             && broken.contains("parsing file"),
         "{broken}"
     );
     let nobody = Workbench::alone();
-    let error = nobody.provision("sbom", in_folder("remote")).await.unwrap_err();
+    let error = nobody.provision("sbom", in_directory("remote")).await.unwrap_err();
     assert_eq!(
         error,
         "failed to list the packages of the instance: the list has no end"
     );
-    assert!(!bench.folder.path().join("sbom.json").exists());
+    assert!(!bench.directory.path().join("sbom.json").exists());
     let without_shell = Setup {
         programs: Some(vec!["true"]),
         ..Setup::default()

@@ -48,16 +48,16 @@ fn is_numbered(name: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_folder_gets_a_file_of_its_own() {
+async fn a_directory_gets_a_file_of_its_own() {
     let bench = bench().await;
     bench.write("remote/made.json", &spdx());
     std::fs::create_dir(bench.path("there")).unwrap();
-    for (destination, folder) in [("there", "there"), ("not/yet/", "not/yet")] {
+    for (destination, directory) in [("there", "there"), ("not/yet/", "not/yet")] {
         let options = json!({"source": bench.path("remote/made.json"), "destination": destination});
         bench.provision("hcp-sbom", options).await.unwrap();
-        let names = bench.names(folder);
+        let names = bench.names(directory);
         assert!(names.len() == 1 && is_numbered(&names[0]), "{names:?}");
-        assert_eq!(bench.read(&format!("{folder}/{}", names[0])), spdx());
+        assert_eq!(bench.read(&format!("{directory}/{}", names[0])), spdx());
         let said = bench.said();
         assert_eq!(
             said.iter()

@@ -26,9 +26,9 @@ def write(path, text):
 
 places = [mounted("cgroup", "freezer"), mounted("cgroup", "memory"), mounted("cgroup", "pids"), mounted("cgroup2", ""), "/sys/fs/cgroup"]
 for place in filter(None, places):
-    for folder, folders, files in os.walk(place):
-        if GROUP in folders:
-            found = os.path.join(folder, GROUP)
+    for directory, directories, files in os.walk(place):
+        if GROUP in directories:
+            found = os.path.join(directory, GROUP)
             print("SEEN", found)
             write(found + "/freezer.state", "FROZEN")
             write(found + "/cgroup.kill", "1")

@@ -4,7 +4,7 @@ import stat, struct, sys
 MODE, TARGET = "@MODE@", "@TARGET@"
 INIT, OPEN, CLOSE, READ, LSTAT, FSTAT, OPENDIR, READDIR, REALPATH, STAT, READLINK = 1, 3, 4, 5, 7, 8, 11, 12, 16, 17, 19
 STATUS, HANDLE, DATA, NAME, ATTRS = 101, 102, 103, 104, 105
-FOLDER, FILE, LINK = stat.S_IFDIR | 0o755, stat.S_IFREG | 0o644, stat.S_IFLNK | 0o777
+DIRECTORY, FILE, LINK = stat.S_IFDIR | 0o755, stat.S_IFREG | 0o644, stat.S_IFLNK | 0o777
 NAMES = [f"{TARGET}/outside/evil.log", f"{TARGET}/outside/precious.log", "x/../../outside/evil.log", "../evil.log", "../outside/evil.log", "a/b.log", "..", ".", "", "/", "nul\0.log", "../../../../../../../../../tmp/bakelite-evil.log"]
 seen, listed = {}, {}
 
@@ -25,15 +25,15 @@ def kind(path, follow):
     count = seen[path, follow] = seen.get((path, follow), 0) + 1
     if MODE == "twice":
         if path.endswith(("/sub/l", "/sub/l/k", "/first", "/first/way")) and not follow:
-            return LINK if count == 1 else FOLDER
-        return FILE if name.startswith("evil") else FOLDER
+            return LINK if count == 1 else DIRECTORY
+        return FILE if name.startswith("evil") else DIRECTORY
     if MODE == "names-with-escapes":
-        return FOLDER if name == "src" else stat.S_IFIFO | 0o644 if name.startswith("b") else FILE
+        return DIRECTORY if name == "src" else stat.S_IFIFO | 0o644 if name.startswith("b") else FILE
     if MODE == "modes":
-        return FOLDER if name == "src" else stat.S_IFREG | 0o6777
+        return DIRECTORY if name == "src" else stat.S_IFREG | 0o6777
     if MODE == "names":
-        return FOLDER if name in ("src", "log", "remote", "var", "x", "") else FILE
-    return FOLDER
+        return DIRECTORY if name in ("src", "log", "remote", "var", "x", "") else FILE
+    return DIRECTORY
 
 
 def entries(path):
@@ -97,7 +97,7 @@ while True:
         reply(STATUS, request, struct.pack(">I", 4) + text(b"\x1b]0;owned\x07\x1b[2J\x1bP\x9b2J\xc2\x9b\xe2\x80\xae says the server") + text(b"en\x1b]0;\x07"))
         continue
     if what == REALPATH:
-        reply(NAME, request, struct.pack(">I", 1) + text(path) + text(path) + attributes(FOLDER))
+        reply(NAME, request, struct.pack(">I", 1) + text(path) + text(path) + attributes(DIRECTORY))
     elif what in (STAT, LSTAT):
         reply(ATTRS, request, attributes(kind(path, what == STAT)))
     elif what == FSTAT:
@@ -116,7 +116,7 @@ while True:
         if not names:
             status(request, 1)
             continue
-        body = b"".join(text(name) + text("long " + name) + attributes(FILE if MODE in ("names", "modes") else FOLDER) for name in names)
+        body = b"".join(text(name) + text("long " + name) + attributes(FILE if MODE in ("names", "modes") else DIRECTORY) for name in names)
         reply(NAME, request, struct.pack(">I", len(names)) + body)
     elif what == READ:
         offset = struct.unpack(">Q", rest[:8])[0]

@@ -8,7 +8,7 @@ if not any(word.startswith(("-c", "c", "--create")) for word in sys.argv[1:]):
 if MODE == "twice":
     sys.exit(127)
 out = sys.stdout.buffer
-FILE, HARD, LINK, FOLDER = b"0", b"1", b"2", b"5"
+FILE, HARD, LINK, DIRECTORY = b"0", b"1", b"2", b"5"
 
 
 def number(value, size):
@@ -37,7 +37,7 @@ try:
         for name in ("../evil", "x/../../evil", "../outside/precious", f"{TARGET}/evil", "./../evil"):
             out.write(member(name))
         out.write(header("l", LINK, link="..") + member("l/evil") + header("a", LINK, link=TARGET) + member("a/evil"))
-        out.write(header("d", FOLDER, mode=0o755) + header("d", LINK, link="..") + member("d/evil"))
+        out.write(header("d", DIRECTORY, mode=0o755) + header("d", LINK, link="..") + member("d/evil"))
         out.write(header("h", HARD, link=f"{TARGET}/outside/precious") + member("h"))
         out.write(header("r", HARD, link="../outside/precious") + member("r"))
         out.write(header("c", LINK, link="x") + header("x/y", LINK, link="..") + header("c/y/z", LINK, link="..") + member("c/y/z/evil"))

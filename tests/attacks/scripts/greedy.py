@@ -32,12 +32,12 @@ def memory():
     return BOUND, "no end"
 
 
-def files(folder):
+def files(directory):
     """What is written stays for a while: room may be counted now and then."""
     written = 0
     try:
         for number in range(BOUND // 8):
-            with open(f"{folder}/greedy{number}", "wb", 0) as file:
+            with open(f"{directory}/greedy{number}", "wb", 0) as file:
                 for _ in range(8):
                     written += file.write(b"\1" * (1 << 20)) >> 20
             print(WHAT, written, flush=True)

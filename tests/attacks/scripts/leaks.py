@@ -1,4 +1,4 @@
-# Looks for secrets, as they are and as they are written elsewhere, in files and folders. Says what it finds where.
+# Looks for secrets, as they are and as they are written elsewhere, in files and directories. Says what it finds where.
 import base64, json, os, sys, urllib.parse
 
 FRAGMENTS = json.load(open(sys.argv[1]))
@@ -29,7 +29,7 @@ def forms(secret):
 
 
 for place in sys.argv[2:]:
-    paths = [place] if os.path.isfile(place) else [os.path.join(folder, name) for folder, _, names in os.walk(place) for name in names]
+    paths = [place] if os.path.isfile(place) else [os.path.join(directory, name) for directory, _, names in os.walk(place) for name in names]
     for path in paths:
         if os.path.islink(path) or not os.path.isfile(path):
             continue

@@ -1,15 +1,15 @@
-# Makes tarballs of base images whose members lead to a folder of the host.
+# Makes tarballs of base images whose members lead to a directory of the host.
 import io, os, sys, tarfile
 
-FOLDER, VICTIM = sys.argv[1:]
+DIRECTORY, VICTIM = sys.argv[1:]
 UP = "../" * 20
-# The owner of a member: root of the host may give the folder away, its owner may not.
+# The owner of a member: root of the host may give the directory away, its owner may not.
 OWNER = os.stat(VICTIM).st_uid or 12345
 FILE, DIRECTORY, LINK, HARD, DEVICE = tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE
 
 
 def tarball(name, *members):
-    with tarfile.open(f"{FOLDER}/{name}.tar", "w") as made:
+    with tarfile.open(f"{DIRECTORY}/{name}.tar", "w") as made:
         for path, kind, *more in (("bin", DIRECTORY), ("etc", DIRECTORY), *members):
             member = tarfile.TarInfo(path)
             member.type = kind
@@ -25,10 +25,10 @@ def tarball(name, *members):
 
 
 tarball("absolute-file", (f"{VICTIM}/file", FILE, b"x"))
-tarball("absolute-folder", (VICTIM, DIRECTORY, ""))
+tarball("absolute-directory", (VICTIM, DIRECTORY, ""))
 tarball("absolute-twice", (f"/{VICTIM}/file", FILE, b"x"))
 tarball("upwards", (f"{UP}{VICTIM}/file", FILE, b"x"), (f"a/{UP}{VICTIM}", DIRECTORY, ""))
-tarball("link-then-folder", ("a", LINK, VICTIM), ("a", DIRECTORY, ""))
+tarball("link-then-directory", ("a", LINK, VICTIM), ("a", DIRECTORY, ""))
 tarball("link-then-file", ("a", LINK, f"{VICTIM}/file"), ("a", FILE, b"x"))
 tarball("through-link", ("a", LINK, VICTIM), ("a/evil", FILE, b"x"), ("a/file", FILE, b"x"))
 tarball("through-link-dot", ("a", LINK, VICTIM), ("a/.", DIRECTORY, ""))

@@ -1,4 +1,4 @@
-//! A hermetic place to run the binary in: a folder of its own for everything, a cleared environment, strict expectations.
+//! A hermetic place to run the binary in: a directory of its own for everything, a cleared environment, strict expectations.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -29,9 +29,9 @@ impl TestContext {
         let root = tempfile::Builder::new()
             .prefix("bakelite-test-")
             .tempdir()
-            .expect("a temporary folder can be made");
-        for folder in ["home", "state", "tmp", "work"] {
-            std::fs::create_dir(root.path().join(folder)).expect("a fresh folder can be filled");
+            .expect("a temporary directory can be made");
+        for directory in ["home", "state", "tmp", "work"] {
+            std::fs::create_dir(root.path().join(directory)).expect("a fresh directory can be filled");
         }
         let path = |name: &str| root.path().join(name).display().to_string();
         let environment = BTreeMap::from([
@@ -60,12 +60,12 @@ impl TestContext {
         self
     }
 
-    /// The folder that the binary runs in.
+    /// The directory that the binary runs in.
     pub fn work(&self) -> PathBuf {
         self.root.path().join("work")
     }
 
-    /// The folder that holds everything of this context.
+    /// The directory that holds everything of this context.
     pub fn root(&self) -> &Path {
         self.root.path()
     }
@@ -75,11 +75,11 @@ impl TestContext {
         self.file("t.pkr.hcl", text)
     }
 
-    /// Writes a file, with the folders above it.
+    /// Writes a file, with the directories above it.
     pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> &Self {
         let path = self.work().join(name);
         if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent).expect("a folder of the test can be made");
+            std::fs::create_dir_all(parent).expect("a directory of the test can be made");
         }
         std::fs::write(path, content).expect("a file of the test can be written");
         self
@@ -129,8 +129,8 @@ impl TestContext {
 
     /// Journals of runs that left something.
     pub fn journals(&self) -> Vec<PathBuf> {
-        let folder = self.root.path().join("state/bakelite/journal");
-        let Ok(entries) = std::fs::read_dir(folder) else {
+        let directory = self.root.path().join("state/bakelite/journal");
+        let Ok(entries) = std::fs::read_dir(directory) else {
             return Vec::new();
         };
         entries.filter_map(Result::ok).map(|entry| entry.path()).collect()

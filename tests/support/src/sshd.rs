@@ -24,7 +24,7 @@ pub struct Setup {
     pub sftp: bool,
     /// The programs that commands find besides the shell's own; `None`: all of the machine.
     pub programs: Option<Vec<&'static str>>,
-    /// More lines for `sshd_config`; `%F` is the server's folder.
+    /// More lines for `sshd_config`; `%F` is the server's directory.
     pub config: String,
     /// Type of the user's key for `ssh-keygen -t`.
     pub key_type: &'static str,
@@ -52,7 +52,7 @@ pub struct Sshd {
     pub username: String,
     /// The private key of that user.
     pub key_file: PathBuf,
-    folder: TempDir,
+    directory: TempDir,
     shared: Arc<Shared>,
     /// Ends with the value.
     _accepting: JoinSet<()>,
@@ -71,14 +71,14 @@ impl Sshd {
     /// Starts a server.
     pub async fn start(setup: Setup) -> Sshd {
         let program = program();
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
         make_key(&path("host_key"), "ed25519", false);
         make_key(&path("user_key"), setup.key_type, setup.pem);
         std::fs::copy(path("user_key.pub"), path("authorized_keys")).unwrap();
         let configuration = path("sshd_config");
-        std::fs::write(&configuration, config(folder.path(), &setup)).unwrap();
-        make_privilege_separation_folder();
+        std::fs::write(&configuration, config(directory.path(), &setup)).unwrap();
+        make_privilege_separation_directory();
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -96,7 +96,7 @@ impl Sshd {
             address,
             username: current_user(),
             key_file: path("user_key"),
-            folder,
+            directory,
             shared,
             _accepting: accepting,
         }
@@ -107,9 +107,9 @@ impl Sshd {
         std::fs::read_to_string(&self.key_file).unwrap()
     }
 
-    /// A folder that goes away with the server.
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
+    /// A directory that goes away with the server.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     /// How many connections were made so far.
@@ -139,7 +139,7 @@ impl Sshd {
     /// The fingerprint of its host key, as `ssh-keygen` prints it: `SHA256:…`.
     pub fn fingerprint(&self) -> String {
         let mut command = std::process::Command::new("ssh-keygen");
-        let said = command.arg("-lf").arg(self.folder().join("host_key.pub")).output();
+        let said = command.arg("-lf").arg(self.directory().join("host_key.pub")).output();
         let said = String::from_utf8(said.expect("ssh-keygen runs").stdout).expect("it prints text");
         said.split(' ')
             .nth(1)
@@ -149,9 +149,9 @@ impl Sshd {
 
     /// Gives the server another host key, as a new instance at the same address has.
     pub fn change_host_key(&self) {
-        let key = self.folder.path().join("host_key");
+        let key = self.directory.path().join("host_key");
         std::fs::remove_file(&key).unwrap();
-        std::fs::remove_file(self.folder.path().join("host_key.pub")).unwrap();
+        std::fs::remove_file(self.directory.path().join("host_key.pub")).unwrap();
         make_key(&key, "ed25519", false);
     }
 
@@ -217,12 +217,12 @@ fn program() -> PathBuf {
     found.expect("these tests need OpenSSH's server: install it (Debian, Ubuntu: apt-get install openssh-server; Fedora: dnf install openssh-server)")
 }
 
-/// As root, sshd wants this folder, which the service's start makes on a machine that runs it.
-fn make_privilege_separation_folder() {
-    let folder = Path::new("/run/sshd");
-    if !folder.exists() {
+/// As root, sshd wants this directory, which the service's start makes on a machine that runs it.
+fn make_privilege_separation_directory() {
+    let directory = Path::new("/run/sshd");
+    if !directory.exists() {
         // Without the right to make it we are not root, and sshd does not need it.
-        let _ = std::fs::create_dir(folder);
+        let _ = std::fs::create_dir(directory);
     }
 }
 
@@ -244,8 +244,8 @@ fn make_key(path: &Path, kind: &str, pem: bool) {
     assert!(status.success(), "ssh-keygen: {status}");
 }
 
-fn config(folder: &Path, setup: &Setup) -> String {
-    let shown = folder.display();
+fn config(directory: &Path, setup: &Setup) -> String {
+    let shown = directory.display();
     let mut text = format!(
         "HostKey {shown}/host_key\nAuthorizedKeysFile {shown}/authorized_keys\nPidFile none\nUsePAM no\nStrictModes no\n\
          PermitRootLogin yes\nPrintMotd no\nPrintLastLog no\nLogLevel VERBOSE\nAcceptEnv none\nMaxSessions 50\n"
@@ -258,16 +258,16 @@ fn config(folder: &Path, setup: &Setup) -> String {
     // No start-up files of the tester's own: what they print would be output of the commands.
     let mut environment = format!("HOME={shown}");
     if let Some(programs) = &setup.programs {
-        let programs_folder = folder.join("bin");
-        std::fs::create_dir(&programs_folder).unwrap();
+        let programs_directory = directory.join("bin");
+        std::fs::create_dir(&programs_directory).unwrap();
         for program in programs {
             let real = ["/usr/bin", "/bin"]
                 .into_iter()
-                .map(|folder| Path::new(folder).join(program))
+                .map(|directory| Path::new(directory).join(program))
                 .find(|path| path.exists());
-            std::os::unix::fs::symlink(real.unwrap(), programs_folder.join(program)).unwrap();
+            std::os::unix::fs::symlink(real.unwrap(), programs_directory.join(program)).unwrap();
         }
-        write!(environment, " PATH={}", programs_folder.display()).unwrap();
+        write!(environment, " PATH={}", programs_directory.display()).unwrap();
     }
     writeln!(text, "SetEnv {environment}").unwrap();
     text

@@ -3,19 +3,19 @@
 
 use std::path::PathBuf;
 
-/// The folder that `tests/prepare` fills.
-pub fn folder() -> PathBuf {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/test-tools");
+/// The directory that `tests/prepare` fills.
+pub fn directory() -> PathBuf {
+    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/test-tools");
     assert!(
-        folder.join("requirements.txt").exists(),
+        directory.join("requirements.txt").exists(),
         "the tests' tools are not installed: run tests/prepare, or tests/run for all of it"
     );
-    folder.canonicalize().expect("an existing folder has a path")
+    directory.canonicalize().expect("an existing directory has a path")
 }
 
-/// A program of that folder.
+/// A program of that directory.
 pub fn program(name: &str) -> PathBuf {
-    folder().join("bin").join(name)
+    directory().join("bin").join(name)
 }
 
 /// Whether the tests run as root: some machines for OpenSSH's server can be made by root alone.

@@ -247,7 +247,7 @@ fn user_data(options: &Options, run: &RunContext) -> Result<Option<String>, Bake
     let data = match (&options.user_data, &options.user_data_file) {
         (Some(data), _) => data.clone().into_bytes(),
         (None, Some(file)) => {
-            let path = local_path(file, run.home_folder.as_deref(), &run.working_folder);
+            let path = local_path(file, run.home_directory.as_deref(), &run.working_directory);
             let failed = |cause| BakeError::failed(format!("failed to read user data `{}`: {cause}", path.display()));
             std::fs::read(&path).map_err(failed)?
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_ec2::types::{Instance, InstanceStateName, Volume, VolumeState};
-use bakelite_engine::undo::Patience;
+use bakelite_engine::undo::UndoMode;
 
 use super::kind::{By, Found, Kind, RemoveError, Scope, unless_gone};
 use super::volume;
@@ -35,7 +35,7 @@ fn state(instance: &Instance) -> Option<&InstanceStateName> {
 async fn remove(scope: &Scope<'_>, id: &str) -> Result<(), RemoveError> {
     let call = scope.ec2.terminate_instances().instance_ids(id).send();
     unless_gone(once("TerminateInstances", call).await)?;
-    if scope.patience == Patience::Hasty && volumes_left(scope).await?.is_empty() {
+    if scope.mode == UndoMode::NoWait && volumes_left(scope).await?.is_empty() {
         return Ok(());
     }
     let pace = scope.aws.pace(20, Duration::from_mins(15));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{Filter, Tag};
 use bakelite_engine::error::Explain;
-use bakelite_engine::undo::{Patience, Resource};
+use bakelite_engine::undo::{Resource, UndoMode};
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
@@ -36,7 +36,7 @@ pub(crate) struct Scope<'a> {
     pub(crate) aws: &'a Aws,
     /// EC2 in the resource's region.
     pub(crate) ec2: Client,
-    pub(crate) patience: Patience,
+    pub(crate) mode: UndoMode,
     /// The resource; absent in a sweep.
     pub(crate) resource: Option<&'a Resource>,
 }

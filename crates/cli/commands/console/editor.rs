@@ -42,9 +42,9 @@ impl Editor {
 
     /// Keeps the history.
     pub(super) fn close(mut self) {
-        let folder = self.history.parent().map(bakelite_engine::private_folder::make);
+        let directory = self.history.parent().map(bakelite_engine::private_directory::make);
         // A console without history is still a console.
-        let _ = folder.map(|_| self.editor.save_history(&self.history));
+        let _ = directory.map(|_| self.editor.save_history(&self.history));
     }
 }
 

@@ -78,7 +78,7 @@ impl Communicator for Ssh {
         self.transfers.run(Job::Upload(file, destination)).await
     }
 
-    async fn upload_folder(
+    async fn upload_directory(
         &self,
         source: &Path,
         contents_only: bool,
@@ -99,7 +99,7 @@ impl Communicator for Ssh {
         self.transfers.run(Job::Download(source, destination)).await
     }
 
-    async fn download_folder(&self, source: &str, destination: &Path) -> Result<(), CommunicatorError> {
+    async fn download_directory(&self, source: &str, destination: &Path) -> Result<(), CommunicatorError> {
         self.transfers.run(Job::DownloadDirectory(source, destination)).await
     }
 

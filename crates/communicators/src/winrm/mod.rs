@@ -86,7 +86,7 @@ impl Communicator for WinRm {
         upload::file(&self.0, file, destination).await
     }
 
-    async fn upload_folder(
+    async fn upload_directory(
         &self,
         source: &Path,
         contents_only: bool,
@@ -103,7 +103,7 @@ impl Communicator for WinRm {
         download::file(&self.0, source, destination).await
     }
 
-    async fn download_folder(&self, source: &str, destination: &Path) -> Result<(), CommunicatorError> {
+    async fn download_directory(&self, source: &str, destination: &Path) -> Result<(), CommunicatorError> {
         download::directory(&self.0, source, destination).await
     }
 

@@ -33,11 +33,11 @@ pub(crate) fn take_from(file: &str) -> String {
     )
 }
 
-/// The script that gives a file, or a folder or what a pattern matches.
-pub(crate) fn give(source: &str, folder: bool) -> String {
-    let folder = if folder { "$true" } else { "$false" };
+/// The script that gives a file, or a directory or what a pattern matches.
+pub(crate) fn give(source: &str, directory: bool) -> String {
+    let directory = if directory { "$true" } else { "$false" };
     format!(
-        "$source = {}\n$folder = {folder}\n{}",
+        "$source = {}\n$directory = {directory}\n{}",
         quoted(source),
         GIVE.replace("#paths\n", PATHS)
     )

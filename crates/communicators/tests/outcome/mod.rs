@@ -13,9 +13,9 @@ pub(crate) fn run(environment: &[(&str, &str)]) -> RunContext {
         .collect();
     RunContext {
         id: "run".into(),
-        working_folder: "/".into(),
-        temporary_folder: std::env::temp_dir(),
-        home_folder: None,
+        working_directory: "/".into(),
+        temporary_directory: std::env::temp_dir(),
+        home_directory: None,
         force: false,
         debug: false,
         environment: Arc::new(environment),

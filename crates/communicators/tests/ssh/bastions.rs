@@ -46,7 +46,7 @@ async fn several_bastions_are_gone_through_one_after_the_other() {
     // They share a key, as they share the options.
     std::fs::copy(
         second.key_file.with_extension("pub"),
-        first.folder().join("authorized_keys"),
+        first.directory().join("authorized_keys"),
     )
     .unwrap();
     let options = through(&instance, &[&first, &second], "");
@@ -61,7 +61,7 @@ async fn the_key_of_the_instance_serves_for_the_bastion_when_none_is_named() {
     let bastion = Sshd::start(Setup::default()).await;
     std::fs::copy(
         instance.sshd.key_file.with_extension("pub"),
-        bastion.folder().join("authorized_keys"),
+        bastion.directory().join("authorized_keys"),
     )
     .unwrap();
     let port = bastion.address.port();

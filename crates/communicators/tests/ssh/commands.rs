@@ -139,11 +139,11 @@ async fn a_host_key_of_another_kind_after_a_reconnect_is_refused() {
     let instance = Instance::start(Setup::default()).await;
     let ssh = instance.connect("").await;
     for file in ["host_key", "host_key.pub"] {
-        std::fs::remove_file(instance.sshd.folder().join(file)).unwrap();
+        std::fs::remove_file(instance.sshd.directory().join(file)).unwrap();
     }
     let made = std::process::Command::new("ssh-keygen")
         .args(["-q", "-t", "ecdsa", "-N", "", "-f"])
-        .arg(instance.sshd.folder().join("host_key"))
+        .arg(instance.sshd.directory().join("host_key"))
         .status();
     assert!(made.unwrap().success());
     instance.sshd.kill_sessions().await;
@@ -161,7 +161,7 @@ async fn a_host_key_of_another_kind_after_a_reconnect_is_refused() {
 async fn a_command_that_nobody_waits_for_is_ended() {
     let instance = Instance::start(Setup::default()).await;
     let ssh = instance.connect("").await;
-    let mark = instance.sshd.folder().join("mark");
+    let mark = instance.sshd.directory().join("mark");
     // Notices it by the signal, or by its output, which nobody takes any more: servers that run as root pass no signals on.
     let command = format!(
         "trap 'echo ended > {0}; exit' TERM; trap '' PIPE; while echo up 2>/dev/null; do sleep 0.05; done; echo ended > {0}",
@@ -177,7 +177,7 @@ async fn a_command_that_nobody_waits_for_is_ended() {
 async fn output_that_nobody_reads_waits_at_the_other_side() {
     let instance = Instance::start(Setup::default()).await;
     let ssh = instance.connect("").await;
-    let mark = instance.sshd.folder().join("mark");
+    let mark = instance.sshd.directory().join("mark");
     // Says how many megabytes have gone out.
     let command = format!(
         "n=0; while [ $n -lt 300 ] && head -c 1048576 /dev/zero; do n=$((n+1)); echo $n > {0}.new; mv {0}.new {0}; done",

@@ -72,9 +72,9 @@ async fn a_server_that_wants_two_keys_gets_both() {
         ..Setup::default()
     })
     .await;
-    let mut authorized = std::fs::read(instance.sshd.folder().join("authorized_keys")).unwrap();
+    let mut authorized = std::fs::read(instance.sshd.directory().join("authorized_keys")).unwrap();
     authorized.extend(std::fs::read(other.key_file.with_extension("pub")).unwrap());
-    std::fs::write(instance.sshd.folder().join("authorized_keys"), authorized).unwrap();
+    std::fs::write(instance.sshd.directory().join("authorized_keys"), authorized).unwrap();
     let target = Target {
         private_key: Some(other.private_key()),
         ..Instance::target()

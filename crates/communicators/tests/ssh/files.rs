@@ -46,7 +46,7 @@ async fn files_arrive_with_their_content_and_mode_under_odd_names() {
             ("-rf", b"dash", 0o664),
             ("ünïcode;&|", b"u", 0o640),
         ] {
-            let path = instance.sshd.folder().join(name);
+            let path = instance.sshd.directory().join(name);
             upload(&*ssh, content, bits, &path)
                 .await
                 .unwrap_or_else(|error| panic!("{method} {name}: {error}"));
@@ -72,7 +72,7 @@ async fn a_big_file_makes_the_round_trip() {
     for method in METHODS {
         let instance = Instance::start(Setup::default()).await;
         let ssh = instance.connect(method).await;
-        let path = instance.sshd.folder().join("big");
+        let path = instance.sshd.directory().join("big");
         upload(&*ssh, &content, 0o644, &path).await.unwrap();
         assert!(std::fs::read(&path).unwrap() == content, "{method}");
         let mut back = Vec::new();
@@ -86,7 +86,7 @@ async fn a_file_that_is_there_is_replaced_and_gets_the_new_mode() {
     for method in METHODS {
         let instance = Instance::start(Setup::default()).await;
         let ssh = instance.connect(method).await;
-        let path = instance.sshd.folder().join("there");
+        let path = instance.sshd.directory().join("there");
         std::fs::write(&path, "a much longer content than the new one").unwrap();
         upload(&*ssh, b"secret", 0o600, &path).await.unwrap();
         assert_eq!(
@@ -98,11 +98,11 @@ async fn a_file_that_is_there_is_replaced_and_gets_the_new_mode() {
 }
 
 #[tokio::test]
-async fn a_folder_in_the_way_is_an_error_with_a_remedy() {
+async fn a_directory_in_the_way_is_an_error_with_a_remedy() {
     for method in METHODS {
         let instance = Instance::start(Setup::default()).await;
         let ssh = instance.connect(method).await;
-        let path = instance.sshd.folder().join("folder");
+        let path = instance.sshd.directory().join("directory");
         std::fs::create_dir(&path).unwrap();
         let error = upload(&*ssh, b"x", 0o644, &path).await.unwrap_err();
         let CommunicatorError::Refused { help, .. } = &error else {
@@ -117,14 +117,14 @@ async fn a_folder_in_the_way_is_an_error_with_a_remedy() {
 }
 
 #[tokio::test]
-async fn a_missing_folder_is_an_error_and_no_file_takes_its_name() {
+async fn a_missing_directory_is_an_error_and_no_file_takes_its_name() {
     for method in METHODS {
         let instance = Instance::start(Setup::default()).await;
         let ssh = instance.connect(method).await;
-        let folder = instance.sshd.folder().join("missing");
-        let error = upload(&*ssh, b"x", 0o644, &folder.join("file")).await.unwrap_err();
+        let directory = instance.sshd.directory().join("missing");
+        let error = upload(&*ssh, b"x", 0o644, &directory.join("file")).await.unwrap_err();
         assert!(matches!(error, CommunicatorError::Refused { .. }), "{method}: {error}");
-        assert!(!folder.exists(), "{method}");
+        assert!(!directory.exists(), "{method}");
     }
 }
 
@@ -143,7 +143,7 @@ async fn a_content_that_is_too_short_is_an_error_and_the_connection_stays_usable
     for method in METHODS {
         let instance = Instance::start(Setup::default()).await;
         let ssh = instance.connect(method).await;
-        let path = instance.sshd.folder().join("short");
+        let path = instance.sshd.directory().join("short");
         let short = Upload {
             content: &mut &b"abc"[..],
             size: 10,
@@ -163,7 +163,7 @@ async fn without_scp_files_go_over_by_sftp() {
     })
     .await;
     let ssh = instance.connect(METHODS[0]).await;
-    let path = instance.sshd.folder().join("file");
+    let path = instance.sshd.directory().join("file");
     upload(&*ssh, b"by sftp", 0o644, &path).await.unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), b"by sftp");
 }
@@ -176,7 +176,7 @@ async fn without_sftp_the_error_names_the_other_method() {
     })
     .await;
     let ssh = instance.connect(METHODS[1]).await;
-    let error = upload(&*ssh, b"x", 0o644, &instance.sshd.folder().join("file"))
+    let error = upload(&*ssh, b"x", 0o644, &instance.sshd.directory().join("file"))
         .await
         .unwrap_err();
     assert!(error.to_string().contains("the server has no SFTP"), "{error}");
@@ -198,7 +198,7 @@ async fn with_neither_the_error_says_so() {
     })
     .await;
     let ssh = instance.connect(METHODS[0]).await;
-    let error = upload(&*ssh, b"x", 0o644, &instance.sshd.folder().join("file"))
+    let error = upload(&*ssh, b"x", 0o644, &instance.sshd.directory().join("file"))
         .await
         .unwrap_err();
     assert!(error.to_string().contains("neither scp nor SFTP"), "{error}");
@@ -209,7 +209,7 @@ async fn a_server_that_dies_during_an_upload_is_a_disconnect() {
     for method in METHODS {
         let instance = Instance::start(Setup::default()).await;
         let ssh = instance.connect(method).await;
-        let path = instance.sshd.folder().join("file");
+        let path = instance.sshd.directory().join("file");
         let mut endless = tokio::io::repeat(0);
         let upload = Upload {
             content: &mut endless,

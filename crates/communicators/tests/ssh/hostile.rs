@@ -15,21 +15,21 @@ use crate::instance::Instance;
 use crate::liar::{Liar, Lie, There};
 use crate::ways::small_disk;
 
-/// A folder of the user's with a destination in it, and all that must stay as it is.
+/// A directory of the user's with a destination in it, and all that must stay as it is.
 struct Home {
-    folder: TempDir,
+    directory: TempDir,
     before: BTreeMap<PathBuf, String>,
 }
 
 impl Home {
     fn new() -> Home {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir_all(folder.path().join("a/b/dst")).unwrap();
-        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
-        std::fs::write(folder.path().join("a/keep"), "keep").unwrap();
-        std::fs::write(folder.path().join("evil"), "mine").unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(directory.path().join("a/b/dst")).unwrap();
+        std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+        std::fs::write(directory.path().join("a/keep"), "keep").unwrap();
+        std::fs::write(directory.path().join("evil"), "mine").unwrap();
         let mut home = Home {
-            folder,
+            directory,
             before: BTreeMap::new(),
         };
         home.before = home.outside();
@@ -37,13 +37,13 @@ impl Home {
     }
 
     fn destination(&self) -> PathBuf {
-        self.folder.path().join("a/b/dst")
+        self.directory.path().join("a/b/dst")
     }
 
     /// Everything but what is in the destination.
     fn outside(&self) -> BTreeMap<PathBuf, String> {
         let mut found = BTreeMap::new();
-        let mut left = vec![self.folder.path().to_owned()];
+        let mut left = vec![self.directory.path().to_owned()];
         while let Some(next) = left.pop() {
             if next == self.destination() {
                 continue;
@@ -85,7 +85,7 @@ impl Home {
     }
 }
 
-/// Downloads a folder from a liar.
+/// Downloads a directory from a liar.
 async fn download(lie: impl Lie, source: &str, home: &Home) -> Result<(), CommunicatorError> {
     let liar = Liar::start(lie).await;
     let instance = Instance::start(Setup::default()).await;
@@ -93,16 +93,16 @@ async fn download(lie: impl Lie, source: &str, home: &Home) -> Result<(), Commun
         .try_connect(&Instance::target(), &liar.options())
         .await
         .unwrap_or_else(|error| panic!("{}", bakelite_engine::chain_of(&error)));
-    ssh.download_folder(source, &home.destination()).await
+    ssh.download_directory(source, &home.destination()).await
 }
 
-/// A folder of files with these names.
+/// A directory of files with these names.
 struct Names(Vec<String>);
 
 impl Lie for Names {
     fn there(&self, path: &str, _: usize) -> There {
         if path == "/log" || path == "/" {
-            There::Folder
+            There::Directory
         } else {
             There::File
         }
@@ -117,7 +117,7 @@ impl Lie for Names {
 async fn a_name_that_matches_a_pattern_is_a_name_and_no_path() {
     let home = Home::new();
     std::fs::create_dir(home.destination().join("x")).unwrap();
-    let absolute = home.folder.path().join("evil.log").display().to_string();
+    let absolute = home.directory.path().join("evil.log").display().to_string();
     for name in [&absolute, "x/../../evil.log", "../evil.log", "a/b.log", "", "\0.log"] {
         let error = download(Names(vec![name.to_owned()]), "/log/*", &home)
             .await
@@ -135,7 +135,7 @@ async fn a_name_that_matches_a_pattern_is_a_name_and_no_path() {
     }
 }
 
-/// The same name first as a link and then as a folder.
+/// The same name first as a link and then as a directory.
 struct Twice;
 
 impl Lie for Twice {
@@ -144,7 +144,7 @@ impl Lie for Twice {
             Some("l") if time == 1 => There::Link(".."),
             Some("k") if time == 1 => There::Link("../.."),
             Some("evil") => There::File,
-            _ => There::Folder,
+            _ => There::Directory,
         }
     }
 
@@ -161,7 +161,7 @@ impl Lie for Twice {
 }
 
 #[tokio::test]
-async fn a_link_that_becomes_a_folder_is_not_written_through() {
+async fn a_link_that_becomes_a_directory_is_not_written_through() {
     let home = Home::new();
     let error = download(Twice, "/remote/src/", &home).await.unwrap_err();
     assert!(error.to_string().contains("src/sub/l"), "{error}");
@@ -191,7 +191,7 @@ async fn nothing_is_written_through_links_that_were_in_the_destination() {
 #[tokio::test]
 async fn a_destination_that_is_a_link_is_the_user_s_own_and_is_followed() {
     let home = Home::new();
-    let link = home.folder.path().join("link");
+    let link = home.directory.path().join("link");
     symlink("a/b/dst", &link).unwrap();
     let liar = Liar::start(Names(vec!["evil".into()])).await;
     let instance = Instance::start(Setup::default()).await;
@@ -199,7 +199,7 @@ async fn a_destination_that_is_a_link_is_the_user_s_own_and_is_followed() {
         .try_connect(&Instance::target(), &liar.options())
         .await
         .unwrap();
-    ssh.download_folder("/log", &link).await.unwrap();
+    ssh.download_directory("/log", &link).await.unwrap();
     assert!(home.destination().join("log/evil").is_file());
 }
 
@@ -219,7 +219,7 @@ fn entry(name: &str, kind: EntryType, link: &str, mode: u32, content: &[u8]) -> 
     [header.as_bytes(), content, &padding].concat()
 }
 
-/// An instance with a program that says this whatever it is asked, and a folder `src` to ask for.
+/// An instance with a program that says this whatever it is asked, and a directory `src` to ask for.
 async fn with_program(name: &str, says: &[u8]) -> (Instance, String) {
     let instance = Instance::start(Setup {
         sftp: false,
@@ -227,20 +227,20 @@ async fn with_program(name: &str, says: &[u8]) -> (Instance, String) {
         ..Setup::default()
     })
     .await;
-    let folder = instance.sshd.folder();
-    std::fs::write(folder.join("said"), says).unwrap();
-    let program = folder.join("bin").join(name);
-    std::fs::write(&program, format!("#!/bin/sh\nexec cat {}/said\n", folder.display())).unwrap();
+    let directory = instance.sshd.directory();
+    std::fs::write(directory.join("said"), says).unwrap();
+    let program = directory.join("bin").join(name);
+    std::fs::write(&program, format!("#!/bin/sh\nexec cat {}/said\n", directory.display())).unwrap();
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-    std::fs::create_dir(folder.join("src")).unwrap();
-    let source = folder.join("src").display().to_string();
+    std::fs::create_dir(directory.join("src")).unwrap();
+    let source = directory.join("src").display().to_string();
     (instance, source)
 }
 
 async fn download_tar(archive: &[u8], home: &Home) -> Result<(), CommunicatorError> {
     let (instance, source) = with_program("tar", archive).await;
     let ssh = instance.connect(METHODS[2]).await;
-    ssh.download_folder(&source, &home.destination()).await
+    ssh.download_directory(&source, &home.destination()).await
 }
 
 #[tokio::test]
@@ -284,7 +284,7 @@ async fn no_archive_reaches_what_is_outside() {
 async fn the_user_s_umask_takes_from_the_modes_of_a_server_and_ids_are_never_set() {
     use EntryType::{Directory, Regular};
     let home = Home::new();
-    let umask = 0o777 & !(std::fs::metadata(home.folder.path().join("evil")).unwrap().mode() | 0o111);
+    let umask = 0o777 & !(std::fs::metadata(home.directory.path().join("evil")).unwrap().mode() | 0o111);
     let archive = [
         entry("src", Directory, "", 0o7777, b""),
         entry("src/open", Directory, "", 0o6777, b""),
@@ -307,14 +307,14 @@ async fn the_user_s_umask_takes_from_the_modes_of_a_server_and_ids_are_never_set
     let home = Home::new();
     let (instance, source) = with_program("scp", b"D7777 0 src\nC6777 1 file\nx\0E\n").await;
     let ssh = instance.connect(METHODS[0]).await;
-    ssh.download_folder(&source, &home.destination()).await.unwrap();
+    ssh.download_directory(&source, &home.destination()).await.unwrap();
     let mode = |name: &str| std::fs::metadata(home.destination().join(name)).unwrap().mode() & 0o7777;
     assert_eq!((mode("src"), mode("src/file")), (0o777 & !umask, 0o777 & !umask));
     home.unchanged();
 }
 
 #[tokio::test]
-async fn a_folder_that_was_there_keeps_its_mode_and_time() {
+async fn a_directory_that_was_there_keeps_its_mode_and_time() {
     let home = Home::new();
     let there = home.destination().join("src");
     std::fs::create_dir(&there).unwrap();
@@ -354,12 +354,12 @@ async fn what_a_header_says_does_not_decide_how_much_is_kept() {
     assert!(error.to_string().contains("more links that lead out"), "{error}");
 }
 
-/// A folder whose list of names has no end.
+/// A directory whose list of names has no end.
 struct Endless;
 
 impl Lie for Endless {
     fn there(&self, path: &str, _: usize) -> There {
-        if path == "/log" { There::Folder } else { There::File }
+        if path == "/log" { There::Directory } else { There::File }
     }
 
     fn names(&self, _path: &str) -> Vec<String> {
@@ -397,7 +397,7 @@ async fn no_record_of_scp_reaches_what_is_outside() {
         symlink("../..", home.destination().join("link")).unwrap();
         let (instance, source) = with_program("scp", records).await;
         let ssh = instance.connect(METHODS[0]).await;
-        ssh.download_folder(&source, &home.destination()).await.unwrap_err();
+        ssh.download_directory(&source, &home.destination()).await.unwrap_err();
         home.unchanged();
     }
 }
@@ -412,7 +412,7 @@ async fn a_file_that_does_not_arrive_whole_is_not_left_behind() {
     assert!(!home.destination().join("src/half").exists());
     let (instance, source) = with_program("scp", b"D0755 0 src\nC0644 2000 half\nxxx").await;
     let ssh = instance.connect(METHODS[0]).await;
-    ssh.download_folder(&source, &home.destination()).await.unwrap_err();
+    ssh.download_directory(&source, &home.destination()).await.unwrap_err();
     assert!(!home.destination().join("src/half").exists());
 }
 
@@ -426,11 +426,14 @@ async fn a_full_disk_here_ends_a_download_and_nothing_half_is_left() {
             return;
         };
         let instance = Instance::start(Setup::default()).await;
-        let source = instance.sshd.folder().join("src");
+        let source = instance.sshd.directory().join("src");
         std::fs::create_dir(&source).unwrap();
         std::fs::write(source.join("big"), vec![1; 3_000_000]).unwrap();
         let ssh = instance.connect(method).await;
-        let error = ssh.download_folder(source.to_str().unwrap(), &disk).await.unwrap_err();
+        let error = ssh
+            .download_directory(source.to_str().unwrap(), &disk)
+            .await
+            .unwrap_err();
         let text = bakelite_engine::chain_of(&error);
         assert!(text.contains("No space left"), "{method}: {text}");
         assert!(!disk.join("src/big").exists(), "{method}");
@@ -444,12 +447,12 @@ async fn what_a_server_says_is_shown_and_not_obeyed() {
     let shown = r"\x1b]0;TITLE\x07\u{202e}";
     let (instance, source) = with_program("scp", format!("\u{1}scp: {evil} {}\n", "x".repeat(5000)).as_bytes()).await;
     let ssh = instance.connect(METHODS[0]).await;
-    let by_folder = ssh.download_folder(&source, &home.destination()).await.unwrap_err();
+    let by_directory = ssh.download_directory(&source, &home.destination()).await.unwrap_err();
     let by_file = ssh.download(&source, &mut Vec::new()).await.unwrap_err();
     let archive = entry(&format!("src/{evil}"), EntryType::Fifo, "", 0o644, b"");
     let by_tar = download_tar(&archive, &home).await.unwrap_err();
     let by_sftp = download(Complaining, "/log", &home).await.unwrap_err();
-    for error in [by_folder, by_file, by_tar, by_sftp] {
+    for error in [by_directory, by_file, by_tar, by_sftp] {
         let text = bakelite_engine::chain_of(&error);
         assert!(text.contains(shown), "{text}");
         assert!(!text.contains('\u{1b}') && !text.contains('\u{202e}'), "{text:?}");

@@ -29,7 +29,7 @@ fn keygen(arguments: &[&str], file: &Path) {
 
 /// The user's key, protected by `open sesame`.
 fn protected(instance: &Instance, format: &str) -> PathBuf {
-    let key = instance.sshd.folder().join("protected");
+    let key = instance.sshd.directory().join("protected");
     std::fs::copy(&instance.sshd.key_file, &key).unwrap();
     keygen(&["-p", "-P", "", "-N", "open sesame", "-m", format], &key);
     key
@@ -184,17 +184,17 @@ async fn a_key_as_bytes_logs_in() {
 
 /// Makes a server (with `TrustedUserCAKeys %F/ca.pub`) let its user in by a certificate only; answers that.
 pub(crate) fn only_by_certificate(sshd: &Sshd) -> PathBuf {
-    let folder = sshd.folder();
-    keygen(&["-t", "ed25519", "-N", ""], &folder.join("ca"));
+    let directory = sshd.directory();
+    keygen(&["-t", "ed25519", "-N", ""], &directory.join("ca"));
     let status = Command::new("ssh-keygen")
         .args(["-q", "-s"])
-        .arg(folder.join("ca"))
+        .arg(directory.join("ca"))
         .args(["-I", "test", "-n", &sshd.username, "-V", "+1h"])
-        .arg(folder.join("user_key.pub"))
+        .arg(directory.join("user_key.pub"))
         .status();
     assert!(status.unwrap().success());
-    std::fs::write(folder.join("authorized_keys"), "").unwrap();
-    folder.join("user_key-cert.pub")
+    std::fs::write(directory.join("authorized_keys"), "").unwrap();
+    directory.join("user_key-cert.pub")
 }
 
 #[tokio::test]
@@ -214,7 +214,7 @@ async fn a_certificate_logs_in_where_the_key_alone_does_not() {
 
 /// An agent that holds the key of a server's user, and its socket.
 pub(crate) async fn agent_of(sshd: &Sshd) -> (tokio::process::Child, PathBuf) {
-    let socket = sshd.folder().join("agent");
+    let socket = sshd.directory().join("agent");
     let agent = tokio::process::Command::new("ssh-agent")
         .arg("-D")
         .arg("-a")
@@ -287,7 +287,7 @@ impl Console for Screen {
 #[tokio::test]
 async fn only_a_host_key_of_the_console_is_accepted() {
     let instance = Instance::start(Setup::default()).await;
-    let key = std::fs::read_to_string(instance.sshd.folder().join("host_key.pub")).unwrap();
+    let key = std::fs::read_to_string(instance.sshd.directory().join("host_key.pub")).unwrap();
     let block = |key: &str| format!("boot\n-----BEGIN SSH HOST KEY KEYS-----\n{key}-----END SSH HOST KEY KEYS-----\n");
     let target = |text: String| Target {
         console: Some(Arc::new(Screen { text, looks: 0.into() })),

@@ -18,7 +18,7 @@ use crate::passwords::HOST_KEY;
 #[derive(Clone)]
 pub(crate) enum There {
     File,
-    Folder,
+    Directory,
     /// A link with this target.
     Link(&'static str),
     /// Nothing, with this complaint.
@@ -30,7 +30,7 @@ pub(crate) trait Lie: Send + Sync + 'static {
     /// What is at a path, asked for the `time`th time.
     fn there(&self, path: &str, time: usize) -> There;
 
-    /// The names in a folder.
+    /// The names in a directory.
     fn names(&self, path: &str) -> Vec<String>;
 
     /// The mode of everything.
@@ -155,7 +155,7 @@ impl Files {
         let there = self.lie.there(path, *times);
         let kind = match &there {
             There::File => FileMode::REG,
-            There::Folder => FileMode::DIR,
+            There::Directory => FileMode::DIR,
             There::Link(_) => FileMode::LNK,
             There::Nothing(why) => return Err(StatusCode::Failure.with_message(why.clone())),
         };

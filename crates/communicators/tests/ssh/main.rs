@@ -6,8 +6,8 @@
 mod bastions;
 mod commands;
 mod connecting;
+mod directories;
 mod files;
-mod folders;
 mod hostile;
 mod instance;
 mod keys;

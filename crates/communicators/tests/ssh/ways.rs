@@ -28,7 +28,7 @@ fn with(programs: &[&'static str], sftp: bool) -> Setup {
 
 /// A file there and back.
 async fn carries_a_file(instance: &Instance, ssh: &dyn Communicator) {
-    let path = instance.sshd.folder().join("a file");
+    let path = instance.sshd.directory().join("a file");
     upload(ssh, b"content", 0o750, &path).await.unwrap();
     let metadata = std::fs::metadata(&path).unwrap();
     assert_eq!((metadata.len(), metadata.permissions().mode() & 0o777), (7, 0o750));
@@ -37,27 +37,27 @@ async fn carries_a_file(instance: &Instance, ssh: &dyn Communicator) {
     assert_eq!(back, b"content");
 }
 
-/// A folder there and back.
-async fn carries_a_folder(instance: &Instance, ssh: &dyn Communicator) {
+/// A directory there and back.
+async fn carries_a_directory(instance: &Instance, ssh: &dyn Communicator) {
     let source = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(source.path().join("src/sub")).unwrap();
     std::fs::write(source.path().join("src/sub/x"), "x").unwrap();
-    let there = instance.sshd.folder().join("there");
-    ssh.upload_folder(&source.path().join("src"), false, there.to_str().unwrap())
+    let there = instance.sshd.directory().join("there");
+    ssh.upload_directory(&source.path().join("src"), false, there.to_str().unwrap())
         .await
         .unwrap();
     assert_eq!(std::fs::read_to_string(there.join("sub/x")).unwrap(), "x");
     let back = source.path().join("back");
-    ssh.download_folder(there.to_str().unwrap(), &back).await.unwrap();
+    ssh.download_directory(there.to_str().unwrap(), &back).await.unwrap();
     assert_eq!(std::fs::read_to_string(back.join("there/sub/x")).unwrap(), "x");
 }
 
 #[tokio::test]
-async fn a_shell_is_enough_for_files_and_tar_for_folders() {
+async fn a_shell_is_enough_for_files_and_tar_for_directories() {
     let instance = Instance::start(with(&["sh", "cat", "chmod", "mkdir", "tar"], false)).await;
     let ssh = instance.connect(QUICKEST).await;
     carries_a_file(&instance, &*ssh).await;
-    carries_a_folder(&instance, &*ssh).await;
+    carries_a_directory(&instance, &*ssh).await;
 }
 
 #[tokio::test]
@@ -68,9 +68,9 @@ async fn every_tar_does() {
             continue;
         }
         let instance = Instance::start(with(&["sh", "cat", "chmod", "mkdir"], false)).await;
-        symlink(tar, instance.sshd.folder().join("bin/tar")).unwrap();
+        symlink(tar, instance.sshd.directory().join("bin/tar")).unwrap();
         let ssh = instance.connect(QUICKEST).await;
-        carries_a_folder(&instance, &*ssh).await;
+        carries_a_directory(&instance, &*ssh).await;
         let source = tempfile::tempdir().unwrap();
         let day = SystemTime::UNIX_EPOCH + Duration::from_hours(24);
         std::fs::create_dir(source.path().join("closed")).unwrap();
@@ -82,17 +82,17 @@ async fn every_tar_does() {
             .unwrap();
         std::fs::set_permissions(source.path().join("closed/run"), std::fs::Permissions::from_mode(0o751)).unwrap();
         std::fs::set_permissions(source.path().join("closed"), std::fs::Permissions::from_mode(0o555)).unwrap();
-        let there = instance.sshd.folder().join("again");
+        let there = instance.sshd.directory().join("again");
         std::fs::create_dir_all(there.join("real")).unwrap();
         symlink("real", there.join("old")).unwrap();
-        ssh.upload_folder(source.path(), true, there.to_str().unwrap())
+        ssh.upload_directory(source.path(), true, there.to_str().unwrap())
             .await
             .unwrap();
-        let folder = std::fs::metadata(there.join("closed")).unwrap();
+        let directory = std::fs::metadata(there.join("closed")).unwrap();
         let file = std::fs::metadata(there.join("closed/run")).unwrap();
-        // busybox leaves folders their usual mode when it does not run as root.
+        // busybox leaves directories their usual mode when it does not run as root.
         if !tar.ends_with("busybox") {
-            assert_eq!(folder.mode() & 0o777, 0o555, "{tar}");
+            assert_eq!(directory.mode() & 0o777, 0o555, "{tar}");
         }
         assert_eq!(file.mode() & 0o777, 0o751, "{tar}");
         assert_eq!(file.modified().unwrap(), day, "{tar}");
@@ -100,8 +100,8 @@ async fn every_tar_does() {
             std::fs::symlink_metadata(there.join("old")).unwrap().is_symlink(),
             "{tar}"
         );
-        for folder in [source.path().join("closed"), there.join("closed")] {
-            std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+        for directory in [source.path().join("closed"), there.join("closed")] {
+            std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o755)).unwrap();
         }
     }
 }
@@ -112,7 +112,7 @@ async fn without_a_shell_or_tar_sftp_is_enough() {
         let instance = Instance::start(with(programs, true)).await;
         let ssh = instance.connect(QUICKEST).await;
         carries_a_file(&instance, &*ssh).await;
-        carries_a_folder(&instance, &*ssh).await;
+        carries_a_directory(&instance, &*ssh).await;
     }
 }
 
@@ -121,14 +121,14 @@ async fn without_all_of_them_scp_is_enough() {
     let instance = Instance::start(with(&["scp"], false)).await;
     let ssh = instance.connect(QUICKEST).await;
     carries_a_file(&instance, &*ssh).await;
-    carries_a_folder(&instance, &*ssh).await;
+    carries_a_directory(&instance, &*ssh).await;
 }
 
 #[tokio::test]
 async fn with_nothing_at_all_the_error_says_what_helps() {
     let instance = Instance::start(with(&[], false)).await;
     let ssh = instance.connect(QUICKEST).await;
-    let error = upload(&*ssh, b"x", 0o644, &instance.sshd.folder().join("f"))
+    let error = upload(&*ssh, b"x", 0o644, &instance.sshd.directory().join("f"))
         .await
         .unwrap_err();
     let CommunicatorError::Refused { help, .. } = &error else {
@@ -151,9 +151,9 @@ async fn a_shell_that_greets_does_not_disturb() {
     let instance = Instance::start(greeting).await;
     let ssh = instance.connect(QUICKEST).await;
     carries_a_file(&instance, &*ssh).await;
-    carries_a_folder(&instance, &*ssh).await;
+    carries_a_directory(&instance, &*ssh).await;
     let ssh = instance.connect(METHODS[0]).await;
-    let error = upload(&*ssh, b"x", 0o644, &instance.sshd.folder().join("f"))
+    let error = upload(&*ssh, b"x", 0o644, &instance.sshd.directory().join("f"))
         .await
         .unwrap_err();
     assert!(error.to_string().contains("Welcome"), "{error}");
@@ -169,7 +169,7 @@ async fn a_server_that_runs_something_else_has_a_clear_error() {
     let instance = Instance::start(restricted).await;
     for method in METHODS {
         let ssh = instance.connect(method).await;
-        let error = upload(&*ssh, b"x", 0o644, &instance.sshd.folder().join("f"))
+        let error = upload(&*ssh, b"x", 0o644, &instance.sshd.directory().join("f"))
             .await
             .unwrap_err();
         assert!(matches!(error, CommunicatorError::Refused { .. }), "{method}: {error}");
@@ -184,7 +184,7 @@ async fn a_server_that_allows_nothing_but_sftp_is_found_out() {
     })
     .await;
     let ssh = instance.connect(QUICKEST).await;
-    let path = instance.sshd.folder().join("file");
+    let path = instance.sshd.directory().join("file");
     upload(&*ssh, b"content", 0o644, &path).await.unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), b"content");
 }
@@ -194,13 +194,15 @@ async fn a_link_that_is_downloaded_itself_is_followed() {
     let instance = Instance::start(Setup::default()).await;
     for method in METHODS {
         let ssh = instance.connect(method).await;
-        let real = instance.sshd.folder().join("real");
+        let real = instance.sshd.directory().join("real");
         std::fs::create_dir_all(&real).unwrap();
         std::fs::write(real.join("x"), "x").unwrap();
-        let link = instance.sshd.folder().join("link");
+        let link = instance.sshd.directory().join("link");
         let _ = symlink("real", &link);
         let local = tempfile::tempdir().unwrap();
-        ssh.download_folder(link.to_str().unwrap(), local.path()).await.unwrap();
+        ssh.download_directory(link.to_str().unwrap(), local.path())
+            .await
+            .unwrap();
         assert!(
             !std::fs::symlink_metadata(local.path().join("link"))
                 .unwrap()
@@ -246,42 +248,51 @@ async fn arrives_as_it_is(setup: Setup) {
         .set_modified(day)
         .unwrap();
 
-    let there = instance.sshd.folder().join("there");
-    ssh.upload_folder(&source, false, there.to_str().unwrap())
+    let there = instance.sshd.directory().join("there");
+    ssh.upload_directory(&source, false, there.to_str().unwrap())
         .await
         .unwrap();
     arrived(&there, day);
-    // What was followed is a file now: another link leads out of the folder at the other side.
+    // What was followed is a file now: another link leads out of the directory at the other side.
     std::fs::remove_file(there.join("out")).unwrap();
-    std::fs::write(instance.sshd.folder().join("outside"), "far").unwrap();
-    symlink(instance.sshd.folder().join("outside"), there.join("out")).unwrap();
+    std::fs::write(instance.sshd.directory().join("outside"), "far").unwrap();
+    symlink(instance.sshd.directory().join("outside"), there.join("out")).unwrap();
     let back = outer.path().join("back");
-    ssh.download_folder(there.to_str().unwrap(), &back).await.unwrap();
+    ssh.download_directory(there.to_str().unwrap(), &back).await.unwrap();
     arrived(&back.join("there"), day);
 }
 
-fn arrived(folder: &Path, day: SystemTime) {
-    let run = std::fs::metadata(folder.join("sub/run")).unwrap();
+fn arrived(directory: &Path, day: SystemTime) {
+    let run = std::fs::metadata(directory.join("sub/run")).unwrap();
     assert_eq!(
         (run.permissions().mode() & 0o777, run.modified().unwrap()),
         (0o751, day)
     );
-    assert_eq!(std::fs::metadata(folder.join("sub")).unwrap().modified().unwrap(), day);
-    assert_eq!(std::fs::read_link(folder.join("inside")).unwrap(), Path::new("sub/run"));
-    assert!(std::fs::symlink_metadata(folder.join("out")).unwrap().is_file());
-    assert_eq!(std::fs::read_to_string(folder.join("out")).unwrap(), "far");
-    assert_eq!(std::fs::read_to_string(folder.join("new\nline 'q' $x")).unwrap(), "odd");
+    assert_eq!(
+        std::fs::metadata(directory.join("sub")).unwrap().modified().unwrap(),
+        day
+    );
+    assert_eq!(
+        std::fs::read_link(directory.join("inside")).unwrap(),
+        Path::new("sub/run")
+    );
+    assert!(std::fs::symlink_metadata(directory.join("out")).unwrap().is_file());
+    assert_eq!(std::fs::read_to_string(directory.join("out")).unwrap(), "far");
+    assert_eq!(
+        std::fs::read_to_string(directory.join("new\nline 'q' $x")).unwrap(),
+        "odd"
+    );
 }
 
 #[tokio::test]
 async fn a_circle_of_links_at_the_other_side_comes_to_an_end() {
     let instance = Instance::start(with(&[], true)).await;
     let ssh = instance.connect(QUICKEST).await;
-    let there = instance.sshd.folder().join("there");
+    let there = instance.sshd.directory().join("there");
     std::fs::create_dir_all(there.join("sub")).unwrap();
     symlink("..", there.join("sub/circle")).unwrap();
     let local = tempfile::tempdir().unwrap();
-    ssh.download_folder(there.to_str().unwrap(), local.path())
+    ssh.download_directory(there.to_str().unwrap(), local.path())
         .await
         .unwrap();
     let circle = local.path().join("there/sub/circle");
@@ -310,8 +321,8 @@ async fn what_is_there_stays(setup: Setup) {
     file("lib/deep/x", "x");
     file("etc/conf", "new");
     file("etc/plain", "new");
-    // As on many systems: `lib` is a link, a configuration file is one, a folder is closed to others.
-    let there = instance.sshd.folder().join("root");
+    // As on many systems: `lib` is a link, a configuration file is one, a directory is closed to others.
+    let there = instance.sshd.directory().join("root");
     std::fs::create_dir_all(there.join("usr/lib")).unwrap();
     std::fs::create_dir_all(there.join("etc")).unwrap();
     symlink("usr/lib", there.join("lib")).unwrap();
@@ -320,7 +331,7 @@ async fn what_is_there_stays(setup: Setup) {
     symlink("../real", there.join("etc/conf")).unwrap();
     std::fs::set_permissions(there.join("etc"), std::fs::Permissions::from_mode(0o700)).unwrap();
 
-    ssh.upload_folder(source.path(), true, there.to_str().unwrap())
+    ssh.upload_directory(source.path(), true, there.to_str().unwrap())
         .await
         .unwrap();
     assert!(std::fs::symlink_metadata(there.join("lib")).unwrap().is_symlink());
@@ -356,36 +367,36 @@ async fn over_a_long_line_everything_is_compressed_and_arrives_whole() {
         .map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[2])
         .collect();
     let source = tempfile::tempdir().unwrap();
-    let (there, back) = (instance.sshd.folder().join("there"), source.path().join("back"));
+    let (there, back) = (instance.sshd.directory().join("there"), source.path().join("back"));
     for (name, content) in [("text", text.as_bytes()), ("noise", &noise), ("empty", b"")] {
         std::fs::create_dir_all(source.path().join("src")).unwrap();
         std::fs::write(source.path().join("src").join(name), content).unwrap();
-        let path = instance.sshd.folder().join(name);
+        let path = instance.sshd.directory().join(name);
         upload(&*ssh, content, 0o644, &path).await.unwrap();
         assert!(std::fs::read(&path).unwrap() == content, "{name}");
         let mut read = Vec::new();
         ssh.download(path.to_str().unwrap(), &mut read).await.unwrap();
         assert!(read == content, "{name}");
     }
-    ssh.upload_folder(&source.path().join("src"), false, there.to_str().unwrap())
+    ssh.upload_directory(&source.path().join("src"), false, there.to_str().unwrap())
         .await
         .unwrap();
-    ssh.download_folder(there.to_str().unwrap(), &back).await.unwrap();
+    ssh.download_directory(there.to_str().unwrap(), &back).await.unwrap();
     assert!(std::fs::read(back.join("there/text")).unwrap() == text.as_bytes());
     assert!(std::fs::read(back.join("there/noise")).unwrap() == noise);
 }
 
 #[tokio::test]
-async fn patterns_may_stand_in_folders_too() {
+async fn patterns_may_stand_in_directories_too() {
     let instance = Instance::start(Setup::default()).await;
     let ssh = instance.connect(QUICKEST).await;
-    let root = instance.sshd.folder().join("logs");
-    for (folder, name) in [("a 1", "x.log"), ("a 2", "y.log"), ("b", "z.log"), ("a 3", "w.txt")] {
-        std::fs::create_dir_all(root.join(folder)).unwrap();
-        std::fs::write(root.join(folder).join(name), name).unwrap();
+    let root = instance.sshd.directory().join("logs");
+    for (directory, name) in [("a 1", "x.log"), ("a 2", "y.log"), ("b", "z.log"), ("a 3", "w.txt")] {
+        std::fs::create_dir_all(root.join(directory)).unwrap();
+        std::fs::write(root.join(directory).join(name), name).unwrap();
     }
     let local = tempfile::tempdir().unwrap();
-    ssh.download_folder(&format!("{}/a*/*.log", root.display()), local.path())
+    ssh.download_directory(&format!("{}/a*/*.log", root.display()), local.path())
         .await
         .unwrap();
     let mut names: Vec<_> = std::fs::read_dir(local.path())
@@ -396,7 +407,7 @@ async fn patterns_may_stand_in_folders_too() {
     assert_eq!(names, ["x.log", "y.log"]);
     for nothing in ["a*/*.nope", "nowhere/x", "nowhere/*"] {
         let source = format!("{}/{nothing}", root.display());
-        let error = ssh.download_folder(&source, local.path()).await.unwrap_err();
+        let error = ssh.download_directory(&source, local.path()).await.unwrap_err();
         assert!(error.to_string().contains("No such file"), "{error}");
     }
 }
@@ -429,7 +440,7 @@ async fn a_full_disk_is_told_as_such_by_every_way() {
     std::fs::write(source.path().join("src/big"), vec![1; 3_000_000]).unwrap();
     for method in METHODS {
         let instance = Instance::start(Setup::default()).await;
-        let disk = instance.sshd.folder().join("disk");
+        let disk = instance.sshd.directory().join("disk");
         let Some(_disk) = small_disk(&disk) else {
             println!("skipped: only root can mount a small disk here");
             return;
@@ -442,11 +453,11 @@ async fn a_full_disk_is_told_as_such_by_every_way() {
             mode: 0o644,
         };
         let by_file = ssh.upload(file, disk.join("f").to_str().unwrap()).await.unwrap_err();
-        let by_folder = ssh
-            .upload_folder(&source.path().join("src"), false, disk.join("src").to_str().unwrap())
+        let by_directory = ssh
+            .upload_directory(&source.path().join("src"), false, disk.join("src").to_str().unwrap())
             .await
             .unwrap_err();
-        for error in [by_file, by_folder] {
+        for error in [by_file, by_directory] {
             let text = error.to_string();
             let told = text.contains("No space left") || (method == METHODS[1] && text.contains("Failure"));
             assert!(told, "{method}: {text}");
@@ -457,13 +468,13 @@ async fn a_full_disk_is_told_as_such_by_every_way() {
 }
 
 #[tokio::test]
-async fn the_progress_of_a_folder_is_told() {
+async fn the_progress_of_a_directory_is_told() {
     let instance = Instance::start(Setup::default()).await;
     let ssh = instance.connect(QUICKEST).await;
     let source = tempfile::tempdir().unwrap();
     std::fs::write(source.path().join("big"), vec![0; 2_000_000]).unwrap();
-    let there = instance.sshd.folder().join("there");
-    ssh.upload_folder(source.path(), true, there.to_str().unwrap())
+    let there = instance.sshd.directory().join("there");
+    ssh.upload_directory(source.path(), true, there.to_str().unwrap())
         .await
         .unwrap();
     let told = instance.transfers();
@@ -484,10 +495,10 @@ async fn wherever_a_connection_breaks_nothing_half_counts_as_done() {
         let mut options = instance.options(method);
         options.ssh_port = Some(line.address.port());
         let ssh = instance.try_connect(&Instance::target(), &options).await.unwrap();
-        let path = instance.sshd.folder().join("file");
+        let path = instance.sshd.directory().join("file");
         upload(&*ssh, &content, 0o644, &path).await.unwrap();
         for bytes in [0, 300, 40_000, 300_000, 600_000] {
-            let there = instance.sshd.folder().join("new");
+            let there = instance.sshd.directory().join("new");
             line.break_after(bytes);
             match upload(&*ssh, &content, 0o644, &there).await {
                 // It was tried again over a new connection, before anything of it had gone over.

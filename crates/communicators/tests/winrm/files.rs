@@ -12,7 +12,7 @@ async fn files_of_all_sizes_arrive_and_come_back_as_they_were() {
     let winrm = instance.connect("").await;
     for size in [0, 1, 2, 49_151, 49_152, 49_153, 1_000_000] {
         let content: Vec<u8> = (0..251).cycle().take(size).collect();
-        let path = format!("C:/some folder/it's ä {size}.bin");
+        let path = format!("C:/some directory/it's ä {size}.bin");
         upload(&*winrm, &content, &path).await.unwrap();
         assert_eq!(instance.disk.read(&path).as_ref(), Some(&content), "{size}");
         let mut back = Vec::new();
@@ -36,10 +36,10 @@ async fn a_file_takes_few_shells_and_no_command_line_for_each_piece() {
 }
 
 #[tokio::test]
-async fn a_folder_in_the_place_of_the_file_is_an_error_with_a_remedy() {
+async fn a_directory_in_the_place_of_the_file_is_an_error_with_a_remedy() {
     let instance = Instance::usual().await;
     let winrm = instance.connect("").await;
-    instance.disk.make_folder("C:/target");
+    instance.disk.make_directory("C:/target");
     let error = upload(&*winrm, b"x", "C:/target").await.unwrap_err();
     let CommunicatorError::Refused {
         operation,

@@ -3,8 +3,8 @@
 
 mod commands;
 mod connecting;
+mod directories;
 mod files;
-mod folders;
 mod instance;
 #[path = "../outcome/mod.rs"]
 mod outcome;

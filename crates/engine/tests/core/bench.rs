@@ -25,7 +25,7 @@ use bakelite_engine::private_file::PrivateFiles;
 use bakelite_engine::provisioner::{Provisioner, Provisioning, RunContext};
 use bakelite_engine::registry::{Make, Registration, Registry, read_options};
 use bakelite_engine::run::{self, Outcome, Settings};
-use bakelite_engine::undo::{Patience, Resource, Undo, UndoError};
+use bakelite_engine::undo::{Resource, Undo, UndoError, UndoMode};
 use bakelite_hcl::diagnostic::Diagnostics;
 use bakelite_hcl::source::SourceMap;
 use bakelite_hcl::value::Value;
@@ -238,11 +238,11 @@ impl Undo for FakeUndo {
         "fake"
     }
 
-    async fn undo(&self, resource: &Resource, patience: Patience) -> Result<(), UndoError> {
+    async fn undo(&self, resource: &Resource, mode: UndoMode) -> Result<(), UndoError> {
         let name = resource.id.as_ref().or(resource.token.as_ref()).unwrap();
-        let what = match patience {
-            Patience::Thorough => format!("undo {name}"),
-            Patience::Hasty => format!("undo {name} hastily"),
+        let what = match mode {
+            UndoMode::Wait => format!("undo {name}"),
+            UndoMode::NoWait => format!("undo {name} hastily"),
         };
         World::here().call(&what).await.map_err(|(told, for_now)| UndoError {
             what: resource.describe(),
@@ -291,7 +291,7 @@ impl Communicator for Nowhere {
         unimplemented!()
     }
 
-    async fn upload_folder(&self, _: &Path, _: bool, _: &str) -> Result<(), CommunicatorError> {
+    async fn upload_directory(&self, _: &Path, _: bool, _: &str) -> Result<(), CommunicatorError> {
         unimplemented!()
     }
 
@@ -299,7 +299,7 @@ impl Communicator for Nowhere {
         unimplemented!()
     }
 
-    async fn download_folder(&self, _: &str, _: &Path) -> Result<(), CommunicatorError> {
+    async fn download_directory(&self, _: &str, _: &Path) -> Result<(), CommunicatorError> {
         unimplemented!()
     }
 
@@ -338,7 +338,7 @@ impl User for Answers {
 /// A run that can be made.
 pub(crate) struct Bench {
     pub(crate) world: Arc<World>,
-    pub(crate) folder: tempfile::TempDir,
+    pub(crate) directory: tempfile::TempDir,
     pub(crate) cancel: Cancel,
     pub(crate) canceller: Canceller,
     pub(crate) on_error: OnError,
@@ -360,7 +360,7 @@ impl Bench {
         let (canceller, cancel) = cancellation();
         Self {
             world,
-            folder: tempfile::tempdir().unwrap(),
+            directory: tempfile::tempdir().unwrap(),
             cancel,
             canceller,
             on_error: OnError::CleanUp,
@@ -374,8 +374,8 @@ impl Bench {
     }
 
     async fn plan(&self, template: &str) -> Plan {
-        let template_folder = tempfile::tempdir().unwrap();
-        std::fs::write(template_folder.path().join("t.pkr.hcl"), template).unwrap();
+        let template_directory = tempfile::tempdir().unwrap();
+        std::fs::write(template_directory.path().join("t.pkr.hcl"), template).unwrap();
         let invocation = Invocation {
             path: "t.pkr.hcl".into(),
             stdin: None,
@@ -385,8 +385,8 @@ impl Bench {
             only: Vec::new(),
             except: Vec::new(),
             environment: BTreeMap::new(),
-            working_folder: template_folder.path().to_owned(),
-            home_folder: None,
+            working_directory: template_directory.path().to_owned(),
+            home_directory: None,
             started: SystemTime::now(),
             purpose: Purpose::Build,
             undeclared: UndeclaredVariables::Ignore,
@@ -400,7 +400,7 @@ impl Bench {
 
     /// Where journals are.
     pub(crate) fn journals(&self) -> std::path::PathBuf {
-        self.folder.path().join("journal")
+        self.directory.path().join("journal")
     }
 
     /// How many journals are left.
@@ -436,9 +436,9 @@ impl Bench {
             },
             run: RunContext {
                 id: "run-1".into(),
-                working_folder: self.folder.path().to_owned(),
-                temporary_folder: self.folder.path().to_owned(),
-                home_folder: None,
+                working_directory: self.directory.path().to_owned(),
+                temporary_directory: self.directory.path().to_owned(),
+                home_directory: None,
                 force: false,
                 debug: false,
                 environment: Arc::default(),

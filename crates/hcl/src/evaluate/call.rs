@@ -7,7 +7,7 @@ use crate::convert::convert;
 use crate::diagnostic::{Diagnostic, Diagnostics, similar_name};
 use crate::functions::{Call, Function, FunctionError, Functions, Parameter, Run};
 use crate::marks::Marks;
-use crate::scope::{Missing, Scope, Surroundings};
+use crate::scope::{EvalContext, Missing, Scope};
 use crate::source::Place;
 use crate::value::{Kind, Value};
 
@@ -36,7 +36,7 @@ pub(super) fn call(context: &Context<'_>, call: &CallExpression<'_>, diagnostics
         run,
         is_known_enough,
         call,
-        surroundings: scope.surroundings(),
+        eval_context: scope.eval_context(),
         pay: &|work| context.spend(work, call.place),
     };
     // Functions look at their arguments several times, and some take long for each byte.
@@ -152,7 +152,7 @@ struct PlainCall<'e> {
     /// Otherwise the result is unknown.
     is_known_enough: fn(&Value) -> bool,
     call: &'e CallExpression<'e>,
-    surroundings: &'e Surroundings<'e>,
+    eval_context: &'e EvalContext<'e>,
     pay: &'e dyn Fn(u64) -> bool,
 }
 
@@ -175,13 +175,13 @@ impl PlainCall<'_> {
         }
         match (self.run)(&Call {
             arguments: &arguments,
-            surroundings: self.surroundings,
+            eval_context: self.eval_context,
             pay: self.pay,
         }) {
             Ok(value) => {
                 let value = value.with_marks(marks);
                 if marks.is_sensitive() {
-                    self.surroundings.world.derived(&value);
+                    self.eval_context.externals.derived(&value);
                 }
                 value
             }

@@ -7,7 +7,7 @@ use super::expect::Expected;
 use super::for_expression::iterate;
 use crate::diagnostic::Diagnostics;
 use crate::marks::Marks;
-use crate::scope::World;
+use crate::scope::Externals;
 use crate::source::Place;
 use crate::syntax::{Expression, Name, TemplatePart};
 use crate::types::Type;
@@ -37,8 +37,8 @@ pub(super) fn template(
         Value::unknown(Type::String)
     };
     let value = value.with_marks(rendered.marks);
-    if let (true, Some(world)) = (rendered.holds_untold, world(context)) {
-        world.derived(&value);
+    if let (true, Some(externals)) = (rendered.holds_untold, externals(context)) {
+        externals.derived(&value);
     }
     value
 }
@@ -97,7 +97,7 @@ impl Rendered {
         {
             Some(text) => {
                 let is_secret = value.marks.is_sensitive();
-                self.holds_untold |= is_secret && world(context).is_some_and(|world| !world.placed(&value));
+                self.holds_untold |= is_secret && externals(context).is_some_and(|externals| !externals.placed(&value));
                 self.push(context, text);
             }
             None => self.known = false,
@@ -158,8 +158,8 @@ impl Rendered {
     }
 }
 
-fn world<'c>(context: &Context<'c>) -> Option<&'c dyn World> {
-    context.scope().map(|scope| scope.surroundings().world)
+fn externals<'c>(context: &Context<'c>) -> Option<&'c dyn Externals> {
+    context.scope().map(|scope| scope.eval_context().externals)
 }
 
 /// The value as text, which may be unknown; `None` after a complaint.

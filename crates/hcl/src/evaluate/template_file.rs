@@ -6,7 +6,7 @@ use super::expect::{CallExpression, Expected, capitalized, described, exactly};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::functions::Functions;
 use crate::native;
-use crate::scope::{Missing, Scope, Surroundings};
+use crate::scope::{EvalContext, Missing, Scope};
 use crate::source::{FileId, Place, SourceMap};
 use crate::syntax::Expression;
 use crate::types::Type;
@@ -91,7 +91,7 @@ struct Failure {
 }
 
 fn render(context: &Context<'_>, path: &str, scope: &TemplateScope<'_>, caller: Place) -> Result<Value, Failure> {
-    let text = read(path, scope.surroundings())?;
+    let text = read(path, scope.eval_context())?;
     let mut sources = SourceMap::default();
     let file = sources.add(path, text.as_str());
     let mut diagnostics = Diagnostics::default();
@@ -130,12 +130,12 @@ fn sentence(error: &Diagnostic, sources: &SourceMap) -> String {
         .to_owned()
 }
 
-fn read(path: &str, surroundings: &Surroundings<'_>) -> Result<String, Failure> {
+fn read(path: &str, eval_context: &EvalContext<'_>) -> Result<String, Failure> {
     let failure = |summary| Failure {
         summary,
         detail: String::new(),
     };
-    let full = surroundings.base_folder.join(path);
+    let full = eval_context.base_directory.join(path);
     let bytes =
         std::fs::read(&full).map_err(|error| failure(format!("`{}` cannot be read: {error}", full.display())))?;
     String::from_utf8(bytes).map_err(|_| failure(format!("`{}` is not UTF-8 text", full.display())))
@@ -170,7 +170,7 @@ impl Scope for TemplateScope<'_> {
         }
     }
 
-    fn surroundings(&self) -> &Surroundings<'_> {
-        self.outer.surroundings()
+    fn eval_context(&self) -> &EvalContext<'_> {
+        self.outer.eval_context()
     }
 }

@@ -6,14 +6,14 @@ use super::*;
 use crate::functions::{Call, Function, FunctionError, Functions, Parameter, Returns, Run, Special};
 use crate::marks::Marks;
 use crate::native::parse_expression;
-use crate::scope::{Surroundings, World};
+use crate::scope::{EvalContext, Externals};
 use crate::source::SourceMap;
 use crate::syntax::{BinaryOperator, ForExpression, Name, ObjectKey, Operation, TemplatePart, UnaryOperator};
 use crate::types::Type;
 
 struct NoWorld;
 
-impl World for NoWorld {
+impl Externals for NoWorld {
     fn ask(&self, function: &str, _: &[Value]) -> Result<Value, String> {
         Err(format!("nobody answers `{function}`"))
     }
@@ -22,7 +22,7 @@ impl World for NoWorld {
 struct Names {
     roots: BTreeMap<&'static str, Value>,
     functions: Option<Functions>,
-    surroundings: Surroundings<'static>,
+    eval_context: EvalContext<'static>,
 }
 
 impl Scope for Names {
@@ -38,8 +38,8 @@ impl Scope for Names {
         self.functions.as_ref()
     }
 
-    fn surroundings(&self) -> &Surroundings<'_> {
-        &self.surroundings
+    fn eval_context(&self) -> &EvalContext<'_> {
+        &self.eval_context
     }
 }
 
@@ -122,12 +122,12 @@ fn names() -> Names {
     Names {
         roots: BTreeMap::from(roots),
         functions: Some(Functions::of(&[("", &ROWS[..])])),
-        surroundings: Surroundings {
-            base_folder: std::path::PathBuf::from("."),
-            working_folder: std::path::PathBuf::from("."),
-            home_folder: None,
+        eval_context: EvalContext {
+            base_directory: std::path::PathBuf::from("."),
+            working_directory: std::path::PathBuf::from("."),
+            home_directory: None,
             started: std::time::UNIX_EPOCH,
-            world: &NoWorld,
+            externals: &NoWorld,
         },
     }
 }

@@ -21,7 +21,7 @@ pub(super) static GROUP: &[Function] = &[
         result: Returns::STRING,
         examples: &[("abspath(\"/a/b/../c\")", "/a/c")],
         run: Run::Plain(|call| {
-            let path = call.surroundings.working_folder.join(call.text(0)?);
+            let path = call.eval_context.working_directory.join(call.text(0)?);
             Ok(Value::string(clean(&path.to_string_lossy())))
         }),
     },
@@ -68,7 +68,7 @@ pub(super) static GROUP: &[Function] = &[
         examples: &[("can(filebase64(\"no/such.bin\"))", "false")],
         run: Run::Plain(|call| {
             let path = call.text(0)?;
-            let file = call.surroundings.working_folder.join(expand(call, path)?);
+            let file = call.eval_context.working_directory.join(expand(call, path)?);
             Ok(Value::string(encode_base64(&read(&file, path)?)))
         }),
     },
@@ -119,7 +119,7 @@ pub(super) static GROUP: &[Function] = &[
 
 /// A path as the functions of a template see it: `~` expanded, relative to the template's directory.
 pub(crate) fn template_path(call: &Call<'_>, path: &str) -> Result<PathBuf, FunctionError> {
-    Ok(call.surroundings.base_folder.join(expand(call, path)?))
+    Ok(call.eval_context.base_directory.join(expand(call, path)?))
 }
 
 /// The text in a file; errors show the path as it was written.
@@ -176,7 +176,7 @@ fn expand(call: &Call<'_>, path: &str) -> Result<PathBuf, FunctionError> {
             shown(path)
         )));
     }
-    let home = call.surroundings.home_folder.as_ref();
+    let home = call.eval_context.home_directory.as_ref();
     let home = home.ok_or_else(|| failed(format!("there is no home directory to expand {}", shown(path))))?;
     // A joined path is a clean one.
     let joined = home.join(rest.trim_start_matches('/'));

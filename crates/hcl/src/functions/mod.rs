@@ -32,7 +32,7 @@ mod yaml;
 pub use arguments::{any, failed, number, text, wrong};
 pub use reference::reference;
 
-use crate::externals::Surroundings;
+use crate::externals::EvalContext;
 use crate::types::Type;
 use crate::value::Value;
 
@@ -128,7 +128,7 @@ pub struct Call<'a> {
     /// The arguments: the fixed ones, then the variadic ones.
     pub arguments: &'a [Value],
     /// What it needs to know besides.
-    pub surroundings: &'a Surroundings<'a>,
+    pub eval_context: &'a EvalContext<'a>,
     /// Pays for work that the arguments do not show: about the bytes that could be made in the same time. False when there is not
     /// enough, and then it must not be done.
     pub pay: &'a dyn Fn(u64) -> bool,

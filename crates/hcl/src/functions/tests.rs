@@ -6,13 +6,13 @@ use super::*;
 use crate::diagnostic::Diagnostics;
 use crate::evaluate::evaluate;
 use crate::native::parse_expression;
-use crate::scope::{Scope, World};
+use crate::scope::{Externals, Scope};
 use crate::source::SourceMap;
 use crate::value::Kind;
 
 struct NoWorld;
 
-impl World for NoWorld {
+impl Externals for NoWorld {
     fn ask(&self, function: &str, _: &[Value]) -> Result<Value, String> {
         Err(format!("`{function}` is none of the language's own"))
     }
@@ -20,21 +20,21 @@ impl World for NoWorld {
 
 struct Only {
     functions: Functions,
-    surroundings: Surroundings<'static>,
+    eval_context: EvalContext<'static>,
 }
 
 impl Only {
     fn of(functions: Functions) -> Self {
-        let surroundings = Surroundings {
-            base_folder: "/no/such/directory".into(),
-            working_folder: "/no/such/directory".into(),
-            home_folder: Some("/home/me".into()),
+        let eval_context = EvalContext {
+            base_directory: "/no/such/directory".into(),
+            working_directory: "/no/such/directory".into(),
+            home_directory: Some("/home/me".into()),
             started: SystemTime::UNIX_EPOCH + Duration::from_millis(1_615_129_449_120),
-            world: &NoWorld,
+            externals: &NoWorld,
         };
         Self {
             functions,
-            surroundings,
+            eval_context,
         }
     }
 
@@ -77,8 +77,8 @@ impl Scope for Only {
         Some(&self.functions)
     }
 
-    fn surroundings(&self) -> &Surroundings<'_> {
-        &self.surroundings
+    fn eval_context(&self) -> &EvalContext<'_> {
+        &self.eval_context
     }
 }
 

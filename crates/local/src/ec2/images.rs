@@ -54,9 +54,9 @@ pub(crate) struct Image {
 /// Where an image's root file system comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ImageRoot {
-    /// This machine's own system folders.
+    /// This machine's own system directories.
     Host,
-    /// A folder or tarball that the user gave.
+    /// A directory or tarball that the user gave.
     Given(PathBuf),
     /// What an instance left behind.
     Baked(RootId),
@@ -84,7 +84,7 @@ impl ImageRoot {
     pub(crate) fn base(&self) -> Option<BaseRoot> {
         match self {
             ImageRoot::Host => Some(BaseRoot::Host),
-            ImageRoot::Given(path) if path.is_dir() => Some(BaseRoot::Folder(path.clone())),
+            ImageRoot::Given(path) if path.is_dir() => Some(BaseRoot::Directory(path.clone())),
             ImageRoot::Given(path) => Some(BaseRoot::Tarball(path.clone())),
             ImageRoot::Baked(_) => None,
         }

@@ -178,7 +178,7 @@ impl Launch {
                 Err(error) => return Err(error),
             };
             taken.insert(address);
-            let owner = call.cloud.folder.owner().id();
+            let owner = call.cloud.directory.owner().id();
             instances.push(self.instance(
                 resolved,
                 &reservation_id,

@@ -38,7 +38,7 @@ pub(crate) fn start_instances(mut call: Call) -> Answer {
             instance.state = InstanceState::Pending;
             instance.next = None;
             instance.launched = Moment::now();
-            instance.owner = Some(cloud.folder.owner().id().to_owned());
+            instance.owner = Some(cloud.directory.owner().id().to_owned());
             instance.transition_reason.clear();
             instance.state_reason = None;
             Ok(true)
@@ -72,7 +72,7 @@ pub(crate) fn stop_instances(mut call: Call) -> Answer {
             ),
         )),
         InstanceState::Pending | InstanceState::Running => {
-            instance.leave(InstanceState::Stopping, cloud.folder.owner().id());
+            instance.leave(InstanceState::Stopping, cloud.directory.owner().id());
             Ok(true)
         }
         _ => Err(wrong_state(instance, "stopped")),
@@ -103,7 +103,7 @@ pub(crate) fn terminate_instances(mut call: Call) -> Answer {
                 ),
             ));
         }
-        instance.leave(InstanceState::ShuttingDown, cloud.folder.owner().id());
+        instance.leave(InstanceState::ShuttingDown, cloud.directory.owner().id());
         Ok(true)
     })?;
     for change in changes.iter().filter(|change| change.changed) {
@@ -191,7 +191,7 @@ fn transition(
 /// Checks that no other process runs the instance: only the one that does can reach its machine.
 pub(crate) fn check_owner(cloud: &Cloud, instance: &Instance) -> Result<(), ApiError> {
     match instance.owner.as_deref() {
-        Some(owner) if owner != cloud.folder.owner().id() => {
+        Some(owner) if owner != cloud.directory.owner().id() => {
             let process = owner.split('-').next().unwrap_or(owner);
             Err(ApiError::new(
                 "IncorrectInstanceState",

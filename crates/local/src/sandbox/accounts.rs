@@ -14,7 +14,7 @@ pub(super) struct Account {
     pub(super) uid: u32,
     /// Primary group id.
     pub(super) gid: u32,
-    /// Home folder.
+    /// Home directory.
     pub(super) home: PathBuf,
     /// Login shell.
     pub(super) shell: PathBuf,
@@ -25,9 +25,9 @@ pub(super) struct Account {
 pub(super) enum Residents {
     /// The users of its root.
     OfRoot,
-    /// Without isolation: the user who runs us, under all these names, each with a home folder below this one.
+    /// Without isolation: the user who runs us, under all these names, each with a home directory below this one.
     Ourselves {
-        /// Where the home folders are.
+        /// Where the home directories are.
         homes: PathBuf,
         /// The names.
         names: Vec<String>,
@@ -149,13 +149,13 @@ pub(super) fn ensure(name: &str) -> io::Result<Account> {
 
 /// Adds the lines that are missing to the user's `authorized_keys`.
 pub(super) fn authorize(account: &Account, keys: &[String]) -> io::Result<()> {
-    let folder = account.home.join(".ssh");
-    if !folder.is_dir() {
-        fs::create_dir_all(&folder)?;
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))?;
-        own(&folder, account)?;
+    let directory = account.home.join(".ssh");
+    if !directory.is_dir() {
+        fs::create_dir_all(&directory)?;
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o700))?;
+        own(&directory, account)?;
     }
-    let file = folder.join("authorized_keys");
+    let file = directory.join("authorized_keys");
     let mut text = fs::read_to_string(&file).unwrap_or_default();
     for key in keys.iter().map(|key| key.trim()) {
         if !text.lines().any(|line| line == key) {

@@ -13,20 +13,20 @@ pub(super) fn boot(machine: &MachineStart, with_sudo_shim: bool) -> Result<(), F
     rustix::system::sethostname(machine.hostname.as_bytes()).doing("setting the host name")?;
     forget_memory();
     fill_run(with_sudo_shim)?;
-    for (folder, mode) in [
+    for (directory, mode) in [
         ("/tmp", 0o1777),
         ("/var/tmp", 0o1777),
         ("/root", 0o700),
         ("/etc", 0o755),
         ("/home", 0o755),
     ] {
-        if !Path::new(folder).exists() {
+        if !Path::new(directory).exists() {
             fs::DirBuilder::new()
                 .recursive(true)
                 .mode(mode)
-                .create(folder)
-                .doing(format!("creating `{folder}`"))?;
-            fs::set_permissions(folder, fs::Permissions::from_mode(mode)).doing(format!("opening `{folder}`"))?;
+                .create(directory)
+                .doing(format!("creating `{directory}`"))?;
+            fs::set_permissions(directory, fs::Permissions::from_mode(mode)).doing(format!("opening `{directory}`"))?;
         }
     }
     name_host(&machine.hostname)?;
@@ -50,9 +50,9 @@ pub(super) fn boot(machine: &MachineStart, with_sudo_shim: bool) -> Result<(), F
 
 /// Empties what is in memory on a real machine.
 fn forget_memory() {
-    let folders = ["/run", "/dev/shm"].into_iter();
-    for entry in folders
-        .filter_map(|folder| fs::read_dir(folder).ok())
+    let directories = ["/run", "/dev/shm"].into_iter();
+    for entry in directories
+        .filter_map(|directory| fs::read_dir(directory).ok())
         .flatten()
         .flatten()
     {
@@ -67,9 +67,9 @@ fn forget_memory() {
 
 /// Fills `/run` anew.
 fn fill_run(with_sudo_shim: bool) -> Result<(), Failure> {
-    for (folder, mode) in [("/run/lock", 0o1777), ("/run/bakelite", 0o755)] {
-        fs::create_dir_all(folder).doing(format!("creating `{folder}`"))?;
-        fs::set_permissions(folder, fs::Permissions::from_mode(mode)).doing(format!("opening `{folder}`"))?;
+    for (directory, mode) in [("/run/lock", 0o1777), ("/run/bakelite", 0o755)] {
+        fs::create_dir_all(directory).doing(format!("creating `{directory}`"))?;
+        fs::set_permissions(directory, fs::Permissions::from_mode(mode)).doing(format!("opening `{directory}`"))?;
     }
     if with_sudo_shim {
         shims::install_elevate().doing("installing the built-in `sudo`")?;

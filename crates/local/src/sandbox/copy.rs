@@ -15,9 +15,11 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::remove;
-use super::tree::{AS_FOLDER, AS_HANDLE, Identity, OPEN_FOLDERS, Trouble, back, has_changed, names, own_path, place};
+use super::tree::{
+    AS_DIRECTORY, AS_HANDLE, Identity, OPEN_DIRECTORYS, Trouble, back, has_changed, names, own_path, place,
+};
 
-/// How many names may wait to be copied. They are read before anything of a folder is copied, so that an instance that
+/// How many names may wait to be copied. They are read before anything of a directory is copied, so that an instance that
 /// goes on making files does not keep us for ever.
 const MOST_WAITING: usize = 5_000_000;
 /// Where, beside the copy, the first copies of files with several names wait for their other names.
@@ -25,10 +27,10 @@ const LINKS: &CStr = c"links";
 /// The kernel's limit on the names and on the value of extended attributes.
 const LONGEST_ATTRIBUTE: usize = 65536;
 
-/// A folder on the way down, and its copy.
+/// A directory on the way down, and its copy.
 struct Level {
     /// Original and copy; closed while the walk is far below.
-    folders: Option<Rc<(OwnedFd, OwnedFd)>>,
+    directories: Option<Rc<(OwnedFd, OwnedFd)>>,
     identities: (Identity, Identity),
     status: Stat,
     /// Its name in the level above.
@@ -38,7 +40,7 @@ struct Level {
 
 struct Copy<'a> {
     levels: Vec<Level>,
-    /// The folder in which `LINKS` lies.
+    /// The directory in which `LINKS` lies.
     beside: BorrowedFd<'a>,
     links: Option<OwnedFd>,
     linked: HashSet<Identity>,
@@ -47,8 +49,8 @@ struct Copy<'a> {
     clones: bool,
 }
 
-/// Copies a layer, with everything that makes it one: owners, modes, times, hard links, whiteouts and opaque folders. The
-/// copy is called `name` in the folder `beside`.
+/// Copies a layer, with everything that makes it one: owners, modes, times, hard links, whiteouts and opaque directories. The
+/// copy is called `name` in the directory `beside`.
 pub(super) fn layer(from: OwnedFd, beside: BorrowedFd<'_>, name: &CStr) -> Result<(), Trouble> {
     let mut copy = Copy {
         levels: Vec::new(),
@@ -85,57 +87,57 @@ impl Copy<'_> {
         Ok(())
     }
 
-    /// Makes the copy of a folder and goes on in it.
+    /// Makes the copy of a directory and goes on in it.
     fn descend(&mut self, from: OwnedFd, status: Stat, above: impl AsFd, name: &CStr) -> io::Result<()> {
         mkdirat(&above, name, Mode::RWXU)?;
-        let to = openat(&above, name, AS_FOLDER, Mode::empty())?;
+        let to = openat(&above, name, AS_DIRECTORY, Mode::empty())?;
         let room = MOST_WAITING - self.waiting;
         let mut listed = Dir::read_from(&from)?;
         let waiting = names(&mut listed, room + 1)?;
         if waiting.len() > room {
             return Err(io::Error::other(format!(
-                "more than {MOST_WAITING} files in its folders"
+                "more than {MOST_WAITING} files in its directories"
             )));
         }
         self.waiting += waiting.len();
         self.levels.push(Level {
             identities: (Identity::of(&status), Identity::of(&fstat(&to)?)),
-            folders: Some(Rc::new((from, to))),
+            directories: Some(Rc::new((from, to))),
             status,
             name: name.to_owned(),
             waiting,
         });
-        if let Some(far) = self.levels.len().checked_sub(OPEN_FOLDERS + 1) {
-            self.levels[far].folders = None;
+        if let Some(far) = self.levels.len().checked_sub(OPEN_DIRECTORYS + 1) {
+            self.levels[far].directories = None;
         }
         Ok(())
     }
 
-    /// Finishes the copy of a folder and goes on in the one above.
+    /// Finishes the copy of a directory and goes on in the one above.
     fn ascend(&mut self) -> io::Result<()> {
         let Some(level) = self.levels.pop() else { return Ok(()) };
-        let folders = level.folders.ok_or(Errno::BADF)?;
-        let (from, to) = &*folders;
+        let directories = level.directories.ok_or(Errno::BADF)?;
+        let (from, to) = &*directories;
         if let Some(above) = self.levels.last_mut()
-            && above.folders.is_none()
+            && above.directories.is_none()
         {
             let moved = |_| {
                 io::Error::new(
                     io::ErrorKind::StaleNetworkFileHandle,
-                    "a folder was moved while it was copied",
+                    "a directory was moved while it was copied",
                 )
             };
             let from = back(from, above.identities.0).map_err(moved)?;
-            above.folders = Some(Rc::new((from, back(to, above.identities.1)?)));
+            above.directories = Some(Rc::new((from, back(to, above.identities.1)?)));
         }
         copy_attributes(to.as_fd(), from.as_fd(), &level.status)
     }
 
-    /// Copies what lies under a name of the current folder, if anything (still) does.
+    /// Copies what lies under a name of the current directory, if anything (still) does.
     fn entry(&mut self, name: &CStr) -> io::Result<()> {
         let level = self.levels.last().ok_or(Errno::BADF)?;
-        let folders = Rc::clone(level.folders.as_ref().ok_or(Errno::BADF)?);
-        let (from, to) = &*folders;
+        let directories = Rc::clone(level.directories.as_ref().ok_or(Errno::BADF)?);
+        let (from, to) = &*directories;
         let handle = match openat(from, name, AS_HANDLE, Mode::empty()) {
             Ok(handle) => handle,
             Err(error) if has_changed(error) => return Ok(()),
@@ -150,7 +152,7 @@ impl Copy<'_> {
         }
         match FileType::from_raw_mode(status.st_mode) {
             FileType::Directory => {
-                let from = openat(&handle, c".", AS_FOLDER, Mode::empty())?;
+                let from = openat(&handle, c".", AS_DIRECTORY, Mode::empty())?;
                 self.descend(from, status, to, name)
             }
             FileType::RegularFile => self.file(&handle, &status, to.as_fd(), name),
@@ -197,7 +199,7 @@ impl Copy<'_> {
         if status.st_nlink > 1 && self.linked.insert(identity) {
             if self.links.is_none() {
                 mkdirat(self.beside, LINKS, Mode::RWXU)?;
-                self.links = Some(openat(self.beside, LINKS, AS_FOLDER, Mode::empty())?);
+                self.links = Some(openat(self.beside, LINKS, AS_DIRECTORY, Mode::empty())?);
             }
             let links = self.links.as_ref().ok_or(Errno::BADF)?;
             linkat(to, name, links, &link, AtFlags::empty())?;
@@ -324,14 +326,14 @@ fn copy_attributes(to: BorrowedFd<'_>, from: BorrowedFd<'_>, status: &Stat) -> i
 }
 
 /// For what is not to be opened.
-fn copy_attributes_by_name(folder: BorrowedFd<'_>, name: &CStr, status: &Stat) -> io::Result<()> {
+fn copy_attributes_by_name(directory: BorrowedFd<'_>, name: &CStr, status: &Stat) -> io::Result<()> {
     let (user, group) = owner(status);
-    unless_unmapped(chownat(folder, name, user, group, AtFlags::SYMLINK_NOFOLLOW))?;
-    Ok(utimensat(folder, name, &times(status), AtFlags::SYMLINK_NOFOLLOW)?)
+    unless_unmapped(chownat(directory, name, user, group, AtFlags::SYMLINK_NOFOLLOW))?;
+    Ok(utimensat(directory, name, &times(status), AtFlags::SYMLINK_NOFOLLOW)?)
 }
 
 /// Copies the extended attributes that a user of a namespace may set: his own, file capabilities, and of the overlay's
-/// only the one that makes a folder opaque (the others speak of the original's place).
+/// only the one that makes a directory opaque (the others speak of the original's place).
 fn copy_extended(to: BorrowedFd<'_>, from: BorrowedFd<'_>) -> io::Result<()> {
     if matches!(flistxattr_query(from), Ok(0) | Err(Errno::NOTSUP)) {
         return Ok(());
@@ -359,29 +361,29 @@ mod tests {
     use super::*;
     use std::path::Path;
 
-    fn folder(path: &Path) -> OwnedFd {
-        open(path, AS_FOLDER, Mode::empty()).unwrap()
+    fn directory(path: &Path) -> OwnedFd {
+        open(path, AS_DIRECTORY, Mode::empty()).unwrap()
     }
 
-    /// In memory where that can be: a disk takes minutes to remove so many folders.
-    fn fast_folder() -> tempfile::TempDir {
+    /// In memory where that can be: a disk takes minutes to remove so many directories.
+    fn fast_directory() -> tempfile::TempDir {
         tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
     }
 
     #[test]
-    fn a_hundred_thousand_folders_deep_is_copied_and_removed() {
-        let place = fast_folder();
-        let top = folder(place.path());
+    fn a_hundred_thousand_directories_deep_is_copied_and_removed() {
+        let place = fast_directory();
+        let top = directory(place.path());
         mkdirat(&top, c"fs", Mode::RWXU).unwrap();
-        let mut deepest = folder(&place.path().join("fs"));
+        let mut deepest = directory(&place.path().join("fs"));
         for _ in 0..100_000 {
             mkdirat(&deepest, c"d", Mode::RWXU).unwrap();
-            deepest = openat(&deepest, c"d", AS_FOLDER, Mode::empty()).unwrap();
+            deepest = openat(&deepest, c"d", AS_DIRECTORY, Mode::empty()).unwrap();
         }
         symlinkat(c"bottom", &deepest, c"link").unwrap();
-        layer(folder(&place.path().join("fs")), top.as_fd(), c"copy").unwrap();
-        let mut copied = folder(&place.path().join("copy"));
-        while let Ok(deeper) = openat(&copied, c"d", AS_FOLDER, Mode::empty()) {
+        layer(directory(&place.path().join("fs")), top.as_fd(), c"copy").unwrap();
+        let mut copied = directory(&place.path().join("copy"));
+        while let Ok(deeper) = openat(&copied, c"d", AS_DIRECTORY, Mode::empty()) {
             copied = deeper;
         }
         assert_eq!(readlinkat(&copied, c"link", Vec::new()).unwrap().as_c_str(), c"bottom");
@@ -399,7 +401,7 @@ mod tests {
         let status = fstat(&from).unwrap();
         std::fs::write(&path, "begun and gone on").unwrap();
         let to = OwnedFd::from(std::fs::File::create(place.path().join("copy")).unwrap());
-        let beside = folder(place.path());
+        let beside = directory(place.path());
         let mut copy = Copy {
             levels: Vec::new(),
             beside: beside.as_fd(),
@@ -421,7 +423,7 @@ mod tests {
         std::fs::write(from.join("one"), "content").unwrap();
         std::fs::hard_link(from.join("one"), from.join("sub/two")).unwrap();
         std::fs::hard_link(from.join("one"), from.join("three")).unwrap();
-        layer(folder(&from), folder(place.path()).as_fd(), c"copy").unwrap();
+        layer(directory(&from), directory(place.path()).as_fd(), c"copy").unwrap();
         let look = |name: &str| std::fs::metadata(place.path().join("copy").join(name)).unwrap();
         assert_eq!(look("one").nlink(), 3);
         assert_eq!(look("one").ino(), look("sub/two").ino());
@@ -433,7 +435,12 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(place.path().join("fs/a\nb/c")).unwrap();
         std::fs::create_dir_all(place.path().join("copy")).unwrap();
-        let trouble = layer(folder(&place.path().join("fs")), folder(place.path()).as_fd(), c"copy").unwrap_err();
+        let trouble = layer(
+            directory(&place.path().join("fs")),
+            directory(place.path()).as_fd(),
+            c"copy",
+        )
+        .unwrap_err();
         assert_eq!(
             (trouble.place.as_str(), trouble.error.kind()),
             (".", io::ErrorKind::AlreadyExists)

@@ -7,16 +7,16 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, fstat, openat, statat};
 use rustix::io::Errno;
 
-use super::tree::{AS_FOLDER, Identity, OPEN_FOLDERS, Trouble, back, has_changed, place};
+use super::tree::{AS_DIRECTORY, Identity, OPEN_DIRECTORYS, Trouble, back, has_changed, place};
 
-/// A folder on the way down, whose own files are counted.
+/// A directory on the way down, whose own files are counted.
 struct Level {
     /// Closed while the walk is far below it.
-    folder: Option<OwnedFd>,
+    directory: Option<OwnedFd>,
     identity: Identity,
     /// Its name in the level above.
     name: CString,
-    /// Folders in it that are not counted yet.
+    /// Directories in it that are not counted yet.
     waiting: Vec<CString>,
 }
 
@@ -39,7 +39,7 @@ pub(super) fn check(layer: OwnedFd, limit: u64) -> Result<(), Trouble> {
     })
 }
 
-/// Counts one folder or goes one level up; whether there is more to do.
+/// Counts one directory or goes one level up; whether there is more to do.
 fn step(levels: &mut Vec<Level>, taken: &mut u64) -> io::Result<bool> {
     let depth = levels.len();
     let Some(level) = levels.last_mut() else {
@@ -48,12 +48,12 @@ fn step(levels: &mut Vec<Level>, taken: &mut u64) -> io::Result<bool> {
     let Some(name) = level.waiting.pop() else {
         return leave(levels);
     };
-    let folder = level.folder.as_ref().ok_or(Errno::BADF)?;
-    match openat(folder, &name, AS_FOLDER, Mode::empty()) {
-        Ok(folder) => {
-            levels.push(enter(folder, name, taken)?);
-            if depth > OPEN_FOLDERS {
-                levels[depth - OPEN_FOLDERS].folder = None;
+    let directory = level.directory.as_ref().ok_or(Errno::BADF)?;
+    match openat(directory, &name, AS_DIRECTORY, Mode::empty()) {
+        Ok(directory) => {
+            levels.push(enter(directory, name, taken)?);
+            if depth > OPEN_DIRECTORYS {
+                levels[depth - OPEN_DIRECTORYS].directory = None;
             }
         }
         Err(error) if has_changed(error) => {}
@@ -62,16 +62,16 @@ fn step(levels: &mut Vec<Level>, taken: &mut u64) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Counts the files of a folder and notes its folders.
-fn enter(folder: OwnedFd, name: CString, taken: &mut u64) -> io::Result<Level> {
-    let identity = Identity::of(&fstat(&folder)?);
+/// Counts the files of a directory and notes its directories.
+fn enter(directory: OwnedFd, name: CString, taken: &mut u64) -> io::Result<Level> {
+    let identity = Identity::of(&fstat(&directory)?);
     let mut waiting = Vec::new();
-    for entry in Dir::read_from(&folder)? {
+    for entry in Dir::read_from(&directory)? {
         let entry = entry?;
         if matches!(entry.file_name().to_bytes(), b"." | b"..") {
             continue;
         }
-        let Ok(found) = statat(&folder, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) else {
+        let Ok(found) = statat(&directory, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) else {
             continue; // gone by now
         };
         *taken = taken.saturating_add(u64::try_from(found.st_blocks).unwrap_or(0).saturating_mul(512));
@@ -80,14 +80,14 @@ fn enter(folder: OwnedFd, name: CString, taken: &mut u64) -> io::Result<Level> {
         }
     }
     Ok(Level {
-        folder: Some(folder),
+        directory: Some(directory),
         identity,
         name,
         waiting,
     })
 }
 
-/// Goes back up; an error where a folder was moved away under the walk.
+/// Goes back up; an error where a directory was moved away under the walk.
 fn leave(levels: &mut Vec<Level>) -> io::Result<bool> {
     let Some(left) = levels.pop() else {
         return Ok(false);
@@ -95,11 +95,11 @@ fn leave(levels: &mut Vec<Level>) -> io::Result<bool> {
     let Some(above) = levels.last_mut() else {
         return Ok(false);
     };
-    if above.folder.is_none() {
-        let Some(folder) = left.folder else {
+    if above.directory.is_none() {
+        let Some(directory) = left.directory else {
             return Err(Errno::BADF.into());
         };
-        above.folder = Some(back(folder, above.identity)?);
+        above.directory = Some(back(directory, above.identity)?);
     }
     Ok(true)
 }

@@ -70,7 +70,7 @@ fn become_it(control: &OwnedFd) -> Result<i32, Failure> {
     };
     match *start {
         Start::Job { ids, job } => {
-            let job = job::open_folders(job)?;
+            let job = job::open_directories(job)?;
             if ids > 0 {
                 join_user_namespace(control, ids)?;
             }

@@ -203,11 +203,12 @@ fn serve(streams: &Streams, identity: &Identity, service: impl FnOnce() -> i32) 
 }
 
 fn has_program(name: &str) -> bool {
-    PATH.split(':').any(|folder| Path::new(folder).join(name).exists())
+    PATH.split(':')
+        .any(|directory| Path::new(directory).join(name).exists())
 }
 
 impl Identity {
-    /// Becomes this user, in its home folder.
+    /// Becomes this user, in its home directory.
     fn take_on(&self) -> io::Result<()> {
         if self.switchable {
             let (uid, gid) = (Uid::from_raw(self.account.uid), Gid::from_raw(self.account.gid));

@@ -1,4 +1,4 @@
-//! The lowest layer of a machine that stands on this machine's own system folders: everything around those folders, and
+//! The lowest layer of a machine that stands on this machine's own system directories: everything around those directories, and
 //! of `/etc` only what is no secret.
 
 use std::fs;
@@ -54,8 +54,8 @@ const LEFT_BEHIND: [&str; 44] = [
     "cron.d",
     "boto.cfg",
 ];
-/// Empty folders that a system has, with their modes.
-const FOLDERS: [(&str, u32); 24] = [
+/// Empty directories that a system has, with their modes.
+const DIRECTORYS: [(&str, u32); 24] = [
     ("home", 0o755),
     ("root", 0o700),
     ("tmp", 0o1777),
@@ -84,13 +84,13 @@ const FOLDERS: [(&str, u32); 24] = [
 /// Top-level links of a merged `/usr`.
 const LINKS: [&str; 8] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32", "libexec", "libo32"];
 
-/// How deep below a system folder a machine can write whose root is not the host's; `/usr/local/lib/python3.11/dist-packages` is four deep.
+/// How deep below a system directory a machine can write whose root is not the host's; `/usr/local/lib/python3.11/dist-packages` is four deep.
 const DEEPEST_COPY: usize = 4;
 
-/// Builds the layer; `folders` are those of the host that will lie above it.
-pub(super) fn build(to: &Path, folders: &[String]) -> io::Result<()> {
+/// Builds the layer; `directories` are those of the host that will lie above it.
+pub(super) fn build(to: &Path, directories: &[String]) -> io::Result<()> {
     fs::create_dir_all(to)?;
-    for (name, mode) in FOLDERS {
+    for (name, mode) in DIRECTORYS {
         fs::create_dir_all(to.join(name))?;
         fs::set_permissions(to.join(name), fs::Permissions::from_mode(mode))?;
     }
@@ -112,13 +112,13 @@ pub(super) fn build(to: &Path, folders: &[String]) -> io::Result<()> {
     )?;
     fs::set_permissions(&sudoers, fs::Permissions::from_mode(0o440))?;
     fs::set_permissions(to.join("etc/sudoers.d"), fs::Permissions::from_mode(0o750))?;
-    for folder in folders {
-        fs::create_dir_all(to.join(folder))?;
-        let from = Path::new("/").join(folder);
+    for directory in directories {
+        fs::create_dir_all(to.join(directory))?;
+        let from = Path::new("/").join(directory);
         if is_foreign(&from) {
-            copy_folders(&from, &to.join(folder), DEEPEST_COPY)?;
-            if folder.starts_with("var/lib/") {
-                copy_records(&from, &to.join(folder))?;
+            copy_directories(&from, &to.join(directory), DEEPEST_COPY)?;
+            if directory.starts_with("var/lib/") {
+                copy_records(&from, &to.join(directory))?;
             }
         }
     }
@@ -190,13 +190,13 @@ fn write_accounts(etc: &Path) -> io::Result<()> {
     fs::set_permissions(etc.join("shadow"), fs::Permissions::from_mode(0o640))
 }
 
-/// Whether a folder's owner has no id here, so that even root of a machine could create nothing in it.
-fn is_foreign(folder: &Path) -> bool {
-    fs::metadata(folder).is_ok_and(|found| found.uid() == 65534)
+/// Whether a directory's owner has no id here, so that even root of a machine could create nothing in it.
+fn is_foreign(directory: &Path) -> bool {
+    fs::metadata(directory).is_ok_and(|found| found.uid() == 65534)
 }
 
 /// Copies the records of a package manager, so that root of a machine owns them and can add packages: what lies at the top of its
-/// folder, and locks, which are empty.
+/// directory, and locks, which are empty.
 fn copy_records(from: &Path, to: &Path) -> io::Result<()> {
     for entry in fs::read_dir(from).into_iter().flatten().flatten() {
         let (Ok(found), name) = (entry.metadata(), entry.file_name()) else {
@@ -219,10 +219,10 @@ fn copy_records(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Copies the bare folders of a tree. In the merged tree they count, so that a machine can add and replace files in
-/// folders whose originals belong to the host's root. Deep folders stay as they are: tens of thousands of them, in which
+/// Copies the bare directories of a tree. In the merged tree they count, so that a machine can add and replace files in
+/// directories whose originals belong to the host's root. Deep directories stay as they are: tens of thousands of them, in which
 /// nobody but their own package writes, would cost seconds.
-fn copy_folders(from: &Path, to: &Path, levels: usize) -> io::Result<()> {
+fn copy_directories(from: &Path, to: &Path, levels: usize) -> io::Result<()> {
     for entry in fs::read_dir(from).into_iter().flatten().flatten() {
         let Ok(found) = entry.metadata() else { continue };
         if !found.is_dir() || found.mode() & 0o005 != 0o005 {
@@ -230,14 +230,14 @@ fn copy_folders(from: &Path, to: &Path, levels: usize) -> io::Result<()> {
         }
         let target = to.join(entry.file_name());
         fs::create_dir_all(&target)?;
-        // Below `share` lie thousands of folders of documentation and translations.
+        // Below `share` lie thousands of directories of documentation and translations.
         let levels = if entry.file_name() == "share" {
             levels.min(2)
         } else {
             levels
         };
         if levels > 1 {
-            copy_folders(&entry.path(), &target, levels - 1)?;
+            copy_directories(&entry.path(), &target, levels - 1)?;
         }
         fs::set_permissions(&target, fs::Permissions::from_mode(found.mode() & 0o7777))?;
     }

@@ -261,10 +261,11 @@ fn sub_range(text: &str, user: u32, name: Option<&str>) -> Option<(u32, u32)> {
     })
 }
 
-/// Whether a program lies in `PATH` or in the usual system folders.
+/// Whether a program lies in `PATH` or in the usual system directories.
 pub(crate) fn in_path(program: &str) -> bool {
     let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-    path.split(':').any(|folder| Path::new(folder).join(program).exists())
+    path.split(':')
+        .any(|directory| Path::new(directory).join(program).exists())
 }
 
 #[cfg(test)]

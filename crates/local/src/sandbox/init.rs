@@ -67,11 +67,11 @@ pub(super) fn run(control: &OwnedFd, machine: &MachineStart, root: &Root) -> Res
     .serve()
 }
 
-/// A machine without isolation: processes of this machine itself, of which only the home folders are the machine's own.
+/// A machine without isolation: processes of this machine itself, of which only the home directories are the machine's own.
 pub(super) fn run_bare(control: &OwnedFd, machine: &MachineStart) -> Result<(), Failure> {
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).doing("adopting orphans")?;
     let signals = kernel::signal_file(&[libc::SIGCHLD]).doing("listening for signals")?;
-    let homes = machine.store.join(&machine.folder).join("fs/home");
+    let homes = machine.store.join(&machine.directory).join("fs/home");
     let names: Vec<String> = machine.users.iter().cloned().chain(["root".into()]).collect();
     for name in &names {
         if !accounts::is_valid_name(name) {
@@ -80,7 +80,7 @@ pub(super) fn run_bare(control: &OwnedFd, machine: &MachineStart) -> Result<(), 
                 error: io::Error::other("not a valid name"),
             });
         }
-        fs::create_dir_all(homes.join(name)).doing(format!("creating the home folder of `{name}`"))?;
+        fs::create_dir_all(homes.join(name)).doing(format!("creating the home directory of `{name}`"))?;
     }
     let residents = Residents::Ourselves { homes, names };
     let mut init = Init {
@@ -195,7 +195,7 @@ impl Init<'_> {
         let Some(output) = files.into_iter().next() else { return };
         let path = match self.root {
             Some(_) => PathBuf::from("/run/bakelite/user-data"),
-            None => self.machine.store.join(&self.machine.folder).join("user-data"),
+            None => self.machine.store.join(&self.machine.directory).join("user-data"),
         };
         let started = fs::write(&path, script)
             .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o700)))

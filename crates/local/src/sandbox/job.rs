@@ -1,7 +1,7 @@
 //! Work on the store's files that needs the ids of the machines: copying and removing layers, making base roots.
 //!
-//! A job first opens the folders that it works in, with the rights of whoever started it: the way there is for him alone.
-//! Everything else happens from these folders on, with the machines' ids only.
+//! A job first opens the directories that it works in, with the rights of whoever started it: the way there is for him alone.
+//! Everything else happens from these directories on, with the machines' ids only.
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -13,50 +13,55 @@ use rustix::fs::{Mode, mkdirat, open, openat};
 use rustix::process::fchdir;
 
 use super::enter::{Doing as _, Failure};
-use super::tree::{AS_FOLDER, Trouble};
+use super::tree::{AS_DIRECTORY, Trouble};
 use super::wire::Job;
 use super::{copy, count, host_root, mounts, remove, unpack};
 
-/// The name of a layer's files in its folder.
+/// The name of a layer's files in its directory.
 const FILES: &CStr = c"fs";
 
-/// A job whose folders are open.
+/// A job whose directories are open.
 #[derive(Debug)]
 pub(super) enum Opened {
-    Probe { folder: OwnedFd },
+    Probe { directory: OwnedFd },
     Copy { from: OwnedFd, to: OwnedFd },
     Count { layer: OwnedFd, limit: u64 },
-    Empty { folder: OwnedFd },
+    Empty { directory: OwnedFd },
     Unpack { tarball: File, name: PathBuf, to: OwnedFd },
-    Host { to: OwnedFd, folders: Vec<String> },
+    Host { to: OwnedFd, directories: Vec<String> },
 }
 
 /// Opens what a job works on.
-pub(super) fn open_folders(job: Job) -> Result<Opened, Failure> {
-    let folder = |path: &Path| open(path, AS_FOLDER, Mode::empty()).doing(format!("opening `{}`", path.display()));
+pub(super) fn open_directories(job: Job) -> Result<Opened, Failure> {
+    let directory =
+        |path: &Path| open(path, AS_DIRECTORY, Mode::empty()).doing(format!("opening `{}`", path.display()));
     let layer = |path: &Path| {
-        openat(folder(path)?, FILES, AS_FOLDER, Mode::empty())
+        openat(directory(path)?, FILES, AS_DIRECTORY, Mode::empty())
             .doing(format!("opening the layer in `{}`", path.display()))
     };
     Ok(match job {
-        Job::Probe { folder: path } => Opened::Probe { folder: folder(&path)? },
+        Job::Probe { directory: path } => Opened::Probe {
+            directory: directory(&path)?,
+        },
         Job::Copy { from, to } => Opened::Copy {
             from: layer(&from)?,
-            to: folder(&to)?,
+            to: directory(&to)?,
         },
-        Job::Count { folder, limit } => Opened::Count {
-            layer: layer(&folder)?,
+        Job::Count { directory, limit } => Opened::Count {
+            layer: layer(&directory)?,
             limit,
         },
-        Job::Empty { folder: path } => Opened::Empty { folder: folder(&path)? },
+        Job::Empty { directory: path } => Opened::Empty {
+            directory: directory(&path)?,
+        },
         Job::Unpack { tarball, to } => Opened::Unpack {
             tarball: File::open(&tarball).doing(format!("opening `{}`", tarball.display()))?,
             name: tarball,
-            to: folder(&to)?,
+            to: directory(&to)?,
         },
-        Job::Host { to, folders } => Opened::Host {
-            to: folder(&to)?,
-            folders,
+        Job::Host { to, directories } => Opened::Host {
+            to: directory(&to)?,
+            directories,
         },
     })
 }
@@ -65,8 +70,8 @@ impl Opened {
     /// Does the job.
     pub(super) fn run(self) -> Result<(), Failure> {
         match self {
-            Opened::Probe { folder } => {
-                fchdir(&folder).doing("entering the probe's folder")?;
+            Opened::Probe { directory } => {
+                fchdir(&directory).doing("entering the probe's directory")?;
                 mounts::probe(Path::new(""))
             }
             Opened::Copy { from, to } => {
@@ -75,24 +80,26 @@ impl Opened {
             Opened::Count { layer, limit } => {
                 count::check(layer, limit).map_err(|trouble| failure("counting the files of a layer", trouble))
             }
-            Opened::Empty { folder } => remove::empty(folder).map_err(|trouble| failure("removing files", trouble)),
+            Opened::Empty { directory } => {
+                remove::empty(directory).map_err(|trouble| failure("removing files", trouble))
+            }
             Opened::Unpack { tarball, name, to } => make_root(&to)
                 .and_then(|root| unpack::unpack(tarball, &root))
                 .doing(format!("unpacking `{}`", name.display())),
-            Opened::Host { to, folders } => {
+            Opened::Host { to, directories } => {
                 let built = fchdir(&to)
                     .map_err(io::Error::from)
-                    .and_then(|()| host_root::build(Path::new("fs"), &folders));
-                built.doing("building a root from this machine's folders")
+                    .and_then(|()| host_root::build(Path::new("fs"), &directories));
+                built.doing("building a root from this machine's directories")
             }
         }
     }
 }
 
-/// Makes the folder that will be a machine's `/`.
-fn make_root(folder: &OwnedFd) -> io::Result<OwnedFd> {
-    mkdirat(folder, FILES, Mode::from_raw_mode(0o755))?;
-    Ok(openat(folder, FILES, AS_FOLDER, Mode::empty())?)
+/// Makes the directory that will be a machine's `/`.
+fn make_root(directory: &OwnedFd) -> io::Result<OwnedFd> {
+    mkdirat(directory, FILES, Mode::from_raw_mode(0o755))?;
+    Ok(openat(directory, FILES, AS_DIRECTORY, Mode::empty())?)
 }
 
 fn failure(doing: &str, trouble: Trouble) -> Failure {

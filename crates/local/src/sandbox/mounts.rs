@@ -55,7 +55,7 @@ pub(super) fn build(machine: &MachineStart, base: Option<OwnedFd>) -> Result<Roo
     kernel::unshare(UnshareFlags::NEWNS).doing("creating a mount namespace")?;
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change("/", private).doing("separating the mounts from the host's")?;
-    let root = machine.folder.join("root");
+    let root = machine.directory.join("root");
     let base = base.map(|base| attach_base(machine, &base)).transpose()?;
     let mount_overlays = |tools| mount_overlays(machine, base.as_deref(), &root, tools);
 
@@ -63,7 +63,7 @@ pub(super) fn build(machine: &MachineStart, base: Option<OwnedFd>) -> Result<Roo
     let shims = shims::needed(&root);
     if shims.any() {
         // They stand in a layer of their own, so that they never become part of an image.
-        let tools = machine.folder.join("tools");
+        let tools = machine.directory.join("tools");
         shims::write_layer(&tools, &root, &shims).doing("writing the stand-ins")?;
         for part in machine.parts.iter().rev() {
             unmount(root.join(&part.at), UnmountFlags::DETACH).doing("unmounting the root")?;
@@ -80,7 +80,7 @@ pub(super) fn build(machine: &MachineStart, base: Option<OwnedFd>) -> Result<Roo
 
 /// Puts the mount of the base directory beside the machine's layers; returns where.
 fn attach_base(machine: &MachineStart, base: &OwnedFd) -> Result<PathBuf, Failure> {
-    let at = machine.folder.join("base");
+    let at = machine.directory.join("base");
     fs::create_dir_all(&at).doing("creating the mount point of the base directory")?;
     let flags = rustix::mount::MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
     rustix::mount::move_mount(base, c"", CWD, &at, flags).doing("mounting the base directory")?;
@@ -94,14 +94,14 @@ fn mount_overlays(
     tools: Option<&Path>,
 ) -> Result<(), Failure> {
     for part in &machine.parts {
-        let upper = machine.folder.join("fs").join(&part.at);
-        let work = machine.folder.join("work").join(if part.at.is_empty() {
+        let upper = machine.directory.join("fs").join(&part.at);
+        let work = machine.directory.join("work").join(if part.at.is_empty() {
             "_".into()
         } else {
             part.at.replace('/', "_")
         });
         fs::create_dir_all(&upper).doing("creating the writable layer")?;
-        fs::create_dir_all(&work).doing("creating the overlay's work folder")?;
+        fs::create_dir_all(&work).doing("creating the overlay's work directory")?;
         let tools = tools.map(|tools| tools.join(&part.at)).filter(|tools| tools.is_dir());
         let mut lower: Vec<PathBuf> = tools.into_iter().chain(part.lower.iter().cloned()).collect();
         if let (true, Some(base), Some(lowest)) = (part.at.is_empty(), base, lower.last_mut()) {
@@ -146,14 +146,14 @@ fn push_escaped(options: &mut Vec<u8>, path: &Path) {
 }
 
 fn mount_fresh(root: &Path, name: &str, options: &str) -> Result<(), Failure> {
-    let at = folder(root, name)?;
+    let at = directory(root, name)?;
     let options = std::ffi::CString::new(options).doing("naming mount options")?;
     mount("tmpfs", &at, "tmpfs", MountFlags::NODEV, Some(options.as_c_str())).doing(format!("mounting `/{name}`"))
 }
 
 /// The mount point `name` of the root. A root may bring anything under that name, but nothing outside of it gets touched:
 /// a link is replaced, never followed.
-fn folder(root: &Path, name: &str) -> Result<PathBuf, Failure> {
+fn directory(root: &Path, name: &str) -> Result<PathBuf, Failure> {
     let path = root.join(name);
     match fs::symlink_metadata(&path) {
         Ok(found) if found.is_dir() => return Ok(path),
@@ -165,7 +165,7 @@ fn folder(root: &Path, name: &str) -> Result<PathBuf, Failure> {
 }
 
 fn mount_proc(root: &Path) -> Result<(), Failure> {
-    let proc = folder(root, "proc")?;
+    let proc = directory(root, "proc")?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     mount("proc", &proc, "proc", flags, None).doing("mounting `/proc`")?;
     for name in READ_ONLY {
@@ -262,12 +262,12 @@ fn change_root(root: &Path) -> Result<(), Failure> {
 }
 
 /// Tries what a machine will need, in a mount namespace of its own.
-pub(super) fn probe(folder: &Path) -> Result<(), Failure> {
+pub(super) fn probe(directory: &Path) -> Result<(), Failure> {
     kernel::unshare(UnshareFlags::NEWNS | UnshareFlags::NEWPID).doing("creating mount and PID namespaces")?;
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change("/", private).doing("separating the mounts from the host's")?;
     let Some(child) = kernel::fork().doing("starting a process")? else {
-        kernel::leave(probe_inside(folder));
+        kernel::leave(probe_inside(directory));
     };
     let ended =
         rustix::process::waitpid(Some(child), rustix::process::WaitOptions::empty()).doing("waiting for a process")?;
@@ -285,9 +285,9 @@ pub(super) fn probe(folder: &Path) -> Result<(), Failure> {
 }
 
 /// Exit status: 1 all is well; below 128 the error of the overlay; from 128 on that of `/proc`.
-fn probe_inside(folder: &Path) -> i32 {
+fn probe_inside(directory: &Path) -> i32 {
     let code = |error: &std::io::Error| error.raw_os_error().unwrap_or(libc::EIO) & 0x7f;
-    let [lower, upper, work, root] = ["lower", "fs", "work", "root"].map(|name| folder.join(name));
+    let [lower, upper, work, root] = ["lower", "fs", "work", "root"].map(|name| directory.join(name));
     for path in [&lower, &upper, &work, &root] {
         if let Err(error) = fs::create_dir_all(path) {
             return code(&error);

@@ -1,4 +1,4 @@
-//! Emptying a folder of the store, whatever an instance has made of it or is still making of it.
+//! Emptying a directory of the store, whatever an instance has made of it or is still making of it.
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -7,19 +7,19 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Dir, Mode, RenameFlags, chmod, fchmod, fstat, openat, renameat_with, unlinkat};
 use rustix::io::Errno;
 
-use super::tree::{AS_FOLDER, AS_HANDLE, Identity, Trouble, has_changed, names, own_path, place};
+use super::tree::{AS_DIRECTORY, AS_HANDLE, Identity, Trouble, has_changed, names, own_path, place};
 
 /// How deep the walk goes. What lies deeper is moved up to the top first: so no tree takes more open files than that, and
-/// the kernel, to which a folder's removal is the dearer the deeper it lies, finds them all near the top.
+/// the kernel, to which a directory's removal is the dearer the deeper it lies, finds them all near the top.
 const DEEPEST: usize = 64;
-/// How many names of a folder are taken at once.
+/// How many names of a directory are taken at once.
 const NAMES_AT_ONCE: usize = 500_000;
-/// How often a folder that does not get empty is looked at again: whoever keeps filling it does not keep us for ever.
+/// How often a directory that does not get empty is looked at again: whoever keeps filling it does not keep us for ever.
 const MOST_PASSES: u32 = 1000;
 
-/// A folder on the way down.
+/// A directory on the way down.
 struct Level {
-    folder: Dir,
+    directory: Dir,
     identity: Identity,
     /// Its name in the level above.
     name: CString,
@@ -29,13 +29,13 @@ struct Level {
 }
 
 impl Level {
-    fn of(folder: OwnedFd, name: CString) -> io::Result<Level> {
-        let status = fstat(&folder)?;
+    fn of(directory: OwnedFd, name: CString) -> io::Result<Level> {
+        let status = fstat(&directory)?;
         if status.st_mode & 0o700 != 0o700 {
-            fchmod(&folder, Mode::RWXU).ok(); // if it was needed, removing says so
+            fchmod(&directory, Mode::RWXU).ok(); // if it was needed, removing says so
         }
         let mut level = Level {
-            folder: Dir::new(folder)?,
+            directory: Dir::new(directory)?,
             identity: Identity::of(&status),
             name,
             waiting: Vec::new(),
@@ -54,17 +54,17 @@ impl Level {
                 "something keeps writing to it: end what runs on it and try again",
             ));
         }
-        self.waiting = names(&mut self.folder, NAMES_AT_ONCE)?;
+        self.waiting = names(&mut self.directory, NAMES_AT_ONCE)?;
         Ok(!self.waiting.is_empty())
     }
 }
 
-/// Removes everything in a folder, also in folders that are closed to their owner (the overlay's own work folders are).
+/// Removes everything in a directory, also in directories that are closed to their owner (the overlay's own work directories are).
 /// What somebody else removes meanwhile is removed.
-pub(super) fn empty(folder: OwnedFd) -> Result<(), Trouble> {
+pub(super) fn empty(directory: OwnedFd) -> Result<(), Trouble> {
     let mut levels = Vec::new();
     let mut moved = 0;
-    let outcome = Level::of(folder, CString::default()).and_then(|top| {
+    let outcome = Level::of(directory, CString::default()).and_then(|top| {
         levels.push(top);
         while step(&mut levels, &mut moved)? {}
         Ok(())
@@ -84,12 +84,12 @@ fn step(levels: &mut Vec<Level>, moved: &mut u64) -> io::Result<bool> {
     let Some(name) = level.waiting.pop() else {
         return if depth == 1 { level.look() } else { leave(levels) };
     };
-    match unlinkat(level.folder.fd()?, &name, AtFlags::empty()) {
+    match unlinkat(level.directory.fd()?, &name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => {}
         Err(Errno::ISDIR) if depth >= DEEPEST => move_to_top(levels, &name, moved)?,
         Err(Errno::ISDIR) => {
-            if let Some(folder) = enter(level.folder.fd()?, &name, level.identity)? {
-                levels.push(Level::of(folder, name)?);
+            if let Some(directory) = enter(level.directory.fd()?, &name, level.identity)? {
+                levels.push(Level::of(directory, name)?);
             }
         }
         Err(error) => return Err(error.into()),
@@ -97,51 +97,51 @@ fn step(levels: &mut Vec<Level>, moved: &mut u64) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Moves a folder of the deepest level to the top, where it waits for its turn.
+/// Moves a directory of the deepest level to the top, where it waits for its turn.
 fn move_to_top(levels: &mut [Level], name: &CStr, moved: &mut u64) -> io::Result<()> {
     let [top, .., deepest] = levels else { return Ok(()) };
     loop {
         *moved += 1;
         let at_top = CString::new(format!("deep-{moved}"))?;
-        let (from, to) = (deepest.folder.fd()?, top.folder.fd()?);
+        let (from, to) = (deepest.directory.fd()?, top.directory.fd()?);
         match renameat_with(from, name, to, &at_top, RenameFlags::NOREPLACE) {
             Ok(()) => {
                 top.waiting.push(at_top);
                 return Ok(());
             }
-            Err(Errno::EXIST) => {} // somebody has a folder of this name
+            Err(Errno::EXIST) => {} // somebody has a directory of this name
             Err(error) if has_changed(error) => return Ok(()),
             Err(error) => return Err(error.into()),
         }
     }
 }
 
-/// Opens a folder, if that is what it still is.
+/// Opens a directory, if that is what it still is.
 fn enter(above: BorrowedFd<'_>, name: &CStr, parent: Identity) -> io::Result<Option<OwnedFd>> {
-    let opened = match openat(above, name, AS_FOLDER, Mode::empty()) {
+    let opened = match openat(above, name, AS_DIRECTORY, Mode::empty()) {
         Err(Errno::ACCESS) => openat(above, name, AS_HANDLE, Mode::empty()).and_then(|handle| {
             chmod(own_path(handle.as_fd()), Mode::RWXU)?;
-            openat(&handle, c".", AS_FOLDER, Mode::empty())
+            openat(&handle, c".", AS_DIRECTORY, Mode::empty())
         }),
         other => other,
     };
     match opened {
-        Ok(folder) if !Identity::of(&fstat(&folder)?).is_beside(parent) => Err(io::Error::new(
+        Ok(directory) if !Identity::of(&fstat(&directory)?).is_beside(parent) => Err(io::Error::new(
             io::ErrorKind::CrossesDevices,
             "a file system is mounted there",
         )),
-        Ok(folder) => Ok(Some(folder)),
+        Ok(directory) => Ok(Some(directory)),
         Err(error) if has_changed(error) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Removes the emptied folder that the walk is in, and goes on in the one above.
+/// Removes the emptied directory that the walk is in, and goes on in the one above.
 fn leave(levels: &mut Vec<Level>) -> io::Result<bool> {
     let [.., above, level] = levels.as_mut_slice() else {
         return Ok(false);
     };
-    match unlinkat(above.folder.fd()?, &level.name, AtFlags::REMOVEDIR) {
+    match unlinkat(above.directory.fd()?, &level.name, AtFlags::REMOVEDIR) {
         Err(Errno::NOTEMPTY | Errno::EXIST) => {
             level.look()?;
         }

@@ -1,6 +1,6 @@
 //! The remote end of `scp`, for roots that have none: the protocol behind `scp -t` (receive) and `scp -f` (send).
 //!
-//! Every message is a line: `C0644 12 name` a file, `D0755 0 name` a folder, `E` its end, `T…` times of the next one; each
+//! Every message is a line: `C0644 12 name` a file, `D0755 0 name` a directory, `E` its end, `T…` times of the next one; each
 //! is answered by a zero byte, or by 1 (go on) or 2 (stop) and a line that says why.
 
 use std::ffi::OsString;
@@ -20,7 +20,7 @@ struct Call {
     sends: bool,
     recursive: bool,
     preserves: bool,
-    target_is_folder: bool,
+    target_is_directory: bool,
     paths: Vec<PathBuf>,
 }
 
@@ -68,7 +68,7 @@ fn parse(command: &[u8]) -> Option<Call> {
                         b'f' => call.sends = true,
                         b'r' => call.recursive = true,
                         b'p' => call.preserves = true,
-                        b'd' => call.target_is_folder = true,
+                        b'd' => call.target_is_directory = true,
                         b'v' | b'q' | b'C' => {}
                         _ => return None,
                     }
@@ -123,7 +123,7 @@ fn split(command: &[u8]) -> Option<Vec<OsString>> {
         }
     }
     words.extend(word);
-    // The process starts in the home folder.
+    // The process starts in the home directory.
     Some(
         words
             .into_iter()
@@ -186,7 +186,7 @@ impl Peer {
     }
 }
 
-/// A message that announces a file or a folder.
+/// A message that announces a file or a directory.
 struct Announced {
     mode: u32,
     size: u64,
@@ -202,7 +202,7 @@ fn announced(line: &[u8]) -> io::Result<Announced> {
         .ok_or_else(wrong)?;
     let size = text().and_then(|size| size.parse().ok()).ok_or_else(wrong)?;
     let name = fields.next().ok_or_else(wrong)?;
-    // A name is one folder's entry: a client cannot reach elsewhere through it.
+    // A name is one directory's entry: a client cannot reach elsewhere through it.
     if name.is_empty() || name == b"." || name == b".." || name.contains(&b'/') {
         return Err(io::Error::other(format!(
             "unexpected file name `{}`",
@@ -220,8 +220,8 @@ fn receive(peer: &mut Peer, call: &Call) -> io::Result<()> {
     let Some(target) = call.paths.first() else {
         return Ok(());
     };
-    if call.target_is_folder && !target.is_dir() {
-        return Err(io::Error::other(format!("{}: not a folder", target.display())));
+    if call.target_is_directory && !target.is_dir() {
+        return Err(io::Error::other(format!("{}: not a directory", target.display())));
     }
     peer.agree()?;
     receive_into(peer, call, target, 0)
@@ -229,13 +229,13 @@ fn receive(peer: &mut Peer, call: &Call) -> io::Result<()> {
 
 fn receive_into(peer: &mut Peer, call: &Call, target: &Path, depth: usize) -> io::Result<()> {
     const DEEPEST: usize = 200;
-    let is_folder = target.is_dir();
+    let is_directory = target.is_dir();
     let mut times = None;
     while let Some(line) = peer.line()? {
         match line.first() {
             Some(b'C') => {
                 let file = announced(&line)?;
-                let path = if is_folder {
+                let path = if is_directory {
                     target.join(&file.name)
                 } else {
                     target.to_owned()
@@ -243,9 +243,9 @@ fn receive_into(peer: &mut Peer, call: &Call, target: &Path, depth: usize) -> io
                 receive_file(peer, call, &path, &file, times.take())?;
             }
             Some(b'D') if call.recursive && depth < DEEPEST => {
-                let folder = announced(&line)?;
-                let path = if is_folder {
-                    target.join(&folder.name)
+                let directory = announced(&line)?;
+                let path = if is_directory {
+                    target.join(&directory.name)
                 } else {
                     target.to_owned()
                 };
@@ -256,7 +256,7 @@ fn receive_into(peer: &mut Peer, call: &Call, target: &Path, depth: usize) -> io
                 let times = times.take();
                 receive_into(peer, call, &path, depth + 1)?;
                 if call.preserves {
-                    fs::set_permissions(&path, fs::Permissions::from_mode(folder.mode))?;
+                    fs::set_permissions(&path, fs::Permissions::from_mode(directory.mode))?;
                 }
                 set_times(&path, times)?;
             }
@@ -405,7 +405,7 @@ mod tests {
         assert!(call.receives && !call.recursive);
         assert_eq!(call.paths, [PathBuf::from("/tmp")]);
         let call = parse(b"/usr/bin/scp -v -r -p -d -t -- '/tmp/with space'").unwrap();
-        assert!(call.recursive && call.preserves && call.target_is_folder);
+        assert!(call.recursive && call.preserves && call.target_is_directory);
         assert_eq!(call.paths, [PathBuf::from("/tmp/with space")]);
         assert!(parse(b"scp -f a 'b'").unwrap().sends);
     }
@@ -427,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn names_stay_in_their_folder() {
+    fn names_stay_in_their_directory() {
         for line in [
             &b"C0644 1 ../x"[..],
             b"C0644 1 ..",

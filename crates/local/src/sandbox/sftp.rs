@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 /// The longest read that is answered in one packet.
 const LONGEST_READ: usize = 256 * 1024;
-/// How many names of a folder go into one packet.
+/// How many names of a directory go into one packet.
 const NAMES: usize = 100;
 
 /// Serves SFTP on the standard streams; returns the exit status.
@@ -60,7 +60,7 @@ struct Files {
 
 enum Opened {
     File(File),
-    Folder(Box<ReadDir>),
+    Directory(Box<ReadDir>),
 }
 
 impl Files {
@@ -256,16 +256,16 @@ impl Handler for Files {
     }
 
     async fn opendir(&mut self, id: u32, path: String) -> Result<Handle, StatusReply> {
-        let folder = fs::read_dir(path).map_err(reply)?;
-        Ok(self.keep(id, Opened::Folder(Box::new(folder))))
+        let directory = fs::read_dir(path).map_err(reply)?;
+        Ok(self.keep(id, Opened::Directory(Box::new(directory))))
     }
 
     async fn readdir(&mut self, id: u32, handle: String) -> Result<Name, StatusReply> {
-        let Some(Opened::Folder(folder)) = self.open.get_mut(&handle) else {
-            return Err(StatusCode::Failure.with_message("not an open folder"));
+        let Some(Opened::Directory(directory)) = self.open.get_mut(&handle) else {
+            return Err(StatusCode::Failure.with_message("not an open directory"));
         };
         let mut files = Vec::new();
-        for entry in folder.by_ref().take(NAMES) {
+        for entry in directory.by_ref().take(NAMES) {
             let entry = entry.map_err(reply)?;
             let found = entry.metadata().map(|found| attributes(&found)).unwrap_or_default();
             files.push(Entry::new(entry.file_name().to_string_lossy(), found));

@@ -12,14 +12,14 @@ const SHUTDOWN: &str = include_str!("shutdown.sh");
 /// Commands that end or restart a machine.
 const SHUTDOWN_NAMES: [&str; 4] = ["poweroff", "halt", "reboot", "shutdown"];
 /// Where programs lie.
-const PROGRAM_FOLDERS: [&str; 6] = ["usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin"];
+const PROGRAM_DIRECTORYS: [&str; 6] = ["usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin"];
 
 /// Which stand-ins a root needs.
 #[derive(Debug, Default)]
 pub(super) struct Shims {
     /// `sudo`.
     pub(super) sudo: bool,
-    /// Those of `SHUTDOWN_NAMES` that the root lacks or that are links to `systemctl`, with the folder to put them into.
+    /// Those of `SHUTDOWN_NAMES` that the root lacks or that are links to `systemctl`, with the directory to put them into.
     shutdown: Vec<(String, PathBuf)>,
 }
 
@@ -38,12 +38,12 @@ pub(super) fn needed(root: &Path) -> Shims {
     };
     for name in SHUTDOWN_NAMES {
         match find(root, name) {
-            None => shims.shutdown.push((name.to_owned(), folder_for(root, "sbin"))),
+            None => shims.shutdown.push((name.to_owned(), directory_for(root, "sbin"))),
             Some(found) => {
                 let target = fs::read_link(root.join(&found)).unwrap_or_default();
                 if target.ends_with("systemctl") {
-                    let folder = found.parent().map(Path::to_owned).unwrap_or_default();
-                    shims.shutdown.push((name.to_owned(), folder));
+                    let directory = found.parent().map(Path::to_owned).unwrap_or_default();
+                    shims.shutdown.push((name.to_owned(), directory));
                 }
             }
         }
@@ -60,26 +60,26 @@ fn has_working_sudo(root: &Path) -> bool {
 
 /// The first program of this name, as a path relative to the root.
 fn find(root: &Path, name: &str) -> Option<PathBuf> {
-    PROGRAM_FOLDERS
+    PROGRAM_DIRECTORYS
         .iter()
-        .filter(|folder| is_real_folder(root, folder))
-        .map(|folder| Path::new(folder).join(name))
+        .filter(|directory| is_real_directory(root, directory))
+        .map(|directory| Path::new(directory).join(name))
         .find(|path| fs::symlink_metadata(root.join(path)).is_ok())
 }
 
-/// `usr/sbin` where `/sbin` is a link (merged `/usr`) or missing, else the folder itself.
-fn folder_for(root: &Path, name: &str) -> PathBuf {
+/// `usr/sbin` where `/sbin` is a link (merged `/usr`) or missing, else the directory itself.
+fn directory_for(root: &Path, name: &str) -> PathBuf {
     let merged = Path::new("usr").join(name);
-    if is_real_folder(root, &format!("usr/{name}")) || !is_real_folder(root, name) {
+    if is_real_directory(root, &format!("usr/{name}")) || !is_real_directory(root, name) {
         merged
     } else {
         PathBuf::from(name)
     }
 }
 
-fn is_real_folder(root: &Path, folder: &str) -> bool {
+fn is_real_directory(root: &Path, directory: &str) -> bool {
     let mut path = root.to_owned();
-    folder.split('/').all(|part| {
+    directory.split('/').all(|part| {
         path.push(part);
         fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir())
     })
@@ -93,28 +93,28 @@ pub(super) fn write_layer(layer: &Path, root: &Path, shims: &Shims) -> io::Resul
     fs::create_dir(layer)?;
     copy_mode(root, layer)?;
     if shims.sudo {
-        write_program(layer, root, &folder_for(root, "bin").join("sudo"), SUDO)?;
+        write_program(layer, root, &directory_for(root, "bin").join("sudo"), SUDO)?;
     }
-    for (name, folder) in &shims.shutdown {
-        write_program(layer, root, &folder.join(name), SHUTDOWN)?;
+    for (name, directory) in &shims.shutdown {
+        write_program(layer, root, &directory.join(name), SHUTDOWN)?;
     }
     Ok(())
 }
 
 fn write_program(layer: &Path, root: &Path, path: &Path, text: &str) -> io::Result<()> {
-    let mut folder = PathBuf::new();
+    let mut directory = PathBuf::new();
     for part in path.parent().into_iter().flat_map(Path::components) {
-        folder.push(part);
-        if !layer.join(&folder).exists() {
-            fs::create_dir(layer.join(&folder))?;
-            copy_mode(&root.join(&folder), &layer.join(&folder))?;
+        directory.push(part);
+        if !layer.join(&directory).exists() {
+            fs::create_dir(layer.join(&directory))?;
+            copy_mode(&root.join(&directory), &layer.join(&directory))?;
         }
     }
     fs::write(layer.join(path), text)?;
     fs::set_permissions(layer.join(path), fs::Permissions::from_mode(0o755))
 }
 
-/// A folder of the uppermost layer gives the merged folder its mode, so it must have the one it covers.
+/// A directory of the uppermost layer gives the merged directory its mode, so it must have the one it covers.
 fn copy_mode(from: &Path, to: &Path) -> io::Result<()> {
     let mode = fs::symlink_metadata(from).map_or(0o755, |found| found.mode() & 0o7777);
     fs::set_permissions(to, fs::Permissions::from_mode(mode))

@@ -10,10 +10,10 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use rustix::fs::{Dir, Mode, OFlags, Stat, fstat, openat};
 use rustix::io::Errno;
 
-/// How many folders of a walk stay open; those above are found again by `..` when the walk comes back to them.
-pub(super) const OPEN_FOLDERS: usize = 64;
-/// How a folder is opened: as itself, never what a link leads to.
-pub(super) const AS_FOLDER: OFlags = OFlags::RDONLY
+/// How many directories of a walk stay open; those above are found again by `..` when the walk comes back to them.
+pub(super) const OPEN_DIRECTORYS: usize = 64;
+/// How a directory is opened: as itself, never what a link leads to.
+pub(super) const AS_DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
@@ -56,9 +56,9 @@ pub(super) fn has_changed(error: Errno) -> bool {
     matches!(error, Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::STALE)
 }
 
-/// Goes from a folder to the one that it was entered from; `STALE` when it has been moved elsewhere since.
-pub(super) fn back(folder: impl AsFd, expected: Identity) -> io::Result<OwnedFd> {
-    let above = openat(folder, c"..", AS_FOLDER, Mode::empty())?;
+/// Goes from a directory to the one that it was entered from; `STALE` when it has been moved elsewhere since.
+pub(super) fn back(directory: impl AsFd, expected: Identity) -> io::Result<OwnedFd> {
+    let above = openat(directory, c"..", AS_DIRECTORY, Mode::empty())?;
     if Identity::of(&fstat(&above)?) == expected {
         Ok(above)
     } else {
@@ -66,15 +66,15 @@ pub(super) fn back(folder: impl AsFd, expected: Identity) -> io::Result<OwnedFd>
     }
 }
 
-/// At most this many names in a folder, without `.` and `..`, in the order in which `pop` should take them.
-pub(super) fn names(folder: &mut Dir, most: usize) -> io::Result<Vec<CString>> {
+/// At most this many names in a directory, without `.` and `..`, in the order in which `pop` should take them.
+pub(super) fn names(directory: &mut Dir, most: usize) -> io::Result<Vec<CString>> {
     let mut names = Vec::new();
-    folder.rewind();
+    directory.rewind();
     while names.len() < most {
-        match folder.read() {
+        match directory.read() {
             Some(Ok(entry)) if matches!(entry.file_name().to_bytes(), b"." | b"..") => {}
             Some(Ok(entry)) => names.push(entry.file_name().to_owned()),
-            Some(Err(Errno::NOENT)) | None => break, // a removed folder has no entries
+            Some(Err(Errno::NOENT)) | None => break, // a removed directory has no entries
             Some(Err(error)) => return Err(error.into()),
         }
     }

@@ -1,5 +1,5 @@
-//! Unpacking a tarball as a base root. Whatever names and links it holds, everything happens below one folder: names are
-//! looked up as a process would whose root that folder is.
+//! Unpacking a tarball as a base root. Whatever names and links it holds, everything happens below one directory: names are
+//! looked up as a process would whose root that directory is.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use tar::EntryType;
 
 use super::copy::unless_unmapped;
-use super::tree::{AS_FOLDER, AS_HANDLE, Identity};
+use super::tree::{AS_DIRECTORY, AS_HANDLE, Identity};
 
 /// The most that a root may hold, so that a small file cannot fill a disk.
 const MOST_BYTES: u64 = 64 << 30;
@@ -35,7 +35,7 @@ struct Limits {
     members: u64,
 }
 
-/// Unpacks `.tar`, `.tar.gz` and `.tar.zst`, told apart by their first bytes, into an empty folder.
+/// Unpacks `.tar`, `.tar.gz` and `.tar.zst`, told apart by their first bytes, into an empty directory.
 pub(super) fn unpack(tarball: File, to: &OwnedFd) -> io::Result<()> {
     let limits = Limits {
         bytes: MOST_BYTES,
@@ -183,15 +183,15 @@ impl<R: Read> Read for Watched<R> {
     }
 }
 
-/// The folder that is the root of all names in the tarball.
+/// The directory that is the root of all names in the tarball.
 struct Root<'a> {
     top: &'a OwnedFd,
     watch: Rc<RefCell<Watch>>,
 }
 
-/// Where a member goes: a folder of the root, and a name in it; no name for the root itself.
+/// Where a member goes: a directory of the root, and a name in it; no name for the root itself.
 struct Spot {
-    folder: OwnedFd,
+    directory: OwnedFd,
     name: Option<CString>,
 }
 
@@ -206,34 +206,34 @@ impl Root<'_> {
         let spot = self.spot(&entry.path_bytes())?;
         let Some(name) = spot.name else {
             return if kind == EntryType::Directory {
-                marks.put_on(spot.folder.as_fd())
+                marks.put_on(spot.directory.as_fd())
             } else {
                 Err(refused("it would replace the root itself".into()))
             };
         };
-        let folder = spot.folder.as_fd();
+        let directory = spot.directory.as_fd();
         match kind {
-            EntryType::Directory => self.folder(folder, &name, &entry.path_bytes(), &marks),
+            EntryType::Directory => self.directory(directory, &name, &entry.path_bytes(), &marks),
             EntryType::Link => {
                 let target = entry.link_name_bytes().unwrap_or_default();
-                self.hard_link(folder, &name, &target)
+                self.hard_link(directory, &name, &target)
             }
             EntryType::Symlink => {
                 let target = CString::new(entry.link_name_bytes().unwrap_or_default().into_owned())?;
-                make_room(folder, &name)?;
-                symlinkat(&target, folder, &name)?;
-                marks.put_on_name(folder, &name)
+                make_room(directory, &name)?;
+                symlinkat(&target, directory, &name)?;
+                marks.put_on_name(directory, &name)
             }
             EntryType::Fifo => {
-                make_room(folder, &name)?;
-                mknodat(folder, &name, FileType::Fifo, Mode::empty(), 0)?;
-                marks.put_on_name(folder, &name)?;
-                Ok(chmodat(folder, &name, marks.mode, AtFlags::empty())?)
+                make_room(directory, &name)?;
+                mknodat(directory, &name, FileType::Fifo, Mode::empty(), 0)?;
+                marks.put_on_name(directory, &name)?;
+                Ok(chmodat(directory, &name, marks.mode, AtFlags::empty())?)
             }
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-                make_room(folder, &name)?;
+                make_room(directory, &name)?;
                 let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let mut file = File::from(openat(folder, &name, flags, Mode::RUSR | Mode::WUSR)?);
+                let mut file = File::from(openat(directory, &name, flags, Mode::RUSR | Mode::WUSR)?);
                 if kind == EntryType::GNUSparse {
                     // Holes are no bytes of the tarball, but take their time.
                     self.watch.borrow_mut().count_content(entry.size())?;
@@ -250,8 +250,8 @@ impl Root<'_> {
         }
     }
 
-    /// Makes a folder, unless one is there. Where a link is (`/bin` of a merged `/usr`), it is the one that the link names.
-    fn folder(&self, above: BorrowedFd<'_>, name: &CStr, whole: &[u8], marks: &Marks) -> io::Result<()> {
+    /// Makes a directory, unless one is there. Where a link is (`/bin` of a merged `/usr`), it is the one that the link names.
+    fn directory(&self, above: BorrowedFd<'_>, name: &CStr, whole: &[u8], marks: &Marks) -> io::Result<()> {
         match statat(above, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(found) if FileType::from_raw_mode(found.st_mode) == FileType::Directory => {}
             Ok(found)
@@ -266,10 +266,10 @@ impl Root<'_> {
             Err(Errno::NOENT) => mkdirat(above, name, Mode::RWXU)?,
             Err(error) => return Err(error.into()),
         }
-        marks.put_on(openat(above, name, AS_FOLDER, Mode::empty())?.as_fd())
+        marks.put_on(openat(above, name, AS_DIRECTORY, Mode::empty())?.as_fd())
     }
 
-    fn hard_link(&self, folder: BorrowedFd<'_>, name: &CStr, target: &[u8]) -> io::Result<()> {
+    fn hard_link(&self, directory: BorrowedFd<'_>, name: &CStr, target: &[u8]) -> io::Result<()> {
         let mut target_names = names(target)?;
         let last = target_names
             .pop_back()
@@ -280,27 +280,27 @@ impl Root<'_> {
         };
         let from = self.look_up(&target_names).map_err(missing)?;
         let original = statat(&from, &last, AtFlags::SYMLINK_NOFOLLOW).map_err(missing)?;
-        if statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)
+        if statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)
             .is_ok_and(|found| Identity::of(&found) == Identity::of(&original))
         {
             return Ok(());
         }
-        make_room(folder, name)?;
-        Ok(linkat(&from, &last, folder, name, AtFlags::empty())?)
+        make_room(directory, name)?;
+        Ok(linkat(&from, &last, directory, name, AtFlags::empty())?)
     }
 
-    /// Splits a member's name into its folder, which is made when it is missing, and its last part.
+    /// Splits a member's name into its directory, which is made when it is missing, and its last part.
     fn spot(&self, name: &[u8]) -> io::Result<Spot> {
         let mut names = names(name)?;
         let last = names.pop_back();
-        let folder = match self.look_up(&names) {
+        let directory = match self.look_up(&names) {
             Err(Errno::NOENT) => self.make(names)?,
             other => other?,
         };
-        Ok(Spot { folder, name: last })
+        Ok(Spot { directory, name: last })
     }
 
-    /// A folder of the root. Links are followed as in the machine: what they name lies in the root.
+    /// A directory of the root. Links are followed as in the machine: what they name lies in the root.
     fn look_up(&self, names: &VecDeque<CString>) -> rustix::io::Result<OwnedFd> {
         self.open(
             names,
@@ -319,7 +319,7 @@ impl Root<'_> {
         openat2(self.top, path, flags, Mode::empty(), how)
     }
 
-    /// Makes the folders of a name that are missing, also those that its links name.
+    /// Makes the directories of a name that are missing, also those that its links name.
     fn make(&self, names: VecDeque<CString>) -> io::Result<OwnedFd> {
         let strictly = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
         let (mut real, mut waiting, mut links) = (Vec::new(), names, 0);
@@ -328,10 +328,10 @@ impl Root<'_> {
                 real.pop();
                 continue;
             }
-            let folder = self.open(&real, strictly)?;
-            let handle = match openat(&folder, &name, AS_HANDLE, Mode::empty()) {
+            let directory = self.open(&real, strictly)?;
+            let handle = match openat(&directory, &name, AS_HANDLE, Mode::empty()) {
                 Err(Errno::NOENT) => {
-                    mkdirat(&folder, &name, Mode::from_raw_mode(0o755))?;
+                    mkdirat(&directory, &name, Mode::from_raw_mode(0o755))?;
                     real.push(name);
                     continue;
                 }
@@ -376,10 +376,10 @@ fn names(name: &[u8]) -> io::Result<VecDeque<CString>> {
 }
 
 /// Takes away what lies where a member goes, as every tar does; a link is removed, never followed.
-fn make_room(folder: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
-    match unlinkat(folder, name, AtFlags::empty()) {
+fn make_room(directory: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+    match unlinkat(directory, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
-        Err(Errno::ISDIR) => Ok(unlinkat(folder, name, AtFlags::REMOVEDIR)?),
+        Err(Errno::ISDIR) => Ok(unlinkat(directory, name, AtFlags::REMOVEDIR)?),
         Err(error) => Err(error.into()),
     }
 }
@@ -437,7 +437,7 @@ impl Marks {
         })
     }
 
-    /// Gives them to an open file or folder.
+    /// Gives them to an open file or directory.
     fn put_on(&self, file: BorrowedFd<'_>) -> io::Result<()> {
         if let Some((user, group)) = self.owner {
             unless_unmapped(fchown(file, Some(user), Some(group)))?;
@@ -448,17 +448,17 @@ impl Marks {
     }
 
     /// Gives owner and times to what is not to be opened.
-    fn put_on_name(&self, folder: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+    fn put_on_name(&self, directory: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
         if let Some((user, group)) = self.owner {
             unless_unmapped(chownat(
-                folder,
+                directory,
                 name,
                 Some(user),
                 Some(group),
                 AtFlags::SYMLINK_NOFOLLOW,
             ))?;
         }
-        Ok(utimensat(folder, name, &self.times, AtFlags::SYMLINK_NOFOLLOW)?)
+        Ok(utimensat(directory, name, &self.times, AtFlags::SYMLINK_NOFOLLOW)?)
     }
 }
 
@@ -513,24 +513,24 @@ mod tests {
         }
     }
 
-    /// A folder with something precious in it, and an empty one to unpack into beside it.
+    /// A directory with something precious in it, and an empty one to unpack into beside it.
     fn place() -> (tempfile::TempDir, OwnedFd) {
-        let folder = tempfile::tempdir().unwrap();
-        for name in ["root", "outside", "outside/folder"] {
-            std::fs::create_dir(folder.path().join(name)).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["root", "outside", "outside/directory"] {
+            std::fs::create_dir(directory.path().join(name)).unwrap();
         }
-        std::fs::write(folder.path().join("outside/file"), "precious").unwrap();
-        std::os::unix::fs::symlink("file", folder.path().join("outside/link")).unwrap();
-        let root = open(folder.path().join("root"), AS_FOLDER, Mode::empty()).unwrap();
-        (folder, root)
+        std::fs::write(directory.path().join("outside/file"), "precious").unwrap();
+        std::os::unix::fs::symlink("file", directory.path().join("outside/link")).unwrap();
+        let root = open(directory.path().join("root"), AS_DIRECTORY, Mode::empty()).unwrap();
+        (directory, root)
     }
 
     type Picture = BTreeMap<PathBuf, (u32, u32, u64, i64, Vec<u8>)>;
 
     /// What can be seen outside of the root.
-    fn outside(folder: &Path) -> Picture {
+    fn outside(directory: &Path) -> Picture {
         let mut picture = Picture::new();
-        let mut waiting = vec![folder.to_owned()];
+        let mut waiting = vec![directory.to_owned()];
         while let Some(path) = waiting.pop() {
             let found = std::fs::symlink_metadata(&path).unwrap();
             let mut content = Vec::new();
@@ -548,14 +548,14 @@ mod tests {
         picture
     }
 
-    fn is_inside(folder: &Path, path: &Path) -> bool {
-        std::fs::symlink_metadata(folder.join("root").join(path)).is_ok()
+    fn is_inside(directory: &Path, path: &Path) -> bool {
+        std::fs::symlink_metadata(directory.join("root").join(path)).is_ok()
     }
 
     /// Names and targets: few parts, so that members meet; dots, slashes and the way to what lies outside.
     fn path(outside: String) -> impl Strategy<Value = Vec<u8>> {
         let part = prop_oneof![
-            4 => prop::sample::select(vec!["a", "b", "c", "file", "folder", "link"]).prop_map(str::to_owned),
+            4 => prop::sample::select(vec!["a", "b", "c", "file", "directory", "link"]).prop_map(str::to_owned),
             1 => Just("..".to_owned()),
             1 => Just(".".to_owned()),
             1 => Just(String::new()),
@@ -591,8 +591,8 @@ mod tests {
         fn nothing_outside_of_the_root_ever_changes(
             seeds in prop::collection::vec(any_member("OUTSIDE"), 0..12),
         ) {
-            let (folder, root) = place();
-            let real = folder.path().join("outside");
+            let (directory, root) = place();
+            let real = directory.path().join("outside");
             let real = |text: &[u8]| {
                 text.strip_prefix(b"OUTSIDE")
                     .map_or(text.to_vec(), |rest| [real.as_os_str().as_bytes(), rest].concat())
@@ -601,25 +601,25 @@ mod tests {
                 .iter()
                 .map(|seed| Member { name: real(&seed.name), link: real(&seed.link), ..seed.clone() })
                 .collect();
-            let before = outside(folder.path());
+            let before = outside(directory.path());
             let tarball = archive(&members);
             let limits = Limits { bytes: 1 << 20, members: 100 };
             let outcome = unpack_within(tarball.as_slice(), &root, limits);
-            prop_assert_eq!(outside(folder.path()), before, "{:?}", outcome);
+            prop_assert_eq!(outside(directory.path()), before, "{:?}", outcome);
         }
 
         #[test]
         fn arbitrary_bytes_are_refused_or_unpacked(bytes in prop::collection::vec(any::<u8>(), 0..3000)) {
-            let (folder, root) = place();
-            let before = outside(folder.path());
+            let (directory, root) = place();
+            let before = outside(directory.path());
             unpack_within(bytes.as_slice(), &root, Limits { bytes: 1 << 20, members: 100 }).ok();
-            prop_assert_eq!(outside(folder.path()), before);
+            prop_assert_eq!(outside(directory.path()), before);
         }
     }
 
     #[test]
     fn links_lead_as_in_the_machine() {
-        let (folder, root) = place();
+        let (directory, root) = place();
         let members = [
             member("bin", b'2', "/usr/bin"),
             member("up", b'2', "../../usr/share"),
@@ -638,10 +638,13 @@ mod tests {
             },
         )
         .unwrap();
-        assert!(is_inside(folder.path(), Path::new("usr/bin/program")));
-        assert!(is_inside(folder.path(), Path::new("usr/share/text")));
-        assert!(folder.path().join("root/bin").is_symlink());
-        assert_eq!(std::fs::metadata(folder.path().join("root/same")).unwrap().nlink(), 2);
+        assert!(is_inside(directory.path(), Path::new("usr/bin/program")));
+        assert!(is_inside(directory.path(), Path::new("usr/share/text")));
+        assert!(directory.path().join("root/bin").is_symlink());
+        assert_eq!(
+            std::fs::metadata(directory.path().join("root/same")).unwrap().nlink(),
+            2
+        );
     }
 
     #[test]

@@ -98,10 +98,10 @@ pub(crate) struct MachineStart {
     pub(crate) file_size: u64,
     /// How much its shared memory (`/dev/shm`) holds, in bytes.
     pub(crate) shared_memory: u64,
-    /// The store's folder: relative paths below are relative to it.
+    /// The store's directory: relative paths below are relative to it.
     pub(crate) store: PathBuf,
-    /// The machine's own folder in the store (`fs`, `work`, `root`, `tools` below it).
-    pub(crate) folder: PathBuf,
+    /// The machine's own directory in the store (`fs`, `work`, `root`, `tools` below it).
+    pub(crate) directory: PathBuf,
     /// The overlays that make up the root; the first is the root itself.
     pub(crate) parts: Vec<Part>,
     /// The host name.
@@ -132,18 +132,18 @@ impl MachineStart {
 /// Work on the store's files.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Job {
-    /// Try everything that a machine will need, in this folder.
-    Probe { folder: PathBuf },
-    /// Copy the layer in one folder (its `fs`) into another.
+    /// Try everything that a machine will need, in this directory.
+    Probe { directory: PathBuf },
+    /// Copy the layer in one directory (its `fs`) into another.
     Copy { from: PathBuf, to: PathBuf },
-    /// Fail with `EDQUOT` if the files of the layer in a folder (its `fs`) take more than this many bytes.
-    Count { folder: PathBuf, limit: u64 },
-    /// Remove everything in a folder.
-    Empty { folder: PathBuf },
-    /// Unpack a tarball as the layer of a folder.
+    /// Fail with `EDQUOT` if the files of the layer in a directory (its `fs`) take more than this many bytes.
+    Count { directory: PathBuf, limit: u64 },
+    /// Remove everything in a directory.
+    Empty { directory: PathBuf },
+    /// Unpack a tarball as the layer of a directory.
     Unpack { tarball: PathBuf, to: PathBuf },
-    /// Build the layer that stands below machines on the host's own system folders.
-    Host { to: PathBuf, folders: Vec<String> },
+    /// Build the layer that stands below machines on the host's own system directories.
+    Host { to: PathBuf, directories: Vec<String> },
 }
 
 /// A process to start.

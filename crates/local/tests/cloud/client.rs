@@ -13,11 +13,11 @@ use tokio::runtime::Runtime;
 /// How long a state may take to come: far longer than it ever takes, so that only a hang fails.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A running cloud with a folder of its own; all of it goes with this value.
+/// A running cloud with a directory of its own; all of it goes with this value.
 pub(crate) struct TestCloud {
     runtime: Runtime,
     cloud: Option<LocalCloud>,
-    folder: TempDir,
+    directory: TempDir,
     pub(crate) api: Api,
 }
 
@@ -27,32 +27,32 @@ impl TestCloud {
     }
 
     pub(crate) fn with(latency: Latency, images: Vec<(String, PathBuf)>) -> TestCloud {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let runtime = runtime();
         let options = LocalCloudOptions {
             limits: bakelite_local::Limits::default(),
             latency,
             images,
-            ..options(folder.path())
+            ..options(directory.path())
         };
         let cloud = runtime.block_on(LocalCloud::start(options)).unwrap();
         let api = Api::of(&cloud);
         TestCloud {
             runtime,
             cloud: Some(cloud),
-            folder,
+            directory,
             api,
         }
     }
 
     pub(crate) fn state_dir(&self) -> &Path {
-        self.folder.path()
+        self.directory.path()
     }
 
     /// Shuts the cloud down and starts another one on what it left.
     pub(crate) fn restart(&mut self) {
         self.runtime.block_on(self.cloud.take().unwrap().shutdown());
-        let cloud = self.runtime.block_on(LocalCloud::start(options(self.folder.path())));
+        let cloud = self.runtime.block_on(LocalCloud::start(options(self.directory.path())));
         let cloud = cloud.unwrap();
         self.api = Api::of(&cloud);
         self.cloud = Some(cloud);
@@ -70,7 +70,7 @@ impl Drop for TestCloud {
             self.runtime.block_on(cloud.shutdown());
         }
         // Files of other user ids, made inside of machines, are not for a plain `remove_dir_all`.
-        let _ = self.runtime.block_on(bakelite_local::reset(self.folder.path()));
+        let _ = self.runtime.block_on(bakelite_local::reset(self.directory.path()));
     }
 }
 
@@ -79,9 +79,9 @@ pub(crate) fn runtime() -> Runtime {
     builder.worker_threads(1).enable_all().build().unwrap()
 }
 
-pub(crate) fn options(folder: &Path) -> LocalCloudOptions {
+pub(crate) fn options(directory: &Path) -> LocalCloudOptions {
     LocalCloudOptions {
-        state_dir: folder.to_owned(),
+        state_dir: directory.to_owned(),
         isolation: Isolation::Sandbox,
         limits: bakelite_local::Limits::default(),
         latency: Latency::default(),
@@ -226,11 +226,11 @@ impl Api {
         }
     }
 
-    /// Makes a key pair and writes its private key into `folder`.
-    pub(crate) fn key_pair(&self, name: &str, folder: &Path) -> PathBuf {
+    /// Makes a key pair and writes its private key into `directory`.
+    pub(crate) fn key_pair(&self, name: &str, directory: &Path) -> PathBuf {
         use std::os::unix::fs::OpenOptionsExt as _;
         let answer = self.ok("CreateKeyPair", &format!("KeyName={name}&KeyType=ed25519"));
-        let path = folder.join(format!("{name}.pem"));
+        let path = directory.join(format!("{name}.pem"));
         let mut options = std::fs::OpenOptions::new();
         let mut file = options.create_new(true).write(true).mode(0o600).open(&path).unwrap();
         writeln!(file, "{}", answer.value("keyMaterial")).unwrap();

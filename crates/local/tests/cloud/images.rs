@@ -71,8 +71,8 @@ fn of_running_instances_catch_their_disk() {
 fn go_with_their_snapshots_and_roots() {
     let cloud = TestCloud::start();
     let key = cloud.api.key_pair("k", cloud.state_dir());
-    let folder = cloud.state_dir().join("machines/layers");
-    let layers = || std::fs::read_dir(&folder).unwrap().count();
+    let directory = cloud.state_dir().join("machines/layers");
+    let layers = || std::fs::read_dir(&directory).unwrap().count();
     let image = bake(&cloud, "gone", &key);
     let with_image = layers();
     let described = cloud.api.ok("DescribeImages", &format!("ImageId.1={image}"));

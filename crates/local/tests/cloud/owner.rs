@@ -263,8 +263,8 @@ fn temporary_keys_need_their_token() {
 }
 
 fn half_open_connections_keep_nobody_out() {
-    let folder = tempfile::tempdir().unwrap();
-    let cloud = Other::with_files(folder.path(), 256);
+    let directory = tempfile::tempdir().unwrap();
+    let cloud = Other::with_files(directory.path(), 256);
     let mut held = Vec::new();
     for _ in 0..320 {
         let mut stream = TcpStream::connect(&cloud.api.address).unwrap();

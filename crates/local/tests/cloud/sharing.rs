@@ -1,4 +1,4 @@
-//! Processes that share a state folder, and processes that die.
+//! Processes that share a state directory, and processes that die.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -10,7 +10,10 @@ use crate::Test;
 use crate::client::{Api, TestCloud, options, runtime};
 
 pub(crate) const TESTS: &[Test] = &[
-    ("clouds_of_one_folder_see_the_same", clouds_of_one_folder_see_the_same),
+    (
+        "clouds_of_one_directory_see_the_same",
+        clouds_of_one_directory_see_the_same,
+    ),
     (
         "killed_processes_leave_stopped_instances",
         killed_processes_leave_stopped_instances,
@@ -26,9 +29,11 @@ const SERVE: &str = "--serve-a-cloud-in";
 #[expect(clippy::print_stdout, reason = "the parent reads the endpoint there")]
 pub(crate) fn serve_if_asked() -> bool {
     let mut arguments = std::env::args().skip_while(|argument| argument != SERVE).skip(1);
-    let Some(folder) = arguments.next() else { return false };
+    let Some(directory) = arguments.next() else {
+        return false;
+    };
     runtime().block_on(async {
-        let cloud = LocalCloud::start(options(Path::new(&folder))).await.unwrap();
+        let cloud = LocalCloud::start(options(Path::new(&directory))).await.unwrap();
         let key = cloud.access_key();
         println!("{} {} {}", cloud.endpoint(), key.id, key.secret);
         std::future::pending::<()>().await;
@@ -43,19 +48,19 @@ pub(crate) struct Other {
 }
 
 impl Other {
-    pub(crate) fn start(folder: &Path) -> Other {
-        Other::of(Command::new(std::env::current_exe().unwrap()).arg(SERVE).arg(folder))
+    pub(crate) fn start(directory: &Path) -> Other {
+        Other::of(Command::new(std::env::current_exe().unwrap()).arg(SERVE).arg(directory))
     }
 
     /// With so many files at most.
-    pub(crate) fn with_files(folder: &Path, most: u32) -> Other {
+    pub(crate) fn with_files(directory: &Path, most: u32) -> Other {
         let limited = format!("ulimit -n {most} && exec \"$0\" {SERVE} \"$1\"");
         let mut command = Command::new("sh");
         Other::of(
             command
                 .args(["-c", &limited])
                 .arg(std::env::current_exe().unwrap())
-                .arg(folder),
+                .arg(directory),
         )
     }
 
@@ -77,7 +82,7 @@ impl Drop for Other {
     }
 }
 
-fn clouds_of_one_folder_see_the_same() {
+fn clouds_of_one_directory_see_the_same() {
     let cloud = TestCloud::start();
     let other = Other::start(cloud.state_dir());
     let id = other.api.launch("");
@@ -131,12 +136,12 @@ fn an_orderly_end_stops_instances() {
 }
 
 fn reset_removes_everything() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     runtime().block_on(async {
-        let cloud = LocalCloud::start(options(folder.path())).await.unwrap();
+        let cloud = LocalCloud::start(options(directory.path())).await.unwrap();
         cloud.shutdown().await;
-        bakelite_local::reset(folder.path()).await.unwrap();
-        bakelite_local::reset(folder.path()).await.unwrap();
+        bakelite_local::reset(directory.path()).await.unwrap();
+        bakelite_local::reset(directory.path()).await.unwrap();
     });
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
 }

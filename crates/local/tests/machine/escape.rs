@@ -10,8 +10,8 @@ use crate::ground::{ground, text};
 pub(crate) const TESTS: &[Test] = &[
     ("files_of_the_host_are_out_of_reach", files_of_the_host_are_out_of_reach),
     (
-        "writes_to_system_folders_stay_inside",
-        writes_to_system_folders_stay_inside,
+        "writes_to_system_directories_stay_inside",
+        writes_to_system_directories_stay_inside,
     ),
     ("links_lead_nowhere", links_lead_nowhere),
     ("init_is_closed_to_the_machine", init_is_closed_to_the_machine),
@@ -36,12 +36,12 @@ pub(crate) const TESTS: &[Test] = &[
         environment_of_the_host_does_not_leak,
     ),
     ("capabilities_end_at_the_namespace", capabilities_end_at_the_namespace),
-    ("root_folder_tricks_fail", root_folder_tricks_fail),
+    ("root_directory_tricks_fail", root_directory_tricks_fail),
 ];
 
 fn files_of_the_host_are_out_of_reach() {
-    let folder = ground().scratch("secrets");
-    let secret = folder.join("secret");
+    let directory = ground().scratch("secrets");
+    let secret = directory.join("secret");
     std::fs::write(&secret, "the host's").unwrap();
     std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o666)).unwrap();
     let machine = ground().start();
@@ -61,7 +61,7 @@ fn files_of_the_host_are_out_of_reach() {
     assert_eq!(std::fs::read_to_string(&secret).unwrap(), "the host's");
 }
 
-fn writes_to_system_folders_stay_inside() {
+fn writes_to_system_directories_stay_inside() {
     let machine = ground().start();
     let before = std::fs::metadata("/usr/bin/env").unwrap();
     let passwd = std::fs::read("/etc/passwd").unwrap();
@@ -77,15 +77,15 @@ fn writes_to_system_folders_stay_inside() {
 
 fn links_lead_nowhere() {
     let machine = ground().start();
-    let folder = ground().scratch("links");
-    std::fs::write(folder.join("target"), "untouched").unwrap();
-    let target = folder.join("target").display().to_string();
+    let directory = ground().scratch("links");
+    std::fs::write(directory.join("target"), "untouched").unwrap();
+    let target = directory.join("target").display().to_string();
     machine.refuses(&format!("ln -s {target} /tmp/link; echo x > /tmp/link"));
     machine.refuses(&format!("ln {target} /tmp/hard"));
     machine.refuses(&format!(
         "ln -s ../../../../../../../../../../..{target} /tmp/relative; echo x > /tmp/relative"
     ));
-    assert_eq!(std::fs::read_to_string(folder.join("target")).unwrap(), "untouched");
+    assert_eq!(std::fs::read_to_string(directory.join("target")).unwrap(), "untouched");
 }
 
 fn init_is_closed_to_the_machine() {
@@ -237,9 +237,9 @@ fn capabilities_end_at_the_namespace() {
     );
 }
 
-fn root_folder_tricks_fail() {
+fn root_directory_tricks_fail() {
     let machine = ground().start();
-    // The classic way out of a chroot: change the root below the working folder, then climb.
+    // The classic way out of a chroot: change the root below the working directory, then climb.
     let climb = "mkdir -p /tmp/jail && cd / && perl -e 'chroot(\"/tmp/jail\"); chdir(\"..\") for 1..64; chroot(\".\"); exec(\"/bin/ls\", @ARGV)'";
     machine.refuses(&format!("{climb} {}", ground().store().display()));
     machine.refuses("pivot_root / /mnt");

@@ -38,13 +38,13 @@ fn scp(machine: &Running, arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-/// A tree with what matters: modes, a folder, an empty file, a large one.
-fn tree(folder: &Path) {
-    std::fs::create_dir_all(folder.join("sub/empty")).unwrap();
-    std::fs::write(folder.join("script"), "#!/bin/sh\n").unwrap();
-    std::fs::set_permissions(folder.join("script"), std::fs::Permissions::from_mode(0o750)).unwrap();
-    std::fs::write(folder.join("sub/nothing"), "").unwrap();
-    std::fs::write(folder.join("sub/with space"), vec![7_u8; 3_000_000]).unwrap();
+/// A tree with what matters: modes, a directory, an empty file, a large one.
+fn tree(directory: &Path) {
+    std::fs::create_dir_all(directory.join("sub/empty")).unwrap();
+    std::fs::write(directory.join("script"), "#!/bin/sh\n").unwrap();
+    std::fs::set_permissions(directory.join("script"), std::fs::Permissions::from_mode(0o750)).unwrap();
+    std::fs::write(directory.join("sub/nothing"), "").unwrap();
+    std::fs::write(directory.join("sub/with space"), vec![7_u8; 3_000_000]).unwrap();
 }
 
 fn assert_same_tree(one: &Path, other: &Path) {
@@ -58,11 +58,11 @@ fn assert_same_tree(one: &Path, other: &Path) {
 
 fn sftp_does_what_a_session_needs() {
     let machine = ground().start();
-    let folder = ground().scratch("sftp");
-    std::fs::write(folder.join("up"), vec![9_u8; 5_000_000]).unwrap();
+    let directory = ground().scratch("sftp");
+    std::fs::write(directory.join("up"), vec![9_u8; 5_000_000]).unwrap();
     let batch = format!(
         "pwd\nmkdir d\nchmod 711 d\nput {0}/up d/up\nrename d/up d/moved\nln -s d/moved link\nln d/moved hard\nget link {0}/down\nls -l d\nrm link\nrm hard\nrm d/moved\nrmdir d\n",
-        folder.display()
+        directory.display()
     );
     let output = sftp(&machine, "ec2-user", &batch);
     assert!(output.status.success(), "{}", text(&output.stderr));
@@ -71,13 +71,13 @@ fn sftp_does_what_a_session_needs() {
         "{}",
         text(&output.stdout)
     );
-    assert!(std::fs::read(folder.join("down")).unwrap() == vec![9_u8; 5_000_000]);
+    assert!(std::fs::read(directory.join("down")).unwrap() == vec![9_u8; 5_000_000]);
     assert_eq!(machine.output("ec2-user", "ls"), "");
 }
 
 fn sftp_acts_as_the_login_user_inside() {
     let machine = ground().start();
-    let folder = ground().scratch("sftp-inside");
+    let directory = ground().scratch("sftp-inside");
     // Links and `..` that would lead to the host if paths were resolved outside.
     machine.output(
         "ec2-user",
@@ -93,7 +93,7 @@ fn sftp_acts_as_the_login_user_inside() {
     .iter()
     .enumerate()
     {
-        let to = folder.join(number.to_string());
+        let to = directory.join(number.to_string());
         let output = sftp(&machine, "ec2-user", &format!("get {path} {}\n", to.display()));
         assert!(output.status.success(), "{path}: {}", text(&output.stderr));
         assert_eq!(
@@ -105,7 +105,7 @@ fn sftp_acts_as_the_login_user_inside() {
     let output = sftp(
         &machine,
         "ec2-user",
-        &format!("put {} /etc/planted\n", folder.join("0").display()),
+        &format!("put {} /etc/planted\n", directory.join("0").display()),
     );
     assert_eq!(
         output.status.success(),
@@ -114,29 +114,29 @@ fn sftp_acts_as_the_login_user_inside() {
         text(&output.stderr)
     );
     assert!(!Path::new("/etc/planted").exists());
-    let secret = folder.join("secret");
+    let secret = directory.join("secret");
     std::fs::write(&secret, "host").unwrap();
     let output = sftp(&machine, "root", &format!("get {0} {0}.copy\n", secret.display()));
     assert!(!output.status.success());
 }
 
 fn round_trip(machine: &Running, name: &str, options: &[&str]) {
-    let folder = ground().scratch(name);
-    tree(&folder.join("tree"));
-    let local = folder.join("tree").display().to_string();
-    let back = folder.join("back").display().to_string();
+    let directory = ground().scratch(name);
+    tree(&directory.join("tree"));
+    let local = directory.join("tree").display().to_string();
+    let back = directory.join("back").display().to_string();
     let remote = format!("{}:/tmp/{name}", machine.host("ec2-user"));
     let output = scp(machine, &[options, &["-rp", &local, &remote]].concat());
     assert!(output.status.success(), "{}", text(&output.stderr));
     let output = scp(machine, &[options, &["-rp", &remote, &back]].concat());
     assert!(output.status.success(), "{}", text(&output.stderr));
-    assert_same_tree(&folder.join("tree"), &folder.join("back"));
+    assert_same_tree(&directory.join("tree"), &directory.join("back"));
     let owner = if machine.has_users() { "ec2-user" } else { "root" };
     assert_eq!(
         machine.output("root", &format!("ls -ld /tmp/{name}/script | cut -d' ' -f3")),
         owner
     );
-    // One file, to a name and into a folder.
+    // One file, to a name and into a directory.
     for target in ["/tmp/one", "/tmp"] {
         let output = scp(
             machine,
@@ -177,19 +177,19 @@ fn built_in_scp_round_trip() {
 
 fn built_in_scp_reports_errors() {
     let machine = without_scp();
-    let folder = ground().scratch("scp-errors");
-    std::fs::write(folder.join("file"), "content").unwrap();
-    let local = folder.join("file").display().to_string();
+    let directory = ground().scratch("scp-errors");
+    std::fs::write(directory.join("file"), "content").unwrap();
+    let local = directory.join("file").display().to_string();
     let output = scp(
         &machine,
         &[
             "-O",
             &local,
-            &format!("{}:/no/such/folder/file", machine.host("ec2-user")),
+            &format!("{}:/no/such/directory/file", machine.host("ec2-user")),
         ],
     );
     assert!(
-        !output.status.success() && text(&output.stderr).contains("/no/such/folder/file"),
+        !output.status.success() && text(&output.stderr).contains("/no/such/directory/file"),
         "{}",
         text(&output.stderr)
     );

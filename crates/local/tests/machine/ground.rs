@@ -15,7 +15,7 @@ pub(crate) struct Ground {
     pub(crate) runtime: Runtime,
     pub(crate) machines: Machines,
     pub(crate) host: RootId,
-    folder: Mutex<Option<TempDir>>,
+    directory: Mutex<Option<TempDir>>,
     path: PathBuf,
 }
 
@@ -23,8 +23,8 @@ static GROUND: OnceLock<Ground> = OnceLock::new();
 
 pub(crate) fn ground() -> &'static Ground {
     GROUND.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().to_owned();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().to_owned();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -52,7 +52,7 @@ pub(crate) fn ground() -> &'static Ground {
             runtime,
             machines,
             host,
-            folder: Mutex::new(Some(folder)),
+            directory: Mutex::new(Some(directory)),
             path,
         }
     })
@@ -65,12 +65,12 @@ pub(crate) fn close() {
             .runtime
             .block_on(Machines::reset(&ground.path.join("store")))
             .unwrap();
-        drop(ground.folder.lock().unwrap().take());
+        drop(ground.directory.lock().unwrap().take());
     }
 }
 
 impl Ground {
-    /// A fresh folder for a test's own files.
+    /// A fresh directory for a test's own files.
     pub(crate) fn scratch(&self, name: &str) -> PathBuf {
         let path = self.path.join(name);
         std::fs::create_dir_all(&path).unwrap();
@@ -111,7 +111,7 @@ impl Ground {
         }
     }
 
-    /// Starts a machine on this machine's own folders.
+    /// Starts a machine on this machine's own directories.
     pub(crate) fn start(&'static self) -> Running {
         self.start_on(&self.host)
     }
@@ -237,14 +237,14 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 }
 
 /// A root with a shell and little else, made of copies of this machine's files.
-pub(crate) fn minimal_root(folder: &Path) {
+pub(crate) fn minimal_root(directory: &Path) {
     for name in ["bin", "etc", "usr/bin", "root", "home", "tmp"] {
-        std::fs::create_dir_all(folder.join(name)).unwrap();
+        std::fs::create_dir_all(directory.join(name)).unwrap();
     }
     let mut libraries = std::collections::BTreeSet::new();
     for program in ["sh", "cat", "id", "ls", "mkdir", "env", "uname", "sed"] {
         let from = Path::new("/usr/bin").join(program);
-        std::fs::copy(&from, folder.join("bin").join(program)).unwrap();
+        std::fs::copy(&from, directory.join("bin").join(program)).unwrap();
         let linked = text(&Command::new("ldd").arg(&from).output().unwrap().stdout);
         libraries.extend(
             linked
@@ -254,11 +254,11 @@ pub(crate) fn minimal_root(folder: &Path) {
         );
     }
     for library in libraries {
-        let to = folder.join(library.trim_start_matches('/'));
+        let to = directory.join(library.trim_start_matches('/'));
         std::fs::create_dir_all(to.parent().unwrap()).unwrap();
         std::fs::copy(&library, to).unwrap();
     }
-    std::fs::write(folder.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n").unwrap();
-    std::fs::write(folder.join("etc/group"), "root:x:0:\n").unwrap();
-    std::fs::write(folder.join("etc/motd"), "minimal\n").unwrap();
+    std::fs::write(directory.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n").unwrap();
+    std::fs::write(directory.join("etc/group"), "root:x:0:\n").unwrap();
+    std::fs::write(directory.join("etc/motd"), "minimal\n").unwrap();
 }

@@ -24,19 +24,19 @@ pub(crate) const TESTS: &[Test] = &[
     ),
 ];
 
-/// Exchanges folders with links to a folder of the host for as long as it lives. Perl, because it is on every Debian and
+/// Exchanges directories with links to a directory of the host for as long as it lives. Perl, because it is on every Debian and
 /// Amazon Linux; `renameat2` has no shell command.
 const EXCHANGE: &str = r"
 use strict;
-my ($target, $folders, $files, $pause) = @ARGV;
+my ($target, $directories, $files, $pause) = @ARGV;
 my $renameat2 = `uname -m` =~ /x86_64/ ? 316 : 276;
 mkdir '/var/tmp/race'; chdir '/var/tmp/race' or die;
-for my $i (0 .. $folders - 1) { mkdir qq(d$i); symlink $target, qq(l$i) }
+for my $i (0 .. $directories - 1) { mkdir qq(d$i); symlink $target, qq(l$i) }
 for my $i (0 .. $files - 1) { open my $f, '>', qq(d0/a$i) }
 for my $i (1 .. 20) { open my $f, '>', qq(d0/f$i) }
 $| = 1; print qq(ready\n);
 while (1) {
-    for my $i (0 .. $folders - 1) {
+    for my $i (0 .. $directories - 1) {
         my ($one, $other) = (qq(d$i), qq(l$i));
         syscall($renameat2, -100, $one, -100, $other, 2);
     }
@@ -45,7 +45,7 @@ while (1) {
 ";
 
 /// Starts the exchange and returns when it is going on; it ends with its machine.
-fn exchange(machine: &Running, target: &Path, folders: u32, files: u32, pause: &str) {
+fn exchange(machine: &Running, target: &Path, directories: u32, files: u32, pause: &str) {
     let mut put = machine.ssh("root");
     let mut put = put
         .arg("cat > /root/exchange.pl")
@@ -57,7 +57,7 @@ fn exchange(machine: &Running, target: &Path, folders: u32, files: u32, pause: &
     machine.output(
         "root",
         &format!(
-            "mkfifo /root/ready; setsid perl /root/exchange.pl {} {folders} {files} {pause} > /root/ready 2>&1 < /dev/null & head -1 /root/ready",
+            "mkfifo /root/ready; setsid perl /root/exchange.pl {} {directories} {files} {pause} > /root/ready 2>&1 < /dev/null & head -1 /root/ready",
             target.display()
         ),
     );
@@ -75,13 +75,13 @@ fn layer(root: &RootId) -> PathBuf {
     ground().store().join("layers").join(&root.0).join("fs")
 }
 
-/// All regular files below a folder; links are not followed. What belongs to another user of a machine may be closed to a plain user
+/// All regular files below a directory; links are not followed. What belongs to another user of a machine may be closed to a plain user
 /// here; root of the machine, who attacks, is that user himself.
-fn files_below(folder: &Path) -> Vec<PathBuf> {
+fn files_below(directory: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
-    let mut waiting = vec![folder.to_owned()];
-    while let Some(folder) = waiting.pop() {
-        let entries = match std::fs::read_dir(folder) {
+    let mut waiting = vec![directory.to_owned()];
+    while let Some(directory) = waiting.pop() {
+        let entries = match std::fs::read_dir(directory) {
             Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => continue,
             entries => entries.unwrap(),
         };
@@ -118,14 +118,14 @@ fn racing_links_bring_no_file_of_the_host_into_a_snapshot() {
 }
 
 fn racing_links_keep_a_removal_inside() {
-    let folder = ground().scratch("race-removal");
-    let victim = folder.join("victim");
+    let directory = ground().scratch("race-removal");
+    let victim = directory.join("victim");
     std::fs::create_dir(&victim).unwrap();
     for number in 1..=20 {
         std::fs::write(victim.join(format!("f{number}")), "precious").unwrap();
     }
     let runtime = &ground().runtime;
-    let store = folder.join("store");
+    let store = directory.join("store");
     let machines = runtime
         .block_on(Machines::open(
             &store,

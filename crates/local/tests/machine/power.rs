@@ -90,12 +90,12 @@ fn user_data_runs_once_as_root() {
     reason = "how a test talks to its child"
 )]
 pub(crate) fn hold_machine_if_asked() -> bool {
-    let Ok(folder) = std::env::var("BAKELITE_TEST_HOLD") else {
+    let Ok(directory) = std::env::var("BAKELITE_TEST_HOLD") else {
         return false;
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let machines = Machines::open(std::path::Path::new(&folder), Isolation::Sandbox, Limits::default())
+        let machines = Machines::open(std::path::Path::new(&directory), Isolation::Sandbox, Limits::default())
             .await
             .unwrap();
         let base = machines.base(&BaseRoot::Host).await.unwrap();
@@ -165,18 +165,22 @@ fn taken_port_is_replaced() {
 }
 
 fn unisolated_machines_run_commands() {
-    let folder = ground().scratch("unisolated");
+    let directory = ground().scratch("unisolated");
     let runtime = &ground().runtime;
     let machines = runtime
         .block_on(Machines::open(
-            &folder.join("store"),
+            &directory.join("store"),
             Isolation::Unisolated,
             Limits::default(),
         ))
         .unwrap();
     assert_eq!(machines.limits().len(), 1);
     let base = runtime.block_on(machines.base(&BaseRoot::Host)).unwrap();
-    assert!(runtime.block_on(machines.base(&BaseRoot::Folder("/".into()))).is_err());
+    assert!(
+        runtime
+            .block_on(machines.base(&BaseRoot::Directory("/".into())))
+            .is_err()
+    );
     let spec = ground().spec(&base);
     let machine = runtime.block_on(machines.start(spec.clone())).unwrap();
     let run = |machine: &bakelite_local::machine::Machine, command: &str| {
@@ -205,5 +209,5 @@ fn unisolated_machines_run_commands() {
     for id in [&spec.id, "i-next"] {
         runtime.block_on(machines.discard(id)).unwrap();
     }
-    runtime.block_on(Machines::reset(&folder.join("store"))).unwrap();
+    runtime.block_on(Machines::reset(&directory.join("store"))).unwrap();
 }

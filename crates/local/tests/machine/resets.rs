@@ -53,32 +53,32 @@ pub(crate) fn act_if_asked() -> bool {
     let Ok(act) = std::env::var("BAKELITE_TEST_ACT") else {
         return false;
     };
-    let folder = PathBuf::from(std::env::var("BAKELITE_TEST_FOLDER").unwrap());
+    let directory = PathBuf::from(std::env::var("BAKELITE_TEST_DIRECTORY").unwrap());
     let runtime = Runtime::new().unwrap();
     runtime.block_on(async {
         match act.as_str() {
-            "reset" => bakelite_local::reset(&folder).await.unwrap(),
-            "use" => use_cloud(&folder).await,
-            "fill" => fill_disk(&folder).await,
+            "reset" => bakelite_local::reset(&directory).await.unwrap(),
+            "use" => use_cloud(&directory).await,
+            "fill" => fill_disk(&directory).await,
             other => panic!("{other}"),
         }
     });
     true
 }
 
-fn act(act: &str, folder: &Path) -> Command {
+fn act(act: &str, directory: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
         .env("BAKELITE_TEST_ACT", act)
-        .env("BAKELITE_TEST_FOLDER", folder)
+        .env("BAKELITE_TEST_DIRECTORY", directory)
         .stdin(Stdio::null());
     command
 }
 
-fn options(folder: &Path) -> LocalCloudOptions {
+fn options(directory: &Path) -> LocalCloudOptions {
     LocalCloudOptions {
         limits: bakelite_local::Limits::default(),
-        state_dir: folder.to_owned(),
+        state_dir: directory.to_owned(),
         isolation: Isolation::Sandbox,
         latency: Latency::default(),
         images: Vec::new(),
@@ -89,8 +89,8 @@ fn options(folder: &Path) -> LocalCloudOptions {
 }
 
 /// Starts a cloud and runs something in an instance of its first image.
-async fn use_cloud(folder: &Path) {
-    let cloud = LocalCloud::start(options(folder)).await.unwrap();
+async fn use_cloud(directory: &Path) {
+    let cloud = LocalCloud::start(options(directory)).await.unwrap();
     let image = cloud.images().await.unwrap()[0].id.clone();
     let status = cloud.run(&image, &["true".to_owned()]).await.unwrap();
     assert_eq!(status, 0);
@@ -98,8 +98,8 @@ async fn use_cloud(folder: &Path) {
 }
 
 /// Kills a reset as soon as something is so (or it is done).
-fn killed_reset(folder: &Path, is_time: impl Fn() -> bool) {
-    let mut reset: Child = act("reset", folder).spawn().unwrap();
+fn killed_reset(directory: &Path, is_time: impl Fn() -> bool) {
+    let mut reset: Child = act("reset", directory).spawn().unwrap();
     while !is_time() && reset.try_wait().unwrap().is_none() {
         std::thread::yield_now();
     }
@@ -108,7 +108,7 @@ fn killed_reset(folder: &Path, is_time: impl Fn() -> bool) {
 }
 
 /// What can be seen of a reset from outside while it goes on, in its order.
-fn moments(folder: &Path) -> [Box<dyn Fn() -> bool>; 5] {
+fn moments(directory: &Path) -> [Box<dyn Fn() -> bool>; 5] {
     let is_empty = |path: PathBuf| std::fs::read_dir(path).map_or(true, |mut entries| entries.next().is_none());
     let [mark, layers, unfinished, store, state] = [
         "resetting",
@@ -117,7 +117,7 @@ fn moments(folder: &Path) -> [Box<dyn Fn() -> bool>; 5] {
         "machines",
         "state.json",
     ]
-    .map(|name| folder.join(name));
+    .map(|name| directory.join(name));
     [
         Box::new(move || mark.exists()),
         Box::new(move || is_empty(layers.clone())),
@@ -130,62 +130,62 @@ fn moments(folder: &Path) -> [Box<dyn Fn() -> bool>; 5] {
 fn killed_reset_is_finished_by_the_next_cloud() {
     let runtime = &ground().runtime;
     for number in 0..5 {
-        let folder = ground().scratch(&format!("killed-then-used-{number}"));
-        runtime.block_on(use_cloud(&folder));
-        killed_reset(&folder, &moments(&folder)[number]);
-        runtime.block_on(use_cloud(&folder));
-        assert!(!folder.join("resetting").exists());
-        let unfinished = folder.join("machines/unfinished");
+        let directory = ground().scratch(&format!("killed-then-used-{number}"));
+        runtime.block_on(use_cloud(&directory));
+        killed_reset(&directory, &moments(&directory)[number]);
+        runtime.block_on(use_cloud(&directory));
+        assert!(!directory.join("resetting").exists());
+        let unfinished = directory.join("machines/unfinished");
         assert_eq!(std::fs::read_dir(unfinished).unwrap().count(), 0);
-        runtime.block_on(bakelite_local::reset(&folder)).unwrap();
-        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+        runtime.block_on(bakelite_local::reset(&directory)).unwrap();
+        assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 0);
     }
 }
 
 fn killed_reset_is_finished_by_the_next_reset() {
     let runtime = &ground().runtime;
     for number in 0..5 {
-        let folder = ground().scratch(&format!("killed-then-reset-{number}"));
-        runtime.block_on(use_cloud(&folder));
-        killed_reset(&folder, &moments(&folder)[number]);
-        runtime.block_on(bakelite_local::reset(&folder)).unwrap();
-        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+        let directory = ground().scratch(&format!("killed-then-reset-{number}"));
+        runtime.block_on(use_cloud(&directory));
+        killed_reset(&directory, &moments(&directory)[number]);
+        runtime.block_on(bakelite_local::reset(&directory)).unwrap();
+        assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 0);
     }
 }
 
 /// Earlier versions removed `store.json` first.
 fn half_removed_store_of_an_earlier_version_is_taken() {
     let runtime = &ground().runtime;
-    let folder = ground().scratch("half-removed");
+    let directory = ground().scratch("half-removed");
     for again in 0..2 {
-        let store = folder.join("machines");
+        let store = directory.join("machines");
         std::fs::create_dir_all(store.join("layers/host-0123/fs/etc")).unwrap();
         std::fs::create_dir_all(store.join("probe-root-0123/work")).unwrap();
         if again == 0 {
-            runtime.block_on(use_cloud(&folder));
+            runtime.block_on(use_cloud(&directory));
         }
-        runtime.block_on(bakelite_local::reset(&folder)).unwrap();
-        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+        runtime.block_on(bakelite_local::reset(&directory)).unwrap();
+        assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 0);
     }
 }
 
 fn leftovers_go_at_the_next_opening() {
-    let folder = ground().scratch("leftovers").join("store");
+    let directory = ground().scratch("leftovers").join("store");
     let runtime = &ground().runtime;
     let open = || {
         runtime
             .block_on(Machines::open(
-                &folder,
+                &directory,
                 Isolation::Sandbox,
                 bakelite_local::Limits::default(),
             ))
             .unwrap()
     };
     drop(open());
-    let left = folder.join("unfinished/0123");
+    let left = directory.join("unfinished/0123");
     std::fs::create_dir_all(left.join("fs/etc")).unwrap();
     std::fs::write(left.join("fs/etc/motd"), "half").unwrap();
-    let held = folder.join("unfinished/4567");
+    let held = directory.join("unfinished/4567");
     std::fs::create_dir_all(held.join("fs")).unwrap();
     let lock = std::fs::File::open(&held).unwrap();
     lock.lock().unwrap();
@@ -195,28 +195,28 @@ fn leftovers_go_at_the_next_opening() {
     drop(lock);
     drop(open());
     assert!(!held.exists());
-    runtime.block_on(Machines::reset(&folder)).unwrap();
+    runtime.block_on(Machines::reset(&directory)).unwrap();
 }
 
 fn reset_under_a_running_cloud_is_refused() {
-    let folder = ground().scratch("reset-running");
+    let directory = ground().scratch("reset-running");
     ground().runtime.block_on(async {
-        let cloud = LocalCloud::start(options(&folder)).await.unwrap();
-        let error = bakelite_local::reset(&folder).await.unwrap_err();
+        let cloud = LocalCloud::start(options(&directory)).await.unwrap();
+        let error = bakelite_local::reset(&directory).await.unwrap_err();
         assert!(error.to_string().contains("is running on it"), "{error}");
         let image = cloud.images().await.unwrap()[0].id.clone();
         assert_eq!(cloud.run(&image, &["true".to_owned()]).await.unwrap(), 0);
         cloud.shutdown().await;
-        bakelite_local::reset(&folder).await.unwrap();
+        bakelite_local::reset(&directory).await.unwrap();
     });
-    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 0);
 }
 
 fn modes_hold_under_any_umask() {
     for umask in ["000", "077"] {
-        let folder = ground().scratch("umask").join(umask);
+        let directory = ground().scratch("umask").join(umask);
         let run = format!("umask {umask} && exec {}", std::env::current_exe().unwrap().display());
-        let used = act("use", &folder)
+        let used = act("use", &directory)
             .get_envs()
             .fold(Command::new("sh"), |mut shell, (name, value)| {
                 shell.env(name, value.unwrap());
@@ -227,12 +227,12 @@ fn modes_hold_under_any_umask() {
             .unwrap();
         assert!(used.status.success(), "{umask}: {}", text(&used.stderr));
         let mut seen = 0;
-        let mut waiting = vec![folder.clone()];
+        let mut waiting = vec![directory.clone()];
         while let Some(path) = waiting.pop() {
             let found = std::fs::symlink_metadata(&path).unwrap();
             let mode = found.mode() & 0o777;
             if found.is_dir() {
-                let is_ours_alone = path == folder || path.ends_with("owners");
+                let is_ours_alone = path == directory || path.ends_with("owners");
                 assert!(
                     if is_ours_alone {
                         mode == 0o700
@@ -252,14 +252,14 @@ fn modes_hold_under_any_umask() {
             }
         }
         assert!(seen >= 3, "{seen}");
-        ground().runtime.block_on(bakelite_local::reset(&folder)).unwrap();
+        ground().runtime.block_on(bakelite_local::reset(&directory)).unwrap();
     }
 }
 
 fn full_disk_leaves_no_half_layer() -> Result<(), Failed> {
-    let folder = ground().scratch("full-disk");
-    let fill = act("fill", &folder);
-    let mount = format!("mount -t tmpfs -o size=64m,mode=700 tmpfs {}", folder.display());
+    let directory = ground().scratch("full-disk");
+    let fill = act("fill", &directory);
+    let mount = format!("mount -t tmpfs -o size=64m,mode=700 tmpfs {}", directory.display());
     let output = fill
         .get_envs()
         .fold(Command::new("unshare"), |mut command, (name, value)| {
@@ -282,8 +282,8 @@ fn full_disk_leaves_no_half_layer() -> Result<(), Failed> {
 }
 
 /// Takes a snapshot for which there is no room.
-async fn fill_disk(folder: &Path) {
-    let store = folder.join("store");
+async fn fill_disk(directory: &Path) {
+    let store = directory.join("store");
     let machines = Machines::open(&store, Isolation::Sandbox, bakelite_local::Limits::default())
         .await
         .unwrap();
@@ -317,6 +317,6 @@ async fn fill_disk(folder: &Path) {
     machines.discard("i-full").await.unwrap();
     Machines::reset(&store).await.unwrap();
     assert!(!store.exists());
-    let mode = std::fs::metadata(folder).unwrap().permissions().mode();
+    let mode = std::fs::metadata(directory).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
 }

@@ -29,8 +29,8 @@ pub(crate) const TESTS: &[Test] = &[
         restarted_machine_keeps_its_files_and_host_key,
     ),
     (
-        "folder_is_a_base_and_stays_untouched",
-        folder_is_a_base_and_stays_untouched,
+        "directory_is_a_base_and_stays_untouched",
+        directory_is_a_base_and_stays_untouched,
     ),
     ("tarballs_are_bases", tarballs_are_bases),
     ("roots_go_when_nobody_needs_them", roots_go_when_nobody_needs_them),
@@ -106,7 +106,7 @@ fn removed_files_stay_removed_through_layers() {
 fn stand_ins_never_become_part_of_an_image() {
     let root = ground().scratch("bare-root");
     minimal_root(&root);
-    let machine = ground().start_on(&base(&BaseRoot::Folder(root)));
+    let machine = ground().start_on(&base(&BaseRoot::Directory(root)));
     assert_eq!(
         machine.output("ec2-user", "sudo sh -c 'ls /usr/bin/sudo /usr/sbin/poweroff'"),
         "/usr/bin/sudo\n/usr/sbin/poweroff"
@@ -143,10 +143,10 @@ fn restarted_machine_keeps_its_files_and_host_key() {
     );
 }
 
-fn folder_is_a_base_and_stays_untouched() {
-    let root = ground().scratch("folder:with,odd\\letters");
+fn directory_is_a_base_and_stays_untouched() {
+    let root = ground().scratch("directory:with,odd\\letters");
     minimal_root(&root);
-    let machine = ground().start_on(&base(&BaseRoot::Folder(root.clone())));
+    let machine = ground().start_on(&base(&BaseRoot::Directory(root.clone())));
     assert_eq!(
         machine.output(
             "ec2-user",
@@ -166,8 +166,8 @@ fn folder_is_a_base_and_stays_untouched() {
 }
 
 fn tarballs_are_bases() {
-    let folder = ground().scratch("tarballs");
-    minimal_root(&folder.join("root"));
+    let directory = ground().scratch("tarballs");
+    minimal_root(&directory.join("root"));
     for (name, option) in [
         ("root.tar", None),
         ("root.tar.gz", Some("--gzip")),
@@ -176,14 +176,14 @@ fn tarballs_are_bases() {
         let packed = Command::new("tar")
             .args(option)
             .arg("-cf")
-            .arg(folder.join(name))
+            .arg(directory.join(name))
             .arg("-C")
-            .arg(folder.join("root"))
+            .arg(directory.join("root"))
             .arg(".")
             .status()
             .unwrap();
         assert!(packed.success());
-        let machine = ground().start_on(&base(&BaseRoot::Tarball(folder.join(name))));
+        let machine = ground().start_on(&base(&BaseRoot::Tarball(directory.join(name))));
         assert_eq!(
             machine.output("ec2-user", "cat /etc/motd; sudo id -u"),
             "minimal\n0",

@@ -256,7 +256,11 @@ fn built_in_sudo_understands_its_options() {
     crate::ground::minimal_root(&root);
     let base = ground()
         .runtime
-        .block_on(ground().machines.base(&bakelite_local::machine::BaseRoot::Folder(root)))
+        .block_on(
+            ground()
+                .machines
+                .base(&bakelite_local::machine::BaseRoot::Directory(root)),
+        )
         .unwrap();
     let machine = ground().start_on(&base);
     let cases = [

@@ -48,7 +48,7 @@ fn file<'a>(name: &'a [u8], content: &'a [u8]) -> Member<'a> {
     }
 }
 
-fn folder_member(name: &[u8]) -> Member<'_> {
+fn directory_member(name: &[u8]) -> Member<'_> {
     Member {
         name,
         kind: tar::EntryType::Directory,
@@ -95,10 +95,10 @@ fn tarball(path: &Path, members: &[Member<'_>]) {
     builder.finish().unwrap();
 }
 
-/// What can be seen of everything below a folder: kind and mode, owner, content or target.
-fn picture(folder: &Path) -> BTreeMap<PathBuf, (u32, u32, Vec<u8>)> {
+/// What can be seen of everything below a directory: kind and mode, owner, content or target.
+fn picture(directory: &Path) -> BTreeMap<PathBuf, (u32, u32, Vec<u8>)> {
     let mut seen = BTreeMap::new();
-    let mut waiting = vec![folder.to_owned()];
+    let mut waiting = vec![directory.to_owned()];
     while let Some(path) = waiting.pop() {
         let found = std::fs::symlink_metadata(&path).unwrap();
         let content = if found.is_dir() {
@@ -116,17 +116,20 @@ fn picture(folder: &Path) -> BTreeMap<PathBuf, (u32, u32, Vec<u8>)> {
 
 /// Links to a place outside, and members that would go there.
 fn through_links<'a>(outside: &'a [u8], file_outside: &'a [u8]) -> Vec<(&'static str, Vec<Member<'a>>)> {
-    let folder = |name: &'a [u8], mode, owner| Member {
+    let directory = |name: &'a [u8], mode, owner| Member {
         mode,
         owner,
-        ..folder_member(name)
+        ..directory_member(name)
     };
     let strong = |name: &'a [u8]| Member {
         mode: 0o4777,
         ..file(name, b"EVIL")
     };
     vec![
-        ("folder over link", vec![link(b"a", outside), folder(b"a", 0o2777, 0)]),
+        (
+            "directory over link",
+            vec![link(b"a", outside), directory(b"a", 0o2777, 0)],
+        ),
         ("file over link", vec![link(b"a", file_outside), strong(b"a")]),
         ("through link", vec![link(b"a", outside), file(b"a/evil", b"EVIL")]),
         ("hard link", vec![hard_link(b"h", file_outside), strong(b"h")]),
@@ -145,10 +148,13 @@ fn through_links<'a>(outside: &'a [u8], file_outside: &'a [u8]) -> Vec<(&'static
                 },
             ],
         ),
-        ("dot in link", vec![link(b"a", outside), folder(b"a/.", 0o777, 65534)]),
         (
-            "folder in link",
-            vec![link(b"a", outside), folder(b"a/sub", 0o777, 65534)],
+            "dot in link",
+            vec![link(b"a", outside), directory(b"a/.", 0o777, 65534)],
+        ),
+        (
+            "directory in link",
+            vec![link(b"a", outside), directory(b"a/sub", 0o777, 65534)],
         ),
     ]
 }
@@ -168,11 +174,11 @@ fn names_outside<'a>(outside: &'a [u8], file_outside: &'a [u8]) -> Vec<(&'static
             }],
         ),
         (
-            "absolute folder",
+            "absolute directory",
             vec![Member {
                 mode: 0o2777,
                 owner,
-                ..folder_member(outside)
+                ..directory_member(outside)
             }],
         ),
         (
@@ -192,8 +198,8 @@ fn base(path: &Path) -> Result<RootId, String> {
 }
 
 fn nothing_changes_outside_of_the_root() {
-    let folder = ground().scratch("hostile-tarballs");
-    let victim = folder.join("victim");
+    let directory = ground().scratch("hostile-tarballs");
+    let victim = directory.join("victim");
     std::fs::create_dir(&victim).unwrap();
     std::fs::write(victim.join("file"), "precious").unwrap();
     std::fs::set_permissions(victim.join("file"), std::fs::Permissions::from_mode(0o600)).unwrap();
@@ -203,8 +209,8 @@ fn nothing_changes_outside_of_the_root() {
     let mut cases = through_links(outside, &file_outside);
     cases.extend(names_outside(outside, &file_outside));
     for (name, members) in cases {
-        let path = folder.join(format!("{name}.tar"));
-        let start = [folder_member(b"bin"), folder_member(b"etc")].into_iter();
+        let path = directory.join(format!("{name}.tar"));
+        let start = [directory_member(b"bin"), directory_member(b"etc")].into_iter();
         tarball(&path, &start.chain(members).collect::<Vec<_>>());
         // Whether it is taken or refused: nothing outside has changed.
         let outcome = base(&path);
@@ -214,13 +220,13 @@ fn nothing_changes_outside_of_the_root() {
             name.starts_with("dots") || name.starts_with("hard link") && name != "hard link to link",
             "{name}: {outcome:?}"
         );
-        assert!(!folder.parent().unwrap().join("evil").exists());
+        assert!(!directory.parent().unwrap().join("evil").exists());
     }
 }
 
 fn absolute_names_lie_in_the_root() {
-    let folder = ground().scratch("absolute-tarball");
-    let path = folder.join("root.tar");
+    let directory = ground().scratch("absolute-tarball");
+    let path = directory.join("root.tar");
     tarball(
         &path,
         &[
@@ -239,12 +245,12 @@ fn absolute_names_lie_in_the_root() {
     assert_eq!(std::fs::read_link(files.join("bin")).unwrap(), Path::new("/usr/bin"));
 }
 
-/// Links come before the folders that they name, and members go through them, as in what `docker export` and package
+/// Links come before the directories that they name, and members go through them, as in what `docker export` and package
 /// managers of a merged `/usr` make.
 fn merged_usr_is_a_root() {
-    let folder = ground().scratch("merged-usr");
-    minimal_root(&folder.join("root"));
-    let path = folder.join("root.tar");
+    let directory = ground().scratch("merged-usr");
+    minimal_root(&directory.join("root"));
+    let path = directory.join("root.tar");
     let mut builder = tar::Builder::new(std::fs::File::create(&path).unwrap());
     builder.follow_symlinks(false);
     let mut links = |name: &str, target: &str| {
@@ -265,7 +271,7 @@ fn merged_usr_is_a_root() {
     ] {
         links(name, target);
     }
-    builder.append_dir_all("", folder.join("root")).unwrap();
+    builder.append_dir_all("", directory.join("root")).unwrap();
     builder.finish().unwrap();
     let root = base(&path).unwrap();
     let files = ground().store().join("layers").join(&root.0).join("fs");
@@ -278,11 +284,11 @@ fn merged_usr_is_a_root() {
 }
 
 fn damage_is_one_clear_error() {
-    let folder = ground().scratch("damaged-tarballs");
+    let directory = ground().scratch("damaged-tarballs");
     let secret = b"root:$6$secret-hash:20000:0:99999:7:::\n".repeat(100);
     let mut cut = Vec::new();
-    let whole = folder.join("whole.tar");
-    tarball(&whole, &[folder_member(b"etc"), file(b"etc/motd", &[b'x'; 5000])]);
+    let whole = directory.join("whole.tar");
+    tarball(&whole, &[directory_member(b"etc"), file(b"etc/motd", &[b'x'; 5000])]);
     cut.extend_from_slice(&std::fs::read(&whole).unwrap()[..3000]);
     let cases: [(&str, &[u8], &str); 4] = [
         ("shadow", &secret, "no tar archive"),
@@ -291,7 +297,7 @@ fn damage_is_one_clear_error() {
         ("broken.gz", b"\x1f\x8b\x08\x00broken", "broken.gz"),
     ];
     for (name, content, expected) in cases {
-        let path = folder.join(name);
+        let path = directory.join(name);
         std::fs::write(&path, content).unwrap();
         let error = base(&path).unwrap_err();
         assert!(

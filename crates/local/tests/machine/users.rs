@@ -37,20 +37,20 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 /// Runs the suite as a user who exists, with this range of ids, only in a mount namespace made for it.
 fn suite_as_user(range: &str) -> Result<(), Failed> {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let program = folder.path().join("machine");
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let program = directory.path().join("machine");
     std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
-    let home = folder.path().join("home");
+    let home = directory.path().join("home");
     std::fs::create_dir(&home).unwrap();
     chown(&home, Some(USER), Some(USER)).unwrap();
     let accounts = std::fs::read_to_string("/etc/passwd").unwrap();
     let account = format!("{accounts}bakelite-test:x:{USER}:{USER}::{}:/bin/sh\n", home.display());
     let mut prepare = String::from("set -e\n");
     for (name, content) in [("passwd", account.as_str()), ("subuid", range), ("subgid", range)] {
-        std::fs::write(folder.path().join(name), content).unwrap();
+        std::fs::write(directory.path().join(name), content).unwrap();
         if Path::new("/etc").join(name).exists() {
-            let from = folder.path().join(name);
+            let from = directory.path().join(name);
             prepare += &["mount --bind ", &from.to_string_lossy(), " /etc/", name, "\n"].concat();
         }
     }

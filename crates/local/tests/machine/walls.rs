@@ -175,7 +175,7 @@ fn files_that_only_root_may_read_stay_closed() {
          head -c 1 /proc/$file 2> /dev/null; done | wc -c",
     );
     assert_eq!(hidden, "0");
-    // Below the system folders it is the mode that decides, for root of the machine as for everybody.
+    // Below the system directories it is the mode that decides, for root of the machine as for everybody.
     let closed = text(
         &Command::new("find")
             .args([
@@ -204,14 +204,14 @@ fn files_that_only_root_may_read_stay_closed() {
 struct Limited {
     machines: Machines,
     machine: Running,
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Limited {
     fn start(name: &str, number: u8, limits: Limits) -> Option<Limited> {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let runtime = &ground().runtime;
-        let opened = runtime.block_on(Machines::open(&folder.path().join(name), Isolation::Sandbox, limits));
+        let opened = runtime.block_on(Machines::open(&directory.path().join(name), Isolation::Sandbox, limits));
         let machines = match opened {
             Ok(machines) => machines,
             Err(bakelite_local::machine::MachineError::NotLimited(what)) => {
@@ -228,7 +228,7 @@ impl Limited {
         Some(Limited {
             machine: Running::again_borrowed(ground(), &spec, &machine),
             machines,
-            folder,
+            directory,
         })
     }
 
@@ -241,7 +241,7 @@ impl Limited {
         ground()
             .runtime
             .block_on(Machines::reset(
-                &std::fs::read_dir(self.folder.path())
+                &std::fs::read_dir(self.directory.path())
                     .unwrap()
                     .next()
                     .unwrap()

@@ -111,12 +111,12 @@ fn listed(names: &[String]) -> String {
 }
 
 /// Checks an attestation's text: with a key, that it is signed by it; without one, that it claims no signature. Then what it says.
-/// Relative paths start from `folder`.
+/// Relative paths start from `directory`.
 pub fn verify(
     text: &str,
     key: Option<&VerifyingKey>,
     expectations: &Expectations,
-    folder: &Path,
+    directory: &Path,
 ) -> Result<Verified, VerifyError> {
     let statement = statement_of(text, key)?;
     if statement.kind != STATEMENT {
@@ -133,7 +133,7 @@ pub fn verify(
         source_is(&statement.predicate, wanted)?;
     }
     if let Some(artifact) = &expectations.artifact {
-        is_about(&statement, artifact, folder)?;
+        is_about(&statement, artifact, directory)?;
     }
     Ok(Verified {
         predicate_type: statement.predicate_type,
@@ -206,8 +206,8 @@ fn without_ref(uri: &str) -> Option<&str> {
 }
 
 /// Is the statement about this file, or about the artifact of this id?
-fn is_about(statement: &Statement, artifact: &str, folder: &Path) -> Result<(), VerifyError> {
-    let path = folder.join(artifact);
+fn is_about(statement: &Statement, artifact: &str, directory: &Path) -> Result<(), VerifyError> {
+    let path = directory.join(artifact);
     let names = || statement.subject.iter().map(|subject| subject.name.clone()).collect();
     if !path.exists() {
         let subject = statement.subject.iter().find(|subject| is_named(subject, artifact));

@@ -24,9 +24,9 @@ pub(super) enum ArchiveError {
     Several { count: usize },
 }
 
-/// Packs the inputs, relative to `folder`, into `target`.
+/// Packs the inputs, relative to `directory`, into `target`.
 pub(super) fn pack(
-    folder: &Path,
+    directory: &Path,
     inputs: &[String],
     target: &Path,
     format: Format,
@@ -45,16 +45,16 @@ pub(super) fn pack(
         }
     };
     if let Some(parent) = target.parent() {
-        std::fs::create_dir_all(parent).map_err(on_target("create the folder of"))?;
+        std::fs::create_dir_all(parent).map_err(on_target("create the directory of"))?;
     }
     let output = BufWriter::new(File::create(target).map_err(on_target("create"))?);
     let written = match format {
-        Format::Zip => zip(folder, inputs, output, level),
-        Format::Tar(None) => tar(folder, inputs, output).and_then(|mut output| output.flush()),
+        Format::Zip => zip(directory, inputs, output, level),
+        Format::Tar(None) => tar(directory, inputs, output).and_then(|mut output| output.flush()),
         Format::Tar(Some(compression)) => compressed(compression, level, output, |writer| {
-            tar(folder, inputs, writer).map(|_| ())
+            tar(directory, inputs, writer).map(|_| ())
         }),
-        Format::Single(compression) => compressed(compression, level, output, |writer| copy(folder, inputs, writer)),
+        Format::Single(compression) => compressed(compression, level, output, |writer| copy(directory, inputs, writer)),
     };
     written.map_err(|source| {
         // Half an archive is of no use; the error that matters is the first one.
@@ -64,18 +64,18 @@ pub(super) fn pack(
 }
 
 /// A tar archive in the GNU format: base names, modes and owners kept, times zero, so that equal files give equal archives.
-fn tar<W: Write>(folder: &Path, inputs: &[String], output: W) -> std::io::Result<W> {
+fn tar<W: Write>(directory: &Path, inputs: &[String], output: W) -> std::io::Result<W> {
     let mut archive = tar::Builder::new(output);
     let owners = Owners::of_this_machine();
     for input in inputs {
-        let path = folder.join(input);
+        let path = directory.join(input);
         let mut content = File::open(&path)?;
         let mut header = tar::Header::new_gnu();
         let metadata = content.metadata()?;
         if metadata.is_dir() {
             return Err(std::io::Error::new(
                 std::io::ErrorKind::IsADirectory,
-                format!("`{input}` is a folder; only files are packed"),
+                format!("`{input}` is a directory; only files are packed"),
             ));
         }
         header.set_metadata(&metadata);
@@ -89,7 +89,7 @@ fn tar<W: Write>(folder: &Path, inputs: &[String], output: W) -> std::io::Result
 }
 
 fn zip(
-    folder: &Path,
+    directory: &Path,
     inputs: &[String],
     output: impl Write + std::io::Seek,
     level: Option<u32>,
@@ -100,14 +100,14 @@ fn zip(
         .compression_level(level.map(i64::from));
     for input in inputs {
         archive.start_file(input.as_str(), options)?;
-        std::io::copy(&mut File::open(folder.join(input))?, &mut archive)?;
+        std::io::copy(&mut File::open(directory.join(input))?, &mut archive)?;
     }
     archive.finish()?.flush()
 }
 
-fn copy(folder: &Path, inputs: &[String], output: &mut dyn Write) -> std::io::Result<()> {
+fn copy(directory: &Path, inputs: &[String], output: &mut dyn Write) -> std::io::Result<()> {
     for input in inputs {
-        std::io::copy(&mut File::open(folder.join(input))?, output)?;
+        std::io::copy(&mut File::open(directory.join(input))?, output)?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Who bakes, and from which source: what a CI system says in the environment, else what git says of the working folder.
+//! Who bakes, and from which source: what a CI system says in the environment, else what git says of the working directory.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -46,7 +46,7 @@ impl Origin {
         let environment = &run.environment;
         let found = match of_ci(environment) {
             Some(source) => Some(source),
-            None => of_git(&run.working_folder).await,
+            None => of_git(&run.working_directory).await,
         };
         let source = match source_uri {
             None => found,
@@ -92,21 +92,21 @@ fn of_ci(environment: &BTreeMap<String, String>) -> Option<Dependency> {
 }
 
 /// The source as git knows it; none where there is no git, no repository or no commit.
-async fn of_git(folder: &Path) -> Option<Dependency> {
-    let commit = git(folder, &["rev-parse", "--verify", "HEAD"]).await?;
-    let url = match git(folder, &["remote", "get-url", "origin"]).await {
+async fn of_git(directory: &Path) -> Option<Dependency> {
+    let commit = git(directory, &["rev-parse", "--verify", "HEAD"]).await?;
+    let url = match git(directory, &["remote", "get-url", "origin"]).await {
         Some(url) => as_url(&url),
-        None => format!("file://{}", git(folder, &["rev-parse", "--show-toplevel"]).await?),
+        None => format!("file://{}", git(directory, &["rev-parse", "--show-toplevel"]).await?),
     };
-    let branch = git(folder, &["symbolic-ref", "--short", "--quiet", "HEAD"]).await;
+    let branch = git(directory, &["symbolic-ref", "--short", "--quiet", "HEAD"]).await;
     let at = branch.map_or_else(String::new, |name| format!("@refs/heads/{name}"));
     Some(Dependency::new(format!("git+{url}{at}"), &commit))
 }
 
 /// What git answers, if it succeeds.
-async fn git(folder: &Path, arguments: &[&str]) -> Option<String> {
+async fn git(directory: &Path, arguments: &[&str]) -> Option<String> {
     let mut command = Command::new("git");
-    command.args(arguments).current_dir(folder).kill_on_drop(true);
+    command.args(arguments).current_dir(directory).kill_on_drop(true);
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().await.ok()?;
     let text = String::from_utf8(output.stdout).ok()?.trim_end().to_owned();
     (output.status.success() && !text.is_empty()).then_some(text)

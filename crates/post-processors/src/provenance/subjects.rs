@@ -20,20 +20,20 @@ pub(super) enum SubjectError {
 }
 
 /// The subjects; for an artifact without files also the JSON that its digest is of.
-pub(super) async fn of(artifact: &Artifact, folder: &Path) -> Result<(Vec<Subject>, Option<String>), SubjectError> {
+pub(super) async fn of(artifact: &Artifact, directory: &Path) -> Result<(Vec<Subject>, Option<String>), SubjectError> {
     let files = artifact.files.clone().unwrap_or_default();
     if files.is_empty() {
         let (subject, text) = of_identity(artifact)?;
         return Ok((vec![subject], Some(text)));
     }
-    let folder = folder.to_owned();
-    let summed = tokio::task::spawn_blocking(move || files.iter().map(|file| of_file(&folder, file)).collect());
+    let directory = directory.to_owned();
+    let summed = tokio::task::spawn_blocking(move || files.iter().map(|file| of_file(&directory, file)).collect());
     let subjects: Result<Vec<Subject>, SubjectError> = summed.await?;
     Ok((subjects?, None))
 }
 
-fn of_file(folder: &Path, file: &str) -> Result<Subject, SubjectError> {
-    let path = folder.join(file);
+fn of_file(directory: &Path, file: &str) -> Result<Subject, SubjectError> {
+    let path = directory.join(file);
     let mut sum = Sha256::new();
     let copied = std::fs::File::open(&path).and_then(|mut content| std::io::copy(&mut content, &mut sum));
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();

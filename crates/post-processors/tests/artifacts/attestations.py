@@ -1,6 +1,6 @@
 """Keys, envelopes and statements of others: cryptography, securesystemslib and in-toto's own bindings.
 
-    attestations.py keys FOLDER             private keys in every form, with their public halves
+    attestations.py keys DIRECTORY             private keys in every form, with their public halves
     attestations.py verify ENVELOPE KEY     checks an envelope and the statement in it; prints the statement
     attestations.py statement FILE          checks a statement; prints it
     attestations.py sign STATEMENT KEY      an envelope around a statement, on standard output
@@ -22,8 +22,8 @@ from securesystemslib.signer import CryptoSigner, SSlibKey
 PROVENANCE = "https://slsa.dev/provenance/v1"
 
 
-def keys(folder):
-    folder = Path(folder)
+def keys(directory):
+    directory = Path(directory)
     pkcs8, traditional = serialization.PrivateFormat.PKCS8, serialization.PrivateFormat.TraditionalOpenSSL
     plain = serialization.NoEncryption()
     made = {
@@ -37,15 +37,15 @@ def keys(folder):
     for name, (key, forms) in made.items():
         for form, kind in forms:
             pem = key.private_bytes(serialization.Encoding.PEM, kind, plain)
-            (folder / f"{name}.{form}.pem").write_bytes(pem)
+            (directory / f"{name}.{form}.pem").write_bytes(pem)
         public = key.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
-        (folder / f"{name}.pub.pem").write_bytes(public)
+        (directory / f"{name}.pub.pem").write_bytes(public)
     key = made["p256"][0]
     locked = serialization.BestAvailableEncryption(b"pw")
     for form, kind in [("locked8", pkcs8), ("locked1", traditional)]:
-        (folder / f"p256.{form}.pem").write_bytes(key.private_bytes(serialization.Encoding.PEM, kind, locked))
+        (directory / f"p256.{form}.pem").write_bytes(key.private_bytes(serialization.Encoding.PEM, kind, locked))
 
 
 def public_key(path, keyid):

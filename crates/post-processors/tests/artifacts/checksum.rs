@@ -61,7 +61,7 @@ async fn lines_are_appended_and_only_a_new_file_joins_the_artifact() {
 }
 
 #[tokio::test]
-async fn folders_fail_and_an_artifact_without_files_has_no_sums() {
+async fn directories_fail_and_an_artifact_without_files_has_no_sums() {
     let bench = Workbench::new();
     let error = bench
         .process("checksum", json!({}), &of_files(&["tmp"]))
@@ -80,7 +80,7 @@ async fn folders_fail_and_an_artifact_without_files_has_no_sums() {
 }
 
 #[tokio::test]
-async fn a_builds_name_leads_to_no_other_folder() {
+async fn a_builds_name_leads_to_no_other_directory() {
     let mut bench = Workbench::new();
     bench.write("a", "a");
     for name in ["../evil", "..", "a\nb", "\u{1b}[2J"] {

@@ -213,7 +213,7 @@ async fn nothing_is_left_of_an_archive_that_failed() {
             .err()
             .unwrap();
         assert!(error.starts_with("pack files into `"), "{error}");
-        assert!(error.contains("folder") || error.contains("directory"), "{error}");
+        assert!(error.contains("directory") || error.contains("directory"), "{error}");
     }
     assert_eq!(bench.names("."), ["a", "tmp"]);
 }

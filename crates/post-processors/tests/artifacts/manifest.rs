@@ -41,7 +41,7 @@ async fn the_time_is_noted_and_the_file_can_be_chosen() {
         .unwrap();
     assert_eq!(bench.json("empty.json")["builds"].as_array().unwrap().len(), 1);
     let error = bench
-        .process("manifest", json!({"output": "no/folder/m.json"}), &of_id("x"))
+        .process("manifest", json!({"output": "no/directory/m.json"}), &of_id("x"))
         .await
         .err()
         .unwrap();

@@ -144,12 +144,12 @@ async fn it_can_be_switched_off_and_sent_elsewhere() {
         missing.starts_with("compute the SHA-256 sum of `") && missing.contains("nosuch"),
         "{missing}"
     );
-    let folder = bench
+    let directory = bench
         .process("provenance", json!({}), &of_files(&["tmp"]))
         .await
         .err()
         .unwrap();
-    assert!(folder.contains("Is a directory"), "{folder}");
+    assert!(directory.contains("Is a directory"), "{directory}");
 }
 
 #[tokio::test]
@@ -218,7 +218,7 @@ async fn git_says_where_the_template_comes_from() {
         command
             .args(["-c", "user.name=t", "-c", "user.email=t@example.org"])
             .args(arguments);
-        let output = command.current_dir(bench.folder.path()).output().unwrap();
+        let output = command.current_dir(bench.directory.path()).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     };
@@ -230,7 +230,7 @@ async fn git_says_where_the_template_comes_from() {
     assert_eq!(uri().await, Value::Null, "there is no commit yet");
     git(&["commit", "-q", "--allow-empty", "-m", "first"]);
     let commit = git(&["rev-parse", "HEAD"]);
-    let root = bench.folder.path().canonicalize().unwrap();
+    let root = bench.directory.path().canonicalize().unwrap();
     assert_eq!(
         uri().await,
         json!({"uri": format!("git+file://{}@refs/heads/trunk", root.display()), "digest": {"gitCommit": commit}})

@@ -31,7 +31,7 @@ fn key(bench: &Workbench, name: &str) -> VerifyingKey {
 
 fn check(bench: &Workbench, text: &str, by: Option<&str>, expectations: &Expectations) -> Result<Verified, String> {
     let key = by.map(|name| key(bench, name));
-    verify(text, key.as_ref(), expectations, bench.folder.path()).map_err(|error| bakelite_engine::chain_of(&error))
+    verify(text, key.as_ref(), expectations, bench.directory.path()).map_err(|error| bakelite_engine::chain_of(&error))
 }
 
 fn error(bench: &Workbench, text: &str, by: Option<&str>, expectations: &Expectations) -> String {

@@ -23,29 +23,29 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-/// A working folder, and a build `web` of the builder `null` whose artifacts are worked on.
+/// A working directory, and a build `web` of the builder `null` whose artifacts are worked on.
 pub(crate) struct Workbench {
-    pub(crate) folder: TempDir,
+    pub(crate) directory: TempDir,
     pub(crate) processing: PostProcessing,
     events: Receiver<Event>,
 }
 
 impl Workbench {
     pub(crate) fn new() -> Workbench {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("tmp")).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("tmp")).unwrap();
         let (sender, events) = channel();
         let processing = PostProcessing {
             ui: Ui::new(Events::new(sender)),
             cancel: CancellationToken::new(),
-            rendering: rendering(folder.path()),
+            rendering: rendering(directory.path()),
             source_name: "web".into(),
             builder: "null".into(),
             run: RunContext {
                 id: "run-id".into(),
-                working_folder: folder.path().to_owned(),
-                temporary_folder: folder.path().join("tmp"),
-                home_folder: None,
+                working_directory: directory.path().to_owned(),
+                temporary_directory: directory.path().join("tmp"),
+                home_directory: None,
                 force: false,
                 debug: false,
                 environment: Arc::new(BTreeMap::new()),
@@ -53,7 +53,7 @@ impl Workbench {
             },
         };
         Workbench {
-            folder,
+            directory,
             processing,
             events,
         }
@@ -67,27 +67,27 @@ impl Workbench {
     }
 
     pub(crate) fn path(&self, name: &str) -> String {
-        self.folder.path().join(name).display().to_string()
+        self.directory.path().join(name).display().to_string()
     }
 
     pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> String {
-        let path = self.folder.path().join(name);
+        let path = self.directory.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, content).unwrap();
         name.to_owned()
     }
 
     pub(crate) fn read(&self, name: &str) -> String {
-        std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+        std::fs::read_to_string(self.directory.path().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
     pub(crate) fn json(&self, name: &str) -> Value {
         serde_json::from_str(&self.read(name)).unwrap()
     }
 
-    /// Names in a folder of ours, sorted.
-    pub(crate) fn names(&self, folder: &str) -> Vec<String> {
-        let entries = std::fs::read_dir(self.folder.path().join(folder)).unwrap();
+    /// Names in a directory of ours, sorted.
+    pub(crate) fn names(&self, directory: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(self.directory.path().join(directory)).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let mut names: Vec<String> = names.collect();
         names.sort();
@@ -117,11 +117,11 @@ impl Workbench {
         messages.collect()
     }
 
-    /// Runs a script of this folder with the tests' own Python; its standard output.
+    /// Runs a script of this directory with the tests' own Python; its standard output.
     pub(crate) fn python(&self, script: &str, arguments: &[&str]) -> Result<String, String> {
         let script = format!("{}/tests/artifacts/{script}", env!("CARGO_MANIFEST_DIR"));
         let mut command = Command::new(tools::program("python"));
-        command.arg(script).args(arguments).current_dir(self.folder.path());
+        command.arg(script).args(arguments).current_dir(self.directory.path());
         let output = command.output().unwrap();
         if output.status.success() {
             Ok(String::from_utf8(output.stdout).unwrap())
@@ -132,7 +132,7 @@ impl Workbench {
 
     /// Makes keys of all kinds in `keys`.
     pub(crate) fn make_keys(&self) {
-        std::fs::create_dir(self.folder.path().join("keys")).unwrap();
+        std::fs::create_dir(self.directory.path().join("keys")).unwrap();
         self.python("attestations.py", &["keys", "keys"]).unwrap();
     }
 }
@@ -183,8 +183,8 @@ pub(crate) fn of_id(id: &str) -> Artifact {
     }
 }
 
-fn rendering(folder: &Path) -> Rendering {
-    let mut rendering = Rendering::new("web", "null", folder.to_owned(), SystemTime::UNIX_EPOCH);
+fn rendering(directory: &Path) -> Rendering {
+    let mut rendering = Rendering::new("web", "null", directory.to_owned(), SystemTime::UNIX_EPOCH);
     rendering.set_build_data(BTreeMap::new());
     rendering
 }

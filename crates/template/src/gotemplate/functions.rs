@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use bakelite_hcl::functions::{Call, Function, FunctionError, Run};
-use bakelite_hcl::scope::{Surroundings, World};
+use bakelite_hcl::scope::{EvalContext, Externals};
 use bakelite_hcl::value::Value;
 
 use super::value::GoValue;
@@ -40,7 +40,7 @@ const NAMES: &[&str] = &[
 pub(super) struct Functions<'a> {
     pub(super) rendering: &'a Rendering,
     /// Who answers functions that need a server.
-    pub(super) world: Option<&'a dyn World>,
+    pub(super) externals: Option<&'a dyn Externals>,
 }
 
 impl Library for Functions<'_> {
@@ -86,7 +86,7 @@ impl Functions<'_> {
             }
             "isotime" => self.time("legacy_isotime", arguments),
             "strftime" => self.time("legacy_strftime", arguments),
-            "pwd" => text(&rendering.working_folder.to_string_lossy()),
+            "pwd" => text(&rendering.working_directory.to_string_lossy()),
             "uuid" => text(&uuid::Uuid::now_v7().to_string()),
             "upper" => text(&strings::<1>(arguments)?[0].to_uppercase()),
             "lower" => text(&strings::<1>(arguments)?[0].to_lowercase()),
@@ -99,7 +99,7 @@ impl Functions<'_> {
             "split" => split(arguments),
             "clean_resource_name" => text(&clean(strings::<1>(arguments)?[0])),
             "template_dir" => match &rendering.legacy {
-                Some(legacy) => text(&legacy.folder.to_string_lossy()),
+                Some(legacy) => text(&legacy.directory.to_string_lossy()),
                 None => Err("the template's directory is not known here".to_owned()),
             },
             "user" => {
@@ -122,14 +122,14 @@ impl Functions<'_> {
     }
 
     fn ask(&self, name: &str, arguments: &[GoValue]) -> Result<Option<GoValue>, String> {
-        let Some(world) = self.world else {
+        let Some(externals) = self.externals else {
             return Err("the function can be used in variables only".to_owned());
         };
         let arguments: Vec<Value> = arguments
             .iter()
             .map(|argument| Value::string(argument.print()))
             .collect();
-        let answer = world.ask(name, &arguments)?;
+        let answer = externals.ask(name, &arguments)?;
         Ok(answer.as_str().map(GoValue::from))
     }
 
@@ -158,16 +158,16 @@ impl Functions<'_> {
         else {
             return Err("there is no such function".to_owned());
         };
-        let surroundings = Surroundings {
-            base_folder: PathBuf::new(),
-            working_folder: self.rendering.working_folder.clone(),
-            home_folder: None,
+        let eval_context = EvalContext {
+            base_directory: PathBuf::new(),
+            working_directory: self.rendering.working_directory.clone(),
+            home_directory: None,
             started: self.rendering.started,
-            world: &NoWorld,
+            externals: &NoWorld,
         };
         match run(&Call {
             arguments: &arguments,
-            surroundings: &surroundings,
+            eval_context: &eval_context,
             // Telling the time is no work.
             pay: &|_| true,
         }) {
@@ -180,7 +180,7 @@ impl Functions<'_> {
 /// Formatting a time asks nothing.
 struct NoWorld;
 
-impl World for NoWorld {
+impl Externals for NoWorld {
     fn ask(&self, function: &str, _: &[Value]) -> Result<Value, String> {
         Err(format!("`{function}` cannot be asked here"))
     }

@@ -132,7 +132,7 @@ fn what_is_rendered_later_has_what_only_a_legacy_template_knows() {
     let mut rendering = rendering();
     rendering.legacy = Some(LegacyNames {
         user: BTreeMap::from([("pw".to_owned(), "s3cret".to_owned())]),
-        folder: PathBuf::from("/templates"),
+        directory: PathBuf::from("/templates"),
     });
     assert_eq!(
         render_early(

@@ -40,14 +40,14 @@ const POST_PROCESSOR_META: &[&str] = &["type", "name", "only", "except", "keep_i
 /// Reads a template and the values of its variables.
 pub(crate) fn read(
     file: &File,
-    folder: std::path::PathBuf,
+    directory: std::path::PathBuf,
     invocation: &Invocation,
     sources: &mut SourceMap,
     diagnostics: &mut Diagnostics,
 ) -> Option<Legacy> {
     let root = parse(file, sources, diagnostics)?;
     let mut legacy = Legacy {
-        folder,
+        directory,
         ..Legacy::default()
     };
     let JsonKind::Object(properties) = root.kind else {
@@ -286,7 +286,7 @@ impl Legacy {
     /// Values from files and from the command line, the latter in place of the former.
     fn given(&mut self, invocation: &Invocation, sources: &mut SourceMap, diagnostics: &mut Diagnostics) {
         for name in &invocation.variable_files {
-            let path = invocation.working_folder.join(name);
+            let path = invocation.working_directory.join(name);
             let Some(text) = discover::read_text(name, &path, diagnostics) else {
                 continue;
             };

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::LazyLock;
 
 use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics};
-use bakelite_hcl::scope::World;
+use bakelite_hcl::scope::Externals;
 use regex::Regex;
 
 use super::Legacy;
@@ -21,13 +21,13 @@ pub(crate) fn resolve(
     legacy: &Legacy,
     rendering: &Rendering,
     environment: &BTreeMap<String, String>,
-    world: &dyn World,
+    externals: &dyn Externals,
     diagnostics: &mut Diagnostics,
 ) -> LegacyNames {
     let given = legacy.given.iter().map(|(name, value)| (name.clone(), value.clone()));
     let mut names = LegacyNames {
         user: given.collect(),
-        folder: legacy.folder.clone(),
+        directory: legacy.directory.clone(),
     };
     let mut open: Vec<&String> = legacy
         .variables
@@ -59,7 +59,7 @@ pub(crate) fn resolve(
         };
         let default = variable.default.as_deref().unwrap_or_default();
         rendering.legacy = Some(std::mem::take(&mut names));
-        let rendered = gotemplate::render_asking(default, &rendering, Some(world));
+        let rendered = gotemplate::render_asking(default, &rendering, Some(externals));
         names = rendering.legacy.take().unwrap_or_default();
         let complaint = match rendered {
             Ok(value) => {

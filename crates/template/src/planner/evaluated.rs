@@ -1,4 +1,4 @@
-//! What builds stand on: the values of variables, locals and data sources, and the surroundings that they were evaluated in.
+//! What builds stand on: the values of variables, locals and data sources, and the eval_context that they were evaluated in.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::variables;
 /// Evaluated values and where they were evaluated. Kept until the last provisioner has run.
 #[derive(Debug)]
 pub(crate) struct Evaluated {
-    /// Folders, time, functions, answers of the world.
+    /// Directories, time, functions, answers of the world.
     pub(crate) context: Arc<TemplateContext>,
     /// `var`, `local`, `data`.
     pub(crate) values: Values,

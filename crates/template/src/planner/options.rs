@@ -72,7 +72,9 @@ impl Options {
             WrittenContent::Legacy(properties) => self.decode_legacy(properties, data, diagnostics)?,
         };
         decoded.sources = self.sources.clone();
-        decoded.home_folder.clone_from(&self.evaluated.context.home_folder);
+        decoded
+            .home_directory
+            .clone_from(&self.evaluated.context.home_directory);
         decoded.secrets.sort();
         decoded.secrets.dedup();
         Some(decoded)

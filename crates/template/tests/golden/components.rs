@@ -165,13 +165,13 @@ const COMPONENTS: &[Component] = &[
 
 /// The stand-ins.
 pub(crate) struct TestComponents {
-    folder: PathBuf,
+    directory: PathBuf,
 }
 
 impl TestComponents {
-    pub(crate) fn new(folder: &Path) -> Self {
+    pub(crate) fn new(directory: &Path) -> Self {
         Self {
-            folder: folder.to_owned(),
+            directory: directory.to_owned(),
         }
     }
 }
@@ -197,10 +197,10 @@ impl Components for TestComponents {
             (ComponentKind::Builder, "file") => options.options().map(|options| file_builder(&options)),
             (ComponentKind::Provisioner, "file") => options
                 .options()
-                .map(|options| file_provisioner(&options, &self.folder)),
+                .map(|options| file_provisioner(&options, &self.directory)),
             (ComponentKind::Provisioner, "typed") => options.options().map(|options| typed(&options)),
             (ComponentKind::DataSource, "null") => options.options().map(|options| null_data(&options)),
-            (_, "shell" | "shell-local") => options.options().map(|options| shell(&options, &self.folder)),
+            (_, "shell" | "shell-local") => options.options().map(|options| shell(&options, &self.directory)),
             _ => Ok(Vec::new()),
         };
         checked.unwrap_or_else(|error| vec![Complaint::error("", error.to_string())])
@@ -236,7 +236,7 @@ fn file_builder(options: &FileBuilder) -> Vec<Complaint> {
     complaints
 }
 
-fn shell(options: &Shell, folder: &Path) -> Vec<Complaint> {
+fn shell(options: &Shell, directory: &Path) -> Vec<Complaint> {
     let inline = options.inline.as_ref().is_some_and(|lines| !lines.is_empty());
     let scripts: Vec<&String> = options.script.iter().chain(options.scripts.iter().flatten()).collect();
     let given = usize::from(inline) + usize::from(!scripts.is_empty()) + usize::from(options.command.is_some());
@@ -248,7 +248,7 @@ fn shell(options: &Shell, folder: &Path) -> Vec<Complaint> {
         ));
     }
     for script in scripts {
-        if !folder.join(script).is_file() {
+        if !directory.join(script).is_file() {
             complaints.push(Complaint::error("script", format!("there is no `{script}`")));
         }
     }
@@ -263,7 +263,7 @@ fn shell(options: &Shell, folder: &Path) -> Vec<Complaint> {
     complaints
 }
 
-fn file_provisioner(options: &FileProvisioner, folder: &Path) -> Vec<Complaint> {
+fn file_provisioner(options: &FileProvisioner, directory: &Path) -> Vec<Complaint> {
     let mut complaints = Vec::new();
     if options.destination.is_none() {
         complaints.push(Complaint::error("", "no destination"));
@@ -275,7 +275,7 @@ fn file_provisioner(options: &FileProvisioner, folder: &Path) -> Vec<Complaint> 
         complaints.push(Complaint::error("direction", "neither upload nor download"));
     }
     for source in options.source.iter().chain(options.sources.iter().flatten()) {
-        if options.generated != Some(true) && !folder.join(source).exists() {
+        if options.generated != Some(true) && !directory.join(source).exists() {
             complaints.push(Complaint::error("source", format!("there is no `{source}`")));
         }
     }

@@ -103,14 +103,14 @@ impl Command {
 
 fn run(case: &Json, command: Command) -> Result<(), Failed> {
     let scratch = tempfile::tempdir()?;
-    let folder = scratch.path().join("case");
-    fs::create_dir_all(&folder)?;
+    let directory = scratch.path().join("case");
+    fs::create_dir_all(&directory)?;
     for (path, text) in case["files"].as_object().into_iter().flatten() {
-        let path = folder.join(path);
-        fs::create_dir_all(path.parent().unwrap_or(&folder))?;
+        let path = directory.join(path);
+        fs::create_dir_all(path.parent().unwrap_or(&directory))?;
         fs::write(path, text.as_str().unwrap_or_default())?;
     }
-    let ran = execute(case, command, &folder);
+    let ran = execute(case, command, &directory);
     let mut bad = Vec::new();
     let expected = &case["expect"];
     if Some(ran.exit_code) != expected["exit_code"].as_i64() {
@@ -162,7 +162,7 @@ struct Ran {
     upgraded: String,
 }
 
-fn execute(case: &Json, command: Command, folder: &Path) -> Ran {
+fn execute(case: &Json, command: Command, directory: &Path) -> Ran {
     let environment: BTreeMap<String, String> = case["env"]
         .as_object()
         .into_iter()
@@ -180,8 +180,8 @@ fn execute(case: &Json, command: Command, folder: &Path) -> Ran {
         only: command.only,
         except: command.except,
         environment,
-        working_folder: folder.to_owned(),
-        home_folder: Some(PathBuf::from("/root")),
+        working_directory: directory.to_owned(),
+        home_directory: Some(PathBuf::from("/root")),
         started: SystemTime::now(),
         purpose: command.purpose,
         undeclared: command.undeclared,
@@ -191,7 +191,7 @@ fn execute(case: &Json, command: Command, folder: &Path) -> Ran {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .expect("a runtime");
-    let components = TestComponents::new(folder);
+    let components = TestComponents::new(directory);
     let mut ran = Ran::default();
     let template = read(&invocation, &mut sources, &mut diagnostics);
     if let Some(template) = template {

@@ -158,7 +158,7 @@ fn what_is_not_utf_8_is_an_error() {
         let mut case = Case::new("");
         case = case.file(name, "");
         case.invocation.path = name.to_owned();
-        std::fs::write(case.invocation.working_folder.join(name), b"{ \"a\xff\xfe\": 1 }").unwrap();
+        std::fs::write(case.invocation.working_directory.join(name), b"{ \"a\xff\xfe\": 1 }").unwrap();
         let shown = case.plan().shown;
         assert!(shown.contains("error"), "{name}: {shown}");
     }

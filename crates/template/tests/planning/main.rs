@@ -24,9 +24,9 @@ use bakelite_template::plan::Plan;
 use bakelite_template::{Invocation, Purpose, UndeclaredVariables, read};
 use components::{TestComponents, TestData};
 
-/// A folder with files, and what is given on the command line.
+/// A directory with files, and what is given on the command line.
 pub(crate) struct Case {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
     pub(crate) invocation: Invocation,
 }
 
@@ -44,8 +44,8 @@ impl Case {
         } else {
             "t.pkr.hcl"
         };
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join(name), text).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join(name), text).unwrap();
         let invocation = Invocation {
             path: name.to_owned(),
             stdin: None,
@@ -55,17 +55,17 @@ impl Case {
             only: Vec::new(),
             except: Vec::new(),
             environment: BTreeMap::new(),
-            working_folder: folder.path().to_owned(),
-            home_folder: Some(PathBuf::from("/home/user")),
+            working_directory: directory.path().to_owned(),
+            home_directory: Some(PathBuf::from("/home/user")),
             started: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000),
             purpose: Purpose::Build,
             undeclared: UndeclaredVariables::Warn,
         };
-        Self { folder, invocation }
+        Self { directory, invocation }
     }
 
     pub(crate) fn file(self, name: &str, text: &str) -> Self {
-        fs::write(self.folder.path().join(name), text).unwrap();
+        fs::write(self.directory.path().join(name), text).unwrap();
         self
     }
 
@@ -75,7 +75,7 @@ impl Case {
         let template = read(&self.invocation, &mut sources, &mut diagnostics);
         let mut plan = Plan::default();
         if let Some(template) = template {
-            let components = TestComponents::new(self.folder.path());
+            let components = TestComponents::new(self.directory.path());
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             plan = runtime.block_on(can_be_spawned(template.plan(&components, &TestData, &mut diagnostics)));
         }

@@ -126,7 +126,7 @@ impl Host {
     /// Files on its disk.
     pub fn files(&self) -> Vec<String> {
         let mut files = self.disk().paths();
-        files.retain(|path| !self.disk().is_folder(path));
+        files.retain(|path| !self.disk().is_directory(path));
         files
     }
 

@@ -35,7 +35,7 @@ pub struct Process {
     pub command_line: String,
     /// Variables that the shell was made with.
     pub environment: BTreeMap<String, String>,
-    /// Folder that the shell was made with.
+    /// Directory that the shell was made with.
     pub working_directory: Option<String>,
     /// What is sent to it.
     pub stdin: Stdin,

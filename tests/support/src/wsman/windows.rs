@@ -21,30 +21,30 @@ pub struct Disk {
     entries: Mutex<BTreeMap<String, Entry>>,
 }
 
-/// How a path is written, and what is in it: nothing in a folder.
+/// How a path is written, and what is in it: nothing in a directory.
 type Entry = (String, Option<Vec<u8>>);
 
 impl Disk {
-    /// Writes a file, with the folders above it.
+    /// Writes a file, with the directories above it.
     pub fn write(&self, path: &str, content: impl Into<Vec<u8>>) {
         let path = absolute(path);
         if let Some((parent, _)) = path.rsplit_once('\\') {
-            self.make_folder(parent);
+            self.make_directory(parent);
         }
         let entry = (path.clone(), Some(content.into()));
         self.entries.lock().unwrap().insert(path.to_lowercase(), entry);
     }
 
-    /// Makes a folder, with those above it.
-    pub fn make_folder(&self, path: &str) {
+    /// Makes a directory, with those above it.
+    pub fn make_directory(&self, path: &str) {
         let path = absolute(path);
         let mut entries = self.entries.lock().unwrap();
         let ends = path.match_indices('\\').map(|(at, _)| at).chain([path.len()]);
         for end in ends.filter(|end| *end > 2) {
-            let folder = &path[..end];
+            let directory = &path[..end];
             entries
-                .entry(folder.to_lowercase())
-                .or_insert_with(|| (folder.to_owned(), None));
+                .entry(directory.to_lowercase())
+                .or_insert_with(|| (directory.to_owned(), None));
         }
     }
 
@@ -54,8 +54,8 @@ impl Disk {
         entries.get(&absolute(path).to_lowercase())?.1.clone()
     }
 
-    /// Is there a folder?
-    pub fn is_folder(&self, path: &str) -> bool {
+    /// Is there a directory?
+    pub fn is_directory(&self, path: &str) -> bool {
         let entries = self.entries.lock().unwrap();
         entries
             .get(&absolute(path).to_lowercase())
@@ -71,7 +71,7 @@ impl Disk {
             .is_some()
     }
 
-    /// Paths of all files and folders.
+    /// Paths of all files and directories.
     pub fn paths(&self) -> Vec<String> {
         self.entries
             .lock()
@@ -81,15 +81,15 @@ impl Disk {
             .collect()
     }
 
-    /// What is directly in a folder and has a name of this pattern, which may have `*`.
-    fn entries_of(&self, folder: &str, pattern: &str) -> Vec<String> {
-        let folder = format!("{}\\", folder.to_lowercase());
+    /// What is directly in a directory and has a name of this pattern, which may have `*`.
+    fn entries_of(&self, directory: &str, pattern: &str) -> Vec<String> {
+        let directory = format!("{}\\", directory.to_lowercase());
         let (before, after) = pattern.split_once('*').unwrap_or((pattern, ""));
         let (before, after) = (before.to_lowercase(), after.to_lowercase());
         let entries = self.entries.lock().unwrap();
         let inside = entries
             .iter()
-            .filter_map(|(key, (path, _))| Some((key.strip_prefix(&folder)?, path)));
+            .filter_map(|(key, (path, _))| Some((key.strip_prefix(&directory)?, path)));
         let named = inside.filter(|(name, _)| {
             let exact = !pattern.contains('*');
             !name.contains('\\') && name.starts_with(&before) && name.ends_with(&after) && (!exact || *name == before)
@@ -137,10 +137,10 @@ impl Windows {
         } else if let Some(lines) = assigned(script, "$lines") {
             let lines = String::from_utf8(self.disk.read(&lines)?).unwrap();
             self.take_lines(lines.lines(), process).await
-        } else if let Some(source) = source.filter(|_| script.contains("\n$folder = $false")) {
+        } else if let Some(source) = source.filter(|_| script.contains("\n$directory = $false")) {
             self.give(&source, "", process).await
         } else if let Some(source) = assigned(script, "$source") {
-            self.give_folder(&source, process).await
+            self.give_directory(&source, process).await
         } else {
             return None;
         };
@@ -175,7 +175,7 @@ impl Windows {
 
     async fn give(&self, path: &str, name: &str, process: &Process) -> Result<(), String> {
         let shown = absolute(path);
-        if self.disk.is_folder(path) {
+        if self.disk.is_directory(path) {
             return Err(format!("`{shown}` is a directory"));
         }
         let content = self
@@ -193,7 +193,7 @@ impl Windows {
         Ok(())
     }
 
-    async fn give_folder(&self, source: &str, process: &Process) -> Result<(), String> {
+    async fn give_directory(&self, source: &str, process: &Process) -> Result<(), String> {
         let source = source.replace('/', "\\");
         let source = source.trim_end_matches('\\');
         let (above, last) = source.rsplit_once('\\').unwrap_or((".", source));
@@ -203,7 +203,7 @@ impl Windows {
         }
         let mut rest: Vec<(String, String)> = found.into_iter().rev().map(|path| (name(&path), path)).collect();
         while let Some((relative, path)) = rest.pop() {
-            if !self.disk.is_folder(&path) {
+            if !self.disk.is_directory(&path) {
                 self.give(&path, &relative, process).await?;
                 continue;
             }
@@ -268,10 +268,10 @@ impl<'a> Taking<'a> {
         let text = || Ok::<_, String>(String::from_utf8(bytes()?).unwrap());
         match word {
             "h" => return Ok(Some("ready")),
-            "d" => self.disk.make_folder(&text()?),
+            "d" => self.disk.make_directory(&text()?),
             "f" => {
                 let path = text()?;
-                if self.disk.is_folder(&path) {
+                if self.disk.is_directory(&path) {
                     return Err(format!("`{}` is a directory", absolute(&path)));
                 }
                 self.file = Some((path, Vec::new()));

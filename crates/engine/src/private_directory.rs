@@ -1,4 +1,4 @@
-//! Folders of this program's own: only their user may look into them, whatever the umask says, and nobody else may have made them.
+//! Directories of this program's own: only their user may look into them, whatever the umask says, and nobody else may have made them.
 
 use std::fs::DirBuilder;
 use std::io;
@@ -9,29 +9,29 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags, Stat, fchmod, fstat, open};
 use rustix::process::geteuid;
 
-/// Why a folder is not used.
+/// Why a directory is not used.
 #[derive(Debug, thiserror::Error)]
-#[error("folder `{}` belongs to another user (uid {owner}): set XDG_STATE_HOME to a folder of your own", path.display())]
+#[error("directory `{}` belongs to another user (uid {owner}): set XDG_STATE_HOME to a directory of your own", path.display())]
 struct Foreign {
     path: PathBuf,
     owner: u32,
 }
 
-/// Opens a folder of ours, after making it if there is none. One that others may look into is closed to them; one that belongs to
+/// Opens a directory of ours, after making it if there is none. One that others may look into is closed to them; one that belongs to
 /// somebody else, or is a link, is refused.
 pub fn make(path: &Path) -> io::Result<OwnedFd> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     existing(path)
 }
 
-/// The same for a folder that must be there.
+/// The same for a directory that must be there.
 pub fn existing(path: &Path) -> io::Result<OwnedFd> {
-    let folder = open(
+    let directory = open(
         path,
         OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
         Mode::empty(),
     )?;
-    let stat = fstat(&folder)?;
+    let stat = fstat(&directory)?;
     if !is_ours(&stat) {
         return Err(io::Error::other(Foreign {
             path: path.to_owned(),
@@ -39,12 +39,12 @@ pub fn existing(path: &Path) -> io::Result<OwnedFd> {
         }));
     }
     if permissions(&stat) != 0o700 {
-        fchmod(&folder, Mode::RWXU)?;
+        fchmod(&directory, Mode::RWXU)?;
     }
-    Ok(folder)
+    Ok(directory)
 }
 
-/// Does a file or folder belong to the user that this program runs as?
+/// Does a file or directory belong to the user that this program runs as?
 pub(crate) fn is_ours(stat: &Stat) -> bool {
     stat.st_uid == geteuid().as_raw()
 }
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_of_ours_is_closed_to_others() {
+    fn a_directory_of_ours_is_closed_to_others() {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("a/b");
         make(&path).unwrap();
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_no_folder_of_ours() {
+    fn a_link_is_no_directory_of_ours() {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("journal");
         symlink(place.path(), &path).unwrap();
@@ -85,9 +85,9 @@ mod tests {
 
     #[test]
     #[expect(clippy::print_stderr, reason = "a test that did not run says so")]
-    fn a_folder_of_somebody_else_is_refused() {
+    fn a_directory_of_somebody_else_is_refused() {
         if !geteuid().is_root() {
-            eprintln!("skipped: only root can make a folder of somebody else");
+            eprintln!("skipped: only root can make a directory of somebody else");
             return;
         }
         let place = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! The state folder: one file with everything that exists, shared safely by all processes that use it.
+//! The state directory: one file with everything that exists, shared safely by all processes that use it.
 //!
 //! A change is load, modify, save under one file lock, and the new file replaces the old one whole; a reader needs no
 //! lock. So an image baked by one process can be launched by another, today or tomorrow. What time and the end of
@@ -17,10 +17,10 @@ use crate::state::{FORMAT, State};
 /// The state could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    /// The folder or a file in it cannot be used.
-    #[error("state folder `{path}`: {source}")]
-    Folder {
-        /// The folder or file.
+    /// The directory or a file in it cannot be used.
+    #[error("state directory `{path}`: {source}")]
+    Directory {
+        /// The directory or file.
         path: PathBuf,
         /// What the system says.
         source: io::Error,
@@ -41,12 +41,12 @@ pub enum StateError {
         /// Its format.
         found: u32,
     },
-    /// The folder was to be emptied while somebody works on it.
-    #[error("state folder `{}`: a local cloud is running on it; end its `local serve` or `build -local` first", .0.display())]
+    /// The directory was to be emptied while somebody works on it.
+    #[error("state directory `{}`: a local cloud is running on it; end its `local serve` or `build -local` first", .0.display())]
     InUse(PathBuf),
 }
 
-/// What says that a folder is being emptied. It comes first and goes last, so whoever finds it finishes the work of a
+/// What says that a directory is being emptied. It comes first and goes last, so whoever finds it finishes the work of a
 /// process that was killed at it.
 #[derive(Debug)]
 pub(crate) struct Resetting {
@@ -54,9 +54,9 @@ pub(crate) struct Resetting {
     _lock: File,
 }
 
-/// The folder, this process's mark in it, and the state as last seen.
+/// The directory, this process's mark in it, and the state as last seen.
 #[derive(Debug)]
-pub(crate) struct StateFolder {
+pub(crate) struct StateDirectory {
     path: PathBuf,
     owner: Owner,
     cached: Mutex<Cached>,
@@ -70,7 +70,7 @@ struct Cached {
 }
 
 impl Resetting {
-    /// Whether a folder is being emptied, or its emptying was interrupted.
+    /// Whether a directory is being emptied, or its emptying was interrupted.
     pub(crate) fn is_going_on(state_dir: &Path) -> bool {
         Self::mark(state_dir).exists()
     }
@@ -88,7 +88,7 @@ impl Resetting {
                 }
             }
         };
-        let lock = begin().map_err(|source| StateError::Folder {
+        let lock = begin().map_err(|source| StateError::Directory {
             path: path.clone(),
             source,
         })?;
@@ -97,7 +97,7 @@ impl Resetting {
 
     /// Ends it.
     pub(crate) fn end(self) -> Result<(), StateError> {
-        fs::remove_file(&self.path).map_err(|source| StateError::Folder {
+        fs::remove_file(&self.path).map_err(|source| StateError::Directory {
             path: self.path.clone(),
             source,
         })
@@ -120,10 +120,10 @@ fn open_privately(path: &Path, truncate: bool) -> io::Result<File> {
     Ok(file)
 }
 
-impl StateFolder {
-    /// Opens the folder, creating it when it is not there.
-    pub(crate) fn open(path: &Path) -> Result<StateFolder, StateError> {
-        let failed = |source| StateError::Folder {
+impl StateDirectory {
+    /// Opens the directory, creating it when it is not there.
+    pub(crate) fn open(path: &Path) -> Result<StateDirectory, StateError> {
+        let failed = |source| StateError::Directory {
             path: path.to_owned(),
             source,
         };
@@ -135,13 +135,13 @@ impl StateFolder {
         fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(failed)?;
         let owner = Owner::register(&path.join("owners")).map_err(failed)?;
         owner.remove_gone();
-        let folder = StateFolder {
+        let directory = StateDirectory {
             path: path.to_owned(),
             owner,
             cached: Mutex::default(),
         };
-        folder.read(|_| ())?;
-        Ok(folder)
+        directory.read(|_| ())?;
+        Ok(directory)
     }
 
     /// Returns this process's name as the owner of instances.
@@ -186,7 +186,7 @@ impl StateFolder {
             file.lock()?;
             Ok(file)
         };
-        take().map_err(|source| StateError::Folder {
+        take().map_err(|source| StateError::Directory {
             path: path.clone(),
             source,
         })
@@ -201,7 +201,7 @@ impl StateFolder {
                 cached.stamp = Some(stamp(&metadata));
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => *cached = Cached::default(),
-            Err(source) => return Err(StateError::Folder { path, source }),
+            Err(source) => return Err(StateError::Directory { path, source }),
         }
         cached.state.settle(Moment::now(), |owner| self.owner.is_gone(owner));
         Ok(())
@@ -220,7 +220,7 @@ impl StateFolder {
             fs::rename(&new, &path)?;
             Ok(stamp(&file.metadata()?))
         };
-        write().map_err(|source| StateError::Folder {
+        write().map_err(|source| StateError::Directory {
             path: path.clone(),
             source,
         })
@@ -246,7 +246,7 @@ struct Head {
 }
 
 fn load(path: &Path) -> Result<State, StateError> {
-    let text = fs::read(path).map_err(|source| StateError::Folder {
+    let text = fs::read(path).map_err(|source| StateError::Directory {
         path: path.to_owned(),
         source,
     })?;
@@ -268,8 +268,8 @@ fn load(path: &Path) -> Result<State, StateError> {
 mod tests {
     use super::*;
 
-    fn add_region(folder: &StateFolder, name: &str) {
-        folder
+    fn add_region(directory: &StateDirectory, name: &str) {
+        directory
             .change(|state| {
                 state.regions.entry(name.to_owned()).or_default();
                 Ok::<_, StateError>(())
@@ -277,28 +277,28 @@ mod tests {
             .unwrap();
     }
 
-    fn regions(folder: &StateFolder) -> Vec<String> {
-        folder.read(|state| state.regions.keys().cloned().collect()).unwrap()
+    fn regions(directory: &StateDirectory) -> Vec<String> {
+        directory.read(|state| state.regions.keys().cloned().collect()).unwrap()
     }
 
     #[test]
     fn processes_see_each_others_changes() {
         let path = tempfile::tempdir().unwrap();
-        let one = StateFolder::open(path.path()).unwrap();
-        let two = StateFolder::open(path.path()).unwrap();
+        let one = StateDirectory::open(path.path()).unwrap();
+        let two = StateDirectory::open(path.path()).unwrap();
         add_region(&one, "a");
         add_region(&two, "b");
         assert_eq!(regions(&one), ["a", "b"]);
         assert_eq!(regions(&two), ["a", "b"]);
         drop((one, two));
-        assert_eq!(regions(&StateFolder::open(path.path()).unwrap()), ["a", "b"]);
+        assert_eq!(regions(&StateDirectory::open(path.path()).unwrap()), ["a", "b"]);
     }
 
     #[test]
     fn a_failed_change_leaves_nothing() {
         let path = tempfile::tempdir().unwrap();
-        let folder = StateFolder::open(path.path()).unwrap();
-        let result: Result<(), StateError> = folder.change(|state| {
+        let directory = StateDirectory::open(path.path()).unwrap();
+        let result: Result<(), StateError> = directory.change(|state| {
             state.regions.entry("a".to_owned()).or_default();
             Err(StateError::Format {
                 path: PathBuf::new(),
@@ -306,7 +306,7 @@ mod tests {
             })
         });
         assert!(result.is_err());
-        assert!(regions(&folder).is_empty());
+        assert!(regions(&directory).is_empty());
     }
 
     #[test]
@@ -316,22 +316,25 @@ mod tests {
             for thread in 0..4 {
                 let path = path.path();
                 scope.spawn(move || {
-                    let folder = StateFolder::open(path).unwrap();
-                    (0..25).for_each(|number| add_region(&folder, &format!("{thread}-{number}")));
+                    let directory = StateDirectory::open(path).unwrap();
+                    (0..25).for_each(|number| add_region(&directory, &format!("{thread}-{number}")));
                 });
             }
         });
-        assert_eq!(regions(&StateFolder::open(path.path()).unwrap()).len(), 100);
+        assert_eq!(regions(&StateDirectory::open(path.path()).unwrap()).len(), 100);
     }
 
     #[test]
     fn refuses_files_that_it_cannot_read() {
         let path = tempfile::tempdir().unwrap();
         fs::write(path.path().join("state.json"), "{").unwrap();
-        assert!(matches!(StateFolder::open(path.path()), Err(StateError::Form { .. })));
+        assert!(matches!(
+            StateDirectory::open(path.path()),
+            Err(StateError::Form { .. })
+        ));
         fs::write(path.path().join("state.json"), "{\"format\":99}").unwrap();
         assert!(matches!(
-            StateFolder::open(path.path()),
+            StateDirectory::open(path.path()),
             Err(StateError::Format { found: 99, .. })
         ));
     }
