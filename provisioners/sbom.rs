@@ -147,7 +147,10 @@ async fn listed(provisioning: &Provisioning, wanted: &Wanted) -> Result<Made, Sb
     let fixed = provisioning.run.environment.get("SOURCE_DATE_EPOCH");
     let fixed = fixed.and_then(|seconds| seconds.parse().ok());
     let identity = Identity::new(wanted.name.clone(), fixed, &inventory);
-    let document = document::write(wanted.format, &inventory, &identity);
+    let document = match wanted.format {
+        Format::CycloneDx => cyclonedx::document(&inventory, &identity),
+        Format::Spdx => spdx::document(&inventory, &identity),
+    };
     Ok(Made {
         format: wanted.format,
         text: format!("{document:#}\n").into_bytes(),

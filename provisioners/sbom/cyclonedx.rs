@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::document::Identity;
-use super::licence::{Licence, Licences};
+use super::licence::{Licence, Licences, expression};
 use super::packages::{Inventory, Package, System};
 
 /// The document.
@@ -75,22 +75,6 @@ fn licences(licences: &Licences) -> Value {
         json!({ "license": { key: one.text() } })
     });
     list.collect()
-}
-
-/// Expressions that hold together.
-pub(super) fn expression<'a>(parts: impl Iterator<Item = &'a str>) -> String {
-    let parts: Vec<&str> = parts.collect();
-    if let [only] = parts.as_slice() {
-        return (*only).to_owned();
-    }
-    let grouped = |part: &&str| {
-        if part.contains(" OR ") {
-            format!("({part})")
-        } else {
-            (*part).to_owned()
-        }
-    };
-    parts.iter().map(grouped).collect::<Vec<_>>().join(" AND ")
 }
 
 fn properties(properties: &[(&str, &String)]) -> Value {

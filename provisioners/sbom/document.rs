@@ -6,7 +6,6 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::packages::Inventory;
-use super::{cyclonedx, spdx};
 
 /// The formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,14 +53,6 @@ impl Format {
             Format::CycloneDx => "CycloneDX",
             Format::Spdx => "SPDX",
         }
-    }
-}
-
-/// The SBOM of an instance.
-pub(super) fn write(format: Format, inventory: &Inventory, identity: &Identity) -> Value {
-    match format {
-        Format::CycloneDx => cyclonedx::document(inventory, identity),
-        Format::Spdx => spdx::document(inventory, identity),
     }
 }
 

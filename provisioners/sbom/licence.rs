@@ -122,6 +122,22 @@ fn identifier_of_debian(name: &str) -> Option<String> {
     same.map(|licence| licence.name.to_owned())
 }
 
+/// Expressions that hold together.
+pub(super) fn expression<'a>(parts: impl Iterator<Item = &'a str>) -> String {
+    let parts: Vec<&str> = parts.collect();
+    if let [only] = parts.as_slice() {
+        return (*only).to_owned();
+    }
+    let grouped = |part: &&str| {
+        if part.contains(" OR ") {
+            format!("({part})")
+        } else {
+            (*part).to_owned()
+        }
+    };
+    parts.iter().map(grouped).collect::<Vec<_>>().join(" AND ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

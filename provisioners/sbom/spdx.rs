@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::cyclonedx::expression;
 use super::document::{Identity, sha256};
-use super::licence::{Licence, Licences};
+use super::licence::{Licence, Licences, expression};
 use super::packages::{Inventory, Package};
 
 const DOCUMENT: &str = "SPDXRef-DOCUMENT";

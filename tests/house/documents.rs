@@ -7,16 +7,6 @@ use regex::Regex;
 
 use crate::tree::{files, root, text};
 
-/// Pages that comments cite though they do not exist; known, have to go, and nothing may be added.
-const KNOWN_MISSING: &[&str] = &[
-    "communicators.md",
-    "language.md",
-    "amazon-ebs.md",
-    "lifecycle.md",
-    "usage.md",
-    "ssm.md",
-];
-
 /// The documents of the repository.
 fn documents() -> Vec<PathBuf> {
     let mut found = files(Path::new("docs"), &["md"]);
@@ -110,7 +100,7 @@ fn comments_cite_files_that_exist() {
             let page = page.as_str();
             let beside = root().join(file.with_file_name("")).join(page);
             let exists = pages.iter().any(|one| one.ends_with(page)) || beside.exists();
-            if !exists && !KNOWN_MISSING.contains(&page) {
+            if !exists {
                 dead.push(format!("{}: {page}", file.display()));
             }
         }

@@ -39,17 +39,18 @@ pub(crate) fn proxy_command(target: &Target, options: &CommunicatorOptions) -> R
     };
     // A per cent sign of a path is none of OpenSSH's own.
     let word = |text: &str| quote::word(text).replace('%', "%%");
+    let path = |path: &str| quote::path(path).replace('%', "%%");
     let mut words = vec!["ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new".to_owned()];
     if let Some(key) = own.or(options.ssh_private_key_file.as_deref()) {
         if !before.is_empty() {
             return Err("there are several bastions, whose key cannot be passed to OpenSSH");
         }
-        words.push(format!("-o IdentitiesOnly=yes -i {}", word(key)));
+        words.push(format!("-o IdentitiesOnly=yes -i {}", path(key)));
     }
     words.extend(
         certificate
             .as_deref()
-            .map(|path| format!("-o CertificateFile={}", word(path))),
+            .map(|file| format!("-o CertificateFile={}", path(file))),
     );
     if !before.is_empty() {
         let jumps: Vec<String> = before.iter().map(jump).collect();

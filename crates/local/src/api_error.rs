@@ -1,7 +1,5 @@
 //! Errors as the API answers them: a code that clients branch on, a sentence for people, an HTTP status.
 
-use crate::ids::ResourceKind;
-
 /// An error answer. Codes and statuses are those of the EC2 API reference ("Error codes for the Amazon EC2 API").
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
@@ -54,20 +52,6 @@ impl ApiError {
 
     pub(crate) fn invalid_combination(message: impl Into<String>) -> ApiError {
         ApiError::new("InvalidParameterCombination", message)
-    }
-
-    pub(crate) fn not_found(kind: ResourceKind, id: &str) -> ApiError {
-        ApiError::new(
-            kind.not_found_code(),
-            format!("The {} '{id}' does not exist", kind.words()),
-        )
-    }
-
-    pub(crate) fn malformed(kind: ResourceKind, id: &str) -> ApiError {
-        ApiError::new(
-            kind.malformed_code(),
-            format!("Invalid id: \"{id}\" (expecting \"{}-...\")", kind.prefix()),
-        )
     }
 
     pub(crate) fn in_use(message: impl Into<String>) -> ApiError {

@@ -130,6 +130,22 @@ pub(crate) fn request_id() -> String {
     [part(0..8), part(8..12), part(12..16), part(16..20), part(20..32)].join("-")
 }
 
+impl ApiError {
+    pub(crate) fn not_found(kind: ResourceKind, id: &str) -> ApiError {
+        ApiError::new(
+            kind.not_found_code(),
+            format!("The {} '{id}' does not exist", kind.words()),
+        )
+    }
+
+    pub(crate) fn malformed(kind: ResourceKind, id: &str) -> ApiError {
+        ApiError::new(
+            kind.malformed_code(),
+            format!("Invalid id: \"{id}\" (expecting \"{}-...\")", kind.prefix()),
+        )
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use bakelite_engine::clock::pause_unless;
 use bakelite_engine::events::Ui;
 use bakelite_engine::output::stream_pipes;
 use rustix::process::{Pid, Signal, kill_process};
@@ -66,7 +67,7 @@ async fn wait(child: &mut Child, ui: &Ui) -> std::io::Result<i64> {
     if was_interrupted(status) {
         // A terminal sends Ctrl-C to the child and to this process alike. Then this is about to be dropped: the bake was cancelled,
         // and no script has failed.
-        let _ = tokio::time::timeout(INTERRUPTED, std::future::pending::<()>()).await;
+        pause_unless(INTERRUPTED, std::future::pending()).await;
     }
     Ok(status.code().map_or(-1, i64::from))
 }

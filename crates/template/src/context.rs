@@ -14,7 +14,7 @@ use crate::gotemplate::Rendering;
 use crate::invocation::Invocation;
 use crate::secrets::Derived;
 
-/// EvalContext of a template.
+/// What the evaluation of a template can see besides it, and what it asks for.
 #[derive(Debug)]
 pub(crate) struct TemplateContext {
     /// `path.root`: the template's directory as the user gave it.

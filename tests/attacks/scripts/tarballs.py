@@ -1,7 +1,7 @@
 # Makes tarballs of base images whose members lead to a directory of the host.
 import io, os, sys, tarfile
 
-DIRECTORY, VICTIM = sys.argv[1:]
+TARGET, VICTIM = sys.argv[1:]
 UP = "../" * 20
 # The owner of a member: root of the host may give the directory away, its owner may not.
 OWNER = os.stat(VICTIM).st_uid or 12345
@@ -9,7 +9,7 @@ FILE, DIRECTORY, LINK, HARD, DEVICE = tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.
 
 
 def tarball(name, *members):
-    with tarfile.open(f"{DIRECTORY}/{name}.tar", "w") as made:
+    with tarfile.open(f"{TARGET}/{name}.tar", "w") as made:
         for path, kind, *more in (("bin", DIRECTORY), ("etc", DIRECTORY), *members):
             member = tarfile.TarInfo(path)
             member.type = kind

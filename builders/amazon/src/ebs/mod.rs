@@ -71,7 +71,7 @@ pub(crate) const COMPONENT: Registration = Registration {
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Builder>> {
     let options: Options = read_options(decoded, complaints)?;
     let before = complaints.len();
-    check::check(&options, std::env::home_dir().as_deref(), complaints);
+    check::check(&options, decoded.home_directory.as_deref(), complaints);
     let errors = complaints
         .iter()
         .skip(before)

@@ -1,4 +1,4 @@
-//! What builds stand on: the values of variables, locals and data sources, and the eval_context that they were evaluated in.
+//! What builds stand on: the values of variables, locals and data sources, and the context that they were evaluated in.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
