@@ -42,12 +42,6 @@ const KNOWN: &[&[&str]] = &[
         "crates/local/src/sshd",
         "crates/local/src/store.rs",
     ],
-    &[
-        "crates/ssm/src/driver.rs",
-        "crates/ssm/src/handshake.rs",
-        "crates/ssm/src/session.rs",
-    ],
-    &["fuzz/src/hostile.rs", "fuzz/src/target.rs"],
 ];
 
 type Graph = BTreeMap<PathBuf, BTreeSet<PathBuf>>;
