@@ -16,7 +16,6 @@ use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::exec::answered;
 use super::program::read_piece;
-use super::quote::without_shell;
 use super::session::{Link, Session};
 use crate::transfer::destination::{Beside, plain};
 use crate::transfer::listing::{Scales, Weighed, Weight};
@@ -400,5 +399,25 @@ fn permissions(mode: u32) -> FileAttributes {
     FileAttributes {
         permissions: Some(mode),
         ..FileAttributes::empty()
+    }
+}
+
+/// A path where no shell expands `~`: it is relative to the home directory then.
+fn without_shell(path: &str) -> &str {
+    match path {
+        "~" | "~/" => ".",
+        _ => path.strip_prefix("~/").unwrap_or(path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn home_is_relative_where_there_is_no_shell() {
+        assert_eq!(without_shell("~/x"), "x");
+        assert_eq!(without_shell("~"), ".");
+        assert_eq!(without_shell("/x/~/y"), "/x/~/y");
     }
 }
