@@ -284,14 +284,15 @@ fn unknown_members(kind: &Type) -> Value {
     }
 }
 
-/// Does planning take data sources for unknown?
+/// Are data sources taken for unknown?
 fn data_is_unknown(purpose: Purpose) -> bool {
     matches!(
         purpose,
-        Purpose::Validate {
-            evaluate_data: false,
-            ..
-        }
+        Purpose::Inspect
+            | Purpose::Validate {
+                evaluate_data: false,
+                ..
+            }
     )
 }
 
