@@ -15,11 +15,9 @@ pub(crate) fn proxy_command(target: &Target, options: &CommunicatorOptions) -> R
         return Err("it is reached through `ssh_proxy_host`");
     }
     let hops = options.bastions();
-    let policies = hops.iter().map(|hop| Some(&hop.host_key));
-    let own = options.host_key_policy();
+    let policies = hops.iter().map(|hop| &hop.host_key);
     if policies
-        .chain([own.as_ref()])
-        .flatten()
+        .chain([&options.ssh_host_key])
         .any(|policy| *policy != HostKeyPolicy::AcceptNew)
     {
         return Err(

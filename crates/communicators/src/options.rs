@@ -7,7 +7,7 @@ use bakelite_template::duration::GoDuration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use crate::ssh::host_key::HostKeyPolicy;
+pub use crate::ssh::host_key::{BastionHostKeys, HostKeyPolicy};
 
 /// How to reach the instance. Builders flatten this into their own options.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -37,8 +37,8 @@ pub struct CommunicatorOptions {
     pub ssh_keypair_name: Option<String>,
     /// Name of the temporary key pair; default: a name of its own for each bake.
     pub temporary_key_pair_name: Option<String>,
-    /// Type of the temporary key pair: `rsa` (the default), `ed25519`, or what else the builder can make.
-    pub temporary_key_pair_type: Option<String>,
+    /// Type of the temporary key pair.
+    pub temporary_key_pair_type: KeyType,
     /// Size of the temporary key in bits, where the builder makes it itself.
     pub temporary_key_pair_bits: Option<u32>,
     /// Remove the temporary key from the `authorized_keys` files of the user and of root when provisioning is done.
@@ -68,7 +68,7 @@ pub struct CommunicatorOptions {
     pub ssh_file_transfer_method: Option<TransferMethod>,
     /// Which host key to accept: `accept-new` (the default: any key, which must then not change during the bake), `console` (one that
     /// the instance prints on its console, where the builder can read that), or `pin:SHA256:…`, the fingerprint of the only key.
-    pub ssh_host_key: Option<String>,
+    pub ssh_host_key: HostKeyPolicy,
 
     /// Host to go through; several, as `[USER@]HOST[:PORT],…`, are gone through in this order.
     pub ssh_bastion_host: Option<String>,
@@ -89,7 +89,7 @@ pub struct CommunicatorOptions {
     pub ssh_bastion_certificate_file: Option<String>,
     /// Which host key of the bastion to accept: `accept-new` (the default) or `pin:SHA256:…`, as `ssh_host_key`. For several bastions one
     /// for each, in their order, separated by commas.
-    pub ssh_bastion_host_key: Option<String>,
+    pub ssh_bastion_host_key: BastionHostKeys,
 
     /// Proxy to go through.
     pub ssh_proxy_host: Option<String>,
@@ -144,6 +144,24 @@ pub enum Kind {
     WinRm,
     /// No connection at all.
     None,
+}
+
+/// The type of a temporary key pair.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline, extend("x-any-case" = true))]
+pub enum KeyType {
+    /// RSA.
+    #[default]
+    Rsa,
+    /// Ed25519.
+    Ed25519,
+    /// ECDSA.
+    #[schemars(extend("x-unsupported" = "no builder makes such keys"))]
+    Ecdsa,
+    /// DSA.
+    #[schemars(extend("x-unsupported" = "no builder makes such keys"))]
+    Dsa,
 }
 
 /// How files are transferred by SSH.
@@ -247,35 +265,14 @@ impl CommunicatorOptions {
         positive(Some(interval.unwrap_or(GoDuration::from_seconds(5))))
     }
 
-    /// Which host key is accepted; `None` when the option is none of the policies.
-    pub fn host_key_policy(&self) -> Option<HostKeyPolicy> {
-        match &self.ssh_host_key {
-            Some(text) => HostKeyPolicy::parse(text),
-            None => Some(HostKeyPolicy::AcceptNew),
-        }
-    }
-
-    /// Which host keys of the bastions are accepted, in order; `None` when the option contains something else. Bastions have no console
-    /// that a builder could read.
-    pub(crate) fn bastion_host_keys(&self) -> Option<Vec<HostKeyPolicy>> {
-        let texts = self.ssh_bastion_host_key.iter().flat_map(|texts| texts.split(','));
-        let policies = texts.map(|text| match text.trim() {
-            "" => Some(HostKeyPolicy::AcceptNew),
-            text => HostKeyPolicy::parse(text),
-        });
-        policies
-            .map(|policy| policy.filter(|policy| *policy != HostKeyPolicy::Console))
-            .collect()
-    }
-
     /// The hosts to go through, in order.
     pub(crate) fn bastions(&self) -> Vec<Bastion> {
         let usual_port = self.ssh_bastion_port.filter(|port| *port != 0).unwrap_or(22);
         let usual_user = self.ssh_bastion_username.as_deref().unwrap_or(self.username());
         let texts = self.ssh_bastion_host.iter().flat_map(|texts| texts.split(','));
         let texts = texts.map(str::trim).filter(|text| !text.is_empty());
-        let host_keys = self.bastion_host_keys().unwrap_or_default();
-        let host_keys = host_keys.into_iter().chain(std::iter::repeat(HostKeyPolicy::AcceptNew));
+        let host_keys = self.ssh_bastion_host_key.0.iter().cloned();
+        let host_keys = host_keys.chain(std::iter::repeat(HostKeyPolicy::AcceptNew));
         texts
             .zip(host_keys)
             .map(|(text, host_key)| {
@@ -381,16 +378,6 @@ mod tests {
     }
 
     #[test]
-    fn host_key_policies_are_read() {
-        assert_eq!(options("{}").host_key_policy(), Some(HostKeyPolicy::AcceptNew));
-        let pinned = options(r#"{"ssh_host_key": "pin:SHA256:abc="}"#).host_key_policy();
-        assert_eq!(pinned, Some(HostKeyPolicy::Pinned("SHA256:abc".into())));
-        let console = options(r#"{"ssh_host_key": "console"}"#).host_key_policy();
-        assert_eq!(console, Some(HostKeyPolicy::Console));
-        assert_eq!(options(r#"{"ssh_host_key": "no"}"#).host_key_policy(), None);
-    }
-
-    #[test]
     fn each_bastion_has_a_host_key_of_its_own() {
         let keys = |json| {
             let hops = options(json).bastions();
@@ -401,10 +388,6 @@ mod tests {
             keys(r#"{"ssh_bastion_host": "a,b,c", "ssh_bastion_host_key": "accept-new, pin:SHA256:abc"}"#),
             [HostKeyPolicy::AcceptNew, pinned, HostKeyPolicy::AcceptNew]
         );
-        for wrong in ["console", "pin:MD5:x", "pin:SHA256:abc,no"] {
-            let given = options(&format!(r#"{{"ssh_bastion_host_key": "{wrong}"}}"#));
-            assert_eq!(given.bastion_host_keys(), None, "{wrong}");
-        }
     }
 
     #[test]
