@@ -111,7 +111,7 @@ impl Ssh<'_> {
             || options.ssh_bastion_agent_auth
             || options.ssh_bastion_interactive;
         if !can_log_in {
-            let complaint = Complaint::error("ssh_bastion_host", "there is nothing to log in to the bastion with");
+            let complaint = Complaint::error("ssh_bastion_host", "no credentials for the bastion");
             self.complaints.push(complaint.help(
                 "give `ssh_bastion_private_key_file` or `ssh_bastion_password`, or set `ssh_bastion_agent_auth` or `ssh_bastion_interactive`",
             ));

@@ -25,7 +25,7 @@ pub struct CommunicatorOptions {
     pub ssh_port: Option<u16>,
     /// User to log in as. Required for SSH.
     pub ssh_username: Option<String>,
-    /// Password of the user; tried after all keys, as a password and as the answer to every question.
+    /// Password of the user; tried after all keys, as a password and as the answer to every prompt.
     #[schemars(extend("x-sensitive" = true))]
     pub ssh_password: Option<String>,
     /// File with the private key to log in with: PEM (PKCS#1, PKCS#8) or OpenSSH. The passphrase of a protected one comes from the
@@ -70,7 +70,7 @@ pub struct CommunicatorOptions {
     /// the instance prints on its console, where the builder can read that), or `pin:SHA256:…`, the fingerprint of the only key.
     pub ssh_host_key: HostKeyPolicy,
 
-    /// Host to go through; several, as `[USER@]HOST[:PORT],…`, are gone through in this order.
+    /// Bastion to connect through; several, as `[USER@]HOST[:PORT],…`, are chained in this order.
     pub ssh_bastion_host: Option<String>,
     /// Port of the bastion's SSH server; default 22.
     pub ssh_bastion_port: Option<u16>,
@@ -91,9 +91,9 @@ pub struct CommunicatorOptions {
     /// for each, in their order, separated by commas.
     pub ssh_bastion_host_key: BastionHostKeys,
 
-    /// Proxy to go through.
+    /// Proxy to connect through.
     pub ssh_proxy_host: Option<String>,
-    /// Language of the proxy: `socks5` (the default) or `http`, by its CONNECT.
+    /// Protocol of the proxy.
     pub ssh_proxy_type: ProxyType,
     /// Port of the proxy; default 1080, with `http` 3128.
     pub ssh_proxy_port: Option<u16>,
@@ -103,9 +103,9 @@ pub struct CommunicatorOptions {
     #[schemars(extend("x-sensitive" = true))]
     pub ssh_proxy_password: Option<String>,
 
-    /// Ports of the instance that lead to this machine's network: `PORT:HOST:PORT`.
+    /// Ports of the instance that are forwarded to this machine's network: `PORT:HOST:PORT`.
     pub ssh_remote_tunnels: Option<Vec<String>>,
-    /// Ports of this machine that lead to the instance's network: `PORT:HOST:PORT`.
+    /// Ports of this machine that are forwarded to the instance's network: `PORT:HOST:PORT`.
     pub ssh_local_tunnels: Option<Vec<String>>,
 
     /// The public key as bytes, for `build.SSHPublicKey`; without effect on the login.
