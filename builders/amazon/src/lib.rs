@@ -6,15 +6,11 @@
 
 mod block_device;
 mod cloud;
-mod console;
 mod data_sources;
 mod ebs;
-mod key_pair;
-mod network;
-mod password;
-mod security_group;
-mod session_manager;
-mod source_ami;
+mod findings;
+mod image;
+mod run;
 mod tags;
 
 use bakelite_engine::registry::Registration;

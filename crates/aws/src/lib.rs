@@ -12,6 +12,7 @@ pub mod client;
 pub mod credentials;
 pub mod describe;
 pub mod error;
+pub mod made;
 pub mod resource;
 pub mod retry;
 pub mod secrets;

@@ -15,7 +15,7 @@ use bakelite_template::schema::Schema;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::source_ami::{self, AmiFilter};
+use crate::run::source_ami::{self, AmiFilter};
 
 /// The registration of amazon-ami.
 pub(crate) const COMPONENT: Registration = Registration {

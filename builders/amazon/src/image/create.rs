@@ -1,0 +1,318 @@
+//! The AMI of an instance: its creation, the wait for it, and its tags.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_ec2::Client;
+use aws_sdk_ec2::operation::create_image::builders::CreateImageFluentBuilder;
+use aws_sdk_ec2::types::{Image, ImageState, ResourceType, Snapshot, SnapshotState, Tag, TagSpecification};
+use bakelite_aws::call::call;
+use bakelite_aws::client::Aws;
+use bakelite_aws::describe;
+use bakelite_aws::error::AwsError;
+use bakelite_aws::made;
+use bakelite_aws::resource::image::{IMAGE, snapshot_ids};
+use bakelite_aws::retry::ErrorClass;
+use bakelite_aws::tag::{self, Tags};
+use bakelite_aws::watch::WaitError;
+use bakelite_engine::bake::{BakeError, Handle, Made};
+use bakelite_engine::clock::{Paused, pause_unless};
+
+use super::imaging::Imaging;
+use crate::cloud::{Cloud, Temporary};
+
+/// How long an AMI may take at most, when the template does not limit it: large volumes take hours.
+const IMAGE_LIMIT: Duration = Duration::from_hours(6);
+/// How often a wait for an AMI is reported.
+const REPORTED: Duration = Duration::from_mins(1);
+
+/// An AMI that can be used.
+pub(crate) struct Ami {
+    /// AWS in its region.
+    pub(crate) aws: Arc<Aws>,
+    pub(crate) handle: Handle,
+    pub(crate) image: Image,
+    /// Its snapshots got their tags when they were made.
+    pub(crate) snapshots_tagged: bool,
+}
+
+impl Ami {
+    pub(crate) fn id(&self) -> &str {
+        self.image.image_id().unwrap_or_default()
+    }
+}
+
+/// What the AMI of the build region is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Created {
+    /// The AMI of the template.
+    Final,
+    /// Only the source of copies.
+    Intermediary,
+}
+
+/// The pending AMI of the build region.
+pub(crate) struct Pending {
+    pub(crate) id: String,
+    pub(crate) created: Created,
+    handle: Handle,
+    snapshots_tagged: bool,
+}
+
+impl Imaging<'_> {
+    /// Makes the AMI of the stopped instance. Where it does not stay, or is not encrypted as the template wants it, it is an intermediary
+    /// one without the template's name.
+    pub(crate) async fn create(&self, instance: &str) -> Result<Pending, BakeError> {
+        let Self {
+            cloud, options, texts, ..
+        } = self;
+        let created = if options.skip_save_build_region || !self.is_as_encrypted_as_wanted(instance).await? {
+            Created::Intermediary
+        } else {
+            Created::Final
+        };
+        let temporary = cloud.temporary(&IMAGE);
+        let name = match created {
+            Created::Final => options.ami_name.clone(),
+            Created::Intermediary => format!("bakelite-{}", temporary.token),
+        };
+        if created == Created::Final {
+            self.make_room(cloud).await?;
+        }
+        let request = cloud
+            .ec2()
+            .create_image()
+            .instance_id(instance)
+            .name(&name)
+            .set_description((!texts.description.is_empty()).then(|| texts.description.clone()))
+            .set_block_device_mappings((!self.devices.is_empty()).then(|| self.devices.clone()))
+            .set_tag_specifications(self.specifications(cloud, &temporary));
+        let intermediary = if created == Created::Final { "" } else { "intermediary " };
+        cloud.say(format!(
+            "Creating the {intermediary}AMI `{name}` of instance {instance}..."
+        ));
+        let call = make(cloud.ec2().clone(), request, temporary.token.clone());
+        let Made { value, handle } = cloud.create(temporary, call).await?;
+        let (id, snapshots_tagged) = value;
+        cloud.say(format!("AMI: {id}"));
+        Ok(Pending {
+            id,
+            created,
+            handle,
+            snapshots_tagged,
+        })
+    }
+
+    /// Waits until the AMI of the build region can be used.
+    pub(crate) async fn available(&self, pending: Pending) -> Result<Ami, BakeError> {
+        Ok(Ami {
+            aws: Arc::clone(&self.cloud.aws),
+            image: available(&self.cloud, &pending.id).await?,
+            handle: pending.handle,
+            snapshots_tagged: pending.snapshots_tagged,
+        })
+    }
+
+    /// Whether an AMI of the instance needs no encrypted copy: `encrypt_boot` is not on, or all of its volumes were encrypted at launch.
+    async fn is_as_encrypted_as_wanted(&self, instance: &str) -> Result<bool, BakeError> {
+        if self.options.encrypt_boot != Some(true) {
+            return Ok(true);
+        }
+        if !self.devices.is_empty() || !self.encrypted_at_launch {
+            return Ok(false);
+        }
+        let attached = tag::filter("attachment.instance-id", instance);
+        match describe::volumes(self.cloud.ec2(), attached).await {
+            Ok(volumes) => Ok(!volumes.is_empty() && volumes.iter().all(|volume| volume.encrypted() == Some(true))),
+            // A copy is encrypted in any case.
+            Err(error) if error.class == ErrorClass::Denied => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The tags that the call which makes an AMI sends; none in China, whose regions take tags only afterwards.
+    pub(crate) fn specifications(&self, there: &Cloud<'_>, temporary: &Temporary) -> Option<Vec<TagSpecification>> {
+        let (image, snapshot) = (
+            temporary.tags(&self.image_tags()),
+            temporary.tags(&self.snapshot_tags()),
+        );
+        (!there.aws.is_in_china()).then(|| {
+            vec![
+                tag::specification(ResourceType::Image, &image),
+                tag::specification(ResourceType::Snapshot, &snapshot),
+            ]
+        })
+    }
+
+    fn image_tags(&self) -> Tags {
+        self.with_run_tags(&self.texts.ami_tags)
+    }
+
+    fn snapshot_tags(&self) -> Tags {
+        self.with_run_tags(&self.texts.snapshot_tags)
+    }
+
+    /// The tags of the instance with these on top.
+    fn with_run_tags(&self, tags: &Tags) -> Tags {
+        let run_tags = self.run_tags.iter().filter(|_| !self.options.skip_ami_run_tags);
+        let all = run_tags.chain(tags);
+        all.map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+
+    /// Tags the AMI and its snapshots as far as the call that made them did not, and removes the tags of temporary resources from them:
+    /// they stay.
+    pub(crate) async fn tag(&self, ami: &Ami) -> Result<(), BakeError> {
+        let snapshots = snapshot_ids(&ami.image);
+        if ami.aws.is_in_china() {
+            create_tags(&ami.aws, vec![ami.id().to_owned()], &self.image_tags()).await?;
+        }
+        let tags = self.snapshot_tags();
+        if !ami.snapshots_tagged && !tags.is_empty() && !snapshots.is_empty() {
+            self.cloud
+                .say(format!("Tagging the snapshots {}...", snapshots.join(", ")));
+            create_tags(&ami.aws, snapshots.clone(), &tags).await?;
+        }
+        let ours = [tag::RUN, tag::CREATED, tag::TOKEN].map(|key| Tag::builder().key(key).build());
+        let request = ami.aws.ec2().delete_tags().resources(ami.id());
+        let request = request.set_tags(Some(ours.to_vec()));
+        let request = snapshots
+            .into_iter()
+            .fold(request, |request, snapshot| request.resources(snapshot));
+        call("DeleteTags", || request.clone().send()).await?;
+        Ok(())
+    }
+}
+
+async fn create_tags(aws: &Aws, resources: Vec<String>, tags: &Tags) -> Result<(), AwsError> {
+    if tags.is_empty() {
+        return Ok(());
+    }
+    let request = aws.ec2().create_tags().set_resources(Some(resources));
+    let request = request.set_tags(Some(tag::list(tags)));
+    call("CreateTags", || request.clone().send()).await.map(drop)
+}
+
+/// Makes the call; answers the id, and whether the snapshots get the tags, which not every endpoint can. When the name is taken by an AMI
+/// with our token, an earlier answer was lost: that one is it.
+async fn make(
+    ec2: Client,
+    request: CreateImageFluentBuilder,
+    token: String,
+) -> Result<(String, (String, bool)), AwsError> {
+    let mut tagged = request.get_tag_specifications().is_some();
+    let mut answer = call("CreateImage", || request.clone().send()).await;
+    if answer
+        .as_ref()
+        .is_err_and(|error| tagged && error.message.contains("taggable"))
+    {
+        let mut tags = request.get_tag_specifications().clone().unwrap_or_default();
+        tags.retain(|tags| tags.resource_type() == Some(&ResourceType::Image));
+        let request = request.set_tag_specifications(Some(tags));
+        tagged = false;
+        answer = call("CreateImage", || request.clone().send()).await;
+    }
+    let id = match answer {
+        Err(error) if error.class == ErrorClass::Duplicate => {
+            let found = describe::own_images(&ec2, tag::by_token(&token)).await?;
+            Some(found.into_iter().find_map(|image| image.image_id).ok_or(error)?)
+        }
+        answer => answer?.image_id,
+    };
+    let id = id.ok_or_else(|| AwsError::incomplete("CreateImage", "image id"))?;
+    Ok((id.clone(), (id, tagged)))
+}
+
+/// Waits until the AMI can be used, and reports how far it is.
+pub(crate) async fn available(cloud: &Cloud<'_>, id: &str) -> Result<Image, BakeError> {
+    let region = cloud.aws.region();
+    cloud.say(format!("Waiting for AMI {id} in {region} to become available..."));
+    let what = format!("AMI {id}");
+    let pace = cloud.aws.pace(60, IMAGE_LIMIT);
+    let wait = cloud.aws.images.until(id, pace, &what, "available", |image| {
+        let image = image?;
+        match image.state()? {
+            ImageState::Available => Some(Ok(image.clone())),
+            state => lost(&what, image, state).map(Err),
+        }
+    });
+    let report = async {
+        while pause_unless(REPORTED, std::future::pending()).await == Paused::Elapsed {
+            let progress = progress(&cloud.aws, id).await.unwrap_or_default();
+            cloud.say(format!("AMI {id} in {region} is still pending{progress}"));
+        }
+    };
+    let image = tokio::select! {
+        biased;
+        image = wait => image?,
+        () = report => return Err(BakeError::cancelled()),
+    };
+    for snapshot in snapshot_ids(&image) {
+        made::note(&snapshot);
+    }
+    Ok(image)
+}
+
+/// How far the snapshots of an AMI are, as far as EC2 tells and this caller may ask.
+async fn progress(aws: &Aws, id: &str) -> Option<String> {
+    let images = describe::own_images(aws.ec2(), tag::filter("image-id", id))
+        .await
+        .ok()?;
+    let mut parts = Vec::new();
+    for id in snapshot_ids(images.first()?) {
+        let snapshots = describe::snapshots(aws.ec2(), tag::filter("snapshot-id", &id))
+            .await
+            .ok()?;
+        let progress = snapshots.first()?.progress().unwrap_or("0%").to_owned();
+        parts.push(format!("{id} {progress}"));
+    }
+    (!parts.is_empty()).then(|| format!(": {}", parts.join(", ")))
+}
+
+/// Waits until the AMI does not need the instance any more: its snapshots are complete, or it is available.
+pub(crate) async fn snapshots_taken(aws: &Aws, id: &str) -> Result<(), WaitError> {
+    let what = format!("AMI {id}");
+    let pace = aws.pace(60, IMAGE_LIMIT);
+    let snapshots = aws
+        .images
+        .until(id, pace, &what, "snapshotted", |image| {
+            let image = image?;
+            let snapshots = snapshot_ids(image);
+            match image.state()? {
+                ImageState::Available => Some(Ok(Vec::new())),
+                ImageState::Pending if snapshots.len() == ebs_devices(image) && !snapshots.is_empty() => {
+                    Some(Ok(snapshots))
+                }
+                state => lost(&what, image, state).map(Err),
+            }
+        })
+        .await?;
+    let complete = |snapshot: Option<&Snapshot>| (*snapshot?.state()? == SnapshotState::Completed).then_some(Ok(()));
+    for snapshot in snapshots {
+        aws.snapshots
+            .until(&snapshot, pace, &format!("snapshot {snapshot}"), "complete", complete)
+            .await?;
+    }
+    Ok(())
+}
+
+fn ebs_devices(image: &Image) -> usize {
+    image
+        .block_device_mappings()
+        .iter()
+        .filter(|mapping| mapping.ebs().is_some())
+        .count()
+}
+
+fn lost(what: &str, image: &Image, state: &ImageState) -> Option<WaitError> {
+    let why = image.state_reason().map(|reason| {
+        let parts = [reason.code(), reason.message()].into_iter().flatten();
+        parts.collect::<Vec<_>>().join(": ")
+    });
+    let hopeless = !matches!(state, ImageState::Pending | ImageState::Transient);
+    hopeless.then(|| WaitError::Lost {
+        what: what.to_owned(),
+        state: state.as_str().to_owned(),
+        wanted: "available",
+        why,
+    })
+}
