@@ -11,24 +11,30 @@ use aws_sdk_ec2::types::{Image, Instance, Snapshot};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::retries::classifiers::SharedRetryClassifier;
 use rustls::pki_types::CertificateDer;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
 use crate::access::{AccessOptions, Polling};
 use crate::authorities::Authorities;
-use crate::credentials::{self, AccessError, Environment, variable};
+use crate::credentials::{self, AccessError, Environment, Profiles, Search, variable};
 use crate::describe;
 use crate::retry::{self, Classifier};
+use crate::sts::{self, Informant};
 use crate::transport;
 use crate::watch::{Pace, Watch};
 
 /// Set by `--local`: the local cloud's state directory. Then its endpoint and credentials take the place of everything else.
 pub const LOCAL: &str = "BAKELITE_LOCAL";
 
+/// The region of the local cloud where none is named, and of AWS until the instance's own is known.
+const USUAL_REGION: &str = "us-east-1";
+
 /// AWS in one region, reached in one way.
 pub struct Aws {
     region: String,
     profile: Option<String>,
     endpoint: Option<String>,
+    /// EC2's endpoint for other regions, when it is not AWS's own.
+    elsewhere: Option<String>,
     secrets_endpoint: Option<String>,
     local: Option<String>,
     timeout: Option<Duration>,
@@ -51,17 +57,17 @@ static SHARED: Mutex<Vec<(AccessOptions, Environment, Weak<Aws>)>> = Mutex::cons
 impl Aws {
     /// AWS as these options and this environment say. Equal ones share everything.
     pub async fn reach(options: &AccessOptions, environment: &Environment) -> Result<Arc<Self>, AccessError> {
-        let environment = relevant(environment);
+        let relevant = relevant(environment);
         let mut shared = SHARED.lock().await;
         shared.retain(|(_, _, aws)| aws.strong_count() > 0);
         let same = shared
             .iter()
-            .find(|(known, within, _)| known == options && *within == environment);
+            .find(|(known, within, _)| known == options && *within == relevant);
         if let Some(aws) = same.and_then(|(_, _, aws)| aws.upgrade()) {
             return Ok(aws);
         }
-        let aws = Arc::new(Self::new(options, &environment).await?);
-        shared.push((options.clone(), environment, Arc::downgrade(&aws)));
+        let aws = Arc::new(Self::new(options, environment).await?);
+        shared.push((options.clone(), relevant, Arc::downgrade(&aws)));
         Ok(aws)
     }
 
@@ -74,38 +80,21 @@ impl Aws {
             ..AccessOptions::default()
         };
         let options = if local.is_some() { &on_local } else { options };
-        let region = match (&local, credentials::region(options, environment).await) {
-            (Some(_), Err(_)) => "us-east-1".to_owned(),
-            (_, found) => found?,
-        };
-        let endpoint = options
-            .custom_endpoint_ec2
-            .clone()
-            .or_else(|| endpoint("EC2", environment));
-        let authorities = if local.is_some() {
-            None
-        } else {
-            Authorities::named(options, environment).await?
-        };
-        let http = transport::client(environment, authorities.as_ref());
-        let config = ProviderConfig::without_region()
-            .with_region(Some(Region::new(region.clone())))
-            .with_http_client(http.clone());
-        let mut provider = credentials::base(options, environment, &config).await?;
-        let sdk = sdk_config(options, environment, &region, http);
-        if let Some(role) = &options.assume_role {
-            let sts = sdk.clone().into_builder();
-            let sts = endpoint_of(sts, self::endpoint("STS", environment)).build();
-            provider = credentials::assume(role, &role.role_arn, &sts, provider).await;
-        }
-        let sdk = sdk.into_builder().credentials_provider(provider).build();
-        let at_ssm = endpoint_of(sdk.clone().into_builder(), self::endpoint("SSM", environment)).build();
+        let Common {
+            sdk,
+            region,
+            profiles,
+            authorities,
+        } = Common::load(options, environment, local.is_some()).await?;
+        let endpoint = |service| self::endpoint(service, environment, &profiles);
+        let elsewhere = endpoint("EC2");
+        let of_ec2 = options.custom_endpoint_ec2.clone().or_else(|| elsewhere.clone());
         let classifier = SharedRetryClassifier::new(Classifier::default());
+        let at_ssm = endpoint_of(sdk.clone().into_builder(), endpoint("SSM")).build();
         let at_ssm = aws_sdk_ssm::config::Builder::from(&at_ssm).retry_classifier(classifier.clone());
         #[expect(clippy::disallowed_methods, reason = "here the endpoint is known")]
         let ssm = aws_sdk_ssm::Client::from_conf(at_ssm.build());
-        let sdk = endpoint_of(sdk.into_builder(), endpoint.clone()).build();
-        let ec2 = ec2(&sdk, classifier.clone());
+        let ec2 = ec2(&endpoint_of(sdk.clone().into_builder(), of_ec2.clone()).build(), classifier.clone());
         Ok(Self {
             profile: options.profile.clone(),
             timeout: waiting_limit(options.aws_polling, environment),
@@ -128,8 +117,9 @@ impl Aws {
                 Snapshot::snapshot_id,
             )),
             region,
-            endpoint,
-            secrets_endpoint: self::endpoint("SECRETS_MANAGER", environment),
+            endpoint: of_ec2,
+            elsewhere,
+            secrets_endpoint: endpoint("SECRETS_MANAGER"),
             local,
             authorities,
             sdk,
@@ -139,19 +129,24 @@ impl Aws {
         })
     }
 
+    /// What the clients have in common.
+    #[cfg(test)]
+    pub(crate) fn sdk(&self) -> &SdkConfig {
+        &self.sdk
+    }
+
     /// EC2 in the region.
     pub fn ec2(&self) -> &aws_sdk_ec2::Client {
         &self.ec2
     }
 
-    /// EC2 in another region, reached in the same way.
+    /// EC2 in any region, reached in the same way; `custom_endpoint_ec2` is that of the build's region alone.
     pub fn ec2_in(&self, region: &str) -> aws_sdk_ec2::Client {
-        let config = self
-            .sdk
-            .clone()
-            .into_builder()
-            .region(Region::new(region.to_owned()))
-            .build();
+        if region == self.region {
+            return self.ec2.clone();
+        }
+        let config = self.sdk.clone().into_builder().region(Region::new(region.to_owned()));
+        let config = endpoint_of(config, self.elsewhere.clone()).build();
         ec2(&config, self.classifier.clone())
     }
 
@@ -199,6 +194,75 @@ impl Aws {
     }
 }
 
+/// What the clients of all services have in common.
+struct Common {
+    /// Region, credentials, retries and transport, without an endpoint.
+    sdk: SdkConfig,
+    region: String,
+    profiles: Profiles,
+    authorities: Option<Authorities>,
+}
+
+impl Common {
+    async fn load(options: &AccessOptions, environment: &Environment, is_local: bool) -> Result<Self, AccessError> {
+        let profiles = Profiles::read(options, environment).await;
+        let authorities = if is_local {
+            None
+        } else {
+            Authorities::named(environment, &profiles).await?
+        };
+        let named = credentials::region(options, environment, &profiles);
+        let region = named.clone().unwrap_or_else(|| USUAL_REGION.to_owned());
+        let transport = transport::connector(environment, options.insecure_skip_tls_verify, authorities.as_ref());
+        let http = transport::client(transport.clone());
+        let config = ProviderConfig::without_region()
+            .with_region(Some(Region::new(region.clone())))
+            .with_http_client(http.clone());
+        let sdk = sdk_config(options, environment, &region, http);
+        let at_sts = endpoint_of(sdk.clone().into_builder(), endpoint("STS", environment, &profiles)).build();
+        let search = Search {
+            options,
+            environment,
+            profiles: &profiles,
+            config: &config,
+            sts: &at_sts,
+        };
+        let found = search.run().await?;
+        let region = match named {
+            None if found.is_instance => search.instance_region().await,
+            None if is_local => Some(region),
+            named => named,
+        };
+        let region = region.ok_or_else(|| AccessError::NoRegion {
+            profile: profiles.name.clone(),
+        })?;
+        let at_sts = at_sts.into_builder().region(Region::new(region.clone())).build();
+        let sts = sts::client(&at_sts, Some(found.provider.clone()));
+        let caller = OnceCell::new();
+        if !is_local && !options.skip_credential_validation {
+            // Nobody else has the cell yet.
+            let _ = caller.set(Some(found.check(&sts).await?));
+        }
+        let informant = Informant {
+            sts,
+            decodes: options.decode_authorization_messages,
+            caller,
+        };
+        let sdk = sdk
+            .into_builder()
+            .region(Region::new(region.clone()))
+            .http_client(transport::informed(transport, informant))
+            .credentials_provider(found.provider)
+            .build();
+        Ok(Self {
+            sdk,
+            region,
+            profiles,
+            authorities,
+        })
+    }
+}
+
 impl fmt::Debug for Aws {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Aws")
@@ -211,7 +275,8 @@ impl fmt::Debug for Aws {
 /// The variables that matter here, so that others do not keep two bakes from sharing.
 fn relevant(environment: &Environment) -> Environment {
     let matters = |name: &str| {
-        name.starts_with("AWS_") || name == "HOME" || name == LOCAL || bakelite_net::proxies::VARIABLES.contains(&name)
+        let others = ["HOME", LOCAL].into_iter().chain(bakelite_net::proxies::VARIABLES.iter().copied());
+        name.starts_with("AWS_") || name.starts_with("VAULT_") || others.into_iter().any(|other| other == name)
     };
     environment
         .iter()
@@ -220,8 +285,8 @@ fn relevant(environment: &Environment) -> Environment {
         .collect()
 }
 
-/// The endpoint that the environment gives a service.
-fn endpoint(service: &str, environment: &Environment) -> Option<String> {
+/// The endpoint that the environment, or else the profile, gives a service.
+fn endpoint(service: &str, environment: &Environment, profiles: &Profiles) -> Option<String> {
     if variable(environment, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
         .is_some_and(|value| value.eq_ignore_ascii_case("true"))
     {
@@ -229,6 +294,7 @@ fn endpoint(service: &str, environment: &Environment) -> Option<String> {
     }
     let own = variable(environment, &format!("AWS_ENDPOINT_URL_{service}"));
     own.or_else(|| variable(environment, "AWS_ENDPOINT_URL"))
+        .or_else(|| profiles.setting("endpoint_url"))
         .map(str::to_owned)
 }
 
@@ -249,10 +315,11 @@ fn endpoint_of(
 /// What is the same for every client. Throttled and failed calls are repeated with growing pauses, at a pace that the service sets.
 fn sdk_config(options: &AccessOptions, environment: &Environment, region: &str, http: SharedHttpClient) -> SdkConfig {
     let is_on = |name| variable(environment, name).is_some_and(|value: &str| value.eq_ignore_ascii_case("true"));
+    let attempts = options.max_retries.filter(|attempts| *attempts > 0);
     let mut builder = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(region.to_owned()))
-        .retry_config(retry::of_sdk(options.max_retries))
+        .retry_config(retry::of_sdk(attempts.map(|attempts| attempts - 1)))
         .identity_cache(IdentityCache::lazy().build())
         .time_source(aws_smithy_async::time::SystemTimeSource::new())
         .sleep_impl(aws_smithy_async::rt::sleep::TokioSleep::new())
@@ -368,7 +435,7 @@ mod tests {
         let error = unreachable("", &more).await;
         assert!(error.starts_with("No AWS credentials found; tried: "), "{error}");
         assert!(
-            error.contains("; Failed to load AWS credentials from instance role: "),
+            error.contains("; Failed to load AWS credentials from the instance's role: "),
             "{error}"
         );
     }
@@ -395,11 +462,12 @@ mod tests {
         assert_eq!((aws.region(), aws.profile()), ("ap-south-1", Some("ci")));
     }
 
-    #[test]
-    fn a_services_own_endpoint_goes_before_the_common_one() {
+    #[tokio::test]
+    async fn a_services_own_endpoint_goes_before_the_common_one() {
         let environment = environment(&[("AWS_ENDPOINT_URL", "http://a"), ("AWS_ENDPOINT_URL_EC2", "http://b")]);
-        assert_eq!(endpoint("EC2", &environment).as_deref(), Some("http://b"));
-        assert_eq!(endpoint("STS", &environment).as_deref(), Some("http://a"));
+        let profiles = Profiles::read(&AccessOptions::default(), &environment).await;
+        assert_eq!(endpoint("EC2", &environment, &profiles).as_deref(), Some("http://b"));
+        assert_eq!(endpoint("STS", &environment, &profiles).as_deref(), Some("http://a"));
     }
 
     #[test]
