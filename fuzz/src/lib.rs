@@ -2,6 +2,7 @@
 //! a value, a plan, an answer or an error with a place; never a panic, a hang or a memory that fills up. Works on stable Rust: what an input reached is told from what the readers
 //! said about it, and inputs that reached something new are kept and changed further.
 
+pub mod bench;
 #[path = "../../crates/template/tests/golden/components.rs"]
 mod components;
 pub mod grammar;

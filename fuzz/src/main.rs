@@ -13,7 +13,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bakelite_fuzz::target::{Bench, Target};
+use bakelite_fuzz::bench::Bench;
+use bakelite_fuzz::target::Target;
 use bakelite_fuzz::watch::Watch;
 use bakelite_fuzz::{grammar, mutate, seeds};
 use fastrand::Rng;

@@ -1,7 +1,8 @@
 //! Inputs that once went wrong do so no more, and neither do a few new ones.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use bakelite_fuzz::target::{Bench, Target};
+use bakelite_fuzz::bench::Bench;
+use bakelite_fuzz::target::Target;
 use bakelite_fuzz::{grammar, mutate, seeds};
 use fastrand::Rng;
 

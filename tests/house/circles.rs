@@ -31,23 +31,6 @@ const KNOWN: &[&[&str]] = &[
         "crates/local/src/state_directory.rs",
         "crates/local/src/sts.rs",
     ],
-    &[
-        "crates/local/src/base.rs",
-        "crates/local/src/cgroup.rs",
-        "crates/local/src/disk.rs",
-        "crates/local/src/layers.rs",
-        "crates/local/src/limits.rs",
-        "crates/local/src/machine.rs",
-        "crates/local/src/sandbox",
-        "crates/local/src/sshd",
-        "crates/local/src/store.rs",
-    ],
-    &[
-        "crates/ssm/src/driver.rs",
-        "crates/ssm/src/handshake.rs",
-        "crates/ssm/src/session.rs",
-    ],
-    &["fuzz/src/hostile.rs", "fuzz/src/target.rs"],
 ];
 
 type Graph = BTreeMap<PathBuf, BTreeSet<PathBuf>>;

@@ -11,6 +11,7 @@ use bakelite_engine::bake::{Bake, BakeError, Made};
 use bakelite_engine::undo::{Resource, Undo};
 
 /// AWS as one bake uses it.
+#[derive(Clone)]
 pub(crate) struct Cloud<'a> {
     pub(crate) bake: &'a Bake,
     pub(crate) aws: Arc<Aws>,

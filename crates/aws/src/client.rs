@@ -1,8 +1,9 @@
 //! The only place where SDK clients are made. Whoever has the same access options gets the same [`Aws`], and with it the same
-//! connections, credentials and watches.
+//! connections, credentials and watches; [`Aws::in_region`] answers it for another region.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use aws_config::provider_config::ProviderConfig;
@@ -30,25 +31,32 @@ const USUAL_REGION: &str = "us-east-1";
 
 /// AWS in one region, reached in one way.
 pub struct Aws {
+    common: Arc<Common>,
     region: String,
-    profile: Option<String>,
     endpoint: Option<String>,
-    /// EC2's endpoint for other regions, when it is not AWS's own.
-    elsewhere: Option<String>,
-    secrets_endpoint: Option<String>,
-    local: Option<String>,
-    timeout: Option<Duration>,
-    authorities: Option<Authorities>,
-    sdk: SdkConfig,
     ec2: aws_sdk_ec2::Client,
     ssm: aws_sdk_ssm::Client,
     classifier: SharedRetryClassifier,
+    /// The same in other regions, as far as they were asked for.
+    others: std::sync::Mutex<BTreeMap<String, Arc<Aws>>>,
     /// All instances that somebody waits for.
     pub instances: Watch<Instance>,
     /// All images that somebody waits for.
     pub images: Watch<Image>,
     /// All snapshots that somebody waits for.
     pub snapshots: Watch<Snapshot>,
+}
+
+/// What is the same in every region.
+struct Common {
+    profile: Option<String>,
+    /// The endpoints that the environment or the profile gives services, by the name that its variables have.
+    endpoints: BTreeMap<&'static str, String>,
+    local: Option<String>,
+    timeout: Option<Duration>,
+    authorities: Option<Authorities>,
+    /// Without region and endpoint.
+    sdk: SdkConfig,
 }
 
 /// Those that are in use, with what they were made of.
@@ -80,24 +88,21 @@ impl Aws {
             ..AccessOptions::default()
         };
         let options = if local.is_some() { &on_local } else { options };
-        let Common {
-            sdk,
-            region,
-            profiles,
-            authorities,
-        } = Common::load(options, environment, local.is_some()).await?;
-        let endpoint = |service| self::endpoint(service, environment, &profiles);
-        let elsewhere = endpoint("EC2");
-        let of_ec2 = options.custom_endpoint_ec2.clone().or_else(|| elsewhere.clone());
+        let (common, region) = Common::load(options, environment, local).await?;
+        Ok(Self::of(Arc::new(common), region, options.custom_endpoint_ec2.clone()))
+    }
+
+    /// AWS in a region. `endpoint` is EC2's there; without it the environment or AWS decides.
+    #[expect(clippy::disallowed_methods, reason = "here the endpoint is known")]
+    fn of(common: Arc<Common>, region: String, endpoint: Option<String>) -> Self {
+        let endpoint = endpoint.or_else(|| common.endpoints.get("EC2").cloned());
         let classifier = SharedRetryClassifier::new(Classifier::default());
-        let at_ssm = endpoint_of(sdk.clone().into_builder(), endpoint("SSM")).build();
+        let at_ssm = common.config(&region, common.endpoints.get("SSM").cloned());
         let at_ssm = aws_sdk_ssm::config::Builder::from(&at_ssm).retry_classifier(classifier.clone());
-        #[expect(clippy::disallowed_methods, reason = "here the endpoint is known")]
-        let ssm = aws_sdk_ssm::Client::from_conf(at_ssm.build());
-        let ec2 = ec2(&endpoint_of(sdk.clone().into_builder(), of_ec2.clone()).build(), classifier.clone());
-        Ok(Self {
-            profile: options.profile.clone(),
-            timeout: waiting_limit(options.aws_polling, environment),
+        let at_ec2 = common.config(&region, endpoint.clone());
+        let at_ec2 = aws_sdk_ec2::config::Builder::from(&at_ec2).retry_classifier(classifier.clone());
+        let ec2 = aws_sdk_ec2::Client::from_conf(at_ec2.build());
+        Self {
             instances: Watch::new(describe::by_ids(
                 &ec2,
                 "instance-id",
@@ -116,23 +121,31 @@ impl Aws {
                 |ec2, by| async move { describe::snapshots(&ec2, by).await },
                 Snapshot::snapshot_id,
             )),
+            ssm: aws_sdk_ssm::Client::from_conf(at_ssm.build()),
+            others: std::sync::Mutex::default(),
+            common,
             region,
-            endpoint: of_ec2,
-            elsewhere,
-            secrets_endpoint: endpoint("SECRETS_MANAGER"),
-            local,
-            authorities,
-            sdk,
+            endpoint,
             ec2,
-            ssm,
             classifier,
-        })
+        }
+    }
+
+    /// The same in another region: with the same credentials, connections and endpoints of the environment, but without
+    /// `custom_endpoint_ec2`, which belongs to the build region.
+    pub fn in_region(self: &Arc<Self>, region: &str) -> Arc<Self> {
+        if region == self.region {
+            return Arc::clone(self);
+        }
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        let there = || Arc::new(Self::of(Arc::clone(&self.common), region.to_owned(), None));
+        Arc::clone(others.entry(region.to_owned()).or_insert_with(there))
     }
 
     /// What the clients have in common.
     #[cfg(test)]
     pub(crate) fn sdk(&self) -> &SdkConfig {
-        &self.sdk
+        &self.common.sdk
     }
 
     /// EC2 in the region.
@@ -140,20 +153,11 @@ impl Aws {
         &self.ec2
     }
 
-    /// EC2 in any region, reached in the same way; `custom_endpoint_ec2` is that of the build's region alone.
-    pub fn ec2_in(&self, region: &str) -> aws_sdk_ec2::Client {
-        if region == self.region {
-            return self.ec2.clone();
-        }
-        let config = self.sdk.clone().into_builder().region(Region::new(region.to_owned()));
-        let config = endpoint_of(config, self.elsewhere.clone()).build();
-        ec2(&config, self.classifier.clone())
-    }
-
     /// Secrets Manager in the region.
     #[expect(clippy::disallowed_methods, reason = "here the endpoint is known")]
     pub fn secrets_manager(&self) -> aws_sdk_secretsmanager::Client {
-        let config = endpoint_of(self.sdk.clone().into_builder(), self.secrets_endpoint.clone()).build();
+        let endpoint = self.common.endpoints.get("SECRETS_MANAGER").cloned();
+        let config = self.common.config(&self.region, endpoint);
         let config = aws_sdk_secretsmanager::config::Builder::from(&config).retry_classifier(self.classifier.clone());
         aws_sdk_secretsmanager::Client::from_conf(config.build())
     }
@@ -170,7 +174,7 @@ impl Aws {
 
     /// The profile of the shared files that the template names.
     pub fn profile(&self) -> Option<&str> {
-        self.profile.as_deref()
+        self.common.profile.as_deref()
     }
 
     /// EC2's endpoint, when it is not AWS's own.
@@ -180,31 +184,28 @@ impl Aws {
 
     /// The local cloud's state directory, when it is the local cloud.
     pub fn local(&self) -> Option<&str> {
-        self.local.as_deref()
+        self.common.local.as_deref()
     }
 
     /// The certificates of those who vouch for AWS's servers; nothing when this machine's are believed.
     pub fn authorities(&self) -> Option<&[CertificateDer<'static>]> {
-        self.authorities.as_ref().map(Authorities::certificates)
+        self.common.authorities.as_ref().map(Authorities::certificates)
     }
 
     /// The pace of a wait: `aws_polling` and the environment set its limit, else it is `limit`.
     pub fn pace(&self, usual_seconds: u64, limit: Duration) -> Pace {
-        Pace::new(usual_seconds, self.timeout.unwrap_or(limit))
+        Pace::new(usual_seconds, self.common.timeout.unwrap_or(limit))
     }
 }
 
-/// What the clients of all services have in common.
-struct Common {
-    /// Region, credentials, retries and transport, without an endpoint.
-    sdk: SdkConfig,
-    region: String,
-    profiles: Profiles,
-    authorities: Option<Authorities>,
-}
-
 impl Common {
-    async fn load(options: &AccessOptions, environment: &Environment, is_local: bool) -> Result<Self, AccessError> {
+    /// What these options and this environment say, with the region.
+    async fn load(
+        options: &AccessOptions,
+        environment: &Environment,
+        local: Option<String>,
+    ) -> Result<(Self, String), AccessError> {
+        let is_local = local.is_some();
         let profiles = Profiles::read(options, environment).await;
         let authorities = if is_local {
             None
@@ -250,16 +251,27 @@ impl Common {
         };
         let sdk = sdk
             .into_builder()
-            .region(Region::new(region.clone()))
             .http_client(transport::informed(transport, informant))
             .credentials_provider(found.provider)
             .build();
-        Ok(Self {
-            sdk,
-            region,
-            profiles,
+        let services = ["EC2", "SSM", "SECRETS_MANAGER"].into_iter();
+        let common = Self {
+            profile: options.profile.clone(),
+            endpoints: services
+                .filter_map(|service| Some((service, endpoint(service, environment, &profiles)?)))
+                .collect(),
+            local,
+            timeout: waiting_limit(options.aws_polling, environment),
             authorities,
-        })
+            sdk,
+        };
+        Ok((common, region))
+    }
+
+    /// The configuration of a service's client in a region.
+    fn config(&self, region: &str, endpoint: Option<String>) -> SdkConfig {
+        let config = self.sdk.clone().into_builder().region(Region::new(region.to_owned()));
+        endpoint_of(config, endpoint).build()
     }
 }
 
@@ -296,12 +308,6 @@ fn endpoint(service: &str, environment: &Environment, profiles: &Profiles) -> Op
     own.or_else(|| variable(environment, "AWS_ENDPOINT_URL"))
         .or_else(|| profiles.setting("endpoint_url"))
         .map(str::to_owned)
-}
-
-#[expect(clippy::disallowed_methods, reason = "whoever calls this knows the endpoint")]
-fn ec2(config: &SdkConfig, classifier: SharedRetryClassifier) -> aws_sdk_ec2::Client {
-    let config = aws_sdk_ec2::config::Builder::from(config).retry_classifier(classifier);
-    aws_sdk_ec2::Client::from_conf(config.build())
 }
 
 fn endpoint_of(
@@ -374,6 +380,25 @@ mod tests {
         };
         let third = Aws::reach(&elsewhere, &environment).await.unwrap();
         assert_eq!((first.region(), third.region()), ("eu-west-1", "us-east-1"));
+    }
+
+    #[tokio::test]
+    async fn another_region_has_the_same_credentials_and_no_endpoint_of_the_build_region() {
+        let options = AccessOptions {
+            custom_endpoint_ec2: Some("http://custom".into()),
+            ..AccessOptions::default()
+        };
+        let here = Aws::reach(&options, &environment(&KEYS)).await.unwrap();
+        let there = here.in_region("us-east-1");
+        assert_eq!((there.region(), there.endpoint()), ("us-east-1", None));
+        assert!(Arc::ptr_eq(&there, &here.in_region("us-east-1")));
+        assert!(Arc::ptr_eq(&here, &here.in_region("eu-west-1")));
+        let mut pairs = KEYS.to_vec();
+        pairs.push(("AWS_ENDPOINT_URL", "http://all"));
+        let here = Aws::reach(&AccessOptions::default(), &environment(&pairs))
+            .await
+            .unwrap();
+        assert_eq!(here.in_region("us-east-1").endpoint(), Some("http://all"));
     }
 
     /// The error of an environment with shared files of this content.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{Filter, Image, Instance, SecurityGroup, Snapshot, Subnet, Volume, Vpc};
 
-use crate::call::all;
+use crate::call::{all, call};
 use crate::error::AwsError;
 use crate::watch::Describe;
 
@@ -60,6 +60,16 @@ pub async fn security_groups(ec2: &Client, by: Vec<Filter>) -> Result<Vec<Securi
 pub async fn vpcs(ec2: &Client, by: Vec<Filter>) -> Result<Vec<Vpc>, AwsError> {
     let request = ec2.describe_vpcs().set_filters(Some(by));
     all("DescribeVpcs", request.into_paginator().items().send()).await
+}
+
+/// The regions that the account has enabled.
+///
+/// # Errors
+/// What EC2 answers.
+pub async fn regions(ec2: &Client) -> Result<Vec<String>, AwsError> {
+    let answer = call("DescribeRegions", || ec2.describe_regions().send()).await?;
+    let regions = answer.regions.unwrap_or_default().into_iter();
+    Ok(regions.filter_map(|region| region.region_name).collect())
 }
 
 /// The subnets that pass all filters.

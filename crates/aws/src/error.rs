@@ -67,7 +67,7 @@ impl AwsError {
 
     /// The service said no.
     fn answered(operation: &'static str, code: &str, message: &str, request_id: Option<String>) -> Self {
-        let class = match class_of(operation, code) {
+        let class = match class_of(operation, code, message) {
             // The endpoint of a region that does not exist, or that another region's endpoint serves.
             ErrorClass::Credentials if message.contains(OTHER_REGION) => ErrorClass::Refused,
             class => class,
@@ -110,6 +110,14 @@ impl AwsError {
     /// An answer that lacks what it must have.
     pub fn incomplete(operation: &'static str, missing: &str) -> Self {
         Self::incomplete_with(operation, format!("answer has no {missing}"))
+    }
+
+    /// What was made a moment ago is missing from an answer.
+    pub(crate) fn not_known_yet(operation: &'static str, id: &str) -> Self {
+        Self {
+            class: ErrorClass::NotYet,
+            ..Self::incomplete(operation, id)
+        }
     }
 
     fn incomplete_with(operation: &'static str, message: String) -> Self {
@@ -202,6 +210,7 @@ impl fmt::Display for ErrorClass {
             ErrorClass::Unavailable => "not reachable for now",
             ErrorClass::NotYet => "not known yet",
             ErrorClass::NotFound => "not found",
+            ErrorClass::Capacity => "no capacity here",
             ErrorClass::InUse => "still in use",
             ErrorClass::Duplicate => "exists already",
             ErrorClass::Denied => "not allowed",

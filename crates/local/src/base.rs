@@ -5,9 +5,20 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::machine::{BaseRoot, MachineError, RootId};
+use crate::machine_error::MachineError;
 use crate::sandbox::{IdMap, Job, do_job};
-use crate::store::{Base, Layer, Store, Unfinished, root_id};
+use crate::store::{Base, Layer, RootId, Store, Unfinished, root_id};
+
+/// Where a base root comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BaseRoot {
+    /// This machine's own system directories, read-only below an overlay.
+    Host,
+    /// A directory given by the user (`--local-image NAME=ROOT`).
+    Directory(PathBuf),
+    /// A tarball (`.tar`, `.tar.gz`, `.tar.zst`).
+    Tarball(PathBuf),
+}
 
 /// System directories of the host that a machine gets to see: programs, libraries, and what is installed.
 const HOST_DIRECTORYS: [&str; 10] = [

@@ -3,9 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::machine::RootId;
 use crate::sandbox::Part;
-use crate::store::{Base, Found, Layer, Store, StoreError, root_id};
+use crate::store::{Base, Found, Layer, RootId, Store, StoreError, root_id};
 
 /// A root that nobody uses any more has at most this many layers below it: the kernel takes 500 layers, and their names
 /// must fit one page of mount options.

@@ -38,6 +38,7 @@ mod layers;
 mod limits;
 mod local_cloud;
 pub mod machine;
+mod machine_error;
 mod moment;
 mod owner;
 mod query;

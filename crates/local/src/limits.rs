@@ -1,6 +1,9 @@
 //! How much of this machine one instance may use.
 
-use crate::machine::MachineError;
+/// A limit was asked for that this user cannot enforce on this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("failed to limit the {0} of instances")]
+pub struct NotLimited(&'static str);
 
 /// Limits of each instance. What is not said has a default, which holds as far as this machine lets us limit it; what is said and cannot
 /// be enforced here is an error.
@@ -38,13 +41,13 @@ impl Limits {
     }
 
     /// Refuses what was asked for and is not enforced.
-    pub(crate) fn check(self, enforced: Enforced) -> Result<(), MachineError> {
+    pub(crate) fn check(self, enforced: Enforced) -> Result<(), NotLimited> {
         let missing = [
             ("memory", self.memory.is_some() && !enforced.memory),
             ("processors", self.cpus.is_some() && !enforced.cpus),
         ];
         match missing.into_iter().find(|(_, missing)| *missing) {
-            Some((what, _)) => Err(MachineError::NotLimited(what)),
+            Some((what, _)) => Err(NotLimited(what)),
             None => Ok(()),
         }
     }

@@ -23,7 +23,6 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::ids::random_hex;
-use crate::machine::RootId;
 use crate::sandbox::IdMap;
 
 /// What says that a directory is a store.
@@ -36,6 +35,10 @@ const UNFINISHED: &str = "unfinished";
 const FINISHED: [&str; 2] = ["layers", "machines"];
 /// Machines must get through, whoever they are; nobody else gets to the directory that all this lies in.
 const PASSABLE: u32 = 0o711;
+
+/// A stack of layers in the store.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RootId(pub String);
 
 /// A store on disk.
 #[derive(Clone, Debug)]

@@ -34,7 +34,8 @@ pub fn pattern(path: &str) -> String {
     pattern
 }
 
-/// A string in the text or in an attribute of an XML document. Characters that XML has no way to write are left out.
+/// A string in the text or in an attribute of an XML document. A character that XML cannot contain becomes U+FFFD: left out, it would join
+/// what it separates.
 pub fn xml(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -47,7 +48,7 @@ pub fn xml(text: &str) -> String {
             // A parser would make a line feed of it.
             '\r' => escaped.push_str("&#13;"),
             '\t' | '\n' => escaped.push(character),
-            '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => {}
+            '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => escaped.push('\u{fffd}'),
             other => escaped.push(other),
         }
     }
@@ -132,8 +133,9 @@ mod tests {
     #[test]
     fn xml_is_read_back_as_it_was() {
         let text = "a<b> & \"c\" 'd' \r\n\tü";
-        let document = format!("<a b=\"{0}\">{0}</a>", xml(&format!("{text}\0\u{1}")));
+        let document = format!("<a b=\"{0}\">{0}</a>", xml(&format!("{text}\0\u{1}\u{ffff}")));
         let document = roxmltree::Document::parse(&document).unwrap();
-        assert_eq!(document.root_element().text(), Some(text));
+        let replaced = format!("{text}\u{fffd}\u{fffd}\u{fffd}");
+        assert_eq!(document.root_element().text(), Some(replaced.as_str()));
     }
 }

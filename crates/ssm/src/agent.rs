@@ -15,8 +15,7 @@ use crate::driver::send;
 use crate::handshake::{self, AskError, Asking};
 use crate::incoming::Message;
 use crate::link::{Link, LinkError, Received};
-use crate::message::{OpenDataChannel, flag, payload_type};
-use crate::session;
+use crate::message::{OpenDataChannel, flag, flag_payload, payload_type};
 use crate::smux::{self, Decoder, Event, LONGEST_DATA};
 use crate::socket::Socket;
 use crate::streams::Streams;
@@ -161,8 +160,8 @@ impl Carrier<'_> {
                 }
                 None => self.hear_plain(message.payload).await,
             },
-            payload_type::FLAG if message.payload == session::flag(flag::TERMINATE) => Some(End::Terminated),
-            payload_type::FLAG if message.payload == session::flag(flag::DISCONNECT) => {
+            payload_type::FLAG if message.payload == flag_payload(flag::TERMINATE) => Some(End::Terminated),
+            payload_type::FLAG if message.payload == flag_payload(flag::DISCONNECT) => {
                 self.streams.close(self.present);
                 None
             }
@@ -182,7 +181,7 @@ impl Carrier<'_> {
                     if let Ok(connection) = self.connect.connect().await {
                         self.streams.add(stream, connection);
                     } else {
-                        self.link.send(payload_type::FLAG, session::flag(flag::CONNECT_ERROR));
+                        self.link.send(payload_type::FLAG, flag_payload(flag::CONNECT_ERROR));
                         send(self.link, &smux::finish(stream));
                     }
                 }

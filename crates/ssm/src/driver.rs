@@ -8,13 +8,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::error::SessionError;
 use crate::handshake::{Agreed, drained};
 use crate::incoming::Message;
 use crate::link::{Link, LinkError, Received};
-use crate::message::{flag, payload_type};
-use crate::session::{self, OpenedStream, Opener, PortError, SessionError, StreamRequest};
+use crate::message::{flag, flag_payload, payload_type};
+use crate::opener::Opener;
 use crate::smux::{self, Decoder, Event, FIRST_STREAM, LONGEST_DATA};
-use crate::streams::Streams;
+use crate::streams::{OpenedStream, PortError, StreamRequest, Streams};
 use crate::version;
 
 /// Bytes of a stream in one message. The official peers send no more; what the service would let pass is not documented.
@@ -137,7 +138,7 @@ impl Driver {
     fn hear(&mut self, message: Message) -> Result<(), SessionError> {
         match message.payload_type {
             payload_type::OUTPUT => self.deliver(message.payload),
-            payload_type::FLAG if message.payload == session::flag(flag::CONNECT_ERROR) => {
+            payload_type::FLAG if message.payload == flag_payload(flag::CONNECT_ERROR) => {
                 // It does not name the stream that it is about: the newest of those that were not answered.
                 if let Some(newest) = self.unanswered.keys().max().copied() {
                     self.answered(newest, Err(PortError::Refused));
@@ -205,7 +206,7 @@ impl Driver {
             (Form::Plain { present, .. }, None) => {
                 *present = None;
                 self.streams.close(stream);
-                self.link.send(payload_type::FLAG, session::flag(flag::DISCONNECT));
+                self.link.send(payload_type::FLAG, flag_payload(flag::DISCONNECT));
             }
         }
     }
@@ -240,7 +241,7 @@ impl Driver {
     /// Notifies the agent that the session is over. That it may not arrive is why `TerminateSession` is called as well.
     async fn terminate(mut self) {
         if self.says_terminate {
-            self.link.send(payload_type::FLAG, session::flag(flag::TERMINATE));
+            self.link.send(payload_type::FLAG, flag_payload(flag::TERMINATE));
         }
         let farewell = async {
             drained(&mut self.link).await?;

@@ -7,12 +7,12 @@ use bytes::Bytes;
 use serde_json::Value;
 use tokio::time::timeout;
 
+use crate::error::SessionError;
 use crate::link::{Link, LinkError, Received};
 use crate::message::{
     HandshakeComplete, HandshakeRequest, HandshakeResponse, KmsEncryption, ProcessedAction, RequestedAction,
     SessionType, json, payload_type, status,
 };
-use crate::session::SessionError;
 use crate::version::{self, CLIENT_VERSION, LOCAL_PORT_FORWARDING};
 
 /// The session type of port forwarding.

@@ -10,6 +10,7 @@
 
 pub mod agent;
 mod driver;
+mod error;
 pub mod frame;
 #[doc(hidden)] // for the fuzzers, which are another crate
 pub mod fuzzing;
@@ -17,6 +18,7 @@ pub mod handshake;
 mod incoming;
 pub mod link;
 pub mod message;
+mod opener;
 mod outgoing;
 pub mod session;
 pub mod smux;

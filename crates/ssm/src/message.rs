@@ -32,6 +32,11 @@ pub mod flag {
     pub const CONNECT_ERROR: u32 = 3;
 }
 
+/// A flag as a payload.
+pub(crate) fn flag_payload(value: u32) -> Bytes {
+    Bytes::copy_from_slice(&value.to_be_bytes())
+}
+
 /// The first message on the socket, a string: who opens it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]

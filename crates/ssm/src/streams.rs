@@ -6,12 +6,35 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream, SelectAll};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, DuplexStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::io::ReaderStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// Asks the driver for a stream.
+pub(crate) type StreamRequest = oneshot::Sender<OpenedStream>;
+
+/// A stream to the port.
+pub struct OpenedStream {
+    /// The stream itself.
+    pub stream: DuplexStream,
+    /// Comes when the other side has said something, or with why it will not. Without multiplexing nothing is known of that: it comes
+    /// at once.
+    pub answered: oneshot::Receiver<Result<(), PortError>>,
+}
+
+/// The agent cannot connect to the port.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PortError {
+    /// It said so.
+    #[error("the agent on the instance cannot connect to the port: nothing listens there")]
+    Refused,
+    /// It closed the stream before a byte had come.
+    #[error("the instance closed the connection before it said anything")]
+    Silent,
+}
 
 /// Bytes that may wait to be written, over all streams. Then no more is taken from the line: smux version 1 has no flow control of its
 /// own for each stream. The windows of SSH's channels keep it from coming to that.

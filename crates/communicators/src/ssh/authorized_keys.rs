@@ -3,8 +3,7 @@
 use bakelite_engine::communicator::{Communicator, CommunicatorError, Exit};
 use bakelite_engine::events::Ui;
 use bakelite_engine::output::stream;
-
-use super::quote;
+use bakelite_scripts::quote;
 
 /// Removes the lines whose comment is `key_name` from the files of the user and of root. A failure for root's is a warning and
 /// no error: many users have no sudo.

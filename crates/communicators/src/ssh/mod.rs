@@ -12,7 +12,6 @@ pub(crate) mod key;
 pub(crate) mod methods;
 mod program;
 pub(crate) mod proxy;
-mod quote;
 mod scp;
 pub(crate) mod session;
 mod sftp;

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use bakelite_engine::communicator::Upload;
 use bakelite_engine::foreign::quoted;
+use bakelite_scripts::quote;
 use bytes::Bytes;
 use tokio::fs::File;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
 use super::program::{Program, READY_TIMEOUT};
-use super::quote;
 use super::session::Link;
 use crate::transfer::TransferError;
 use crate::transfer::destination::{Beside, plain};
@@ -22,7 +22,7 @@ pub(crate) async fn upload(link: Link, file: &mut Upload<'_>, destination: &str)
     // a file of its name.
     let command = format!(
         "scp -pt {}",
-        quote::word(&format!("{}/", directory.trim_end_matches('/')))
+        quote::path(&format!("{}/", directory.trim_end_matches('/')))
     );
     let mut wire = Program::start(link, "scp", &command).await?;
     greeting(&mut wire).await?;
@@ -37,7 +37,7 @@ pub(crate) async fn upload_directory(link: Link, source: Source<'_>, destination
         .await
         .map_err(TransferError::Local)?;
     let (target, own_name) = directory_target(source, destination)?;
-    let mut wire = Program::start(link, "scp", &format!("scp -rt {}", quote::word(&target))).await?;
+    let mut wire = Program::start(link, "scp", &format!("scp -rt {}", quote::path(&target))).await?;
     greeting(&mut wire).await?;
     if let Some(name) = &own_name {
         let own = source.root().map_err(TransferError::Local)?;
@@ -67,7 +67,7 @@ pub(crate) async fn download(
     source: &str,
     destination: &mut (dyn AsyncWrite + Send + Unpin),
 ) -> Result<(), TransferError> {
-    let mut wire = Program::start(link, "scp", &format!("scp -f {}", quote::word(source))).await?;
+    let mut wire = Program::start(link, "scp", &format!("scp -f {}", quote::path(source))).await?;
     wire.send(Bytes::from_static(&[0])).await?;
     let mut got = false;
     while let Some(record) = next_record(&mut wire).await? {

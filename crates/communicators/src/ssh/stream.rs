@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use bakelite_engine::communicator::Upload;
 use bakelite_engine::transfer::Transfer;
+use bakelite_scripts::quote;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::read::MultiGzDecoder;
@@ -19,7 +20,6 @@ use tokio::sync::mpsc;
 
 use super::connection::Connection;
 use super::program::{Program, read_piece};
-use super::quote;
 use super::session::Link;
 use crate::transfer::TransferError;
 use crate::transfer::archive::{pack, unpack};
@@ -114,10 +114,10 @@ exec 3> "$p"
 [ -f "$p" ] && chmod {mode:o} "$p" 2>/dev/null
 {filter}
 exec $f >&3"#,
-        path = quote::word(path),
+        path = quote::path(path),
         filter = choose_filter("gzip -dc", far),
     );
-    format!("sh -c {}", quote::text(&script))
+    format!("sh -c {}", quote::word(&script))
 }
 
 /// The script that prints the content of a file.
@@ -131,10 +131,10 @@ e=$({{ : < "$p"; }} 2>&1) || no "${{e##*: }}"
 exec 3< "$p"
 {filter}
 exec $f <&3"#,
-        path = quote::word(path),
+        path = quote::path(path),
         filter = choose_filter("gzip -1c", far),
     );
-    format!("sh -c {}", quote::text(&script))
+    format!("sh -c {}", quote::word(&script))
 }
 
 /// Chooses what the bytes go through, and prints which.
@@ -152,7 +152,7 @@ fn choose_filter(gzip: &str, far: bool) -> String {
 /// name for a link.
 fn unpacking_script(destination: &str, name: Option<&str>, far: bool) -> String {
     let own = name.map_or_else(String::new, |name| {
-        format!("[ -d \"$d\" ] && d=${{d%/}}/{}\n", quote::text(name))
+        format!("[ -d \"$d\" ] && d=${{d%/}}/{}\n", quote::word(name))
     });
     let script = format!(
         r#"command -v tar >/dev/null 2>&1 || exit 127
@@ -172,14 +172,14 @@ esac
 n=$((n+1))
 done
 case $w in *gzip) gzip -dc | tar -xpof -;; *) exec tar -xpof -;; esac"#,
-        destination = quote::word(destination),
+        destination = quote::path(destination),
         gzip = if far {
             "command -v gzip >/dev/null 2>&1 && w=\"$w gzip\"\n"
         } else {
             ""
         },
     );
-    format!("sh -c {}", quote::text(&script))
+    format!("sh -c {}", quote::word(&script))
 }
 
 /// The script that packs a directory or what a pattern matches; with `outside`, only these below it, with what they lead to.
@@ -204,7 +204,7 @@ fn packing_script(source: &str, outside: &[PathBuf], far: bool) -> String {
     } else {
         let names = outside
             .iter()
-            .map(|path| format!("./{}", quote::text(&path.to_string_lossy())));
+            .map(|path| format!("./{}", quote::word(&path.to_string_lossy())));
         names.collect::<Vec<_>>().join(" ")
     };
     let follow = if outside.is_empty() { "" } else { "h" };
@@ -225,11 +225,11 @@ done
     let first = format!(
         "m=; for d in {directory}; do (cd \"$d\" && set -- {names} && {{ [ -e \"$1\" ] || [ -L \"$1\" ]; }}) && m=1; done; [ \"$m\" ] || no {shown}",
         directory = quote::pattern(directory),
-        shown = quote::text(trimmed),
+        shown = quote::word(trimmed),
     );
     let ready = "printf 'bakelite-%s\\n' \"ready $w\"";
     let run = format!("case $w in gzip) {{ {each}; }} | gzip -1c;; *) {each};; esac");
-    format!("sh -c {}", quote::text(&format!("{script}\n{first}\n{ready}\n{run}")))
+    format!("sh -c {}", quote::word(&format!("{script}\n{first}\n{ready}\n{run}")))
 }
 
 fn packing_filter(far: bool) -> &'static str {

@@ -1,5 +1,6 @@
 //! The requests of MS-WSMV as SOAP envelopes.
 
+use bakelite_scripts::quote::xml;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -43,10 +44,7 @@ impl Envelopes {
         let options = format!(
             "<w:Option Name=\"WINRS_CONSOLEMODE_STDIN\">{console}</w:Option><w:Option Name=\"WINRS_SKIP_CMD_SHELL\">FALSE</w:Option>"
         );
-        let body = format!(
-            "<r:CommandLine><r:Command>{}</r:Command></r:CommandLine>",
-            escape(command)
-        );
+        let body = format!("<r:CommandLine><r:Command>{}</r:Command></r:CommandLine>", xml(command));
         self.envelope(&format!("{SHELL}/Command"), Some(shell), &options, &body)
     }
 
@@ -54,7 +52,7 @@ impl Envelopes {
     pub(crate) fn receive(&self, shell: &str, command: &str) -> String {
         let body = format!(
             "<r:Receive><r:DesiredStream CommandId=\"{}\">stdout stderr</r:DesiredStream></r:Receive>",
-            escape(command)
+            xml(command)
         );
         self.envelope(&format!("{SHELL}/Receive"), Some(shell), "", &body)
     }
@@ -64,7 +62,7 @@ impl Envelopes {
         let end = if end { " End=\"true\"" } else { "" };
         let body = format!(
             "<r:Send><r:Stream Name=\"stdin\" CommandId=\"{}\"{end}>{}</r:Stream></r:Send>",
-            escape(command),
+            xml(command),
             STANDARD.encode(bytes)
         );
         self.envelope(&format!("{SHELL}/Send"), Some(shell), "", &body)
@@ -74,7 +72,7 @@ impl Envelopes {
     pub(crate) fn terminate(&self, shell: &str, command: &str) -> String {
         let body = format!(
             "<r:Signal CommandId=\"{}\"><r:Code>{SHELL}/signal/terminate</r:Code></r:Signal>",
-            escape(command)
+            xml(command)
         );
         self.envelope(&format!("{SHELL}/Signal"), Some(shell), "", &body)
     }
@@ -83,7 +81,7 @@ impl Envelopes {
         let selectors = shell.map_or_else(String::new, |shell| {
             format!(
                 "<w:SelectorSet><w:Selector Name=\"ShellId\">{}</w:Selector></w:SelectorSet>",
-                escape(shell)
+                xml(shell)
             )
         });
         let options = if options.is_empty() {
@@ -106,30 +104,10 @@ impl Envelopes {
              <w:ResourceURI s:mustUnderstand=\"true\">{RESOURCE}</w:ResourceURI>\
              <a:Action s:mustUnderstand=\"true\">{action}</a:Action>{selectors}{options}</s:Header>\
              <s:Body>{body}</s:Body></s:Envelope>",
-            to = escape(&self.to),
+            to = xml(&self.to),
             id = uuid::Uuid::new_v4(),
         )
     }
-}
-
-/// Text as the content of an element. Characters that XML cannot have at all (U+0000 to U+001F but for line ends and the tab) stand
-/// for nothing in a command line either: they become U+FFFD.
-pub(crate) fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            // Written as itself it would be read as a line feed.
-            '\r' => escaped.push_str("&#13;"),
-            '\t' | '\n' => escaped.push(letter),
-            '\0'..='\x1f' | '\u{fffe}' | '\u{ffff}' => escaped.push('\u{fffd}'),
-            _ => escaped.push(letter),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use super::enter::{Doing as _, Failure};
+use super::failure::{Doing as _, Failure};
 use super::wire::MachineStart;
 use super::{accounts, shims};
 

@@ -4,7 +4,6 @@
 //! (its end of the control socket) and over init. Its child is init: it mounts the root, moves into the inner namespaces
 //! and boots.
 
-use std::fmt::Display;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -13,32 +12,9 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::process::{DumpableBehavior, Pid, PidfdFlags, Resource, Rlimit, Signal, WaitOptions};
 use rustix::thread::{Gid, Uid, UnshareFlags};
 
+use super::failure::{Doing as _, Failure};
 use super::wire::{MachineStart, Report, Request, Start, receive, send};
 use super::{filter, init, job, kernel, mounts};
-
-/// Why a sandbox could not be set up.
-#[derive(Debug)]
-pub(super) struct Failure {
-    /// What was being done, such as ``mounting `/proc` ``.
-    pub(super) doing: String,
-    /// What the kernel said.
-    pub(super) error: io::Error,
-}
-
-/// Names what was being done when something failed.
-pub(super) trait Doing<T> {
-    /// Turns the error into a `Failure`.
-    fn doing(self, what: impl Display) -> Result<T, Failure>;
-}
-
-impl<T, E: Into<io::Error>> Doing<T> for Result<T, E> {
-    fn doing(self, what: impl Display) -> Result<T, Failure> {
-        self.map_err(|error| Failure {
-            doing: what.to_string(),
-            error: error.into(),
-        })
-    }
-}
 
 /// What the first process of a sandbox does. The control socket is its standard input.
 pub(super) fn enter() -> ! {

@@ -12,7 +12,7 @@ use seccompiler::{
     SeccompRule, TargetArch,
 };
 
-use super::enter::{Doing as _, Failure};
+use super::failure::{Doing as _, Failure};
 use super::kernel;
 
 /// Refused whatever the arguments are.

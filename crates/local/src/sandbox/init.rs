@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{WaitOptions, WaitStatus};
 
 use super::accounts::{self, Residents};
-use super::enter::{Doing as _, Failure};
+use super::failure::{Doing as _, Failure};
 use super::mounts::Root;
 use super::wire::{End, MachineStart, Message, Report, Request, receive, send};
 use super::{boot, execute, kernel};

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, mkdirat, open, openat};
 use rustix::process::fchdir;
 
-use super::enter::{Doing as _, Failure};
+use super::failure::{Doing as _, Failure};
 use super::tree::{AS_DIRECTORY, Trouble};
 use super::wire::Job;
 use super::{copy, count, host_root, mounts, remove, unpack};

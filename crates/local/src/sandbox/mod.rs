@@ -20,6 +20,7 @@ mod count;
 mod elevate;
 mod enter;
 mod execute;
+mod failure;
 mod filter;
 mod host_root;
 mod idmap;

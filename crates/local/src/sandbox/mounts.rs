@@ -11,7 +11,7 @@ use rustix::mount::{
 };
 use rustix::thread::UnshareFlags;
 
-use super::enter::{Doing as _, Failure};
+use super::failure::{Doing as _, Failure};
 use super::kernel;
 use super::shims::{self, Shims};
 use super::wire::MachineStart;

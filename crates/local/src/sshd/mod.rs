@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::guests::{Guests, Seat};
-use crate::machine::MachineError;
+use crate::machine_error::MachineError;
 use crate::sandbox::{Condition, Sandbox};
 use crate::store::Store;
 use connection::Connection;

@@ -215,8 +215,8 @@ impl Limited {
         let machines = match opened {
             Ok(machines) => machines,
             Err(bakelite_local::machine::MachineError::NotLimited(what)) => {
-                assert!(!is_root(), "root can limit the {what}");
-                eprintln!("this user cannot limit the {what} of instances on this machine");
+                assert!(!is_root(), "root can limit them: {what}");
+                eprintln!("not run: {what}");
                 return None;
             }
             Err(error) => panic!("{error}"),

@@ -9,7 +9,7 @@ use bakelite_aws::watch::WaitError;
 use bakelite_communicators::options::Kind;
 
 use super::instance::{INSTANCE_LIMIT, lost};
-use super::options::{Options, SshInterface};
+use super::options::{RunOptions, SshInterface};
 
 /// The address to connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(crate) struct Address {
 }
 
 /// Waits until the instance has an address on the interface that the options name.
-pub(crate) async fn find(aws: &Aws, id: &str, options: &Options) -> Result<Address, WaitError> {
+pub(crate) async fn find(aws: &Aws, id: &str, options: &RunOptions) -> Result<Address, WaitError> {
     let what = format!("instance {id}");
     let pace = aws.pace(10, INSTANCE_LIMIT);
     if options.by_session_manager() {

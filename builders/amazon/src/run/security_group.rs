@@ -13,8 +13,8 @@ use bakelite_template::component::Complaint;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::network::{self, Network, NetworkFilter};
 use crate::cloud::Cloud;
-use crate::network::{self, Network, NetworkFilter};
 
 /// Which security groups an instance has.
 #[derive(Clone, Default, Deserialize, JsonSchema)]

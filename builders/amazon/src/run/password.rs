@@ -20,8 +20,8 @@ use rsa::pkcs8::DecodePrivateKey as _;
 use rsa::{Pkcs1v15Encrypt, RsaPrivateKey};
 use tokio::time::Instant;
 
+use super::key_pair::{KeyPair, password_is_needed};
 use crate::cloud::Cloud;
-use crate::key_pair::{KeyPair, password_is_needed};
 
 /// How long EC2 may take when the template does not say. Usually it is 4 to 15 minutes.
 const LIMIT: Duration = Duration::from_mins(20);

@@ -20,20 +20,19 @@ use bakelite_engine::provisioner::RunContext;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::bake::Ebs;
 use super::blocks::{self, HttpTokens, Switch};
 use super::check::local_path;
-use super::options::{self, Options};
-use crate::block_device;
+use super::launch::Launch;
+use super::network::Network;
+use super::options::{self, RunOptions};
 use crate::cloud::Cloud;
-use crate::network::Network;
 
 /// How long an instance may take to start or to stop.
 pub(crate) const INSTANCE_LIMIT: Duration = Duration::from_mins(30);
 
-impl Ebs<'_> {
+impl Launch<'_> {
     /// Launches the instance; answers its id.
-    pub(crate) async fn launch(
+    pub(crate) async fn instance(
         &self,
         security_groups: &[String],
         key_name: Option<&str>,
@@ -61,7 +60,7 @@ impl Ebs<'_> {
 
     fn request(&self, security_groups: &[String]) -> RunInstancesFluentBuilder {
         let Self { options, network, .. } = self;
-        let devices = block_device::mappings(&options.launch_block_device_mappings);
+        let devices = self.devices.clone();
         let unlimited = CreditSpecificationRequest::builder().cpu_credits("unlimited").build();
         let profile = options.iam_instance_profile.as_ref();
         let profile = profile.map(|name| IamInstanceProfileSpecification::builder().name(name).build());
@@ -149,7 +148,7 @@ async fn run(request: RunInstancesFluentBuilder) -> Result<(String, String), Aws
     Ok((id.clone(), id))
 }
 
-fn licenses(options: &Options) -> Vec<LicenseConfigurationRequest> {
+fn licenses(options: &RunOptions) -> Vec<LicenseConfigurationRequest> {
     let requests = options.license_specifications.iter();
     let requests = requests.filter_map(|license| license.license_configuration_request.as_ref());
     requests
@@ -161,7 +160,7 @@ fn licenses(options: &Options) -> Vec<LicenseConfigurationRequest> {
         .collect()
 }
 
-fn placement(options: &Options, network: &Network) -> Option<Placement> {
+fn placement(options: &RunOptions, network: &Network) -> Option<Placement> {
     let place = options.placement.clone().unwrap_or_default();
     let tenancy = place.tenancy.or(options.tenancy);
     // The subnet determines the zone already.
@@ -181,7 +180,7 @@ fn placement(options: &Options, network: &Network) -> Option<Placement> {
     })
 }
 
-fn metadata(options: &Options) -> Option<InstanceMetadataOptionsRequest> {
+fn metadata(options: &RunOptions) -> Option<InstanceMetadataOptionsRequest> {
     let wanted = options.metadata_options.as_ref()?;
     let request = InstanceMetadataOptionsRequest::builder()
         .set_http_endpoint(wanted.http_endpoint.map(|switch| match switch {
@@ -200,7 +199,7 @@ fn metadata(options: &Options) -> Option<InstanceMetadataOptionsRequest> {
     Some(request.build())
 }
 
-fn capacity_reservation(options: &Options) -> Option<CapacityReservationSpecification> {
+fn capacity_reservation(options: &RunOptions) -> Option<CapacityReservationSpecification> {
     let preference = options
         .capacity_reservation_preference
         .map(|preference| match preference {
@@ -243,7 +242,7 @@ impl From<options::ShutdownBehavior> for ShutdownBehavior {
 }
 
 /// The data for the first boot, in base64 as the API requires. Data that is base64 already is left as it is.
-fn user_data(options: &Options, run: &RunContext) -> Result<Option<String>, BakeError> {
+fn user_data(options: &RunOptions, run: &RunContext) -> Result<Option<String>, BakeError> {
     let data = match (&options.user_data, &options.user_data_file) {
         (Some(data), _) => data.clone().into_bytes(),
         (None, Some(file)) => {

@@ -17,9 +17,8 @@ use bakelite_aws::watch::WaitError;
 use bakelite_engine::bake::{BakeError, Made};
 use bakelite_engine::error::Explain;
 
-use super::bake::Ebs;
-use super::options::Options;
-use crate::block_device;
+use super::imaging::Imaging;
+use super::options::ImageOptions;
 use crate::cloud::Cloud;
 
 /// How long an AMI may take at most, when the template does not limit it: large volumes take hours.
@@ -47,13 +46,13 @@ impl Explain for NameTaken {
 }
 
 /// Whether the old AMI of the same name may be deregistered.
-fn may_replace(cloud: &Cloud<'_>, options: &Options) -> bool {
+fn may_replace(cloud: &Cloud<'_>, options: &ImageOptions) -> bool {
     cloud.bake.run.force || options.force_deregister
 }
 
 /// Makes sure, before anything is launched, that the AMI's name is free or may be freed.
-pub(crate) async fn name_is_free(cloud: &Cloud<'_>, options: &Options) -> Result<(), BakeError> {
-    if options.skip_create_ami || may_replace(cloud, options) {
+pub(crate) async fn name_is_free(cloud: &Cloud<'_>, options: &ImageOptions) -> Result<(), BakeError> {
+    if may_replace(cloud, options) {
         return Ok(());
     }
     match of_name(cloud.ec2(), &options.ami_name).await?.pop() {
@@ -75,7 +74,7 @@ async fn of_name(ec2: &Client, name: &str) -> Result<Vec<String>, AwsError> {
 }
 
 /// Deregisters the old AMI of the same name, when the template or `-force` allows it.
-pub(crate) async fn deregister_old(cloud: &Cloud<'_>, options: &Options) -> Result<(), BakeError> {
+pub(crate) async fn deregister_old(cloud: &Cloud<'_>, options: &ImageOptions) -> Result<(), BakeError> {
     if !may_replace(cloud, options) {
         return Ok(());
     }
@@ -86,31 +85,27 @@ pub(crate) async fn deregister_old(cloud: &Cloud<'_>, options: &Options) -> Resu
     Ok(())
 }
 
-impl Ebs<'_> {
+impl Imaging<'_> {
     /// Makes the AMI of the stopped instance; answers its id. It is pending then.
-    pub(crate) async fn create_image(&self, instance: &str) -> Result<Made<String>, BakeError> {
+    pub(crate) async fn create(&self, instance: &str) -> Result<Made<String>, BakeError> {
         let Self {
             cloud, options, texts, ..
         } = self;
         let mut tags = if options.skip_ami_run_tags {
             Tags::new()
         } else {
-            texts.run_tags.clone()
+            self.run_tags.clone()
         };
         tags.extend(texts.ami_tags.clone());
         let temporary = cloud.temporary(&IMAGE);
         let tags = temporary.tags(&tags);
-        let mut devices = block_device::mappings(&options.ami_block_device_mappings);
-        if options.no_ephemeral {
-            devices.extend(block_device::without_ephemeral());
-        }
         let request = cloud
             .ec2()
             .create_image()
             .instance_id(instance)
             .name(&options.ami_name)
             .set_description((!texts.description.is_empty()).then(|| texts.description.clone()))
-            .set_block_device_mappings((!devices.is_empty()).then_some(devices))
+            .set_block_device_mappings((!self.devices.is_empty()).then(|| self.devices.clone()))
             // The snapshots get their tags later: not every endpoint accepts them here.
             .tag_specifications(tag::specification(ResourceType::Image, &tags));
         cloud.say(format!(
@@ -121,6 +116,13 @@ impl Ebs<'_> {
         let made = cloud.create(temporary, call).await?;
         cloud.say(format!("AMI: {}", made.value));
         Ok(made)
+    }
+
+    /// Gives the finished AMI its attributes, its snapshots their tags, and makes it permanent.
+    pub(crate) async fn finish(&self, image: &Image) -> Result<(), BakeError> {
+        self.set_image_attributes(image).await?;
+        tag_snapshots(&self.cloud, image, &self.texts.snapshot_tags).await?;
+        Ok(remove_temporary_tags(self.cloud.ec2(), image).await?)
     }
 }
 
@@ -201,7 +203,7 @@ fn lost(what: &str, image: &Image, state: &ImageState) -> Option<WaitError> {
 }
 
 /// Tags the AMI's snapshots.
-pub(crate) async fn tag_snapshots(cloud: &Cloud<'_>, image: &Image, tags: &Tags) -> Result<(), AwsError> {
+async fn tag_snapshots(cloud: &Cloud<'_>, image: &Image, tags: &Tags) -> Result<(), AwsError> {
     let snapshots = snapshot_ids(image);
     if tags.is_empty() || snapshots.is_empty() {
         return Ok(());
@@ -213,7 +215,7 @@ pub(crate) async fn tag_snapshots(cloud: &Cloud<'_>, image: &Image, tags: &Tags)
 }
 
 /// Removes the tags of temporary resources from the AMI, which stays.
-pub(crate) async fn remove_temporary_tags(ec2: &Client, image: &Image) -> Result<(), AwsError> {
+async fn remove_temporary_tags(ec2: &Client, image: &Image) -> Result<(), AwsError> {
     let ours = [tag::RUN, tag::CREATED, tag::TOKEN].map(|key| Tag::builder().key(key).build());
     let request = ec2.delete_tags().resources(image.image_id().unwrap_or_default());
     let request = request.set_tags(Some(ours.to_vec()));

@@ -9,10 +9,10 @@ use bakelite_aws::call::call;
 use bakelite_aws::error::AwsError;
 use bakelite_aws::resource::image::snapshot_ids;
 
-use super::bake::Ebs;
-use super::options::{ImdsSupport, Options};
+use super::imaging::Imaging;
+use super::options::{ImageOptions, ImdsSupport};
 
-impl Ebs<'_> {
+impl Imaging<'_> {
     /// Sets the attributes that the options name.
     pub(crate) async fn set_image_attributes(&self, image: &Image) -> Result<(), AwsError> {
         let id = image.image_id().unwrap_or_default();
@@ -66,7 +66,7 @@ fn group(name: &str) -> PermissionGroup {
     PermissionGroup::from(name)
 }
 
-fn launch_permissions(options: &Options) -> Vec<LaunchPermission> {
+fn launch_permissions(options: &ImageOptions) -> Vec<LaunchPermission> {
     let permission = LaunchPermission::builder;
     let users = options.ami_users.iter().map(|user| permission().user_id(user));
     let groups = options.ami_groups.iter().map(|name| permission().group(group(name)));

@@ -1,0 +1,29 @@
+//! The tags of a launch that refer to the source AMI.
+
+use bakelite_aws::tag::Tags;
+
+use super::options::RunOptions;
+use super::volumes::VolumeOptions;
+use crate::tags::{Renderer, TextError, pairs};
+
+/// The tags of a launch, rendered before anything is made, so that a mistake costs nothing.
+pub(crate) struct RunTexts {
+    /// Tags of the instance and of what is temporary beside it.
+    pub(crate) run_tags: Tags,
+    /// Tags of the instance's volumes.
+    pub(crate) volume_tags: Tags,
+}
+
+impl RunTexts {
+    pub(crate) fn render(
+        options: &RunOptions,
+        volumes: &VolumeOptions,
+        renderer: &Renderer,
+    ) -> Result<Self, TextError> {
+        let of_volumes = volumes.run_volume_tag.iter().map(|tag| (&tag.name, &tag.value));
+        Ok(Self {
+            run_tags: renderer.tags("run_tags", &options.run_tags, pairs(&options.run_tag))?,
+            volume_tags: renderer.tags("run_volume_tags", &volumes.run_volume_tags, of_volumes)?,
+        })
+    }
+}
