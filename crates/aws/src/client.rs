@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use aws_config::provider_config::ProviderConfig;
@@ -59,23 +59,23 @@ struct Common {
     sdk: SdkConfig,
 }
 
-/// Those that are in use, with what they were made of.
-static SHARED: Mutex<Vec<(AccessOptions, Environment, Weak<Aws>)>> = Mutex::const_new(Vec::new());
+/// All of this process, with what they were made of: credentials are found once for equal options, and a code of an MFA device is good
+/// for one session.
+static SHARED: Mutex<Vec<(AccessOptions, Environment, Arc<Aws>)>> = Mutex::const_new(Vec::new());
 
 impl Aws {
     /// AWS as these options and this environment say. Equal ones share everything.
     pub async fn reach(options: &AccessOptions, environment: &Environment) -> Result<Arc<Self>, AccessError> {
         let relevant = relevant(environment);
         let mut shared = SHARED.lock().await;
-        shared.retain(|(_, _, aws)| aws.strong_count() > 0);
         let same = shared
             .iter()
             .find(|(known, within, _)| known == options && *within == relevant);
-        if let Some(aws) = same.and_then(|(_, _, aws)| aws.upgrade()) {
-            return Ok(aws);
+        if let Some((_, _, aws)) = same {
+            return Ok(Arc::clone(aws));
         }
         let aws = Arc::new(Self::new(options, environment).await?);
-        shared.push((options.clone(), relevant, Arc::downgrade(&aws)));
+        shared.push((options.clone(), relevant, Arc::clone(&aws)));
         Ok(aws)
     }
 
@@ -361,6 +361,14 @@ mod tests {
             .collect()
     }
 
+    /// Options whose credentials nobody is asked about.
+    fn unchecked() -> AccessOptions {
+        AccessOptions {
+            skip_credential_validation: true,
+            ..AccessOptions::default()
+        }
+    }
+
     const KEYS: [(&str, &str); 3] = [
         ("AWS_ACCESS_KEY_ID", "AK"),
         ("AWS_SECRET_ACCESS_KEY", "SK"),
@@ -370,7 +378,7 @@ mod tests {
     #[tokio::test]
     async fn equal_options_share_one_aws() {
         let environment = environment(&KEYS);
-        let options = AccessOptions::default();
+        let options = unchecked();
         let first = Aws::reach(&options, &environment).await.unwrap();
         let second = Aws::reach(&options, &environment).await.unwrap();
         assert!(Arc::ptr_eq(&first, &second));
@@ -386,7 +394,7 @@ mod tests {
     async fn another_region_has_the_same_credentials_and_no_endpoint_of_the_build_region() {
         let options = AccessOptions {
             custom_endpoint_ec2: Some("http://custom".into()),
-            ..AccessOptions::default()
+            ..unchecked()
         };
         let here = Aws::reach(&options, &environment(&KEYS)).await.unwrap();
         let there = here.in_region("us-east-1");
@@ -395,7 +403,7 @@ mod tests {
         assert!(Arc::ptr_eq(&here, &here.in_region("eu-west-1")));
         let mut pairs = KEYS.to_vec();
         pairs.push(("AWS_ENDPOINT_URL", "http://all"));
-        let here = Aws::reach(&AccessOptions::default(), &environment(&pairs))
+        let here = Aws::reach(&unchecked(), &environment(&pairs))
             .await
             .unwrap();
         assert_eq!(here.in_region("us-east-1").endpoint(), Some("http://all"));
@@ -415,7 +423,7 @@ mod tests {
         ];
         pairs.extend(more);
         let environment: Environment = environment(&pairs);
-        let error = Aws::reach(&AccessOptions::default(), &environment).await.unwrap_err();
+        let error = Aws::reach(&unchecked(), &environment).await.unwrap_err();
         error.to_string().replace(&file, "CONFIG")
     }
 
@@ -481,7 +489,7 @@ mod tests {
         ]);
         let options = AccessOptions {
             profile: Some("ci".into()),
-            ..AccessOptions::default()
+            ..unchecked()
         };
         let aws = Aws::reach(&options, &environment).await.unwrap();
         assert_eq!((aws.region(), aws.profile()), ("ap-south-1", Some("ci")));
@@ -490,7 +498,7 @@ mod tests {
     #[tokio::test]
     async fn a_services_own_endpoint_goes_before_the_common_one() {
         let environment = environment(&[("AWS_ENDPOINT_URL", "http://a"), ("AWS_ENDPOINT_URL_EC2", "http://b")]);
-        let profiles = Profiles::read(&AccessOptions::default(), &environment).await;
+        let profiles = Profiles::read(&unchecked(), &environment).await;
         assert_eq!(endpoint("EC2", &environment, &profiles).as_deref(), Some("http://b"));
         assert_eq!(endpoint("STS", &environment, &profiles).as_deref(), Some("http://a"));
     }

@@ -32,6 +32,10 @@ use crate::retry::{ErrorClass, Tries};
 use crate::sts::{self, Kept, Maker, Provided, Role, Session, StsError, WebIdentity};
 use crate::vault_engine::{EngineError, VaultEngine};
 
+/// The shared files, where nothing puts them elsewhere.
+const CREDENTIALS_FILE: &str = "~/.aws/credentials";
+const CONFIG_FILE: &str = "~/.aws/config";
+
 /// How long AWS may take to know a user whom Vault has made.
 const OF_A_NEW_USER: Duration = Duration::from_secs(30);
 
@@ -174,9 +178,7 @@ impl Profiles {
         let named = named_profile(options, environment);
         let name = named.map_or("default", |(name, _)| name).to_owned();
         let files = files(options, environment);
-        // The usual files are looked for in the home directory.
-        let home = Env::from_slice(&[("HOME", variable(environment, "HOME").unwrap_or_default())]);
-        let set = profile::load(&Fs::real(), &home, &files, Some(name.clone().into())).await;
+        let set = profile::load(&Fs::real(), &Env::from_slice(&[]), &files, Some(name.clone().into())).await;
         Self {
             set: set.map_err(|error| quoted(&bakelite_engine::chain_of(&error))),
             name,
@@ -232,8 +234,8 @@ fn paths(options: &AccessOptions, environment: &Environment) -> String {
     let config = variable(environment, "AWS_CONFIG_FILE");
     format!(
         "`{}` and `{}`",
-        credentials.unwrap_or("~/.aws/credentials"),
-        config.unwrap_or("~/.aws/config")
+        credentials.unwrap_or(CREDENTIALS_FILE),
+        config.unwrap_or(CONFIG_FILE)
     )
 }
 
@@ -715,19 +717,16 @@ async fn attempt(of: &str, provider: impl ProvideCredentials + 'static) -> Resul
 
 /// The shared files, where the template or the environment put them. Files of the environment may be missing, as the usual ones may.
 fn files(options: &AccessOptions, environment: &Environment) -> EnvConfigFiles {
-    let mut files = EnvConfigFiles::builder();
-    if let Some(path) = &options.shared_credentials_file {
-        files = files.with_file(EnvConfigFileKind::Credentials, in_home(path, environment));
-    } else if let Some(path) = variable(environment, "AWS_SHARED_CREDENTIALS_FILE") {
-        files = if_exists(files, EnvConfigFileKind::Credentials, in_home(path, environment));
-    } else {
-        files = files.include_default_credentials_file(true);
-    }
-    files = match variable(environment, "AWS_CONFIG_FILE") {
-        Some(path) => if_exists(files, EnvConfigFileKind::Config, in_home(path, environment)),
-        None => files.include_default_config_file(true),
+    let usual = |name, path| in_home(variable(environment, name).unwrap_or(path), environment);
+    let files = EnvConfigFiles::builder();
+    let files = match &options.shared_credentials_file {
+        Some(path) => files.with_file(EnvConfigFileKind::Credentials, in_home(path, environment)),
+        None => {
+            let path = usual("AWS_SHARED_CREDENTIALS_FILE", CREDENTIALS_FILE);
+            if_exists(files, EnvConfigFileKind::Credentials, path)
+        }
     };
-    files.build()
+    if_exists(files, EnvConfigFileKind::Config, usual("AWS_CONFIG_FILE", CONFIG_FILE)).build()
 }
 
 /// A file that is missing counts as an empty one; a set without any file would be a panic of the SDK.
