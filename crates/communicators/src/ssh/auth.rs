@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bakelite_engine::terminal::ask;
 use bakelite_engine::foreign::visible;
 use russh::client::{AuthResult, Handle, Handler, KeyboardInteractiveAuthResponse as Reply, Prompt};
 use russh::keys::agent::AgentIdentity;
@@ -13,7 +14,6 @@ use russh::keys::{Certificate, HashAlg, PrivateKey, PrivateKeyWithHashAlg};
 use russh::{MethodKind, MethodSet};
 
 use super::host_key::fingerprint;
-use super::terminal::ask;
 
 /// Characters of a server's question that are shown.
 const LONGEST_TEXT: usize = 4096;
