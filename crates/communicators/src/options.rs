@@ -54,6 +54,7 @@ pub struct CommunicatorOptions {
     /// The former name of `ssh_timeout`.
     pub ssh_wait_timeout: Option<GoDuration>,
     /// How many failed logins to accept while waiting; default 10, `0`: no limit.
+    #[schemars(extend("x-zero" = true))]
     pub ssh_handshake_attempts: Option<u32>,
     /// Ciphers to offer, by their OpenSSH names, best first.
     pub ssh_ciphers: Option<Vec<String>>,
