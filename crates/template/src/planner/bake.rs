@@ -141,8 +141,7 @@ impl Bake<'_> {
     }
 
     fn component(&self, kind: ComponentKind, name: &str) -> Option<&Component> {
-        let components = self.planner.components;
-        components.find(kind, &self.planner.template.component_name(kind, name, components))
+        self.planner.template.component(kind, name, self.planner.components)
     }
 
     fn options(&self, component: &Component, written: &Written, keys: Option<&Keys>) -> Options {
