@@ -771,7 +771,11 @@ fn the_console_of_a_legacy_template_says_what_fails_and_where() {
         let ran = asked(line);
         assert_eq!(ran.code, Some(1));
         let place = format!("--> <console>:1:{column}");
-        assert!(ran.stderr.contains(why) && ran.stderr.contains(&place), "{}", ran.stderr);
+        assert!(
+            ran.stderr.contains(why) && ran.stderr.contains(&place),
+            "{}",
+            ran.stderr
+        );
         assert!(ran.stderr.contains(line), "{}", ran.stderr);
     }
 }

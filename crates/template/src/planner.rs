@@ -81,12 +81,7 @@ impl Template {
 
     /// The component that a template calls so: a plugin's local name in front of it is replaced, and what the template requires of another
     /// plugin is not the built-in one.
-    fn component<'c>(
-        &self,
-        kind: ComponentKind,
-        name: &str,
-        components: &'c dyn Components,
-    ) -> Option<&'c Component> {
+    fn component<'c>(&self, kind: ComponentKind, name: &str, components: &'c dyn Components) -> Option<&'c Component> {
         if plugins::foreign_source(self.requirements(), name).is_some() {
             return None;
         }

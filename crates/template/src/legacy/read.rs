@@ -227,10 +227,12 @@ impl Legacy {
     /// A variable that nothing declares or gives a value does not exist: an error where its value is needed.
     fn check_references(&self, references: &[(String, Place)], purpose: Purpose, diagnostics: &mut Diagnostics) {
         let needs_values = matches!(purpose, Purpose::Build | Purpose::Validate { syntax_only: false, .. });
-        let report = if needs_values {
-            Diagnostic::error::<Place>
-        } else {
-            Diagnostic::warning
+        let report = |place: Place, summary: String| {
+            if needs_values {
+                Diagnostic::error(place, summary)
+            } else {
+                Diagnostic::warning(place, summary)
+            }
         };
         let mut seen = HashSet::new();
         let is_unknown = |name: &str| !self.variables.contains_key(name) && !self.given.contains_key(name);

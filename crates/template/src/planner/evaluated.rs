@@ -200,7 +200,10 @@ struct Reading<'a> {
 impl Reading<'_> {
     async fn read(&self, block: &Labelled, values: &Values, diagnostics: &mut Diagnostics) -> Option<Value> {
         let name = &block.component.text;
-        let Some(component) = self.template.component(ComponentKind::DataSource, name, self.components) else {
+        let Some(component) = self
+            .template
+            .component(ComponentKind::DataSource, name, self.components)
+        else {
             diagnostics.push(super::existence::unknown(
                 self.template,
                 ComponentKind::DataSource,

@@ -24,7 +24,11 @@ fn main() {
     let text = fs::read_to_string(&corpus).unwrap_or_default();
     let cases = text.lines().filter_map(|line| serde_json::from_str::<Json>(line).ok());
     let deviations = fs::read_to_string(corpus.with_file_name("deviations.txt")).unwrap_or_default();
-    let deviations: Vec<&str> = deviations.lines().filter_map(|line| line.split_once(": ")).map(|(name, _)| name).collect();
+    let deviations: Vec<&str> = deviations
+        .lines()
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, _)| name)
+        .collect();
     let trials: Vec<Trial> = cases
         .filter_map(|case| {
             let name = case["name"].as_str()?.to_owned();

@@ -83,9 +83,14 @@ fn null_in_a_file_of_variables_is_an_empty_string() {
 
 #[test]
 fn a_variable_that_nothing_declares_does_not_exist() {
-    let text = r#"{ "variables": { "region": "x" }, "builders": [{ "type": "file", "target": "{{ user `regon` }}" }] }"#;
+    let text =
+        r#"{ "variables": { "region": "x" }, "builders": [{ "type": "file", "target": "{{ user `regon` }}" }] }"#;
     let mut case = Case::new(text);
-    assert!(case.plan().shown.starts_with("error at t.json:1:76: there is no variable `regon`\n"));
+    assert!(
+        case.plan()
+            .shown
+            .starts_with("error at t.json:1:76: there is no variable `regon`\n")
+    );
     case.invocation.purpose = bakelite_template::Purpose::Inspect;
     assert!(case.plan().shown.starts_with("warning at "), "nothing needs its value");
     case.invocation.variables = vec![("regon".to_owned(), "given".to_owned())];

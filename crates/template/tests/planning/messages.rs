@@ -37,7 +37,13 @@ fn a_plugin_is_needed_only_where_a_build_that_is_wanted_uses_it() {
     assert_eq!(planned.plan.builds.len(), 0);
     case.invocation.only = vec!["null.*".to_owned()];
     let planned = case.plan();
-    assert!(planned.shown.starts_with("warning at t.pkr.hcl:4:5: plugin `github.com/hashicorp/docker` is not built in\n"), "{}", planned.shown);
+    assert!(
+        planned
+            .shown
+            .starts_with("warning at t.pkr.hcl:4:5: plugin `github.com/hashicorp/docker` is not built in\n"),
+        "{}",
+        planned.shown
+    );
     assert!(!planned.shown.contains("error"), "{}", planned.shown);
     assert_eq!(planned.plan.builds.len(), 1);
     case.invocation.only = vec!["docker.*".to_owned()];
@@ -57,7 +63,10 @@ fn a_step_counts_only_where_it_runs_in_a_build_that_is_wanted() {
     let mut case = Case::new(&text);
     case.invocation.only = vec!["null.*".to_owned()];
     let shown = case.plan().shown;
-    assert!(shown.contains("post-processor `docker-push`") && !shown.contains("chef-solo"), "{shown}");
+    assert!(
+        shown.contains("post-processor `docker-push`") && !shown.contains("chef-solo"),
+        "{shown}"
+    );
     case.invocation.except = vec!["push".to_owned()];
     let planned = case.plan();
     assert!(!planned.shown.contains("error"), "{}", planned.shown);
@@ -69,7 +78,10 @@ fn what_is_required_of_another_plugin_is_not_the_built_in_component() {
     let text = "packer {\n  required_plugins {\n    null = {\n      version = \">= 1.0.0\"\n      source  = \"github.com/example/null\"\n    }\n  }\n}\n\
                 source \"null\" \"a\" {\n  communicator = \"none\"\n}\nbuild {\n  sources = [\"null.a\"]\n}\n";
     let shown = Case::new(text).plan().shown;
-    assert!(shown.contains("builder `null` of plugin `github.com/example/null` is not available"), "{shown}");
+    assert!(
+        shown.contains("builder `null` of plugin `github.com/example/null` is not available"),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -81,7 +93,9 @@ fn another_version_than_the_built_in_one_is_a_warning() {
         .replace("sources = [\"null.a\", \"docker.b\"]", "sources = [\"null.a\"]");
     let planned = Case::new(&text).plan();
     assert!(
-        planned.shown.starts_with("warning at t.pkr.hcl:4:5: plugin `ansible` is required in version `~> 9.0`, built in is 1."),
+        planned
+            .shown
+            .starts_with("warning at t.pkr.hcl:4:5: plugin `ansible` is required in version `~> 9.0`, built in is 1."),
         "{}",
         planned.shown
     );
@@ -93,7 +107,13 @@ fn a_refusal_is_reported_once_however_many_builds_use_the_source() {
     let text = "source \"null\" \"a\" {\n  communicator = \"none\"\n}\nbuild {\n  name    = \"one\"\n  sources = [\"null.a\"]\n  provisioner \"shell-local\" {\n  }\n}\n\
                 source \"null\" \"b\" {\n  communicator = \"none\"\n}\nbuild {\n  name    = \"two\"\n  sources = [\"null.a\", \"null.b\"]\n  provisioner \"typed\" {\n    target = \"t\"\n    mode   = \"fast\"\n    copies = true\n  }\n}\n";
     let shown = Case::new(text).plan().shown;
-    assert_eq!(shown.matches("`copies` of provisioner `typed` is not supported yet").count(), 1, "{shown}");
+    assert_eq!(
+        shown
+            .matches("`copies` of provisioner `typed` is not supported yet")
+            .count(),
+        1,
+        "{shown}"
+    );
 }
 
 #[test]

@@ -190,10 +190,18 @@ fn an_empty_value_asks_for_nothing_also_of_what_is_not_supported() {
     }
     for asks in ["\"x\"", "[0]", "1", "true", "{ a = 1 }"] {
         let shown = reported(&format!("{base}copies = {asks}"));
-        assert_eq!(shown, ["error: `copies` of provisioner `typed` is not supported yet"], "{asks}");
+        assert_eq!(
+            shown,
+            ["error: `copies` of provisioner `typed` is not supported yet"],
+            "{asks}"
+        );
     }
     let planned = typed("target = \"t\"\nmode = \"fast\"\nsize = 0\nwords = []\ntags = {}\nnote = \"\"").plan();
-    assert!(planned.shown.contains("`note` or `size` must be given"), "{}", planned.shown);
+    assert!(
+        planned.shown.contains("`note` or `size` must be given"),
+        "{}",
+        planned.shown
+    );
     let given = "target = \"t\"\nmode = \"fast\"\nsize = 0\nwords = []\ntags = {}\nnote = \"n\"";
     let planned = typed(given).plan();
     let options = planned.plan.builds[0].provisioners[0]
