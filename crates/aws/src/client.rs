@@ -1,8 +1,9 @@
 //! The only place where SDK clients are made. Whoever has the same access options gets the same [`Aws`], and with it the same
-//! connections, credentials and watches.
+//! connections, credentials and watches; [`Aws::in_region`] answers it for another region.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use aws_config::provider_config::ProviderConfig;
@@ -11,32 +12,33 @@ use aws_sdk_ec2::types::{Image, Instance, Snapshot};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::retries::classifiers::SharedRetryClassifier;
 use rustls::pki_types::CertificateDer;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
 use crate::access::{AccessOptions, Polling};
 use crate::authorities::Authorities;
-use crate::credentials::{self, AccessError, Environment, variable};
+use crate::credentials::{self, AccessError, Environment, Profiles, Search, variable};
 use crate::describe;
 use crate::retry::{self, Classifier};
+use crate::sts::{self, Informant};
 use crate::transport;
 use crate::watch::{Pace, Watch};
 
 /// Set by `--local`: the local cloud's state directory. Then its endpoint and credentials take the place of everything else.
 pub const LOCAL: &str = "BAKELITE_LOCAL";
 
+/// The region of the local cloud where none is named, and of AWS until the instance's own is known.
+const USUAL_REGION: &str = "us-east-1";
+
 /// AWS in one region, reached in one way.
 pub struct Aws {
+    common: Arc<Common>,
     region: String,
-    profile: Option<String>,
     endpoint: Option<String>,
-    secrets_endpoint: Option<String>,
-    local: Option<String>,
-    timeout: Option<Duration>,
-    authorities: Option<Authorities>,
-    sdk: SdkConfig,
     ec2: aws_sdk_ec2::Client,
     ssm: aws_sdk_ssm::Client,
     classifier: SharedRetryClassifier,
+    /// The same in other regions, as far as they were asked for.
+    others: std::sync::Mutex<BTreeMap<String, Arc<Aws>>>,
     /// All instances that somebody waits for.
     pub instances: Watch<Instance>,
     /// All images that somebody waits for.
@@ -45,23 +47,35 @@ pub struct Aws {
     pub snapshots: Watch<Snapshot>,
 }
 
-/// Those that are in use, with what they were made of.
-static SHARED: Mutex<Vec<(AccessOptions, Environment, Weak<Aws>)>> = Mutex::const_new(Vec::new());
+/// What is the same in every region.
+struct Common {
+    profile: Option<String>,
+    /// The endpoints that the environment or the profile gives services, by the name that its variables have.
+    endpoints: BTreeMap<&'static str, String>,
+    local: Option<String>,
+    timeout: Option<Duration>,
+    authorities: Option<Authorities>,
+    /// Without region and endpoint.
+    sdk: SdkConfig,
+}
+
+/// All of this process, with what they were made of: credentials are found once for equal options, and a code of an MFA device is good
+/// for one session.
+static SHARED: Mutex<Vec<(AccessOptions, Environment, Arc<Aws>)>> = Mutex::const_new(Vec::new());
 
 impl Aws {
     /// AWS as these options and this environment say. Equal ones share everything.
     pub async fn reach(options: &AccessOptions, environment: &Environment) -> Result<Arc<Self>, AccessError> {
-        let environment = relevant(environment);
+        let relevant = relevant(environment);
         let mut shared = SHARED.lock().await;
-        shared.retain(|(_, _, aws)| aws.strong_count() > 0);
         let same = shared
             .iter()
-            .find(|(known, within, _)| known == options && *within == environment);
-        if let Some(aws) = same.and_then(|(_, _, aws)| aws.upgrade()) {
-            return Ok(aws);
+            .find(|(known, within, _)| known == options && *within == relevant);
+        if let Some((_, _, aws)) = same {
+            return Ok(Arc::clone(aws));
         }
-        let aws = Arc::new(Self::new(options, &environment).await?);
-        shared.push((options.clone(), environment, Arc::downgrade(&aws)));
+        let aws = Arc::new(Self::new(options, environment).await?);
+        shared.push((options.clone(), relevant, Arc::clone(&aws)));
         Ok(aws)
     }
 
@@ -74,41 +88,21 @@ impl Aws {
             ..AccessOptions::default()
         };
         let options = if local.is_some() { &on_local } else { options };
-        let region = match (&local, credentials::region(options, environment).await) {
-            (Some(_), Err(_)) => "us-east-1".to_owned(),
-            (_, found) => found?,
-        };
-        let endpoint = options
-            .custom_endpoint_ec2
-            .clone()
-            .or_else(|| endpoint("EC2", environment));
-        let authorities = if local.is_some() {
-            None
-        } else {
-            Authorities::named(options, environment).await?
-        };
-        let http = transport::client(environment, authorities.as_ref());
-        let config = ProviderConfig::without_region()
-            .with_region(Some(Region::new(region.clone())))
-            .with_http_client(http.clone());
-        let mut provider = credentials::base(options, environment, &config).await?;
-        let sdk = sdk_config(options, environment, &region, http);
-        if let Some(role) = &options.assume_role {
-            let sts = sdk.clone().into_builder();
-            let sts = endpoint_of(sts, self::endpoint("STS", environment)).build();
-            provider = credentials::assume(role, &role.role_arn, &sts, provider).await;
-        }
-        let sdk = sdk.into_builder().credentials_provider(provider).build();
-        let at_ssm = endpoint_of(sdk.clone().into_builder(), self::endpoint("SSM", environment)).build();
+        let (common, region) = Common::load(options, environment, local).await?;
+        Ok(Self::of(Arc::new(common), region, options.custom_endpoint_ec2.clone()))
+    }
+
+    /// AWS in a region. `endpoint` is EC2's there; without it the environment or AWS decides.
+    #[expect(clippy::disallowed_methods, reason = "here the endpoint is known")]
+    fn of(common: Arc<Common>, region: String, endpoint: Option<String>) -> Self {
+        let endpoint = endpoint.or_else(|| common.endpoints.get("EC2").cloned());
         let classifier = SharedRetryClassifier::new(Classifier::default());
+        let at_ssm = common.config(&region, common.endpoints.get("SSM").cloned());
         let at_ssm = aws_sdk_ssm::config::Builder::from(&at_ssm).retry_classifier(classifier.clone());
-        #[expect(clippy::disallowed_methods, reason = "here the endpoint is known")]
-        let ssm = aws_sdk_ssm::Client::from_conf(at_ssm.build());
-        let sdk = endpoint_of(sdk.into_builder(), endpoint.clone()).build();
-        let ec2 = ec2(&sdk, classifier.clone());
-        Ok(Self {
-            profile: options.profile.clone(),
-            timeout: waiting_limit(options.aws_polling, environment),
+        let at_ec2 = common.config(&region, endpoint.clone());
+        let at_ec2 = aws_sdk_ec2::config::Builder::from(&at_ec2).retry_classifier(classifier.clone());
+        let ec2 = aws_sdk_ec2::Client::from_conf(at_ec2.build());
+        Self {
             instances: Watch::new(describe::by_ids(
                 &ec2,
                 "instance-id",
@@ -127,16 +121,31 @@ impl Aws {
                 |ec2, by| async move { describe::snapshots(&ec2, by).await },
                 Snapshot::snapshot_id,
             )),
+            ssm: aws_sdk_ssm::Client::from_conf(at_ssm.build()),
+            others: std::sync::Mutex::default(),
+            common,
             region,
             endpoint,
-            secrets_endpoint: self::endpoint("SECRETS_MANAGER", environment),
-            local,
-            authorities,
-            sdk,
             ec2,
-            ssm,
             classifier,
-        })
+        }
+    }
+
+    /// The same in another region: with the same credentials, connections and endpoints of the environment, but without
+    /// `custom_endpoint_ec2`, which belongs to the build region.
+    pub fn in_region(self: &Arc<Self>, region: &str) -> Arc<Self> {
+        if region == self.region {
+            return Arc::clone(self);
+        }
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        let there = || Arc::new(Self::of(Arc::clone(&self.common), region.to_owned(), None));
+        Arc::clone(others.entry(region.to_owned()).or_insert_with(there))
+    }
+
+    /// What the clients have in common.
+    #[cfg(test)]
+    pub(crate) fn sdk(&self) -> &SdkConfig {
+        &self.common.sdk
     }
 
     /// EC2 in the region.
@@ -144,21 +153,11 @@ impl Aws {
         &self.ec2
     }
 
-    /// EC2 in another region, reached in the same way.
-    pub fn ec2_in(&self, region: &str) -> aws_sdk_ec2::Client {
-        let config = self
-            .sdk
-            .clone()
-            .into_builder()
-            .region(Region::new(region.to_owned()))
-            .build();
-        ec2(&config, self.classifier.clone())
-    }
-
     /// Secrets Manager in the region.
     #[expect(clippy::disallowed_methods, reason = "here the endpoint is known")]
     pub fn secrets_manager(&self) -> aws_sdk_secretsmanager::Client {
-        let config = endpoint_of(self.sdk.clone().into_builder(), self.secrets_endpoint.clone()).build();
+        let endpoint = self.common.endpoints.get("SECRETS_MANAGER").cloned();
+        let config = self.common.config(&self.region, endpoint);
         let config = aws_sdk_secretsmanager::config::Builder::from(&config).retry_classifier(self.classifier.clone());
         aws_sdk_secretsmanager::Client::from_conf(config.build())
     }
@@ -173,9 +172,14 @@ impl Aws {
         &self.region
     }
 
+    /// Whether it is one of China's regions, which take tags only after a thing was made.
+    pub fn is_in_china(&self) -> bool {
+        self.region.starts_with("cn-")
+    }
+
     /// The profile of the shared files that the template names.
     pub fn profile(&self) -> Option<&str> {
-        self.profile.as_deref()
+        self.common.profile.as_deref()
     }
 
     /// EC2's endpoint, when it is not AWS's own.
@@ -185,17 +189,94 @@ impl Aws {
 
     /// The local cloud's state directory, when it is the local cloud.
     pub fn local(&self) -> Option<&str> {
-        self.local.as_deref()
+        self.common.local.as_deref()
     }
 
     /// The certificates of those who vouch for AWS's servers; nothing when this machine's are believed.
     pub fn authorities(&self) -> Option<&[CertificateDer<'static>]> {
-        self.authorities.as_ref().map(Authorities::certificates)
+        self.common.authorities.as_ref().map(Authorities::certificates)
     }
 
     /// The pace of a wait: `aws_polling` and the environment set its limit, else it is `limit`.
     pub fn pace(&self, usual_seconds: u64, limit: Duration) -> Pace {
-        Pace::new(usual_seconds, self.timeout.unwrap_or(limit))
+        Pace::new(usual_seconds, self.common.timeout.unwrap_or(limit))
+    }
+}
+
+impl Common {
+    /// What these options and this environment say, with the region.
+    async fn load(
+        options: &AccessOptions,
+        environment: &Environment,
+        local: Option<String>,
+    ) -> Result<(Self, String), AccessError> {
+        let is_local = local.is_some();
+        let profiles = Profiles::read(options, environment).await;
+        let authorities = if is_local {
+            None
+        } else {
+            Authorities::named(environment, &profiles).await?
+        };
+        let named = credentials::region(options, environment, &profiles);
+        let region = named.clone().unwrap_or_else(|| USUAL_REGION.to_owned());
+        let transport = transport::connector(environment, options.insecure_skip_tls_verify, authorities.as_ref());
+        let http = transport::client(transport.clone());
+        let config = ProviderConfig::without_region()
+            .with_region(Some(Region::new(region.clone())))
+            .with_http_client(http.clone());
+        let sdk = sdk_config(options, environment, &region, http);
+        let at_sts = endpoint_of(sdk.clone().into_builder(), endpoint("STS", environment, &profiles)).build();
+        let search = Search {
+            options,
+            environment,
+            profiles: &profiles,
+            config: &config,
+            sts: &at_sts,
+        };
+        let found = search.run().await?;
+        let region = match named {
+            None if found.is_instance => search.instance_region().await,
+            None if is_local => Some(region),
+            named => named,
+        };
+        let region = region.ok_or_else(|| AccessError::NoRegion {
+            profile: profiles.name.clone(),
+        })?;
+        let at_sts = at_sts.into_builder().region(Region::new(region.clone())).build();
+        let sts = sts::client(&at_sts, Some(found.provider.clone()));
+        let caller = OnceCell::new();
+        if !is_local && !options.skip_credential_validation {
+            // Nobody else has the cell yet.
+            let _ = caller.set(Some(found.check(&sts).await?));
+        }
+        let informant = Informant {
+            sts,
+            decodes: options.decode_authorization_messages,
+            caller,
+        };
+        let sdk = sdk
+            .into_builder()
+            .http_client(transport::informed(transport, informant))
+            .credentials_provider(found.provider)
+            .build();
+        let services = ["EC2", "SSM", "SECRETS_MANAGER"].into_iter();
+        let common = Self {
+            profile: options.profile.clone(),
+            endpoints: services
+                .filter_map(|service| Some((service, endpoint(service, environment, &profiles)?)))
+                .collect(),
+            local,
+            timeout: waiting_limit(options.aws_polling, environment),
+            authorities,
+            sdk,
+        };
+        Ok((common, region))
+    }
+
+    /// The configuration of a service's client in a region.
+    fn config(&self, region: &str, endpoint: Option<String>) -> SdkConfig {
+        let config = self.sdk.clone().into_builder().region(Region::new(region.to_owned()));
+        endpoint_of(config, endpoint).build()
     }
 }
 
@@ -211,7 +292,8 @@ impl fmt::Debug for Aws {
 /// The variables that matter here, so that others do not keep two bakes from sharing.
 fn relevant(environment: &Environment) -> Environment {
     let matters = |name: &str| {
-        name.starts_with("AWS_") || name == "HOME" || name == LOCAL || bakelite_net::proxies::VARIABLES.contains(&name)
+        let others = ["HOME", LOCAL].into_iter().chain(bakelite_net::proxies::VARIABLES.iter().copied());
+        name.starts_with("AWS_") || name.starts_with("VAULT_") || others.into_iter().any(|other| other == name)
     };
     environment
         .iter()
@@ -220,8 +302,8 @@ fn relevant(environment: &Environment) -> Environment {
         .collect()
 }
 
-/// The endpoint that the environment gives a service.
-fn endpoint(service: &str, environment: &Environment) -> Option<String> {
+/// The endpoint that the environment, or else the profile, gives a service.
+fn endpoint(service: &str, environment: &Environment, profiles: &Profiles) -> Option<String> {
     if variable(environment, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
         .is_some_and(|value| value.eq_ignore_ascii_case("true"))
     {
@@ -229,13 +311,8 @@ fn endpoint(service: &str, environment: &Environment) -> Option<String> {
     }
     let own = variable(environment, &format!("AWS_ENDPOINT_URL_{service}"));
     own.or_else(|| variable(environment, "AWS_ENDPOINT_URL"))
+        .or_else(|| profiles.setting("endpoint_url"))
         .map(str::to_owned)
-}
-
-#[expect(clippy::disallowed_methods, reason = "whoever calls this knows the endpoint")]
-fn ec2(config: &SdkConfig, classifier: SharedRetryClassifier) -> aws_sdk_ec2::Client {
-    let config = aws_sdk_ec2::config::Builder::from(config).retry_classifier(classifier);
-    aws_sdk_ec2::Client::from_conf(config.build())
 }
 
 fn endpoint_of(
@@ -249,10 +326,11 @@ fn endpoint_of(
 /// What is the same for every client. Throttled and failed calls are repeated with growing pauses, at a pace that the service sets.
 fn sdk_config(options: &AccessOptions, environment: &Environment, region: &str, http: SharedHttpClient) -> SdkConfig {
     let is_on = |name| variable(environment, name).is_some_and(|value: &str| value.eq_ignore_ascii_case("true"));
+    let attempts = options.max_retries.filter(|attempts| *attempts > 0);
     let mut builder = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(region.to_owned()))
-        .retry_config(retry::of_sdk(options.max_retries))
+        .retry_config(retry::of_sdk(attempts.map(|attempts| attempts - 1)))
         .identity_cache(IdentityCache::lazy().build())
         .time_source(aws_smithy_async::time::SystemTimeSource::new())
         .sleep_impl(aws_smithy_async::rt::sleep::TokioSleep::new())
@@ -288,6 +366,14 @@ mod tests {
             .collect()
     }
 
+    /// Options whose credentials nobody is asked about.
+    fn unchecked() -> AccessOptions {
+        AccessOptions {
+            skip_credential_validation: true,
+            ..AccessOptions::default()
+        }
+    }
+
     const KEYS: [(&str, &str); 3] = [
         ("AWS_ACCESS_KEY_ID", "AK"),
         ("AWS_SECRET_ACCESS_KEY", "SK"),
@@ -297,7 +383,7 @@ mod tests {
     #[tokio::test]
     async fn equal_options_share_one_aws() {
         let environment = environment(&KEYS);
-        let options = AccessOptions::default();
+        let options = unchecked();
         let first = Aws::reach(&options, &environment).await.unwrap();
         let second = Aws::reach(&options, &environment).await.unwrap();
         assert!(Arc::ptr_eq(&first, &second));
@@ -307,6 +393,25 @@ mod tests {
         };
         let third = Aws::reach(&elsewhere, &environment).await.unwrap();
         assert_eq!((first.region(), third.region()), ("eu-west-1", "us-east-1"));
+    }
+
+    #[tokio::test]
+    async fn another_region_has_the_same_credentials_and_no_endpoint_of_the_build_region() {
+        let options = AccessOptions {
+            custom_endpoint_ec2: Some("http://custom".into()),
+            ..unchecked()
+        };
+        let here = Aws::reach(&options, &environment(&KEYS)).await.unwrap();
+        let there = here.in_region("us-east-1");
+        assert_eq!((there.region(), there.endpoint()), ("us-east-1", None));
+        assert!(Arc::ptr_eq(&there, &here.in_region("us-east-1")));
+        assert!(Arc::ptr_eq(&here, &here.in_region("eu-west-1")));
+        let mut pairs = KEYS.to_vec();
+        pairs.push(("AWS_ENDPOINT_URL", "http://all"));
+        let here = Aws::reach(&unchecked(), &environment(&pairs))
+            .await
+            .unwrap();
+        assert_eq!(here.in_region("us-east-1").endpoint(), Some("http://all"));
     }
 
     /// The error of an environment with shared files of this content.
@@ -323,7 +428,7 @@ mod tests {
         ];
         pairs.extend(more);
         let environment: Environment = environment(&pairs);
-        let error = Aws::reach(&AccessOptions::default(), &environment).await.unwrap_err();
+        let error = Aws::reach(&unchecked(), &environment).await.unwrap_err();
         error.to_string().replace(&file, "CONFIG")
     }
 
@@ -368,7 +473,7 @@ mod tests {
         let error = unreachable("", &more).await;
         assert!(error.starts_with("No AWS credentials found; tried: "), "{error}");
         assert!(
-            error.contains("; Failed to load AWS credentials from instance role: "),
+            error.contains("; Failed to load AWS credentials from the instance's role: "),
             "{error}"
         );
     }
@@ -389,17 +494,18 @@ mod tests {
         ]);
         let options = AccessOptions {
             profile: Some("ci".into()),
-            ..AccessOptions::default()
+            ..unchecked()
         };
         let aws = Aws::reach(&options, &environment).await.unwrap();
         assert_eq!((aws.region(), aws.profile()), ("ap-south-1", Some("ci")));
     }
 
-    #[test]
-    fn a_services_own_endpoint_goes_before_the_common_one() {
+    #[tokio::test]
+    async fn a_services_own_endpoint_goes_before_the_common_one() {
         let environment = environment(&[("AWS_ENDPOINT_URL", "http://a"), ("AWS_ENDPOINT_URL_EC2", "http://b")]);
-        assert_eq!(endpoint("EC2", &environment).as_deref(), Some("http://b"));
-        assert_eq!(endpoint("STS", &environment).as_deref(), Some("http://a"));
+        let profiles = Profiles::read(&unchecked(), &environment).await;
+        assert_eq!(endpoint("EC2", &environment, &profiles).as_deref(), Some("http://b"));
+        assert_eq!(endpoint("STS", &environment, &profiles).as_deref(), Some("http://a"));
     }
 
     #[test]

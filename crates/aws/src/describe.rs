@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{Filter, Image, Instance, SecurityGroup, Snapshot, Subnet, Volume, Vpc};
 
-use crate::call::all;
+use crate::call::{all, call};
 use crate::error::AwsError;
 use crate::watch::Describe;
 
@@ -18,7 +18,10 @@ pub(crate) async fn instances(ec2: &Client, by: Filter) -> Result<Vec<Instance>,
 }
 
 /// The volumes that pass a filter.
-pub(crate) async fn volumes(ec2: &Client, by: Filter) -> Result<Vec<Volume>, AwsError> {
+///
+/// # Errors
+/// What EC2 answers.
+pub async fn volumes(ec2: &Client, by: Filter) -> Result<Vec<Volume>, AwsError> {
     let pages = ec2.describe_volumes().filters(by).into_paginator().items().send();
     all("DescribeVolumes", pages).await
 }
@@ -39,7 +42,10 @@ pub async fn own_images(ec2: &Client, by: Filter) -> Result<Vec<Image>, AwsError
 }
 
 /// The account's own snapshots that pass a filter.
-pub(crate) async fn snapshots(ec2: &Client, by: Filter) -> Result<Vec<Snapshot>, AwsError> {
+///
+/// # Errors
+/// What EC2 answers.
+pub async fn snapshots(ec2: &Client, by: Filter) -> Result<Vec<Snapshot>, AwsError> {
     let request = ec2.describe_snapshots().owner_ids("self").filters(by);
     all("DescribeSnapshots", request.into_paginator().items().send()).await
 }
@@ -60,6 +66,16 @@ pub async fn security_groups(ec2: &Client, by: Vec<Filter>) -> Result<Vec<Securi
 pub async fn vpcs(ec2: &Client, by: Vec<Filter>) -> Result<Vec<Vpc>, AwsError> {
     let request = ec2.describe_vpcs().set_filters(Some(by));
     all("DescribeVpcs", request.into_paginator().items().send()).await
+}
+
+/// The regions that the account has enabled.
+///
+/// # Errors
+/// What EC2 answers.
+pub async fn regions(ec2: &Client) -> Result<Vec<String>, AwsError> {
+    let answer = call("DescribeRegions", || ec2.describe_regions().send()).await?;
+    let regions = answer.regions.unwrap_or_default().into_iter();
+    Ok(regions.filter_map(|region| region.region_name).collect())
 }
 
 /// The subnets that pass all filters.

@@ -14,6 +14,8 @@ use bakelite_net::DialError;
 use bakelite_net::error::Cause;
 use tokio::time::Instant;
 
+use crate::made::{self, SETTLES};
+
 /// What can be done about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorClass {
@@ -21,12 +23,14 @@ pub enum ErrorClass {
     Throttled,
     /// The service or the connection to it fails for now.
     Unavailable,
-    /// Something that was made a moment ago is not known everywhere yet (eventual consistency).
+    /// Something that was made a moment ago is not known everywhere yet (eventual consistency; [`crate::made`] knows what it can be).
     NotYet,
     /// Something else still uses it.
     InUse,
     /// What was asked for does not exist.
     NotFound,
+    /// There is no capacity, or no such instance type, at this place: another zone or type may work.
+    Capacity,
     /// There is one of this name already.
     Duplicate,
     /// The caller may not do that.
@@ -43,9 +47,10 @@ impl ErrorClass {
         let (limit, first, longest) = match self {
             ErrorClass::Throttled => (600, 500, 20_000),
             ErrorClass::Unavailable => (120, 250, 20_000),
-            ErrorClass::NotYet => (30, 250, 4_000),
+            ErrorClass::NotYet => (SETTLES.as_secs(), 250, 4_000),
             ErrorClass::InUse => (120, 250, 10_000),
             ErrorClass::NotFound
+            | ErrorClass::Capacity
             | ErrorClass::Duplicate
             | ErrorClass::Denied
             | ErrorClass::Credentials
@@ -77,6 +82,8 @@ struct Row {
     code: &'static str,
     /// The operations that it is meant for; none: all.
     operations: &'static [&'static str],
+    /// What the message contains.
+    message: &'static str,
     class: ErrorClass,
 }
 
@@ -88,19 +95,19 @@ const fn during(operations: &'static [&'static str], code: &'static str, class: 
     Row {
         code,
         operations,
+        message: "",
         class,
     }
 }
 
-/// What follows the creation of an instance.
-const AFTER_LAUNCH: &[&str] = &["StopInstances", "ModifyInstanceAttribute", "CreateImage"];
-/// What follows the creation of an AMI and its snapshots.
-const AFTER_IMAGE: &[&str] = &[
-    "ModifyImageAttribute",
-    "ModifySnapshotAttribute",
-    "CreateTags",
-    "DeleteTags",
-];
+const fn with_message(code: &'static str, message: &'static str, class: ErrorClass) -> Row {
+    Row {
+        code,
+        operations: &[],
+        message,
+        class,
+    }
+}
 
 /// The class of each error code of EC2, STS, Systems Manager and Secrets Manager (their API references, "Error codes"). The first row
 /// that fits counts; a code without a row is a refusal.
@@ -118,15 +125,17 @@ static CODES: &[Row] = &[
     row("ServerInternal", ErrorClass::Unavailable),
     // The agent of an instance registers some seconds after the boot.
     during(&["StartSession"], "TargetNotConnected", ErrorClass::NotYet),
-    during(&["RunInstances"], "InvalidKeyPair.NotFound", ErrorClass::NotYet),
-    during(
-        &["RunInstances", "AuthorizeSecurityGroupIngress"],
-        "InvalidGroup.NotFound",
-        ErrorClass::NotYet,
-    ),
-    during(AFTER_LAUNCH, "InvalidInstanceID.NotFound", ErrorClass::NotYet),
-    during(AFTER_IMAGE, "InvalidAMIID.NotFound", ErrorClass::NotYet),
-    during(AFTER_IMAGE, "InvalidSnapshot.NotFound", ErrorClass::NotYet),
+    row("InsufficientInstanceCapacity", ErrorClass::Capacity),
+    row("InsufficientHostCapacity", ErrorClass::Capacity),
+    row("InsufficientReservedInstanceCapacity", ErrorClass::Capacity),
+    row("InsufficientCapacityOnHost", ErrorClass::Capacity),
+    row("InsufficientCapacity", ErrorClass::Capacity),
+    row("InsufficientFreeAddressesInSubnet", ErrorClass::Capacity),
+    with_message("Unsupported", "Availability Zone", ErrorClass::Capacity),
+    // IAM knows a new instance profile some seconds before EC2 does.
+    with_message("InvalidParameterValue", "IAM Instance Profile", ErrorClass::NotFound),
+    with_message("InvalidParameterValue", "iamInstanceProfile", ErrorClass::NotFound),
+    with_message("InvalidParameterValue", "Instance is not in state", ErrorClass::InUse),
     row("DependencyViolation", ErrorClass::InUse),
     row("ResourceInUse", ErrorClass::InUse),
     row("VolumeInUse", ErrorClass::InUse),
@@ -147,24 +156,30 @@ static CODES: &[Row] = &[
     row("UnrecognizedClientException", ErrorClass::Credentials),
     row("InvalidAMIID.Unavailable", ErrorClass::NotFound),
     row("DoesNotExistException", ErrorClass::NotFound),
+    row("NoSuchEntity", ErrorClass::NotFound),
+    row("*.NotFoundException", ErrorClass::NotFound),
     // `InvalidInstanceID.NotFound`, `InvalidAMIID.NotFound`, `InvalidKeyPair.NotFound`, `InvalidGroup.NotFound` …
     row("*NotFound", ErrorClass::NotFound),
     // `InvalidKeyPair.Duplicate`, `InvalidGroup.Duplicate`, `InvalidAMIName.Duplicate` …
     row("*.Duplicate", ErrorClass::Duplicate),
 ];
 
-/// The class of an error code that an operation answered.
-pub fn class_of(operation: &str, code: &str) -> ErrorClass {
-    class_in(CODES, operation, code)
+/// The class of what an operation answered.
+pub fn class_of(operation: &str, code: &str, message: &str) -> ErrorClass {
+    match class_in(CODES, operation, code, message) {
+        ErrorClass::NotFound if made::is_about_new(message) => ErrorClass::NotYet,
+        class => class,
+    }
 }
 
-fn class_in(codes: &[Row], operation: &str, code: &str) -> ErrorClass {
+fn class_in(codes: &[Row], operation: &str, code: &str, message: &str) -> ErrorClass {
     let fits = |row: &&Row| {
         let same = match row.code.strip_prefix('*') {
             Some(end) => code.ends_with(end),
             None => code == row.code,
         };
-        same && (row.operations.is_empty() || row.operations.contains(&operation))
+        let meant = row.operations.is_empty() || row.operations.contains(&operation);
+        same && meant && message.contains(row.message)
     };
     codes.iter().find(fits).map_or(ErrorClass::Refused, |row| row.class)
 }
@@ -258,9 +273,11 @@ impl ClassifyRetry for Classifier {
             self.reached.store(true, Ordering::Relaxed);
             let code = response.body().bytes().and_then(code_in);
             // What depends on the operation is not the SDK's.
-            return match code.map(|code| class_of("", code)) {
+            return match code.map(|code| class_of("", code, "")) {
                 Some(ErrorClass::Throttled) => RetryAction::throttling_error(),
                 Some(ErrorClass::Unavailable) => RetryAction::server_error(),
+                // It comes as a server's error (500), which the SDK would repeat in the same place.
+                Some(ErrorClass::Capacity) => RetryAction::RetryForbidden,
                 _ => RetryAction::NoActionIndicated,
             };
         }
@@ -309,8 +326,8 @@ mod tests {
         for (operation, code, class) in [
             ("RunInstances", "RequestLimitExceeded", ErrorClass::Throttled),
             ("TerminateInstances", "InvalidInstanceID.NotFound", ErrorClass::NotFound),
-            ("StopInstances", "InvalidInstanceID.NotFound", ErrorClass::NotYet),
-            ("RunInstances", "InvalidGroup.NotFound", ErrorClass::NotYet),
+            ("RunInstances", "InsufficientInstanceCapacity", ErrorClass::Capacity),
+            ("CreateRole", "NoSuchEntity", ErrorClass::NotFound),
             ("DeleteSecurityGroup", "InvalidGroup.NotFound", ErrorClass::NotFound),
             ("CreateImage", "InvalidAMIName.Duplicate", ErrorClass::Duplicate),
             ("DeleteSecurityGroup", "DependencyViolation", ErrorClass::InUse),
@@ -319,7 +336,32 @@ mod tests {
             ("RunInstances", "InternalError", ErrorClass::Unavailable),
             ("RunInstances", "InvalidParameterValue", ErrorClass::Refused),
         ] {
-            assert_eq!(class_of(operation, code), class, "{operation} {code}");
+            assert_eq!(class_of(operation, code, ""), class, "{operation} {code}");
+        }
+    }
+
+    #[test]
+    fn what_the_run_made_is_not_known_yet_and_what_the_user_named_is_not_there() {
+        made::note("sg-0ours");
+        for (code, message, class) in [
+            (
+                "InvalidGroup.NotFound",
+                "The security group 'sg-0ours' does not exist",
+                ErrorClass::NotYet,
+            ),
+            (
+                "InvalidGroup.NotFound",
+                "The security group 'sg-0theirs' does not exist",
+                ErrorClass::NotFound,
+            ),
+            (
+                "InvalidParameterValue",
+                "Value (p) for parameter iamInstanceProfile.name is invalid",
+                ErrorClass::NotFound,
+            ),
+            ("InvalidParameterValue", "sg-0ours is no address", ErrorClass::Refused),
+        ] {
+            assert_eq!(class_of("RunInstances", code, message), class, "{message}");
         }
     }
 
@@ -329,8 +371,8 @@ mod tests {
             row("NewCode", ErrorClass::InUse),
             during(&["RunInstances"], "Other*", ErrorClass::NotYet),
         ];
-        assert_eq!(class_in(&codes, "RunInstances", "NewCode"), ErrorClass::InUse);
-        assert_eq!(class_in(&codes, "RunInstances", "Unheard"), ErrorClass::Refused);
+        assert_eq!(class_in(&codes, "RunInstances", "NewCode", ""), ErrorClass::InUse);
+        assert_eq!(class_in(&codes, "RunInstances", "Unheard", ""), ErrorClass::Refused);
     }
 
     #[test]

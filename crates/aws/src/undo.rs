@@ -12,7 +12,11 @@ use crate::access::AccessOptions;
 use crate::call;
 use crate::client::Aws;
 use crate::credentials::{AccessError, Environment};
+use crate::describe;
 use crate::error::AwsError;
+use crate::made;
+use crate::resource::image::IMAGE;
+use crate::resource::snapshot::SNAPSHOT;
 use crate::resource::{By, KINDS, Kind, OWNER, RemoveError, Scope};
 use crate::retry::{LOST_ANSWER, Tries};
 
@@ -54,6 +58,8 @@ impl AwsUndo {
                     region: detail("region"),
                     profile: detail("profile"),
                     custom_endpoint_ec2: detail("endpoint").filter(|_| !is_local),
+                    // The first call tells whether they are valid.
+                    skip_credential_validation: true,
                     ..AccessOptions::default()
                 };
                 Aws::reach(&options, environment).await
@@ -79,44 +85,48 @@ impl Undo for AwsUndo {
             return Err(failed(Error::failed(unknown), None));
         };
         let aws = self.aws(resource).await.map_err(|error| failed(error.into(), None))?;
-        let region = resource.details.get("region").map_or(aws.region(), String::as_str);
-        let ec2 = if region == aws.region() {
-            aws.ec2().clone()
-        } else {
-            aws.ec2_in(region)
-        };
-        let scope = Scope {
-            aws: &aws,
-            ec2,
-            mode,
-            resource: Some(resource),
-        };
+        let aws = aws.in_region(resource.details.get("region").map_or(aws.region(), String::as_str));
+        let scope = Scope::new(&aws, mode, Some(resource));
         remove(kind, &scope, resource).await.map_err(|error| {
             let again = error.call().and_then(|error| error.class.retry());
             failed(error.into(), again)
         })
     }
 
-    /// In the region of the environment.
+    /// In the region of the environment; images and snapshots, which are copied, in every region that the account has enabled and that
+    /// this caller may ask for.
     async fn sweep(&self, older_than: Duration) -> Result<Vec<Resource>, Error> {
         let aws = match &self.reach {
             Reach::Known(aws) => Arc::clone(aws),
             Reach::Environment(environment) => Aws::reach(&AccessOptions::default(), environment).await?,
         };
-        let scope = Scope {
-            aws: &aws,
-            ec2: aws.ec2().clone(),
-            mode: UndoMode::Wait,
-            resource: None,
-        };
-        let mut left = Vec::new();
-        for kind in KINDS {
-            let found = (kind.find)(&scope, By::AnyRun).await?.into_iter();
-            let old = found.filter(|found| found.age().is_some_and(|age| age >= older_than));
-            left.extend(old.map(|found| found.resource(kind, &aws)));
+        let mut left = left_in(&aws, &KINDS, older_than).await?;
+        let regions = describe::regions(aws.ec2()).await.unwrap_or_default();
+        let others = regions.into_iter().filter(|region| region != aws.region());
+        let others = others.map(|region| {
+            let there = aws.in_region(&region);
+            async move { left_in(&there, &COPIED, older_than).await }
+        });
+        for found in futures::future::join_all(others).await {
+            left.extend(found?);
         }
         Ok(left)
     }
+}
+
+/// The kinds of what a bake makes outside its own region.
+static COPIED: [&Kind; 2] = [&IMAGE, &SNAPSHOT];
+
+/// What runs have left in a region.
+async fn left_in(aws: &Arc<Aws>, kinds: &[&Kind], older_than: Duration) -> Result<Vec<Resource>, AwsError> {
+    let scope = Scope::new(aws, UndoMode::Wait, None);
+    let mut left = Vec::new();
+    for kind in kinds {
+        let found = (kind.find)(&scope, By::AnyRun).await?.into_iter();
+        let old = found.filter(|found| found.age().is_some_and(|age| age >= older_than));
+        left.extend(old.map(|found| found.resource(kind, aws)));
+    }
+    Ok(left)
 }
 
 async fn remove(kind: &Kind, scope: &Scope<'_>, resource: &Resource) -> Result<(), RemoveError> {
@@ -124,10 +134,12 @@ async fn remove(kind: &Kind, scope: &Scope<'_>, resource: &Resource) -> Result<(
         (None, Some(token)) => find(kind, scope, token).await?,
         (id, _) => id.clone(),
     };
-    match id {
-        Some(id) => (kind.remove)(scope, &id).await,
-        None => Ok(()),
-    }
+    let Some(id) = id else {
+        return Ok(());
+    };
+    (kind.remove)(scope, &id).await?;
+    made::forget(&id);
+    Ok(())
 }
 
 /// The id of the resource with this token. A create call whose answer was lost may take effect a moment later, so a token that finds

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::error::AwsError;
+use crate::made::SETTLES;
 use crate::retry::Tries;
 
 /// Describes these ids; what does not exist is missing from the answer.
@@ -55,6 +56,14 @@ pub enum WaitError {
         /// How long was waited.
         limit: Duration,
     },
+    /// It is not there, and was not made just now.
+    #[error("{what} does not exist; it was waited for to become {wanted}")]
+    Missing {
+        /// What was waited for.
+        what: String,
+        /// The state that was wanted.
+        wanted: &'static str,
+    },
     /// It cannot be described.
     #[error("{0}")]
     Aws(#[from] AwsError),
@@ -67,7 +76,7 @@ impl Explain for WaitError {
             WaitError::TooLong { .. } => {
                 Some("`aws_polling { max_attempts, delay_seconds }` sets how long a state is waited for".into())
             }
-            WaitError::Lost { .. } => None,
+            WaitError::Lost { .. } | WaitError::Missing { .. } => None,
         }
     }
 }
@@ -145,6 +154,12 @@ impl<S> Watch<S> {
                 return answer;
             }
             let elapsed = started.elapsed();
+            if elapsed >= SETTLES && self.answered_since(started) && self.state(id).is_none() {
+                return Err(WaitError::Missing {
+                    what: what.to_owned(),
+                    wanted,
+                });
+            }
             if elapsed >= pace.limit {
                 return Err(WaitError::TooLong {
                     what: what.to_owned(),
@@ -345,6 +360,7 @@ mod tests {
                         request_id: None,
                         class: ErrorClass::Throttled,
                         action: None,
+            principal: None,
                         connection: None,
                     });
                 }

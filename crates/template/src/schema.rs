@@ -7,8 +7,10 @@
 //! of an enum, giving that value is. Beside it on a field `"x-harmless" = [false]`: values that may be given all the same, as they ask
 //! for nothing; an empty value always does. `#[schemars(extend("x-zero" = true))]`: the number 0 is a value of its own, not the same as
 //! none. `#[schemars(extend("x-aliases" = ["…"]))]` on a variant: other strings for it. On an enum
-//! `#[schemars(extend("x-any-case" = true))]`: upper and lower case are the same. `#[schemars(extend("x-sensitive" = true))]`: its value is a secret. A field that is neither an
-//! `Option` nor has a serde default must be given.
+//! `#[schemars(extend("x-any-case" = true))]`: upper and lower case are the same. On a newtype of a string
+//! `#[schemars(extend("pattern" = "REGEX", "x-must-be" = "…"))]`: the string must match, and what that means in words.
+//! `#[schemars(extend("x-sensitive" = true))]`: its value is a secret. A field that is neither an `Option` nor has a serde default must
+//! be given.
 
 use bakelite_hcl::types::Type;
 use serde_json::{Map, Value as Json};
@@ -74,6 +76,13 @@ pub enum Accepts {
     Duration,
     /// One of these strings.
     OneOf(Vec<Choice>),
+    /// A string that matches this regular expression.
+    Pattern {
+        /// The regular expression.
+        pattern: String,
+        /// What it means: "`this` or `that:…`".
+        must_be: String,
+    },
 }
 
 /// One value of an option that takes only certain strings.
@@ -270,6 +279,9 @@ fn accepts(shape: &Json) -> Accepts {
     let choices = choices(shape);
     if !choices.is_empty() {
         return Accepts::OneOf(choices);
+    }
+    if let Some((pattern, must_be)) = string(shape, "pattern").zip(string(shape, "x-must-be")) {
+        return Accepts::Pattern { pattern, must_be };
     }
     if type_name(shape) != Some("integer") {
         return Accepts::Anything;

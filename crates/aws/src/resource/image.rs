@@ -1,13 +1,14 @@
 //! AMIs, with their snapshots.
 
 use aws_sdk_ec2::Client;
-use aws_sdk_ec2::types::Image;
+use aws_sdk_ec2::types::{Filter, Image};
 
 use super::kind::{By, Found, Kind, RemoveError, Scope, unless_gone};
 use super::snapshot;
 use crate::call::once;
 use crate::describe;
 use crate::error::AwsError;
+use crate::made;
 use crate::tag;
 
 /// An AMI. One of ours is found by its token as a tag, never by its name: one of that name may be somebody else's.
@@ -28,34 +29,39 @@ async fn remove(scope: &Scope<'_>, id: &str) -> Result<(), RemoveError> {
     Ok(deregister(&scope.ec2, id, true).await?)
 }
 
-/// Deregisters an AMI, and deletes its snapshots if that is wanted. One that is gone already is no error.
+/// Deregisters an AMI, and deletes its snapshots if that is wanted. One that is gone already is no error; its snapshots still go.
 ///
 /// # Errors
 /// What EC2 answers; the AMI may be deregistered then, with some of its snapshots left.
 pub async fn deregister(ec2: &Client, id: &str, with_snapshots: bool) -> Result<(), AwsError> {
     let images = describe::images(ec2, tag::filter("image-id", id)).await?;
-    let Some(image) = images.first() else {
-        return Ok(());
+    let image = images.first();
+    if image.is_none() && made::is_new(id) {
+        return Err(AwsError::not_known_yet("DescribeImages", id));
+    }
+    let snapshots = match image {
+        _ if !with_snapshots => Vec::new(),
+        Some(image) if !snapshot_ids(image).is_empty() => snapshot_ids(image),
+        // While it is pending its mappings do not name them yet, and once it is gone they never do again.
+        _ => snapshots_made_for(ec2, id).await?,
     };
-    let snapshots = if with_snapshots {
-        snapshots_of(ec2, image, id).await?
-    } else {
-        Vec::new()
-    };
-    unless_gone(once("DeregisterImage", ec2.deregister_image().image_id(id).send()).await)?;
+    if image.is_some() {
+        unless_gone(once("DeregisterImage", ec2.deregister_image().image_id(id).send()).await)?;
+        made::forget(id);
+    }
     for id in snapshots {
         snapshot::delete(ec2, &id).await?;
     }
     Ok(())
 }
 
-/// The snapshots of an AMI. While it is pending its mappings do not name them yet, but their descriptions name the AMI.
-async fn snapshots_of(ec2: &Client, image: &Image, id: &str) -> Result<Vec<String>, AwsError> {
-    let named = snapshot_ids(image);
-    if !named.is_empty() {
-        return Ok(named);
-    }
-    let made_for = tag::filter("description", &format!("Created by CreateImage(*) for {id}*"));
+/// The snapshots whose descriptions name the AMI that they were made for.
+async fn snapshots_made_for(ec2: &Client, id: &str) -> Result<Vec<String>, AwsError> {
+    let made_for = Filter::builder()
+        .name("description")
+        .values(format!("Created by CreateImage(*) for {id}*"))
+        .values(format!("Copied for DestinationAmi {id}*"))
+        .build();
     let snapshots = describe::snapshots(ec2, made_for).await?.into_iter();
     Ok(snapshots.filter_map(|snapshot| snapshot.snapshot_id).collect())
 }

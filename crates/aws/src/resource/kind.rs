@@ -33,8 +33,9 @@ pub struct Kind {
 
 /// Where a resource is, and how its removal waits.
 pub(crate) struct Scope<'a> {
+    /// In the resource's region.
     pub(crate) aws: &'a Aws,
-    /// EC2 in the resource's region.
+    /// EC2 there.
     pub(crate) ec2: Client,
     pub(crate) mode: UndoMode,
     /// The resource; absent in a sweep.
@@ -59,7 +60,18 @@ impl By<'_> {
     }
 }
 
-impl Scope<'_> {
+impl<'a> Scope<'a> {
+    /// The region that AWS is reached in.
+    pub(crate) fn new(aws: &'a Aws, mode: UndoMode, resource: Option<&'a Resource>) -> Self {
+        let ec2 = aws.ec2().clone();
+        Self {
+            aws,
+            ec2,
+            mode,
+            resource,
+        }
+    }
+
     pub(crate) fn token(&self) -> Option<&str> {
         self.resource?.token.as_deref()
     }

@@ -3,7 +3,7 @@
 use aws_sdk_ec2::Client;
 
 use super::kind::{By, Found, Kind, RemoveError, Scope, unless_gone};
-use crate::call::once;
+use crate::call::call;
 use crate::describe;
 use crate::error::AwsError;
 
@@ -26,5 +26,6 @@ async fn remove(scope: &Scope<'_>, id: &str) -> Result<(), RemoveError> {
 }
 
 pub(crate) async fn delete(ec2: &Client, id: &str) -> Result<(), AwsError> {
-    unless_gone(once("DeleteSnapshot", ec2.delete_snapshot().snapshot_id(id).send()).await)
+    let delete = || ec2.delete_snapshot().snapshot_id(id).send();
+    unless_gone(call("DeleteSnapshot", delete).await)
 }

@@ -236,6 +236,14 @@ impl Leaf<'_> {
                     None
                 }
             },
+            Accepts::Pattern { pattern, must_be } if !text.is_empty() => {
+                if regex::Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(&text)) {
+                    return Some(text);
+                }
+                let wrong = Diagnostic::error(place, format!("`{path}` cannot be `{text}`"));
+                diagnostics.push(wrong.detail(format!("It must be {must_be}.")));
+                None
+            }
             _ => Some(text),
         }
     }

@@ -30,7 +30,7 @@ pub(crate) struct Evaluated {
     /// `var`, `local`, `data`.
     pub(crate) values: Values,
     /// What only a legacy template has.
-    legacy: Option<LegacyNames>,
+    legacy: Option<Arc<LegacyNames>>,
     /// Strings in them that must not be shown.
     pub(crate) secrets: Secrets,
 }
