@@ -159,10 +159,9 @@ pub(crate) fn check(requirements: &[Requirement], diagnostics: &mut Diagnostics)
                 "plugin `{name}` is required in version `{}`, built in is {version}",
                 requirement.version
             );
-            diagnostics.push(
-                Diagnostic::warning(requirement.place, summary)
-                    .help("the components behave as those of the version that is built in; widen the constraint".to_owned()),
-            );
+            diagnostics.push(Diagnostic::warning(requirement.place, summary).help(
+                "the components behave as those of the version that is built in; widen the constraint".to_owned(),
+            ));
         }
     }
 }
@@ -196,11 +195,14 @@ pub(crate) fn built_in_name(requirements: &[Requirement], name: &str) -> Option<
     })
 }
 
-/// The requirement that a component is called by.
-pub(crate) fn requirement_of<'a>(requirements: &'a [Requirement], name: &str) -> Option<&'a Requirement> {
-    requirements
+/// The plugin that a component is required of, where nothing of it is built in.
+pub(crate) fn foreign_source<'a>(requirements: &'a [Requirement], name: &str) -> Option<&'a str> {
+    let mut own = requirements
         .iter()
-        .find(|requirement| requirement.rest_of(name).is_some())
+        .filter(|requirement| requirement.rest_of(name).is_some());
+    let first = own.next()?;
+    let is_foreign = |requirement: &Requirement| built_in(&requirement.source).is_none();
+    (is_foreign(first) && own.all(is_foreign)).then_some(first.source.as_str())
 }
 
 impl Requirement {

@@ -200,10 +200,10 @@ struct Reading<'a> {
 impl Reading<'_> {
     async fn read(&self, block: &Labelled, values: &Values, diagnostics: &mut Diagnostics) -> Option<Value> {
         let name = &block.component.text;
-        let builtin = self
+        let Some(component) = self
             .template
-            .component_name(ComponentKind::DataSource, name, self.components);
-        let Some(component) = self.components.find(ComponentKind::DataSource, &builtin) else {
+            .component(ComponentKind::DataSource, name, self.components)
+        else {
             diagnostics.push(super::existence::unknown(
                 self.template,
                 ComponentKind::DataSource,
@@ -228,7 +228,7 @@ impl Reading<'_> {
         if data_is_unknown(self.template.purpose) || !options.unknown.is_empty() {
             return Some(unknown_members(&kind));
         }
-        match self.data.read(&builtin, &options).await {
+        match self.data.read(component.name, &options).await {
             Ok(value) => Some(value),
             Err(message) => {
                 diagnostics.push(
