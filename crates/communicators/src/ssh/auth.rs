@@ -101,7 +101,7 @@ async fn ask_all(name: &str, instructions: &str, prompts: &[Prompt]) -> Result<V
     Ok(answers)
 }
 
-/// A server's text without what would steer the terminal, and not endless.
+/// A server's string without control characters of the terminal, of limited length.
 fn printable(text: &str) -> String {
     visible(&text.chars().take(LONGEST_TEXT).collect::<String>()).into_owned()
 }
@@ -110,7 +110,7 @@ fn accepted_methods(methods: &str) -> String {
     if methods.is_empty() {
         String::new()
     } else {
-        format!("; the server takes {methods}")
+        format!("; the server accepts {methods}")
     }
 }
 
@@ -308,7 +308,8 @@ impl<H: Handler> Login<'_, H> {
                 }
             }
         }
-        self.tried.push("keyboard-interactive, which asked without end".into());
+        self.tried
+            .push("keyboard-interactive, whose prompts did not end".into());
         Ok(false)
     }
 
