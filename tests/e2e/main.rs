@@ -2,11 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
+#[cfg(feature = "amazon")]
+mod access;
 mod amazon_options;
 mod chains;
 mod clients;
 mod command_line;
 mod coverage;
+#[cfg(feature = "amazon")]
+mod data_sources;
 #[cfg(feature = "amazon")]
 mod documentation;
 #[cfg(feature = "amazon")]
