@@ -24,11 +24,13 @@ use crate::image::imaging::Imaging;
 use crate::image::texts::ImageTexts;
 use crate::image::{artifact, create};
 use crate::run::connect::Connection;
+use crate::run::instance::Access;
 use crate::run::key_pair::{self, KeyPair};
 use crate::run::launch::Launch;
-use crate::run::network;
+use crate::run::preflight::{self, Findings};
+use crate::run::profile;
 use crate::run::security_group::{self, SecurityGroups};
-use crate::run::source_ami::{self, Requirements};
+use crate::run::source_ami::Requirements;
 use crate::run::texts::RunTexts;
 use crate::tags::Renderer;
 
@@ -97,17 +99,20 @@ async fn prepare<'a>(cloud: Cloud<'a>, options: &'a Options) -> Result<Ebs<'a>, 
         }
         create::name_is_free(&cloud, image).await
     };
-    let ((), source, network) = tokio::try_join!(
-        name_is_free,
-        async { Ok(source_ami::find(cloud.ec2(), &run.source, &requirements).await?) },
-        async { Ok(network::choose(cloud.ec2(), &run.network).await?) },
-    )?;
+    let mut findings = Findings::default();
+    let (name, (source, network)) =
+        tokio::join!(name_is_free, preflight::look(&cloud, run, &requirements, &mut findings));
+    findings.take(name);
+    let (Some(source), Some(network)) = (source, network) else {
+        findings.settle()?;
+        return Err(BakeError::cancelled());
+    };
     let (id, name) = (
         source.image_id().unwrap_or_default(),
         source.name().unwrap_or("no name"),
     );
     cloud.say(format!("Source AMI: {id} ({name})"));
-    let renderer = Renderer::new(&cloud.bake.rendering, &source, cloud.aws.region());
+    let renderer = Renderer::new(cloud.bake, &source, cloud.aws.region());
     let texts = RunTexts::render(run, &options.volumes, &renderer)?;
     let imaging = Imaging {
         cloud: cloud.clone(),
@@ -124,6 +129,8 @@ async fn prepare<'a>(cloud: Cloud<'a>, options: &'a Options) -> Result<Ebs<'a>, 
         network,
         texts,
     };
+    launch.preflight(&mut findings).await;
+    findings.settle()?;
     Ok(Ebs {
         options,
         launch,
@@ -152,12 +159,17 @@ impl Ebs<'_> {
             let (run, tags) = (&options.run, &launch.texts.run_tags);
             tokio::try_join!(
                 key_pair::make(cloud, &run.communicator, tags),
-                security_group::make(cloud, &run.security_groups, &launch.network, run.open_port(), tags),
+                security_group::make(cloud, &run.security_groups, &launch.network, run.admitted(), tags),
+                profile::make(cloud, run, tags),
             )
         };
-        let (key_pair, security_groups) = bake.step("key pair and security group", access).await?;
-        let instance = launch.instance(&security_groups.ids, key_pair.name.as_deref());
-        let instance = bake.step("launch", instance).await?;
+        let (key_pair, security_groups, profile) = bake.step("key pair and security group", access).await?;
+        let access = Access {
+            security_groups: security_groups.ids.clone(),
+            key_name: key_pair.name.clone(),
+            profile,
+        };
+        let instance = bake.step("launch", launch.instance(&access)).await?;
         let id = instance.value.as_str();
 
         let connection = bake.step("connect", launch.connect(id, &key_pair)).await?;

@@ -114,13 +114,13 @@ impl Bake<'_> {
         let error_cleanup = cleanup.and_then(|step| self.provisioner(step, &keys, &mut found));
         let failed = found.has_errors();
         diagnostics.extend(found);
-        let context = &self.planner.evaluated.context;
+        let evaluated = self.planner.evaluated;
         (!failed).then(|| BuildPlan {
             name: self.build.full_name(self.used),
             build_name: self.build.name.clone(),
             builder: component.name.to_owned(),
             source_name: self.used.name().to_owned(),
-            rendering: context.rendering(self.used.name(), &self.used.source.0),
+            rendering: evaluated.rendering(self.used.name(), &self.used.source.0),
             location: options.location_of(""),
             options,
             provisioners,
