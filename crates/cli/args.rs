@@ -10,6 +10,11 @@ use bakelite_local::Latency;
 use bakelite_template::duration::GoDuration;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+/// Groups of flags in the help.
+const VALUES: &str = "Builds and variables";
+const COMPATIBILITY: &str = "Without effect";
+const LOCAL_CLOUD: &str = "Local cloud";
+
 /// Bakes machine images from Packer's templates, without Packer and without plugins.
 #[derive(Debug, Parser)]
 #[command(name = "bakelite", disable_version_flag = true, subcommand_required = false)]
@@ -17,9 +22,15 @@ pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
-    /// Print the version.
-    #[arg(long, alias = "v")]
+    /// Print the version
+    #[arg(long, short)]
     pub(crate) version: bool,
+    /// Complete commands and flags with the Tab key in bash and zsh, from the next shell on
+    #[arg(long, conflicts_with = "autocomplete_uninstall")]
+    pub(crate) autocomplete_install: bool,
+    /// Undo `-autocomplete-install`
+    #[arg(long)]
+    pub(crate) autocomplete_uninstall: bool,
 }
 
 /// The commands.
@@ -62,25 +73,25 @@ pub(crate) enum Command {
 #[derive(Debug, Default, Args)]
 pub(crate) struct TemplateArgs {
     /// Only the builds whose name matches one of these globs, separated by commas
-    #[arg(long, value_name = "GLOBS")]
+    #[arg(long, value_name = "GLOBS", help_heading = VALUES)]
     pub(crate) only: Vec<String>,
     /// Without the builds (and post-processors) whose name matches one of these globs, separated by commas
-    #[arg(long, value_name = "GLOBS")]
+    #[arg(long, value_name = "GLOBS", help_heading = VALUES)]
     pub(crate) except: Vec<String>,
     /// A value for a variable; may be repeated
-    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = assignment)]
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = assignment, help_heading = VALUES)]
     pub(crate) variables: Vec<(String, String)>,
     /// A file with values for variables; may be repeated
-    #[arg(long = "var-file", value_name = "FILE")]
+    #[arg(long = "var-file", value_name = "FILE", help_heading = VALUES)]
     pub(crate) variable_files: Vec<String>,
     /// What standard input is, when the template is `-`
-    #[arg(long, value_name = "LANGUAGE")]
+    #[arg(long, value_name = "LANGUAGE", help_heading = VALUES)]
     pub(crate) config_type: Option<ConfigTypeArg>,
     /// Accepted for compatibility: evaluation order does not change results here
-    #[arg(long, action = ArgAction::Set, default_value_t)]
+    #[arg(long, action = ArgAction::Set, default_value_t, help_heading = COMPATIBILITY)]
     pub(crate) use_sequential_evaluation: bool,
     /// Accepted for compatibility: there are no plugins here
-    #[arg(long, action = ArgAction::Set, default_value_t)]
+    #[arg(long, action = ArgAction::Set, default_value_t, help_heading = COMPATIBILITY)]
     pub(crate) ignore_prerelease_plugins: bool,
 }
 
@@ -101,7 +112,7 @@ pub(crate) struct BuildArgs {
     #[command(flatten)]
     pub(crate) cloud: LocalCloudArgs,
     /// Bake on the local cloud instead of AWS: no account, no network, real SSH
-    #[arg(long, action = ArgAction::Set, default_value_t)]
+    #[arg(long, action = ArgAction::Set, default_value_t, help_heading = LOCAL_CLOUD)]
     pub(crate) local: bool,
     /// Colours; by default at a terminal
     #[arg(long, action = ArgAction::Set)]
@@ -125,7 +136,7 @@ pub(crate) struct BuildArgs {
     #[arg(long, action = ArgAction::Set, default_value_t)]
     pub(crate) warn_on_undeclared_var: bool,
     /// Accepted for compatibility: there are no enforced provisioners here
-    #[arg(long, action = ArgAction::Set, default_value_t)]
+    #[arg(long, action = ArgAction::Set, default_value_t, help_heading = COMPATIBILITY)]
     pub(crate) skip_enforcement: bool,
     /// Record all events as JSON lines in this file
     #[arg(long, value_name = "FILE")]
@@ -152,28 +163,28 @@ pub(crate) enum OnErrorArg {
 #[derive(Debug, Args)]
 pub(crate) struct LocalCloudArgs {
     /// A base image of the local cloud from a directory or tarball; may be repeated
-    #[arg(long = "local-image", value_name = "NAME=ROOT", value_parser = assignment)]
+    #[arg(long = "local-image", value_name = "NAME=ROOT", value_parser = assignment, help_heading = LOCAL_CLOUD)]
     pub(crate) images: Vec<(String, String)>,
     /// How long changes of state take: `none`, `ec2`, or a list like `instance=12,stop=20`
-    #[arg(long, value_name = "PROFILE", default_value = "none")]
+    #[arg(long, value_name = "PROFILE", default_value = "none", help_heading = LOCAL_CLOUD)]
     pub(crate) latency: Latency,
     /// Run instances without isolation, as processes of this machine. Only for templates that you trust
-    #[arg(long, action = ArgAction::Set, default_value_t)]
+    #[arg(long, action = ArgAction::Set, default_value_t, help_heading = LOCAL_CLOUD)]
     pub(crate) local_unisolated: bool,
     /// Where the local cloud keeps its images and instances
-    #[arg(long, value_name = "DIRECTORY")]
+    #[arg(long, value_name = "DIRECTORY", help_heading = LOCAL_CLOUD)]
     pub(crate) local_state: Option<PathBuf>,
     /// Processes and threads that an instance may have; 4096 by default
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(16..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(16..), help_heading = LOCAL_CLOUD)]
     pub(crate) local_pids: Option<u64>,
     /// Memory that an instance may use, such as `512M` or `4G`; three quarters of this machine's by default
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    #[arg(long, value_name = "SIZE", value_parser = size, help_heading = LOCAL_CLOUD)]
     pub(crate) local_memory: Option<u64>,
     /// Processors that an instance may use, such as `2` or `0.5`; all by default
-    #[arg(long, value_name = "N", value_parser = processors)]
+    #[arg(long, value_name = "N", value_parser = processors, help_heading = LOCAL_CLOUD)]
     pub(crate) local_cpus: Option<f64>,
     /// What an instance may write to its disk, such as `8G`; 20G by default
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    #[arg(long, value_name = "SIZE", value_parser = size, help_heading = LOCAL_CLOUD)]
     pub(crate) local_disk: Option<u64>,
 }
 
@@ -299,10 +310,10 @@ pub(crate) struct InitArgs {
     #[command(flatten)]
     pub(crate) template: TemplateArgs,
     /// Accepted for compatibility: there is nothing to upgrade
-    #[arg(long, action = ArgAction::Set, default_value_t)]
+    #[arg(long, action = ArgAction::Set, default_value_t, help_heading = COMPATIBILITY)]
     pub(crate) upgrade: bool,
     /// Accepted for compatibility: there is nothing to install
-    #[arg(long, action = ArgAction::Set, default_value_t)]
+    #[arg(long, action = ArgAction::Set, default_value_t, help_heading = COMPATIBILITY)]
     pub(crate) force: bool,
     /// The template: a file or a directory
     #[arg(value_name = "TEMPLATE")]

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use bakelite_engine::foreign::visible;
 
+use crate::print::Output;
+
 /// How a command ended; the numbers are those that scripts around Packer know: 0, 1, 3 and 127.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Status {
@@ -71,12 +73,15 @@ impl Failure {
     }
 }
 
-/// Runs the program and ends it.
-pub(crate) fn with(program: impl FnOnce() -> Result<Status, Failure>) -> ExitCode {
-    let status = match program() {
+/// Ends the program as its command ended, with the last words of a failure.
+pub(crate) fn with(ended: Result<Status, Failure>, output: Output) -> ExitCode {
+    let status = match ended {
         Ok(status) => status,
         Err(failure) => {
-            last_words(&failure);
+            let words = failure.words();
+            if !words.is_empty() {
+                output.error(&words);
+            }
             failure.status
         }
     };
@@ -89,16 +94,19 @@ pub(crate) fn with(program: impl FnOnce() -> Result<Status, Failure>) -> ExitCod
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the last words of the program")]
-fn last_words(failure: &Failure) {
-    if failure.what.is_empty() {
-        return;
-    }
-    match &failure.causes {
-        Some(causes) => eprintln!("error: {}: {}", visible(&failure.what), visible(causes)),
-        None => eprintln!("error: {}", visible(&failure.what)),
-    }
-    if let Some(help) = &failure.help {
-        eprintln!("help: {}", visible(help));
+impl Failure {
+    /// The last words of the program, legible, each line with its end; empty when everything is said.
+    fn words(&self) -> String {
+        if self.what.is_empty() {
+            return String::new();
+        }
+        let mut words = format!("error: {}", visible(&self.what));
+        if let Some(causes) = &self.causes {
+            words = format!("{words}: {}", visible(causes));
+        }
+        if let Some(help) = &self.help {
+            words = format!("{words}\nhelp: {}", visible(help));
+        }
+        words + "\n"
     }
 }

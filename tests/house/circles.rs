@@ -14,46 +14,20 @@ use crate::tree::root;
 /// Files that are one idea: what it is, and the files.
 const ONE_IDEA: &[(&str, &[&str])] = &[];
 
-/// Circles that are known and not yet cut; nothing may be added.
-const KNOWN: &[&[&str]] = &[&[
-    "crates/local/src/address.rs",
-    "crates/local/src/call.rs",
-    "crates/local/src/catalogue.rs",
-    "crates/local/src/cloud.rs",
-    "crates/local/src/ec2",
-    "crates/local/src/json_api.rs",
-    "crates/local/src/query_api.rs",
-    "crates/local/src/router.rs",
-    "crates/local/src/secrets_manager.rs",
-    "crates/local/src/ssm",
-    "crates/local/src/state.rs",
-    "crates/local/src/state_directory.rs",
-    "crates/local/src/sts.rs",
-]];
-
 type Graph = BTreeMap<PathBuf, BTreeSet<PathBuf>>;
 
 #[test]
 fn files_and_directories_use_each_other_in_no_circle() {
     let mut report = String::new();
-    let mut known = String::new();
     for root in crate_roots() {
         let uses = uses(&root);
         for circle in circles_of_files(&uses).into_iter().chain(circles_of_directories(&uses)) {
-            if KNOWN.iter().any(|row| is_part_of(&circle, row)) {
-                describe(&circle, &uses, &mut known);
-            } else if !ONE_IDEA.iter().any(|(_, row)| is_among(&circle, row)) {
+            if !ONE_IDEA.iter().any(|(_, row)| is_among(&circle, row)) {
                 describe(&circle, &uses, &mut report);
             }
         }
     }
-    show(&known);
     assert!(report.is_empty(), "circles:\n{report}");
-}
-
-#[expect(clippy::print_stderr, reason = "shown by `-- --nocapture` to whoever cuts them")]
-fn show(known: &str) {
-    eprintln!("circles that are known:\n{known}");
 }
 
 /// The root files of the workspace's libraries and programs.
@@ -175,13 +149,6 @@ fn is_among(circle: &BTreeSet<PathBuf>, row: &[&str]) -> bool {
     circle
         .iter()
         .all(|part| row.iter().any(|listed| part == Path::new(listed)))
-}
-
-/// As `is_among`; a directory of the row stands for all that is below it as well.
-fn is_part_of(circle: &BTreeSet<PathBuf>, row: &[&str]) -> bool {
-    circle
-        .iter()
-        .all(|part| row.iter().any(|listed| part.starts_with(listed)))
 }
 
 /// The circle with the names that make it.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use aws_sdk_ec2::Client;
 use bakelite_aws::client::Aws;
+use bakelite_aws::made;
 use bakelite_aws::resource::Kind;
 use bakelite_aws::tag::{self, Tags};
 use bakelite_aws::undo::AwsUndo;
@@ -36,6 +37,14 @@ impl<'a> Cloud<'a> {
         self.aws.ec2()
     }
 
+    /// The same in another region.
+    pub(crate) fn in_region(&self, region: &str) -> Self {
+        Self {
+            aws: self.aws.in_region(region),
+            ..self.clone()
+        }
+    }
+
     pub(crate) fn say(&self, text: impl Into<String>) {
         self.bake.ui.say(text.into());
     }
@@ -65,6 +74,11 @@ impl<'a> Cloud<'a> {
         E: Into<BakeError> + Send + 'static,
     {
         let undo = Arc::clone(&self.undo);
+        let call = async move {
+            let (id, value) = call.await?;
+            made::note(&id);
+            Ok::<_, E>((id, value))
+        };
         self.bake.create(undo, temporary.resource, call).await
     }
 }

@@ -8,6 +8,7 @@ mod block_device;
 mod cloud;
 mod data_sources;
 mod ebs;
+mod findings;
 mod image;
 mod run;
 mod tags;

@@ -35,7 +35,7 @@ struct FileOptions {
     content: Option<String>,
     /// The file to copy. Excludes `content`.
     source: Option<String>,
-    /// The file to write.
+    /// The file to write. Its directory is created where there is none.
     target: String,
 }
 
@@ -54,6 +54,8 @@ enum FileError {
     },
     #[error("failed to write `{target}`")]
     Write { target: String, source: std::io::Error },
+    #[error("failed to create the directory of `{target}`")]
+    Directory { target: String, source: std::io::Error },
 }
 
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Builder>> {
@@ -95,6 +97,13 @@ impl Builder for FileBuilder {
 impl FileBuilder {
     async fn write(&self, bake: &Bake, target: &PathBuf) -> Result<(), FileError> {
         let options = &self.options;
+        if let Some(directory) = target.parent() {
+            let created = tokio::fs::create_dir_all(directory).await;
+            created.map_err(|source| FileError::Directory {
+                target: options.target.clone(),
+                source,
+            })?;
+        }
         let Some(source_file) = &options.source else {
             let write = tokio::fs::write(target, options.content.as_deref().unwrap_or_default()).await;
             return write.map_err(|source| FileError::Write {

@@ -212,6 +212,11 @@ impl Aws {
         &self.region
     }
 
+    /// Whether it is one of China's regions, which take tags only after a thing was made.
+    pub fn is_in_china(&self) -> bool {
+        self.region.starts_with("cn-")
+    }
+
     /// The profile of the shared files that the template names.
     pub fn profile(&self) -> Option<&str> {
         self.common.profile.as_deref()

@@ -1,7 +1,7 @@
 //! Events as lines for people, in the shape that tools around Packer read. Where the lines go is the business of the plain, the terminal
 //! and the machine-readable reporter.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bakelite_engine::event::{ArtifactSummary, BuildEvent, BuildSummary, Event, Level, Message, RunEvent, What};
 use bakelite_template::plan::Location;
@@ -213,7 +213,16 @@ fn closing<'a>(took: &str, outcomes: &'a [BuildSummary], cancelled: bool) -> Vec
         closing.extend(failed);
     }
     closing.append(&mut left);
-    let made = outcomes.iter().flat_map(|outcome| {
+    // One source that several builds use without names of their own is one build to whoever reads this, as long as it made the same.
+    let mut seen = BTreeSet::new();
+    let made = outcomes.iter().filter(|outcome| {
+        let artifacts = outcome.artifacts.iter();
+        let ids: Vec<_> = artifacts
+            .map(|one| (&one.builder_id, &one.id, &one.description))
+            .collect();
+        seen.insert((&outcome.name, ids))
+    });
+    let made = made.flat_map(|outcome| {
         let artifacts = outcome.artifacts.iter().enumerate();
         artifacts.map(move |(number, artifact)| Said {
             artifact: Some((outcome, number, artifact)),

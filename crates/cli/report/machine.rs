@@ -5,7 +5,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bakelite_engine::error::Report;
 use bakelite_engine::event::{ArtifactSummary, BuildEvent, BuildSummary, Event, Level, Message, RunEvent, What};
+use bakelite_hcl::diagnostic::{Diagnostics, Severity};
+use bakelite_hcl::source::SourceMap;
 use bakelite_template::plan::Location;
+use bakelite_template::secrets::Secrets;
 
 use super::Reporter;
 use super::lines::Lines;
@@ -65,9 +68,38 @@ impl<W: std::io::Write + Send> Reporter for Machine<W> {
     }
 }
 
-/// What a command that is no run prints, as one line.
-pub(crate) fn said(text: &str) -> String {
-    Line::new("", "ui", ["say", text]).text(SystemTime::now()) + "\n"
+/// What a command that is no run prints, as one line: `say` or `error`.
+pub(crate) fn said(voice: &str, text: &str) -> String {
+    record("ui", [voice, text])
+}
+
+/// One line about the whole run.
+pub(crate) fn record<'a>(kind: &str, data: impl IntoIterator<Item = &'a str>) -> String {
+    Line::new("", kind, data).text(SystemTime::now()) + "\n"
+}
+
+/// What is wrong with a template: all of it as people would read it, in one line, then a line for each.
+pub(crate) fn diagnostics(text: &str, diagnostics: &Diagnostics, sources: &SourceMap, secrets: &Secrets) -> String {
+    if text.is_empty() {
+        return String::new();
+    }
+    let voice = if diagnostics.has_errors() { "error" } else { "say" };
+    let each = diagnostics.iter().map(|diagnostic| {
+        let level = match diagnostic.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        let place = diagnostic.place.and_then(|place| Location::of(place, sources));
+        let place = place.as_ref().map(Location::to_string).unwrap_or_default();
+        let data = [
+            level,
+            &secrets.mask(&diagnostic.summary),
+            &secrets.mask(diagnostic.help.as_deref().unwrap_or_default()),
+            &place,
+        ];
+        record("diagnostic", data)
+    });
+    [said(voice, text.trim_end())].into_iter().chain(each).collect()
 }
 
 /// One line without its time.

@@ -14,7 +14,7 @@ mod masking;
 mod plain;
 mod terminal;
 
-pub(crate) use machine::said as machine_line;
+pub(crate) use machine::{diagnostics as machine_diagnostics, record as machine_record, said as machine_line};
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bakelite_net::tap::Tapped;
 use russh_sftp::client::{Config, SftpSession};
 use tokio::io::{AsyncWriteExt as _, duplex};
 
@@ -13,7 +14,7 @@ use crate::ssh::proxy::{Proxy, ProxyKind};
 use crate::ssh::{Record, console, parse_record};
 use crate::transfer::archive::unpack;
 use crate::transfer::destination::{Destination, DestinationError, place, plain};
-use crate::transfer::listing::{Scales, Weighed};
+use crate::transfer::listing::{Scales, Weighing};
 use crate::winrm;
 
 /// An archive of a directory's download.
@@ -67,7 +68,10 @@ pub async fn sftp(bytes: &[u8], directory: &Path) -> Result<(), String> {
     };
     let asking = async {
         let scales = Arc::<Scales>::default();
-        let stream = Weighed::new(near, Arc::clone(&scales));
+        let stream = Tapped {
+            stream: near,
+            tap: Weighing::new(Arc::clone(&scales)),
+        };
         let wire = SftpSession::new_with_config(stream, Config::default()).await;
         let wire = wire.map_err(|error| error.to_string())?;
         let mut destination = Destination::open(directory).map_err(|error| error.to_string())?;

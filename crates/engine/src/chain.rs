@@ -81,7 +81,7 @@ impl Chains<'_> {
                 Ok(processed) => processed,
                 Err(error) => {
                     let what = format!("post-processor `{}`", plan.component);
-                    made.error = Some(error.during(what).at(plan.location.as_ref()));
+                    made.error = Some(error.during(what).at(plan.options.location().as_ref()));
                     return made;
                 }
             };

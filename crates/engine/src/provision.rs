@@ -144,7 +144,7 @@ impl Provisioners {
             let Err(error) = self.try_once(plan, provisioning).await else {
                 return Ok(());
             };
-            let error = error.at(plan.location.as_ref());
+            let error = error.at(plan.options.location().as_ref());
             if left == 0 || provisioning.cancel.is_cancelled() {
                 return Err(error);
             }

@@ -143,7 +143,7 @@ impl One {
         }
         let started = Instant::now();
         events.emit(What::Build(BuildEvent::Started));
-        let location = plan.location.clone();
+        let location = plan.location();
         let (result, leftovers) = self.bake(plan).await;
         let result = result.map_err(|error| error.at(location.as_ref()));
         let took = started.elapsed();

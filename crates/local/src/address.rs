@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::api_error::ApiError;
-use crate::ec2::vpcs::Subnet;
+use crate::network::Subnet;
 
 /// Hands out addresses; starts at a different number in each process, so that processes rarely meet.
 #[derive(Debug)]
@@ -68,12 +68,12 @@ fn free_port(address: Ipv4Addr, port: u16) -> io::Result<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ec2::vpcs;
+    use crate::network;
 
     #[test]
     fn addresses_are_free_and_differ() {
         let addresses = Addresses::new();
-        let subnet = vpcs::default_subnet("us-east-1", None).unwrap();
+        let subnet = network::default_subnet("us-east-1", None).unwrap();
         let mut taken = HashSet::new();
         for _ in 0..20 {
             let (address, port) = addresses.reserve(&subnet, 0, &taken).unwrap();
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn an_address_with_the_port_taken_is_passed_over() {
-        let subnet = vpcs::default_subnet("us-east-1", None).unwrap();
+        let subnet = network::default_subnet("us-east-1", None).unwrap();
         let next = AtomicU32::new(1_000_000);
         let other = TcpListener::bind((subnet.address(1_000_000), 0)).unwrap();
         let wanted = other.local_addr().unwrap().port();
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_port_that_is_taken_everywhere_is_replaced() {
-        let subnet = vpcs::default_subnet("us-east-1", None).unwrap();
+        let subnet = network::default_subnet("us-east-1", None).unwrap();
         let everywhere = TcpListener::bind("0.0.0.0:0").unwrap();
         let wanted = everywhere.local_addr().unwrap().port();
         let (_, port) = Addresses::new().reserve(&subnet, wanted, &HashSet::new()).unwrap();

@@ -2,18 +2,30 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use hyper::http::request::Parts;
+use serde::Deserialize;
+
 use crate::api_error::ApiError;
 use crate::catalogue;
 use crate::cloud::Cloud;
-use crate::ec2::images::Image;
+use crate::credential::Credential;
 use crate::query::Parameters;
 use crate::state::Region;
+use crate::state::image::Image;
 use crate::xml::Element;
+
+/// A request that somebody known has sent.
+pub(crate) struct Accepted {
+    pub(crate) credential: Credential,
+    pub(crate) parts: Parts,
+    pub(crate) body: Bytes,
+}
 
 /// What an action returns: the children of its answer's root element.
 pub(crate) type Answer = Result<Element, ApiError>;
 
-/// A call that has been routed to its action.
+/// A call of a service that speaks the Query protocol, routed to its action.
 pub(crate) struct Call {
     pub(crate) cloud: Arc<Cloud>,
     pub(crate) region: String,
@@ -75,5 +87,30 @@ impl Call {
     /// Returns the well-known images and those that the user named.
     pub(crate) fn catalogue(&self) -> Vec<Image> {
         catalogue::images(&self.region, &self.cloud.local_images)
+    }
+}
+
+/// A call of a service that speaks JSON.
+pub(crate) struct JsonCall<'a> {
+    pub(crate) cloud: &'a Arc<Cloud>,
+    pub(crate) credential: &'a Credential,
+    pub(crate) body: &'a [u8],
+}
+
+impl<'a> JsonCall<'a> {
+    /// The parameters; those that an action does not know are refused.
+    pub(crate) fn input<T: Deserialize<'a>>(&self) -> Result<T, ApiError> {
+        serde_json::from_slice(self.body).map_err(|error| ApiError::new("ValidationException", error.to_string()))
+    }
+
+    /// The error for an action that is not there.
+    pub(crate) fn unknown(&self, action: &str) -> ApiError {
+        ApiError::new(
+            "UnknownOperationException",
+            format!(
+                "The local cloud has no operation `{action}` of `{}`",
+                self.credential.service
+            ),
+        )
     }
 }

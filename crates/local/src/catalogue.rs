@@ -4,15 +4,21 @@
 //! logs in, not what is installed.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cloud::LocalImage;
-use crate::ec2::block_devices::{BlockDevice, EbsDevice};
-use crate::ec2::images::{Image, ImageRoot, LaunchPermission};
-use crate::ec2::snapshots::EVERYONE;
 use crate::ids::ResourceKind;
 use crate::moment::Moment;
 use crate::state::ACCOUNT;
+use crate::state::image::{EVERYONE, Image, ImageRoot, LaunchPermission};
+use crate::state::volume::{BlockDevice, EbsDevice};
+
+/// An image that the user named: `--local-image NAME=ROOT`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LocalImage {
+    pub(crate) name: String,
+    pub(crate) root: PathBuf,
+}
 
 /// A distribution: who publishes its images, who logs in, what its disk is.
 struct Publisher {

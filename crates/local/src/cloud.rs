@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Mutex as AsyncMutex;
@@ -13,20 +12,15 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use crate::access_keys::AccessKeys;
 use crate::address::Addresses;
 use crate::api_error::ApiError;
-use crate::ec2::images::ImageRoot;
+use crate::catalogue::LocalImage;
 use crate::keys::RsaKeys;
 use crate::latency::Latency;
 use crate::machine::{Machine, MachineError, Machines, RootId};
-use crate::ssm::Sessions;
+use crate::sessions::Sessions;
+use crate::state::image::ImageRoot;
+use crate::state::instance::Instance;
 use crate::state::{Region, State};
 use crate::state_directory::{StateDirectory, StateError};
-
-/// An image that the user named: `--local-image NAME=ROOT`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct LocalImage {
-    pub(crate) name: String,
-    pub(crate) root: PathBuf,
-}
 
 /// The machine of one instance. Whoever starts, stops or freezes it holds the lock, so that such things come in turn.
 pub(crate) type MachineSlot = Arc<AsyncMutex<Option<RunningMachine>>>;
@@ -110,6 +104,23 @@ impl Cloud {
     /// Changes the whole state, wholly or not at all.
     pub(crate) fn change_all<T>(&self, change: impl FnOnce(&mut State) -> Result<T, ApiError>) -> Result<T, ApiError> {
         self.directory.change(change)
+    }
+
+    /// Checks that no other process runs the instance: only the one that does can reach its machine.
+    pub(crate) fn check_owner(&self, instance: &Instance) -> Result<(), ApiError> {
+        match instance.owner.as_deref() {
+            Some(owner) if owner != self.directory.owner().id() => {
+                let process = owner.split('-').next().unwrap_or(owner);
+                Err(ApiError::new(
+                    "IncorrectInstanceState",
+                    format!(
+                        "The instance '{}' is run by another process (pid {process}); ask that one's endpoint",
+                        instance.id
+                    ),
+                ))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Returns the slot of an instance's machine.

@@ -7,14 +7,13 @@ use hyper::Request;
 
 use crate::access_keys::AccessKeys;
 use crate::authentication::Claim;
-use crate::call::Call;
+use crate::call::{Accepted, Call};
 use crate::credential::{Authorization, Credential};
 use crate::ec2;
 use crate::json_api;
 use crate::local_cloud::{LocalCloud, LocalCloudOptions, LocalError};
 use crate::moment::Moment;
 use crate::query::Parameters;
-use crate::router::Accepted;
 use crate::signature::Signed;
 use crate::sts;
 use crate::{Isolation, Latency};

@@ -130,6 +130,14 @@ pub(crate) fn request_id() -> String {
     [part(0..8), part(8..12), part(12..16), part(16..20), part(20..32)].join("-")
 }
 
+/// Returns the error for an id that leads nowhere: malformed, or unknown.
+pub(crate) fn absent(kind: ResourceKind, id: &str) -> ApiError {
+    match kind.check(id) {
+        Ok(()) => ApiError::not_found(kind, id),
+        Err(malformed) => malformed,
+    }
+}
+
 impl ApiError {
     pub(crate) fn not_found(kind: ResourceKind, id: &str) -> ApiError {
         ApiError::new(

@@ -2,17 +2,15 @@
 
 use std::sync::Arc;
 
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::api_error::ApiError;
+use crate::call::{Accepted, JsonCall};
 use crate::cloud::Cloud;
-use crate::credential::Credential;
-use crate::router::Accepted;
 use crate::{secrets_manager, ssm};
 
 /// Answers an action of a service.
-pub(crate) type Service = fn(&str, &Call<'_>) -> Result<Value, ApiError>;
+pub(crate) type Service = fn(&str, &JsonCall<'_>) -> Result<Value, ApiError>;
 
 /// The service, as credentials name it.
 pub(crate) fn service(name: &str) -> Option<Service> {
@@ -38,7 +36,7 @@ pub(crate) fn answer(cloud: &Arc<Cloud>, request: &Accepted) -> Result<String, A
     let target = request.parts.headers.get("x-amz-target");
     let target = target.and_then(|target| target.to_str().ok()).unwrap_or_default();
     let action = target.split_once('.').map_or(target, |(_, action)| action);
-    let call = Call {
+    let call = JsonCall {
         cloud,
         credential,
         body: if request.body.is_empty() { b"{}" } else { &request.body },
@@ -50,29 +48,4 @@ pub(crate) fn answer(cloud: &Arc<Cloud>, request: &Accepted) -> Result<String, A
 /// An error's document.
 pub(crate) fn describe_error(error: &ApiError) -> String {
     json!({ "__type": error.code, "message": error.message }).to_string()
-}
-
-/// A call of the API.
-pub(crate) struct Call<'a> {
-    pub(crate) cloud: &'a Arc<Cloud>,
-    pub(crate) credential: &'a Credential,
-    body: &'a [u8],
-}
-
-impl<'a> Call<'a> {
-    /// The parameters; those that an action does not know are refused.
-    pub(crate) fn input<T: Deserialize<'a>>(&self) -> Result<T, ApiError> {
-        serde_json::from_slice(self.body).map_err(|error| ApiError::new("ValidationException", error.to_string()))
-    }
-
-    /// The error for an action that is not there.
-    pub(crate) fn unknown(&self, action: &str) -> ApiError {
-        ApiError::new(
-            "UnknownOperationException",
-            format!(
-                "The local cloud has no operation `{action}` of `{}`",
-                self.credential.service
-            ),
-        )
-    }
 }

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use hyper::Method;
 
 use crate::api_error::ApiError;
-use crate::call::Call;
+use crate::call::{Accepted, Call};
 use crate::cloud::Cloud;
 use crate::ec2;
 use crate::query::Parameters;
-use crate::router::Accepted;
 use crate::sts;
 use crate::xml::Element;
 

@@ -12,8 +12,8 @@ use hyper::{Method, Request, Response, StatusCode};
 
 use crate::api_error::ApiError;
 use crate::authentication::{self, Claim, Refusal};
+use crate::call::Accepted;
 use crate::cloud::Cloud;
-use crate::credential::Credential;
 use crate::guests::Seat;
 use crate::ids::request_id;
 use crate::json_api;
@@ -28,13 +28,6 @@ const LONGEST_BODY: usize = 1 << 20;
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long to listen to a body that nobody wants, so that its sender gets to read why.
 const POLITENESS: Duration = Duration::from_secs(1);
-
-/// A request that somebody known has sent.
-pub(crate) struct Accepted {
-    pub(crate) credential: Credential,
-    pub(crate) parts: Parts,
-    pub(crate) body: Bytes,
-}
 
 /// The protocol that a caller speaks; its service is known only when it is known who calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,29 +1,17 @@
 //! Secrets Manager's API, as far as templates need it: secrets of one version, kept with the rest of the state.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::api_error::ApiError;
+use crate::call::JsonCall;
 use crate::ids::random_hex;
-use crate::json_api::Call;
 use crate::moment::Moment;
+use crate::state::Secret;
 use crate::state::{ACCOUNT, Region};
 
-/// A secret.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Secret {
-    arn: String,
-    name: String,
-    created: Moment,
-    version: String,
-    /// The secret is a text, …
-    string: Option<String>,
-    /// … or bytes, in base64.
-    binary: Option<String>,
-}
-
 /// Answers a call of an action.
-pub(crate) fn answer(action: &str, call: &Call<'_>) -> Result<Value, ApiError> {
+pub(crate) fn answer(action: &str, call: &JsonCall<'_>) -> Result<Value, ApiError> {
     match action {
         "CreateSecret" => create_secret(call),
         "DeleteSecret" => delete_secret(call),
@@ -45,7 +33,7 @@ struct CreateSecret {
     secret_binary: Option<String>,
 }
 
-fn create_secret(call: &Call<'_>) -> Result<Value, ApiError> {
+fn create_secret(call: &JsonCall<'_>) -> Result<Value, ApiError> {
     let input: CreateSecret = call.input()?;
     let region = &call.credential.region;
     let secret = Secret {
@@ -81,7 +69,7 @@ struct GetSecretValue {
     version_stage: Option<String>,
 }
 
-fn get_secret_value(call: &Call<'_>) -> Result<Value, ApiError> {
+fn get_secret_value(call: &JsonCall<'_>) -> Result<Value, ApiError> {
     let input: GetSecretValue = call.input()?;
     let secret = call.cloud.read(&call.credential.region, |region| {
         find(region, &input.secret_id).cloned()
@@ -114,7 +102,7 @@ struct PutSecretValue {
     secret_binary: Option<String>,
 }
 
-fn put_secret_value(call: &Call<'_>) -> Result<Value, ApiError> {
+fn put_secret_value(call: &JsonCall<'_>) -> Result<Value, ApiError> {
     let input: PutSecretValue = call.input()?;
     call.cloud.change(&call.credential.region, |region| {
         let name = find(region, &input.secret_id)?.name.clone();
@@ -137,7 +125,7 @@ struct DeleteSecret {
     _force: Option<bool>,
 }
 
-fn delete_secret(call: &Call<'_>) -> Result<Value, ApiError> {
+fn delete_secret(call: &JsonCall<'_>) -> Result<Value, ApiError> {
     let input: DeleteSecret = call.input()?;
     call.cloud.change(&call.credential.region, |region| {
         let name = find(region, &input.secret_id)?.name.clone();

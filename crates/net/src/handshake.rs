@@ -6,16 +6,16 @@ use std::future::{Future, Ready};
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use hyper::Uri;
 use hyper::http::HeaderValue;
 use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tower_service::Service;
 
 use crate::Stream;
+use crate::tap::{Tap, Tapped};
 
 /// As much of a proxy's answer as an error shows.
 const SHOWN: usize = 200;
@@ -87,7 +87,7 @@ pub async fn through<'a, S: Stream, E: From<Refusal>>(
 }
 
 async fn connect<S: Stream>(stream: S, target: Uri, authorization: Option<&HeaderValue>) -> Result<S, Refusal> {
-    let (stream, answer) = Sip::new(stream);
+    let (stream, answer) = sip(stream);
     let mut tunnel = Tunnel::new(Uri::default(), Opened(Some(stream)));
     if let Some(authorization) = authorization {
         tunnel = tunnel.with_auth(authorization.clone());
@@ -113,7 +113,7 @@ async fn connect<S: Stream>(stream: S, target: Uri, authorization: Option<&Heade
 }
 
 async fn socks5<S: Stream>(stream: S, target: Uri, login: Option<&(String, String)>) -> Result<S, Refusal> {
-    let (stream, answer) = Sip::new(stream);
+    let (stream, answer) = sip(stream);
     let mut socks = SocksV5::new(Uri::default(), Opened(Some(stream)));
     if let Some((user, password)) = login {
         socks = socks.with_auth(user.clone(), password.clone());
@@ -159,46 +159,25 @@ impl<S: Stream> Service<Uri> for Opened<S> {
     }
 }
 
-/// Gives one byte at a time and keeps it: the library throws away what it has read beyond a proxy's answer, and there begins what the
-/// host behind it sends (an SSH server speaks first).
-struct Sip<S> {
-    stream: S,
-    answer: Arc<Mutex<Vec<u8>>>,
-}
+/// Keeps a proxy's answer, and takes one byte at a time: the library throws away what it has read beyond the answer, and there begins what
+/// the host behind the proxy sends (an SSH server speaks first).
+struct Answer(Arc<Mutex<Vec<u8>>>);
 
-impl<S> Sip<S> {
-    fn new(stream: S) -> (Self, Arc<Mutex<Vec<u8>>>) {
-        let answer = Arc::<Mutex<Vec<u8>>>::default();
-        let sip = Self {
-            stream,
-            answer: Arc::clone(&answer),
-        };
-        (sip, answer)
+impl Tap for Answer {
+    const AT_ONCE: Option<usize> = Some(1);
+
+    fn delivered(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut answer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        answer.extend_from_slice(bytes);
+        Ok(())
     }
 }
 
-impl<S: Stream> AsyncRead for Sip<S> {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let mut byte = [0];
-        let mut one = ReadBuf::new(&mut byte);
-        ready!(Pin::new(&mut self.stream).poll_read(context, &mut one))?;
-        into.put_slice(one.filled());
-        let mut answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
-        answer.extend_from_slice(one.filled());
-        Poll::Ready(Ok(()))
-    }
-}
+type Sip<S> = Tapped<S, Answer>;
 
-impl<S: Stream> AsyncWrite for Sip<S> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
+/// A stream whose answer is kept, and where.
+fn sip<S>(stream: S) -> (Sip<S>, Arc<Mutex<Vec<u8>>>) {
+    let answer = Arc::<Mutex<Vec<u8>>>::default();
+    let tap = Answer(Arc::clone(&answer));
+    (Tapped { stream, tap }, answer)
 }

@@ -1,16 +1,12 @@
 //! The way to a URL: directly or through the environment's proxy, with TLS where the scheme asks for it.
 
 use std::fmt;
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::Uri;
 use hyper::http::HeaderValue;
 use hyper_util::client::legacy::connect::{self, Connected};
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -19,6 +15,7 @@ use crate::Stream;
 use crate::error::{Cause, DialError, Via, bracketed};
 use crate::handshake::{self, Speech};
 use crate::proxies::{Environment, Protocol, Proxies, Proxy, UnusableProxy};
+use crate::tap::{Tap, Tapped};
 use crate::tcp::{self, Limits};
 use crate::trust::{Trust, TrustError};
 
@@ -142,9 +139,9 @@ impl Network {
         } else {
             stream
         };
-        Ok(Connection {
+        Ok(Tapped {
             stream,
-            is_forwarded: way.is_forwarded,
+            tap: Forwarded(way.is_forwarded),
         })
     }
 
@@ -212,9 +209,18 @@ fn via(proxy: &Proxy) -> Via {
 }
 
 /// An open stream to a host, or to the proxy that forwards requests to it.
-pub struct Connection {
-    stream: Box<dyn Stream>,
-    is_forwarded: bool,
+pub type Connection = Tapped<Box<dyn Stream>, Forwarded>;
+
+/// Does a proxy forward the requests of a connection?
+#[derive(Debug, Clone, Copy)]
+pub struct Forwarded(bool);
+
+impl Tap for Forwarded {}
+
+impl connect::Connection for Connection {
+    fn connected(&self) -> Connected {
+        Connected::new().proxy(self.tap.0)
+    }
 }
 
 /// A proxy that reads requests and forwards them.
@@ -231,31 +237,5 @@ impl Forwarding {
         forwards.then(|| Self {
             login: proxy.authorization.clone(),
         })
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, into)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}
-
-impl connect::Connection for Connection {
-    fn connected(&self) -> Connected {
-        Connected::new().proxy(self.is_forwarded)
     }
 }

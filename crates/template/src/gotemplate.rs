@@ -40,7 +40,7 @@ pub struct Rendering {
     pub derived: Derived,
     pub(crate) context: Context,
     /// Absent in HCL.
-    pub(crate) legacy: Option<LegacyNames>,
+    pub(crate) legacy: Option<Arc<LegacyNames>>,
 }
 
 /// What a string is rendered for: it decides which functions have something to refer to.

@@ -71,9 +71,10 @@ impl Template {
                 selection: &selection,
             };
             plan.builds = bake::plan_all(&planner, &builds, &mut secrets, diagnostics).await;
-            plan.builds.iter_mut().for_each(|build| build.mask(&secrets));
         }
-        plan.secrets = secrets.into_texts();
+        plan.secrets = secrets.texts().map(str::to_owned).collect();
+        let secrets = Arc::new(secrets);
+        plan.builds.iter_mut().for_each(|build| build.hide(&secrets));
         plan
     }
 

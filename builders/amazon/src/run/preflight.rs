@@ -2,7 +2,6 @@
 //! or cannot answer, finds nothing.
 
 use std::error::Error as StdError;
-use std::fmt::Write as _;
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{BootModeType, BootModeValues, Image, InstanceType, InstanceTypeInfo};
@@ -10,7 +9,6 @@ use bakelite_aws::call::once;
 use bakelite_aws::error::AwsError;
 use bakelite_aws::retry::ErrorClass;
 use bakelite_engine::bake::BakeError;
-use bakelite_engine::chain_of;
 use bakelite_engine::error::Explain;
 
 use super::launch::Launch;
@@ -20,6 +18,7 @@ use super::placement::{at, of_type};
 use super::source_ami::{self, Requirements};
 use super::{key_pair, profile};
 use crate::cloud::Cloud;
+use crate::findings;
 
 /// What was found.
 #[derive(Default)]
@@ -28,16 +27,6 @@ pub(crate) struct Findings {
     /// AWS cannot be reached at all, or not with these credentials: that is reported once.
     is_unreachable: bool,
 }
-
-/// Several findings in one.
-#[derive(Debug, thiserror::Error)]
-#[error("{count} problems were found before anything was made:{list}")]
-struct Several {
-    count: usize,
-    list: String,
-}
-
-impl Explain for Several {}
 
 impl Findings {
     /// Takes the error, if it is one.
@@ -62,20 +51,14 @@ impl Findings {
         self.errors.push(finding.into());
     }
 
+    /// Adds what somebody else found.
+    pub(crate) fn extend(&mut self, errors: Vec<BakeError>) {
+        self.errors.extend(errors);
+    }
+
     /// Nothing, or one error of all that was found.
-    pub(crate) fn settle(mut self) -> Result<(), BakeError> {
-        if self.errors.len() < 2 {
-            return self.errors.pop().map_or(Ok(()), Err);
-        }
-        let mut list = String::new();
-        for error in &self.errors {
-            let _ = write!(list, "\n- {}", chain_of(error));
-            if let Some(help) = error.help() {
-                let _ = write!(list, "\n  help: {help}");
-            }
-        }
-        let count = self.errors.len();
-        Err(Several { count, list }.into())
+    pub(crate) fn settle(self) -> Result<(), BakeError> {
+        findings::all(self.errors)
     }
 }
 
@@ -287,11 +270,11 @@ mod tests {
         findings.found(no_type("m9.tiny"));
         let report = findings.settle().unwrap_err().report();
         assert!(
-            report
-                .text
-                .starts_with("2 problems were found before anything was made:\n- instance type `m9.huge`")
+            report.text.starts_with("2 problems:\n  - instance type `m9.huge`"),
+            "{}",
+            report.text
         );
-        assert!(report.text.contains("\n- instance type `m9.tiny`"), "{}", report.text);
+        assert!(report.text.contains("\n  - instance type `m9.tiny`"), "{}", report.text);
         let mut findings = Findings::default();
         findings.found(no_type("m9.huge"));
         let report = findings.settle().unwrap_err().report();

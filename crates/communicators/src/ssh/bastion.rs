@@ -3,16 +3,12 @@
 
 use std::borrow::Cow;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bakelite_engine::error::Explain as _;
-use russh::ChannelStream;
-use russh::client::Msg;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use bakelite_net::tap::{Tap, Tapped};
 use tokio::sync::Mutex;
 
 use super::session::{Connector, Session, SessionError};
@@ -107,9 +103,9 @@ impl Dial for Bastion {
             target: format!("{}:{}", self.host, self.port),
             reason,
         })?;
-        Ok(Box::new(Through {
+        Ok(Box::new(Tapped {
             stream: channel.into_stream(),
-            session,
+            tap: Through(session),
         }))
     }
 
@@ -123,49 +119,18 @@ impl Dial for Bastion {
     }
 }
 
-/// A stream through a bastion, which lasts as long as its session is held.
-struct Through {
-    stream: ChannelStream<Msg>,
-    session: Arc<Session>,
-}
+/// Keeps a bastion's session for as long as a stream goes through it.
+struct Through(Arc<Session>);
 
-impl Through {
+impl Tap for Through {
     /// The end of the stream is the bastion's, when its connection has ended.
-    fn end(&self) -> io::Result<()> {
-        if self.session.is_alive() {
+    fn delivered(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if !bytes.is_empty() || self.0.is_alive() {
             return Ok(());
         }
         Err(io::Error::other(format!(
             "the bastion is gone: {}",
-            bakelite_engine::chain_of(&self.session.lost(None))
+            bakelite_engine::chain_of(&self.0.lost(None))
         )))
-    }
-}
-
-impl AsyncRead for Through {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        match Pin::new(&mut self.stream).poll_read(context, buffer) {
-            Poll::Ready(Ok(())) if buffer.filled().len() == before => Poll::Ready(self.end()),
-            polled => polled,
-        }
-    }
-}
-
-impl AsyncWrite for Through {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

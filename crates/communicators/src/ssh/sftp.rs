@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bakelite_engine::communicator::{CommunicatorError, Upload};
 use bakelite_engine::foreign::quoted;
+use bakelite_net::tap::Tapped;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use russh_sftp::client::error::Error as WireError;
 use russh_sftp::client::fs::ReadDir;
@@ -18,7 +19,7 @@ use super::exec::answered;
 use super::program::read_piece;
 use super::session::{Link, Session};
 use crate::transfer::destination::{Beside, plain};
-use crate::transfer::listing::{Scales, Weighed, Weight};
+use crate::transfer::listing::{Scales, Weighing, Weight};
 use crate::transfer::tree::{Entry, EntryKind, Links, Source, resolved_inside, walk_beside};
 use crate::transfer::{Reason, TransferError};
 
@@ -59,7 +60,10 @@ impl Sftp {
         };
         // A subsystem whose program is missing ends before it answers.
         let scales = Arc::<Scales>::default();
-        let stream = Weighed::new(channel.into_stream(), Arc::clone(&scales));
+        let stream = Tapped {
+            stream: channel.into_stream(),
+            tap: Weighing::new(Arc::clone(&scales)),
+        };
         let wire = SftpSession::new_with_config(stream, config).await;
         match wire {
             Ok(wire) => Ok(Self { wire, session, scales }),

@@ -2,12 +2,10 @@
 //! in is weighed on its way to it.
 
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use bakelite_net::tap::Tap;
 
 /// Memory for the names of all directories that are open at one time: about 300,000 entries of an OpenSSH server.
 const MOST_MEMORY: usize = 96 * 1024 * 1024;
@@ -77,45 +75,21 @@ impl Scales {
     }
 }
 
-/// A stream on whose way in lists of names are weighed.
-pub(crate) struct Weighed<S> {
-    stream: S,
+/// Weighs the lists of names that a stream delivers.
+pub(crate) struct Weighing {
     scales: Arc<Scales>,
     head: [u8; HEAD],
     /// Bytes of the present packet so far, its length included.
     seen: usize,
 }
 
-impl<S> Weighed<S> {
-    pub(crate) fn new(stream: S, scales: Arc<Scales>) -> Self {
+impl Weighing {
+    pub(crate) fn new(scales: Arc<Scales>) -> Self {
         Self {
-            stream,
             scales,
             head: [0; HEAD],
             seen: 0,
         }
-    }
-
-    fn look(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        while let Some((first, rest)) = bytes.split_first() {
-            if let Some(byte) = self.head.get_mut(self.seen) {
-                *byte = *first;
-                self.seen += 1;
-                bytes = rest;
-                if self.seen == HEAD {
-                    self.weigh_packet()?;
-                }
-            } else {
-                let left = self.length().saturating_sub(self.seen);
-                let passed = left.min(bytes.len());
-                self.seen += passed;
-                bytes = bytes.get(passed..).unwrap_or_default();
-            }
-            if self.seen >= 4 && self.seen >= self.length() {
-                self.seen = 0;
-            }
-        }
-        Ok(())
     }
 
     /// The length of the present packet with the four bytes that hold it.
@@ -136,32 +110,27 @@ impl<S> Weighed<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Weighed<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
-        match polled {
-            Poll::Ready(Ok(())) => Poll::Ready(self.look(buffer.filled().get(before..).unwrap_or_default())),
-            polled => polled,
+impl Tap for Weighing {
+    fn delivered(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while let Some((first, rest)) = bytes.split_first() {
+            if let Some(byte) = self.head.get_mut(self.seen) {
+                *byte = *first;
+                self.seen += 1;
+                bytes = rest;
+                if self.seen == HEAD {
+                    self.weigh_packet()?;
+                }
+            } else {
+                let left = self.length().saturating_sub(self.seen);
+                let passed = left.min(bytes.len());
+                self.seen += passed;
+                bytes = bytes.get(passed..).unwrap_or_default();
+            }
+            if self.seen >= 4 && self.seen >= self.length() {
+                self.seen = 0;
+            }
         }
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Weighed<S> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        Ok(())
     }
 }
 
@@ -188,10 +157,10 @@ mod tests {
         ]
         .concat();
         for size in [1, 2, 3, 7, 13, 64, 1000] {
-            let mut weighed = Weighed::new((), Arc::clone(&scales));
+            let mut weighing = Weighing::new(Arc::clone(&scales));
             let listing = async {
                 for piece in stream.chunks(size) {
-                    weighed.look(piece).unwrap();
+                    weighing.delivered(piece).unwrap();
                 }
             };
             let ((), weight) = scales.weigh(listing).await;
@@ -204,9 +173,9 @@ mod tests {
     #[tokio::test]
     async fn too_much_is_an_error() {
         let scales = Arc::new(Scales::default());
-        let mut weighed = Weighed::new((), Arc::clone(&scales));
-        weighed.look(&packet(NAMES, 1_000_000, 13_000_000)).unwrap();
-        let listing = async { weighed.look(&packet(NAMES, 1_000_000, 13_000_000)) };
+        let mut weighing = Weighing::new(Arc::clone(&scales));
+        weighing.delivered(&packet(NAMES, 1_000_000, 13_000_000)).unwrap();
+        let listing = async { weighing.delivered(&packet(NAMES, 1_000_000, 13_000_000)) };
         let (looked, _weight) = scales.weigh(listing).await;
         assert!(looked.is_err() && scales.is_too_much());
     }

@@ -1,32 +1,9 @@
 //! Block device mappings: of images, and as `RunInstances`, `CreateImage` and `RegisterImage` are asked for them.
 
-use serde::{Deserialize, Serialize};
-
 use crate::api_error::ApiError;
 use crate::query::Parameters;
+use crate::state::volume::{BlockDevice, EbsDevice};
 use crate::xml::Element;
-
-/// One device of an image, or of an instance to be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct BlockDevice {
-    pub(crate) device: String,
-    /// An instance store (`ephemeral0`); such a device has no volume.
-    pub(crate) virtual_name: Option<String>,
-    pub(crate) ebs: Option<EbsDevice>,
-}
-
-/// A volume to be made from a snapshot, or empty.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct EbsDevice {
-    pub(crate) snapshot_id: Option<String>,
-    pub(crate) size_gib: u32,
-    pub(crate) volume_type: String,
-    pub(crate) iops: Option<u32>,
-    pub(crate) throughput: Option<u32>,
-    pub(crate) encrypted: bool,
-    pub(crate) kms_key_id: Option<String>,
-    pub(crate) delete_on_termination: bool,
-}
 
 /// What a call says of one device: everything optional, `None` keeps what the image has.
 #[derive(Debug, Clone, Default)]

@@ -6,17 +6,19 @@ use std::sync::Arc;
 use crate::api_error::ApiError;
 use crate::call::{Answer, Call};
 use crate::cloud::Cloud;
-use crate::ec2::block_devices::{self, BlockDevice, DeviceRequest};
-use crate::ec2::images::{self, Image, ImageRoot};
-use crate::ec2::instances::{Instance, InstanceState};
+use crate::ec2::block_devices::{self, DeviceRequest};
+use crate::ec2::images::{self};
 use crate::ec2::power::{self, Boot, InstanceName};
 use crate::ec2::regions;
-use crate::ec2::snapshots::Snapshot;
-use crate::ec2::tags::{TagSpecifications, Tags};
+use crate::ec2::tags::TagSpecifications;
 use crate::ids::ResourceKind;
 use crate::machine::RootId;
 use crate::moment::Moment;
+use crate::state::image::{Image, ImageRoot};
+use crate::state::instance::{Instance, InstanceState};
+use crate::state::volume::BlockDevice;
 use crate::state::{ACCOUNT, Region};
+use crate::state::{Snapshot, Tags};
 use crate::xml::Element;
 
 /// Shortest and longest name of an image, in characters.
@@ -97,7 +99,7 @@ async fn freeze(cloud: &Arc<Cloud>, name: &InstanceName, no_reboot: bool) -> Res
 impl Wish {
     fn check(&self, cloud: &Cloud, region: &Region) -> Result<(), ApiError> {
         let instance = region.instance(&self.instance_id)?;
-        power::check_owner(cloud, instance)?;
+        cloud.check_owner(instance)?;
         if !matches!(instance.state, InstanceState::Running | InstanceState::Stopped) {
             return Err(ApiError::new(
                 "IncorrectInstanceState",

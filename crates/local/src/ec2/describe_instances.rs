@@ -5,12 +5,13 @@ use std::net::Ipv4Addr;
 use crate::api_error::ApiError;
 use crate::call::{Answer, Call};
 use crate::ec2::filters::{FilterTable, Filters};
-use crate::ec2::instances::{Instance, InstanceState, MetadataOptions, check_ids};
 use crate::ec2::page::Page;
-use crate::ec2::tags::{self, Tags};
-use crate::ec2::vpcs;
-use crate::ec2::{instance_types, network_interfaces};
+use crate::ec2::tags::{self};
+use crate::ec2::{instance_types, network_interfaces, security_groups};
 use crate::ids::ResourceKind;
+use crate::network;
+use crate::state::Tags;
+use crate::state::instance::{Instance, InstanceState, MetadataOptions};
 use crate::state::{ACCOUNT, Region};
 use crate::xml::Element;
 
@@ -96,7 +97,7 @@ pub(crate) fn describe_instances(mut call: Call) -> Answer {
     let page = Page::take(&mut call.parameters)?;
     call.accept()?;
     let found = call.read(|region| {
-        check_ids(region, &ids)?;
+        region.check_instances(&ids)?;
         let mut found: Vec<(Instance, Element)> = Vec::new();
         for instance in region
             .instances
@@ -177,7 +178,7 @@ fn describe(region: &Region, instance: &Instance, tags: &Tags) -> Element {
         .maybe("privateIpAddress", instance.private_address())
         .maybe("ipAddress", instance.public_address())
         .text("sourceDestCheck", instance.source_dest_check)
-        .list("groupSet", group_set(region, instance))
+        .list("groupSet", security_groups::group_set(region, instance))
         .with(state_reason(instance))
         .text("architecture", &instance.architecture)
         .text("rootDeviceType", "ebs")
@@ -252,17 +253,6 @@ pub(crate) fn metadata_options(options: &MetadataOptions) -> Element {
         .text("instanceMetadataTags", &options.instance_tags)
 }
 
-/// Returns the security groups of an instance as `groupId` and `groupName`.
-pub(crate) fn group_set(region: &Region, instance: &Instance) -> Vec<Element> {
-    let groups = instance.security_groups.iter().filter(|_| instance.exists());
-    groups
-        .map(|id| {
-            let name = region.security_groups.get(id).map_or("", |group| group.name.as_str());
-            Element::body().text("groupId", id).text("groupName", name)
-        })
-        .collect()
-}
-
 /// Returns the volumes that are attached to an instance, by device.
 pub(crate) fn block_device_mapping(region: &Region, id: &str) -> Vec<Element> {
     let attached = region.volumes.values().filter_map(|volume| {
@@ -294,7 +284,7 @@ pub(crate) fn describe_instance_status(mut call: Call) -> Answer {
     let page = Page::take(&mut call.parameters)?;
     call.accept()?;
     let items = call.read(|region| {
-        check_ids(region, &ids)?;
+        region.check_instances(&ids)?;
         let wanted = region
             .instances
             .values()
@@ -345,7 +335,7 @@ fn describe_status(instance: &Instance) -> Element {
     Element::body()
         .text("instanceId", &instance.id)
         .text("availabilityZone", &instance.zone)
-        .text("availabilityZoneId", vpcs::zone_id(&instance.zone))
+        .text("availabilityZoneId", network::zone_id(&instance.zone))
         .child(instance.state.describe("instanceState"))
         .child(check("systemStatus"))
         .child(check("instanceStatus"))

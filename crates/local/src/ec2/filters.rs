@@ -1,8 +1,8 @@
 //! Filters of Describe calls: names with lists of patterns; all filters must match, one pattern of each is enough.
 
 use crate::api_error::ApiError;
-use crate::ec2::tags::Tags;
 use crate::query::Parameters;
+use crate::state::Tags;
 
 /// What a Describe call can filter by: a filter's name, and the values that an item has for it.
 pub(crate) type FilterTable<T> = &'static [(&'static str, fn(&T) -> Vec<String>)];

@@ -3,11 +3,12 @@
 use crate::api_error::ApiError;
 use crate::call::{Answer, Call};
 use crate::ec2::block_devices;
-use crate::ec2::images::{self, Image, LaunchPermission, check_own};
-use crate::ec2::snapshots::{EVERYONE, check_accounts};
+use crate::ec2::images::{self, check_made_here, check_own};
+use crate::ec2::snapshots::check_accounts;
 use crate::moment::Moment;
 use crate::query::Parameters;
-use crate::state::Region;
+use crate::state::image::EVERYONE;
+use crate::state::image::{Image, LaunchPermission};
 use crate::xml::Element;
 
 pub(crate) fn describe_image_attribute(mut call: Call) -> Answer {
@@ -253,16 +254,4 @@ fn change_own(call: &Call, id: &str, change: impl FnOnce(&mut Image) -> Result<(
         change(region.image_mut(id)?)
     })?;
     Ok(Element::body().yes())
-}
-
-/// Checks that an image exists and was made here.
-pub(crate) fn check_made_here(region: &Region, catalogue: &[Image], id: &str) -> Result<(), ApiError> {
-    check_own(images::find(region, catalogue, id)?)?;
-    if region.images.contains_key(id) {
-        return Ok(());
-    }
-    Err(ApiError::new(
-        "OperationNotPermitted",
-        format!("The image '{id}' was given on the command line and cannot be changed"),
-    ))
 }

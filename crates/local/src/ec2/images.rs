@@ -1,141 +1,19 @@
-//! Images: what they are, `DescribeImages`, `DeregisterImage`. They are made in `create_image.rs`, and the well-known ones
-//! come from the catalogue.
-
-use std::collections::BTreeSet;
-use std::path::PathBuf;
-
-use serde::{Deserialize, Serialize};
+//! `DescribeImages` and `DeregisterImage`. Images are made in `create_image.rs`, and the well-known ones come from the catalogue.
 
 use crate::api_error::ApiError;
 use crate::call::{Answer, Call};
-use crate::ec2::block_devices::{self, BlockDevice};
+use crate::ec2::block_devices::{self};
 use crate::ec2::filters::{FilterTable, Filters};
-use crate::ec2::image_attributes::check_made_here;
 use crate::ec2::page::Page;
-use crate::ec2::snapshots::{self, EVERYONE};
-use crate::ec2::tags::{self, Tags};
+use crate::ec2::snapshots::{self};
+use crate::ec2::tags::{self};
 use crate::ids::ResourceKind;
-use crate::machine::{BaseRoot, RootId};
-use crate::moment::Moment;
-use crate::state::{ACCOUNT, Region, absent};
+use crate::ids::absent;
+use crate::state::Tags;
+use crate::state::image::Image;
+use crate::state::volume::EbsDevice;
+use crate::state::{ACCOUNT, Region};
 use crate::xml::Element;
-
-/// An image: one of the catalogue, or one that was made here.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Image {
-    pub(crate) id: String,
-    pub(crate) name: String,
-    pub(crate) description: String,
-    pub(crate) owner_id: String,
-    /// `amazon` for Amazon's own images.
-    pub(crate) owner_alias: Option<String>,
-    pub(crate) architecture: String,
-    pub(crate) created: Moment,
-    /// When it changes from `pending` to `available`.
-    pub(crate) available: Moment,
-    pub(crate) root: ImageRoot,
-    pub(crate) root_device: String,
-    pub(crate) block_devices: Vec<BlockDevice>,
-    pub(crate) boot_mode: Option<String>,
-    pub(crate) tpm_support: Option<String>,
-    pub(crate) imds_support: Option<String>,
-    pub(crate) ena_support: bool,
-    pub(crate) sriov_support: bool,
-    /// Users that the image's instances let in.
-    pub(crate) login_users: Vec<String>,
-    pub(crate) launch_permission: BTreeSet<LaunchPermission>,
-    pub(crate) deprecated: Option<Moment>,
-    pub(crate) deregistration_protection: bool,
-    pub(crate) source_instance_id: Option<String>,
-    pub(crate) source_image_id: Option<String>,
-    pub(crate) source_image_region: Option<String>,
-}
-
-/// Where an image's root file system comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum ImageRoot {
-    /// This machine's own system directories.
-    Host,
-    /// A directory or tarball that the user gave.
-    Given(PathBuf),
-    /// What an instance left behind.
-    Baked(RootId),
-}
-
-/// Who else may launch an image.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) enum LaunchPermission {
-    Account(String),
-    Group(String),
-    Organization(String),
-    OrganizationalUnit(String),
-}
-
-impl ImageRoot {
-    /// Returns the root that a bake left.
-    pub(crate) fn baked(&self) -> Option<&RootId> {
-        match self {
-            ImageRoot::Baked(root) => Some(root),
-            ImageRoot::Host | ImageRoot::Given(_) => None,
-        }
-    }
-
-    /// Returns the base of which a root has still to be made; a baked one is there already.
-    pub(crate) fn base(&self) -> Option<BaseRoot> {
-        match self {
-            ImageRoot::Host => Some(BaseRoot::Host),
-            ImageRoot::Given(path) if path.is_dir() => Some(BaseRoot::Directory(path.clone())),
-            ImageRoot::Given(path) => Some(BaseRoot::Tarball(path.clone())),
-            ImageRoot::Baked(_) => None,
-        }
-    }
-}
-
-impl Image {
-    pub(crate) fn state(&self) -> &'static str {
-        if Moment::now() >= self.available {
-            "available"
-        } else {
-            "pending"
-        }
-    }
-
-    pub(crate) fn is_public(&self) -> bool {
-        self.launch_permission
-            .contains(&LaunchPermission::Group(EVERYONE.to_owned()))
-    }
-
-    fn is_deprecated(&self) -> bool {
-        self.deprecated.is_some_and(|moment| moment <= Moment::now())
-    }
-
-    /// Returns the ids of the snapshots that it is made of.
-    pub(crate) fn snapshot_ids(&self) -> impl Iterator<Item = &String> {
-        self.block_devices
-            .iter()
-            .filter_map(|device| device.ebs.as_ref()?.snapshot_id.as_ref())
-    }
-
-    fn is_owned_by(&self, owner: &str) -> bool {
-        match owner {
-            "self" => self.owner_id == ACCOUNT,
-            alias if self.owner_alias.as_deref() == Some(alias) => true,
-            id => self.owner_id == id,
-        }
-    }
-
-    fn is_executable_by(&self, who: &str) -> bool {
-        match who {
-            "self" => self
-                .launch_permission
-                .contains(&LaunchPermission::Account(ACCOUNT.to_owned())),
-            EVERYONE => self.is_public(),
-            account => self
-                .launch_permission
-                .contains(&LaunchPermission::Account(account.to_owned())),
-        }
-    }
-}
 
 const FILTERS: FilterTable<Image> = &[
     ("image-id", |image| vec![image.id.clone()]),
@@ -199,7 +77,7 @@ const FILTERS: FilterTable<Image> = &[
     }),
 ];
 
-fn ebs_values(image: &Image, pick: impl Fn(&block_devices::EbsDevice) -> String) -> Vec<String> {
+fn ebs_values(image: &Image, pick: impl Fn(&EbsDevice) -> String) -> Vec<String> {
     image
         .block_devices
         .iter()
@@ -347,5 +225,17 @@ pub(crate) fn check_own(image: &Image) -> Result<(), ApiError> {
     Err(ApiError::new(
         "AuthFailure",
         format!("Not authorized for image:{}", image.id),
+    ))
+}
+
+/// Checks that an image exists and was made here.
+pub(crate) fn check_made_here(region: &Region, catalogue: &[Image], id: &str) -> Result<(), ApiError> {
+    check_own(find(region, catalogue, id)?)?;
+    if region.images.contains_key(id) {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        "OperationNotPermitted",
+        format!("The image '{id}' was given on the command line and cannot be changed"),
     ))
 }

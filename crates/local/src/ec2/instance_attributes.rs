@@ -7,12 +7,12 @@ use crate::api_error::ApiError;
 use crate::call::{Answer, Call};
 use crate::ec2::describe_instances;
 use crate::ec2::instance_types;
-use crate::ec2::instances::{self, Instance, InstanceState};
 use crate::ec2::launch_request::{check_user_data, take_metadata_options};
 use crate::ec2::security_groups;
 use crate::moment::Moment;
 use crate::query::Parameters;
 use crate::state::Region;
+use crate::state::instance::{Instance, InstanceState, MetadataOptions};
 use crate::xml::Element;
 
 pub(crate) fn describe_instance_attribute(mut call: Call) -> Answer {
@@ -41,7 +41,7 @@ pub(crate) fn describe_instance_attribute(mut call: Call) -> Answer {
                     "stop"
                 }),
             ),
-            "groupSet" => Element::body().list("groupSet", describe_instances::group_set(region, instance)),
+            "groupSet" => Element::body().list("groupSet", security_groups::group_set(region, instance)),
             "blockDeviceMapping" => Element::body().list(
                 "blockDeviceMapping",
                 describe_instances::block_device_mapping(region, &instance.id),
@@ -205,7 +205,7 @@ pub(crate) fn modify_instance_metadata_options(mut call: Call) -> Answer {
         .child(named_metadata_options(&options)))
 }
 
-fn named_metadata_options(options: &instances::MetadataOptions) -> Element {
+fn named_metadata_options(options: &MetadataOptions) -> Element {
     Element::new("instanceMetadataOptions").with(describe_instances::metadata_options(options))
 }
 

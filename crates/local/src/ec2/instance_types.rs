@@ -4,8 +4,8 @@ use crate::api_error::ApiError;
 use crate::call::{Answer, Call};
 use crate::ec2::filters::{FilterTable, Filters};
 use crate::ec2::page::Page;
-use crate::ec2::tags::Tags;
-use crate::ec2::vpcs;
+use crate::network;
+use crate::state::Tags;
 use crate::xml::Element;
 
 /// An instance type.
@@ -254,11 +254,11 @@ pub(crate) fn describe_instance_type_offerings(mut call: Call) -> Answer {
     let filters = Filters::take(&mut call.parameters, OFFERING_FILTERS)?;
     let page = Page::take(&mut call.parameters)?;
     call.accept()?;
-    let zones = vpcs::subnets(&call.region).into_iter().map(|subnet| subnet.zone);
+    let zones = network::subnets(&call.region).into_iter().map(|subnet| subnet.zone);
     let locations: Vec<String> = match location_type.as_str() {
         "region" => vec![call.region.clone()],
         "availability-zone" => zones.collect(),
-        _ => zones.map(|zone| vpcs::zone_id(&zone)).collect(),
+        _ => zones.map(|zone| network::zone_id(&zone)).collect(),
     };
     let mut items = Vec::new();
     for found in all() {

@@ -2,29 +2,19 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use serde::{Deserialize, Serialize};
 
 use crate::api_error::ApiError;
 use crate::call::{Answer, Call};
 use crate::ec2::filters::{FilterTable, Filters};
-use crate::ec2::tags::{self, TagSpecifications, Tags};
+use crate::ec2::tags::{self, TagSpecifications};
 use crate::ids::ResourceKind;
+use crate::ids::absent;
 use crate::keys;
 use crate::moment::Moment;
-use crate::state::{Region, absent};
+use crate::state::KeyPair;
+use crate::state::Region;
+use crate::state::Tags;
 use crate::xml::Element;
-
-/// A key pair of one region, kept under its name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct KeyPair {
-    pub(crate) id: String,
-    pub(crate) name: String,
-    pub(crate) key_type: String,
-    pub(crate) fingerprint: String,
-    /// An OpenSSH line, with the name as its comment.
-    pub(crate) public_line: String,
-    pub(crate) created: Moment,
-}
 
 /// Longest name of a key pair, in characters.
 const LONGEST_NAME: usize = 255;

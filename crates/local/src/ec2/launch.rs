@@ -5,21 +5,23 @@ use std::net::Ipv4Addr;
 
 use crate::api_error::ApiError;
 use crate::call::{Answer, Call};
-use crate::ec2::block_devices::{self, BlockDevice};
+use crate::ec2::block_devices::{self};
 use crate::ec2::describe_instances;
-use crate::ec2::images::{self, Image};
-use crate::ec2::instances::{Instance, InstanceState};
+use crate::ec2::images::{self};
 use crate::ec2::key_pairs;
 use crate::ec2::launch_request::Launch;
 use crate::ec2::power::{Boot, InstanceName, spawn_boot};
 use crate::ec2::security_groups;
-use crate::ec2::tags::Tags;
-use crate::ec2::volumes::{Attachment, Volume};
-use crate::ec2::vpcs::{self, Subnet};
 use crate::ids::ResourceKind;
 use crate::machine::RootId;
 use crate::moment::Moment;
+use crate::network;
+use crate::network::Subnet;
 use crate::state::Region;
+use crate::state::Tags;
+use crate::state::image::Image;
+use crate::state::instance::{Instance, InstanceState};
+use crate::state::volume::{Attachment, BlockDevice, Volume};
 
 /// What the launch's names stand for.
 struct Resolved {
@@ -143,8 +145,8 @@ impl Launch {
             }
         })?;
         let subnet = match &self.network.subnet_id {
-            Some(id) => vpcs::subnet(region_name, id)?,
-            None => vpcs::default_subnet(region_name, self.zone.as_deref())?,
+            Some(id) => network::subnet(region_name, id)?,
+            None => network::default_subnet(region_name, self.zone.as_deref())?,
         };
         if let Some(zone) = self.zone.as_ref().filter(|zone| **zone != subnet.zone) {
             return Err(ApiError::invalid_parameter(format!(

@@ -7,11 +7,11 @@ use crate::api_error::ApiError;
 use crate::call::Call;
 use crate::ec2::block_devices::{self, DeviceRequest};
 use crate::ec2::instance_types::{self, InstanceType};
-use crate::ec2::instances::MetadataOptions;
 use crate::ec2::tags::TagSpecifications;
 use crate::ids::ResourceKind;
 use crate::query::Parameters;
 use crate::state::ACCOUNT;
+use crate::state::instance::MetadataOptions;
 
 /// Most bytes of user data, before base64.
 const MOST_USER_DATA: usize = 16_384;

@@ -1,4 +1,4 @@
-//! EC2's Query API, version 2016-11-15: the table of actions. Each resource has a file of its own.
+//! EC2's Query API, version 2016-11-15: the table of actions. What exists is in `crate::state`, the actions on each kind in a file here.
 
 pub(crate) mod block_devices;
 pub(crate) mod create_image;
@@ -8,11 +8,9 @@ pub(crate) mod image_attributes;
 pub(crate) mod images;
 pub(crate) mod instance_attributes;
 pub(crate) mod instance_types;
-pub(crate) mod instances;
 pub(crate) mod key_pairs;
 pub(crate) mod launch;
 pub(crate) mod launch_request;
-pub(crate) mod lifecycle;
 pub(crate) mod network_interfaces;
 pub(crate) mod page;
 pub(crate) mod power;

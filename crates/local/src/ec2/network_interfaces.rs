@@ -2,13 +2,14 @@
 
 use crate::api_error::ApiError;
 use crate::call::{Answer, Call};
-use crate::ec2::describe_instances::group_set;
 use crate::ec2::filters::{FilterTable, Filters};
-use crate::ec2::instances::Instance;
 use crate::ec2::page::Page;
+use crate::ec2::security_groups::group_set;
 use crate::ec2::tags;
 use crate::ids::ResourceKind;
-use crate::state::{ACCOUNT, Region, absent};
+use crate::ids::absent;
+use crate::state::instance::Instance;
+use crate::state::{ACCOUNT, Region};
 use crate::xml::Element;
 
 const FILTERS: FilterTable<Instance> = &[

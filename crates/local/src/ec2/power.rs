@@ -10,9 +10,9 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::api_error::ApiError;
 use crate::call::{Answer, Call};
 use crate::cloud::{Cloud, RunningMachine, with_causes};
-use crate::ec2::instances::{Instance, InstanceState, check_ids};
 use crate::machine::{Ended, Machine, MachineSpec};
 use crate::moment::Moment;
+use crate::state::instance::{Instance, InstanceState};
 use crate::xml::Element;
 
 /// An instance by where it is, for work that goes on after the answer.
@@ -170,11 +170,11 @@ fn transition(
     step: impl Fn(&Cloud, &mut Instance) -> Result<bool, ApiError>,
 ) -> Result<Vec<StateChange>, ApiError> {
     call.change(|region| {
-        check_ids(region, ids)?;
+        region.check_instances(ids)?;
         let mut changes = Vec::new();
         for id in ids {
             let instance = region.instance_mut(id)?;
-            check_owner(&call.cloud, instance)?;
+            call.cloud.check_owner(instance)?;
             let before = instance.state;
             let did_step = step(&call.cloud, instance)?;
             changes.push(StateChange {
@@ -186,23 +186,6 @@ fn transition(
         }
         Ok(changes)
     })
-}
-
-/// Checks that no other process runs the instance: only the one that does can reach its machine.
-pub(crate) fn check_owner(cloud: &Cloud, instance: &Instance) -> Result<(), ApiError> {
-    match instance.owner.as_deref() {
-        Some(owner) if owner != cloud.directory.owner().id() => {
-            let process = owner.split('-').next().unwrap_or(owner);
-            Err(ApiError::new(
-                "IncorrectInstanceState",
-                format!(
-                    "The instance '{}' is run by another process (pid {process}); ask that one's endpoint",
-                    instance.id
-                ),
-            ))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn describe_changes(changes: &[StateChange]) -> Element {

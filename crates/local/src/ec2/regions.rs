@@ -3,8 +3,8 @@
 use crate::api_error::ApiError;
 use crate::call::{Answer, Call};
 use crate::ec2::filters::{FilterTable, Filters};
-use crate::ec2::tags::Tags;
-use crate::ec2::vpcs;
+use crate::network::{self, ZONE_LETTERS};
+use crate::state::Tags;
 use crate::xml::Element;
 
 /// The regions of AWS's commercial partition that are enabled without opting in, and those that need it.
@@ -39,9 +39,6 @@ const REGIONS: &[(&str, bool)] = &[
     ("us-west-1", false),
     ("us-west-2", false),
 ];
-
-/// Zones that each region has here, by their last letter.
-pub(crate) const ZONE_LETTERS: [char; 3] = ['a', 'b', 'c'];
 
 /// Tells whether there is such a region.
 pub(crate) fn exists(region: &str) -> bool {
@@ -111,7 +108,7 @@ pub(crate) fn describe_availability_zones(mut call: Call) -> Answer {
         .map(|letter| {
             let name = format!("{}{letter}", call.region);
             Zone {
-                id: vpcs::zone_id(&name),
+                id: network::zone_id(&name),
                 name,
                 region: call.region.clone(),
             }
@@ -146,7 +143,7 @@ pub(crate) fn describe_availability_zones(mut call: Call) -> Answer {
 fn attributes(region: &str) -> [(&'static str, String); 6] {
     [
         ("supported-platforms", "VPC".to_owned()),
-        ("default-vpc", vpcs::vpc_id(region)),
+        ("default-vpc", network::vpc_id(region)),
         ("max-instances", "1000".to_owned()),
         ("vpc-max-security-groups-per-interface", "5".to_owned()),
         ("max-elastic-ips", "5".to_owned()),

@@ -3,52 +3,24 @@
 //! The rules are kept and answered, not enforced: an instance listens on a loopback address of this machine, where no
 //! one else gets to anyway.
 
-use serde::{Deserialize, Serialize};
-
 use crate::api_error::ApiError;
 use crate::call::{Answer, Call};
 use crate::ec2::filters::{FilterTable, Filters};
 use crate::ec2::page::Page;
-use crate::ec2::security_rules::{self, Rule};
-use crate::ec2::tags::{self, TagSpecifications, Tags};
-use crate::ec2::vpcs;
+use crate::ec2::security_rules::{self};
+use crate::ec2::tags::{self, TagSpecifications};
 use crate::ids::ResourceKind;
-use crate::state::{ACCOUNT, Region, absent};
+use crate::ids::absent;
+use crate::network;
+use crate::state::Tags;
+use crate::state::instance::Instance;
+use crate::state::security_group::Rule;
+use crate::state::security_group::{DEFAULT_NAME, SecurityGroup};
+use crate::state::{ACCOUNT, Region};
 use crate::xml::Element;
 
-/// A security group of a region's VPC.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct SecurityGroup {
-    pub(crate) id: String,
-    pub(crate) name: String,
-    pub(crate) description: String,
-    pub(crate) vpc_id: String,
-    pub(crate) rules: Vec<Rule>,
-}
-
-/// The name of the group that every VPC has from the start and that cannot be deleted.
-const DEFAULT_NAME: &str = "default";
 /// Longest name and longest description, in characters.
 const LONGEST_TEXT: usize = 255;
-
-impl SecurityGroup {
-    /// Returns the group that a region's VPC has from the start.
-    pub(crate) fn default_of(region: &str) -> SecurityGroup {
-        let id = ResourceKind::SecurityGroup.stable_id(region);
-        SecurityGroup {
-            rules: vec![Rule::from_group(&id), Rule::all_out(&id)],
-            id,
-            name: DEFAULT_NAME.to_owned(),
-            description: "default VPC security group".to_owned(),
-            vpc_id: vpcs::vpc_id(region),
-        }
-    }
-
-    /// Returns the rule of that id.
-    pub(crate) fn rule(&self, id: &str) -> Option<&Rule> {
-        self.rules.iter().find(|rule| rule.id == id)
-    }
-}
 
 pub(crate) fn create_security_group(mut call: Call) -> Answer {
     let name = call.parameters.required("GroupName")?;
@@ -63,7 +35,7 @@ pub(crate) fn create_security_group(mut call: Call) -> Answer {
         return Err(ApiError::invalid_parameter("Group names may not be in the format sg-*"));
     }
     if let Some(id) = &vpc_id {
-        vpcs::check_vpc(&call.region, id)?;
+        network::check_vpc(&call.region, id)?;
     }
     let id = ResourceKind::SecurityGroup.new_id();
     let group = SecurityGroup {
@@ -71,7 +43,7 @@ pub(crate) fn create_security_group(mut call: Call) -> Answer {
         id: id.clone(),
         name,
         description,
-        vpc_id: vpcs::vpc_id(&call.region),
+        vpc_id: network::vpc_id(&call.region),
     };
     call.change(|region| {
         if region.security_groups.values().any(|other| other.name == group.name) {
@@ -161,7 +133,7 @@ fn check_known(region: &Region, ids: &[String], names: &[String]) -> Result<(), 
         region.security_group(id)?;
     }
     for name in names {
-        by_name(region, name)?;
+        region.security_group_named(name)?;
     }
     Ok(())
 }
@@ -182,15 +154,15 @@ fn describe(region: &str, group: &SecurityGroup, tags: &Tags) -> Element {
         .with(tags::tag_set(tags))
 }
 
-/// Finds a group by its name.
-pub(crate) fn by_name<'a>(region: &'a Region, name: &str) -> Result<&'a SecurityGroup, ApiError> {
-    let found = region.security_groups.values().find(|group| group.name == name);
-    found.ok_or_else(|| {
-        ApiError::new(
-            ResourceKind::SecurityGroup.not_found_code(),
-            format!("The security group '{name}' does not exist in default VPC"),
-        )
-    })
+/// Returns the security groups of an instance as `groupId` and `groupName`.
+pub(crate) fn group_set(region: &Region, instance: &Instance) -> Vec<Element> {
+    let groups = instance.security_groups.iter().filter(|_| instance.exists());
+    groups
+        .map(|id| {
+            let name = region.security_groups.get(id).map_or("", |group| group.name.as_str());
+            Element::body().text("groupId", id).text("groupName", name)
+        })
+        .collect()
 }
 
 /// Returns the groups of a launch by id and name; without any, the default group.
@@ -200,10 +172,10 @@ pub(crate) fn resolve(region: &Region, ids: &[String], names: &[String]) -> Resu
         resolved.push(region.security_group(id)?.id.clone());
     }
     for name in names {
-        resolved.push(by_name(region, name)?.id.clone());
+        resolved.push(region.security_group_named(name)?.id.clone());
     }
     if resolved.is_empty() {
-        resolved.push(by_name(region, DEFAULT_NAME)?.id.clone());
+        resolved.push(region.security_group_named(DEFAULT_NAME)?.id.clone());
     }
     resolved.dedup();
     Ok(resolved)
@@ -218,7 +190,7 @@ pub(crate) fn delete_security_group(mut call: Call) -> Answer {
                 .security_groups
                 .get(id)
                 .ok_or_else(|| absent(ResourceKind::SecurityGroup, id))?,
-            (None, Some(name)) => by_name(region, name)?,
+            (None, Some(name)) => region.security_group_named(name)?,
             (None, None) => return Err(ApiError::missing_parameter("GroupId")),
         };
         let id = group.id.clone();

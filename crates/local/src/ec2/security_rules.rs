@@ -2,84 +2,16 @@
 
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
-
 use crate::api_error::ApiError;
 use crate::call::{Answer, Call};
-use crate::ec2::security_groups::{SecurityGroup, by_name};
-use crate::ec2::tags::{TagSpecifications, Tags};
+use crate::ec2::tags::TagSpecifications;
 use crate::ids::ResourceKind;
 use crate::query::Parameters;
+use crate::state::Tags;
+use crate::state::security_group::SecurityGroup;
+use crate::state::security_group::{Peer, Permission, Rule};
 use crate::state::{ACCOUNT, Region};
 use crate::xml::Element;
-
-/// One rule: a protocol, ports, and one source or destination.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Rule {
-    pub(crate) id: String,
-    egress: bool,
-    permission: Permission,
-    description: Option<String>,
-}
-
-/// What makes a rule the same as another one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Permission {
-    /// `tcp`, `udp`, `icmp`, `icmpv6`, a protocol number, or `-1` for all.
-    protocol: String,
-    from_port: Option<i32>,
-    to_port: Option<i32>,
-    peer: Peer,
-}
-
-/// Where traffic may come from or go to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-enum Peer {
-    V4(String),
-    V6(String),
-    Group(String),
-    PrefixList(String),
-}
-
-impl Rule {
-    fn new(egress: bool, permission: Permission, description: Option<String>) -> Rule {
-        Rule {
-            id: ResourceKind::SecurityGroupRule.new_id(),
-            egress,
-            permission,
-            description,
-        }
-    }
-
-    /// Returns the rule that every new group has: everything may go out.
-    pub(crate) fn all_out(group: &str) -> Rule {
-        let id = ResourceKind::SecurityGroupRule.stable_id(&format!("{group} out"));
-        Rule {
-            id,
-            ..Rule::new(true, Permission::all(Peer::V4("0.0.0.0/0".to_owned())), None)
-        }
-    }
-
-    /// Returns the default group's rule: everything may come in from the group itself.
-    pub(crate) fn from_group(group: &str) -> Rule {
-        let id = ResourceKind::SecurityGroupRule.stable_id(&format!("{group} in"));
-        Rule {
-            id,
-            ..Rule::new(false, Permission::all(Peer::Group(group.to_owned())), None)
-        }
-    }
-}
-
-impl Permission {
-    fn all(peer: Peer) -> Permission {
-        Permission {
-            protocol: "-1".to_owned(),
-            from_port: None,
-            to_port: None,
-            peer,
-        }
-    }
-}
 
 pub(crate) fn authorize_ingress(call: Call) -> Answer {
     authorize(call, false)
@@ -187,7 +119,7 @@ impl GroupName {
     fn find(&self, region: &Region) -> Result<String, ApiError> {
         match (&self.id, &self.name) {
             (Some(id), _) => Ok(region.security_group(id)?.id.clone()),
-            (None, Some(name)) => Ok(by_name(region, name)?.id.clone()),
+            (None, Some(name)) => Ok(region.security_group_named(name)?.id.clone()),
             (None, None) => Err(ApiError::missing_parameter("GroupId")),
         }
     }

@@ -1,53 +1,18 @@
 //! Snapshots: what images are made of. The snapshot of a root device keeps the root that the bake left behind.
 
-use std::collections::BTreeSet;
-
-use serde::{Deserialize, Serialize};
-
 use crate::api_error::ApiError;
 use crate::call::{Answer, Call};
 use crate::ec2::filters::{FilterTable, Filters};
 use crate::ec2::page::Page;
-use crate::ec2::tags::{self, Tags};
+use crate::ec2::tags::{self};
 use crate::ids::ResourceKind;
-use crate::machine::RootId;
+use crate::ids::absent;
 use crate::moment::Moment;
-use crate::state::{ACCOUNT, Region, absent};
+use crate::state::Snapshot;
+use crate::state::Tags;
+use crate::state::image::EVERYONE;
+use crate::state::{ACCOUNT, Region};
 use crate::xml::Element;
-
-/// A snapshot of this account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Snapshot {
-    pub(crate) id: String,
-    pub(crate) volume_id: String,
-    pub(crate) size_gib: u32,
-    pub(crate) description: String,
-    pub(crate) started: Moment,
-    pub(crate) completed: Moment,
-    pub(crate) encrypted: bool,
-    pub(crate) kms_key_id: Option<String>,
-    /// The root that it keeps, when it is of a root device.
-    pub(crate) root: Option<RootId>,
-    /// Accounts that may make volumes from it, `all` for everyone.
-    pub(crate) shared_with: BTreeSet<String>,
-}
-
-/// The group of all accounts in permissions.
-pub(crate) const EVERYONE: &str = "all";
-
-impl Snapshot {
-    fn state(&self) -> &'static str {
-        if Moment::now() >= self.completed {
-            "completed"
-        } else {
-            "pending"
-        }
-    }
-
-    fn progress(&self) -> &'static str {
-        if Moment::now() >= self.completed { "100%" } else { "0%" }
-    }
-}
 
 const FILTERS: FilterTable<Snapshot> = &[
     ("snapshot-id", |snapshot| vec![snapshot.id.clone()]),

@@ -7,12 +7,11 @@ use crate::call::{Answer, Call};
 use crate::ec2::filters::{FilterTable, Filters};
 use crate::ec2::page::Page;
 use crate::ids::ResourceKind;
+use crate::ids::absent;
 use crate::query::Parameters;
-use crate::state::{Region, absent};
+use crate::state::Region;
+use crate::state::Tags;
 use crate::xml::Element;
-
-/// Tags of one resource.
-pub(crate) type Tags = BTreeMap<String, String>;
 
 /// Most tags that one resource may have.
 const MOST_TAGS: usize = 50;

@@ -1,48 +1,18 @@
 //! Volumes: the devices of instances, and loose ones. Only a root device holds data here; other volumes are records.
 
-use serde::{Deserialize, Serialize};
-
 use crate::api_error::ApiError;
 use crate::call::{Answer, Call};
-use crate::ec2::block_devices::{self, EbsDevice};
+use crate::ec2::block_devices::{self};
 use crate::ec2::filters::{FilterTable, Filters};
 use crate::ec2::page::Page;
-use crate::ec2::tags::{self, TagSpecifications, Tags};
-use crate::ec2::vpcs;
+use crate::ec2::tags::{self, TagSpecifications};
 use crate::ids::ResourceKind;
 use crate::moment::Moment;
+use crate::network;
+use crate::state::Tags;
+use crate::state::volume::EbsDevice;
+use crate::state::volume::Volume;
 use crate::xml::Element;
-
-/// A volume of one region.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Volume {
-    pub(crate) id: String,
-    pub(crate) zone: String,
-    pub(crate) created: Moment,
-    /// Snapshot, size, type and the like; `delete_on_termination` speaks for the attachment.
-    pub(crate) ebs: EbsDevice,
-    pub(crate) attachment: Option<Attachment>,
-    /// Of a volume that `CreateVolume` made: a repeated call returns the same one.
-    pub(crate) client_token: Option<String>,
-}
-
-/// Where a volume is attached.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Attachment {
-    pub(crate) instance_id: String,
-    pub(crate) device: String,
-    pub(crate) since: Moment,
-}
-
-impl Volume {
-    fn state(&self) -> &'static str {
-        if self.attachment.is_some() {
-            "in-use"
-        } else {
-            "available"
-        }
-    }
-}
 
 pub(crate) fn create_volume(mut call: Call) -> Answer {
     let zone = call.parameters.required("AvailabilityZone")?;
@@ -55,7 +25,7 @@ pub(crate) fn create_volume(mut call: Call) -> Answer {
     let client_token = call.parameters.text("ClientToken").filter(|token| !token.is_empty());
     let tags = TagSpecifications::take(&mut call.parameters, &[ResourceKind::Volume])?.of(ResourceKind::Volume);
     call.accept()?;
-    vpcs::default_subnet(&call.region, Some(&zone))?;
+    network::default_subnet(&call.region, Some(&zone))?;
     let volume = call.change(|region| {
         let earlier = region
             .volumes

@@ -5,12 +5,11 @@ use serde_json::{Value, json};
 
 use super::unsupported;
 use crate::api_error::ApiError;
+use crate::call::JsonCall;
 use crate::cloud::Cloud;
-use crate::ec2::instances::{Instance, InstanceState};
-use crate::ec2::power::check_owner;
-use crate::json_api::Call;
 use crate::machine::Machine;
 use crate::moment::Moment;
+use crate::state::instance::{Instance, InstanceState};
 
 /// The version of the agents here: of those that multiplex without keepalive.
 pub(crate) const AGENT_VERSION: &str = "3.3.1957.0";
@@ -27,7 +26,7 @@ impl Managed {
         let not_connected = || ApiError::new("TargetNotConnected", format!("{id} is not connected."));
         let found = cloud.read(region, |region| region.instance(id).ok().cloned())?;
         let instance = found.filter(is_managed).ok_or_else(not_connected)?;
-        check_owner(cloud, &instance)?;
+        cloud.check_owner(&instance)?;
         // Whoever holds it is starting or stopping the machine.
         let machine = cloud
             .slot(id)
@@ -59,7 +58,7 @@ struct Filter {
     values: Vec<String>,
 }
 
-pub(super) fn describe_instance_information(call: &Call<'_>) -> Result<Value, ApiError> {
+pub(super) fn describe_instance_information(call: &JsonCall<'_>) -> Result<Value, ApiError> {
     let input: DescribeInstanceInformation = call.input()?;
     if let Some(other) = input
         .filters

@@ -7,12 +7,10 @@ mod sessions;
 use serde_json::Value;
 
 use crate::api_error::ApiError;
-use crate::json_api::Call;
-
-pub(crate) use sessions::Sessions;
+use crate::call::JsonCall;
 
 /// Answers a call of an action.
-pub(crate) fn answer(action: &str, call: &Call<'_>) -> Result<Value, ApiError> {
+pub(crate) fn answer(action: &str, call: &JsonCall<'_>) -> Result<Value, ApiError> {
     match action {
         "DescribeInstanceInformation" => instances::describe_instance_information(call),
         "DescribeSessions" => sessions::describe_sessions(call),

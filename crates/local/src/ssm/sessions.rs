@@ -1,25 +1,24 @@
-//! Sessions: the calls that start, resume, list and terminate them. They live as long as this process, as the machines they go to.
+//! The calls that start, resume, list and terminate sessions.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::collections::BTreeMap;
 
-use bakelite_ssm::socket::Socket;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use subtle::ConstantTimeEq as _;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::channel;
 use super::instances::Managed;
 use super::unsupported;
 use crate::api_error::ApiError;
+use crate::call::JsonCall;
 use crate::ids::random_hex;
-use crate::json_api::Call;
 use crate::moment::Moment;
+use crate::sessions::{Session, Token};
 use crate::state::ACCOUNT;
+
+/// Hexadecimal digits of a session's id.
+const ID_DIGITS: usize = 17;
 
 /// Documents that forward a port, with the port that they forward when none is given.
 const DOCUMENTS: [(&str, u16, bool); 2] = [
@@ -29,84 +28,6 @@ const DOCUMENTS: [(&str, u16, bool); 2] = [
 
 /// Websockets that wait for an agent to look at them.
 const WAITING_SOCKETS: usize = 4;
-
-/// Digits of a session's id, and of a token.
-const ID_DIGITS: usize = 17;
-const TOKEN_DIGITS: usize = 64;
-/// How long a token is good: its client is there already and connects at once.
-const TOKEN_LIFE: Duration = Duration::from_mins(5);
-
-/// The sessions that are active, by id.
-#[derive(Default)]
-pub(crate) struct Sessions {
-    active: Mutex<HashMap<String, Session>>,
-}
-
-/// A session.
-struct Session {
-    region: String,
-    target: String,
-    document: String,
-    reason: Option<String>,
-    owner: String,
-    started: Moment,
-    /// What the next websocket must show; each is good for one, and for a time.
-    token: Option<Token>,
-    sockets: mpsc::Sender<Socket>,
-    ending: CancellationToken,
-}
-
-/// The right to be the next websocket of a session.
-struct Token {
-    text: String,
-    expires: Instant,
-}
-
-impl Token {
-    fn new() -> Token {
-        Token {
-            text: random_hex(TOKEN_DIGITS),
-            expires: Instant::now() + TOKEN_LIFE,
-        }
-    }
-
-    /// Takes the same time wherever texts differ.
-    fn is(&self, text: &str) -> bool {
-        bool::from(self.text.as_bytes().ct_eq(text.as_bytes())) && Instant::now() < self.expires
-    }
-}
-
-impl Sessions {
-    /// Whether there is such a session.
-    pub(super) fn has(&self, id: &str) -> bool {
-        self.lock().contains_key(id)
-    }
-
-    /// Takes a websocket to its session, when it shows the right token.
-    pub(super) async fn admit(&self, id: &str, token: &str, socket: Socket) {
-        let sockets = self.lock().get_mut(id).and_then(|session| {
-            let is_right = session.token.as_ref().is_some_and(|right| right.is(token));
-            is_right.then(|| {
-                session.token = None;
-                session.sockets.clone()
-            })
-        });
-        if let Some(sockets) = sockets {
-            let _ = sockets.send(socket).await;
-        } else {
-            tracing::debug!(session = id, "websocket without a valid token");
-        }
-    }
-
-    /// Forgets a session that is over.
-    pub(super) fn forget(&self, id: &str) {
-        self.lock().remove(id);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Session>> {
-        self.active.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
@@ -118,7 +39,7 @@ struct StartSession {
     parameters: BTreeMap<String, Vec<String>>,
 }
 
-pub(super) fn start_session(call: &Call<'_>) -> Result<Value, ApiError> {
+pub(super) fn start_session(call: &JsonCall<'_>) -> Result<Value, ApiError> {
     let input: StartSession = call.input()?;
     let document = input.document_name.unwrap_or_default();
     let Some((_, usual_port, is_forwarding)) = DOCUMENTS.iter().find(|(name, ..)| *name == document) else {
@@ -169,7 +90,7 @@ fn port(parameters: &BTreeMap<String, Vec<String>>, usual: u16) -> Result<u16, A
 }
 
 /// The data channel is where the API is.
-fn opening(call: &Call<'_>, id: &str, token: &str) -> Value {
+fn opening(call: &JsonCall<'_>, id: &str, token: &str) -> Value {
     json!({
         "SessionId": id,
         "StreamUrl": format!("ws://{}{}{id}?role=publish_subscribe", call.cloud.address, channel::PATH),
@@ -187,7 +108,7 @@ fn does_not_exist(id: &str) -> ApiError {
     ApiError::new("DoesNotExistException", format!("Session {id} does not exist"))
 }
 
-pub(super) fn resume_session(call: &Call<'_>) -> Result<Value, ApiError> {
+pub(super) fn resume_session(call: &JsonCall<'_>) -> Result<Value, ApiError> {
     let OneSession { session_id: id } = call.input()?;
     let mut sessions = call.cloud.sessions.lock();
     let session = sessions
@@ -198,7 +119,7 @@ pub(super) fn resume_session(call: &Call<'_>) -> Result<Value, ApiError> {
     Ok(opening(call, &id, &token.text))
 }
 
-pub(super) fn terminate_session(call: &Call<'_>) -> Result<Value, ApiError> {
+pub(super) fn terminate_session(call: &JsonCall<'_>) -> Result<Value, ApiError> {
     let OneSession { session_id: id } = call.input()?;
     let mut sessions = call.cloud.sessions.lock();
     let session = sessions.remove(&id).ok_or_else(|| does_not_exist(&id))?;
@@ -224,7 +145,7 @@ struct SessionFilter {
 }
 
 /// Lists the sessions that are active; those of the past are not kept.
-pub(super) fn describe_sessions(call: &Call<'_>) -> Result<Value, ApiError> {
+pub(super) fn describe_sessions(call: &JsonCall<'_>) -> Result<Value, ApiError> {
     let input: DescribeSessions = call.input()?;
     if let Some(other) = input
         .filters
@@ -262,19 +183,4 @@ fn describe(id: &str, session: &Session) -> Value {
         fields.insert("Reason".into(), json!(reason));
     }
     described
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_token_is_good_for_a_time() {
-        let mut token = Token::new();
-        let text = token.text.clone();
-        assert!(token.is(&text));
-        assert!(!token.is("") && !token.is(&text[1..]) && !token.is(&Token::new().text));
-        token.expires = Instant::now();
-        assert!(!token.is(&text));
-    }
 }

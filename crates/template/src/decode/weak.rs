@@ -14,6 +14,7 @@ use super::members::Members;
 use super::{Decoded, join};
 use crate::gotemplate::{self, RenderError, Rendering};
 use crate::schema::{Field, FieldKind, Schema};
+use crate::secrets::Secrets;
 
 /// How a legacy body is decoded.
 pub(crate) struct WeakDecoding<'a> {
@@ -22,7 +23,7 @@ pub(crate) struct WeakDecoding<'a> {
     /// What `{{ user }}` and the like come to in texts that the component renders itself later.
     pub(crate) late: &'a dyn Fn(&str) -> String,
     /// Texts that must not be shown, wherever they come to stand.
-    pub(crate) secrets: &'a [String],
+    pub(crate) secrets: &'a Secrets,
     /// The body.
     pub(crate) place: Place,
 }
@@ -263,8 +264,8 @@ impl WeakDecoding<'_> {
         }
         match gotemplate::render(text, self.rendering) {
             Ok(text) => {
-                let within = self.secrets.iter().filter(|secret| text.contains(secret.as_str()));
-                decoded.secrets.extend(within.cloned());
+                let within = self.secrets.texts().filter(|secret| text.contains(secret));
+                decoded.secrets.extend(within.map(str::to_owned));
                 Some(Value::string(text))
             }
             Err(RenderError::Unknown { .. }) => Some(Value::dynamic()),

@@ -30,7 +30,7 @@ pub(crate) struct Evaluated {
     /// `var`, `local`, `data`.
     pub(crate) values: Values,
     /// What only a legacy template has.
-    legacy: Option<LegacyNames>,
+    legacy: Option<Arc<LegacyNames>>,
     /// Strings in them that must not be shown.
     pub(crate) secrets: Secrets,
 }
@@ -284,14 +284,15 @@ fn unknown_members(kind: &Type) -> Value {
     }
 }
 
-/// Does planning take data sources for unknown?
+/// Are data sources taken for unknown?
 fn data_is_unknown(purpose: Purpose) -> bool {
     matches!(
         purpose,
-        Purpose::Validate {
-            evaluate_data: false,
-            ..
-        }
+        Purpose::Inspect
+            | Purpose::Validate {
+                evaluate_data: false,
+                ..
+            }
     )
 }
 

@@ -202,7 +202,10 @@ fn execute(case: &Json, command: Command, directory: &Path) -> Ran {
                 runtime.block_on(template.plan(&components, &TestData, &mut diagnostics));
             }
             Purpose::Inspect => {
-                for message in runtime.block_on(template.inspect(&components, &TestData)) {
+                for inspected in runtime.block_on(template.inspect(&components)) {
+                    let Inspected::Message(message) = inspected else {
+                        continue;
+                    };
                     let line = if is_machine_readable {
                         format!(
                             "<UNIX>,,ui,say,{}\n",

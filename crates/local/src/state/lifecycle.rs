@@ -1,8 +1,8 @@
 //! What time and the end of processes do to instances: due states come true, instances of dead processes stand still,
 //! terminated ones let go of what they held and are forgotten after an hour.
 
-use crate::ec2::instances::{Instance, InstanceState};
 use crate::moment::Moment;
+use crate::state::instance::{Instance, InstanceState};
 use crate::state::{Region, State};
 
 /// How long a terminated instance can still be described, in seconds, as in EC2.
@@ -109,9 +109,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::ec2::block_devices::EbsDevice;
-    use crate::ec2::instances::example;
-    use crate::ec2::volumes::{Attachment, Volume};
+    use crate::state::instance::example;
+    use crate::state::volume::{Attachment, EbsDevice, Volume};
 
     /// Returns a state with one instance that has two volumes, the first of which goes with it.
     fn state(instance: Instance) -> State {

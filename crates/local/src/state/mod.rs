@@ -1,20 +1,23 @@
 //! What exists in the cloud: plain data, per region, as the state directory keeps it.
 
-use std::collections::{BTreeMap, HashSet};
+pub(crate) mod image;
+pub(crate) mod instance;
+mod lifecycle;
+pub(crate) mod security_group;
+pub(crate) mod volume;
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::api_error::ApiError;
-use crate::ec2::images::Image;
-use crate::ec2::instances::Instance;
-use crate::ec2::key_pairs::KeyPair;
-use crate::ec2::security_groups::SecurityGroup;
-use crate::ec2::snapshots::Snapshot;
-use crate::ec2::tags::Tags;
-use crate::ec2::volumes::Volume;
-use crate::ids::ResourceKind;
+use crate::ids::{ResourceKind, absent};
 use crate::machine::RootId;
-use crate::secrets_manager::Secret;
+use crate::moment::Moment;
+use image::Image;
+use instance::Instance;
+use security_group::SecurityGroup;
+use volume::Volume;
 
 /// The account that owns everything made here.
 pub(crate) const ACCOUNT: &str = "123456789012";
@@ -45,6 +48,65 @@ pub(crate) struct Region {
     pub(crate) secrets: BTreeMap<String, Secret>,
     /// Tags by resource id, for every kind of resource.
     pub(crate) tags: BTreeMap<String, Tags>,
+}
+
+/// Tags of one resource.
+pub(crate) type Tags = BTreeMap<String, String>;
+
+/// A snapshot of this account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Snapshot {
+    pub(crate) id: String,
+    pub(crate) volume_id: String,
+    pub(crate) size_gib: u32,
+    pub(crate) description: String,
+    pub(crate) started: Moment,
+    pub(crate) completed: Moment,
+    pub(crate) encrypted: bool,
+    pub(crate) kms_key_id: Option<String>,
+    /// The root that it keeps, when it is of a root device.
+    pub(crate) root: Option<RootId>,
+    /// Accounts that may make volumes from it, `all` for everyone.
+    pub(crate) shared_with: BTreeSet<String>,
+}
+
+impl Snapshot {
+    pub(crate) fn state(&self) -> &'static str {
+        if Moment::now() >= self.completed {
+            "completed"
+        } else {
+            "pending"
+        }
+    }
+
+    pub(crate) fn progress(&self) -> &'static str {
+        if Moment::now() >= self.completed { "100%" } else { "0%" }
+    }
+}
+
+/// A key pair of one region, kept under its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KeyPair {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) key_type: String,
+    pub(crate) fingerprint: String,
+    /// An OpenSSH line, with the name as its comment.
+    pub(crate) public_line: String,
+    pub(crate) created: Moment,
+}
+
+/// A secret.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Secret {
+    pub(crate) arn: String,
+    pub(crate) name: String,
+    pub(crate) created: Moment,
+    pub(crate) version: String,
+    /// The secret, when it is a string.
+    pub(crate) string: Option<String>,
+    /// The secret in base64, when it is bytes.
+    pub(crate) binary: Option<String>,
 }
 
 impl Default for State {
@@ -118,6 +180,37 @@ impl Region {
         find_mut(&mut self.security_groups, ResourceKind::SecurityGroup, id)
     }
 
+    /// Checks that all instances of a call exist.
+    pub(crate) fn check_instances(&self, ids: &[String]) -> Result<(), ApiError> {
+        let mut unknown = Vec::new();
+        for id in ids {
+            match self.instance(id) {
+                Ok(_) => {}
+                Err(error) if error.code == ResourceKind::Instance.not_found_code() => unknown.push(id.as_str()),
+                Err(malformed) => return Err(malformed),
+            }
+        }
+        match unknown.as_slice() {
+            [] => Ok(()),
+            [id] => Err(ApiError::not_found(ResourceKind::Instance, id)),
+            several => Err(ApiError::new(
+                ResourceKind::Instance.not_found_code(),
+                format!("The instance IDs '{}' do not exist", several.join(", ")),
+            )),
+        }
+    }
+
+    /// Finds a security group by its name.
+    pub(crate) fn security_group_named(&self, name: &str) -> Result<&SecurityGroup, ApiError> {
+        let found = self.security_groups.values().find(|group| group.name == name);
+        found.ok_or_else(|| {
+            ApiError::new(
+                ResourceKind::SecurityGroup.not_found_code(),
+                format!("The security group '{name}' does not exist in default VPC"),
+            )
+        })
+    }
+
     /// Returns the tags of a resource.
     pub(crate) fn tags_of(&self, id: &str) -> &Tags {
         static NONE: Tags = Tags::new();
@@ -143,13 +236,5 @@ fn find_mut<'a, T>(map: &'a mut BTreeMap<String, T>, kind: ResourceKind, id: &st
     match map.get_mut(id) {
         Some(found) => Ok(found),
         None => Err(absent(kind, id)),
-    }
-}
-
-/// Returns the error for an id that leads nowhere: malformed, or unknown.
-pub(crate) fn absent(kind: ResourceKind, id: &str) -> ApiError {
-    match kind.check(id) {
-        Ok(()) => ApiError::not_found(kind, id),
-        Err(malformed) => malformed,
     }
 }

@@ -4,12 +4,9 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::api_error::ApiError;
-use crate::ec2::tags::Tags;
-use crate::ids::ResourceKind;
 use crate::machine::RootId;
 use crate::moment::Moment;
-use crate::state::Region;
+use crate::state::Tags;
 use crate::xml::Element;
 
 /// The tag that tells where an instance's SSH server listens when that is not port 22.
@@ -162,26 +159,6 @@ impl Instance {
             tags.insert(SSH_PORT_TAG.to_owned(), self.ssh_port.to_string());
         }
         tags
-    }
-}
-
-/// Checks that all instances of a call exist.
-pub(crate) fn check_ids(region: &Region, ids: &[String]) -> Result<(), ApiError> {
-    let mut unknown = Vec::new();
-    for id in ids {
-        match region.instance(id) {
-            Ok(_) => {}
-            Err(error) if error.code == ResourceKind::Instance.not_found_code() => unknown.push(id.as_str()),
-            Err(malformed) => return Err(malformed),
-        }
-    }
-    match unknown.as_slice() {
-        [] => Ok(()),
-        [id] => Err(ApiError::not_found(ResourceKind::Instance, id)),
-        several => Err(ApiError::new(
-            ResourceKind::Instance.not_found_code(),
-            format!("The instance IDs '{}' do not exist", several.join(", ")),
-        )),
     }
 }
 
