@@ -9,6 +9,7 @@ mod command_line;
 mod coverage;
 #[cfg(feature = "amazon")]
 mod documentation;
+mod errors;
 #[cfg(feature = "amazon")]
 mod host_keys;
 #[cfg(feature = "amazon")]

@@ -111,6 +111,14 @@ impl Explain for HttpError {
             _ => None,
         }
     }
+
+    fn option(&self) -> Option<Cow<'_, str>> {
+        let option = match self {
+            HttpError::Header { .. } => "request_headers",
+            _ => "url",
+        };
+        Some(option.into())
+    }
 }
 
 /// Sends a request and reads its whole answer. An answer other than 2xx is an error.
@@ -366,8 +374,9 @@ mod tests {
         let error = send(sending("GET", format!("http://{free}/a?secret")), Arc::default())
             .await
             .unwrap_err();
+        let error = bakelite_engine::error::Error::from(error);
         assert_eq!(
-            bakelite_engine::chain_of(&error),
+            error.report().text,
             format!("`GET http://{free}/a?…` failed: connection to {free} failed: Connection refused (os error 111)")
         );
         assert!(error.help().unwrap().contains("something listens at"), "{error:?}");
