@@ -67,7 +67,7 @@ fn of_a_provisioner() {
         PROVISIONER,
         "failed to start `/nosuch/shell`: No such file or directory",
         "install `/nosuch/shell`, or name it by its whole path",
-        "t.pkr.hcl:8:23",
+        "t.pkr.hcl:8:5",
     );
 }
 
@@ -77,6 +77,6 @@ fn of_a_post_processor() {
         POST_PROCESSOR,
         "notes.txt` is not a manifest: ",
         "move it away, or set `output` to another file",
-        "t.pkr.hcl:9:18",
+        "t.pkr.hcl:9:5",
     );
 }

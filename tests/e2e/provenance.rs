@@ -133,7 +133,7 @@ fn each_way_of_failing_has_its_words() {
         ),
         (
             &["-verifier=pub.pem", "-key=otherpub.pem", file],
-            "they mean the same, and they differ",
+            "mean the same, and they differ",
         ),
         (
             &["-verifier=awskms:///alias/x", file],
