@@ -120,11 +120,7 @@ fn secret(call: &Call<'_>, function: &str) -> Result<Value, FunctionError> {
 }
 
 fn ask(call: &Call<'_>, function: &str) -> Result<Value, FunctionError> {
-    let answer = call
-        .eval_context
-        .externals
-        .ask(function, call.arguments)
-        .map_err(failed)?;
+    let answer = call.eval_context.externals.ask(function, call.arguments)?;
     // Nothing more than that it will be text is known of an answer that has to be fetched.
     Ok(if matches!(answer.kind, Kind::Unknown(_)) {
         Value::unknown(Type::String)
@@ -140,7 +136,7 @@ mod tests {
     use bakelite_hcl::diagnostic::Diagnostics;
     use bakelite_hcl::evaluate::evaluate;
     use bakelite_hcl::native::parse_expression;
-    use bakelite_hcl::scope::{EvalContext, Externals};
+    use bakelite_hcl::scope::{EvalContext, Externals, NoAnswer, Scope};
     use bakelite_hcl::source::SourceMap;
 
     use super::*;
@@ -149,7 +145,7 @@ mod tests {
     struct Home;
 
     impl Externals for Home {
-        fn ask(&self, function: &str, arguments: &[Value]) -> Result<Value, String> {
+        fn ask(&self, function: &str, arguments: &[Value]) -> Result<Value, NoAnswer> {
             match (function, arguments.first().and_then(Value::as_str)) {
                 ("env", Some("HOME")) => Ok(Value::string("/home/me")),
                 ("env", _) => Ok(Value::string("")),
