@@ -216,7 +216,7 @@ fn modes(host: Host) {
 /// The most memory that a bake has while it lasts, or until it has more than it should.
 fn memory_of(mut bake: Started) -> (u64, String) {
     let mut most = 0;
-    until("the end of the bake", Duration::from_secs(50), || {
+    until("the end of the bake", Duration::from_mins(3), || {
         most = most.max(bake.peak().unwrap_or_default());
         (bake.has_ended() || most > MEMORY).then_some(())
     });
