@@ -10,6 +10,11 @@ use bakelite_local::Latency;
 use bakelite_template::duration::GoDuration;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+/// Groups of flags in the help.
+const VALUES: &str = "Builds and variables";
+const COMPATIBILITY: &str = "Without effect";
+const LOCAL_CLOUD: &str = "Local cloud";
+
 /// Bakes machine images from Packer's templates, without Packer and without plugins.
 #[derive(Debug, Parser)]
 #[command(name = "bakelite", disable_version_flag = true, subcommand_required = false)]
@@ -17,9 +22,15 @@ pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
-    /// Print the version.
-    #[arg(long, alias = "v")]
+    /// Print the version
+    #[arg(long, short)]
     pub(crate) version: bool,
+    /// Complete commands and flags with the Tab key in bash and zsh, from the next shell on
+    #[arg(long, conflicts_with = "autocomplete_uninstall")]
+    pub(crate) autocomplete_install: bool,
+    /// Undo `-autocomplete-install`
+    #[arg(long)]
+    pub(crate) autocomplete_uninstall: bool,
 }
 
 /// The commands.
@@ -49,6 +60,10 @@ pub(crate) enum Command {
     /// Check the signature of an attestation and what it contains
     #[command(name = "verify-attestation")]
     VerifyAttestation(Box<VerifyArgs>),
+    /// Print the least IAM policy for what a template uses
+    #[cfg(feature = "amazon")]
+    #[command(name = "iam-policy")]
+    IamPolicy(IamPolicyArgs),
     /// Remove what a killed run left behind
     Gc(GcArgs),
     /// Use the local cloud: EC2's API on sandboxes of this machine
@@ -62,25 +77,25 @@ pub(crate) enum Command {
 #[derive(Debug, Default, Args)]
 pub(crate) struct TemplateArgs {
     /// Only the builds whose name matches one of these globs, separated by commas
-    #[arg(long, value_name = "GLOBS")]
+    #[arg(long, value_name = "GLOBS", help_heading = VALUES)]
     pub(crate) only: Vec<String>,
     /// Without the builds (and post-processors) whose name matches one of these globs, separated by commas
-    #[arg(long, value_name = "GLOBS")]
+    #[arg(long, value_name = "GLOBS", help_heading = VALUES)]
     pub(crate) except: Vec<String>,
     /// A value for a variable; may be repeated
-    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = assignment)]
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = assignment, help_heading = VALUES)]
     pub(crate) variables: Vec<(String, String)>,
     /// A file with values for variables; may be repeated
-    #[arg(long = "var-file", value_name = "FILE")]
+    #[arg(long = "var-file", value_name = "FILE", help_heading = VALUES)]
     pub(crate) variable_files: Vec<String>,
     /// What standard input is, when the template is `-`
-    #[arg(long, value_name = "LANGUAGE")]
+    #[arg(long, value_name = "LANGUAGE", help_heading = VALUES)]
     pub(crate) config_type: Option<ConfigTypeArg>,
     /// Accepted for compatibility: evaluation order does not change results here
-    #[arg(long, action = ArgAction::Set, default_value_t)]
+    #[arg(long, action = ArgAction::Set, default_value_t, help_heading = COMPATIBILITY)]
     pub(crate) use_sequential_evaluation: bool,
     /// Accepted for compatibility: there are no plugins here
-    #[arg(long, action = ArgAction::Set, default_value_t)]
+    #[arg(long, action = ArgAction::Set, default_value_t, help_heading = COMPATIBILITY)]
     pub(crate) ignore_prerelease_plugins: bool,
 }
 
@@ -101,7 +116,7 @@ pub(crate) struct BuildArgs {
     #[command(flatten)]
     pub(crate) cloud: LocalCloudArgs,
     /// Bake on the local cloud instead of AWS: no account, no network, real SSH
-    #[arg(long, action = ArgAction::Set, default_value_t)]
+    #[arg(long, action = ArgAction::Set, default_value_t, help_heading = LOCAL_CLOUD)]
     pub(crate) local: bool,
     /// Colours; by default at a terminal
     #[arg(long, action = ArgAction::Set)]
@@ -125,7 +140,7 @@ pub(crate) struct BuildArgs {
     #[arg(long, action = ArgAction::Set, default_value_t)]
     pub(crate) warn_on_undeclared_var: bool,
     /// Accepted for compatibility: there are no enforced provisioners here
-    #[arg(long, action = ArgAction::Set, default_value_t)]
+    #[arg(long, action = ArgAction::Set, default_value_t, help_heading = COMPATIBILITY)]
     pub(crate) skip_enforcement: bool,
     /// Record all events as JSON lines in this file
     #[arg(long, value_name = "FILE")]
@@ -152,28 +167,28 @@ pub(crate) enum OnErrorArg {
 #[derive(Debug, Args)]
 pub(crate) struct LocalCloudArgs {
     /// A base image of the local cloud from a directory or tarball; may be repeated
-    #[arg(long = "local-image", value_name = "NAME=ROOT", value_parser = assignment)]
+    #[arg(long = "local-image", value_name = "NAME=ROOT", value_parser = assignment, help_heading = LOCAL_CLOUD)]
     pub(crate) images: Vec<(String, String)>,
     /// How long changes of state take: `none`, `ec2`, or a list like `instance=12,stop=20`
-    #[arg(long, value_name = "PROFILE", default_value = "none")]
+    #[arg(long, value_name = "PROFILE", default_value = "none", help_heading = LOCAL_CLOUD)]
     pub(crate) latency: Latency,
     /// Run instances without isolation, as processes of this machine. Only for templates that you trust
-    #[arg(long, action = ArgAction::Set, default_value_t)]
+    #[arg(long, action = ArgAction::Set, default_value_t, help_heading = LOCAL_CLOUD)]
     pub(crate) local_unisolated: bool,
     /// Where the local cloud keeps its images and instances
-    #[arg(long, value_name = "DIRECTORY")]
+    #[arg(long, value_name = "DIRECTORY", help_heading = LOCAL_CLOUD)]
     pub(crate) local_state: Option<PathBuf>,
     /// Processes and threads that an instance may have; 4096 by default
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(16..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(16..), help_heading = LOCAL_CLOUD)]
     pub(crate) local_pids: Option<u64>,
     /// Memory that an instance may use, such as `512M` or `4G`; three quarters of this machine's by default
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    #[arg(long, value_name = "SIZE", value_parser = size, help_heading = LOCAL_CLOUD)]
     pub(crate) local_memory: Option<u64>,
     /// Processors that an instance may use, such as `2` or `0.5`; all by default
-    #[arg(long, value_name = "N", value_parser = processors)]
+    #[arg(long, value_name = "N", value_parser = processors, help_heading = LOCAL_CLOUD)]
     pub(crate) local_cpus: Option<f64>,
     /// What an instance may write to its disk, such as `8G`; 20G by default
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    #[arg(long, value_name = "SIZE", value_parser = size, help_heading = LOCAL_CLOUD)]
     pub(crate) local_disk: Option<u64>,
 }
 
@@ -194,9 +209,26 @@ impl LocalCloudArgs {
     }
 }
 
+/// Why a value of a flag is wrong.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ValueError {
+    #[error("`{0}` is not a unit: use K, M, G or T")]
+    Unit(String),
+    #[error("not a number of bytes, such as 512M or 4G")]
+    Bytes,
+    #[error("less than 16M")]
+    TooSmall,
+    #[error("not a number of processors, such as 2 or 0.5")]
+    Processors,
+    #[error("there is no `=` in it")]
+    Assignment,
+    #[error("it is neither `true` nor `false`")]
+    Boolean,
+}
+
 /// Reads a number of bytes: `1048576`, `512M`, `4G`, `4GiB`. Units are powers of 1024, as in Docker's flags. Less than 16 MiB starts no
 /// instance.
-fn size(text: &str) -> Result<u64, String> {
+fn size(text: &str) -> Result<u64, ValueError> {
     const LEAST: u64 = 16 << 20;
     let digits = text.trim_end_matches(|letter: char| !letter.is_ascii_digit());
     let shift = match text
@@ -210,7 +242,7 @@ fn size(text: &str) -> Result<u64, String> {
         "m" | "mb" | "mib" => 20,
         "g" | "gb" | "gib" => 30,
         "t" | "tb" | "tib" => 40,
-        other => return Err(format!("`{other}` is not a unit: use K, M, G or T")),
+        other => return Err(ValueError::Unit(other.to_owned())),
     };
     let bytes = digits
         .parse::<u64>()
@@ -218,16 +250,16 @@ fn size(text: &str) -> Result<u64, String> {
         .and_then(|number| number.checked_mul(1 << shift));
     match bytes {
         Some(bytes) if bytes >= LEAST => Ok(bytes),
-        Some(_) => Err("less than 16M".into()),
-        None => Err("not a number of bytes, such as 512M or 4G".into()),
+        Some(_) => Err(ValueError::TooSmall),
+        None => Err(ValueError::Bytes),
     }
 }
 
 /// Reads a number of processors.
-fn processors(text: &str) -> Result<f64, String> {
+fn processors(text: &str) -> Result<f64, ValueError> {
     match text.parse::<f64>() {
         Ok(number) if number.is_finite() && (0.01..=4096.0).contains(&number) => Ok(number),
-        _ => Err("not a number of processors, such as 2 or 0.5".into()),
+        _ => Err(ValueError::Processors),
     }
 }
 
@@ -299,10 +331,10 @@ pub(crate) struct InitArgs {
     #[command(flatten)]
     pub(crate) template: TemplateArgs,
     /// Accepted for compatibility: there is nothing to upgrade
-    #[arg(long, action = ArgAction::Set, default_value_t)]
+    #[arg(long, action = ArgAction::Set, default_value_t, help_heading = COMPATIBILITY)]
     pub(crate) upgrade: bool,
     /// Accepted for compatibility: there is nothing to install
-    #[arg(long, action = ArgAction::Set, default_value_t)]
+    #[arg(long, action = ArgAction::Set, default_value_t, help_heading = COMPATIBILITY)]
     pub(crate) force: bool,
     /// The template: a file or a directory
     #[arg(value_name = "TEMPLATE")]
@@ -422,6 +454,17 @@ pub(crate) struct VerifyArgs {
     pub(crate) file: String,
 }
 
+/// Flags of `iam-policy`.
+#[cfg(feature = "amazon")]
+#[derive(Debug, Args)]
+pub(crate) struct IamPolicyArgs {
+    #[command(flatten)]
+    pub(crate) template: TemplateArgs,
+    /// The template: a file, a directory, or `-` for standard input
+    #[arg(value_name = "TEMPLATE")]
+    pub(crate) path: String,
+}
+
 /// Flags of `gc`.
 #[derive(Debug, Args)]
 pub(crate) struct GcArgs {
@@ -484,7 +527,7 @@ pub(crate) enum LocalCommand {
 }
 
 /// `NAME=VALUE`, split at the first `=`.
-fn assignment(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("there is no `=` in it")?;
+fn assignment(text: &str) -> Result<(String, String), ValueError> {
+    let (name, value) = text.split_once('=').ok_or(ValueError::Assignment)?;
     Ok((name.to_owned(), value.to_owned()))
 }

@@ -78,10 +78,9 @@ const VARIABLES: &[Variable] = &[
     },
 ];
 
-/// The end of the program's help: the flag that every command has, and the table.
+/// The end of the program's help: the table.
 pub(crate) fn help() -> String {
-    let start = "Anywhere:\n  -machine-readable\n          Print comma-separated lines for programs\n\nEnvironment:";
-    VARIABLES.iter().fold(start.to_owned(), |mut text, variable| {
+    VARIABLES.iter().fold("Environment:".to_owned(), |mut text, variable| {
         // Writing to a `String` cannot fail.
         let _ = write!(text, "\n  {}\n          {}", variable.name, variable.doc);
         text

@@ -30,7 +30,7 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// A failure to do this: a lower-case fragment.
+    /// A failure: a lower-case fragment that states what failed.
     pub(crate) fn new(what: impl Into<String>) -> Self {
         Self {
             what: what.into(),
@@ -71,12 +71,15 @@ impl Failure {
     }
 }
 
-/// Runs the program and ends it.
-pub(crate) fn with(program: impl FnOnce() -> Result<Status, Failure>) -> ExitCode {
-    let status = match program() {
+/// Ends the program as its command ended; the last words of a failure are printed by the caller.
+pub(crate) fn with(ended: Result<Status, Failure>, last_words: impl FnOnce(&str)) -> ExitCode {
+    let status = match ended {
         Ok(status) => status,
         Err(failure) => {
-            last_words(&failure);
+            let words = failure.words();
+            if !words.is_empty() {
+                last_words(&words);
+            }
             failure.status
         }
     };
@@ -89,16 +92,19 @@ pub(crate) fn with(program: impl FnOnce() -> Result<Status, Failure>) -> ExitCod
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the last words of the program")]
-fn last_words(failure: &Failure) {
-    if failure.what.is_empty() {
-        return;
-    }
-    match &failure.causes {
-        Some(causes) => eprintln!("error: {}: {}", visible(&failure.what), visible(causes)),
-        None => eprintln!("error: {}", visible(&failure.what)),
-    }
-    if let Some(help) = &failure.help {
-        eprintln!("help: {}", visible(help));
+impl Failure {
+    /// The last words of the program, legible, each line with its end; empty when everything is said.
+    fn words(&self) -> String {
+        if self.what.is_empty() {
+            return String::new();
+        }
+        let mut words = format!("error: {}", visible(&self.what));
+        if let Some(causes) = &self.causes {
+            words = format!("{words}: {}", visible(causes));
+        }
+        if let Some(help) = &self.help {
+            words = format!("{words}\nhelp: {}", visible(help));
+        }
+        words + "\n"
     }
 }

@@ -7,20 +7,12 @@ use std::io::IsTerminal as _;
 
 use clap::{Arg, ArgAction, Command as Grammar, CommandFactory as _, FromArgMatches as _};
 
-use crate::args::Cli;
+use crate::args::{Cli, ValueError};
 use crate::exit::{Failure, Status};
-use crate::print::{print_error, write};
-
-/// What was typed, understood.
-pub(crate) struct Typed {
-    /// Command and flags.
-    pub(crate) cli: Cli,
-    /// `-machine-readable`
-    pub(crate) machine_readable: bool,
-}
+use crate::print::{Output, write};
 
 /// Understands the arguments. Help and usage errors are printed here; the failure then only carries the status.
-pub(crate) fn parse(arguments: &[OsString]) -> Result<Typed, Failure> {
+pub(crate) fn parse(arguments: &[OsString], output: Output) -> Result<Cli, Failure> {
     let mut grammar = grammar();
     grammar = grammar.after_help(crate::env::help());
     if let Some(name) = arguments
@@ -29,7 +21,6 @@ pub(crate) fn parse(arguments: &[OsString]) -> Result<Typed, Failure> {
     {
         grammar = grammar.bin_name(name.to_string_lossy().into_owned());
     }
-    let machine_readable = arguments.iter().any(|argument| is_machine_readable(argument));
     let rest: Vec<OsString> = arguments
         .iter()
         .filter(|argument| !is_machine_readable(argument))
@@ -39,25 +30,27 @@ pub(crate) fn parse(arguments: &[OsString]) -> Result<Typed, Failure> {
         .clone()
         .try_get_matches_from(long_form(&grammar, rest))
         .and_then(|matches| Cli::from_arg_matches(&matches));
-    match parsed {
-        Ok(cli) => Ok(Typed { cli, machine_readable }),
-        Err(error) => Err(Failure::said(print(error, &grammar, arguments))),
-    }
+    parsed.map_err(|error| Failure::said(print(error, &grammar, arguments, output)))
 }
 
 /// The commands with their flags as Go reads them: a repeated flag's last value counts, and a switch may have a value after `=`.
-fn grammar() -> Grammar {
+pub(crate) fn grammar() -> Grammar {
     let mut grammar = as_in_go(Cli::command());
     grammar.build();
     grammar
 }
 
 fn as_in_go(command: Grammar) -> Grammar {
-    let help = Arg::new("help").short('h').long("help");
+    let help = Arg::new("help").short('h').long("help").action(ArgAction::HelpLong);
+    // Taken out before clap reads the arguments: it is here to be listed.
+    let for_machines = Arg::new("machine-readable").long("machine-readable");
+    let for_machines = for_machines
+        .action(ArgAction::SetTrue)
+        .help("Print comma-separated lines for programs");
     command
         .args_override_self(true)
         .disable_help_flag(true)
-        .arg(help.action(ArgAction::HelpLong).help("Print help"))
+        .args([for_machines, help.help("Print help")].map(|one| one.help_heading("Everywhere")))
         .mut_args(|argument| {
             if is_switch(&argument) {
                 switch(argument)
@@ -84,16 +77,16 @@ fn switch(argument: Arg) -> Arg {
 }
 
 /// The words that Go reads as a boolean.
-fn boolean(word: &str) -> Result<bool, String> {
+fn boolean(word: &str) -> Result<bool, ValueError> {
     match word {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err("it is neither `true` nor `false`".to_owned()),
+        _ => Err(ValueError::Boolean),
     }
 }
 
 /// Prints help to standard output and errors to standard error, flags as they are written here: with one dash.
-fn print(mut error: clap::Error, grammar: &Grammar, arguments: &[OsString]) -> Status {
+fn print(mut error: clap::Error, grammar: &Grammar, arguments: &[OsString], output: Output) -> Status {
     use clap::error::{ContextKind, ContextValue, ErrorKind};
     // That a flag could be a value is never what is meant.
     error.remove(ContextKind::Suggested);
@@ -111,17 +104,19 @@ fn print(mut error: clap::Error, grammar: &Grammar, arguments: &[OsString]) -> S
     } else {
         std::io::stdout().is_terminal()
     };
-    let text = if is_terminal {
+    let text = if is_terminal && !output.machine_readable {
         rendered.ansi().to_string()
     } else {
         rendered.to_string()
     };
-    let text = one_dash(&text);
+    let mut text = one_dash(&text);
+    if is_late_flag {
+        text += "\nhelp: flags come before the template, as in `bakelite build -force TEMPLATE`\n";
+    }
     if error.use_stderr() {
-        print_error(&text);
-        if is_late_flag {
-            print_error("\nhelp: flags come before the template, as in `bakelite build -force TEMPLATE`\n");
-        }
+        output.error(&text);
+    } else if output.machine_readable {
+        output.result(text.trim_end());
     } else {
         write(&text);
     }
@@ -151,7 +146,8 @@ fn command<'a>(grammar: &'a Grammar, arguments: &[OsString]) -> Option<&'a Gramm
     grammar.find_subcommand(words.next()?.as_ref())
 }
 
-fn is_machine_readable(argument: &OsStr) -> bool {
+/// `-machine-readable`, which may stand anywhere.
+pub(crate) fn is_machine_readable(argument: &OsStr) -> bool {
     argument == "-machine-readable" || argument == "--machine-readable"
 }
 
@@ -212,7 +208,7 @@ fn flag(argument: &OsStr) -> Option<(String, Option<String>)> {
 }
 
 /// Does the flag's value follow as the next argument? Switches take one only after `=`.
-fn wants_value(argument: &Arg) -> bool {
+pub(crate) fn wants_value(argument: &Arg) -> bool {
     let takes = matches!(argument.get_action(), ArgAction::Set | ArgAction::Append);
     takes && argument.get_num_args().is_none_or(|count| count.min_values() > 0)
 }

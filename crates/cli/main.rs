@@ -6,6 +6,7 @@
 mod args;
 mod cloud;
 mod commands;
+mod completion;
 mod env;
 mod exit;
 mod flags;
@@ -23,8 +24,18 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     // A sandbox of the local cloud is this same program: then it never returns from here.
     bakelite_local::enter_if_asked();
-    exit::with(|| {
-        let process = process::Process::current()?;
-        commands::run(flags::parse(&process.arguments)?, &process)
-    })
+    let process = match process::Process::current() {
+        Ok(process) => process,
+        Err(failure) => return exit::with(Err(failure), print::print_error),
+    };
+    exit::with(run(&process), |words| process.output.error(words))
+}
+
+/// Does what was typed; a shell that asks what could be typed next gets that instead.
+fn run(process: &process::Process) -> Result<exit::Status, exit::Failure> {
+    if let Some(line) = process.variable("COMP_LINE") {
+        print::write(&completion::answer(&flags::grammar(), line));
+        return Ok(exit::Status::Ok);
+    }
+    commands::run(flags::parse(&process.arguments, process.output)?, process)
 }

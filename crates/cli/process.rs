@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -12,6 +12,8 @@ use bakelite_engine::private_file::PrivateFiles;
 use bakelite_engine::provisioner::RunContext;
 
 use crate::exit::Failure;
+use crate::flags::is_machine_readable;
+use crate::print::Output;
 use crate::report::log::Log;
 
 /// What the program was started with.
@@ -32,16 +34,21 @@ pub(crate) struct Process {
     pub(crate) input_is_terminal: bool,
     /// The log, if the environment asks for one.
     pub(crate) log: Log,
+    /// How messages are printed.
+    pub(crate) output: Output,
 }
 
 impl Process {
     /// This process.
     pub(crate) fn current() -> Result<Process, Failure> {
         let started = SystemTime::now();
-        let working_directory =
-            std::env::current_dir().map_err(|error| Failure::new("find the working directory").because(&error))?;
+        let working_directory = std::env::current_dir()
+            .map_err(|error| Failure::new("failed to find the working directory").because(&error))?;
+        let arguments: Vec<OsString> = std::env::args_os().collect();
+        let machine_readable = arguments.iter().any(|argument| is_machine_readable(argument));
         let mut process = Process {
-            arguments: std::env::args_os().collect(),
+            output: Output { machine_readable },
+            arguments,
             environment: crate::env::read(),
             working_directory,
             started,
@@ -53,6 +60,12 @@ impl Process {
         let asked = process.variable("PACKER_LOG");
         process.log = Log::start(asked, process.variable("PACKER_LOG_PATH"), &process.working_directory)?;
         Ok(process)
+    }
+
+    /// The name by which the program was started: `packer` through a link.
+    pub(crate) fn called(&self) -> String {
+        let name = self.arguments.first().map(Path::new).and_then(Path::file_name);
+        name.map_or_else(|| "bakelite".to_owned(), |name| name.to_string_lossy().into_owned())
     }
 
     /// The user's home directory.
@@ -67,8 +80,9 @@ impl Process {
             .map(PathBuf::from)
             .filter(|directory| directory.is_absolute());
         let base = base.or_else(|| self.home_directory().map(|home| home.join(".local/state")));
-        let base =
-            base.ok_or_else(|| Failure::new("find a directory for journals").help("set HOME or XDG_STATE_HOME"))?;
+        let base = base.ok_or_else(|| {
+            Failure::new("failed to find a directory for journals").help("set HOME or XDG_STATE_HOME")
+        })?;
         Ok(base.join("bakelite"))
     }
 
@@ -79,7 +93,7 @@ impl Process {
         let real = state.canonicalize().unwrap_or_else(|_| state.clone());
         match private_directory::existing(&real) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Failure::new(format!("use the state directory `{}`", state.display())).because(&error))
+                Err(Failure::new(format!("failed to use the state directory `{}`", state.display())).because(&error))
             }
             _ => Ok(real.join("journal")),
         }

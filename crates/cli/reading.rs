@@ -7,7 +7,7 @@ use std::io::Read as _;
 
 use crate::args::{ConfigTypeArg, TemplateArgs};
 use crate::exit::Failure;
-use crate::print::print_error;
+use crate::print::{print_error, write};
 use crate::process::Process;
 use crate::report;
 use crate::report::hidden::Hidden;
@@ -38,17 +38,24 @@ impl Reading {
         template
     }
 
-    /// Says what was found so far, on standard error, and forgets it. Answers whether there was an error.
+    /// Prints what was found so far, on standard error or as records, and forgets it. Answers whether there was an error.
     pub(crate) fn say(&mut self, process: &Process) -> bool {
         process.log.hide(&self.hidden);
         let diagnostics = std::mem::take(&mut self.diagnostics);
-        let color = process.wants_color(process.errors_are_terminal);
-        print_error(&report::diagnostic::render(
-            &diagnostics,
-            &self.sources,
-            self.hidden.now(),
-            color,
-        ));
+        let is_for_machines = process.output.machine_readable;
+        let color = !is_for_machines && process.wants_color(process.errors_are_terminal);
+        let secrets = self.hidden.now();
+        let text = report::diagnostic::render(&diagnostics, &self.sources, secrets, color);
+        if is_for_machines {
+            write(&report::machine_diagnostics(
+                &text,
+                &diagnostics,
+                &self.sources,
+                secrets,
+            ));
+        } else {
+            print_error(&text);
+        }
         diagnostics.has_errors()
     }
 
@@ -93,6 +100,6 @@ pub(crate) fn standard_input() -> Result<String, Failure> {
     let mut text = String::new();
     std::io::stdin()
         .read_to_string(&mut text)
-        .map_err(|error| Failure::new("read standard input").because(&error))?;
+        .map_err(|error| Failure::new("failed to read standard input").because(&error))?;
     Ok(text)
 }

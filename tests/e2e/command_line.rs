@@ -379,11 +379,11 @@ fn a_log_is_written_when_asked_for() {
 
 #[test]
 fn times_stand_before_every_message() {
-    let context = test_context!();
+    let context = test_context!().with("TZ", "UTC");
     context.template(NULL);
     let output = context.run(["build", "-timestamp-ui", "t.pkr.hcl"]).succeeds();
     let line = output.lines().find(|line| line.ends_with("==> null.a: hello")).unwrap();
-    let time = regex::Regex::new(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d): ==>").unwrap();
+    let time = regex::Regex::new(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ: ==>").unwrap();
     assert!(time.is_match(line), "{line}");
 }
 
@@ -402,4 +402,433 @@ fn what_functions_in_braces_make_of_a_secret_is_not_shown() {
     let output = context.run(["build", "t.json"]).succeeds();
     assert!(output.contains("said: <sensitive>"), "{output}");
     assert!(!output.contains("HUNTER2"), "{output}");
+}
+
+/// A link of that name to the program.
+fn packer(context: &bakelite_test_support::context::TestContext) -> std::path::PathBuf {
+    let link = context.root().join("packer");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_bakelite"), &link).unwrap();
+    link
+}
+
+#[test]
+fn called_packer_its_version_is_what_scripts_parse() {
+    let context = test_context!();
+    let packer = packer(&context);
+    let ran = |arguments: &[&str]| {
+        bakelite_test_support::context::Ran::of(&mut context.command_of(&packer, arguments)).succeeds()
+    };
+    for arguments in [&["version"][..], &["-v"], &["--version"], &["-version"]] {
+        let shown = ran(arguments);
+        assert!(shown.starts_with("Packer v1.16.0 (compatible: bakelite v"), "{shown}");
+    }
+    let records = ran(&["-machine-readable", "version"]);
+    let records: Vec<&str> = records
+        .lines()
+        .filter_map(|line| line.split_once(','))
+        .map(|(_, rest)| rest)
+        .collect();
+    let [version, prerelease, commit, said] = records[..] else {
+        panic!("{records:?}");
+    };
+    assert_eq!(
+        [version, prerelease, commit],
+        [",version,1.16.0", ",version-prelease,", ",version-commit,"]
+    );
+    assert!(said.starts_with(",ui,say,Packer v1.16.0"), "{said}");
+    assert!(context.run(["version"]).succeeds().starts_with("bakelite v"));
+}
+
+#[test]
+fn what_is_wrong_with_a_template_is_one_record_and_one_more_for_each_error() {
+    let context = test_context!();
+    context.template(&NULL.replace("source.null.a", "source.null.b"));
+    let ran = context.run(["validate", "-machine-readable", "t.pkr.hcl"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(1), ""));
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    let [message, diagnostic] = lines[..] else {
+        panic!("{lines:?}");
+    };
+    assert!(
+        message.contains(",,ui,error,error: there is no source `null.b`\\n"),
+        "{message}"
+    );
+    assert!(
+        diagnostic.contains(",,diagnostic,error,there is no source `null.b`,"),
+        "{diagnostic}"
+    );
+    assert!(diagnostic.contains(",t.pkr.hcl:"), "{diagnostic}");
+    let usage = context.run(["build", "-machine-readable", "-frob"]);
+    assert_eq!((usage.code, usage.stderr.as_str()), (Some(1), ""));
+    assert!(
+        usage.stdout.contains(",,ui,error,error: unexpected argument '-frob'"),
+        "{}",
+        usage.stdout
+    );
+    assert_eq!(usage.stdout.lines().count(), 1, "{}", usage.stdout);
+}
+
+#[test]
+fn inspect_has_records_of_what_a_legacy_template_holds() {
+    let context = test_context!();
+    context.file(
+        "old.json",
+        r#"{"variables": {"a": "1", "b": null}, "builders": [{"type": "null", "name": "x"}], "provisioners": [{"type": "shell-local"}]}"#,
+    );
+    let records = context.run(["inspect", "-machine-readable", "old.json"]).succeeds();
+    let records: Vec<&str> = records
+        .lines()
+        .filter_map(|line| line.split_once(','))
+        .map(|(_, rest)| rest)
+        .collect();
+    for (record, message) in [
+        (",template-variable,b,,1", ",ui,say,  b"),
+        (",template-variable,a,1,0", ",ui,say,  a = 1"),
+        (",template-builder,x,null", ",ui,say,  x (null)"),
+        (",template-provisioner,shell-local", ",ui,say,  shell-local"),
+    ] {
+        let at = records.iter().position(|one| *one == record);
+        assert_eq!(at.and_then(|at| records.get(at + 1)), Some(&message), "{records:?}");
+    }
+}
+
+#[test]
+fn inspect_asks_nobody_anything() {
+    let context = test_context!();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    context.template(&format!(
+        r#"
+data "http" "a" {{
+  url = "http://127.0.0.1:{port}/"
+}}
+data "amazon-ami" "b" {{
+  region      = "us-east-1"
+  owners      = ["self"]
+  most_recent = true
+  filters     = {{ name = "x" }}
+}}
+locals {{
+  body  = "got ${{data.http.a.body}}"
+  ami   = data.amazon-ami.b.id
+  vault = vault("secret/data/x", "y")
+}}
+source "null" "a" {{
+  communicator = "none"
+}}
+build {{
+  sources = ["source.null.a"]
+}}
+"#
+    ));
+    let endpoint = format!("http://127.0.0.1:{port}");
+    let mut command = context.command(["inspect", "t.pkr.hcl"]);
+    command
+        .env("AWS_ENDPOINT_URL", &endpoint)
+        .env("VAULT_ADDR", &endpoint)
+        .env("VAULT_TOKEN", "t");
+    let shown = bakelite_test_support::context::Ran::of(&mut command).succeeds();
+    for local in ["ami", "body", "vault"] {
+        assert!(
+            shown.contains(&format!("local.{local}: \"<unknown>\"\n")),
+            "{local}: {shown}"
+        );
+    }
+    assert!(shown.contains("      null.a\n"), "{shown}");
+    let called = listener.accept().map(|(_, from)| from);
+    assert!(called.is_err(), "{called:?}");
+}
+
+#[test]
+fn what_is_wrong_with_a_fixed_template_names_its_file() {
+    let context = test_context!();
+    context.file("wrong.json", r#"{"builders": [{"type": "nill"}]}"#);
+    let ran = context.run(["fix", "wrong.json"]);
+    assert_eq!(ran.code, Some(1));
+    assert!(
+        ran.stdout.contains("\"nill\""),
+        "it is printed all the same: {}",
+        ran.stdout
+    );
+    assert!(
+        ran.stderr.contains("--> wrong.json (fixed):") && !ran.stderr.contains("<stdin>"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn completions_are_installed_once_and_removed() {
+    let context = test_context!();
+    let home = context.root().join("completing");
+    std::fs::create_dir(&home).unwrap();
+    std::fs::write(home.join(".bashrc"), "alias l=ls\n").unwrap();
+    std::fs::write(home.join(".zshrc"), "").unwrap();
+    let run = |flag: &str| {
+        let mut command = context.command([flag]);
+        command.env("HOME", &home).env_remove("SHELL");
+        bakelite_test_support::context::Ran::of(&mut command).succeeds()
+    };
+    let read = |name: &str| std::fs::read_to_string(home.join(name)).unwrap();
+    run("-autocomplete-install");
+    let installed = run("-autocomplete-install");
+    assert!(
+        installed.contains(".bashrc") && installed.contains(".zshrc"),
+        "{installed}"
+    );
+    let bash = read(".bashrc");
+    assert_eq!(
+        (bash.lines().count(), bash.lines().next()),
+        (2, Some("alias l=ls")),
+        "{bash}"
+    );
+    let script = format!(
+        "{bash}\ncomplete -p bakelite && COMP_LINE='bakelite inspe' {}",
+        env!("CARGO_BIN_EXE_bakelite")
+    );
+    let shell = std::process::Command::new("bash")
+        .args(["-c", &script])
+        .output()
+        .unwrap();
+    let shown = String::from_utf8_lossy(&shell.stdout).into_owned();
+    assert!(shown.contains("complete -o default -C"), "{shown}");
+    assert!(shown.ends_with("\ninspect\n"), "{shown}");
+    assert!(read(".zshrc").starts_with("autoload -U +X bashcompinit && bashcompinit && complete "));
+    run("-autocomplete-uninstall");
+    assert_eq!(
+        (read(".bashrc").as_str(), read(".zshrc").as_str()),
+        ("alias l=ls\n", "")
+    );
+}
+
+#[test]
+fn help_has_groups_and_every_flag() {
+    let context = test_context!();
+    let build = context.run(["build", "-h"]).succeeds();
+    let place = |what: &str| build.find(what).unwrap_or_else(|| panic!("no {what}: {build}"));
+    for (heading, flag, next) in [
+        ("\nOptions:\n", "-parallel-builds", "\nBuilds and variables:\n"),
+        ("\nBuilds and variables:\n", "-var-file", "\nWithout effect:\n"),
+        ("\nWithout effect:\n", "-skip-enforcement", "\nLocal cloud:\n"),
+        ("\nLocal cloud:\n", "-latency", "\nEverywhere:\n"),
+    ] {
+        let (start, end) = (place(heading), place(next));
+        assert!(
+            build.get(start..end).is_some_and(|group| group.contains(flag)),
+            "{flag}: {build}"
+        );
+    }
+    for (command, flags) in [
+        ("init", &["-upgrade", "-force", "-machine-readable"][..]),
+        (
+            "validate",
+            &[
+                "-evaluate-datasources",
+                "-ignore-prerelease-plugins",
+                "-machine-readable",
+            ],
+        ),
+        ("console", &["-config-type", "-use-sequential-evaluation"]),
+    ] {
+        let help = context.run([command, "-h"]).succeeds();
+        for flag in flags {
+            assert!(help.contains(&format!("  {flag}")), "{command} {flag}: {help}");
+        }
+    }
+}
+
+#[test]
+fn one_build_at_a_time_runs_in_the_order_of_the_template() {
+    let context = test_context!();
+    let names: Vec<String> = (0..12).rev().map(|number| format!("n{number}")).collect();
+    let sources = names.iter().fold(String::new(), |text, name| {
+        text + &format!("source \"null\" \"{name}\" {{\n  communicator = \"none\"\n}}\n")
+    });
+    let used: Vec<String> = names.iter().map(|name| format!("\"source.null.{name}\"")).collect();
+    context.template(&format!("{sources}build {{\n  sources = [{}]\n}}\n", used.join(", ")));
+    let output = context.run(["build", "-parallel-builds=1", "t.pkr.hcl"]).succeeds();
+    let finished = regex::Regex::new(r"Build 'null\.(n\d+)' finished").unwrap();
+    let order: Vec<&str> = finished
+        .captures_iter(&output)
+        .map(|found| found.get(1).unwrap().as_str())
+        .collect();
+    assert_eq!(order, names, "{output}");
+}
+
+#[test]
+fn hcl_on_standard_input_needs_its_flag_and_the_error_names_it() {
+    let context = test_context!();
+    let run = |flags: &[&str]| {
+        let mut command = context.command(["validate"].iter().chain(flags).chain(&["-"]).copied());
+        command.stdin(std::process::Stdio::piped());
+        command
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), NULL.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    let refused = run(&[]);
+    let error = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        !refused.status.success() && error.contains("`-config-type=hcl2`"),
+        "{error}"
+    );
+    assert!(run(&["-config-type=hcl2"]).status.success());
+}
+
+#[test]
+fn one_source_that_two_builds_name_is_one_artifact() {
+    let context = test_context!();
+    let twice = "source \"null\" \"a\" {\n  communicator = \"none\"\n}\nbuild {\n  sources = [\"source.null.a\"]\n}\n\
+                 build {\n  sources = [\"source.null.a\"]\n}\nbuild {\n  name    = \"own\"\n  sources = [\"source.null.a\"]\n}\n";
+    context.template(twice);
+    let output = context.run(["build", "t.pkr.hcl"]).succeeds();
+    assert_eq!(output.matches("\n--> null.a: ").count(), 1, "{output}");
+    assert_eq!(output.matches("\n--> own.null.a: ").count(), 1, "{output}");
+    let records = context.run(["build", "-machine-readable", "t.pkr.hcl"]).succeeds();
+    assert_eq!(records.matches(",null.a,artifact-count,1\n").count(), 1, "{records}");
+}
+
+#[test]
+fn the_file_builder_makes_the_directories_of_its_target() {
+    let context = test_context!();
+    context.template(
+        "source \"file\" \"a\" {\n  content = \"hello\"\n  target  = \"out/deep/a.txt\"\n}\nbuild {\n  sources = [\"source.file.a\"]\n}\n",
+    );
+    let output = context.run(["build", "t.pkr.hcl"]).succeeds();
+    assert!(output.contains("--> file.a: Stored file: out/deep/a.txt"), "{output}");
+    assert_eq!(context.read("out/deep/a.txt"), "hello");
+}
+
+#[test]
+fn an_unknown_value_in_environment_variables_is_no_missing_sign() {
+    let context = test_context!();
+    context.template(
+        r#"
+data "null" "d" {
+  input = "x"
+}
+locals {
+  line = "B=${data.null.d.output}"
+}
+source "null" "a" {
+  communicator = "none"
+}
+build {
+  sources = ["source.null.a"]
+  provisioner "shell-local" {
+    inline           = ["echo $A $B $C"]
+    environment_vars = ["A=${data.null.d.output}", local.line, replace("C-${data.null.d.output}", "-", "=")]
+  }
+}
+"#,
+    );
+    context.run(["validate", "t.pkr.hcl"]).succeeds();
+    let output = context.run(["build", "t.pkr.hcl"]).succeeds();
+    assert!(output.contains("==> null.a: x x x\n"), "{output}");
+    context.file(
+        "t.json",
+        r#"{"builders": [{"type": "null", "communicator": "none"}],
+            "provisioners": [{"type": "shell-local", "inline": ["true"], "environment_vars": ["A={{build `ID`}}", "{{build `ID`}}"]}]}"#,
+    );
+    context.run(["validate", "t.json"]).succeeds();
+}
+
+#[test]
+fn data_sources_of_an_upgraded_template_stand_before_its_locals() {
+    let context = test_context!();
+    context.file(
+        "old.json",
+        r#"{"variables": {"stamp": "{{isotime}}"},
+            "builders": [{"type": "amazon-ebs", "ami_name": "n-{{user `stamp`}}-{{timestamp}}",
+                          "source_ami_filter": {"owners": ["self"], "filters": {"name": "x"}, "most_recent": true}}]}"#,
+    );
+    let said = context.run(["hcl2_upgrade", "old.json"]).succeeds();
+    assert!(said.starts_with("Successfully created old.json.pkr.hcl"), "{said}");
+    let upgraded = context.read("old.json.pkr.hcl");
+    let place = |what: &str| upgraded.find(what).unwrap_or_else(|| panic!("no {what}: {upgraded}"));
+    assert!(place("\ndata \"amazon-ami\"") < place("\nlocals {"), "{upgraded}");
+    assert!(place("\n  stamp = ") < place("\nsource \"amazon-ebs\""), "{upgraded}");
+}
+
+#[test]
+fn the_console_of_a_legacy_template_says_what_fails_and_where() {
+    let context = test_context!();
+    context.file("t.json", r#"{"variables": {"a": "x"}, "builders": [{"type": "null"}]}"#);
+    let asked = |line: &str| {
+        context.file("line", line);
+        let mut command = context.command(["console", "t.json"]);
+        command.stdin(std::fs::File::open(context.work().join("line")).unwrap());
+        bakelite_test_support::context::Ran::of(&mut command)
+    };
+    assert_eq!(asked("{{ user `a` | upper }}").succeeds(), "X\n");
+    for (line, why, column) in [
+        ("a {{ uper `x` }}", "function `uper` is not defined", 6),
+        ("{{ index }}", "`index`: an argument is missing", 4),
+    ] {
+        let ran = asked(line);
+        assert_eq!(ran.code, Some(1));
+        let place = format!("--> <console>:1:{column}");
+        assert!(
+            ran.stderr.contains(why) && ran.stderr.contains(&place),
+            "{}",
+            ran.stderr
+        );
+        assert!(ran.stderr.contains(line), "{}", ran.stderr);
+    }
+}
+
+/// A template with this in its source.
+fn of_amazon(options: &str) -> String {
+    format!(
+        "source \"amazon-ebs\" \"a\" {{\n  region        = \"us-east-1\"\n  ami_name      = \"a-name\"\n  instance_type = \"t3.micro\"\n  \
+         source_ami    = \"ami-12345678\"\n  ssh_username  = \"user\"\n{options}\n}}\nbuild {{\n  sources = [\"source.amazon-ebs.a\"]\n}}\n"
+    )
+}
+
+#[test]
+fn empty_options_of_the_amazon_builder_ask_for_nothing() {
+    let context = test_context!();
+    context.template(&of_amazon(
+        "encrypt_boot = false\nkms_key_id = \"\"\nami_regions = []\nregion_kms_key_ids = {}\nspot_price = \"\"\n\
+         block_duration_minutes = 0\nskip_save_build_region = false\nspot_tags = {}\ninsecure_skip_tls_verify = false\nmfa_code = \"\"\n\
+         snapshot_copy_duration_minutes = 0\nssh_port = 0\nami_users = []\nfast_launch {\n  enable_fast_launch = false\n}\n",
+    ));
+    context.run(["validate", "t.pkr.hcl"]).succeeds();
+}
+
+#[test]
+fn old_names_of_options_lead_to_fix() {
+    let context = test_context!();
+    let template = |more: &str| {
+        format!(
+            r#"{{"builders": [{{"type": "amazon-ebs", "region": "us-east-1", "ami_name": "{{{{clean_resource_name `a b`}}}}", "instance_type": "t3.micro",
+                "source_ami": "ami-12345678", "ssh_username": "user", {more}}}]}}"#
+        )
+    };
+    let old = template(r#""enhanced_networking": true, "ssh_private_ip": true, "ssh_wait_timeout": "1m""#);
+    context.file("old.json", old.replace("clean_resource_name", "clean_ami_name"));
+    let error = context.run(["validate", "old.json"]).fails_with(1);
+    for help in [
+        "it is called `ena_support` now; `bakelite fix`",
+        "`ssh_interface = \"private_ip\"` has replaced it; `bakelite fix`",
+        "`clean_ami_name` is called `clean_resource_name` now; `bakelite fix`",
+    ] {
+        assert!(error.contains(help), "{help}: {error}");
+    }
+    let fixed = context.run(["fix", "old.json"]).succeeds();
+    context.file("fixed.json", &fixed);
+    context.run(["validate", "fixed.json"]).succeeds();
+}
+
+#[test]
+fn an_option_that_is_refused_is_reported_once() {
+    let context = test_context!();
+    let text = of_amazon("block_duration_minutes = 60");
+    let used = "build {\n  name    = \"two\"\n  sources = [\"source.amazon-ebs.a\"]\n}\n";
+    context.template(&(text + used));
+    let error = context.run(["validate", "t.pkr.hcl"]).fails_with(1);
+    assert_eq!(error.matches("error: ").count(), 1, "{error}");
 }

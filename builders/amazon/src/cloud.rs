@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use aws_sdk_ec2::Client;
 use bakelite_aws::client::Aws;
+use bakelite_aws::made;
 use bakelite_aws::resource::Kind;
 use bakelite_aws::tag::{self, Tags};
 use bakelite_aws::undo::AwsUndo;
@@ -36,16 +37,28 @@ impl<'a> Cloud<'a> {
         self.aws.ec2()
     }
 
+    /// The same in another region.
+    pub(crate) fn in_region(&self, region: &str) -> Self {
+        Self {
+            aws: self.aws.in_region(region),
+            ..self.clone()
+        }
+    }
+
     pub(crate) fn say(&self, text: impl Into<String>) {
         self.bake.ui.say(text.into());
     }
 
     /// A resource of this kind that is about to be made.
     pub(crate) fn temporary(&self, kind: &Kind) -> Temporary {
-        let token = uuid::Uuid::now_v7().to_string();
+        self.temporary_as(kind, &uuid::Uuid::now_v7().to_string())
+    }
+
+    /// The same with a token that another one has too, since both have the same name.
+    pub(crate) fn temporary_as(&self, kind: &Kind, token: &str) -> Temporary {
         Temporary {
-            resource: kind.resource(&self.aws, &token),
-            token,
+            resource: kind.resource(&self.aws, token),
+            token: token.to_owned(),
             run: self.bake.run.id.clone(),
         }
     }
@@ -61,6 +74,11 @@ impl<'a> Cloud<'a> {
         E: Into<BakeError> + Send + 'static,
     {
         let undo = Arc::clone(&self.undo);
+        let call = async move {
+            let (id, value) = call.await?;
+            made::note(&id);
+            Ok::<_, E>((id, value))
+        };
         self.bake.create(undo, temporary.resource, call).await
     }
 }

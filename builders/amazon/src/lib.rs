@@ -1,4 +1,4 @@
-//! Amazon EC2: the amazon-ebs builder and the amazon-ami data source. The registry slice at the end is all that the program sees.
+//! AWS: the amazon-ebs builder, and data sources for AMIs, parameters and secrets. The registry slice at the end is all that the program sees.
 #![cfg_attr(
     test,
     allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test fails by panicking")
@@ -8,11 +8,18 @@ mod block_device;
 mod cloud;
 mod data_sources;
 mod ebs;
+mod findings;
 mod image;
+pub mod policy;
 mod run;
 mod tags;
 
 use bakelite_engine::registry::Registration;
 
 /// What this crate registers.
-pub static COMPONENTS: &[Registration] = &[ebs::COMPONENT, data_sources::ami::COMPONENT];
+pub static COMPONENTS: &[Registration] = &[
+    ebs::COMPONENT,
+    data_sources::ami::COMPONENT,
+    data_sources::parameter_store::COMPONENT,
+    data_sources::secrets_manager::COMPONENT,
+];

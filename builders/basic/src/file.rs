@@ -1,6 +1,7 @@
 //! The `file` builder: an artifact that is one file, from a string or from another file. For tests, and for pipelines that end in
 //! post-processors.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,25 +10,21 @@ use bakelite_communicators::none::NoCommunicator;
 use bakelite_engine::artifact::{Artifact, DeleteFiles};
 use bakelite_engine::bake::{Bake, BakeError};
 use bakelite_engine::builder::Builder;
+use bakelite_engine::error::Explain;
 use bakelite_engine::registry::{Make, Registration, read_options};
-use bakelite_template::component::{Complaint, Component, ComponentKind, Yields};
+use bakelite_template::component::Complaint;
 use bakelite_template::decode::Decoded;
 use bakelite_template::plan::BuildData;
 use bakelite_template::schema::Schema;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub(crate) const REGISTRATION: Registration = Registration {
-    component: Component {
-        kind: ComponentKind::Builder,
-        name: "file",
-        doc: "Writes a string to a file, or copies a file. No machine is involved.",
-        schema: Schema::of::<FileOptions>,
-        yields: Yields::BuildData(&[]),
-    },
-    make: Make::Builder(make),
-    undo: None,
-};
+pub(crate) const REGISTRATION: Registration = Registration::plain(
+    "file",
+    "Writes a string to a file, or copies a file. No machine is involved.",
+    Schema::of::<FileOptions>,
+    Make::Builder(make),
+);
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct FileOptions {
@@ -35,7 +32,7 @@ struct FileOptions {
     content: Option<String>,
     /// The file to copy. Excludes `content`.
     source: Option<String>,
-    /// The file to write.
+    /// The file to write. Its directory is created where there is none.
     target: String,
 }
 
@@ -54,6 +51,17 @@ enum FileError {
     },
     #[error("failed to write `{target}`")]
     Write { target: String, source: std::io::Error },
+    #[error("failed to create the directory of `{target}`")]
+    Directory { target: String, source: std::io::Error },
+}
+
+impl Explain for FileError {
+    fn option(&self) -> Option<Cow<'_, str>> {
+        match self {
+            FileError::Copy { .. } => Some("source".into()),
+            FileError::Write { .. } => Some("target".into()),
+        }
+    }
 }
 
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Builder>> {
@@ -61,7 +69,6 @@ fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Bu
     match (&options.content, &options.source) {
         (Some(_), Some(_)) => {
             complaints.push(Complaint::error("source", "`content` and `source` exclude each other"));
-            return None;
         }
         (None, None) => complaints.push(Complaint::warning(
             "",
@@ -76,7 +83,7 @@ fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Bu
 impl Builder for FileBuilder {
     async fn bake(&self, bake: &Bake) -> Result<Artifact, BakeError> {
         let target = bake.run.working_directory.join(&self.options.target);
-        self.write(bake, &target).await.map_err(BakeError::failed)?;
+        self.write(bake, &target).await?;
         // There is no instance: what provisioners do here they do on this machine.
         bake.provision_without_clean_up(Arc::new(NoCommunicator), BuildData::new())
             .await?;
@@ -95,6 +102,13 @@ impl Builder for FileBuilder {
 impl FileBuilder {
     async fn write(&self, bake: &Bake, target: &PathBuf) -> Result<(), FileError> {
         let options = &self.options;
+        if let Some(directory) = target.parent() {
+            let created = tokio::fs::create_dir_all(directory).await;
+            created.map_err(|source| FileError::Directory {
+                target: options.target.clone(),
+                source,
+            })?;
+        }
         let Some(source_file) = &options.source else {
             let write = tokio::fs::write(target, options.content.as_deref().unwrap_or_default()).await;
             return write.map_err(|source| FileError::Write {

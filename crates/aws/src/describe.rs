@@ -18,7 +18,10 @@ pub(crate) async fn instances(ec2: &Client, by: Filter) -> Result<Vec<Instance>,
 }
 
 /// The volumes that pass a filter.
-pub(crate) async fn volumes(ec2: &Client, by: Filter) -> Result<Vec<Volume>, AwsError> {
+///
+/// # Errors
+/// What EC2 answers.
+pub async fn volumes(ec2: &Client, by: Filter) -> Result<Vec<Volume>, AwsError> {
     let pages = ec2.describe_volumes().filters(by).into_paginator().items().send();
     all("DescribeVolumes", pages).await
 }
@@ -39,7 +42,10 @@ pub async fn own_images(ec2: &Client, by: Filter) -> Result<Vec<Image>, AwsError
 }
 
 /// The account's own snapshots that pass a filter.
-pub(crate) async fn snapshots(ec2: &Client, by: Filter) -> Result<Vec<Snapshot>, AwsError> {
+///
+/// # Errors
+/// What EC2 answers.
+pub async fn snapshots(ec2: &Client, by: Filter) -> Result<Vec<Snapshot>, AwsError> {
     let request = ec2.describe_snapshots().owner_ids("self").filters(by);
     all("DescribeSnapshots", request.into_paginator().items().send()).await
 }

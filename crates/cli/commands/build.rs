@@ -14,7 +14,6 @@ use bakelite_engine::run::{self, Outcome, Settings};
 use bakelite_template::{Purpose, UndeclaredVariables};
 use tokio::time::timeout;
 
-use super::print_error;
 use crate::args::{BuildArgs, OnErrorArg};
 use crate::cloud::Cloud;
 use crate::exit::{Failure, Status};
@@ -90,7 +89,7 @@ async fn bake(
     let unsound = reading.say(process);
     if plan.builds.is_empty() {
         if !unsound {
-            print_error(
+            process.output.error(
                 "error: no build is left to run\nhelp: look at -only and -except; `bakelite inspect` lists the builds\n",
             );
         }
@@ -105,7 +104,7 @@ async fn bake(
     let outcomes = shown(outcomes, cancel.is_cancelled(), reporting, &mut signals).await;
     journal
         .close()
-        .map_err(|error| Failure::new("close the journal").because(&error))?;
+        .map_err(|error| Failure::new("failed to close the journal").because(&error))?;
     let failed = outcomes?.iter().any(|outcome| outcome.result.is_err());
     Ok(if failed || unsound { Status::Failed } else { Status::Ok })
 }

@@ -2,7 +2,6 @@
 
 use bakelite_template::{ConfigType, Purpose, UndeclaredVariables};
 
-use super::print_exactly;
 use super::validate::check;
 use crate::args::FixArgs;
 use crate::exit::{Failure, Status};
@@ -33,11 +32,14 @@ pub(super) async fn run(args: FixArgs, process: &Process) -> Result<Status, Fail
             };
         }
     };
-    print_exactly(&fixed);
+    process.output.result(&fixed);
     if !args.validate {
         return Ok(Status::Ok);
     }
-    invocation.path = "-".into();
+    if invocation.path != "-" {
+        // Its lines are those that were printed, not those of the file.
+        invocation.path.push_str(" (fixed)");
+    }
     invocation.config_type = Some(ConfigType::Json);
     invocation.stdin = Some(fixed);
     // The values of required variables are not at hand where a template is fixed: without them only its structure can be checked.

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use bakelite_template::{Purpose, UndeclaredVariables};
 
-use super::{print, print_exactly};
 use crate::args::UpgradeArgs;
 use crate::exit::{Failure, Status};
 use crate::process::Process;
@@ -31,13 +30,13 @@ pub(super) fn run(args: UpgradeArgs, process: &Process) -> Result<Status, Failur
         )));
     };
     let Some(output) = output else {
-        print_exactly(&upgraded);
+        process.output.result(&upgraded);
         return Ok(Status::Ok);
     };
     let shown = output.display();
     std::fs::write(process.working_directory.join(&output), upgraded)
         .map_err(|error| Failure::new(format!("write `{shown}`")).because(&error))?;
-    print(&format!("Created {shown}.\n"));
+    process.output.say(&format!("Successfully created {shown}."));
     Ok(Status::Ok)
 }
 

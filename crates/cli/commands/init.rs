@@ -2,7 +2,6 @@
 
 use bakelite_template::{Purpose, UndeclaredVariables};
 
-use super::print;
 use crate::args::InitArgs;
 use crate::exit::{Failure, Status};
 use crate::process::Process;
@@ -28,7 +27,9 @@ pub(super) fn run(args: InitArgs, process: &Process) -> Result<Status, Failure> 
         return Ok(Status::Failed);
     };
     if template.requirements().is_empty() {
-        print("The template requires no plugins, and bakelite needs none: its components are built in.\n");
+        process
+            .output
+            .say("The template requires no plugins, and bakelite needs none: its components are built in.");
     }
     Ok(Status::Ok)
 }

@@ -1,20 +1,19 @@
-//! `inspect`: variables, locals and builds of a template.
+//! `inspect`: variables, locals and builds of a template. Nobody is asked anything: what depends on a data source is unknown.
 
-use bakelite_template::{Purpose, UndeclaredVariables};
+use bakelite_template::{Inspected, Purpose, UndeclaredVariables};
 
-use super::{print, print_exactly};
+use super::print_exactly;
 use crate::args::InspectArgs;
 use crate::exit::{Failure, Status};
 use crate::process::Process;
 use crate::reading::{Reading, invocation};
 use crate::registry::registry;
 use crate::report;
-use crate::world::World;
 
 /// What is inspected when no template is named.
 const EMPTY: &str = r#"{"builders": [{"type": "null", "communicator": "none"}]}"#;
 
-pub(super) async fn run(args: InspectArgs, machine_readable: bool, process: &Process) -> Result<Status, Failure> {
+pub(super) async fn run(args: InspectArgs, process: &Process) -> Result<Status, Failure> {
     let given = args.path.is_some();
     let path = args.path.unwrap_or_default();
     let mut invocation = invocation(
@@ -32,16 +31,13 @@ pub(super) async fn run(args: InspectArgs, machine_readable: bool, process: &Pro
     let Some(template) = reading.open(&invocation, process) else {
         return Ok(Status::Failed);
     };
-    let (registry, run) = (registry(), process.run_context(false, false));
-    let world = World {
-        registry: &registry,
-        run: &run,
-    };
-    for message in template.inspect(&registry, &world).await {
-        if machine_readable {
-            print_exactly(&report::machine_line(&message));
-        } else {
-            print(&format!("{message}\n"));
+    for one in template.inspect(&registry()).await {
+        match one {
+            Inspected::Message(message) => process.output.say(&message),
+            Inspected::Record(kind, data) if process.output.machine_readable => {
+                print_exactly(&report::machine_record(kind, data.iter().map(String::as_str)));
+            }
+            Inspected::Record(..) => {}
         }
     }
     Ok(Status::Ok)

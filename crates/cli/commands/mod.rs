@@ -6,6 +6,8 @@ mod fix;
 mod fmt;
 mod gc;
 mod hcl2_upgrade;
+#[cfg(feature = "amazon")]
+mod iam_policy;
 mod init;
 mod inspect;
 mod local;
@@ -17,18 +19,18 @@ mod version;
 use clap::CommandFactory as _;
 
 use crate::args::{Cli, Command};
+use crate::completion;
 use crate::exit::{Failure, Status};
-use crate::flags::{Typed, one_dash};
+use crate::flags::one_dash;
 use crate::print::{print, print_error, print_exactly, write};
 use crate::process::Process;
 
 /// Does what was typed.
-pub(crate) fn run(typed: Typed, process: &Process) -> Result<Status, Failure> {
-    let machine_readable = typed.machine_readable;
-    match typed.cli.command {
-        Some(Command::Build(args)) => runtime()?.block_on(build::run(*args, machine_readable, process)),
-        Some(Command::Validate(args)) => runtime()?.block_on(validate::run(args, machine_readable, process)),
-        Some(Command::Inspect(args)) => runtime()?.block_on(inspect::run(args, machine_readable, process)),
+pub(crate) fn run(cli: Cli, process: &Process) -> Result<Status, Failure> {
+    match cli.command {
+        Some(Command::Build(args)) => runtime()?.block_on(build::run(*args, process.output.machine_readable, process)),
+        Some(Command::Validate(args)) => runtime()?.block_on(validate::run(args, process)),
+        Some(Command::Inspect(args)) => runtime()?.block_on(inspect::run(args, process)),
         Some(Command::Console(args)) => runtime()?.block_on(console::run(args, process)),
         Some(Command::Fmt(args)) => fmt::run(&args, process),
         Some(Command::Init(args)) => init::run(args, process),
@@ -36,10 +38,14 @@ pub(crate) fn run(typed: Typed, process: &Process) -> Result<Status, Failure> {
         Some(Command::Fix(args)) => runtime()?.block_on(fix::run(args, process)),
         Some(Command::Plugins(command)) => plugins::run(command, process),
         Some(Command::VerifyAttestation(args)) => verify_attestation::run(&args, process),
+        #[cfg(feature = "amazon")]
+        Some(Command::IamPolicy(args)) => runtime()?.block_on(iam_policy::run(args, process)),
         Some(Command::Gc(args)) => runtime()?.block_on(gc::run(&args, process)),
         Some(Command::Local(command)) => runtime()?.block_on(local::run(command, process)),
-        Some(Command::Version) => Ok(version::run(machine_readable)),
-        None if typed.cli.version => Ok(version::run(machine_readable)),
+        Some(Command::Version) => Ok(version::run(process)),
+        None if cli.autocomplete_install => completion::install(process),
+        None if cli.autocomplete_uninstall => completion::uninstall(process),
+        None if cli.version => Ok(version::run(process)),
         None => Ok(no_command()),
     }
 }
@@ -55,5 +61,5 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .worker_threads(2)
         .enable_all()
         .build();
-    built.map_err(|error| Failure::new("start the runtime").because(&error))
+    built.map_err(|error| Failure::new("failed to start the runtime").because(&error))
 }

@@ -2,16 +2,15 @@
 
 use bakelite_template::{Invocation, Purpose, UndeclaredVariables};
 
-use super::{print, print_exactly};
+use super::print_exactly;
 use crate::args::ValidateArgs;
 use crate::exit::{Failure, Status};
 use crate::process::Process;
 use crate::reading::{Reading, invocation};
 use crate::registry::registry;
-use crate::report;
 use crate::world::World;
 
-pub(super) async fn run(args: ValidateArgs, machine_readable: bool, process: &Process) -> Result<Status, Failure> {
+pub(super) async fn run(args: ValidateArgs, process: &Process) -> Result<Status, Failure> {
     let purpose = Purpose::Validate {
         syntax_only: args.syntax_only,
         evaluate_data: args.evaluate_datasources,
@@ -38,11 +37,7 @@ pub(super) async fn run(args: ValidateArgs, machine_readable: bool, process: &Pr
     } else {
         "The configuration is valid."
     };
-    if machine_readable {
-        print_exactly(&report::machine_line(checked));
-    } else {
-        print(&format!("{checked}\n"));
-    }
+    process.output.say(checked);
     Ok(Status::Ok)
 }
 

@@ -1,25 +1,23 @@
-//! `version`: ours, and the version of the template language that we speak.
+//! `version`: ours, and the version of Packer whose templates and scripts work here. Called as `packer`, what scripts parse comes first.
 
-use super::{print, print_exactly};
 use crate::exit::Status;
+use crate::print::print_exactly;
+use crate::process::Process;
 use crate::report;
 
-pub(super) fn run(machine_readable: bool) -> Status {
+pub(super) fn run(process: &Process) -> Status {
     let ours = env!("CARGO_PKG_VERSION");
-    let text = format!(
-        "bakelite v{ours} (templates as of Packer v{})",
-        bakelite_template::PACKER_VERSION
-    );
-    if machine_readable {
-        let now = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
-        print(&format!(
-            "{now},,version,{ours}\n{now},,version-prelease,\n{now},,version-commit,\n"
-        ));
-        print_exactly(&report::machine_line(&text));
+    let packers = bakelite_template::PACKER_VERSION;
+    let (version, text) = if process.called() == "packer" {
+        (packers, format!("Packer v{packers} (compatible: bakelite v{ours})"))
     } else {
-        print(&format!("{text}\n"));
+        (ours, format!("bakelite v{ours} (templates as of Packer v{packers})"))
+    };
+    if process.output.machine_readable {
+        for (kind, value) in [("version", version), ("version-prelease", ""), ("version-commit", "")] {
+            print_exactly(&report::machine_record(kind, [value]));
+        }
     }
+    process.output.say(&text);
     Status::Ok
 }

@@ -1,7 +1,7 @@
 //! Events as lines for people, in the shape that tools around Packer read. Where the lines go is the business of the plain, the terminal
 //! and the machine-readable reporter.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bakelite_engine::event::{ArtifactSummary, BuildEvent, BuildSummary, Event, Level, Message, RunEvent, What};
 use bakelite_template::plan::Location;
@@ -27,6 +27,8 @@ pub(super) struct Said<'a> {
     pub(super) is_error: bool,
     /// The artifact that the lines are about, with its build and its number within it.
     pub(super) artifact: Option<(&'a BuildSummary, usize, &'a ArtifactSummary)>,
+    /// The build whose failure the lines report at the end.
+    pub(super) failed: Option<&'a BuildSummary>,
 }
 
 impl Said<'_> {
@@ -35,6 +37,7 @@ impl Said<'_> {
             text: text.into(),
             is_error: false,
             artifact: None,
+            failed: None,
         }
     }
 
@@ -204,7 +207,10 @@ fn closing<'a>(took: &str, outcomes: &'a [BuildSummary], cancelled: bool) -> Vec
     }
     let failed = outcomes.iter().filter_map(|outcome| {
         let error = outcome.error.as_ref()?;
-        Some(Said::error(format!("--> {}: {}", outcome.name, error.text)))
+        Some(Said {
+            failed: Some(outcome),
+            ..Said::error(format!("--> {}: {}", outcome.name, error.text))
+        })
     });
     let failed: Vec<Said> = failed.collect();
     if !failed.is_empty() {
@@ -213,7 +219,16 @@ fn closing<'a>(took: &str, outcomes: &'a [BuildSummary], cancelled: bool) -> Vec
         closing.extend(failed);
     }
     closing.append(&mut left);
-    let made = outcomes.iter().flat_map(|outcome| {
+    // One source that several builds use without names of their own is one build to whoever reads this, as long as it made the same.
+    let mut seen = BTreeSet::new();
+    let made = outcomes.iter().filter(|outcome| {
+        let artifacts = outcome.artifacts.iter();
+        let ids: Vec<_> = artifacts
+            .map(|one| (&one.builder_id, &one.id, &one.description))
+            .collect();
+        seen.insert((&outcome.name, ids))
+    });
+    let made = made.flat_map(|outcome| {
         let artifacts = outcome.artifacts.iter().enumerate();
         artifacts.map(move |(number, artifact)| Said {
             artifact: Some((outcome, number, artifact)),

@@ -70,7 +70,7 @@ pub(crate) struct Written {
 #[derive(Debug, Clone)]
 pub(crate) enum WrittenContent {
     /// Bodies whose attributes and blocks are taken together, each with what its expressions can refer to besides.
-    Hcl(Vec<(Arc<Body>, Iterations)>),
+    Hcl(Arc<[(Arc<Body>, Iterations)]>),
     /// Properties of an object of a legacy template.
     Legacy(Arc<[(Name, JsonValue)]>),
 }
@@ -487,7 +487,7 @@ fn step(
         options: Written {
             component: block.place,
             place: block.place,
-            content: WrittenContent::Hcl(vec![(Arc::new(rest), block.iterations)]),
+            content: WrittenContent::Hcl([(Arc::new(rest), block.iterations)].into()),
         },
         component,
         meta,

@@ -63,7 +63,10 @@ pub(crate) fn template_files(invocation: &Invocation, diagnostics: &mut Diagnost
             root: directory_of(path),
         });
     }
-    let text = read_text(path, &place, diagnostics)?;
+    let text = match &invocation.stdin {
+        Some(text) => without_mark(text.clone()),
+        None => read_text(path, &place, diagnostics)?,
+    };
     let file = File {
         name: path.to_owned(),
         text,

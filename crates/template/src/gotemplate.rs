@@ -40,7 +40,7 @@ pub struct Rendering {
     pub derived: Derived,
     pub(crate) context: Context,
     /// Absent in HCL.
-    pub(crate) legacy: Option<LegacyNames>,
+    pub(crate) legacy: Option<Arc<LegacyNames>>,
 }
 
 /// What a string is rendered for: it decides which functions have something to refer to.
@@ -132,6 +132,23 @@ pub enum RenderError {
         /// What is wrong.
         message: String,
     },
+}
+
+impl RenderError {
+    /// Byte offset in the text.
+    pub(crate) fn at(&self) -> usize {
+        match self {
+            RenderError::Syntax { at, .. } | RenderError::Unknown { at, .. } | RenderError::Execution { at, .. } => *at,
+        }
+    }
+
+    /// What is wrong, for a reader who sees the place.
+    pub(crate) fn message(&self) -> String {
+        match self {
+            RenderError::Syntax { message, .. } | RenderError::Execution { message, .. } => message.clone(),
+            RenderError::Unknown { function, .. } => format!("`{function}` is not known yet"),
+        }
+    }
 }
 
 /// Renders a text. A text without `{{` is returned as it is.

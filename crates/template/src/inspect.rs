@@ -4,24 +4,42 @@ use std::fmt::Write as _;
 
 use bakelite_hcl::diagnostic::Diagnostics;
 
+use async_trait::async_trait;
+use bakelite_hcl::value::Value;
+
 use crate::builds::{Build, Step};
 use crate::component::{Components, DataSources};
-use crate::legacy;
+use crate::decode::Decoded;
+use crate::legacy::{self, Inspected};
 use crate::planner::{self, Evaluated};
 use crate::show::{display_with, quote};
 use crate::template::{Content, Hcl, Template};
 
 impl Template {
-    /// What `inspect` prints, message by message (each followed by a line end). Whatever is wrong with
-    /// locals or builds is left out in silence, as in Packer.
-    pub async fn inspect(&self, components: &dyn Components, data: &dyn DataSources) -> Vec<String> {
+    /// What `inspect` prints, in its order. Whatever is wrong with locals or builds is left out in silence, as in Packer. Nothing is
+    /// asked of any server: what depends on an answer is unknown.
+    pub async fn inspect(&self, components: &dyn Components) -> Vec<Inspected> {
         match &self.content {
             Content::Hcl(hcl) => {
-                let evaluated = self.evaluated(components, data).await;
-                of_hcl(hcl, &evaluated)
+                let evaluated = self.evaluated(components, &Offline).await;
+                of_hcl(hcl, &evaluated).into_iter().map(Inspected::Message).collect()
             }
             Content::Legacy(legacy) => legacy::inspect(legacy),
         }
+    }
+}
+
+/// Answers nothing.
+struct Offline;
+
+#[async_trait]
+impl DataSources for Offline {
+    async fn read(&self, name: &str, _: &Decoded) -> Result<Value, String> {
+        Err(format!("data source `{name}` is not read"))
+    }
+
+    async fn ask(&self, function: &str, _: &[Value]) -> Result<Value, String> {
+        Err(format!("`{function}` is not called"))
     }
 }
 
@@ -66,38 +84,32 @@ fn one_build(index: usize, build: &Build, text: &mut String) {
     let sources = build
         .uses
         .iter()
-        .map(|used| format!("{}.{}", used.source.0, used.name()))
-        .collect();
-    section("sources", "<no source>", sources, text);
-    section(
-        "provisioners",
-        "<no provisioner>",
-        build.provisioners.iter().map(step_name).collect(),
-        text,
-    );
+        .map(|used| format!("{}.{}", used.source.0, used.name()));
+    section("sources", "<no source>", sources.collect(), "\n\n", text);
+    let provisioners = build.provisioners.iter().map(step_name);
+    section("provisioners", "<no provisioner>", provisioners.collect(), "\n", text);
     text.push_str("    post-processors:\n\n");
     if build.chains.is_empty() {
         text.push_str("      <no post-processor>\n");
     }
     for (index, chain) in build.chains.iter().enumerate() {
+        if index > 0 {
+            text.push('\n');
+        }
         let _ = writeln!(text, "      {index}:");
         for step in chain {
             let _ = writeln!(text, "        {}", step_name(step));
         }
-        text.push('\n');
     }
     text.push('\n');
 }
 
-fn section(title: &str, none: &str, mut lines: Vec<String>, text: &mut String) {
+fn section(title: &str, none: &str, mut lines: Vec<String>, between: &str, text: &mut String) {
     if lines.is_empty() {
         lines.push(none.to_owned());
     }
-    let _ = write!(text, "    {title}:\n\n");
-    for line in lines {
-        let _ = writeln!(text, "      {line}");
-    }
-    text.push('\n');
+    let lines: Vec<String> = lines.iter().map(|line| format!("      {line}")).collect();
+    let _ = write!(text, "    {title}:\n\n{}\n\n", lines.join(between));
 }
 
 fn step_name(step: &Step) -> String {

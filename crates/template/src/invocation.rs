@@ -9,7 +9,7 @@ use std::time::SystemTime;
 pub struct Invocation {
     /// The template as given: a file, a directory, or `-` for standard input. Empty: no template (console).
     pub path: String,
-    /// What standard input held, when the path is `-`.
+    /// What standard input held, when the path is `-`; beside another path, the JSON template itself, which that path only names.
     pub stdin: Option<String>,
     /// `-config-type`: what standard input is. Without it, legacy JSON.
     pub config_type: Option<ConfigType>,

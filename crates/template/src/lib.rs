@@ -31,11 +31,13 @@ mod invocation;
 pub mod legacy;
 mod locals;
 mod location;
+mod outdated;
 mod planner;
 mod scope;
 mod show;
 mod variables;
 
+pub use legacy::Inspected;
 pub use invocation::{ConfigType, Invocation, Purpose, UndeclaredVariables};
 pub use show::display;
 pub use template::{Template, read};

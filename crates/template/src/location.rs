@@ -5,6 +5,8 @@ use std::fmt;
 use bakelite_hcl::source::{Place, SourceMap};
 use serde::{Deserialize, Serialize};
 
+use crate::secrets::Secrets;
+
 /// A line of a template and a column in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Location {
@@ -30,6 +32,13 @@ impl Location {
             column: count(at.column),
             source_line: source.line(at.line).to_owned(),
         })
+    }
+
+    pub(crate) fn masked(self, secrets: &Secrets) -> Self {
+        Self {
+            source_line: secrets.mask(&self.source_line),
+            ..self
+        }
     }
 }
 

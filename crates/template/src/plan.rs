@@ -1,6 +1,6 @@
 //! What will be baked, as data: builds with their evaluated builder options and with provisioners and post-processors whose
 //! expressions are kept for bake time. Plans can be printed, compared and serialized; secrets are masked in what is printed and
-//! serialized.
+//! serialized. What only that requires is computed then: most plans are never shown.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bakelite_hcl::diagnostic::Diagnostics;
 use bakelite_hcl::value::Value;
+use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 use serde_json::Value as Json;
 
@@ -31,7 +32,6 @@ pub struct Plan {
 }
 
 /// One source of one build block, or one builder of a legacy template.
-#[derive(Serialize)]
 pub struct BuildPlan {
     /// `[BUILD.]TYPE.NAME`, how output and `-only` name it. A legacy JSON build may be named by its type alone.
     pub name: String,
@@ -42,10 +42,8 @@ pub struct BuildPlan {
     /// The source's name (the local one where the build block renames it): `web`. For legacy JSON the builder's name.
     pub source_name: String,
     /// What `{{ }}` in texts that are rendered while baking can refer to, before the bake has data of its own.
-    #[serde(skip)]
     pub rendering: Rendering,
     /// The builder's options.
-    #[serde(serialize_with = "masked")]
     pub options: Decoded,
     /// What runs on the instance, in order.
     pub provisioners: Vec<ProvisionerPlan>,
@@ -53,8 +51,8 @@ pub struct BuildPlan {
     pub error_cleanup: Option<ProvisionerPlan>,
     /// Chains of post-processors, each starting from the builder's artifact.
     pub chains: Vec<Vec<PostProcessorPlan>>,
-    /// The source's block.
-    pub location: Option<Location>,
+    /// The secrets of the whole plan.
+    pub(crate) secrets: Arc<Secrets>,
 }
 
 /// One provisioner of a build.
@@ -74,8 +72,6 @@ pub struct ProvisionerPlan {
     pub continue_on_error: bool,
     /// Its options, evaluated when it runs.
     pub options: Deferred,
-    /// Its block.
-    pub location: Option<Location>,
 }
 
 /// One post-processor of a chain.
@@ -89,21 +85,29 @@ pub struct PostProcessorPlan {
     pub keep_input_artifact: Option<bool>,
     /// Its options, evaluated when it runs.
     pub options: Deferred,
-    /// Its block.
-    pub location: Option<Location>,
 }
 
 /// Options whose expressions are kept until bake time, because they may use `build.*`. Compared, printed and serialized it is its
-/// [`Expressions`]; what evaluates them is held beside.
+/// [`Expressions`].
 #[derive(Clone)]
 pub struct Deferred {
-    expressions: Expressions,
-    evaluate: Arc<Evaluate>,
+    options: Arc<dyn Evaluate>,
+    secrets: Arc<Secrets>,
 }
 
-type Evaluate = dyn Fn(&BuildData) -> Result<Decoded, Diagnostics> + Send + Sync;
+/// Options with everything that they are evaluated with.
+pub(crate) trait Evaluate: Send + Sync {
+    /// Evaluates the options while baking.
+    fn decode(&self, data: &BuildData) -> Result<Decoded, Diagnostics>;
 
-/// Options as they are written. Secrets are masked.
+    /// The options as they are written, with these secrets masked.
+    fn expressions(&self, secrets: &Secrets) -> Expressions;
+
+    /// Their block.
+    fn location(&self) -> Option<Location>;
+}
+
+/// Options as they are written.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Expressions {
     /// The text of each option's expression, by the option's path: `inline`, `part[0].name`.
@@ -111,46 +115,49 @@ pub struct Expressions {
     /// What the expressions refer to (`var.region`, `build.ID`), with its value as the console prints it where that is known while
     /// planning.
     pub references: BTreeMap<String, Option<String>>,
+    /// Their block.
+    pub location: Option<Location>,
 }
 
 impl Deferred {
-    /// Options that this function evaluates.
-    pub fn new(
-        expressions: Expressions,
-        evaluate: impl Fn(&BuildData) -> Result<Decoded, Diagnostics> + Send + Sync + 'static,
-    ) -> Self {
-        Self {
-            expressions,
-            evaluate: Arc::new(evaluate),
-        }
+    pub(crate) fn new(options: Arc<dyn Evaluate>) -> Self {
+        let secrets = Arc::default();
+        Self { options, secrets }
     }
 
-    /// What is evaluated.
-    pub fn expressions(&self) -> &Expressions {
-        &self.expressions
+    /// What is evaluated, with its secrets masked.
+    pub fn expressions(&self) -> Expressions {
+        self.options.expressions(&self.secrets)
     }
 
     /// Evaluates the options with what is known of the build now; functions like `timestamp` are called again each time.
     pub fn decode(&self, data: &BuildData) -> Result<Decoded, Diagnostics> {
-        (self.evaluate)(data)
+        self.options.decode(data)
+    }
+
+    /// The block that has the options. Its line may contain secrets.
+    pub fn location(&self) -> Option<Location> {
+        self.options.location()
     }
 }
 
 impl fmt::Debug for Deferred {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.expressions.fmt(f)
+        self.expressions().fmt(f)
     }
 }
 
+/// With their secrets: another password is another bake.
 impl PartialEq for Deferred {
     fn eq(&self, other: &Self) -> bool {
-        self.expressions == other.expressions
+        let expressions = |deferred: &Self| deferred.options.expressions(&Secrets::default());
+        expressions(self) == expressions(other)
     }
 }
 
 impl Serialize for Deferred {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.expressions.serialize(serializer)
+        self.expressions().serialize(serializer)
     }
 }
 
@@ -164,7 +171,7 @@ impl PartialEq for BuildPlan {
             && self.provisioners == other.provisioners
             && self.error_cleanup == other.error_cleanup
             && self.chains == other.chains
-            && self.location == other.location
+            && self.location() == other.location()
     }
 }
 
@@ -185,70 +192,116 @@ impl fmt::Debug for BuildPlan {
     }
 }
 
+impl Serialize for BuildPlan {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut plan = serializer.serialize_struct("BuildPlan", 9)?;
+        plan.serialize_field("name", &self.name)?;
+        plan.serialize_field("build_name", &self.build_name)?;
+        plan.serialize_field("builder", &self.builder)?;
+        plan.serialize_field("source_name", &self.source_name)?;
+        plan.serialize_field("options", &self.masked_options())?;
+        plan.serialize_field("provisioners", &self.provisioners)?;
+        plan.serialize_field("error_cleanup", &self.error_cleanup)?;
+        plan.serialize_field("chains", &self.chains)?;
+        plan.serialize_field(
+            "location",
+            &self.location().map(|location| location.masked(&self.secrets)),
+        )?;
+        plan.end()
+    }
+}
+
 impl BuildPlan {
-    /// Hides secrets in everything but the options of the builder and of the steps, which need them: those hide their own when they are
-    /// serialized.
-    pub(crate) fn mask(&mut self, secrets: &Secrets) {
-        let mask_all = |location: &mut Option<Location>, options: Option<&mut Deferred>| {
-            if let Some(location) = location {
-                location.source_line = secrets.mask(&location.source_line);
-            }
-            if let Some(Deferred { expressions, .. }) = options {
-                let references = expressions.references.values_mut().flatten();
-                for text in expressions.written.values_mut().chain(references) {
-                    *text = secrets.mask(text);
-                }
-            }
-        };
-        mask_all(&mut self.location, None);
-        for step in self.provisioners.iter_mut().chain(&mut self.error_cleanup) {
-            mask_all(&mut step.location, Some(&mut step.options));
+    /// The source's block. Its line may contain secrets.
+    pub fn location(&self) -> Option<Location> {
+        self.options.location_of("")
+    }
+
+    /// Masks these secrets, those of the whole plan, wherever the build is shown.
+    pub(crate) fn hide(&mut self, secrets: &Arc<Secrets>) {
+        self.secrets = Arc::clone(secrets);
+        let steps = self.provisioners.iter_mut().chain(&mut self.error_cleanup);
+        let post_processors = self.chains.iter_mut().flatten();
+        let options = steps.map(|step| &mut step.options);
+        for options in options.chain(post_processors.map(|step| &mut step.options)) {
+            options.secrets = Arc::clone(secrets);
         }
-        for step in self.chains.iter_mut().flatten() {
-            mask_all(&mut step.location, Some(&mut step.options));
-        }
-        // A number that is secret is known by its digits only.
-        each_number(&self.options.options, &mut |number| {
-            if secrets.mask(&number) != number {
-                self.options.secrets.push(number);
-            }
-        });
+    }
+
+    /// The builder's options without secrets. What they were decoded with is masked as a whole first: it may be too short for the
+    /// secrets of the plan.
+    fn masked_options(&self) -> Json {
+        let mut own = Secrets::default();
+        own.extend(self.options.secrets.iter().chain(&self.options.declared).cloned());
+        masked(
+            &|text| self.secrets.mask(&own.mask(text)),
+            &Json::Object(self.options.options.clone()),
+        )
     }
 }
 
-fn each_number(options: &serde_json::Map<String, Json>, found: &mut dyn FnMut(String)) {
-    let mut open: Vec<&Json> = options.values().collect();
-    while let Some(value) = open.pop() {
-        match value {
-            Json::Number(number) => found(number.to_string()),
-            Json::Array(elements) => open.extend(elements),
-            Json::Object(members) => open.extend(members.values()),
-            _ => {}
-        }
-    }
-}
-
-/// The options, secrets masked.
-fn masked<S: Serializer>(decoded: &Decoded, serializer: S) -> Result<S::Ok, S::Error> {
-    let mut secrets = Secrets::default();
-    secrets.extend(decoded.secrets.iter().chain(&decoded.declared).cloned());
-    without(&secrets, &Json::Object(decoded.options.clone())).serialize(serializer)
-}
-
-fn without(secrets: &Secrets, value: &Json) -> Json {
+fn masked(mask: &dyn Fn(&str) -> String, value: &Json) -> Json {
     match value {
-        Json::String(text) => Json::String(secrets.mask(text)),
-        Json::Number(number) if secrets.mask(&number.to_string()) != number.to_string() => {
-            Json::String(MASK.to_owned())
-        }
-        Json::Array(elements) => elements.iter().map(|element| without(secrets, element)).collect(),
+        Json::String(text) => Json::String(mask(text)),
+        // A number that is secret is known by its digits only.
+        Json::Number(number) if mask(&number.to_string()) != number.to_string() => Json::String(MASK.to_owned()),
+        Json::Array(elements) => elements.iter().map(|element| masked(mask, element)).collect(),
         Json::Object(members) => {
-            let each = members.iter();
-            Json::Object(
-                each.map(|(name, member)| (secrets.mask(name), without(secrets, member)))
-                    .collect(),
-            )
+            let each = members.iter().map(|(name, member)| (mask(name), masked(mask, member)));
+            Json::Object(each.collect())
         }
         other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    struct Written(&'static str, AtomicUsize);
+
+    impl Evaluate for Written {
+        fn decode(&self, _: &BuildData) -> Result<Decoded, Diagnostics> {
+            Ok(Decoded::default())
+        }
+
+        fn expressions(&self, secrets: &Secrets) -> Expressions {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            let written = BTreeMap::from([("inline".to_owned(), secrets.mask(self.0))]);
+            Expressions {
+                written,
+                ..Expressions::default()
+            }
+        }
+
+        fn location(&self) -> Option<Location> {
+            None
+        }
+    }
+
+    /// Making them for 1,500 builds took as long as planning them.
+    #[test]
+    fn expressions_are_made_when_they_are_asked_for() {
+        let written = Arc::new(Written("echo hunter2", AtomicUsize::default()));
+        let mut deferred = Deferred::new(Arc::clone(&written) as Arc<dyn Evaluate>);
+        let mut secrets = Secrets::default();
+        secrets.hide("hunter2");
+        deferred.secrets = Arc::new(secrets);
+        assert!(deferred.decode(&BuildData::new()).is_ok());
+        assert_eq!(written.1.load(Ordering::Relaxed), 0);
+        assert_eq!(
+            serde_json::to_string(&deferred.clone()).unwrap(),
+            r#"{"written":{"inline":"echo <sensitive>"},"references":{},"location":null}"#
+        );
+        assert_eq!(written.1.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn another_secret_makes_another_plan() {
+        let deferred = |text| Deferred::new(Arc::new(Written(text, AtomicUsize::default())));
+        assert_eq!(deferred("echo hunter2"), deferred("echo hunter2"));
+        assert_ne!(deferred("echo hunter2"), deferred("echo hunter3"));
     }
 }

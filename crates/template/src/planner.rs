@@ -13,11 +13,11 @@ use std::sync::Arc;
 use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics};
 
 use crate::builds::{self, Build, Written, WrittenContent};
-use crate::component::{ComponentKind, Components, DataSources};
+use crate::component::{Component, ComponentKind, Components, DataSources};
 use crate::filter::Selection;
 use crate::legacy;
 use crate::plan::Plan;
-use crate::plugins::{self, Unavailable};
+use crate::plugins;
 use crate::scope::{Iterations, TemplateScope};
 use crate::template::{Content, Hcl, Template};
 
@@ -34,12 +34,7 @@ impl Template {
     ) -> Plan {
         let mut found = Diagnostics::default();
         let selection = self.selection(&mut found);
-        let unavailable = if selection.selects() {
-            Unavailable::Ignored
-        } else {
-            Unavailable::Error
-        };
-        plugins::check(self.requirements(), unavailable, &mut found);
+        plugins::check(self.requirements(), &mut found);
         if found.has_errors() {
             diagnostics.extend(found);
             return Plan {
@@ -51,7 +46,8 @@ impl Template {
         let work = |found: &mut Diagnostics| self.builds(&evaluated, &selection, found);
         let (builds, more) = settle(&evaluated.context, data, work).await;
         found.extend(more);
-        existence::check(self, &builds, &selection, components, &mut found);
+        let refused = existence::check(self, &builds, &selection, components, &mut found);
+        plugins::check_missing(self.requirements(), &refused, &mut found);
         if builds.is_empty() && !self.is_legacy() && !found.has_errors() {
             found.push(
                 Diagnostic::error(None, "template has no build block")
@@ -71,9 +67,10 @@ impl Template {
                 selection: &selection,
             };
             plan.builds = bake::plan_all(&planner, &builds, &mut secrets, diagnostics).await;
-            plan.builds.iter_mut().for_each(|build| build.mask(&secrets));
         }
-        plan.secrets = secrets.into_texts();
+        plan.secrets = secrets.texts().map(str::to_owned).collect();
+        let secrets = Arc::new(secrets);
+        plan.builds.iter_mut().for_each(|build| build.hide(&secrets));
         plan
     }
 
@@ -83,12 +80,14 @@ impl Template {
         Arc::new(evaluated::evaluate(self, components, data, &mut ignored).await)
     }
 
-    /// The name under which a component is registered: a plugin's local name in front of it is replaced.
-    fn component_name(&self, kind: ComponentKind, name: &str, components: &dyn Components) -> String {
-        if components.find(kind, name).is_some() {
-            return name.to_owned();
+    /// The component that a template calls so: a plugin's local name in front of it is replaced, and what the template requires of another
+    /// plugin is not the built-in one.
+    fn component<'c>(&self, kind: ComponentKind, name: &str, components: &'c dyn Components) -> Option<&'c Component> {
+        if plugins::foreign_source(self.requirements(), name).is_some() {
+            return None;
         }
-        plugins::built_in_name(self.requirements(), name).unwrap_or_else(|| name.to_owned())
+        let of_plugin = || components.find(kind, &plugins::built_in_name(self.requirements(), name)?);
+        components.find(kind, name).or_else(of_plugin)
     }
 
     fn selection(&self, diagnostics: &mut Diagnostics) -> Selection {

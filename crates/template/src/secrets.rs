@@ -137,7 +137,8 @@ impl Secrets {
         self.texts.into_texts()
     }
 
-    fn texts(&self) -> impl Iterator<Item = &str> {
+    /// The same, borrowed.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
         self.texts.iter()
     }
 

@@ -5,6 +5,7 @@ use bakelite_aws::access::AccessOptions;
 use bakelite_aws::client::Aws;
 use bakelite_aws::tag;
 use bakelite_engine::data_source::DataSource;
+use bakelite_engine::error::Error;
 use bakelite_engine::provisioner::RunContext;
 use bakelite_engine::registry::{Make, Registration, read_options};
 use bakelite_hcl::types::Type;
@@ -51,6 +52,9 @@ fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Da
     let options: Options = read_options(decoded, complaints)?;
     let before = complaints.len();
     options.access.check(complaints);
+    if options.filter.filters.is_empty() && options.filter.owners.is_empty() {
+        complaints.push(Complaint::error("filters", "`filters` or `owners` must be given"));
+    }
     options.filter.check("", complaints);
     (complaints.len() == before).then(|| Box::new(AmiSource { options }) as Box<dyn DataSource>)
 }
@@ -61,7 +65,7 @@ struct AmiSource {
 
 #[async_trait]
 impl DataSource for AmiSource {
-    async fn read(&self, run: &RunContext) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
+    async fn read(&self, run: &RunContext) -> Result<Value, Error> {
         let aws = Aws::reach(&self.options.access, &run.environment).await?;
         let image = source_ami::by_filter(aws.ec2(), &self.options.filter).await?;
         let tags = tag::read(image.tags());

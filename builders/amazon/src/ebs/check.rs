@@ -17,6 +17,11 @@ pub(crate) fn check(options: &Options, home: Option<&Path>, complaints: &mut Vec
         complaints,
     );
     run::check::check(&options.run, home, complaints);
+    if let Some(fast_launch) = &options.fast_launch {
+        let region = options.access.region.as_deref();
+        let copies = options.image.copied_to(region.unwrap_or_default());
+        image::fast_launch::check(fast_launch, region, &copies, complaints);
+    }
 }
 
 #[cfg(test)]
@@ -76,7 +81,6 @@ mod tests {
             (r#"{"ssh_username": null}"#, "`ssh_username`"),
             (r#"{"secret_key": "SK"}"#, "`access_key` and `secret_key`"),
             (r#"{"ssh_keypair_name": "kp"}"#, "`ssh_private_key_file`"),
-            (r#"{"temporary_key_pair_type": "dsa"}"#, "`temporary_key_pair_type`"),
             (r#"{"ssh_interface": "session_manager"}"#, "`iam_instance_profile`"),
             (
                 r#"{"ssh_interface": "session_manager", "iam_instance_profile": "p", "communicator": "winrm",
@@ -121,7 +125,10 @@ mod tests {
                 "no CPU credits",
             ),
             (r#"{"enable_nitro_enclave": true}"#, "no Nitro enclaves"),
-            (r#"{"ami_regions": ["eu-west-1"]}"#, "not supported yet"),
+            (
+                r#"{"region_kms_key_ids": {"eu-west-1": "alias/x"}, "encrypt_boot": true}"#,
+                "`ami_regions`",
+            ),
         ];
         for (more, wanted) in cases {
             let complaints = complaints(more);

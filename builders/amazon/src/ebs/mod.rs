@@ -20,17 +20,23 @@ use bakelite_template::schema::Schema;
 use self::options::Options;
 use crate::block_device;
 use crate::cloud::Cloud;
+use crate::image::fast_launch::FastLaunches;
 use crate::image::imaging::Imaging;
 use crate::image::texts::ImageTexts;
-use crate::image::{artifact, create};
+use crate::image::{artifact, create, encryption};
 use crate::run::connect::Connection;
+use crate::run::instance::Access;
 use crate::run::key_pair::{self, KeyPair};
 use crate::run::launch::Launch;
-use crate::run::network;
+use crate::run::preflight::{self, Findings};
+use crate::run::profile;
 use crate::run::security_group::{self, SecurityGroups};
-use crate::run::source_ami::{self, Requirements};
+use crate::run::source_ami::Requirements;
 use crate::run::texts::RunTexts;
 use crate::tags::Renderer;
+
+/// Post-processors and the manifest know AMIs by this id.
+const BUILDER_ID: &str = "mitchellh.amazonebs";
 
 /// The registration of amazon-ebs.
 pub(crate) const COMPONENT: Registration = Registration {
@@ -91,39 +97,56 @@ async fn prepare<'a>(cloud: Cloud<'a>, options: &'a Options) -> Result<Ebs<'a>, 
         virtualization: image.ami_virtualization_type,
         enhanced_networking: run.ena_support == Some(true) || run.sriov_support,
     };
-    let name_is_free = async {
-        if options.skip_create_ami {
-            return Ok(());
-        }
-        create::name_is_free(&cloud, image).await
+    let mut findings = Findings::default();
+    let (Some(source), Some(network)) = preflight::look(&cloud, run, &requirements, &mut findings).await else {
+        findings.settle()?;
+        return Err(BakeError::cancelled());
     };
-    let ((), source, network) = tokio::try_join!(
-        name_is_free,
-        async { Ok(source_ami::find(cloud.ec2(), &run.source, &requirements).await?) },
-        async { Ok(network::choose(cloud.ec2(), &run.network).await?) },
-    )?;
     let (id, name) = (
         source.image_id().unwrap_or_default(),
         source.name().unwrap_or("no name"),
     );
     cloud.say(format!("Source AMI: {id} ({name})"));
-    let renderer = Renderer::new(&cloud.bake.rendering, &source, cloud.aws.region());
+    let renderer = Renderer::new(cloud.bake, &source, cloud.aws.region());
     let texts = RunTexts::render(run, &options.volumes, &renderer)?;
+    let types = run.instance_types();
+    let types: Vec<&str> = types.iter().map(String::as_str).collect();
+    let encrypted_at_launch = !options.skip_create_ami && encryption::is_at_launch(image, &types);
     let imaging = Imaging {
         cloud: cloud.clone(),
         options: image,
         devices: block_device::mappings(&image.ami_block_device_mappings),
         run_tags: texts.run_tags.clone(),
         texts: ImageTexts::render(image, &renderer)?,
+        fast_launches: if options.skip_create_ami {
+            FastLaunches::default()
+        } else {
+            FastLaunches::find(&cloud, options.fast_launch.as_ref()).await?
+        },
+        encrypted_at_launch,
     };
+    let mut devices = options.volumes.mappings();
+    if encrypted_at_launch {
+        let home = cloud.aws.region();
+        devices = encryption::encrypted(devices, &source, image.key_in(home, home));
+    }
     let launch = Launch {
         cloud,
         options: run,
-        devices: options.volumes.mappings(),
+        devices,
         source,
         network,
         texts,
     };
+    let of_image = async {
+        if options.skip_create_ami {
+            return Vec::new();
+        }
+        imaging.preflight().await
+    };
+    let (of_image, ()) = tokio::join!(of_image, launch.preflight(&mut findings));
+    findings.extend(of_image);
+    findings.settle()?;
     Ok(Ebs {
         options,
         launch,
@@ -152,12 +175,17 @@ impl Ebs<'_> {
             let (run, tags) = (&options.run, &launch.texts.run_tags);
             tokio::try_join!(
                 key_pair::make(cloud, &run.communicator, tags),
-                security_group::make(cloud, &run.security_groups, &launch.network, run.open_port(), tags),
+                security_group::make(cloud, &run.security_groups, &launch.network, run.admitted(), tags),
+                profile::make(cloud, run, tags),
             )
         };
-        let (key_pair, security_groups) = bake.step("key pair and security group", access).await?;
-        let instance = launch.instance(&security_groups.ids, key_pair.name.as_deref());
-        let instance = bake.step("launch", instance).await?;
+        let (key_pair, security_groups, profile) = bake.step("key pair and security group", access).await?;
+        let access = Access {
+            security_groups: security_groups.ids.clone(),
+            key_name: key_pair.name.clone(),
+            profile,
+        };
+        let instance = bake.step("launch", launch.instance(&access)).await?;
         let id = instance.value.as_str();
 
         let connection = bake.step("connect", launch.connect(id, &key_pair)).await?;
@@ -175,27 +203,29 @@ impl Ebs<'_> {
         }
         if options.skip_create_ami {
             cloud.say("Skipping AMI creation (skip_create_ami)");
-            return Ok(artifact::none(data));
+            return Ok(artifact::none(
+                BUILDER_ID,
+                "No AMI was created, as `skip_create_ami` says",
+                data,
+            ));
         }
 
         bake.step("stop", launch.stop(id)).await?;
         bake.step("attributes", launch.set_attributes(id)).await?;
-        bake.step("replace", create::deregister_old(cloud, imaging.options))
-            .await?;
-        let ami = bake.step("image", imaging.create(id)).await?;
+        let pending = bake.step("image", imaging.create(id)).await?;
 
         // The instance is not needed any more once the AMI's snapshots are taken; it goes while the AMI is pending.
-        let clean_up = self.clean_up_early(&ami.value, &instance.handle, &key_pair, &security_groups);
+        let (ami, created) = (pending.id.clone(), pending.created);
+        let clean_up = self.clean_up_early(&ami, &instance.handle, &key_pair, &security_groups);
         let wait = async {
-            tokio::try_join!(create::available(cloud, &ami.value), async {
+            tokio::try_join!(imaging.available(pending), async {
                 clean_up.await;
                 Ok(())
             })
         };
-        let (image, ()) = bake.step("wait for the AMI", wait).await?;
-        bake.step("share and tag", imaging.finish(&image)).await?;
-        ami.handle.keep().await?;
-        Ok(artifact::of(&cloud.aws, &ami.value, data))
+        let (ami, ()) = bake.step("wait for the AMI", wait).await?;
+        let amis = imaging.finish(created, ami).await?;
+        Ok(artifact::of(BUILDER_ID, amis, data))
     }
 
     /// Undoes what the AMI does not need any more. What fails now is undone at the end of the bake, with a report.

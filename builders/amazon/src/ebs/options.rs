@@ -11,7 +11,6 @@ use crate::run::volumes::VolumeOptions;
 
 /// The options of an amazon-ebs source.
 #[derive(Clone, Default, Deserialize, JsonSchema)]
-#[expect(dead_code, reason = "some options are refused, others accepted without effect")]
 pub(crate) struct Options {
     /// How AWS is reached.
     #[serde(flatten)]
@@ -29,7 +28,6 @@ pub(crate) struct Options {
     #[serde(default)]
     pub skip_create_ami: bool,
     /// Fast launching of Windows AMIs.
-    #[schemars(extend("x-unsupported" = "not supported yet"))]
     pub fast_launch: Option<FastLaunch>,
 }
 

@@ -1,26 +1,31 @@
-//! The attributes of the finished AMI and its snapshots: who may use them, product codes, and the metadata service of its instances.
+//! The attributes of the finished AMI and its snapshots: who may use them, product codes, the metadata service of its instances, when it
+//! is deprecated, and its protection.
 
+use aws_sdk_ec2::primitives::DateTime;
 use aws_sdk_ec2::types::builders::{CreateVolumePermissionBuilder, LaunchPermissionBuilder};
 use aws_sdk_ec2::types::{
-    AttributeValue, CreateVolumePermission, CreateVolumePermissionModifications, Image, LaunchPermission,
+    AttributeValue, CreateVolumePermission, CreateVolumePermissionModifications, LaunchPermission,
     LaunchPermissionModifications, PermissionGroup,
 };
 use bakelite_aws::call::call;
 use bakelite_aws::error::AwsError;
 use bakelite_aws::resource::image::snapshot_ids;
+use bakelite_engine::bake::BakeError;
+use jiff::Timestamp;
 
+use super::create::Ami;
 use super::imaging::Imaging;
 use super::options::{ImageOptions, ImdsSupport};
 
 impl Imaging<'_> {
-    /// Sets the attributes that the options name.
-    pub(crate) async fn set_image_attributes(&self, image: &Image) -> Result<(), AwsError> {
-        let id = image.image_id().unwrap_or_default();
-        let modify = || self.cloud.ec2().modify_image_attribute().image_id(id);
+    /// Sets the attributes that the options name, but for the protection.
+    pub(crate) async fn set_image_attributes(&self, ami: &Ami) -> Result<(), AwsError> {
+        let (id, region) = (ami.id(), ami.aws.region());
+        let modify = || ami.aws.ec2().modify_image_attribute().image_id(id);
         let mut requests = Vec::new();
         let launch = launch_permissions(self.options);
         if !launch.is_empty() {
-            self.cloud.say(format!("Sharing AMI {id}..."));
+            self.cloud.say(format!("Sharing AMI {id} in {region}..."));
             let add = LaunchPermissionModifications::builder().set_add(Some(launch)).build();
             requests.push(modify().launch_permission(add));
         }
@@ -38,10 +43,11 @@ impl Imaging<'_> {
         for request in requests {
             call("ModifyImageAttribute", || request.clone().send()).await?;
         }
-        self.share_snapshots(image).await
+        self.share_snapshots(ami).await?;
+        self.deprecate(ami).await
     }
 
-    async fn share_snapshots(&self, image: &Image) -> Result<(), AwsError> {
+    async fn share_snapshots(&self, ami: &Ami) -> Result<(), AwsError> {
         let users = self.options.snapshot_users.iter();
         let users = users.map(|user| CreateVolumePermission::builder().user_id(user));
         let groups = self.options.snapshot_groups.iter();
@@ -53,13 +59,48 @@ impl Imaging<'_> {
         let add = CreateVolumePermissionModifications::builder()
             .set_add(Some(permissions))
             .build();
-        for snapshot in snapshot_ids(image) {
-            let request = self.cloud.ec2().modify_snapshot_attribute().snapshot_id(snapshot);
+        for snapshot in snapshot_ids(&ami.image) {
+            self.cloud
+                .say(format!("Sharing snapshot {snapshot} in {}...", ami.aws.region()));
+            let request = ami.aws.ec2().modify_snapshot_attribute().snapshot_id(snapshot);
             let request = request.create_volume_permission(add.clone());
             call("ModifySnapshotAttribute", || request.clone().send()).await?;
         }
         Ok(())
     }
+
+    async fn deprecate(&self, ami: &Ami) -> Result<(), AwsError> {
+        let Some(at) = self.options.deprecate_at.as_deref().and_then(moment) else {
+            return Ok(());
+        };
+        let (id, region) = (ami.id(), ami.aws.region());
+        self.cloud
+            .say(format!("AMI {id} in {region} will be deprecated at {at}"));
+        let at = DateTime::from_secs(at.as_second());
+        let request = ami.aws.ec2().enable_image_deprecation().image_id(id).deprecate_at(at);
+        call("EnableImageDeprecation", || request.clone().send())
+            .await
+            .map(drop)
+    }
+
+    /// Protects the AMI from being deregistered, if the options say so.
+    pub(crate) async fn protect(&self, ami: &Ami) -> Result<(), BakeError> {
+        let Some(cooldown) = self.options.protection() else {
+            return Ok(());
+        };
+        let (id, region) = (ami.id(), ami.aws.region());
+        self.cloud
+            .say(format!("Protecting AMI {id} in {region} from being deregistered..."));
+        let request = ami.aws.ec2().enable_image_deregistration_protection().image_id(id);
+        let request = request.with_cooldown(cooldown);
+        call("EnableImageDeregistrationProtection", || request.clone().send()).await?;
+        Ok(())
+    }
+}
+
+/// The moment that `deprecate_at` names; absent when it is not one.
+pub(crate) fn moment(text: &str) -> Option<Timestamp> {
+    text.parse().ok()
 }
 
 fn group(name: &str) -> PermissionGroup {

@@ -1,134 +1,217 @@
-//! The AMI: its name, its creation, the wait for it, and its tags.
+//! The AMI of an instance: its creation, the wait for it, and its tags.
 
-use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::operation::create_image::builders::CreateImageFluentBuilder;
-use aws_sdk_ec2::types::{Image, ImageState, ResourceType, Snapshot, SnapshotState, Tag};
+use aws_sdk_ec2::types::{Image, ImageState, ResourceType, Snapshot, SnapshotState, Tag, TagSpecification};
 use bakelite_aws::call::call;
 use bakelite_aws::client::Aws;
 use bakelite_aws::describe;
 use bakelite_aws::error::AwsError;
-use bakelite_aws::resource::image::{IMAGE, deregister, snapshot_ids};
+use bakelite_aws::made;
+use bakelite_aws::resource::image::{IMAGE, snapshot_ids};
 use bakelite_aws::retry::ErrorClass;
 use bakelite_aws::tag::{self, Tags};
 use bakelite_aws::watch::WaitError;
-use bakelite_engine::bake::{BakeError, Made};
-use bakelite_engine::error::Explain;
+use bakelite_engine::bake::{BakeError, Handle, Made};
+use bakelite_engine::clock::{Paused, pause_unless};
 
 use super::imaging::Imaging;
-use super::options::ImageOptions;
-use crate::cloud::Cloud;
+use crate::cloud::{Cloud, Temporary};
 
 /// How long an AMI may take at most, when the template does not limit it: large volumes take hours.
 const IMAGE_LIMIT: Duration = Duration::from_hours(6);
+/// How often a wait for an AMI is reported.
+const REPORTED: Duration = Duration::from_mins(1);
 
-/// An AMI of that name exists already.
-#[derive(Debug, thiserror::Error)]
-#[error("AMI name `{name}` is taken by `{id}`")]
-struct NameTaken {
-    name: String,
-    id: String,
+/// An AMI that can be used.
+pub(crate) struct Ami {
+    /// AWS in its region.
+    pub(crate) aws: Arc<Aws>,
+    pub(crate) handle: Handle,
+    pub(crate) image: Image,
+    /// Its snapshots got their tags when they were made.
+    pub(crate) snapshots_tagged: bool,
 }
 
-impl Explain for NameTaken {
-    fn help(&self) -> Option<Cow<'_, str>> {
-        Some(
-            "`force_deregister = true`, or `-force`, replaces the AMI; `{{timestamp}}` in `ami_name` makes it unique"
-                .into(),
-        )
-    }
-
-    fn option(&self) -> Option<Cow<'_, str>> {
-        Some("ami_name".into())
+impl Ami {
+    pub(crate) fn id(&self) -> &str {
+        self.image.image_id().unwrap_or_default()
     }
 }
 
-/// Whether the old AMI of the same name may be deregistered.
-fn may_replace(cloud: &Cloud<'_>, options: &ImageOptions) -> bool {
-    cloud.bake.run.force || options.force_deregister
+/// What the AMI of the build region is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Created {
+    /// The AMI of the template.
+    Final,
+    /// Only the source of copies.
+    Intermediary,
 }
 
-/// Makes sure, before anything is launched, that the AMI's name is free or may be freed.
-pub(crate) async fn name_is_free(cloud: &Cloud<'_>, options: &ImageOptions) -> Result<(), BakeError> {
-    if may_replace(cloud, options) {
-        return Ok(());
-    }
-    match of_name(cloud.ec2(), &options.ami_name).await?.pop() {
-        Some(id) => Err(NameTaken {
-            name: options.ami_name.clone(),
-            id,
-        }
-        .into()),
-        None => Ok(()),
-    }
-}
-
-/// The ids of the account's AMIs of this name; there is at most one.
-async fn of_name(ec2: &Client, name: &str) -> Result<Vec<String>, AwsError> {
-    let images = describe::own_images(ec2, tag::filter("name", name)).await?.into_iter();
-    // `*` and `?` in a filter match more than themselves.
-    let same = images.filter(|image| image.name() == Some(name));
-    Ok(same.filter_map(|image| image.image_id).collect())
-}
-
-/// Deregisters the old AMI of the same name, when the template or `-force` allows it.
-pub(crate) async fn deregister_old(cloud: &Cloud<'_>, options: &ImageOptions) -> Result<(), BakeError> {
-    if !may_replace(cloud, options) {
-        return Ok(());
-    }
-    for id in of_name(cloud.ec2(), &options.ami_name).await? {
-        cloud.say(format!("Deregistering the AMI of the same name: {id}"));
-        deregister(cloud.ec2(), &id, options.force_delete_snapshot).await?;
-    }
-    Ok(())
+/// The pending AMI of the build region.
+pub(crate) struct Pending {
+    pub(crate) id: String,
+    pub(crate) created: Created,
+    handle: Handle,
+    snapshots_tagged: bool,
 }
 
 impl Imaging<'_> {
-    /// Makes the AMI of the stopped instance; answers its id. It is pending then.
-    pub(crate) async fn create(&self, instance: &str) -> Result<Made<String>, BakeError> {
+    /// Makes the AMI of the stopped instance. Where it does not stay, or is not encrypted as the template wants it, it is an intermediary
+    /// one without the template's name.
+    pub(crate) async fn create(&self, instance: &str) -> Result<Pending, BakeError> {
         let Self {
             cloud, options, texts, ..
         } = self;
-        let mut tags = if options.skip_ami_run_tags {
-            Tags::new()
+        let created = if options.skip_save_build_region || !self.is_as_encrypted_as_wanted(instance).await? {
+            Created::Intermediary
         } else {
-            self.run_tags.clone()
+            Created::Final
         };
-        tags.extend(texts.ami_tags.clone());
         let temporary = cloud.temporary(&IMAGE);
-        let tags = temporary.tags(&tags);
+        let name = match created {
+            Created::Final => options.ami_name.clone(),
+            Created::Intermediary => format!("bakelite-{}", temporary.token),
+        };
+        if created == Created::Final {
+            self.make_room(cloud).await?;
+        }
         let request = cloud
             .ec2()
             .create_image()
             .instance_id(instance)
-            .name(&options.ami_name)
+            .name(&name)
             .set_description((!texts.description.is_empty()).then(|| texts.description.clone()))
             .set_block_device_mappings((!self.devices.is_empty()).then(|| self.devices.clone()))
-            // The snapshots get their tags later: not every endpoint accepts them here.
-            .tag_specifications(tag::specification(ResourceType::Image, &tags));
+            .set_tag_specifications(self.specifications(cloud, &temporary));
+        let intermediary = if created == Created::Final { "" } else { "intermediary " };
         cloud.say(format!(
-            "Creating the AMI `{}` of instance {instance}...",
-            options.ami_name
+            "Creating the {intermediary}AMI `{name}` of instance {instance}..."
         ));
         let call = make(cloud.ec2().clone(), request, temporary.token.clone());
-        let made = cloud.create(temporary, call).await?;
-        cloud.say(format!("AMI: {}", made.value));
-        Ok(made)
+        let Made { value, handle } = cloud.create(temporary, call).await?;
+        let (id, snapshots_tagged) = value;
+        cloud.say(format!("AMI: {id}"));
+        Ok(Pending {
+            id,
+            created,
+            handle,
+            snapshots_tagged,
+        })
     }
 
-    /// Gives the finished AMI its attributes, its snapshots their tags, and makes it permanent.
-    pub(crate) async fn finish(&self, image: &Image) -> Result<(), BakeError> {
-        self.set_image_attributes(image).await?;
-        tag_snapshots(&self.cloud, image, &self.texts.snapshot_tags).await?;
-        Ok(remove_temporary_tags(self.cloud.ec2(), image).await?)
+    /// Waits until the AMI of the build region can be used.
+    pub(crate) async fn available(&self, pending: Pending) -> Result<Ami, BakeError> {
+        Ok(Ami {
+            aws: Arc::clone(&self.cloud.aws),
+            image: available(&self.cloud, &pending.id).await?,
+            handle: pending.handle,
+            snapshots_tagged: pending.snapshots_tagged,
+        })
+    }
+
+    /// Whether an AMI of the instance needs no encrypted copy: `encrypt_boot` is not on, or all of its volumes were encrypted at launch.
+    async fn is_as_encrypted_as_wanted(&self, instance: &str) -> Result<bool, BakeError> {
+        if self.options.encrypt_boot != Some(true) {
+            return Ok(true);
+        }
+        if !self.devices.is_empty() || !self.encrypted_at_launch {
+            return Ok(false);
+        }
+        let attached = tag::filter("attachment.instance-id", instance);
+        match describe::volumes(self.cloud.ec2(), attached).await {
+            Ok(volumes) => Ok(!volumes.is_empty() && volumes.iter().all(|volume| volume.encrypted() == Some(true))),
+            // A copy is encrypted in any case.
+            Err(error) if error.class == ErrorClass::Denied => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The tags that the call which makes an AMI sends; none in China, whose regions take tags only afterwards.
+    pub(crate) fn specifications(&self, there: &Cloud<'_>, temporary: &Temporary) -> Option<Vec<TagSpecification>> {
+        let (image, snapshot) = (
+            temporary.tags(&self.image_tags()),
+            temporary.tags(&self.snapshot_tags()),
+        );
+        (!there.aws.is_in_china()).then(|| {
+            vec![
+                tag::specification(ResourceType::Image, &image),
+                tag::specification(ResourceType::Snapshot, &snapshot),
+            ]
+        })
+    }
+
+    fn image_tags(&self) -> Tags {
+        self.with_run_tags(&self.texts.ami_tags)
+    }
+
+    fn snapshot_tags(&self) -> Tags {
+        self.with_run_tags(&self.texts.snapshot_tags)
+    }
+
+    /// The tags of the instance with these on top.
+    fn with_run_tags(&self, tags: &Tags) -> Tags {
+        let run_tags = self.run_tags.iter().filter(|_| !self.options.skip_ami_run_tags);
+        let all = run_tags.chain(tags);
+        all.map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+
+    /// Tags the AMI and its snapshots as far as the call that made them did not, and removes the tags of temporary resources from them:
+    /// they stay.
+    pub(crate) async fn tag(&self, ami: &Ami) -> Result<(), BakeError> {
+        let snapshots = snapshot_ids(&ami.image);
+        if ami.aws.is_in_china() {
+            create_tags(&ami.aws, vec![ami.id().to_owned()], &self.image_tags()).await?;
+        }
+        let tags = self.snapshot_tags();
+        if !ami.snapshots_tagged && !tags.is_empty() && !snapshots.is_empty() {
+            self.cloud
+                .say(format!("Tagging the snapshots {}...", snapshots.join(", ")));
+            create_tags(&ami.aws, snapshots.clone(), &tags).await?;
+        }
+        let ours = [tag::RUN, tag::CREATED, tag::TOKEN].map(|key| Tag::builder().key(key).build());
+        let request = ami.aws.ec2().delete_tags().resources(ami.id());
+        let request = request.set_tags(Some(ours.to_vec()));
+        let request = snapshots
+            .into_iter()
+            .fold(request, |request, snapshot| request.resources(snapshot));
+        call("DeleteTags", || request.clone().send()).await?;
+        Ok(())
     }
 }
 
-/// Makes the call. When the name is taken by an AMI with our token, an earlier answer was lost: that one is it.
-async fn make(ec2: Client, request: CreateImageFluentBuilder, token: String) -> Result<(String, String), AwsError> {
-    let id = match call("CreateImage", || request.clone().send()).await {
+async fn create_tags(aws: &Aws, resources: Vec<String>, tags: &Tags) -> Result<(), AwsError> {
+    if tags.is_empty() {
+        return Ok(());
+    }
+    let request = aws.ec2().create_tags().set_resources(Some(resources));
+    let request = request.set_tags(Some(tag::list(tags)));
+    call("CreateTags", || request.clone().send()).await.map(drop)
+}
+
+/// Makes the call; answers the id, and whether the snapshots get the tags, which not every endpoint can. When the name is taken by an AMI
+/// with our token, an earlier answer was lost: that one is it.
+async fn make(
+    ec2: Client,
+    request: CreateImageFluentBuilder,
+    token: String,
+) -> Result<(String, (String, bool)), AwsError> {
+    let mut tagged = request.get_tag_specifications().is_some();
+    let mut answer = call("CreateImage", || request.clone().send()).await;
+    if answer
+        .as_ref()
+        .is_err_and(|error| tagged && error.message.contains("taggable"))
+    {
+        let mut tags = request.get_tag_specifications().clone().unwrap_or_default();
+        tags.retain(|tags| tags.resource_type() == Some(&ResourceType::Image));
+        let request = request.set_tag_specifications(Some(tags));
+        tagged = false;
+        answer = call("CreateImage", || request.clone().send()).await;
+    }
+    let id = match answer {
         Err(error) if error.class == ErrorClass::Duplicate => {
             let found = describe::own_images(&ec2, tag::by_token(&token)).await?;
             Some(found.into_iter().find_map(|image| image.image_id).ok_or(error)?)
@@ -136,12 +219,13 @@ async fn make(ec2: Client, request: CreateImageFluentBuilder, token: String) -> 
         answer => answer?.image_id,
     };
     let id = id.ok_or_else(|| AwsError::incomplete("CreateImage", "image id"))?;
-    Ok((id.clone(), id))
+    Ok((id.clone(), (id, tagged)))
 }
 
-/// Waits until the AMI can be used.
+/// Waits until the AMI can be used, and reports how far it is.
 pub(crate) async fn available(cloud: &Cloud<'_>, id: &str) -> Result<Image, BakeError> {
-    cloud.say(format!("Waiting for AMI {id} to become available..."));
+    let region = cloud.aws.region();
+    cloud.say(format!("Waiting for AMI {id} in {region} to become available..."));
     let what = format!("AMI {id}");
     let pace = cloud.aws.pace(60, IMAGE_LIMIT);
     let wait = cloud.aws.images.until(id, pace, &what, "available", |image| {
@@ -151,7 +235,37 @@ pub(crate) async fn available(cloud: &Cloud<'_>, id: &str) -> Result<Image, Bake
             state => lost(&what, image, state).map(Err),
         }
     });
-    Ok(wait.await?)
+    let report = async {
+        while pause_unless(REPORTED, std::future::pending()).await == Paused::Elapsed {
+            let progress = progress(&cloud.aws, id).await.unwrap_or_default();
+            cloud.say(format!("AMI {id} in {region} is still pending{progress}"));
+        }
+    };
+    let image = tokio::select! {
+        biased;
+        image = wait => image?,
+        () = report => return Err(BakeError::cancelled()),
+    };
+    for snapshot in snapshot_ids(&image) {
+        made::note(&snapshot);
+    }
+    Ok(image)
+}
+
+/// How far the snapshots of an AMI are, as far as EC2 tells and this caller may ask.
+async fn progress(aws: &Aws, id: &str) -> Option<String> {
+    let images = describe::own_images(aws.ec2(), tag::filter("image-id", id))
+        .await
+        .ok()?;
+    let mut parts = Vec::new();
+    for id in snapshot_ids(images.first()?) {
+        let snapshots = describe::snapshots(aws.ec2(), tag::filter("snapshot-id", &id))
+            .await
+            .ok()?;
+        let progress = snapshots.first()?.progress().unwrap_or("0%").to_owned();
+        parts.push(format!("{id} {progress}"));
+    }
+    (!parts.is_empty()).then(|| format!(": {}", parts.join(", ")))
 }
 
 /// Waits until the AMI does not need the instance any more: its snapshots are complete, or it is available.
@@ -190,9 +304,10 @@ fn ebs_devices(image: &Image) -> usize {
 }
 
 fn lost(what: &str, image: &Image, state: &ImageState) -> Option<WaitError> {
-    let why = image
-        .state_reason()
-        .and_then(|reason| reason.message().map(str::to_owned));
+    let why = image.state_reason().map(|reason| {
+        let parts = [reason.code(), reason.message()].into_iter().flatten();
+        parts.collect::<Vec<_>>().join(": ")
+    });
     let hopeless = !matches!(state, ImageState::Pending | ImageState::Transient);
     hopeless.then(|| WaitError::Lost {
         what: what.to_owned(),
@@ -200,24 +315,4 @@ fn lost(what: &str, image: &Image, state: &ImageState) -> Option<WaitError> {
         wanted: "available",
         why,
     })
-}
-
-/// Tags the AMI's snapshots.
-async fn tag_snapshots(cloud: &Cloud<'_>, image: &Image, tags: &Tags) -> Result<(), AwsError> {
-    let snapshots = snapshot_ids(image);
-    if tags.is_empty() || snapshots.is_empty() {
-        return Ok(());
-    }
-    cloud.say(format!("Tagging the snapshots {}...", snapshots.join(", ")));
-    let request = cloud.ec2().create_tags().set_resources(Some(snapshots));
-    let request = request.set_tags(Some(tag::list(tags)));
-    call("CreateTags", || request.clone().send()).await.map(drop)
-}
-
-/// Removes the tags of temporary resources from the AMI, which stays.
-async fn remove_temporary_tags(ec2: &Client, image: &Image) -> Result<(), AwsError> {
-    let ours = [tag::RUN, tag::CREATED, tag::TOKEN].map(|key| Tag::builder().key(key).build());
-    let request = ec2.delete_tags().resources(image.image_id().unwrap_or_default());
-    let request = request.set_tags(Some(ours.to_vec()));
-    call("DeleteTags", || request.clone().send()).await.map(drop)
 }

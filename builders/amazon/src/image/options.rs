@@ -1,5 +1,4 @@
-//! The options of an AMI and of what is done with it, shared by all builders that make one. Those that are not supported yet carry
-//! `x-unsupported`, with the values that ask for nothing in `x-harmless`.
+//! The options of an AMI and of what is done with it, shared by all builders that make one.
 
 use bakelite_aws::tag::Tags;
 use schemars::JsonSchema;
@@ -12,7 +11,6 @@ use crate::tags::KeyValue;
 /// The options of an AMI.
 #[derive(Clone, Default, Deserialize, JsonSchema)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of the template")]
-#[expect(dead_code, reason = "some options are refused, others accepted without effect")]
 pub(crate) struct ImageOptions {
     /// The AMI's name, unique within account and region: 3 to 128 letters, digits, spaces and `()[]./-'@_`.
     pub ami_name: String,
@@ -36,14 +34,13 @@ pub(crate) struct ImageOptions {
     /// Product codes of the AMI.
     #[serde(default)]
     pub ami_product_codes: Vec<String>,
-    /// Regions that the AMI is copied to. Not supported yet, but the build's own region is accepted.
+    /// Regions that the AMI is copied to; the build region among them means nothing.
     #[serde(default)]
     pub ami_regions: Vec<String>,
-    /// Accepted for templates that have it: regions are not checked before they are used.
+    /// Do not check whether the account has enabled the regions of `ami_regions`.
     #[serde(default)]
     pub skip_region_validation: bool,
-    /// How long a snapshot copy may take.
-    #[schemars(extend("x-unsupported" = "not supported yet"))]
+    /// How many minutes the snapshots of each copy may take at most; EC2 charges for that. Default: as long as it takes.
     pub snapshot_copy_duration_minutes: Option<u32>,
     /// Tags of the AMI and its snapshots; `{{ .SourceAMI }}` and the like are rendered.
     #[schemars(extend("x-late" = true))]
@@ -58,24 +55,20 @@ pub(crate) struct ImageOptions {
     /// Delete the snapshots of the AMI that `force_deregister` deregisters.
     #[serde(default)]
     pub force_delete_snapshot: bool,
-    /// Encrypt the AMI's snapshots; default: as the instance's volumes are.
-    #[schemars(extend("x-unsupported" = "encryption of the AMI, with `kms_key_id` or `region_kms_key_ids`, is not supported yet; `encrypted = true` of `launch_block_device_mappings` encrypts the instance's volumes, and with them the AMI", "x-harmless" = [false]))]
+    /// Encrypt all of the AMI's snapshots: with `kms_key_id`, or the account's default key. `false` leaves copies as they are, which is
+    /// also the default.
     pub encrypt_boot: Option<bool>,
-    /// The KMS key for `encrypt_boot`: its id, ARN or alias.
-    #[schemars(extend("x-unsupported" = "`encrypt_boot` is not supported yet; block devices have a `kms_key_id` of their own"))]
+    /// The KMS key for `encrypt_boot` in the build region: its id, ARN or alias.
     pub kms_key_id: Option<String>,
-    /// The KMS key of each region that the AMI is copied to.
-    #[schemars(extend("x-unsupported" = "`encrypt_boot` and copies to other regions (`ami_regions`) are not supported yet", "x-harmless" = [{}]))]
+    /// The KMS key for `encrypt_boot` in each region that the AMI is copied to; an empty one is the account's default key.
     #[serde(default)]
     pub region_kms_key_ids: Tags,
-    /// Do not keep the AMI of the build region, only the copies.
-    #[schemars(extend("x-unsupported" = "copies to other regions (`ami_regions`) are not supported yet", "x-harmless" = [false]))]
+    /// Do not keep the AMI of the build region, only the copies (`ami_regions`).
     #[serde(default)]
     pub skip_save_build_region: bool,
     /// What instances of the AMI require for instance metadata; default: as the source AMI.
     pub imds_support: Option<ImdsSupport>,
     /// When the AMI counts as deprecated (RFC 3339).
-    #[schemars(extend("x-unsupported" = "not supported yet"))]
     pub deprecate_at: Option<String>,
     /// Tags of the snapshots, on top of `tags`.
     #[schemars(extend("x-late" = true))]
@@ -91,7 +84,6 @@ pub(crate) struct ImageOptions {
     #[serde(default)]
     pub snapshot_groups: Vec<String>,
     /// Protect the AMI from being deregistered.
-    #[schemars(extend("x-unsupported" = "not supported yet"))]
     pub deregistration_protection: Option<DeregistrationProtection>,
     /// The AMI does not get the instance's `run_tags` while it is made.
     #[serde(default)]
@@ -117,4 +109,13 @@ pub(crate) struct DeregistrationProtection {
     pub enabled: bool,
     /// … and for 24 hours after the protection was taken away.
     pub with_cooldown: bool,
+}
+
+impl ImageOptions {
+    /// Whether the AMI is protected, and then whether for 24 hours more than asked for.
+    pub(crate) fn protection(&self) -> Option<bool> {
+        let protection = self.deregistration_protection.as_ref()?;
+        let with_cooldown = protection.with_cooldown;
+        (protection.enabled || with_cooldown).then_some(with_cooldown)
+    }
 }

@@ -1,5 +1,7 @@
 //! The key that the instance accepts: a temporary pair that EC2 makes, or one that the template names, or none.
 
+use std::borrow::Cow;
+
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{KeyType, ResourceType};
 use bakelite_aws::call::call;
@@ -7,8 +9,9 @@ use bakelite_aws::error::AwsError;
 use bakelite_aws::resource::key_pair::KEY_PAIR;
 use bakelite_aws::retry::ErrorClass;
 use bakelite_aws::tag::{self, Tags};
-use bakelite_communicators::options::{CommunicatorOptions, Kind};
+use bakelite_communicators::options::{self, CommunicatorOptions, Kind};
 use bakelite_engine::bake::{BakeError, Handle};
+use bakelite_engine::error::Explain;
 use bakelite_engine::private_file;
 
 use crate::cloud::Cloud;
@@ -29,6 +32,42 @@ pub(crate) fn password_is_needed(options: &CommunicatorOptions) -> bool {
     options.kind() == Some(Kind::WinRm) && options.winrm_password.is_none()
 }
 
+/// There is no key pair of this name.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum KeyPairError {
+    #[error("key pair `{name}` does not exist")]
+    Missing { name: String },
+    #[error(transparent)]
+    Aws(#[from] AwsError),
+}
+
+impl Explain for KeyPairError {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Missing { .. } => {
+                Some("a key pair belongs to one region: check `ssh_keypair_name` and the region".into())
+            }
+            Self::Aws(error) => error.help(),
+        }
+    }
+
+    fn option(&self) -> Option<Cow<'_, str>> {
+        Some("ssh_keypair_name".into())
+    }
+}
+
+/// Makes sure that the key pair exists that the template names. Whoever may not look at it may still use it.
+pub(crate) async fn exists(ec2: &Client, options: &CommunicatorOptions) -> Result<(), KeyPairError> {
+    let Some(name) = &options.ssh_keypair_name else {
+        return Ok(());
+    };
+    match call("DescribeKeyPairs", || ec2.describe_key_pairs().key_names(name).send()).await {
+        Err(error) if error.is_not_found() => Err(KeyPairError::Missing { name: name.clone() }),
+        Err(error) if error.class == ErrorClass::Denied => Ok(()),
+        answer => Ok(answer.map(drop)?),
+    }
+}
+
 /// Makes a temporary key pair, if the template leaves nothing else to log in with.
 pub(crate) async fn make(cloud: &Cloud<'_>, options: &CommunicatorOptions, tags: &Tags) -> Result<KeyPair, BakeError> {
     let for_password = password_is_needed(options);
@@ -45,9 +84,9 @@ pub(crate) async fn make(cloud: &Cloud<'_>, options: &CommunicatorOptions, tags:
     let replaceable = options.temporary_key_pair_name.is_none();
     let name = options.temporary_key_pair_name.clone();
     let name = name.unwrap_or_else(|| format!("packer_{}", temporary.token));
-    let kind = match options.temporary_key_pair_type.as_deref() {
+    let kind = match options.temporary_key_pair_type {
         // EC2 encrypts passwords for RSA keys only.
-        Some(kind) if !for_password && kind.eq_ignore_ascii_case("ed25519") => KeyType::Ed25519,
+        options::KeyType::Ed25519 if !for_password => KeyType::Ed25519,
         _ => KeyType::Rsa,
     };
     cloud.say(format!("Creating temporary key pair `{name}`..."));

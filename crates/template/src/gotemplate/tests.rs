@@ -130,10 +130,10 @@ fn errors_say_where() {
 #[test]
 fn what_is_rendered_later_has_what_only_a_legacy_template_knows() {
     let mut rendering = rendering();
-    rendering.legacy = Some(LegacyNames {
+    rendering.legacy = Some(Arc::new(LegacyNames {
         user: BTreeMap::from([("pw".to_owned(), "s3cret".to_owned())]),
         directory: PathBuf::from("/templates"),
-    });
+    }));
     assert_eq!(
         render_early(
             "{{ .Vars }} {{user `pw`}} {{ template_dir }} {{ build_name }}",

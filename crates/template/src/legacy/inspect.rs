@@ -1,63 +1,82 @@
 //! What `inspect` prints of a legacy template.
 
-use super::{Legacy, Step};
+use super::Legacy;
 use crate::secrets::MASK;
 
-/// The messages of `inspect`.
-pub(crate) fn inspect(legacy: &Legacy) -> Vec<String> {
-    let mut lines = vec!["Packer Inspect: JSON mode".to_owned()];
-    if let Some(description) = legacy
-        .description
-        .as_ref()
-        .filter(|description| !description.is_empty())
-    {
-        lines.push("Description:\n".to_owned());
-        lines.push(format!("{description}\n"));
+/// What `inspect` prints.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Inspected {
+    /// A message, to be followed by a line end.
+    Message(String),
+    /// What a message is about, for programs: the type of the record and its data.
+    Record(&'static str, Vec<String>),
+}
+
+/// The messages of `inspect`, each with the record of what it is about before it.
+pub(crate) fn inspect(legacy: &Legacy) -> Vec<Inspected> {
+    let mut out = Out::default();
+    out.say("Packer Inspect: JSON mode");
+    let description = legacy.description.as_deref().unwrap_or_default();
+    if !description.is_empty() {
+        out.say("Description:\n");
+        out.say(&format!("{description}\n"));
     }
-    variables(legacy, &mut lines);
-    lines.push("Builders:\n".to_owned());
-    let mut builders: Vec<(&str, &str)> = legacy
-        .builders
-        .iter()
-        .map(|builder| (builder.name.as_str(), builder.component.as_str()))
+    variables(legacy, &mut out);
+    out.say("Builders:\n");
+    let builders = legacy.builders.iter();
+    let mut builders: Vec<(&str, &str)> = builders
+        .map(|one| (one.name.as_str(), one.component.as_str()))
         .collect();
     builders.sort_unstable();
     let width = builders.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     for (name, component) in builders {
-        lines.push(if name == component {
+        out.record("template-builder", &[name, component]);
+        out.say(&if name == component {
             format!("  {name}")
         } else {
             format!("  {name:width$} ({component})")
         });
     }
-    lines.push(String::new());
-    lines.push("Provisioners:\n".to_owned());
+    out.say("");
+    out.say("Provisioners:\n");
     if legacy.provisioners.is_empty() {
-        lines.push("  <No provisioners>".to_owned());
+        out.say("  <No provisioners>");
     }
-    lines.extend(
-        legacy
-            .provisioners
-            .iter()
-            .map(|step: &Step| format!("  {}", step.component)),
-    );
-    lines.push(
+    for step in &legacy.provisioners {
+        out.record("template-provisioner", &[&step.component]);
+        out.say(&format!("  {}", step.component));
+    }
+    out.say(
         "\nNote: If your build names contain user variables or template\n\
          functions such as 'timestamp', these are processed at build time,\n\
-         and therefore only show in their raw form here."
-            .to_owned(),
+         and therefore only show in their raw form here.",
     );
-    lines
+    out.0
 }
 
-fn variables(legacy: &Legacy, lines: &mut Vec<String>) {
+#[derive(Default)]
+struct Out(Vec<Inspected>);
+
+impl Out {
+    fn say(&mut self, message: &str) {
+        self.0.push(Inspected::Message(message.to_owned()));
+    }
+
+    fn record(&mut self, kind: &'static str, data: &[&str]) {
+        let data = data.iter().map(|&one| one.to_owned()).collect();
+        self.0.push(Inspected::Record(kind, data));
+    }
+}
+
+fn variables(legacy: &Legacy, out: &mut Out) {
     if legacy.variables.is_empty() {
-        lines.push("Variables:\n".to_owned());
-        lines.push("  <No variables>\n".to_owned());
+        out.say("Variables:\n");
+        out.say("  <No variables>");
+        out.say("");
         return;
     }
-    let mut required: Vec<&String> = Vec::new();
-    let mut optional: Vec<(&String, &str)> = Vec::new();
+    let mut required: Vec<&str> = Vec::new();
+    let mut optional: Vec<(&str, &str)> = Vec::new();
     for (name, variable) in &legacy.variables {
         match &variable.default {
             None => required.push(name),
@@ -68,18 +87,20 @@ fn variables(legacy: &Legacy, lines: &mut Vec<String>) {
     required.sort_unstable();
     optional.sort_unstable();
     if !required.is_empty() {
-        lines.push("Required variables:\n".to_owned());
-        lines.extend(required.into_iter().map(|name| format!("  {name}")));
-        lines.push(String::new());
+        out.say("Required variables:\n");
+        for name in required {
+            out.record("template-variable", &[name, "", "1"]);
+            out.say(&format!("  {name}"));
+        }
+        out.say("");
     }
     if !optional.is_empty() {
-        lines.push("Optional variables and their defaults:\n".to_owned());
+        out.say("Optional variables and their defaults:\n");
         let width = optional.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-        lines.extend(
-            optional
-                .into_iter()
-                .map(|(name, default)| format!("  {name:width$} = {default}")),
-        );
-        lines.push(String::new());
+        for (name, default) in optional {
+            out.record("template-variable", &[name, default, "0"]);
+            out.say(&format!("  {name:width$} = {default}"));
+        }
+        out.say("");
     }
 }

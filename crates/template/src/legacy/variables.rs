@@ -1,6 +1,7 @@
 //! Values of a legacy template's variables: defaults may refer to the environment and to each other.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::sync::LazyLock;
 
 use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics};
@@ -23,12 +24,12 @@ pub(crate) fn resolve(
     environment: &BTreeMap<String, String>,
     externals: &dyn Externals,
     diagnostics: &mut Diagnostics,
-) -> LegacyNames {
+) -> Arc<LegacyNames> {
     let given = legacy.given.iter().map(|(name, value)| (name.clone(), value.clone()));
-    let mut names = LegacyNames {
+    let mut names = Arc::new(LegacyNames {
         user: given.collect(),
         directory: legacy.directory.clone(),
-    };
+    });
     let mut open: Vec<&String> = legacy
         .variables
         .keys()
@@ -64,7 +65,7 @@ pub(crate) fn resolve(
         let complaint = match rendered {
             Ok(value) => {
                 size += value.len();
-                names.user.insert(name.to_owned(), value);
+                Arc::make_mut(&mut names).user.insert(name.to_owned(), value);
                 (size > LARGEST).then(|| format!("the variables hold more than {LARGEST} bytes of text"))
             }
             // All are evaluated again when the answer is known.

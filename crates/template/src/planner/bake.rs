@@ -3,16 +3,15 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bakelite_hcl::diagnostic::Diagnostics;
+use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics};
 
 use super::Planner;
 use super::complaints::complain;
 use super::evaluated::settle;
-use super::options::{BUILD_KEYS, Options};
+use super::options::{BakeContext, Options};
 use crate::builds::{Build, SourceUse, Step, Written};
 use crate::component::{Component, ComponentKind, Yields};
 use crate::decode::Decoded;
-use crate::location::Location;
 use crate::plan::{BuildPlan, Deferred, PostProcessorPlan, ProvisionerPlan};
 use crate::secrets::Secrets;
 
@@ -46,7 +45,12 @@ pub(super) async fn plan_all(
                 secrets: Mutex::default(),
             };
             let (plan, found) = settle(&planner.evaluated.context, planner.data, |found| bake.plan(found)).await;
-            diagnostics.extend(found);
+            // What is wrong with a source or a step is reported once, however many builds use it.
+            let new: Vec<Diagnostic> = found
+                .into_iter()
+                .filter(|one| !diagnostics.iter().any(|other| other == one))
+                .collect();
+            diagnostics.extend(new);
             // Also where something is wrong: the complaint must not show them.
             secrets.include(planner.evaluated.context.answers.derived());
             bake.secrets().hide_in(secrets);
@@ -83,9 +87,6 @@ impl Hidden {
     }
 }
 
-/// The `build.KEY`s that steps can refer to.
-type Keys = Arc<Vec<String>>;
-
 impl Bake<'_> {
     fn secrets(&self) -> MutexGuard<'_, Hidden> {
         self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
@@ -93,70 +94,57 @@ impl Bake<'_> {
 
     /// The plan; `None` when anything is wrong: first with the source, then with the provisioners, then with the post-processors.
     fn plan(&self, diagnostics: &mut Diagnostics) -> Option<BuildPlan> {
-        let (component, options) = self.source(diagnostics)?;
-        let more = match component.yields {
+        let written = self.used.source_options.as_ref()?;
+        let component = self.component(ComponentKind::Builder, &self.used.source.0)?;
+        let keys = match component.yields {
             Yields::BuildData(keys) => keys,
             _ => &[],
         };
-        let keys: Keys = Arc::new(BUILD_KEYS.iter().chain(more).map(|key| (*key).to_owned()).collect());
+        let planner = self.planner;
+        let sources = &planner.template.sources;
+        let context = Arc::new(BakeContext::new(
+            planner.evaluated,
+            sources,
+            self.build,
+            self.used,
+            keys,
+        ));
+        let options = options_of(&context, planner, component, written);
+        let (options, is_right) = self.decoded(&options, component, diagnostics)?;
+        if !is_right {
+            return None;
+        }
         let mut found = Diagnostics::default();
         let short_name = self.used.short_name();
         let is_own = |step: &&Step| step.meta.applies_to(&short_name);
         let own = self.build.provisioners.iter().filter(is_own);
         let provisioners = own
-            .filter_map(|step| self.provisioner(step, &keys, &mut found))
+            .filter_map(|step| self.provisioner(step, &context, &mut found))
             .collect();
         let mut chains = Vec::new();
         if !found.has_errors() {
-            chains = self.chains(&short_name, &keys, &mut found);
+            chains = self.chains(&short_name, &context, &mut found);
         }
         let cleanup = self.build.error_cleanup.as_ref().filter(is_own);
-        let error_cleanup = cleanup.and_then(|step| self.provisioner(step, &keys, &mut found));
+        let error_cleanup = cleanup.and_then(|step| self.provisioner(step, &context, &mut found));
         let failed = found.has_errors();
         diagnostics.extend(found);
-        let context = &self.planner.evaluated.context;
         (!failed).then(|| BuildPlan {
             name: self.build.full_name(self.used),
             build_name: self.build.name.clone(),
             builder: component.name.to_owned(),
             source_name: self.used.name().to_owned(),
-            rendering: context.rendering(self.used.name(), &self.used.source.0),
-            location: options.location_of(""),
+            rendering: planner.evaluated.rendering(self.used.name(), &self.used.source.0),
             options,
             provisioners,
             error_cleanup,
             chains,
+            secrets: Arc::default(),
         })
     }
 
-    /// The builder and its options.
-    fn source(&self, diagnostics: &mut Diagnostics) -> Option<(&Component, Decoded)> {
-        let written = self.used.source_options.as_ref()?;
-        let component = self.component(ComponentKind::Builder, &self.used.source.0)?;
-        let options = self.options(component, written, None);
-        let decoded = self.decoded(&options, component, diagnostics)?;
-        decoded.1.then_some((component, decoded.0))
-    }
-
     fn component(&self, kind: ComponentKind, name: &str) -> Option<&Component> {
-        let components = self.planner.components;
-        components.find(kind, &self.planner.template.component_name(kind, name, components))
-    }
-
-    fn options(&self, component: &Component, written: &Written, keys: Option<&Keys>) -> Options {
-        let evaluated = self.planner.evaluated;
-        Options {
-            evaluated: Arc::clone(evaluated),
-            sources: self.planner.template.sources.clone(),
-            schema: self.planner.template.schemas.of(component),
-            subject: format!("{} `{}`", component.kind, component.name),
-            rendering: evaluated.rendering(&self.used.source.1, &self.used.source.0),
-            source: (self.used.source.0.clone(), self.used.name().to_owned()),
-            build_name: self.build.name.clone(),
-            keys: keys.cloned(),
-            overrides: None,
-            written: written.clone(),
-        }
+        self.planner.template.component(kind, name, self.planner.components)
     }
 
     /// Options as far as they are known while planning, and whether their component has no error to report about them.
@@ -166,15 +154,20 @@ impl Bake<'_> {
         component: &Component,
         diagnostics: &mut Diagnostics,
     ) -> Option<(Decoded, bool)> {
-        let decoded = options.decode(None, &self.planner.evaluated.context.budget, diagnostics)?;
+        let decoded = options.decode_known(None, &self.planner.evaluated.context.budget, diagnostics)?;
         self.secrets().extend(&decoded);
         let complaints = self.planner.components.check(component.kind, component.name, &decoded);
         let failed = complain(&complaints, &decoded, diagnostics);
         Some((decoded, !failed))
     }
 
-    fn provisioner(&self, step: &Step, keys: &Keys, diagnostics: &mut Diagnostics) -> Option<ProvisionerPlan> {
-        let (component, options) = self.step(step, ComponentKind::Provisioner, keys, diagnostics)?;
+    fn provisioner(
+        &self,
+        step: &Step,
+        context: &Arc<BakeContext>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<ProvisionerPlan> {
+        let (component, options) = self.step(step, ComponentKind::Provisioner, context, diagnostics)?;
         Some(ProvisionerPlan {
             component,
             name: step.meta.name.clone(),
@@ -183,12 +176,16 @@ impl Bake<'_> {
             max_retries: step.meta.max_retries,
             continue_on_error: step.meta.continue_on_error,
             options,
-            location: Location::of(step.place, &self.planner.template.sources),
         })
     }
 
     /// Chains without the members that are not for this source; a member that `-except` names ends its chain.
-    fn chains(&self, short_name: &str, keys: &Keys, diagnostics: &mut Diagnostics) -> Vec<Vec<PostProcessorPlan>> {
+    fn chains(
+        &self,
+        short_name: &str,
+        context: &Arc<BakeContext>,
+        diagnostics: &mut Diagnostics,
+    ) -> Vec<Vec<PostProcessorPlan>> {
         let mut chains = Vec::new();
         for chain in &self.build.chains {
             let mut members = Vec::new();
@@ -196,7 +193,7 @@ impl Bake<'_> {
                 if self.planner.selection.excludes(step.name()) {
                     break;
                 }
-                let Some((component, options)) = self.step(step, ComponentKind::PostProcessor, keys, diagnostics)
+                let Some((component, options)) = self.step(step, ComponentKind::PostProcessor, context, diagnostics)
                 else {
                     continue;
                 };
@@ -205,7 +202,6 @@ impl Bake<'_> {
                     name: step.meta.name.clone(),
                     keep_input_artifact: step.meta.keep_input_artifact,
                     options,
-                    location: Location::of(step.place, &self.planner.template.sources),
                 });
             }
             if !members.is_empty() {
@@ -220,15 +216,26 @@ impl Bake<'_> {
         &self,
         step: &Step,
         kind: ComponentKind,
-        keys: &Keys,
+        context: &Arc<BakeContext>,
         diagnostics: &mut Diagnostics,
     ) -> Option<(String, Deferred)> {
         let component = self.component(kind, &step.component.text)?;
-        let mut options = self.options(component, &step.options, Some(keys));
+        let mut options = options_of(context, self.planner, component, &step.options);
+        options.is_step = true;
         options.overrides = step.meta.overrides.get(self.used.name()).cloned();
         self.decoded(&options, component, diagnostics)?;
-        let expressions = options.expressions();
-        let deferred = Deferred::new(expressions, move |data| options.decode_now(data));
-        Some((component.name.to_owned(), deferred))
+        Some((component.name.to_owned(), Deferred::new(Arc::new(options))))
+    }
+}
+
+/// The options of a component, and for now not those of a step.
+fn options_of(context: &Arc<BakeContext>, planner: &Planner<'_>, component: &Component, written: &Written) -> Options {
+    Options {
+        bake: Arc::clone(context),
+        schema: planner.template.schemas.of(component),
+        subject: format!("{} `{}`", component.kind, component.name),
+        is_step: false,
+        overrides: None,
+        written: written.clone(),
     }
 }

@@ -11,32 +11,42 @@ use regex::Regex;
 
 use super::options::Options;
 use crate::builds::WrittenContent;
-use crate::plan::Expressions;
+use crate::plan::{Evaluate, Expressions};
 use crate::scope::Iterations;
+use crate::secrets::Secrets;
 use crate::show::display_with;
 
 #[expect(clippy::unwrap_used, reason = "the expression is a constant that a test reads")]
 static LEGACY_REFERENCE: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r#"\b(build|user)\s+[`"]([^`"]*)[`"]"#).unwrap());
 
-impl Options {
-    /// The options as they are written. Secrets are not masked yet.
-    pub(super) fn expressions(&self) -> Expressions {
-        let mut found = Expressions::default();
-        match &self.written.content {
-            WrittenContent::Hcl(bodies) => {
-                for (body, iterations) in bodies {
-                    self.of_body(body, "", iterations, &mut found);
-                }
+/// The options as they are written, with these secrets masked.
+pub(super) fn of(options: &Options, secrets: &Secrets) -> Expressions {
+    let mut found = Expressions {
+        location: Evaluate::location(options).map(|location| location.masked(secrets)),
+        ..Expressions::default()
+    };
+    let reader = Reader { options, secrets };
+    match &options.written.content {
+        WrittenContent::Hcl(bodies) => {
+            for (body, iterations) in bodies.iter() {
+                reader.of_body(body, "", iterations, &mut found);
             }
-            WrittenContent::Legacy(properties) => self.of_properties(properties, &mut found),
         }
-        if let Some(overrides) = &self.overrides {
-            found.written.insert("override".to_owned(), self.shown(overrides));
-        }
-        found
+        WrittenContent::Legacy(properties) => reader.of_properties(properties, &mut found),
     }
+    if let Some(overrides) = &options.overrides {
+        found.written.insert("override".to_owned(), reader.shown(overrides));
+    }
+    found
+}
 
+struct Reader<'a> {
+    options: &'a Options,
+    secrets: &'a Secrets,
+}
+
+impl Reader<'_> {
     fn of_body(&self, body: &Body, path: &str, iterations: &Iterations, found: &mut Expressions) {
         let Body::Native(native) = body else {
             let mut ignored = Diagnostics::default();
@@ -64,9 +74,9 @@ impl Options {
     }
 
     fn of_attribute(&self, attribute: &Attribute, path: &str, iterations: &Iterations, found: &mut Expressions) {
-        let text = self.sources.slice(attribute.expression.place);
+        let text = self.options.bake.sources.slice(attribute.expression.place);
         let name = format!("{path}{}", attribute.name.text);
-        found.written.insert(name, text.to_owned());
+        found.written.insert(name, self.secrets.mask(text));
         for reference in references(&attribute.expression) {
             let (name, value) = self.referred(&reference, iterations);
             found.references.insert(name, value);
@@ -76,15 +86,16 @@ impl Options {
     /// The name that an expression refers to, and its value if that is known while planning.
     fn referred(&self, reference: &Reference, iterations: &Iterations) -> (String, Option<String>) {
         let step = |index: usize| reference.steps.get(index).map(String::as_str);
-        let values = &self.evaluated.values;
+        let bake = &self.options.bake;
+        let values = &bake.evaluated.values;
         if let Some(value) = iterations.get(&reference.root) {
             return (reference.root.clone(), Some(self.shown(value)));
         }
         let value = match (reference.root.as_str(), step(0), step(1)) {
             ("var", Some(name), _) => values.variables.get(name),
             ("local", Some(name), _) => values.locals.get(name),
-            ("source", Some("type"), _) => return ("source.type".to_owned(), Some(self.source.0.clone())),
-            ("source", Some("name"), _) => return ("source.name".to_owned(), Some(self.source.1.clone())),
+            ("source", Some("type"), _) => return ("source.type".to_owned(), Some(bake.source.0.clone())),
+            ("source", Some("name"), _) => return ("source.name".to_owned(), Some(bake.source.1.clone())),
             ("data", Some(kind), Some(name)) => values.data.get(kind).and_then(|named| named.get(name)),
             _ => None,
         };
@@ -97,14 +108,17 @@ impl Options {
     }
 
     fn of_properties(&self, properties: &[(Name, JsonValue)], found: &mut Expressions) {
-        let user = self.evaluated.legacy_variables();
+        let bake = &self.options.bake;
+        let user = bake.evaluated.legacy_variables();
         for (name, value) in properties {
-            let text = self.sources.slice(value.place);
-            found.written.insert(name.text.clone(), text.to_owned());
+            let text = bake.sources.slice(value.place);
+            found.written.insert(name.text.clone(), self.secrets.mask(text));
             for reference in LEGACY_REFERENCE.captures_iter(text) {
                 let part = |index: usize| reference.get(index).map_or("", |part| part.as_str());
                 let value = match part(1) {
-                    "user" => user.and_then(|user| user.get(part(2))).cloned(),
+                    "user" => user
+                        .and_then(|user| user.get(part(2)))
+                        .map(|value| self.secrets.mask(value)),
                     _ => None,
                 };
                 found.references.insert(format!("{}.{}", part(1), part(2)), value);
@@ -113,6 +127,7 @@ impl Options {
     }
 
     fn shown(&self, value: &Value) -> String {
-        display_with(value, &|text| self.evaluated.secrets.mask(text))
+        // Strings while they are still what they are, and then what else there is, such as numbers.
+        self.secrets.mask(&display_with(value, &|text| self.secrets.mask(text)))
     }
 }

@@ -12,17 +12,19 @@ use bakelite_hcl::types::Type;
 use bakelite_hcl::value::Value;
 
 use super::evaluated::Evaluated;
-use crate::builds::{Written, WrittenContent};
+use super::expressions;
+use crate::builds::{Build, SourceUse, Written, WrittenContent};
 use crate::decode::{Decoded, Decoding, Layer, WeakDecoding};
 use crate::gotemplate::{Context, Rendering, render_early, shielded};
-use crate::plan::BuildData;
+use crate::location::Location;
+use crate::plan::{BuildData, Evaluate, Expressions};
 use crate::schema::Schema;
 use crate::scope::{Iterations, TemplateScope};
-use crate::secrets::SECRET_BUILD_KEYS;
+use crate::secrets::{SECRET_BUILD_KEYS, Secrets};
 use crate::show::display;
 
 /// `build.KEY` of every builder.
-pub(super) const BUILD_KEYS: &[&str] = &[
+const BUILD_KEYS: &[&str] = &[
     "ConnType",
     "Host",
     "ID",
@@ -41,27 +43,71 @@ pub(super) const BUILD_KEYS: &[&str] = &[
 /// What a `build.KEY` is, as in Packer, once a build runs that does not have it.
 const NOT_PROVIDED: &str = "<unknown>";
 
-/// Everything that a component's options are evaluated with.
-pub(super) struct Options {
+/// What the options of all components of one bake are evaluated with.
+pub(super) struct BakeContext {
     pub(super) evaluated: Arc<Evaluated>,
     pub(super) sources: SourceMap,
-    pub(super) schema: Arc<Schema>,
-    /// How messages name the component.
-    pub(super) subject: String,
     pub(super) rendering: Rendering,
     /// `source.type` and `source.name`.
     pub(super) source: (String, String),
-    pub(super) build_name: String,
-    /// The keys of `build`, for options that can refer to it: those of steps.
-    pub(super) keys: Option<Arc<Vec<String>>>,
+    build_name: String,
+    /// The keys of `build`.
+    keys: Arc<Vec<String>>,
+    /// The object `build` while planning.
+    planned: Value,
+}
+
+/// The options of one component and everything that they are evaluated with.
+pub(super) struct Options {
+    pub(super) bake: Arc<BakeContext>,
+    pub(super) schema: Arc<Schema>,
+    /// How messages name the component.
+    pub(super) subject: String,
+    /// Are they those of a step, and can refer to `build`?
+    pub(super) is_step: bool,
     /// Values in place of those that are written.
     pub(super) overrides: Option<Value>,
     pub(super) written: Written,
 }
 
+impl BakeContext {
+    /// `keys`: those that the builder adds to what every `build` has.
+    pub(super) fn new(
+        evaluated: &Arc<Evaluated>,
+        sources: &SourceMap,
+        build: &Build,
+        used: &SourceUse,
+        keys: &[&str],
+    ) -> Self {
+        let keys = BUILD_KEYS.iter().chain(keys).map(|key| (*key).to_owned());
+        let mut context = Self {
+            rendering: evaluated.rendering(&used.source.1, &used.source.0),
+            evaluated: Arc::clone(evaluated),
+            sources: sources.clone(),
+            source: (used.source.0.clone(), used.name().to_owned()),
+            build_name: build.name.clone(),
+            keys: Arc::new(keys.collect()),
+            planned: Value::dynamic(),
+        };
+        context.planned = context.build(&Value::unknown(Type::String), &BTreeMap::new());
+        context
+    }
+
+    /// The object `build`; what it does not know of its keys is `missing`.
+    fn build(&self, missing: &Value, data: &BuildData) -> Value {
+        let mut build: BTreeMap<&str, Value> = self.keys.iter().map(|key| (key.as_str(), missing.clone())).collect();
+        build.extend(
+            data.iter()
+                .map(|(key, value)| (key.as_str(), shielded(&marked(key, value)))),
+        );
+        build.insert("name", Value::string(&self.build_name));
+        Value::object(build)
+    }
+}
+
 impl Options {
     /// The options with the data of a build, or while there is none yet.
-    pub(super) fn decode(
+    pub(super) fn decode_known(
         &self,
         data: Option<&BuildData>,
         budget: &Budget,
@@ -71,10 +117,10 @@ impl Options {
             WrittenContent::Hcl(bodies) => self.decode_hcl(bodies, data, budget, diagnostics)?,
             WrittenContent::Legacy(properties) => self.decode_legacy(properties, data, diagnostics)?,
         };
-        decoded.sources = self.sources.clone();
+        decoded.sources = self.bake.sources.clone();
         decoded
             .home_directory
-            .clone_from(&self.evaluated.context.home_directory);
+            .clone_from(&self.bake.evaluated.context.home_directory);
         decoded.secrets.sort();
         decoded.secrets.dedup();
         Some(decoded)
@@ -87,14 +133,16 @@ impl Options {
         budget: &Budget,
         diagnostics: &mut Diagnostics,
     ) -> Option<Decoded> {
-        let (kind, name) = &self.source;
+        let bake = &self.bake;
+        let (kind, name) = &bake.source;
         let source = [("type", Value::string(kind)), ("name", Value::string(name))];
-        let mut names = TemplateScope::new(&self.evaluated.context, &self.evaluated.values)
+        let mut names = TemplateScope::new(&bake.evaluated.context, &bake.evaluated.values)
             .on_budget(budget)
             .with("source", Value::object(source));
-        let mut rendering = self.rendering.clone();
-        if let Some(keys) = &self.keys {
-            names = names.with("build", self.build(keys, data));
+        let mut rendering = bake.rendering.clone();
+        if self.is_step {
+            let build = data.map(|data| bake.build(&Value::string(NOT_PROVIDED), data));
+            names = names.with("build", build.unwrap_or_else(|| bake.planned.clone()));
             rendering.set_build_data(BTreeMap::new());
         }
         let decoding = Decoding {
@@ -108,28 +156,15 @@ impl Options {
         decoding.decode(&layers, self.overrides.as_ref(), &self.schema, diagnostics)
     }
 
-    /// The object `build`.
-    fn build(&self, keys: &[String], data: Option<&BuildData>) -> Value {
-        let missing = if data.is_some() {
-            Value::string(NOT_PROVIDED)
-        } else {
-            Value::unknown(Type::String)
-        };
-        let mut build: BTreeMap<&str, Value> = keys.iter().map(|key| (key.as_str(), missing.clone())).collect();
-        let given = data.into_iter().flatten();
-        build.extend(given.map(|(key, value)| (key.as_str(), shielded(&marked(key, value)))));
-        build.insert("name", Value::string(&self.build_name));
-        Value::object(build)
-    }
-
     fn decode_legacy(
         &self,
         properties: &[(Name, JsonValue)],
         data: Option<&BuildData>,
         diagnostics: &mut Diagnostics,
     ) -> Option<Decoded> {
-        let mut rendering = self.rendering.clone();
-        if let Some(keys) = &self.keys {
+        let mut rendering = self.bake.rendering.clone();
+        if self.is_step {
+            let keys = &self.bake.keys;
             let mut known = BTreeMap::new();
             if let Some(data) = data {
                 known.extend(keys.iter().map(|key| (key.clone(), NOT_PROVIDED.to_owned())));
@@ -141,23 +176,23 @@ impl Options {
             };
         }
         let late = |text: &str| render_early(text, &rendering);
-        let secrets: Vec<String> = self.evaluated.secrets.clone().into_texts();
         let decoding = WeakDecoding {
             rendering: &rendering,
             late: &late,
-            secrets: &secrets,
+            secrets: &self.bake.evaluated.secrets,
             place: self.written.place,
         };
         decoding.decode(properties, &[], &self.schema, diagnostics)
     }
+}
 
-    /// The options while baking: functions like `timestamp` are called again each time.
-    pub(super) fn decode_now(&self, data: &BuildData) -> Result<Decoded, Diagnostics> {
+impl Evaluate for Options {
+    fn decode(&self, data: &BuildData) -> Result<Decoded, Diagnostics> {
         let mut diagnostics = Diagnostics::default();
-        let answers = &self.evaluated.context.answers;
+        let answers = &self.bake.evaluated.context.answers;
         let derived = answers.derived();
         derived.declare_build_data(data);
-        let decoded = self.decode(Some(data), &Budget::default(), &mut diagnostics);
+        let decoded = self.decode_known(Some(data), &Budget::default(), &mut diagnostics);
         if let Some(question) = answers.take_pending().first() {
             diagnostics.push(
                 Diagnostic::error(
@@ -178,6 +213,14 @@ impl Options {
             Some(decoded) if !diagnostics.has_errors() => Ok(decoded),
             _ => Err(diagnostics),
         }
+    }
+
+    fn expressions(&self, secrets: &Secrets) -> Expressions {
+        expressions::of(self, secrets)
+    }
+
+    fn location(&self) -> Option<Location> {
+        Location::of(self.written.place, &self.bake.sources)
     }
 }
 

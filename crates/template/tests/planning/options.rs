@@ -135,6 +135,24 @@ fn a_closed_set_takes_what_is_in_it_and_supported() {
 }
 
 #[test]
+fn a_string_with_a_pattern_matches_it() {
+    let shown = |pin: &str| {
+        let given = format!("target = \"t\"\nmode = \"fast\"\nsize = 1\nwords = [\"w\"]\npin = \"{pin}\"");
+        typed(&given).plan().shown
+    };
+    for right in ["any", "pin:12", ""] {
+        assert_eq!(shown(right), "", "{right}");
+    }
+    for part in [
+        "`pin` cannot be `pin:x`",
+        "It must be `any` or `pin:NUMBER`.",
+        "t.pkr.hcl:11",
+    ] {
+        assert!(shown("pin:x").contains(part), "{}", shown("pin:x"));
+    }
+}
+
+#[test]
 fn complaints_that_depend_on_what_is_not_known_are_dropped() {
     let all = "target = \"t\"\nmode = \"very-slow\"\nwords = []";
     assert_eq!(
@@ -178,5 +196,38 @@ fn what_is_not_supported_may_be_declined() {
     assert_eq!(
         with("true"),
         ["error: `copies` of provisioner `typed` is not supported yet"]
+    );
+}
+
+#[test]
+fn an_empty_value_asks_for_nothing_also_of_what_is_not_supported() {
+    let base = "target = \"t\"\nmode = \"fast\"\nsize = 1\nwords = [\"w\"]\n";
+    for empty in ["\"\"", "[]", "0", "false", "{}", "null", "{ a = [], b = 0 }"] {
+        let shown = reported(&format!("{base}copies = {empty}"));
+        assert_eq!(shown, Vec::<String>::new(), "{empty}");
+    }
+    for asks in ["\"x\"", "[0]", "1", "true", "{ a = 1 }"] {
+        let shown = reported(&format!("{base}copies = {asks}"));
+        assert_eq!(
+            shown,
+            ["error: `copies` of provisioner `typed` is not supported yet"],
+            "{asks}"
+        );
+    }
+    let planned = typed("target = \"t\"\nmode = \"fast\"\nsize = 0\nwords = []\ntags = {}\nnote = \"\"").plan();
+    assert!(
+        planned.shown.contains("`note` or `size` must be given"),
+        "{}",
+        planned.shown
+    );
+    let given = "target = \"t\"\nmode = \"fast\"\nsize = 0\nwords = []\ntags = {}\nnote = \"n\"";
+    let planned = typed(given).plan();
+    let options = planned.plan.builds[0].provisioners[0]
+        .options
+        .decode(&BTreeMap::new())
+        .unwrap();
+    assert_eq!(
+        serde_json::Value::Object(options.options),
+        json!({ "target": "t", "mode": "fast", "note": "n" })
     );
 }
