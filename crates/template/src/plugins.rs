@@ -159,10 +159,9 @@ pub(crate) fn check(requirements: &[Requirement], diagnostics: &mut Diagnostics)
                 "plugin `{name}` is required in version `{}`, built in is {version}",
                 requirement.version
             );
-            diagnostics.push(
-                Diagnostic::warning(requirement.place, summary)
-                    .help("the components behave as those of the version that is built in; widen the constraint".to_owned()),
-            );
+            diagnostics.push(Diagnostic::warning(requirement.place, summary).help(
+                "the components behave as those of the version that is built in; widen the constraint".to_owned(),
+            ));
         }
     }
 }

@@ -317,7 +317,9 @@ fn body_schema(schema: &Schema, is_top: bool) -> BodySchema<'_> {
         let more = OVERWRITTEN.iter().filter(|name| schema.field(name).is_none());
         known.attributes.extend(more.map(|name| (*name, false)));
         // Errors about these say what has replaced them.
-        known.attributes.extend(outdated::names(schema).map(|name| (name, false)));
+        known
+            .attributes
+            .extend(outdated::names(schema).map(|name| (name, false)));
     }
     known
 }

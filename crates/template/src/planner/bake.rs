@@ -46,7 +46,10 @@ pub(super) async fn plan_all(
             };
             let (plan, found) = settle(&planner.evaluated.context, planner.data, |found| bake.plan(found)).await;
             // What is wrong with a source or a step is reported once, however many builds use it.
-            let new: Vec<Diagnostic> = found.into_iter().filter(|one| !diagnostics.iter().any(|other| other == one)).collect();
+            let new: Vec<Diagnostic> = found
+                .into_iter()
+                .filter(|one| !diagnostics.iter().any(|other| other == one))
+                .collect();
             diagnostics.extend(new);
             // Also where something is wrong: the complaint must not show them.
             secrets.include(planner.evaluated.context.answers.derived());
