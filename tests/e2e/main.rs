@@ -13,6 +13,7 @@ mod coverage;
 mod data_sources;
 #[cfg(feature = "amazon")]
 mod documentation;
+mod errors;
 #[cfg(feature = "amazon")]
 mod host_keys;
 #[cfg(feature = "amazon")]

@@ -134,10 +134,7 @@ impl Bake<'_> {
             build_name: self.build.name.clone(),
             builder: component.name.to_owned(),
             source_name: self.used.name().to_owned(),
-            rendering: planner
-                .evaluated
-                .context
-                .rendering(self.used.name(), &self.used.source.0),
+            rendering: planner.evaluated.rendering(self.used.name(), &self.used.source.0),
             options,
             provisioners,
             error_cleanup,
@@ -147,8 +144,7 @@ impl Bake<'_> {
     }
 
     fn component(&self, kind: ComponentKind, name: &str) -> Option<&Component> {
-        let components = self.planner.components;
-        components.find(kind, &self.planner.template.component_name(kind, name, components))
+        self.planner.template.component(kind, name, self.planner.components)
     }
 
     /// Options as far as they are known while planning, and whether their component has no error to report about them.
