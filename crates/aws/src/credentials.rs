@@ -97,7 +97,7 @@ pub enum AccessError {
         profile: String,
     },
     /// The file with the authorities cannot be used.
-    #[error("use the authorities that {by} names, `{}`", file.display())]
+    #[error("failed to use the authorities that {by} names, `{}`", file.display())]
     Bundle {
         /// What names it.
         by: String,
