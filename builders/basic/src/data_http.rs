@@ -1,11 +1,12 @@
 //! The `http` data source: the answer to one HTTP request.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bakelite_engine::data_source::DataSource;
-use bakelite_engine::error::Error;
+use bakelite_engine::error::{Error, Explain};
 use bakelite_engine::provisioner::RunContext;
 use bakelite_engine::registry::{Make, Registration, read_options};
 use bakelite_hcl::types::Type;
@@ -16,7 +17,7 @@ use bakelite_template::schema::Schema;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use bakelite_net::fetch::{Sending, Trust, send};
+use bakelite_net::fetch::{HttpError, Sending, Trust, send};
 
 pub(crate) const REGISTRATION: Registration = Registration::plain(
     "http",
@@ -82,6 +83,25 @@ struct Http {
     options: HttpOptions,
 }
 
+/// Why there is no answer, with the option that it is about.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+struct ReadError(#[from] HttpError);
+
+impl Explain for ReadError {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        self.0.help().map(Cow::Owned)
+    }
+
+    fn option(&self) -> Option<Cow<'_, str>> {
+        let option = match &self.0 {
+            HttpError::Header { .. } => "request_headers",
+            _ => "url",
+        };
+        Some(option.into())
+    }
+}
+
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn DataSource>> {
     let options: HttpOptions = read_options(decoded, complaints)?;
     Some(Box::new(Http { options }))
@@ -98,7 +118,7 @@ impl DataSource for Http {
             body: options.request_body.clone(),
             trust: Trust::System,
         };
-        let answer = send(sending, Arc::clone(&run.environment)).await?;
+        let answer = send(sending, Arc::clone(&run.environment)).await.map_err(ReadError)?;
         let headers = answer
             .headers
             .iter()
