@@ -340,7 +340,12 @@ pub fn policy(used: &[Used<'_>]) -> Json {
         }
         let actions: Vec<&str> = match feature.on {
             // What one statement allows on everything, no other has to.
-            On::All => feature.actions.iter().filter(|action| allowed.insert(**action)).copied().collect(),
+            On::All => feature
+                .actions
+                .iter()
+                .filter(|action| allowed.insert(**action))
+                .copied()
+                .collect(),
             _ => feature.actions.to_vec(),
         };
         let arns = match feature.on {
@@ -434,12 +439,17 @@ impl Used<'_> {
         names.extend(of_regions.into_iter().flat_map(Map::values).filter_map(Json::as_str));
         for devices in ["launch_block_device_mappings", "ami_block_device_mappings"] {
             let devices = self.options.get(devices).and_then(Json::as_array);
-            let keys = devices.into_iter().flatten().filter_map(|device| device.get("kms_key_id"));
+            let keys = devices
+                .into_iter()
+                .flatten()
+                .filter_map(|device| device.get("kms_key_id"));
             names.extend(keys.filter_map(Json::as_str));
         }
         let named = names.into_iter().filter(|name| !name.is_empty());
         let is_key = |name: &&str| name.starts_with("arn:") && name.contains(":key/");
-        named.map(|name| Some(name).filter(is_key).unwrap_or("*").to_owned()).collect()
+        named
+            .map(|name| Some(name).filter(is_key).unwrap_or("*").to_owned())
+            .collect()
     }
 
     /// What the option `name` names, as an ARN. A version or a label does not belong to it.
@@ -471,22 +481,45 @@ mod tests {
     #[test]
     fn a_feature_adds_its_actions_and_an_option_of_ones_own_takes_some_away() {
         let plain = actions("amazon-ebs", &json!({ "ami_name": "a" }));
-        for action in ["ec2:RunInstances", "ec2:CreateKeyPair", "ec2:CreateSecurityGroup", "ec2:CreateImage"] {
+        for action in [
+            "ec2:RunInstances",
+            "ec2:CreateKeyPair",
+            "ec2:CreateSecurityGroup",
+            "ec2:CreateImage",
+        ] {
             assert!(plain.iter().any(|one| one == action), "{action}: {plain:?}");
         }
         for (options, added) in [
             (json!({ "ami_regions": ["us-west-2"] }), "ec2:CopyImage"),
             (json!({ "ami_users": ["123456789012"] }), "ec2:ModifyImageAttribute"),
-            (json!({ "snapshot_users": ["123456789012"] }), "ec2:ModifySnapshotAttribute"),
+            (
+                json!({ "snapshot_users": ["123456789012"] }),
+                "ec2:ModifySnapshotAttribute",
+            ),
             (json!({ "communicator": "winrm" }), "ec2:GetPasswordData"),
             (json!({ "iam_instance_profile": "p" }), "iam:PassRole"),
             (json!({ "spot_price": "auto" }), "ec2:CreateFleet"),
-            (json!({ "deprecate_at": "2030-01-01T00:00:00Z" }), "ec2:EnableImageDeprecation"),
-            (json!({ "fast_launch": { "enable_fast_launch": true } }), "ec2:EnableFastLaunch"),
-            (json!({ "kms_key_id": "alias/x", "encrypt_boot": true }), "kms:ReEncrypt*"),
-            (json!({ "assume_role": { "role_arn": "arn:aws:iam::1:role/x" } }), "sts:AssumeRole"),
+            (
+                json!({ "deprecate_at": "2030-01-01T00:00:00Z" }),
+                "ec2:EnableImageDeprecation",
+            ),
+            (
+                json!({ "fast_launch": { "enable_fast_launch": true } }),
+                "ec2:EnableFastLaunch",
+            ),
+            (
+                json!({ "kms_key_id": "alias/x", "encrypt_boot": true }),
+                "kms:ReEncrypt*",
+            ),
+            (
+                json!({ "assume_role": { "role_arn": "arn:aws:iam::1:role/x" } }),
+                "sts:AssumeRole",
+            ),
         ] {
-            assert!(actions("amazon-ebs", &options).iter().any(|one| one == added), "{added}");
+            assert!(
+                actions("amazon-ebs", &options).iter().any(|one| one == added),
+                "{added}"
+            );
             assert!(!plain.iter().any(|one| one == added), "{added}: {plain:?}");
         }
         for (options, gone) in [
@@ -535,6 +568,9 @@ mod tests {
             std::fs::write(&page, &wanted).unwrap();
         }
         let now = std::fs::read_to_string(&page).unwrap();
-        assert!(now == wanted, "docs/guide/iam.md is out of date: BAKELITE_UPDATE=1 writes it");
+        assert!(
+            now == wanted,
+            "docs/guide/iam.md is out of date: BAKELITE_UPDATE=1 writes it"
+        );
     }
 }

@@ -113,7 +113,10 @@ impl AccessOptions {
                 ));
             }
             if engine.name.is_none() {
-                complaints.push(Complaint::error("vault_aws_engine", "`name` of the Vault role must be given"));
+                complaints.push(Complaint::error(
+                    "vault_aws_engine",
+                    "`name` of the Vault role must be given",
+                ));
             }
         }
         let (key, secret) = (self.access_key.is_some(), self.secret_key.is_some());

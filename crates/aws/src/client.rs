@@ -292,7 +292,9 @@ impl fmt::Debug for Aws {
 /// The variables that matter here, so that others do not keep two bakes from sharing.
 fn relevant(environment: &Environment) -> Environment {
     let matters = |name: &str| {
-        let others = ["HOME", LOCAL].into_iter().chain(bakelite_net::proxies::VARIABLES.iter().copied());
+        let others = ["HOME", LOCAL]
+            .into_iter()
+            .chain(bakelite_net::proxies::VARIABLES.iter().copied());
         name.starts_with("AWS_") || name.starts_with("VAULT_") || others.into_iter().any(|other| other == name)
     };
     environment
@@ -408,9 +410,7 @@ mod tests {
         assert!(Arc::ptr_eq(&here, &here.in_region("eu-west-1")));
         let mut pairs = KEYS.to_vec();
         pairs.push(("AWS_ENDPOINT_URL", "http://all"));
-        let here = Aws::reach(&unchecked(), &environment(&pairs))
-            .await
-            .unwrap();
+        let here = Aws::reach(&unchecked(), &environment(&pairs)).await.unwrap();
         assert_eq!(here.in_region("us-east-1").endpoint(), Some("http://all"));
     }
 

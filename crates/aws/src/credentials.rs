@@ -197,7 +197,9 @@ impl Profiles {
     /// A profile that is named must exist: the next source might be another account's.
     pub(crate) fn named_exists(&self) -> Result<(), AccessError> {
         match (self.by, &self.set) {
-            (Some(by), Ok(set)) if set.get_profile(&self.name).is_none() => Err(self.missing(&self.name, by.to_owned())),
+            (Some(by), Ok(set)) if set.get_profile(&self.name).is_none() => {
+                Err(self.missing(&self.name, by.to_owned()))
+            }
             _ => Ok(()),
         }
     }
@@ -374,7 +376,9 @@ impl Search<'_> {
 
     /// The first source that has some.
     async fn base(&self) -> Result<Found, AccessError> {
-        let Self { options, environment, .. } = self;
+        let Self {
+            options, environment, ..
+        } = self;
         if let Some(engine) = options.vault() {
             return self.vault(engine).await;
         }
@@ -409,8 +413,7 @@ impl Search<'_> {
     }
 
     async fn web_identity(&self, tried: &mut Vec<String>) -> Result<Option<Found>, AccessError> {
-        let [file, role] =
-            ["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN"].map(|name| variable(self.environment, name));
+        let [file, role] = ["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN"].map(|name| variable(self.environment, name));
         let (Some(file), Some(role)) = (file, role) else {
             tried.push(match file {
                 Some(_) => "`AWS_WEB_IDENTITY_TOKEN_FILE` is set, but `AWS_ROLE_ARN` is not".into(),
@@ -439,7 +442,10 @@ impl Search<'_> {
             session: session.map(str::to_owned),
         };
         let first = identity.exchange().await;
-        let first = first.map_err(|cause| AccessError::Sts { of: of.to_owned(), cause })?;
+        let first = first.map_err(|cause| AccessError::Sts {
+            of: of.to_owned(),
+            cause,
+        })?;
         Ok(Found::made(of, identity, first))
     }
 
@@ -513,7 +519,12 @@ impl Search<'_> {
 
     /// The role of a profile on top of what its source has.
     async fn profile_role(&self, profile: &Profile, base: Found) -> Result<Found, AccessError> {
-        let text = |name| profile.get(name).filter(|value: &&str| !value.is_empty()).map(str::to_owned);
+        let text = |name| {
+            profile
+                .get(name)
+                .filter(|value: &&str| !value.is_empty())
+                .map(str::to_owned)
+        };
         let own = text("mfa_serial");
         let serial = self.options.mfa_serial.as_deref().filter(|_| own.is_some());
         let serial = serial.or(own.as_deref());
@@ -667,7 +678,9 @@ fn chain<'a>(profiles: &Profiles, set: &'a ProfileSet) -> Result<(Vec<&'a Profil
     let mut roles: Vec<&Profile> = Vec::new();
     let mut name = profiles.name.as_str();
     loop {
-        let by = roles.last().map(|before| format!("`source_profile` of profile `{}`", before.name()));
+        let by = roles
+            .last()
+            .map(|before| format!("`source_profile` of profile `{}`", before.name()));
         let profile = set.get_profile(name);
         let profile = profile.ok_or_else(|| profiles.missing(name, by.unwrap_or_default()))?;
         let is_source = !roles.is_empty();
@@ -681,7 +694,10 @@ fn chain<'a>(profiles: &Profiles, set: &'a ProfileSet) -> Result<(Vec<&'a Profil
         roles.push(profile);
         match (profile.get("source_profile"), profile.get("credential_source")) {
             (Some(_), Some(_)) => {
-                return Err(profiles.bad(name, "`source_profile` and `credential_source` cannot be given together"));
+                return Err(profiles.bad(
+                    name,
+                    "`source_profile` and `credential_source` cannot be given together",
+                ));
             }
             (Some(source), None) if source == name => return Ok((roles, Last::Profile(profile))),
             (Some(source), None) => name = source,
@@ -750,7 +766,9 @@ pub(crate) fn in_home(path: &str, environment: &Environment) -> String {
         let (name, rest) = match part.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
             Some(braced) => braced,
             None => {
-                let end = part.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(part.len());
+                let end = part
+                    .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+                    .unwrap_or(part.len());
                 part.split_at(end)
             }
         };
@@ -904,7 +922,11 @@ mod tests {
             profile: Some("nope".into()),
             ..options()
         };
-        let home = Home::new("", PROFILES, &[("AWS_ACCESS_KEY_ID", "A"), ("AWS_SECRET_ACCESS_KEY", "S")]);
+        let home = Home::new(
+            "",
+            PROFILES,
+            &[("AWS_ACCESS_KEY_ID", "A"), ("AWS_SECRET_ACCESS_KEY", "S")],
+        );
         assert_eq!(
             home.error(&of_profile).await,
             "there is no profile `nope` in `~/.aws/credentials` and `~/.aws/config`; `profile` names it\nHELP `aws configure \
@@ -934,11 +956,15 @@ mod tests {
     #[tokio::test]
     async fn a_process_of_a_profile_gives_credentials_or_ends_the_search() {
         let answer = r#"{"Version": 1, "AccessKeyId": "OF_PROCESS", "SecretAccessKey": "S"}"#;
-        let config = format!("[default]\ncredential_process = echo '{answer}'\n[profile bad]\ncredential_process = false\n");
+        let config =
+            format!("[default]\ncredential_process = echo '{answer}'\n[profile bad]\ncredential_process = false\n");
         let home = Home::new(&config, "", &[]);
         assert_eq!(home.key(&options()).await.unwrap(), "OF_PROCESS");
         let bad = home.with("AWS_PROFILE", "bad").error(&options()).await;
-        assert!(bad.starts_with("Failed to load AWS credentials from profile `bad`: "), "{bad}");
+        assert!(
+            bad.starts_with("Failed to load AWS credentials from profile `bad`: "),
+            "{bad}"
+        );
     }
 
     #[tokio::test]
@@ -1006,7 +1032,10 @@ mod tests {
             ),
             "{error}"
         );
-        assert!(error.contains("HELP the role's trust policy must name arn:aws:iam::123456789012:user/ci"), "{error}");
+        assert!(
+            error.contains("HELP the role's trust policy must name arn:aws:iam::123456789012:user/ci"),
+            "{error}"
+        );
         exchange.asked();
     }
 
@@ -1044,7 +1073,10 @@ mod tests {
         assert!(!asked[1].contains("TokenCode"), "{}", asked[1]);
         for (name, why) in [
             ("circle", "its `source_profile` leads back to it"),
-            ("lost", "there is no profile `nowhere` in `~/.aws/credentials` and `~/.aws/config`; `source_profile` of profile `lost`"),
+            (
+                "lost",
+                "there is no profile `nowhere` in `~/.aws/credentials` and `~/.aws/config`; `source_profile` of profile `lost`",
+            ),
             ("odd", "`credential_source` is `Moon`: it is none of `Environment`"),
         ] {
             let error = home.error(&profile(name)).await;
@@ -1062,7 +1094,9 @@ mod tests {
         };
         let error = home.error(&with_code).await;
         assert!(
-            error.starts_with("`mfa_code` is given, and neither `mfa_serial` nor profile `default` names the device\nHELP "),
+            error.starts_with(
+                "`mfa_code` is given, and neither `mfa_serial` nor profile `default` names the device\nHELP "
+            ),
             "{error}"
         );
         let with_both = AccessOptions {
@@ -1106,10 +1140,17 @@ mod tests {
             "Failed to load AWS credentials from `vault_aws_engine`: there is nothing at `aws/creds/nope` in Vault"
         );
         let error = home.error(&engine(None, "pki")).await;
-        assert!(error.contains("what Vault has at `aws/creds/pki` has no `access_key`\nHELP "), "{error}");
+        assert!(
+            error.contains("what Vault has at `aws/creds/pki` has no `access_key`\nHELP "),
+            "{error}"
+        );
         let asked = exchange.asked();
         assert!(asked[0].starts_with("GET /v1/aws/creds/ci HTTP/1.1\n"), "{}", asked[0]);
-        assert!(asked[1].starts_with("PUT /v1/cloud/aws/sts/ci HTTP/1.1\n"), "{}", asked[1]);
+        assert!(
+            asked[1].starts_with("PUT /v1/cloud/aws/sts/ci HTTP/1.1\n"),
+            "{}",
+            asked[1]
+        );
         assert!(
             asked[1].ends_with(&format!("{{\"role_arn\":\"{role}\",\"ttl\":\"15m\"}}")),
             "{}",
@@ -1148,7 +1189,9 @@ mod tests {
             max_retries: None,
             ..options()
         };
-        let error = tokio::time::timeout(Duration::from_secs(20), home.error(&mistyped)).await.unwrap();
+        let error = tokio::time::timeout(Duration::from_secs(20), home.error(&mistyped))
+            .await
+            .unwrap();
         assert!(
             error.contains("`GetCallerIdentity` failed: connection to sts.us-est-1.amazonaws.com:443 failed: ")
                 && error.contains("HELP check that `us-est-1` is a region of AWS"),
@@ -1183,6 +1226,8 @@ mod tests {
              prints the policy that a template needs"
         );
         let asked = exchange.asked();
-        assert!(asked[2].contains("Action=DecodeAuthorizationMessage") && asked[2].ends_with("EncodedMessage=abc-_DEF"));
+        assert!(
+            asked[2].contains("Action=DecodeAuthorizationMessage") && asked[2].ends_with("EncodedMessage=abc-_DEF")
+        );
     }
 }

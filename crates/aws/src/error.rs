@@ -265,7 +265,11 @@ fn service_of(operation: &str) -> &'static str {
     match operation {
         "DescribeSessions" | "GetParameter" | "ResumeSession" | "StartSession" | "TerminateSession" => "ssm",
         "GetSecretValue" => "secretsmanager",
-        "AssumeRole" | "AssumeRoleWithWebIdentity" | "DecodeAuthorizationMessage" | "GetCallerIdentity" | "GetSessionToken" => "sts",
+        "AssumeRole"
+        | "AssumeRoleWithWebIdentity"
+        | "DecodeAuthorizationMessage"
+        | "GetCallerIdentity"
+        | "GetSessionToken" => "sts",
         _ => "ec2",
     }
 }

@@ -61,9 +61,9 @@ impl Explain for SecretError {
         match self {
             SecretError::Access(error) => error.help(),
             SecretError::Call { cause, .. } => cause.help(),
-            SecretError::Absent { .. } => Some(
-                "a secret belongs to a region and an account: `aws secretsmanager list-secrets` lists them".into(),
-            ),
+            SecretError::Absent { .. } => {
+                Some("a secret belongs to a region and an account: `aws secretsmanager list-secrets` lists them".into())
+            }
             SecretError::Key { key: None, .. } => Some("`key` names the one that becomes the value".into()),
             SecretError::Binary(_) | SecretError::NoObject(_) | SecretError::Key { .. } => None,
         }

@@ -322,7 +322,9 @@ impl Maker for WebIdentity {
 /// The caller's ARN.
 pub(crate) async fn caller(sts: &Client) -> Result<String, AwsError> {
     let answer = call("GetCallerIdentity", || sts.get_caller_identity().send()).await?;
-    answer.arn.ok_or_else(|| AwsError::incomplete("GetCallerIdentity", "ARN"))
+    answer
+        .arn
+        .ok_or_else(|| AwsError::incomplete("GetCallerIdentity", "ARN"))
 }
 
 /// What the transport asks of STS when a call is denied.

@@ -42,7 +42,9 @@ impl EngineError {
     pub(crate) fn help(&self) -> Option<String> {
         match self {
             Self::Vault(error) => error.help(),
-            Self::NotOfAws { .. } => Some("check `engine_name` and `name`: `vault list ENGINE/roles` lists the roles".into()),
+            Self::NotOfAws { .. } => {
+                Some("check `engine_name` and `name`: `vault list ENGINE/roles` lists the roles".into())
+            }
         }
     }
 }
@@ -55,7 +57,9 @@ impl VaultEngine {
         let members = options.role_arn.as_ref().map(|arn| {
             let ttl = options.ttl.as_ref().map(|ttl| ("ttl", ttl));
             let members = [("role_arn", arn)].into_iter().chain(ttl);
-            members.map(|(name, value)| (name.to_owned(), Json::from(value.as_str()))).collect()
+            members
+                .map(|(name, value)| (name.to_owned(), Json::from(value.as_str())))
+                .collect()
         });
         let kind = if members.is_some() { "sts" } else { "creds" };
         Self {
@@ -71,7 +75,13 @@ impl VaultEngine {
             Some(members) => vault::write(&self.path, members.clone(), &self.environment).await?,
             None => vault::read(&self.path, &self.environment).await?,
         };
-        let text = |name| secret.data.get(name).and_then(Json::as_str).filter(|text| !text.is_empty());
+        let text = |name| {
+            secret
+                .data
+                .get(name)
+                .and_then(Json::as_str)
+                .filter(|text| !text.is_empty())
+        };
         let required = |member| {
             text(member).ok_or_else(|| EngineError::NotOfAws {
                 path: self.path.clone(),
@@ -79,7 +89,9 @@ impl VaultEngine {
             })
         };
         let (key, secret_key) = (required("access_key")?, required("secret_key")?);
-        let token = text("security_token").or_else(|| text("session_token")).map(str::to_owned);
+        let token = text("security_token")
+            .or_else(|| text("session_token"))
+            .map(str::to_owned);
         let end = (!secret.lease.is_zero()).then(|| SystemTime::now() + secret.lease);
         Ok(Credentials::new(key, secret_key, token, end, "Vault"))
     }

@@ -360,7 +360,7 @@ mod tests {
                         request_id: None,
                         class: ErrorClass::Throttled,
                         action: None,
-            principal: None,
+                        principal: None,
                         connection: None,
                     });
                 }

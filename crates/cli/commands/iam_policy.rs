@@ -86,7 +86,10 @@ impl DataSources for Noting {
     async fn ask(&self, function: &str, arguments: &[Value]) -> Result<Value, String> {
         if function.starts_with("aws_secretsmanager") {
             let name = arguments.first().and_then(Value::as_str).unwrap_or("*");
-            self.note("amazon-secretsmanager", Map::from_iter([("name".to_owned(), json!(name))]));
+            self.note(
+                "amazon-secretsmanager",
+                Map::from_iter([("name".to_owned(), json!(name))]),
+            );
         }
         Ok(Value::unknown(Type::String))
     }

@@ -104,7 +104,11 @@ pub async fn read(path: &str, environment: &Arc<Environment>) -> Result<Secret, 
 }
 
 /// What a path answers when these members are written to it.
-pub async fn write(path: &str, members: Map<String, Json>, environment: &Arc<Environment>) -> Result<Secret, VaultError> {
+pub async fn write(
+    path: &str,
+    members: Map<String, Json>,
+    environment: &Arc<Environment>,
+) -> Result<Secret, VaultError> {
     ask("PUT", path, Json::Object(members).to_string(), environment).await
 }
 
@@ -127,7 +131,11 @@ async fn ask(
         path: path.to_owned(),
         source,
     })?;
-    let mut data = answered.get("data").and_then(Json::as_object).cloned().unwrap_or_default();
+    let mut data = answered
+        .get("data")
+        .and_then(Json::as_object)
+        .cloned()
+        .unwrap_or_default();
     if let Some(Json::Object(nested)) = data.get("data") {
         data = nested.clone();
     }

@@ -79,7 +79,10 @@ impl DataSource for SecretSource {
         let secret = secrets::get(&aws, name, &version).await?;
         let string = secret.string.unwrap_or_default();
         Ok(Value::object([
-            ("value", Value::string(secrets::value_of(name, key.as_deref(), &string)?)),
+            (
+                "value",
+                Value::string(secrets::value_of(name, key.as_deref(), &string)?),
+            ),
             ("secret_string", Value::string(string)),
             (
                 "secret_binary",

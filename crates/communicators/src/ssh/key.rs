@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bakelite_engine::terminal::ask;
 use bakelite_engine::error::Explain;
+use bakelite_engine::terminal::ask;
 use russh::keys::{Certificate, Error as ParseError, PrivateKey, decode_secret_key};
 use tokio::sync::Mutex;
-
 
 /// Why a key or certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
