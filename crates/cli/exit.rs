@@ -30,7 +30,7 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// A failure to do this: a lower-case fragment.
+    /// A failure: a lower-case fragment that states what failed.
     pub(crate) fn new(what: impl Into<String>) -> Self {
         Self {
             what: what.into(),

@@ -265,6 +265,19 @@ fn service_of(operation: &str) -> &'static str {
     match operation {
         "DescribeSessions" | "GetParameter" | "ResumeSession" | "StartSession" | "TerminateSession" => "ssm",
         "GetSecretValue" => "secretsmanager",
+        "SendSSHPublicKey" => "ec2-instance-connect",
+        "CreateRole"
+        | "GetRole"
+        | "ListRoles"
+        | "PutRolePolicy"
+        | "DeleteRolePolicy"
+        | "DeleteRole"
+        | "CreateInstanceProfile"
+        | "GetInstanceProfile"
+        | "ListInstanceProfiles"
+        | "AddRoleToInstanceProfile"
+        | "RemoveRoleFromInstanceProfile"
+        | "DeleteInstanceProfile" => "iam",
         "AssumeRole"
         | "AssumeRoleWithWebIdentity"
         | "DecodeAuthorizationMessage"

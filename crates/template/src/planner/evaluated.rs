@@ -230,13 +230,13 @@ impl Reading<'_> {
         }
         match self.data.read(component.name, &options).await {
             Ok(value) => Some(value),
-            Err(message) => {
+            Err(complaint) => {
+                let summary = format!("failed to read data source `{name}.{}`", block.name.text);
+                let place = options.place_of(&complaint.option).unwrap_or(block.place);
                 diagnostics.push(
-                    Diagnostic::error(
-                        block.place,
-                        format!("cannot read data source `{name}.{}`", block.name.text),
-                    )
-                    .detail(message),
+                    Diagnostic::error(place, summary)
+                        .detail(complaint.message)
+                        .help(complaint.help),
                 );
                 Some(Value::unknown(kind))
             }
