@@ -26,14 +26,14 @@ pub(crate) fn encrypted(
     key: Option<&str>,
 ) -> Vec<BlockDeviceMapping> {
     let mut all = devices;
-    for mapping in source
-        .block_device_mappings()
-        .iter()
-        .filter(|mapping| mapping.ebs().is_some())
-    {
-        if !all.iter().any(|device| device.device_name() == mapping.device_name()) {
-            let device = BlockDeviceMapping::builder().set_device_name(mapping.device_name.clone());
-            all.push(device.ebs(EbsBlockDevice::builder().build()).build());
+    for mapping in source.block_device_mappings() {
+        let (Some(ebs), name) = (mapping.ebs(), mapping.device_name()) else {
+            continue;
+        };
+        if !all.iter().any(|device| device.device_name() == name) {
+            let ebs = EbsBlockDevice::builder().set_volume_size(ebs.volume_size()).build();
+            let device = BlockDeviceMapping::builder().set_device_name(name.map(str::to_owned));
+            all.push(device.ebs(ebs).build());
         }
     }
     for ebs in all.iter_mut().filter_map(|device| device.ebs.as_mut()) {
@@ -150,7 +150,6 @@ mod tests {
             let ebs = device.ebs().unwrap();
             assert_eq!((ebs.encrypted(), ebs.kms_key_id()), (Some(true), Some("alias/k")));
         }
-        assert_eq!(devices[0].ebs().unwrap().volume_size(), Some(5));
-        assert_eq!(devices[2].ebs().unwrap().volume_size(), None);
+        assert_eq!(devices[2].ebs().unwrap().volume_size(), Some(5));
     }
 }
