@@ -1,5 +1,7 @@
 //! Block devices: their options, the limits of EC2, and their form in a request.
 
+use std::ops::RangeInclusive;
+
 use aws_sdk_ec2::types::{BlockDeviceMapping, EbsBlockDevice, VolumeType};
 use bakelite_template::component::Complaint;
 use schemars::JsonSchema;
@@ -34,60 +36,107 @@ pub(crate) struct BlockDevice {
     pub kms_key_id: Option<String>,
 }
 
-/// I/O operations per second: the least, the most, and the most per GiB (EBS volume types, user guide).
-const IOPS: [(&str, i32, i32, i32); 3] = [
-    ("io1", 100, 64_000, 50),
-    ("io2", 100, 256_000, 1_000),
-    ("gp3", 3_000, 80_000, 500),
+/// What EC2 allows for the volumes of a type (EBS volume types, user guide).
+struct Limits {
+    kind: &'static str,
+    iops: RangeInclusive<i32>,
+    iops_per_gib: i32,
+    /// What it allowed before: beyond, templates that are made for that are warned.
+    former_iops: i32,
+    former_iops_per_gib: i32,
+}
+
+const LIMITS: [Limits; 3] = [
+    Limits {
+        kind: "io1",
+        iops: 100..=64_000,
+        iops_per_gib: 50,
+        former_iops: 64_000,
+        former_iops_per_gib: 50,
+    },
+    Limits {
+        kind: "io2",
+        iops: 100..=256_000,
+        iops_per_gib: 1_000,
+        former_iops: 64_000,
+        former_iops_per_gib: 500,
+    },
+    Limits {
+        kind: "gp3",
+        iops: 3_000..=80_000,
+        iops_per_gib: 500,
+        former_iops: 16_000,
+        former_iops_per_gib: 500,
+    },
 ];
 /// Throughput of `gp3` in MiB/s.
-const THROUGHPUT: std::ops::RangeInclusive<i32> = 125..=2_000;
+const THROUGHPUT: RangeInclusive<i32> = 125..=2_000;
+/// The most that it was.
+const FORMER_THROUGHPUT: i32 = 1_000;
 
-/// Complains about devices that EC2 would refuse. `option` is the list's name.
+/// Complains about devices that EC2 would refuse, each with its first error. `option` is the list's name.
 pub(crate) fn check(option: &str, devices: &[BlockDevice], complaints: &mut Vec<Complaint>) {
     for (index, device) in devices.iter().enumerate() {
-        let mut complain = |field: &str, message: String| {
-            complaints.push(Complaint::error(format!("{option}[{index}].{field}"), message));
-        };
-        if device.encrypted == Some(false) && device.kms_key_id.is_some() {
-            complain(
-                "kms_key_id",
-                "a volume with a `kms_key_id` must not set `encrypted` to false".into(),
-            );
-        }
-        check_speed(device, &mut complain);
+        let found = name_and_key(device)
+            .or_else(|| iops(device))
+            .or_else(|| throughput(device));
+        complaints.extend(found.map(|mut complaint| {
+            complaint.option = format!("{option}[{index}].{}", complaint.option);
+            if !device.device_name.is_empty() {
+                complaint.message = format!("device `{}`: {}", device.device_name, complaint.message);
+            }
+            complaint
+        }));
     }
 }
 
-fn check_speed(device: &BlockDevice, complain: &mut impl FnMut(&str, String)) {
+fn name_and_key(device: &BlockDevice) -> Option<Complaint> {
+    if device.device_name.is_empty() {
+        return Some(Complaint::error("device_name", "`device_name` must not be empty"));
+    }
+    let is_contradiction = device.encrypted == Some(false) && device.kms_key_id.is_some();
+    let message = "a volume with a `kms_key_id` must not set `encrypted` to false";
+    is_contradiction.then(|| Complaint::error("kms_key_id", message))
+}
+
+fn iops(device: &BlockDevice) -> Option<Complaint> {
     let kind = device.volume_type.as_deref().unwrap_or_default();
-    let limits = IOPS.iter().find(|(name, ..)| *name == kind);
-    if let (Some(iops), Some((_, least, most, per_gib))) = (device.iops.filter(|iops| *iops > 0), limits) {
-        // Without a size the snapshot decides: nothing can be checked.
-        if let Some(size) = device.volume_size.filter(|size| *size > 0) {
-            let most = (*most).min(size.saturating_mul(*per_gib).max(*least));
-            if !(*least..=most).contains(&iops) {
-                complain(
-                    "iops",
-                    format!("`iops` of a {size} GiB `{kind}` volume must be {least} to {most}"),
-                );
-            }
-        }
+    let iops = device.iops.filter(|iops| *iops > 0)?;
+    let Some(limits) = LIMITS.iter().find(|limits| limits.kind == kind) else {
+        let message = format!("`iops` has no effect: a `{kind}` volume has none of its own");
+        return (!kind.is_empty()).then(|| Complaint::warning("iops", message));
+    };
+    let size = device.volume_size.filter(|size| *size > 0);
+    // The size of an io1 or io2 volume without one is that of its snapshot, which is not known.
+    if size.is_none() && kind != "gp3" {
+        return None;
     }
-    if let Some(throughput) = device.throughput.filter(|throughput| *throughput != 0) {
-        if kind != "gp3" {
-            complain("throughput", "`throughput` is for `gp3` volumes only".into());
-        } else if !THROUGHPUT.contains(&throughput) {
-            complain(
-                "throughput",
-                format!(
-                    "`throughput` must be {} to {} MiB/s",
-                    THROUGHPUT.start(),
-                    THROUGHPUT.end()
-                ),
-            );
-        }
+    let (least, most) = (*limits.iops.start(), *limits.iops.end());
+    let within = |most: i32, per_gib: i32| size.map_or(most, |size| most.min(size.saturating_mul(per_gib).max(least)));
+    let most = within(most, limits.iops_per_gib);
+    let shown = size.map(|size| format!("{size} GiB ")).unwrap_or_default();
+    if !(least..=most).contains(&iops) {
+        let message = format!("`iops` of a {shown}`{kind}` volume must be {least} to {most}");
+        return Some(Complaint::error("iops", message));
     }
+    let former = within(limits.former_iops, limits.former_iops_per_gib);
+    let message = format!("`iops` of a {shown}`{kind}` volume above {former} is not possible in every region");
+    (iops > former).then(|| Complaint::warning("iops", message))
+}
+
+fn throughput(device: &BlockDevice) -> Option<Complaint> {
+    let kind = device.volume_type.as_deref().unwrap_or_default();
+    let throughput = device.throughput.filter(|throughput| *throughput != 0)?;
+    let error = |message: String| Some(Complaint::error("throughput", message));
+    if kind != "gp3" {
+        return error("`throughput` is for `gp3` volumes only".into());
+    }
+    let (least, most) = (THROUGHPUT.start(), THROUGHPUT.end());
+    if !THROUGHPUT.contains(&throughput) {
+        return error(format!("`throughput` must be {least} to {most} MiB/s"));
+    }
+    let message = format!("`throughput` above {FORMER_THROUGHPUT} MiB/s is not possible in every region");
+    (throughput > FORMER_THROUGHPUT).then(|| Complaint::warning("throughput", message))
 }
 
 /// The devices as a request has them.
@@ -107,12 +156,13 @@ fn mapping(device: &BlockDevice) -> BlockDeviceMapping {
     {
         return builder.virtual_name(name).build();
     }
+    let kind = device.volume_type.as_deref().unwrap_or_default();
     let positive = |number: Option<i32>| number.filter(|number| *number > 0);
     let ebs = EbsBlockDevice::builder()
         .set_delete_on_termination(Some(device.delete_on_termination))
         .set_encrypted(device.encrypted)
-        .set_iops(positive(device.iops))
-        .set_throughput(positive(device.throughput))
+        .set_iops(positive(device.iops).filter(|_| has_iops(kind)))
+        .set_throughput(positive(device.throughput).filter(|_| kind == "gp3"))
         .set_volume_size(positive(device.volume_size))
         .set_volume_type(device.volume_type.as_deref().map(VolumeType::from))
         .set_snapshot_id(device.snapshot_id.clone())
@@ -121,12 +171,17 @@ fn mapping(device: &BlockDevice) -> BlockDeviceMapping {
     builder.ebs(ebs).build()
 }
 
-/// Mappings that keep the instance-store volumes `/dev/sdca` … `/dev/sdcz` of a Windows AMI from being mapped.
+/// Whether a volume of this type has `iops` of its own.
+fn has_iops(kind: &str) -> bool {
+    LIMITS.iter().any(|limits| limits.kind == kind)
+}
+
+/// Mappings that keep the instance-store volumes `xvdca` … `xvdcz` of a Windows AMI from being mapped.
 pub(crate) fn without_ephemeral() -> Vec<BlockDeviceMapping> {
     ('a'..='z')
         .map(|letter| {
             BlockDeviceMapping::builder()
-                .device_name(format!("/dev/sdc{letter}"))
+                .device_name(format!("xvdc{letter}"))
                 .no_device("")
                 .build()
         })
@@ -165,6 +220,16 @@ mod tests {
                 r#"{"device_name": "a", "volume_type": "gp3", "throughput": 1}"#,
                 &["throughput"],
             ),
+            (
+                r#"{"device_name": "a", "volume_type": "gp3", "throughput": 1500}"#,
+                &["throughput"],
+            ),
+            (
+                r#"{"device_name": "a", "volume_type": "gp3", "iops": 20000}"#,
+                &["iops"],
+            ),
+            (r#"{"device_name": "a", "volume_type": "gp2", "iops": 200}"#, &["iops"]),
+            (r#"{"device_name": ""}"#, &["device_name"]),
             (
                 r#"{"device_name": "a", "volume_type": "gp3", "throughput": 5000}"#,
                 &["throughput"],

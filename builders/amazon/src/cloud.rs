@@ -51,10 +51,14 @@ impl<'a> Cloud<'a> {
 
     /// A resource of this kind that is about to be made.
     pub(crate) fn temporary(&self, kind: &Kind) -> Temporary {
-        let token = uuid::Uuid::now_v7().to_string();
+        self.temporary_as(kind, &uuid::Uuid::now_v7().to_string())
+    }
+
+    /// The same with a token that another one has too, since both have the same name.
+    pub(crate) fn temporary_as(&self, kind: &Kind, token: &str) -> Temporary {
         Temporary {
-            resource: kind.resource(&self.aws, &token),
-            token,
+            resource: kind.resource(&self.aws, token),
+            token: token.to_owned(),
             run: self.bake.run.id.clone(),
         }
     }

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use aws_sdk_ec2::types::Image;
 use bakelite_aws::tag::{self, Tags};
+use bakelite_engine::bake::Bake;
 use bakelite_engine::error::Explain;
+use bakelite_engine::events::Ui;
 use bakelite_template::gotemplate::{self, RenderError, Rendering};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -49,15 +51,19 @@ impl Explain for TextError {
     }
 }
 
+/// What a template writes for a tag that is not there.
+const NO_VALUE: &str = "<no value>";
+
 /// Renders what refers to the source AMI.
 pub(crate) struct Renderer {
     rendering: Rendering,
+    ui: Ui,
 }
 
 impl Renderer {
     /// What templates of the bake can refer to, with the source AMI added.
-    pub(crate) fn new(of_bake: &Rendering, source: &Image, region: &str) -> Self {
-        let mut rendering = of_bake.clone();
+    pub(crate) fn new(bake: &Bake, source: &Image, region: &str) -> Self {
+        let mut rendering = bake.rendering.clone();
         let tags = tag::read(source.tags()).into_iter();
         let tags = tags.map(|(key, value)| (key, Json::String(value))).collect();
         let text = |value: Option<&str>| Json::String(value.unwrap_or_default().into());
@@ -72,15 +78,24 @@ impl Renderer {
         ] {
             rendering.fields.insert(name.into(), value);
         }
-        Self { rendering }
+        Self {
+            rendering,
+            ui: bake.ui.clone(),
+        }
     }
 
     /// The value of an option.
     pub(crate) fn text(&self, option: &str, text: &str) -> Result<String, TextError> {
-        gotemplate::render(text, &self.rendering).map_err(|cause| TextError {
+        let rendered = gotemplate::render(text, &self.rendering).map_err(|cause| TextError {
             option: option.to_owned(),
             cause,
-        })
+        })?;
+        if rendered.contains(NO_VALUE) && !text.contains(NO_VALUE) {
+            let message =
+                format!("`{option}` refers to a tag that the source AMI does not have: it becomes `{rendered}`");
+            self.ui.warn(message);
+        }
+        Ok(rendered)
     }
 
     /// The tags of an option and of its repeatable block.

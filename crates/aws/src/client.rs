@@ -106,7 +106,7 @@ impl Aws {
             let sts = endpoint_of(sts, self::endpoint("STS", environment)).build();
             provider = credentials::assume(role, &role.role_arn, &sts, provider).await;
         }
-        let services = ["EC2", "SSM", "SECRETS_MANAGER"].into_iter();
+        let services = ["EC2", "SSM", "SECRETS_MANAGER", "IAM", "EC2_INSTANCE_CONNECT"].into_iter();
         let common = Common {
             profile: options.profile.clone(),
             endpoints: services
@@ -188,6 +188,26 @@ impl Aws {
         let config = self.common.config(&self.region, endpoint);
         let config = aws_sdk_secretsmanager::config::Builder::from(&config).retry_classifier(self.classifier.clone());
         aws_sdk_secretsmanager::Client::from_conf(config.build())
+    }
+
+    /// IAM of the account.
+    #[expect(clippy::disallowed_methods, reason = "here the endpoint is known")]
+    pub fn iam(&self) -> aws_sdk_iam::Client {
+        let config = self
+            .common
+            .config(&self.region, self.common.endpoints.get("IAM").cloned());
+        let config = aws_sdk_iam::config::Builder::from(&config).retry_classifier(self.classifier.clone());
+        aws_sdk_iam::Client::from_conf(config.build())
+    }
+
+    /// EC2 Instance Connect in the region.
+    #[expect(clippy::disallowed_methods, reason = "here the endpoint is known")]
+    pub fn instance_connect(&self) -> aws_sdk_ec2instanceconnect::Client {
+        let endpoint = self.common.endpoints.get("EC2_INSTANCE_CONNECT").cloned();
+        let config = self.common.config(&self.region, endpoint);
+        let config = aws_sdk_ec2instanceconnect::config::Builder::from(&config);
+        let config = config.retry_classifier(self.classifier.clone());
+        aws_sdk_ec2instanceconnect::Client::from_conf(config.build())
     }
 
     /// Systems Manager in the region.

@@ -226,6 +226,19 @@ fn service_of(operation: &str) -> &'static str {
     match operation {
         "StartSession" | "ResumeSession" | "TerminateSession" | "DescribeSessions" => "ssm",
         "GetSecretValue" => "secretsmanager",
+        "SendSSHPublicKey" => "ec2-instance-connect",
+        "CreateRole"
+        | "GetRole"
+        | "ListRoles"
+        | "PutRolePolicy"
+        | "DeleteRolePolicy"
+        | "DeleteRole"
+        | "CreateInstanceProfile"
+        | "GetInstanceProfile"
+        | "ListInstanceProfiles"
+        | "AddRoleToInstanceProfile"
+        | "RemoveRoleFromInstanceProfile"
+        | "DeleteInstanceProfile" => "iam",
         "AssumeRole" | "GetCallerIdentity" => "sts",
         _ => "ec2",
     }

@@ -141,6 +141,7 @@ static CODES: &[Row] = &[
     row("VolumeInUse", ErrorClass::InUse),
     row("InvalidGroup.InUse", ErrorClass::InUse),
     row("InvalidSnapshot.InUse", ErrorClass::InUse),
+    row("DeleteConflict", ErrorClass::InUse),
     row("IncorrectState", ErrorClass::InUse),
     row("IncorrectInstanceState", ErrorClass::InUse),
     row("UnauthorizedOperation", ErrorClass::Denied),
@@ -162,6 +163,11 @@ static CODES: &[Row] = &[
     row("*NotFound", ErrorClass::NotFound),
     // `InvalidKeyPair.Duplicate`, `InvalidGroup.Duplicate`, `InvalidAMIName.Duplicate` …
     row("*.Duplicate", ErrorClass::Duplicate),
+    row("EntityAlreadyExists", ErrorClass::Duplicate),
+    row(
+        "InvalidLaunchTemplateName.AlreadyExistsException",
+        ErrorClass::Duplicate,
+    ),
 ];
 
 /// The class of what an operation answered.

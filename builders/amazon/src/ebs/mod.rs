@@ -18,20 +18,22 @@ use bakelite_template::decode::Decoded;
 use bakelite_template::schema::Schema;
 
 use self::options::Options;
+use crate::block_device;
 use crate::cloud::Cloud;
 use crate::image::fast_launch::FastLaunches;
 use crate::image::imaging::Imaging;
 use crate::image::texts::ImageTexts;
 use crate::image::{artifact, create, encryption};
 use crate::run::connect::Connection;
+use crate::run::instance::Access;
 use crate::run::key_pair::{self, KeyPair};
 use crate::run::launch::Launch;
-use crate::run::network;
+use crate::run::preflight::{self, Findings};
+use crate::run::profile;
 use crate::run::security_group::{self, SecurityGroups};
-use crate::run::source_ami::{self, Requirements};
+use crate::run::source_ami::Requirements;
 use crate::run::texts::RunTexts;
 use crate::tags::Renderer;
-use crate::{block_device, findings};
 
 /// Post-processors and the manifest know AMIs by this id.
 const BUILDER_ID: &str = "mitchellh.amazonebs";
@@ -95,19 +97,21 @@ async fn prepare<'a>(cloud: Cloud<'a>, options: &'a Options) -> Result<Ebs<'a>, 
         virtualization: image.ami_virtualization_type,
         enhanced_networking: run.ena_support == Some(true) || run.sriov_support,
     };
-    let (source, network) = tokio::try_join!(
-        async { Ok::<_, BakeError>(source_ami::find(cloud.ec2(), &run.source, &requirements).await?) },
-        async { Ok(network::choose(cloud.ec2(), &run.network).await?) },
-    )?;
+    let mut findings = Findings::default();
+    let (Some(source), Some(network)) = preflight::look(&cloud, run, &requirements, &mut findings).await else {
+        findings.settle()?;
+        return Err(BakeError::cancelled());
+    };
     let (id, name) = (
         source.image_id().unwrap_or_default(),
         source.name().unwrap_or("no name"),
     );
     cloud.say(format!("Source AMI: {id} ({name})"));
-    let renderer = Renderer::new(&cloud.bake.rendering, &source, cloud.aws.region());
+    let renderer = Renderer::new(cloud.bake, &source, cloud.aws.region());
     let texts = RunTexts::render(run, &options.volumes, &renderer)?;
-    let encrypted_at_launch =
-        !options.skip_create_ami && encryption::is_at_launch(image, &[run.instance_type.as_str()]);
+    let types = run.instance_types();
+    let types: Vec<&str> = types.iter().map(String::as_str).collect();
+    let encrypted_at_launch = !options.skip_create_ami && encryption::is_at_launch(image, &types);
     let imaging = Imaging {
         cloud: cloud.clone(),
         options: image,
@@ -121,9 +125,6 @@ async fn prepare<'a>(cloud: Cloud<'a>, options: &'a Options) -> Result<Ebs<'a>, 
         },
         encrypted_at_launch,
     };
-    if !options.skip_create_ami {
-        findings::all(imaging.preflight().await)?;
-    }
     let mut devices = options.volumes.mappings();
     if encrypted_at_launch {
         let home = cloud.aws.region();
@@ -137,6 +138,15 @@ async fn prepare<'a>(cloud: Cloud<'a>, options: &'a Options) -> Result<Ebs<'a>, 
         network,
         texts,
     };
+    let of_image = async {
+        if options.skip_create_ami {
+            return Vec::new();
+        }
+        imaging.preflight().await
+    };
+    let (of_image, ()) = tokio::join!(of_image, launch.preflight(&mut findings));
+    findings.extend(of_image);
+    findings.settle()?;
     Ok(Ebs {
         options,
         launch,
@@ -165,12 +175,17 @@ impl Ebs<'_> {
             let (run, tags) = (&options.run, &launch.texts.run_tags);
             tokio::try_join!(
                 key_pair::make(cloud, &run.communicator, tags),
-                security_group::make(cloud, &run.security_groups, &launch.network, run.open_port(), tags),
+                security_group::make(cloud, &run.security_groups, &launch.network, run.admitted(), tags),
+                profile::make(cloud, run, tags),
             )
         };
-        let (key_pair, security_groups) = bake.step("key pair and security group", access).await?;
-        let instance = launch.instance(&security_groups.ids, key_pair.name.as_deref());
-        let instance = bake.step("launch", instance).await?;
+        let (key_pair, security_groups, profile) = bake.step("key pair and security group", access).await?;
+        let access = Access {
+            security_groups: security_groups.ids.clone(),
+            key_name: key_pair.name.clone(),
+            profile,
+        };
+        let instance = bake.step("launch", launch.instance(&access)).await?;
         let id = instance.value.as_str();
 
         let connection = bake.step("connect", launch.connect(id, &key_pair)).await?;

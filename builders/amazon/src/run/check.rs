@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use bakelite_communicators::options::Kind;
 use bakelite_template::component::Complaint;
 
+use super::blocks::Tenancy;
 use super::options::{RunOptions, SshInterface};
 use super::password;
+use super::placement::BURSTABLE;
 
 /// The complaints in the making.
 struct Check<'a> {
@@ -17,6 +19,7 @@ struct Check<'a> {
 /// Complains about options that contradict each other or cannot work.
 pub(crate) fn check(options: &RunOptions, home: Option<&Path>, complaints: &mut Vec<Complaint>) {
     options.source.check(complaints);
+    options.network.check(complaints);
     options.security_groups.check(complaints);
     options.communicator.check(home, complaints);
     complaints.extend(password::check(&options.communicator, options.windows_password_timeout));
@@ -24,8 +27,12 @@ pub(crate) fn check(options: &RunOptions, home: Option<&Path>, complaints: &mut 
     check.keys();
     check.session_manager();
     check.user_data(home);
+    check.types();
+    check.spot();
+    check.credits();
+    check.reservation();
     check.placement();
-    check.instance_type();
+    check.nitro();
     check.metadata();
 }
 
@@ -92,13 +99,88 @@ impl Check<'_> {
         }
     }
 
-    fn placement(&mut self) {
+    fn warn(&mut self, option: &str, message: impl Into<String>) {
+        self.complaints.push(Complaint::warning(option, message));
+    }
+
+    fn types(&mut self) {
+        let one = self.options.instance_type.is_some();
+        let several = !self.options.spot_instance_types.is_empty();
+        if !one && !several {
+            self.error("", "`instance_type` or `spot_instance_types` must be given");
+        }
+        self.only_one_of(("instance_type", one), ("spot_instance_types", several));
+        if several && !one && self.options.spot().is_none() {
+            let message = "`spot_instance_types` without `spot_price` launches on demand, and tries the types in turn";
+            self.warn("spot_instance_types", message);
+        }
+    }
+
+    fn spot(&mut self) {
         let options = self.options;
-        let of_placement = options.placement.as_ref().and_then(|placement| placement.tenancy);
-        self.only_one_of(
-            ("tenancy", options.tenancy.is_some()),
-            ("placement.tenancy", of_placement.is_some()),
-        );
+        let is_spot = options.spot().is_some();
+        for (option, is_given) in [
+            (
+                "fleet_tags",
+                !options.fleet_tags.is_empty() || !options.fleet_tag.is_empty(),
+            ),
+            (
+                "spot_tags",
+                !options.spot_tags.is_empty() || !options.spot_tag.is_empty(),
+            ),
+        ] {
+            if is_given && !is_spot {
+                let message = format!("`{option}` are tags of a spot instance: `spot_price` must be given, too");
+                self.error(option, message);
+            }
+        }
+        if options.spot_price_auto_product.is_some() {
+            let message =
+                "`spot_price_auto_product` is deprecated and has no effect: `spot_price = \"auto\"` needs no product";
+            self.warn("spot_price_auto_product", message);
+        }
+        if is_spot && (options.ena_support == Some(true) || options.sriov_support) {
+            let message = "a spot instance (`spot_price`) cannot set `ena_support` or `sriov_support`: the source AMI must have them already";
+            let option = if options.sriov_support {
+                "sriov_support"
+            } else {
+                "ena_support"
+            };
+            self.error(option, message);
+        }
+    }
+
+    fn credits(&mut self) {
+        let options = self.options;
+        if options.enable_t2_unlimited {
+            let message = "`enable_t2_unlimited` is deprecated: its name is `enable_unlimited_credits` now";
+            self.warn("enable_t2_unlimited", message);
+        }
+        let Some(kind) = options
+            .instance_type
+            .as_deref()
+            .filter(|_| options.has_unlimited_credits())
+        else {
+            return;
+        };
+        let option = if options.enable_unlimited_credits {
+            "enable_unlimited_credits"
+        } else {
+            "enable_t2_unlimited"
+        };
+        if !is_burstable(kind) {
+            let message = format!("instances of type `{kind}` (`instance_type`) have no CPU credits");
+            self.error(option, message);
+        } else if kind.starts_with("t2.") && options.spot_price.is_some() {
+            let message = format!(
+                "a spot instance (`spot_price`) of type `{kind}` (`instance_type`) cannot have unlimited credits"
+            );
+            self.error(option, message);
+        }
+    }
+
+    fn reservation(&mut self) {
+        let options = self.options;
         let id = options.capacity_reservation_id.is_some();
         let group = options.capacity_reservation_group_arn.is_some();
         self.only_one_of(
@@ -113,16 +195,34 @@ impl Check<'_> {
         }
     }
 
-    fn instance_type(&mut self) {
+    fn placement(&mut self) {
         let options = self.options;
-        let kind = &options.instance_type;
-        let family = kind.split('.').next().unwrap_or_default();
-        let burstable = ["t2", "t3", "t3a", "t4g"].contains(&family);
-        if options.has_unlimited_credits() && !burstable {
-            let message = format!("instances of type `{kind}` (`instance_type`) have no CPU credits");
-            self.error("enable_unlimited_credits", message);
+        let placement = options.placement.clone().unwrap_or_default();
+        self.only_one_of(
+            ("tenancy", options.tenancy.is_some()),
+            ("placement.tenancy", placement.tenancy.is_some()),
+        );
+        let (host, group) = (placement.host_id.is_some(), placement.host_resource_group_arn.is_some());
+        self.only_one_of(
+            ("placement.host_id", host),
+            ("placement.host_resource_group_arn", group),
+        );
+        if (host || group) && placement.tenancy.is_some_and(|tenancy| tenancy != Tenancy::Host) {
+            let message = "`tenancy` must be `host` where `host_id` or `host_resource_group_arn` is given";
+            self.error("placement.tenancy", message);
         }
-        if options.enable_nitro_enclave && burstable {
+    }
+
+    fn nitro(&mut self) {
+        let options = self.options;
+        if !options.enable_nitro_enclave {
+            return;
+        }
+        if options.spot_price.is_some() {
+            let message = "a spot instance (`spot_price`) cannot have Nitro enclaves (`enable_nitro_enclave`)";
+            self.error("enable_nitro_enclave", message);
+        }
+        if let Some(kind) = options.instance_type.as_deref().filter(|kind| is_burstable(kind)) {
             let message = format!("instances of type `{kind}` (`instance_type`) have no Nitro enclaves");
             self.error("enable_nitro_enclave", message);
         }
@@ -138,6 +238,10 @@ impl Check<'_> {
             );
         }
     }
+}
+
+fn is_burstable(kind: &str) -> bool {
+    BURSTABLE.contains(&kind.split('.').next().unwrap_or_default())
 }
 
 /// A path of a template: `~` is the home directory, other relative paths are relative to `directory`.

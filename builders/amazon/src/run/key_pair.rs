@@ -1,5 +1,7 @@
 //! The key that the instance accepts: a temporary pair that EC2 makes, or one that the template names, or none.
 
+use std::borrow::Cow;
+
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{KeyType, ResourceType};
 use bakelite_aws::call::call;
@@ -9,6 +11,7 @@ use bakelite_aws::retry::ErrorClass;
 use bakelite_aws::tag::{self, Tags};
 use bakelite_communicators::options::{CommunicatorOptions, Kind};
 use bakelite_engine::bake::{BakeError, Handle};
+use bakelite_engine::error::Explain;
 use bakelite_engine::private_file;
 
 use crate::cloud::Cloud;
@@ -27,6 +30,42 @@ pub(crate) struct KeyPair {
 /// Whether EC2 has to be asked for the password of a Windows instance, which it encrypts for the instance's key pair.
 pub(crate) fn password_is_needed(options: &CommunicatorOptions) -> bool {
     options.kind() == Some(Kind::WinRm) && options.winrm_password.is_none()
+}
+
+/// There is no key pair of this name.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum KeyPairError {
+    #[error("key pair `{name}` does not exist")]
+    Missing { name: String },
+    #[error(transparent)]
+    Aws(#[from] AwsError),
+}
+
+impl Explain for KeyPairError {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Missing { .. } => {
+                Some("a key pair belongs to one region: check `ssh_keypair_name` and the region".into())
+            }
+            Self::Aws(error) => error.help(),
+        }
+    }
+
+    fn option(&self) -> Option<Cow<'_, str>> {
+        Some("ssh_keypair_name".into())
+    }
+}
+
+/// Makes sure that the key pair exists that the template names. Whoever may not look at it may still use it.
+pub(crate) async fn exists(ec2: &Client, options: &CommunicatorOptions) -> Result<(), KeyPairError> {
+    let Some(name) = &options.ssh_keypair_name else {
+        return Ok(());
+    };
+    match call("DescribeKeyPairs", || ec2.describe_key_pairs().key_names(name).send()).await {
+        Err(error) if error.is_not_found() => Err(KeyPairError::Missing { name: name.clone() }),
+        Err(error) if error.class == ErrorClass::Denied => Ok(()),
+        answer => Ok(answer.map(drop)?),
+    }
 }
 
 /// Makes a temporary key pair, if the template leaves nothing else to log in with.

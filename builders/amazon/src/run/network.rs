@@ -1,17 +1,21 @@
-//! The network of the instance: VPC, subnet and zone. Without options it is the account's default VPC, and nothing is looked up.
+//! The network of the instance: VPC, subnets and zones. Without options it is the account's default VPC, and nothing is looked up.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use aws_sdk_ec2::Client;
-use aws_sdk_ec2::types::{Filter, Subnet};
-use bakelite_aws::call::call;
+use aws_sdk_ec2::types::{Filter, LocationType, Subnet, Vpc};
+use bakelite_aws::call::{all, call};
 use bakelite_aws::describe;
 use bakelite_aws::error::AwsError;
 use bakelite_aws::tag;
 use bakelite_engine::error::Explain;
+use bakelite_engine::events::Ui;
+use bakelite_template::component::Complaint;
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+use super::filters::{NetworkFilter, SubnetFilter, shown};
 
 /// Where an instance is launched.
 #[derive(Clone, Default, Deserialize, JsonSchema)]
@@ -23,52 +27,27 @@ pub(crate) struct NetworkOptions {
     pub availability_zone: Option<String>,
     /// The subnet to launch in.
     pub subnet_id: Option<String>,
-    /// How the subnet is found when its id is not given.
+    /// How the subnet is found when its id is not given. Of several that match, further ones are tried when the first has no capacity.
     pub subnet_filter: Option<SubnetFilter>,
-    /// The VPC to launch in.
+    /// The VPC to launch in. One that is not the default VPC needs `subnet_id` or `subnet_filter`.
     pub vpc_id: Option<String>,
     /// How the VPC is found when its id is not given.
     pub vpc_filter: Option<NetworkFilter>,
-}
-
-/// How a VPC or security groups are found.
-#[derive(Clone, Default, Deserialize, JsonSchema)]
-#[serde(default)]
-pub(crate) struct NetworkFilter {
-    /// Filters of the Describe operation, by name.
-    pub filters: BTreeMap<String, String>,
-    /// One more filter; may be repeated.
-    pub filter: Vec<NameValue>,
-}
-
-/// How a subnet is found.
-#[derive(Clone, Default, Deserialize, JsonSchema)]
-#[serde(default)]
-pub(crate) struct SubnetFilter {
-    /// Filters of `DescribeSubnets`, by name.
-    pub filters: BTreeMap<String, String>,
-    /// One more filter; may be repeated.
-    pub filter: Vec<NameValue>,
-    /// Of several, take the one with the most free addresses.
-    pub most_free: bool,
-    /// Of several, take any.
-    pub random: bool,
-}
-
-/// A filter of a Describe operation.
-#[derive(Clone, Default, Deserialize, JsonSchema)]
-#[serde(default)]
-pub(crate) struct NameValue {
-    /// The filter's name, as in the API reference of EC2: `tag:Name`.
-    pub name: String,
-    /// The value to match; `*` and `?` are wildcards.
-    pub value: String,
 }
 
 /// The network that was chosen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Network {
     pub(crate) vpc_id: Option<String>,
+    /// Where the instance may be launched, the best first; never empty.
+    pub(crate) places: Vec<Place>,
+    /// Whether the instance gets a public address; absent: as the subnet is configured.
+    pub(crate) public_address: Option<bool>,
+}
+
+/// A place to launch in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Place {
     pub(crate) subnet_id: Option<String>,
     pub(crate) availability_zone: Option<String>,
 }
@@ -88,6 +67,10 @@ pub(crate) enum NetworkError {
     },
     #[error("subnet `{subnet}` is in VPC `{is}`, not in `{wanted}`")]
     OtherVpc { subnet: String, is: String, wanted: String },
+    #[error("VPC `{vpc}` is not the default VPC of its region, so the launch needs a subnet")]
+    NoSubnet { vpc: String },
+    #[error("subnet `{subnet}` has no free IP address")]
+    Full { subnet: String },
 }
 
 impl Explain for NetworkError {
@@ -101,58 +84,235 @@ impl Explain for NetworkError {
                 Some("`most_free = true` takes the one with the most free addresses, `random = true` any".into())
             }
             Self::Several { .. } => Some("add a filter, or give the id".into()),
+            Self::NoSubnet { .. } => Some("give `subnet_id` or `subnet_filter`".into()),
+            Self::Full { .. } => Some("free an address of it, or give another subnet".into()),
             Self::OtherVpc { .. } => None,
         }
     }
 
     fn option(&self) -> Option<Cow<'_, str>> {
-        matches!(self, Self::OtherVpc { .. }).then_some("subnet_id".into())
+        match self {
+            Self::OtherVpc { .. } => Some("subnet_id".into()),
+            Self::NoSubnet { .. } => Some("vpc_id".into()),
+            _ => None,
+        }
     }
 }
 
-/// Chooses the network.
-pub(crate) async fn choose(ec2: &Client, options: &NetworkOptions) -> Result<Network, NetworkError> {
-    let zone = options.availability_zone.as_deref();
-    let vpc = match (&options.vpc_id, &options.vpc_filter) {
-        (None, Some(filter)) => Some(vpc_by_filter(ec2, filters(&filter.filters, &filter.filter)).await?),
-        (id, _) => id.clone(),
-    };
-    let subnet = match (&options.subnet_id, &options.subnet_filter) {
-        (Some(id), _) => subnet_by_id(ec2, id).await?,
-        (None, Some(filter)) => subnet_by_filter(ec2, filter, vpc.as_deref(), zone).await?,
-        // An interface with or without a public address needs a subnet, and so does a VPC that is not the default one.
-        (None, None) if vpc.is_some() || options.associate_public_ip_address.is_some() => {
-            let vpc = match vpc.clone() {
-                Some(vpc) => vpc,
-                None => vpc_by_filter(ec2, vec![tag::filter("is-default", "true")]).await?,
-            };
-            let freest = SubnetFilter {
-                most_free: true,
-                ..SubnetFilter::default()
-            };
-            subnet_by_filter(ec2, &freest, Some(&vpc), zone).await?
+impl NetworkOptions {
+    /// Complains about filters without effect.
+    pub(crate) fn check(&self, complaints: &mut Vec<Complaint>) {
+        if let Some(filter) = &self.vpc_filter {
+            filter.check("vpc_filter", complaints);
         }
-        (None, None) => {
-            return Ok(Network {
-                vpc_id: vpc,
-                subnet_id: None,
-                availability_zone: options.availability_zone.clone(),
-            });
+        if let Some(filter) = &self.subnet_filter {
+            filter.check("subnet_filter", complaints);
         }
-    };
-    let is = subnet.vpc_id.unwrap_or_default();
-    if let Some(wanted) = vpc.filter(|vpc| *vpc != is) {
-        return Err(NetworkError::OtherVpc {
-            subnet: subnet.subnet_id.unwrap_or_default(),
-            is,
-            wanted,
-        });
     }
-    Ok(Network {
-        vpc_id: Some(is),
+
+    fn vpc_filter(&self) -> Option<&NetworkFilter> {
+        self.vpc_filter.as_ref().filter(|filter| !filter.is_empty())
+    }
+
+    fn subnet_filter(&self) -> Option<&SubnetFilter> {
+        self.subnet_filter.as_ref().filter(|filter| !filter.is_empty())
+    }
+}
+
+/// A choice in the making.
+struct Choice<'a> {
+    ec2: &'a Client,
+    options: &'a NetworkOptions,
+    types: &'a [String],
+    ui: &'a Ui,
+}
+
+/// Chooses the network for an instance of one of these types.
+pub(crate) async fn choose(
+    ec2: &Client,
+    options: &NetworkOptions,
+    types: &[String],
+    ui: &Ui,
+) -> Result<Network, NetworkError> {
+    let choice = Choice {
+        ec2,
+        options,
+        types,
+        ui,
+    };
+    let vpc = choice.vpc().await?;
+    let vpc_id = vpc.as_ref().and_then(Vpc::vpc_id);
+    let public_address = options.associate_public_ip_address;
+    let subnets = match (&options.subnet_id, options.subnet_filter()) {
+        (Some(id), _) => vec![subnet_by_id(ec2, id).await?],
+        (None, Some(filter)) => choice.by_filter(filter, vpc_id).await?,
+        // An interface with or without a public address needs a subnet.
+        (None, None) if public_address.is_some() => match choice.infer(vpc_id).await {
+            Ok(subnets) => subnets,
+            Err(error) if vpc.as_ref().is_none_or(is_default) => {
+                let why = bakelite_engine::chain_of(&error);
+                ui.warn(format!(
+                    "no subnet could be inferred ({why}): `associate_public_ip_address` is ignored, and the default VPC decides on a public address"
+                ));
+                return Ok(choice.default_vpc(vpc_id, None));
+            }
+            Err(error) => return Err(error),
+        },
+        (None, None) => match &vpc {
+            Some(vpc) if !is_default(vpc) && options.vpc_id.is_some() => {
+                let vpc = vpc.vpc_id().unwrap_or_default().to_owned();
+                return Err(NetworkError::NoSubnet { vpc });
+            }
+            Some(vpc) if !is_default(vpc) => choice.infer(vpc.vpc_id()).await?,
+            _ => return Ok(choice.default_vpc(vpc_id, None)),
+        },
+    };
+    of_subnets(subnets, vpc_id, public_address)
+}
+
+fn is_default(vpc: &Vpc) -> bool {
+    vpc.is_default == Some(true)
+}
+
+fn of_subnets(subnets: Vec<Subnet>, wanted: Option<&str>, public: Option<bool>) -> Result<Network, NetworkError> {
+    let is = subnets.first().and_then(Subnet::vpc_id).unwrap_or_default().to_owned();
+    let subnet = || {
+        let first = subnets.first().and_then(Subnet::subnet_id);
+        first.unwrap_or_default().to_owned()
+    };
+    if let Some(wanted) = wanted.filter(|wanted| *wanted != is) {
+        let (subnet, wanted) = (subnet(), wanted.to_owned());
+        return Err(NetworkError::OtherVpc { subnet, is, wanted });
+    }
+    if subnets
+        .iter()
+        .all(|subnet| subnet.available_ip_address_count == Some(0))
+    {
+        return Err(NetworkError::Full { subnet: subnet() });
+    }
+    let places = subnets.into_iter().map(|subnet| Place {
         subnet_id: subnet.subnet_id,
         availability_zone: subnet.availability_zone,
+    });
+    Ok(Network {
+        vpc_id: Some(is),
+        places: places.collect(),
+        public_address: public,
     })
+}
+
+impl Choice<'_> {
+    /// The VPC, as far as the template names or finds one.
+    async fn vpc(&self) -> Result<Option<Vpc>, NetworkError> {
+        match (&self.options.vpc_id, self.options.vpc_filter()) {
+            // A subnet tells its VPC by itself, and a filter for subnets names it.
+            (Some(id), _) if self.options.subnet_id.is_some() || self.options.subnet_filter().is_some() => {
+                Ok(Some(Vpc::builder().vpc_id(id).build()))
+            }
+            (Some(id), _) => vpc_by_id(self.ec2, id).await.map(Some),
+            (None, Some(filter)) => {
+                let vpc = vpc_by_filter(self.ec2, filter.list()).await?;
+                self.ui.say(format!("VPC: {}", vpc.vpc_id().unwrap_or_default()));
+                Ok(Some(vpc))
+            }
+            (None, None) => Ok(None),
+        }
+    }
+
+    fn default_vpc(&self, vpc_id: Option<&str>, public_address: Option<bool>) -> Network {
+        Network {
+            vpc_id: vpc_id.map(str::to_owned),
+            places: vec![Place {
+                subnet_id: None,
+                availability_zone: self.options.availability_zone.clone(),
+            }],
+            public_address,
+        }
+    }
+
+    async fn by_filter(&self, filter: &SubnetFilter, vpc: Option<&str>) -> Result<Vec<Subnet>, NetworkError> {
+        let added = [
+            ("state", Some("available")),
+            ("vpc-id", vpc),
+            ("availability-zone", self.options.availability_zone.as_deref()),
+        ];
+        let filters = filter.list(&added);
+        let mut subnets = describe::subnets(self.ec2, filters.clone()).await?;
+        let count = subnets.len();
+        if filter.most_free {
+            most_free_first(&mut subnets);
+        } else if filter.random && count > 1 {
+            // The clock is as good as any die here.
+            let micros = std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .map_or(0, |now| now.subsec_micros());
+            subnets.rotate_left(micros as usize % count);
+        } else if count > 1 {
+            let filters = shown(&filters);
+            let what = "subnet";
+            return Err(NetworkError::Several { what, count, filters });
+        }
+        // Further ones are for want of capacity: in another zone, but in the same VPC.
+        let mut zones = BTreeSet::new();
+        let vpc = subnets.first().and_then(|subnet| subnet.vpc_id.clone());
+        subnets.retain(|subnet| subnet.vpc_id == vpc && zones.insert(subnet.availability_zone.clone()));
+        let first = subnets.first().ok_or_else(|| none("subnet", &filters))?;
+        self.ui
+            .say(format!("Subnet: {}", first.subnet_id().unwrap_or_default()));
+        Ok(subnets)
+    }
+
+    /// The subnets of a VPC, or of the default one, in zones that offer the instance's types; the most free first.
+    async fn infer(&self, vpc: Option<&str>) -> Result<Vec<Subnet>, NetworkError> {
+        let vpc = match vpc {
+            Some(vpc) => vpc.to_owned(),
+            None => {
+                let default = vpc_by_filter(self.ec2, vec![tag::filter("is-default", "true")]).await?;
+                default.vpc_id.unwrap_or_default()
+            }
+        };
+        let mut filters = vec![tag::filter("vpc-id", &vpc), tag::filter("state", "available")];
+        let zone = self.options.availability_zone.as_deref();
+        filters.extend(zone.map(|zone| tag::filter("availability-zone", zone)));
+        let mut subnets = describe::subnets(self.ec2, filters.clone()).await?;
+        most_free_first(&mut subnets);
+        let offering = zones_that_offer(self.ec2, self.types).await.unwrap_or_default();
+        let offers = |subnet: &Subnet| {
+            let zone = subnet.availability_zone();
+            zone.is_some_and(|zone| offering.contains(zone))
+        };
+        if subnets.iter().any(offers) {
+            subnets.retain(offers);
+        } else if !subnets.is_empty() {
+            self.ui.warn(format!(
+                "whether a zone offers {} is not known (`ec2:DescribeInstanceTypeOfferings`): the subnet with the most free addresses is taken",
+                self.types.join(", ")
+            ));
+        }
+        let first = subnets.first().ok_or_else(|| none("subnet", &filters))?;
+        self.ui
+            .say(format!("Subnet: {}", first.subnet_id().unwrap_or_default()));
+        Ok(subnets)
+    }
+}
+
+fn most_free_first(subnets: &mut [Subnet]) {
+    subnets.sort_by_key(|subnet| std::cmp::Reverse(subnet.available_ip_address_count.unwrap_or_default()));
+}
+
+/// The zones of the region that offer one of these instance types.
+///
+/// # Errors
+/// What EC2 answers.
+pub(crate) async fn zones_that_offer(ec2: &Client, types: &[String]) -> Result<BTreeSet<String>, AwsError> {
+    let types = Filter::builder().name("instance-type").set_values(Some(types.to_vec()));
+    let request = ec2
+        .describe_instance_type_offerings()
+        .location_type(LocationType::AvailabilityZone)
+        .filters(types.build());
+    let pages = request.into_paginator().items().send();
+    let offerings = all("DescribeInstanceTypeOfferings", pages).await?;
+    Ok(offerings.into_iter().filter_map(|offering| offering.location).collect())
 }
 
 /// The ids of the security groups that a filter finds.
@@ -161,87 +321,62 @@ pub(crate) async fn security_groups(
     filter: &NetworkFilter,
     vpc: Option<&str>,
 ) -> Result<Vec<String>, NetworkError> {
-    let mut filters = filters(&filter.filters, &filter.filter);
+    let mut filters = filter.list();
     filters.extend(vpc.map(|vpc| tag::filter("vpc-id", vpc)));
     let groups = describe::security_groups(ec2, filters.clone()).await?;
     let ids: Vec<String> = groups.into_iter().filter_map(|group| group.group_id).collect();
     if ids.is_empty() {
-        return Err(none("security group", shown(&filters)));
+        return Err(none("security group", &filters));
     }
     Ok(ids)
 }
 
-fn none(what: &'static str, filters: String) -> NetworkError {
+/// Makes sure that the security groups exist that the template names.
+pub(crate) async fn security_groups_exist(ec2: &Client, ids: &[String]) -> Result<(), NetworkError> {
+    let request = ec2.describe_security_groups().set_group_ids(Some(ids.to_vec()));
+    match call("DescribeSecurityGroups", || request.clone().send()).await {
+        Err(error) if error.is_not_found() => Err(NetworkError::None {
+            what: "security group",
+            filters: format!("`{}` ({})", ids.join("`, `"), error.message),
+        }),
+        answer => Ok(answer.map(drop)?),
+    }
+}
+
+fn none(what: &'static str, filters: &[Filter]) -> NetworkError {
+    let filters = shown(filters);
     NetworkError::None { what, filters }
 }
 
-fn several(what: &'static str, count: usize, filters: &[Filter]) -> NetworkError {
-    NetworkError::Several {
-        what,
-        count,
-        filters: shown(filters),
+async fn vpc_by_id(ec2: &Client, id: &str) -> Result<Vpc, NetworkError> {
+    let missing = || NetworkError::None {
+        what: "VPC",
+        filters: format!("`{id}`"),
+    };
+    match call("DescribeVpcs", || ec2.describe_vpcs().vpc_ids(id).send()).await {
+        Err(error) if error.is_not_found() => Err(missing()),
+        answer => answer?.vpcs.unwrap_or_default().pop().ok_or_else(missing),
     }
 }
 
-async fn vpc_by_filter(ec2: &Client, filters: Vec<Filter>) -> Result<String, NetworkError> {
-    let vpcs = describe::vpcs(ec2, filters.clone()).await?.into_iter();
-    let mut ids: Vec<String> = vpcs.filter_map(|vpc| vpc.vpc_id).collect();
-    if ids.len() > 1 {
-        return Err(several("VPC", ids.len(), &filters));
+async fn vpc_by_filter(ec2: &Client, filters: Vec<Filter>) -> Result<Vpc, NetworkError> {
+    let mut vpcs = describe::vpcs(ec2, filters.clone()).await?;
+    let count = vpcs.len();
+    if count > 1 {
+        let filters = shown(&filters);
+        let what = "VPC";
+        return Err(NetworkError::Several { what, count, filters });
     }
-    ids.pop().ok_or_else(|| none("VPC", shown(&filters)))
+    vpcs.pop().ok_or_else(|| none("VPC", &filters))
 }
 
 async fn subnet_by_id(ec2: &Client, id: &str) -> Result<Subnet, NetworkError> {
-    let missing = || none("subnet", format!("`{id}`"));
+    let missing = || NetworkError::None {
+        what: "subnet",
+        filters: format!("`{id}`"),
+    };
     match call("DescribeSubnets", || ec2.describe_subnets().subnet_ids(id).send()).await {
         Err(error) if error.is_not_found() => Err(missing()),
         answer => answer?.subnets.unwrap_or_default().pop().ok_or_else(missing),
-    }
-}
-
-async fn subnet_by_filter(
-    ec2: &Client,
-    filter: &SubnetFilter,
-    vpc: Option<&str>,
-    zone: Option<&str>,
-) -> Result<Subnet, NetworkError> {
-    let mut filters = filters(&filter.filters, &filter.filter);
-    filters.extend(vpc.map(|vpc| tag::filter("vpc-id", vpc)));
-    filters.extend(zone.map(|zone| tag::filter("availability-zone", zone)));
-    let mut subnets = describe::subnets(ec2, filters.clone()).await?;
-    let count = subnets.len();
-    if filter.most_free {
-        subnets.sort_by_key(|subnet| subnet.available_ip_address_count.unwrap_or_default());
-    } else if filter.random && count > 1 {
-        // The clock is as good as any die here.
-        let micros = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .map_or(0, |now| now.subsec_micros());
-        subnets.rotate_left(micros as usize % count);
-    } else if count > 1 {
-        return Err(several("subnet", count, &filters));
-    }
-    subnets.pop().ok_or_else(|| none("subnet", shown(&filters)))
-}
-
-fn filters(map: &BTreeMap<String, String>, blocks: &[NameValue]) -> Vec<Filter> {
-    let blocks = blocks.iter().map(|filter| (&filter.name, &filter.value));
-    map.iter()
-        .chain(blocks)
-        .map(|(name, value)| tag::filter(name, value))
-        .collect()
-}
-
-fn shown(filters: &[Filter]) -> String {
-    let shown = filters.iter().map(|filter| {
-        let name = filter.name().unwrap_or_default();
-        format!("{name} = `{}`", filter.values().join(", "))
-    });
-    let shown: Vec<String> = shown.collect();
-    if shown.is_empty() {
-        "an empty filter".into()
-    } else {
-        shown.join(", ")
     }
 }

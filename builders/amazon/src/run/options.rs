@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::blocks::{LicenseSpecification, MetadataOptions, Placement, PolicyDocument, Tenancy};
 use super::network::NetworkOptions;
-use super::security_group::SecurityGroupOptions;
+use super::security_group::{Admitted, SecurityGroupOptions};
 use super::source_ami::SourceAmiOptions;
 use crate::tags::KeyValue;
 
@@ -31,8 +31,8 @@ pub(crate) struct RunOptions {
     #[serde(flatten)]
     pub security_groups: SecurityGroupOptions,
 
-    /// The instance's type: `t3.micro`.
-    pub instance_type: String,
+    /// The instance's type: `t3.micro`. A spot instance may have one of several: `spot_instance_types`.
+    pub instance_type: Option<String>,
     /// The duration of a spot block.
     #[schemars(extend("x-unsupported" = "not supported by EC2 any more"))]
     pub block_duration_minutes: Option<u32>,
@@ -59,11 +59,10 @@ pub(crate) struct RunOptions {
     pub enable_unlimited_credits: bool,
     /// The instance profile's name.
     pub iam_instance_profile: Option<String>,
-    /// Accepted for templates that have it: the profile is not checked before the launch.
+    /// Do not look before the launch whether the profile of `iam_instance_profile` exists.
     #[serde(default)]
     pub skip_profile_validation: bool,
     /// Make a temporary instance profile with this policy.
-    #[schemars(extend("x-unsupported" = "not supported yet"))]
     pub temporary_iam_instance_profile_policy_document: Option<PolicyDocument>,
     /// What a shutdown from within does to the instance.
     #[serde(default)]
@@ -76,32 +75,26 @@ pub(crate) struct RunOptions {
     #[serde(default)]
     pub run_tag: Vec<KeyValue>,
     /// Tags of the fleet that a spot instance is requested by.
-    #[schemars(extend("x-late" = true, "x-unsupported" = "spot instances are not supported yet"))]
+    #[schemars(extend("x-late" = true))]
     #[serde(default)]
     pub fleet_tags: Tags,
     /// One tag of the fleet; may be repeated.
-    #[schemars(extend("x-unsupported" = "spot instances are not supported yet"))]
     #[serde(default)]
     pub fleet_tag: Vec<KeyValue>,
-    /// Which spot capacity is taken.
-    #[schemars(extend("x-unsupported" = "spot instances are not supported yet"))]
-    pub spot_allocation_strategy: Option<String>,
-    /// Instance types of which a spot instance may be.
-    #[schemars(extend("x-unsupported" = "spot instances are not supported yet"))]
+    /// Which of several pools of spot capacity is taken; default: the cheapest.
+    pub spot_allocation_strategy: Option<SpotAllocationStrategy>,
+    /// Instance types that a spot instance may have, in place of `instance_type`.
     #[serde(default)]
     pub spot_instance_types: Vec<String>,
-    /// The most to pay for a spot instance per hour; `0`: no spot instance.
-    #[schemars(extend("x-unsupported" = "spot instances (for which `ena_support` and `sriov_support` cannot be set) are not supported yet", "x-harmless" = ["0"]))]
+    /// Launch a spot instance, and pay at most this per hour; `auto`: the price on demand. `0` is no spot instance.
     pub spot_price: Option<String>,
-    /// The product whose spot price `auto` follows.
-    #[schemars(extend("x-unsupported" = "spot instances are not supported yet"))]
+    /// Accepted for templates that have it: `auto` needs no product any more.
     pub spot_price_auto_product: Option<String>,
-    /// Tags of the spot request.
-    #[schemars(extend("x-late" = true, "x-unsupported" = "spot instances are not supported yet"))]
+    /// Tags of the spot request and of the launch template that it is made by.
+    #[schemars(extend("x-late" = true))]
     #[serde(default)]
     pub spot_tags: Tags,
     /// One tag of the spot request; may be repeated.
-    #[schemars(extend("x-unsupported" = "spot instances are not supported yet"))]
     #[serde(default)]
     pub spot_tag: Vec<KeyValue>,
     /// License configurations of the instance.
@@ -145,6 +138,28 @@ pub(crate) enum CapacityReservationPreference {
     None,
 }
 
+/// Which of several pools of spot capacity is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum SpotAllocationStrategy {
+    /// The cheapest.
+    LowestPrice,
+    /// All of them.
+    Diversified,
+    /// The one with the most capacity.
+    CapacityOptimized,
+    /// The one with the most capacity, the first types of the list before others.
+    CapacityOptimizedPrioritized,
+    /// One with much capacity that is cheap.
+    PriceCapacityOptimized,
+}
+
+/// A spot instance.
+pub(crate) struct Spot<'a> {
+    /// The most to pay per hour; absent: the price on demand.
+    pub(crate) price: Option<&'a str>,
+}
+
 /// What a shutdown from within does to the instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -185,9 +200,30 @@ impl RunOptions {
         self.enable_unlimited_credits || self.enable_t2_unlimited
     }
 
-    /// The port of the instance that the communicator connects to, where it does so directly.
-    pub(crate) fn open_port(&self) -> Option<u16> {
+    /// What a temporary security group lets in, where the communicator connects directly.
+    pub(crate) fn admitted(&self) -> Option<Admitted> {
         let direct = self.communicator.kind() != Some(Kind::None) && !self.by_session_manager();
-        direct.then(|| self.communicator.port())
+        direct.then(|| Admitted {
+            port: self.communicator.port(),
+            by_ipv6: self.ssh_interface == Some(SshInterface::Ipv6),
+        })
+    }
+
+    /// The spot instance that is asked for.
+    pub(crate) fn spot(&self) -> Option<Spot<'_>> {
+        match self.spot_price.as_deref() {
+            None | Some("0") => None,
+            Some(price) => Some(Spot {
+                price: Some(price).filter(|price| *price != "auto"),
+            }),
+        }
+    }
+
+    /// The types that the instance may have, the best first.
+    pub(crate) fn instance_types(&self) -> Vec<String> {
+        match &self.instance_type {
+            Some(one) => vec![one.clone()],
+            None => self.spot_instance_types.clone(),
+        }
     }
 }

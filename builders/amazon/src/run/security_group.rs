@@ -13,7 +13,9 @@ use bakelite_template::component::Complaint;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::network::{self, Network, NetworkFilter};
+use super::filters::NetworkFilter;
+use super::network::{self, Network};
+use super::public_address;
 use crate::cloud::Cloud;
 
 /// Which security groups an instance has.
@@ -26,10 +28,9 @@ pub(crate) struct SecurityGroupOptions {
     pub security_group_ids: Vec<String>,
     /// How the instance's existing security groups are found.
     pub security_group_filter: Option<NetworkFilter>,
-    /// Networks (CIDR) that the temporary security group admits; default: all.
+    /// Networks (CIDR) that the temporary security group admits; default: all of IPv4, or of IPv6 with `ssh_interface = "ipv6"`.
     pub temporary_security_group_source_cidrs: Vec<String>,
     /// Admit only this machine's public address.
-    #[schemars(extend("x-unsupported" = "finding this machine's address is not supported yet", "x-harmless" = [false]))]
     pub temporary_security_group_source_public_ip: bool,
 }
 
@@ -42,6 +43,15 @@ impl SecurityGroupOptions {
                 "only one of `security_group_id` and `security_group_ids` can be given",
             ));
         }
+        if self.temporary_security_group_source_public_ip && !self.temporary_security_group_source_cidrs.is_empty() {
+            complaints.push(Complaint::warning(
+                "temporary_security_group_source_public_ip",
+                "`temporary_security_group_source_public_ip` has no effect beside `temporary_security_group_source_cidrs`",
+            ));
+        }
+        if let Some(filter) = &self.security_group_filter {
+            filter.check("security_group_filter", complaints);
+        }
         for (index, source) in self.temporary_security_group_source_cidrs.iter().enumerate() {
             if source.parse::<ipnet::IpNet>().is_err() {
                 complaints.push(Complaint::error(
@@ -53,13 +63,22 @@ impl SecurityGroupOptions {
     }
 
     /// The existing groups that are named by id.
-    fn named(&self) -> Vec<String> {
+    pub(crate) fn named(&self) -> Vec<String> {
         self.security_group_id
             .iter()
             .chain(&self.security_group_ids)
             .cloned()
             .collect()
     }
+}
+
+/// What a temporary group lets in.
+#[derive(Clone, Copy)]
+pub(crate) struct Admitted {
+    /// The communicator's port.
+    pub(crate) port: u16,
+    /// It connects to the instance's IPv6 address.
+    pub(crate) by_ipv6: bool,
 }
 
 /// The instance's security groups.
@@ -69,12 +88,12 @@ pub(crate) struct SecurityGroups {
     pub(crate) handle: Option<Handle>,
 }
 
-/// Finds the groups that the template names, or makes a temporary one that admits connections to `port`.
+/// Finds the groups that the template names, or makes a temporary one that admits the communicator.
 pub(crate) async fn make(
     cloud: &Cloud<'_>,
     options: &SecurityGroupOptions,
     network: &Network,
-    port: Option<u16>,
+    admitted: Option<Admitted>,
     tags: &Tags,
 ) -> Result<SecurityGroups, BakeError> {
     let named = options.named();
@@ -84,8 +103,10 @@ pub(crate) async fn make(
             handle: None,
         });
     }
-    if let Some(filter) = &options.security_group_filter {
+    let filter = options.security_group_filter.as_ref();
+    if let Some(filter) = filter.filter(|filter| !filter.is_empty()) {
         let ids = network::security_groups(cloud.ec2(), filter, network.vpc_id.as_deref()).await?;
+        cloud.say(format!("Security groups: {}", ids.join(", ")));
         return Ok(SecurityGroups { ids, handle: None });
     }
     let temporary = cloud.temporary(&SECURITY_GROUP);
@@ -95,22 +116,36 @@ pub(crate) async fn make(
     let temporary = temporary.detail("name", &name);
     let call = create(cloud.ec2().clone(), name, network.vpc_id.clone(), tags);
     let made = cloud.create(temporary, call).await?;
-    if let Some(port) = port {
-        let everywhere = ["0.0.0.0/0".to_owned()];
-        let sources = match options.temporary_security_group_source_cidrs.as_slice() {
-            [] => &everywhere,
-            sources => sources,
-        };
-        let shown = sources.join(", ");
+    if let Some(admitted) = admitted {
+        let sources = sources(cloud, options, admitted).await?;
+        let (port, shown) = (admitted.port, sources.join(", "));
         cloud.say(format!(
             "Authorizing access to port {port} from {shown} in the temporary security group..."
         ));
-        authorize(cloud.ec2(), &made.value, port.into(), sources).await?;
+        authorize(cloud.ec2(), &made.value, port.into(), &sources).await?;
     }
     Ok(SecurityGroups {
         ids: vec![made.value],
         handle: Some(made.handle),
     })
+}
+
+/// The networks that the temporary group admits.
+async fn sources(
+    cloud: &Cloud<'_>,
+    options: &SecurityGroupOptions,
+    admitted: Admitted,
+) -> Result<Vec<String>, BakeError> {
+    let given = &options.temporary_security_group_source_cidrs;
+    if !given.is_empty() {
+        return Ok(given.clone());
+    }
+    if options.temporary_security_group_source_public_ip {
+        let address = public_address::find(&cloud.bake.run.environment).await?;
+        cloud.say(format!("Public address of this machine: {address}"));
+        return Ok(vec![ipnet::IpNet::from(address).to_string()]);
+    }
+    Ok(vec![if admitted.by_ipv6 { "::/0" } else { "0.0.0.0/0" }.to_owned()])
 }
 
 /// Makes the group; answers its id. One of that name that exists already is ours, with its answer lost.

@@ -4,14 +4,15 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use aws_sdk_ec2::Client;
-use aws_sdk_ec2::types::{Image, ImageState};
+use aws_sdk_ec2::types::{DeviceType, Image, ImageState};
 use bakelite_aws::call::{all, call};
 use bakelite_aws::error::AwsError;
-use bakelite_aws::tag;
 use bakelite_engine::error::Explain;
 use bakelite_template::component::Complaint;
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+use super::filters;
 
 /// Which AMI a bake starts from.
 #[derive(Clone, Default, Deserialize, JsonSchema)]
@@ -121,17 +122,18 @@ impl AmiFilter {
             let help = "`self`, `amazon`, or the account's id";
             complaints.push(Complaint::error(option, message).help(help));
         }
+        filters::check(option, &self.filters, complaints);
     }
 }
 
-/// The AMI that the template starts from. An id goes before a filter.
+/// The AMI that the template starts from. With an id and a filter, both must fit.
 pub(crate) async fn find(
     ec2: &Client,
     options: &SourceAmiOptions,
     requirements: &Requirements,
 ) -> Result<Image, SourceAmiError> {
     let image = match (&options.source_ami, &options.source_ami_filter) {
-        (Some(id), _) => by_id(ec2, id).await?,
+        (Some(id), filter) => by_id(ec2, id, filter.as_ref()).await?,
         (None, filter) => by_filter(ec2, &filter.clone().unwrap_or_default()).await?,
     };
     match requirements.unmet_by(&image) {
@@ -143,9 +145,14 @@ pub(crate) async fn find(
     }
 }
 
-async fn by_id(ec2: &Client, id: &str) -> Result<Image, SourceAmiError> {
+async fn by_id(ec2: &Client, id: &str, filter: Option<&AmiFilter>) -> Result<Image, SourceAmiError> {
     let none = || SourceAmiError::NoSuchId { id: id.to_owned() };
-    let request = ec2.describe_images().image_ids(id).include_deprecated(true);
+    let mut request = ec2.describe_images().image_ids(id).include_deprecated(true);
+    if let Some(filter) = filter {
+        request = request
+            .set_owners(Some(filter.owners.clone()).filter(|owners| !owners.is_empty()))
+            .set_filters(Some(filters::list(&filter.filters)).filter(|filters| !filters.is_empty()));
+    }
     match call("DescribeImages", || request.clone().send()).await {
         Err(error) if error.is_not_found() => Err(none()),
         answer => answer?.images.unwrap_or_default().pop().ok_or_else(none),
@@ -154,12 +161,11 @@ async fn by_id(ec2: &Client, id: &str) -> Result<Image, SourceAmiError> {
 
 /// The AMI that a filter finds; the newest of several when `most_recent` is set.
 pub(crate) async fn by_filter(ec2: &Client, filter: &AmiFilter) -> Result<Image, SourceAmiError> {
-    let filters = filter.filters.iter().map(|(name, value)| tag::filter(name, value));
     let request = ec2
         .describe_images()
         .set_owners(Some(filter.owners.clone()))
         .set_include_deprecated(filter.include_deprecated.then_some(true))
-        .set_filters(Some(filters.collect()));
+        .set_filters(Some(filters::list(&filter.filters)));
     let images = all("DescribeImages", request.into_paginator().items().send()).await?;
     if images.len() > 1 && !filter.most_recent {
         return Err(SourceAmiError::Several {
@@ -201,6 +207,9 @@ impl Requirements {
     fn unmet_by(&self, image: &Image) -> Option<String> {
         if let Some(state) = image.state().filter(|state| **state != ImageState::Available) {
             return Some(format!("it is {}", state.as_str()));
+        }
+        if let Some(device) = image.root_device_type().filter(|device| **device != DeviceType::Ebs) {
+            return Some(format!("its root device is of type `{}`, not `ebs`", device.as_str()));
         }
         let is = image.virtualization_type()?.as_str();
         if self.enhanced_networking && is != "hvm" {

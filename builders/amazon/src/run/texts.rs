@@ -12,6 +12,10 @@ pub(crate) struct RunTexts {
     pub(crate) run_tags: Tags,
     /// Tags of the instance's volumes.
     pub(crate) volume_tags: Tags,
+    /// Tags of a spot request and of its launch template.
+    pub(crate) spot_tags: Tags,
+    /// Tags of the fleet of a spot instance.
+    pub(crate) fleet_tags: Tags,
 }
 
 impl RunTexts {
@@ -24,6 +28,8 @@ impl RunTexts {
         Ok(Self {
             run_tags: renderer.tags("run_tags", &options.run_tags, pairs(&options.run_tag))?,
             volume_tags: renderer.tags("run_volume_tags", &volumes.run_volume_tags, of_volumes)?,
+            spot_tags: renderer.tags("spot_tags", &options.spot_tags, pairs(&options.spot_tag))?,
+            fleet_tags: renderer.tags("fleet_tags", &options.fleet_tags, pairs(&options.fleet_tag))?,
         })
     }
 }

@@ -315,14 +315,14 @@ fn index(at: usize) -> GoValue {
     GoValue::Int(i64::try_from(at).unwrap_or(i64::MAX))
 }
 
-/// `value.a.b`. A name that data without any names lacks is no value; one that other data lacks is an error.
+/// `value.a.b`. A name that the data lacks is an error, unless it has no names at all; one that a map within it lacks is no value.
 fn field(value: GoValue, names: &[String], at: usize) -> Result<GoValue, RenderError> {
     let mut value = value;
-    for name in names {
+    for (depth, name) in names.iter().enumerate() {
         value = match value {
             GoValue::Map(mut members) => match members.remove(name) {
                 Some(member) => member,
-                None if members.is_empty() => GoValue::Nothing,
+                None if members.is_empty() || depth > 0 => GoValue::Nothing,
                 None => return Err(missing(name, &members, at)),
             },
             GoValue::Nothing => return Err(wrong(at, format!("there is nothing that could have a field `{name}`"))),

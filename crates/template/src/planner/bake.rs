@@ -129,10 +129,7 @@ impl Bake<'_> {
             build_name: self.build.name.clone(),
             builder: component.name.to_owned(),
             source_name: self.used.name().to_owned(),
-            rendering: planner
-                .evaluated
-                .context
-                .rendering(self.used.name(), &self.used.source.0),
+            rendering: planner.evaluated.rendering(self.used.name(), &self.used.source.0),
             options,
             provisioners,
             error_cleanup,

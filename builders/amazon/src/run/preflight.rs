@@ -1,0 +1,300 @@
+//! What is found before anything is made that the bake cannot succeed with: everything at once, in one report. A look that AWS refuses,
+//! or cannot answer, finds nothing.
+
+use std::error::Error as StdError;
+
+use aws_sdk_ec2::Client;
+use aws_sdk_ec2::types::{BootModeType, BootModeValues, Image, InstanceType, InstanceTypeInfo};
+use bakelite_aws::call::once;
+use bakelite_aws::error::AwsError;
+use bakelite_aws::retry::ErrorClass;
+use bakelite_engine::bake::BakeError;
+use bakelite_engine::error::Explain;
+
+use super::launch::Launch;
+use super::network::{self, Network, zones_that_offer};
+use super::options::RunOptions;
+use super::placement::{at, of_type};
+use super::source_ami::{self, Requirements};
+use super::{key_pair, profile};
+use crate::cloud::Cloud;
+use crate::findings;
+
+/// What was found.
+#[derive(Default)]
+pub(crate) struct Findings {
+    errors: Vec<BakeError>,
+    /// AWS cannot be reached at all, or not with these credentials: that is reported once.
+    is_unreachable: bool,
+}
+
+impl Findings {
+    /// Takes the error, if it is one.
+    pub(crate) fn take<T, E>(&mut self, result: Result<T, E>) -> Option<T>
+    where
+        E: StdError + Into<BakeError> + 'static,
+    {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                let is_unreachable = is_unreachable(&error);
+                if !(is_unreachable && self.is_unreachable) {
+                    self.errors.push(error.into());
+                }
+                self.is_unreachable |= is_unreachable;
+                None
+            }
+        }
+    }
+
+    fn found(&mut self, finding: Finding) {
+        self.errors.push(finding.into());
+    }
+
+    /// Adds what somebody else found.
+    pub(crate) fn extend(&mut self, errors: Vec<BakeError>) {
+        self.errors.extend(errors);
+    }
+
+    /// Nothing, or one error of all that was found.
+    pub(crate) fn settle(self) -> Result<(), BakeError> {
+        findings::all(self.errors)
+    }
+}
+
+fn is_unreachable(error: &(dyn StdError + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<AwsError>() {
+            return matches!(error.class, ErrorClass::Credentials | ErrorClass::Unavailable);
+        }
+        next = error.source();
+    }
+    false
+}
+
+/// A finding about the launch.
+#[derive(Debug, thiserror::Error)]
+enum Finding {
+    #[error("instance type `{kind}` does not exist in region `{region}`")]
+    NoType { kind: String, region: String },
+    #[error("instance type `{kind}` has architecture {has}, the source AMI `{image}` needs {needs}")]
+    Architecture {
+        kind: String,
+        has: String,
+        image: String,
+        needs: String,
+    },
+    #[error("instance type `{kind}` does not boot by {needs}, which the source AMI `{image}` needs")]
+    BootMode { kind: String, image: String, needs: String },
+    #[error("instance type `{kind}` is not offered in zone {zones}")]
+    Zone {
+        kind: String,
+        zones: String,
+        offered: String,
+    },
+    #[error("the instance cannot be launched")]
+    Launch(#[source] AwsError),
+}
+
+impl Explain for Finding {
+    fn help(&self) -> Option<std::borrow::Cow<'_, str>> {
+        match self {
+            Self::NoType { .. } => Some("`aws ec2 describe-instance-types` lists those of the region".into()),
+            Self::Architecture { .. } => Some("take an instance type or a source AMI of the other architecture".into()),
+            Self::BootMode { .. } => Some("take another instance type".into()),
+            Self::Zone { offered, .. } => Some(format!("it is offered in {offered}").into()),
+            Self::Launch(error) if error.message.contains("default VPC") => {
+                Some("the account has no default VPC here: give `subnet_id` or `subnet_filter`".into())
+            }
+            Self::Launch(error) => error.help(),
+        }
+    }
+
+    fn option(&self) -> Option<std::borrow::Cow<'_, str>> {
+        (!matches!(self, Self::Launch(_))).then_some("instance_type".into())
+    }
+}
+
+/// Looks for what the template names: the source AMI, the network, and what the instance is launched with.
+pub(crate) async fn look(
+    cloud: &Cloud<'_>,
+    options: &RunOptions,
+    requirements: &Requirements,
+    findings: &mut Findings,
+) -> (Option<Image>, Option<Network>) {
+    let (ec2, types) = (cloud.ec2(), options.instance_types());
+    let groups = async {
+        match options.security_groups.named().as_slice() {
+            [] => Ok(()),
+            named => network::security_groups_exist(ec2, named).await,
+        }
+    };
+    let (source, network, groups, key, profile) = tokio::join!(
+        source_ami::find(ec2, &options.source, requirements),
+        network::choose(ec2, &options.network, &types, &cloud.bake.ui),
+        groups,
+        key_pair::exists(ec2, &options.communicator),
+        profile::exists(cloud, options),
+    );
+    let source = findings.take(source);
+    let network = findings.take(network);
+    findings.take(groups);
+    findings.take(key);
+    findings.take(profile);
+    (source, network)
+}
+
+impl Launch<'_> {
+    /// Looks at the launch to come: whether its types exist, fit the source AMI and are offered where it goes, and whether EC2 would do it.
+    pub(crate) async fn preflight(&self, findings: &mut Findings) {
+        let ec2 = self.cloud.ec2();
+        let types = self.options.instance_types();
+        let (infos, offering, dry) =
+            tokio::join!(describe(ec2, &types), zones_that_offer(ec2, &types), self.dry_run(),);
+        match infos {
+            Ok(infos) => infos.iter().for_each(|info| self.fits(info, findings)),
+            Err(error) if error.code.as_deref() == Some("InvalidInstanceType") => findings.found(Finding::NoType {
+                kind: types.join("`, `"),
+                region: self.cloud.aws.region().to_owned(),
+            }),
+            Err(_) => {}
+        }
+        let zones = zones(&self.network);
+        let offering = offering.unwrap_or_default();
+        if !zones.is_empty() && !offering.is_empty() && !zones.iter().any(|zone| offering.contains(*zone)) {
+            findings.found(Finding::Zone {
+                kind: types.join("`, `"),
+                zones: zones.join(", "),
+                offered: offering.into_iter().collect::<Vec<_>>().join(", "),
+            });
+        } else if let Err(error) = dry {
+            findings.found(Finding::Launch(error));
+        }
+    }
+
+    /// Whether an instance of this type can run the source AMI.
+    fn fits(&self, info: &InstanceTypeInfo, findings: &mut Findings) {
+        let kind = || info.instance_type().map_or("", InstanceType::as_str).to_owned();
+        let image = || self.source.image_id().unwrap_or_default().to_owned();
+        let processor = info.processor_info();
+        let has = processor
+            .map(|processor| processor.supported_architectures())
+            .unwrap_or_default();
+        let has: Vec<&str> = has.iter().map(|architecture| architecture.as_str()).collect();
+        if let Some(needs) = self.source.architecture().map(|needs| needs.as_str())
+            && !has.is_empty()
+            && !has.contains(&needs)
+        {
+            findings.found(Finding::Architecture {
+                kind: kind(),
+                has: has.join(", "),
+                image: image(),
+                needs: needs.to_owned(),
+            });
+            return;
+        }
+        let needs = match self.source.boot_mode() {
+            Some(BootModeValues::Uefi) => BootModeType::Uefi,
+            Some(BootModeValues::LegacyBios) => BootModeType::LegacyBios,
+            _ => return,
+        };
+        let modes = info.supported_boot_modes();
+        if !modes.is_empty() && !modes.contains(&needs) {
+            findings.found(Finding::BootMode {
+                kind: kind(),
+                image: image(),
+                needs: needs.as_str().to_owned(),
+            });
+        }
+    }
+
+    /// Asks EC2 whether it would launch the instance, with what is there already of what the launch will have.
+    async fn dry_run(&self) -> Result<(), AwsError> {
+        if self.options.spot().is_some() {
+            return Ok(());
+        }
+        let groups = self.options.security_groups.named();
+        let profile = self.options.iam_instance_profile.as_deref();
+        let key = self.options.communicator.ssh_keypair_name.as_deref();
+        let Ok(request) = self.request(key, profile) else {
+            // User data that cannot be read is reported by the launch.
+            return Ok(());
+        };
+        let place = self.network.places.first().cloned().unwrap_or_default();
+        let types = self.options.instance_types();
+        let kind = types.first().map_or("", String::as_str);
+        let request = of_type(request, kind, self.options.has_unlimited_credits());
+        let request = at(request, &place, self.network.public_address, &groups).dry_run(true);
+        match once("RunInstances", request.send()).await {
+            Err(error) if is_final(&error) => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether the launch would be refused in the same way. What the caller may not do with a launch that lacks its temporary parts, or what
+/// EC2 does not say for good, is left to the launch.
+fn is_final(error: &AwsError) -> bool {
+    let is_refusal = matches!(error.class, ErrorClass::Refused | ErrorClass::NotFound);
+    is_refusal && error.code.as_deref().is_some_and(|code| !PASSED.contains(&code))
+}
+
+/// The codes of a launch that EC2 would do, or that it cannot judge.
+const PASSED: [&str; 3] = ["DryRunOperation", "InvalidAction", "UnsupportedOperation"];
+
+fn zones(network: &Network) -> Vec<&str> {
+    let places = network.places.iter();
+    places.filter_map(|place| place.availability_zone.as_deref()).collect()
+}
+
+async fn describe(ec2: &Client, types: &[String]) -> Result<Vec<InstanceTypeInfo>, AwsError> {
+    let names = types.iter().map(|name| InstanceType::from(name.as_str())).collect();
+    let request = ec2.describe_instance_types().set_instance_types(Some(names));
+    let answer = once("DescribeInstanceTypes", request.send()).await?;
+    Ok(answer.instance_types.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_findings_are_one_report() {
+        let mut findings = Findings::default();
+        let no_type = |kind: &str| Finding::NoType {
+            kind: kind.to_owned(),
+            region: "us-east-1".into(),
+        };
+        findings.found(no_type("m9.huge"));
+        findings.found(no_type("m9.tiny"));
+        let report = findings.settle().unwrap_err().report();
+        assert!(
+            report.text.starts_with("2 problems:\n  - instance type `m9.huge`"),
+            "{}",
+            report.text
+        );
+        assert!(report.text.contains("\n  - instance type `m9.tiny`"), "{}", report.text);
+        let mut findings = Findings::default();
+        findings.found(no_type("m9.huge"));
+        let report = findings.settle().unwrap_err().report();
+        assert_eq!(
+            report.text,
+            "instance type `m9.huge` does not exist in region `us-east-1`"
+        );
+        assert!(Findings::default().settle().is_ok());
+    }
+
+    #[test]
+    fn an_account_that_cannot_be_reached_is_one_finding() {
+        let unreachable = || {
+            let mut error = AwsError::incomplete("DescribeImages", "image");
+            error.class = ErrorClass::Credentials;
+            Err::<(), _>(error)
+        };
+        let mut findings = Findings::default();
+        findings.take(unreachable());
+        findings.take(unreachable());
+        assert_eq!(findings.errors.len(), 1);
+    }
+}

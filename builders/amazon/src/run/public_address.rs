@@ -1,0 +1,136 @@
+//! The public address of this machine, as the world sees it, for `temporary_security_group_source_public_ip`.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bakelite_engine::error::Explain;
+use bakelite_net::{HttpClient, Network};
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::body::Bytes;
+use hyper::{Request, StatusCode};
+use tokio::time::timeout;
+
+/// AWS's service that answers the address of who asks.
+const SERVICE: &str = "https://checkip.amazonaws.com";
+/// The variable of the environment that names another one.
+const OTHER_SERVICE: &str = "BAKELITE_CHECKIP_URL";
+/// The service answers at once or not at all.
+const LIMIT: Duration = Duration::from_secs(15);
+/// No answer is longer, in bytes.
+const LONGEST: usize = 4096;
+
+/// Why the address is not known.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PublicAddressError {
+    #[error("failed to ask `{url}` for the public address of this machine")]
+    Request {
+        url: String,
+        #[source]
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("`{url}` did not answer the public address of this machine within {} s", LIMIT.as_secs())]
+    TooLong { url: String },
+    #[error("`{url}` was asked for the public address of this machine and answered with status {status}")]
+    Status { url: String, status: StatusCode },
+    #[error("`{url}` was asked for the public address of this machine and answered `{answer}`")]
+    NoAddress { url: String, answer: String },
+}
+
+impl Explain for PublicAddressError {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        Some("give the address yourself: `temporary_security_group_source_cidrs = [\"ADDRESS/32\"]`".into())
+    }
+
+    fn option(&self) -> Option<Cow<'_, str>> {
+        Some("temporary_security_group_source_public_ip".into())
+    }
+}
+
+/// Asks for the address, through the proxies of the environment.
+pub(crate) async fn find(environment: &BTreeMap<String, String>) -> Result<IpAddr, PublicAddressError> {
+    let url = environment.get(OTHER_SERVICE).map_or(SERVICE, String::as_str);
+    let asked = timeout(LIMIT, ask(url, environment)).await;
+    let answer = asked.unwrap_or_else(|_| Err(PublicAddressError::TooLong { url: url.to_owned() }))?;
+    match answer.trim().parse::<IpAddr>() {
+        Ok(address) if !address.is_unspecified() => Ok(address),
+        _ => Err(PublicAddressError::NoAddress {
+            url: url.to_owned(),
+            answer: answer.trim().chars().take(100).collect(),
+        }),
+    }
+}
+
+async fn ask(url: &str, environment: &BTreeMap<String, String>) -> Result<String, PublicAddressError> {
+    let failed = |cause: Box<dyn std::error::Error + Send + Sync>| PublicAddressError::Request {
+        url: url.to_owned(),
+        cause,
+    };
+    let request = Request::get(url).body(Empty::<Bytes>::new());
+    let request = request.map_err(|error| failed(error.into()))?;
+    let client = HttpClient::new(Network::new(environment).within(LIMIT));
+    let answer = client.request(request).await.map_err(|error| failed(error.into()))?;
+    let status = answer.status();
+    if !status.is_success() {
+        let url = url.to_owned();
+        return Err(PublicAddressError::Status { url, status });
+    }
+    let body = Limited::new(answer.into_body(), LONGEST)
+        .collect()
+        .await
+        .map_err(failed)?;
+    Ok(String::from_utf8_lossy(&body.to_bytes()).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// A server that gives one answer; its URL.
+    fn answering(answer: &'static str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            let (mut client, _) = listener.accept().unwrap();
+            let lines = BufReader::new(client.try_clone().unwrap()).lines();
+            lines
+                .map_while(Result::ok)
+                .take_while(|line| !line.is_empty())
+                .for_each(drop);
+            client.write_all(answer.as_bytes()).unwrap();
+        });
+        url
+    }
+
+    async fn found(answer: &'static str) -> Result<String, String> {
+        let environment = BTreeMap::from([(OTHER_SERVICE.to_owned(), answering(answer))]);
+        match find(&environment).await {
+            Ok(address) => Ok(address.to_string()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_answer_must_be_an_address() {
+        let address = found("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n203.0.113.7\n").await;
+        assert_eq!(address.as_deref(), Ok("203.0.113.7"));
+        for (answer, wanted) in [
+            (
+                "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n0.0.0.0\n",
+                "answered `0.0.0.0`",
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n<html>",
+                "answered `<html>`",
+            ),
+            ("HTTP/1.1 503 Busy\r\nconnection: close\r\n\r\n", "status 503"),
+        ] {
+            let error = found(answer).await.unwrap_err();
+            assert!(error.contains(wanted), "{error}");
+        }
+    }
+}
