@@ -6,7 +6,9 @@ use std::time::Duration;
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::operation::create_image::builders::CreateImageFluentBuilder;
 use aws_sdk_ec2::operation::register_image::builders::RegisterImageFluentBuilder;
-use aws_sdk_ec2::types::{Image, ImageState, ResourceType, Snapshot, SnapshotState, Tag, TagSpecification};
+use aws_sdk_ec2::types::{
+    BlockDeviceMapping, Image, ImageState, ResourceType, Snapshot, SnapshotState, Tag, TagSpecification,
+};
 use bakelite_aws::call::call;
 use bakelite_aws::client::Aws;
 use bakelite_aws::describe;
@@ -70,9 +72,8 @@ enum Request {
 }
 
 impl Imaging<'_> {
-    /// Makes the AMI of the stopped instance.
-    pub(crate) async fn create(&self, instance: &str) -> Result<Pending, BakeError> {
-        let devices = self.devices.clone();
+    /// Makes the AMI of the stopped instance, with these devices on top of the instance's own.
+    pub(crate) async fn create(&self, instance: &str, devices: Vec<BlockDeviceMapping>) -> Result<Pending, BakeError> {
         let description = self.texts.description.clone();
         let request = self
             .cloud
@@ -94,7 +95,8 @@ impl Imaging<'_> {
     ) -> Result<Pending, BakeError> {
         let description = self.texts.description.clone();
         let request = request.set_description((!description.is_empty()).then_some(description));
-        self.make(Request::Register(request), is_encrypted, "of the snapshots").await
+        self.make(Request::Register(request), is_encrypted, "of the snapshots")
+            .await
     }
 
     /// Makes an AMI. Where it does not stay, or is not encrypted as the template wants it, it is an intermediary one without the
@@ -231,7 +233,10 @@ impl Request {
             tags.retain(of_image);
         }
         let mut answer = self.once(&name, tags.clone()).await;
-        if answer.as_ref().is_err_and(|error| tagged && error.message.contains("taggable")) {
+        if answer
+            .as_ref()
+            .is_err_and(|error| tagged && error.message.contains("taggable"))
+        {
             tags.iter_mut().for_each(|tags| tags.retain(of_image));
             tagged = false;
             answer = self.once(&name, tags).await;
@@ -240,7 +245,10 @@ impl Request {
             Err(error) if error.class == ErrorClass::Duplicate => {
                 let found = describe::own_images(&ec2, tag::by_token(&token)).await?;
                 let operation = error.operation;
-                (Some(found.into_iter().find_map(|image| image.image_id).ok_or(error)?), operation)
+                (
+                    Some(found.into_iter().find_map(|image| image.image_id).ok_or(error)?),
+                    operation,
+                )
             }
             answer => (answer?, "CreateImage"),
         };

@@ -9,7 +9,7 @@ const WITHOUT_ENCRYPTION: [&str; 6] = ["c1", "cc1", "cc2", "m1", "m2", "t1"];
 
 /// Whether the instance's volumes can be encrypted instead of a copy of the AMI: the AMI stays in the build region, and gets no devices
 /// of its own.
-pub(crate) fn is_at_launch(options: &ImageOptions, instance_types: &[&str]) -> bool {
+pub(crate) fn is_at_launch(options: &ImageOptions, instance_types: &[String]) -> bool {
     let mut families = instance_types
         .iter()
         .map(|name| name.split('.').next().unwrap_or_default());

@@ -52,6 +52,8 @@ pub(crate) async fn take(
 
 async fn create(request: CreateSnapshotFluentBuilder) -> Result<(String, String), AwsError> {
     let answer = call("CreateSnapshot", || request.clone().send()).await?;
-    let id = answer.snapshot_id.ok_or_else(|| AwsError::incomplete("CreateSnapshot", "snapshot id"))?;
+    let id = answer
+        .snapshot_id
+        .ok_or_else(|| AwsError::incomplete("CreateSnapshot", "snapshot id"))?;
     Ok((id.clone(), id))
 }

@@ -39,20 +39,31 @@ fn root_device(options: &Options, complaints: &mut Vec<Complaint>) {
         }
         for (field, number) in [("iops", root.iops), ("volume_size", root.volume_size)] {
             if number.is_some_and(|number| number < 0) {
-                complain(&format!("ami_root_device.{field}"), format!("`{field}` must not be negative"));
+                complain(
+                    &format!("ami_root_device.{field}"),
+                    format!("`{field}` must not be negative"),
+                );
             }
         }
     }
-    let found = options.launch_block_device_mappings.iter().position(|launch| launch.device.device_name == source);
+    let found = options
+        .launch_block_device_mappings
+        .iter()
+        .position(|launch| launch.device.device_name == source);
     match found {
         _ if source.is_empty() => {}
         None => {
-            let message = format!("`{source}`, the `source_device_name` of `ami_root_device`, is not in `launch_block_device_mappings`");
+            let message = format!(
+                "`{source}`, the `source_device_name` of `ami_root_device`, is not in `launch_block_device_mappings`"
+            );
             complain("ami_root_device.source_device_name", message);
         }
         Some(index) if options.launch_block_device_mappings[index].omit_from_artifact => {
             let message = format!("`{source}` becomes the root volume and cannot be left out of the AMI");
-            complain(&format!("launch_block_device_mappings[{index}].omit_from_artifact"), message);
+            complain(
+                &format!("launch_block_device_mappings[{index}].omit_from_artifact"),
+                message,
+            );
         }
         Some(_) => {}
     }
@@ -85,7 +96,9 @@ mod tests {
         }
         let mut complaints = Vec::new();
         check(&serde_json::from_value(json).unwrap(), None, &mut complaints);
-        let shown = complaints.into_iter().map(|complaint| format!("{}: {}", complaint.option, complaint.message));
+        let shown = complaints
+            .into_iter()
+            .map(|complaint| format!("{}: {}", complaint.option, complaint.message));
         shown.collect()
     }
 
@@ -102,7 +115,10 @@ mod tests {
             (r#"{"ami_virtualization_type": null}"#, "ami_virtualization_type: "),
             (r#"{"uefi_data": "x"}"#, "uefi_data: "),
             (r#"{"uefi_data": "x", "boot_mode": "legacy-bios"}"#, "uefi_data: "),
-            (r#"{"launch_block_device_mappings": []}"#, "`/dev/xvdf`, the `source_device_name`"),
+            (
+                r#"{"launch_block_device_mappings": []}"#,
+                "`/dev/xvdf`, the `source_device_name`",
+            ),
             (
                 r#"{"launch_block_device_mappings": [{"device_name": "/dev/xvdf", "omit_from_artifact": true}]}"#,
                 "launch_block_device_mappings[0].omit_from_artifact: ",
@@ -115,7 +131,10 @@ mod tests {
                 r#"{"ami_root_device": {"source_device_name": "/dev/xvdf", "device_name": "a", "volume_size": -1}}"#,
                 "ami_root_device.volume_size: ",
             ),
-            (r#"{"ami_root_device": {"source_device_name": "/dev/xvdf"}}"#, "ami_root_device.device_name: "),
+            (
+                r#"{"ami_root_device": {"source_device_name": "/dev/xvdf"}}"#,
+                "ami_root_device.device_name: ",
+            ),
         ] {
             let complaints = complaints(more);
             assert_eq!(complaints.len(), 1, "{more}: {complaints:?}");

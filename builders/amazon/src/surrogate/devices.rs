@@ -25,7 +25,11 @@ pub(crate) fn of_ami(options: &Options, snapshots: &BTreeMap<String, String>) ->
             if let (Some(ebs), Some(given)) = (&mut device.ebs, &options.ami_root_device) {
                 let positive = |number: Option<i32>| number.filter(|number| *number > 0);
                 ebs.volume_size = positive(given.volume_size).or(ebs.volume_size);
-                ebs.volume_type = given.volume_type.as_deref().map(VolumeType::from).or(ebs.volume_type.take());
+                ebs.volume_type = given
+                    .volume_type
+                    .as_deref()
+                    .map(VolumeType::from)
+                    .or(ebs.volume_type.take());
                 ebs.iops = positive(given.iops).or(ebs.iops);
                 ebs.delete_on_termination = Some(given.delete_on_termination);
             }

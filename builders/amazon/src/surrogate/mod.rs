@@ -4,7 +4,7 @@
 mod check;
 mod devices;
 mod options;
-mod snapshots;
+pub(crate) mod snapshots;
 mod swap;
 
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ use bakelite_template::schema::Schema;
 use self::options::Options;
 use self::snapshots::Snapshots;
 use crate::cloud::Cloud;
-use crate::image::create::{self, Pending};
+use crate::image::create::{Created, Pending};
 use crate::image::imaging::Imaging;
 use crate::image::{artifact, encryption};
 use crate::run::launch::Launch;
@@ -119,16 +119,7 @@ impl Surrogate<'_> {
         } else {
             bake.step("image", self.register(id)).await?
         };
-        let (ami, created) = (pending.id.clone(), pending.created);
-        let taken = async { create::snapshots_taken(&cloud.aws, &ami).await.is_ok() };
-        let wait = async {
-            tokio::try_join!(imaging.available(pending), async {
-                machine.clean_up_after(taken).await;
-                Ok(())
-            })
-        };
-        let (ami, ()) = bake.step("wait for the AMI", wait).await?;
-        let amis = imaging.finish(created, ami).await?;
+        let amis = imaging.finish(pending, &machine).await?;
         // Those of an intermediary AMI went with it.
         for snapshot in snapshots {
             snapshot.keep().await?;
@@ -139,13 +130,18 @@ impl Surrogate<'_> {
     /// Makes the AMI of the instance whose volumes were exchanged.
     async fn exchange(&self, instance: &str) -> Result<Pending, BakeError> {
         swap::swap(&self.launch.cloud, instance, self.options).await?;
-        self.imaging.create(instance, devices::of_ami(self.options, &BTreeMap::new())).await
+        self.imaging
+            .create(instance, devices::of_ami(self.options, &BTreeMap::new()))
+            .await
     }
 
     /// Registers the AMI from snapshots of the instance's volumes.
     async fn register(&self, instance: &str) -> Result<(Pending, Vec<Handle>), BakeError> {
         let Self {
-            options, imaging, launch, ..
+            options,
+            imaging,
+            launch,
+            ..
         } = self;
         let cloud = &launch.cloud;
         let usual = format!("bakelite: {}", options.image.ami_name);
@@ -175,7 +171,7 @@ impl Surrogate<'_> {
             .set_uefi_data(options.uefi_data.clone())
             .set_tpm_support(options.tpm_support.map(Into::into));
         let pending = imaging.register(request, are_encrypted).await?;
-        let stays = pending.created == create::Created::Final;
+        let stays = pending.created == Created::Final;
         Ok((pending, if stays { handles } else { Vec::new() }))
     }
 }

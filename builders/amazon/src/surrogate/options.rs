@@ -123,7 +123,11 @@ impl Options {
     /// The volumes of the instance, as every launch has them.
     pub(crate) fn volumes(&self) -> VolumeOptions {
         VolumeOptions {
-            launch_block_device_mappings: self.launch_block_device_mappings.iter().map(|launch| launch.device.clone()).collect(),
+            launch_block_device_mappings: self
+                .launch_block_device_mappings
+                .iter()
+                .map(|launch| launch.device.clone())
+                .collect(),
             no_ephemeral: false,
             run_volume_tags: self.run_volume_tags.clone(),
             run_volume_tag: self.run_volume_tag.clone(),
@@ -132,17 +136,21 @@ impl Options {
 
     /// The device that becomes the root volume, and its name in the AMI.
     pub(crate) fn root(&self) -> (&str, &str) {
-        let root = self.ami_root_device.as_ref();
-        let text = |name: Option<&String>| name.map(String::as_str).unwrap_or_default();
+        let Some(root) = &self.ami_root_device else {
+            return ("", "");
+        };
         (
-            text(root.and_then(|root| root.source_device_name.as_ref())),
-            text(root.and_then(|root| root.device_name.as_ref())),
+            root.source_device_name.as_deref().unwrap_or_default(),
+            root.device_name.as_deref().unwrap_or_default(),
         )
     }
 
     /// The devices of the instance that the AMI has.
     pub(crate) fn kept(&self) -> impl Iterator<Item = &BlockDevice> {
-        let kept = self.launch_block_device_mappings.iter().filter(|launch| !launch.omit_from_artifact);
+        let kept = self
+            .launch_block_device_mappings
+            .iter()
+            .filter(|launch| !launch.omit_from_artifact);
         kept.map(|launch| &launch.device)
     }
 }

@@ -46,7 +46,9 @@ pub(crate) async fn volumes(ec2: &Client, instance: &str) -> Result<BTreeMap<Str
 fn attached(instance: &Instance) -> BTreeMap<String, String> {
     let mappings = instance.block_device_mappings().iter();
     let volumes = mappings.filter_map(|mapping| Some((mapping.device_name()?, mapping.ebs()?.volume_id()?)));
-    volumes.map(|(device, volume)| (device.to_owned(), volume.to_owned())).collect()
+    volumes
+        .map(|(device, volume)| (device.to_owned(), volume.to_owned()))
+        .collect()
 }
 
 /// Takes snapshots of the volumes at these devices, all at once, and waits until they are complete.

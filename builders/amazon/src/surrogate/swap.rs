@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use aws_sdk_ec2::types::{
-    EbsInstanceBlockDeviceSpecification, InstanceBlockDeviceMappingSpecification, Volume,
-    VolumeAttachmentState, VolumeState,
+    EbsInstanceBlockDeviceSpecification, InstanceBlockDeviceMappingSpecification, Volume, VolumeAttachmentState,
+    VolumeState,
 };
 use bakelite_aws::call::call;
 use bakelite_aws::watch::WaitError;
@@ -26,7 +26,10 @@ pub(crate) async fn swap(cloud: &Cloud<'_>, instance: &str, options: &Options) -
         let (instance, device) = (instance.to_owned(), source.to_owned());
         return Err(VolumeError::Missing { instance, device }.into());
     };
-    let omitted = options.launch_block_device_mappings.iter().filter(|launch| launch.omit_from_artifact);
+    let omitted = options
+        .launch_block_device_mappings
+        .iter()
+        .filter(|launch| launch.omit_from_artifact);
     let mut gone: Vec<&str> = omitted.map(|launch| launch.device.device_name.as_str()).collect();
     gone.extend([source, root, "/dev/sda1"]);
     let leaving = volumes.iter().filter(|(device, _)| gone.contains(&device.as_str()));
@@ -39,15 +42,25 @@ async fn detach(cloud: &Cloud<'_>, device: &str, volume: &str) -> Result<(), Bak
     cloud.say(format!("Detaching volume {volume} from {device}..."));
     let request = cloud.ec2().detach_volume().volume_id(volume);
     call("DetachVolume", || request.clone().send()).await?;
-    let detached = |volume: Option<&Volume>| (*volume?.state()? == VolumeState::Available).then_some(Ok::<(), WaitError>(()));
+    let detached =
+        |volume: Option<&Volume>| (*volume?.state()? == VolumeState::Available).then_some(Ok::<(), WaitError>(()));
     let what = format!("volume {volume}");
     let pace = cloud.aws.pace(10, LIMIT);
-    Ok(cloud.aws.volumes.until(volume, pace, &what, "detached", detached).await?)
+    Ok(cloud
+        .aws
+        .volumes
+        .until(volume, pace, &what, "detached", detached)
+        .await?)
 }
 
 async fn attach(cloud: &Cloud<'_>, instance: &str, volume: &str, device: &str) -> Result<(), BakeError> {
     cloud.say(format!("Attaching volume {volume} as the root volume {device}..."));
-    let request = cloud.ec2().attach_volume().volume_id(volume).instance_id(instance).device(device);
+    let request = cloud
+        .ec2()
+        .attach_volume()
+        .volume_id(volume)
+        .instance_id(instance)
+        .device(device);
     call("AttachVolume", || request.clone().send()).await?;
     let attached = |volume: Option<&Volume>| {
         let state = volume?.attachments().first()?.state()?;
@@ -55,14 +68,27 @@ async fn attach(cloud: &Cloud<'_>, instance: &str, volume: &str, device: &str) -
     };
     let what = format!("volume {volume}");
     let pace = cloud.aws.pace(10, LIMIT);
-    Ok(cloud.aws.volumes.until(volume, pace, &what, "attached", attached).await?)
+    Ok(cloud
+        .aws
+        .volumes
+        .until(volume, pace, &what, "attached", attached)
+        .await?)
 }
 
 /// A volume that was attached by hand stays when its instance goes, unless that is said.
 async fn delete_with_instance(cloud: &Cloud<'_>, instance: &str, device: &str) -> Result<(), BakeError> {
-    let ebs = EbsInstanceBlockDeviceSpecification::builder().delete_on_termination(true).build();
-    let mapping = InstanceBlockDeviceMappingSpecification::builder().device_name(device).ebs(ebs).build();
-    let request = cloud.ec2().modify_instance_attribute().instance_id(instance).block_device_mappings(mapping);
+    let ebs = EbsInstanceBlockDeviceSpecification::builder()
+        .delete_on_termination(true)
+        .build();
+    let mapping = InstanceBlockDeviceMappingSpecification::builder()
+        .device_name(device)
+        .ebs(ebs)
+        .build();
+    let request = cloud
+        .ec2()
+        .modify_instance_attribute()
+        .instance_id(instance)
+        .block_device_mappings(mapping);
     call("ModifyInstanceAttribute", || request.clone().send()).await?;
     Ok(())
 }

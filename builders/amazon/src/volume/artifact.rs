@@ -18,9 +18,16 @@ const BUILDER_ID: &str = "mitchellh.amazon.ebsvolume";
 /// The volumes and snapshots as an artifact.
 pub(crate) fn of(aws: &Arc<Aws>, volumes: Vec<String>, snapshots: Vec<String>, data: BuildData) -> Artifact {
     let region = aws.region();
-    let mut ids: Vec<_> = volumes.iter().chain(&snapshots).map(|id| format!("{region}:{id}")).collect();
+    let mut ids: Vec<_> = volumes
+        .iter()
+        .chain(&snapshots)
+        .map(|id| format!("{region}:{id}"))
+        .collect();
     ids.sort_unstable();
-    let lines: String = ids.iter().map(|id| format!("{}\n", id.replacen(':', ": ", 1))).collect();
+    let lines: String = ids
+        .iter()
+        .map(|id| format!("{}\n", id.replacen(':', ": ", 1)))
+        .collect();
     Artifact {
         builder_id: BUILDER_ID.into(),
         id: ids.join(","),

@@ -56,7 +56,11 @@ fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Bu
 fn check(options: &Options, home: Option<&Path>, complaints: &mut Vec<Complaint>) {
     options.access.check(complaints);
     run::check::check(&options.run, home, complaints);
-    block_device::check("ebs_volumes", &options.volumes().launch_block_device_mappings, complaints);
+    block_device::check(
+        "ebs_volumes",
+        &options.volumes().launch_block_device_mappings,
+        complaints,
+    );
     for (index, volume) in options.ebs_volumes.iter().enumerate() {
         if volume.snapshot_description.is_some() && !volume.snapshot_volume {
             let message = "`snapshot_description` needs `snapshot_volume = true`";
@@ -85,7 +89,10 @@ impl Builder for AmazonEbsVolume {
 async fn prepare<'a>(cloud: Cloud<'a>, options: &'a Options) -> Result<Volumes<'a>, BakeError> {
     let mut findings = Findings::default();
     let (launch, renderer) = Launch::prepare(cloud, &options.run, &options.volumes(), None, &mut findings).await?;
-    let texts = options.ebs_volumes.iter().map(|volume| Texts::render(volume, &renderer));
+    let texts = options
+        .ebs_volumes
+        .iter()
+        .map(|volume| Texts::render(volume, &renderer));
     let texts = texts.collect::<Result<_, _>>()?;
     launch.preflight(&mut findings).await;
     findings.settle()?;
@@ -102,7 +109,11 @@ impl Texts {
     fn render(volume: &EbsVolume, renderer: &Renderer) -> Result<Self, crate::tags::TextError> {
         Ok(Self {
             tags: renderer.tags("ebs_volumes.tags", &volume.tags, pairs(&volume.tag))?,
-            snapshot_tags: renderer.tags("ebs_volumes.snapshot_tags", &volume.snapshot_tags, pairs(&volume.snapshot_tag))?,
+            snapshot_tags: renderer.tags(
+                "ebs_volumes.snapshot_tags",
+                &volume.snapshot_tags,
+                pairs(&volume.snapshot_tag),
+            )?,
         })
     }
 }
@@ -126,7 +137,12 @@ impl Volumes<'_> {
         let of_instance = volumes(cloud.ec2(), instance).await?;
         let mut kept = Vec::new();
         let mut snapshots = Vec::new();
-        for (volume, texts) in options.ebs_volumes.iter().zip(texts).filter(|(volume, _)| volume.device.has_volume()) {
+        for (volume, texts) in options
+            .ebs_volumes
+            .iter()
+            .zip(texts)
+            .filter(|(volume, _)| volume.device.has_volume())
+        {
             let device = &volume.device.device_name;
             let Some(id) = of_instance.get(device) else {
                 let (instance, device) = (instance.to_owned(), device.clone());
@@ -203,7 +219,10 @@ mod tests {
         let complaints = |options| {
             let mut complaints = Vec::new();
             check(&options, None, &mut complaints);
-            complaints.into_iter().map(|complaint| complaint.option).collect::<Vec<_>>()
+            complaints
+                .into_iter()
+                .map(|complaint| complaint.option)
+                .collect::<Vec<_>>()
         };
         assert_eq!(complaints(options(false)), ["ebs_volumes[0].snapshot_description"]);
         assert!(complaints(options(true)).is_empty());
