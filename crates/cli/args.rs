@@ -60,6 +60,10 @@ pub(crate) enum Command {
     /// Check the signature of an attestation and what it contains
     #[command(name = "verify-attestation")]
     VerifyAttestation(Box<VerifyArgs>),
+    /// Print the least IAM policy for what a template uses
+    #[cfg(feature = "amazon")]
+    #[command(name = "iam-policy")]
+    IamPolicy(IamPolicyArgs),
     /// Remove what a killed run left behind
     Gc(GcArgs),
     /// Use the local cloud: EC2's API on sandboxes of this machine
@@ -431,6 +435,17 @@ pub(crate) struct VerifyArgs {
     /// The attestation: `*.provenance.json` or `*.sbom.att.json`
     #[arg(value_name = "FILE")]
     pub(crate) file: String,
+}
+
+/// Flags of `iam-policy`.
+#[cfg(feature = "amazon")]
+#[derive(Debug, Args)]
+pub(crate) struct IamPolicyArgs {
+    #[command(flatten)]
+    pub(crate) template: TemplateArgs,
+    /// The template: a file, a directory, or `-` for standard input
+    #[arg(value_name = "TEMPLATE")]
+    pub(crate) path: String,
 }
 
 /// Flags of `gc`.

@@ -119,6 +119,8 @@ const NOT_BAKED: &[(&str, &str)] = &[
         "provisioner-ansible-local",
         "an instance has no network to install Ansible from",
     ),
+    ("data-source-amazon-parameterstore", "the parameter is one of AWS's own"),
+    ("data-source-amazon-secretsmanager", "nobody has put the secret there"),
     ("provisioner-powershell", "there is no Windows"),
     ("provisioner-windows-restart", "there is no Windows"),
     ("provisioner-windows-shell", "there is no Windows"),

@@ -1,4 +1,5 @@
-//! Amazon EC2: the builders amazon-ebs, amazon-ebssurrogate and amazon-ebsvolume, and the data sources. The registry slice at the end is all that the program sees.
+//! AWS: the builders amazon-ebs, amazon-ebssurrogate and amazon-ebsvolume, and the data sources of AMIs, parameters and secrets. The
+//! registry slice at the end is all that the program sees.
 #![cfg_attr(
     test,
     allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test fails by panicking")
@@ -10,6 +11,7 @@ mod data_sources;
 mod ebs;
 mod findings;
 mod image;
+pub mod policy;
 mod run;
 mod surrogate;
 mod tags;
@@ -23,4 +25,6 @@ pub static COMPONENTS: &[Registration] = &[
     surrogate::COMPONENT,
     volume::COMPONENT,
     data_sources::ami::COMPONENT,
+    data_sources::parameter_store::COMPONENT,
+    data_sources::secrets_manager::COMPONENT,
 ];

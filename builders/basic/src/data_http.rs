@@ -15,7 +15,7 @@ use bakelite_template::schema::Schema;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::http::{Sending, Trust, send};
+use bakelite_net::fetch::{Sending, Trust, send};
 
 pub(crate) const REGISTRATION: Registration = Registration {
     component: Component {
@@ -129,7 +129,7 @@ mod tests {
     use bakelite_engine::chain_of;
 
     use super::*;
-    use crate::exchange::Exchange;
+    use bakelite_test_support::exchange::Exchange;
 
     async fn read(options: HttpOptions) -> Result<Value, String> {
         let run = RunContext {

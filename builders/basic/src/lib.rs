@@ -5,10 +5,7 @@
 
 mod data_http;
 mod data_null;
-#[cfg(test)]
-mod exchange;
 mod file;
-mod http;
 mod null;
 pub mod secrets;
 

@@ -77,7 +77,7 @@ fn check_ssh(options: &CommunicatorOptions, complaints: &mut Vec<Complaint>) {
                 .help("set it to the name or address of the machine, or set communicator = \"none\""),
         );
     }
-    if options.host_key_policy() == Some(HostKeyPolicy::Console) {
+    if options.ssh_host_key == HostKeyPolicy::Console {
         let complaint = Complaint::error(
             "ssh_host_key",
             "`ssh_host_key = \"console\"` needs a builder that can read a console",

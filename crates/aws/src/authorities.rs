@@ -3,14 +3,11 @@
 
 use std::path::PathBuf;
 
-use aws_config::profile;
-use aws_types::os_shim_internal::{Env, Fs};
 pub(crate) use bakelite_net::trust::BundleError;
 use bakelite_net::trust::bundle;
 use rustls::pki_types::CertificateDer;
 
-use crate::access::AccessOptions;
-use crate::credentials::{AccessError, Environment, files, in_home, profile_name, variable};
+use crate::credentials::{AccessError, Environment, Profiles, in_home, variable};
 
 /// The authorities that are named instead of this machine's.
 #[derive(Debug, Clone)]
@@ -19,17 +16,16 @@ pub(crate) struct Authorities(Vec<CertificateDer<'static>>);
 impl Authorities {
     /// Those that the environment or the profile names, if any.
     pub(crate) async fn named(
-        options: &AccessOptions,
         environment: &Environment,
+        profiles: &Profiles,
     ) -> Result<Option<Authorities>, AccessError> {
-        let (by, path) = match variable(environment, "AWS_CA_BUNDLE") {
-            Some(path) => ("`AWS_CA_BUNDLE`".to_owned(), path.to_owned()),
-            None => match of_profile(options, environment).await {
-                Some((profile, path)) => (format!("`ca_bundle` of profile `{profile}`"), path),
-                None => return Ok(None),
-            },
+        let of_environment = variable(environment, "AWS_CA_BUNDLE");
+        let (by, path) = match (of_environment, profiles.setting("ca_bundle")) {
+            (Some(path), _) => ("`AWS_CA_BUNDLE`".to_owned(), path),
+            (None, Some(path)) => (format!("`ca_bundle` of profile `{}`", profiles.name), path),
+            (None, None) => return Ok(None),
         };
-        let file = PathBuf::from(in_home(&path, environment));
+        let file = PathBuf::from(in_home(path, environment));
         match bundle(&file).await {
             Ok(certificates) => Ok(Some(Self(certificates))),
             Err(cause) => Err(AccessError::Bundle { by, file, cause }),
@@ -39,20 +35,6 @@ impl Authorities {
     pub(crate) fn certificates(&self) -> &[CertificateDer<'static>] {
         &self.0
     }
-}
-
-/// The profile that is meant and the bundle that it names. Files that cannot be read are reported by whoever looks for credentials in
-/// them.
-async fn of_profile(options: &AccessOptions, environment: &Environment) -> Option<(String, String)> {
-    let name = profile_name(options, environment).to_owned();
-    let files = files(options, environment);
-    // The usual files are looked for in the home directory.
-    let env = Env::from_slice(&[("HOME", variable(environment, "HOME").unwrap_or_default())]);
-    let profiles = profile::load(&Fs::real(), &env, &files, Some(name.clone().into()))
-        .await
-        .ok()?;
-    let path = profiles.get("ca_bundle").filter(|path| !path.is_empty())?.to_owned();
-    Some((name, path))
 }
 
 #[cfg(test)]
@@ -69,7 +51,7 @@ mod tests {
     use tokio_rustls::TlsAcceptor;
 
     use super::*;
-    use crate::access::AssumeRole;
+    use crate::access::{AccessOptions, AssumeRole};
     use crate::client::Aws;
 
     /// A server of AWS behind a certificate of an authority that only its PEM file knows.
@@ -155,7 +137,8 @@ mod tests {
 
     fn once() -> AccessOptions {
         AccessOptions {
-            max_retries: Some(0),
+            max_retries: Some(1),
+            skip_credential_validation: true,
             ..AccessOptions::default()
         }
     }
@@ -183,7 +166,7 @@ mod tests {
         assert!(is_reached(&once(), &named).await);
         let role = AccessOptions {
             assume_role: Some(AssumeRole {
-                role_arn: "arn:aws:iam::123456789012:role/baker".into(),
+                role_arn: Some("arn:aws:iam::123456789012:role/baker".into()),
                 ..AssumeRole::default()
             }),
             ..once()
@@ -207,9 +190,12 @@ mod tests {
             profile: Some("ci".into()),
             ..once()
         };
-        let named = Authorities::named(&of_profile, &environment).await.unwrap();
-        assert_eq!(named.unwrap().certificates().len(), 1);
-        assert!(Authorities::named(&once(), &environment).await.unwrap().is_none());
+        let named = async |options| {
+            let profiles = Profiles::read(options, &environment).await;
+            Authorities::named(&environment, &profiles).await.unwrap()
+        };
+        assert_eq!(named(&of_profile).await.unwrap().certificates().len(), 1);
+        assert!(named(&once()).await.is_none());
         let with_keys = AccessOptions {
             access_key: Some("AK".into()),
             secret_key: Some("SK".into()),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use aws_config::provider_config::ProviderConfig;
@@ -12,18 +12,22 @@ use aws_sdk_ec2::types::{Image, Instance, Snapshot, Volume};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::retries::classifiers::SharedRetryClassifier;
 use rustls::pki_types::CertificateDer;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
 use crate::access::{AccessOptions, Polling};
 use crate::authorities::Authorities;
-use crate::credentials::{self, AccessError, Environment, variable};
+use crate::credentials::{self, AccessError, Environment, Profiles, Search, variable};
 use crate::describe;
 use crate::retry::{self, Classifier};
+use crate::sts::{self, Informant};
 use crate::transport;
 use crate::watch::{Pace, Watch};
 
 /// Set by `--local`: the local cloud's state directory. Then its endpoint and credentials take the place of everything else.
 pub const LOCAL: &str = "BAKELITE_LOCAL";
+
+/// The region of the local cloud where none is named, and of AWS until the instance's own is known.
+const USUAL_REGION: &str = "us-east-1";
 
 /// AWS in one region, reached in one way.
 pub struct Aws {
@@ -48,7 +52,7 @@ pub struct Aws {
 /// What is the same in every region.
 struct Common {
     profile: Option<String>,
-    /// The endpoints that the environment gives services, by the name that its variables have.
+    /// The endpoints that the environment or the profile gives services, by the name that its variables have.
     endpoints: BTreeMap<&'static str, String>,
     local: Option<String>,
     timeout: Option<Duration>,
@@ -57,23 +61,23 @@ struct Common {
     sdk: SdkConfig,
 }
 
-/// Those that are in use, with what they were made of.
-static SHARED: Mutex<Vec<(AccessOptions, Environment, Weak<Aws>)>> = Mutex::const_new(Vec::new());
+/// All of this process, with what they were made of: credentials are found once for equal options, and a code of an MFA device is good
+/// for one session.
+static SHARED: Mutex<Vec<(AccessOptions, Environment, Arc<Aws>)>> = Mutex::const_new(Vec::new());
 
 impl Aws {
     /// AWS as these options and this environment say. Equal ones share everything.
     pub async fn reach(options: &AccessOptions, environment: &Environment) -> Result<Arc<Self>, AccessError> {
-        let environment = relevant(environment);
+        let relevant = relevant(environment);
         let mut shared = SHARED.lock().await;
-        shared.retain(|(_, _, aws)| aws.strong_count() > 0);
         let same = shared
             .iter()
-            .find(|(known, within, _)| known == options && *within == environment);
-        if let Some(aws) = same.and_then(|(_, _, aws)| aws.upgrade()) {
-            return Ok(aws);
+            .find(|(known, within, _)| known == options && *within == relevant);
+        if let Some((_, _, aws)) = same {
+            return Ok(Arc::clone(aws));
         }
-        let aws = Arc::new(Self::new(options, &environment).await?);
-        shared.push((options.clone(), environment, Arc::downgrade(&aws)));
+        let aws = Arc::new(Self::new(options, environment).await?);
+        shared.push((options.clone(), relevant, Arc::clone(&aws)));
         Ok(aws)
     }
 
@@ -86,37 +90,7 @@ impl Aws {
             ..AccessOptions::default()
         };
         let options = if local.is_some() { &on_local } else { options };
-        let region = match (&local, credentials::region(options, environment).await) {
-            (Some(_), Err(_)) => "us-east-1".to_owned(),
-            (_, found) => found?,
-        };
-        let authorities = if local.is_some() {
-            None
-        } else {
-            Authorities::named(options, environment).await?
-        };
-        let http = transport::client(environment, authorities.as_ref());
-        let config = ProviderConfig::without_region()
-            .with_region(Some(Region::new(region.clone())))
-            .with_http_client(http.clone());
-        let mut provider = credentials::base(options, environment, &config).await?;
-        let sdk = sdk_config(options, environment, &region, http);
-        if let Some(role) = &options.assume_role {
-            let sts = sdk.clone().into_builder();
-            let sts = endpoint_of(sts, self::endpoint("STS", environment)).build();
-            provider = credentials::assume(role, &role.role_arn, &sts, provider).await;
-        }
-        let services = ["EC2", "SSM", "SECRETS_MANAGER", "IAM", "EC2_INSTANCE_CONNECT"].into_iter();
-        let common = Common {
-            profile: options.profile.clone(),
-            endpoints: services
-                .filter_map(|service| Some((service, self::endpoint(service, environment)?)))
-                .collect(),
-            local,
-            timeout: waiting_limit(options.aws_polling, environment),
-            authorities,
-            sdk: sdk.into_builder().credentials_provider(provider).build(),
-        };
+        let (common, region) = Common::load(options, environment, local).await?;
         Ok(Self::of(Arc::new(common), region, options.custom_endpoint_ec2.clone()))
     }
 
@@ -174,6 +148,12 @@ impl Aws {
         let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
         let there = || Arc::new(Self::of(Arc::clone(&self.common), region.to_owned(), None));
         Arc::clone(others.entry(region.to_owned()).or_insert_with(there))
+    }
+
+    /// What the clients have in common.
+    #[cfg(test)]
+    pub(crate) fn sdk(&self) -> &SdkConfig {
+        &self.common.sdk
     }
 
     /// EC2 in the region.
@@ -252,6 +232,75 @@ impl Aws {
 }
 
 impl Common {
+    /// What these options and this environment say, with the region.
+    async fn load(
+        options: &AccessOptions,
+        environment: &Environment,
+        local: Option<String>,
+    ) -> Result<(Self, String), AccessError> {
+        let is_local = local.is_some();
+        let profiles = Profiles::read(options, environment).await;
+        let authorities = if is_local {
+            None
+        } else {
+            Authorities::named(environment, &profiles).await?
+        };
+        let named = credentials::region(options, environment, &profiles);
+        let region = named.clone().unwrap_or_else(|| USUAL_REGION.to_owned());
+        let transport = transport::connector(environment, options.insecure_skip_tls_verify, authorities.as_ref());
+        let http = transport::client(transport.clone());
+        let config = ProviderConfig::without_region()
+            .with_region(Some(Region::new(region.clone())))
+            .with_http_client(http.clone());
+        let sdk = sdk_config(options, environment, &region, http);
+        let at_sts = endpoint_of(sdk.clone().into_builder(), endpoint("STS", environment, &profiles)).build();
+        let search = Search {
+            options,
+            environment,
+            profiles: &profiles,
+            config: &config,
+            sts: &at_sts,
+        };
+        let found = search.run().await?;
+        let region = match named {
+            None if found.is_instance => search.instance_region().await,
+            None if is_local => Some(region),
+            named => named,
+        };
+        let region = region.ok_or_else(|| AccessError::NoRegion {
+            profile: profiles.name.clone(),
+        })?;
+        let at_sts = at_sts.into_builder().region(Region::new(region.clone())).build();
+        let sts = sts::client(&at_sts, Some(found.provider.clone()));
+        let caller = OnceCell::new();
+        if !is_local && !options.skip_credential_validation {
+            // Nobody else has the cell yet.
+            let _ = caller.set(Some(found.check(&sts).await?));
+        }
+        let informant = Informant {
+            sts,
+            decodes: options.decode_authorization_messages,
+            caller,
+        };
+        let sdk = sdk
+            .into_builder()
+            .http_client(transport::informed(transport, informant))
+            .credentials_provider(found.provider)
+            .build();
+        let services = ["EC2", "SSM", "SECRETS_MANAGER", "IAM", "EC2_INSTANCE_CONNECT"].into_iter();
+        let common = Self {
+            profile: options.profile.clone(),
+            endpoints: services
+                .filter_map(|service| Some((service, endpoint(service, environment, &profiles)?)))
+                .collect(),
+            local,
+            timeout: waiting_limit(options.aws_polling, environment),
+            authorities,
+            sdk,
+        };
+        Ok((common, region))
+    }
+
     /// The configuration of a service's client in a region.
     fn config(&self, region: &str, endpoint: Option<String>) -> SdkConfig {
         let config = self.sdk.clone().into_builder().region(Region::new(region.to_owned()));
@@ -271,7 +320,10 @@ impl fmt::Debug for Aws {
 /// The variables that matter here, so that others do not keep two bakes from sharing.
 fn relevant(environment: &Environment) -> Environment {
     let matters = |name: &str| {
-        name.starts_with("AWS_") || name == "HOME" || name == LOCAL || bakelite_net::proxies::VARIABLES.contains(&name)
+        let others = ["HOME", LOCAL]
+            .into_iter()
+            .chain(bakelite_net::proxies::VARIABLES.iter().copied());
+        name.starts_with("AWS_") || name.starts_with("VAULT_") || others.into_iter().any(|other| other == name)
     };
     environment
         .iter()
@@ -280,8 +332,8 @@ fn relevant(environment: &Environment) -> Environment {
         .collect()
 }
 
-/// The endpoint that the environment gives a service.
-fn endpoint(service: &str, environment: &Environment) -> Option<String> {
+/// The endpoint that the environment, or else the profile, gives a service.
+fn endpoint(service: &str, environment: &Environment, profiles: &Profiles) -> Option<String> {
     if variable(environment, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
         .is_some_and(|value| value.eq_ignore_ascii_case("true"))
     {
@@ -289,6 +341,7 @@ fn endpoint(service: &str, environment: &Environment) -> Option<String> {
     }
     let own = variable(environment, &format!("AWS_ENDPOINT_URL_{service}"));
     own.or_else(|| variable(environment, "AWS_ENDPOINT_URL"))
+        .or_else(|| profiles.setting("endpoint_url"))
         .map(str::to_owned)
 }
 
@@ -303,10 +356,11 @@ fn endpoint_of(
 /// What is the same for every client. Throttled and failed calls are repeated with growing pauses, at a pace that the service sets.
 fn sdk_config(options: &AccessOptions, environment: &Environment, region: &str, http: SharedHttpClient) -> SdkConfig {
     let is_on = |name| variable(environment, name).is_some_and(|value: &str| value.eq_ignore_ascii_case("true"));
+    let attempts = options.max_retries.filter(|attempts| *attempts > 0);
     let mut builder = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(region.to_owned()))
-        .retry_config(retry::of_sdk(options.max_retries))
+        .retry_config(retry::of_sdk(attempts.map(|attempts| attempts - 1)))
         .identity_cache(IdentityCache::lazy().build())
         .time_source(aws_smithy_async::time::SystemTimeSource::new())
         .sleep_impl(aws_smithy_async::rt::sleep::TokioSleep::new())
@@ -342,6 +396,14 @@ mod tests {
             .collect()
     }
 
+    /// Options whose credentials nobody is asked about.
+    fn unchecked() -> AccessOptions {
+        AccessOptions {
+            skip_credential_validation: true,
+            ..AccessOptions::default()
+        }
+    }
+
     const KEYS: [(&str, &str); 3] = [
         ("AWS_ACCESS_KEY_ID", "AK"),
         ("AWS_SECRET_ACCESS_KEY", "SK"),
@@ -351,7 +413,7 @@ mod tests {
     #[tokio::test]
     async fn equal_options_share_one_aws() {
         let environment = environment(&KEYS);
-        let options = AccessOptions::default();
+        let options = unchecked();
         let first = Aws::reach(&options, &environment).await.unwrap();
         let second = Aws::reach(&options, &environment).await.unwrap();
         assert!(Arc::ptr_eq(&first, &second));
@@ -367,7 +429,7 @@ mod tests {
     async fn another_region_has_the_same_credentials_and_no_endpoint_of_the_build_region() {
         let options = AccessOptions {
             custom_endpoint_ec2: Some("http://custom".into()),
-            ..AccessOptions::default()
+            ..unchecked()
         };
         let here = Aws::reach(&options, &environment(&KEYS)).await.unwrap();
         let there = here.in_region("us-east-1");
@@ -376,9 +438,7 @@ mod tests {
         assert!(Arc::ptr_eq(&here, &here.in_region("eu-west-1")));
         let mut pairs = KEYS.to_vec();
         pairs.push(("AWS_ENDPOINT_URL", "http://all"));
-        let here = Aws::reach(&AccessOptions::default(), &environment(&pairs))
-            .await
-            .unwrap();
+        let here = Aws::reach(&unchecked(), &environment(&pairs)).await.unwrap();
         assert_eq!(here.in_region("us-east-1").endpoint(), Some("http://all"));
     }
 
@@ -396,7 +456,7 @@ mod tests {
         ];
         pairs.extend(more);
         let environment: Environment = environment(&pairs);
-        let error = Aws::reach(&AccessOptions::default(), &environment).await.unwrap_err();
+        let error = Aws::reach(&unchecked(), &environment).await.unwrap_err();
         error.to_string().replace(&file, "CONFIG")
     }
 
@@ -441,7 +501,7 @@ mod tests {
         let error = unreachable("", &more).await;
         assert!(error.starts_with("No AWS credentials found; tried: "), "{error}");
         assert!(
-            error.contains("; Failed to load AWS credentials from instance role: "),
+            error.contains("; Failed to load AWS credentials from the instance's role: "),
             "{error}"
         );
     }
@@ -462,17 +522,18 @@ mod tests {
         ]);
         let options = AccessOptions {
             profile: Some("ci".into()),
-            ..AccessOptions::default()
+            ..unchecked()
         };
         let aws = Aws::reach(&options, &environment).await.unwrap();
         assert_eq!((aws.region(), aws.profile()), ("ap-south-1", Some("ci")));
     }
 
-    #[test]
-    fn a_services_own_endpoint_goes_before_the_common_one() {
+    #[tokio::test]
+    async fn a_services_own_endpoint_goes_before_the_common_one() {
         let environment = environment(&[("AWS_ENDPOINT_URL", "http://a"), ("AWS_ENDPOINT_URL_EC2", "http://b")]);
-        assert_eq!(endpoint("EC2", &environment).as_deref(), Some("http://b"));
-        assert_eq!(endpoint("STS", &environment).as_deref(), Some("http://a"));
+        let profiles = Profiles::read(&unchecked(), &environment).await;
+        assert_eq!(endpoint("EC2", &environment, &profiles).as_deref(), Some("http://b"));
+        assert_eq!(endpoint("STS", &environment, &profiles).as_deref(), Some("http://a"));
     }
 
     #[test]

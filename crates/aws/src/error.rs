@@ -29,6 +29,8 @@ pub struct AwsError {
     pub class: ErrorClass,
     /// The IAM action that is missing, when that is the cause.
     pub action: Option<String>,
+    /// Who may not do it: an ARN.
+    pub principal: Option<String>,
     /// What to check, when no connection was made.
     pub connection: Option<String>,
 }
@@ -42,8 +44,19 @@ impl AwsError {
         let request_id = error
             .as_service_error()
             .and_then(|service| service.meta().request_id().map(str::to_owned));
+        let noted = |name| {
+            let note = error.raw_response().and_then(|response| response.headers().get(name));
+            note.map(str::to_owned)
+        };
         match error.code() {
-            Some(code) => Self::answered(operation, code, error.message().unwrap_or_default(), request_id),
+            Some(code) => {
+                let mut answered = Self::answered(operation, code, error.message().unwrap_or_default(), request_id);
+                answered.principal = answered.principal.or_else(|| noted(PRINCIPAL));
+                if let (Some(decoded), Some(at)) = (noted(DECODED), answered.message.find(ENCODED)) {
+                    answered.message.replace_range(at.., &decoded);
+                }
+                answered
+            }
             None => Self::unanswered(
                 operation,
                 error,
@@ -59,7 +72,9 @@ impl AwsError {
             ErrorClass::Credentials if message.contains(OTHER_REGION) => ErrorClass::Refused,
             class => class,
         };
-        let action = (class == ErrorClass::Denied).then(|| missing_action(operation, message));
+        let is_denied = class == ErrorClass::Denied;
+        let action = is_denied.then(|| missing_action(operation, message));
+        let principal = principal_in(message).filter(|_| is_denied).map(str::to_owned);
         Self {
             operation,
             code: Some(code.to_owned()),
@@ -67,6 +82,7 @@ impl AwsError {
             request_id,
             class,
             action,
+            principal,
             connection: None,
         }
     }
@@ -112,6 +128,7 @@ impl AwsError {
             request_id: None,
             class: ErrorClass::Unavailable,
             action: None,
+            principal: None,
             connection: None,
         }
     }
@@ -126,10 +143,13 @@ impl AwsError {
                 "check the region (`region`, `AWS_REGION`): the endpoint belongs to another region, or the account has not enabled this one"
                     .into(),
             ),
-            ErrorClass::Denied => self
-                .action
-                .as_ref()
-                .map(|action| format!("allow `{action}` in the IAM policy of the caller")),
+            ErrorClass::Denied => self.action.as_ref().map(|action| {
+                let principal = self.principal.as_ref().map(|principal| format!("`{principal}`"));
+                format!(
+                    "allow `{action}` in the IAM policy of {}; `bakelite iam-policy TEMPLATE` prints the policy that a template needs",
+                    principal.as_deref().unwrap_or("the caller")
+                )
+            }),
             ErrorClass::Credentials => {
                 Some("renew the credentials (`aws sts get-caller-identity` tells whether they are valid)".into())
             }
@@ -139,6 +159,11 @@ impl AwsError {
             ),
             _ => None,
         }
+    }
+
+    /// The caller may not do that.
+    pub fn is_denied(&self) -> bool {
+        self.class == ErrorClass::Denied
     }
 
     /// There is no such thing.
@@ -164,6 +189,7 @@ impl fmt::Display for AwsError {
                 .as_ref()
                 .map(|action| format!("IAM action `{action}` is missing")),
         );
+        notes.extend(self.principal.as_ref().map(|principal| format!("caller `{principal}`")));
         notes.extend(self.request_id.as_ref().map(|id| format!("request id {id}")));
         write!(f, " ({})", notes.join(", "))
     }
@@ -192,6 +218,19 @@ impl fmt::Display for ErrorClass {
             ErrorClass::Refused => "refused",
         })
     }
+}
+
+/// Headers that the transport adds to the answer to a denied call: who made it, and what its encoded message means.
+pub(crate) const PRINCIPAL: &str = "bakelite-principal";
+pub(crate) const DECODED: &str = "bakelite-decoded";
+
+/// What EC2 writes before an encoded message.
+pub(crate) const ENCODED: &str = "Encoded authorization failure message: ";
+
+/// The caller that the message names: `User: ARN is not authorized …`.
+fn principal_in(message: &str) -> Option<&str> {
+    let (_, rest) = message.split_once("User: ")?;
+    rest.split(' ').next().filter(|name| name.starts_with("arn:"))
 }
 
 /// What services answer when a request is signed for a region that is not theirs.
@@ -224,7 +263,7 @@ fn missing_action(operation: &str, message: &str) -> String {
 /// The IAM name of the service that an operation belongs to.
 fn service_of(operation: &str) -> &'static str {
     match operation {
-        "StartSession" | "ResumeSession" | "TerminateSession" | "DescribeSessions" => "ssm",
+        "DescribeSessions" | "GetParameter" | "ResumeSession" | "StartSession" | "TerminateSession" => "ssm",
         "GetSecretValue" => "secretsmanager",
         "SendSSHPublicKey" => "ec2-instance-connect",
         "CreateRole"
@@ -239,7 +278,11 @@ fn service_of(operation: &str) -> &'static str {
         | "AddRoleToInstanceProfile"
         | "RemoveRoleFromInstanceProfile"
         | "DeleteInstanceProfile" => "iam",
-        "AssumeRole" | "GetCallerIdentity" => "sts",
+        "AssumeRole"
+        | "AssumeRoleWithWebIdentity"
+        | "DecodeAuthorizationMessage"
+        | "GetCallerIdentity"
+        | "GetSessionToken" => "sts",
         _ => "ec2",
     }
 }
@@ -274,7 +317,7 @@ mod tests {
         assert!(
             error
                 .to_string()
-                .ends_with("(not allowed, IAM action `ec2:RunInstances` is missing, request id req-1)"),
+                .ends_with("(not allowed, IAM action `ec2:RunInstances` is missing, caller `arn:aws:iam::1:user/x`, request id req-1)"),
             "{error}"
         );
         let error = AwsError::answered("StartSession", "AccessDeniedException", "", None);
@@ -284,7 +327,10 @@ mod tests {
         let error = AwsError::answered("CreateTags", "UnauthorizedOperation", "You are not authorized", None);
         assert_eq!(
             error.help().as_deref(),
-            Some("allow `ec2:CreateTags` in the IAM policy of the caller")
+            Some(
+                "allow `ec2:CreateTags` in the IAM policy of the caller; `bakelite iam-policy TEMPLATE` prints the policy that a template \
+                 needs"
+            )
         );
     }
 

@@ -1,4 +1,5 @@
-//! Secrets Manager: what the functions `aws_secretsmanager` and `aws_secretsmanager_raw` of the template language ask.
+//! Secrets Manager: what the functions `aws_secretsmanager` and `aws_secretsmanager_raw` of the template language ask, and the data
+//! source `amazon-secretsmanager`.
 
 use std::borrow::Cow;
 
@@ -6,6 +7,7 @@ use bakelite_engine::error::Explain;
 use serde_json::Value as Json;
 
 use crate::access::AccessOptions;
+use crate::call::call;
 use crate::client::Aws;
 use crate::credentials::{AccessError, Environment};
 use crate::error::AwsError;
@@ -16,6 +18,17 @@ pub enum SecretError {
     /// AWS cannot be reached.
     #[error(transparent)]
     Access(#[from] AccessError),
+    /// There is no such secret, or not in this version.
+    #[error("there is no secret `{name}` in version `{version}`")]
+    Absent {
+        /// The secret.
+        name: String,
+        /// The id or the stage of the version.
+        version: String,
+        /// The answer.
+        #[source]
+        cause: Box<AwsError>,
+    },
     /// The call failed.
     #[error("failed to read secret `{name}`")]
     Call {
@@ -48,20 +61,72 @@ impl Explain for SecretError {
         match self {
             SecretError::Access(error) => error.help(),
             SecretError::Call { cause, .. } => cause.help(),
+            SecretError::Absent { .. } => {
+                Some("a secret belongs to a region and an account: `aws secretsmanager list-secrets` lists them".into())
+            }
+            SecretError::Key { key: None, .. } => Some("`key` names the one that becomes the value".into()),
             SecretError::Binary(_) | SecretError::NoObject(_) | SecretError::Key { .. } => None,
         }
     }
 }
 
+/// A version of a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Version {
+    /// The one with this id.
+    Id(String),
+    /// The one that has this label now: `AWSCURRENT`, `AWSPREVIOUS`.
+    Stage(String),
+}
+
+/// The stage of the version that is in use.
+pub const CURRENT: &str = "AWSCURRENT";
+
+/// What a version of a secret holds: a string or bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Secret {
+    /// The string.
+    pub string: Option<String>,
+    /// The bytes.
+    pub binary: Option<Vec<u8>>,
+    /// The id of the version.
+    pub version: String,
+}
+
+/// A secret, by its name or ARN.
+pub async fn get(aws: &Aws, name: &str, version: &Version) -> Result<Secret, SecretError> {
+    let request = aws.secrets_manager().get_secret_value().secret_id(name);
+    let (request, shown) = match version {
+        Version::Id(id) => (request.version_id(id), id),
+        Version::Stage(stage) => (request.version_stage(stage), stage),
+    };
+    let answer = call("GetSecretValue", || request.clone().send()).await;
+    let answer = answer.map_err(|error| {
+        let (name, cause) = (name.to_owned(), Box::new(error));
+        let is_absent = match cause.code.as_deref() {
+            Some("ResourceNotFoundException") => true,
+            Some("InvalidRequestException") => cause.message.contains("was deleted"),
+            _ => false,
+        };
+        if is_absent {
+            let version = shown.clone();
+            SecretError::Absent { name, version, cause }
+        } else {
+            SecretError::Call { name, cause }
+        }
+    })?;
+    Ok(Secret {
+        string: answer.secret_string,
+        binary: answer.secret_binary.map(aws_smithy_types::Blob::into_inner),
+        version: answer.version_id.unwrap_or_default(),
+    })
+}
+
 /// The whole string of a secret, by its name or ARN, with the credentials of the environment.
 pub async fn whole(name: &str, environment: &Environment) -> Result<String, SecretError> {
     let aws = Aws::reach(&AccessOptions::default(), environment).await?;
-    let answer = aws.secrets_manager().get_secret_value().secret_id(name).send().await;
-    let answer = answer.map_err(|error| SecretError::Call {
-        name: name.to_owned(),
-        cause: Box::new(AwsError::of("GetSecretValue", &error)),
-    })?;
-    answer.secret_string.ok_or_else(|| SecretError::Binary(name.to_owned()))
+    let secret = get(&aws, name, &Version::Stage(CURRENT.into())).await?;
+    secret.string.ok_or_else(|| SecretError::Binary(name.to_owned()))
 }
 
 /// One value of a secret that is a JSON object. Without a key: its only value, or the whole string where that is not an object.
@@ -84,12 +149,23 @@ fn member(name: &str, key: Option<&str>, secret: String) -> Result<String, Secre
     };
     match found {
         Some(Json::String(text)) => Ok(text.clone()),
+        // A number keeps its digits, everything else is its JSON.
         Some(other) => Ok(other.to_string()),
         None => Err(SecretError::Key {
             name: name.to_owned(),
             key: key.map(str::to_owned),
             keys: members.keys().cloned().collect(),
         }),
+    }
+}
+
+/// The value of a secret as the data source has it: of an object the member of this key, else its only one; what is no object is the
+/// value itself. A key that the object does not have is the empty string, as for Packer.
+pub fn value_of(name: &str, key: Option<&str>, secret: &str) -> Result<String, SecretError> {
+    let is_object = matches!(serde_json::from_str(secret), Ok(Json::Object(_)));
+    match member(name, key.filter(|_| is_object), secret.to_owned()) {
+        Err(SecretError::Key { key: Some(_), .. }) => Ok(String::new()),
+        found => found,
     }
 }
 
@@ -124,5 +200,27 @@ mod tests {
             of("hush", Some("x")),
             Err("secret `db` is not a JSON object, so it has no keys".into())
         );
+    }
+
+    #[test]
+    fn a_data_source_keeps_digits_and_needs_a_key_for_several() {
+        let secret = r#"{"big": 12345678901234567890123, "half": 1.50, "on": true, "list": [1, {"a": null}]}"#;
+        let value = |key, secret| value_of("db", key, secret).map_err(|error| error.to_string());
+        for (key, expected) in [
+            ("big", "12345678901234567890123"),
+            ("half", "1.50"),
+            ("on", "true"),
+            ("list", r#"[1,{"a":null}]"#),
+            ("nowhere", ""),
+        ] {
+            assert_eq!(value(Some(key), secret).unwrap(), expected, "{key}");
+        }
+        let error = value_of("db", None, secret).unwrap_err();
+        assert_eq!(error.to_string(), "secret `db` needs a key; it has big, half, on, list");
+        assert!(error.help().unwrap().starts_with("`key` "));
+        for text in ["plain", "[1, 2]", "5", "\"quoted\"", ""] {
+            assert_eq!(value(None, text).unwrap(), text);
+            assert_eq!(value(Some("x"), text).unwrap(), text);
+        }
     }
 }

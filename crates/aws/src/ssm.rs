@@ -1,8 +1,10 @@
-//! Session Manager's calls: a session is started, resumed, found and terminated. What goes through it is bakelite-ssm's to know.
+//! Systems Manager's calls: a session of Session Manager is started, resumed, found and terminated (what goes through it is
+//! bakelite-ssm's to know), and a parameter of Parameter Store is read.
 
 use aws_sdk_ssm::Client;
 use aws_sdk_ssm::types::{SessionFilter, SessionFilterKey, SessionState};
 
+use crate::call::call;
 use crate::error::AwsError;
 
 /// Forwards one port of the instance. Agents after 3.0.196.0 multiplex its streams.
@@ -86,6 +88,30 @@ pub async fn find(ssm: &Client, instance: &str, token: &str) -> Result<Option<St
 /// The instance's agent has not registered, or not yet: it does so some seconds after the boot.
 pub fn is_not_connected(error: &AwsError) -> bool {
     error.code.as_deref() == Some("TargetNotConnected")
+}
+
+/// A parameter of Parameter Store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameter {
+    /// Its value; that of a `SecureString` that was not decrypted is encrypted.
+    pub value: String,
+    /// The number of its version.
+    pub version: i64,
+    /// Its ARN.
+    pub arn: String,
+}
+
+/// A parameter by its name or ARN, with `:VERSION` or `:LABEL` behind it for one that is not the newest.
+pub async fn parameter(ssm: &Client, name: &str, decrypt: bool) -> Result<Parameter, AwsError> {
+    let request = ssm.get_parameter().name(name).with_decryption(decrypt);
+    let answer = call("GetParameter", || request.clone().send()).await?;
+    let missing = || AwsError::incomplete("GetParameter", "parameter");
+    let parameter = answer.parameter.ok_or_else(missing)?;
+    Ok(Parameter {
+        value: parameter.value.unwrap_or_default(),
+        version: parameter.version,
+        arn: parameter.arn.unwrap_or_default(),
+    })
 }
 
 fn reason(token: &str) -> String {

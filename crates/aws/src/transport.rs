@@ -1,4 +1,5 @@
-//! The transport of all clients: HTTP on this machine's network, with its proxies and whom AWS's tools trust.
+//! The transport of all clients: HTTP on this machine's network, with its proxies and whom AWS's tools trust. To the answer to a call
+//! that is denied it adds who made the call, and what its encoded message means.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +14,14 @@ use aws_smithy_types::retry::ErrorKind;
 use bakelite_net::client::{RequestError, RequestErrorKind};
 use bakelite_net::trust::Trust;
 use bakelite_net::{HttpClient, Network};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Bytes;
 use tokio::time::timeout;
 
 use crate::authorities::Authorities;
 use crate::credentials::Environment;
+use crate::error::{DECODED, ENCODED, PRINCIPAL};
+use crate::sts::Informant;
 
 /// How long opening a connection may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -24,14 +29,90 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// How long an answer may take to begin.
 const ANSWER_LIMIT: Duration = Duration::from_mins(1);
 
+/// The longest answer to a call that was refused. Those of the services are a few thousand bytes.
+const LONGEST_DENIAL: usize = 1 << 20;
+
+/// The codes of denied calls, as they stand in the answers of all services.
+const DENIALS: [&str; 2] = ["UnauthorizedOperation", "AccessDenied"];
+
 /// One transport for all clients of these options: they share its connections. Without authorities this machine's are believed.
-pub(crate) fn client(environment: &Environment, authorities: Option<&Authorities>) -> SharedHttpClient {
+pub(crate) fn connector(
+    environment: &Environment,
+    trusts_everyone: bool,
+    authorities: Option<&Authorities>,
+) -> SharedHttpConnector {
     let mut network = Network::new(environment).within(CONNECT_LIMIT);
-    if let Some(authorities) = authorities {
+    if trusts_everyone {
+        network = network.trusting(Trust::Everyone);
+    } else if let Some(authorities) = authorities {
         network = network.trusting(Trust::Only(authorities.certificates().to_vec()));
     }
-    let transport = SharedHttpConnector::new(Transport(Arc::new(HttpClient::new(network))));
-    http_client_fn(move |_, _| transport.clone())
+    SharedHttpConnector::new(Transport(Arc::new(HttpClient::new(network))))
+}
+
+/// The transport as a client of the SDK takes it.
+pub(crate) fn client(connector: SharedHttpConnector) -> SharedHttpClient {
+    http_client_fn(move |_, _| connector.clone())
+}
+
+/// The same transport, whose answers to denied calls tell more.
+pub(crate) fn informed(connector: SharedHttpConnector, informant: Informant) -> SharedHttpClient {
+    client(SharedHttpConnector::new(Informed {
+        connector,
+        informant: Arc::new(informant),
+    }))
+}
+
+#[derive(Debug)]
+struct Informed {
+    connector: SharedHttpConnector,
+    informant: Arc<Informant>,
+}
+
+impl HttpConnector for Informed {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let informant = Arc::clone(&self.informant);
+        let answer = self.connector.call(request);
+        HttpConnectorFuture::new(async move {
+            let mut answer = answer.await?;
+            if matches!(answer.status().as_u16(), 400 | 403) {
+                let body = std::mem::replace(answer.body_mut(), SdkBody::taken());
+                let body = read(body).await?;
+                // A header takes one line of visible characters.
+                for (name, note) in notes(&body, &informant).await {
+                    let note = note.replace(['\r', '\n'], " ");
+                    answer.headers_mut().try_insert(name, note).ok();
+                }
+                *answer.body_mut() = SdkBody::from(body);
+            }
+            Ok(answer)
+        })
+    }
+}
+
+async fn read(body: SdkBody) -> Result<Bytes, ConnectorError> {
+    let collected = Limited::new(body, LONGEST_DENIAL).collect().await;
+    let collected = collected.map_err(|error| ConnectorError::other(error, Some(ErrorKind::TransientError)))?;
+    Ok(collected.to_bytes())
+}
+
+/// What there is to tell of an answer, if it denies the call.
+async fn notes(body: &[u8], informant: &Informant) -> Vec<(&'static str, String)> {
+    let text = String::from_utf8_lossy(body);
+    let is_denied = DENIALS.iter().any(|code| text.contains(code));
+    if !is_denied {
+        return Vec::new();
+    }
+    let mut notes = Vec::new();
+    if !text.contains("User: arn:") {
+        notes.extend(informant.caller().await.map(|caller| (PRINCIPAL, caller.to_owned())));
+    }
+    if let Some((_, encoded)) = text.split_once(ENCODED) {
+        let end = encoded.find(|c: char| c.is_whitespace() || "<\"".contains(c));
+        let encoded = encoded.get(..end.unwrap_or(encoded.len())).unwrap_or_default();
+        notes.extend(informant.decode(encoded).await.map(|decoded| (DECODED, decoded)));
+    }
+    notes
 }
 
 #[derive(Debug)]
@@ -88,7 +169,8 @@ mod tests {
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
         let options = AccessOptions {
-            max_retries: Some(0),
+            max_retries: Some(1),
+            skip_credential_validation: true,
             ..AccessOptions::default()
         };
         let aws = Aws::reach(&options, &environment).await.unwrap();

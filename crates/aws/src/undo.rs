@@ -58,6 +58,8 @@ impl AwsUndo {
                     region: detail("region"),
                     profile: detail("profile"),
                     custom_endpoint_ec2: detail("endpoint").filter(|_| !is_local),
+                    // The first call tells whether they are valid.
+                    skip_credential_validation: true,
                     ..AccessOptions::default()
                 };
                 Aws::reach(&options, environment).await

@@ -360,6 +360,7 @@ mod tests {
                         request_id: None,
                         class: ErrorClass::Throttled,
                         action: None,
+                        principal: None,
                         connection: None,
                     });
                 }

@@ -6,6 +6,8 @@ mod fix;
 mod fmt;
 mod gc;
 mod hcl2_upgrade;
+#[cfg(feature = "amazon")]
+mod iam_policy;
 mod init;
 mod inspect;
 mod local;
@@ -36,6 +38,8 @@ pub(crate) fn run(cli: Cli, process: &Process) -> Result<Status, Failure> {
         Some(Command::Fix(args)) => runtime()?.block_on(fix::run(args, process)),
         Some(Command::Plugins(command)) => plugins::run(command, process),
         Some(Command::VerifyAttestation(args)) => verify_attestation::run(&args, process),
+        #[cfg(feature = "amazon")]
+        Some(Command::IamPolicy(args)) => runtime()?.block_on(iam_policy::run(args, process)),
         Some(Command::Gc(args)) => runtime()?.block_on(gc::run(&args, process)),
         Some(Command::Local(command)) => runtime()?.block_on(local::run(command, process)),
         Some(Command::Version) => Ok(version::run(process)),

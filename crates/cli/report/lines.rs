@@ -27,6 +27,8 @@ pub(super) struct Said<'a> {
     pub(super) is_error: bool,
     /// The artifact that the lines are about, with its build and its number within it.
     pub(super) artifact: Option<(&'a BuildSummary, usize, &'a ArtifactSummary)>,
+    /// The build whose failure the lines report at the end.
+    pub(super) failed: Option<&'a BuildSummary>,
 }
 
 impl Said<'_> {
@@ -35,6 +37,7 @@ impl Said<'_> {
             text: text.into(),
             is_error: false,
             artifact: None,
+            failed: None,
         }
     }
 
@@ -204,7 +207,10 @@ fn closing<'a>(took: &str, outcomes: &'a [BuildSummary], cancelled: bool) -> Vec
     }
     let failed = outcomes.iter().filter_map(|outcome| {
         let error = outcome.error.as_ref()?;
-        Some(Said::error(format!("--> {}: {}", outcome.name, error.text)))
+        Some(Said {
+            failed: Some(outcome),
+            ..Said::error(format!("--> {}: {}", outcome.name, error.text))
+        })
     });
     let failed: Vec<Said> = failed.collect();
     if !failed.is_empty() {

@@ -36,10 +36,15 @@ impl<W: std::io::Write + Send> Reporter for Machine<W> {
             What::Run(RunEvent::Finished { outcomes, .. }) => outcomes,
             _ => &[],
         };
-        let mut errors = errors(outcomes);
+        let mut failed: Vec<&BuildSummary> = outcomes.iter().filter(|outcome| outcome.error.is_some()).collect();
+        let mut count = (!failed.is_empty()).then(|| Line::new("", "error-count", [failed.len().to_string().as_str()]));
         for said in self.lines.said(event) {
             if said.is_error {
-                lines.append(&mut errors);
+                lines.extend(count.take());
+            }
+            if let Some(outcome) = said.failed {
+                failed.retain(|other| !std::ptr::eq(*other, outcome));
+                lines.extend(error(outcome));
             }
             if let Some((outcome, number, artifact)) = said.artifact {
                 if number == 0 {
@@ -51,7 +56,8 @@ impl<W: std::io::Write + Send> Reporter for Machine<W> {
             let voice = if said.is_error { "error" } else { "say" };
             lines.push(Line::new("", "ui", [voice, said.text.as_str()]));
         }
-        lines.append(&mut errors);
+        lines.extend(count);
+        lines.extend(failed.into_iter().filter_map(error));
         let without = outcomes
             .iter()
             .filter(|outcome| outcome.error.is_none() && outcome.artifacts.is_empty());
@@ -161,16 +167,10 @@ fn diagnostic(target: &str, what: &What) -> Option<Line> {
     }
 }
 
-/// How many builds failed, and with what; nothing where none did.
-fn errors(outcomes: &[BuildSummary]) -> Vec<Line> {
-    let failed = outcomes.iter().filter_map(|outcome| {
-        let error = outcome.error.as_ref()?;
-        Some(Line::new(&outcome.name, "error", [error.text.as_str()]))
-    });
-    let failed: Vec<Line> = failed.collect();
-    let count = failed.len().to_string();
-    let count = (!failed.is_empty()).then(|| Line::new("", "error-count", [count.as_str()]));
-    count.into_iter().chain(failed).collect()
+/// With what a build failed.
+fn error(outcome: &BuildSummary) -> Option<Line> {
+    let error = outcome.error.as_ref()?;
+    Some(Line::new(&outcome.name, "error", [error.text.as_str()]))
 }
 
 fn artifact_lines(name: &str, index: &str, artifact: &ArtifactSummary) -> Vec<Line> {
@@ -252,8 +252,8 @@ mod tests {
         insta::assert_snapshot!(lines(None, What::Run(finished)), @r"
         0,,ui,say,\n==> Wait completed after 1 second
         0,,error-count,1
-        0,null.bad,error,Script exited with non-zero exit status: 2
         0,,ui,error,\n==> Some builds didn't complete successfully and had errors:
+        0,null.bad,error,Script exited with non-zero exit status: 2
         0,,ui,error,--> null.bad: Script exited with non-zero exit status: 2
         0,,ui,say,\n==> Builds finished. The artifacts of successful builds are:
         0,file.good,artifact-count,1

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::check::{check_ssh, check_winrm};
 use crate::dial::{Dial, Tcp};
 use crate::none::NoCommunicator;
-use crate::options::{CommunicatorOptions, HostKeyPolicy, ProxyType, TransferMethod, local_path, positive};
+use crate::options::{CommunicatorOptions, ProxyType, TransferMethod, local_path, positive};
 use crate::ssh::Ssh;
 use crate::ssh::auth::Credentials;
 use crate::ssh::bastion::Bastion;
@@ -147,14 +147,15 @@ pub enum ConnectError {
         option: &'static str,
     },
     /// The instance has printed no host key.
-    #[error("timed out waiting for the host keys on the console of {peer} after {limit}{}", last.as_deref().map(|last| format!(" ({last})")).unwrap_or_default())]
+    #[error("timed out waiting for the host keys on the console of {peer} after {limit}")]
     Console {
         /// `user@host:port` of the instance.
         peer: String,
         /// `ssh_timeout`.
         limit: GoDuration,
         /// What the last request for the output failed with.
-        last: Option<String>,
+        #[source]
+        last: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
     /// The console cannot be read.
     #[error("failed to read the host keys on the console of {peer}")]
@@ -177,8 +178,8 @@ pub enum ConnectError {
     #[error(transparent)]
     WinRm(#[from] WinRmConnectError),
     /// A communicator of the builder's own failed.
-    #[error("{0}")]
-    Other(Box<dyn Explain>),
+    #[error(transparent)]
+    Other(bakelite_engine::error::Error),
     /// The run was cancelled.
     #[error("cancelled")]
     Cancelled,
@@ -194,7 +195,7 @@ impl Explain for ConnectError {
             ConnectError::Refused { cause, .. } => cause.help(),
             ConnectError::Timeout { last, .. } => last.as_ref()?.help(),
             ConnectError::WinRm(error) => error.help(),
-            ConnectError::Other(error) => error.help(),
+            ConnectError::Other(error) => error.help().map(Into::into),
             _ => None,
         }
     }
@@ -356,7 +357,7 @@ async fn read_console(
                     return Ok(());
                 }
             }
-            Err(ConsoleError::Later(error)) => last = Some(bakelite_engine::chain_of(&*error)),
+            Err(ConsoleError::Later(error)) => last = Some(error),
             Err(ConsoleError::Never(cause)) => {
                 return Err(ConnectError::NoConsole {
                     peer: connector.peer.clone(),
@@ -422,7 +423,7 @@ impl Context<'_> {
         let options = self.options;
         let host = target.host(options);
         let remote_tunnels = tunnel::parse(options.ssh_remote_tunnels.as_deref())?;
-        let host_key = options.host_key_policy().unwrap_or(HostKeyPolicy::AcceptNew);
+        let host_key = options.ssh_host_key.clone();
         Ok(Connector {
             peer: format!("{}@{host}:{}", options.username(), options.port()),
             dial: match &target.dial {

@@ -22,7 +22,8 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(14);
 
 pub use bakelite_net::Stream;
 
-const UNREACHED: &str = "see that the security group lets this machine in, and that the subnet leads to the instance";
+const UNREACHED: &str =
+    "check that the security group allows this machine, and that the subnet has a route to the instance";
 
 /// Why there is no stream.
 #[derive(Debug)]
@@ -39,7 +40,7 @@ impl fmt::Display for DialError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             DialError::Io(error) => error.fmt(formatter),
-            DialError::Net(error) => formatter.write_str(&bakelite_engine::chain_of(error)),
+            DialError::Net(error) => error.fmt(formatter),
             DialError::Hop(hop) => hop.fmt(formatter),
         }
     }
@@ -49,8 +50,7 @@ impl std::error::Error for DialError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             DialError::Io(error) => error.source(),
-            // Its causes are shown with it.
-            DialError::Net(_) => None,
+            DialError::Net(error) => error.source(),
             DialError::Hop(hop) => hop.source(),
         }
     }
@@ -93,6 +93,11 @@ pub enum Refusal {
 }
 
 impl DialError {
+    /// Is it that a certificate is not trusted?
+    pub(crate) fn is_about_certificate(&self) -> bool {
+        matches!(self, DialError::Net(error) if error.is_about_certificate())
+    }
+
     /// What the failure means for further attempts.
     pub fn refusal(&self) -> Refusal {
         match self {

@@ -1,12 +1,12 @@
-//! The way to an instance as a `ProxyCommand` of OpenSSH's own client: for programs that connect by themselves, as Ansible may.
+//! The route to an instance as a `ProxyCommand` of OpenSSH's client, for programs that connect by themselves, as Ansible may.
 
 use bakelite_scripts::quote;
 
 use crate::connect::Target;
 use crate::options::{Bastion, CommunicatorOptions, HostKeyPolicy};
 
-/// The `ProxyCommand` with which OpenSSH's client goes the way that we go: empty where that is straight. The error says what about
-/// the way it cannot follow.
+/// The `ProxyCommand` with which OpenSSH's client takes the same route: empty for a direct one. The error is what about the route cannot
+/// be expressed in it.
 pub(crate) fn proxy_command(target: &Target, options: &CommunicatorOptions) -> Result<String, &'static str> {
     if target.dial.is_some() {
         return Err("it is reached by a session of the builder's");
@@ -15,11 +15,9 @@ pub(crate) fn proxy_command(target: &Target, options: &CommunicatorOptions) -> R
         return Err("it is reached through `ssh_proxy_host`");
     }
     let hops = options.bastions();
-    let policies = hops.iter().map(|hop| Some(&hop.host_key));
-    let own = options.host_key_policy();
+    let policies = hops.iter().map(|hop| &hop.host_key);
     if policies
-        .chain([own.as_ref()])
-        .flatten()
+        .chain([&options.ssh_host_key])
         .any(|policy| *policy != HostKeyPolicy::AcceptNew)
     {
         return Err(
@@ -37,7 +35,7 @@ pub(crate) fn proxy_command(target: &Target, options: &CommunicatorOptions) -> R
         Some(_) => &options.ssh_bastion_certificate_file,
         None => &options.ssh_certificate_file,
     };
-    // A per cent sign of a path is none of OpenSSH's own.
+    // OpenSSH expands `%`.
     let word = |text: &str| quote::word(text).replace('%', "%%");
     let path = |path: &str| quote::path(path).replace('%', "%%");
     let mut words = vec!["ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new".to_owned()];

@@ -7,7 +7,7 @@ use bakelite_template::duration::GoDuration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use crate::ssh::host_key::HostKeyPolicy;
+pub use crate::ssh::host_key::{BastionHostKeys, HostKeyPolicy};
 
 /// How to reach the instance. Builders flatten this into their own options.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -25,7 +25,7 @@ pub struct CommunicatorOptions {
     pub ssh_port: Option<u16>,
     /// User to log in as. Required for SSH.
     pub ssh_username: Option<String>,
-    /// Password of the user; tried after all keys, as a password and as the answer to every question.
+    /// Password of the user; tried after all keys, as a password and as the answer to every prompt.
     #[schemars(extend("x-sensitive" = true))]
     pub ssh_password: Option<String>,
     /// File with the private key to log in with: PEM (PKCS#1, PKCS#8) or OpenSSH. The passphrase of a protected one comes from the
@@ -37,8 +37,8 @@ pub struct CommunicatorOptions {
     pub ssh_keypair_name: Option<String>,
     /// Name of the temporary key pair; default: a name of its own for each bake.
     pub temporary_key_pair_name: Option<String>,
-    /// Type of the temporary key pair: `rsa` (the default), `ed25519`, or what else the builder can make.
-    pub temporary_key_pair_type: Option<String>,
+    /// Type of the temporary key pair.
+    pub temporary_key_pair_type: KeyType,
     /// Size of the temporary key in bits, where the builder makes it itself.
     pub temporary_key_pair_bits: Option<u32>,
     /// Remove the temporary key from the `authorized_keys` files of the user and of root when provisioning is done.
@@ -54,6 +54,7 @@ pub struct CommunicatorOptions {
     /// The former name of `ssh_timeout`.
     pub ssh_wait_timeout: Option<GoDuration>,
     /// How many failed logins to accept while waiting; default 10, `0`: no limit.
+    #[schemars(extend("x-zero" = true))]
     pub ssh_handshake_attempts: Option<u32>,
     /// Ciphers to offer, by their OpenSSH names, best first.
     pub ssh_ciphers: Option<Vec<String>>,
@@ -68,9 +69,9 @@ pub struct CommunicatorOptions {
     pub ssh_file_transfer_method: Option<TransferMethod>,
     /// Which host key to accept: `accept-new` (the default: any key, which must then not change during the bake), `console` (one that
     /// the instance prints on its console, where the builder can read that), or `pin:SHA256:…`, the fingerprint of the only key.
-    pub ssh_host_key: Option<String>,
+    pub ssh_host_key: HostKeyPolicy,
 
-    /// Host to go through; several, as `[USER@]HOST[:PORT],…`, are gone through in this order.
+    /// Bastion to connect through; several, as `[USER@]HOST[:PORT],…`, are chained in this order.
     pub ssh_bastion_host: Option<String>,
     /// Port of the bastion's SSH server; default 22.
     pub ssh_bastion_port: Option<u16>,
@@ -89,11 +90,11 @@ pub struct CommunicatorOptions {
     pub ssh_bastion_certificate_file: Option<String>,
     /// Which host key of the bastion to accept: `accept-new` (the default) or `pin:SHA256:…`, as `ssh_host_key`. For several bastions one
     /// for each, in their order, separated by commas.
-    pub ssh_bastion_host_key: Option<String>,
+    pub ssh_bastion_host_key: BastionHostKeys,
 
-    /// Proxy to go through.
+    /// Proxy to connect through.
     pub ssh_proxy_host: Option<String>,
-    /// Language of the proxy: `socks5` (the default) or `http`, by its CONNECT.
+    /// Protocol of the proxy.
     pub ssh_proxy_type: ProxyType,
     /// Port of the proxy; default 1080, with `http` 3128.
     pub ssh_proxy_port: Option<u16>,
@@ -103,9 +104,9 @@ pub struct CommunicatorOptions {
     #[schemars(extend("x-sensitive" = true))]
     pub ssh_proxy_password: Option<String>,
 
-    /// Ports of the instance that lead to this machine's network: `PORT:HOST:PORT`.
+    /// Ports of the instance that are forwarded to this machine's network: `PORT:HOST:PORT`.
     pub ssh_remote_tunnels: Option<Vec<String>>,
-    /// Ports of this machine that lead to the instance's network: `PORT:HOST:PORT`.
+    /// Ports of this machine that are forwarded to the instance's network: `PORT:HOST:PORT`.
     pub ssh_local_tunnels: Option<Vec<String>>,
 
     /// The public key as bytes, for `build.SSHPublicKey`; without effect on the login.
@@ -144,6 +145,24 @@ pub enum Kind {
     WinRm,
     /// No connection at all.
     None,
+}
+
+/// The type of a temporary key pair.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline, extend("x-any-case" = true))]
+pub enum KeyType {
+    /// RSA.
+    #[default]
+    Rsa,
+    /// Ed25519.
+    Ed25519,
+    /// ECDSA.
+    #[schemars(extend("x-unsupported" = "no builder makes such keys"))]
+    Ecdsa,
+    /// DSA.
+    #[schemars(extend("x-unsupported" = "no builder makes such keys"))]
+    Dsa,
 }
 
 /// How files are transferred by SSH.
@@ -247,35 +266,14 @@ impl CommunicatorOptions {
         positive(Some(interval.unwrap_or(GoDuration::from_seconds(5))))
     }
 
-    /// Which host key is accepted; `None` when the option is none of the policies.
-    pub fn host_key_policy(&self) -> Option<HostKeyPolicy> {
-        match &self.ssh_host_key {
-            Some(text) => HostKeyPolicy::parse(text),
-            None => Some(HostKeyPolicy::AcceptNew),
-        }
-    }
-
-    /// Which host keys of the bastions are accepted, in order; `None` when the option contains something else. Bastions have no console
-    /// that a builder could read.
-    pub(crate) fn bastion_host_keys(&self) -> Option<Vec<HostKeyPolicy>> {
-        let texts = self.ssh_bastion_host_key.iter().flat_map(|texts| texts.split(','));
-        let policies = texts.map(|text| match text.trim() {
-            "" => Some(HostKeyPolicy::AcceptNew),
-            text => HostKeyPolicy::parse(text),
-        });
-        policies
-            .map(|policy| policy.filter(|policy| *policy != HostKeyPolicy::Console))
-            .collect()
-    }
-
     /// The hosts to go through, in order.
     pub(crate) fn bastions(&self) -> Vec<Bastion> {
         let usual_port = self.ssh_bastion_port.filter(|port| *port != 0).unwrap_or(22);
         let usual_user = self.ssh_bastion_username.as_deref().unwrap_or(self.username());
         let texts = self.ssh_bastion_host.iter().flat_map(|texts| texts.split(','));
         let texts = texts.map(str::trim).filter(|text| !text.is_empty());
-        let host_keys = self.bastion_host_keys().unwrap_or_default();
-        let host_keys = host_keys.into_iter().chain(std::iter::repeat(HostKeyPolicy::AcceptNew));
+        let host_keys = self.ssh_bastion_host_key.0.iter().cloned();
+        let host_keys = host_keys.chain(std::iter::repeat(HostKeyPolicy::AcceptNew));
         texts
             .zip(host_keys)
             .map(|(text, host_key)| {
@@ -381,16 +379,6 @@ mod tests {
     }
 
     #[test]
-    fn host_key_policies_are_read() {
-        assert_eq!(options("{}").host_key_policy(), Some(HostKeyPolicy::AcceptNew));
-        let pinned = options(r#"{"ssh_host_key": "pin:SHA256:abc="}"#).host_key_policy();
-        assert_eq!(pinned, Some(HostKeyPolicy::Pinned("SHA256:abc".into())));
-        let console = options(r#"{"ssh_host_key": "console"}"#).host_key_policy();
-        assert_eq!(console, Some(HostKeyPolicy::Console));
-        assert_eq!(options(r#"{"ssh_host_key": "no"}"#).host_key_policy(), None);
-    }
-
-    #[test]
     fn each_bastion_has_a_host_key_of_its_own() {
         let keys = |json| {
             let hops = options(json).bastions();
@@ -401,10 +389,6 @@ mod tests {
             keys(r#"{"ssh_bastion_host": "a,b,c", "ssh_bastion_host_key": "accept-new, pin:SHA256:abc"}"#),
             [HostKeyPolicy::AcceptNew, pinned, HostKeyPolicy::AcceptNew]
         );
-        for wrong in ["console", "pin:MD5:x", "pin:SHA256:abc,no"] {
-            let given = options(&format!(r#"{{"ssh_bastion_host_key": "{wrong}"}}"#));
-            assert_eq!(given.bastion_host_keys(), None, "{wrong}");
-        }
     }
 
     #[test]

@@ -31,6 +31,7 @@ mod provision;
 pub mod provisioner;
 pub mod registry;
 pub mod run;
+pub mod terminal;
 pub mod transfer;
 pub mod undo;
 mod unwind;

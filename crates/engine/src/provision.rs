@@ -36,6 +36,8 @@ struct Reached {
     instance: Option<(Arc<dyn Communicator>, BuildData)>,
     steps: Vec<String>,
     answer: Option<Answer>,
+    /// A provisioner failed.
+    is_failed: bool,
 }
 
 /// A provisioner ran longer than its `timeout`.
@@ -57,6 +59,7 @@ impl Provisions for Provisioners {
             let Err(error) = self.run_once(bake, communicator, data).await else {
                 return Ok(());
             };
+            self.reached().is_failed = true;
             if self.policy.on_error != OnError::Ask || bake.cancel.is_cancelled() {
                 return Err(error);
             }
@@ -129,11 +132,16 @@ impl Provisioners {
 
     /// Runs the error-cleanup-provisioner, if there is one and an instance was reached.
     pub(crate) async fn clean_up(&self, bake: &Bake) -> Result<(), Error> {
+        // These words begin the line in Packer, too: scripts look for them.
+        const HEAD: &str = "Provisioning step had errors";
         let instance = self.reached().instance.clone();
         let (Some(plan), Some((communicator, data))) = (&self.error_cleanup, instance) else {
+            if self.reached().is_failed {
+                bake.ui.say(HEAD);
+            }
             return Ok(());
         };
-        bake.ui.say("The bake failed: running the error-cleanup-provisioner...");
+        bake.ui.say(format!("{HEAD}: running the error-cleanup-provisioner..."));
         self.with_retries(plan, &provisioning(bake, &communicator, &data)).await
     }
 

@@ -297,7 +297,8 @@ fn round_half_even(mantissa: UBig, exponent: i64, precision: u32) -> (UBig, i64)
 
 fn magnitude_to_f64(mantissa: &UBig, exponent: i64) -> f64 {
     let top = exponent + i64::from(bit_length(mantissa));
-    if mantissa.is_zero() || top < -1075 {
+    // Below half of the least subnormal, 2^-1074.
+    if mantissa.is_zero() || top < -1074 {
         return 0.0;
     }
     if top > 1024 {
@@ -306,7 +307,7 @@ fn magnitude_to_f64(mantissa: &UBig, exponent: i64) -> f64 {
     // A subnormal has fewer bits: its last one stands for 2^-1074.
     let available = (top + 1074).clamp(0, i64::from(FLOAT_PRECISION));
     let (mantissa, exponent) = if available == 0 {
-        // Between zero and the least subnormal: half of it rounds to even, that is to zero.
+        // Between half of the least subnormal and all of it: half rounds to even, that is to zero.
         let more_than_half = !(mantissa.is_one() && exponent == -1075);
         (if more_than_half { UBig::ONE } else { UBig::ZERO }, -1074)
     } else {

@@ -61,10 +61,10 @@ pub enum Cause {
     /// A variable of the environment does not name a proxy.
     #[error(transparent)]
     Proxy(#[from] UnusableProxy),
-    /// There is nobody to trust.
+    /// The trusted certificates cannot be loaded.
     #[error(transparent)]
     Trust(#[from] TrustError),
-    /// The other side does not speak TLS, or with a certificate that is not trusted.
+    /// The other side is not a TLS server, or its certificate is not trusted.
     #[error("TLS handshake failed")]
     Tls(#[source] io::Error),
     /// It took too long.
@@ -72,7 +72,7 @@ pub enum Cause {
     Timeout(Duration),
 }
 
-/// A host as it stands before a port.
+/// A host as it is written before a port: a version 6 address in brackets.
 pub(crate) fn bracketed(host: &str) -> String {
     let bare = host.trim_matches(['[', ']']);
     if bare.contains(':') {
@@ -98,6 +98,13 @@ impl DialError {
         }
     }
 
+    /// Is it that the other side's certificate is not trusted?
+    pub fn is_about_certificate(&self) -> bool {
+        let Cause::Tls(cause) = &self.cause else { return false };
+        let inner = cause.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        matches!(inner, Some(rustls::Error::InvalidCertificate(_)))
+    }
+
     /// What to check.
     pub fn help(&self) -> String {
         let Self { host, port, .. } = self;
@@ -121,20 +128,20 @@ impl DialError {
             (Cause::Refused(_), Some(via)) => {
                 format!("check that the proxy {} may connect to {host}:{port}, and its log", via.address)
             }
-            (Cause::Tls(cause), _) if is_about_certificates(cause) => format!(
+            (Cause::Tls(_), _) if self.is_about_certificate() => format!(
                 "if the certificate of {host} comes from an authority of your own, name that one's PEM file in SSL_CERT_FILE (for \
                  AWS: AWS_CA_BUNDLE)"
             ),
-            (Cause::Tls(_), _) => format!("check that {host}:{port} speaks TLS"),
+            (Cause::Tls(_), _) => format!("check that {host}:{port} is a TLS server"),
             (Cause::Lookup { .. }, _) => {
-                format!("check the name `{host}` and this machine's DNS; where only a proxy leads out, name it in HTTPS_PROXY")
+                format!("check the name `{host}` and this machine's DNS; if this machine needs a proxy, set HTTPS_PROXY")
             }
             (Cause::Timeout(_), Some(via)) => {
                 format!("check that the proxy {} may connect to {host}:{port}, and that it answers", via.address)
             }
             _ => format!(
-                "check that something listens at {host}:{port}, and that no firewall is between; where only a proxy leads out, name \
-                 it in HTTPS_PROXY"
+                "check that something listens at {host}:{port}, and that no firewall is between; if this machine needs a proxy, set \
+                 HTTPS_PROXY"
             ),
         }
     }
@@ -167,11 +174,6 @@ impl DialError {
             Cause::Refused(_) => io::ErrorKind::ConnectionRefused,
         }
     }
-}
-
-fn is_about_certificates(error: &io::Error) -> bool {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    matches!(inner, Some(rustls::Error::InvalidCertificate(_)))
 }
 
 impl From<DialError> for io::Error {

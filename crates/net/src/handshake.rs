@@ -1,4 +1,4 @@
-//! What is said to a proxy before the stream to the host behind it begins: HTTP's CONNECT, or SOCKS version 5. Names are resolved by
+//! The handshake with a proxy before the stream to the host behind it begins: HTTP's CONNECT, or SOCKS version 5. Names are resolved by
 //! the proxy.
 
 use std::error::Error as _;
@@ -20,7 +20,7 @@ use crate::tap::{Tap, Tapped};
 /// As much of a proxy's answer as an error shows.
 const SHOWN: usize = 200;
 
-/// How a proxy is spoken to, and what it is shown.
+/// The protocol of a proxy, with the credentials for it.
 #[derive(Debug, Clone)]
 pub enum Speech {
     /// CONNECT, with this `Proxy-Authorization`.
@@ -48,7 +48,7 @@ pub enum Refusal {
     #[error("the proxy answered: {0}")]
     Socks(String),
     /// What it answered was something else.
-    #[error("the proxy does not speak {0}")]
+    #[error("the proxy does not support {0}")]
     Protocol(&'static str),
     /// The connection to it was lost.
     #[error("connection to the proxy was lost")]

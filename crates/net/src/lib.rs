@@ -6,17 +6,20 @@
 //! the proxy that a template names ([`handshake::through`]) with the same code. docs/reference/network.md is the page for users.
 //!
 //! From the bottom up: [`proxies`] (which proxy for a URL), [`trust`] (whose certificates), [`handshake`] (CONNECT and SOCKS5),
-//! [`error`], [`tcp`], [`tap`] (streams that something looks into), [`network`] (all of it together), [`client`] (HTTP on top).
+//! [`error`], [`tcp`], [`tap`] (streams that something looks into), [`network`] (all of it together), [`client`] (HTTP on top),
+//! [`fetch`] (one request and its whole answer), [`vault`] (the store of secrets that templates and AWS's credentials come from).
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
 pub mod client;
 pub mod error;
+pub mod fetch;
 pub mod handshake;
 pub mod network;
 pub mod proxies;
 pub mod tap;
 pub mod tcp;
 pub mod trust;
+pub mod vault;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 

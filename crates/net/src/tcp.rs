@@ -79,7 +79,7 @@ async fn open(host: &str, port: u16, limits: Limits) -> Result<Connected, Cause>
     })
 }
 
-/// What the system said, without the library's words around it.
+/// The system's error, without the library's message around it.
 fn failure(error: &(dyn std::error::Error + 'static), limit: Duration) -> Cause {
     let mut next = Some(error);
     while let Some(error) = next {

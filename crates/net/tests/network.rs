@@ -295,7 +295,7 @@ async fn what_a_proxy_refuses_is_named_with_host_port_and_proxy() {
         (
             Manner::Saying(b"220 mail\r\n\r\n"),
             "",
-            "the proxy does not speak HTTP",
+            "the proxy does not support HTTP",
             "may connect",
         ),
         (
@@ -325,7 +325,7 @@ async fn what_a_proxy_refuses_is_named_with_host_port_and_proxy() {
         (
             Manner::Saying(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
             "",
-            "the proxy does not speak SOCKS5",
+            "the proxy does not support SOCKS5",
             "may connect",
         ),
         (

@@ -19,7 +19,7 @@ use crate::local_process::{self, LocalProcessError};
 use crate::quote;
 use crate::script::{ExitError, ScriptOptions, Scripts, Shebang, build_variables, flatten};
 
-/// How a variable is written when the template does not say otherwise.
+/// How a variable is written unless the template sets another way.
 const VARIABLE_FORMAT: &str = "%s='%s' ";
 
 /// An operating system that `only_on` can name.

@@ -1,4 +1,4 @@
-//! PowerShell's words: texts in quotes, and scripts as one argument that every shell passes on as it is.
+//! PowerShell's words: strings in quotes, and scripts as one argument that every shell passes on as it is.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -8,7 +8,7 @@ fn is_single_quote(character: char) -> bool {
     matches!(character, '\'' | '\u{2018}'..='\u{201b}')
 }
 
-/// A text as a string of PowerShell in which nothing is expanded.
+/// A string literal of PowerShell in which nothing is expanded.
 pub fn single_quoted(text: &str) -> String {
     let mut quoted = String::from("'");
     for character in text.chars() {
@@ -21,7 +21,7 @@ pub fn single_quoted(text: &str) -> String {
     quoted
 }
 
-/// A value as it stands between double quotes of PowerShell, escaped with backticks. Also typographic quotes end a string there.
+/// A value as it is written between double quotes of PowerShell, escaped with backticks. Also typographic quotes end a string there.
 pub fn within_double_quotes(value: &str) -> String {
     let mut escaped = String::new();
     for character in value.chars() {

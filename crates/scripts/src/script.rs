@@ -51,7 +51,7 @@ impl Default for ScriptOptions {
 #[serde(default)]
 pub struct Shebang {
     /// Interpreter of an inline script, without `#!`; default `/bin/sh -e`. When it is not given and the first line of `inline` starts
-    /// with `#!`, that line stands.
+    /// with `#!`, that line is kept.
     pub inline_shebang: Option<String>,
 }
 
@@ -67,7 +67,7 @@ impl Shebang {
 }
 
 impl ScriptOptions {
-    /// Complains about options that do not go together. `exists` tells whether a script of this path is there.
+    /// Complains about options that do not go together. `exists`: whether there is a script of this path.
     pub fn check(&self, complaints: &mut Vec<Complaint>, exists: impl Fn(&str) -> bool) {
         let given = [
             ("inline", !self.inline.is_empty()),
@@ -247,7 +247,7 @@ fn split_variable(text: &str) -> Option<(&str, &str)> {
     text.split_once('=').filter(|(name, _)| !name.is_empty())
 }
 
-/// Go's `Sprintf` for texts: `%s`, `%v`, `%q`, `%%` and numbered arguments such as `%[1]s`.
+/// Go's `Sprintf` for strings: `%s`, `%v`, `%q`, `%%` and numbered arguments such as `%[1]s`.
 fn go_format(format: &str, arguments: &[&str]) -> String {
     let (mut text, mut next, mut rest) = (String::new(), 0, format);
     while let Some(at) = rest.find('%') {

@@ -296,16 +296,7 @@ impl Blocks {
     }
 }
 
-const REGISTRY_ATTRIBUTES: &[&str] = &[
-    "bucket_name",
-    "description",
-    "labels",
-    "bucket_labels",
-    "build_labels",
-    "channels",
-];
-
-/// `hcp_packer_registry`: read, so that a template that has it works, and not used.
+/// `hcp_packer_registry`: read, so that a template that has it works, and not used. It may hold anything.
 pub(crate) fn hcp_registry(block: &Block, first: &mut Option<Place>, diagnostics: &mut Diagnostics) {
     if let Some(first) = *first {
         diagnostics.push(
@@ -315,12 +306,11 @@ pub(crate) fn hcp_registry(block: &Block, first: &mut Option<Place>, diagnostics
     }
     *first = Some(block.place);
     let schema = BodySchema {
-        attributes: REGISTRY_ATTRIBUTES.iter().map(|name| (*name, false)).collect(),
+        attributes: ["bucket_name", "description"].map(|name| (name, false)).to_vec(),
         blocks: Vec::new(),
     };
-    let attributes: HashMap<String, Attribute> = block
-        .body
-        .content(&schema, diagnostics)
+    let (content, _) = block.body.partial_content(&schema, diagnostics);
+    let attributes: HashMap<String, Attribute> = content
         .attributes
         .into_iter()
         .map(|one| (one.name.text.clone(), one))

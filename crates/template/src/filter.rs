@@ -50,11 +50,6 @@ impl Selection {
         self.except.iter().any(|pattern| pattern.matches(name))
     }
 
-    /// Can it leave any build out?
-    pub(crate) fn selects(&self) -> bool {
-        !(self.only.is_empty() && self.except.is_empty())
-    }
-
     /// Warns of each value of `-only` and `-except` that matches nothing: neither a build nor, for `-except`, a post-processor.
     pub(crate) fn check_used(
         &self,

@@ -31,6 +31,7 @@ mod invocation;
 pub mod legacy;
 mod locals;
 mod location;
+mod outdated;
 mod planner;
 mod scope;
 mod show;

@@ -17,7 +17,7 @@ use crate::component::{ComponentKind, Components, DataSources};
 use crate::filter::Selection;
 use crate::legacy;
 use crate::plan::Plan;
-use crate::plugins::{self, Unavailable};
+use crate::plugins;
 use crate::scope::{Iterations, TemplateScope};
 use crate::template::{Content, Hcl, Template};
 
@@ -34,12 +34,7 @@ impl Template {
     ) -> Plan {
         let mut found = Diagnostics::default();
         let selection = self.selection(&mut found);
-        let unavailable = if selection.selects() {
-            Unavailable::Ignored
-        } else {
-            Unavailable::Error
-        };
-        plugins::check(self.requirements(), unavailable, &mut found);
+        plugins::check(self.requirements(), &mut found);
         if found.has_errors() {
             diagnostics.extend(found);
             return Plan {
@@ -51,7 +46,8 @@ impl Template {
         let work = |found: &mut Diagnostics| self.builds(&evaluated, &selection, found);
         let (builds, more) = settle(&evaluated.context, data, work).await;
         found.extend(more);
-        existence::check(self, &builds, &selection, components, &mut found);
+        let refused = existence::check(self, &builds, &selection, components, &mut found);
+        plugins::check_missing(self.requirements(), &refused, &mut found);
         if builds.is_empty() && !self.is_legacy() && !found.has_errors() {
             found.push(
                 Diagnostic::error(None, "template has no build block")

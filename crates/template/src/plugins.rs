@@ -2,7 +2,7 @@
 
 mod catalogue;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics};
 use bakelite_hcl::evaluate;
@@ -136,8 +136,9 @@ fn check_source(source: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Reports requirements that bakelite cannot meet, all of them.
-pub(crate) fn check(requirements: &[Requirement], unavailable: Unavailable, diagnostics: &mut Diagnostics) {
+/// Checks requirements against each other and against what is built in. A version other than the built-in one is a warning: it is what
+/// there is.
+pub(crate) fn check(requirements: &[Requirement], diagnostics: &mut Diagnostics) {
     let mut seen: BTreeMap<&str, Place> = BTreeMap::new();
     for requirement in requirements {
         let name = &requirement.name;
@@ -147,53 +148,41 @@ pub(crate) fn check(requirements: &[Requirement], unavailable: Unavailable, diag
                     .related(first, "first here"),
             );
         }
-        match built_in(&requirement.source).and_then(|plugin| plugin.version) {
-            None => diagnostics.extend(unavailable.report(requirement)),
-            Some(version)
-                if version
-                    .parse()
-                    .is_ok_and(|version| requirement.version.allows(&version)) => {}
-            Some(version) => diagnostics.push(
-                Diagnostic::error(
-                    requirement.place,
-                    format!(
-                        "plugin `{name}` is required in version `{}`, built in is {version}",
-                        requirement.version
-                    ),
-                )
-                .help("widen the constraint".to_owned()),
-            ),
+        let Some(version) = built_in(&requirement.source).and_then(|plugin| plugin.version) else {
+            continue;
+        };
+        let is_met = version
+            .parse()
+            .is_ok_and(|version| requirement.version.allows(&version));
+        if !is_met {
+            let summary = format!(
+                "plugin `{name}` is required in version `{}`, built in is {version}",
+                requirement.version
+            );
+            diagnostics.push(Diagnostic::warning(requirement.place, summary).help(
+                "the components behave as those of the version that is built in; widen the constraint".to_owned(),
+            ));
         }
     }
 }
 
-/// What it means that a plugin is required of which bakelite has nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unavailable {
-    /// An error: everything in the template is wanted.
-    Error,
-    /// A warning: nothing is baked.
-    Warning,
-    /// Nothing, until a build needs one of its components.
-    Ignored,
-}
-
-impl Unavailable {
-    fn report(self, requirement: &Requirement) -> Option<Diagnostic> {
-        let summary = format!("plugin `{}` is not available", requirement.source);
-        let diagnostic = match self {
-            Unavailable::Error => Diagnostic::error(requirement.place, summary),
-            Unavailable::Warning => Diagnostic::warning(requirement.place, summary),
-            Unavailable::Ignored => return None,
-        };
+/// Warns of required plugins of which nothing is built in, unless a component of theirs has been refused already.
+pub(crate) fn check_missing(requirements: &[Requirement], refused: &BTreeSet<String>, diagnostics: &mut Diagnostics) {
+    for requirement in requirements {
+        let source = &requirement.source;
+        if built_in(source).is_some() || refused.contains(source) {
+            continue;
+        }
         let built_in = PLUGINS.iter().filter(|plugin| plugin.version.is_some());
         let known: Vec<String> = built_in.map(|plugin| format!("`{}`", plugin.source)).collect();
-        let diagnostic = diagnostic.detail("bakelite has its components built in and runs no plugins.");
-        Some(diagnostic.help(format!(
-            "built in are components of {}; leave builds that need another plugin out with `-only` or `-except`, and remove the \
-             requirement if nothing of the plugin is used",
-            known.join(" and ")
-        )))
+        diagnostics.push(
+            Diagnostic::warning(requirement.place, format!("plugin `{source}` is not built in"))
+                .detail("bakelite has its components built in and runs no plugins.")
+                .help(format!(
+                    "built in are components of {}; nothing else can be used by a build that runs",
+                    known.join(" and ")
+                )),
+        );
     }
 }
 

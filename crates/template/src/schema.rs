@@ -5,9 +5,12 @@
 //! repeatable block, anything else an attribute. `#[schemars(extend("x-late" = true))]`: the string is rendered by the component at
 //! run time and not while decoding. `#[schemars(extend("x-unsupported" = "reason"))]`: giving it is an error for now; on a variant
 //! of an enum, giving that value is. Beside it on a field `"x-harmless" = [false]`: values that may be given all the same, as they ask
-//! for nothing. `#[schemars(extend("x-aliases" = ["…"]))]` on a variant: other strings for it. On an enum
-//! `#[schemars(extend("x-any-case" = true))]`: upper and lower case are the same. `#[schemars(extend("x-sensitive" = true))]`: its value is a secret. A field that is neither an
-//! `Option` nor has a serde default must be given.
+//! for nothing; an empty value always does. `#[schemars(extend("x-zero" = true))]`: the number 0 is a value of its own, not the same as
+//! none. `#[schemars(extend("x-aliases" = ["…"]))]` on a variant: other strings for it. On an enum
+//! `#[schemars(extend("x-any-case" = true))]`: upper and lower case are the same. On a newtype of a string
+//! `#[schemars(extend("pattern" = "REGEX", "x-must-be" = "…"))]`: the string must match, and what that means in words.
+//! `#[schemars(extend("x-sensitive" = true))]`: its value is a secret. A field that is neither an `Option` nor has a serde default must
+//! be given.
 
 use bakelite_hcl::types::Type;
 use serde_json::{Map, Value as Json};
@@ -40,8 +43,10 @@ pub struct Field {
     pub sensitive: bool,
     /// Why giving it is an error for now.
     pub unsupported: Option<String>,
-    /// What may be given all the same when it is unsupported.
+    /// What may be given all the same when it is unsupported, besides empty values.
     pub harmless: Vec<Json>,
+    /// The number 0 is a value of its own.
+    pub zero_counts: bool,
 }
 
 /// Attribute or block.
@@ -71,6 +76,13 @@ pub enum Accepts {
     Duration,
     /// One of these strings.
     OneOf(Vec<Choice>),
+    /// A string that matches this regular expression.
+    Pattern {
+        /// The regular expression.
+        pattern: String,
+        /// What it means: "`this` or `that:…`".
+        must_be: String,
+    },
 }
 
 /// One value of an option that takes only certain strings.
@@ -93,6 +105,25 @@ impl Choice {
     pub(crate) fn is(&self, text: &str) -> bool {
         let mut names = self.aliases.iter().chain([&self.value]);
         names.any(|name| name == text || self.any_case && name.eq_ignore_ascii_case(text))
+    }
+}
+
+impl Field {
+    /// Does a value ask for nothing? What is empty does, and what holds only that.
+    pub(crate) fn is_idle(&self, value: &Json) -> bool {
+        is_empty(value) || self.harmless.contains(value)
+    }
+}
+
+/// Is a value null, `false`, 0, an empty string, list or object, or an object that holds only such?
+fn is_empty(value: &Json) -> bool {
+    match value {
+        Json::Null | Json::Bool(false) => true,
+        Json::Bool(true) => false,
+        Json::Number(number) => number.as_f64() == Some(0.0),
+        Json::String(text) => text.is_empty(),
+        Json::Array(all) => all.is_empty(),
+        Json::Object(members) => members.values().all(is_empty),
     }
 }
 
@@ -157,6 +188,7 @@ fn field(name: &str, property: &Json) -> Field {
             .and_then(Json::as_array)
             .cloned()
             .unwrap_or_default(),
+        zero_counts: is("x-zero"),
     }
 }
 
@@ -247,6 +279,9 @@ fn accepts(shape: &Json) -> Accepts {
     let choices = choices(shape);
     if !choices.is_empty() {
         return Accepts::OneOf(choices);
+    }
+    if let Some((pattern, must_be)) = string(shape, "pattern").zip(string(shape, "x-must-be")) {
+        return Accepts::Pattern { pattern, must_be };
     }
     if type_name(shape) != Some("integer") {
         return Accepts::Anything;

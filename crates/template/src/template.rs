@@ -1,6 +1,7 @@
 //! The entrance: an invocation of a command becomes a [`Template`], checked in its names and structure, with the values of its
 //! variables known and nothing else evaluated.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bakelite_hcl::diagnostic::Diagnostics;
@@ -12,7 +13,7 @@ use crate::context::TemplateContext;
 use crate::discover::{self, Files};
 use crate::invocation::{Invocation, Purpose};
 use crate::legacy::{self, Legacy};
-use crate::plugins::{self, Requirement, Unavailable};
+use crate::plugins::{self, Requirement};
 use crate::secrets::Derived;
 use crate::variables::{self, Variable};
 
@@ -143,7 +144,8 @@ impl Template {
 
     /// Checks `required_plugins` against the components that bakelite has built in. A plugin of which it has none is a warning.
     pub fn check_requirements(&self, diagnostics: &mut Diagnostics) {
-        plugins::check(self.requirements(), Unavailable::Warning, diagnostics);
+        plugins::check(self.requirements(), diagnostics);
+        plugins::check_missing(self.requirements(), &BTreeSet::new(), diagnostics);
     }
 
     /// What evaluation makes of sensitive values, also later while baking.

@@ -8,6 +8,7 @@
 pub mod clouds;
 pub mod context;
 pub mod eventually;
+pub mod exchange;
 pub mod inventory;
 pub mod server;
 pub mod signer;

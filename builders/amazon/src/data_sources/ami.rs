@@ -51,6 +51,9 @@ fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Da
     let options: Options = read_options(decoded, complaints)?;
     let before = complaints.len();
     options.access.check(complaints);
+    if options.filter.filters.is_empty() && options.filter.owners.is_empty() {
+        complaints.push(Complaint::error("filters", "`filters` or `owners` must be given"));
+    }
     options.filter.check("", complaints);
     (complaints.len() == before).then(|| Box::new(AmiSource { options }) as Box<dyn DataSource>)
 }

@@ -81,7 +81,6 @@ mod tests {
             (r#"{"ssh_username": null}"#, "`ssh_username`"),
             (r#"{"secret_key": "SK"}"#, "`access_key` and `secret_key`"),
             (r#"{"ssh_keypair_name": "kp"}"#, "`ssh_private_key_file`"),
-            (r#"{"temporary_key_pair_type": "dsa"}"#, "`temporary_key_pair_type`"),
             (r#"{"ssh_interface": "session_manager"}"#, "`iam_instance_profile`"),
             (
                 r#"{"ssh_interface": "session_manager", "iam_instance_profile": "p", "communicator": "winrm",

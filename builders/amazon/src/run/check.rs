@@ -58,11 +58,6 @@ impl Check<'_> {
                 "`ssh_keypair_name` needs its private key: `ssh_private_key_file` or `ssh_agent_auth = true`",
             );
         }
-        let kind = options.temporary_key_pair_type.as_deref().unwrap_or("rsa");
-        if !["rsa", "ed25519"].iter().any(|known| kind.eq_ignore_ascii_case(known)) {
-            let message = format!("`temporary_key_pair_type` must be `rsa` or `ed25519`, not `{kind}`");
-            self.error("temporary_key_pair_type", message);
-        }
         if options.temporary_key_pair_bits.is_some() {
             let message = "`temporary_key_pair_bits` has no effect: EC2 makes the key and chooses its size";
             self.complaints

@@ -9,7 +9,7 @@ use bakelite_aws::error::AwsError;
 use bakelite_aws::resource::key_pair::KEY_PAIR;
 use bakelite_aws::retry::ErrorClass;
 use bakelite_aws::tag::{self, Tags};
-use bakelite_communicators::options::{CommunicatorOptions, Kind};
+use bakelite_communicators::options::{self, CommunicatorOptions, Kind};
 use bakelite_engine::bake::{BakeError, Handle};
 use bakelite_engine::error::Explain;
 use bakelite_engine::private_file;
@@ -84,9 +84,9 @@ pub(crate) async fn make(cloud: &Cloud<'_>, options: &CommunicatorOptions, tags:
     let replaceable = options.temporary_key_pair_name.is_none();
     let name = options.temporary_key_pair_name.clone();
     let name = name.unwrap_or_else(|| format!("packer_{}", temporary.token));
-    let kind = match options.temporary_key_pair_type.as_deref() {
+    let kind = match options.temporary_key_pair_type {
         // EC2 encrypts passwords for RSA keys only.
-        Some(kind) if !for_password && kind.eq_ignore_ascii_case("ed25519") => KeyType::Ed25519,
+        options::KeyType::Ed25519 if !for_password => KeyType::Ed25519,
         _ => KeyType::Rsa,
     };
     cloud.say(format!("Creating temporary key pair `{name}`..."));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use aws_sdk_ec2::Client;
 use bakelite_aws::call::{self, call};
 use bakelite_aws::error::AwsError;
-use bakelite_communicators::options::CommunicatorOptions;
+use bakelite_communicators::options::{CommunicatorOptions, KeyType};
 use bakelite_engine::bake::{Bake, BakeError};
 use bakelite_engine::error::Explain;
 use bakelite_template::component::Complaint;
@@ -75,8 +75,7 @@ pub(crate) fn check(options: &CommunicatorOptions, timeout: Option<GoDuration>) 
         let message = "`ssh_keypair_name` needs its private key to decrypt the password: `ssh_private_key_file`, or `winrm_password`";
         complaints.push(Complaint::error("ssh_keypair_name", message));
     }
-    let kind = options.temporary_key_pair_type.as_deref().unwrap_or_default();
-    if kind.eq_ignore_ascii_case("ed25519") {
+    if options.temporary_key_pair_type == KeyType::Ed25519 {
         let message = "`temporary_key_pair_type` has no effect: EC2 encrypts passwords for RSA keys only";
         complaints.push(Complaint::warning("temporary_key_pair_type", message));
     }

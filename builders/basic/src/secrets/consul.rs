@@ -4,29 +4,25 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Problem, path, switch, trust, variable};
-use crate::http::{Environment, HttpError, Sending, send};
+use super::Problem;
+use bakelite_net::fetch::{HttpError, Sending, send};
+use bakelite_net::proxies::Environment;
+use bakelite_net::vault::{SettingError, switch, trust, url_path as path, variable};
 
-const STORE: &str = "Consul";
 const DEFAULT_ADDRESS: &str = "127.0.0.1:8500";
 
 /// The value of a key.
 pub(super) async fn read(key: &str, environment: &Arc<Environment>) -> Result<String, Problem> {
     let sending = request(key, environment)?;
-    let what = key.to_owned();
+    let key = key.to_owned();
     match send(sending, Arc::clone(environment)).await {
         Ok(answer) => Ok(answer.body),
-        Err(HttpError::Status { status, .. }) if status.as_u16() == 404 => Err(Problem::Nothing { store: STORE, what }),
+        Err(HttpError::Status { status, .. }) if status.as_u16() == 404 => Err(Problem::Nothing { key }),
         Err(HttpError::Status { body, .. }) if !body.trim().is_empty() => Err(Problem::Refused {
-            store: STORE,
-            what,
-            said: body.trim().to_owned(),
+            key,
+            reason: body.trim().to_owned(),
         }),
-        Err(source) => Err(Problem::Http {
-            store: STORE,
-            what,
-            source,
-        }),
+        Err(source) => Err(Problem::Http { key, source }),
     }
 }
 
@@ -54,11 +50,11 @@ fn address(environment: &Environment) -> Result<String, Problem> {
     let encrypted = switch(environment, "CONSUL_HTTP_SSL")?.unwrap_or(false);
     match address.split_once("://") {
         Some(("http" | "https", _)) => Ok(address.to_owned()),
-        Some(_) => Err(Problem::Setting {
+        Some(_) => Err(Problem::Setting(SettingError::Value {
             variable: "CONSUL_HTTP_ADDR",
             value: address.to_owned(),
             expected: "it must be HOST:PORT, or begin with `http://` or `https://`",
-        }),
+        })),
         None if encrypted => Ok(format!("https://{address}")),
         None => Ok(format!("http://{address}")),
     }

@@ -1,9 +1,10 @@
 //! Requests to Vault and Consul, against recorded exchanges.
 
 use bakelite_engine::chain_of;
+use bakelite_net::proxies::Environment;
 
 use super::*;
-use crate::exchange::Exchange;
+use bakelite_test_support::exchange::Exchange;
 
 /// A Vault with KV 2 answers like this (API reference, "Read secret version").
 const KV2: &str = "HTTP/1.1 200 OK\nContent-Type: application/json\n\n\

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bakelite_engine::foreign::visible;
+use bakelite_engine::terminal::ask;
 use russh::client::{AuthResult, Handle, Handler, KeyboardInteractiveAuthResponse as Reply, Prompt};
 use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::AgentClient;
@@ -13,7 +14,6 @@ use russh::keys::{Certificate, HashAlg, PrivateKey, PrivateKeyWithHashAlg};
 use russh::{MethodKind, MethodSet};
 
 use super::host_key::fingerprint;
-use super::terminal::ask;
 
 /// Characters of a server's question that are shown.
 const LONGEST_TEXT: usize = 4096;
@@ -101,7 +101,7 @@ async fn ask_all(name: &str, instructions: &str, prompts: &[Prompt]) -> Result<V
     Ok(answers)
 }
 
-/// A server's text without what would steer the terminal, and not endless.
+/// A server's string without control characters of the terminal, of limited length.
 fn printable(text: &str) -> String {
     visible(&text.chars().take(LONGEST_TEXT).collect::<String>()).into_owned()
 }
@@ -110,7 +110,7 @@ fn accepted_methods(methods: &str) -> String {
     if methods.is_empty() {
         String::new()
     } else {
-        format!("; the server takes {methods}")
+        format!("; the server accepts {methods}")
     }
 }
 
@@ -308,7 +308,8 @@ impl<H: Handler> Login<'_, H> {
                 }
             }
         }
-        self.tried.push("keyboard-interactive, which asked without end".into());
+        self.tried
+            .push("keyboard-interactive, whose prompts did not end".into());
         Ok(false)
     }
 

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bakelite_engine::communicator::CommunicatorError;
 use bakelite_engine::error::Explain as _;
 use bakelite_net::tap::{Tap, Tapped};
 use tokio::sync::Mutex;
 
-use super::session::{Connector, Session, SessionError};
+use super::session::{Connector, ForwardError, Session, SessionError};
 use crate::dial::{Dial, DialError, Hop, Refusal, Stream};
 
 /// No way through a bastion.
@@ -25,13 +26,19 @@ enum BastionError {
         cause: SessionError,
     },
     /// It does not connect to the next host.
-    #[error("bastion {peer} cannot connect to {target}: {reason}")]
+    #[error("bastion {peer} cannot connect to {target}")]
     Forward {
         peer: String,
         target: String,
-        reason: String,
+        #[source]
+        cause: ForwardError,
     },
 }
+
+/// The connection to a bastion is lost, and what went through it with it.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection to the bastion is lost")]
+struct Gone(#[source] CommunicatorError);
 
 impl Hop for BastionError {
     fn refusal(&self) -> Refusal {
@@ -98,10 +105,10 @@ impl Dial for Bastion {
     async fn open(&self) -> Result<Box<dyn Stream>, DialError> {
         let session = self.session().await?;
         let opened = session.open_stream(&self.host, self.port).await;
-        let channel = opened.map_err(|reason| BastionError::Forward {
+        let channel = opened.map_err(|cause| BastionError::Forward {
             peer: self.connector.peer.clone(),
             target: format!("{}:{}", self.host, self.port),
-            reason,
+            cause,
         })?;
         Ok(Box::new(Tapped {
             stream: channel.into_stream(),
@@ -128,9 +135,6 @@ impl Tap for Through {
         if !bytes.is_empty() || self.0.is_alive() {
             return Ok(());
         }
-        Err(io::Error::other(format!(
-            "the bastion is gone: {}",
-            bakelite_engine::chain_of(&self.0.lost(None))
-        )))
+        Err(io::Error::other(Gone(self.0.lost(None))))
     }
 }

@@ -230,7 +230,7 @@ async fn accept(listener: TcpListener, tunnel: Tunnel, connection: Weak<Connecti
                     let Some(connection) = connection.upgrade() else { return };
                     carrying.spawn(outward(stream, tunnel.clone(), connection));
                 }
-                Err(error) => tracing::warn!(%error, %tunnel, "a connection to a tunnel was not accepted"),
+                Err(error) => tracing::warn!(%error, %tunnel, "failed to accept a connection to a tunnel"),
             },
             Some(_) = carrying.join_next() => {}
         }
@@ -240,11 +240,14 @@ async fn accept(listener: TcpListener, tunnel: Tunnel, connection: Weak<Connecti
 async fn outward(stream: TcpStream, tunnel: Tunnel, connection: Arc<Connection>) {
     let opened = match connection.session().await {
         Ok(session) => session.open_stream(&tunnel.host, tunnel.port).await,
-        Err(error) => Err(bakelite_engine::chain_of(&error)),
+        Err(error) => Err(error.into()),
     };
     drop(connection);
     match opened {
         Ok(channel) => carry_channel(channel, stream).await,
-        Err(why) => tracing::warn!(why, %tunnel, "the instance cannot connect to where a tunnel leads"),
+        Err(error) => {
+            let error = bakelite_engine::chain_of(&error);
+            tracing::warn!(error, %tunnel, "the instance failed to connect to the target of a tunnel");
+        }
     }
 }

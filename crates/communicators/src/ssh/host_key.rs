@@ -1,13 +1,26 @@
 //! Host keys: the first one that logs us in is remembered and must not change for as long as the bake lasts.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use russh::keys::{Algorithm, HashAlg, PublicKey};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-/// Which host key is accepted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Which host key is accepted: `accept-new`, `console` or `pin:SHA256:…`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "Cow<str>", into = "String")]
+#[schemars(
+    inline,
+    extend(
+        "pattern" = r"^(accept-new|console|pin:SHA256:[A-Za-z0-9+/]+=*)$",
+        "x-must-be" = "`accept-new`, `console` or `pin:SHA256:…`"
+    )
+)]
 pub enum HostKeyPolicy {
     /// Any key at first, and only that one from then on.
+    #[default]
     AcceptNew,
     /// A key that the instance prints on its console, and only that one from then on.
     Console,
@@ -16,16 +29,75 @@ pub enum HostKeyPolicy {
 }
 
 impl HostKeyPolicy {
-    /// The policy that `ssh_host_key` names: `accept-new`, `console` or `pin:SHA256:…`.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    fn parse(text: &str) -> Option<Self> {
         match text {
             "accept-new" => Some(Self::AcceptNew),
             "console" => Some(Self::Console),
             text => {
-                let fingerprint = text.strip_prefix("pin:").filter(|pin| pin.starts_with("SHA256:"))?;
-                Some(Self::Pinned(fingerprint.trim_end_matches('=').to_owned()))
+                let fingerprint = text.strip_prefix("pin:")?.trim_end_matches('=');
+                let digest = fingerprint.strip_prefix("SHA256:")?;
+                let is_base64 = |c: char| c.is_ascii_alphanumeric() || "+/".contains(c);
+                let is_digest = !digest.is_empty() && digest.chars().all(is_base64);
+                is_digest.then(|| Self::Pinned(fingerprint.to_owned()))
             }
         }
+    }
+}
+
+impl TryFrom<Cow<'_, str>> for HostKeyPolicy {
+    type Error = &'static str;
+
+    fn try_from(text: Cow<'_, str>) -> Result<Self, Self::Error> {
+        Self::parse(&text).ok_or("must be `accept-new`, `console` or `pin:SHA256:…`")
+    }
+}
+
+impl From<HostKeyPolicy> for String {
+    fn from(policy: HostKeyPolicy) -> Self {
+        policy.to_string()
+    }
+}
+
+impl fmt::Display for HostKeyPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AcceptNew => f.write_str("accept-new"),
+            Self::Console => f.write_str("console"),
+            Self::Pinned(fingerprint) => write!(f, "pin:{fingerprint}"),
+        }
+    }
+}
+
+/// Which host keys of the bastions are accepted, in their order: `accept-new` or `pin:SHA256:…` for each, separated by commas. One that is
+/// left out is `accept-new`. A bastion has no console that a builder could read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "Cow<str>", into = "String")]
+#[schemars(
+    inline,
+    extend(
+        "pattern" = r"^\s*((accept-new|pin:SHA256:[A-Za-z0-9+/]+=*)\s*)?(,\s*((accept-new|pin:SHA256:[A-Za-z0-9+/]+=*)\s*)?)*$",
+        "x-must-be" = "`accept-new` or `pin:SHA256:…`, one for each bastion, separated by commas"
+    )
+)]
+pub struct BastionHostKeys(pub Vec<HostKeyPolicy>);
+
+impl TryFrom<Cow<'_, str>> for BastionHostKeys {
+    type Error = &'static str;
+
+    fn try_from(text: Cow<'_, str>) -> Result<Self, Self::Error> {
+        let policies = text.split(',').map(|text| match text.trim() {
+            "" => Some(HostKeyPolicy::AcceptNew),
+            text => HostKeyPolicy::parse(text).filter(|policy| *policy != HostKeyPolicy::Console),
+        });
+        let policies = policies.collect::<Option<_>>().map(Self);
+        policies.ok_or("must be `accept-new` or `pin:SHA256:…`, one for each bastion, separated by commas")
+    }
+}
+
+impl From<BastionHostKeys> for String {
+    fn from(BastionHostKeys(policies): BastionHostKeys) -> Self {
+        let policies: Vec<String> = policies.iter().map(HostKeyPolicy::to_string).collect();
+        policies.join(",")
     }
 }
 
@@ -142,6 +214,43 @@ mod tests {
 
     fn key(text: &str) -> PublicKey {
         PublicKey::from_openssh(text).unwrap()
+    }
+
+    #[test]
+    fn what_the_schema_accepts_is_what_is_read() {
+        fn both<T: serde::de::DeserializeOwned + JsonSchema>(text: &str) -> Option<T> {
+            let schema = schemars::schema_for!(T);
+            let pattern = schema.get("pattern").and_then(|pattern| pattern.as_str()).unwrap();
+            let read: Result<T, _> = serde_json::from_value(text.into());
+            let matches = regex::Regex::new(pattern).unwrap().is_match(text);
+            assert_eq!(read.is_ok(), matches, "{text}");
+            if let Err(error) = &read {
+                let must_be = schema.get("x-must-be").and_then(|form| form.as_str()).unwrap();
+                assert_eq!(error.to_string(), format!("must be {must_be}"));
+            }
+            read.ok()
+        }
+        let pinned = HostKeyPolicy::Pinned("SHA256:abc".into());
+        assert_eq!(both("accept-new"), Some(HostKeyPolicy::AcceptNew));
+        assert_eq!(both("console"), Some(HostKeyPolicy::Console));
+        assert_eq!(both("pin:SHA256:abc="), Some(pinned.clone()));
+        for wrong in [
+            "no",
+            "pin:MD5:x",
+            "pin:SHA256:",
+            "pin:SHA256:a:b",
+            "pin:SHA256:a=b",
+            " console",
+        ] {
+            assert_eq!(both::<HostKeyPolicy>(wrong), None, "{wrong}");
+        }
+        let keys = BastionHostKeys(vec![HostKeyPolicy::AcceptNew, pinned.clone(), HostKeyPolicy::AcceptNew]);
+        assert_eq!(both("accept-new, pin:SHA256:abc==,"), Some(keys.clone()));
+        assert_eq!(both(&String::from(keys.clone())), Some(keys));
+        assert_eq!(both("pin:SHA256:abc"), Some(BastionHostKeys(vec![pinned])));
+        for wrong in ["console", "pin:MD5:x", "pin:SHA256:abc,no"] {
+            assert_eq!(both::<BastionHostKeys>(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

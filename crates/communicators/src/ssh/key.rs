@@ -1,4 +1,4 @@
-//! Private keys and certificates, from files and from texts.
+//! Private keys and certificates, from files and from strings.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bakelite_engine::error::Explain;
+use bakelite_engine::terminal::ask;
 use russh::keys::{Certificate, Error as ParseError, PrivateKey, decode_secret_key};
 use tokio::sync::Mutex;
-
-use super::terminal::ask;
 
 /// Why a key or certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +28,7 @@ pub enum KeyError {
         /// File or what else it comes from.
         origin: String,
     },
-    /// The passphrase is another's.
+    /// The passphrase is wrong.
     #[error("the passphrase does not open private key `{origin}`")]
     Passphrase {
         /// File or what else it comes from.
@@ -48,12 +47,13 @@ pub enum KeyError {
         cause: ParseError,
     },
     /// The file cannot be read or holds no certificate.
-    #[error("failed to read certificate `{path}`: {cause}")]
+    #[error("failed to read certificate `{path}`")]
     Certificate {
         /// The file.
         path: String,
         /// What reading or decoding it failed with.
-        cause: String,
+        #[source]
+        cause: CertificateError,
     },
     /// The certificate is not valid now.
     #[error("certificate `{path}` is not valid at this time")]
@@ -61,6 +61,17 @@ pub enum KeyError {
         /// The file.
         path: String,
     },
+}
+
+/// Why a file is not a certificate.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    /// The file cannot be read.
+    #[error(transparent)]
+    File(#[from] std::io::Error),
+    /// It is not in OpenSSH's format.
+    #[error(transparent)]
+    Format(#[from] russh::keys::ssh_key::Error),
 }
 
 impl Explain for KeyError {
@@ -153,12 +164,12 @@ pub(crate) async fn open(path: &Path, passphrase: Option<&str>) -> Result<Privat
 /// Reads an OpenSSH certificate that is valid now.
 pub(crate) fn read_certificate(path: &Path) -> Result<Certificate, KeyError> {
     let shown = path.display().to_string();
-    let unreadable = |cause: String| KeyError::Certificate {
+    let unreadable = |cause: CertificateError| KeyError::Certificate {
         path: shown.clone(),
         cause,
     };
-    let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
-    let certificate = Certificate::from_openssh(text.trim()).map_err(|error| unreadable(error.to_string()))?;
+    let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.into()))?;
+    let certificate = Certificate::from_openssh(text.trim()).map_err(|error| unreadable(error.into()))?;
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());

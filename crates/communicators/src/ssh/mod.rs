@@ -16,7 +16,6 @@ mod scp;
 pub(crate) mod session;
 mod sftp;
 mod stream;
-mod terminal;
 pub(crate) mod tunnel;
 
 use std::path::Path;

@@ -181,7 +181,7 @@ impl Program {
             match self.byte().await? {
                 b'\n' => return Ok(line),
                 _ if line.len() >= LONGEST_LINE => {
-                    return Err(TransferError::Missing("it sends a line without end".into()));
+                    return Err(TransferError::Missing("it sends a line that does not end".into()));
                 }
                 byte => line.push(byte),
             }

@@ -185,7 +185,7 @@ fn record(kind: char, mode: u32, size: u64, name: &[u8]) -> Result<Vec<u8>, Tran
     if name.contains(&b'\n') {
         let shown = String::from_utf8_lossy(name).into_owned();
         return Err(TransferError::Local(std::io::Error::other(format!(
-            "scp cannot carry the line break in the name {shown:?}"
+            "scp cannot transfer a name with a line break: {shown:?}"
         ))));
     }
     let mut record = format!("{kind}{mode:04o} {size} ").into_bytes();

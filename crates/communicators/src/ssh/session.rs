@@ -122,6 +122,20 @@ pub enum SessionError {
     },
 }
 
+/// Why a server opens no stream to another host.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ForwardError {
+    /// Its configuration forbids it.
+    #[error("it does not allow connections to other hosts")]
+    Prohibited,
+    /// The other host does not answer.
+    #[error("no connection")]
+    Unreached,
+    /// The connection to the server itself is lost.
+    #[error(transparent)]
+    Lost(#[from] CommunicatorError),
+}
+
 impl SessionError {
     /// What the failure means for further attempts; that of a bastion counts as the server's own.
     pub(crate) fn refusal(&self) -> Refusal {
@@ -240,7 +254,7 @@ impl client::Handler for Client {
     async fn disconnected(&mut self, reason: DisconnectReason<ClientError>) -> Result<(), ClientError> {
         let why = match reason {
             DisconnectReason::ReceivedDisconnect(info) => quoted(&info.message),
-            DisconnectReason::Error(error) => quoted(&error.to_string()),
+            DisconnectReason::Error(error) => quoted(&bakelite_engine::chain_of(&error)),
         };
         tracing::debug!(peer = self.peer, why, "connection ended");
         *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
@@ -433,18 +447,18 @@ impl Session {
         self.offers_agent
     }
 
-    /// Opens a stream from the server to somewhere else; the error is the reason that the server gives.
-    pub(crate) async fn open_stream(&self, host: &str, port: u16) -> Result<Channel<Msg>, String> {
+    /// Opens a stream from the server to somewhere else.
+    pub(crate) async fn open_stream(&self, host: &str, port: u16) -> Result<Channel<Msg>, ForwardError> {
         let opened = self
             .handle
             .channel_open_direct_tcpip(host, u32::from(port), "127.0.0.1", 0)
             .await;
         opened.map_err(|error| match error {
             russh::Error::ChannelOpenFailure(ChannelOpenFailure::AdministrativelyProhibited) => {
-                "it does not allow connections to other hosts".into()
+                ForwardError::Prohibited
             }
-            russh::Error::ChannelOpenFailure(ChannelOpenFailure::ConnectFailed) => "no connection".into(),
-            error => bakelite_engine::chain_of(&self.lost(Some(error))),
+            russh::Error::ChannelOpenFailure(ChannelOpenFailure::ConnectFailed) => ForwardError::Unreached,
+            error => self.lost(Some(error)).into(),
         })
     }
 

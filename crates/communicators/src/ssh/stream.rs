@@ -427,7 +427,7 @@ async fn ask(tar: &mut Program, entries: &[&Entry]) -> Result<Vec<PathBuf>, Tran
             Some(entry) => there.push(entry.relative.clone()),
             None => {
                 return Err(TransferError::refused(
-                    "the shell answers something else than it is asked",
+                    "the shell's answer is not one of the entries that it was asked for",
                 ));
             }
         }

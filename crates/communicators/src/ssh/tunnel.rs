@@ -94,7 +94,7 @@ impl RemoteTunnels {
         TcpStream::connect((tunnel.host.as_str(), tunnel.port))
             .await
             .map_err(|error| {
-                tracing::warn!(%error, %tunnel, "where a tunnel leads cannot be reached");
+                tracing::warn!(%error, %tunnel, "failed to connect to the target of a tunnel");
                 ChannelOpenFailure::ConnectFailed
             })
     }

@@ -292,7 +292,7 @@ impl<R: Read> Entries<R> {
                 .map(|byte| u32::from(*byte))
                 .sum();
             if header.cksum().ok() != Some(own + 8 * u32::from(b' ')) {
-                return Err(broken("what it sends is no tar archive"));
+                return Err(broken("it does not send a tar archive"));
             }
             return Ok(Some(header));
         }
@@ -384,7 +384,7 @@ impl Extension {
                 Ok(())
             }
             key if key.starts_with(b"GNU.sparse.") => Err(broken(
-                "it sends a file with holes as such, which is not supported: see that its tar does not (`--no-read-sparse`)",
+                "it sends a sparse file, which is not supported: turn that off in its tar (`--no-read-sparse`)",
             )),
             _ => Ok(()),
         }

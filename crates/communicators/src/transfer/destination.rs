@@ -93,10 +93,7 @@ fn checked(place: &Path) -> Result<Vec<&OsStr>> {
 fn split(place: &Path) -> Result<(&Path, &OsStr)> {
     match (place.parent(), place.file_name()) {
         (Some(above), Some(name)) => Ok((above, name)),
-        _ => Err(refused(
-            place.as_os_str().as_bytes(),
-            "what was asked for as a directory is none",
-        )),
+        _ => Err(refused(place.as_os_str().as_bytes(), "it is not a directory")),
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bakelite_engine::clock::{self, Paused};
-use bakelite_engine::communicator::{Communicator, Exit, Output};
+use bakelite_engine::communicator::{Communicator, CommunicatorError, Exit, Output};
 use bakelite_engine::error::{Explain, Kind};
 use bakelite_engine::events::Ui;
 use bakelite_engine::foreign::quoted;
@@ -63,7 +63,7 @@ pub enum WinRmConnectError {
         peer: String,
         /// What the way there failed with.
         #[source]
-        cause: Box<dyn std::error::Error + Send + Sync>,
+        cause: Box<RouteError>,
     },
 }
 
@@ -73,9 +73,20 @@ pub enum NotReady {
     /// No shell.
     #[error(transparent)]
     Shell(#[from] WinRmError),
+    /// PowerShell is not started.
+    #[error("PowerShell does not answer")]
+    Start(#[source] CommunicatorError),
     /// PowerShell does not run yet.
-    #[error("PowerShell does not answer: {0}")]
-    PowerShell(String),
+    #[error("PowerShell does not answer: status {status}, `{output}`")]
+    PowerShell {
+        /// The status that it ended with.
+        status: u32,
+        /// What it printed, quoted.
+        output: String,
+    },
+    /// The connection was lost before PowerShell had ended.
+    #[error("PowerShell does not answer: the connection was lost")]
+    Lost,
 }
 
 impl Explain for WinRmConnectError {
@@ -98,7 +109,7 @@ impl Explain for NotReady {
     fn help(&self) -> Option<Cow<'_, str>> {
         let help = match self {
             NotReady::Shell(WinRmError::Unauthorized { offers }) => help_for(offers),
-            NotReady::Shell(WinRmError::Dial { cause, .. }) if cause.to_string().contains("certificate") => {
+            NotReady::Shell(WinRmError::Dial { cause, .. }) if cause.is_about_certificate() => {
                 "a self-signed certificate is accepted with `winrm_insecure = true`"
             }
             NotReady::Shell(WinRmError::Dial { .. }) => {
@@ -114,7 +125,7 @@ impl Explain for NotReady {
 fn help_for(offers: &[String]) -> &'static str {
     let takes = |scheme: &str| offers.iter().any(|offer| offer.eq_ignore_ascii_case(scheme));
     if takes("Negotiate") && !takes("Basic") {
-        "the service does not take Basic: set `winrm_use_ntlm = true`, or turn Basic on (winrm set winrm/config/service/auth @{Basic=\"true\"})"
+        "the service does not accept Basic: set `winrm_use_ntlm = true`, or turn Basic on (winrm set winrm/config/service/auth @{Basic=\"true\"})"
     } else {
         "are the user and its password right, and may it log in remotely?"
     }
@@ -193,9 +204,8 @@ async fn attempt(service: &Service) -> Result<String, NotReady> {
         "$ProgressPreference = 'SilentlyContinue'; [Console]::Out.WriteLine({})",
         powershell::quoted(GREETING)
     );
-    let failed = |text: &str| NotReady::PowerShell(text.to_owned());
     let running = service.start(&powershell::command(&script), Input::Console).await;
-    let mut running = running.map_err(|error| failed(&bakelite_engine::chain_of(&error)))?;
+    let mut running = running.map_err(NotReady::Start)?;
     running.stdin = None;
     let mut said = Vec::new();
     while let Some(output) = running.output.recv().await {
@@ -207,8 +217,8 @@ async fn attempt(service: &Service) -> Result<String, NotReady> {
     let said = quoted(String::from_utf8_lossy(&said).trim());
     match running.exit.await {
         Ok(_) if said.contains(GREETING) => Ok(said),
-        Ok(Exit::Status(status)) => Err(failed(&format!("status {status}, `{said}`"))),
-        _ => Err(failed("the connection was lost")),
+        Ok(Exit::Status(status)) => Err(NotReady::PowerShell { status, output: said }),
+        _ => Err(NotReady::Lost),
     }
 }
 

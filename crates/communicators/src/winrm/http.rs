@@ -32,11 +32,12 @@ const SHOWN: usize = 300;
 #[derive(Debug, thiserror::Error)]
 pub enum WinRmError {
     /// No connection.
-    #[error("no connection to {peer}: {cause}")]
+    #[error("no connection to {peer}")]
     Dial {
         /// `user@host:port` of the service.
         peer: String,
         /// What dialling failed with.
+        #[source]
         cause: DialError,
     },
     /// The credentials are not accepted.
@@ -66,8 +67,8 @@ pub enum WinRmError {
     #[error(transparent)]
     Fault(#[from] Fault),
     /// The connection broke before there was an answer.
-    #[error("the connection was lost: {0}")]
-    Lost(String),
+    #[error("the connection was lost")]
+    Lost(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The request timed out.
     #[error("no answer within {} s", .0.as_secs())]
     Silent(Duration),
@@ -77,7 +78,7 @@ fn offered(offers: &[String]) -> String {
     if offers.is_empty() {
         return String::new();
     }
-    format!(" (it takes {})", offers.join(" and "))
+    format!(" (it accepts {})", offers.join(" and "))
 }
 
 fn shown(text: &str) -> String {
@@ -139,7 +140,7 @@ impl Link {
     /// Speaks HTTP on a stream.
     pub(crate) async fn new(stream: Box<dyn Stream>) -> Result<Link, WinRmError> {
         let handshake = http1::handshake(TokioIo::new(stream)).await;
-        let (sender, connection) = handshake.map_err(|error| WinRmError::Lost(error.to_string()))?;
+        let (sender, connection) = handshake.map_err(lost)?;
         let mut driver = JoinSet::new();
         driver.spawn(async move {
             // How it ends is the result of the request under way.
@@ -174,7 +175,7 @@ impl Link {
             None => Content::Plain(body),
         };
         let request = request.with(login, body);
-        let request = request.map_err(|error| WinRmError::Lost(error.to_string()))?;
+        let request = request.map_err(lost)?;
         let answer = timeout(limit, self.exchange(request)).await;
         let answer = answer.map_err(|_| WinRmError::Silent(limit))??;
         Ok(answer.unsealed(self.seal.as_mut())?)
@@ -185,12 +186,12 @@ impl Link {
             if error.take_message().is_some() {
                 PostError::Unsent
             } else {
-                lost(&error.into_error()).into()
+                lost(error.into_error()).into()
             }
         })?;
         let (head, body) = response.into_parts();
         let body = Limited::new(body, LONGEST_ANSWER).collect().await;
-        let body = body.map_err(|error| WinRmError::Lost(bakelite_engine::chain_of(&*error)))?;
+        let body = body.map_err(lost)?;
         Ok(Answer {
             status: head.status,
             headers: head.headers,
@@ -199,8 +200,8 @@ impl Link {
     }
 }
 
-fn lost(error: &hyper::Error) -> WinRmError {
-    WinRmError::Lost(bakelite_engine::chain_of(error))
+fn lost(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> WinRmError {
+    WinRmError::Lost(error.into())
 }
 
 /// The body of a request.

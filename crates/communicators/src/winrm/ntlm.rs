@@ -50,14 +50,14 @@ const EPOCH: u64 = 11_644_473_600;
 /// Why a challenge cannot be answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NtlmError {
-    /// It is no challenge.
-    #[error("what the service sends is no challenge of NTLM")]
+    /// It is not a challenge.
+    #[error("the service did not send an NTLM challenge")]
     NoChallenge,
     /// It is cut off or refers to what is outside of it.
-    #[error("the service's challenge of NTLM is damaged")]
+    #[error("the service's NTLM challenge is malformed")]
     Damaged,
-    /// It is of a version that is not safe, or not one that we speak.
-    #[error("the service does not speak NTLMv2")]
+    /// It is of a version that is not safe, or not one that we support.
+    #[error("the service does not support NTLMv2")]
     Old,
 }
 

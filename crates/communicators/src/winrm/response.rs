@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use roxmltree::{Document, Node};
 
-use super::xml;
+use super::xml::{self, XmlError};
 
 /// Nothing to answer within the time of the operation: to be asked again.
 const TIMED_OUT: u32 = 0x8033_8029;
@@ -17,16 +17,16 @@ const ABORTED: [u32; 2] = [0x3e3, 0x8007_03e3];
 /// The machine is going down.
 const GOING_DOWN: [u32; 2] = [0x45b, 0x8007_045b];
 
-/// Why an answer is of no use.
+/// Why an answer cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AnswerError {
-    /// It is no XML.
-    #[error("the answer is no XML: {0}")]
-    Xml(String),
+    /// It is not XML.
+    #[error("the answer is not XML")]
+    Xml(#[from] XmlError),
     /// It lacks something.
     #[error("the answer has no `{0}`")]
     Missing(&'static str),
-    /// Something in it is not what it should be.
+    /// A value in it cannot be parsed.
     #[error("`{0}` of the answer cannot be read")]
     Garbled(&'static str),
 }
@@ -134,7 +134,7 @@ pub(crate) fn fault(text: &str) -> Option<Fault> {
 }
 
 fn parse(text: &str) -> Result<Document<'_>, AnswerError> {
-    xml::parse(text).map_err(AnswerError::Xml)
+    Ok(xml::parse(text)?)
 }
 
 fn is(node: Node<'_, '_>, name: &str) -> bool {

@@ -14,7 +14,7 @@ pub(crate) use bakelite_net::network::Forwarding;
 
 /// Why there is no way, whatever the instance does.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum RouteError {
+pub enum RouteError {
     /// The host is neither a name nor an address.
     #[error("`{0}` is not the name of a host")]
     Host(String),

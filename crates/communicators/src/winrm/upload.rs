@@ -126,7 +126,7 @@ impl<'a> Sink<'a> {
                     tracing::warn!(
                         peer = winrm.service.client.peer,
                         why,
-                        "WinRM takes no input: files are transferred in command lines"
+                        "WinRM accepts no input: transferring files in command lines"
                     );
                     winrm.without_input.store(true, Ordering::Relaxed);
                 }

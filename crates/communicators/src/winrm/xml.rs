@@ -12,20 +12,31 @@ const MOST_ATTRIBUTES: usize = 500;
 /// Declarations of name spaces: the parser copies them to each tag below that has its own.
 const MOST_NAME_SPACES: usize = 200;
 
-/// Reads a document; the error is why it is none.
-pub(crate) fn parse(text: &str) -> Result<Document<'_>, String> {
+/// Why a document is not read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum XmlError {
+    /// There is more in it than any answer of a service has.
+    #[error("it has more attributes than any answer")]
+    Attributes,
+    /// It is malformed, or has too many elements.
+    #[error("{}", quoted(&.0.to_string()))]
+    Malformed(roxmltree::Error),
+}
+
+/// Reads a document.
+pub(crate) fn parse(text: &str) -> Result<Document<'_>, XmlError> {
     let attributes = |part: &str| part.bytes().filter(|byte| *byte == b'=').count();
     if text.split('<').any(|part| attributes(part) > MOST_ATTRIBUTES)
         || text.matches("xmlns").count() > MOST_NAME_SPACES
     {
-        return Err("it has more attributes than any answer".into());
+        return Err(XmlError::Attributes);
     }
     let options = ParsingOptions {
         allow_dtd: false,
         nodes_limit: MOST_NODES,
         ..ParsingOptions::default()
     };
-    Document::parse_with_options(text, options).map_err(|error| quoted(&error.to_string()))
+    Document::parse_with_options(text, options).map_err(XmlError::Malformed)
 }
 
 #[cfg(test)]

@@ -127,7 +127,7 @@ async fn a_wrong_key_is_named_in_the_error() {
         instance.sshd.username
     );
     assert!(
-        text.contains(&wanted) && text.contains("the server takes publickey"),
+        text.contains(&wanted) && text.contains("the server accepts publickey"),
         "{text}"
     );
     let help = error.help().unwrap();

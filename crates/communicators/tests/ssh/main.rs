@@ -1,6 +1,5 @@
 //! SSH against OpenSSH's own server.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 #![expect(clippy::disallowed_methods, reason = "polls for what a server does")]
 
 mod bastions;

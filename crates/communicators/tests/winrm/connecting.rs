@@ -82,7 +82,7 @@ async fn a_wrong_password_is_named_when_the_time_is_over_and_never_shown() {
         let port = instance.server.address.port();
         let expected = format!(
             "timed out waiting for WinRM on Administrator@127.0.0.1:{port} after 2s: \
-             the service does not accept `winrm_username` and `winrm_password` (it takes Negotiate and Basic)"
+             the service does not accept `winrm_username` and `winrm_password` (it accepts Negotiate and Basic)"
         );
         assert_eq!(error, expected);
         let said = instance.said().join("\n");
@@ -117,7 +117,7 @@ async fn a_service_that_takes_no_basic_is_recognized() {
     let options = instance.options(r#""winrm_timeout": "2s""#);
     let error = instance.try_connect(&options, &[]).await.err().unwrap();
     let text = bakelite_engine::chain_of(&error);
-    assert!(text.ends_with("(it takes Negotiate)"), "{text}");
+    assert!(text.ends_with("(it accepts Negotiate)"), "{text}");
     assert!(error.help().unwrap().contains("set `winrm_use_ntlm = true`"));
     instance.connect(r#""winrm_use_ntlm": true"#).await;
 }

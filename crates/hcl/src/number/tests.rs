@@ -55,6 +55,46 @@ fn text_is_the_shortest_of_the_number_s_own_precision() {
     );
 }
 
+/// Half of the least subnormal is 2.4703282292062327208…e-324.
+#[test]
+fn a_double_below_half_of_the_least_is_zero() {
+    for (text, bits) in [
+        ("2e-324", 0),
+        ("2.4703282292062327e-324", 0),
+        ("2.4703282292062328e-324", 1),
+        ("7e-324", 1),
+        ("8e-324", 2),
+    ] {
+        assert_eq!(literal(text).to_f64().to_bits(), bits, "{text}");
+    }
+}
+
+/// What keeps numbers from being `dashu-float`'s: version 0.6.2 answers each of these otherwise.
+#[test]
+fn numbers_differ_from_those_of_dashu_float() {
+    // A difference has up to two bits more than the precision there, so that it is not the literal.
+    for (a, b, difference) in [
+        ("3", "0.1", "2.9"),
+        ("10", "0.1", "9.9"),
+        ("100", "0.7", "99.3"),
+        ("1024", "0.1", "1023.9"),
+    ] {
+        assert_eq!(literal(a).sub(&literal(b)).unwrap(), literal(difference), "{a} - {b}");
+    }
+    // The greatest double, which is infinite there, and the least one, which is zero.
+    assert_eq!(literal("1.7976931348623158e308").to_f64(), f64::MAX);
+    assert_eq!(literal("2.4703282292062328e-324").to_f64().to_bits(), 1);
+    // Infinities are values, and errors there.
+    let infinity = literal("1").div(&literal("0")).unwrap();
+    assert!(infinity.add(&literal("1")).unwrap().is_infinite());
+    // A product gets the bits that it needs, where each operand has 64 of them.
+    let large = Number::from(i64::MAX);
+    assert_eq!(
+        large.mul(&large).unwrap().to_string(),
+        "85070591730234615847396907784232501249"
+    );
+}
+
 /// As Go 1.26 prints `strconv.FormatFloat(x, 'f', -1, 64)`.
 #[test]
 fn of_two_texts_that_are_as_near_the_even_one_is_taken() {

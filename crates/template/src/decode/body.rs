@@ -13,6 +13,7 @@ use super::members::Members;
 use super::{Decoded, is_within, join};
 use crate::dynamic::{self, ExpandedBlock};
 use crate::gotemplate::Rendering;
+use crate::outdated;
 use crate::schema::{Field, FieldKind, Schema};
 use crate::scope::{Iterations, Within};
 
@@ -102,7 +103,12 @@ impl Decoding<'_> {
             blocks.extend(content.blocks);
         }
         for (attribute, iterations) in &given {
-            let Some(field) = schema.field(&attribute.name.text) else {
+            let name = &attribute.name;
+            let Some(field) = schema.field(&name.text) else {
+                if let Some(help) = outdated::help_for(&name.text, schema, false) {
+                    let unknown = Diagnostic::error(name.place, format!("there is no option `{}` any more", name.text));
+                    diagnostics.push(unknown.help(help));
+                }
                 continue;
             };
             self.attribute(attribute, iterations, field, path, decoded, &mut options, diagnostics);
@@ -146,9 +152,6 @@ impl Decoding<'_> {
         if value.is_null() {
             return;
         }
-        if field.harmless.is_empty() && !self.is_supported(field, attribute.name.place, diagnostics) {
-            return;
-        }
         let path = join(path, &field.name);
         decoded.places.insert(path.clone(), attribute.place);
         leaf::member_places(expression, &path, &mut decoded.places);
@@ -158,11 +161,26 @@ impl Decoding<'_> {
             rendering: self.rendering,
             place: expression.place,
         };
-        let json = leaf.decode(&value, &path, decoded, diagnostics);
-        let is_harmless = json.as_ref().is_none_or(|json| field.harmless.contains(json));
-        if is_harmless || self.is_supported(field, expression.place, diagnostics) {
-            options.put(field, json);
+        let mut found = Diagnostics::default();
+        let json = leaf.decode(&value, &path, decoded, &mut found);
+        if self.is_refused(field, json.as_ref(), attribute.name.place, &found, diagnostics) {
+            return;
         }
+        diagnostics.extend(found);
+        options.put(field, json);
+    }
+
+    /// Is an option refused because it is not supported? Not where its value asks for nothing. One that is wrong is refused, too.
+    fn is_refused(
+        &self,
+        field: &Field,
+        value: Option<&serde_json::Value>,
+        place: Place,
+        found: &Diagnostics,
+        diagnostics: &mut Diagnostics,
+    ) -> bool {
+        let is_idle = value.is_none_or(|value| field.is_idle(value)) && !found.has_errors();
+        !is_idle && !self.is_supported(field, place, diagnostics)
     }
 
     fn is_supported(&self, field: &Field, place: Place, diagnostics: &mut Diagnostics) -> bool {
@@ -191,15 +209,13 @@ impl Decoding<'_> {
             let Some(first) = own.peek().map(|block| block.place) else {
                 continue;
             };
-            if !self.is_supported(field, first, diagnostics) {
-                continue;
-            }
             let path = join(path, &field.name);
             decoded.places.insert(path.clone(), first);
             let mut all = Vec::new();
+            let mut found = Diagnostics::default();
             for (index, block) in own.enumerate() {
                 if is_single && index > 0 {
-                    diagnostics.push(
+                    found.push(
                         Diagnostic::error(block.place, format!("block `{}` is given twice", field.name))
                             .related(first, "first here"),
                     );
@@ -215,14 +231,18 @@ impl Decoding<'_> {
                     body: &block.body,
                     iterations: &block.iterations,
                 };
-                let members = self.structure(&[layer], inner, &path, decoded, diagnostics);
-                all.push(serde_json::Value::Object(members.finish(&path, decoded, diagnostics)));
+                let members = self.structure(&[layer], inner, &path, decoded, &mut found);
+                all.push(serde_json::Value::Object(members.finish(&path, decoded, &mut found)));
             }
             let json = if is_single {
                 all.into_iter().next()
             } else {
                 Some(serde_json::Value::Array(all))
             };
+            if self.is_refused(field, json.as_ref(), first, &found, diagnostics) {
+                continue;
+            }
+            diagnostics.extend(found);
             options.put(field, json);
         }
     }
@@ -296,6 +316,10 @@ fn body_schema(schema: &Schema, is_top: bool) -> BodySchema<'_> {
     if is_top {
         let more = OVERWRITTEN.iter().filter(|name| schema.field(name).is_none());
         known.attributes.extend(more.map(|name| (*name, false)));
+        // Errors about these say what has replaced them.
+        known
+            .attributes
+            .extend(outdated::names(schema).map(|name| (name, false)));
     }
     known
 }

@@ -16,6 +16,7 @@ use super::members::Members;
 use super::{Decoded, join, sentence};
 use crate::duration::GoDuration;
 use crate::gotemplate::{self, RenderError, Rendering, unshielded, until_rendered};
+use crate::outdated;
 use crate::schema::{Accepts, Choice, Field, FieldKind, Schema};
 
 /// How one option's value is decoded.
@@ -62,10 +63,25 @@ impl Leaf<'_> {
                 return None;
             }
         };
-        if value.is_null() {
+        if value.is_null() || self.is_none(&value) {
             return None;
         }
         self.json(&value, self.kind, self.field.sensitive, path, decoded, diagnostics)
+    }
+
+    /// Is it 0, or an empty collection, which are the same as no value?
+    fn is_none(&self, value: &Value) -> bool {
+        if self.field.required {
+            return false;
+        }
+        match (self.kind, &value.kind) {
+            (Type::Number, Kind::Number(number)) => {
+                number.to_i64() == Some(0) && !self.field.zero_counts && self.field.default.is_none()
+            }
+            (Type::List(_) | Type::Set(_), _) => value.elements().is_some_and(<[Value]>::is_empty),
+            (Type::Map(_), _) => value.members().is_some_and(|members| members.is_empty()),
+            _ => false,
+        }
     }
 
     fn json(
@@ -164,7 +180,7 @@ impl Leaf<'_> {
     /// In HCL there is a better way than most of the functions of `{{ }}`.
     fn render_help(&self, text: &str) -> Option<String> {
         if self.rendering.legacy.is_some() {
-            return None;
+            return outdated::help_for_functions(text);
         }
         let ways = [
             ("build ", "in HCL, write `${build.KEY}` instead of `{{ build }}`"),
@@ -220,6 +236,14 @@ impl Leaf<'_> {
                     None
                 }
             },
+            Accepts::Pattern { pattern, must_be } if !text.is_empty() => {
+                if regex::Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(&text)) {
+                    return Some(text);
+                }
+                let wrong = Diagnostic::error(place, format!("`{path}` cannot be `{text}`"));
+                diagnostics.push(wrong.detail(format!("It must be {must_be}.")));
+                None
+            }
             _ => Some(text),
         }
     }

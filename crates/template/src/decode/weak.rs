@@ -13,6 +13,7 @@ use super::leaf::Leaf;
 use super::members::Members;
 use super::{Decoded, join};
 use crate::gotemplate::{self, RenderError, Rendering};
+use crate::outdated;
 use crate::schema::{Field, FieldKind, Schema};
 use crate::secrets::Secrets;
 
@@ -67,36 +68,34 @@ impl WeakDecoding<'_> {
             let Some(field) = schema.field(&name.text).or_else(|| folded(schema, &name.text)) else {
                 if !path.is_empty() || !OVERWRITTEN.contains(&name.text.as_str()) {
                     let known = schema.fields.iter().map(|field| field.name.as_str());
-                    let similar = similar_name(&name.text, known);
-                    diagnostics.push(
-                        Diagnostic::error(name.place, format!("there is no option `{}`", join(path, &name.text)))
-                            .help(similar.map(|similar| format!("did you mean `{similar}`?"))),
-                    );
+                    let similar = similar_name(&name.text, known).map(|similar| format!("did you mean `{similar}`?"));
+                    let help = outdated::help_for(&name.text, schema, true).or(similar);
+                    let summary = format!("there is no option `{}`", join(path, &name.text));
+                    diagnostics.push(Diagnostic::error(name.place, summary).help(help));
                 }
                 continue;
             };
             if matches!(value.kind, JsonKind::Null) {
                 continue;
             }
-            if field.harmless.is_empty() && !is_supported(field, name.place, diagnostics) {
-                continue;
-            }
+            let mut found = Diagnostics::default();
             let path = join(path, &field.name);
             decoded.places.insert(path.clone(), name.place.to(value.place));
             let json = match &field.kind {
-                FieldKind::Attribute(kind) => self.attribute(value, field, kind, &path, decoded, diagnostics),
-                FieldKind::Block(inner) => self.object(single(value), inner, &path, decoded, diagnostics),
+                FieldKind::Attribute(kind) => self.attribute(value, field, kind, &path, decoded, &mut found),
+                FieldKind::Block(inner) => self.object(single(value), inner, &path, decoded, &mut found),
                 FieldKind::Blocks(inner) => {
                     let all = elements(value).iter().enumerate().filter_map(|(index, element)| {
                         let path = format!("{path}[{index}]");
                         decoded.places.insert(path.clone(), element.place);
-                        self.object(element, inner, &path, decoded, diagnostics)
+                        self.object(element, inner, &path, decoded, &mut found)
                     });
                     Some(Json::Array(all.collect()))
                 }
             };
-            let is_harmless = json.as_ref().is_none_or(|json| field.harmless.contains(json));
-            if is_harmless || is_supported(field, value.place, diagnostics) {
+            let is_idle = json.as_ref().is_none_or(|json| field.is_idle(json)) && !found.has_errors();
+            if is_idle || is_supported(field, name.place, diagnostics) {
+                diagnostics.extend(found);
                 options.put(field, json);
             }
         }
@@ -270,7 +269,8 @@ impl WeakDecoding<'_> {
             }
             Err(RenderError::Unknown { .. }) => Some(Value::dynamic()),
             Err(error) => {
-                diagnostics.push(Diagnostic::error(place, format!("`{path}`: {error}")));
+                let help = outdated::help_for_functions(text);
+                diagnostics.push(Diagnostic::error(place, format!("`{path}`: {error}")).help(help));
                 None
             }
         }

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value as Json};
 
+use crate::outdated::{FUNCTIONS, RENAMED};
+
 type Object = Map<String, Json>;
 
 /// The template with every outdated option replaced, as JSON with sorted names; or why the text is not JSON.
@@ -31,9 +33,12 @@ fn kind(object: &Object) -> String {
 }
 
 /// The new name takes the old one's value, unless it has one of its own.
-fn rename(object: &mut Object, old: &str, new: &str) {
+fn rename(object: &mut Object, old: &str) {
+    let Some((_, new)) = RENAMED.iter().find(|(name, _)| *name == old) else {
+        return;
+    };
     if let Some(value) = object.remove(old) {
-        object.entry(new).or_insert(value);
+        object.entry(*new).or_insert(value);
     }
 }
 
@@ -48,19 +53,15 @@ fn fix_builder(builder: &mut Object) {
     }
     let kind = kind(builder);
     fix_texts(builder);
-    for (old, new) in [
-        ("ssh_key_path", "ssh_private_key_file"),
-        ("ssh_disable_agent", "ssh_disable_agent_forwarding"),
-        ("ssh_wait_timeout", "ssh_timeout"),
-    ] {
-        rename(builder, old, new);
+    for old in ["ssh_key_path", "ssh_disable_agent", "ssh_wait_timeout"] {
+        rename(builder, old);
     }
     if kind.starts_with("amazon") {
         fix_amazon(builder);
     }
     if kind.starts_with("qemu") || kind.starts_with("virtualbox") {
-        rename(builder, "ssh_host_port_min", "host_port_min");
-        rename(builder, "ssh_host_port_max", "host_port_max");
+        rename(builder, "ssh_host_port_min");
+        rename(builder, "ssh_host_port_max");
     }
     if kind == "qemu"
         && let Some(Json::Number(size)) = builder.get("disk_size").cloned()
@@ -78,25 +79,17 @@ fn fix_builder(builder: &mut Object) {
         );
     }
     if kind.starts_with("hyperv") {
-        rename(builder, "clone_from_vmxc_path", "clone_from_vmcx_path");
-        rename(builder, "cpu", "cpus");
-        rename(builder, "ram_size", "memory");
+        rename(builder, "clone_from_vmxc_path");
+        rename(builder, "cpu");
+        rename(builder, "ram_size");
     }
     fix_checksum(builder);
 }
 
 fn fix_amazon(builder: &mut Object) {
-    for (old, new) in [
-        ("shutdown_behaviour", "shutdown_behavior"),
-        ("enhanced_networking", "ena_support"),
-        ("spot_price_auto_product", ""),
-    ] {
-        if new.is_empty() {
-            builder.remove(old);
-        } else {
-            rename(builder, old, new);
-        }
-    }
+    rename(builder, "shutdown_behaviour");
+    rename(builder, "enhanced_networking");
+    builder.remove("spot_price_auto_product");
     if let Some(private) = builder.remove("ssh_private_ip") {
         let is_private = private == Json::Bool(true) || private == "true";
         builder
@@ -148,9 +141,9 @@ fn fix_texts(object: &mut Object) {
                 for created in ["{{.CreateTime}}", "{{ .CreateTime }}"] {
                     *text = text.replace(created, "{{timestamp}}");
                 }
-                *text = text
-                    .replace("clean_ami_name", "clean_resource_name")
-                    .replace("clean_image_name", "clean_resource_name");
+                for (old, new) in FUNCTIONS {
+                    *text = text.replace(old, new);
+                }
             }
             Json::Object(inner) => fix_texts(inner),
             Json::Array(all) => {
@@ -167,7 +160,7 @@ fn fix_texts(object: &mut Object) {
 
 fn fix_provisioner(provisioner: &mut Object) {
     match kind(provisioner).as_str() {
-        "ansible-local" => rename(provisioner, "galaxycommand", "galaxy_command"),
+        "ansible-local" => rename(provisioner, "galaxycommand"),
         "powershell" => unescape_powershell(provisioner.get_mut("environment_vars")),
         _ => {}
     }
@@ -188,7 +181,7 @@ fn fix_post_processors(value: &mut Json) {
     match value {
         Json::Array(all) => all.iter_mut().for_each(fix_post_processors),
         Json::Object(one) => match kind(one).as_str() {
-            "manifest" => rename(one, "filename", "output"),
+            "manifest" => rename(one, "filename"),
             "docker-login" | "docker-push" => {
                 one.remove("login_email");
             }

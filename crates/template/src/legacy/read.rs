@@ -224,7 +224,7 @@ impl Legacy {
         }
     }
 
-    /// A variable that nothing declares or gives a value is empty: that is rarely meant.
+    /// A variable that nothing declares or gives a value does not exist.
     fn check_references(&self, references: &[(String, Place)], diagnostics: &mut Diagnostics) {
         let mut seen = HashSet::new();
         let is_unknown = |name: &str| !self.variables.contains_key(name) && !self.given.contains_key(name);
@@ -236,11 +236,7 @@ impl Legacy {
             let known = self.variables.keys().map(String::as_str);
             let similar = (seen.len() <= 10).then(|| similar_name(name, known)).flatten();
             diagnostics.push(
-                Diagnostic::warning(
-                    *place,
-                    format!("there is no variable `{name}`: it is taken to be empty"),
-                )
-                .help(match similar {
+                Diagnostic::error(*place, format!("there is no variable `{name}`")).help(match similar {
                     Some(similar) => format!("did you mean `{similar}`?"),
                     None => format!("declare it: `\"variables\": {{ \"{name}\": \"…\" }}`"),
                 }),
@@ -325,9 +321,10 @@ fn text(kind: &JsonKind) -> Option<String> {
     }
 }
 
-/// A string, or a number or bool as one: files of variables may hold them.
+/// A string, or a number or bool as one: files of variables may hold them. Null is the empty string.
 fn text_of(kind: &JsonKind) -> Option<String> {
     match kind {
+        JsonKind::Null => Some(String::new()),
         JsonKind::String(text) | JsonKind::Number(text) => Some(text.clone()),
         JsonKind::Bool(truth) => Some(truth.to_string()),
         _ => None,

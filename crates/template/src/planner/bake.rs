@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bakelite_hcl::diagnostic::Diagnostics;
+use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics};
 
 use super::Planner;
 use super::complaints::complain;
@@ -45,7 +45,12 @@ pub(super) async fn plan_all(
                 secrets: Mutex::default(),
             };
             let (plan, found) = settle(&planner.evaluated.context, planner.data, |found| bake.plan(found)).await;
-            diagnostics.extend(found);
+            // What is wrong with a source or a step is reported once, however many builds use it.
+            let new: Vec<Diagnostic> = found
+                .into_iter()
+                .filter(|one| !diagnostics.iter().any(|other| other == one))
+                .collect();
+            diagnostics.extend(new);
             // Also where something is wrong: the complaint must not show them.
             secrets.include(planner.evaluated.context.answers.derived());
             bake.secrets().hide_in(secrets);

@@ -1,26 +1,28 @@
 //! Do the sources and components that builds name exist? Checked before any build is planned: sources of all builds, components of those
 //! that are wanted.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics, similar_name};
 use bakelite_hcl::source::Place;
 
-use crate::builds::{Build, SourceUse};
+use crate::builds::{Build, SourceUse, Step};
 use crate::component::{ComponentKind, Components};
 use crate::filter::Selection;
 use crate::plugins;
 use crate::template::{Content, Template};
 
-/// Reports everything that does not exist, in the order of the builds, each place once.
+/// Reports everything that does not exist and would run, in the order of the builds, each place once. Returns the sources of the plugins
+/// whose components are refused.
 pub(super) fn check(
     template: &Template,
     builds: &[Build],
     selection: &Selection,
     components: &dyn Components,
     diagnostics: &mut Diagnostics,
-) {
+) -> BTreeSet<String> {
     let mut seen: HashSet<Place> = HashSet::new();
+    let mut refused = BTreeSet::new();
     for build in builds {
         let is_wanted = |used: &&SourceUse| selection.wants(&build.selected_as(used));
         for used in &build.uses {
@@ -31,6 +33,7 @@ pub(super) fn check(
         let mut check = |kind: ComponentKind, name: &str, place: Place, related: &[(Place, &str)]| {
             let registered = template.component_name(kind, name, components);
             if components.find(kind, &registered).is_none() && seen.insert(place) {
+                refused.extend(plugin_of(template, kind, name).map(str::to_owned));
                 let unknown = unknown(template, kind, name, place, components);
                 let elsewhere = related.iter().filter(|(related, _)| *related != place);
                 diagnostics.push(elsewhere.fold(unknown, |unknown, (place, what)| unknown.related(*place, *what)));
@@ -42,15 +45,27 @@ pub(super) fn check(
                 check(ComponentKind::Builder, &used.source.0, options.component, &related);
             }
         }
-        if !build.uses.is_empty() && !build.uses.iter().any(|used| is_wanted(&used)) {
-            continue;
-        }
-        for step in build.provisioners.iter().chain(&build.error_cleanup) {
+        let wanted: Vec<String> = build.uses.iter().filter(is_wanted).map(SourceUse::short_name).collect();
+        let runs = |step: &&Step| build.uses.is_empty() || wanted.iter().any(|name| step.meta.applies_to(name));
+        for step in build.provisioners.iter().chain(&build.error_cleanup).filter(runs) {
             check(ComponentKind::Provisioner, &step.component.text, step.place, &[]);
         }
-        for step in build.chains.iter().flatten() {
-            check(ComponentKind::PostProcessor, &step.component.text, step.place, &[]);
+        for chain in &build.chains {
+            // A member that `-except` names ends its chain.
+            let kept = chain.iter().take_while(|step| !selection.excludes(step.name()));
+            for step in kept.filter(runs) {
+                check(ComponentKind::PostProcessor, &step.component.text, step.place, &[]);
+            }
         }
+    }
+    refused
+}
+
+/// The plugin of a component that does not exist here, by what the template requires or by its name.
+fn plugin_of<'a>(template: &'a Template, kind: ComponentKind, name: &str) -> Option<&'a str> {
+    match plugins::requirement_of(template.requirements(), name) {
+        Some(requirement) if plugins::built_in(&requirement.source).is_none() => Some(&requirement.source),
+        _ => plugins::plugin_of(kind, name).map(|plugin| plugin.source),
     }
 }
 
@@ -91,12 +106,7 @@ pub(super) fn unknown(
 ) -> Diagnostic {
     let known = components.names(kind);
     let known: Vec<String> = known.iter().map(|name| (*name).to_owned()).collect();
-    let requirement = plugins::requirement_of(template.requirements(), name);
-    let source = match requirement {
-        Some(requirement) if plugins::built_in(&requirement.source).is_none() => Some(requirement.source.as_str()),
-        _ => plugins::plugin_of(kind, name).map(|plugin| plugin.source),
-    };
-    let diagnostic = match source {
+    let diagnostic = match plugin_of(template, kind, name) {
         Some(source) => {
             let summary = format!("{kind} `{name}` of plugin `{source}` is not available");
             Diagnostic::error(place, summary).detail("Packer has it, bakelite has not.")

@@ -98,6 +98,9 @@ struct Typed {
     _copies: Option<serde_json::Value>,
     #[serde(rename = "tags", default)]
     _tags: BTreeMap<String, String>,
+    #[schemars(extend("pattern" = "^(any|pin:[0-9]+)$", "x-must-be" = "`any` or `pin:NUMBER`"))]
+    #[serde(rename = "pin")]
+    _pin: Option<String>,
     #[serde(default)]
     words: Vec<String>,
     #[serde(default)]

@@ -135,6 +135,24 @@ fn a_closed_set_takes_what_is_in_it_and_supported() {
 }
 
 #[test]
+fn a_string_with_a_pattern_matches_it() {
+    let shown = |pin: &str| {
+        let given = format!("target = \"t\"\nmode = \"fast\"\nsize = 1\nwords = [\"w\"]\npin = \"{pin}\"");
+        typed(&given).plan().shown
+    };
+    for right in ["any", "pin:12", ""] {
+        assert_eq!(shown(right), "", "{right}");
+    }
+    for part in [
+        "`pin` cannot be `pin:x`",
+        "It must be `any` or `pin:NUMBER`.",
+        "t.pkr.hcl:11",
+    ] {
+        assert!(shown("pin:x").contains(part), "{}", shown("pin:x"));
+    }
+}
+
+#[test]
 fn complaints_that_depend_on_what_is_not_known_are_dropped() {
     let all = "target = \"t\"\nmode = \"very-slow\"\nwords = []";
     assert_eq!(

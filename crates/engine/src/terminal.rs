@@ -1,4 +1,4 @@
-//! Questions to the person at the terminal, whatever standard input is: passphrases, and what a bastion asks.
+//! Questions to the person at the terminal, whatever standard input is: passphrases, what a bastion asks, codes of MFA devices.
 
 use std::io;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 static ASKING: Mutex<()> = Mutex::const_new(());
 
 /// Asks a question and waits for the line that answers it, which is shown only when `echo` is set. Without a terminal it is an error.
-pub(crate) async fn ask(question: &str, echo: bool) -> io::Result<String> {
+pub async fn ask(question: &str, echo: bool) -> io::Result<String> {
     let _alone = ASKING.lock().await;
     let terminal = Arc::new(open(OFlags::RDWR)?);
     let _quiet = if echo {

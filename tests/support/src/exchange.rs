@@ -1,19 +1,19 @@
-//! For tests: a real HTTP server on this machine that plays recorded answers, one per connection, and keeps what it was asked.
+//! A real HTTP server on this machine that plays recorded answers, one per connection, and keeps what it was asked.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::thread::JoinHandle;
 
 /// A server that ends after its last answer.
-pub(crate) struct Exchange {
+pub struct Exchange {
     /// `127.0.0.1:PORT`
-    pub(crate) address: String,
+    pub address: String,
     playing: JoinHandle<Vec<String>>,
 }
 
 impl Exchange {
     /// Serves these answers: a status line with headers, an empty line, a body. The length is added.
-    pub(crate) fn play(answers: &'static [&'static str]) -> Exchange {
+    pub fn play(answers: &'static [&'static str]) -> Exchange {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let serve = move || {
@@ -29,7 +29,7 @@ impl Exchange {
     }
 
     /// What was asked, once all answers are given: request line, headers in lower case and in order, body.
-    pub(crate) fn asked(self) -> Vec<String> {
+    pub fn asked(self) -> Vec<String> {
         self.playing.join().unwrap()
     }
 }
