@@ -111,6 +111,7 @@ impl Ebs<'_> {
         let id = machine.instance.value.as_str();
         let Some(imaging) = imaging else {
             cloud.say("Skipping AMI creation (skip_create_ami)");
+            machine.clean_up_after(cloud, std::future::ready(true)).await;
             let why = "No AMI was created, as `skip_create_ami` says";
             return Ok(artifact::none(BUILDER_ID, why, machine.data));
         };

@@ -11,6 +11,7 @@ use super::key_pair::{self, KeyPair};
 use super::launch::Launch;
 use super::profile;
 use super::security_group::{self, SecurityGroups};
+use crate::cloud::Cloud;
 
 /// An instance that was provisioned, with what is temporary beside it.
 pub(crate) struct Machine {
@@ -74,17 +75,26 @@ impl Launch<'_> {
 impl Machine {
     /// Undoes what is not needed any more once `taken` says that nothing more is taken of the instance. What fails now is undone at the
     /// end of the bake, with a report.
-    pub(crate) async fn clean_up_after(&self, taken: impl Future<Output = bool>) {
+    pub(crate) async fn clean_up_after(&self, cloud: &Cloud<'_>, taken: impl Future<Output = bool>) {
         let machine = async {
-            if !taken.await || self.instance.handle.destroy().await.is_err() {
+            if !taken.await {
+                return;
+            }
+            let id = &self.instance.value;
+            cloud.say(format!("Terminating the source AWS instance {id}..."));
+            if self.instance.handle.destroy().await.is_err() {
                 return;
             }
             if let Some(group) = &self.security_groups.handle {
+                let id = group.resource().id.unwrap_or_default();
+                cloud.say(format!("Deleting temporary security group {id}..."));
                 let _ = group.destroy().await;
             }
         };
         let key = async {
             if let Some(pair) = &self.key_pair.handle {
+                let name = self.key_pair.name.as_deref().unwrap_or_default();
+                cloud.say(format!("Deleting temporary keypair {name}..."));
                 let _ = pair.destroy().await;
             }
         };

@@ -164,6 +164,7 @@ impl Volumes<'_> {
         for snapshot in &snapshots {
             snapshot.handle.keep().await?;
         }
+        machine.clean_up_after(cloud, std::future::ready(true)).await;
         let snapshots = snapshots.into_iter().map(|snapshot| snapshot.value).collect();
         let volumes = kept.into_iter().map(|(id, _)| id).collect();
         Ok(artifact::of(&cloud.aws, volumes, snapshots, machine.data))
