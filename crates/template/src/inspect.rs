@@ -5,24 +5,16 @@ use std::fmt::Write as _;
 use bakelite_hcl::diagnostic::Diagnostics;
 
 use async_trait::async_trait;
+use bakelite_hcl::externals::NoAnswer;
 use bakelite_hcl::value::Value;
 
 use crate::builds::{Build, Step};
-use crate::component::{Components, DataSources};
+use crate::component::{Complaint, Components, DataSources};
 use crate::decode::Decoded;
-use crate::legacy;
+use crate::legacy::{self, Inspected};
 use crate::planner::{self, Evaluated};
 use crate::show::{display_with, quote};
 use crate::template::{Content, Hcl, Template};
-
-/// What `inspect` prints.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Inspected {
-    /// A message, to be followed by a line end.
-    Message(String),
-    /// What a message is about, for programs: the type of the record and its data.
-    Record(&'static str, Vec<String>),
-}
 
 impl Template {
     /// What `inspect` prints, in its order. Whatever is wrong with locals or builds is left out in silence, as in Packer. Nothing is
@@ -43,12 +35,12 @@ struct Offline;
 
 #[async_trait]
 impl DataSources for Offline {
-    async fn read(&self, name: &str, _: &Decoded) -> Result<Value, String> {
-        Err(format!("data source `{name}` is not read"))
+    async fn read(&self, name: &str, _: &Decoded) -> Result<Value, Complaint> {
+        Err(Complaint::error("", format!("data source `{name}` is not read")))
     }
 
-    async fn ask(&self, function: &str, _: &[Value]) -> Result<Value, String> {
-        Err(format!("`{function}` is not called"))
+    async fn ask(&self, function: &str, _: &[Value]) -> Result<Value, NoAnswer> {
+        Err(format!("`{function}` is not called").into())
     }
 }
 
