@@ -1,8 +1,11 @@
 //! The `breakpoint` provisioner: stops a bake until somebody at the terminal presses Enter.
 
+use std::borrow::Cow;
+
 use async_trait::async_trait;
+use bakelite_engine::error::Explain;
 use bakelite_engine::provisioner::{ProvisionError, Provisioner, Provisioning};
-use bakelite_engine::registry::{Registration, read_options};
+use bakelite_engine::registry::{Make, Registration, read_options};
 use bakelite_template::component::Complaint;
 use bakelite_template::decode::Decoded;
 use bakelite_template::schema::Schema;
@@ -12,11 +15,11 @@ use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::unix::pipe::Receiver;
 
-pub(crate) const REGISTRATION: Registration = crate::registration(
+pub(crate) const REGISTRATION: Registration = Registration::plain(
     "breakpoint",
     "Stops the bake until Enter is pressed, so that the instance can be looked at.",
     Schema::of::<BreakpointOptions>,
-    make,
+    Make::Provisioner(make),
 );
 
 /// Options of breakpoint.
@@ -38,9 +41,15 @@ struct Breakpoint {
 #[error("breakpoint without a terminal to press Enter on")]
 struct NoTerminal(#[source] std::io::Error);
 
+impl Explain for NoTerminal {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        Some("run bakelite in a terminal, or set `disable = true`".into())
+    }
+}
+
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Provisioner>> {
     let options = read_options(decoded, complaints)?;
-    crate::unless_wrong(Breakpoint { options }, complaints)
+    Some(Box::new(Breakpoint { options }))
 }
 
 #[async_trait]
@@ -58,14 +67,13 @@ impl Provisioner for Breakpoint {
                 .say(format!("Breakpoint provisioner{with_note} disabled; continuing..."));
             return Ok(());
         }
-        let failed = |cause| ProvisionError::failed(NoTerminal(cause));
-        let terminal = open_terminal().map_err(failed)?;
+        let terminal = open_terminal().map_err(NoTerminal)?;
         provisioning.ui.say(format!(
             "Pausing at breakpoint provisioner{with_note}. Press enter to continue."
         ));
         tokio::select! {
             () = provisioning.cancel.cancelled() => Err(ProvisionError::cancelled()),
-            pressed = wait_for_enter(terminal) => pressed.map_err(failed),
+            pressed = wait_for_enter(terminal) => Ok(pressed.map_err(NoTerminal)?),
         }
     }
 }

@@ -1,14 +1,16 @@
 //! The `file` provisioner: files and directories to the instance, or from it.
 
+use std::borrow::Cow;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use bakelite_engine::communicator::{CommunicatorError, Upload};
+use bakelite_engine::error::Explain;
 use bakelite_engine::private_file::random_number;
 use bakelite_engine::provisioner::{ProvisionError, Provisioner, Provisioning};
-use bakelite_engine::registry::{Registration, read_options};
+use bakelite_engine::registry::{Make, Registration, read_options};
 use bakelite_template::component::Complaint;
 use bakelite_template::decode::Decoded;
 use bakelite_template::schema::Schema;
@@ -18,11 +20,11 @@ use tokio::fs::File;
 
 use crate::transfer::Counted;
 
-pub(crate) const REGISTRATION: Registration = crate::registration(
+pub(crate) const REGISTRATION: Registration = Registration::plain(
     "file",
     "Uploads files and directories to the instance, or downloads them from it.",
     Schema::of::<FileOptions>,
-    make,
+    Make::Provisioner(make),
 );
 
 /// Options of file.
@@ -67,22 +69,52 @@ struct FileTransfer {
 enum FileError {
     #[error("failed to read `{path}`")]
     Source { path: String, source: io::Error },
-    #[error("{}", reason("Upload", .0))]
-    Upload(CommunicatorError),
-    #[error("{}", reason("Download", .0))]
-    Download(CommunicatorError),
+    /// Users know this sentence for builds without an instance.
+    #[error("{operation} is not implemented when communicator = '{communicator}'")]
+    Unsupported {
+        operation: &'static str,
+        communicator: &'static str,
+    },
+    #[error(transparent)]
+    Transfer(CommunicatorError),
     #[error("failed to write `{path}`")]
     Destination { path: String, source: io::Error },
 }
 
-/// Users know this sentence for builds without an instance.
-fn reason(operation: &str, error: &CommunicatorError) -> String {
-    match error {
-        CommunicatorError::Unsupported { communicator, .. } => {
-            format!("{operation} is not implemented when communicator = '{communicator}'")
+impl Explain for FileError {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        match self {
+            FileError::Transfer(error) => error.help(),
+            FileError::Source { .. } | FileError::Unsupported { .. } | FileError::Destination { .. } => None,
         }
-        CommunicatorError::Refused { help: Some(help), .. } => format!("{} ({help})", bakelite_engine::chain_of(error)),
-        error => bakelite_engine::chain_of(error),
+    }
+
+    fn option(&self) -> Option<Cow<'_, str>> {
+        match self {
+            FileError::Source { .. } => Some("source".into()),
+            FileError::Destination { .. } => Some("destination".into()),
+            FileError::Unsupported { .. } | FileError::Transfer(_) => None,
+        }
+    }
+}
+
+impl Direction {
+    /// As messages have it.
+    fn name(self) -> &'static str {
+        match self {
+            Direction::Upload => "Upload",
+            Direction::Download => "Download",
+        }
+    }
+
+    fn failed(self, error: CommunicatorError) -> FileError {
+        match error {
+            CommunicatorError::Unsupported { communicator, .. } => FileError::Unsupported {
+                operation: self.name(),
+                communicator,
+            },
+            error => FileError::Transfer(error),
+        }
     }
 }
 
@@ -100,7 +132,7 @@ fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Pr
         content: options.content,
         destination: options.destination,
     };
-    crate::unless_wrong(provisioner, complaints)
+    Some(Box::new(provisioner))
 }
 
 impl FileOptions {
@@ -141,15 +173,15 @@ impl FileOptions {
 #[async_trait]
 impl Provisioner for FileTransfer {
     async fn provision(&self, provisioning: &Provisioning) -> Result<(), ProvisionError> {
-        let (name, done) = match self.direction {
-            Direction::Upload => ("Upload", self.upload(provisioning).await),
-            Direction::Download => ("Download", self.download(provisioning).await),
+        let done = match self.direction {
+            Direction::Upload => self.upload(provisioning).await,
+            Direction::Download => self.download(provisioning).await,
         };
         done.map_err(|error| {
-            provisioning
-                .ui
-                .error(format!("{name} failed: {}", bakelite_engine::chain_of(&error)));
-            ProvisionError::failed(error)
+            let error = ProvisionError::new(error);
+            let (name, text) = (self.direction.name(), error.report().text);
+            provisioning.ui.error(format!("{name} failed: {text}"));
+            error
         })
     }
 }
@@ -171,7 +203,7 @@ impl FileTransfer {
                     provisioning
                         .communicator
                         .upload_directory(&path, source.ends_with('/'), &self.destination);
-                directory.await.map_err(FileError::Upload)?;
+                directory.await.map_err(|error| Direction::Upload.failed(error))?;
                 continue;
             }
             let file = File::open(&path).await.map_err(source_error)?;
@@ -186,7 +218,7 @@ impl FileTransfer {
                 .communicator
                 .upload(upload, &destination)
                 .await
-                .map_err(FileError::Upload)?;
+                .map_err(|error| Direction::Upload.failed(error))?;
         }
         match &self.content {
             Some(content) => self.upload_content(content, provisioning).await,
@@ -209,7 +241,7 @@ impl FileTransfer {
             .communicator
             .upload(upload, &destination)
             .await
-            .map_err(FileError::Upload)
+            .map_err(|error| Direction::Upload.failed(error))
     }
 
     async fn download(&self, provisioning: &Provisioning) -> Result<(), FileError> {
@@ -221,7 +253,7 @@ impl FileTransfer {
             if source.ends_with('/') || source.contains(['*', '?', '[']) {
                 let directory = provisioning.run.working_directory.join(destination);
                 let directory = provisioning.communicator.download_directory(source, &directory);
-                directory.await.map_err(FileError::Download)?;
+                directory.await.map_err(|error| Direction::Download.failed(error))?;
                 continue;
             }
             let destination = in_directory(destination, &['/'], remote_name(source));
@@ -268,7 +300,7 @@ async fn receive(provisioning: &Provisioning, source: &str, file: File) -> Resul
         .communicator
         .download(source, &mut counted)
         .await
-        .map_err(FileError::Download)
+        .map_err(|error| Direction::Download.failed(error))
 }
 
 /// A destination that ends in a separator is the directory of a file with this name. On an instance that may be Windows' separator.

@@ -1,9 +1,11 @@
 //! What provisioners do with an instance besides running scripts: commands with their output printed, files staged in a directory, and
 //! what the build knows of the connection.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use bakelite_engine::communicator::{CommunicatorError, Exit, Upload};
+use bakelite_engine::error::Explain;
 use bakelite_engine::output::stream;
 use bakelite_engine::provisioner::Provisioning;
 use bakelite_hcl::value::Value;
@@ -21,6 +23,15 @@ pub(crate) enum InstanceError {
     Failed { command: String, status: u32 },
     #[error("connection lost while `{command}` ran on the instance")]
     Lost { command: String },
+}
+
+impl Explain for InstanceError {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        match self {
+            InstanceError::Communicator(error) => error.help(),
+            InstanceError::Read { .. } | InstanceError::Failed { .. } | InstanceError::Lost { .. } => None,
+        }
+    }
 }
 
 /// Runs a command of the instance's shell and prints its output; a status other than 0 is an error.
@@ -115,7 +126,7 @@ pub(crate) struct Connection<'a>(pub(crate) &'a BuildData);
 
 impl<'a> Connection<'a> {
     /// A string that is known and not empty. What a builder does not have starts with `ERR_`.
-    pub(crate) fn text(self, key: &str) -> Option<&'a str> {
+    pub(crate) fn string(self, key: &str) -> Option<&'a str> {
         let text = self.0.get(key).and_then(Value::as_str);
         text.filter(|text| !text.is_empty() && !text.starts_with("ERR_"))
     }

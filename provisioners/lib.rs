@@ -26,11 +26,7 @@ mod windows_restart;
 mod windows_scripts;
 mod windows_shell;
 
-use bakelite_engine::provisioner::Provisioner;
-use bakelite_engine::registry::{Constructor, Make, Registration};
-use bakelite_hcl::diagnostic::Severity;
-use bakelite_template::component::{Complaint, Component, ComponentKind, Yields};
-use bakelite_template::schema::Schema;
+use bakelite_engine::registry::Registration;
 
 /// The provisioners of this crate.
 pub static COMPONENTS: &[Registration] = &[
@@ -47,32 +43,3 @@ pub static COMPONENTS: &[Registration] = &[
     windows_restart::REGISTRATION,
     windows_shell::REGISTRATION,
 ];
-
-/// The registration of a provisioner.
-const fn registration(
-    name: &'static str,
-    doc: &'static str,
-    schema: fn() -> Schema,
-    make: Constructor<dyn Provisioner>,
-) -> Registration {
-    let component = Component {
-        kind: ComponentKind::Provisioner,
-        name,
-        doc,
-        schema,
-        yields: Yields::Nothing,
-    };
-    Registration {
-        component,
-        make: Make::Provisioner(make),
-        undo: None,
-    }
-}
-
-/// The provisioner, unless one of the complaints is an error.
-fn unless_wrong(provisioner: impl Provisioner + 'static, complaints: &[Complaint]) -> Option<Box<dyn Provisioner>> {
-    let sound = complaints
-        .iter()
-        .all(|complaint| complaint.severity == Severity::Warning);
-    sound.then(|| Box::new(provisioner) as Box<dyn Provisioner>)
-}

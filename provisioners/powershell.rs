@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bakelite_engine::communicator::{CommunicatorError, Running};
 use bakelite_engine::output::stream;
 use bakelite_engine::provisioner::{ProvisionError, Provisioner, Provisioning};
-use bakelite_engine::registry::{Registration, read_options};
+use bakelite_engine::registry::{Make, Registration, read_options};
 use bakelite_scripts::script::ScriptOptions;
 use bakelite_template::component::Complaint;
 use bakelite_template::decode::Decoded;
@@ -24,11 +24,11 @@ use crate::powershell_elevated::Elevated;
 use crate::remote_script::{Disconnects, RemoteOptions, judge, rendered, upload_text, variables};
 use crate::windows_scripts::{Conversion, WindowsScript, for_powershell, remove};
 
-pub(crate) const REGISTRATION: Registration = crate::registration(
+pub(crate) const REGISTRATION: Registration = Registration::plain(
     "powershell",
     "Runs PowerShell scripts on the instance.",
     Schema::of::<PowerShellOptions>,
-    make,
+    Make::Provisioner(make),
 );
 
 /// Options of powershell.
@@ -92,7 +92,7 @@ fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Pr
         complaints.push(complaint.help("name the user whose password it is"));
     }
     let id = Uuid::new_v4();
-    crate::unless_wrong(PowerShell { options, id }, complaints)
+    Some(Box::new(PowerShell { options, id }))
 }
 
 #[async_trait]

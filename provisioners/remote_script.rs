@@ -1,11 +1,14 @@
 //! What the provisioners that run scripts on an instance share: their options, uploading and starting as one unit that is retried while
 //! the instance restarts, what the exit of a script means, and the pause afterwards.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use bakelite_engine::clock::pause_or_cancelled;
 use bakelite_engine::communicator::{CommunicatorError, DISCONNECT_STATUS, Exit, Output, Running, Upload};
+use bakelite_engine::error::Explain;
 use bakelite_engine::provisioner::{ProvisionError, Provisioning};
 use bakelite_scripts::script::{ScriptOptions, build_variables};
 use bakelite_template::duration::GoDuration;
@@ -14,7 +17,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::fs::File;
 
-use crate::retry::{pause, until_reachable};
+use crate::retry::until_reachable;
 
 /// What may be tried to clean up after a script that failed: its error is what counts.
 pub(crate) const CLEAN_UP_LIMIT: Duration = Duration::from_secs(30);
@@ -58,6 +61,15 @@ enum RemoteScriptError {
     Disconnected { remedy: &'static str },
 }
 
+impl Explain for RemoteScriptError {
+    fn option(&self) -> Option<Cow<'_, str>> {
+        match self {
+            RemoteScriptError::Render { option, .. } => Some((*option).into()),
+            RemoteScriptError::Disconnected { .. } => None,
+        }
+    }
+}
+
 impl RemoteOptions {
     /// Retries until it works, as long as only the connection is at fault. A timeout of zero is the default.
     pub(crate) async fn retrying<T, F>(
@@ -82,7 +94,7 @@ impl RemoteOptions {
             return Ok(());
         }
         provisioning.ui.say(format!("Pausing {span} after this provisioner..."));
-        pause(span.to_std(), &provisioning.cancel).await
+        pause_or_cancelled(span.to_std(), &provisioning.cancel).await
     }
 }
 
@@ -110,7 +122,7 @@ pub(crate) fn rendered(
     for (name, value) in fields {
         rendering.fields.insert((*name).into(), (*value).into());
     }
-    render(text, &rendering).map_err(|source| ProvisionError::failed(RemoteScriptError::Render { option, source }))
+    Ok(render(text, &rendering).map_err(|source| RemoteScriptError::Render { option, source })?)
 }
 
 /// Opens a script of this machine.
@@ -168,12 +180,12 @@ pub(crate) const ENDED_BY_SIGNAL: &[u32] = &[128 + 1, 128 + 9, 128 + 15];
 pub(crate) fn judge(script: &ScriptOptions, exit: Exit, disconnects: &Disconnects) -> Result<(), ProvisionError> {
     match exit {
         Exit::Disconnected if disconnects.is_expected => Ok(()),
-        Exit::Disconnected => Err(ProvisionError::failed(RemoteScriptError::Disconnected {
+        Exit::Disconnected => Err(ProvisionError::new(RemoteScriptError::Disconnected {
             remedy: disconnects.remedy,
         })),
         Exit::Status(status) if script.is_valid_exit(i64::from(status)) => Ok(()),
         Exit::Status(status) if disconnects.signals.contains(&status) => Ok(()),
-        Exit::Status(status) => Err(ProvisionError::failed(script.exit_error(i64::from(status)))),
+        Exit::Status(status) => Err(ProvisionError::new(script.exit_error(i64::from(status)))),
     }
 }
 
@@ -231,7 +243,7 @@ pub(crate) fn lost() -> CommunicatorError {
 
 /// Tells that something could not be removed.
 pub(crate) fn warn_of_remains(provisioning: &Provisioning, what: &str) {
-    provisioning.ui.error(format!(
-        "Warning: {what} stays on the instance: it could not be removed"
-    ));
+    provisioning
+        .ui
+        .warn(format!("{what} stays on the instance: it could not be removed"));
 }

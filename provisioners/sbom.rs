@@ -11,15 +11,17 @@ mod packages;
 mod purl;
 mod spdx;
 
+use std::borrow::Cow;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use bakelite_engine::communicator::CommunicatorError;
+use bakelite_engine::error::Explain;
 use bakelite_engine::private_file::random_number;
 use bakelite_engine::provisioner::{ProvisionError, Provisioner, Provisioning};
-use bakelite_engine::registry::{Registration, read_options};
+use bakelite_engine::registry::{Make, Registration, read_options};
 use bakelite_template::component::Complaint;
 use bakelite_template::decode::Decoded;
 use bakelite_template::schema::Schema;
@@ -31,19 +33,19 @@ use limited::Limited;
 use options::{SbomOptions, Wanted};
 use packages::Inventory;
 
-pub(crate) const REGISTRATION: Registration = crate::registration(
+pub(crate) const REGISTRATION: Registration = Registration::plain(
     "sbom",
     "Lists what is installed on the instance as an SBOM (CycloneDX or SPDX), or takes one that is there.",
     Schema::of::<SbomOptions>,
-    |decoded, complaints| make(decoded, complaints, false),
+    Make::Provisioner(|decoded, complaints| make(decoded, complaints, false)),
 );
 
 /// The same under the name that templates of Packer's have.
-pub(crate) const HCP_REGISTRATION: Registration = crate::registration(
+pub(crate) const HCP_REGISTRATION: Registration = Registration::plain(
     "hcp-sbom",
     "The same as `sbom`, under the name that templates have. Nothing is uploaded to HCP.",
     Schema::of::<SbomOptions>,
-    |decoded, complaints| make(decoded, complaints, true),
+    Make::Provisioner(|decoded, complaints| make(decoded, complaints, true)),
 );
 
 /// No SBOM, and no list to make one of, is longer than this, in bytes.
@@ -70,6 +72,25 @@ enum SbomError {
     Write { path: PathBuf, source: std::io::Error },
 }
 
+impl Explain for SbomError {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        match self {
+            SbomError::Download { source, .. } => source.help(),
+            SbomError::Collect(CollectError::Communicator(source)) => source.help(),
+            SbomError::NoSbom { .. } => Some("SPDX 2 and CycloneDX are read, as JSON".into()),
+            SbomError::Collect(_) | SbomError::Nothing(_) | SbomError::Write { .. } => None,
+        }
+    }
+
+    fn option(&self) -> Option<Cow<'_, str>> {
+        match self {
+            SbomError::Download { .. } | SbomError::NoSbom { .. } => Some("source".into()),
+            SbomError::Write { .. } => Some("destination".into()),
+            SbomError::Collect(_) | SbomError::Nothing(_) => None,
+        }
+    }
+}
+
 /// An SBOM that is there.
 struct Made {
     format: Format,
@@ -80,7 +101,7 @@ struct Made {
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>, is_hcp: bool) -> Option<Box<dyn Provisioner>> {
     let options: SbomOptions = read_options(decoded, complaints)?;
     let wanted = options.wanted(complaints)?;
-    crate::unless_wrong(Sbom { wanted, is_hcp }, complaints)
+    Some(Box::new(Sbom { wanted, is_hcp }))
 }
 
 #[async_trait]
@@ -92,16 +113,15 @@ impl Provisioner for Sbom {
                 .say("The SBOM is kept here and in the build's provenance: nothing is uploaded to HCP");
         }
         let made = match &self.wanted.source {
-            Some(path) => taken(provisioning, path).await,
-            None => listed(provisioning, &self.wanted).await,
+            Some(path) => taken(provisioning, path).await?,
+            None => listed(provisioning, &self.wanted).await?,
         };
-        let made = made.map_err(ProvisionError::failed)?;
         let mut note = json!({ "sha256": document::sha256(&made.text), "document": made.document });
         if let Some(destination) = &self.wanted.destination {
             let path = file_of(&provisioning.run.working_directory.join(destination), destination);
-            write(&path, &made.text).map_err(|source| {
-                let path = path.clone();
-                ProvisionError::failed(SbomError::Write { path, source })
+            write(&path, &made.text).map_err(|source| SbomError::Write {
+                path: path.clone(),
+                source,
             })?;
             let name = made.format.name();
             provisioning

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bakelite_engine::communicator::{CommunicatorError, Exit, Running};
+use bakelite_engine::error::Explain;
 use bakelite_engine::output::stream;
 use bakelite_engine::private_file::random_number;
 use bakelite_engine::provisioner::{ProvisionError, Provisioner, Provisioning};
-use bakelite_engine::registry::{Registration, read_options};
+use bakelite_engine::registry::{Make, Registration, read_options};
 use bakelite_scripts::quote;
 use bakelite_scripts::script::{ScriptOptions, Shebang, flatten};
 use bakelite_template::component::Complaint;
@@ -28,11 +29,11 @@ use crate::remote_script::{
     upload_text, variables, warn_of_remains,
 };
 
-pub(crate) const REGISTRATION: Registration = crate::registration(
+pub(crate) const REGISTRATION: Registration = Registration::plain(
     "shell",
     "Runs scripts on the instance.",
     Schema::of::<ShellOptions>,
-    make,
+    Make::Provisioner(make),
 );
 
 /// How long to wait until an instance has gone that says that it goes down, and one that only seems to.
@@ -50,6 +51,8 @@ struct Unwritten {
     directory: String,
     source: std::io::Error,
 }
+
+impl Explain for Unwritten {}
 
 /// Options of shell.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -126,7 +129,7 @@ fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Pr
         path,
         variable_file,
     };
-    crate::unless_wrong(shell, complaints)
+    Some(Box::new(shell))
 }
 
 #[async_trait]
@@ -135,7 +138,7 @@ impl Provisioner for Shell {
         let run = &provisioning.run;
         let unwritten = |source| {
             let directory = run.temporary_directory.display().to_string();
-            ProvisionError::failed(Unwritten { directory, source })
+            Unwritten { directory, source }
         };
         let scripts = self.options.script.scripts(&self.options.shebang);
         let files = scripts.on_disk(run, "").map_err(unwritten)?;

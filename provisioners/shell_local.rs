@@ -2,17 +2,17 @@
 
 use async_trait::async_trait;
 use bakelite_engine::provisioner::{ProvisionError, Provisioner, Provisioning};
-use bakelite_engine::registry::{Registration, read_options};
+use bakelite_engine::registry::{Make, Registration, read_options};
 use bakelite_scripts::local_shell::{LocalShell, LocalShellOptions};
 use bakelite_template::component::Complaint;
 use bakelite_template::decode::Decoded;
 use bakelite_template::schema::Schema;
 
-pub(crate) const REGISTRATION: Registration = crate::registration(
+pub(crate) const REGISTRATION: Registration = Registration::plain(
     "shell-local",
     "Runs scripts on this machine, not on the instance.",
     Schema::of::<LocalShellOptions>,
-    make,
+    Make::Provisioner(make),
 );
 
 struct ShellLocal {
@@ -22,7 +22,7 @@ struct ShellLocal {
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Provisioner>> {
     let options: LocalShellOptions = read_options(decoded, complaints)?;
     options.check(complaints);
-    crate::unless_wrong(ShellLocal { options }, complaints)
+    Some(Box::new(ShellLocal { options }))
 }
 
 #[async_trait]
@@ -34,6 +34,6 @@ impl Provisioner for ShellLocal {
             data: &provisioning.data,
             run: &provisioning.run,
         };
-        self.options.run(&shell).await.map_err(ProvisionError::failed)
+        Ok(self.options.run(&shell).await?)
     }
 }

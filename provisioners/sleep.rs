@@ -1,8 +1,9 @@
 //! The `sleep` provisioner: waits.
 
 use async_trait::async_trait;
+use bakelite_engine::clock::pause_or_cancelled;
 use bakelite_engine::provisioner::{ProvisionError, Provisioner, Provisioning};
-use bakelite_engine::registry::{Registration, read_options};
+use bakelite_engine::registry::{Make, Registration, read_options};
 use bakelite_template::component::Complaint;
 use bakelite_template::decode::Decoded;
 use bakelite_template::duration::GoDuration;
@@ -10,10 +11,12 @@ use bakelite_template::schema::Schema;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::retry::pause;
-
-pub(crate) const REGISTRATION: Registration =
-    crate::registration("sleep", "Waits for a while.", Schema::of::<SleepOptions>, make);
+pub(crate) const REGISTRATION: Registration = Registration::plain(
+    "sleep",
+    "Waits for a while.",
+    Schema::of::<SleepOptions>,
+    Make::Provisioner(make),
+);
 
 /// Options of sleep.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -29,12 +32,12 @@ struct Sleep {
 
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Provisioner>> {
     let options = read_options(decoded, complaints)?;
-    crate::unless_wrong(Sleep { options }, complaints)
+    Some(Box::new(Sleep { options }))
 }
 
 #[async_trait]
 impl Provisioner for Sleep {
     async fn provision(&self, provisioning: &Provisioning) -> Result<(), ProvisionError> {
-        pause(self.options.duration.to_std(), &provisioning.cancel).await
+        pause_or_cancelled(self.options.duration.to_std(), &provisioning.cancel).await
     }
 }

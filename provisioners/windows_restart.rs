@@ -3,13 +3,16 @@
 //! Windows has gone down when it cannot be asked to any more, so it is asked: for one more restart, a minute from now, which a running
 //! system accepts (and is told to forget) and one that goes down refuses. It is back when it answers.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bakelite_engine::clock::pause_or_cancelled;
 use bakelite_engine::communicator::{CommunicatorError, Exit};
+use bakelite_engine::error::{Explain, Kind};
 use bakelite_engine::output::stream;
 use bakelite_engine::provisioner::{ProvisionError, Provisioner, Provisioning};
-use bakelite_engine::registry::{Registration, read_options};
+use bakelite_engine::registry::{Make, Registration, read_options};
 use bakelite_scripts::powershell::single_quoted;
 use bakelite_template::component::Complaint;
 use bakelite_template::decode::Decoded;
@@ -20,13 +23,13 @@ use serde::Deserialize;
 
 use crate::powershell_command::Interpreter;
 use crate::remote_script::{answer, lost};
-use crate::retry::{Pauses, pause, until_reachable};
+use crate::retry::{backoff, until_reachable};
 
-pub(crate) const REGISTRATION: Registration = crate::registration(
+pub(crate) const REGISTRATION: Registration = Registration::plain(
     "windows-restart",
     "Restarts the instance and waits until it is back.",
     Schema::of::<WindowsRestartOptions>,
-    make,
+    Make::Provisioner(make),
 );
 
 const RESTART: &str = "shutdown /r /f /t 0 /c \"packer restart\"";
@@ -88,12 +91,41 @@ enum RestartError {
     #[error("Restart command exited with non-zero exit status: {status}")]
     Refused { status: u32 },
     #[error("Timeout waiting for machine to restart. After {limit} {last}")]
-    TimedOut { limit: GoDuration, last: String },
+    TimedOut {
+        limit: GoDuration,
+        last: String,
+        #[source]
+        cause: Option<CommunicatorError>,
+    },
+}
+
+impl Explain for RestartError {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        match self {
+            RestartError::Refused { .. } => None,
+            RestartError::TimedOut { .. } => Some("set a longer `restart_timeout`".into()),
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        match self {
+            RestartError::Refused { .. } => Kind::Failed,
+            RestartError::TimedOut { .. } => Kind::TimedOut,
+        }
+    }
+
+    fn option(&self) -> Option<Cow<'_, str>> {
+        let option = match self {
+            RestartError::Refused { .. } => "restart_command",
+            RestartError::TimedOut { .. } => "restart_timeout",
+        };
+        Some(option.into())
+    }
 }
 
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Provisioner>> {
     let options = read_options(decoded, complaints)?;
-    crate::unless_wrong(WindowsRestart { options }, complaints)
+    Some(Box::new(WindowsRestart { options }))
 }
 
 #[async_trait]
@@ -108,12 +140,14 @@ impl Provisioner for WindowsRestart {
             provisioning,
             limit,
             last: "the restart command could not be started".into(),
+            cause: None,
         };
         match tokio::time::timeout(limit, restart.run()).await {
             Ok(result) => result,
-            Err(_) => Err(ProvisionError::failed(RestartError::TimedOut {
+            Err(_) => Err(ProvisionError::new(RestartError::TimedOut {
                 limit: limit.into(),
                 last: restart.last,
+                cause: restart.cause,
             })),
         }
     }
@@ -124,8 +158,9 @@ struct Restart<'a> {
     options: &'a WindowsRestartOptions,
     provisioning: &'a Provisioning,
     limit: Duration,
-    /// What was waited for last.
+    /// What was waited for last, and why it did not come where that is known.
     last: String,
+    cause: Option<CommunicatorError>,
 }
 
 impl Restart<'_> {
@@ -149,46 +184,46 @@ impl Restart<'_> {
         let communicator = &self.provisioning.communicator;
         let starting = until_reachable(self.limit, &self.provisioning.cancel, || communicator.exec(command));
         let running = starting.await?;
-        self.last = "the restart command had not ended".into();
+        self.waits("the restart command had not ended");
         match stream(running, &self.provisioning.ui).await {
             Exit::Status(status) if status != 0 && !RESTARTS_ALREADY.contains(&status) => {
-                Err(ProvisionError::failed(RestartError::Refused { status }))
+                Err(RestartError::Refused { status }.into())
             }
             Exit::Status(_) | Exit::Disconnected => Ok(()),
         }
     }
 
     async fn wait_until_down(&mut self) -> Result<(), ProvisionError> {
-        self.last = "the instance had not gone down".into();
-        let mut pauses = Pauses::new();
+        self.waits("the instance had not gone down");
+        let mut tries = 0;
         loop {
             match self.ask(TEST_RESTART).await {
                 Ok((Exit::Status(0), _)) => return self.forget_test().await,
                 Ok((Exit::Status(status), _)) if RESTARTS_ALREADY.contains(&status) || status == SERVICE_STOPPED => {}
                 Ok(_) | Err(_) => return Ok(()),
             }
-            self.pause(&mut pauses).await?;
+            self.pause(&mut tries).await?;
         }
     }
 
     /// Takes the restart back that only asked a question: it must not come in the middle of the next provisioner.
     async fn forget_test(&mut self) -> Result<(), ProvisionError> {
-        self.last = "the test whether it restarts could not be taken back".into();
-        let mut pauses = Pauses::new();
+        self.waits("the test whether it restarts could not be taken back");
+        let mut tries = 0;
         while !matches!(self.ask(FORGET_RESTART).await, Ok((Exit::Status(_), _))) {
-            self.pause(&mut pauses).await?;
+            self.pause(&mut tries).await?;
         }
         Ok(())
     }
 
     async fn wait_until_back(&mut self) -> Result<(), ProvisionError> {
         let check = Interpreter::default().encoded("Write-Output \"$env:COMPUTERNAME restarted.\"");
-        let mut pauses = Pauses::new();
+        let mut tries = 0;
         loop {
             if self.is_back(&check).await {
                 return Ok(());
             }
-            self.pause(&mut pauses).await?;
+            self.pause(&mut tries).await?;
         }
     }
 
@@ -196,8 +231,8 @@ impl Restart<'_> {
         if let Some(command) = &self.options.restart_check_command {
             match self.ask(command).await {
                 Ok((Exit::Status(_), said)) => self.show(&said),
-                Ok((Exit::Disconnected, _)) => return self.not_yet(&lost()),
-                Err(error) => return self.not_yet(&error),
+                Ok((Exit::Disconnected, _)) => return self.not_yet(lost()),
+                Err(error) => return self.not_yet(error),
             }
         }
         match self.ask(check).await {
@@ -206,16 +241,22 @@ impl Restart<'_> {
                 true
             }
             Ok((exit, _)) => {
-                self.last = format!("it did not answer (status {})", exit.code());
+                self.waits(format!("it did not answer (status {})", exit.code()));
                 false
             }
-            Err(error) => self.not_yet(&error),
+            Err(error) => self.not_yet(error),
         }
     }
 
-    fn not_yet(&mut self, error: &CommunicatorError) -> bool {
-        self.last = format!("it could not be reached ({})", bakelite_engine::chain_of(error));
+    fn not_yet(&mut self, error: CommunicatorError) -> bool {
+        self.waits("it could not be reached");
+        self.cause = Some(error);
         false
+    }
+
+    /// What is waited for now, as the sentence about a timeout has it.
+    fn waits(&mut self, last: impl Into<String>) {
+        (self.last, self.cause) = (last.into(), None);
     }
 
     async fn wait_for_registry(&mut self) -> Result<(), ProvisionError> {
@@ -226,17 +267,17 @@ impl Restart<'_> {
             given.collect()
         };
         let command = Interpreter::default().encoded(&registry_script(&keys));
-        let mut pauses = Pauses::new();
+        let mut tries = 0;
         loop {
             match self.ask(&command).await {
                 Ok((Exit::Status(0), said)) if said.trim().is_empty() => return Ok(()),
-                Ok((Exit::Status(0), said)) => self.last = format!("registry key `{}` still existed", said.trim()),
-                Ok((exit, _)) => self.last = format!("the registry could not be read (status {})", exit.code()),
+                Ok((Exit::Status(0), said)) => self.waits(format!("registry key `{}` still existed", said.trim())),
+                Ok((exit, _)) => self.waits(format!("the registry could not be read (status {})", exit.code())),
                 Err(error) => {
-                    self.not_yet(&error);
+                    self.not_yet(error);
                 }
             }
-            self.pause(&mut pauses).await?;
+            self.pause(&mut tries).await?;
         }
     }
 
@@ -258,8 +299,9 @@ impl Restart<'_> {
         }
     }
 
-    async fn pause(&self, pauses: &mut Pauses) -> Result<(), ProvisionError> {
-        pause(pauses.next(), &self.provisioning.cancel).await
+    async fn pause(&self, tries: &mut u32) -> Result<(), ProvisionError> {
+        *tries += 1;
+        pause_or_cancelled(backoff(self.limit).pause(*tries), &self.provisioning.cancel).await
     }
 }
 

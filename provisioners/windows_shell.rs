@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use bakelite_engine::communicator::{CommunicatorError, Running};
 use bakelite_engine::output::stream;
 use bakelite_engine::provisioner::{ProvisionError, Provisioner, Provisioning};
-use bakelite_engine::registry::{Registration, read_options};
+use bakelite_engine::registry::{Make, Registration, read_options};
 use bakelite_scripts::script::{ScriptOptions, flatten_with};
 use bakelite_template::component::Complaint;
 use bakelite_template::decode::Decoded;
@@ -22,11 +22,11 @@ use serde::Deserialize;
 use crate::remote_script::{Disconnects, RemoteOptions, built_in_variables, judge, rendered, variables};
 use crate::windows_scripts::{Conversion, WindowsScript, for_cmd, remove};
 
-pub(crate) const REGISTRATION: Registration = crate::registration(
+pub(crate) const REGISTRATION: Registration = Registration::plain(
     "windows-shell",
     "Runs batch files on the instance.",
     Schema::of::<WindowsShellOptions>,
-    make,
+    Make::Provisioner(make),
 );
 
 /// How a variable is written into the command.
@@ -77,7 +77,7 @@ fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Pr
         let message = format!("variable `{name}` holds a line break, which cmd cannot set");
         complaints.push(Complaint::error("env", message).help("upload the text with the `file` provisioner"));
     }
-    crate::unless_wrong(WindowsShell { options }, complaints)
+    Some(Box::new(WindowsShell { options }))
 }
 
 #[async_trait]

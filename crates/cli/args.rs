@@ -209,9 +209,26 @@ impl LocalCloudArgs {
     }
 }
 
+/// Why a value of a flag is wrong.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ValueError {
+    #[error("`{0}` is not a unit: use K, M, G or T")]
+    Unit(String),
+    #[error("not a number of bytes, such as 512M or 4G")]
+    Bytes,
+    #[error("less than 16M")]
+    TooSmall,
+    #[error("not a number of processors, such as 2 or 0.5")]
+    Processors,
+    #[error("there is no `=` in it")]
+    Assignment,
+    #[error("it is neither `true` nor `false`")]
+    Boolean,
+}
+
 /// Reads a number of bytes: `1048576`, `512M`, `4G`, `4GiB`. Units are powers of 1024, as in Docker's flags. Less than 16 MiB starts no
 /// instance.
-fn size(text: &str) -> Result<u64, String> {
+fn size(text: &str) -> Result<u64, ValueError> {
     const LEAST: u64 = 16 << 20;
     let digits = text.trim_end_matches(|letter: char| !letter.is_ascii_digit());
     let shift = match text
@@ -225,7 +242,7 @@ fn size(text: &str) -> Result<u64, String> {
         "m" | "mb" | "mib" => 20,
         "g" | "gb" | "gib" => 30,
         "t" | "tb" | "tib" => 40,
-        other => return Err(format!("`{other}` is not a unit: use K, M, G or T")),
+        other => return Err(ValueError::Unit(other.to_owned())),
     };
     let bytes = digits
         .parse::<u64>()
@@ -233,16 +250,16 @@ fn size(text: &str) -> Result<u64, String> {
         .and_then(|number| number.checked_mul(1 << shift));
     match bytes {
         Some(bytes) if bytes >= LEAST => Ok(bytes),
-        Some(_) => Err("less than 16M".into()),
-        None => Err("not a number of bytes, such as 512M or 4G".into()),
+        Some(_) => Err(ValueError::TooSmall),
+        None => Err(ValueError::Bytes),
     }
 }
 
 /// Reads a number of processors.
-fn processors(text: &str) -> Result<f64, String> {
+fn processors(text: &str) -> Result<f64, ValueError> {
     match text.parse::<f64>() {
         Ok(number) if number.is_finite() && (0.01..=4096.0).contains(&number) => Ok(number),
-        _ => Err("not a number of processors, such as 2 or 0.5".into()),
+        _ => Err(ValueError::Processors),
     }
 }
 
@@ -510,7 +527,7 @@ pub(crate) enum LocalCommand {
 }
 
 /// `NAME=VALUE`, split at the first `=`.
-fn assignment(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("there is no `=` in it")?;
+fn assignment(text: &str) -> Result<(String, String), ValueError> {
+    let (name, value) = text.split_once('=').ok_or(ValueError::Assignment)?;
     Ok((name.to_owned(), value.to_owned()))
 }

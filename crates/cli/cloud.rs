@@ -44,7 +44,7 @@ impl Cloud {
     ) -> Result<Cloud, Failure> {
         if !listen.ip().is_loopback() {
             return Err(Failure::new(format!(
-                "listen on `{listen}`: what is said to the local cloud is not encrypted, so it listens on loopback addresses only"
+                "failed to listen on `{listen}`: connections to the local cloud are not encrypted, so it listens on loopback addresses only"
             )));
         }
         let state_directory = state_directory(args, process)?;
@@ -73,7 +73,7 @@ impl Cloud {
         };
         let cloud = LocalCloud::start(options)
             .await
-            .map_err(|error| Failure::new("start the local cloud").because(&error))?;
+            .map_err(|error| Failure::new("failed to start the local cloud").because(&error))?;
         Ok(Cloud { cloud, state_directory })
     }
 

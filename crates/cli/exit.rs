@@ -5,8 +5,6 @@ use std::process::ExitCode;
 
 use bakelite_engine::foreign::visible;
 
-use crate::print::Output;
-
 /// How a command ended; the numbers are those that scripts around Packer know: 0, 1, 3 and 127.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Status {
@@ -32,7 +30,7 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// A failure to do this: a lower-case fragment.
+    /// A failure: a lower-case fragment that states what failed.
     pub(crate) fn new(what: impl Into<String>) -> Self {
         Self {
             what: what.into(),
@@ -73,14 +71,14 @@ impl Failure {
     }
 }
 
-/// Ends the program as its command ended, with the last words of a failure.
-pub(crate) fn with(ended: Result<Status, Failure>, output: Output) -> ExitCode {
+/// Ends the program as its command ended; the last words of a failure are printed by the caller.
+pub(crate) fn with(ended: Result<Status, Failure>, last_words: impl FnOnce(&str)) -> ExitCode {
     let status = match ended {
         Ok(status) => status,
         Err(failure) => {
             let words = failure.words();
             if !words.is_empty() {
-                output.error(&words);
+                last_words(&words);
             }
             failure.status
         }

@@ -7,7 +7,7 @@ use std::io::IsTerminal as _;
 
 use clap::{Arg, ArgAction, Command as Grammar, CommandFactory as _, FromArgMatches as _};
 
-use crate::args::Cli;
+use crate::args::{Cli, ValueError};
 use crate::exit::{Failure, Status};
 use crate::print::{Output, write};
 
@@ -77,11 +77,11 @@ fn switch(argument: Arg) -> Arg {
 }
 
 /// The words that Go reads as a boolean.
-fn boolean(word: &str) -> Result<bool, String> {
+fn boolean(word: &str) -> Result<bool, ValueError> {
     match word {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err("it is neither `true` nor `false`".to_owned()),
+        _ => Err(ValueError::Boolean),
     }
 }
 

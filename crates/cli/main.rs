@@ -26,9 +26,9 @@ fn main() -> ExitCode {
     bakelite_local::enter_if_asked();
     let process = match process::Process::current() {
         Ok(process) => process,
-        Err(failure) => return exit::with(Err(failure), print::Output::default()),
+        Err(failure) => return exit::with(Err(failure), print::print_error),
     };
-    exit::with(run(&process), process.output)
+    exit::with(run(&process), |words| process.output.error(words))
 }
 
 /// Does what was typed; a shell that asks what could be typed next gets that instead.

@@ -42,8 +42,8 @@ impl Process {
     /// This process.
     pub(crate) fn current() -> Result<Process, Failure> {
         let started = SystemTime::now();
-        let working_directory =
-            std::env::current_dir().map_err(|error| Failure::new("find the working directory").because(&error))?;
+        let working_directory = std::env::current_dir()
+            .map_err(|error| Failure::new("failed to find the working directory").because(&error))?;
         let arguments: Vec<OsString> = std::env::args_os().collect();
         let machine_readable = arguments.iter().any(|argument| is_machine_readable(argument));
         let mut process = Process {
@@ -80,8 +80,9 @@ impl Process {
             .map(PathBuf::from)
             .filter(|directory| directory.is_absolute());
         let base = base.or_else(|| self.home_directory().map(|home| home.join(".local/state")));
-        let base =
-            base.ok_or_else(|| Failure::new("find a directory for journals").help("set HOME or XDG_STATE_HOME"))?;
+        let base = base.ok_or_else(|| {
+            Failure::new("failed to find a directory for journals").help("set HOME or XDG_STATE_HOME")
+        })?;
         Ok(base.join("bakelite"))
     }
 
@@ -92,7 +93,7 @@ impl Process {
         let real = state.canonicalize().unwrap_or_else(|_| state.clone());
         match private_directory::existing(&real) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Failure::new(format!("use the state directory `{}`", state.display())).because(&error))
+                Err(Failure::new(format!("failed to use the state directory `{}`", state.display())).because(&error))
             }
             _ => Ok(real.join("journal")),
         }

@@ -100,6 +100,6 @@ pub(crate) fn standard_input() -> Result<String, Failure> {
     let mut text = String::new();
     std::io::stdin()
         .read_to_string(&mut text)
-        .map_err(|error| Failure::new("read standard input").because(&error))?;
+        .map_err(|error| Failure::new("failed to read standard input").because(&error))?;
     Ok(text)
 }

@@ -14,7 +14,7 @@ pub(crate) struct Signals {
 
 impl Signals {
     pub(crate) fn listen() -> Result<Signals, Failure> {
-        let listen = |kind| signal(kind).map_err(|error| Failure::new("listen for signals").because(&error));
+        let listen = |kind| signal(kind).map_err(|error| Failure::new("failed to listen for signals").because(&error));
         Ok(Signals {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,

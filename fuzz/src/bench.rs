@@ -9,7 +9,7 @@ use bakelite_hcl::evaluate::{evaluate, literal, references};
 use bakelite_hcl::functions::Functions;
 use bakelite_hcl::marks::Marks;
 use bakelite_hcl::native::parse_expression;
-use bakelite_hcl::scope::{EvalContext, Externals, Scope};
+use bakelite_hcl::scope::{EvalContext, Externals, NoAnswer, Scope};
 use bakelite_hcl::source::SourceMap;
 use bakelite_hcl::types::Type;
 use bakelite_hcl::value::Value;
@@ -214,8 +214,8 @@ struct Names<'b> {
 struct Silent;
 
 impl Externals for Silent {
-    fn ask(&self, function: &str, _: &[Value]) -> Result<Value, String> {
-        Err(format!("`{function}` is not answered"))
+    fn ask(&self, function: &str, _: &[Value]) -> Result<Value, NoAnswer> {
+        Err(format!("`{function}` is not answered").into())
     }
 }
 

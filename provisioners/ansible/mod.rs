@@ -11,12 +11,14 @@ pub(crate) mod reach;
 mod testing;
 mod version;
 
+use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
+use bakelite_engine::error::Explain;
 use bakelite_engine::provisioner::{ProvisionError, Provisioner, Provisioning};
-use bakelite_engine::registry::{Registration, read_options};
+use bakelite_engine::registry::{Make, Registration, read_options};
 use bakelite_scripts::local_process::{self, LocalProcessError};
 use bakelite_template::component::Complaint;
 use bakelite_template::decode::Decoded;
@@ -30,13 +32,13 @@ use arguments::{Call, shown};
 use galaxy::{Galaxy, Requirements};
 use inventory::Inventory;
 use options::AnsibleOptions;
-use reach::{Key, Reach};
+use reach::{Key, NotStraight, Reach};
 
-pub(crate) const REGISTRATION: Registration = crate::registration(
+pub(crate) const REGISTRATION: Registration = Registration::plain(
     "ansible",
     "Runs an Ansible playbook on this machine against the instance.",
     Schema::of::<AnsibleOptions>,
-    make,
+    Make::Provisioner(make),
 );
 
 struct Ansible {
@@ -68,10 +70,30 @@ enum AnsibleError {
     Galaxy { command: String, status: i64 },
 }
 
+impl Explain for AnsibleError {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        match self {
+            AnsibleError::Adapter(error) => error.help(),
+            AnsibleError::Process(error) => error.help(),
+            _ => None,
+        }
+    }
+
+    fn option(&self) -> Option<Cow<'_, str>> {
+        match self {
+            AnsibleError::Key(error) => error.option(),
+            AnsibleError::Adapter(error) => error.option(),
+            AnsibleError::Render { option, .. } => Some((*option).into()),
+            AnsibleError::Requirements { .. } | AnsibleError::Galaxy { .. } => Some("galaxy_file".into()),
+            AnsibleError::Write { .. } | AnsibleError::Process(_) | AnsibleError::Play { .. } => None,
+        }
+    }
+}
+
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Provisioner>> {
     let options: AnsibleOptions = read_options(decoded, complaints)?;
     options.check(complaints);
-    crate::unless_wrong(Ansible { options }, complaints)
+    Some(Box::new(Ansible { options }))
 }
 
 #[async_trait]
@@ -81,7 +103,7 @@ impl Provisioner for Ansible {
             options: &self.options,
             provisioning,
         };
-        play.run().await.map_err(ProvisionError::failed)
+        Ok(play.run().await?)
     }
 }
 
@@ -110,14 +132,11 @@ impl Play<'_> {
         }
         let Provisioning { data, run, ui, .. } = self.provisioning;
         match reach::straight(self.options, data, run) {
-            Ok(reach) => {
-                Ok(Some(reach.map_err(|source| {
-                    unwritten("a login", &run.temporary_directory, source)
-                })?))
-            }
+            Ok(reach) => Ok(Some(reach)),
+            Err(NotStraight::Login(source)) => Err(unwritten("a login", &run.temporary_directory, source)),
             Err(reason) => {
-                ui.error(format!(
-                    "Warning: Ansible cannot connect to the instance itself ({reason}): the proxy adapter is used in spite of \
+                ui.warn(format!(
+                    "Ansible cannot connect to the instance itself ({reason}): the proxy adapter is used in spite of \
                      `use_proxy = false`"
                 ));
                 Ok(None)
@@ -148,7 +167,7 @@ impl Play<'_> {
             port: adapter.port(),
             user,
             instance_speaks_ssh: Connection(&self.provisioning.data)
-                .text("ConnType")
+                .string("ConnType")
                 .is_none_or(|kind| kind == "ssh"),
             key: key.map_err(|source| unwritten("a key", &run.temporary_directory, source))?,
             ..Reach::default()
@@ -186,12 +205,12 @@ impl Play<'_> {
             build_name: &rendering.build_name,
             builder: &rendering.build_type,
             extra: &extra,
-            http_address: data.text("PackerHTTPAddr"),
+            http_address: data.string("PackerHTTPAddr"),
             inventory: &inventory.path,
             playbook: &run.working_directory.join(&self.options.playbook_file),
         };
         let arguments = call.arguments();
-        let secrets = ["Password", "WinRMPassword"].map(|key| data.text(key).unwrap_or_default());
+        let secrets = ["Password", "WinRMPassword"].map(|key| data.string(key).unwrap_or_default());
         ui.say(format!(
             "Executing Ansible: {}",
             shown(&self.options.command, &arguments, &secrets)

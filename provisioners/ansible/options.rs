@@ -1,5 +1,6 @@
 //! The options of `ansible` and their rules.
 
+use bakelite_engine::error::Error;
 use bakelite_scripts::path::Kind;
 use bakelite_template::component::Complaint;
 use schemars::JsonSchema;
@@ -122,10 +123,7 @@ impl AnsibleOptions {
         if !self.skip_version_check
             && let Err(error) = version::check(&self.command)
         {
-            let complaint = Complaint::error("command", bakelite_engine::chain_of(&error));
-            complaints.push(complaint.help(
-                "install Ansible, or name its program in `command`; `skip_version_check = true` skips this check",
-            ));
+            complaints.push(Error::from(error).complaint("command"));
         }
     }
 

@@ -85,31 +85,41 @@ fn private_file(prefix: &str, suffix: &str, text: &str, run: &RunContext) -> io:
         .write(&run.temporary_directory, naming, text.as_bytes())
 }
 
-/// The straight way to the instance; the error says why there is none.
-pub(crate) fn straight(
-    options: &AnsibleOptions,
-    data: &BuildData,
-    run: &RunContext,
-) -> Result<io::Result<Reach>, String> {
+/// Why Ansible cannot connect to the instance itself.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotStraight {
+    #[error("the address of the instance is not known")]
+    NoAddress,
+    #[error("the communicator is `{0}`")]
+    Communicator(String),
+    /// The reason is the communicator's.
+    #[error("{0}")]
+    OnlyHere(String),
+    #[error("failed to write a login")]
+    Login(#[from] io::Error),
+}
+
+/// The straight way to the instance.
+pub(crate) fn straight(options: &AnsibleOptions, data: &BuildData, run: &RunContext) -> Result<Reach, NotStraight> {
     let data = Connection(data);
-    let host = data.text("Host").ok_or("the address of the instance is not known")?;
-    let by_winrm = match data.text("ConnType") {
+    let host = data.string("Host").ok_or(NotStraight::NoAddress)?;
+    let by_winrm = match data.string("ConnType") {
         Some("ssh") => false,
         Some("winrm") => true,
-        kind => return Err(format!("the communicator is `{}`", kind.unwrap_or("none"))),
+        kind => return Err(NotStraight::Communicator(kind.unwrap_or("none").to_owned())),
     };
-    if let Some(reason) = data.text("SSHOnlyHere").filter(|_| !by_winrm) {
-        return Err(reason.to_owned());
+    if let Some(reason) = data.string("SSHOnlyHere").filter(|_| !by_winrm) {
+        return Err(NotStraight::OnlyHere(reason.to_owned()));
     }
     let user = options
         .user
         .as_deref()
-        .or_else(|| data.text("User"))
+        .or_else(|| data.string("User"))
         .unwrap_or_default();
     let reach = Reach {
         host: host.to_owned(),
         port: data
-            .text("Port")
+            .string("Port")
             .and_then(|port| port.parse().ok())
             .unwrap_or(if by_winrm { 5986 } else { 22 }),
         user: user.to_owned(),
@@ -118,21 +128,21 @@ pub(crate) fn straight(
         ssh_common_arguments: ssh_common_arguments(data, run).filter(|_| !by_winrm),
         ..Reach::default()
     };
-    Ok(with_login(reach, data, run))
+    Ok(with_login(reach, data, run)?)
 }
 
 /// Adds the first of key file, agent, key in memory and password that there is.
 fn with_login(mut reach: Reach, data: Connection<'_>, run: &RunContext) -> io::Result<Reach> {
     if reach.by_winrm {
-        let password = data.text("WinRMPassword").or_else(|| data.text("Password"));
+        let password = data.string("WinRMPassword").or_else(|| data.string("Password"));
         reach.secrets = password.map(|password| Secrets::write(password, run)).transpose()?;
-    } else if let Some(path) = data.text("SSHPrivateKeyFile") {
+    } else if let Some(path) = data.string("SSHPrivateKeyFile") {
         reach.key = Some(Key::OfUser(home_path(path, run)));
-    } else if data.text("SSHAgentAuth") == Some("true") {
+    } else if data.string("SSHAgentAuth") == Some("true") {
         // OpenSSH's client finds it by itself.
-    } else if let Some(key) = data.text("SSHPrivateKey") {
+    } else if let Some(key) = data.string("SSHPrivateKey") {
         reach.key = Some(Key::write(key, run)?);
-    } else if let Some(password) = data.text("Password") {
+    } else if let Some(password) = data.string("Password") {
         reach.secrets = Some(Secrets::write(password, run)?);
     }
     Ok(reach)
@@ -149,10 +159,10 @@ fn home_path(path: &str, run: &RunContext) -> PathBuf {
 /// Arguments for OpenSSH's programs: a certificate, the way past a bastion.
 fn ssh_common_arguments(data: Connection<'_>, run: &RunContext) -> Option<String> {
     let mut words = Vec::new();
-    if let Some(path) = data.text("SSHCertificateFile") {
+    if let Some(path) = data.string("SSHCertificateFile") {
         words.push(format!("CertificateFile={}", home_path(path, run).display()));
     }
-    if let Some(command) = data.text("SSHProxyCommand") {
+    if let Some(command) = data.string("SSHProxyCommand") {
         words.push(format!("ProxyCommand={command}"));
     }
     let words: Vec<String> = words.iter().map(|word| format!("-o {}", quote::word(word))).collect();
@@ -164,9 +174,9 @@ mod tests {
     use super::super::testing::{data, options, run};
     use super::*;
 
-    fn reach(known: &[(&str, &str)]) -> Result<Reach, String> {
+    fn reach(known: &[(&str, &str)]) -> Result<Reach, NotStraight> {
         let directory = tempfile::tempdir().unwrap();
-        straight(&options("{}"), &data(known), &run(directory.path())).map(Result::unwrap)
+        straight(&options("{}"), &data(known), &run(directory.path()))
     }
 
     const SSH: &[(&str, &str)] = &[
@@ -205,9 +215,7 @@ mod tests {
     fn a_key_in_memory_goes_with_the_value() {
         let directory = tempfile::tempdir().unwrap();
         let known = data(&[SSH, &[("SSHPrivateKey", "PEM")]].concat());
-        let reach = straight(&options("{}"), &known, &run(directory.path()))
-            .unwrap()
-            .unwrap();
+        let reach = straight(&options("{}"), &known, &run(directory.path())).unwrap();
         assert_eq!(std::fs::read_to_string(reach.key_file().unwrap()).unwrap(), "PEM");
         drop(reach);
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
@@ -215,15 +223,11 @@ mod tests {
 
     #[test]
     fn there_is_no_straight_way_everywhere() {
-        assert!(reach(&[("ConnType", "ssh")]).err().unwrap().contains("address"));
-        assert!(
-            reach(&[("Host", "h"), ("ConnType", "none")])
-                .err()
-                .unwrap()
-                .contains("`none`")
-        );
-        let session = reach(&[SSH, &[("SSHOnlyHere", "it is reached by a session")]].concat());
-        assert_eq!(session.err().unwrap(), "it is reached by a session");
+        let why_not = |known: &[(&str, &str)]| reach(known).err().unwrap().to_string();
+        assert!(why_not(&[("ConnType", "ssh")]).contains("address"));
+        assert!(why_not(&[("Host", "h"), ("ConnType", "none")]).contains("`none`"));
+        let session = [SSH, &[("SSHOnlyHere", "it is reached by a session")]].concat();
+        assert_eq!(why_not(&session), "it is reached by a session");
     }
 
     #[test]

@@ -1,15 +1,35 @@
 //! Which Ansible is there: `command --version`, asked once per run of the program.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError};
+
+use bakelite_engine::error::Explain;
 
 /// Why a program is not taken for Ansible.
 #[derive(Debug, thiserror::Error)]
-#[error("`{program} --version` failed: {reason}")]
-pub(crate) struct VersionError {
-    program: String,
-    reason: String,
+pub(crate) enum VersionError {
+    #[error("`{program} --version` failed")]
+    Start { program: String, source: std::io::Error },
+    #[error("`{program} --version` failed: {status} {last}")]
+    Status {
+        program: String,
+        status: ExitStatus,
+        /// The last line that it printed on standard error.
+        last: String,
+    },
+    #[error("`{program} --version` prints no version: `{first}`")]
+    NoVersion { program: String, first: String },
+    #[error("`{program}` is Ansible {major}, and it must be 2 or later")]
+    Old { program: String, major: u32 },
+}
+
+impl Explain for VersionError {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        let help = "install Ansible, or name its program in `command`; `skip_version_check = true` skips this check";
+        Some(help.into())
+    }
 }
 
 /// Complains about a program that is not Ansible of version 2 or later.
@@ -22,34 +42,35 @@ pub(crate) fn check(program: &str) -> Result<(), VersionError> {
     if fine.contains(program) {
         return Ok(());
     }
-    let reason = match ask(program) {
-        Ok(2..) => {
-            fine.insert(program.to_owned());
-            return Ok(());
-        }
-        Ok(major) => format!("version {major} is too old, it must be 2 or later"),
-        Err(reason) => reason,
-    };
-    Err(VersionError {
-        program: program.to_owned(),
-        reason,
-    })
+    let major = major_of(program)?;
+    if major < 2 {
+        let program = program.to_owned();
+        return Err(VersionError::Old { program, major });
+    }
+    fine.insert(program.to_owned());
+    Ok(())
 }
 
-/// The major version that it says.
-fn ask(program: &str) -> Result<u32, String> {
-    let said = Command::new(program)
-        .arg("--version")
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| error.to_string())?;
-    let text = String::from_utf8_lossy(&said.stdout);
-    if !said.status.success() {
-        let errors = String::from_utf8_lossy(&said.stderr);
+/// The major version that it prints.
+fn major_of(program: &str) -> Result<u32, VersionError> {
+    let run = Command::new(program).arg("--version").stdin(Stdio::null()).output();
+    let program = program.to_owned();
+    let printed = match run {
+        Ok(printed) => printed,
+        Err(source) => return Err(VersionError::Start { program, source }),
+    };
+    let text = String::from_utf8_lossy(&printed.stdout);
+    if !printed.status.success() {
+        let errors = String::from_utf8_lossy(&printed.stderr);
         let last = errors.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
-        return Err(format!("{} {last}", said.status).trim_end().to_owned());
+        return Err(VersionError::Status {
+            program,
+            status: printed.status,
+            last: last.to_owned(),
+        });
     }
-    major(&text).ok_or_else(|| format!("it says no version: `{}`", text.lines().next().unwrap_or_default()))
+    let first = text.lines().next().unwrap_or_default().to_owned();
+    major(&text).ok_or(VersionError::NoVersion { program, first })
 }
 
 /// `ansible-playbook [core 2.19.14]` and `ansible-playbook 2.9.6` have the major version 2.
@@ -77,7 +98,10 @@ mod tests {
 
     #[test]
     fn a_program_that_fails_says_why() {
-        let error = check("/nonexistent/ansible").unwrap_err().to_string();
-        assert!(error.contains("No such file"), "{error}");
+        let error = check("/nonexistent/ansible").unwrap_err();
+        assert!(error.to_string().contains("/nonexistent/ansible"), "{error}");
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert!(source.contains("No such file"), "{source}");
+        assert!(error.help().is_some());
     }
 }

@@ -1,12 +1,15 @@
-//! The `ansible-local` provisioner: uploads playbooks and what they need, and runs Ansible on the instance itself . In this
+//! The `ansible-local` provisioner: uploads playbooks and what they need, and runs Ansible on the instance itself. In this
 //! order: stage everything, install roles and collections with Galaxy, run one playbook after the other, remove the staging directory.
 
 mod options;
 mod staging;
 
+use std::borrow::Cow;
+
 use async_trait::async_trait;
+use bakelite_engine::error::Explain;
 use bakelite_engine::provisioner::{ProvisionError, Provisioner, Provisioning};
-use bakelite_engine::registry::{Registration, read_options};
+use bakelite_engine::registry::{Make, Registration, read_options};
 use bakelite_scripts::quote;
 use bakelite_template::component::Complaint;
 use bakelite_template::decode::Decoded;
@@ -17,11 +20,11 @@ use crate::instance::{self, Connection, InstanceError, Staging};
 use options::AnsibleLocalOptions;
 use staging::Staged;
 
-pub(crate) const REGISTRATION: Registration = crate::registration(
+pub(crate) const REGISTRATION: Registration = Registration::plain(
     "ansible-local",
     "Runs Ansible playbooks on the instance itself, which must have Ansible.",
     Schema::of::<AnsibleLocalOptions>,
-    make,
+    Make::Provisioner(make),
 );
 
 struct AnsibleLocal {
@@ -37,20 +40,38 @@ enum AnsibleLocalError {
     Read { path: String, source: std::io::Error },
     #[error(transparent)]
     Instance(#[from] InstanceError),
-    #[error(
-        "{program} could not be found on the instance: install Ansible there first, or say where it is in `{option}`"
-    )]
+    #[error("{program} could not be found on the instance")]
     Missing {
         program: &'static str,
         option: &'static str,
     },
 }
 
+impl Explain for AnsibleLocalError {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        match self {
+            AnsibleLocalError::Read { .. } => None,
+            AnsibleLocalError::Instance(error) => error.help(),
+            AnsibleLocalError::Missing { option, .. } => {
+                Some(format!("install Ansible there first, or set `{option}` to its path").into())
+            }
+        }
+    }
+
+    fn option(&self) -> Option<Cow<'_, str>> {
+        match self {
+            AnsibleLocalError::Read { .. } => Some("galaxy_file".into()),
+            AnsibleLocalError::Instance(_) => None,
+            AnsibleLocalError::Missing { option, .. } => Some((*option).into()),
+        }
+    }
+}
+
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Provisioner>> {
     let options: AnsibleLocalOptions = read_options(decoded, complaints)?;
     options.check(complaints);
     let directory = options.staging_directory();
-    crate::unless_wrong(AnsibleLocal { options, directory }, complaints)
+    Some(Box::new(AnsibleLocal { options, directory }))
 }
 
 #[async_trait]
@@ -61,7 +82,7 @@ impl Provisioner for AnsibleLocal {
             directory: &self.directory,
             provisioning,
         };
-        run.everything().await.map_err(ProvisionError::failed)
+        Ok(run.everything().await?)
     }
 }
 
@@ -151,7 +172,7 @@ impl Run<'_> {
             "packer_build_name={:?} packer_builder_type={}",
             rendering.build_name, rendering.build_type
         );
-        if let Some(address) = Connection(&self.provisioning.data).text("PackerHTTPAddr") {
+        if let Some(address) = Connection(&self.provisioning.data).string("PackerHTTPAddr") {
             variables.push_str(" packer_http_addr=");
             variables.push_str(address);
         }

@@ -701,3 +701,134 @@ fn the_file_builder_makes_the_directories_of_its_target() {
     assert!(output.contains("--> file.a: Stored file: out/deep/a.txt"), "{output}");
     assert_eq!(context.read("out/deep/a.txt"), "hello");
 }
+
+#[test]
+fn an_unknown_value_in_environment_variables_is_no_missing_sign() {
+    let context = test_context!();
+    context.template(
+        r#"
+data "null" "d" {
+  input = "x"
+}
+locals {
+  line = "B=${data.null.d.output}"
+}
+source "null" "a" {
+  communicator = "none"
+}
+build {
+  sources = ["source.null.a"]
+  provisioner "shell-local" {
+    inline           = ["echo $A $B $C"]
+    environment_vars = ["A=${data.null.d.output}", local.line, replace("C-${data.null.d.output}", "-", "=")]
+  }
+}
+"#,
+    );
+    context.run(["validate", "t.pkr.hcl"]).succeeds();
+    let output = context.run(["build", "t.pkr.hcl"]).succeeds();
+    assert!(output.contains("==> null.a: x x x\n"), "{output}");
+    context.file(
+        "t.json",
+        r#"{"builders": [{"type": "null", "communicator": "none"}],
+            "provisioners": [{"type": "shell-local", "inline": ["true"], "environment_vars": ["A={{build `ID`}}", "{{build `ID`}}"]}]}"#,
+    );
+    context.run(["validate", "t.json"]).succeeds();
+}
+
+#[test]
+fn data_sources_of_an_upgraded_template_stand_before_its_locals() {
+    let context = test_context!();
+    context.file(
+        "old.json",
+        r#"{"variables": {"stamp": "{{isotime}}"},
+            "builders": [{"type": "amazon-ebs", "ami_name": "n-{{user `stamp`}}-{{timestamp}}",
+                          "source_ami_filter": {"owners": ["self"], "filters": {"name": "x"}, "most_recent": true}}]}"#,
+    );
+    let said = context.run(["hcl2_upgrade", "old.json"]).succeeds();
+    assert!(said.starts_with("Successfully created old.json.pkr.hcl"), "{said}");
+    let upgraded = context.read("old.json.pkr.hcl");
+    let place = |what: &str| upgraded.find(what).unwrap_or_else(|| panic!("no {what}: {upgraded}"));
+    assert!(place("\ndata \"amazon-ami\"") < place("\nlocals {"), "{upgraded}");
+    assert!(place("\n  stamp = ") < place("\nsource \"amazon-ebs\""), "{upgraded}");
+}
+
+#[test]
+fn the_console_of_a_legacy_template_says_what_fails_and_where() {
+    let context = test_context!();
+    context.file("t.json", r#"{"variables": {"a": "x"}, "builders": [{"type": "null"}]}"#);
+    let asked = |line: &str| {
+        context.file("line", line);
+        let mut command = context.command(["console", "t.json"]);
+        command.stdin(std::fs::File::open(context.work().join("line")).unwrap());
+        bakelite_test_support::context::Ran::of(&mut command)
+    };
+    assert_eq!(asked("{{ user `a` | upper }}").succeeds(), "X\n");
+    for (line, why, column) in [
+        ("a {{ uper `x` }}", "function `uper` is not defined", 6),
+        ("{{ index }}", "`index`: an argument is missing", 4),
+    ] {
+        let ran = asked(line);
+        assert_eq!(ran.code, Some(1));
+        let place = format!("--> <console>:1:{column}");
+        assert!(
+            ran.stderr.contains(why) && ran.stderr.contains(&place),
+            "{}",
+            ran.stderr
+        );
+        assert!(ran.stderr.contains(line), "{}", ran.stderr);
+    }
+}
+
+/// A template with this in its source.
+fn of_amazon(options: &str) -> String {
+    format!(
+        "source \"amazon-ebs\" \"a\" {{\n  region        = \"us-east-1\"\n  ami_name      = \"a-name\"\n  instance_type = \"t3.micro\"\n  \
+         source_ami    = \"ami-12345678\"\n  ssh_username  = \"user\"\n{options}\n}}\nbuild {{\n  sources = [\"source.amazon-ebs.a\"]\n}}\n"
+    )
+}
+
+#[test]
+fn empty_options_of_the_amazon_builder_ask_for_nothing() {
+    let context = test_context!();
+    context.template(&of_amazon(
+        "encrypt_boot = false\nkms_key_id = \"\"\nami_regions = []\nregion_kms_key_ids = {}\nspot_price = \"\"\n\
+         block_duration_minutes = 0\nskip_save_build_region = false\nspot_tags = {}\ninsecure_skip_tls_verify = false\nmfa_code = \"\"\n\
+         snapshot_copy_duration_minutes = 0\nssh_port = 0\nami_users = []\nfast_launch {\n  enable_fast_launch = false\n}\n",
+    ));
+    context.run(["validate", "t.pkr.hcl"]).succeeds();
+}
+
+#[test]
+fn old_names_of_options_lead_to_fix() {
+    let context = test_context!();
+    let template = |more: &str| {
+        format!(
+            r#"{{"builders": [{{"type": "amazon-ebs", "region": "us-east-1", "ami_name": "{{{{clean_resource_name `a b`}}}}", "instance_type": "t3.micro",
+                "source_ami": "ami-12345678", "ssh_username": "user", {more}}}]}}"#
+        )
+    };
+    let old = template(r#""enhanced_networking": true, "ssh_private_ip": true, "ssh_wait_timeout": "1m""#);
+    context.file("old.json", old.replace("clean_resource_name", "clean_ami_name"));
+    let error = context.run(["validate", "old.json"]).fails_with(1);
+    for help in [
+        "it is called `ena_support` now; `bakelite fix`",
+        "`ssh_interface = \"private_ip\"` has replaced it; `bakelite fix`",
+        "`clean_ami_name` is called `clean_resource_name` now; `bakelite fix`",
+    ] {
+        assert!(error.contains(help), "{help}: {error}");
+    }
+    let fixed = context.run(["fix", "old.json"]).succeeds();
+    context.file("fixed.json", &fixed);
+    context.run(["validate", "fixed.json"]).succeeds();
+}
+
+#[test]
+fn an_option_that_is_refused_is_reported_once() {
+    let context = test_context!();
+    let text = of_amazon("block_duration_minutes = 60");
+    let used = "build {\n  name    = \"two\"\n  sources = [\"source.amazon-ebs.a\"]\n}\n";
+    context.template(&(text + used));
+    let error = context.run(["validate", "t.pkr.hcl"]).fails_with(1);
+    assert_eq!(error.matches("error: ").count(), 1, "{error}");
+}

@@ -2,13 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
+#[cfg(feature = "amazon")]
+mod access;
 mod amazon_options;
 mod chains;
 mod clients;
 mod command_line;
 mod coverage;
 #[cfg(feature = "amazon")]
+mod data_sources;
+#[cfg(feature = "amazon")]
 mod documentation;
+mod errors;
 #[cfg(feature = "amazon")]
 mod host_keys;
 #[cfg(feature = "amazon")]

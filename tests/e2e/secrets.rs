@@ -8,7 +8,7 @@ use bakelite_test_support::server::Server;
 use bakelite_test_support::{test_context, tools};
 
 /// Moto, and a context whose programs talk to it.
-fn on_moto() -> (Server, TestContext) {
+pub(crate) fn on_moto() -> (Server, TestContext) {
     let script = format!("{}/tests/support/moto_server.py", env!("CARGO_MANIFEST_DIR"));
     let context = test_context!();
     // It says where it listens on standard error.
@@ -28,7 +28,7 @@ fn on_moto() -> (Server, TestContext) {
     (server, context)
 }
 
-fn create(context: &TestContext, name: &str, secret: &str) {
+pub(crate) fn create(context: &TestContext, name: &str, secret: &str) {
     let arguments = [
         "secretsmanager",
         "create-secret",
@@ -41,7 +41,7 @@ fn create(context: &TestContext, name: &str, secret: &str) {
 }
 
 /// The local cloud, and a context whose programs talk to it.
-fn on_the_local_cloud() -> (Cloud, TestContext) {
+pub(crate) fn on_the_local_cloud() -> (Cloud, TestContext) {
     let context = test_context!();
     let cloud = Cloud::local(&context, &["-ssh-port", "0"]);
     let context = context.on(&cloud).with("AWS_DEFAULT_REGION", "us-east-1");

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bakelite_engine::data_source::DataSource;
+use bakelite_engine::error::Error;
 use bakelite_engine::provisioner::RunContext;
 use bakelite_engine::registry::{Make, Registration, read_options};
 use bakelite_hcl::types::Type;
 use bakelite_hcl::value::Value;
-use bakelite_template::component::{Complaint, Component, ComponentKind, Yields};
+use bakelite_template::component::{Complaint, Yields};
 use bakelite_template::decode::Decoded;
 use bakelite_template::schema::Schema;
 use schemars::JsonSchema;
@@ -17,18 +18,14 @@ use serde::Deserialize;
 
 use bakelite_net::fetch::{Sending, Trust, send};
 
-pub(crate) const REGISTRATION: Registration = Registration {
-    component: Component {
-        kind: ComponentKind::DataSource,
-        name: "http",
-        doc: "Sends one HTTP request; its answer is data. An answer other than 2xx is an error. It is sent through the \
+pub(crate) const REGISTRATION: Registration = Registration::plain(
+    "http",
+    "Sends one HTTP request; its answer is data. An answer other than 2xx is an error. It is sent through the \
               [environment's proxy](../network.md), if there is one.",
-        schema: Schema::of::<HttpOptions>,
-        yields: Yields::Data(output),
-    },
-    make: Make::DataSource(make),
-    undo: None,
-};
+    Schema::of::<HttpOptions>,
+    Make::DataSource(make),
+)
+.yielding(Yields::Data(output));
 
 fn output() -> Type {
     Type::object([
@@ -92,7 +89,7 @@ fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Da
 
 #[async_trait]
 impl DataSource for Http {
-    async fn read(&self, run: &RunContext) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
+    async fn read(&self, run: &RunContext) -> Result<Value, Error> {
         let options = &self.options;
         let sending = Sending {
             method: options.method.name(),
@@ -126,12 +123,10 @@ fn canonical(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use bakelite_engine::chain_of;
-
     use super::*;
     use bakelite_test_support::exchange::Exchange;
 
-    async fn read(options: HttpOptions) -> Result<Value, String> {
+    async fn read(options: HttpOptions) -> Result<Value, Error> {
         let run = RunContext {
             id: String::new(),
             working_directory: "/".into(),
@@ -142,8 +137,7 @@ mod tests {
             environment: Arc::default(),
             private_files: bakelite_engine::private_file::PrivateFiles::default(),
         };
-        let value = Http { options }.read(&run).await;
-        value.map_err(|error| chain_of(error.as_ref()))
+        Http { options }.read(&run).await
     }
 
     #[tokio::test]
@@ -194,7 +188,7 @@ mod tests {
         let address = exchange.address.clone();
         let error = read(options).await.unwrap_err();
         assert_eq!(
-            error,
+            error.to_string(),
             format!("`GET http://{address}/a?…` was answered with 503 Service Unavailable")
         );
         exchange.asked();

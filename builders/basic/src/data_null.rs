@@ -3,27 +3,24 @@
 
 use async_trait::async_trait;
 use bakelite_engine::data_source::DataSource;
+use bakelite_engine::error::Error;
 use bakelite_engine::provisioner::RunContext;
 use bakelite_engine::registry::{Make, Registration, read_options};
 use bakelite_hcl::types::Type;
 use bakelite_hcl::value::Value;
-use bakelite_template::component::{Complaint, Component, ComponentKind, Yields};
+use bakelite_template::component::{Complaint, Yields};
 use bakelite_template::decode::Decoded;
 use bakelite_template::schema::Schema;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub(crate) const REGISTRATION: Registration = Registration {
-    component: Component {
-        kind: ComponentKind::DataSource,
-        name: "null",
-        doc: "Its output is its input. No server is asked.",
-        schema: Schema::of::<NullOptions>,
-        yields: Yields::Data(|| Type::object([("output", Type::String)])),
-    },
-    make: Make::DataSource(make),
-    undo: None,
-};
+pub(crate) const REGISTRATION: Registration = Registration::plain(
+    "null",
+    "Its output is its input. No server is asked.",
+    Schema::of::<NullOptions>,
+    Make::DataSource(make),
+)
+.yielding(Yields::Data(|| Type::object([("output", Type::String)])));
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct NullOptions {
@@ -42,7 +39,7 @@ fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Da
 
 #[async_trait]
 impl DataSource for Null {
-    async fn read(&self, _: &RunContext) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
+    async fn read(&self, _: &RunContext) -> Result<Value, Error> {
         Ok(Value::object([("output", Value::string(&self.options.input))]))
     }
 }

@@ -1,6 +1,7 @@
 //! The `file` builder: an artifact that is one file, from a string or from another file. For tests, and for pipelines that end in
 //! post-processors.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,25 +10,21 @@ use bakelite_communicators::none::NoCommunicator;
 use bakelite_engine::artifact::{Artifact, DeleteFiles};
 use bakelite_engine::bake::{Bake, BakeError};
 use bakelite_engine::builder::Builder;
+use bakelite_engine::error::Explain;
 use bakelite_engine::registry::{Make, Registration, read_options};
-use bakelite_template::component::{Complaint, Component, ComponentKind, Yields};
+use bakelite_template::component::Complaint;
 use bakelite_template::decode::Decoded;
 use bakelite_template::plan::BuildData;
 use bakelite_template::schema::Schema;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub(crate) const REGISTRATION: Registration = Registration {
-    component: Component {
-        kind: ComponentKind::Builder,
-        name: "file",
-        doc: "Writes a string to a file, or copies a file. No machine is involved.",
-        schema: Schema::of::<FileOptions>,
-        yields: Yields::BuildData(&[]),
-    },
-    make: Make::Builder(make),
-    undo: None,
-};
+pub(crate) const REGISTRATION: Registration = Registration::plain(
+    "file",
+    "Writes a string to a file, or copies a file. No machine is involved.",
+    Schema::of::<FileOptions>,
+    Make::Builder(make),
+);
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct FileOptions {
@@ -58,12 +55,20 @@ enum FileError {
     Directory { target: String, source: std::io::Error },
 }
 
+impl Explain for FileError {
+    fn option(&self) -> Option<Cow<'_, str>> {
+        match self {
+            FileError::Copy { .. } => Some("source".into()),
+            FileError::Write { .. } => Some("target".into()),
+        }
+    }
+}
+
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Builder>> {
     let options: FileOptions = read_options(decoded, complaints)?;
     match (&options.content, &options.source) {
         (Some(_), Some(_)) => {
             complaints.push(Complaint::error("source", "`content` and `source` exclude each other"));
-            return None;
         }
         (None, None) => complaints.push(Complaint::warning(
             "",
@@ -78,7 +83,7 @@ fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Bu
 impl Builder for FileBuilder {
     async fn bake(&self, bake: &Bake) -> Result<Artifact, BakeError> {
         let target = bake.run.working_directory.join(&self.options.target);
-        self.write(bake, &target).await.map_err(BakeError::failed)?;
+        self.write(bake, &target).await?;
         // There is no instance: what provisioners do here they do on this machine.
         bake.provision_without_clean_up(Arc::new(NoCommunicator), BuildData::new())
             .await?;

@@ -11,24 +11,18 @@ use bakelite_engine::artifact::Artifact;
 use bakelite_engine::bake::{Bake, BakeError};
 use bakelite_engine::builder::Builder;
 use bakelite_engine::registry::{Make, Registration, read_options};
-use bakelite_hcl::diagnostic::Severity;
-use bakelite_template::component::{Complaint, Component, ComponentKind, Yields};
+use bakelite_template::component::Complaint;
 use bakelite_template::decode::Decoded;
 use bakelite_template::schema::Schema;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub(crate) const REGISTRATION: Registration = Registration {
-    component: Component {
-        kind: ComponentKind::Builder,
-        name: "null",
-        doc: "Runs provisioners on a machine that exists already, or with `communicator = \"none\"` on none at all.",
-        schema: Schema::of::<NullOptions>,
-        yields: Yields::BuildData(&[]),
-    },
-    make: Make::Builder(make),
-    undo: None,
-};
+pub(crate) const REGISTRATION: Registration = Registration::plain(
+    "null",
+    "Runs provisioners on a machine that exists already, or with `communicator = \"none\"` on none at all.",
+    Schema::of::<NullOptions>,
+    Make::Builder(make),
+);
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -51,10 +45,7 @@ fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Bu
     if options.kind() == Some(Kind::WinRm) {
         check_winrm(&options, complaints);
     }
-    let sound = complaints
-        .iter()
-        .all(|complaint| complaint.severity == Severity::Warning);
-    sound.then(|| Box::new(NullBuilder { options }) as Box<dyn Builder>)
+    Some(Box::new(NullBuilder { options }))
 }
 
 /// There is no cloud that knows them: host and credentials must be in the template.

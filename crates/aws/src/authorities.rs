@@ -164,6 +164,11 @@ mod tests {
 
         let named = environment(&[endpoint, ("AWS_CA_BUNDLE", &bundle)]);
         assert!(is_reached(&once(), &named).await);
+        let insecure = AccessOptions {
+            insecure_skip_tls_verify: true,
+            ..once()
+        };
+        assert!(is_reached(&insecure, &environment(&[endpoint])).await);
         let role = AccessOptions {
             assume_role: Some(AssumeRole {
                 role_arn: Some("arn:aws:iam::123456789012:role/baker".into()),

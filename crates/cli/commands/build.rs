@@ -104,7 +104,7 @@ async fn bake(
     let outcomes = shown(outcomes, cancel.is_cancelled(), reporting, &mut signals).await;
     journal
         .close()
-        .map_err(|error| Failure::new("close the journal").because(&error))?;
+        .map_err(|error| Failure::new("failed to close the journal").because(&error))?;
     let failed = outcomes?.iter().any(|outcome| outcome.result.is_err());
     Ok(if failed || unsound { Status::Failed } else { Status::Ok })
 }

@@ -67,7 +67,7 @@ impl Progress {
         let shown = path.display().to_string();
         let absolute = process.working_directory.join(path);
         let text = std::fs::read_to_string(&absolute)
-            .map_err(|error| Failure::new(format!("read `{shown}`")).because(&error))?;
+            .map_err(|error| Failure::new(format!("failed to read `{shown}`")).because(&error))?;
         let Some(formatted) = self.formatted(&shown, &text).filter(|formatted| *formatted != text) else {
             return Ok(());
         };
@@ -78,7 +78,7 @@ impl Progress {
         }
         if args.write && !args.check {
             std::fs::write(&absolute, formatted)
-                .map_err(|error| Failure::new(format!("write `{shown}`")).because(&error))?;
+                .map_err(|error| Failure::new(format!("failed to write `{shown}`")).because(&error))?;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bakelite_engine::cancel::{Cancel, Urgency, cancellation};
-use bakelite_engine::error::{Error, chain_of};
+use bakelite_engine::error::Error;
 use bakelite_engine::foreign::one_line;
 use bakelite_engine::gc::{self, Collected};
 use bakelite_engine::undo::{BUILD, CREATED, Resource, Undo, UndoError, UndoMode};
@@ -47,7 +47,7 @@ pub(super) async fn run(args: &GcArgs, process: &Process) -> Result<Status, Fail
 /// What journals of dead runs name.
 async fn collect(dry_run: bool, process: &Process, cancel: &Cancel) -> Result<Status, Failure> {
     let journals = process.journal_directory()?;
-    let failure = |error| Failure::new("read the journals").because(&error);
+    let failure = |error| Failure::new("failed to read the journals").because(&error);
     let listed = gc::list(&journals).map_err(failure)?;
     for refused in &listed.refused {
         let path = refused.path.display().to_string();
@@ -102,7 +102,7 @@ async fn sweep(args: &GcArgs, process: &Process, cancel: &Cancel) -> Result<Stat
             () = cancel.token().cancelled() => Err(Error::cancelled()),
             left = owner.sweep(older_than) => left,
         };
-        found.extend(left.map_err(|error| Failure::of("search for leftovers", &error))?);
+        found.extend(left.map_err(|error| Failure::of("failed to search for leftovers", &error))?);
     }
     if found.is_empty() {
         print(&format!("Nothing older than {} was left behind.\n", args.older_than));
@@ -129,7 +129,7 @@ fn report(resource: &Resource, run: Option<&str>, error: Option<&Error>) -> bool
     match error {
         None => print(&format!("{what} is gone\n")),
         Some(error) => {
-            print(&format!("{what} is still there: {}\n", one_line(&chain_of(error))));
+            print(&format!("{what} is still there: {}\n", one_line(&error.report().text)));
             if let Some(help) = error.help() {
                 print(&format!("  help: {help}\n"));
             }

@@ -36,7 +36,7 @@ pub(super) fn run(args: UpgradeArgs, process: &Process) -> Result<Status, Failur
     let shown = output.display();
     std::fs::write(process.working_directory.join(&output), upgraded)
         .map_err(|error| Failure::new(format!("write `{shown}`")).because(&error))?;
-    process.output.say(&format!("Created {shown}."));
+    process.output.say(&format!("Successfully created {shown}."));
     Ok(Status::Ok)
 }
 

@@ -28,7 +28,7 @@ pub(super) async fn run(command: LocalCommand, process: &Process) -> Result<Stat
             let directory = state_directory(&cloud, process)?;
             bakelite_local::reset(&directory)
                 .await
-                .map_err(|error| Failure::new("reset the local cloud").because(&error))?;
+                .map_err(|error| Failure::new("failed to reset the local cloud").because(&error))?;
             // A cloud that was killed has left its exports.
             let _ = fs::remove_file(directory.join(EXPORTS));
             print(&format!("The local cloud in {} is empty.\n", directory.display()));
@@ -47,7 +47,7 @@ async fn serve(args: &LocalCloudArgs, listen: SocketAddr, ssh_port: u16, process
         key.id, key.secret
     );
     let file = Exports::write(cloud.state_directory(), &exports)
-        .map_err(|error| Failure::new("write the exports of the local cloud").because(&error))?;
+        .map_err(|error| Failure::new("failed to write the exports of the local cloud").because(&error))?;
     if args.local_unisolated {
         print_error(
             "warning: instances are not isolated: whoever has the secret access key runs any program on this machine as you\n",
@@ -115,7 +115,7 @@ async fn images(args: &LocalCloudArgs, json: bool, all: bool, process: &Process)
     let cloud = Cloud::start_for_build(args, process).await?;
     let listed = cloud.images().await;
     cloud.shutdown().await;
-    let mut images = listed.map_err(|error| Failure::new("list the images").because(&error))?;
+    let mut images = listed.map_err(|error| Failure::new("failed to list the images").because(&error))?;
     images.retain(|image| all || !image.is_base);
     if json {
         let images: Vec<_> = images
@@ -142,8 +142,8 @@ async fn run_in(args: &LocalCloudArgs, ami: &str, command: &[String], process: &
     let cloud = Cloud::start_for_build(args, process).await?;
     let result = cloud.run(ami, command).await;
     cloud.shutdown().await;
-    let status =
-        result.map_err(|error| Failure::new(format!("run `{}` in `{ami}`", command.join(" "))).because(&error))?;
+    let status = result
+        .map_err(|error| Failure::new(format!("failed to run `{}` in `{ami}`", command.join(" "))).because(&error))?;
     Ok(u8::try_from(status).map_or(Status::Failed, |status| {
         if status == 0 { Status::Ok } else { Status::Of(status) }
     }))

@@ -61,5 +61,5 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .worker_threads(2)
         .enable_all()
         .build();
-    built.map_err(|error| Failure::new("start the runtime").because(&error))
+    built.map_err(|error| Failure::new("failed to start the runtime").because(&error))
 }

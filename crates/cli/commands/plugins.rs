@@ -25,7 +25,7 @@ pub(super) fn run(command: PluginsCommand, process: &Process) -> Result<Status, 
         PluginsCommand::Required { path } => required(path, process),
         PluginsCommand::Install { source, version, .. } => install(&source, version.as_deref()),
         PluginsCommand::Remove { source, .. } => {
-            let failure = Failure::new(format!("remove plugin `{source}`: no plugin is installed"));
+            let failure = Failure::new(format!("failed to remove plugin `{source}`: no plugin is installed"));
             Err(match built_in(&source) {
                 Some(_) => failure.help("its components are built in, so there is nothing to remove"),
                 None => failure,
@@ -112,7 +112,7 @@ fn install(source: &str, version: Option<&str>) -> Result<Status, Failure> {
         let built_in = PLUGINS.iter().filter(|plugin| plugin.version.is_some());
         let known: Vec<&str> = built_in.map(|plugin| plugin.source).collect();
         return Err(
-            Failure::new(format!("install plugin `{source}`: it is not available")).help(format!(
+            Failure::new(format!("failed to install plugin `{source}`: it is not available")).help(format!(
                 "bakelite runs no plugins; built in are the components of {}",
                 known.join(", ")
             )),
@@ -120,11 +120,11 @@ fn install(source: &str, version: Option<&str>) -> Result<Status, Failure> {
     };
     if let Some(wanted) = version {
         let constraint: Constraint = wanted.strip_prefix('v').unwrap_or(wanted).parse().map_err(|error| {
-            Failure::new(format!("install plugin `{source}` in version `{wanted}`")).because(&error)
+            Failure::new(format!("failed to install plugin `{source}` in version `{wanted}`")).because(&error)
         })?;
         if !allows(&constraint, plugin) {
             return Err(Failure::new(format!(
-                "install plugin `{source}` in version `{wanted}`: built in is {}",
+                "failed to install plugin `{source}` in version `{wanted}`: built in is {}",
                 version_of(plugin)
             )));
         }

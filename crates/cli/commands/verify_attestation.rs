@@ -1,7 +1,7 @@
 //! `verify-attestation`: is a statement of the post-processor `provenance` signed by this key, and does it say what it should?
 
 use bakelite_post_processors::attestation::key::VerifyingKey;
-use bakelite_post_processors::attestation::verify::{Expectations, Verified, VerifyError, verify};
+use bakelite_post_processors::attestation::verify::{Expectations, Verified, verify};
 
 use super::print;
 use crate::args::VerifyArgs;
@@ -11,7 +11,7 @@ use crate::process::Process;
 pub(super) fn run(args: &VerifyArgs, process: &Process) -> Result<Status, Failure> {
     refuse_what_is_not_supported(args)?;
     let key = key(args, process)?;
-    let what = || format!("verify `{}`", args.file);
+    let what = || format!("failed to verify `{}`", args.file);
     let text = std::fs::read_to_string(process.working_directory.join(&args.file))
         .map_err(|error| Failure::new(what()).because(&error))?;
     let expectations = Expectations {
@@ -20,14 +20,8 @@ pub(super) fn run(args: &VerifyArgs, process: &Process) -> Result<Status, Failur
         source_uri: args.source_uri.clone(),
         artifact: args.artifact.clone(),
     };
-    let verified = verify(&text, key.as_ref(), &expectations, &process.working_directory).map_err(|error| {
-        let failure = Failure::new(what()).because(&error);
-        match error {
-            VerifyError::Unsigned => failure.help("-signing-mode=none looks into it without proof of who wrote it"),
-            VerifyError::Unchecked => failure.help("name the key that must have signed it: -verifier=FILE"),
-            _ => failure,
-        }
-    })?;
+    let verified = verify(&text, key.as_ref(), &expectations, &process.working_directory)
+        .map_err(|error| Failure::of(what(), &error.into()))?;
     print(&report(&args.file, &verified, key.is_some()));
     Ok(Status::Ok)
 }
@@ -36,31 +30,29 @@ pub(super) fn run(args: &VerifyArgs, process: &Process) -> Result<Status, Failur
 fn key(args: &VerifyArgs, process: &Process) -> Result<Option<VerifyingKey>, Failure> {
     let path = match (&args.verifier, &args.key) {
         (Some(verifier), Some(key)) if verifier != key => {
-            return Err(Failure::new(
-                "use -key and -verifier: they mean the same, and they differ",
-            ));
+            return Err(Failure::new("-key and -verifier mean the same, and they differ"));
         }
         (verifier, key) => verifier.as_ref().or(key.as_ref()),
     };
     match (args.signing_mode.as_deref(), path) {
         (None | Some("key"), Some(path)) if path.contains("://") => Err(Failure::new(format!(
-            "use key `{path}`: key management services are not supported"
+            "failed to use key `{path}`: key management services are not supported"
         ))
         .help("name the file of a public key (PEM)")),
         (None | Some("key"), Some(path)) => {
             let key = VerifyingKey::read(&process.working_directory.join(path));
             key.map(Some)
-                .map_err(|error| Failure::new(format!("use key `{path}`")).because(&error))
+                .map_err(|error| Failure::of(format!("failed to use key `{path}`"), &error.into()))
         }
-        (None | Some("key"), None) => Err(Failure::new(format!("verify `{}`: no key is given", args.file))
+        (None | Some("key"), None) => Err(Failure::new(format!("failed to verify `{}`: no key is given", args.file))
             .help("name the key that must have signed it: -verifier=FILE; -signing-mode=none looks into an unsigned statement")),
         (Some("none"), None) => Ok(None),
         (Some("none"), Some(path)) => Err(Failure::new(format!(
-            "use key `{path}`: with -signing-mode=none no signature is checked"
+            "failed to use key `{path}`: with -signing-mode=none no signature is checked"
         ))),
-        (Some(mode @ ("kms" | "keyless")), _) => Err(Failure::new(format!("verify `{}`: signing mode `{mode}` is not supported", args.file))
+        (Some(mode @ ("kms" | "keyless")), _) => Err(Failure::new(format!("failed to verify `{}`: signing mode `{mode}` is not supported", args.file))
             .help("bakelite verifies signatures of keys in files: -signing-mode=key")),
-        (Some(mode), _) => Err(Failure::new(format!("verify `{}`: `{mode}` is no signing mode", args.file)).help("use `key` or `none`")),
+        (Some(mode), _) => Err(Failure::new(format!("failed to verify `{}`: `{mode}` is no signing mode", args.file)).help("use `key` or `none`")),
     }
 }
 
@@ -76,7 +68,7 @@ fn refuse_what_is_not_supported(args: &VerifyArgs) -> Result<(), Failure> {
     match flags.into_iter().find(|(_, is_given)| *is_given) {
         None => Ok(()),
         Some((flag, _)) => Err(Failure::new(format!(
-            "use -{flag}: keyless signatures, transparency logs and timestamps are not supported"
+            "-{flag} is not supported: keyless signatures, transparency logs and timestamps are not verified"
         ))
         .help("bakelite verifies signatures of keys in files: -signing-mode=key -verifier=FILE")),
     }

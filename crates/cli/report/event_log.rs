@@ -16,8 +16,8 @@ pub(super) struct EventLog {
 
 impl EventLog {
     pub(super) fn create(path: &Path) -> Result<EventLog, Failure> {
-        let file =
-            File::create(path).map_err(|error| Failure::new(format!("create `{}`", path.display())).because(&error))?;
+        let file = File::create(path)
+            .map_err(|error| Failure::new(format!("failed to create `{}`", path.display())).because(&error))?;
         Ok(EventLog {
             file: BufWriter::new(file),
         })

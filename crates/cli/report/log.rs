@@ -93,7 +93,7 @@ fn filter(level: Level) -> Targets {
 
 fn open(path: &Path) -> Result<File, Failure> {
     let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
-    opened.map_err(|error| Failure::new(format!("open the log `{}`", path.display())).because(&error))
+    opened.map_err(|error| Failure::new(format!("failed to open the log `{}`", path.display())).because(&error))
 }
 
 #[derive(Debug)]

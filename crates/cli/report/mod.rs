@@ -20,7 +20,7 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
 
-use bakelite_engine::backlog::Reader;
+use bakelite_engine::backpressure::Reader;
 use bakelite_engine::event::Event;
 use bakelite_engine::events::Events;
 use hidden::Hidden;
@@ -88,7 +88,7 @@ impl Reporting {
             show(&receiver, &reader, &mut reporters, Masking::new(hidden));
             drop(ends);
         });
-        let thread = spawned.map_err(|error| Failure::new("start the reporter").because(&error))?;
+        let thread = spawned.map_err(|error| Failure::new("failed to start the reporter").because(&error))?;
         Ok(Reporting { events, thread, ended })
     }
 

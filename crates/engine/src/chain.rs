@@ -7,7 +7,7 @@ use bakelite_template::plan::PostProcessorPlan;
 
 use crate::artifact::Artifact;
 use crate::bake::Bake;
-use crate::error::{Error, Explain, chain_of};
+use crate::error::{Error, Explain};
 use crate::options::{Unusable, constructed};
 use crate::post_processor::{PostProcessing, Processed};
 use crate::registry::{Make, Registry};
@@ -34,7 +34,9 @@ struct Several(Vec<Error>);
 impl fmt::Display for Several {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} errors occurred:", self.0.len())?;
-        self.0.iter().try_for_each(|error| write!(f, "\n* {}", chain_of(error)))
+        self.0
+            .iter()
+            .try_for_each(|error| write!(f, "\n* {}", error.report().text))
     }
 }
 
@@ -110,7 +112,7 @@ impl Chains<'_> {
         let decoded = plan.options.decode(&artifact.data);
         let component = constructed(kind, &plan.component, &decoded, make, &ui)?;
         let mut rendering = bake.rendering.clone();
-        rendering.set_build_data(crate::texts_of(&artifact.data));
+        rendering.set_build_data(crate::strings_of(&artifact.data));
         let processing = PostProcessing {
             ui,
             cancel: bake.cancel.token().clone(),

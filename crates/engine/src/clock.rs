@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::error::Error;
+
 /// How a pause ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Paused {
@@ -18,6 +20,14 @@ pub enum Paused {
 /// Waits for a time, or until it is cancelled.
 pub async fn pause(span: Duration, cancel: &CancellationToken) -> Paused {
     pause_unless(span, cancel.cancelled()).await
+}
+
+/// The same for work that has nothing to clean up: a cancellation is an error.
+pub async fn pause_or_cancelled(span: Duration, cancel: &CancellationToken) -> Result<(), Error> {
+    match pause(span, cancel).await {
+        Paused::Elapsed => Ok(()),
+        Paused::Cancelled => Err(Error::cancelled()),
+    }
 }
 
 /// Waits for a time, or until something happens that ends the waiting.

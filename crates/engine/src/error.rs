@@ -4,12 +4,14 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use bakelite_template::component::Complaint;
 use bakelite_template::decode::Decoded;
 use bakelite_template::plan::Location;
 use serde::{Deserialize, Serialize};
 
 /// What became of the work that an error ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// It failed.
@@ -23,6 +25,7 @@ pub enum Kind {
 
 /// An error as reports show it: all that is left of it when the run is over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Report {
     /// What became of the work.
     pub kind: Kind,
@@ -33,7 +36,19 @@ pub struct Report {
     pub help: Option<String>,
     /// The place of the template that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<Place>"))]
     pub location: Option<Location>,
+}
+
+/// The fields of a [`Location`], for the test that they are documented.
+#[cfg(test)]
+#[derive(schemars::JsonSchema)]
+#[expect(dead_code, reason = "only its schema is read")]
+pub(crate) struct Place {
+    file: String,
+    line: u32,
+    column: u32,
+    source_line: String,
 }
 
 /// An error that can be reported to the user. An error that wraps another delegates to it.
@@ -56,6 +71,16 @@ pub trait Explain: std::error::Error + Send + Sync + 'static {
 
 impl Explain for std::io::Error {}
 impl Explain for serde_json::Error {}
+
+impl Explain for tokio::task::JoinError {
+    fn kind(&self) -> Kind {
+        if self.is_cancelled() {
+            Kind::Cancelled
+        } else {
+            Kind::Failed
+        }
+    }
+}
 
 /// Why a run, a bake, or a part of it did not succeed. Its message and its causes are those of the error that it was made of.
 pub struct Error(Box<Content>);
@@ -153,6 +178,11 @@ impl Error {
         self.0.help.as_deref()
     }
 
+    /// The path of the option that it is about, where it is about one.
+    pub fn option(&self) -> Option<&str> {
+        self.0.option.as_deref()
+    }
+
     /// What reports show of it.
     pub fn report(&self) -> Report {
         Report {
@@ -160,6 +190,15 @@ impl Error {
             text: chain_of(self),
             help: self.0.help.clone(),
             location: self.0.location.clone(),
+        }
+    }
+
+    /// The same as a complaint: at the option that it is about, or else at this one.
+    pub fn complaint(&self, option: &str) -> Complaint {
+        let complaint = Complaint::error(self.option().unwrap_or(option), chain_of(self));
+        Complaint {
+            help: self.0.help.clone(),
+            ..complaint
         }
     }
 

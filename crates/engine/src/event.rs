@@ -10,6 +10,7 @@ use crate::error::Report;
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Event {
     /// When.
     pub at: SystemTime,
@@ -35,6 +36,7 @@ impl Event {
 
 /// What happened, by subject.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum What {
     /// To the run.
@@ -53,6 +55,7 @@ pub enum What {
 
 /// Events of the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RunEvent {
     /// It begins with these builds.
@@ -80,6 +83,7 @@ pub enum RunEvent {
 
 /// How one build ended, for the closing lines.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct BuildSummary {
     /// Full name.
     pub name: String,
@@ -93,6 +97,7 @@ pub struct BuildSummary {
 
 /// An artifact as reports show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ArtifactSummary {
     /// Who made it.
     pub builder_id: String,
@@ -106,6 +111,7 @@ pub struct ArtifactSummary {
 
 /// Events of one build.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum BuildEvent {
     /// It begins.
@@ -128,6 +134,7 @@ pub enum BuildEvent {
 
 /// Events of a step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum StepEvent {
     /// It begins.
@@ -148,6 +155,7 @@ pub enum StepEvent {
 
 /// Events of a transfer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TransferEvent {
     /// It begins.
@@ -175,6 +183,7 @@ pub enum TransferEvent {
 
 /// Words for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Message {
     /// Said by a post-processor of this type.
     pub post_processor: Option<String>,
@@ -190,11 +199,13 @@ pub struct Message {
     pub help: Option<String>,
     /// The place of the template that an error or a warning is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<crate::error::Place>"))]
     pub location: Option<Location>,
 }
 
 /// How a message is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
     /// What is being done.
@@ -211,9 +222,56 @@ pub enum Level {
 
 /// A line for machines: `TIME,TARGET,TYPE,DATA…`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Record {
     /// `artifact`, `error-count`, …
     pub kind: String,
     /// The data fields.
     pub data: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    /// The names of fields and the constants of a schema.
+    fn names(schema: &Value, found: &mut BTreeSet<String>) {
+        match schema {
+            Value::Object(members) => {
+                for (key, member) in members {
+                    match (key.as_str(), member) {
+                        ("properties", Value::Object(properties)) => {
+                            found.extend(properties.keys().cloned());
+                            properties.values().for_each(|property| names(property, found));
+                        }
+                        ("const", Value::String(constant)) => drop(found.insert(constant.clone())),
+                        ("enum", Value::Array(constants)) => {
+                            found.extend(constants.iter().filter_map(Value::as_str).map(str::to_owned));
+                        }
+                        _ => names(member, found),
+                    }
+                }
+            }
+            Value::Array(elements) => elements.iter().for_each(|element| names(element, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_field_of_every_event_is_documented() {
+        let page = include_str!("../../../docs/reference/events.md");
+        let mut found = BTreeSet::new();
+        names(schemars::schema_for!(Event).as_value(), &mut found);
+        let is_named = |name: &String| page.contains(&format!("`{name}`")) || page.contains(&format!("\n## {name}\n"));
+        let missing: Vec<&String> = found.iter().filter(|name| !is_named(name)).collect();
+        assert!(
+            found.contains("secs_since_epoch") && found.contains("timed_out"),
+            "{found:?}"
+        );
+        assert!(missing.is_empty(), "docs/reference/events.md does not name {missing:?}");
+    }
 }

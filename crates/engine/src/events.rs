@@ -4,7 +4,7 @@
 use std::sync::mpsc::Sender;
 use std::time::SystemTime;
 
-use crate::backlog::{Backlog, Reader};
+use crate::backpressure::{Backpressure, Reader};
 use crate::error::Error;
 use crate::event::{Event, Level, Message, Record, What};
 
@@ -12,7 +12,7 @@ use crate::event::{Event, Level, Message, Record, What};
 #[derive(Clone)]
 pub struct Events {
     sender: Sender<Event>,
-    backlog: Backlog,
+    backpressure: Backpressure,
     build: Option<String>,
 }
 
@@ -25,10 +25,10 @@ impl Events {
     /// Events that end in this channel, and for its receiver what it has to tell of each that it is done with: output of commands
     /// waits for it.
     pub fn read_by(sender: Sender<Event>) -> (Self, Reader) {
-        let (backlog, reader) = Backlog::with_reader();
+        let (backpressure, reader) = Backpressure::with_reader();
         let events = Self {
             sender,
-            backlog,
+            backpressure,
             build: None,
         };
         (events, reader)
@@ -50,14 +50,14 @@ impl Events {
             build: self.build.clone(),
             what,
         };
-        self.backlog.add(&event);
+        self.backpressure.add(&event);
         // A reporter that is gone has nobody left to tell.
         let _ = self.sender.send(event);
     }
 
     /// Is the reader so far behind that what has no end must wait?
     pub fn are_behind(&self) -> bool {
-        self.backlog.is_full()
+        self.backpressure.is_full()
     }
 }
 
@@ -140,7 +140,7 @@ impl Ui {
             goes_on,
             ..self.words(level, text)
         });
-        self.events.backlog.room().await;
+        self.events.backpressure.room().await;
     }
 
     fn message(&self, level: Level, text: String) {

@@ -6,7 +6,7 @@
 )]
 
 pub mod artifact;
-pub mod backlog;
+pub mod backpressure;
 pub mod bake;
 pub mod builder;
 pub mod cancel;
@@ -45,10 +45,10 @@ use bakelite_hcl::convert::convert;
 use bakelite_hcl::types::Type;
 use bakelite_template::plan::BuildData;
 
-/// Build data as texts, for `{{ build ``KEY`` }}`.
-pub(crate) fn texts_of(data: &BuildData) -> BTreeMap<String, String> {
-    let text = |value| convert(value, &Type::String).ok()?.as_str().map(str::to_owned);
+/// Build data as strings, for `{{ build ``KEY`` }}`.
+pub(crate) fn strings_of(data: &BuildData) -> BTreeMap<String, String> {
+    let string = |value| convert(value, &Type::String).ok()?.as_str().map(str::to_owned);
     data.iter()
-        .filter_map(|(key, value)| Some((key.clone(), text(value)?)))
+        .filter_map(|(key, value)| Some((key.clone(), string(value)?)))
         .collect()
 }

@@ -1,4 +1,4 @@
-//! A component made of options that were evaluated at bake time; what it complains about becomes one error.
+//! How components are made of their options; what they complain about becomes one error.
 
 use std::borrow::Cow;
 
@@ -8,9 +8,12 @@ use bakelite_template::decode::Decoded;
 
 use crate::error::{Error, Explain};
 use crate::events::Ui;
-use crate::registry::Constructor;
 
-/// Why a component could not be made at bake time.
+/// Makes a component of its options, or `None` where they make none; complains about what is wrong with them. A component with an error
+/// among its complaints is not used, so a constructor does not look at them.
+pub type Constructor<T> = fn(&Decoded, &mut Vec<Complaint>) -> Option<Box<T>>;
+
+/// Why a component could not be made.
 #[derive(Debug, thiserror::Error)]
 #[error("{kind} `{name}` cannot be used: {why}")]
 pub struct Unusable {
@@ -66,7 +69,7 @@ impl Unusable {
     }
 }
 
-/// Makes the component; warnings are reported. An error is at the option that it is about.
+/// Makes a component of options that were evaluated at bake time; warnings are reported. An error is at the option that it is about.
 pub(crate) fn constructed<T: ?Sized>(
     kind: ComponentKind,
     name: &str,
@@ -77,16 +80,27 @@ pub(crate) fn constructed<T: ?Sized>(
     let decoded = decoded
         .as_ref()
         .map_err(|diagnostics| Unusable::evaluated(kind, name, diagnostics))?;
+    let (component, warnings) = construct(kind, name, decoded, make)?;
+    for warning in &warnings {
+        ui.warn(warning.summary());
+    }
+    Ok(component)
+}
+
+/// Makes the component, with what it warns of.
+pub(crate) fn construct<T: ?Sized>(
+    kind: ComponentKind,
+    name: &str,
+    decoded: &Decoded,
+    make: Constructor<T>,
+) -> Result<(Box<T>, Vec<Complaint>), Error> {
     let mut complaints = Vec::new();
     let made = make(decoded, &mut complaints);
     let (warnings, errors): (Vec<_>, Vec<_>) = complaints
         .into_iter()
         .partition(|complaint| complaint.severity == Severity::Warning);
-    for warning in &warnings {
-        ui.warn(warning.summary());
-    }
     match made {
-        Some(component) if errors.is_empty() => Ok(component),
+        Some(component) if errors.is_empty() => Ok((component, warnings)),
         _ => Err(Error::new(Unusable::refused(kind, name, &errors)).at_option_of(decoded)),
     }
 }

@@ -1,6 +1,7 @@
 //! Files of this machine that hold secrets while something needs them: a script with a password in it, a key for Ansible. Each is in the
 //! journal before it holds anything, so that `gc` finds it after a kill, and it is removed only if it is the one that was made.
 
+use std::borrow::Cow;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -12,7 +13,7 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, open, openat, statat, unlinkat};
 use rustix::io::Errno;
 
-use crate::error::Error;
+use crate::error::{Error, Explain};
 use crate::journal::{Entry, Journal};
 use crate::private_directory::is_ours;
 use crate::undo::{Resource, Undo, UndoError, UndoMode};
@@ -187,24 +188,20 @@ impl Drop for PrivateFile {
 
 /// Saves a secret under a name of the user's for as long as the bake lives, in place of what an earlier run may have left there.
 pub async fn save(creation: &Creation, path: &Path, content: &[u8]) -> Result<(), Error> {
-    let directory = path
-        .parent()
-        .unwrap_or(Path::new("/"))
-        .canonicalize()
-        .map_err(Error::failed)?;
+    let directory = path.parent().unwrap_or(Path::new("/")).canonicalize()?;
     let real = directory.join(path.file_name().unwrap_or_default());
     // It may have other permissions.
     let _ = std::fs::remove_file(&real);
     let new = real.clone();
     let call = async move {
-        let file = new_file(&new, 0o600).map_err(Error::failed)?;
-        let identity = Identity::of(&file).map_err(Error::failed)?;
+        let file = new_file(&new, 0o600)?;
+        let identity = Identity::of(&file)?;
         Ok::<_, Error>((identity.to_string(), file))
     };
-    let resource = resource(Kind::File, &real).map_err(Error::failed)?;
+    let resource = resource(Kind::File, &real)?;
     let made = creation.create(Arc::new(ThisMachine), resource, call).await?;
     let mut file = made.value;
-    file.write_all(content).map_err(Error::failed)
+    Ok(file.write_all(content)?)
 }
 
 /// The journal is text: what it could not name again is not made.
@@ -285,7 +282,7 @@ impl Undo for ThisMachine {
     async fn undo(&self, resource: &Resource, _mode: UndoMode) -> Result<(), UndoError> {
         remove_noted(resource).map_err(|cause| UndoError {
             what: resource.describe(),
-            cause: Error::failed(cause),
+            cause: cause.into(),
             again: None,
         })
     }
@@ -296,16 +293,27 @@ impl Undo for ThisMachine {
 enum RemoveError {
     #[error("kind `{0}` is not known to this version")]
     Kind(String),
-    #[error("the journal does not say where it is")]
+    #[error("the journal does not contain its path")]
     Nowhere,
-    #[error("a link stands on the way to it, which was none when it was made: remove it yourself")]
+    #[error("a directory of its path is a link, and was none when it was made")]
     Link,
-    #[error("the device that it is on has another number now: remove it yourself if it is yours")]
+    #[error("the device that it is on has another number now")]
     Device,
-    #[error("the directory is nested too deeply: remove it yourself")]
+    #[error("the directory is nested too deeply")]
     TooDeep,
     #[error(transparent)]
     System(#[from] Errno),
+}
+
+impl Explain for RemoveError {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        match self {
+            RemoveError::Link | RemoveError::Device => Some("remove it yourself if it is yours".into()),
+            RemoveError::TooDeep => Some("remove it yourself".into()),
+            RemoveError::Kind(_) => Some("run `bakelite gc` of the version that made it".into()),
+            RemoveError::Nowhere | RemoveError::System(_) => None,
+        }
+    }
 }
 
 fn remove_noted(resource: &Resource) -> Result<(), RemoveError> {

@@ -199,7 +199,7 @@ impl Provisioners {
 
 fn provisioning(bake: &Bake, communicator: &Arc<dyn Communicator>, data: &BuildData) -> Provisioning {
     let mut rendering = bake.rendering.clone();
-    rendering.set_build_data(crate::texts_of(data));
+    rendering.set_build_data(crate::strings_of(data));
     Provisioning {
         communicator: Arc::clone(communicator),
         ui: bake.ui.clone(),

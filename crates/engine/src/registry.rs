@@ -3,15 +3,21 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bakelite_template::component::{Complaint, Component, ComponentKind, Components};
+use bakelite_hcl::value::Value;
+use bakelite_template::component::{Complaint, Component, ComponentKind, Components, Yields};
 use bakelite_template::decode::Decoded;
+use bakelite_template::schema::Schema;
 
 use crate::builder::Builder;
 use crate::data_source::DataSource;
+use crate::error::Error;
+use crate::options::{Unusable, construct};
 use crate::post_processor::PostProcessor;
 use crate::private_file::ThisMachine;
-use crate::provisioner::Provisioner;
+use crate::provisioner::{Provisioner, RunContext};
 use crate::undo::Undo;
+
+pub use crate::options::Constructor;
 
 /// A component with its constructor; each component crate has a slice of these.
 pub struct Registration {
@@ -27,9 +33,6 @@ pub struct Registration {
 /// Makes what removes an owner's resources, from a run's environment variables.
 pub type MakeUndo = fn(Arc<BTreeMap<String, String>>) -> Arc<dyn Undo>;
 
-/// Makes one of the options, or complains and answers `None`; warnings may come with a value.
-pub type Constructor<T> = fn(&Decoded, &mut Vec<Complaint>) -> Option<Box<T>>;
-
 /// The constructor, by kind.
 #[derive(Clone, Copy)]
 pub enum Make {
@@ -41,6 +44,46 @@ pub enum Make {
     PostProcessor(Constructor<dyn PostProcessor>),
     /// Of a data source.
     DataSource(Constructor<dyn DataSource>),
+}
+
+impl Make {
+    const fn kind(&self) -> ComponentKind {
+        match self {
+            Make::Builder(_) => ComponentKind::Builder,
+            Make::Provisioner(_) => ComponentKind::Provisioner,
+            Make::PostProcessor(_) => ComponentKind::PostProcessor,
+            Make::DataSource(_) => ComponentKind::DataSource,
+        }
+    }
+}
+
+impl Registration {
+    /// A component of the kind that `make` makes, which yields nothing of its own and has nothing to undo.
+    pub const fn plain(name: &'static str, doc: &'static str, schema: fn() -> Schema, make: Make) -> Self {
+        let yields = match make {
+            Make::Builder(_) => Yields::BuildData(&[]),
+            _ => Yields::Nothing,
+        };
+        let component = Component {
+            kind: make.kind(),
+            name,
+            doc,
+            schema,
+            yields,
+        };
+        Self {
+            component,
+            make,
+            undo: None,
+        }
+    }
+
+    /// The same for a component that yields this.
+    #[must_use]
+    pub const fn yielding(mut self, yields: Yields) -> Self {
+        self.component.yields = yields;
+        self
+    }
 }
 
 /// The components of all slices.
@@ -78,6 +121,17 @@ impl Registry {
             }
         }
         owners
+    }
+
+    /// The value of a data source, `data.TYPE.NAME`, for these options.
+    pub async fn read(&self, name: &str, options: &Decoded, run: &RunContext) -> Result<Value, Error> {
+        let kind = ComponentKind::DataSource;
+        let Some(Make::DataSource(make)) = self.make(kind, name) else {
+            return Err(Unusable::unknown(kind, name).into());
+        };
+        // What it warns of was reported when the template was checked.
+        let (source, _) = construct(kind, name, options, make)?;
+        source.read(run).await
     }
 
     fn registration(&self, kind: ComponentKind, name: &str) -> Option<&'static Registration> {

@@ -126,8 +126,23 @@ struct One {
     cancel: Cancel,
 }
 
-/// What a bake came to, and the temporary resources that could not be removed.
-type Ended = (Result<Vec<Artifact>, Error>, Vec<String>);
+/// How a bake ended.
+struct Ended {
+    /// What it made, or why not.
+    result: Result<Vec<Artifact>, Error>,
+    /// Temporary resources that could not be removed.
+    leftovers: Vec<String>,
+}
+
+impl Ended {
+    /// It failed before it made anything.
+    fn early(error: Error) -> Self {
+        Self {
+            result: Err(error),
+            leftovers: Vec::new(),
+        }
+    }
+}
 
 impl One {
     /// From its options to its artifacts.
@@ -144,7 +159,7 @@ impl One {
         let started = Instant::now();
         events.emit(What::Build(BuildEvent::Started));
         let location = plan.location();
-        let (result, leftovers) = self.bake(plan).await;
+        let Ended { result, leftovers } = self.bake(plan).await;
         let result = result.map_err(|error| error.at(location.as_ref()));
         let took = started.elapsed();
         events.emit(What::Build(match &result {
@@ -164,12 +179,12 @@ impl One {
     async fn bake(&self, plan: BuildPlan) -> Ended {
         let Some(Make::Builder(make)) = self.registry.make(ComponentKind::Builder, &plan.builder) else {
             let unknown = Unusable::unknown(ComponentKind::Builder, &plan.builder);
-            return (Err(unknown.into()), Vec::new());
+            return Ended::early(unknown.into());
         };
         let options = Ok(plan.options);
         let builder = match constructed(ComponentKind::Builder, &plan.builder, &options, make, &self.ui) {
             Ok(builder) => builder,
-            Err(error) => return (Err(error), Vec::new()),
+            Err(error) => return Ended::early(error),
         };
         let settings = &self.settings;
         let provisioners = Arc::new(Provisioners::new(
@@ -201,19 +216,22 @@ impl One {
                 artifact.state.extend(bake.notes.all());
                 let leftovers = bake.creation.unwind(&self.ui).await;
                 if self.cancel.is_cancelled() {
-                    return (Ok(vec![artifact]), leftovers);
+                    let result = Ok(vec![artifact]);
+                    return Ended { result, leftovers };
                 }
                 let chains = Chains {
                     plans: plan.chains,
                     registry: &self.registry,
                     bake: &bake,
                 };
-                (chains.process(artifact).await, leftovers)
+                let result = chains.process(artifact).await;
+                Ended { result, leftovers }
             }
             Err(error) => {
                 let error = options.iter().fold(error, Error::at_option_of);
                 let leftovers = after_failure(&bake, &settings.policy, &provisioners, &error).await;
-                (Err(error), leftovers)
+                let result = Err(error);
+                Ended { result, leftovers }
             }
         }
     }

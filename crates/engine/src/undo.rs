@@ -130,7 +130,7 @@ pub(crate) async fn undo_with_retries(undo: &dyn Undo, resource: &Resource, canc
 
 /// Why a resource could not be removed.
 #[derive(Debug, thiserror::Error)]
-#[error("remove {what}")]
+#[error("failed to remove {what}")]
 pub struct UndoError {
     /// The resource, as [`Resource::describe`] names it.
     pub what: String,

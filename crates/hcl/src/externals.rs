@@ -16,11 +16,27 @@ pub struct EvalContext<'a> {
     pub externals: &'a dyn Externals,
 }
 
+/// Why a question to the outside has no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct NoAnswer {
+    /// What failed, with its causes: a fragment.
+    pub message: String,
+    /// What the user can do, where that is known.
+    pub help: Option<String>,
+}
+
+impl From<String> for NoAnswer {
+    fn from(message: String) -> Self {
+        Self { message, help: None }
+    }
+}
+
 /// Answers to functions that need the network or the environment. Evaluation stays pure and synchronous: an answer that is not there yet
 /// is *unknown*; the question is remembered, whoever evaluates finds the answer and evaluates again.
 pub trait Externals {
     /// The answer to a call, `Unknown` when it has to be fetched first, or why there is none.
-    fn ask(&self, function: &str, arguments: &[Value]) -> Result<Value, String>;
+    fn ask(&self, function: &str, arguments: &[Value]) -> Result<Value, NoAnswer>;
 
     /// Notes what a function made of sensitive arguments, or a template of parts that would not be recognized in the result.
     fn derived(&self, value: &Value) {

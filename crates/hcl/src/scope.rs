@@ -1,7 +1,7 @@
 //! What an expression can see: root names and functions.
 
 use crate::budget::Budget;
-pub use crate::externals::{EvalContext, Externals};
+pub use crate::externals::{EvalContext, Externals, NoAnswer};
 use crate::functions::Functions;
 use crate::value::Value;
 

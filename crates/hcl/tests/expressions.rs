@@ -13,7 +13,7 @@ use bakelite_hcl::diagnostic::Diagnostics;
 use bakelite_hcl::evaluate::evaluate;
 use bakelite_hcl::functions::{Functions, standard};
 use bakelite_hcl::native::parse_expression;
-use bakelite_hcl::scope::{EvalContext, Externals, Scope};
+use bakelite_hcl::scope::{EvalContext, Externals, NoAnswer, Scope};
 use bakelite_hcl::source::SourceMap;
 use bakelite_hcl::types::Type;
 use bakelite_hcl::value::{Kind, Value};
@@ -33,8 +33,8 @@ const ELSEWHERE: [&str; 8] = [
 struct NoWorld;
 
 impl Externals for NoWorld {
-    fn ask(&self, function: &str, _arguments: &[Value]) -> Result<Value, String> {
-        Err(format!("`{function}` needs the network"))
+    fn ask(&self, function: &str, _arguments: &[Value]) -> Result<Value, NoAnswer> {
+        Err(format!("`{function}` needs the network").into())
     }
 }
 

@@ -6,15 +6,15 @@ use bakelite_hcl::diagnostic::Diagnostics;
 use bakelite_hcl::evaluate::evaluate;
 use bakelite_hcl::functions::{Functions, standard};
 use bakelite_hcl::native::parse_expression;
-use bakelite_hcl::scope::{EvalContext, Externals, Scope};
+use bakelite_hcl::scope::{EvalContext, Externals, NoAnswer, Scope};
 use bakelite_hcl::source::SourceMap;
 use bakelite_hcl::value::Value;
 
 struct NoWorld;
 
 impl Externals for NoWorld {
-    fn ask(&self, function: &str, _arguments: &[Value]) -> Result<Value, String> {
-        Err(format!("`{function}` needs the network"))
+    fn ask(&self, function: &str, _arguments: &[Value]) -> Result<Value, NoAnswer> {
+        Err(format!("`{function}` needs the network").into())
     }
 }
 

@@ -1,5 +1,5 @@
-//! Who has sent a request. It is found out in two parts: what the head shows is looked at before any of the body is read, so that
-//! nobody without a key makes this process keep one; the signature, which covers the body, comes last.
+//! Authentication of a request, in two parts: the head is checked before any of the body is read, so that
+//! a client without a key cannot make this process keep one; the signature, which covers the body, comes last.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ const DATE: &str = "x-amz-date";
 const TOKEN: &str = "x-amz-security-token";
 const PAYLOAD: &str = "x-amz-content-sha256";
 
-/// Why a request is nobody's.
+/// Why a request is not authenticated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// No signature at all.
@@ -51,7 +51,7 @@ impl Claim {
     pub(crate) fn of(request: &Parts, keys: &AccessKeys, now: Moment) -> Result<Claim, Refusal> {
         let authorization = authorization(request)?;
         let headers = &request.headers;
-        let date = one(headers, DATE).ok_or(Refusal::Malformed("there is not one header x-amz-date"))?;
+        let date = one(headers, DATE).ok_or(Refusal::Malformed("there is not exactly one x-amz-date header"))?;
         check_names(headers, &authorization.signed_headers)?;
         let token = headers.get(TOKEN).map(HeaderValue::as_bytes);
         let secret = keys
@@ -89,7 +89,7 @@ impl Claim {
     }
 }
 
-/// What a request says of itself, in whatever way it is signed; for the form of its answer.
+/// The service that a request claims to be for, however it is signed; for the form of its answer.
 pub(crate) fn claimed_service(request: &Parts) -> Option<String> {
     Some(authorization(request).ok()?.credential.service)
 }
@@ -104,7 +104,8 @@ fn authorization(request: &Parts) -> Result<Authorization, Refusal> {
             Refusal::Missing
         });
     }
-    let header = one(&request.headers, AUTHORIZATION.as_str()).ok_or(Refusal::Malformed("it is there twice"))?;
+    let header = one(&request.headers, AUTHORIZATION.as_str())
+        .ok_or(Refusal::Malformed("the Authorization header occurs more than once"))?;
     Authorization::read(header).map_err(Refusal::Malformed)
 }
 
@@ -115,11 +116,11 @@ fn one<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     values.next().is_none().then_some(value)
 }
 
-/// The host and everything that says what is wanted has to be signed.
+/// The host and everything that determines the action has to be signed.
 fn check_names(headers: &HeaderMap, signed: &[String]) -> Result<(), Refusal> {
     if !signed.is_sorted() || signed.iter().any(|name| !headers.contains_key(name)) {
         return Err(Refusal::Malformed(
-            "SignedHeaders names headers that are not there, or not in order",
+            "SignedHeaders names headers that are missing or out of order",
         ));
     }
     let is_signed = |name: &str| signed.iter().any(|signed| signed == name);
@@ -149,7 +150,7 @@ fn check_date(date: &str, credential: &Credential, now: Moment) -> Result<(), Re
 }
 
 /// Where keys come from: they are new with each start, so those of yesterday are the usual mistake.
-const HELP: &str = "Take the keys that this local cloud printed when it started; each start has new ones.";
+const HELP: &str = "Use the keys that this local cloud printed at its start; each start has new ones.";
 
 impl Refusal {
     fn message(&self) -> String {

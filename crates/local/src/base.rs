@@ -21,7 +21,7 @@ pub enum BaseRoot {
 }
 
 /// System directories of the host that a machine gets to see: programs, libraries, and what is installed.
-const HOST_DIRECTORYS: [&str; 10] = [
+const HOST_DIRECTORIES: [&str; 10] = [
     "usr",
     "bin",
     "sbin",
@@ -104,7 +104,7 @@ async fn make(
     Ok(do_job(job, ids).await?)
 }
 
-/// Removes what nobody needs, with the ids of those who made it: a draft that was not given to the machines yet is our own.
+/// Removes what is no longer needed, with the ids of those who made it: a draft that was not given to the machines yet is our own.
 pub(crate) async fn remove(unfinished: Unfinished, ids: IdMap) -> Result<(), MachineError> {
     let directory = unfinished.path().to_owned();
     let is_ours =
@@ -161,7 +161,7 @@ fn identify(base: &BaseRoot) -> Result<(RootId, Base), MachineError> {
 
 /// Those of the host's directories that exist as directories of their own.
 fn host_directories() -> Vec<String> {
-    HOST_DIRECTORYS
+    HOST_DIRECTORIES
         .iter()
         .filter(|directory| fs::symlink_metadata(Path::new("/").join(directory)).is_ok_and(|found| found.is_dir()))
         .map(|directory| (*directory).to_owned())

@@ -15,7 +15,7 @@ use crate::state::Region;
 use crate::state::image::Image;
 use crate::xml::Element;
 
-/// A request that somebody known has sent.
+/// An authenticated request.
 pub(crate) struct Accepted {
     pub(crate) credential: Credential,
     pub(crate) parts: Parts,
@@ -49,7 +49,7 @@ impl Call {
         })
     }
 
-    /// A call that is a dry run whatever it says.
+    /// A call that is a dry run whatever its parameters.
     pub(crate) fn dry(cloud: Arc<Cloud>, region: String, parameters: Parameters) -> Call {
         Call {
             cloud,
@@ -61,7 +61,7 @@ impl Call {
     }
 
     /// Refuses parameters that the action did not take, and ends a dry run. Every action calls it once, after it has read
-    /// its parameters and before it looks at anything else.
+    /// its parameters and before it does anything else.
     pub(crate) fn accept(&self) -> Result<(), ApiError> {
         self.parameters.finish()?;
         if self.dry_run {
@@ -74,7 +74,7 @@ impl Call {
         Ok(())
     }
 
-    /// Looks at the region as it is now.
+    /// Reads the region as it is now.
     pub(crate) fn read<T>(&self, look: impl FnOnce(&Region) -> T) -> Result<T, ApiError> {
         self.cloud.read(&self.region, look)
     }
@@ -108,7 +108,7 @@ impl<'a> JsonCall<'a> {
         ApiError::new(
             "UnknownOperationException",
             format!(
-                "The local cloud has no operation `{action}` of `{}`",
+                "The local cloud does not support the operation `{action}` of `{}`",
                 self.credential.service
             ),
         )

@@ -1,6 +1,6 @@
 //! The well-known base images, by the names and owners that templates look for, and the images that the user named.
 //!
-//! All well-known images start from this machine's own system directories: the name says which template finds them and who
+//! All well-known images start from this machine's own system directories: the name decides which template finds them and who
 //! logs in, not what is installed.
 
 use std::collections::BTreeSet;
@@ -92,7 +92,7 @@ const ROOT_SIZE_GIB: u32 = 8;
 /// How long after its making a well-known image is deprecated, as its publishers do it: two years.
 const DEPRECATED_AFTER: Duration = Duration::from_hours(2 * 365 * 24);
 
-/// Returns the users that images of unknown origin let in.
+/// Returns the login users of images of unknown origin.
 pub(crate) fn custom_users() -> Vec<String> {
     ["ec2-user", "ubuntu", "admin", "root"].map(str::to_owned).to_vec()
 }

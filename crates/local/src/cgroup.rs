@@ -195,7 +195,7 @@ impl Cgroup {
 impl Cgroup {
     /// Removes it as soon as the processes in it have gone, which are being killed; what takes longer is left to `sweep`.
     pub(crate) async fn remove(mut self) {
-        /// How often the kernel is asked: version 1 tells nobody that a cgroup is empty.
+        /// How often the kernel is asked: version 1 has no event for an empty cgroup.
         const EVERY: std::time::Duration = std::time::Duration::from_millis(20);
         let mut ticks = tokio::time::interval(EVERY);
         for _ in 0..100 {

@@ -77,7 +77,7 @@ pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
 }
 
 impl Cloud {
-    /// Looks at a region as it is now.
+    /// Reads a region as it is now.
     pub(crate) fn read<T>(&self, region: &str, look: impl FnOnce(&Region) -> T) -> Result<T, ApiError> {
         Ok(self.directory.read(|state| match state.regions.get(region) {
             Some(region) => look(region),
@@ -114,7 +114,7 @@ impl Cloud {
                 Err(ApiError::new(
                     "IncorrectInstanceState",
                     format!(
-                        "The instance '{}' is run by another process (pid {process}); ask that one's endpoint",
+                        "The instance '{}' is run by another process (pid {process}); use the endpoint of that process",
                         instance.id
                     ),
                 ))

@@ -1,4 +1,4 @@
-//! What a request says of itself in its `Authorization` header: who calls which service where, and the signature that is to show it.
+//! The `Authorization` header of a request: who calls which service where, and the signature over it.
 
 /// The credential scope of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub(crate) const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 pub(crate) const TERMINATOR: &str = "aws4_request";
 
 impl Authorization {
-    /// Reads the header; the error says what it lacks.
+    /// Reads the header; the error is what it lacks.
     pub(crate) fn read(header: &str) -> Result<Authorization, &'static str> {
         let fields = header.strip_prefix(ALGORITHM).and_then(|rest| rest.strip_prefix(' '));
         let fields = fields.ok_or("the algorithm is not AWS4-HMAC-SHA256")?;

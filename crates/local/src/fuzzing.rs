@@ -99,7 +99,7 @@ fn credential(service: &str) -> Credential {
     }
 }
 
-/// Reads a head as it comes to a server: the query on the first line, headers on the others. Returns what was said against it.
+/// Reads a head as it comes to a server: the query on the first line, headers on the others. Returns why it was refused.
 pub fn signature(input: &[u8]) -> String {
     let mut lines = input.split(|byte| *byte == b'\n');
     let query = lines.next().unwrap_or_default();

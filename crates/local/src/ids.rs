@@ -18,8 +18,6 @@ pub(crate) enum ResourceKind {
     NetworkInterface,
     Subnet,
     Vpc,
-    InternetGateway,
-    RouteTable,
 }
 
 /// One row per kind: id prefix, type name in tags, words for messages, codes for malformed and for unknown ids.
@@ -44,8 +42,6 @@ const KINDS: &[Row] = &[
     Row(ResourceKind::NetworkInterface, "eni", "network-interface", "networkInterface ID", "InvalidNetworkInterfaceId.Malformed", "InvalidNetworkInterfaceID.NotFound"),
     Row(ResourceKind::Subnet, "subnet", "subnet", "subnet ID", "InvalidSubnetID.Malformed", "InvalidSubnetID.NotFound"),
     Row(ResourceKind::Vpc, "vpc", "vpc", "vpc ID", "InvalidVpcID.Malformed", "InvalidVpcID.NotFound"),
-    Row(ResourceKind::InternetGateway, "igw", "internet-gateway", "internetGateway ID", "InvalidInternetGatewayId.Malformed", "InvalidInternetGatewayID.NotFound"),
-    Row(ResourceKind::RouteTable, "rtb", "route-table", "routeTable ID", "InvalidRouteTableId.Malformed", "InvalidRouteTableID.NotFound"),
 ];
 
 /// Hexadecimal digits after the prefix of an id; EC2 made shorter ones (8) until 2018, which stay valid.
@@ -93,7 +89,7 @@ impl ResourceKind {
         format!("{}-{}", self.prefix(), random_hex(ID_DIGITS))
     }
 
-    /// Returns the id that belongs to `seed` for ever: catalogue images and default networks keep theirs over restarts.
+    /// Returns the id that belongs to `seed` forever: catalogue images and default networks keep theirs over restarts.
     pub(crate) fn stable_id(self, seed: &str) -> String {
         let digest = hex::encode(Sha256::digest(format!("{}\n{seed}", self.prefix())));
         format!("{}-{}", self.prefix(), digest.get(..ID_DIGITS).unwrap_or(&digest))

@@ -27,8 +27,12 @@ const LONGEST_BODY: usize = 1 << 18;
 /// Answers a call.
 pub(crate) fn answer(cloud: &Arc<Cloud>, request: &Accepted) -> Result<String, ApiError> {
     let credential = &request.credential;
-    let service = service(&credential.service)
-        .ok_or_else(|| ApiError::new("UnknownOperationException", "The local cloud has no such service"))?;
+    let service = service(&credential.service).ok_or_else(|| {
+        ApiError::new(
+            "UnknownOperationException",
+            "The local cloud does not support this service",
+        )
+    })?;
     if request.body.len() > LONGEST_BODY {
         let message = format!("The request is longer than {LONGEST_BODY} bytes");
         return Err(ApiError::with_status(413, "SerializationException", message));

@@ -44,7 +44,7 @@ pub(crate) struct RsaKeys {
 impl RsaKeys {
     /// Starts making the first key, on a thread of its own that ends with this value.
     ///
-    /// It is a bare thread and no task, since nothing need wait for it: a key that nobody takes is no loss.
+    /// It is a bare thread and no task, since nothing need wait for it: an unused key is no loss.
     pub(crate) fn start() -> RsaKeys {
         let (orders, ordered) = mpsc::channel::<()>();
         let (give, made) = async_mpsc::unbounded_channel();

@@ -24,12 +24,12 @@ mod call;
 mod catalogue;
 mod cgroup;
 mod cloud;
+mod connection_slots;
 mod credential;
 mod disk;
 mod ec2;
 #[doc(hidden)] // for the fuzzers, which are another crate
 pub mod fuzzing;
-mod guests;
 mod ids;
 mod json_api;
 mod keys;

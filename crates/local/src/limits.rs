@@ -5,8 +5,8 @@
 #[error("failed to limit the {0} of instances")]
 pub struct NotLimited(&'static str);
 
-/// Limits of each instance. What is not said has a default, which holds as far as this machine lets us limit it; what is said and cannot
-/// be enforced here is an error.
+/// Limits of each instance. One that is not given has a default, which holds as far as this machine can enforce it; one that is given and
+/// cannot be enforced here is an error.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Limits {
     /// Processes and threads. By default 4096.

@@ -43,7 +43,7 @@ pub struct LocalCloudOptions {
     pub latency: Latency,
     /// Images besides the well-known ones: name (or `ami-…`, which then is the id) and directory or tarball of the root.
     pub images: Vec<(String, PathBuf)>,
-    /// Where the API listens; port 0 takes a free one. Loopback only: what is said is not encrypted.
+    /// Where the API listens; port 0 takes a free one. Loopback only: the API is not encrypted.
     pub listen: SocketAddr,
     /// The port on which instances should listen for SSH, usually 22. An instance that cannot have it listens on
     /// another one, which its tag `bakelite:ssh-port` tells.
@@ -63,15 +63,15 @@ pub enum LocalError {
     #[error(transparent)]
     Machine(#[from] MachineError),
     /// The API cannot listen.
-    #[error("listening for API calls on {address}: {source}")]
+    #[error("failed to listen for API calls on {address}: {source}")]
     Listen {
         /// Where it was to listen.
         address: SocketAddr,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
     /// The API was to listen where others could call it.
-    #[error("listening for API calls on {0}: not a loopback address")]
+    #[error("API address {0} is not a loopback address")]
     NotLoopback(SocketAddr),
     /// A root that the user named is not there.
     #[error("local image `{name}`: no file or directory `{root}`")]
@@ -94,7 +94,7 @@ impl LocalError {
     pub fn help(&self) -> Option<&str> {
         match self {
             LocalError::Machine(error) => error.help(),
-            LocalError::NotLoopback(_) => Some("what is said there is not encrypted; take 127.0.0.1 or [::1]"),
+            LocalError::NotLoopback(_) => Some("the API is not encrypted; use 127.0.0.1 or [::1]"),
             _ => None,
         }
     }
@@ -117,7 +117,7 @@ pub struct ImageSummary {
     pub region: String,
     /// When it was made, ISO 8601.
     pub created: String,
-    /// Users that its instances let in.
+    /// The login users of its instances.
     pub login_users: Vec<String>,
     /// Whether it is one of the well-known or user-given base images, or was baked.
     pub is_base: bool,
@@ -186,7 +186,7 @@ impl LocalCloud {
         format!("http://{}", self.cloud.address)
     }
 
-    /// Returns the key that calls have to be signed with. It is new with each start, and nobody else is welcome.
+    /// Returns the key that calls have to be signed with. It is new with each start, and the only permanent one.
     pub fn access_key(&self) -> &AccessKey {
         self.cloud.keys.owner()
     }

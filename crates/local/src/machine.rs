@@ -299,7 +299,7 @@ impl Machines {
         Ok(())
     }
 
-    /// Removes a directory of the store: at once for everybody who looks, then for good.
+    /// Removes a directory of the store: at once foreverybody who looks, then for good.
     async fn remove(&self, name: &Path) -> Result<(), MachineError> {
         match self.inner.store.set_aside(name)? {
             Some(aside) => base::remove(aside, self.inner.ids).await,
@@ -318,7 +318,7 @@ impl Machines {
         self.sweep().await
     }
 
-    /// Removes the layers that nobody needs any more.
+    /// Removes the layers that are no longer needed.
     async fn sweep(&self) -> Result<(), MachineError> {
         for root in layers::unused(&self.inner.store) {
             self.remove(&Store::layer_directory(&root)).await?;
@@ -347,7 +347,7 @@ impl Machines {
             ssh_port: 0,
         };
         let sandbox = self.boot(&spec, root).await?;
-        let own = |stream: rustix::fd::BorrowedFd<'_>| stream.try_clone_to_owned().map_err(SandboxError::Talk);
+        let own = |stream: rustix::fd::BorrowedFd<'_>| stream.try_clone_to_owned().map_err(SandboxError::Message);
         let streams = Streams {
             input: own(io::stdin().as_fd())?,
             output: own(io::stdout().as_fd())?,
@@ -463,7 +463,7 @@ impl Disk {
     }
 }
 
-/// Why a machine has ended that nobody stopped.
+/// Why a machine has ended without being stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
     /// It powered itself off, or its init was killed.

@@ -20,23 +20,23 @@ pub enum MachineError {
     Base {
         /// The directory or tarball.
         path: PathBuf,
-        /// What went wrong.
+        /// The system's error.
         source: io::Error,
     },
     /// The kernel does not let us isolate machines, or something failed inside of one.
-    #[error("isolating a machine: {doing}")]
+    #[error("failed to isolate a machine: {reason}")]
     Sandbox {
         /// The step and what the kernel said.
-        doing: String,
+        reason: String,
         /// What to do about it, where that is known.
         help: Option<String>,
     },
     /// No address to listen on.
-    #[error("listening for SSH on {address}: {source}")]
+    #[error("failed to listen for SSH on {address}: {source}")]
     Listen {
         /// The address that was tried.
         address: SocketAddr,
-        /// What went wrong.
+        /// The system's error.
         source: io::Error,
     },
     /// A key cannot be made or read.
@@ -78,7 +78,7 @@ impl MachineError {
 impl From<NoRange> for MachineError {
     fn from(error: NoRange) -> MachineError {
         MachineError::Sandbox {
-            doing: error.to_string(),
+            reason: error.to_string(),
             help: Some(
                 "give root a range with a line `root:FIRST:65536` in `/etc/subuid` and in `/etc/subgid`, give the container more ids (Podman: \
                  `--userns=auto:size=131072`), or run as another user than root"
@@ -92,7 +92,7 @@ impl From<SandboxError> for MachineError {
     fn from(error: SandboxError) -> MachineError {
         let help = remedy(&error);
         MachineError::Sandbox {
-            doing: error.to_string(),
+            reason: error.to_string(),
             help,
         }
     }
@@ -102,42 +102,42 @@ impl From<SandboxError> for MachineError {
 fn remedy(error: &SandboxError) -> Option<String> {
     let help = match error {
         SandboxError::Inside {
-            doing,
+            step,
             errno: Some(libc::ENOSPC),
             ..
-        } if doing.contains("namespace") => {
+        } if step.contains("namespace") => {
             "the kernel's limit on namespaces is reached: `sysctl user.max_user_namespaces=65536`"
         }
         SandboxError::Inside {
-            doing,
+            step,
             errno: Some(libc::EPERM | libc::EACCES | libc::EINVAL),
             ..
-        } if doing.contains("user namespace") => {
+        } if step.contains("user namespace") => {
             "this user may not create user namespaces: `sysctl kernel.unprivileged_userns_clone=1` (Debian), \
              `sysctl kernel.apparmor_restrict_unprivileged_userns=0` (Ubuntu), in a container `--security-opt seccomp=unconfined`; \
              or run without isolation with `--local-unisolated`"
         }
-        SandboxError::Inside { doing, .. } if doing.contains("base directory") => {
+        SandboxError::Inside { step, .. } if step.contains("base directory") => {
             "the file system of the directory must be able to map ids (ext4, xfs, btrfs, tmpfs and others, not an overlay; Linux 5.12 or newer): \
              give a tarball of it instead"
         }
-        SandboxError::Inside { doing, .. } if doing.contains("`/proc`") => {
+        SandboxError::Inside { step, .. } if step.contains("`/proc`") => {
             "the kernel refuses a fresh `/proc` where parts of the present one are covered, as container engines do: \
              start the container with `--security-opt systempaths=unconfined` (Docker) or `--security-opt unmask=ALL` (Podman)"
         }
         SandboxError::Inside {
-            doing,
+            step,
             errno: Some(libc::EINVAL),
             ..
-        } if doing.contains("overlay") => {
+        } if step.contains("overlay") => {
             "the store must lie on a file system that can carry an overlay's writable layer: ext4, xfs, btrfs or tmpfs, \
              not itself an overlay; the kernel must be Linux 5.11 or newer"
         }
         SandboxError::Inside {
-            doing,
+            step,
             errno: Some(libc::EPERM),
             ..
-        } if doing.contains("overlay") => {
+        } if step.contains("overlay") => {
             "overlay mounts by users need Linux 5.11 or newer; in a container, `--security-opt apparmor=unconfined`"
         }
         SandboxError::IdMap(_) => {

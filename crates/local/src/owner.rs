@@ -1,7 +1,7 @@
 //! Which process runs an instance, and whether that process still lives.
 //!
 //! Every cloud holds a lock on a file of its own below `owners/` for as long as it lives. The kernel drops the lock with
-//! the process, however it ends, so a lock that can be had belongs to nobody any more.
+//! the process, however it ends, so a lock that is free belongs to no running process.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -46,7 +46,7 @@ impl Owner {
         &self.id
     }
 
-    /// Tells whether the process of that name has ended. When in doubt it lives.
+    /// Returns whether the process of that name has ended. When in doubt it lives.
     pub(crate) fn is_gone(&self, id: &str) -> bool {
         if id == self.id {
             return false;
@@ -67,7 +67,7 @@ impl Owner {
     }
 }
 
-/// Tells whether a process that has its mark in this directory lives.
+/// Returns whether a process that has its mark in this directory lives.
 pub(crate) fn anybody_lives(directory: &Path) -> bool {
     let marks = fs::read_dir(directory).into_iter().flatten().flatten();
     marks.into_iter().any(|mark| !has_ended(&mark.path()))

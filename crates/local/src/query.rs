@@ -43,7 +43,7 @@ impl Parameters {
             if values.contains_key(&*name) {
                 return Err(ApiError::new(
                     "MalformedQueryString",
-                    format!("The parameter {name} is given twice"),
+                    format!("The parameter {name} is specified more than once"),
                 ));
             }
             values.insert(name.into_owned(), value.into_owned());

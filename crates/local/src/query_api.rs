@@ -26,7 +26,7 @@ impl Service {
             "sts" => Ok(Service::Sts),
             other => Err(ApiError::new(
                 "InvalidAction",
-                format!("The local cloud has no service `{other}`"),
+                format!("The local cloud does not support the service `{other}`"),
             )),
         }
     }

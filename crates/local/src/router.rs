@@ -14,7 +14,7 @@ use crate::api_error::ApiError;
 use crate::authentication::{self, Claim, Refusal};
 use crate::call::Accepted;
 use crate::cloud::Cloud;
-use crate::guests::Seat;
+use crate::connection_slots::Slot;
 use crate::ids::request_id;
 use crate::json_api;
 use crate::moment::Moment;
@@ -26,8 +26,8 @@ use crate::ssm;
 const LONGEST_BODY: usize = 1 << 20;
 /// How long a body may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long to listen to a body that nobody wants, so that its sender gets to read why.
-const POLITENESS: Duration = Duration::from_secs(1);
+/// How long the body of a refused request is read, so that its sender gets to read why.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The protocol that a caller speaks; its service is known only when it is known who calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,22 +59,22 @@ impl Protocol {
 }
 
 /// Answers a request.
-pub(crate) async fn respond(cloud: Arc<Cloud>, request: Request<Incoming>, seat: Seat) -> Response<Full<Bytes>> {
+pub(crate) async fn respond(cloud: Arc<Cloud>, request: Request<Incoming>, slot: Slot) -> Response<Full<Bytes>> {
     if !is_for(&request, cloud.address) {
         let served = format!(
-            "The local cloud is at http://{}, and answers to no other name.\n",
+            "The local cloud is at http://{}, and serves no other host name.\n",
             cloud.address
         );
         return response(StatusCode::MISDIRECTED_REQUEST, "text/plain", served);
     }
     if request.uri().path().starts_with(ssm::channel::PATH) {
-        return ssm::channel::open(&cloud, request, seat);
+        return ssm::channel::open(&cloud, request, slot);
     }
     let (parts, body) = request.into_parts();
     let (protocol, id) = (Protocol::of(&parts), request_id());
     let accepted = accept(&cloud, parts, body, protocol).await;
     if accepted.is_ok() {
-        seat.recognize();
+        slot.authenticated();
     }
     let (result, form) = match protocol {
         Protocol::Query(service) => {
@@ -120,14 +120,20 @@ async fn accept(cloud: &Cloud, parts: Parts, body: Incoming, protocol: Protocol)
     let claim = match begin(cloud, &parts, protocol) {
         Ok(claim) => claim,
         Err(error) => {
-            disregard(body).await;
+            drain(body).await;
             return Err(error);
         }
     };
     let reading = Limited::new(body, LONGEST_BODY).collect();
     let read = tokio::time::timeout(BODY_TIMEOUT, reading).await;
     let body = read
-        .map_err(|_| ApiError::with_status(408, "RequestTimeout", "The body of the request did not come in time"))?
+        .map_err(|_| {
+            ApiError::with_status(
+                408,
+                "RequestTimeout",
+                "The body of the request was not received in time",
+            )
+        })?
         .map_err(|error| ApiError::with_status(413, "RequestEntityTooLarge", error.to_string()))?
         .to_bytes();
     let credential = claim
@@ -140,11 +146,11 @@ async fn accept(cloud: &Cloud, parts: Parts, body: Incoming, protocol: Protocol)
     })
 }
 
-/// Everything that can be said against a request without its body.
+/// Checks everything that can be checked of a request without its body.
 fn begin(cloud: &Cloud, parts: &Parts, protocol: Protocol) -> Result<Claim, ApiError> {
     let claim = Claim::of(parts, &cloud.keys, Moment::now()).map_err(|refusal| protocol.refuse(&refusal))?;
     if parts.uri.path() != "/" {
-        let message = format!("There is nothing at {}", parts.uri.path());
+        let message = format!("No resource at {}", parts.uri.path());
         return Err(ApiError::with_status(404, "InvalidAction", message));
     }
     if ![Method::GET, Method::POST].contains(&parts.method) {
@@ -155,8 +161,8 @@ fn begin(cloud: &Cloud, parts: &Parts, protocol: Protocol) -> Result<Claim, ApiE
 }
 
 /// A connection that is closed while its other side still sends is reset, and the answer is lost.
-async fn disregard(body: Incoming) {
+async fn drain(body: Incoming) {
     let mut body = Limited::new(body, LONGEST_BODY);
     let reading = async { while let Some(Ok(_)) = body.frame().await {} };
-    let _ = tokio::time::timeout(POLITENESS, reading).await;
+    let _ = tokio::time::timeout(DRAIN_TIMEOUT, reading).await;
 }

@@ -52,7 +52,7 @@ fn create_secret(call: &JsonCall<'_>) -> Result<Value, ApiError> {
         if region.secrets.contains_key(&secret.name) {
             return Err(ApiError::new(
                 "ResourceExistsException",
-                format!("There is a secret `{}` already.", secret.name),
+                format!("The secret `{}` already exists.", secret.name),
             ));
         }
         region.secrets.insert(secret.name.clone(), secret.clone());
@@ -78,7 +78,7 @@ fn get_secret_value(call: &JsonCall<'_>) -> Result<Value, ApiError> {
     if other_version || input.version_stage.is_some_and(|stage| stage != CURRENT) {
         return Err(ApiError::new(
             "ResourceNotFoundException",
-            "The local cloud keeps the current version of a secret alone.",
+            "The local cloud keeps only the current version of a secret.",
         ));
     }
     let mut answer = named(&secret);
@@ -152,6 +152,6 @@ fn find<'a>(region: &'a Region, id: &str) -> Result<&'a Secret, ApiError> {
 fn absent() -> ApiError {
     ApiError::new(
         "ResourceNotFoundException",
-        "There is no such secret in the local cloud.",
+        "The secret does not exist in the local cloud.",
     )
 }

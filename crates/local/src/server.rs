@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::guests::{Guests, Seat};
+use crate::connection_slots::{ConnectionSlots, Slot};
 
 /// The most connections, and the part of this process's file descriptors that they may take at most: instances need some, too.
 const MOST_CONNECTIONS: usize = 256;
@@ -30,7 +30,7 @@ const LONGEST_HEAD: usize = 64 << 10;
 /// What connections may take.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// How many there may be.
+    /// The most connections.
     pub(crate) connections: usize,
     /// How long a head may take, counted from the end of the request before: so this is how long a connection may idle, too.
     pub(crate) head: Duration,
@@ -54,21 +54,21 @@ pub(crate) async fn serve<A>(
     listener: TcpListener,
     limits: Limits,
     closing: CancellationToken,
-    answer: impl Fn(Request<Incoming>, Seat) -> A + Clone + Send + 'static,
+    answer: impl Fn(Request<Incoming>, Slot) -> A + Clone + Send + 'static,
 ) where
     A: Future<Output = Response<Full<Bytes>>> + Send + 'static,
 {
-    let mut guests = Guests::new(limits.connections);
+    let mut slots = ConnectionSlots::new(limits.connections);
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => if let Some(seat) = guests.seat() {
-                    connections.spawn(converse(stream, seat, limits, closing.clone(), answer.clone()));
+                Ok((stream, _)) => if let Some(slot) = slots.acquire() {
+                    connections.spawn(serve_connection(stream, slot, limits, closing.clone(), answer.clone()));
                 },
                 Err(error) => {
                     tracing::warn!(%error, "connection not accepted");
-                    guests.await_room(&mut connections).await;
+                    slots.await_room(&mut connections).await;
                 }
             },
             Some(_) = connections.join_next() => {}
@@ -76,23 +76,23 @@ pub(crate) async fn serve<A>(
         }
     }
     drop(listener);
-    while guests.make_room() {}
+    while slots.make_room() {}
     while connections.join_next().await.is_some() {}
 }
 
-async fn converse<A>(
+async fn serve_connection<A>(
     stream: TcpStream,
-    seat: Seat,
+    slot: Slot,
     limits: Limits,
     closing: CancellationToken,
-    answer: impl Fn(Request<Incoming>, Seat) -> A,
+    answer: impl Fn(Request<Incoming>, Slot) -> A,
 ) where
     A: Future<Output = Response<Full<Bytes>>>,
 {
     let _ = stream.set_nodelay(true);
-    let its_seat = seat.clone();
+    let its_slot = slot.clone();
     let service = service_fn(move |request| {
-        let answering = answer(request, its_seat.clone());
+        let answering = answer(request, its_slot.clone());
         async { Ok::<_, Infallible>(answering.await) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
@@ -105,16 +105,16 @@ async fn converse<A>(
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
         _ = connection.as_mut() => return,
-        () = seat.asked_to_leave() => return,
+        () = slot.evicted() => return,
         () = closing.cancelled() => connection.as_mut().graceful_shutdown(),
     }
     tokio::select! {
         _ = connection => {}
-        () = seat.asked_to_leave() => {}
+        () = slot.evicted() => {}
     }
 }
 
-/// Whether a request is for the address that is served. A page of a web site that has its name point here says the site's name.
+/// Whether a request is for the address that is served. A page of a web site whose name resolves to this address sends the site's name.
 pub(crate) fn is_for<B>(request: &Request<B>, address: SocketAddr) -> bool {
     let mut hosts = request.headers().get_all(HOST).iter();
     let (Some(host), None) = (hosts.next().and_then(|host| host.to_str().ok()), hosts.next()) else {
@@ -158,9 +158,9 @@ mod tests {
     async fn started(limits: Limits, tasks: &mut JoinSet<()>) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let answer = |request: Request<Incoming>, seat: Seat| async move {
+        let answer = |request: Request<Incoming>, slot: Slot| async move {
             if request.uri().path() == "/known" {
-                seat.recognize();
+                slot.authenticated();
             }
             Response::new(Full::from("hello"))
         };

@@ -22,15 +22,15 @@ pub enum StateError {
     Directory {
         /// The directory or file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
     /// The state file is not one.
-    #[error("state file `{path}` cannot be read: {source}")]
+    #[error("failed to read state file `{path}`: {source}")]
     Form {
         /// The file.
         path: PathBuf,
-        /// Where and why.
+        /// The position and the reason.
         source: serde_json::Error,
     },
     /// The state file was written by another version of the program.
@@ -41,12 +41,12 @@ pub enum StateError {
         /// Its format.
         found: u32,
     },
-    /// The directory was to be emptied while somebody works on it.
+    /// The directory was to be emptied while a local cloud runs on it.
     #[error("state directory `{}`: a local cloud is running on it; end its `local serve` or `build -local` first", .0.display())]
     InUse(PathBuf),
 }
 
-/// What says that a directory is being emptied. It comes first and goes last, so whoever finds it finishes the work of a
+/// The file that marks a directory as being emptied. It comes first and goes last, so whoever finds it finishes the work of a
 /// process that was killed at it.
 #[derive(Debug)]
 pub(crate) struct Resetting {

@@ -1,12 +1,12 @@
 //! The store: roots, their layers and the machines' own layers, as directories below one directory.
 //!
 //! ```text
-//! store.json               says that this directory is a store, so that nothing else is ever emptied
+//! store.json               marks this directory as a store, so that nothing else is ever emptied
 //! ids.json                 which ids on the host the machines' files belong to
 //! layers/<root>/fs         a layer;  layers/<root>/layer.json  what lies below it
 //! machines/<id>/fs         a machine's writable layer;  work, root, tools: what mounting it needs
 //! machines/<id>/machine.json, host_key
-//! unfinished/<any>         what is being made or removed; unless somebody has it locked, nobody will miss it
+//! unfinished/<any>         what is being made or removed; unless a process has it locked, it is left over
 //! ```
 //!
 //! Everything comes into `layers` and `machines`, and leaves them, by one renaming. So whatever ends a process half-way
@@ -25,7 +25,7 @@ use sha2::{Digest as _, Sha256};
 use crate::ids::random_hex;
 use crate::sandbox::IdMap;
 
-/// What says that a directory is a store.
+/// The file that marks a directory as a store.
 const MARKER: &str = "store.json";
 /// What names the ids.
 const IDS: &str = "ids.json";
@@ -33,7 +33,7 @@ const IDS: &str = "ids.json";
 const UNFINISHED: &str = "unfinished";
 /// Where finished things are.
 const FINISHED: [&str; 2] = ["layers", "machines"];
-/// Machines must get through, whoever they are; nobody else gets to the directory that all this lies in.
+/// Machines must get through, whatever their ids; the directory around it is closed to others.
 const PASSABLE: u32 = 0o711;
 
 /// A stack of layers in the store.
@@ -74,7 +74,7 @@ pub enum StoreError {
     File {
         /// The file.
         path: PathBuf,
-        /// What went wrong.
+        /// The system's error.
         source: io::Error,
     },
     /// The directory is in use for something else.
@@ -196,7 +196,7 @@ impl Store {
             .all(|entry| entry.file_name().to_str().is_some_and(ours)))
     }
 
-    /// Whether a removal was interrupted, by an earlier version of this program: it took away first what says that a directory is a store.
+    /// Whether a removal was interrupted, by an earlier version of this program: it removed the marker first.
     pub(crate) fn is_half_removed(directory: &Path) -> bool {
         let has = |name: &&str| directory.join(name).exists();
         !directory.join(MARKER).exists() && FINISHED.iter().any(has) && Self::is_store(directory).unwrap_or(false)
@@ -227,7 +227,7 @@ impl Store {
         Ok(())
     }
 
-    /// Removes a store that has been cleared and emptied. What says that it is one goes last.
+    /// Removes a store that has been cleared and emptied. The marker goes last.
     pub(crate) fn remove(self) -> Result<(), StoreError> {
         for name in FINISHED.into_iter().chain([UNFINISHED]) {
             let path = self.directory.join(name);
@@ -262,7 +262,7 @@ impl Store {
         }
     }
 
-    /// What lies in `unfinished` and belongs to nobody any more; all of it when `everything` is to go.
+    /// What lies in `unfinished` and is left over; all of it when `everything` is to be removed.
     pub(crate) fn left_over(&self, everything: bool) -> Vec<Unfinished> {
         let Ok(_whole) = self.lock_unfinished() else {
             return Vec::new();
@@ -316,7 +316,7 @@ impl Store {
         directory.set_permissions(fs::Permissions::from_mode(mode))
     }
 
-    /// Puts a draft into the store as a root's layer. `false` when somebody else was faster; the draft stays.
+    /// Puts a draft into the store as a root's layer. `false` when another process was faster; the draft stays.
     pub(crate) fn publish_layer(&self, draft: &Unfinished, root: &RootId, layer: &Layer) -> Result<bool, StoreError> {
         write_json(&draft.path.join("layer.json"), layer)?;
         self.publish(draft, &Self::layer_directory(root))
@@ -537,7 +537,7 @@ pub(crate) fn is_name(name: &str) -> bool {
             .all(|letter| letter.is_ascii_alphanumeric() || letter == b'-')
 }
 
-/// A root id that says what it was made of.
+/// A root id derived from what the root was made of.
 pub(crate) fn root_id(prefix: &str, content: &[&[u8]]) -> RootId {
     let mut hash = Sha256::new();
     for part in content {

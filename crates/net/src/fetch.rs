@@ -165,6 +165,14 @@ impl HttpError {
             _ => None,
         }
     }
+
+    fn option(&self) -> Option<Cow<'_, str>> {
+        let option = match self {
+            HttpError::Header { .. } => "request_headers",
+            _ => "url",
+        };
+        Some(option.into())
+    }
 }
 
 /// Sends a request and reads its whole answer. An answer other than 2xx is an error.

@@ -1,20 +1,23 @@
 //! The `artifice` post-processor: replaces the files of the artifact by others.
 
+use std::borrow::Cow;
+
 use async_trait::async_trait;
 use bakelite_engine::artifact::Artifact;
+use bakelite_engine::error::Explain;
 use bakelite_engine::post_processor::{PostProcessError, PostProcessing, PostProcessor, Processed};
-use bakelite_engine::registry::{Registration, read_options};
+use bakelite_engine::registry::{Make, Registration, read_options};
 use bakelite_template::component::Complaint;
 use bakelite_template::decode::Decoded;
 use bakelite_template::schema::Schema;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub(crate) const REGISTRATION: Registration = crate::registration(
+pub(crate) const REGISTRATION: Registration = Registration::plain(
     "artifice",
     "Replaces the artifact by files that provisioners or earlier post-processors made.",
     Schema::of::<ArtificeOptions>,
-    make,
+    Make::PostProcessor(make),
 );
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -28,6 +31,21 @@ struct Artifice {
     options: ArtificeOptions,
 }
 
+/// Why the files were not found.
+#[derive(Debug, thiserror::Error)]
+enum ArtificeError {
+    #[error("failed to read `files`")]
+    Pattern(#[source] glob::PatternError),
+    #[error("failed to read a directory of `files`")]
+    Directory(#[source] glob::GlobError),
+}
+
+impl Explain for ArtificeError {
+    fn option(&self) -> Option<Cow<'_, str>> {
+        Some("files".into())
+    }
+}
+
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn PostProcessor>> {
     let options: ArtificeOptions = read_options(decoded, complaints)?;
     if options.files.is_empty() {
@@ -39,7 +57,7 @@ fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Po
             complaints.push(Complaint::error("files", format!("`{pattern}` is not a glob: {error}")));
         }
     }
-    crate::unless_wrong(Artifice { options }, complaints)
+    Some(Box::new(Artifice { options }))
 }
 
 #[async_trait]
@@ -54,9 +72,8 @@ impl PostProcessor for Artifice {
         let mut files = Vec::new();
         for pattern in &self.options.files {
             let absolute = directory.join(pattern);
-            let matches = glob::glob(&absolute.to_string_lossy()).map_err(PostProcessError::failed)?;
-            for path in matches {
-                let path = path.map_err(PostProcessError::failed)?;
+            for path in glob::glob(&absolute.to_string_lossy()).map_err(ArtificeError::Pattern)? {
+                let path = path.map_err(ArtificeError::Directory)?;
                 files.push(
                     path.strip_prefix(directory)
                         .unwrap_or(&path)

@@ -6,4 +6,4 @@ pub mod key;
 pub(crate) mod statement;
 pub mod verify;
 
-pub(crate) use envelope::{SignError, sign};
+pub(crate) use envelope::sign;

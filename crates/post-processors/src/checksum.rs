@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use bakelite_engine::artifact::Artifact;
+use bakelite_engine::error::Explain;
 use bakelite_engine::post_processor::{PostProcessError, PostProcessing, PostProcessor, Processed};
-use bakelite_engine::registry::{Registration, read_options};
+use bakelite_engine::registry::{Make, Registration, read_options};
 use bakelite_template::component::Complaint;
 use bakelite_template::decode::Decoded;
 use bakelite_template::schema::Schema;
@@ -17,11 +18,11 @@ use sha2::Digest;
 
 use crate::output::output;
 
-pub(crate) const REGISTRATION: Registration = crate::registration(
+pub(crate) const REGISTRATION: Registration = Registration::plain(
     "checksum",
     "Writes checksums of the artifact's files, each line with the sum, a tab and the file's base name.",
     Schema::of::<ChecksumOptions>,
-    make,
+    Make::PostProcessor(make),
 );
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -70,6 +71,8 @@ enum ChecksumError {
     },
 }
 
+impl Explain for ChecksumError {}
+
 /// Computes the hexadecimal sum of all that a reader yields.
 type Sum = fn(&mut dyn Read) -> std::io::Result<String>;
 
@@ -100,7 +103,7 @@ impl Kind {
 
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn PostProcessor>> {
     let options: ChecksumOptions = read_options(decoded, complaints)?;
-    crate::unless_wrong(Checksum { options }, complaints)
+    Some(Box::new(Checksum { options }))
 }
 
 #[async_trait]
@@ -110,14 +113,10 @@ impl PostProcessor for Checksum {
         let mut files = inputs.clone();
         for kind in &self.options.checksum_types {
             let (kind, sum) = (kind.name(), kind.sum());
-            let name = output(&self.options.output, processing, Some(("ChecksumType", kind)));
-            let output = name.map_err(PostProcessError::failed)?;
+            let output = output(&self.options.output, processing, Some(("ChecksumType", kind)))?;
             let (directory, inputs, target) =
                 (processing.run.working_directory.clone(), inputs.clone(), output.clone());
-            let written = tokio::task::spawn_blocking(move || append_sums(&directory, &inputs, &target, sum)).await;
-            let is_new = written
-                .map_err(PostProcessError::failed)?
-                .map_err(PostProcessError::failed)?;
+            let is_new = tokio::task::spawn_blocking(move || append_sums(&directory, &inputs, &target, sum)).await??;
             if is_new && !files.contains(&output) {
                 files.push(output);
             }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bakelite_engine::artifact::{Artifact, DeleteFiles};
 use bakelite_engine::post_processor::{PostProcessError, PostProcessing, PostProcessor, Processed};
-use bakelite_engine::registry::{Registration, read_options};
+use bakelite_engine::registry::{Make, Registration, read_options};
 use bakelite_template::component::Complaint;
 use bakelite_template::decode::Decoded;
 use bakelite_template::schema::Schema;
@@ -21,11 +21,11 @@ use format::Format;
 
 use crate::output::output;
 
-pub(crate) const REGISTRATION: Registration = crate::registration(
+pub(crate) const REGISTRATION: Registration = Registration::plain(
     "compress",
     "Packs the artifact's files into one archive or compressed file; its name decides how.",
     Schema::of::<CompressOptions>,
-    make,
+    Make::PostProcessor(make),
 );
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -58,13 +58,13 @@ struct Compress {
 
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn PostProcessor>> {
     let options: CompressOptions = read_options(decoded, complaints)?;
-    crate::unless_wrong(Compress { options }, complaints)
+    Some(Box::new(Compress { options }))
 }
 
 #[async_trait]
 impl PostProcessor for Compress {
     async fn process(&self, processing: &PostProcessing, artifact: &Artifact) -> Result<Processed, PostProcessError> {
-        let output = output(&self.options.output, processing, None).map_err(PostProcessError::failed)?;
+        let output = output(&self.options.output, processing, None)?;
         let format = Format::of(&output, &self.options.format);
         let directory = processing.run.working_directory.clone();
         let target = directory.join(&output);
@@ -79,9 +79,7 @@ impl PostProcessor for Compress {
             let target = target.clone();
             tokio::task::spawn_blocking(move || archive::pack(&directory, &inputs, &target, format, level))
         };
-        work.await
-            .map_err(PostProcessError::failed)?
-            .map_err(PostProcessError::failed)?;
+        work.await??;
         let made = Artifact {
             builder_id: "packer.post-processor.compress".into(),
             id: String::new(),

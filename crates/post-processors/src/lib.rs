@@ -16,11 +16,7 @@ mod provenance;
 mod replace;
 mod shell_local;
 
-use bakelite_engine::post_processor::PostProcessor;
-use bakelite_engine::registry::{Constructor, Make, Registration};
-use bakelite_hcl::diagnostic::Severity;
-use bakelite_template::component::{Complaint, Component, ComponentKind, Yields};
-use bakelite_template::schema::Schema;
+use bakelite_engine::registry::Registration;
 
 /// The post-processors of this crate.
 pub static COMPONENTS: &[Registration] = &[
@@ -31,35 +27,3 @@ pub static COMPONENTS: &[Registration] = &[
     provenance::REGISTRATION,
     shell_local::REGISTRATION,
 ];
-
-/// The registration of a post-processor.
-const fn registration(
-    name: &'static str,
-    doc: &'static str,
-    schema: fn() -> Schema,
-    make: Constructor<dyn PostProcessor>,
-) -> Registration {
-    let component = Component {
-        kind: ComponentKind::PostProcessor,
-        name,
-        doc,
-        schema,
-        yields: Yields::Nothing,
-    };
-    Registration {
-        component,
-        make: Make::PostProcessor(make),
-        undo: None,
-    }
-}
-
-/// The post-processor, unless one of the complaints is an error.
-fn unless_wrong(
-    post_processor: impl PostProcessor + 'static,
-    complaints: &[Complaint],
-) -> Option<Box<dyn PostProcessor>> {
-    let mut severities = complaints.iter().map(|complaint| complaint.severity);
-    severities
-        .all(|severity| severity == Severity::Warning)
-        .then(|| Box::new(post_processor) as Box<dyn PostProcessor>)
-}

@@ -1,6 +1,7 @@
 //! The `manifest` post-processor: appends what was made to a JSON file. Builds that end together each get
 //! their entry: writers of one file take turns under a lock, and readers see the old file or the new one, never half of one.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -8,8 +9,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use bakelite_engine::artifact::Artifact;
+use bakelite_engine::error::Explain;
 use bakelite_engine::post_processor::{PostProcessError, PostProcessing, PostProcessor, Processed};
-use bakelite_engine::registry::{Registration, read_options};
+use bakelite_engine::registry::{Make, Registration, read_options};
 use bakelite_template::component::Complaint;
 use bakelite_template::decode::Decoded;
 use bakelite_template::schema::Schema;
@@ -21,11 +23,11 @@ use serde_json::{Map, Value, json};
 use crate::go_json;
 use crate::replace::{destination, directory_of, replace};
 
-pub(crate) const REGISTRATION: Registration = crate::registration(
+pub(crate) const REGISTRATION: Registration = Registration::plain(
     "manifest",
     "Appends what was made to a JSON file: name, builder, time, files, artifact id.",
     Schema::of::<ManifestOptions>,
-    make,
+    Make::PostProcessor(make),
 );
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -65,8 +67,21 @@ enum ManifestError {
         path: PathBuf,
         source: std::io::Error,
     },
-    #[error("`{}` is not a manifest ({why}); move it away or name another `output`", path.display())]
+    #[error("`{}` is not a manifest: {why}", path.display())]
     Content { path: PathBuf, why: String },
+}
+
+impl Explain for ManifestError {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        match self {
+            ManifestError::File { .. } => None,
+            ManifestError::Content { .. } => Some("move it away, or set `output` to another file".into()),
+        }
+    }
+
+    fn option(&self) -> Option<Cow<'_, str>> {
+        Some("output".into())
+    }
 }
 
 /// One entry, in the order of the file's keys.
@@ -84,7 +99,7 @@ struct Entry<'a> {
 
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn PostProcessor>> {
     let options = read_options(decoded, complaints)?;
-    crate::unless_wrong(Manifest { options }, complaints)
+    Some(Box::new(Manifest { options }))
 }
 
 #[async_trait]
@@ -92,12 +107,9 @@ impl PostProcessor for Manifest {
     async fn process(&self, processing: &PostProcessing, artifact: &Artifact) -> Result<Processed, PostProcessError> {
         let run = &processing.run;
         let path = run.working_directory.join(&self.options.output);
-        let entry = serde_json::to_value(self.entry(processing, artifact)).map_err(PostProcessError::failed)?;
+        let entry = serde_json::to_value(self.entry(processing, artifact))?;
         let (run_id, force) = (run.id.clone(), run.force);
-        let written = tokio::task::spawn_blocking(move || append(&path, entry, &run_id, force)).await;
-        written
-            .map_err(PostProcessError::failed)?
-            .map_err(PostProcessError::failed)?;
+        tokio::task::spawn_blocking(move || append(&path, entry, &run_id, force)).await??;
         Ok(Processed {
             artifact: Some(artifact.clone()),
             keep_input: true,

@@ -1,5 +1,8 @@
 //! Names of files that are made of a template: what is filled in of a build is part of a name and never a way to another directory.
 
+use std::borrow::Cow;
+
+use bakelite_engine::error::Explain;
 use bakelite_engine::foreign::quoted;
 use bakelite_engine::post_processor::PostProcessing;
 use bakelite_template::gotemplate::{RenderError, Rendering, render};
@@ -10,10 +13,25 @@ pub(crate) enum OutputError {
     #[error("failed to render `output`")]
     Render(#[from] RenderError),
     #[error(
-        "`output` contains the name of the build, `{}`, which cannot be part of a file's name; give it another `name`, or name the file without it",
+        "`output` contains the name of the build, `{}`, which cannot be part of a file's name",
         quoted(name)
     )]
     Name { name: String },
+}
+
+impl Explain for OutputError {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        match self {
+            OutputError::Render(_) => None,
+            OutputError::Name { .. } => {
+                Some("give the build another `name`, or remove `{{.BuildName}}` from `output`".into())
+            }
+        }
+    }
+
+    fn option(&self) -> Option<Cow<'_, str>> {
+        Some("output".into())
+    }
 }
 
 /// The name of a file; `{{.BuildName}}`, `{{.BuilderType}}` and `more` are filled in.

@@ -7,12 +7,14 @@ mod predicate;
 mod sbom;
 mod subjects;
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use bakelite_engine::artifact::Artifact;
+use bakelite_engine::error::Explain;
 use bakelite_engine::post_processor::{PostProcessError, PostProcessing, PostProcessor, Processed};
-use bakelite_engine::registry::{Registration, read_options};
+use bakelite_engine::registry::{Make, Registration, read_options};
 use bakelite_template::component::Complaint;
 use bakelite_template::decode::Decoded;
 use bakelite_template::schema::Schema;
@@ -26,11 +28,11 @@ use options::ProvenanceOptions;
 use origin::Origin;
 use predicate::Redaction;
 
-pub(crate) const REGISTRATION: Registration = crate::registration(
+pub(crate) const REGISTRATION: Registration = Registration::plain(
     "provenance",
     "Writes where the artifact comes from, as an in-toto statement with an SLSA v1 predicate, signed with a key if wanted.",
     Schema::of::<ProvenanceOptions>,
-    make,
+    Make::PostProcessor(make),
 );
 
 struct Provenance {
@@ -48,8 +50,6 @@ enum ProvenanceError {
         path: String,
         source: KeyError,
     },
-    #[error(transparent)]
-    Sign(#[from] attestation::SignError),
     #[error("failed to {operation} `{}`", path.display())]
     File {
         operation: &'static str,
@@ -58,12 +58,28 @@ enum ProvenanceError {
     },
 }
 
+impl Explain for ProvenanceError {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        match self {
+            ProvenanceError::Key { source, .. } => source.help(),
+            ProvenanceError::File { .. } => None,
+        }
+    }
+
+    fn option(&self) -> Option<Cow<'_, str>> {
+        match self {
+            ProvenanceError::Key { option, .. } => Some((*option).into()),
+            ProvenanceError::File { .. } => None,
+        }
+    }
+}
+
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn PostProcessor>> {
     let options: ProvenanceOptions = read_options(decoded, complaints)?;
     options.check(complaints);
     options.check_files(complaints);
     let secrets = decoded.secrets.clone();
-    crate::unless_wrong(Provenance { options, secrets }, complaints)
+    Some(Box::new(Provenance { options, secrets }))
 }
 
 #[async_trait]
@@ -83,13 +99,11 @@ impl PostProcessor for Provenance {
 impl Provenance {
     async fn attest(&self, processing: &PostProcessing, artifact: &Artifact) -> Result<(), PostProcessError> {
         let directory = &processing.run.working_directory;
-        let keys = self.keys(directory).map_err(PostProcessError::failed)?;
+        let keys = self.keys(directory)?;
         let wanted = self.options.sbom_format;
         let sbom = self.options.sbom.then(|| sbom::of(artifact, wanted));
-        let sbom = sbom.transpose().map_err(PostProcessError::failed)?;
-        let (subjects, identity) = subjects::of(artifact, directory)
-            .await
-            .map_err(PostProcessError::failed)?;
+        let sbom = sbom.transpose()?;
+        let (subjects, identity) = subjects::of(artifact, directory).await?;
         let origin = Origin::find(&processing.run, self.options.source_uri.as_deref()).await;
         let redaction = Redaction::new(&processing.rendering.derived, &self.secrets);
         let predicate = predicate::of(&self.options, processing, origin, identity, &redaction);
@@ -102,7 +116,7 @@ impl Provenance {
             files.push((sbom.format.ending(), go_json::indented(&sbom.document)));
             files.push(("sbom.att.json", text_of(&statement, keys.as_ref())?));
         }
-        write(directory, &output, &files).map_err(PostProcessError::failed)?;
+        write(directory, &output, &files)?;
         for (ending, _) in &files {
             processing.ui.say(format!("Wrote {output}.{ending}"));
         }
@@ -160,9 +174,7 @@ fn text_of(statement: &Statement, keys: Option<&(SigningKey, VerifyingKey)>) -> 
         return Ok(go_json::indented(statement));
     };
     let payload = go_json::compact(statement);
-    let envelope = attestation::sign(payload.as_bytes(), key, verifier)
-        .map_err(ProvenanceError::from)
-        .map_err(PostProcessError::failed)?;
+    let envelope = attestation::sign(payload.as_bytes(), key, verifier)?;
     Ok(go_json::indented(&envelope))
 }
 

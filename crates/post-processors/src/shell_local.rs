@@ -3,17 +3,17 @@
 use async_trait::async_trait;
 use bakelite_engine::artifact::Artifact;
 use bakelite_engine::post_processor::{PostProcessError, PostProcessing, PostProcessor, Processed};
-use bakelite_engine::registry::{Registration, read_options};
+use bakelite_engine::registry::{Make, Registration, read_options};
 use bakelite_scripts::local_shell::{LocalShell, LocalShellOptions};
 use bakelite_template::component::Complaint;
 use bakelite_template::decode::Decoded;
 use bakelite_template::schema::Schema;
 
-pub(crate) const REGISTRATION: Registration = crate::registration(
+pub(crate) const REGISTRATION: Registration = Registration::plain(
     "shell-local",
     "Runs scripts on this machine after the artifact was made.",
     Schema::of::<LocalShellOptions>,
-    make,
+    Make::PostProcessor(make),
 );
 
 struct ShellLocal {
@@ -23,7 +23,7 @@ struct ShellLocal {
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn PostProcessor>> {
     let options: LocalShellOptions = read_options(decoded, complaints)?;
     options.check(complaints);
-    crate::unless_wrong(ShellLocal { options }, complaints)
+    Some(Box::new(ShellLocal { options }))
 }
 
 #[async_trait]
@@ -35,7 +35,7 @@ impl PostProcessor for ShellLocal {
             data: &artifact.data,
             run: &processing.run,
         };
-        self.options.run(&shell).await.map_err(PostProcessError::failed)?;
+        self.options.run(&shell).await?;
         Ok(Processed {
             artifact: Some(artifact.clone()),
             keep_input: true,

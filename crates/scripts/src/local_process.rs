@@ -1,12 +1,15 @@
 //! A program of this machine that a component runs: its output is printed line by line while it runs, and when nobody waits for it any
 //! more it is ended together with all that it has started.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use bakelite_engine::clock::pause_unless;
+use bakelite_engine::error::Explain;
 use bakelite_engine::events::Ui;
 use bakelite_engine::output::stream_pipes;
 use rustix::process::{Pid, Signal, kill_process};
@@ -36,6 +39,19 @@ pub enum LocalProcessError {
         #[source]
         cause: std::io::Error,
     },
+}
+
+impl Explain for LocalProcessError {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        match self {
+            LocalProcessError::Start { program, cause } => match cause.kind() {
+                ErrorKind::NotFound => Some(format!("install `{program}`, or name it by its whole path").into()),
+                ErrorKind::PermissionDenied => Some(format!("make it executable: chmod +x {program}").into()),
+                _ => None,
+            },
+            LocalProcessError::Output { .. } => None,
+        }
+    }
 }
 
 /// Runs a program without input until it ends; returns its exit status, -1 when a signal ended it. Dropping the future ends it and what

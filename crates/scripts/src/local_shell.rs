@@ -3,9 +3,11 @@
 //! Values of variables do not stand in the command line of a process, where every user of the machine could read them: they are in
 //! the process's environment, and the command refers to them by name.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use bakelite_engine::error::Explain;
 use bakelite_engine::events::Ui;
 use bakelite_engine::provisioner::RunContext;
 use bakelite_template::component::Complaint;
@@ -112,6 +114,25 @@ pub enum LocalShellError {
     /// A script ended with a status that is not allowed.
     #[error(transparent)]
     Exit(#[from] ExitError),
+}
+
+impl Explain for LocalShellError {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        match self {
+            LocalShellError::Process(error) => error.help(),
+            LocalShellError::Exit(error) => error.help(),
+            LocalShellError::Write { .. } | LocalShellError::Render(_) => None,
+        }
+    }
+
+    fn option(&self) -> Option<Cow<'_, str>> {
+        match self {
+            LocalShellError::Render(_) | LocalShellError::Process(LocalProcessError::Start { .. }) => {
+                Some("execute_command".into())
+            }
+            LocalShellError::Write { .. } | LocalShellError::Process(_) | LocalShellError::Exit(_) => None,
+        }
+    }
 }
 
 impl LocalShellOptions {

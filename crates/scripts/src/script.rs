@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use bakelite_engine::error::Explain;
 use bakelite_engine::private_file::{Naming, PrivateFile};
 use bakelite_engine::provisioner::RunContext;
 use bakelite_hcl::value::Value;
@@ -201,6 +202,8 @@ pub struct ExitError {
     /// What is allowed.
     pub allowed: Vec<i64>,
 }
+
+impl Explain for ExitError {}
 
 fn spaced(codes: &[i64]) -> String {
     codes.iter().map(i64::to_string).collect::<Vec<_>>().join(" ")

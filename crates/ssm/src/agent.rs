@@ -65,7 +65,7 @@ enum End {
 
 impl Agent<'_> {
     /// Serves the session: the first websocket that comes begins it, each further one takes the place of one that broke. It ends when
-    /// the client ends it, when no more websockets can come, or when `ending` says why.
+    /// the client ends it, when no more websockets can come, or when `ending` completes, with its reason.
     pub async fn serve(self, mut sockets: mpsc::Receiver<Socket>, ending: impl Future<Output = String>) {
         let mut ending = pin!(ending);
         let first = tokio::select! {
@@ -120,7 +120,7 @@ impl Agent<'_> {
     }
 }
 
-/// Carries bytes between the line and the connections to the port.
+/// Transfers bytes between the link and the connections to the port.
 struct Carrier<'a> {
     link: &'a mut Link,
     streams: Streams,
@@ -138,7 +138,7 @@ impl Carrier<'_> {
             let (may_take, room) = (self.streams.has_room(), self.streams.room());
             let end = tokio::select! {
                 received = self.link.next(may_take) => match received? {
-                    Received::Message(message) => self.hear(message).await,
+                    Received::Message(message) => self.handle_message(message).await,
                     Received::Room => None,
                     Received::Closed(_) => Some(End::Terminated),
                 },
@@ -151,7 +151,7 @@ impl Carrier<'_> {
         }
     }
 
-    async fn hear(&mut self, message: Message) -> Option<End> {
+    async fn handle_message(&mut self, message: Message) -> Option<End> {
         match message.payload_type {
             payload_type::OUTPUT => match &mut self.decoder {
                 Some(decoder) => {

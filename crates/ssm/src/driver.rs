@@ -1,4 +1,4 @@
-//! The task behind a session: it carries bytes between the streams and the line, and has the line mended when it breaks.
+//! The task behind a session: it transfers bytes between the streams and the link, and has the link replaced when its websocket breaks.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::version;
 /// Bytes of a stream in one message. The official peers send no more; what the service would let pass is not documented.
 pub(crate) const CHUNK: usize = 1024;
 
-/// Bytes that may wait between a stream and the line, in each direction.
+/// Bytes that may wait between a stream and the link, in each direction.
 const STREAM_BUFFER: usize = 256 * 1024;
 
 /// How often an old agent requires a keepalive of an idle stream.
@@ -37,7 +37,7 @@ pub(crate) struct Driver {
     streams: Streams,
     requests: mpsc::Receiver<StreamRequest>,
     closing: CancellationToken,
-    says_terminate: bool,
+    sends_terminate: bool,
     form: Form,
     keepalive: Option<Interval>,
     /// Streams on which nothing has arrived yet.
@@ -80,7 +80,7 @@ impl Driver {
             streams: Streams::new(LONGEST_DATA),
             requests,
             closing,
-            says_terminate: version::understands_terminate(&agreed.agent_version),
+            sends_terminate: version::understands_terminate(&agreed.agent_version),
             form,
             keepalive,
             unanswered: HashMap::new(),
@@ -108,7 +108,7 @@ impl Driver {
             let may_open = has_room && !matches!(self.form, Form::Plain { present: Some(_), .. });
             let step = tokio::select! {
                 received = self.link.next(may_take) => self.take(received).await,
-                (stream, bytes) = self.streams.next(), if has_room => { self.say(stream, bytes); Ok(()) }
+                (stream, bytes) = self.streams.next(), if has_room => { self.send_stream(stream, bytes); Ok(()) }
                 Some(request) = self.requests.recv(), if may_open => { self.open(request); Ok(()) }
                 () = room, if !may_take => Ok(()),
                 () = due(&mut self.keepalive), if has_room => { self.send(&smux::keepalive()); Ok(()) }
@@ -119,10 +119,10 @@ impl Driver {
         }
     }
 
-    /// Takes what the line brings; mends it when that is its end.
+    /// Handles what the link receives; replaces its websocket when that is its end.
     async fn take(&mut self, received: Result<Received, LinkError>) -> Result<(), SessionError> {
         match received {
-            Ok(Received::Message(message)) => self.hear(message),
+            Ok(Received::Message(message)) => self.handle_message(message),
             Ok(Received::Room) => Ok(()),
             Ok(Received::Closed(output)) => Err(SessionError::Closed(output)),
             Err(error @ LinkError::Unacknowledged) => Err(error.into()),
@@ -134,8 +134,8 @@ impl Driver {
         }
     }
 
-    /// Bytes or control from the agent.
-    fn hear(&mut self, message: Message) -> Result<(), SessionError> {
+    /// Handles bytes or control from the agent.
+    fn handle_message(&mut self, message: Message) -> Result<(), SessionError> {
         match message.payload_type {
             payload_type::OUTPUT => self.deliver(message.payload),
             payload_type::FLAG if message.payload == flag_payload(flag::CONNECT_ERROR) => {
@@ -191,7 +191,7 @@ impl Driver {
     }
 
     /// What is written to a stream of ours.
-    fn say(&mut self, stream: u32, bytes: Option<Bytes>) {
+    fn send_stream(&mut self, stream: u32, bytes: Option<Bytes>) {
         if !self.streams.is_open(stream) {
             return;
         }
@@ -240,7 +240,7 @@ impl Driver {
 
     /// Notifies the agent that the session is over. That it may not arrive is why `TerminateSession` is called as well.
     async fn terminate(mut self) {
-        if self.says_terminate {
+        if self.sends_terminate {
             self.link.send(payload_type::FLAG, flag_payload(flag::TERMINATE));
         }
         let farewell = async {

@@ -13,7 +13,7 @@ pub enum SessionError {
     /// No websocket.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// The connection broke before data could flow.
+    /// The connection broke before data could be sent.
     #[error(transparent)]
     Link(#[from] LinkError),
     /// The agent does not complete it.
@@ -31,12 +31,12 @@ pub enum SessionError {
     /// The other side ended it.
     #[error("session was ended by the other side{}", reason(.0))]
     Closed(String),
-    /// The line broke and could not be mended.
+    /// The websocket broke and could not be replaced.
     #[error("session was lost: {broken}")]
     Lost {
-        /// What happened to the line.
+        /// What happened to the websocket.
         broken: LinkError,
-        /// What the last attempt to mend it failed with.
+        /// Why the last attempt to resume failed.
         #[source]
         cause: Box<dyn std::error::Error + Send + Sync>,
     },

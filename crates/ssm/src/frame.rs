@@ -96,12 +96,12 @@ pub enum FrameError {
     #[error("header length {0} is not {HEADER_LENGTH}")]
     Header(u32),
     /// The payload has another length than the header announces, or is longer than any should be.
-    #[error("payload of {found} bytes, where the header announces {said}")]
+    #[error("payload of {found} bytes, where the header announces {announced}")]
     Length {
         /// How many bytes follow the header.
         found: usize,
         /// What the header announces.
-        said: u32,
+        announced: u32,
     },
     /// No time of creation.
     #[error("time of creation is missing")]
@@ -177,9 +177,9 @@ impl Frame {
         if header != HEADER_LENGTH {
             return Err(FrameError::Header(header));
         }
-        let (found, said) = (frame.payload.len(), u32::from_be_bytes(array(bytes, 116)));
-        if u32::try_from(found) != Ok(said) || found > LONGEST_PAYLOAD {
-            return Err(FrameError::Length { found, said });
+        let (found, announced) = (frame.payload.len(), u32::from_be_bytes(array(bytes, 116)));
+        if u32::try_from(found) != Ok(announced) || found > LONGEST_PAYLOAD {
+            return Err(FrameError::Length { found, announced });
         }
         if frame.created == 0 {
             return Err(FrameError::Created);
@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         assert_eq!(changed(3, 112), Err(FrameError::Header(112)));
-        assert_eq!(changed(119, 6), Err(FrameError::Length { found: 5, said: 6 }));
+        assert_eq!(changed(119, 6), Err(FrameError::Length { found: 5, announced: 6 }));
         assert_eq!(changed(124, b'O'), Err(FrameError::Digest));
         let mut timeless = vector();
         timeless.created = 0;

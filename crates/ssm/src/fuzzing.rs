@@ -40,7 +40,7 @@ const OF_OUTPUT: u8 = 7;
 /// Lets a client read the peer; returns how far it came.
 pub async fn client(input: &[u8]) -> String {
     let (ours, theirs) = sockets(Role::Client, Role::Server).await;
-    let hear = async {
+    let receive = async {
         let mut link = Link::of_client(ours);
         let agreed = match handshake::answer(&mut link).await {
             Ok(agreed) => agreed,
@@ -59,13 +59,13 @@ pub async fn client(input: &[u8]) -> String {
             }
         }
     };
-    tokio::join!(hear, speak(theirs, MessageType::OutputStreamData, input)).0
+    tokio::join!(receive, speak(theirs, MessageType::OutputStreamData, input)).0
 }
 
 /// Lets an agent read the peer, after what opens a data channel; returns how far it came.
 pub async fn agent(input: &[u8]) -> String {
     let (mut ours, theirs) = sockets(Role::Server, Role::Client).await;
-    let hear = async {
+    let receive = async {
         let opening = read_opening(&mut ours).await;
         let (sender, receiver) = mpsc::channel(1);
         let _ = sender.send(ours).await;
@@ -82,12 +82,12 @@ pub async fn agent(input: &[u8]) -> String {
         agent.serve(receiver, pending()).await;
         format!("opened: {}", opening.is_some())
     };
-    tokio::join!(hear, speak(theirs, MessageType::InputStreamData, input)).0
+    tokio::join!(receive, speak(theirs, MessageType::InputStreamData, input)).0
 }
 
 /// Conversations that make sense, for a client and for an agent.
 pub fn conversations() -> [Vec<u8>; 2] {
-    let said = |kind: u8, text: &[u8]| {
+    let sent = |kind: u8, text: &[u8]| {
         let mut bytes = vec![kind, u8::try_from(text.len().div_ceil(4)).unwrap_or(u8::MAX)];
         bytes.extend_from_slice(text);
         // JSON may be followed by spaces, and frames of smux by the next one.
@@ -99,16 +99,16 @@ pub fn conversations() -> [Vec<u8>; 2] {
     let opening = br#"{"MessageSchemaVersion":"1.0","RequestId":"x","TokenValue":"t","ClientId":"x"}"#;
     let stream = [smux::open(1), smux::data(1, b"1234"), smux::finish(1)].concat();
     let of_agent = [
-        said(OF_OUTPUT + 1, request),
-        said(OF_OUTPUT + 3, b"{}"),
-        said(OF_OUTPUT, &stream),
-        said(3, br#"{"Output":"bye"}"#),
+        sent(OF_OUTPUT + 1, request),
+        sent(OF_OUTPUT + 3, b"{}"),
+        sent(OF_OUTPUT, &stream),
+        sent(3, br#"{"Output":"bye"}"#),
     ];
     let of_client = [
-        said(1, opening),
-        said(OF_OUTPUT + 2, response),
-        said(OF_OUTPUT, &stream),
-        said(OF_OUTPUT + 4, &[0, 0, 0, 2]),
+        sent(1, opening),
+        sent(OF_OUTPUT + 2, response),
+        sent(OF_OUTPUT, &stream),
+        sent(OF_OUTPUT + 4, &[0, 0, 0, 2]),
     ];
     [of_agent.concat(), of_client.concat()]
 }
@@ -125,7 +125,7 @@ async fn sockets(ours: Role, theirs: Role) -> (Socket, Socket) {
 
 /// Sends everything, reads the rest, and is gone.
 async fn speak(socket: Socket, stream: MessageType, mut input: &[u8]) {
-    let (mut sink, mut heard) = socket.split();
+    let (mut sink, mut incoming) = socket.split();
     let say = async {
         let mut sequence = 0;
         while let [kind, quarters, rest @ ..] = input {
@@ -137,8 +137,8 @@ async fn speak(socket: Socket, stream: MessageType, mut input: &[u8]) {
         }
         let _ = sink.close().await;
     };
-    let hear = async { while let Some(Ok(_)) = heard.next().await {} };
-    tokio::join!(say, hear);
+    let receive = async { while let Some(Ok(_)) = incoming.next().await {} };
+    tokio::join!(say, receive);
 }
 
 /// What a message of the peer is: anything at all, or a frame that is right but for its content.

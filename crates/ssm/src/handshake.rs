@@ -40,7 +40,7 @@ pub(crate) async fn answer(link: &mut Link) -> Result<Agreed, SessionError> {
         match message.payload_type {
             payload_type::HANDSHAKE_REQUEST => {
                 let request: HandshakeRequest = serde_json::from_slice(&message.payload)
-                    .map_err(|_| SessionError::Handshake("the agent's request cannot be read"))?;
+                    .map_err(|_| SessionError::Handshake("the agent's request is malformed"))?;
                 agreed = Some(respond(link, &request).await?);
             }
             payload_type::HANDSHAKE_COMPLETE => {
@@ -48,9 +48,9 @@ pub(crate) async fn answer(link: &mut Link) -> Result<Agreed, SessionError> {
                 if let Some(text) = complete.customer_message.filter(|text| !text.is_empty()) {
                     tracing::info!(text, "message of the session's agent");
                 }
-                return agreed.ok_or(SessionError::Handshake("the agent ends it before it begins"));
+                return agreed.ok_or(SessionError::Handshake("the agent completed it before it started it"));
             }
-            _ => return Err(SessionError::Handshake("the agent sends data before it")),
+            _ => return Err(SessionError::Handshake("the agent sent data before it")),
         }
     }
 }
@@ -73,7 +73,7 @@ async fn respond(link: &mut Link, request: &HandshakeRequest) -> Result<Agreed, 
             "KMSEncryption" => {
                 let wanted = serde_json::from_value(action.action_parameters.clone());
                 let KmsEncryption { key } = wanted.unwrap_or(KmsEncryption {
-                    key: "of no name".into(),
+                    key: "(unnamed)".into(),
                 });
                 refusal = Some(SessionError::Encrypted { key });
                 (status::FAILED, "this client has no KMS encryption".to_owned())
@@ -115,7 +115,7 @@ async fn respond(link: &mut Link, request: &HandshakeRequest) -> Result<Agreed, 
 /// Whether the session may be multiplexed.
 fn session_type(action: &RequestedAction) -> Result<bool, &'static str> {
     let session: SessionType = serde_json::from_value(action.action_parameters.clone())
-        .map_err(|_| "the agent's session type cannot be read")?;
+        .map_err(|_| "the agent's session type is malformed")?;
     if session.session_type != PORT {
         return Err("the session's document is not for port forwarding");
     }
@@ -194,7 +194,7 @@ async fn response(link: &mut Link) -> Result<HandshakeResponse, AskError> {
                     return read(&message.payload);
                 }
                 Received::Message(_) | Received::Room => {}
-                Received::Closed(_) => return Err(AskError::Refused("the client is gone".into())),
+                Received::Closed(_) => return Err(AskError::Refused("the client closed the connection".into())),
             }
         }
     };
@@ -204,7 +204,7 @@ async fn response(link: &mut Link) -> Result<HandshakeResponse, AskError> {
 
 fn read(payload: &Bytes) -> Result<HandshakeResponse, AskError> {
     serde_json::from_slice(payload)
-        .map_err(|error| AskError::Refused(format!("the client's answer is no JSON: {error}")))
+        .map_err(|error| AskError::Refused(format!("the client's response is not JSON: {error}")))
 }
 
 /// Why an agent does not go on.

@@ -1,4 +1,4 @@
-//! A reliable line of messages over websockets that may break: what is sent arrives once and in order, also when a new websocket takes
+//! A reliable stream of messages over websockets that may break: what is sent arrives once and in order, also when a new websocket takes
 //! the place of one that broke. Both ends of a session stand on it.
 
 use std::collections::VecDeque;
@@ -32,7 +32,7 @@ const GARBLED_LIMIT: u32 = 100;
 /// Flags of frames that belong to no sequence.
 const OUT_OF_SEQUENCE: u64 = 3;
 
-/// One end of the line.
+/// One end of the link.
 pub(crate) struct Link {
     socket: Socket,
     /// What the peer sends as.
@@ -44,7 +44,7 @@ pub(crate) struct Link {
     closed: Option<String>,
     is_paused: bool,
     ticks: Interval,
-    heard: Instant,
+    last_received: Instant,
     pinged: Instant,
     garbled: u32,
 }
@@ -60,7 +60,7 @@ pub(crate) enum Received {
     Closed(String),
 }
 
-/// Why the line does not go on; another socket may mend it.
+/// Why the link cannot go on; another websocket may restore it.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
     /// The websocket broke.
@@ -113,7 +113,7 @@ impl Link {
             closed: None,
             is_paused: false,
             ticks,
-            heard: now,
+            last_received: now,
             pinged: now,
             garbled: 0,
         }
@@ -123,7 +123,7 @@ impl Link {
     pub(crate) fn replace(&mut self, socket: Socket) {
         self.socket = socket;
         let now = Instant::now();
-        (self.heard, self.pinged) = (now, now);
+        (self.last_received, self.pinged) = (now, now);
         self.garbled = 0;
         self.is_paused = false;
         self.queue.clear();
@@ -169,7 +169,7 @@ impl Link {
         Ok(self.socket.close(None).await?)
     }
 
-    /// Waits for the next message, and does everything that the line needs meanwhile. When nothing may be taken and we wait for no
+    /// Waits for the next message, and does everything that the link needs meanwhile. When nothing may be taken and we wait for no
     /// acknowledgement either, nothing is read from the socket, so that the peer has to wait. Dropping the future loses nothing.
     pub(crate) async fn next(&mut self, may_take: bool) -> Result<Received, LinkError> {
         let (had_room, was_drained) = (self.has_room(), self.is_drained());
@@ -201,7 +201,7 @@ impl Link {
         } else if let Some(frame) = self.outgoing.overdue(now) {
             self.queue.push_back(WebSocketMessage::Binary(frame));
         }
-        if now.saturating_duration_since(self.heard) > SILENCE_LIMIT {
+        if now.saturating_duration_since(self.last_received) > SILENCE_LIMIT {
             return Err(LinkError::Silent);
         }
         if self.outgoing.is_given_up(now) {
@@ -217,7 +217,7 @@ impl Link {
 
     fn receive(&mut self, message: WebSocketMessage) -> Result<(), LinkError> {
         let now = Instant::now();
-        self.heard = now;
+        self.last_received = now;
         let bytes = match message {
             WebSocketMessage::Binary(bytes) => bytes,
             WebSocketMessage::Text(text) => Bytes::from(text),
@@ -230,7 +230,7 @@ impl Link {
                 self.take(frame, now);
                 Ok(())
             }
-            // It is not acknowledged, so it comes again; a line on which nothing else comes is of no use.
+            // It is not acknowledged, so it comes again; a link on which nothing else arrives is of no use.
             Err(error) => {
                 tracing::debug!(%error, "frame dropped");
                 self.garbled += 1;

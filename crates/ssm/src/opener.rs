@@ -15,7 +15,7 @@ use crate::message::{OpenDataChannel, json};
 use crate::socket::{self, Network, Socket};
 use crate::version::CLIENT_VERSION;
 
-/// How long a broken line is mended. SSH asks every 5 seconds whether the other side is there and gives it 3 times, so this serves
+/// How long resuming is tried. SSH asks every 5 seconds whether the other side is there and gives it 3 times, so this serves
 /// the connection after the next one, too.
 const RESUME_LIMIT: Duration = Duration::from_mins(1);
 

@@ -23,7 +23,7 @@ const REORDER: u64 = 128;
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long the peer may leave everything unacknowledged.
-const PATIENCE: Duration = Duration::from_mins(5);
+const GIVE_UP_AFTER: Duration = Duration::from_mins(5);
 
 /// Messages of one direction.
 #[derive(Debug)]
@@ -161,7 +161,7 @@ impl Outgoing {
     /// Has the peer acknowledged nothing for too long?
     pub(crate) fn is_given_up(&self, now: Instant) -> bool {
         self.progress
-            .is_some_and(|since| now.saturating_duration_since(since) > PATIENCE)
+            .is_some_and(|since| now.saturating_duration_since(since) > GIVE_UP_AFTER)
     }
 
     /// Time without a listener does not count.
@@ -334,12 +334,12 @@ mod tests {
     fn a_silent_peer_is_given_up_unless_it_is_known_to_be_away() {
         let start = Instant::now();
         let mut outgoing = outgoing(1, start);
-        let later = start + PATIENCE + Duration::from_secs(1);
+        let later = start + GIVE_UP_AFTER + Duration::from_secs(1);
         assert!(outgoing.is_given_up(later));
         outgoing.hold(later);
         assert!(!outgoing.is_given_up(later));
         let _ = outgoing.acknowledged(0, later);
-        assert!(!outgoing.is_given_up(later + PATIENCE * 2));
+        assert!(!outgoing.is_given_up(later + GIVE_UP_AFTER * 2));
     }
 
     #[test]

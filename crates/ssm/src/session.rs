@@ -1,4 +1,4 @@
-//! A session as its client sees it: streams to one port of an instance. One task drives it; it mends the line when the websocket
+//! A session as its client sees it: streams to one port of an instance. One task drives it; it resumes the session when the websocket
 //! breaks, so that streams only notice a pause.
 
 use std::sync::Arc;

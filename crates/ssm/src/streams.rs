@@ -13,14 +13,14 @@ use tokio::task::JoinSet;
 use tokio_util::io::ReaderStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// Asks the driver for a stream.
+/// A request to the driver for a stream.
 pub(crate) type StreamRequest = oneshot::Sender<OpenedStream>;
 
 /// A stream to the port.
 pub struct OpenedStream {
     /// The stream itself.
     pub stream: DuplexStream,
-    /// Comes when the other side has said something, or with why it will not. Without multiplexing nothing is known of that: it comes
+    /// Completes with the other side's first bytes, or with why there will be none. Without multiplexing that is not known: it completes
     /// at once.
     pub answered: oneshot::Receiver<Result<(), PortError>>,
 }
@@ -28,15 +28,15 @@ pub struct OpenedStream {
 /// The agent cannot connect to the port.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PortError {
-    /// It said so.
+    /// It reported so.
     #[error("the agent on the instance cannot connect to the port: nothing listens there")]
     Refused,
     /// It closed the stream before a byte had come.
-    #[error("the instance closed the connection before it said anything")]
+    #[error("the instance closed the connection before it sent anything")]
     Silent,
 }
 
-/// Bytes that may wait to be written, over all streams. Then no more is taken from the line: smux version 1 has no flow control of its
+/// Bytes that may wait to be written, over all streams. Then no more is taken from the link: smux version 1 has no flow control of its
 /// own for each stream. The windows of SSH's channels keep it from coming to that.
 const BUFFER: usize = 4 << 20;
 
@@ -154,9 +154,9 @@ mod tests {
         assert_eq!(streams.next().await, (3, Some(Bytes::from_static(b"hi"))));
         assert!(streams.close(3));
         assert!(!streams.close(3));
-        let mut heard = String::new();
-        ours.read_to_string(&mut heard).await.unwrap();
-        assert_eq!(heard, "hello");
+        let mut received = String::new();
+        ours.read_to_string(&mut received).await.unwrap();
+        assert_eq!(received, "hello");
         assert_eq!(streams.next().await, (3, None), "its other half is over, too");
     }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bakelite_hcl::diagnostic::Severity;
+use bakelite_hcl::scope::NoAnswer;
 use bakelite_hcl::types::Type;
 use bakelite_hcl::value::Value;
 
@@ -163,9 +164,9 @@ pub trait Components: Send + Sync {
 /// Questions to the world that planning has to ask: data sources and the functions that need a server.
 #[async_trait]
 pub trait DataSources: Send + Sync {
-    /// The value of `data.TYPE.NAME` for these options, or why there is none.
-    async fn read(&self, name: &str, options: &Decoded) -> Result<Value, String>;
+    /// The value of `data.TYPE.NAME` for these options, or why there is none and at which option.
+    async fn read(&self, name: &str, options: &Decoded) -> Result<Value, Complaint>;
 
     /// The answer to `vault(…)`, `consul_key(…)`, `aws_secretsmanager(…)`, `aws_secretsmanager_raw(…)`, or why there is none.
-    async fn ask(&self, function: &str, arguments: &[Value]) -> Result<Value, String>;
+    async fn ask(&self, function: &str, arguments: &[Value]) -> Result<Value, NoAnswer>;
 }

@@ -7,11 +7,12 @@ use bakelite_hcl::budget::Budget;
 use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics};
 use bakelite_hcl::evaluate::evaluate;
 use bakelite_hcl::native;
-use bakelite_hcl::source::SourceMap;
+use bakelite_hcl::source::{Place, SourceMap};
 
 use crate::component::{Components, DataSources};
 use crate::gotemplate;
 use crate::inspect;
+use crate::outdated;
 use crate::planner::{self, Evaluated};
 use crate::scope::TemplateScope;
 use crate::show::display_with;
@@ -61,7 +62,7 @@ impl Console {
         }
         let evaluated = &self.evaluated;
         if let Some(variables) = evaluated.legacy_variables() {
-            let text = legacy_line(line, variables, evaluated, diagnostics)?;
+            let text = legacy_line(line, variables, evaluated, sources, diagnostics)?;
             let mut secrets = evaluated.secrets.clone();
             secrets.include(evaluated.context.answers.derived());
             return Some(Reply::Text(secrets.mask(&text)));
@@ -118,6 +119,7 @@ fn legacy_line(
     line: &str,
     variables: &BTreeMap<String, String>,
     evaluated: &Evaluated,
+    sources: &mut SourceMap,
     diagnostics: &mut Diagnostics,
 ) -> Option<String> {
     if line == "variables" {
@@ -127,7 +129,9 @@ fn legacy_line(
     match gotemplate::render(line, &evaluated.rendering("", "")) {
         Ok(text) => Some(text),
         Err(error) => {
-            diagnostics.push(Diagnostic::error(None, error.to_string()));
+            let file = sources.add("<console>", line);
+            let place = Place::new(file, error.at()..line.len());
+            diagnostics.push(Diagnostic::error(place, error.message()).help(outdated::help_for_functions(line)));
             None
         }
     }

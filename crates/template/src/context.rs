@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use bakelite_hcl::budget::Budget;
 use bakelite_hcl::functions::Functions;
-use bakelite_hcl::scope::{EvalContext, Externals};
+use bakelite_hcl::scope::{EvalContext, Externals, NoAnswer};
 use bakelite_hcl::value::Value;
 
 use crate::gotemplate::Rendering;
@@ -108,7 +108,7 @@ pub(crate) struct Answers {
 
 #[derive(Debug, Default)]
 struct Known {
-    answers: BTreeMap<String, Result<Value, String>>,
+    answers: BTreeMap<String, Result<Value, NoAnswer>>,
     pending: BTreeMap<String, Question>,
 }
 
@@ -130,7 +130,7 @@ impl Answers {
     }
 
     /// Remembers an answer.
-    pub(crate) fn learn(&self, question: &Question, answer: Result<Value, String>) {
+    pub(crate) fn learn(&self, question: &Question, answer: Result<Value, NoAnswer>) {
         if let Ok(answer) = &answer {
             self.derived.note(answer);
         }
@@ -140,7 +140,7 @@ impl Answers {
 }
 
 impl Externals for Answers {
-    fn ask(&self, function: &str, arguments: &[Value]) -> Result<Value, String> {
+    fn ask(&self, function: &str, arguments: &[Value]) -> Result<Value, NoAnswer> {
         if function == "env" {
             let name = arguments.first().and_then(Value::as_str).unwrap_or_default();
             return Ok(Value::string(self.environment.get(name).map_or("", String::as_str)));

@@ -120,11 +120,7 @@ fn secret(call: &Call<'_>, function: &str) -> Result<Value, FunctionError> {
 }
 
 fn ask(call: &Call<'_>, function: &str) -> Result<Value, FunctionError> {
-    let answer = call
-        .eval_context
-        .externals
-        .ask(function, call.arguments)
-        .map_err(failed)?;
+    let answer = call.eval_context.externals.ask(function, call.arguments)?;
     // Nothing more than that it will be text is known of an answer that has to be fetched.
     Ok(if matches!(answer.kind, Kind::Unknown(_)) {
         Value::unknown(Type::String)
@@ -140,15 +136,16 @@ mod tests {
     use bakelite_hcl::diagnostic::Diagnostics;
     use bakelite_hcl::evaluate::evaluate;
     use bakelite_hcl::native::parse_expression;
-    use bakelite_hcl::scope::{EvalContext, Externals, Scope};
+    use bakelite_hcl::scope::{EvalContext, Externals, NoAnswer, Scope};
     use bakelite_hcl::source::SourceMap;
 
     use super::*;
+    use crate::scope::Nameless;
 
     struct Home;
 
     impl Externals for Home {
-        fn ask(&self, function: &str, arguments: &[Value]) -> Result<Value, String> {
+        fn ask(&self, function: &str, arguments: &[Value]) -> Result<Value, NoAnswer> {
             match (function, arguments.first().and_then(Value::as_str)) {
                 ("env", Some("HOME")) => Ok(Value::string("/home/me")),
                 ("env", _) => Ok(Value::string("")),
@@ -158,56 +155,27 @@ mod tests {
         }
     }
 
-    struct Only {
-        functions: Functions,
-        eval_context: EvalContext<'static>,
-    }
-
-    impl Only {
-        fn of(functions: Functions) -> Self {
-            let eval_context = EvalContext {
+    fn value(functions: &Functions, expression: &str) -> Value {
+        let scope = Nameless {
+            eval_context: EvalContext {
                 base_directory: "/no/such/directory".into(),
                 working_directory: "/no/such/directory".into(),
                 home_directory: Some("/home/me".into()),
                 started: SystemTime::UNIX_EPOCH + Duration::from_millis(1_615_129_449_120),
                 externals: &Home,
-            };
-            Self {
-                functions,
-                eval_context,
-            }
-        }
-
-        fn value(&self, expression: &str) -> Value {
-            let mut diagnostics = Diagnostics::default();
-            let file = SourceMap::default().add("example", expression);
-            let parsed = parse_expression(expression, file, 0, &mut diagnostics);
-            let value = evaluate(&parsed, self, &mut diagnostics);
-            assert!(!diagnostics.has_errors(), "{expression}: {diagnostics:?}");
-            value
-        }
-
-        fn shown(&self, expression: &str) -> String {
-            crate::show::display(&self.value(expression))
-        }
+            },
+            functions,
+        };
+        let mut diagnostics = Diagnostics::default();
+        let file = SourceMap::default().add("example", expression);
+        let parsed = parse_expression(expression, file, 0, &mut diagnostics);
+        let value = evaluate(&parsed, &scope, &mut diagnostics);
+        assert!(!diagnostics.has_errors(), "{expression}: {diagnostics:?}");
+        value
     }
 
-    impl Scope for Only {
-        fn root(&self, _: &str) -> Option<Value> {
-            None
-        }
-
-        fn root_names(&self) -> Vec<String> {
-            Vec::new()
-        }
-
-        fn functions(&self) -> Option<&Functions> {
-            Some(&self.functions)
-        }
-
-        fn eval_context(&self) -> &EvalContext<'_> {
-            &self.eval_context
-        }
+    fn shown(functions: &Functions, expression: &str) -> String {
+        crate::show::display(&value(functions, expression))
     }
 
     #[test]
@@ -217,11 +185,10 @@ mod tests {
             (standard(), SECRETS),
             (variable_defaults(), DEFAULTS),
         ] {
-            let scope = Only::of(functions);
             for function in group {
                 assert!(!function.examples.is_empty(), "`{}` has no example", function.name);
                 for (expression, value) in function.examples {
-                    assert_eq!(scope.shown(expression), *value, "{expression}");
+                    assert_eq!(shown(&functions, expression), *value, "{expression}");
                 }
             }
         }
@@ -236,31 +203,31 @@ mod tests {
 
     #[test]
     fn what_a_store_answers_is_sensitive() {
-        let scope = Only::of(standard());
+        let functions = standard();
         for call in [
             "consul_key(\"a\")",
             "aws_secretsmanager(\"a\", null)",
             "aws_secretsmanager_raw(\"a\")",
             "upper(consul_key(\"a\"))",
         ] {
-            let value = scope.value(call);
+            let value = value(&functions, call);
             assert!(value.marks.is_sensitive() && value.is_known(), "{call}");
         }
         // To be fetched first: unknown, and already sensitive.
-        let value = scope.value("vault(\"a\", \"b\")");
+        let value = value(&functions, "vault(\"a\", \"b\")");
         assert!(value.marks.is_sensitive() && !value.is_known());
     }
 
     #[test]
     fn times_of_the_run() {
-        let scope = Only::of(standard());
-        for (call, shown) in [
+        let functions = standard();
+        for (call, expected) in [
             ("legacy_isotime()", "2021-03-07T15:04:09Z"),
             ("legacy_strftime()", "2021-03-07T15:04:09Z"),
             ("legacy_isotime(\"02-Jan-06 15:04:05.000\")", "07-Mar-21 15:04:09.120"),
             ("legacy_strftime(\"%Y%m%d%L\")", "20210307.120"),
         ] {
-            assert_eq!(scope.shown(call), shown, "{call}");
+            assert_eq!(shown(&functions, call), expected, "{call}");
         }
     }
 }

@@ -134,6 +134,23 @@ pub enum RenderError {
     },
 }
 
+impl RenderError {
+    /// Byte offset in the text.
+    pub(crate) fn at(&self) -> usize {
+        match self {
+            RenderError::Syntax { at, .. } | RenderError::Unknown { at, .. } | RenderError::Execution { at, .. } => *at,
+        }
+    }
+
+    /// What is wrong, for a reader who sees the place.
+    pub(crate) fn message(&self) -> String {
+        match self {
+            RenderError::Syntax { message, .. } | RenderError::Execution { message, .. } => message.clone(),
+            RenderError::Unknown { function, .. } => format!("`{function}` is not known yet"),
+        }
+    }
+}
+
 /// Renders a text. A text without `{{` is returned as it is.
 pub fn render(text: &str, rendering: &Rendering) -> Result<String, RenderError> {
     render_asking(text, rendering, None)

@@ -10,19 +10,10 @@ use bakelite_hcl::value::Value;
 use crate::builds::{Build, Step};
 use crate::component::{Components, DataSources};
 use crate::decode::Decoded;
-use crate::legacy;
+use crate::legacy::{self, Inspected};
 use crate::planner::{self, Evaluated};
 use crate::show::{display_with, quote};
 use crate::template::{Content, Hcl, Template};
-
-/// What `inspect` prints.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Inspected {
-    /// A message, to be followed by a line end.
-    Message(String),
-    /// What a message is about, for programs: the type of the record and its data.
-    Record(&'static str, Vec<String>),
-}
 
 impl Template {
     /// What `inspect` prints, in its order. Whatever is wrong with locals or builds is left out in silence, as in Packer. Nothing is

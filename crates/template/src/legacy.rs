@@ -15,6 +15,7 @@ use bakelite_hcl::syntax::{JsonKind, JsonValue, Name};
 use indexmap::IndexMap;
 
 pub use fix::fix;
+pub use inspect::Inspected;
 pub(crate) use inspect::inspect;
 pub(crate) use lower::{lower, names_of};
 pub(crate) use read::read;

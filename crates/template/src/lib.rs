@@ -37,7 +37,7 @@ mod scope;
 mod show;
 mod variables;
 
-pub use inspect::Inspected;
+pub use legacy::Inspected;
 pub use invocation::{ConfigType, Invocation, Purpose, UndeclaredVariables};
 pub use show::display;
 pub use template::{Template, read};

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics};
 
 use crate::builds::{self, Build, Written, WrittenContent};
-use crate::component::{ComponentKind, Components, DataSources};
+use crate::component::{Component, ComponentKind, Components, DataSources};
 use crate::filter::Selection;
 use crate::legacy;
 use crate::plan::Plan;
@@ -80,12 +80,14 @@ impl Template {
         Arc::new(evaluated::evaluate(self, components, data, &mut ignored).await)
     }
 
-    /// The name under which a component is registered: a plugin's local name in front of it is replaced.
-    fn component_name(&self, kind: ComponentKind, name: &str, components: &dyn Components) -> String {
-        if components.find(kind, name).is_some() {
-            return name.to_owned();
+    /// The component that a template calls so: a plugin's local name in front of it is replaced, and what the template requires of another
+    /// plugin is not the built-in one.
+    fn component<'c>(&self, kind: ComponentKind, name: &str, components: &'c dyn Components) -> Option<&'c Component> {
+        if plugins::foreign_source(self.requirements(), name).is_some() {
+            return None;
         }
-        plugins::built_in_name(self.requirements(), name).unwrap_or_else(|| name.to_owned())
+        let of_plugin = || components.find(kind, &plugins::built_in_name(self.requirements(), name)?);
+        components.find(kind, name).or_else(of_plugin)
     }
 
     fn selection(&self, diagnostics: &mut Diagnostics) -> Selection {

@@ -195,11 +195,14 @@ pub(crate) fn built_in_name(requirements: &[Requirement], name: &str) -> Option<
     })
 }
 
-/// The requirement that a component is called by.
-pub(crate) fn requirement_of<'a>(requirements: &'a [Requirement], name: &str) -> Option<&'a Requirement> {
-    requirements
+/// The plugin that a component is required of, where nothing of it is built in.
+pub(crate) fn foreign_source<'a>(requirements: &'a [Requirement], name: &str) -> Option<&'a str> {
+    let mut own = requirements
         .iter()
-        .find(|requirement| requirement.rest_of(name).is_some())
+        .filter(|requirement| requirement.rest_of(name).is_some());
+    let first = own.next()?;
+    let is_foreign = |requirement: &Requirement| built_in(&requirement.source).is_none();
+    (is_foreign(first) && own.all(is_foreign)).then_some(first.source.as_str())
 }
 
 impl Requirement {

@@ -292,8 +292,8 @@ pub(crate) struct IterationsOnly<'a> {
 struct Silent;
 
 impl bakelite_hcl::scope::Externals for Silent {
-    fn ask(&self, function: &str, _: &[Value]) -> Result<Value, String> {
-        Err(format!("`{function}` cannot be called here"))
+    fn ask(&self, function: &str, _: &[Value]) -> Result<Value, bakelite_hcl::scope::NoAnswer> {
+        Err(format!("`{function}` cannot be called here").into())
     }
 }
 

@@ -1,6 +1,7 @@
 //! A command of Ansible's on the instance: input, both outputs and the status go through.
 
 use bakelite_engine::communicator::{CommunicatorError, Exit, Output};
+use bakelite_engine::error::chain_of;
 use tokio::io::{AsyncWriteExt as _, BufReader, copy_buf};
 
 use super::instance::Instance;
@@ -22,7 +23,7 @@ pub(super) async fn run(instance: &Instance, command: &str, streams: Streams) ->
     let mut running = match instance.communicator.exec(command).await {
         Ok(running) => running,
         Err(error) => {
-            errors.say(&bakelite_engine::chain_of(&error)).await;
+            errors.say(&text_of(&error)).await;
             return UNREACHABLE;
         }
     };
@@ -56,6 +57,11 @@ pub(super) async fn run(instance: &Instance, command: &str, streams: Streams) ->
             UNREACHABLE
         }
     }
+}
+
+/// An error as Ansible's user reads it.
+pub(super) fn text_of(error: &CommunicatorError) -> String {
+    chain_of(error)
 }
 
 /// The status that tells Ansible about a transfer that failed.

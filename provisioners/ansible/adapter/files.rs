@@ -15,6 +15,7 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
 
+use super::command::text_of;
 use super::instance::{Found, Instance};
 
 /// Most bytes of one answer.
@@ -61,7 +62,7 @@ impl Files {
             }
             _ => StatusCode::Failure,
         };
-        code.with_message(bakelite_engine::chain_of(error))
+        code.with_message(text_of(error))
     }
 
     fn spool(&self) -> Result<File, StatusReply> {

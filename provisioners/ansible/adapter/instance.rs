@@ -87,8 +87,8 @@ impl Instance {
         );
         let found = self.answer(&question).await?.map(|_| command.clone());
         if found.is_none() {
-            self.ui.error(format!(
-                "Warning: `sftp_command` (`{command}`) cannot be run on the instance; bakelite answers SFTP itself"
+            self.ui.warn(format!(
+                "`sftp_command` (`{command}`) cannot be run on the instance; bakelite answers SFTP itself"
             ));
         }
         Ok(found)

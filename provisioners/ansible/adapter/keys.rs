@@ -1,7 +1,9 @@
 //! The keys of the adapter: its own, and the only one that it lets in.
 
+use std::borrow::Cow;
 use std::path::Path;
 
+use bakelite_engine::error::Explain;
 use russh::keys::key::safe_rng;
 use russh::keys::ssh_key::LineEnding;
 use russh::keys::ssh_key::private::RsaKeypair;
@@ -14,14 +16,23 @@ const RSA_BITS: usize = 2048;
 /// Why there are no keys.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KeyError {
-    #[error("make a key for the proxy adapter")]
+    #[error("failed to make a key for the proxy adapter")]
     Make(#[source] Box<russh::keys::ssh_key::Error>),
-    #[error("read `{path}` of `{option}`")]
+    #[error("failed to read the key `{path}` of `{option}`")]
     Read {
         option: &'static str,
         path: String,
         source: Box<russh::keys::Error>,
     },
+}
+
+impl Explain for KeyError {
+    fn option(&self) -> Option<Cow<'_, str>> {
+        match self {
+            KeyError::Make(_) => None,
+            KeyError::Read { option, .. } => Some((*option).into()),
+        }
+    }
 }
 
 impl From<russh::keys::ssh_key::Error> for KeyError {
@@ -107,6 +118,9 @@ mod tests {
         let error = Keys::new(KeyType::Ecdsa, Some(Path::new("Cargo.toml")), None)
             .err()
             .unwrap();
-        assert_eq!(error.to_string(), "read `Cargo.toml` of `ssh_host_key_file`");
+        assert_eq!(
+            error.to_string(),
+            "failed to read the key `Cargo.toml` of `ssh_host_key_file`"
+        );
     }
 }

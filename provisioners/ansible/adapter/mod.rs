@@ -10,12 +10,14 @@ mod scp;
 mod sftp;
 mod stream;
 
+use std::borrow::Cow;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bakelite_engine::error::Explain;
 use russh::MethodKind;
 use russh::keys::PublicKey;
 use russh::server::Config;
@@ -36,10 +38,23 @@ const LOGIN_ATTEMPTS: usize = 100;
 /// Why there is no adapter.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AdapterError {
-    #[error("listen for Ansible on {address}")]
+    #[error("failed to listen for Ansible on {address}")]
     Listen { address: SocketAddr, source: io::Error },
-    #[error("listen for Ansible: none of the ports from {first} to {last} is free")]
+    #[error("failed to listen for Ansible: none of the ports from {first} to {last} is free")]
     NoPort { first: u16, last: u16 },
+}
+
+impl Explain for AdapterError {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        match self {
+            AdapterError::Listen { .. } => None,
+            AdapterError::NoPort { .. } => Some("set another `local_port`, or 0 for any port that is free".into()),
+        }
+    }
+
+    fn option(&self) -> Option<Cow<'_, str>> {
+        Some("local_port".into())
+    }
 }
 
 /// An SSH server that listens.

@@ -6,7 +6,7 @@ use std::io::{self, SeekFrom};
 use bakelite_engine::communicator::Upload;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncSeekExt as _, BufReader, copy, sink};
 
-use super::command::{UNREACHABLE, status_of};
+use super::command::{UNREACHABLE, status_of, text_of};
 use super::instance::Instance;
 use super::stream::{Input, Outlet, Streams};
 
@@ -121,7 +121,7 @@ impl Wire {
             match uploaded {
                 Ok(()) => self.output.send(&[0]).await?,
                 Err(error) => {
-                    self.complain(&bakelite_engine::chain_of(&error)).await?;
+                    self.complain(&text_of(&error)).await?;
                     status = status_of(&error);
                 }
             }
@@ -133,7 +133,7 @@ impl Wire {
         // The record says the size before the content comes.
         let mut spool = tokio::fs::File::from_std(tempfile::tempfile_in(&instance.temporary_directory)?);
         if let Err(error) = instance.communicator.download(path, &mut spool).await {
-            self.complain(&bakelite_engine::chain_of(&error)).await?;
+            self.complain(&text_of(&error)).await?;
             return Ok(status_of(&error));
         }
         let size = spool.seek(SeekFrom::End(0)).await?;

@@ -20,7 +20,7 @@ pub(super) async fn run(instance: &Arc<Instance>, mut streams: Streams) -> u32 {
         Ok(Some(server)) => command::run(instance, server, streams).await,
         Ok(None) => serve(instance, streams).await,
         Err(error) => {
-            streams.errors.say(&bakelite_engine::chain_of(&error)).await;
+            streams.errors.say(&command::text_of(&error)).await;
             command::UNREACHABLE
         }
     }

@@ -181,7 +181,7 @@ async fn what_is_not_there_is_refused_and_what_cannot_be_written_is_said() {
     assert!(said.iter().all(|line| !line.contains("\"served\"")));
     assert!(
         said.iter()
-            .any(|line| line.starts_with("Warning: `sftp_command` (`/nosuch`) cannot be run on the instance")),
+            .any(|line| line.starts_with("`sftp_command` (`/nosuch`) cannot be run on the instance")),
         "{said:#?}"
     );
 }

@@ -153,7 +153,7 @@ async fn where_openssh_cannot_go_the_adapter_is_used_and_that_is_said() {
         .unwrap();
     let said = bench.work.said();
     assert!(
-        said[0].starts_with("Warning: Ansible cannot connect to the instance itself (its bastion wants a password)"),
+        said[0].starts_with("Ansible cannot connect to the instance itself (its bastion wants a password)"),
         "{said:?}"
     );
     assert_eq!(bench.sshd().connections(), 1);

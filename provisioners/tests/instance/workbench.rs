@@ -121,7 +121,7 @@ impl Workbench {
         made(name, &options)
             .provision(&self.provisioning)
             .await
-            .map_err(|error| bakelite_engine::chain_of(&error))
+            .map_err(|error| error.report().text)
     }
 
     /// Makes a provisioner whose time is over after this long.

@@ -5,6 +5,7 @@ use bakelite_aws::access::AccessOptions;
 use bakelite_aws::client::Aws;
 use bakelite_aws::tag;
 use bakelite_engine::data_source::DataSource;
+use bakelite_engine::error::Error;
 use bakelite_engine::provisioner::RunContext;
 use bakelite_engine::registry::{Make, Registration, read_options};
 use bakelite_hcl::types::Type;
@@ -64,7 +65,7 @@ struct AmiSource {
 
 #[async_trait]
 impl DataSource for AmiSource {
-    async fn read(&self, run: &RunContext) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
+    async fn read(&self, run: &RunContext) -> Result<Value, Error> {
         let aws = Aws::reach(&self.options.access, &run.environment).await?;
         let image = source_ami::by_filter(aws.ec2(), &self.options.filter).await?;
         let tags = tag::read(image.tags());

@@ -1,6 +1,6 @@
 //! Requests to Vault and Consul, against recorded exchanges.
 
-use bakelite_engine::chain_of;
+use bakelite_engine::error::Error;
 use bakelite_net::proxies::Environment;
 
 use super::*;
@@ -28,7 +28,7 @@ async fn answer(function: &str, arguments: &[&str], environment: &Arc<Environmen
     let arguments: Vec<Value> = arguments.iter().map(Value::string).collect();
     match ask(function, &arguments, environment).await {
         Ok(value) => Ok(value.as_str().unwrap().to_owned()),
-        Err(error) => Err(chain_of(&error)),
+        Err(error) => Err(Error::from(error).report().text),
     }
 }
 

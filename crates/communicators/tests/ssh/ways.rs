@@ -63,10 +63,7 @@ async fn a_shell_is_enough_for_files_and_tar_for_directories() {
 #[tokio::test]
 async fn every_tar_does() {
     for tar in ["/usr/bin/tar", "/bin/busybox", "/usr/bin/bsdtar"] {
-        if !Path::new(tar).exists() {
-            println!("not tried, as it is not installed: {tar}");
-            continue;
-        }
+        assert!(Path::new(tar).exists(), "{tar} is missing: tests/prepare installs it");
         let instance = Instance::start(with(&["sh", "cat", "chmod", "mkdir"], false)).await;
         symlink(tar, instance.sshd.directory().join("bin/tar")).unwrap();
         let ssh = instance.connect(QUICKEST).await;

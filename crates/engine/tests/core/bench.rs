@@ -27,6 +27,7 @@ use bakelite_engine::registry::{Make, Registration, Registry, read_options};
 use bakelite_engine::run::{self, Outcome, Settings};
 use bakelite_engine::undo::{Resource, Undo, UndoError, UndoMode};
 use bakelite_hcl::diagnostic::Diagnostics;
+use bakelite_hcl::scope::NoAnswer;
 use bakelite_hcl::source::SourceMap;
 use bakelite_hcl::value::Value;
 use bakelite_template::component::{Complaint, Component, ComponentKind, DataSources, Yields};
@@ -311,11 +312,11 @@ struct NoData;
 
 #[async_trait]
 impl DataSources for NoData {
-    async fn read(&self, _: &str, _: &Decoded) -> Result<Value, String> {
+    async fn read(&self, _: &str, _: &Decoded) -> Result<Value, Complaint> {
         unimplemented!()
     }
 
-    async fn ask(&self, _: &str, _: &[Value]) -> Result<Value, String> {
+    async fn ask(&self, _: &str, _: &[Value]) -> Result<Value, NoAnswer> {
         unimplemented!()
     }
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bakelite_engine::error::chain_of;
 use bakelite_engine::event::{Level, StepEvent, What};
 use bakelite_engine::gc;
 use bakelite_engine::undo::Undo;
@@ -38,7 +37,7 @@ async fn what_a_call_made_that_failed_is_looked_for() {
     let bench = Bench::new();
     bench.world.tell("create b", [Act::Fails]);
     let ran = bench.bake(THREE, "").await;
-    assert_eq!(chain_of(ran.error()), "create b failed");
+    assert_eq!(ran.error().to_string(), "create b failed");
     assert_eq!(bench.world.log(), ["create a", "create b", "undo token-b", "undo a"]);
 }
 
@@ -60,7 +59,7 @@ async fn an_undo_that_keeps_failing_does_not_stop_the_others() {
     bench.world.tell("undo b", [Act::FailsForNow; 100]);
     let ran = bench.bake(THREE, "").await;
     assert_eq!(ran.outcomes[0].leftovers, ["thing b"]);
-    assert_eq!(ran.messages(Level::Error), ["remove thing b: undo b failed"]);
+    assert_eq!(ran.messages(Level::Error), ["failed to remove thing b: undo b failed"]);
     assert_eq!(bench.world.log().last().unwrap(), "undo a");
     assert!(ran.took.as_secs() <= 60, "{:?}", ran.took);
     assert_eq!(bench.journals_left(), 1);
@@ -90,8 +89,11 @@ async fn gc_removes_what_a_run_left() {
         collected[0]
             .error
             .as_ref()
-            .map(|error| (chain_of(error), error.help().map(str::to_owned))),
-        Some(("remove thing b: undo b failed".into(), Some("tell it otherwise".into())))
+            .map(|error| (error.report().text, error.help().map(str::to_owned))),
+        Some((
+            "failed to remove thing b: undo b failed".into(),
+            Some("tell it otherwise".into())
+        ))
     );
     assert_eq!(bench.journals_left(), 1);
     bench.world.tell("undo b", [Act::FailsForNow]);

@@ -231,9 +231,14 @@ impl PlainCall<'_> {
                 let parameter = self.function.parameters.get(*index).or(self.function.variadic);
                 self.bad_argument(parameter, place, &message)
             }
-            FunctionError::Failed { .. } => {
+            FunctionError::Failed { .. } | FunctionError::NoAnswer(_) => {
+                let help = match error {
+                    FunctionError::NoAnswer(answer) if !marks.is_sensitive() => answer.help.clone(),
+                    _ => None,
+                };
                 let summary = format!("`{}` failed", self.function.name);
-                Diagnostic::error(self.call.place, summary).detail(format!("{}.", capitalized(&message)))
+                let detail = format!("{}.", capitalized(&message));
+                Diagnostic::error(self.call.place, summary).detail(detail).help(help)
             }
         }
     }

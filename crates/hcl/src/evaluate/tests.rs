@@ -6,7 +6,7 @@ use super::*;
 use crate::functions::{Call, Function, FunctionError, Functions, Parameter, Returns, Run, Special};
 use crate::marks::Marks;
 use crate::native::parse_expression;
-use crate::scope::{EvalContext, Externals};
+use crate::scope::{EvalContext, Externals, NoAnswer};
 use crate::source::SourceMap;
 use crate::syntax::{BinaryOperator, ForExpression, Name, ObjectKey, Operation, TemplatePart, UnaryOperator};
 use crate::types::Type;
@@ -14,8 +14,8 @@ use crate::types::Type;
 struct NoWorld;
 
 impl Externals for NoWorld {
-    fn ask(&self, function: &str, _: &[Value]) -> Result<Value, String> {
-        Err(format!("nobody answers `{function}`"))
+    fn ask(&self, function: &str, _: &[Value]) -> Result<Value, NoAnswer> {
+        Err(format!("nobody answers `{function}`").into())
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) static GROUP: &[Function] = &[
         result: Returns::STRING,
         examples: &[("cidrnetmask(\"10.0.0.0/12\")", "255.240.0.0")],
         run: Run::Plain(|call| {
-            let network = parse(call.text(0)?).map_err(failed)?;
+            let network = range(call)?;
             Ok(Value::string(shown_address(network.netmask())))
         }),
     },
@@ -61,21 +61,24 @@ pub(super) static GROUP: &[Function] = &[
     },
 ];
 
-/// `ADDRESS/LENGTH`, cut down to the first address of the range; the error is a fragment. ipnet's own reader would take `010.0.0.0`
-/// for ten.
-fn parse(written: &str) -> Result<IpNet, String> {
-    let read = || {
-        let (address, length) = written.split_once('/')?;
-        let length = length.bytes().all(|digit| digit.is_ascii_digit()).then_some(length)?;
-        IpNet::new(address.parse().ok()?, length.parse().ok()?).ok()
-    };
-    let network = read().ok_or_else(|| {
-        format!(
-            "{} is not an address range in CIDR notation, like `10.0.0.0/16`",
-            shown(written)
+/// The first argument as a range, cut down to its first address.
+fn range(call: &Call<'_>) -> Result<IpNet, FunctionError> {
+    let written = call.text(0)?;
+    parse(written).ok_or_else(|| {
+        let written = shown(written);
+        wrong(
+            0,
+            format!("{written} is not an address range in CIDR notation, like `10.0.0.0/16`"),
         )
-    })?;
-    Ok(network.trunc())
+    })
+}
+
+/// `ADDRESS/LENGTH`, cut down to its first address. ipnet's own reader would take `010.0.0.0` for ten.
+fn parse(written: &str) -> Option<IpNet> {
+    let (address, length) = written.split_once('/')?;
+    let length = length.bytes().all(|digit| digit.is_ascii_digit()).then_some(length)?;
+    let network = IpNet::new(address.parse().ok()?, length.parse().ok()?).ok()?;
+    Some(network.trunc())
 }
 
 /// An address as a number.
@@ -100,7 +103,7 @@ fn shown_address(address: IpAddr) -> String {
 }
 
 fn cidrhost(call: &Call<'_>) -> Result<Value, FunctionError> {
-    let network = parse(call.text(0)?).map_err(failed)?;
+    let network = range(call)?;
     let host = call.number(1)?;
     let magnitude = host
         .integer_magnitude()
@@ -125,7 +128,7 @@ fn cidrhost(call: &Call<'_>) -> Result<Value, FunctionError> {
 }
 
 fn cidrsubnet(call: &Call<'_>) -> Result<Value, FunctionError> {
-    let network = parse(call.text(0)?).map_err(failed)?;
+    let network = range(call)?;
     let (new_bits, subnet) = (call.integer(1)?, call.integer(2)?);
     if new_bits > MOST_NEW_BITS {
         return Err(failed(format!(
@@ -154,7 +157,7 @@ fn cidrsubnet(call: &Call<'_>) -> Result<Value, FunctionError> {
 }
 
 fn cidrsubnets(call: &Call<'_>) -> Result<Value, FunctionError> {
-    let network = parse(call.text(0)?).map_err(|message| wrong(0, message))?;
+    let network = range(call)?;
     // The first free address; none is free when the last one was taken.
     let mut free = Some(bits(network.network()));
     let mut subnets = Vec::new();
@@ -210,7 +213,7 @@ mod tests {
             "fd00::/129",
             "",
         ] {
-            assert!(parse(wrong).is_err(), "{wrong}");
+            assert!(parse(wrong).is_none(), "{wrong}");
         }
     }
 }

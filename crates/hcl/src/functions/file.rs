@@ -91,8 +91,7 @@ pub(super) static GROUP: &[Function] = &[
         examples: &[("length(fileset(\"no/such\", \"**/*.sh\"))", "0")],
         run: Run::Plain(|call| {
             let directory = template_path(call, call.text(0)?)?;
-            let look = || call.pay(512).map_err(|error| error.to_string());
-            let paths = fileset::matching(&directory, call.text(1)?, &look).map_err(failed)?;
+            let paths = fileset::matching(&directory, call.text(1)?, &|| call.pay(512))?;
             Ok(Value::set(Type::String, paths.into_iter().map(Value::string).collect()))
         }),
     },

@@ -4,17 +4,18 @@ use std::path::{Path, PathBuf};
 
 use globset::{GlobBuilder, GlobMatcher};
 
-use super::arguments::shown;
+use super::FunctionError;
+use super::arguments::{failed, shown};
 
 /// More files and directories than this are not looked at: a pattern that starts at `/` would take for ever.
 const MOST_ENTRIES: usize = 1 << 18;
 
 /// Called before each file or directory that is looked at; an error ends it.
-pub(super) type Look<'l> = dyn Fn() -> Result<(), String> + 'l;
+pub(super) type Look<'l> = dyn Fn() -> Result<(), FunctionError> + 'l;
 
 /// The paths, relative to the directory, of all regular files that match; links to files count, links to directories are not followed by
-/// `**`. What cannot be read has no files. The error is a fragment.
-pub(super) fn matching(directory: &Path, pattern: &str, look: &Look<'_>) -> Result<Vec<String>, String> {
+/// `**`. What cannot be read has no files.
+pub(super) fn matching(directory: &Path, pattern: &str, look: &Look<'_>) -> Result<Vec<String>, FunctionError> {
     let (literal, wild) = split(pattern);
     if wild.is_empty() {
         check(pattern)?;
@@ -60,7 +61,7 @@ fn deepest(wild: &str) -> Option<usize> {
     (!wild.contains("**") && !wild.contains('{')).then(|| wild.split('/').count())
 }
 
-fn check(pattern: &str) -> Result<GlobMatcher, String> {
+fn check(pattern: &str) -> Result<GlobMatcher, FunctionError> {
     let built = GlobBuilder::new(pattern)
         .literal_separator(true)
         .backslash_escape(true)
@@ -68,7 +69,7 @@ fn check(pattern: &str) -> Result<GlobMatcher, String> {
         .build();
     built
         .map(|glob| glob.compile_matcher())
-        .map_err(|error| format!("the pattern {}: {}", shown(pattern), error.kind()))
+        .map_err(|error| failed(format!("the pattern {}: {}", shown(pattern), error.kind())))
 }
 
 struct Walk<'l> {
@@ -81,15 +82,15 @@ struct Walk<'l> {
 
 impl Walk<'_> {
     /// Looks at one directory: `before` stands before all paths, `within` is where the directory lies for the pattern.
-    fn directory(&mut self, directory: &Path, before: &str, within: &str, depth: usize) -> Result<(), String> {
+    fn directory(&mut self, directory: &Path, before: &str, within: &str, depth: usize) -> Result<(), FunctionError> {
         let Ok(entries) = std::fs::read_dir(directory) else {
             return Ok(());
         };
         for entry in entries.flatten() {
             self.left = self.left.checked_sub(1).ok_or_else(|| {
-                format!(
+                failed(format!(
                     "there are more than {MOST_ENTRIES} files and directories to look at; a narrower pattern is needed"
-                )
+                ))
             })?;
             (self.look)()?;
             let path: PathBuf = entry.path();

@@ -151,6 +151,9 @@ pub enum FunctionError {
         /// Why: a lower-case fragment.
         message: String,
     },
+    /// What it asked of the outside has no answer.
+    #[error(transparent)]
+    NoAnswer(#[from] crate::externals::NoAnswer),
 }
 
 /// A set of functions by name.

@@ -8,8 +8,49 @@ use std::str::Chars;
 /// Most repetitions that a count may ask for.
 const MOST_REPETITIONS: u32 = 1000;
 
-/// A pattern for the `regex` crate; the error is a fragment. What is not understood here is left to the crate to refuse.
-pub(super) fn translate(pattern: &str) -> Result<String, String> {
+/// Why a pattern is no regular expression, as a fragment.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PatternError {
+    #[error("a repetition cannot itself be repeated")]
+    Repeated,
+    #[error("a part of the pattern can be repeated at most {MOST_REPETITIONS} times")]
+    TooOften,
+    #[error("`(?{0}` has no meaning in a pattern")]
+    Flag(char),
+    #[error("a group is not closed")]
+    OpenGroup,
+    #[error("the name of a group consists of letters, digits and underscores")]
+    GroupName,
+    #[error("the name of a group is not closed")]
+    OpenGroupName,
+    #[error("the pattern ends with a backslash")]
+    OpenEscape,
+    #[error("`\\{0}` has no meaning in a pattern")]
+    Escape(char),
+    #[error("the pattern ends within the name of a class of characters")]
+    OpenProperty,
+    #[error("`\\x{0}` is no character in a pattern")]
+    Code(String),
+    #[error("`\\{0}` would refer to a group, which patterns cannot")]
+    Reference(char),
+    #[error("an octal number is no character")]
+    Octal,
+    #[error("a class of characters is not closed")]
+    OpenClass,
+    #[error("`[:{0}:]` is no class of characters")]
+    NamedClass(String),
+    #[error("a range of characters ends with a class")]
+    RangeToClass,
+    #[error("a range of characters ends before it begins")]
+    Backwards,
+    #[error("the pattern is too large")]
+    TooLarge,
+    #[error("the pattern is not a regular expression: {0}")]
+    Refused(String),
+}
+
+/// A pattern for the `regex` crate. What is not understood here is left to the crate to refuse.
+pub(super) fn translate(pattern: &str) -> Result<String, PatternError> {
     let mut translation = Translation {
         rest: pattern.chars().peekable(),
         regex: String::with_capacity(pattern.len() + 16),
@@ -28,7 +69,7 @@ pub(super) fn translate(pattern: &str) -> Result<String, String> {
             }
         };
         if repeats && after_repetition {
-            return Err("a repetition cannot itself be repeated".to_owned());
+            return Err(PatternError::Repeated);
         }
         if repeats && translation.rest.next_if_eq(&'?').is_some() {
             translation.regex.push('?');
@@ -45,7 +86,7 @@ struct Translation<'a> {
 
 impl Translation<'_> {
     /// What is not a repetition.
-    fn simple(&mut self, next: char) -> Result<(), String> {
+    fn simple(&mut self, next: char) -> Result<(), PatternError> {
         match next {
             '\\' => self.escape(),
             '[' => self.class(),
@@ -66,7 +107,7 @@ impl Translation<'_> {
     }
 
     /// `{n}`, `{n,}` or `{n,m}` after its brace; anything else after a brace makes it an ordinary character.
-    fn count(&mut self) -> Result<bool, String> {
+    fn count(&mut self) -> Result<bool, PatternError> {
         let ahead: String = self.rest.clone().take_while(|next| *next != '}').take(24).collect();
         let closed = self.rest.clone().nth(ahead.chars().count()) == Some('}');
         let (least, most) = ahead
@@ -85,9 +126,7 @@ impl Translation<'_> {
             if bound.parse::<u32>().is_ok_and(|count| count <= MOST_REPETITIONS) {
                 continue;
             }
-            return Err(format!(
-                "a part of the pattern can be repeated at most {MOST_REPETITIONS} times"
-            ));
+            return Err(PatternError::TooOften);
         }
         self.rest.nth(ahead.chars().count());
         let _ = write!(self.regex, "{{{ahead}}}");
@@ -95,7 +134,7 @@ impl Translation<'_> {
     }
 
     /// After `(`: flags and names.
-    fn group(&mut self) -> Result<(), String> {
+    fn group(&mut self) -> Result<(), PatternError> {
         self.regex.push('(');
         if self.rest.next_if_eq(&'?').is_none() {
             return Ok(());
@@ -112,14 +151,14 @@ impl Translation<'_> {
                     self.regex.push(next);
                     return Ok(());
                 }
-                other => return Err(format!("`(?{other}` has no meaning in a pattern")),
+                other => return Err(PatternError::Flag(other)),
             }
         }
-        Err("a group is not closed".to_owned())
+        Err(PatternError::OpenGroup)
     }
 
     /// `P<name>` or `<name>` after its first character.
-    fn group_name(&mut self, first: char) -> Result<(), String> {
+    fn group_name(&mut self, first: char) -> Result<(), PatternError> {
         if first == 'P' && self.rest.next_if_eq(&'<').is_some() {
             self.regex.push('<');
         }
@@ -129,14 +168,14 @@ impl Translation<'_> {
                 return Ok(());
             }
             if !next.is_alphanumeric() && next != '_' {
-                return Err("the name of a group consists of letters, digits and underscores".to_owned());
+                return Err(PatternError::GroupName);
             }
         }
-        Err("the name of a group is not closed".to_owned())
+        Err(PatternError::OpenGroupName)
     }
 
     /// After `\` outside of a class.
-    fn escape(&mut self) -> Result<(), String> {
+    fn escape(&mut self) -> Result<(), PatternError> {
         match self.rest.peek().copied() {
             Some('Q') => {
                 self.rest.next();
@@ -171,8 +210,8 @@ impl Translation<'_> {
     }
 
     /// After `\`: what means the same within a class and outside.
-    fn escaped(&mut self) -> Result<Escaped, String> {
-        let next = self.rest.next().ok_or("the pattern ends with a backslash")?;
+    fn escaped(&mut self) -> Result<Escaped, PatternError> {
+        let next = self.rest.next().ok_or(PatternError::OpenEscape)?;
         let class = |class: &str| Ok(Escaped::Class(class.to_owned()));
         match next {
             'd' => class("0-9"),
@@ -193,17 +232,16 @@ impl Translation<'_> {
             punctuation if punctuation.is_ascii() && !punctuation.is_ascii_alphanumeric() => {
                 Ok(Escaped::Character(punctuation))
             }
-            other => Err(format!("`\\{other}` has no meaning in a pattern")),
+            other => Err(PatternError::Escape(other)),
         }
     }
 
     /// `\pN`, `\p{Greek}`, `\p{^Greek}`
-    fn property(&mut self, mut negated: bool) -> Result<String, String> {
-        let unfinished = "the pattern ends within the name of a class of characters";
+    fn property(&mut self, mut negated: bool) -> Result<String, PatternError> {
         let mut name = String::new();
-        match self.rest.next().ok_or(unfinished)? {
+        match self.rest.next().ok_or(PatternError::OpenProperty)? {
             '{' => loop {
-                match self.rest.next().ok_or(unfinished)? {
+                match self.rest.next().ok_or(PatternError::OpenProperty)? {
                     '}' => break,
                     '^' if name.is_empty() => negated = !negated,
                     letter => name.push(letter),
@@ -215,7 +253,7 @@ impl Translation<'_> {
     }
 
     /// `\x7F` or `\x{10FFFF}`
-    fn hexadecimal(&mut self) -> Result<Escaped, String> {
+    fn hexadecimal(&mut self) -> Result<Escaped, PatternError> {
         let braced = self.rest.next_if_eq(&'{').is_some();
         let digits: String = if braced {
             self.rest.by_ref().take_while(|next| *next != '}').collect()
@@ -229,11 +267,11 @@ impl Translation<'_> {
         };
         code.and_then(char::from_u32)
             .map(Escaped::Character)
-            .ok_or_else(|| format!("`\\x{digits}` is no character in a pattern"))
+            .ok_or(PatternError::Code(digits))
     }
 
     /// `\0`, `\012`, `\123`; a single digit from 1 to 7 would refer to a group, which patterns cannot.
-    fn octal(&mut self, first: char) -> Result<Escaped, String> {
+    fn octal(&mut self, first: char) -> Result<Escaped, PatternError> {
         let mut code = first.to_digit(8).unwrap_or(0);
         let mut digits = 1;
         while digits < 3 {
@@ -245,22 +283,20 @@ impl Translation<'_> {
             digits += 1;
         }
         if digits == 1 && first != '0' {
-            return Err(format!("`\\{first}` would refer to a group, which patterns cannot"));
+            return Err(PatternError::Reference(first));
         }
-        char::from_u32(code)
-            .map(Escaped::Character)
-            .ok_or_else(|| "an octal number is no character".to_owned())
+        char::from_u32(code).map(Escaped::Character).ok_or(PatternError::Octal)
     }
 
     /// After `[`.
-    fn class(&mut self) -> Result<(), String> {
+    fn class(&mut self) -> Result<(), PatternError> {
         self.regex.push('[');
         if self.rest.next_if_eq(&'^').is_some() {
             self.regex.push('^');
         }
         let mut first = true;
         loop {
-            let next = self.rest.next().ok_or("a class of characters is not closed")?;
+            let next = self.rest.next().ok_or(PatternError::OpenClass)?;
             match next {
                 ']' if !first => break,
                 '[' if self.rest.peek() == Some(&':') && self.named_class()? => {}
@@ -277,7 +313,7 @@ impl Translation<'_> {
     }
 
     /// `[:alpha:]` after its first bracket; false when it is none.
-    fn named_class(&mut self) -> Result<bool, String> {
+    fn named_class(&mut self) -> Result<bool, PatternError> {
         let ahead: String = self
             .rest
             .clone()
@@ -292,7 +328,7 @@ impl Translation<'_> {
         }
         let name = ahead.strip_prefix('^').unwrap_or(&ahead);
         if !NAMED_CLASSES.contains(&name) {
-            return Err(format!("`[:{ahead}:]` is no class of characters"));
+            return Err(PatternError::NamedClass(ahead));
         }
         let _ = write!(self.regex, "[:{ahead}:]");
         self.rest.nth(length + 2);
@@ -300,7 +336,7 @@ impl Translation<'_> {
     }
 
     /// A character in a class, and the other end of the range that it may begin.
-    fn range_from(&mut self, start: char) -> Result<(), String> {
+    fn range_from(&mut self, start: char) -> Result<(), PatternError> {
         let mut end = start;
         let mut ahead = self.rest.clone();
         if ahead.next() == Some('-') && ahead.next().is_some_and(|next| next != ']') {
@@ -308,13 +344,13 @@ impl Translation<'_> {
             end = match self.rest.next() {
                 Some('\\') => match self.escaped()? {
                     Escaped::Character(character) => character,
-                    Escaped::Class(_) => return Err("a range of characters ends with a class".to_owned()),
+                    Escaped::Class(_) => return Err(PatternError::RangeToClass),
                 },
                 Some(character) => character,
-                None => return Err("a class of characters is not closed".to_owned()),
+                None => return Err(PatternError::OpenClass),
             };
             if end < start {
-                return Err("a range of characters ends before it begins".to_owned());
+                return Err(PatternError::Backwards);
             }
         }
         // Numbers instead of the characters themselves: none of them has a meaning then.

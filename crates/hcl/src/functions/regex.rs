@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use regex::{Captures, Regex, RegexBuilder};
 
 use super::arguments::{bounded, countable, failed, text, wrong};
-use super::{Call, Function, FunctionError, Returns, Run, re2};
+use super::re2::{self, PatternError};
+use super::{Call, Function, FunctionError, Returns, Run};
 use crate::types::Type;
 use crate::value::Value;
 
@@ -77,7 +78,7 @@ enum Groups {
 
 impl Pattern {
     fn of(call: &Call<'_>, index: usize) -> Result<Self, FunctionError> {
-        let regex = compile(call.text(index)?).map_err(|message| wrong(index, message))?;
+        let regex = compile(call.text(index)?).map_err(|error| wrong(index, error.to_string()))?;
         let names: Vec<Option<&str>> = regex.capture_names().skip(1).collect();
         let named: Vec<String> = names.iter().flatten().map(|name| (*name).to_owned()).collect();
         let groups = match (names.len(), named.len()) {
@@ -109,29 +110,26 @@ impl Pattern {
     }
 }
 
-/// A pattern in RE2's syntax, compiled; the error is a fragment.
-fn compile(pattern: &str) -> Result<Regex, String> {
+/// A pattern in RE2's syntax, compiled.
+fn compile(pattern: &str) -> Result<Regex, PatternError> {
     /// Bytes of the compiled program: a pattern that needs more would also be slow.
     const LARGEST: usize = 4 << 20;
     RegexBuilder::new(&re2::translate(pattern)?)
         .size_limit(LARGEST)
         .build()
         .map_err(|error| match error {
-            regex::Error::CompiledTooBig(_) => "the pattern is too large".to_owned(),
+            regex::Error::CompiledTooBig(_) => PatternError::TooLarge,
             other => {
                 let message = other.to_string();
                 let last = message.lines().last().unwrap_or_default();
-                format!(
-                    "the pattern is not a regular expression: {}",
-                    last.trim_start_matches("error: ")
-                )
+                PatternError::Refused(last.trim_start_matches("error: ").to_owned())
             }
         })
 }
 
 fn regex_replace(call: &Call<'_>) -> Result<Value, FunctionError> {
     let (whole, replacement) = (call.text(0)?, call.text(2)?);
-    let regex = compile(call.text(1)?).map_err(|message| wrong(1, message))?;
+    let regex = compile(call.text(1)?).map_err(|error| wrong(1, error.to_string()))?;
     let mut replaced = String::with_capacity(whole.len());
     let mut done = 0;
     let mut effort = Effort::default();

@@ -6,15 +6,15 @@ use super::*;
 use crate::diagnostic::Diagnostics;
 use crate::evaluate::evaluate;
 use crate::native::parse_expression;
-use crate::scope::{Externals, Scope};
+use crate::scope::{Externals, NoAnswer, Scope};
 use crate::source::SourceMap;
 use crate::value::Kind;
 
 struct NoWorld;
 
 impl Externals for NoWorld {
-    fn ask(&self, function: &str, _: &[Value]) -> Result<Value, String> {
-        Err(format!("`{function}` is none of the language's own"))
+    fn ask(&self, function: &str, _: &[Value]) -> Result<Value, NoAnswer> {
+        Err(format!("`{function}` is none of the language's own").into())
     }
 }
 

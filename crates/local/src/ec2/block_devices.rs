@@ -5,7 +5,7 @@ use crate::query::Parameters;
 use crate::state::volume::{BlockDevice, EbsDevice};
 use crate::xml::Element;
 
-/// What a call says of one device: everything optional, `None` keeps what the image has.
+/// One device in a request: everything optional, `None` keeps what the image has.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct DeviceRequest {
     device: String,
@@ -37,7 +37,7 @@ const VOLUME_TYPES: &[(&str, u32, u32)] = &[
     ("standard", 1, 1_024),
 ];
 
-/// The size of a volume of which neither the request nor a snapshot says one, in GiB.
+/// The size of a volume that neither the request nor a snapshot gives, in GiB.
 const DEFAULT_SIZE_GIB: u32 = 8;
 
 /// Takes `BlockDeviceMapping.N`.

@@ -66,7 +66,7 @@ pub(crate) async fn create_image(mut call: Call) -> Answer {
     match made {
         Ok(id) => Ok(Element::body().text("imageId", id)),
         Err(error) => {
-            // Nobody has heard of the root but the machines: it goes at once.
+            // Nothing but the machines knows of the root: it is removed at once.
             if let Err(left) = call.cloud.machines.remove_root(&root).await {
                 tracing::warn!(root = root.0, error = %left, "root of a refused image not removed");
             }
@@ -388,7 +388,7 @@ pub(crate) fn register_image(mut call: Call) -> Answer {
     call.accept()?;
     if virtualization.as_deref() != Some("hvm") {
         return Err(ApiError::unsupported(
-            "the local cloud registers images of virtualization type hvm only",
+            "the local cloud supports only the virtualization type hvm",
         ));
     }
     let id = call.change(|region| {

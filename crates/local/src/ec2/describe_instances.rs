@@ -7,11 +7,10 @@ use crate::call::{Answer, Call};
 use crate::ec2::filters::{FilterTable, Filters};
 use crate::ec2::page::Page;
 use crate::ec2::tags::{self};
-use crate::ec2::{instance_types, network_interfaces, security_groups};
+use crate::ec2::{instance_types, security_groups};
 use crate::ids::ResourceKind;
-use crate::network;
 use crate::state::Tags;
-use crate::state::instance::{Instance, InstanceState, MetadataOptions};
+use crate::state::instance::{Instance, MetadataOptions};
 use crate::state::{ACCOUNT, Region};
 use crate::xml::Element;
 
@@ -156,7 +155,7 @@ pub(crate) fn describe_with_tags(region: &Region, instance: &Instance) -> Elemen
 fn describe(region: &Region, instance: &Instance, tags: &Tags) -> Element {
     let interfaces: Vec<Element> = instance
         .exists()
-        .then(|| network_interfaces::of_instance(region, instance))
+        .then(|| network_interface(region, instance))
         .into_iter()
         .collect();
     Element::body()
@@ -277,66 +276,54 @@ pub(crate) fn block_device_mapping(region: &Region, id: &str) -> Vec<Element> {
         .collect()
 }
 
-pub(crate) fn describe_instance_status(mut call: Call) -> Answer {
-    let ids = call.parameters.list("InstanceId");
-    let all = call.parameters.boolean("IncludeAllInstances")?.unwrap_or(false);
-    let filters = Filters::take(&mut call.parameters, STATUS_FILTERS)?;
-    let page = Page::take(&mut call.parameters)?;
-    call.accept()?;
-    let items = call.read(|region| {
-        region.check_instances(&ids)?;
-        let wanted = region
-            .instances
-            .values()
-            .filter(|instance| ids.is_empty() || ids.contains(&instance.id))
-            .filter(|instance| all || instance.state == InstanceState::Running)
-            .filter(|instance| filters.match_item(STATUS_FILTERS, instance, region.tags_of(&instance.id)));
-        Ok::<_, ApiError>(wanted.map(describe_status).collect())
-    })??;
-    let (items, next) = page.cut(items);
-    Ok(Element::body()
-        .list("instanceStatusSet", items)
-        .maybe("nextToken", next))
-}
-
-const STATUS_FILTERS: FilterTable<Instance> = &[
-    ("instance-state-name", |instance| vec![instance.state.name().to_owned()]),
-    ("instance-state-code", |instance| {
-        vec![instance.state.code().to_string()]
-    }),
-    ("availability-zone", |instance| vec![instance.zone.clone()]),
-    ("instance-status.status", |instance| vec![health(instance).0.to_owned()]),
-    ("instance-status.reachability", |instance| {
-        vec![health(instance).1.to_owned()]
-    }),
-    ("system-status.status", |instance| vec![health(instance).0.to_owned()]),
-    ("system-status.reachability", |instance| {
-        vec![health(instance).1.to_owned()]
-    }),
-];
-
-/// Returns what the status checks say: a running machine listens, so it is reachable.
-fn health(instance: &Instance) -> (&'static str, &'static str) {
-    match instance.state {
-        InstanceState::Running => ("ok", "passed"),
-        InstanceState::Pending => ("initializing", "initializing"),
-        _ => ("not-applicable", "not-applicable"),
-    }
-}
-
-fn describe_status(instance: &Instance) -> Element {
-    let (status, reachability) = health(instance);
-    let check = |name| {
-        let details = Element::body()
-            .text("name", "reachability")
-            .text("status", reachability);
-        Element::new(name).text("status", status).list("details", [details])
+/// Returns an instance's network interface: each has one, which comes and goes with it.
+fn network_interface(region: &Region, instance: &Instance) -> Element {
+    let association = instance.public_address().map(|address| {
+        Element::new("association")
+            .text("publicIp", address)
+            .text("publicDnsName", address)
+            .text("ipOwnerId", "amazon")
+    });
+    let private = Element::body()
+        .text("privateIpAddress", instance.address)
+        .text("privateDnsName", instance.address)
+        .text("primary", true);
+    let (private, base) = match association {
+        Some(association) => (private.child(association.clone()), Element::body().child(association)),
+        None => (private, Element::body()),
     };
-    Element::body()
-        .text("instanceId", &instance.id)
-        .text("availabilityZone", &instance.zone)
-        .text("availabilityZoneId", network::zone_id(&instance.zone))
-        .child(instance.state.describe("instanceState"))
-        .child(check("systemStatus"))
-        .child(check("instanceStatus"))
+    base.text("networkInterfaceId", &instance.network_interface_id)
+        .text("subnetId", &instance.subnet_id)
+        .text("vpcId", &instance.vpc_id)
+        .text("description", "")
+        .text("ownerId", ACCOUNT)
+        .text("status", "in-use")
+        .text("macAddress", mac_address(instance))
+        .text("privateIpAddress", instance.address)
+        .text("privateDnsName", instance.address)
+        .text("sourceDestCheck", instance.source_dest_check)
+        .list("groupSet", security_groups::group_set(region, instance))
+        .list("privateIpAddressesSet", [private])
+        .list("ipv6AddressesSet", [])
+        .text("interfaceType", "interface")
+        .child(attachment(instance))
+}
+
+fn attachment(instance: &Instance) -> Element {
+    Element::new("attachment")
+        .text(
+            "attachmentId",
+            instance.network_interface_id.replacen("eni-", "eni-attach-", 1),
+        )
+        .text("deviceIndex", 0)
+        .text("status", "attached")
+        .text("attachTime", instance.launched)
+        .text("deleteOnTermination", true)
+        .text("networkCardIndex", 0)
+}
+
+/// Returns a locally administered address that follows from the IPv4 address.
+fn mac_address(instance: &Instance) -> String {
+    let [one, two, three, four] = instance.address.octets();
+    format!("02:00:{one:02x}:{two:02x}:{three:02x}:{four:02x}")
 }

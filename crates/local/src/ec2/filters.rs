@@ -48,7 +48,7 @@ impl Filters {
         Ok(Filters(filters))
     }
 
-    /// Tells whether an item with these tags passes all filters.
+    /// Returns whether an item with these tags passes all filters.
     pub(crate) fn match_item<T>(&self, table: FilterTable<T>, item: &T, tags: &Tags) -> bool {
         self.0.iter().all(|filter| {
             let values = filter.values_of(table, item, tags);

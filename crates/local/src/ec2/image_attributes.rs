@@ -91,7 +91,7 @@ impl PermissionChanges {
         match operation.as_deref() {
             Some("remove") => changes.remove.extend(listed),
             Some(_) => changes.add.extend(listed),
-            // Some clients (Packer 1.6) repeat the permissions as a list without operation; the list alone says nothing.
+            // Some clients (Packer 1.6) repeat the permissions as a list without operation; the list alone is not a change.
             None if !listed.is_empty() && changes.is_empty() => {
                 return Err(ApiError::missing_parameter("OperationType"));
             }
@@ -161,9 +161,7 @@ pub(crate) fn modify_image_attribute(mut call: Call) -> Answer {
     let product_codes = call.parameters.list("ProductCode");
     call.accept()?;
     if !product_codes.is_empty() {
-        return Err(ApiError::unsupported(
-            "the local cloud has no marketplace whose product codes an image could carry",
-        ));
+        return Err(ApiError::unsupported("the local cloud does not support product codes"));
     }
     let (mut new_description, mut new_imds_support) = (description, imds_support);
     match (attribute.as_deref(), value) {
@@ -186,16 +184,6 @@ pub(crate) fn modify_image_attribute(mut call: Call) -> Answer {
         image
             .launch_permission
             .retain(|permission| !permissions.remove.contains(permission));
-        Ok(())
-    })
-}
-
-pub(crate) fn reset_image_attribute(mut call: Call) -> Answer {
-    let id = call.parameters.required("ImageId")?;
-    let _attribute = call.parameters.word("Attribute", &["launchPermission"])?;
-    call.accept()?;
-    change_own(&call, &id, |image| {
-        image.launch_permission.clear();
         Ok(())
     })
 }

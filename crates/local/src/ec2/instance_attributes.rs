@@ -7,12 +7,12 @@ use crate::api_error::ApiError;
 use crate::call::{Answer, Call};
 use crate::ec2::describe_instances;
 use crate::ec2::instance_types;
-use crate::ec2::launch_request::{check_user_data, take_metadata_options};
+use crate::ec2::launch_request::check_user_data;
 use crate::ec2::security_groups;
 use crate::moment::Moment;
 use crate::query::Parameters;
 use crate::state::Region;
-use crate::state::instance::{Instance, InstanceState, MetadataOptions};
+use crate::state::instance::{Instance, InstanceState};
 use crate::xml::Element;
 
 pub(crate) fn describe_instance_attribute(mut call: Call) -> Answer {
@@ -189,24 +189,6 @@ pub(crate) fn modify_instance_attribute(mut call: Call) -> Answer {
         changes.apply(region, &id)
     })?;
     Ok(Element::body().yes())
-}
-
-pub(crate) fn modify_instance_metadata_options(mut call: Call) -> Answer {
-    let id = call.parameters.required("InstanceId")?;
-    let old = call.read(|region| region.instance(&id).map(|instance| instance.metadata_options.clone()))??;
-    let options = take_metadata_options(&mut call.parameters, "", Some(&old))?;
-    call.accept()?;
-    call.change(|region| {
-        region.instance_mut(&id)?.metadata_options = options.clone();
-        Ok(())
-    })?;
-    Ok(Element::body()
-        .text("instanceId", id)
-        .child(named_metadata_options(&options)))
-}
-
-fn named_metadata_options(options: &MetadataOptions) -> Element {
-    Element::new("instanceMetadataOptions").with(describe_instances::metadata_options(options))
 }
 
 /// Answers what the machine wrote while booting, as far as this process runs it.

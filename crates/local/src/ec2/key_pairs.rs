@@ -29,7 +29,9 @@ pub(crate) async fn create_key_pair(mut call: Call) -> Answer {
     let tags = TagSpecifications::take(&mut call.parameters, &[ResourceKind::KeyPair])?.of(ResourceKind::KeyPair);
     call.accept()?;
     if format.as_deref() == Some("ppk") {
-        return Err(ApiError::unsupported("the local cloud makes keys of format pem only"));
+        return Err(ApiError::unsupported(
+            "the local cloud supports only the key format pem",
+        ));
     }
     // Told before the work too, though the answer that counts is given when the pair is added.
     call.read(|region| check_free(region, &name))??;

@@ -189,54 +189,34 @@ impl Options {
             shutdown_terminates: behavior.as_deref() == Some("terminate"),
             enclave: parameters.boolean("EnclaveOptions.Enabled")?.unwrap_or(false),
             cpu_credits: parameters.word("CreditSpecification.CpuCredits", &["standard", "unlimited"])?,
-            metadata: take_metadata_options(parameters, "MetadataOptions.", None)?,
+            metadata: take_metadata_options(parameters)?,
         })
     }
 }
 
-/// Takes options for the metadata service; those that are not given stay as they were, or take EC2's defaults.
-pub(crate) fn take_metadata_options(
-    parameters: &mut Parameters,
-    prefix: &str,
-    old: Option<&MetadataOptions>,
-) -> Result<MetadataOptions, ApiError> {
-    let mut word = |name: &str, allowed: &[&str], old: Option<&String>, default: &str| {
-        let word = parameters.word(&format!("{prefix}{name}"), allowed)?;
-        Ok::<_, ApiError>(word.or_else(|| old.cloned()).unwrap_or_else(|| default.to_owned()))
+/// Takes options for the metadata service; those that are not given take EC2's defaults.
+fn take_metadata_options(parameters: &mut Parameters) -> Result<MetadataOptions, ApiError> {
+    let mut word = |name: &str, allowed: &[&str], default: &str| {
+        let word = parameters.word(&format!("MetadataOptions.{name}"), allowed)?;
+        Ok::<_, ApiError>(word.unwrap_or_else(|| default.to_owned()))
     };
     let switch = &["enabled", "disabled"];
     let options = MetadataOptions {
-        http_tokens: word(
-            "HttpTokens",
-            &["optional", "required"],
-            old.map(|old| &old.http_tokens),
-            "optional",
-        )?,
-        http_endpoint: word("HttpEndpoint", switch, old.map(|old| &old.http_endpoint), "enabled")?,
-        instance_tags: word(
-            "InstanceMetadataTags",
-            switch,
-            old.map(|old| &old.instance_tags),
-            "disabled",
-        )?,
-        http_protocol_ipv6: word(
-            "HttpProtocolIpv6",
-            switch,
-            old.map(|old| &old.http_protocol_ipv6),
-            "disabled",
-        )?,
-        hop_limit: old.map_or(1, |old| old.hop_limit),
+        http_tokens: word("HttpTokens", &["optional", "required"], "optional")?,
+        http_endpoint: word("HttpEndpoint", switch, "enabled")?,
+        instance_tags: word("InstanceMetadataTags", switch, "disabled")?,
+        http_protocol_ipv6: word("HttpProtocolIpv6", switch, "disabled")?,
+        hop_limit: parameters
+            .number("MetadataOptions.HttpPutResponseHopLimit")?
+            .unwrap_or(1),
     };
-    let hop_limit = parameters
-        .number(&format!("{prefix}HttpPutResponseHopLimit"))?
-        .unwrap_or(options.hop_limit);
-    if !(1..=64).contains(&hop_limit) {
+    if !(1..=64).contains(&options.hop_limit) {
         return Err(ApiError::invalid_value(
             "HttpPutResponseHopLimit",
-            &hop_limit.to_string(),
+            &options.hop_limit.to_string(),
         ));
     }
-    Ok(MetadataOptions { hop_limit, ..options })
+    Ok(options)
 }
 
 fn take_placement(parameters: &mut Parameters) -> (Option<String>, String) {

@@ -11,7 +11,6 @@ pub(crate) mod instance_types;
 pub(crate) mod key_pairs;
 pub(crate) mod launch;
 pub(crate) mod launch_request;
-pub(crate) mod network_interfaces;
 pub(crate) mod page;
 pub(crate) mod power;
 pub(crate) mod regions;
@@ -33,7 +32,6 @@ pub(crate) const NAMESPACE: &str = "http://ec2.amazonaws.com/doc/2016-11-15/";
 /// Does what a call asks for.
 pub(crate) async fn act(action: &str, call: Call) -> Answer {
     match action {
-        "AuthorizeSecurityGroupEgress" => security_rules::authorize_egress(call),
         "AuthorizeSecurityGroupIngress" => security_rules::authorize_ingress(call),
         "CopyImage" => create_image::copy_image(call),
         "CreateImage" => create_image::create_image(call).await,
@@ -47,20 +45,15 @@ pub(crate) async fn act(action: &str, call: Call) -> Answer {
         "DeleteTags" => tags::delete_tags(call),
         "DeleteVolume" => volumes::delete_volume(call),
         "DeregisterImage" => images::deregister_image(call).await,
-        "DescribeAccountAttributes" => regions::describe_account_attributes(call),
         "DescribeAvailabilityZones" => regions::describe_availability_zones(call),
         "DescribeImageAttribute" => image_attributes::describe_image_attribute(call),
         "DescribeImages" => images::describe_images(call),
         "DescribeInstanceAttribute" => instance_attributes::describe_instance_attribute(call),
-        "DescribeInstanceStatus" => describe_instances::describe_instance_status(call),
         "DescribeInstanceTypeOfferings" => instance_types::describe_instance_type_offerings(call),
         "DescribeInstanceTypes" => instance_types::describe_instance_types(call),
         "DescribeInstances" => describe_instances::describe_instances(call),
-        "DescribeInternetGateways" => vpcs::describe_internet_gateways(call),
         "DescribeKeyPairs" => key_pairs::describe_key_pairs(call),
-        "DescribeNetworkInterfaces" => network_interfaces::describe_network_interfaces(call),
         "DescribeRegions" => regions::describe_regions(call),
-        "DescribeRouteTables" => vpcs::describe_route_tables(call),
         "DescribeSecurityGroups" => security_groups::describe_security_groups(call),
         "DescribeSnapshotAttribute" => snapshots::describe_snapshot_attribute(call),
         "DescribeSnapshots" => snapshots::describe_snapshots(call),
@@ -77,13 +70,9 @@ pub(crate) async fn act(action: &str, call: Call) -> Answer {
         "ImportKeyPair" => key_pairs::import_key_pair(call),
         "ModifyImageAttribute" => image_attributes::modify_image_attribute(call),
         "ModifyInstanceAttribute" => instance_attributes::modify_instance_attribute(call),
-        "ModifyInstanceMetadataOptions" => instance_attributes::modify_instance_metadata_options(call),
         "ModifySnapshotAttribute" => snapshots::modify_snapshot_attribute(call),
         "RebootInstances" => power::reboot_instances(call),
         "RegisterImage" => create_image::register_image(call),
-        "ResetImageAttribute" => image_attributes::reset_image_attribute(call),
-        "RevokeSecurityGroupEgress" => security_rules::revoke_egress(call),
-        "RevokeSecurityGroupIngress" => security_rules::revoke_ingress(call),
         "RunInstances" => launch::run_instances(call).await,
         "StartInstances" => power::start_instances(call),
         "StopInstances" => power::stop_instances(call),

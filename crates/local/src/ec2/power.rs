@@ -59,7 +59,7 @@ pub(crate) fn stop_instances(mut call: Call) -> Answer {
     if hibernate == Some(true) {
         return Err(ApiError::new(
             "UnsupportedHibernationConfiguration",
-            "the local cloud's instances cannot hibernate",
+            "the local cloud does not support hibernation",
         ));
     }
     let changes = transition(&call, &ids, |cloud, instance| match instance.state {
@@ -304,7 +304,7 @@ fn watched(cloud: &Arc<Cloud>, name: &InstanceName, machine: Machine) -> Running
     }
 }
 
-/// Does what the instance's shutdown behaviour says, after its machine has powered off.
+/// Applies the instance's shutdown behaviour, after its machine has powered off.
 fn power_off(cloud: &Arc<Cloud>, name: InstanceName, ended: Ended) {
     let after = cloud.change(&name.region, |region| {
         let instance = region.instance_mut(&name.id)?;

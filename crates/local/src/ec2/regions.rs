@@ -1,4 +1,4 @@
-//! Regions, zones and the account's attributes.
+//! Regions and zones.
 
 use crate::api_error::ApiError;
 use crate::call::{Answer, Call};
@@ -40,7 +40,7 @@ const REGIONS: &[(&str, bool)] = &[
     ("us-west-2", false),
 ];
 
-/// Tells whether there is such a region.
+/// Returns whether there is such a region.
 pub(crate) fn exists(region: &str) -> bool {
     REGIONS.iter().any(|(name, _)| *name == region)
 }
@@ -137,37 +137,4 @@ pub(crate) fn describe_availability_zones(mut call: Call) -> Answer {
             .text("zoneType", "availability-zone")
     });
     Ok(Element::body().list("availabilityZoneInfo", items))
-}
-
-/// What `DescribeAccountAttributes` says of an account that has a default VPC.
-fn attributes(region: &str) -> [(&'static str, String); 6] {
-    [
-        ("supported-platforms", "VPC".to_owned()),
-        ("default-vpc", network::vpc_id(region)),
-        ("max-instances", "1000".to_owned()),
-        ("vpc-max-security-groups-per-interface", "5".to_owned()),
-        ("max-elastic-ips", "5".to_owned()),
-        ("vpc-max-elastic-ips", "5".to_owned()),
-    ]
-}
-
-pub(crate) fn describe_account_attributes(mut call: Call) -> Answer {
-    let names = call.parameters.list("AttributeName");
-    call.accept()?;
-    let attributes = attributes(&call.region);
-    if let Some(unknown) = names
-        .iter()
-        .find(|name| !attributes.iter().any(|(known, _)| known == name))
-    {
-        return Err(ApiError::invalid_value("attributeName", unknown));
-    }
-    let items = attributes
-        .into_iter()
-        .filter(|(name, _)| names.is_empty() || names.iter().any(|wanted| wanted == name));
-    let items = items.map(|(name, value)| {
-        Element::body()
-            .text("attributeName", name)
-            .list("attributeValueSet", [Element::body().text("attributeValue", value)])
-    });
-    Ok(Element::body().list("accountAttributeSet", items))
 }

@@ -1,4 +1,4 @@
-//! Rules of security groups: authorize, revoke, and the permissions that Describe answers.
+//! Rules of security groups: `AuthorizeSecurityGroupIngress`, and the permissions that Describe answers.
 
 use std::net::IpAddr;
 
@@ -13,15 +13,7 @@ use crate::state::security_group::{Peer, Permission, Rule};
 use crate::state::{ACCOUNT, Region};
 use crate::xml::Element;
 
-pub(crate) fn authorize_ingress(call: Call) -> Answer {
-    authorize(call, false)
-}
-
-pub(crate) fn authorize_egress(call: Call) -> Answer {
-    authorize(call, true)
-}
-
-fn authorize(mut call: Call, egress: bool) -> Answer {
+pub(crate) fn authorize_ingress(mut call: Call) -> Answer {
     let group = GroupName::take(&mut call.parameters);
     let permissions = take_permissions(&mut call.parameters)?;
     let tags = TagSpecifications::take(&mut call.parameters, &[ResourceKind::SecurityGroupRule])?
@@ -39,14 +31,14 @@ fn authorize(mut call: Call, egress: bool) -> Answer {
             if group
                 .rules
                 .iter()
-                .any(|rule| rule.egress == egress && rule.permission == permission)
+                .any(|rule| !rule.egress && rule.permission == permission)
             {
                 return Err(ApiError::new(
                     "InvalidPermission.Duplicate",
                     format!("the specified rule \"{}\" already exists", permission.words()),
                 ));
             }
-            let rule = Rule::new(egress, permission, description);
+            let rule = Rule::new(false, permission, description);
             group.rules.push(rule.clone());
             region.tag(&rule.id, &tags);
             added.push(rule);
@@ -55,51 +47,6 @@ fn authorize(mut call: Call, egress: bool) -> Answer {
     })?;
     let items = added.iter().map(|rule| describe_rule(&id, rule, &tags));
     Ok(Element::body().yes().list("securityGroupRuleSet", items))
-}
-
-pub(crate) fn revoke_ingress(call: Call) -> Answer {
-    revoke(call, false)
-}
-
-pub(crate) fn revoke_egress(call: Call) -> Answer {
-    revoke(call, true)
-}
-
-fn revoke(mut call: Call, egress: bool) -> Answer {
-    let group = GroupName::take(&mut call.parameters);
-    let ids = call.parameters.list("SecurityGroupRuleId");
-    let permissions = take_permissions(&mut call.parameters)?;
-    call.accept()?;
-    call.change(|region| {
-        let id = group.find(region)?;
-        let rules = &mut region.security_group_mut(&id)?.rules;
-        let mut gone = Vec::new();
-        let mut remove = |wanted: &dyn Fn(&Rule) -> bool| {
-            let position = rules.iter().position(|rule| rule.egress == egress && wanted(rule));
-            if let Some(position) = position {
-                gone.push(rules.remove(position).id);
-            }
-            position.is_some()
-        };
-        for rule_id in &ids {
-            if !remove(&|rule| rule.id == *rule_id) {
-                return Err(ApiError::not_found(ResourceKind::SecurityGroupRule, rule_id));
-            }
-        }
-        for (permission, _) in &permissions {
-            if !remove(&|rule| rule.permission == *permission) {
-                return Err(ApiError::new(
-                    "InvalidPermission.NotFound",
-                    "The specified rule does not exist in this security group.",
-                ));
-            }
-        }
-        for id in gone {
-            region.tags.remove(&id);
-        }
-        Ok(())
-    })?;
-    Ok(Element::body().yes())
 }
 
 /// How a call names its group.
@@ -261,7 +208,7 @@ impl Permission {
         format!("peer: {peer}, {}, {ports}, ALLOW", self.protocol.to_uppercase())
     }
 
-    /// Tells whether two permissions go into one item of an answer: all but the peer is the same.
+    /// Returns whether two permissions go into one item of an answer: all but the peer is the same.
     fn same_ports(&self, other: &Permission) -> bool {
         (&self.protocol, self.from_port, self.to_port) == (&other.protocol, other.from_port, other.to_port)
     }
@@ -348,7 +295,7 @@ fn describe_rule(group: &str, rule: &Rule, tags: &Tags) -> Element {
     item.with(crate::ec2::tags::tag_set(tags))
 }
 
-/// Tells whether a group's rules name another group.
+/// Returns whether a group's rules name another group.
 pub(crate) fn refer_to(group: &SecurityGroup, id: &str) -> bool {
     group
         .rules

@@ -130,7 +130,7 @@ pub(crate) fn modify_snapshot_attribute(mut call: Call) -> Answer {
     match operation.as_deref() {
         Some("remove") => remove.extend(listed),
         Some(_) => add.extend(listed),
-        // As for images, a list without operation may only repeat what the other form says.
+        // As for images, a list without operation may only repeat the other form.
         None if add.is_empty() && remove.is_empty() => return Err(ApiError::missing_parameter("OperationType")),
         None => {}
     }

@@ -218,7 +218,7 @@ fn check_exists(region: &Region, id: &str) -> Result<(), ApiError> {
             .values()
             .any(|instance| instance.network_interface_id == id),
         // The default network's parts have ids that are derived, not kept.
-        ResourceKind::Subnet | ResourceKind::Vpc | ResourceKind::InternetGateway | ResourceKind::RouteTable => true,
+        ResourceKind::Subnet | ResourceKind::Vpc => true,
     };
     if exists { Ok(()) } else { Err(absent(kind, id)) }
 }

@@ -1,22 +1,13 @@
-//! What describes the network of a region: VPCs, subnets, internet gateways, route tables.
+//! What describes the network of a region: VPCs and subnets.
 
 use crate::call::{Answer, Call};
 use crate::ec2::filters::{FilterTable, Filters};
 use crate::ec2::page::Page;
 use crate::ec2::tags::{self};
-use crate::ids::{ResourceKind, absent};
 use crate::network::{SUBNET_ADDRESSES, Subnet, VPC_CIDR, check_vpc, subnet, subnets, vpc_id, zone_id};
 use crate::state::ACCOUNT;
 use crate::state::Tags;
 use crate::xml::Element;
-
-fn gateway_id(region: &str) -> String {
-    ResourceKind::InternetGateway.stable_id(region)
-}
-
-fn route_table_id(region: &str) -> String {
-    ResourceKind::RouteTable.stable_id(region)
-}
 
 const VPC_FILTERS: FilterTable<String> = &[
     ("vpc-id", |id| vec![id.clone()]),
@@ -128,85 +119,4 @@ fn describe_subnet(subnet: &Subnet, taken: u32, tags: &Tags) -> Element {
 
 fn region_of(zone: &str) -> &str {
     zone.get(..zone.len().saturating_sub(1)).unwrap_or(zone)
-}
-
-const GATEWAY_FILTERS: FilterTable<(String, String)> = &[
-    ("internet-gateway-id", |(id, _)| vec![id.clone()]),
-    ("attachment.vpc-id", |(_, vpc)| vec![vpc.clone()]),
-    ("attachment.state", |_| vec!["available".to_owned()]),
-    ("owner-id", |_| vec![ACCOUNT.to_owned()]),
-];
-
-pub(crate) fn describe_internet_gateways(mut call: Call) -> Answer {
-    let ids = call.parameters.list("InternetGatewayId");
-    let filters = Filters::take(&mut call.parameters, GATEWAY_FILTERS)?;
-    let page = Page::take(&mut call.parameters)?;
-    call.accept()?;
-    let gateway = (gateway_id(&call.region), vpc_id(&call.region));
-    if let Some(unknown) = ids.iter().find(|id| **id != gateway.0) {
-        return Err(absent(ResourceKind::InternetGateway, unknown));
-    }
-    let tags = call.read(|region| region.tags_of(&gateway.0).clone())?;
-    let attachment = Element::body().text("vpcId", &gateway.1).text("state", "available");
-    let found = filters.match_item(GATEWAY_FILTERS, &gateway, &tags).then(|| {
-        Element::body()
-            .text("internetGatewayId", &gateway.0)
-            .text("ownerId", ACCOUNT)
-            .list("attachmentSet", [attachment])
-            .with(tags::tag_set(&tags))
-    });
-    let (items, next) = page.cut(found.into_iter().collect());
-    Ok(Element::body()
-        .list("internetGatewaySet", items)
-        .maybe("nextToken", next))
-}
-
-const ROUTE_TABLE_FILTERS: FilterTable<(String, String)> = &[
-    ("route-table-id", |(id, _)| vec![id.clone()]),
-    ("vpc-id", |(_, vpc)| vec![vpc.clone()]),
-    ("association.main", |_| vec!["true".to_owned()]),
-    // The main table has no explicit association with a subnet.
-    ("association.subnet-id", |_| Vec::new()),
-    ("route.destination-cidr-block", |_| {
-        vec![VPC_CIDR.to_owned(), "0.0.0.0/0".to_owned()]
-    }),
-    ("owner-id", |_| vec![ACCOUNT.to_owned()]),
-];
-
-pub(crate) fn describe_route_tables(mut call: Call) -> Answer {
-    let ids = call.parameters.list("RouteTableId");
-    let filters = Filters::take(&mut call.parameters, ROUTE_TABLE_FILTERS)?;
-    let page = Page::take(&mut call.parameters)?;
-    call.accept()?;
-    let table = (route_table_id(&call.region), vpc_id(&call.region));
-    if let Some(unknown) = ids.iter().find(|id| **id != table.0) {
-        return Err(absent(ResourceKind::RouteTable, unknown));
-    }
-    let tags = call.read(|region| region.tags_of(&table.0).clone())?;
-    let route = |destination: &str, gateway: &str| {
-        Element::body()
-            .text("destinationCidrBlock", destination)
-            .text("gatewayId", gateway)
-            .text("state", "active")
-            .text("origin", "CreateRouteTable")
-    };
-    let association = Element::body()
-        .text("routeTableAssociationId", table.0.replacen("rtb-", "rtbassoc-", 1))
-        .text("routeTableId", &table.0)
-        .text("main", true)
-        .child(Element::new("associationState").text("state", "associated"));
-    let found = filters.match_item(ROUTE_TABLE_FILTERS, &table, &tags).then(|| {
-        Element::body()
-            .text("routeTableId", &table.0)
-            .text("vpcId", &table.1)
-            .text("ownerId", ACCOUNT)
-            .list(
-                "routeSet",
-                [route(VPC_CIDR, "local"), route("0.0.0.0/0", &gateway_id(&call.region))],
-            )
-            .list("associationSet", [association])
-            .with(tags::tag_set(&tags))
-    });
-    let (items, next) = page.cut(found.into_iter().collect());
-    Ok(Element::body().list("routeTableSet", items).maybe("nextToken", next))
 }

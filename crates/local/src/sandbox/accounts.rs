@@ -20,7 +20,7 @@ pub(super) struct Account {
     pub(super) shell: PathBuf,
 }
 
-/// Whom a machine lets in.
+/// The users that may log in to a machine.
 #[derive(Debug)]
 pub(super) enum Residents {
     /// The users of its root.

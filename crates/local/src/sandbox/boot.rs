@@ -4,13 +4,13 @@ use std::fs;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use super::failure::{Doing as _, Failure};
+use super::failure::{Failure, Step as _};
 use super::wire::MachineStart;
 use super::{accounts, shims};
 
 /// Boots; called again for a reboot.
 pub(super) fn boot(machine: &MachineStart, with_sudo_shim: bool) -> Result<(), Failure> {
-    rustix::system::sethostname(machine.hostname.as_bytes()).doing("setting the host name")?;
+    rustix::system::sethostname(machine.hostname.as_bytes()).step("set the host name")?;
     forget_memory();
     fill_run(with_sudo_shim)?;
     for (directory, mode) in [
@@ -25,24 +25,24 @@ pub(super) fn boot(machine: &MachineStart, with_sudo_shim: bool) -> Result<(), F
                 .recursive(true)
                 .mode(mode)
                 .create(directory)
-                .doing(format!("creating `{directory}`"))?;
-            fs::set_permissions(directory, fs::Permissions::from_mode(mode)).doing(format!("opening `{directory}`"))?;
+                .step(format!("create `{directory}`"))?;
+            fs::set_permissions(directory, fs::Permissions::from_mode(mode)).step(format!("open `{directory}`"))?;
         }
     }
     name_host(&machine.hostname)?;
     for user in &machine.users {
         if !accounts::is_valid_name(user) {
             return Err(Failure {
-                doing: format!("creating user `{user}`"),
+                step: format!("create user `{user}`"),
                 error: std::io::Error::other("not a valid name"),
             });
         }
-        accounts::ensure(user).doing(format!("creating user `{user}`"))?;
+        accounts::ensure(user).step(format!("create user `{user}`"))?;
     }
-    accounts::allow_sudo(&machine.users).doing("allowing `sudo`")?;
+    accounts::allow_sudo(&machine.users).step("allow `sudo`")?;
     for user in machine.users.iter().map(String::as_str).chain(["root"]) {
         if let Some(account) = accounts::find(user) {
-            accounts::authorize(&account, &machine.authorized_keys).doing(format!("authorizing keys of `{user}`"))?;
+            accounts::authorize(&account, &machine.authorized_keys).step(format!("authorize keys of `{user}`"))?;
         }
     }
     Ok(())
@@ -68,11 +68,11 @@ fn forget_memory() {
 /// Fills `/run` anew.
 fn fill_run(with_sudo_shim: bool) -> Result<(), Failure> {
     for (directory, mode) in [("/run/lock", 0o1777), ("/run/bakelite", 0o755)] {
-        fs::create_dir_all(directory).doing(format!("creating `{directory}`"))?;
-        fs::set_permissions(directory, fs::Permissions::from_mode(mode)).doing(format!("opening `{directory}`"))?;
+        fs::create_dir_all(directory).step(format!("create `{directory}`"))?;
+        fs::set_permissions(directory, fs::Permissions::from_mode(mode)).step(format!("open `{directory}`"))?;
     }
     if with_sudo_shim {
-        shims::install_elevate().doing("installing the built-in `sudo`")?;
+        shims::install_elevate().step("install the built-in `sudo`")?;
     }
     Ok(())
 }
@@ -80,7 +80,7 @@ fn fill_run(with_sudo_shim: bool) -> Result<(), Failure> {
 /// Writes `/etc/hostname`, and the name into `/etc/hosts` unless it is there.
 fn name_host(name: &str) -> Result<(), Failure> {
     fs::remove_file("/etc/hostname").ok();
-    fs::write("/etc/hostname", format!("{name}\n")).doing("writing `/etc/hostname`")?;
+    fs::write("/etc/hostname", format!("{name}\n")).step("write `/etc/hostname`")?;
     let hosts = fs::read_to_string("/etc/hosts").unwrap_or_default();
     let mut lines: Vec<String> = hosts
         .lines()
@@ -95,5 +95,5 @@ fn name_host(name: &str) -> Result<(), Failure> {
     }
     lines.push(format!("127.0.1.1 {name} # bakelite"));
     fs::remove_file("/etc/hosts").ok();
-    fs::write("/etc/hosts", lines.join("\n") + "\n").doing("writing `/etc/hosts`")
+    fs::write("/etc/hosts", lines.join("\n") + "\n").step("write `/etc/hosts`")
 }

@@ -1,4 +1,4 @@
-//! The parent's side of a sandbox: starting one, asking it to run processes, hearing how they end.
+//! The parent's side of a sandbox: starting one, asking it to run processes, learning how they end.
 
 use std::collections::HashMap;
 use std::io;
@@ -24,32 +24,32 @@ use crate::cgroup::Cgroup;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SandboxError {
     /// The program could not be started again.
-    #[error("starting the sandbox's process: {0}")]
+    #[error("failed to start the sandbox's process: {0}")]
     Start(io::Error),
     /// The maps of its user namespace were refused.
-    #[error("writing the id map of the sandbox: {0}")]
+    #[error("failed to write the id map of the sandbox: {0}")]
     IdMap(io::Error),
     /// It could not be put into its cgroup.
-    #[error("moving the sandbox into its cgroup: {0}")]
+    #[error("failed to move the sandbox into its cgroup: {0}")]
     Cgroup(io::Error),
     /// A step inside failed.
-    #[error("{doing}: {error}")]
+    #[error("failed to {step}: {error}")]
     Inside {
-        /// What was being done.
-        doing: String,
-        /// What the kernel said.
+        /// The step.
+        step: String,
+        /// The kernel's error.
         error: String,
         /// Its error number.
         errno: Option<i32>,
     },
-    /// The sandbox ended without a word.
+    /// The sandbox ended without a report.
     #[error("the sandbox ended unexpectedly")]
     Gone,
     /// A message could not be passed.
-    #[error("talking to the sandbox: {0}")]
-    Talk(#[from] io::Error),
+    #[error("failed to exchange a message with the sandbox: {0}")]
+    Message(#[from] io::Error),
     /// A process could not be started in it.
-    #[error("starting a process: {0}")]
+    #[error("failed to start a process: {0}")]
     Refused(String),
 }
 
@@ -69,7 +69,7 @@ pub(crate) enum Condition {
 pub(crate) struct Sandbox {
     control: Arc<AsyncFd<OwnedFd>>,
     next: AtomicU64,
-    waiting: Mutex<HashMap<u64, mpsc::UnboundedSender<Heard>>>,
+    waiting: Mutex<HashMap<u64, mpsc::UnboundedSender<Reply>>>,
     condition: watch::Sender<Condition>,
     console: Mutex<Vec<u8>>,
     child: tokio::sync::Mutex<Child>,
@@ -77,9 +77,9 @@ pub(crate) struct Sandbox {
     cgroup: Mutex<Option<Cgroup>>,
 }
 
-/// What a run's owner hears.
+/// What a run's owner is sent.
 #[derive(Debug)]
-enum Heard {
+enum Reply {
     Started(Option<OwnedFd>),
     Refused(String),
     Exited(End),
@@ -93,17 +93,17 @@ pub(crate) struct Process {
     pub(crate) id: u64,
     /// Its terminal's master.
     pub(crate) master: Option<OwnedFd>,
-    heard: mpsc::UnboundedReceiver<Heard>,
+    replies: mpsc::UnboundedReceiver<Reply>,
 }
 
-/// How a process ended, as its owner hears it.
+/// How a process ended, as its owner is told.
 pub(crate) type ProcessEnd = End;
 
 impl Process {
     /// Waits for its end.
     pub(crate) async fn end(&mut self) -> ProcessEnd {
-        while let Some(heard) = self.heard.recv().await {
-            if let Heard::Exited(end) = heard {
+        while let Some(reply) = self.replies.recv().await {
+            if let Reply::Exited(end) = reply {
                 return end;
             }
         }
@@ -129,7 +129,12 @@ fn spawn() -> Result<(AsyncFd<OwnedFd>, Child), SandboxError> {
     Ok((control, child))
 }
 
-async fn tell(control: &AsyncFd<OwnedFd>, request: &Request, bytes: &[u8], files: &[BorrowedFd<'_>]) -> io::Result<()> {
+async fn send_request(
+    control: &AsyncFd<OwnedFd>,
+    request: &Request,
+    bytes: &[u8],
+    files: &[BorrowedFd<'_>],
+) -> io::Result<()> {
     loop {
         let mut ready = control.writable().await?;
         if let Ok(outcome) = ready.try_io(|control| send(control.as_fd(), request, bytes, files)) {
@@ -138,7 +143,7 @@ async fn tell(control: &AsyncFd<OwnedFd>, request: &Request, bytes: &[u8], files
     }
 }
 
-async fn hear(control: &AsyncFd<OwnedFd>) -> io::Result<Option<Message<Report>>> {
+async fn receive_report(control: &AsyncFd<OwnedFd>) -> io::Result<Option<Message<Report>>> {
     loop {
         let mut ready = control.readable().await?;
         if let Ok(outcome) = ready.try_io(|control| receive(control.as_fd())) {
@@ -153,9 +158,9 @@ async fn set_up(control: &AsyncFd<OwnedFd>, child: &Child, start: Start, ids: Id
         Start::Machine(machine) => machine.base().map(Path::to_owned),
         Start::Job { .. } => None,
     };
-    tell(control, &Request::Start(Box::new(start)), &[], &[]).await?;
+    send_request(control, &Request::Start(Box::new(start)), &[], &[]).await?;
     loop {
-        match hear(control).await?.map(|message| message.content) {
+        match receive_report(control).await?.map(|message| message.content) {
             Some(Report::NeedMap) => {
                 let child = child.id().unwrap_or_default();
                 ids.write(child).await.map_err(SandboxError::IdMap)?;
@@ -164,10 +169,10 @@ async fn set_up(control: &AsyncFd<OwnedFd>, child: &Child, start: Start, ids: Id
                     _ => None,
                 };
                 let files: Vec<_> = base.iter().map(OwnedFd::as_fd).collect();
-                tell(control, &Request::Mapped, &[], &files).await?;
+                send_request(control, &Request::Mapped, &[], &files).await?;
             }
             Some(Report::Booted | Report::Done) => return Ok(()),
-            Some(Report::Failed { doing, error, errno }) => return Err(SandboxError::Inside { doing, error, errno }),
+            Some(Report::Failed { step, error, errno }) => return Err(SandboxError::Inside { step, error, errno }),
             Some(_) => {}
             None => return Err(SandboxError::Gone),
         }
@@ -182,7 +187,7 @@ fn map_ids_of(base: &Path, child: u32) -> Result<OwnedFd, SandboxError> {
         kernel::mapped_tree(&path, namespace.as_fd())
     };
     map().map_err(|error| SandboxError::Inside {
-        doing: format!("mapping the ids of base directory `{}`", base.display()),
+        step: format!("map the ids of base directory `{}`", base.display()),
         errno: error.raw_os_error(),
         error: error.to_string(),
     })
@@ -204,7 +209,7 @@ pub(crate) async fn do_job(job: Job, ids: IdMap) -> Result<(), SandboxError> {
 }
 
 impl Sandbox {
-    /// Starts a machine and waits until it is up. `listen` must run for as long as it shall be heard.
+    /// Starts a machine and waits until it is up. `listen` must run for as long as its reports are wanted.
     pub(crate) async fn start(machine: MachineStart, ids: IdMap, cgroup: Cgroup) -> Result<Sandbox, SandboxError> {
         let (control, child) = spawn()?;
         // It waits for its first message, so it has no children and no namespace yet.
@@ -223,20 +228,22 @@ impl Sandbox {
         })
     }
 
-    /// Hears and passes on what the sandbox reports, until it is gone.
+    /// Forwards what the sandbox reports, until it is gone.
     pub(crate) async fn listen(&self) {
-        while let Ok(Some(message)) = hear(&self.control).await {
+        while let Ok(Some(message)) = receive_report(&self.control).await {
             let mut files = message.files.into_iter();
             match message.content {
-                Report::Started { id } => self.pass_on(id, Heard::Started(files.next())),
-                Report::Refused { id, error } => self.pass_on(id, Heard::Refused(error)),
-                Report::Account { id, known } => self.pass_on(id, Heard::Account(known)),
+                Report::Started { id } => self.forward(id, Reply::Started(files.next())),
+                Report::Refused { id, error } => self.forward(id, Reply::Refused(error)),
+                Report::Account { id, known } => self.forward(id, Reply::Account(known)),
                 Report::Exited { id, end } => {
-                    self.pass_on(id, Heard::Exited(end));
+                    self.forward(id, Reply::Exited(end));
                     self.waiting().remove(&id);
                 }
                 Report::Console => self.write_console(&message.bytes),
-                Report::Failed { doing, error, .. } => self.write_console(format!("{doing}: {error}\n").as_bytes()),
+                Report::Failed { step, error, .. } => {
+                    self.write_console(format!("failed to {step}: {error}\n").as_bytes())
+                }
                 Report::Rebooting => drop(self.condition.send_replace(Condition::Rebooting)),
                 Report::Booted => drop(self.condition.send_replace(Condition::Running)),
                 Report::NeedMap | Report::Done => {}
@@ -251,17 +258,17 @@ impl Sandbox {
         self.condition.send_replace(Condition::Gone);
     }
 
-    fn waiting(&self) -> std::sync::MutexGuard<'_, HashMap<u64, mpsc::UnboundedSender<Heard>>> {
+    fn waiting(&self) -> std::sync::MutexGuard<'_, HashMap<u64, mpsc::UnboundedSender<Reply>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn pass_on(&self, id: u64, heard: Heard) {
+    fn forward(&self, id: u64, reply: Reply) {
         if let Some(owner) = self.waiting().get(&id) {
-            owner.send(heard).ok(); // an owner that went away does not want to know
+            owner.send(reply).ok(); // an owner that went away does not want to know
         }
     }
 
-    fn expect(&self) -> (u64, mpsc::UnboundedReceiver<Heard>) {
+    fn expect(&self) -> (u64, mpsc::UnboundedReceiver<Reply>) {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, receiver) = mpsc::unbounded_channel();
         self.waiting().insert(id, sender);
@@ -275,19 +282,19 @@ impl Sandbox {
         command: &[u8],
         streams: Option<Streams>,
     ) -> Result<Process, SandboxError> {
-        let (id, mut heard) = self.expect();
+        let (id, mut replies) = self.expect();
         run.id = id;
         let files = streams.as_ref().map(Streams::borrowed);
-        tell(
+        send_request(
             &self.control,
             &Request::Run(run),
             command,
             files.as_ref().map_or(&[], |files| files.as_slice()),
         )
         .await?;
-        match heard.recv().await {
-            Some(Heard::Started(master)) => Ok(Process { id, master, heard }),
-            Some(Heard::Refused(error)) => {
+        match replies.recv().await {
+            Some(Reply::Started(master)) => Ok(Process { id, master, replies }),
+            Some(Reply::Refused(error)) => {
                 self.waiting().remove(&id);
                 Err(SandboxError::Refused(error))
             }
@@ -297,8 +304,8 @@ impl Sandbox {
 
     /// Whether a login user exists.
     pub(crate) async fn knows(&self, user: &str) -> Result<bool, SandboxError> {
-        let (id, mut heard) = self.expect();
-        tell(
+        let (id, mut replies) = self.expect();
+        send_request(
             &self.control,
             &Request::Account {
                 id,
@@ -308,22 +315,22 @@ impl Sandbox {
             &[],
         )
         .await?;
-        let answer = heard.recv().await;
+        let answer = replies.recv().await;
         self.waiting().remove(&id);
         match answer {
-            Some(Heard::Account(known)) => Ok(known),
+            Some(Reply::Account(known)) => Ok(known),
             _ => Err(SandboxError::Gone),
         }
     }
 
     /// Connects to a port of the machine, in its own network.
     pub(crate) async fn connect(&self, port: u16) -> io::Result<TcpStream> {
-        let (id, mut heard) = self.expect();
-        tell(&self.control, &Request::Connect { id, port }, &[], &[]).await?;
-        let answer = heard.recv().await;
+        let (id, mut replies) = self.expect();
+        send_request(&self.control, &Request::Connect { id, port }, &[], &[]).await?;
+        let answer = replies.recv().await;
         self.waiting().remove(&id);
         let socket = match answer {
-            Some(Heard::Started(Some(socket))) => std::net::TcpStream::from(socket),
+            Some(Reply::Started(Some(socket))) => std::net::TcpStream::from(socket),
             _ => return Err(io::ErrorKind::ConnectionRefused.into()),
         };
         socket.set_nonblocking(true)?;
@@ -338,19 +345,19 @@ impl Sandbox {
     /// Sends a signal to the process group of a run.
     pub(crate) async fn signal(&self, id: u64, signal: i32) {
         // A sandbox that is gone has no processes left to signal.
-        tell(&self.control, &Request::Signal { id, signal }, &[], &[])
+        send_request(&self.control, &Request::Signal { id, signal }, &[], &[])
             .await
             .ok();
     }
 
     /// Runs a first-boot script as root; its output goes into `output`.
     pub(crate) async fn run_user_data(&self, script: &[u8], output: &OwnedFd) -> Result<(), SandboxError> {
-        Ok(tell(&self.control, &Request::UserData, script, &[output.as_fd()]).await?)
+        Ok(send_request(&self.control, &Request::UserData, script, &[output.as_fd()]).await?)
     }
 
     /// Asks the machine to power off; `listen` ends when everything is gone.
     pub(crate) async fn request_stop(&self) {
-        tell(&self.control, &Request::Stop, &[], &[]).await.ok(); // already gone is as good
+        send_request(&self.control, &Request::Stop, &[], &[]).await.ok(); // already gone is as good
     }
 
     /// The machine's condition, to be watched.

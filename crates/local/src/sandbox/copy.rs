@@ -20,7 +20,7 @@ use super::tree::{
 };
 
 /// How many names may wait to be copied. They are read before anything of a directory is copied, so that an instance that
-/// goes on making files does not keep us for ever.
+/// goes on making files cannot hold up the copy forever.
 const MOST_WAITING: usize = 5_000_000;
 /// Where, beside the copy, the first copies of files with several names wait for their other names.
 const LINKS: &CStr = c"links";

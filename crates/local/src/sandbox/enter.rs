@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::process::{DumpableBehavior, Pid, PidfdFlags, Resource, Rlimit, Signal, WaitOptions};
 use rustix::thread::{Gid, Uid, UnshareFlags};
 
-use super::failure::{Doing as _, Failure};
+use super::failure::{Failure, Step as _};
 use super::wire::{MachineStart, Report, Request, Start, receive, send};
 use super::{filter, init, job, kernel, mounts};
 
@@ -35,12 +35,12 @@ pub(super) fn enter() -> ! {
 }
 
 fn become_it(control: &OwnedFd) -> Result<i32, Failure> {
-    let Some(message) = receive::<Request>(control.as_fd()).doing("reading the first message")? else {
+    let Some(message) = receive::<Request>(control.as_fd()).step("read the first message")? else {
         return Ok(0);
     };
     let Request::Start(start) = message.content else {
         return Err(Failure {
-            doing: "starting".into(),
+            step: "start".into(),
             error: io::Error::other("the first message is not a start"),
         });
     };
@@ -51,7 +51,7 @@ fn become_it(control: &OwnedFd) -> Result<i32, Failure> {
                 join_user_namespace(control, ids)?;
             }
             job.run()?;
-            send(control.as_fd(), &Report::Done, &[], &[]).doing("answering")?;
+            send(control.as_fd(), &Report::Done, &[], &[]).step("answer")?;
             Ok(0)
         }
         Start::Machine(machine) if machine.ids == 0 => init::run_bare(control, &machine).map(|()| 0),
@@ -59,8 +59,7 @@ fn become_it(control: &OwnedFd) -> Result<i32, Failure> {
             enter_store(&machine.store)?;
             let base = join_user_namespace(control, machine.ids)?;
             // A machine's own cgroup namespace would belong to it, and let it mount the hierarchies: this one is the outer namespace's.
-            kernel::unshare(UnshareFlags::NEWPID | UnshareFlags::NEWCGROUP)
-                .doing("creating PID and cgroup namespaces")?;
+            kernel::unshare(UnshareFlags::NEWPID | UnshareFlags::NEWCGROUP).step("create PID and cgroup namespaces")?;
             split_off_init(control, &machine, base)
         }
     }
@@ -68,14 +67,14 @@ fn become_it(control: &OwnedFd) -> Result<i32, Failure> {
 
 /// Makes the store the working directory: who takes on the ids of a machine may not be able to walk there any more.
 fn enter_store(store: &Path) -> Result<(), Failure> {
-    std::env::set_current_dir(store).doing("entering the store")
+    std::env::set_current_dir(store).step("enter the store")
 }
 
 /// Joins the outer user namespace as its root; answers the mount that came with the id map.
 fn join_user_namespace(control: &OwnedFd, ids: u32) -> Result<Option<OwnedFd>, Failure> {
-    kernel::unshare(UnshareFlags::NEWUSER).doing("creating a user namespace")?;
-    send(control.as_fd(), &Report::NeedMap, &[], &[]).doing("asking for an id map")?;
-    let answer = receive::<Request>(control.as_fd()).doing("waiting for the id map")?;
+    kernel::unshare(UnshareFlags::NEWUSER).step("create a user namespace")?;
+    send(control.as_fd(), &Report::NeedMap, &[], &[]).step("ask for an id map")?;
+    let answer = receive::<Request>(control.as_fd()).step("wait for the id map")?;
     let Some(answer) = answer.filter(|answer| matches!(answer.content, Request::Mapped)) else {
         kernel::leave(1);
     };
@@ -86,16 +85,16 @@ fn join_user_namespace(control: &OwnedFd, ids: u32) -> Result<Option<OwnedFd>, F
 /// Takes user and group 0 of the current user namespace.
 pub(super) fn become_root(ids: u32) -> Result<(), Failure> {
     if ids > 1 {
-        rustix::thread::set_thread_groups(&[]).doing("leaving the host's groups")?;
+        rustix::thread::set_thread_groups(&[]).step("leave the host's groups")?;
     }
-    rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT).doing("becoming group 0")?;
-    rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT).doing("becoming user 0")
+    rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT).step("become group 0")?;
+    rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT).step("become user 0")
 }
 
 /// Forks init and watches over it.
 fn split_off_init(control: &OwnedFd, machine: &MachineStart, base: Option<OwnedFd>) -> Result<i32, Failure> {
-    let (to_init, from_watcher) = socket_pair().doing("connecting with init")?;
-    let Some(init) = kernel::fork().doing("starting init")? else {
+    let (to_init, from_watcher) = socket_pair().step("connect with init")?;
+    let Some(init) = kernel::fork().step("start init")? else {
         drop(to_init);
         let outcome = machine_init(control, &from_watcher, machine, base);
         if let Err(failure) = &outcome {
@@ -106,9 +105,9 @@ fn split_off_init(control: &OwnedFd, machine: &MachineStart, base: Option<OwnedF
     drop((from_watcher, base));
     if await_byte(&to_init) {
         write_inner_map(init, machine.ids)?;
-        rustix::io::write(&to_init, &[1]).doing("waking init")?;
+        rustix::io::write(&to_init, &[1]).step("wake init")?;
     }
-    watch(control, init).doing("watching over init")
+    watch(control, init).step("watch over init")
 }
 
 /// What the process that becomes init does.
@@ -118,7 +117,7 @@ fn machine_init(
     machine: &MachineStart,
     base: Option<OwnedFd>,
 ) -> Result<(), Failure> {
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).doing("tying init to its parent")?;
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).step("tie init to its parent")?;
     let root = mounts::build(machine, base)?;
     set_limits(machine)?;
     let inner = UnshareFlags::NEWUSER
@@ -126,17 +125,17 @@ fn machine_init(
         | UnshareFlags::NEWUTS
         | UnshareFlags::NEWIPC
         | UnshareFlags::NEWNET;
-    kernel::unshare(inner).doing("creating the inner namespaces")?;
-    rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable).doing("opening init's id map")?;
-    rustix::io::write(watcher, &[1]).doing("asking for the inner id map")?;
+    kernel::unshare(inner).step("create the inner namespaces")?;
+    rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable).step("open init's id map")?;
+    rustix::io::write(watcher, &[1]).step("ask for the inner id map")?;
     if !await_byte(watcher) {
         kernel::leave(1);
     }
     // From here on nobody in the machine can look into init: not its files, not its memory, not the program it is.
-    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).doing("closing init to the machine")?;
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).doing("tying init to its parent")?;
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).step("close init to the machine")?;
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).step("tie init to its parent")?;
     become_root(machine.ids)?;
-    kernel::loopback_up().doing("switching the loopback interface on")?;
+    kernel::loopback_up().step("switch the loopback interface on")?;
     filter::install()?;
     init::run(control, machine, &root)
 }
@@ -153,7 +152,7 @@ fn set_limits(machine: &MachineStart) -> Result<(), Failure> {
             current: Some(hard),
             maximum: Some(hard),
         };
-        rustix::process::setrlimit(resource, limit).doing("limiting what the machine may use")
+        rustix::process::setrlimit(resource, limit).step("limit what the machine may use")
     };
     set(Resource::Nproc, machine.processes)?;
     set(Resource::Fsize, machine.file_size)
@@ -163,17 +162,17 @@ fn set_limits(machine: &MachineStart) -> Result<(), Failure> {
 fn write_inner_map(init: Pid, ids: u32) -> Result<(), Failure> {
     let pid = init.as_raw_nonzero();
     if ids == 1 {
-        std::fs::write(format!("/proc/{pid}/setgroups"), "deny").doing("forbidding group changes")?;
+        std::fs::write(format!("/proc/{pid}/setgroups"), "deny").step("forbid group changes")?;
     }
     for kind in ["uid_map", "gid_map"] {
-        let outer = std::fs::read_to_string(format!("/proc/self/{kind}")).doing("reading the outer id map")?;
+        let outer = std::fs::read_to_string(format!("/proc/self/{kind}")).step("read the outer id map")?;
         let lines = outer.lines().filter_map(|line| {
             let mut fields = line.split_whitespace();
             let (first, count) = (fields.next()?, fields.nth(1)?);
             Some(format!("{first} {first} {count}\n"))
         });
         std::fs::write(format!("/proc/{pid}/{kind}"), lines.collect::<String>())
-            .doing(format!("writing the inner `{kind}`"))?;
+            .step(format!("write the inner `{kind}`"))?;
     }
     Ok(())
 }
@@ -223,7 +222,7 @@ fn await_byte(file: &OwnedFd) -> bool {
 /// Tells the parent why there will be no machine.
 pub(super) fn report_failure(control: BorrowedFd<'_>, failure: &Failure) {
     let report = Report::Failed {
-        doing: failure.doing.clone(),
+        step: failure.step.clone(),
         error: failure.error.to_string(),
         errno: failure.error.raw_os_error(),
     };

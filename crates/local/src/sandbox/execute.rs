@@ -14,7 +14,7 @@ use rustix::thread::{Gid, Uid};
 
 use super::accounts::{self, Account, Residents};
 use super::wire::{Program, Run, Streams, streams};
-use super::{kernel, scp, sftp, terminal};
+use super::{kernel, sftp, terminal};
 
 /// The search path of a login, as Debian's and Amazon Linux's sshd set it.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -72,10 +72,7 @@ pub(super) fn start(
     }
     let three = streams(files).ok_or_else(|| io::Error::other("a run without streams"))?;
     let pid = match run.program {
-        Program::Sftp => serve(&three, &identity, sftp::serve)?,
-        Program::Command if scp::is_wanted(&command) && !has_program("scp") => {
-            serve(&three, &identity, move || scp::serve(&command))?
-        }
+        Program::Sftp => serve_sftp(&three, &identity)?,
         _ => spawn(program(run, command, &identity)?, three, identity, false)?,
     };
     Ok(Started { pid, master: None })
@@ -179,8 +176,8 @@ fn spawn(mut command: Command, streams: Streams, identity: Identity, on_terminal
     Pid::from_raw(child.id().cast_signed()).ok_or_else(|| io::Error::other("a process without id"))
 }
 
-/// Forks a process that serves files on its standard streams.
-fn serve(streams: &Streams, identity: &Identity, service: impl FnOnce() -> i32) -> io::Result<Pid> {
+/// Forks a process that serves SFTP on its standard streams.
+fn serve_sftp(streams: &Streams, identity: &Identity) -> io::Result<Pid> {
     if let Some(pid) = kernel::fork()? {
         return Ok(pid);
     }
@@ -195,16 +192,11 @@ fn serve(streams: &Streams, identity: &Identity, service: impl FnOnce() -> i32) 
     let status = match prepared() {
         Ok(()) => {
             kernel::close_from(3);
-            service()
+            sftp::serve()
         }
         Err(_) => 255,
     };
     kernel::leave(status)
-}
-
-fn has_program(name: &str) -> bool {
-    PATH.split(':')
-        .any(|directory| Path::new(directory).join(name).exists())
 }
 
 impl Identity {

@@ -6,22 +6,22 @@ use std::io;
 /// Why a sandbox could not be set up.
 #[derive(Debug)]
 pub(super) struct Failure {
-    /// What was being done, such as ``mounting `/proc` ``.
-    pub(super) doing: String,
-    /// What the kernel said.
+    /// The step that failed, such as ``mount `/proc` ``: what "failed to" goes before.
+    pub(super) step: String,
+    /// The kernel's error.
     pub(super) error: io::Error,
 }
 
-/// Names what was being done when something failed.
-pub(super) trait Doing<T> {
+/// Names the step in which something failed.
+pub(super) trait Step<T> {
     /// Turns the error into a `Failure`.
-    fn doing(self, what: impl Display) -> Result<T, Failure>;
+    fn step(self, step: impl Display) -> Result<T, Failure>;
 }
 
-impl<T, E: Into<io::Error>> Doing<T> for Result<T, E> {
-    fn doing(self, what: impl Display) -> Result<T, Failure> {
+impl<T, E: Into<io::Error>> Step<T> for Result<T, E> {
+    fn step(self, step: impl Display) -> Result<T, Failure> {
         self.map_err(|error| Failure {
-            doing: what.to_string(),
+            step: step.to_string(),
             error: error.into(),
         })
     }

@@ -12,7 +12,7 @@ use seccompiler::{
     SeccompRule, TargetArch,
 };
 
-use super::failure::{Doing as _, Failure};
+use super::failure::{Failure, Step as _};
 use super::kernel;
 
 /// Refused whatever the arguments are.
@@ -65,13 +65,13 @@ const SOCKET_FAMILIES: [i32; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6,
 const NEW_CGROUP_NAMESPACE: u64 = 0x0200_0000;
 /// Terminal requests that type on behalf of whoever sits at the terminal: `TIOCSTI` and `TIOCLINUX`, whose type differs between C libraries.
 const TYPING: [u64; 2] = [0x5412, 0x541c];
-/// The highest call that has been looked at: `removexattrat`. Numbers from 424 on are the same on all processors.
+/// The highest call that has been reviewed: `removexattrat`. Numbers from 424 on are the same on all processors.
 const NEWEST: u32 = 466;
 
 /// Puts this process under the filter.
 pub(super) fn install() -> Result<(), Failure> {
-    let doing = "filtering system calls";
-    let programs = programs().map_err(std::io::Error::other).doing(doing)?;
+    let step = "filter system calls";
+    let programs = programs().map_err(std::io::Error::other).step(step)?;
     for program in programs {
         let program: Vec<libc::sock_filter> = program
             .into_iter()
@@ -82,7 +82,7 @@ pub(super) fn install() -> Result<(), Failure> {
                 k: instruction.k,
             })
             .collect();
-        kernel::install_filter(&program).doing(doing)?;
+        kernel::install_filter(&program).step(step)?;
     }
     Ok(())
 }

@@ -55,7 +55,7 @@ const LEFT_BEHIND: [&str; 44] = [
     "boto.cfg",
 ];
 /// Empty directories that a system has, with their modes.
-const DIRECTORYS: [(&str, u32); 24] = [
+const DIRECTORIES: [(&str, u32); 24] = [
     ("home", 0o755),
     ("root", 0o700),
     ("tmp", 0o1777),
@@ -90,7 +90,7 @@ const DEEPEST_COPY: usize = 4;
 /// Builds the layer; `directories` are those of the host that will lie above it.
 pub(super) fn build(to: &Path, directories: &[String]) -> io::Result<()> {
     fs::create_dir_all(to)?;
-    for (name, mode) in DIRECTORYS {
+    for (name, mode) in DIRECTORIES {
         fs::create_dir_all(to.join(name))?;
         fs::set_permissions(to.join(name), fs::Permissions::from_mode(mode))?;
     }

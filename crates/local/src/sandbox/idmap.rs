@@ -15,7 +15,7 @@ use tokio::process::Command;
 pub(crate) enum IdMap {
     /// Without isolation: no namespace, so our own.
     Own,
-    /// Started by root: a range of ids that nobody on the host has.
+    /// Started by root: a range of ids that no account of the host has.
     Shifted {
         /// First id of the user range: the sandbox's root.
         users: u32,
@@ -140,7 +140,7 @@ impl IdMap {
     }
 }
 
-/// What is known of ids that somebody has.
+/// The ids that are known to be in use.
 struct Accounts {
     /// `/etc/subuid` and `/etc/subgid`.
     subordinate: [String; 2],
@@ -149,7 +149,7 @@ struct Accounts {
 }
 
 impl Accounts {
-    /// Whether somebody has an id of this range.
+    /// Whether an id of this range is in use.
     fn have(&self, range: &Range<u32>) -> bool {
         let subordinate = self
             .subordinate

@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{WaitOptions, WaitStatus};
 
 use super::accounts::{self, Residents};
-use super::failure::{Doing as _, Failure};
+use super::failure::{Failure, Step as _};
 use super::mounts::Root;
 use super::wire::{End, MachineStart, Message, Report, Request, receive, send};
 use super::{boot, execute, kernel};
@@ -43,17 +43,17 @@ enum Next {
 
 /// Boots and serves until the machine powers off or the parent is gone.
 pub(super) fn run(control: &OwnedFd, machine: &MachineStart, root: &Root) -> Result<(), Failure> {
-    rustix::thread::set_name(c"init").doing("naming init")?;
+    rustix::thread::set_name(c"init").step("name init")?;
     let signals =
-        kernel::signal_file(&[&[libc::SIGCHLD][..], &POWER_OFF, &REBOOT].concat()).doing("listening for signals")?;
+        kernel::signal_file(&[&[libc::SIGCHLD][..], &POWER_OFF, &REBOOT].concat()).step("listen for signals")?;
     let null = fs::File::options()
         .read(true)
         .write(true)
         .open("/dev/null")
-        .doing("opening `/dev/null`")?;
-    rustix::stdio::dup2_stdin(&null).doing("closing standard input")?;
-    rustix::stdio::dup2_stdout(&null).doing("closing standard output")?;
-    rustix::stdio::dup2_stderr(&null).doing("closing standard error")?;
+        .step("open `/dev/null`")?;
+    rustix::stdio::dup2_stdin(&null).step("close standard input")?;
+    rustix::stdio::dup2_stdout(&null).step("close standard output")?;
+    rustix::stdio::dup2_stderr(&null).step("close standard error")?;
     drop(null);
     boot::boot(machine, root.shims.sudo)?;
     Init {
@@ -69,18 +69,18 @@ pub(super) fn run(control: &OwnedFd, machine: &MachineStart, root: &Root) -> Res
 
 /// A machine without isolation: processes of this machine itself, of which only the home directories are the machine's own.
 pub(super) fn run_bare(control: &OwnedFd, machine: &MachineStart) -> Result<(), Failure> {
-    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).doing("adopting orphans")?;
-    let signals = kernel::signal_file(&[libc::SIGCHLD]).doing("listening for signals")?;
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).step("adopt orphans")?;
+    let signals = kernel::signal_file(&[libc::SIGCHLD]).step("listen for signals")?;
     let homes = machine.store.join(&machine.directory).join("fs/home");
     let names: Vec<String> = machine.users.iter().cloned().chain(["root".into()]).collect();
     for name in &names {
         if !accounts::is_valid_name(name) {
             return Err(Failure {
-                doing: format!("creating user `{name}`"),
+                step: format!("create user `{name}`"),
                 error: io::Error::other("not a valid name"),
             });
         }
-        fs::create_dir_all(homes.join(name)).doing(format!("creating the home directory of `{name}`"))?;
+        fs::create_dir_all(homes.join(name)).step(format!("create the home directory of `{name}`"))?;
     }
     let residents = Residents::Ourselves { homes, names };
     let mut init = Init {
@@ -106,7 +106,7 @@ impl Init<'_> {
             ];
             match rustix::event::poll(&mut files, None) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error).doing("waiting for requests"),
+                Err(error) => return Err(error).step("wait for requests"),
             }
             let (asked, signalled) = (!files[0].revents().is_empty(), !files[1].revents().is_empty());
             if signalled && matches!(self.handle_signals()?, Next::End) {
@@ -121,7 +121,7 @@ impl Init<'_> {
                     }
                     Ok(None) => return Ok(()),
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(error).doing("reading a request"),
+                    Err(error) => return Err(error).step("read a request"),
                 }
             }
         }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, mkdirat, open, openat};
 use rustix::process::fchdir;
 
-use super::failure::{Doing as _, Failure};
+use super::failure::{Failure, Step as _};
 use super::tree::{AS_DIRECTORY, Trouble};
 use super::wire::Job;
 use super::{copy, count, host_root, mounts, remove, unpack};
@@ -33,11 +33,10 @@ pub(super) enum Opened {
 
 /// Opens what a job works on.
 pub(super) fn open_directories(job: Job) -> Result<Opened, Failure> {
-    let directory =
-        |path: &Path| open(path, AS_DIRECTORY, Mode::empty()).doing(format!("opening `{}`", path.display()));
+    let directory = |path: &Path| open(path, AS_DIRECTORY, Mode::empty()).step(format!("open `{}`", path.display()));
     let layer = |path: &Path| {
         openat(directory(path)?, FILES, AS_DIRECTORY, Mode::empty())
-            .doing(format!("opening the layer in `{}`", path.display()))
+            .step(format!("open the layer in `{}`", path.display()))
     };
     Ok(match job {
         Job::Probe { directory: path } => Opened::Probe {
@@ -55,7 +54,7 @@ pub(super) fn open_directories(job: Job) -> Result<Opened, Failure> {
             directory: directory(&path)?,
         },
         Job::Unpack { tarball, to } => Opened::Unpack {
-            tarball: File::open(&tarball).doing(format!("opening `{}`", tarball.display()))?,
+            tarball: File::open(&tarball).step(format!("open `{}`", tarball.display()))?,
             name: tarball,
             to: directory(&to)?,
         },
@@ -71,26 +70,24 @@ impl Opened {
     pub(super) fn run(self) -> Result<(), Failure> {
         match self {
             Opened::Probe { directory } => {
-                fchdir(&directory).doing("entering the probe's directory")?;
+                fchdir(&directory).step("enter the probe's directory")?;
                 mounts::probe(Path::new(""))
             }
             Opened::Copy { from, to } => {
-                copy::layer(from, to.as_fd(), FILES).map_err(|trouble| failure("copying a layer", trouble))
+                copy::layer(from, to.as_fd(), FILES).map_err(|trouble| failure("copy a layer", trouble))
             }
             Opened::Count { layer, limit } => {
-                count::check(layer, limit).map_err(|trouble| failure("counting the files of a layer", trouble))
+                count::check(layer, limit).map_err(|trouble| failure("count the files of a layer", trouble))
             }
-            Opened::Empty { directory } => {
-                remove::empty(directory).map_err(|trouble| failure("removing files", trouble))
-            }
+            Opened::Empty { directory } => remove::empty(directory).map_err(|trouble| failure("remove files", trouble)),
             Opened::Unpack { tarball, name, to } => make_root(&to)
                 .and_then(|root| unpack::unpack(tarball, &root))
-                .doing(format!("unpacking `{}`", name.display())),
+                .step(format!("unpack `{}`", name.display())),
             Opened::Host { to, directories } => {
                 let built = fchdir(&to)
                     .map_err(io::Error::from)
                     .and_then(|()| host_root::build(Path::new("fs"), &directories));
-                built.doing("building a root from this machine's directories")
+                built.step("build a root from this machine's directories")
             }
         }
     }
@@ -102,9 +99,9 @@ fn make_root(directory: &OwnedFd) -> io::Result<OwnedFd> {
     Ok(openat(directory, FILES, AS_DIRECTORY, Mode::empty())?)
 }
 
-fn failure(doing: &str, trouble: Trouble) -> Failure {
+fn failure(step: &str, trouble: Trouble) -> Failure {
     Failure {
-        doing: format!("{doing}, at `{}`", trouble.place),
+        step: format!("{step}, at `{}`", trouble.place),
         error: trouble.error,
     }
 }

@@ -29,7 +29,6 @@ mod job;
 mod kernel;
 mod mounts;
 mod remove;
-mod scp;
 mod sftp;
 mod shims;
 mod terminal;

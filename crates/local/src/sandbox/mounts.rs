@@ -11,7 +11,7 @@ use rustix::mount::{
 };
 use rustix::thread::UnshareFlags;
 
-use super::failure::{Doing as _, Failure};
+use super::failure::{Failure, Step as _};
 use super::kernel;
 use super::shims::{self, Shims};
 use super::wire::MachineStart;
@@ -19,7 +19,7 @@ use super::wire::MachineStart;
 /// What the boot must know of the root that was built.
 #[derive(Debug)]
 pub(super) struct Root {
-    /// The stand-ins that the root needs.
+    /// The shims that the root needs.
     pub(super) shims: Shims,
 }
 
@@ -52,9 +52,9 @@ const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 ///
 /// The working directory is the store. `base` is the mount of the directory that the root stands on, where its ids are mapped.
 pub(super) fn build(machine: &MachineStart, base: Option<OwnedFd>) -> Result<Root, Failure> {
-    kernel::unshare(UnshareFlags::NEWNS).doing("creating a mount namespace")?;
+    kernel::unshare(UnshareFlags::NEWNS).step("create a mount namespace")?;
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-    mount_change("/", private).doing("separating the mounts from the host's")?;
+    mount_change("/", private).step("separate the mounts from the host's")?;
     let root = machine.directory.join("root");
     let base = base.map(|base| attach_base(machine, &base)).transpose()?;
     let mount_overlays = |tools| mount_overlays(machine, base.as_deref(), &root, tools);
@@ -64,9 +64,9 @@ pub(super) fn build(machine: &MachineStart, base: Option<OwnedFd>) -> Result<Roo
     if shims.any() {
         // They stand in a layer of their own, so that they never become part of an image.
         let tools = machine.directory.join("tools");
-        shims::write_layer(&tools, &root, &shims).doing("writing the stand-ins")?;
+        shims::write_layer(&tools, &root, &shims).step("write the shims")?;
         for part in machine.parts.iter().rev() {
-            unmount(root.join(&part.at), UnmountFlags::DETACH).doing("unmounting the root")?;
+            unmount(root.join(&part.at), UnmountFlags::DETACH).step("unmount the root")?;
         }
         mount_overlays(Some(&tools))?;
     }
@@ -81,9 +81,9 @@ pub(super) fn build(machine: &MachineStart, base: Option<OwnedFd>) -> Result<Roo
 /// Puts the mount of the base directory beside the machine's layers; returns where.
 fn attach_base(machine: &MachineStart, base: &OwnedFd) -> Result<PathBuf, Failure> {
     let at = machine.directory.join("base");
-    fs::create_dir_all(&at).doing("creating the mount point of the base directory")?;
+    fs::create_dir_all(&at).step("create the mount point of the base directory")?;
     let flags = rustix::mount::MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-    rustix::mount::move_mount(base, c"", CWD, &at, flags).doing("mounting the base directory")?;
+    rustix::mount::move_mount(base, c"", CWD, &at, flags).step("mount the base directory")?;
     Ok(at)
 }
 
@@ -100,15 +100,14 @@ fn mount_overlays(
         } else {
             part.at.replace('/', "_")
         });
-        fs::create_dir_all(&upper).doing("creating the writable layer")?;
-        fs::create_dir_all(&work).doing("creating the overlay's work directory")?;
+        fs::create_dir_all(&upper).step("create the writable layer")?;
+        fs::create_dir_all(&work).step("create the overlay's work directory")?;
         let tools = tools.map(|tools| tools.join(&part.at)).filter(|tools| tools.is_dir());
         let mut lower: Vec<PathBuf> = tools.into_iter().chain(part.lower.iter().cloned()).collect();
         if let (true, Some(base), Some(lowest)) = (part.at.is_empty(), base, lower.last_mut()) {
             base.clone_into(lowest);
         }
-        overlay(&lower, &upper, &work, &root.join(&part.at))
-            .doing(format!("mounting the overlay of `/{}`", part.at))?;
+        overlay(&lower, &upper, &work, &root.join(&part.at)).step(format!("mount the overlay of `/{}`", part.at))?;
     }
     Ok(())
 }
@@ -147,8 +146,8 @@ fn push_escaped(options: &mut Vec<u8>, path: &Path) {
 
 fn mount_fresh(root: &Path, name: &str, options: &str) -> Result<(), Failure> {
     let at = directory(root, name)?;
-    let options = std::ffi::CString::new(options).doing("naming mount options")?;
-    mount("tmpfs", &at, "tmpfs", MountFlags::NODEV, Some(options.as_c_str())).doing(format!("mounting `/{name}`"))
+    let options = std::ffi::CString::new(options).step("name mount options")?;
+    mount("tmpfs", &at, "tmpfs", MountFlags::NODEV, Some(options.as_c_str())).step(format!("mount `/{name}`"))
 }
 
 /// The mount point `name` of the root. A root may bring anything under that name, but nothing outside of it gets touched:
@@ -157,38 +156,38 @@ fn directory(root: &Path, name: &str) -> Result<PathBuf, Failure> {
     let path = root.join(name);
     match fs::symlink_metadata(&path) {
         Ok(found) if found.is_dir() => return Ok(path),
-        Ok(_) => fs::remove_file(&path).doing(format!("replacing `/{name}` of the root"))?,
+        Ok(_) => fs::remove_file(&path).step(format!("replace `/{name}` of the root"))?,
         Err(_) => {}
     }
-    fs::create_dir(&path).doing(format!("creating `/{name}` of the root"))?;
+    fs::create_dir(&path).step(format!("create `/{name}` of the root"))?;
     Ok(path)
 }
 
 fn mount_proc(root: &Path) -> Result<(), Failure> {
     let proc = directory(root, "proc")?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    mount("proc", &proc, "proc", flags, None).doing("mounting `/proc`")?;
+    mount("proc", &proc, "proc", flags, None).step("mount `/proc`")?;
     for name in READ_ONLY {
         let path = proc.join(name);
         if path.exists() {
-            mount_bind(&path, &path).doing(format!("covering `/proc/{name}`"))?;
+            mount_bind(&path, &path).step(format!("cover `/proc/{name}`"))?;
         }
         if name == "sys" {
             // Network settings belong to the machine's own network namespace.
-            mount_bind(path.join("net"), path.join("net")).doing("keeping `/proc/sys/net`")?;
+            mount_bind(path.join("net"), path.join("net")).step("keep `/proc/sys/net`")?;
         }
     }
     for name in READ_ONLY {
         let path = proc.join(name);
         if path.exists() {
             mount_remount(&path, MountFlags::BIND | MountFlags::RDONLY | flags, "")
-                .doing(format!("making `/proc/{name}` read-only"))?;
+                .step(format!("make `/proc/{name}` read-only"))?;
         }
     }
     for name in HIDDEN {
         let path = proc.join(name);
         if path.exists() {
-            bind_device("null", &path).doing(format!("hiding `/proc/{name}`"))?;
+            bind_device("null", &path).step(format!("hide `/proc/{name}`"))?;
         }
     }
     Ok(())
@@ -199,10 +198,10 @@ fn mount_devices(root: &Path, shared_memory: u64) -> Result<(), Failure> {
     let dev = root.join("dev");
     for name in DEVICES {
         let at = dev.join(name);
-        fs::write(&at, "").doing(format!("creating `/dev/{name}`"))?;
-        bind_device(name, &at).doing(format!("mounting `/dev/{name}`"))?;
+        fs::write(&at, "").step(format!("create `/dev/{name}`"))?;
+        bind_device(name, &at).step(format!("mount `/dev/{name}`"))?;
     }
-    fs::create_dir(dev.join("pts")).doing("creating `/dev/pts`")?;
+    fs::create_dir(dev.join("pts")).step("create `/dev/pts`")?;
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
     mount(
         "devpts",
@@ -211,10 +210,10 @@ fn mount_devices(root: &Path, shared_memory: u64) -> Result<(), Failure> {
         flags,
         Some(c"newinstance,ptmxmode=0666,mode=620"),
     )
-    .doing("mounting `/dev/pts`")?;
-    fs::create_dir(dev.join("shm")).doing("creating `/dev/shm`")?;
-    let options = std::ffi::CString::new(format!("mode=1777,size={shared_memory},nr_inodes=65536"))
-        .doing("naming mount options")?;
+    .step("mount `/dev/pts`")?;
+    fs::create_dir(dev.join("shm")).step("create `/dev/shm`")?;
+    let options =
+        std::ffi::CString::new(format!("mode=1777,size={shared_memory},nr_inodes=65536")).step("name mount options")?;
     mount(
         "tmpfs",
         dev.join("shm"),
@@ -222,7 +221,7 @@ fn mount_devices(root: &Path, shared_memory: u64) -> Result<(), Failure> {
         MountFlags::NOSUID | MountFlags::NODEV,
         Some(options.as_c_str()),
     )
-    .doing("mounting `/dev/shm`")?;
+    .step("mount `/dev/shm`")?;
     let links = [
         ("fd", "/proc/self/fd"),
         ("stdin", "/proc/self/fd/0"),
@@ -231,7 +230,7 @@ fn mount_devices(root: &Path, shared_memory: u64) -> Result<(), Failure> {
         ("ptmx", "pts/ptmx"),
     ];
     for (name, target) in links {
-        std::os::unix::fs::symlink(target, dev.join(name)).doing(format!("creating `/dev/{name}`"))?;
+        std::os::unix::fs::symlink(target, dev.join(name)).step(format!("create `/dev/{name}`"))?;
     }
     Ok(())
 }
@@ -255,32 +254,32 @@ fn bind_device(name: &str, at: &Path) -> std::io::Result<()> {
 
 /// Makes the new root the root and lets go of the host's.
 fn change_root(root: &Path) -> Result<(), Failure> {
-    std::env::set_current_dir(root).doing("entering the new root")?;
-    rustix::process::pivot_root(".", ".").doing("changing the root")?;
-    unmount(".", UnmountFlags::DETACH).doing("leaving the host's root")?;
-    std::env::set_current_dir("/").doing("entering the new root")
+    std::env::set_current_dir(root).step("enter the new root")?;
+    rustix::process::pivot_root(".", ".").step("change the root")?;
+    unmount(".", UnmountFlags::DETACH).step("leave the host's root")?;
+    std::env::set_current_dir("/").step("enter the new root")
 }
 
 /// Tries what a machine will need, in a mount namespace of its own.
 pub(super) fn probe(directory: &Path) -> Result<(), Failure> {
-    kernel::unshare(UnshareFlags::NEWNS | UnshareFlags::NEWPID).doing("creating mount and PID namespaces")?;
+    kernel::unshare(UnshareFlags::NEWNS | UnshareFlags::NEWPID).step("create mount and PID namespaces")?;
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-    mount_change("/", private).doing("separating the mounts from the host's")?;
-    let Some(child) = kernel::fork().doing("starting a process")? else {
+    mount_change("/", private).step("separate the mounts from the host's")?;
+    let Some(child) = kernel::fork().step("start a process")? else {
         kernel::leave(probe_inside(directory));
     };
     let ended =
-        rustix::process::waitpid(Some(child), rustix::process::WaitOptions::empty()).doing("waiting for a process")?;
+        rustix::process::waitpid(Some(child), rustix::process::WaitOptions::empty()).step("wait for a process")?;
     let outcome = ended.and_then(|(_, status)| status.exit_status()).unwrap_or(0);
-    let errno = |doing: &str, code: i32| Failure {
-        doing: doing.into(),
+    let errno = |step: &str, code: i32| Failure {
+        step: step.into(),
         error: std::io::Error::from_raw_os_error(code),
     };
     match outcome {
         0 => Err(errno("probing the sandbox", libc::EIO)),
         1 => Ok(()),
-        code if code & 0x80 != 0 => Err(errno("mounting `/proc`", code & 0x7f)),
-        code => Err(errno("mounting an overlay", code)),
+        code if code & 0x80 != 0 => Err(errno("mount `/proc`", code & 0x7f)),
+        code => Err(errno("mount an overlay", code)),
     }
 }
 

@@ -14,7 +14,7 @@ use super::tree::{AS_DIRECTORY, AS_HANDLE, Identity, Trouble, has_changed, names
 const DEEPEST: usize = 64;
 /// How many names of a directory are taken at once.
 const NAMES_AT_ONCE: usize = 500_000;
-/// How often a directory that does not get empty is looked at again: whoever keeps filling it does not keep us for ever.
+/// How often a directory that does not get empty is read again: a process that keeps filling it cannot hold up the removal forever.
 const MOST_PASSES: u32 = 1000;
 
 /// A directory on the way down.
@@ -32,7 +32,7 @@ impl Level {
     fn of(directory: OwnedFd, name: CString) -> io::Result<Level> {
         let status = fstat(&directory)?;
         if status.st_mode & 0o700 != 0o700 {
-            fchmod(&directory, Mode::RWXU).ok(); // if it was needed, removing says so
+            fchmod(&directory, Mode::RWXU).ok(); // if it was needed, the removal fails
         }
         let mut level = Level {
             directory: Dir::new(directory)?,
@@ -60,7 +60,7 @@ impl Level {
 }
 
 /// Removes everything in a directory, also in directories that are closed to their owner (the overlay's own work directories are).
-/// What somebody else removes meanwhile is removed.
+/// What another process removes meanwhile counts as removed.
 pub(super) fn empty(directory: OwnedFd) -> Result<(), Trouble> {
     let mut levels = Vec::new();
     let mut moved = 0;

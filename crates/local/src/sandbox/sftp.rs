@@ -39,7 +39,7 @@ pub(super) fn serve() -> i32 {
                 },
             )
             .await;
-            ended.await.ok(); // the handler is dropped when the client is gone
+            ended.await.ok(); // the handler is dropped when the client closed the connection
             Ok(())
         })
     };

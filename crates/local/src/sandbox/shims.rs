@@ -1,4 +1,4 @@
-//! Stand-ins for what a root lacks: `sudo`, and `poweroff` and its kin where they want a systemd that is not there.
+//! Shims for what a root lacks: `sudo`, and `poweroff` and its kin where they want a systemd that is not there.
 
 use std::fs;
 use std::io;
@@ -12,9 +12,9 @@ const SHUTDOWN: &str = include_str!("shutdown.sh");
 /// Commands that end or restart a machine.
 const SHUTDOWN_NAMES: [&str; 4] = ["poweroff", "halt", "reboot", "shutdown"];
 /// Where programs lie.
-const PROGRAM_DIRECTORYS: [&str; 6] = ["usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin"];
+const PROGRAM_DIRECTORIES: [&str; 6] = ["usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin"];
 
-/// Which stand-ins a root needs.
+/// Which shims a root needs.
 #[derive(Debug, Default)]
 pub(super) struct Shims {
     /// `sudo`.
@@ -24,13 +24,13 @@ pub(super) struct Shims {
 }
 
 impl Shims {
-    /// Whether there is anything to stand in for.
+    /// Whether the root needs any.
     pub(super) fn any(&self) -> bool {
         self.sudo || !self.shutdown.is_empty()
     }
 }
 
-/// Looks at a mounted root (from outside, so links are only read, never followed out of it).
+/// Inspects a mounted root (from outside, so links are only read, never followed out of it).
 pub(super) fn needed(root: &Path) -> Shims {
     let mut shims = Shims {
         sudo: elevate::program().is_some() && !has_working_sudo(root),
@@ -60,7 +60,7 @@ fn has_working_sudo(root: &Path) -> bool {
 
 /// The first program of this name, as a path relative to the root.
 fn find(root: &Path, name: &str) -> Option<PathBuf> {
-    PROGRAM_DIRECTORYS
+    PROGRAM_DIRECTORIES
         .iter()
         .filter(|directory| is_real_directory(root, directory))
         .map(|directory| Path::new(directory).join(name))
@@ -85,7 +85,7 @@ fn is_real_directory(root: &Path, directory: &str) -> bool {
     })
 }
 
-/// Writes the layer that holds the stand-ins.
+/// Writes the layer that holds the shims.
 pub(super) fn write_layer(layer: &Path, root: &Path, shims: &Shims) -> io::Result<()> {
     if layer.exists() {
         fs::remove_dir_all(layer)?;

@@ -25,7 +25,7 @@ pub(super) const AS_HANDLE: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(
 pub(super) struct Trouble {
     /// The place below the top of the tree, fit to be printed.
     pub(super) place: String,
-    /// What went wrong.
+    /// The system's error.
     pub(super) error: io::Error,
 }
 
@@ -51,7 +51,7 @@ impl Identity {
     }
 }
 
-/// What lies under a name is not what was asked for, or no longer: somebody was faster.
+/// What lies under a name is not what was asked for, or no longer: it was replaced meanwhile.
 pub(super) fn has_changed(error: Errno) -> bool {
     matches!(error, Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::STALE)
 }

@@ -162,9 +162,11 @@ impl Watch {
 
     /// Why reading ended after `count` members.
     fn reason(&mut self, count: u64) -> io::Error {
-        self.failure
-            .take()
-            .unwrap_or_else(|| refused(format!("it is no tar archive, or damaged (after {count} members)")))
+        self.failure.take().unwrap_or_else(|| {
+            refused(format!(
+                "it is not a tar archive, or it is damaged (after {count} members)"
+            ))
+        })
     }
 }
 
@@ -414,7 +416,7 @@ struct Marks {
 
 impl Marks {
     fn of(header: &tar::Header) -> io::Result<Marks> {
-        let damaged = |_| refused("its owner or mode is no number".into());
+        let damaged = |_| refused("its owner or mode is not a number".into());
         // `u32::MAX` stands for "leave it" in the calls that change owners.
         let id = |number: u64| u32::try_from(number).ok().filter(|id| *id != u32::MAX);
         let user = id(header.uid().map_err(damaged)?);

@@ -51,7 +51,7 @@ pub(crate) enum Report {
     Done,
     /// It did not work out; init ends.
     Failed {
-        doing: String,
+        step: String,
         error: String,
         errno: Option<i32>,
     },

@@ -258,7 +258,7 @@ impl Work {
         tokio::select! {
             () = work => {}
             _ = closed => {
-                // The client closed the channel. A terminal's session hears of it; other processes run on, as under sshd.
+                // The client closed the channel. A terminal's session gets a hangup; other processes run on, as under sshd.
                 if on_terminal {
                     sandbox.signal(run, libc::SIGHUP).await;
                 }

@@ -10,7 +10,7 @@ use russh::{Channel, ChannelId, ChannelOpenFailure, Pty, Sig};
 use tokio::task::JoinSet;
 
 use super::channel::{self, SessionChannel};
-use crate::guests::Seat;
+use crate::connection_slots::Slot;
 use crate::sandbox::{Program, Sandbox, Terminal};
 
 /// The state of one connection.
@@ -19,7 +19,7 @@ pub(super) struct Connection {
     authorized: Arc<[PublicKey]>,
     peer: SocketAddr,
     address: SocketAddr,
-    seat: Seat,
+    slot: Slot,
     user: String,
     channels: HashMap<ChannelId, SessionChannel>,
     /// What carries the channels' streams; ends with the connection.
@@ -32,7 +32,7 @@ impl Connection {
         authorized: Arc<[PublicKey]>,
         peer: SocketAddr,
         address: SocketAddr,
-        seat: Seat,
+        slot: Slot,
     ) -> Connection {
         let tasks = JoinSet::new();
         Connection {
@@ -40,7 +40,7 @@ impl Connection {
             authorized,
             peer,
             address,
-            seat,
+            slot,
             user: String::new(),
             channels: HashMap::new(),
             tasks,
@@ -116,7 +116,7 @@ impl Handler for Connection {
             return Ok(Auth::reject());
         }
         user.clone_into(&mut self.user);
-        self.seat.recognize();
+        self.slot.authenticated();
         Ok(Auth::Accept)
     }
 

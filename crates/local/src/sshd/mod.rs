@@ -17,7 +17,7 @@ use russh::server::Config;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::guests::{Guests, Seat};
+use crate::connection_slots::{ConnectionSlots, Slot};
 use crate::machine_error::MachineError;
 use crate::sandbox::{Condition, Sandbox};
 use crate::store::Store;
@@ -69,7 +69,7 @@ pub(crate) async fn listen(address: Ipv4Addr, port: u16) -> Result<TcpListener, 
     }
 }
 
-/// The keys of `authorized_keys` lines; options in front of a key are not understood, and such a line admits nobody.
+/// The keys of `authorized_keys` lines; options in front of a key are not supported, and such a line is ignored.
 pub(crate) fn authorized(lines: &[String]) -> Vec<PublicKey> {
     lines
         .iter()
@@ -121,19 +121,19 @@ impl Server {
     pub(crate) async fn serve(&self) {
         let mut condition = self.sandbox.condition();
         let mut connections = JoinSet::new();
-        let mut guests = Guests::new(MOST_CONNECTIONS);
+        let mut slots = ConnectionSlots::new(MOST_CONNECTIONS);
         loop {
             tokio::select! {
                 accepted = self.listener.accept() => {
                     let running = *condition.borrow() == Condition::Running;
                     match accepted {
-                        Ok((stream, peer)) if running => if let Some(seat) = guests.seat() {
-                            connections.spawn(self.connect(stream, peer, seat));
+                        Ok((stream, peer)) if running => if let Some(slot) = slots.acquire() {
+                            connections.spawn(self.connect(stream, peer, slot));
                         },
                         Ok(_) => {}
                         Err(error) => {
                             tracing::warn!(%error, "SSH connection not accepted");
-                            guests.await_room(&mut connections).await;
+                            slots.await_room(&mut connections).await;
                         }
                     }
                 }
@@ -150,13 +150,13 @@ impl Server {
         }
     }
 
-    fn connect(&self, stream: TcpStream, peer: SocketAddr, seat: Seat) -> impl Future<Output = ()> + Send + 'static {
+    fn connect(&self, stream: TcpStream, peer: SocketAddr, slot: Slot) -> impl Future<Output = ()> + Send + 'static {
         let connection = Connection::new(
             Arc::clone(&self.sandbox),
             Arc::clone(&self.authorized),
             peer,
             self.address,
-            seat.clone(),
+            slot.clone(),
         );
         let config = Arc::clone(&self.config);
         async move {
@@ -171,17 +171,20 @@ impl Server {
             };
             tokio::select! {
                 () = session => {}
-                () = seat.asked_to_leave() => {}
-                () = login_limit(&seat) => {}
+                () = slot.evicted() => {}
+                () = login_limit(&slot) => {}
             }
             drop(hang_up);
         }
     }
 }
 
-/// Ends when somebody should have logged in and has not.
-async fn login_limit(seat: &Seat) {
-    if tokio::time::timeout(LOGIN_LIMIT, seat.recognized()).await.is_ok() {
+/// Completes when the time to log in is over without a login.
+async fn login_limit(slot: &Slot) {
+    if tokio::time::timeout(LOGIN_LIMIT, slot.until_authenticated())
+        .await
+        .is_ok()
+    {
         std::future::pending::<()>().await;
     }
 }

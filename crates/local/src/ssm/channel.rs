@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::instances::{AGENT_VERSION, Managed};
 use crate::cloud::Cloud;
-use crate::guests::Seat;
+use crate::connection_slots::Slot;
 use crate::machine::Machine;
 
 /// Where data channels are, before the session's id.
@@ -34,7 +34,7 @@ const OPENING_LIMIT: Duration = Duration::from_secs(10);
 
 /// Opens the websocket that a request asks for. It is the first message on it, not a signature, that shows the right to a session;
 /// before that, it has to name one that there is, which only its owner can.
-pub(crate) fn open(cloud: &Arc<Cloud>, mut request: Request<Incoming>, seat: Seat) -> Response<Full<Bytes>> {
+pub(crate) fn open(cloud: &Arc<Cloud>, mut request: Request<Incoming>, slot: Slot) -> Response<Full<Bytes>> {
     let id = request.uri().path().strip_prefix(PATH).unwrap_or_default().to_owned();
     let key = match accept_key(&request) {
         Ok(key) if cloud.sessions.has(&id) => key,
@@ -51,7 +51,7 @@ pub(crate) fn open(cloud: &Arc<Cloud>, mut request: Request<Incoming>, seat: Sea
         };
         let opened = tokio::select! {
             opened = tokio::time::timeout(OPENING_LIMIT, opening) => opened.ok().flatten(),
-            () = seat.asked_to_leave() => None,
+            () = slot.evicted() => None,
             () = task_cloud.closing.cancelled() => None,
         };
         if let Some((socket, token)) = opened {
@@ -66,18 +66,18 @@ pub(crate) fn open(cloud: &Arc<Cloud>, mut request: Request<Incoming>, seat: Sea
     response
 }
 
-/// The answer to the key of a request that opens a websocket; else why it does not. Only a browser says its origin, and none has
+/// The answer to the key of a request that opens a websocket; else why it does not. Only a browser sends an origin, and none has
 /// business here: a page of any site can open websockets to anywhere.
 fn accept_key<B>(request: &Request<B>) -> Result<HeaderValue, StatusCode> {
     let headers = request.headers();
     if headers.contains_key(ORIGIN) {
         return Err(StatusCode::FORBIDDEN);
     }
-    let says = |name, wanted: &str| {
+    let has = |name, wanted: &str| {
         let value = headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         value.is_some_and(|value| value.eq_ignore_ascii_case(wanted))
     };
-    if request.method() != Method::GET || !says(UPGRADE, "websocket") || !says(SEC_WEBSOCKET_VERSION, "13") {
+    if request.method() != Method::GET || !has(UPGRADE, "websocket") || !has(SEC_WEBSOCKET_VERSION, "13") {
         return Err(StatusCode::BAD_REQUEST);
     }
     let key = headers.get(SEC_WEBSOCKET_KEY).ok_or(StatusCode::BAD_REQUEST)?;
@@ -118,8 +118,8 @@ pub(super) fn serve(
         let ending = async {
             tokio::select! {
                 () = terminated.cancelled() => "The session was terminated".to_owned(),
-                () = managed.machine.gone() => "The instance does not run any more".to_owned(),
-                () = task_cloud.closing.cancelled() => "The local cloud is shut down".to_owned(),
+                () = managed.machine.gone() => "The instance is no longer running".to_owned(),
+                () = task_cloud.closing.cancelled() => "The local cloud was shut down".to_owned(),
             }
         };
         agent.serve(sockets, ending).await;

@@ -25,6 +25,6 @@ pub(crate) fn answer(action: &str, call: &JsonCall<'_>) -> Result<Value, ApiErro
 fn unsupported(what: &str) -> ApiError {
     ApiError::new(
         "UnsupportedOperationException",
-        format!("The local cloud has no {what}"),
+        format!("The local cloud does not support the {what}"),
     )
 }

@@ -26,7 +26,7 @@ const DOCUMENTS: [(&str, u16, bool); 2] = [
     ("AWS-StartSSHSession", 22, false),
 ];
 
-/// Websockets that wait for an agent to look at them.
+/// Websockets that wait for an agent to accept them.
 const WAITING_SOCKETS: usize = 4;
 
 #[derive(Deserialize)]
@@ -84,8 +84,10 @@ fn port(parameters: &BTreeMap<String, Vec<String>>, usual: u16) -> Result<u16, A
     }
     match parameters.get("portNumber").map(Vec::as_slice) {
         None => Ok(usual),
-        Some([port]) => port.parse().map_err(|_| invalid(format!("{port} is no port number"))),
-        Some(_) => Err(invalid("portNumber is one number".into())),
+        Some([port]) => port
+            .parse()
+            .map_err(|_| invalid(format!("{port} is not a port number"))),
+        Some(_) => Err(invalid("portNumber must be a single port number".into())),
     }
 }
 

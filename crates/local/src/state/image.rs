@@ -34,7 +34,7 @@ pub(crate) struct Image {
     pub(crate) imds_support: Option<String>,
     pub(crate) ena_support: bool,
     pub(crate) sriov_support: bool,
-    /// Users that the image's instances let in.
+    /// The login users of the image's instances.
     pub(crate) login_users: Vec<String>,
     pub(crate) launch_permission: BTreeSet<LaunchPermission>,
     pub(crate) deprecated: Option<Moment>,

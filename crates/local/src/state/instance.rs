@@ -15,7 +15,7 @@ pub(crate) const SSH_PORT_TAG: &str = "bakelite:ssh-port";
 /// The usual port of SSH, which needs no tag.
 const SSH_PORT: u16 = 22;
 
-/// An instance of one region, running or not; its machine, if it has one, is with the process that owns it.
+/// An instance of one region, running or not; its machine, if it has one, belongs to the process that owns it.
 #[expect(
     clippy::struct_excessive_bools,
     clippy::struct_field_names,
@@ -129,12 +129,12 @@ impl InstanceState {
 }
 
 impl Instance {
-    /// Tells whether it is not on its way out and not gone.
+    /// Returns whether it is not on its way out and not gone.
     pub(crate) fn is_alive(&self) -> bool {
         !matches!(self.state, InstanceState::ShuttingDown | InstanceState::Terminated)
     }
 
-    /// Tells whether it still holds what it uses: until it is terminated.
+    /// Returns whether it still holds what it uses: until it is terminated.
     pub(crate) fn exists(&self) -> bool {
         self.state != InstanceState::Terminated
     }

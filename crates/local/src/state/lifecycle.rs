@@ -35,7 +35,7 @@ impl Instance {
         }
     }
 
-    /// Its process has ended without a word, and its machine with it: the instance is as after a power cut.
+    /// Its process has ended without recording it, and its machine with it: the instance is as after a power cut.
     fn lose_owner(&mut self, now: Moment) {
         self.owner = None;
         match (self.state, self.next) {
@@ -53,7 +53,7 @@ impl Instance {
     }
 
     /// Puts an instance on its way out, at the user's wish. Who ends it owns it until then, also one that was stopped: if that process is
-    /// killed on the way, the instance is not left there for ever.
+    /// killed on the way, the instance is not left there forever.
     pub(crate) fn leave(&mut self, state: InstanceState, owner: &str) {
         self.enter(state);
         self.owner = Some(owner.to_owned());

@@ -46,7 +46,7 @@ pub(crate) struct Region {
     /// Secrets, by name.
     #[serde(default)]
     pub(crate) secrets: BTreeMap<String, Secret>,
-    /// Tags by resource id, for every kind of resource.
+    /// Tags by resource id, forevery kind of resource.
     pub(crate) tags: BTreeMap<String, Tags>,
 }
 
@@ -66,7 +66,7 @@ pub(crate) struct Snapshot {
     pub(crate) kms_key_id: Option<String>,
     /// The root that it keeps, when it is of a root device.
     pub(crate) root: Option<RootId>,
-    /// Accounts that may make volumes from it, `all` for everyone.
+    /// Accounts that may make volumes from it, `all` foreveryone.
     pub(crate) shared_with: BTreeSet<String>,
 }
 

@@ -62,13 +62,7 @@ fn describe_images() {
 
 fn describe_network() {
     let cloud = TestCloud::start();
-    let actions = [
-        "DescribeVpcs",
-        "DescribeSubnets",
-        "DescribeInternetGateways",
-        "DescribeRouteTables",
-    ];
-    let texts = actions.map(|action| lines(&cloud.api.ok(action, "")));
+    let texts = ["DescribeVpcs", "DescribeSubnets"].map(|action| lines(&cloud.api.ok(action, "")));
     check("describe_network", &texts.join("\n"));
 }
 

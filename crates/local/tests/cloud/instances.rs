@@ -93,8 +93,8 @@ fn release_what_they_hold() {
     let left = cloud.api.ok("DescribeVolumes", "");
     assert_eq!(left.values("size"), ["1"]);
     assert_eq!(left.value("status"), "available");
-    let interfaces = cloud.api.ok("DescribeNetworkInterfaces", "");
-    assert!(interfaces.values("networkInterfaceId").is_empty());
+    let ended = cloud.api.ok("DescribeInstances", "");
+    assert!(ended.values("networkInterfaceId").is_empty());
 }
 
 fn obey_their_shutdown_behaviour() {

@@ -12,8 +12,10 @@ pub(crate) const TESTS: &[Test] = &[
     ("sftp_acts_as_the_login_user_inside", sftp_acts_as_the_login_user_inside),
     ("scp_by_sftp_round_trip", scp_by_sftp_round_trip),
     ("scp_by_its_own_protocol_round_trip", scp_by_its_own_protocol_round_trip),
-    ("built_in_scp_round_trip", built_in_scp_round_trip),
-    ("built_in_scp_reports_errors", built_in_scp_reports_errors),
+    (
+        "without_a_remote_scp_its_own_protocol_fails_and_sftp_serves",
+        without_a_remote_scp_its_own_protocol_fails_and_sftp_serves,
+    ),
 ];
 
 fn sftp(machine: &Running, user: &str, batch: &str) -> Output {
@@ -165,47 +167,17 @@ fn scp_by_its_own_protocol_round_trip() {
     round_trip(&ground().start(), "legacy", &["-O"]);
 }
 
-fn without_scp() -> Running {
+fn without_a_remote_scp_its_own_protocol_fails_and_sftp_serves() {
     let machine = ground().start();
     machine.output("root", "rm -f /usr/bin/scp");
-    machine
-}
-
-fn built_in_scp_round_trip() {
-    round_trip(&without_scp(), "built-in", &["-O"]);
-}
-
-fn built_in_scp_reports_errors() {
-    let machine = without_scp();
-    let directory = ground().scratch("scp-errors");
-    std::fs::write(directory.join("file"), "content").unwrap();
+    let directory = ground().scratch("no-scp");
     let local = directory.join("file").display().to_string();
-    let output = scp(
-        &machine,
-        &[
-            "-O",
-            &local,
-            &format!("{}:/no/such/directory/file", machine.host("ec2-user")),
-        ],
-    );
-    assert!(
-        !output.status.success() && text(&output.stderr).contains("/no/such/directory/file"),
-        "{}",
-        text(&output.stderr)
-    );
-    let output = scp(
-        &machine,
-        &["-O", &format!("{}:/no/such/file", machine.host("ec2-user")), &local],
-    );
-    assert!(
-        !output.status.success() && text(&output.stderr).contains("/no/such/file"),
-        "{}",
-        text(&output.stderr)
-    );
-    let output = scp(&machine, &["-O", &format!("{}:/etc", machine.host("ec2-user")), &local]);
-    assert!(
-        !output.status.success() && text(&output.stderr).contains("not a regular file"),
-        "{}",
-        text(&output.stderr)
-    );
+    std::fs::write(&local, "content").unwrap();
+    let remote = format!("{}:/tmp/file", machine.host("ec2-user"));
+    let refused = scp(&machine, &["-O", &local, &remote]);
+    let said = text(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("not found"), "{said}");
+    let output = scp(&machine, &[&local, &remote]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(machine.output("root", "cat /tmp/file"), "content");
 }

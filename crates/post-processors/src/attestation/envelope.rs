@@ -1,5 +1,8 @@
 //! DSSE: a payload with signatures over its type and its bytes (<https://github.com/secure-systems-lab/dsse>).
 
+use std::borrow::Cow;
+
+use bakelite_engine::error::Explain;
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -31,10 +34,23 @@ struct Signature {
 /// Why something was not signed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SignError {
-    #[error("sign the statement")]
+    #[error("failed to sign the statement")]
     Key(#[from] KeyError),
-    #[error("check the signature that was made: key `{verifier}` does not verify it; nothing is written")]
+    #[error("the signature that was made is not valid by the key `{verifier}`; nothing is written")]
     Mismatch { verifier: String },
+}
+
+impl Explain for SignError {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        match self {
+            SignError::Key(error) => error.help(),
+            SignError::Mismatch { .. } => Some("`verifier` must be the public key of `signer`".into()),
+        }
+    }
+
+    fn option(&self) -> Option<Cow<'_, str>> {
+        matches!(self, SignError::Mismatch { .. }).then_some("verifier".into())
+    }
 }
 
 /// Signs a statement. The signature is checked before anything is done with it: `verifier` is the key that readers will have.

@@ -1,7 +1,9 @@
 //! Keys of attestations, read from PEM: Ed25519, ECDSA on P-256 and P-384, RSA; private ones as PKCS#8, SEC1 or PKCS#1.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
+use bakelite_engine::error::Explain;
 use ed25519_dalek::pkcs8::spki::{DecodePublicKey as _, EncodePublicKey as _};
 use p256::ecdsa::signature::hazmat::{PrehashSigner as _, PrehashVerifier as _};
 use p256::pkcs8::{DecodePrivateKey as _, LineEnding};
@@ -44,7 +46,7 @@ pub enum VerifyingKey {
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The file cannot be read.
-    #[error("read key `{}`", path.display())]
+    #[error("failed to read key `{}`", path.display())]
     File {
         /// The file.
         path: PathBuf,
@@ -52,7 +54,7 @@ pub enum KeyError {
         source: std::io::Error,
     },
     /// A private key that a passphrase protects.
-    #[error("it is protected by a passphrase, which nobody could type during a bake")]
+    #[error("it is protected by a passphrase")]
     Protected,
     /// Another kind of PEM, or none.
     #[error("it holds {found}, and no {wanted} key in PEM")]
@@ -75,8 +77,23 @@ pub enum KeyError {
         bits: usize,
     },
     /// The arithmetic failed.
-    #[error("compute with the key: {0}")]
+    #[error("computing with the key failed: {0}")]
     Computation(String),
+}
+
+impl Explain for KeyError {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        match self {
+            KeyError::Protected => Some("use a key without a passphrase: nobody can type one during a bake".into()),
+            KeyError::NoKey { wanted: "public", .. } => {
+                Some("write the public half of a key: openssl pkey -in key.pem -pubout -out key.pub.pem".into())
+            }
+            KeyError::Unknown { .. } | KeyError::Length { .. } | KeyError::NoKey { .. } => {
+                Some("make a key: openssl genpkey -algorithm ed25519 -out key.pem".into())
+            }
+            KeyError::File { .. } | KeyError::Computation(_) => None,
+        }
+    }
 }
 
 fn text_of(path: &Path) -> Result<String, KeyError> {

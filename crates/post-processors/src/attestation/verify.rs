@@ -1,8 +1,10 @@
 //! Checking an attestation: that its key signed it, and that it says what is expected of it.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use bakelite_engine::error::Explain;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
@@ -93,13 +95,24 @@ pub enum VerifyError {
     #[error("its subject `{0}` has a digest that is not that of the artifact's identity")]
     Identity(String),
     /// The file to look for cannot be read.
-    #[error("read `{}`", path.display())]
+    #[error("failed to read `{}`", path.display())]
     File {
         /// The file.
         path: PathBuf,
         /// The cause.
         source: std::io::Error,
     },
+}
+
+impl Explain for VerifyError {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        match self {
+            VerifyError::Unsigned => Some("-signing-mode=none looks into it without proof of who wrote it".into()),
+            VerifyError::Unchecked => Some("name the key that must have signed it: -verifier=FILE".into()),
+            VerifyError::Key(error) => error.help(),
+            _ => None,
+        }
+    }
 }
 
 fn listed(names: &[String]) -> String {

@@ -1,9 +1,12 @@
 //! Writing an archive. A failed one is removed again.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+
+use bakelite_engine::error::Explain;
 
 use super::bgzf::BgzfWriter;
 use super::format::{Compression, Format};
@@ -12,16 +15,27 @@ use super::owners::Owners;
 /// Why files could not be packed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ArchiveError {
-    #[error("{operation} `{}`", path.display())]
+    #[error("failed to {operation} `{}`", path.display())]
     File {
         operation: &'static str,
         path: PathBuf,
         source: std::io::Error,
     },
-    #[error(
-        "pack {count} files into one compressed file: that takes an archive; end the name of `output` in `.tar.gz` or `.zip`"
-    )]
+    #[error("failed to pack {count} files: the format is that of one compressed file")]
     Several { count: usize },
+}
+
+impl Explain for ArchiveError {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        match self {
+            ArchiveError::File { .. } => None,
+            ArchiveError::Several { .. } => Some("end the name of `output` in `.tar.gz` or `.zip`".into()),
+        }
+    }
+
+    fn option(&self) -> Option<Cow<'_, str>> {
+        matches!(self, ArchiveError::Several { .. }).then_some("output".into())
+    }
 }
 
 /// Packs the inputs, relative to `directory`, into `target`.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use bakelite_engine::error::Error;
 use bakelite_template::component::Complaint;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -133,16 +134,17 @@ impl ProvenanceOptions {
 
     /// Reads the keys, so that a wrong one is known before a bake and not after it.
     pub(super) fn check_files(&self, complaints: &mut Vec<Complaint>) {
-        let failed = |error| bakelite_engine::chain_of(&error);
         if let Some((option, path)) = self.signing_key()
-            && let Err(error) = SigningKey::read(Path::new(path)).map_err(failed)
+            && let Err(error) = SigningKey::read(Path::new(path))
         {
-            complaints.push(Complaint::error(option, format!("`{path}` cannot sign: {error}")));
+            let error = Error::from(error).during(format!("`{path}` cannot sign"));
+            complaints.push(error.complaint(option));
         }
         if let Some(path) = &self.verifier
-            && let Err(error) = VerifyingKey::read(Path::new(path)).map_err(failed)
+            && let Err(error) = VerifyingKey::read(Path::new(path))
         {
-            complaints.push(Complaint::error("verifier", format!("`{path}` cannot verify: {error}")));
+            let error = Error::from(error).during(format!("`{path}` cannot verify"));
+            complaints.push(error.complaint("verifier"));
         }
     }
 

@@ -1,6 +1,9 @@
 //! The SBOM that a provisioner made of the instance, for a statement of its own.
 
+use std::borrow::Cow;
+
 use bakelite_engine::artifact::Artifact;
+use bakelite_engine::error::Explain;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
@@ -23,12 +26,21 @@ pub(super) enum Format {
 
 /// There is no SBOM to attest.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "no SBOM to attest: no provisioner of this build made one{format}; add `provisioner \"sbom\" {{ auto_generate = true }}`{arguments}"
-)]
+#[error("no SBOM to attest: no provisioner of this build made one{format}")]
 pub(super) struct NoSbom {
     format: &'static str,
     arguments: &'static str,
+}
+
+impl Explain for NoSbom {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        let arguments = self.arguments;
+        Some(format!("add `provisioner \"sbom\" {{ auto_generate = true }}`{arguments}").into())
+    }
+
+    fn option(&self) -> Option<Cow<'_, str>> {
+        Some("sbom".into())
+    }
 }
 
 impl Format {

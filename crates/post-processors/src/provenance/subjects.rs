@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use bakelite_engine::artifact::Artifact;
+use bakelite_engine::error::{Error, Explain};
 use sha2::{Digest as _, Sha256};
 
 use crate::attestation::statement::{Identity, Subject};
@@ -11,16 +12,16 @@ use crate::go_json;
 /// Why there is no subject.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SubjectError {
-    #[error("compute the SHA-256 sum of `{}`", path.display())]
+    #[error("failed to compute the SHA-256 sum of `{}`", path.display())]
     File { path: PathBuf, source: std::io::Error },
-    #[error("attest the artifact of `{0}`: it has neither files nor an id")]
+    #[error("failed to attest the artifact of `{0}`: it has neither files nor an id")]
     Nothing(String),
-    #[error("wait for the sums of the files")]
-    Lost(#[from] tokio::task::JoinError),
 }
 
+impl Explain for SubjectError {}
+
 /// The subjects; for an artifact without files also the JSON that its digest is of.
-pub(super) async fn of(artifact: &Artifact, directory: &Path) -> Result<(Vec<Subject>, Option<String>), SubjectError> {
+pub(super) async fn of(artifact: &Artifact, directory: &Path) -> Result<(Vec<Subject>, Option<String>), Error> {
     let files = artifact.files.clone().unwrap_or_default();
     if files.is_empty() {
         let (subject, text) = of_identity(artifact)?;

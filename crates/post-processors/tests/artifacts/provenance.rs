@@ -51,7 +51,7 @@ async fn a_statement_of_an_ami_is_about_its_identity() {
     let nothing = bench.process("provenance", json!({}), &of_id("")).await.err().unwrap();
     assert_eq!(
         nothing,
-        "attest the artifact of `mitchellh.amazonebs`: it has neither files nor an id"
+        "failed to attest the artifact of `mitchellh.amazonebs`: it has neither files nor an id"
     );
 }
 
@@ -102,7 +102,10 @@ async fn what_the_verifier_does_not_verify_is_not_written() {
     let options = json!({"signing_mode": "key", "signer": bench.path("keys/p256.sec1.pem"), "verifier": bench.path("keys/ed25519.pub.pem")});
     let failed = bench.process("provenance", options, &of_files(&["image.raw"])).await;
     let error = failed.err().unwrap();
-    assert!(error.contains("does not verify it; nothing is written"), "{error}");
+    assert!(
+        error.contains("; nothing is written\nhelp: `verifier` must be"),
+        "{error}"
+    );
     assert_eq!(bench.names("."), ["image.raw", "keys", "tmp"]);
 }
 
@@ -141,7 +144,7 @@ async fn it_can_be_switched_off_and_sent_elsewhere() {
         .err()
         .unwrap();
     assert!(
-        missing.starts_with("compute the SHA-256 sum of `") && missing.contains("nosuch"),
+        missing.starts_with("failed to compute the SHA-256 sum of `") && missing.contains("nosuch"),
         "{missing}"
     );
     let directory = bench
@@ -267,7 +270,7 @@ async fn an_sbom_of_the_instance_is_attested() {
         .err()
         .unwrap();
     assert!(
-        error.contains("no provisioner of this build made one; add `provisioner \"sbom\""),
+        error.contains("no provisioner of this build made one\nhelp: add `provisioner \"sbom\""),
         "{error}"
     );
     assert_eq!(

@@ -1,5 +1,6 @@
 //! Verifying attestations: ours, one of securesystemslib, and those that somebody has changed.
 
+use bakelite_engine::error::Error;
 use bakelite_post_processors::attestation::key::VerifyingKey;
 use bakelite_post_processors::attestation::verify::{Expectations, Verified, verify};
 use serde_json::{Value, json};
@@ -31,7 +32,7 @@ fn key(bench: &Workbench, name: &str) -> VerifyingKey {
 
 fn check(bench: &Workbench, text: &str, by: Option<&str>, expectations: &Expectations) -> Result<Verified, String> {
     let key = by.map(|name| key(bench, name));
-    verify(text, key.as_ref(), expectations, bench.directory.path()).map_err(|error| bakelite_engine::chain_of(&error))
+    verify(text, key.as_ref(), expectations, bench.directory.path()).map_err(|error| Error::from(error).report().text)
 }
 
 fn error(bench: &Workbench, text: &str, by: Option<&str>, expectations: &Expectations) -> String {

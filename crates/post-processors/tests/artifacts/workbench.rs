@@ -94,7 +94,7 @@ impl Workbench {
         names
     }
 
-    /// Makes a post-processor and runs it.
+    /// Makes a post-processor and runs it; an error as its message, and its help in a line after it.
     pub(crate) async fn process(&self, name: &str, options: Value, artifact: &Artifact) -> Result<Processed, String> {
         let mut complaints = Vec::new();
         let Make::PostProcessor(make) = registered(name) else {
@@ -105,7 +105,11 @@ impl Workbench {
         post_processor
             .process(&self.processing, artifact)
             .await
-            .map_err(|error| bakelite_engine::chain_of(&error))
+            .map_err(|error| {
+                let report = error.report();
+                let help = report.help.map(|help| format!("\nhelp: {help}"));
+                report.text + &help.unwrap_or_default()
+            })
     }
 
     /// What was said since the last call.
@@ -143,8 +147,7 @@ pub(crate) fn complaints(name: &str, options: &Value) -> Vec<String> {
     let Make::PostProcessor(make) = registered(name) else {
         unreachable!()
     };
-    let made = make(&decoded(options), &mut complaints);
-    assert_eq!(made.is_some(), complaints.is_empty());
+    make(&decoded(options), &mut complaints);
     let text = |one: &Complaint| format!("{}: {}", one.option, one.message);
     complaints.iter().map(text).collect()
 }

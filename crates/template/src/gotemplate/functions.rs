@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use bakelite_hcl::functions::{Call, Function, FunctionError, Run};
-use bakelite_hcl::scope::{EvalContext, Externals};
+use bakelite_hcl::functions::{Call, Function, Run};
+use bakelite_hcl::scope::{EvalContext, Externals, NoAnswer};
 use bakelite_hcl::value::Value;
 
 use super::value::GoValue;
@@ -129,7 +129,7 @@ impl Functions<'_> {
             .iter()
             .map(|argument| Value::string(argument.print()))
             .collect();
-        let answer = externals.ask(name, &arguments)?;
+        let answer = externals.ask(name, &arguments).map_err(|none| none.message)?;
         Ok(answer.as_str().map(GoValue::from))
     }
 
@@ -172,7 +172,7 @@ impl Functions<'_> {
             pay: &|_| true,
         }) {
             Ok(value) => Ok(GoValue::from(value.as_str().unwrap_or_default())),
-            Err(FunctionError::Argument { message, .. } | FunctionError::Failed { message }) => Err(message),
+            Err(error) => Err(error.to_string()),
         }
     }
 }
@@ -181,8 +181,8 @@ impl Functions<'_> {
 struct NoWorld;
 
 impl Externals for NoWorld {
-    fn ask(&self, function: &str, _: &[Value]) -> Result<Value, String> {
-        Err(format!("`{function}` cannot be asked here"))
+    fn ask(&self, function: &str, _: &[Value]) -> Result<Value, NoAnswer> {
+        Err(format!("`{function}` cannot be asked here").into())
     }
 }
 

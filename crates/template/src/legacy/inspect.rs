@@ -1,8 +1,16 @@
 //! What `inspect` prints of a legacy template.
 
 use super::Legacy;
-use crate::inspect::Inspected;
 use crate::secrets::MASK;
+
+/// What `inspect` prints.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Inspected {
+    /// A message, to be followed by a line end.
+    Message(String),
+    /// What a message is about, for programs: the type of the record and its data.
+    Record(&'static str, Vec<String>),
+}
 
 /// The messages of `inspect`, each with the record of what it is about before it.
 pub(crate) fn inspect(legacy: &Legacy) -> Vec<Inspected> {

@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 
 use super::{Builder, Legacy, REFERENCE, Step, Variable};
 use crate::discover::{self, File};
-use crate::invocation::Invocation;
+use crate::invocation::{Invocation, Purpose};
 use crate::version::PACKER_VERSION;
 
 use crate::version::Version;
@@ -60,7 +60,7 @@ pub(crate) fn read(
     }
     legacy.check(root.place, diagnostics);
     legacy.given(invocation, sources, diagnostics);
-    legacy.check_references(&references, diagnostics);
+    legacy.check_references(&references, invocation.purpose, diagnostics);
     Some(legacy)
 }
 
@@ -224,8 +224,16 @@ impl Legacy {
         }
     }
 
-    /// A variable that nothing declares or gives a value does not exist.
-    fn check_references(&self, references: &[(String, Place)], diagnostics: &mut Diagnostics) {
+    /// A variable that nothing declares or gives a value does not exist: an error where its value is needed.
+    fn check_references(&self, references: &[(String, Place)], purpose: Purpose, diagnostics: &mut Diagnostics) {
+        let needs_values = matches!(purpose, Purpose::Build | Purpose::Validate { syntax_only: false, .. });
+        let report = |place: Place, summary: String| {
+            if needs_values {
+                Diagnostic::error(place, summary)
+            } else {
+                Diagnostic::warning(place, summary)
+            }
+        };
         let mut seen = HashSet::new();
         let is_unknown = |name: &str| !self.variables.contains_key(name) && !self.given.contains_key(name);
         for (name, place) in references {
@@ -236,7 +244,7 @@ impl Legacy {
             let known = self.variables.keys().map(String::as_str);
             let similar = (seen.len() <= 10).then(|| similar_name(name, known)).flatten();
             diagnostics.push(
-                Diagnostic::error(*place, format!("there is no variable `{name}`")).help(match similar {
+                report(*place, format!("there is no variable `{name}`")).help(match similar {
                     Some(similar) => format!("did you mean `{similar}`?"),
                     None => format!("declare it: `\"variables\": {{ \"{name}\": \"…\" }}`"),
                 }),

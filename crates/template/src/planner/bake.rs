@@ -144,8 +144,7 @@ impl Bake<'_> {
     }
 
     fn component(&self, kind: ComponentKind, name: &str) -> Option<&Component> {
-        let components = self.planner.components;
-        components.find(kind, &self.planner.template.component_name(kind, name, components))
+        self.planner.template.component(kind, name, self.planner.components)
     }
 
     /// Options as far as they are known while planning, and whether their component has no error to report about them.

@@ -200,10 +200,10 @@ struct Reading<'a> {
 impl Reading<'_> {
     async fn read(&self, block: &Labelled, values: &Values, diagnostics: &mut Diagnostics) -> Option<Value> {
         let name = &block.component.text;
-        let builtin = self
+        let Some(component) = self
             .template
-            .component_name(ComponentKind::DataSource, name, self.components);
-        let Some(component) = self.components.find(ComponentKind::DataSource, &builtin) else {
+            .component(ComponentKind::DataSource, name, self.components)
+        else {
             diagnostics.push(super::existence::unknown(
                 self.template,
                 ComponentKind::DataSource,
@@ -228,15 +228,15 @@ impl Reading<'_> {
         if data_is_unknown(self.template.purpose) || !options.unknown.is_empty() {
             return Some(unknown_members(&kind));
         }
-        match self.data.read(&builtin, &options).await {
+        match self.data.read(component.name, &options).await {
             Ok(value) => Some(value),
-            Err(message) => {
+            Err(complaint) => {
+                let summary = format!("failed to read data source `{name}.{}`", block.name.text);
+                let place = options.place_of(&complaint.option).unwrap_or(block.place);
                 diagnostics.push(
-                    Diagnostic::error(
-                        block.place,
-                        format!("cannot read data source `{name}.{}`", block.name.text),
-                    )
-                    .detail(message),
+                    Diagnostic::error(place, summary)
+                        .detail(complaint.message)
+                        .help(complaint.help),
                 );
                 Some(Value::unknown(kind))
             }

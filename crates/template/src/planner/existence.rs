@@ -31,8 +31,7 @@ pub(super) fn check(
             }
         }
         let mut check = |kind: ComponentKind, name: &str, place: Place, related: &[(Place, &str)]| {
-            let registered = template.component_name(kind, name, components);
-            if components.find(kind, &registered).is_none() && seen.insert(place) {
+            if template.component(kind, name, components).is_none() && seen.insert(place) {
                 refused.extend(plugin_of(template, kind, name).map(str::to_owned));
                 let unknown = unknown(template, kind, name, place, components);
                 let elsewhere = related.iter().filter(|(related, _)| *related != place);
@@ -63,10 +62,8 @@ pub(super) fn check(
 
 /// The plugin of a component that does not exist here, by what the template requires or by its name.
 fn plugin_of<'a>(template: &'a Template, kind: ComponentKind, name: &str) -> Option<&'a str> {
-    match plugins::requirement_of(template.requirements(), name) {
-        Some(requirement) if plugins::built_in(&requirement.source).is_none() => Some(&requirement.source),
-        _ => plugins::plugin_of(kind, name).map(|plugin| plugin.source),
-    }
+    let by_name = || plugins::plugin_of(kind, name).map(|plugin| plugin.source);
+    plugins::foreign_source(template.requirements(), name).or_else(by_name)
 }
 
 fn no_source(template: &Template, build: &Build, used: &SourceUse) -> Diagnostic {

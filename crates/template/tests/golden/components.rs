@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
+use bakelite_hcl::scope::NoAnswer;
 use bakelite_hcl::types::Type;
 use bakelite_hcl::value::Value;
 use bakelite_template::component::{Complaint, Component, ComponentKind, Components, DataSources, Yields};
@@ -320,7 +321,7 @@ pub(crate) struct TestData;
 
 #[async_trait]
 impl DataSources for TestData {
-    async fn read(&self, name: &str, options: &Decoded) -> Result<Value, String> {
+    async fn read(&self, name: &str, options: &Decoded) -> Result<Value, Complaint> {
         let input = options
             .options
             .get("input")
@@ -329,11 +330,11 @@ impl DataSources for TestData {
         if name == "null" {
             Ok(Value::object([("output", Value::string(input))]))
         } else {
-            Err("no such data source".into())
+            Err(Complaint::error("", "no such data source"))
         }
     }
 
-    async fn ask(&self, function: &str, _: &[Value]) -> Result<Value, String> {
-        Err(format!("`{function}` has no server here"))
+    async fn ask(&self, function: &str, _: &[Value]) -> Result<Value, NoAnswer> {
+        Err(format!("`{function}` has no server here").into())
     }
 }

@@ -70,3 +70,43 @@ fn what_is_wrong_with_a_legacy_template() {
         .collect();
     insta::assert_snapshot!(shown.join("\n"));
 }
+
+#[test]
+fn null_in_a_file_of_variables_is_an_empty_string() {
+    let text = r#"{ "variables": { "a": "x" }, "builders": [{ "type": "file", "target": "t{{ user `a` }}" }] }"#;
+    let mut case = Case::new(text).file("v.json", r#"{ "a": null }"#);
+    case.invocation.variable_files = vec!["v.json".to_owned()];
+    let planned = case.plan();
+    assert!(!planned.shown.contains("error"), "{}", planned.shown);
+    assert_eq!(planned.plan.builds[0].options.options["target"], "t");
+}
+
+#[test]
+fn a_variable_that_nothing_declares_does_not_exist() {
+    let text =
+        r#"{ "variables": { "region": "x" }, "builders": [{ "type": "file", "target": "{{ user `regon` }}" }] }"#;
+    let mut case = Case::new(text);
+    assert!(
+        case.plan()
+            .shown
+            .starts_with("error at t.json:1:76: there is no variable `regon`\n")
+    );
+    case.invocation.purpose = bakelite_template::Purpose::Inspect;
+    assert!(case.plan().shown.starts_with("warning at "), "nothing needs its value");
+    case.invocation.variables = vec![("regon".to_owned(), "given".to_owned())];
+    let planned = case.plan();
+    assert_eq!(planned.plan.builds[0].options.options["target"], "given");
+}
+
+#[test]
+fn old_names_of_options_lead_to_the_present_ones() {
+    let builder = r#""type": "null", "communicator": "none""#;
+    let texts = [
+        format!(r#"{{ "builders": [{{ {builder}, "ssh_wait_timeout": "1m" }}] }}"#),
+        format!(r#"{{ "builders": [{{ {builder} }}], "post-processors": [{{ "type": "manifest", "filename": "m" }}] }}"#),
+        format!(r#"{{ "builders": [{{ {builder}, "ssh_host": "{{{{ clean_ami_name `a` }}}}" }}] }}"#),
+        "source \"null\" \"a\" {\n  communicator = \"none\"\n  ssh_wait_timeout = \"1m\"\n}\nbuild {\n  sources = [\"null.a\"]\n}\n".to_owned(),
+    ];
+    let shown: Vec<String> = texts.iter().map(|text| Case::new(text).plan().shown).collect();
+    insta::assert_snapshot!(shown.join("\n"));
+}

@@ -27,14 +27,24 @@ build {
 #[test]
 fn a_plugin_is_needed_only_where_a_build_that_is_wanted_uses_it() {
     let mut case = Case::new(TWO_BUILDS);
-    let shown = case.plan().shown;
+    let planned = case.plan();
+    let shown = planned.shown;
     assert!(
-        shown.contains("plugin `github.com/hashicorp/docker` is not available"),
+        shown.contains("builder `docker` of plugin `github.com/hashicorp/docker` is not available"),
         "{shown}"
     );
+    assert!(!shown.contains("warning"), "{shown}");
+    assert_eq!(planned.plan.builds.len(), 0);
     case.invocation.only = vec!["null.*".to_owned()];
     let planned = case.plan();
-    assert_eq!(planned.shown, "");
+    assert!(
+        planned
+            .shown
+            .starts_with("warning at t.pkr.hcl:4:5: plugin `github.com/hashicorp/docker` is not built in\n"),
+        "{}",
+        planned.shown
+    );
+    assert!(!planned.shown.contains("error"), "{}", planned.shown);
     assert_eq!(planned.plan.builds.len(), 1);
     case.invocation.only = vec!["docker.*".to_owned()];
     insta::assert_snapshot!(case.plan().shown, @r"
@@ -44,6 +54,74 @@ fn a_plugin_is_needed_only_where_a_build_that_is_wanted_uses_it() {
         by this build: t.pkr.hcl:16:1
         help: leave its builds out with `-only` or `-except`
     ");
+}
+
+#[test]
+fn a_step_counts_only_where_it_runs_in_a_build_that_is_wanted() {
+    let steps = "  provisioner \"chef-solo\" {\n    only = [\"docker.b\"]\n  }\n  post-processors {\n    post-processor \"manifest\" {\n    }\n    post-processor \"docker-push\" {\n      name = \"push\"\n    }\n  }\n}\n";
+    let text = TWO_BUILDS.trim_end().trim_end_matches('}').to_owned() + steps;
+    let mut case = Case::new(&text);
+    case.invocation.only = vec!["null.*".to_owned()];
+    let shown = case.plan().shown;
+    assert!(
+        shown.contains("post-processor `docker-push`") && !shown.contains("chef-solo"),
+        "{shown}"
+    );
+    case.invocation.except = vec!["push".to_owned()];
+    let planned = case.plan();
+    assert!(!planned.shown.contains("error"), "{}", planned.shown);
+    assert_eq!(planned.plan.builds.len(), 1);
+}
+
+#[test]
+fn what_is_required_of_another_plugin_is_not_the_built_in_component() {
+    let text = "packer {\n  required_plugins {\n    null = {\n      version = \">= 1.0.0\"\n      source  = \"github.com/example/null\"\n    }\n  }\n}\n\
+                source \"null\" \"a\" {\n  communicator = \"none\"\n}\nbuild {\n  sources = [\"null.a\"]\n}\n";
+    let shown = Case::new(text).plan().shown;
+    assert!(
+        shown.contains("builder `null` of plugin `github.com/example/null` is not available"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn another_version_than_the_built_in_one_is_a_warning() {
+    let text = TWO_BUILDS
+        .replace("docker = {", "ansible = {")
+        .replace("hashicorp/docker", "hashicorp/ansible")
+        .replace(">= 1.0.0", "~> 9.0")
+        .replace("sources = [\"null.a\", \"docker.b\"]", "sources = [\"null.a\"]");
+    let planned = Case::new(&text).plan();
+    assert!(
+        planned
+            .shown
+            .starts_with("warning at t.pkr.hcl:4:5: plugin `ansible` is required in version `~> 9.0`, built in is 1."),
+        "{}",
+        planned.shown
+    );
+    assert_eq!(planned.plan.builds.len(), 1);
+}
+
+#[test]
+fn a_refusal_is_reported_once_however_many_builds_use_the_source() {
+    let text = "source \"null\" \"a\" {\n  communicator = \"none\"\n}\nbuild {\n  name    = \"one\"\n  sources = [\"null.a\"]\n  provisioner \"shell-local\" {\n  }\n}\n\
+                source \"null\" \"b\" {\n  communicator = \"none\"\n}\nbuild {\n  name    = \"two\"\n  sources = [\"null.a\", \"null.b\"]\n  provisioner \"typed\" {\n    target = \"t\"\n    mode   = \"fast\"\n    copies = true\n  }\n}\n";
+    let shown = Case::new(text).plan().shown;
+    assert_eq!(
+        shown
+            .matches("`copies` of provisioner `typed` is not supported yet")
+            .count(),
+        1,
+        "{shown}"
+    );
+}
+
+#[test]
+fn any_argument_of_the_registry_is_taken() {
+    let text = "hcp_packer_registry {\n  bucket_name = \"abc\"\n  frob        = [1]\n  more {\n    x = 1\n  }\n}\nsource \"null\" \"a\" {\n  communicator = \"none\"\n}\nbuild {\n  sources = [\"null.a\"]\n  hcp_packer_registry {\n    frob = local.nothing\n  }\n}\n";
+    let planned = Case::new(text).plan();
+    assert!(!planned.shown.contains("error"), "{}", planned.shown);
+    assert_eq!(planned.plan.builds.len(), 1);
 }
 
 #[test]
@@ -106,7 +184,7 @@ fn user_variables_that_nothing_declares_are_reported() {
     );
     case.invocation.variables = vec![("given".to_owned(), "x".to_owned())];
     insta::assert_snapshot!(case.plan().shown, @r"
-    warning at t.json:3:70: there is no variable `reggion`: it is taken to be empty
+    error at t.json:3:70: there is no variable `reggion`
         help: did you mean `region`?
     ");
 }

@@ -198,3 +198,36 @@ fn what_is_not_supported_may_be_declined() {
         ["error: `copies` of provisioner `typed` is not supported yet"]
     );
 }
+
+#[test]
+fn an_empty_value_asks_for_nothing_also_of_what_is_not_supported() {
+    let base = "target = \"t\"\nmode = \"fast\"\nsize = 1\nwords = [\"w\"]\n";
+    for empty in ["\"\"", "[]", "0", "false", "{}", "null", "{ a = [], b = 0 }"] {
+        let shown = reported(&format!("{base}copies = {empty}"));
+        assert_eq!(shown, Vec::<String>::new(), "{empty}");
+    }
+    for asks in ["\"x\"", "[0]", "1", "true", "{ a = 1 }"] {
+        let shown = reported(&format!("{base}copies = {asks}"));
+        assert_eq!(
+            shown,
+            ["error: `copies` of provisioner `typed` is not supported yet"],
+            "{asks}"
+        );
+    }
+    let planned = typed("target = \"t\"\nmode = \"fast\"\nsize = 0\nwords = []\ntags = {}\nnote = \"\"").plan();
+    assert!(
+        planned.shown.contains("`note` or `size` must be given"),
+        "{}",
+        planned.shown
+    );
+    let given = "target = \"t\"\nmode = \"fast\"\nsize = 0\nwords = []\ntags = {}\nnote = \"n\"";
+    let planned = typed(given).plan();
+    let options = planned.plan.builds[0].provisioners[0]
+        .options
+        .decode(&BTreeMap::new())
+        .unwrap();
+    assert_eq!(
+        serde_json::Value::Object(options.options),
+        json!({ "target": "t", "mode": "fast", "note": "n" })
+    );
+}

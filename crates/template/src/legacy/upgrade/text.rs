@@ -133,7 +133,8 @@ impl Library for Texts {
     }
 }
 
-/// A text as it stands between quotes.
+/// A string between quotes in HCL, which has other escapes than Go's `%q` (`show::quote`): `${` and `%{` begin something here, and `\a`
+/// and `\x07` mean nothing.
 pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text.chars().peekable();

@@ -1,5 +1,5 @@
-//! How much was said that its reader has not taken, and waiting until it is less: what a command prints has no end, and a reader may
-//! be stopped for hours.
+//! Backpressure from the reader of events: how many bytes it has not read yet, and waiting until they are fewer. What a command prints
+//! has no end, and a reader may be stopped for hours.
 
 use std::sync::Arc;
 
@@ -7,18 +7,18 @@ use tokio::sync::watch;
 
 use crate::event::Event;
 
-/// Output waits while as many bytes of events are on their way.
+/// Output waits while as many bytes of events are not read yet.
 const MOST: usize = 1 << 20;
 
-/// What is on its way. Clones are the same.
+/// What was sent and not read yet. Clones are the same.
 #[derive(Clone)]
-pub(crate) struct Backlog {
+pub(crate) struct Backpressure {
     held: Arc<watch::Sender<Held>>,
 }
 
-/// The reader's side of a backlog. Nobody waits any more once it is gone.
+/// The reader's side. Nobody waits any more once it is dropped.
 pub struct Reader {
-    backlog: Backlog,
+    backpressure: Backpressure,
 }
 
 struct Held {
@@ -32,19 +32,19 @@ impl Held {
     }
 }
 
-impl Backlog {
-    pub(crate) fn with_reader() -> (Backlog, Reader) {
+impl Backpressure {
+    pub(crate) fn with_reader() -> (Backpressure, Reader) {
         let held = Held {
             bytes: 0,
             is_read: true,
         };
-        let backlog = Backlog {
+        let backpressure = Backpressure {
             held: Arc::new(watch::Sender::new(held)),
         };
-        (backlog.clone(), Reader { backlog })
+        (backpressure.clone(), Reader { backpressure })
     }
 
-    /// One more is on its way.
+    /// One more was sent.
     pub(crate) fn add(&self, event: &Event) {
         self.change(|held| held.bytes += event.weight());
     }
@@ -72,16 +72,16 @@ impl Backlog {
 }
 
 impl Reader {
-    /// This event was taken, and is as it came.
+    /// This event was read, and is as it came.
     pub fn took(&self, event: &Event) {
-        self.backlog
+        self.backpressure
             .change(|held| held.bytes = held.bytes.saturating_sub(event.weight()));
     }
 }
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.backlog.change(|held| held.is_read = false);
+        self.backpressure.change(|held| held.is_read = false);
     }
 }
 
