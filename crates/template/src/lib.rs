@@ -37,8 +37,8 @@ mod scope;
 mod show;
 mod variables;
 
-pub use legacy::Inspected;
 pub use invocation::{ConfigType, Invocation, Purpose, UndeclaredVariables};
+pub use legacy::Inspected;
 pub use show::display;
 pub use template::{Template, read};
 pub use version::PACKER_VERSION;
