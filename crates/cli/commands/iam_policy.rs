@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 use bakelite_builder_amazon::policy::{Used, policy};
 use bakelite_engine::registry::Registry;
+use bakelite_hcl::scope::NoAnswer;
 use bakelite_hcl::types::Type;
 use bakelite_hcl::value::Value;
 use bakelite_template::component::{Complaint, Component, ComponentKind, Components, DataSources};
@@ -79,11 +80,11 @@ impl Components for Noting {
 
 #[async_trait]
 impl DataSources for Noting {
-    async fn read(&self, name: &str, _options: &Decoded) -> Result<Value, String> {
-        Err(format!("`iam-policy` does not read data source `{name}`"))
+    async fn read(&self, name: &str, _options: &Decoded) -> Result<Value, Complaint> {
+        Err(Complaint::error("", format!("`iam-policy` does not read data source `{name}`")))
     }
 
-    async fn ask(&self, function: &str, arguments: &[Value]) -> Result<Value, String> {
+    async fn ask(&self, function: &str, arguments: &[Value]) -> Result<Value, NoAnswer> {
         if function.starts_with("aws_secretsmanager") {
             let name = arguments.first().and_then(Value::as_str).unwrap_or("*");
             self.note(

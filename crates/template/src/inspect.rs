@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 use bakelite_hcl::diagnostic::Diagnostics;
 
 use async_trait::async_trait;
+use bakelite_hcl::scope::NoAnswer;
 use bakelite_hcl::value::Value;
 
 use crate::builds::{Build, Step};
-use crate::component::{Components, DataSources};
+use crate::component::{Complaint, Components, DataSources};
 use crate::decode::Decoded;
 use crate::legacy::{self, Inspected};
 use crate::planner::{self, Evaluated};
@@ -34,12 +35,12 @@ struct Offline;
 
 #[async_trait]
 impl DataSources for Offline {
-    async fn read(&self, name: &str, _: &Decoded) -> Result<Value, String> {
-        Err(format!("data source `{name}` is not read"))
+    async fn read(&self, name: &str, _: &Decoded) -> Result<Value, Complaint> {
+        Err(Complaint::error("", format!("data source `{name}` is not read")))
     }
 
-    async fn ask(&self, function: &str, _: &[Value]) -> Result<Value, String> {
-        Err(format!("`{function}` is not called"))
+    async fn ask(&self, function: &str, _: &[Value]) -> Result<Value, NoAnswer> {
+        Err(format!("`{function}` is not called").into())
     }
 }
 

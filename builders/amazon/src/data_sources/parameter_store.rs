@@ -8,7 +8,7 @@ use bakelite_aws::client::Aws;
 use bakelite_aws::error::AwsError;
 use bakelite_aws::ssm;
 use bakelite_engine::data_source::DataSource;
-use bakelite_engine::error::Explain;
+use bakelite_engine::error::{Error, Explain};
 use bakelite_engine::provisioner::RunContext;
 use bakelite_engine::registry::{Make, Registration, read_options};
 use bakelite_hcl::types::Type;
@@ -89,7 +89,7 @@ impl Explain for ParameterError {
 
 #[async_trait]
 impl DataSource for ParameterSource {
-    async fn read(&self, run: &RunContext) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
+    async fn read(&self, run: &RunContext) -> Result<Value, Error> {
         let Options {
             access,
             name,

@@ -5,6 +5,7 @@ use bakelite_aws::access::AccessOptions;
 use bakelite_aws::client::Aws;
 use bakelite_aws::secrets::{self, CURRENT, Version};
 use bakelite_engine::data_source::DataSource;
+use bakelite_engine::error::Error;
 use bakelite_engine::provisioner::RunContext;
 use bakelite_engine::registry::{Make, Registration, read_options};
 use bakelite_hcl::types::Type;
@@ -63,7 +64,7 @@ struct SecretSource {
 
 #[async_trait]
 impl DataSource for SecretSource {
-    async fn read(&self, run: &RunContext) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
+    async fn read(&self, run: &RunContext) -> Result<Value, Error> {
         let Options {
             access,
             name,
