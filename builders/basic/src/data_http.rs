@@ -1,11 +1,12 @@
 //! The `http` data source: the answer to one HTTP request.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bakelite_engine::data_source::DataSource;
-use bakelite_engine::error::Error;
+use bakelite_engine::error::{Error, Explain};
 use bakelite_engine::provisioner::RunContext;
 use bakelite_engine::registry::{Make, Registration, read_options};
 use bakelite_hcl::types::Type;
@@ -16,7 +17,7 @@ use bakelite_template::schema::Schema;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use bakelite_net::fetch::{Sending, Trust, send};
+use bakelite_net::fetch::{HttpError, Sending, Trust, send};
 
 pub(crate) const REGISTRATION: Registration = Registration::plain(
     "http",
@@ -87,6 +88,21 @@ fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Da
     Some(Box::new(Http { options }))
 }
 
+/// A request that failed.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+struct Failed(HttpError);
+
+impl Explain for Failed {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        self.0.help().map(Cow::Owned)
+    }
+
+    fn option(&self) -> Option<Cow<'_, str>> {
+        Some(self.0.option().into())
+    }
+}
+
 #[async_trait]
 impl DataSource for Http {
     async fn read(&self, run: &RunContext) -> Result<Value, Error> {
@@ -98,7 +114,7 @@ impl DataSource for Http {
             body: options.request_body.clone(),
             trust: Trust::System,
         };
-        let answer = send(sending, Arc::clone(&run.environment)).await?;
+        let answer = send(sending, Arc::clone(&run.environment)).await.map_err(Failed)?;
         let headers = answer
             .headers
             .iter()

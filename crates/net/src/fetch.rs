@@ -166,12 +166,12 @@ impl HttpError {
         }
     }
 
-    fn option(&self) -> Option<Cow<'_, str>> {
-        let option = match self {
+    /// The option of the data source `http` that it is about.
+    pub fn option(&self) -> &'static str {
+        match self {
             HttpError::Header { .. } => "request_headers",
             _ => "url",
-        };
-        Some(option.into())
+        }
     }
 }
 

@@ -22,6 +22,16 @@ use super::launch::Launch;
 use super::session_manager::{Login, SessionManager};
 use super::{address, instance, password};
 
+/// The values of `build.*` about the source AMI, in the order in which `inspect` and validation know them.
+pub(crate) const BUILD_DATA: &[&str] = &[
+    "SourceAMIName",
+    "BuildRegion",
+    "SourceAMI",
+    "SourceAMICreationDate",
+    "SourceAMIOwner",
+    "SourceAMIOwnerName",
+];
+
 impl Launch<'_> {
     /// Connects as soon as the instance has an address; it must also have become running, so that it can be stopped.
     pub(crate) async fn connect(&self, id: &str, key_pair: &KeyPair) -> Result<Connection, BakeError> {
