@@ -83,24 +83,28 @@ struct Http {
     options: HttpOptions,
 }
 
-fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn DataSource>> {
-    let options: HttpOptions = read_options(decoded, complaints)?;
-    Some(Box::new(Http { options }))
-}
-
-/// A request that failed.
+/// Why there is no answer, with the option that it is about.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
-struct Failed(HttpError);
+struct ReadError(#[from] HttpError);
 
-impl Explain for Failed {
+impl Explain for ReadError {
     fn help(&self) -> Option<Cow<'_, str>> {
         self.0.help().map(Cow::Owned)
     }
 
     fn option(&self) -> Option<Cow<'_, str>> {
-        Some(self.0.option().into())
+        let option = match &self.0 {
+            HttpError::Header { .. } => "request_headers",
+            _ => "url",
+        };
+        Some(option.into())
     }
+}
+
+fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn DataSource>> {
+    let options: HttpOptions = read_options(decoded, complaints)?;
+    Some(Box::new(Http { options }))
 }
 
 #[async_trait]
@@ -114,7 +118,7 @@ impl DataSource for Http {
             body: options.request_body.clone(),
             trust: Trust::System,
         };
-        let answer = send(sending, Arc::clone(&run.environment)).await.map_err(Failed)?;
+        let answer = send(sending, Arc::clone(&run.environment)).await.map_err(ReadError)?;
         let headers = answer
             .headers
             .iter()

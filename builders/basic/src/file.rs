@@ -59,7 +59,7 @@ impl Explain for FileError {
     fn option(&self) -> Option<Cow<'_, str>> {
         match self {
             FileError::Copy { .. } => Some("source".into()),
-            FileError::Write { .. } => Some("target".into()),
+            FileError::Write { .. } | FileError::Directory { .. } => Some("target".into()),
         }
     }
 }

@@ -165,14 +165,6 @@ impl HttpError {
             _ => None,
         }
     }
-
-    /// The option of the data source `http` that it is about.
-    pub fn option(&self) -> &'static str {
-        match self {
-            HttpError::Header { .. } => "request_headers",
-            _ => "url",
-        }
-    }
 }
 
 /// Sends a request and reads its whole answer. An answer other than 2xx is an error.

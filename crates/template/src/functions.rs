@@ -136,7 +136,7 @@ mod tests {
     use bakelite_hcl::diagnostic::Diagnostics;
     use bakelite_hcl::evaluate::evaluate;
     use bakelite_hcl::native::parse_expression;
-    use bakelite_hcl::scope::{EvalContext, Externals, NoAnswer, Scope};
+    use bakelite_hcl::scope::{EvalContext, Externals, NoAnswer};
     use bakelite_hcl::source::SourceMap;
 
     use super::*;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use bakelite_hcl::diagnostic::Diagnostics;
 
 use async_trait::async_trait;
-use bakelite_hcl::scope::NoAnswer;
+use bakelite_hcl::externals::NoAnswer;
 use bakelite_hcl::value::Value;
 
 use crate::builds::{Build, Step};
