@@ -3,6 +3,7 @@
 
 mod bake;
 mod complaints;
+mod context;
 mod evaluated;
 mod existence;
 mod expressions;
@@ -134,7 +135,7 @@ pub(crate) fn read_builds(hcl: &Hcl, evaluated: &Evaluated, diagnostics: &mut Di
     for block in &hcl.blocks.builds {
         // The name of the build is known to its own meta-arguments, so it is read first.
         let name = builds::name_of(block, &names(), &mut Diagnostics::default());
-        let names = names().with("build", options::build_name_only(&name));
+        let names = names().with("build", context::build_name_only(&name));
         let mut build = builds::read(block, &names, diagnostics);
         for used in &mut build.uses {
             if let Some(source) = hcl.blocks.sources.get(&used.source) {

@@ -7,8 +7,9 @@ use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics};
 
 use super::Planner;
 use super::complaints::complain;
+use super::context::BakeContext;
 use super::evaluated::settle;
-use super::options::{BakeContext, Options};
+use super::options::Options;
 use crate::builds::{Build, SourceUse, Step, Written};
 use crate::component::{Component, ComponentKind, Yields};
 use crate::decode::Decoded;

@@ -9,9 +9,10 @@ use bakelite_hcl::syntax::{Attribute, Body, Item, JsonValue, Name};
 use bakelite_hcl::value::Value;
 use regex::Regex;
 
-use super::options::Options;
-use crate::builds::WrittenContent;
-use crate::plan::{Evaluate, Expressions};
+use super::context::BakeContext;
+use crate::builds::{Written, WrittenContent};
+use crate::location::Location;
+use crate::plan::Expressions;
 use crate::scope::Iterations;
 use crate::secrets::Secrets;
 use crate::show::display_with;
@@ -20,14 +21,14 @@ use crate::show::display_with;
 static LEGACY_REFERENCE: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r#"\b(build|user)\s+[`"]([^`"]*)[`"]"#).unwrap());
 
-/// The options as they are written, with these secrets masked.
-pub(super) fn of(options: &Options, secrets: &Secrets) -> Expressions {
+/// Options as they are written, with these secrets masked; `overrides` are values in place of those that are written.
+pub(super) fn of(bake: &BakeContext, written: &Written, overrides: Option<&Value>, secrets: &Secrets) -> Expressions {
     let mut found = Expressions {
-        location: Evaluate::location(options).map(|location| location.masked(secrets)),
+        location: Location::of(written.place, &bake.sources).map(|location| location.masked(secrets)),
         ..Expressions::default()
     };
-    let reader = Reader { options, secrets };
-    match &options.written.content {
+    let reader = Reader { bake, secrets };
+    match &written.content {
         WrittenContent::Hcl(bodies) => {
             for (body, iterations) in bodies.iter() {
                 reader.of_body(body, "", iterations, &mut found);
@@ -35,14 +36,14 @@ pub(super) fn of(options: &Options, secrets: &Secrets) -> Expressions {
         }
         WrittenContent::Legacy(properties) => reader.of_properties(properties, &mut found),
     }
-    if let Some(overrides) = &options.overrides {
+    if let Some(overrides) = overrides {
         found.written.insert("override".to_owned(), reader.shown(overrides));
     }
     found
 }
 
 struct Reader<'a> {
-    options: &'a Options,
+    bake: &'a BakeContext,
     secrets: &'a Secrets,
 }
 
@@ -74,7 +75,7 @@ impl Reader<'_> {
     }
 
     fn of_attribute(&self, attribute: &Attribute, path: &str, iterations: &Iterations, found: &mut Expressions) {
-        let text = self.options.bake.sources.slice(attribute.expression.place);
+        let text = self.bake.sources.slice(attribute.expression.place);
         let name = format!("{path}{}", attribute.name.text);
         found.written.insert(name, self.secrets.mask(text));
         for reference in references(&attribute.expression) {
@@ -86,7 +87,7 @@ impl Reader<'_> {
     /// The name that an expression refers to, and its value if that is known while planning.
     fn referred(&self, reference: &Reference, iterations: &Iterations) -> (String, Option<String>) {
         let step = |index: usize| reference.steps.get(index).map(String::as_str);
-        let bake = &self.options.bake;
+        let bake = self.bake;
         let values = &bake.evaluated.values;
         if let Some(value) = iterations.get(&reference.root) {
             return (reference.root.clone(), Some(self.shown(value)));
@@ -108,7 +109,7 @@ impl Reader<'_> {
     }
 
     fn of_properties(&self, properties: &[(Name, JsonValue)], found: &mut Expressions) {
-        let bake = &self.options.bake;
+        let bake = self.bake;
         let user = bake.evaluated.legacy_variables();
         for (name, value) in properties {
             let text = bake.sources.slice(value.place);

@@ -5,57 +5,20 @@ use std::sync::Arc;
 
 use bakelite_hcl::budget::Budget;
 use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics};
-use bakelite_hcl::marks::Marks;
-use bakelite_hcl::source::SourceMap;
 use bakelite_hcl::syntax::{Body, JsonValue, Name};
-use bakelite_hcl::types::Type;
 use bakelite_hcl::value::Value;
 
-use super::evaluated::Evaluated;
+use super::context::{BakeContext, NOT_PROVIDED};
 use super::expressions;
-use crate::builds::{Build, SourceUse, Written, WrittenContent};
+use crate::builds::{Written, WrittenContent};
 use crate::decode::{Decoded, Decoding, Layer, WeakDecoding};
-use crate::gotemplate::{Context, Rendering, render_early, shielded};
+use crate::gotemplate::{Context, render_early};
 use crate::location::Location;
 use crate::plan::{BuildData, Evaluate, Expressions};
 use crate::schema::Schema;
 use crate::scope::{Iterations, TemplateScope};
-use crate::secrets::{SECRET_BUILD_KEYS, Secrets};
+use crate::secrets::Secrets;
 use crate::show::display;
-
-/// `build.KEY` of every builder.
-const BUILD_KEYS: &[&str] = &[
-    "ConnType",
-    "Host",
-    "ID",
-    "PackerHTTPAddr",
-    "PackerHTTPIP",
-    "PackerHTTPPort",
-    "PackerRunUUID",
-    "Password",
-    "Port",
-    "SSHPrivateKey",
-    "SSHPublicKey",
-    "User",
-    "WinRMPassword",
-];
-
-/// What a `build.KEY` is, as in Packer, once a build runs that does not have it.
-const NOT_PROVIDED: &str = "<unknown>";
-
-/// What the options of all components of one bake are evaluated with.
-pub(super) struct BakeContext {
-    pub(super) evaluated: Arc<Evaluated>,
-    pub(super) sources: SourceMap,
-    pub(super) rendering: Rendering,
-    /// `source.type` and `source.name`.
-    pub(super) source: (String, String),
-    build_name: String,
-    /// The keys of `build`.
-    keys: Arc<Vec<String>>,
-    /// The object `build` while planning.
-    planned: Value,
-}
 
 /// The options of one component and everything that they are evaluated with.
 pub(super) struct Options {
@@ -68,41 +31,6 @@ pub(super) struct Options {
     /// Values in place of those that are written.
     pub(super) overrides: Option<Value>,
     pub(super) written: Written,
-}
-
-impl BakeContext {
-    /// `keys`: those that the builder adds to what every `build` has.
-    pub(super) fn new(
-        evaluated: &Arc<Evaluated>,
-        sources: &SourceMap,
-        build: &Build,
-        used: &SourceUse,
-        keys: &[&str],
-    ) -> Self {
-        let keys = BUILD_KEYS.iter().chain(keys).map(|key| (*key).to_owned());
-        let mut context = Self {
-            rendering: evaluated.rendering(&used.source.1, &used.source.0),
-            evaluated: Arc::clone(evaluated),
-            sources: sources.clone(),
-            source: (used.source.0.clone(), used.name().to_owned()),
-            build_name: build.name.clone(),
-            keys: Arc::new(keys.collect()),
-            planned: Value::dynamic(),
-        };
-        context.planned = context.build(&Value::unknown(Type::String), &BTreeMap::new());
-        context
-    }
-
-    /// The object `build`; what it does not know of its keys is `missing`.
-    fn build(&self, missing: &Value, data: &BuildData) -> Value {
-        let mut build: BTreeMap<&str, Value> = self.keys.iter().map(|key| (key.as_str(), missing.clone())).collect();
-        build.extend(
-            data.iter()
-                .map(|(key, value)| (key.as_str(), shielded(&marked(key, value)))),
-        );
-        build.insert("name", Value::string(&self.build_name));
-        Value::object(build)
-    }
 }
 
 impl Options {
@@ -216,25 +144,10 @@ impl Evaluate for Options {
     }
 
     fn expressions(&self, secrets: &Secrets) -> Expressions {
-        expressions::of(self, secrets)
+        expressions::of(&self.bake, &self.written, self.overrides.as_ref(), secrets)
     }
 
     fn location(&self) -> Option<Location> {
         Location::of(self.written.place, &self.bake.sources)
     }
-}
-
-/// `build` before a bake runs, in meta-arguments: its name and nothing else.
-pub(super) fn build_name_only(name: &str) -> Value {
-    Value::object([("name", Value::string(name))])
-}
-
-/// A `build.KEY`; what lets somebody in is sensitive.
-fn marked(key: &str, value: &Value) -> Value {
-    let marks = if SECRET_BUILD_KEYS.contains(&key) {
-        Marks::SENSITIVE
-    } else {
-        Marks::NONE
-    };
-    value.clone().with_marks(marks)
 }
