@@ -139,6 +139,13 @@ fn throughput(device: &BlockDevice) -> Option<Complaint> {
     (throughput > FORMER_THROUGHPUT).then(|| Complaint::warning("throughput", message))
 }
 
+impl BlockDevice {
+    /// Whether it is a volume at all.
+    pub(crate) fn has_volume(&self) -> bool {
+        !self.no_device && self.virtual_name.is_none()
+    }
+}
+
 /// The devices as a request has them.
 pub(crate) fn mappings(devices: &[BlockDevice]) -> Vec<BlockDeviceMapping> {
     devices.iter().map(mapping).collect()

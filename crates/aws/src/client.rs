@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aws_config::provider_config::ProviderConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig, identity::IdentityCache};
-use aws_sdk_ec2::types::{Image, Instance, Snapshot};
+use aws_sdk_ec2::types::{Image, Instance, Snapshot, Volume};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::retries::classifiers::SharedRetryClassifier;
 use rustls::pki_types::CertificateDer;
@@ -45,6 +45,8 @@ pub struct Aws {
     pub images: Watch<Image>,
     /// All snapshots that somebody waits for.
     pub snapshots: Watch<Snapshot>,
+    /// All volumes that somebody waits for.
+    pub volumes: Watch<Volume>,
 }
 
 /// What is the same in every region.
@@ -119,6 +121,12 @@ impl Aws {
                 "snapshot-id",
                 |ec2, by| async move { describe::snapshots(&ec2, by).await },
                 Snapshot::snapshot_id,
+            )),
+            volumes: Watch::new(describe::by_ids(
+                &ec2,
+                "volume-id",
+                |ec2, by| async move { describe::volumes(&ec2, by).await },
+                Volume::volume_id,
             )),
             ssm: aws_sdk_ssm::Client::from_conf(at_ssm.build()),
             others: std::sync::Mutex::default(),

@@ -10,7 +10,10 @@ use crate::error::AwsError;
 use crate::watch::Describe;
 
 /// The instances that pass a filter.
-pub(crate) async fn instances(ec2: &Client, by: Filter) -> Result<Vec<Instance>, AwsError> {
+///
+/// # Errors
+/// What EC2 answers.
+pub async fn instances(ec2: &Client, by: Filter) -> Result<Vec<Instance>, AwsError> {
     let pages = ec2.describe_instances().filters(by).into_paginator().items().send();
     let reservations = all("DescribeInstances", pages).await?;
     let instances = reservations.into_iter().filter_map(|reservation| reservation.instances);

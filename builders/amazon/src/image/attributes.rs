@@ -8,6 +8,7 @@ use aws_sdk_ec2::types::{
     LaunchPermissionModifications, PermissionGroup,
 };
 use bakelite_aws::call::call;
+use bakelite_aws::client::Aws;
 use bakelite_aws::error::AwsError;
 use bakelite_aws::resource::image::snapshot_ids;
 use bakelite_engine::bake::BakeError;
@@ -48,23 +49,14 @@ impl Imaging<'_> {
     }
 
     async fn share_snapshots(&self, ami: &Ami) -> Result<(), AwsError> {
-        let users = self.options.snapshot_users.iter();
-        let users = users.map(|user| CreateVolumePermission::builder().user_id(user));
-        let groups = self.options.snapshot_groups.iter();
-        let groups = groups.map(|name| CreateVolumePermission::builder().group(group(name)));
-        let permissions: Vec<_> = users.chain(groups).map(CreateVolumePermissionBuilder::build).collect();
-        if permissions.is_empty() {
+        let (users, groups) = (&self.options.snapshot_users, &self.options.snapshot_groups);
+        if users.is_empty() && groups.is_empty() {
             return Ok(());
         }
-        let add = CreateVolumePermissionModifications::builder()
-            .set_add(Some(permissions))
-            .build();
         for snapshot in snapshot_ids(&ami.image) {
             self.cloud
                 .say(format!("Sharing snapshot {snapshot} in {}...", ami.aws.region()));
-            let request = ami.aws.ec2().modify_snapshot_attribute().snapshot_id(snapshot);
-            let request = request.create_volume_permission(add.clone());
-            call("ModifySnapshotAttribute", || request.clone().send()).await?;
+            share_snapshot(&ami.aws, &snapshot, users, groups).await?;
         }
         Ok(())
     }
@@ -96,6 +88,31 @@ impl Imaging<'_> {
         call("EnableImageDeregistrationProtection", || request.clone().send()).await?;
         Ok(())
     }
+}
+
+/// Lets accounts and groups make volumes of a snapshot, if there are any.
+pub(crate) async fn share_snapshot(
+    aws: &Aws,
+    snapshot: &str,
+    users: &[String],
+    groups: &[String],
+) -> Result<(), AwsError> {
+    let users = users.iter().map(|user| CreateVolumePermission::builder().user_id(user));
+    let groups = groups
+        .iter()
+        .map(|name| CreateVolumePermission::builder().group(group(name)));
+    let permissions: Vec<_> = users.chain(groups).map(CreateVolumePermissionBuilder::build).collect();
+    if permissions.is_empty() {
+        return Ok(());
+    }
+    let add = CreateVolumePermissionModifications::builder()
+        .set_add(Some(permissions))
+        .build();
+    let request = aws.ec2().modify_snapshot_attribute().snapshot_id(snapshot);
+    let request = request.create_volume_permission(add);
+    call("ModifySnapshotAttribute", || request.clone().send())
+        .await
+        .map(drop)
 }
 
 /// The moment that `deprecate_at` names; absent when it is not one.

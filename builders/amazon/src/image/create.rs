@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::operation::create_image::builders::CreateImageFluentBuilder;
-use aws_sdk_ec2::types::{Image, ImageState, ResourceType, Snapshot, SnapshotState, Tag, TagSpecification};
+use aws_sdk_ec2::operation::register_image::builders::RegisterImageFluentBuilder;
+use aws_sdk_ec2::types::{
+    BlockDeviceMapping, Image, ImageState, ResourceType, Snapshot, SnapshotState, Tag, TagSpecification,
+};
 use bakelite_aws::call::call;
 use bakelite_aws::client::Aws;
 use bakelite_aws::describe;
@@ -59,39 +62,63 @@ pub(crate) struct Pending {
     snapshots_tagged: bool,
 }
 
+/// A request that makes an AMI, without its name and tags.
+#[derive(Clone)]
+enum Request {
+    /// Of an instance.
+    Create(CreateImageFluentBuilder),
+    /// Of snapshots. It tags no snapshots: those were tagged when they were made.
+    Register(RegisterImageFluentBuilder),
+}
+
 impl Imaging<'_> {
-    /// Makes the AMI of the stopped instance. Where it does not stay, or is not encrypted as the template wants it, it is an intermediary
-    /// one without the template's name.
-    pub(crate) async fn create(&self, instance: &str) -> Result<Pending, BakeError> {
-        let Self {
-            cloud, options, texts, ..
-        } = self;
-        let created = if options.skip_save_build_region || !self.is_as_encrypted_as_wanted(instance).await? {
+    /// Makes the AMI of the stopped instance, with these devices on top of the instance's own.
+    pub(crate) async fn create(&self, instance: &str, devices: Vec<BlockDeviceMapping>) -> Result<Pending, BakeError> {
+        let description = self.texts.description.clone();
+        let request = self
+            .cloud
+            .ec2()
+            .create_image()
+            .instance_id(instance)
+            .set_description((!description.is_empty()).then_some(description))
+            .set_block_device_mappings((!devices.is_empty()).then_some(devices));
+        let is_encrypted = self.is_encrypted(instance).await?;
+        let what = format!("instance {instance}");
+        self.make(Request::Create(request), is_encrypted, &what).await
+    }
+
+    /// Makes the AMI of snapshots, which are encrypted or not.
+    pub(crate) async fn register(
+        &self,
+        request: RegisterImageFluentBuilder,
+        is_encrypted: bool,
+    ) -> Result<Pending, BakeError> {
+        let description = self.texts.description.clone();
+        let request = request.set_description((!description.is_empty()).then_some(description));
+        self.make(Request::Register(request), is_encrypted, "snapshots").await
+    }
+
+    /// Makes an AMI. Where it does not stay, or is not encrypted as the template wants it, it is an intermediary one without the
+    /// template's name.
+    async fn make(&self, request: Request, is_encrypted: bool, what: &str) -> Result<Pending, BakeError> {
+        let Self { cloud, options, .. } = self;
+        let needs_copy = options.encrypt_boot == Some(true) && !is_encrypted;
+        let created = if options.skip_save_build_region || needs_copy {
             Created::Intermediary
         } else {
             Created::Final
         };
         let temporary = cloud.temporary(&IMAGE);
-        let name = match created {
-            Created::Final => options.ami_name.clone(),
-            Created::Intermediary => format!("bakelite-{}", temporary.token),
+        let (name, kind) = match created {
+            Created::Final => (options.ami_name.clone(), ""),
+            Created::Intermediary => (format!("bakelite-{}", temporary.token), "intermediary "),
         };
         if created == Created::Final {
             self.make_room(cloud).await?;
         }
-        let request = cloud
-            .ec2()
-            .create_image()
-            .instance_id(instance)
-            .name(&name)
-            .set_description((!texts.description.is_empty()).then(|| texts.description.clone()))
-            .set_block_device_mappings((!self.devices.is_empty()).then(|| self.devices.clone()))
-            .set_tag_specifications(self.specifications(cloud, &temporary));
-        let intermediary = if created == Created::Final { "" } else { "intermediary " };
-        cloud.say(format!(
-            "Creating the {intermediary}AMI `{name}` of instance {instance}..."
-        ));
-        let call = make(cloud.ec2().clone(), request, temporary.token.clone());
+        cloud.say(format!("Creating {kind}AMI {name} from {what}..."));
+        let tags = self.specifications(cloud, &temporary);
+        let call = request.send(cloud.ec2().clone(), name, tags, temporary.token.clone());
         let Made { value, handle } = cloud.create(temporary, call).await?;
         let (id, snapshots_tagged) = value;
         cloud.say(format!("AMI: {id}"));
@@ -113,12 +140,9 @@ impl Imaging<'_> {
         })
     }
 
-    /// Whether an AMI of the instance needs no encrypted copy: `encrypt_boot` is not on, or all of its volumes were encrypted at launch.
-    async fn is_as_encrypted_as_wanted(&self, instance: &str) -> Result<bool, BakeError> {
-        if self.options.encrypt_boot != Some(true) {
-            return Ok(true);
-        }
-        if !self.devices.is_empty() || !self.encrypted_at_launch {
+    /// Whether all volumes of the instance, and with them its AMI, are encrypted as `encrypt_boot` wants it.
+    async fn is_encrypted(&self, instance: &str) -> Result<bool, BakeError> {
+        if !self.encrypted_at_launch {
             return Ok(false);
         }
         let attached = tag::filter("attachment.instance-id", instance);
@@ -162,14 +186,13 @@ impl Imaging<'_> {
     /// Tags the AMI and its snapshots as far as the call that made them did not, and removes the tags of temporary resources from them:
     /// they stay.
     pub(crate) async fn tag(&self, ami: &Ami) -> Result<(), BakeError> {
+        let (image, tags) = (self.image_tags(), self.snapshot_tags());
         let snapshots = snapshot_ids(&ami.image);
+        self.report_tags(ami.id(), &image, &snapshots, &tags);
         if ami.aws.is_in_china() {
-            create_tags(&ami.aws, vec![ami.id().to_owned()], &self.image_tags()).await?;
+            create_tags(&ami.aws, vec![ami.id().to_owned()], &image).await?;
         }
-        let tags = self.snapshot_tags();
         if !ami.snapshots_tagged && !tags.is_empty() && !snapshots.is_empty() {
-            self.cloud
-                .say(format!("Tagging the snapshots {}...", snapshots.join(", ")));
             create_tags(&ami.aws, snapshots.clone(), &tags).await?;
         }
         let ours = [tag::RUN, tag::CREATED, tag::TOKEN].map(|key| Tag::builder().key(key).build());
@@ -180,6 +203,24 @@ impl Imaging<'_> {
             .fold(request, |request, snapshot| request.resources(snapshot));
         call("DeleteTags", || request.clone().send()).await?;
         Ok(())
+    }
+
+    fn report_tags(&self, ami: &str, image: &Tags, snapshots: &[String], of_snapshots: &Tags) {
+        let report = |tags: &Tags| {
+            for (key, value) in tags {
+                self.cloud.say(format!("Adding tag: \"{key}\": \"{value}\""));
+            }
+        };
+        if !image.is_empty() {
+            self.cloud.say(format!("Tagging AMI: {ami}"));
+            report(image);
+        }
+        if !of_snapshots.is_empty() {
+            for snapshot in snapshots {
+                self.cloud.say(format!("Tagging snapshot: {snapshot}"));
+            }
+            report(of_snapshots);
+        }
     }
 }
 
@@ -192,40 +233,65 @@ async fn create_tags(aws: &Aws, resources: Vec<String>, tags: &Tags) -> Result<(
     call("CreateTags", || request.clone().send()).await.map(drop)
 }
 
-/// Makes the call; answers the id, and whether the snapshots get the tags, which not every endpoint can. When the name is taken by an AMI
-/// with our token, an earlier answer was lost: that one is it.
-async fn make(
-    ec2: Client,
-    request: CreateImageFluentBuilder,
-    token: String,
-) -> Result<(String, (String, bool)), AwsError> {
-    let mut tagged = request.get_tag_specifications().is_some();
-    let mut answer = call("CreateImage", || request.clone().send()).await;
-    if answer
-        .as_ref()
-        .is_err_and(|error| tagged && error.message.contains("taggable"))
-    {
-        let mut tags = request.get_tag_specifications().clone().unwrap_or_default();
-        tags.retain(|tags| tags.resource_type() == Some(&ResourceType::Image));
-        let request = request.set_tag_specifications(Some(tags));
-        tagged = false;
-        answer = call("CreateImage", || request.clone().send()).await;
-    }
-    let id = match answer {
-        Err(error) if error.class == ErrorClass::Duplicate => {
-            let found = describe::own_images(&ec2, tag::by_token(&token)).await?;
-            Some(found.into_iter().find_map(|image| image.image_id).ok_or(error)?)
+impl Request {
+    /// Makes the call; answers the id, and whether the snapshots got the tags, which not every endpoint can. When the name is taken by an
+    /// AMI with our token, an earlier answer was lost: that one is it.
+    async fn send(
+        self,
+        ec2: Client,
+        name: String,
+        mut tags: Option<Vec<TagSpecification>>,
+        token: String,
+    ) -> Result<(String, (String, bool)), AwsError> {
+        let of_image = |tags: &TagSpecification| tags.resource_type() == Some(&ResourceType::Image);
+        let mut tagged = tags.is_some();
+        if let (Request::Register(_), Some(tags)) = (&self, &mut tags) {
+            tags.retain(of_image);
         }
-        answer => answer?.image_id,
-    };
-    let id = id.ok_or_else(|| AwsError::incomplete("CreateImage", "image id"))?;
-    Ok((id.clone(), (id, tagged)))
+        let mut answer = self.once(&name, tags.clone()).await;
+        if answer
+            .as_ref()
+            .is_err_and(|error| tagged && error.message.contains("taggable"))
+        {
+            tags.iter_mut().for_each(|tags| tags.retain(of_image));
+            tagged = false;
+            answer = self.once(&name, tags).await;
+        }
+        let (id, operation) = match answer {
+            Err(error) if error.class == ErrorClass::Duplicate => {
+                let found = describe::own_images(&ec2, tag::by_token(&token)).await?;
+                let operation = error.operation;
+                (
+                    Some(found.into_iter().find_map(|image| image.image_id).ok_or(error)?),
+                    operation,
+                )
+            }
+            answer => (answer?, "CreateImage"),
+        };
+        let id = id.ok_or_else(|| AwsError::incomplete(operation, "image id"))?;
+        Ok((id.clone(), (id, tagged)))
+    }
+
+    async fn once(&self, name: &str, tags: Option<Vec<TagSpecification>>) -> Result<Option<String>, AwsError> {
+        match self.clone() {
+            Request::Create(request) => {
+                let request = request.name(name).set_tag_specifications(tags);
+                let answer = call("CreateImage", || request.clone().send()).await?;
+                Ok(answer.image_id)
+            }
+            Request::Register(request) => {
+                let request = request.name(name).set_tag_specifications(tags);
+                let answer = call("RegisterImage", || request.clone().send()).await?;
+                Ok(answer.image_id)
+            }
+        }
+    }
 }
 
 /// Waits until the AMI can be used, and reports how far it is.
 pub(crate) async fn available(cloud: &Cloud<'_>, id: &str) -> Result<Image, BakeError> {
     let region = cloud.aws.region();
-    cloud.say(format!("Waiting for AMI {id} in {region} to become available..."));
+    cloud.say(format!("Waiting for AMI to become ready: {id} in {region}..."));
     let what = format!("AMI {id}");
     let pace = cloud.aws.pace(60, IMAGE_LIMIT);
     let wait = cloud.aws.images.until(id, pace, &what, "available", |image| {

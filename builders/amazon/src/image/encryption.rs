@@ -9,7 +9,7 @@ const WITHOUT_ENCRYPTION: [&str; 6] = ["c1", "cc1", "cc2", "m1", "m2", "t1"];
 
 /// Whether the instance's volumes can be encrypted instead of a copy of the AMI: the AMI stays in the build region, and gets no devices
 /// of its own.
-pub(crate) fn is_at_launch(options: &ImageOptions, instance_types: &[&str]) -> bool {
+pub(crate) fn is_at_launch(options: &ImageOptions, instance_types: &[String]) -> bool {
     let mut families = instance_types
         .iter()
         .map(|name| name.split('.').next().unwrap_or_default());
@@ -26,14 +26,14 @@ pub(crate) fn encrypted(
     key: Option<&str>,
 ) -> Vec<BlockDeviceMapping> {
     let mut all = devices;
-    for mapping in source
-        .block_device_mappings()
-        .iter()
-        .filter(|mapping| mapping.ebs().is_some())
-    {
-        if !all.iter().any(|device| device.device_name() == mapping.device_name()) {
-            let device = BlockDeviceMapping::builder().set_device_name(mapping.device_name.clone());
-            all.push(device.ebs(EbsBlockDevice::builder().build()).build());
+    for mapping in source.block_device_mappings() {
+        let (Some(ebs), name) = (mapping.ebs(), mapping.device_name()) else {
+            continue;
+        };
+        if !all.iter().any(|device| device.device_name() == name) {
+            let ebs = EbsBlockDevice::builder().set_volume_size(ebs.volume_size()).build();
+            let device = BlockDeviceMapping::builder().set_device_name(name.map(str::to_owned));
+            all.push(device.ebs(ebs).build());
         }
     }
     for ebs in all.iter_mut().filter_map(|device| device.ebs.as_mut()) {
@@ -150,7 +150,6 @@ mod tests {
             let ebs = device.ebs().unwrap();
             assert_eq!((ebs.encrypted(), ebs.kms_key_id()), (Some(true), Some("alias/k")));
         }
-        assert_eq!(devices[0].ebs().unwrap().volume_size(), Some(5));
-        assert_eq!(devices[2].ebs().unwrap().volume_size(), None);
+        assert_eq!(devices[2].ebs().unwrap().volume_size(), Some(5));
     }
 }

@@ -1,22 +1,24 @@
 //! The making of an AMI: what its steps share, and their order.
 
-use aws_sdk_ec2::types::BlockDeviceMapping;
 use bakelite_aws::tag::Tags;
 use bakelite_engine::bake::BakeError;
 use futures::future::try_join_all;
 
-use super::create::{Ami, Created};
-use super::fast_launch::FastLaunches;
+use super::create::{self, Ami, Created, Pending};
+use super::encryption;
+use super::fast_launch::{FastLaunch, FastLaunches};
 use super::options::ImageOptions;
 use super::texts::ImageTexts;
 use crate::cloud::Cloud;
+use crate::run::launch::Launch;
+use crate::run::machine::Machine;
+use crate::run::preflight::Findings;
+use crate::tags::Renderer;
 
 /// An AMI in the making.
 pub(crate) struct Imaging<'a> {
     pub(crate) cloud: Cloud<'a>,
     pub(crate) options: &'a ImageOptions,
-    /// The block devices that the template gives the AMI.
-    pub(crate) devices: Vec<BlockDeviceMapping>,
     /// The tags of the instance, which its AMI gets too.
     pub(crate) run_tags: Tags,
     pub(crate) texts: ImageTexts,
@@ -25,11 +27,44 @@ pub(crate) struct Imaging<'a> {
     pub(crate) encrypted_at_launch: bool,
 }
 
-impl Imaging<'_> {
-    /// From the AMI of the build region, which can be used, to one in each of its regions, with all attributes and tags. An intermediary
-    /// one is removed.
-    pub(crate) async fn finish(&self, home: Created, ami: Ami) -> Result<Vec<Ami>, BakeError> {
+impl<'a> Imaging<'a> {
+    /// Renders what refers to the source AMI, and finds what keeps the AMI from being made.
+    pub(crate) async fn prepare(
+        launch: &Launch<'a>,
+        options: &'a ImageOptions,
+        fast_launch: Option<&FastLaunch>,
+        renderer: &Renderer,
+        findings: &mut Findings,
+    ) -> Result<Self, BakeError> {
+        let cloud = launch.cloud.clone();
+        let types = launch.options.instance_types();
+        let imaging = Self {
+            texts: ImageTexts::render(options, renderer)?,
+            run_tags: launch.texts.run_tags.clone(),
+            encrypted_at_launch: encryption::is_at_launch(options, &types),
+            fast_launches: findings
+                .take(FastLaunches::find(&cloud, fast_launch).await)
+                .unwrap_or_default(),
+            cloud,
+            options,
+        };
+        findings.extend(imaging.preflight().await);
+        Ok(imaging)
+    }
+
+    /// From the pending AMI of the build region to one in each of its regions, with all attributes and tags. The instance is not needed
+    /// any more once the AMI's snapshots are taken: it goes while the AMI is pending. An intermediary AMI is removed.
+    pub(crate) async fn finish(&self, pending: Pending, machine: &Machine) -> Result<Vec<Ami>, BakeError> {
         let bake = self.cloud.bake;
+        let (id, home) = (pending.id.clone(), pending.created);
+        let taken = async { create::snapshots_taken(&self.cloud.aws, &id).await.is_ok() };
+        let wait = async {
+            tokio::try_join!(self.available(pending), async {
+                machine.clean_up_after(&self.cloud, taken).await;
+                Ok(())
+            })
+        };
+        let (ami, ()) = bake.step("wait for the AMI", wait).await?;
         let source = ami.id().to_owned();
         let regions = self.regions().into_iter();
         let regions: Vec<_> = match home {

@@ -11,4 +11,5 @@ pub(crate) mod imaging;
 mod names;
 pub(crate) mod options;
 mod regions;
+pub(crate) mod snapshot;
 pub(crate) mod texts;

@@ -6,7 +6,7 @@ use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::Image;
 use bakelite_aws::describe;
 use bakelite_aws::error::AwsError;
-use bakelite_aws::resource::image::deregister;
+use bakelite_aws::resource::image::{deregister, is_protected};
 use bakelite_aws::retry::ErrorClass;
 use bakelite_aws::tag;
 use bakelite_engine::bake::BakeError;
@@ -117,12 +117,6 @@ impl Imaging<'_> {
         }
         Ok(())
     }
-}
-
-fn is_protected(image: &Image) -> bool {
-    image
-        .deregistration_protection()
-        .is_some_and(|protection| protection.starts_with("enabled"))
 }
 
 /// The account's AMIs of this name; there is at most one.

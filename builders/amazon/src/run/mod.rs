@@ -9,6 +9,7 @@ pub(crate) mod filters;
 pub(crate) mod instance;
 pub(crate) mod key_pair;
 pub(crate) mod launch;
+pub(crate) mod machine;
 pub(crate) mod network;
 pub(crate) mod options;
 pub(crate) mod password;

@@ -194,7 +194,7 @@ impl AmiFilter {
 }
 
 impl VirtualizationType {
-    fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Hvm => "hvm",
             Self::Paravirtual => "paravirtual",

@@ -25,7 +25,13 @@ async fn find(scope: &Scope<'_>, by: By<'_>) -> Result<Vec<Found>, AwsError> {
         .collect())
 }
 
+/// An AMI of a bake that failed in the end may be protected already.
 async fn remove(scope: &Scope<'_>, id: &str) -> Result<(), RemoveError> {
+    let images = describe::own_images(&scope.ec2, tag::filter("image-id", id)).await?;
+    if images.first().is_some_and(is_protected) {
+        let call = scope.ec2.disable_image_deregistration_protection().image_id(id).send();
+        once("DisableImageDeregistrationProtection", call).await?;
+    }
     Ok(deregister(&scope.ec2, id, true).await?)
 }
 
@@ -64,6 +70,12 @@ async fn snapshots_made_for(ec2: &Client, id: &str) -> Result<Vec<String>, AwsEr
         .build();
     let snapshots = describe::snapshots(ec2, made_for).await?.into_iter();
     Ok(snapshots.filter_map(|snapshot| snapshot.snapshot_id).collect())
+}
+
+/// Whether an AMI cannot be deregistered before its protection is lifted.
+pub fn is_protected(image: &Image) -> bool {
+    let protection = image.deregistration_protection();
+    protection.is_some_and(|protection| protection.starts_with("enabled"))
 }
 
 /// The snapshots that an AMI's mappings name.

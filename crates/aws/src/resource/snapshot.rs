@@ -6,6 +6,7 @@ use super::kind::{By, Found, Kind, RemoveError, Scope, unless_gone};
 use crate::call::call;
 use crate::describe;
 use crate::error::AwsError;
+use crate::made;
 
 /// A snapshot.
 pub static SNAPSHOT: Kind = Kind {
@@ -25,7 +26,13 @@ async fn remove(scope: &Scope<'_>, id: &str) -> Result<(), RemoveError> {
     Ok(delete(&scope.ec2, id).await?)
 }
 
-pub(crate) async fn delete(ec2: &Client, id: &str) -> Result<(), AwsError> {
+/// Deletes a snapshot. One that is gone already is no error.
+///
+/// # Errors
+/// What EC2 answers.
+pub async fn delete(ec2: &Client, id: &str) -> Result<(), AwsError> {
     let delete = || ec2.delete_snapshot().snapshot_id(id).send();
-    unless_gone(call("DeleteSnapshot", delete).await)
+    unless_gone(call("DeleteSnapshot", delete).await)?;
+    made::forget(id);
+    Ok(())
 }

@@ -25,6 +25,10 @@ async fn remove(scope: &Scope<'_>, id: &str) -> Result<(), RemoveError> {
     Ok(delete(&scope.ec2, id).await?)
 }
 
-pub(crate) async fn delete(ec2: &Client, id: &str) -> Result<(), AwsError> {
+/// Deletes a volume. One that is gone already is no error.
+///
+/// # Errors
+/// What EC2 answers.
+pub async fn delete(ec2: &Client, id: &str) -> Result<(), AwsError> {
     unless_gone(once("DeleteVolume", ec2.delete_volume().volume_id(id).send()).await)
 }
