@@ -476,8 +476,6 @@ impl Used<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
 
     fn actions(component: &str, options: &Json) -> Vec<String> {
@@ -561,26 +559,6 @@ mod tests {
                 },
                 { "Sid": "DecryptParametersAndSecrets", "Effect": "Allow", "Action": ["kms:Decrypt"], "Resource": "*" }
             ])
-        );
-    }
-
-    /// The page has the whole table. `BAKELITE_UPDATE=1` writes it.
-    #[test]
-    fn the_page_has_the_table() {
-        let page = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/guide/iam.md");
-        let text = std::fs::read_to_string(&page).unwrap();
-        let (begin, end) = ("<!-- policy: generated -->\n", "<!-- end of policy -->\n");
-        let (before, rest) = text.split_once(begin).unwrap();
-        let (_, after) = rest.split_once(end).unwrap();
-        let policy = serde_json::to_string_pretty(&whole()).unwrap();
-        let wanted = format!("{before}{begin}\n```json\n{policy}\n```\n\n{end}{after}");
-        if std::env::var_os("BAKELITE_UPDATE").is_some() {
-            std::fs::write(&page, &wanted).unwrap();
-        }
-        let now = std::fs::read_to_string(&page).unwrap();
-        assert!(
-            now == wanted,
-            "docs/guide/iam.md is out of date: BAKELITE_UPDATE=1 writes it"
         );
     }
 }

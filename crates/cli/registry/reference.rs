@@ -349,3 +349,20 @@ fn the_summary_is_complete() {
         }
     }
 }
+
+/// The guide to permissions has the whole table of features. `BAKELITE_UPDATE=1` writes it.
+#[test]
+fn the_policy_of_the_guide_is_the_table_of_features() {
+    let page = root().join("docs/guide/iam.md");
+    let text = std::fs::read_to_string(&page).unwrap();
+    let (begin, end) = ("<!-- policy: generated -->\n", "<!-- end of policy -->\n");
+    let (before, rest) = text.split_once(begin).unwrap();
+    let (_, after) = rest.split_once(end).unwrap();
+    let policy = bakelite_builder_amazon::policy::whole();
+    let wanted = format!("{before}{begin}\n```json\n{policy:#}\n```\n\n{end}{after}");
+    if crate::env::read().contains_key("BAKELITE_UPDATE") {
+        std::fs::write(&page, &wanted).unwrap();
+    }
+    let written = std::fs::read_to_string(&page).unwrap();
+    assert!(written == wanted, "run it again with BAKELITE_UPDATE=1");
+}
