@@ -35,14 +35,15 @@ pub(crate) async fn swap(cloud: &Cloud<'_>, instance: &str, options: &Options) -
     let mut gone: Vec<&str> = omitted.map(|launch| launch.device.device_name.as_str()).collect();
     gone.extend([source, root, "/dev/sda1"]);
     let leaving = volumes.iter().filter(|(device, _)| gone.contains(&device.as_str()));
-    try_join_all(leaving.map(|(device, volume)| detach(cloud, device, volume))).await?;
+    try_join_all(leaving.map(|(device, volume)| detach(cloud, instance, device, volume))).await?;
     attach(cloud, instance, volume, root).await?;
     delete_with_instance(cloud, instance, root).await
 }
 
-async fn detach(cloud: &Cloud<'_>, device: &str, volume: &str) -> Result<(), BakeError> {
+async fn detach(cloud: &Cloud<'_>, instance: &str, device: &str, volume: &str) -> Result<(), BakeError> {
     cloud.say(format!("Detaching volume {volume} from {device}..."));
     let request = cloud.ec2().detach_volume().volume_id(volume);
+    let request = request.instance_id(instance).device(device);
     under_way(once("DetachVolume", request.send()).await)?;
     let detached =
         |volume: Option<&Volume>| (*volume?.state()? == VolumeState::Available).then_some(Ok::<(), WaitError>(()));
