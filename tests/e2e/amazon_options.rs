@@ -16,7 +16,11 @@ pub(crate) struct Recorder {
     pub(crate) url: String,
     bodies: Arc<Mutex<Vec<String>>>,
     heads: Arc<Mutex<Vec<String>>>,
+    answers: Answers,
 }
+
+/// Answers in place of the cloud's, each to the first request for its action that is no dry run.
+type Answers = Arc<Mutex<Vec<(&'static str, u16, &'static str)>>>;
 
 impl Recorder {
     pub(crate) fn before(cloud: &Cloud) -> Recorder {
@@ -25,22 +29,25 @@ impl Recorder {
             url: format!("http://{}", listener.local_addr().unwrap()),
             bodies: Arc::default(),
             heads: Arc::default(),
+            answers: Arc::default(),
         };
-        let (cloud, bodies, heads) = (
+        let (cloud, bodies, heads, answers) = (
             cloud.endpoint.clone(),
             Arc::clone(&recorder.bodies),
             Arc::clone(&recorder.heads),
+            Arc::clone(&recorder.answers),
         );
         // It ends with the process of the test.
         std::thread::spawn(move || {
             for client in listener.incoming() {
                 let (cloud, bodies, heads) = (cloud.clone(), Arc::clone(&bodies), Arc::clone(&heads));
+                let answers = Arc::clone(&answers);
                 std::thread::spawn(move || {
                     let client = client.unwrap();
                     let Some((head, body)) = read(&client) else { return };
                     bodies.lock().unwrap().push(decoded(&body));
                     heads.lock().unwrap().push(head.clone());
-                    let (head, body) = forward(&cloud, &head, &body);
+                    let (head, body) = answer(&answers, &body).unwrap_or_else(|| forward(&cloud, &head, &body));
                     let _ = (&client).write_all(format!("{head}\r\n\r\n{body}").as_bytes());
                     let _ = client.shutdown(Shutdown::Both);
                 });
@@ -58,6 +65,19 @@ impl Recorder {
     pub(crate) fn heads(&self) -> String {
         self.heads.lock().unwrap().concat()
     }
+}
+
+/// The answer that stands in place of the cloud's, if there is one.
+fn answer(answers: &Answers, body: &str) -> Option<(String, String)> {
+    let mut answers = answers.lock().unwrap();
+    let is_asked = |action: &str| body.starts_with(&format!("Action={action}&")) && !body.contains("DryRun=true");
+    let at = answers.iter().position(|(action, ..)| is_asked(action))?;
+    let (_, status, body) = answers.remove(at);
+    let head = format!(
+        "HTTP/1.1 {status} it\r\ncontent-type: text/xml\r\nconnection: close\r\ncontent-length: {}",
+        body.len()
+    );
+    Some((head, body.to_owned()))
 }
 
 /// Reads one request: its head and its body.
@@ -133,9 +153,15 @@ const USUAL: &str = r#"
 /// Bakes with these lines in the source, and answers how it ended and the requests that it made. The cloud may refuse what it does not
 /// have; the request is what counts.
 fn bake(source: &str) -> (Ran, String) {
+    bake_answering(source, &[])
+}
+
+/// The same with answers in place of the cloud's.
+fn bake_answering(source: &str, answers: &[(&'static str, u16, &'static str)]) -> (Ran, String) {
     let context = test_context!();
     let cloud = Cloud::local(&context, &["-ssh-port", "0"]);
     let recorder = Recorder::before(&cloud);
+    *recorder.answers.lock().unwrap() = answers.to_vec();
     let context = context.on(&cloud).with("AWS_ENDPOINT_URL", &recorder.url);
     context.file("data", "#!/bin/sh\n").template(&template(source));
     let ran = context.run(["build", "t.pkr.hcl"]);
@@ -156,10 +182,10 @@ fn options_of_the_instance_are_parameters_of_its_launch() {
         ebs_optimized               = true
         enable_nitro_enclave        = true
         iam_instance_profile        = "builder"
+        skip_profile_validation     = true
         shutdown_behavior           = "terminate"
         availability_zone           = "us-east-1b"
         capacity_reservation_id     = "cr-1"
-        security_group_ids          = ["sg-1", "sg-2"]
         user_data                   = "hello"
         run_tags                    = {{ Team = "{{{{ .BuildRegion }}}}" }}
         run_volume_tags             = {{ Kind = "scratch" }}
@@ -178,9 +204,8 @@ fn options_of_the_instance_are_parameters_of_its_launch() {
           instance_metadata_tags      = "enabled"
         }}
         placement {{
-          host_id                 = "h-1"
-          host_resource_group_arn = "arn:group"
-          tenancy                 = "host"
+          host_id = "h-1"
+          tenancy = "host"
         }}
         license_specifications {{
           license_configuration_request {{
@@ -218,18 +243,18 @@ fn options_of_the_instance_are_parameters_of_its_launch() {
             "&InstanceInitiatedShutdownBehavior=terminate",
             "&Placement.AvailabilityZone=us-east-1b",
             "&CapacityReservationSpecification.CapacityReservationTarget.CapacityReservationId=cr-1",
-            "&SecurityGroupId.2=sg-2",
             "&UserData=aGVsbG8=",
             "Key=Team&TagSpecification.1.Tag.3.Value=us-east-1",
             "Key=Stage&TagSpecification.1.Tag.2.Value=test",
             "Key=Kind&TagSpecification.2.Tag.2.Value=scratch",
             "Key=Disk&TagSpecification.2.Tag.1.Value=one",
+            "&TagSpecification.3.ResourceType=network-interface",
+            "Key=Team&TagSpecification.3.Tag.2.Value=us-east-1",
             "&MetadataOptions.HttpEndpoint=enabled",
             "&MetadataOptions.HttpTokens=required",
             "&MetadataOptions.HttpPutResponseHopLimit=3",
             "&MetadataOptions.InstanceMetadataTags=enabled",
             "&Placement.HostId=h-1",
-            "&Placement.HostResourceGroupArn=arn:group",
             "&Placement.Tenancy=host",
             "&LicenseSpecification.1.LicenseConfigurationArn=arn:license",
             "&BlockDeviceMapping.1.DeviceName=/dev/sda1",
@@ -268,6 +293,20 @@ fn other_options_of_the_instance_are_parameters_of_its_launch() {
             "&UserData=IyEvYmluL3NoCg==",
         ],
     );
+    let groups =
+        "\nsecurity_group_ids = [\"sg-1\", \"sg-2\"]\nplacement {\n host_resource_group_arn = \"arn:group\"\n}";
+    let (ran, requests) = bake(&format!("{USUAL}{groups}"));
+    for wanted in [
+        "Action=DescribeSecurityGroups&Version=2016-11-15&GroupId.1=sg-1&GroupId.2=sg-2",
+        "&SecurityGroupId.2=sg-2",
+        "&Placement.HostResourceGroupArn=arn:group",
+        "&CapacityReservationSpecification.CapacityReservationPreference=none",
+        "&DryRun=true",
+    ] {
+        assert!(requests.contains(wanted), "{wanted} was not sent: {requests}");
+    }
+    assert!(!requests.contains("Action=CreateKeyPair"), "{requests}");
+    assert!(ran.fails_with(1).contains("no security group found: `sg-1`, `sg-2`"));
     let source = format!(
         "{}\nenable_t2_unlimited = true\ncapacity_reservation_group_arn = \"arn:reservations\"",
         USUAL.replace("m5.large", "t2.micro")
@@ -279,6 +318,185 @@ fn other_options_of_the_instance_are_parameters_of_its_launch() {
             "CapacityReservationTarget.CapacityReservationResourceGroupArn=arn:reservations",
         ],
     );
+}
+
+/// Answers to what a spot launch calls. The fleet gets no instance, so that the launch ends there.
+const SPOT: [(&str, u16, &str); 3] = [
+    (
+        "CreateLaunchTemplate",
+        200,
+        "<CreateLaunchTemplateResponse><launchTemplate><launchTemplateId>lt-1</launchTemplateId></launchTemplate></CreateLaunchTemplateResponse>",
+    ),
+    (
+        "CreateFleet",
+        200,
+        "<CreateFleetResponse><fleetId>fleet-1</fleetId><errorSet><item><launchTemplateAndOverrides><overrides>\
+         <instanceType>m5a.large</instanceType></overrides></launchTemplateAndOverrides><errorCode>SpotMaxPriceTooLow</errorCode>\
+         <errorMessage>too low</errorMessage></item></errorSet></CreateFleetResponse>",
+    ),
+    (
+        "DeleteLaunchTemplate",
+        200,
+        "<DeleteLaunchTemplateResponse></DeleteLaunchTemplateResponse>",
+    ),
+];
+
+#[test]
+fn a_spot_instance_is_asked_for_by_a_launch_template_and_a_fleet() {
+    let source = USUAL.replace(
+        "instance_type = \"m5.large\"",
+        "spot_instance_types = [\"m5.large\", \"m5a.large\"]",
+    );
+    let source = format!(
+        r#"{source}
+        spot_price               = "0.035"
+        spot_price_auto_product  = "Linux/UNIX"
+        spot_allocation_strategy = "price-capacity-optimized"
+        spot_tags                = {{ Request = "{{{{ .BuildRegion }}}}" }}
+        fleet_tags               = {{ Fleet = "one" }}
+        spot_tag {{
+          key   = "Kind"
+          value = "spot"
+        }}
+        fleet_tag {{
+          key   = "Use"
+          value = "bake"
+        }}"#
+    );
+    let (ran, requests) = bake_answering(&source, &SPOT);
+    let output = ran.fails_with(1);
+    assert!(output.contains("fleet `fleet-1` got no spot instance:"), "{output}");
+    assert!(output.contains("- m5a.large: SpotMaxPriceTooLow: too low"), "{output}");
+    assert!(output.contains("`spot_price_auto_product` is deprecated"), "{output}");
+    for wanted in [
+        "&LaunchTemplateData.InstanceMarketOptions.MarketType=spot&LaunchTemplateData.InstanceMarketOptions.SpotOptions.MaxPrice=0.035",
+        "&TagSpecification.1.ResourceType=launch-template&",
+        "Key=Kind&TagSpecification.1.Tag.1.Value=spot",
+        "Key=Request&TagSpecification.1.Tag.2.Value=us-east-1",
+        "&LaunchTemplateConfigs.1.LaunchTemplateSpecification.LaunchTemplateId=lt-1",
+        "&LaunchTemplateConfigs.1.Overrides.1.InstanceType=m5.large",
+        "&LaunchTemplateConfigs.1.Overrides.2.InstanceType=m5a.large",
+        "&SpotOptions.AllocationStrategy=price-capacity-optimized",
+        "&Type=instant",
+        "&TagSpecification.1.ResourceType=fleet&",
+        "Key=Fleet&TagSpecification.1.Tag.1.Value=one",
+        "Key=Use&TagSpecification.1.Tag.2.Value=bake",
+        "Action=DeleteLaunchTemplate&Version=2016-11-15&LaunchTemplateId=lt-1",
+    ] {
+        assert!(requests.contains(wanted), "{wanted} was not sent: {requests}");
+    }
+    assert!(!requests.contains("Action=RunInstances"), "{requests}");
+}
+
+/// No capacity, as EC2 says so.
+const FULL: (&str, u16, &str) = (
+    "RunInstances",
+    500,
+    "<Response><Errors><Error><Code>InsufficientInstanceCapacity</Code><Message>We currently do not have sufficient m5.large capacity in \
+     the Availability Zone you requested (us-east-1a). You can get it in us-east-1b.</Message></Error></Errors></Response>",
+);
+
+#[test]
+fn a_launch_without_capacity_is_tried_in_the_next_zone() {
+    let source = format!("{USUAL}\nskip_create_ami = true");
+    let (ran, requests) = bake_answering(&source, &[FULL, FULL]);
+    let output = ran.succeeds();
+    assert!(
+        output.contains("No capacity for m5.large in the zone that EC2 chose: We currently"),
+        "{output}"
+    );
+    assert!(output.contains("No capacity for m5.large in us-east-1b"), "{output}");
+    let launches = requests
+        .lines()
+        .filter(|request| request.starts_with("Action=RunInstances&"));
+    let launches: Vec<&str> = launches.filter(|request| !request.contains("DryRun=true")).collect();
+    assert_eq!(launches.len(), 3, "{requests}");
+    assert!(
+        launches[2].contains("&Placement.AvailabilityZone=us-east-1c"),
+        "{requests}"
+    );
+    let here = format!("{USUAL}\navailability_zone = \"us-east-1a\"");
+    let (ran, requests) = bake_answering(&here, &[FULL]);
+    assert!(ran.fails_with(1).contains("InsufficientInstanceCapacity"), "{requests}");
+}
+
+#[test]
+fn a_temporary_instance_profile_is_made_and_removed() {
+    let source = format!(
+        r#"{USUAL}
+        skip_create_ami = true
+        temporary_iam_instance_profile_policy_document {{
+          Version = "2012-10-17"
+          Statement {{
+            Effect   = "Allow"
+            Action   = ["s3:GetObject"]
+            Resource = ["*"]
+          }}
+        }}"#
+    );
+    let made = "<R><ResponseMetadata><RequestId>1</RequestId></ResponseMetadata></R>";
+    let role = "<CreateRoleResponse><CreateRoleResult><Role><Path>/</Path><RoleName>r</RoleName><RoleId>R</RoleId><Arn>a</Arn>\
+                <CreateDate>2026-01-01T00:00:00Z</CreateDate></Role></CreateRoleResult></CreateRoleResponse>";
+    let profile = "<CreateInstanceProfileResponse><CreateInstanceProfileResult><InstanceProfile><Path>/</Path>\
+                   <InstanceProfileName>p</InstanceProfileName><InstanceProfileId>P</InstanceProfileId><Arn>a</Arn><Roles/>\
+                   <CreateDate>2026-01-01T00:00:00Z</CreateDate></InstanceProfile></CreateInstanceProfileResult></CreateInstanceProfileResponse>";
+    let answers = [
+        ("CreateRole", 200, role),
+        ("PutRolePolicy", 200, made),
+        ("CreateInstanceProfile", 200, profile),
+        ("AddRoleToInstanceProfile", 200, made),
+        ("RemoveRoleFromInstanceProfile", 200, made),
+        ("DeleteInstanceProfile", 200, made),
+        ("DeleteRolePolicy", 200, made),
+        ("DeleteRole", 200, made),
+    ];
+    let (ran, requests) = bake_answering(&source, &answers);
+    let _ = ran.succeeds();
+    let actions: Vec<&str> = requests
+        .lines()
+        .filter_map(|request| request.strip_prefix("Action=")?.split('&').next())
+        .filter(|action| answers.iter().any(|(known, ..)| known == action))
+        .collect();
+    assert_eq!(actions, answers.map(|(action, ..)| action), "{requests}");
+    assert!(
+        requests.contains(
+            r#"PolicyDocument={"Statement":[{"Action":["s3:GetObject"],"Effect":"Allow","Resource":["*"]}],"Version":"2012-10-17"}"#
+        ),
+        "{requests}"
+    );
+    assert!(requests.contains("&IamInstanceProfile.Name=packer-"), "{requests}");
+}
+
+#[test]
+fn an_instance_profile_must_exist() {
+    let missing = "<ErrorResponse><Error><Type>Sender</Type><Code>NoSuchEntity</Code><Message>none</Message></Error></ErrorResponse>";
+    let source = format!("{USUAL}\niam_instance_profile = \"nobody\"");
+    let (ran, requests) = bake_answering(&source, &[("GetInstanceProfile", 404, missing)]);
+    assert!(ran.fails_with(1).contains("instance profile `nobody` does not exist"));
+    assert!(!requests.contains("Action=CreateSecurityGroup"), "{requests}");
+}
+
+#[test]
+fn only_the_public_address_of_this_machine_is_admitted_where_that_is_asked_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let (client, _) = listener.accept().unwrap();
+        let lines = BufReader::new(&client).lines().map_while(Result::ok);
+        lines.take_while(|line| !line.is_empty()).for_each(drop);
+        let answer = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 12\r\n\r\n203.0.113.7\n";
+        (&client).write_all(answer.as_bytes()).unwrap();
+    });
+    let context = test_context!();
+    let cloud = Cloud::local(&context, &["-ssh-port", "0"]);
+    let recorder = Recorder::before(&cloud);
+    let context = context.on(&cloud).with("AWS_ENDPOINT_URL", &recorder.url);
+    let context = context.with("BAKELITE_CHECKIP_URL", &url);
+    context.template(&template(&format!(
+        "{USUAL}\nskip_create_ami = true\ntemporary_security_group_source_public_ip = true"
+    )));
+    let ran = context.run(["build", "t.pkr.hcl"]);
+    assert_sent((ran, recorder.requests()), &["CidrIp=203.0.113.7/32"]);
 }
 
 #[test]
@@ -303,7 +521,7 @@ fn the_network_is_found_by_filters_or_named() {
         bake(&filters),
         &[
             "Action=DescribeVpcs&Version=2016-11-15&Filter.1.Name=is-default&Filter.1.Value.1=true",
-            "Action=DescribeSubnets&Version=2016-11-15&Filter.1.Name=default-for-az&Filter.1.Value.1=true&Filter.2.Name=vpc-id",
+            "Action=DescribeSubnets&Version=2016-11-15&Filter.1.Name=default-for-az&Filter.1.Value.1=true&Filter.2.Name=state&Filter.2.Value.1=available&Filter.3.Name=vpc-id",
             "&IpPermissions.1.IpRanges.1.CidrIp=127.0.0.0/8",
             "&IpPermissions.1.Ipv6Ranges.1.CidrIpv6=2001:db8::/32",
             "&NetworkInterface.1.AssociatePublicIpAddress=true",
@@ -311,7 +529,7 @@ fn the_network_is_found_by_filters_or_named() {
         ],
     );
     let random = format!(
-        "{USUAL}\nskip_create_ami = true\nsubnet_filter {{\n random = true\n}}\nsecurity_group_filter {{\n filters = {{ group-name = \"default\" }}\n}}"
+        "{USUAL}\nskip_create_ami = true\nsubnet_filter {{\n random = true\n filters = {{ default-for-az = \"true\" }}\n}}\nsecurity_group_filter {{\n filters = {{ group-name = \"default\" }}\n}}"
     );
     assert_sent(
         bake(&random),
@@ -325,10 +543,10 @@ fn the_network_is_found_by_filters_or_named() {
     let vpc = format!("{USUAL}\nvpc_id = \"vpc-1\"");
     let (ran, requests) = bake(&vpc);
     assert!(
-        requests.contains("&Filter.1.Name=vpc-id&Filter.1.Value.1=vpc-1"),
+        requests.contains("Action=DescribeVpcs&Version=2016-11-15&VpcId.1=vpc-1"),
         "{requests}"
     );
-    assert!(ran.fails_with(1).contains("no subnet found: vpc-id = `vpc-1`"));
+    assert!(ran.fails_with(1).contains("no VPC found: `vpc-1`"));
 }
 
 #[test]
@@ -377,7 +595,7 @@ fn options_of_the_image_are_parameters_of_its_creation_and_its_attributes() {
             "&Description=of ubuntu/images/",
             "&BlockDeviceMapping.1.DeviceName=/dev/sdz",
             "&BlockDeviceMapping.1.Ebs.VolumeSize=7",
-            "&BlockDeviceMapping.2.DeviceName=/dev/sdca",
+            "&BlockDeviceMapping.1.DeviceName=xvdca&BlockDeviceMapping.1.NoDevice=",
             ".Key=Release&",
             ".Key=Base&",
             "&LaunchPermission.Add.1.UserId=111111111111",
@@ -667,16 +885,6 @@ fn options_that_change_nothing_are_accepted() {
 fn options_that_are_not_supported_are_refused_at_their_place() {
     let refused = [
         "block_duration_minutes = 60",
-        "temporary_iam_instance_profile_policy_document {\n Version = \"2012-10-17\"\n}",
-        "fleet_tags = { a = \"b\" }",
-        "fleet_tag {\n key = \"a\"\n value = \"b\"\n}",
-        "spot_allocation_strategy = \"lowest-price\"",
-        "spot_instance_types = [\"m5.large\"]",
-        "spot_price = \"auto\"",
-        "spot_price_auto_product = \"Linux/UNIX\"",
-        "spot_tags = { a = \"b\" }",
-        "spot_tag {\n key = \"a\"\n value = \"b\"\n}",
-        "temporary_security_group_source_public_ip = true",
     ];
     let context = test_context!();
     for line in refused {

@@ -19,7 +19,7 @@ fn the_temporary_key_has_the_name_and_type_of_the_template() {
         r#"provisioner "shell" { inline = ["cat ~/.ssh/authorized_keys"] }"#,
     ));
     let output = context.run(["build", "-local", "t.pkr.hcl"]).succeeds();
-    assert!(output.contains("Creating temporary key pair `mine`..."), "{output}");
+    assert!(output.contains("Creating temporary keypair: mine"), "{output}");
     let key = output.lines().find(|line| line.contains("keys: ssh-ed25519 "));
     assert!(key.is_some_and(|key| key.ends_with(" mine")), "{output}");
 }

@@ -96,7 +96,7 @@ fn the_password_of_an_instance_is_waited_for_as_long_as_the_template_says() {
         "#,
     );
     let output = context.run(["build", "t.pkr.hcl"]).fails_with(1);
-    assert!(output.contains("Creating temporary key pair"), "{output}");
+    assert!(output.contains("Creating temporary keypair"), "{output}");
     assert!(
         output.contains("Waiting for the password of the instance..."),
         "{output}"

@@ -141,7 +141,8 @@ static CODES: &[Row] = &[
     row("VolumeInUse", ErrorClass::InUse),
     row("InvalidGroup.InUse", ErrorClass::InUse),
     row("InvalidSnapshot.InUse", ErrorClass::InUse),
-    row("DeleteConflict", ErrorClass::InUse),
+    // IAM: `DeleteConflict`.
+    row("*Conflict", ErrorClass::InUse),
     row("IncorrectState", ErrorClass::InUse),
     row("IncorrectInstanceState", ErrorClass::InUse),
     row("UnauthorizedOperation", ErrorClass::Denied),

@@ -81,7 +81,10 @@ impl Components for Noting {
 #[async_trait]
 impl DataSources for Noting {
     async fn read(&self, name: &str, _options: &Decoded) -> Result<Value, Complaint> {
-        Err(Complaint::error("", format!("`iam-policy` does not read data source `{name}`")))
+        Err(Complaint::error(
+            "",
+            format!("`iam-policy` does not read data source `{name}`"),
+        ))
     }
 
     async fn ask(&self, function: &str, arguments: &[Value]) -> Result<Value, NoAnswer> {

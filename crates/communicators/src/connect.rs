@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bakelite_engine::clock;
 use bakelite_engine::communicator::Communicator;
-use bakelite_engine::error::{Explain, Kind};
+use bakelite_engine::error::{Error, Explain, Kind};
 use bakelite_engine::events::Ui;
 use bakelite_engine::provisioner::RunContext;
 use bakelite_template::component::Complaint;
@@ -38,6 +38,20 @@ use crate::winrm::connect::WinRmConnectError;
 
 /// The variable of the environment with the passphrase of protected keys.
 const PASSPHRASE: &str = "BAKELITE_SSH_PASSPHRASE";
+
+/// The public key of `ssh_private_key_file`, as `authorized_keys` has it; absent when the template names no file. A protected key is opened
+/// with the passphrase of the environment, else with what the person at the terminal answers.
+///
+/// # Errors
+/// The file cannot be read, is no private key, or stays closed.
+pub async fn public_key(options: &CommunicatorOptions, run: &RunContext) -> Result<Option<String>, Error> {
+    let Some(path) = options.private_key_path(run.home_directory.as_deref(), &run.working_directory) else {
+        return Ok(None);
+    };
+    let passphrase = run.environment.get(PASSPHRASE).map(String::as_str);
+    let key = key::open(&path, passphrase).await?;
+    key.public_key().to_openssh().map(Some).map_err(Error::failed)
+}
 
 /// Longest pause between two looks at a console; the first ones are shorter.
 const CONSOLE_PAUSE: Duration = Duration::from_secs(8);

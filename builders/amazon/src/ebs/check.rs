@@ -126,6 +126,49 @@ mod tests {
             ),
             (r#"{"enable_nitro_enclave": true}"#, "no Nitro enclaves"),
             (
+                r#"{"instance_type": "m5.large", "enable_nitro_enclave": true, "spot_price": "auto"}"#,
+                "`enable_nitro_enclave`",
+            ),
+            (r#"{"instance_type": null}"#, "`instance_type` or `spot_instance_types`"),
+            (
+                r#"{"spot_instance_types": ["m5.large"], "spot_price": "auto"}"#,
+                "`spot_instance_types`",
+            ),
+            (
+                r#"{"instance_type": null, "spot_instance_types": ["m5.large"]}"#,
+                "on demand",
+            ),
+            (r#"{"spot_tags": {"a": "b"}}"#, "`spot_price`"),
+            (r#"{"spot_tag": [{"key": "a"}], "spot_price": "0"}"#, "`spot_price`"),
+            (r#"{"fleet_tags": {"a": "b"}}"#, "`spot_price`"),
+            (r#"{"fleet_tag": [{"key": "a"}]}"#, "`spot_price`"),
+            (r#"{"spot_price_auto_product": "Linux/UNIX"}"#, "deprecated"),
+            (r#"{"spot_price": "auto", "ena_support": true}"#, "`ena_support`"),
+            (r#"{"spot_price": "auto", "sriov_support": true}"#, "`sriov_support`"),
+            (
+                r#"{"instance_type": "t2.micro", "enable_unlimited_credits": true, "spot_price": "auto"}"#,
+                "unlimited credits",
+            ),
+            (r#"{"enable_t2_unlimited": true}"#, "`enable_unlimited_credits`"),
+            (
+                r#"{"tenancy": "host", "placement": {"tenancy": "host"}}"#,
+                "`placement.tenancy`",
+            ),
+            (
+                r#"{"placement": {"host_id": "h-1", "host_resource_group_arn": "arn"}}"#,
+                "`placement.host_resource_group_arn`",
+            ),
+            (
+                r#"{"placement": {"host_id": "h-1", "tenancy": "dedicated"}}"#,
+                "must be `host`",
+            ),
+            (r#"{"subnet_filter": {"random": true}}"#, "has no effect"),
+            (r#"{"vpc_filter": {"filters": {"tag:Name": ""}}}"#, "`tag:Name`"),
+            (
+                r#"{"temporary_security_group_source_public_ip": true, "temporary_security_group_source_cidrs": ["10.0.0.0/8"]}"#,
+                "no effect",
+            ),
+            (
                 r#"{"region_kms_key_ids": {"eu-west-1": "alias/x"}, "encrypt_boot": true}"#,
                 "`ami_regions`",
             ),

@@ -22,7 +22,11 @@ pub(crate) fn check(options: &RunOptions, home: Option<&Path>, complaints: &mut 
     options.network.check(complaints);
     options.security_groups.check(complaints);
     options.communicator.check(home, complaints);
-    complaints.extend(password::check(&options.communicator, options.windows_password_timeout));
+    complaints.extend(password::check(
+        &options.communicator,
+        home,
+        options.windows_password_timeout,
+    ));
     let mut check = Check { options, complaints };
     check.keys();
     check.session_manager();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aws_sdk_ec2::types::Image;
-use bakelite_communicators::connect::{Target, connect};
+use bakelite_communicators::connect::{self, Target, connect};
 use bakelite_communicators::connection_data::connection_data;
 use bakelite_communicators::dial::Dial;
 use bakelite_communicators::options::Kind;
@@ -19,7 +19,7 @@ use bakelite_template::plan::BuildData;
 use super::console::InstanceConsole;
 use super::key_pair::KeyPair;
 use super::launch::Launch;
-use super::session_manager::SessionManager;
+use super::session_manager::{Login, SessionManager};
 use super::{address, instance, password};
 
 /// The values of `build.*` about the source AMI, in the order in which `inspect` and validation know them.
@@ -89,7 +89,14 @@ impl Launch<'_> {
             }
         }
         let options = &self.options.communicator;
-        SessionManager::reach(&self.cloud, id, options.port(), options.connect_timeout()).await
+        let login = match connect::public_key(options, &self.cloud.bake.run).await? {
+            Some(public_key) if options.ssh_keypair_name.is_none() => Some(Login {
+                user: options.username().to_owned(),
+                public_key,
+            }),
+            _ => None,
+        };
+        SessionManager::reach(&self.cloud, id, options.port(), options.connect_timeout(), login).await
     }
 
     /// Removes the temporary key from the image. A failure is a warning and does not fail the bake.

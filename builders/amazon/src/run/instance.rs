@@ -64,7 +64,10 @@ impl Launch<'_> {
             places: network.places.clone(),
             any_zone: network.places.iter().all(|place| *place == Place::default()),
         };
-        cloud.say(format!("Launching an instance of type {}...", types.join(", ")));
+        cloud.say(format!(
+            "Launching a source AWS instance of type {}...",
+            types.join(", ")
+        ));
         cloud.create(temporary, attempts.run()).await
     }
 
@@ -109,7 +112,7 @@ impl Launch<'_> {
         if self.options.disable_stop_instance {
             self.cloud.say("Waiting for the instance to be stopped from within...");
         } else {
-            self.cloud.say("Stopping the instance...");
+            self.cloud.say("Stopping the source instance...");
             call("StopInstances", || aws.ec2().stop_instances().instance_ids(id).send()).await?;
         }
         let what = format!("instance {id}");
@@ -332,7 +335,7 @@ fn is_user_data(data: &[u8]) -> bool {
 
 /// Waits until the instance runs.
 pub(crate) async fn running(cloud: &Cloud<'_>, id: &str) -> Result<(), WaitError> {
-    cloud.say(format!("Waiting for instance {id} to become ready..."));
+    cloud.say(format!("Waiting for instance ({id}) to become ready..."));
     let what = format!("instance {id}");
     let runs = |instance: Option<&Instance>| match state(instance?)? {
         InstanceStateName::Running => Some(Ok(())),

@@ -89,7 +89,7 @@ pub(crate) async fn make(cloud: &Cloud<'_>, options: &CommunicatorOptions, tags:
         options::KeyType::Ed25519 if !for_password => KeyType::Ed25519,
         _ => KeyType::Rsa,
     };
-    cloud.say(format!("Creating temporary key pair `{name}`..."));
+    cloud.say(format!("Creating temporary keypair: {name}"));
     let tags = temporary.tags(tags);
     let call = create(cloud.ec2().clone(), name.clone(), kind, tags, replaceable);
     let made = cloud.create(temporary.detail("name", &name), call).await?;

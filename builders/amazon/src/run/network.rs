@@ -8,6 +8,7 @@ use aws_sdk_ec2::types::{Filter, LocationType, Subnet, Vpc};
 use bakelite_aws::call::{all, call};
 use bakelite_aws::describe;
 use bakelite_aws::error::AwsError;
+use bakelite_aws::retry::ErrorClass;
 use bakelite_aws::tag;
 use bakelite_engine::error::Explain;
 use bakelite_engine::events::Ui;
@@ -339,6 +340,8 @@ pub(crate) async fn security_groups_exist(ec2: &Client, ids: &[String]) -> Resul
             what: "security group",
             filters: format!("`{}` ({})", ids.join("`, `"), error.message),
         }),
+        // Whoever may not look at them may still use them.
+        Err(error) if error.class == ErrorClass::Denied => Ok(()),
         answer => Ok(answer.map(drop)?),
     }
 }

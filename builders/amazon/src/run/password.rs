@@ -66,7 +66,7 @@ impl Explain for PasswordError {
 }
 
 /// Complains about what keeps the password from being read: EC2 encrypts it for the key pair of the instance.
-pub(crate) fn check(options: &CommunicatorOptions, timeout: Option<GoDuration>) -> Vec<Complaint> {
+pub(crate) fn check(options: &CommunicatorOptions, home: Option<&Path>, timeout: Option<GoDuration>) -> Vec<Complaint> {
     if !password_is_needed(options) {
         return Vec::new();
     }
@@ -74,6 +74,15 @@ pub(crate) fn check(options: &CommunicatorOptions, timeout: Option<GoDuration>) 
     if options.ssh_keypair_name.is_some() && options.ssh_private_key_file.is_none() {
         let message = "`ssh_keypair_name` needs its private key to decrypt the password: `ssh_private_key_file`, or `winrm_password`";
         complaints.push(Complaint::error("ssh_keypair_name", message));
+    }
+    let file = options.private_key_path(home, Path::new(""));
+    if let Some(file) = file
+        && let Ok(pem) = std::fs::read_to_string(&file)
+        && let Err(reason) = rsa_key(&pem)
+    {
+        let file = file.display();
+        let message = format!("private key `{file}` cannot decrypt the password of the instance: {reason}");
+        complaints.push(Complaint::error("ssh_private_key_file", message));
     }
     if options.temporary_key_pair_type == KeyType::Ed25519 {
         let message = "`temporary_key_pair_type` has no effect: EC2 encrypts passwords for RSA keys only";
@@ -135,6 +144,13 @@ async fn encrypted(ec2: &Client, instance: &str, limit: Duration) -> Result<Stri
     }
 }
 
+/// The key in a PEM of either form.
+fn rsa_key(pem: &str) -> Result<RsaPrivateKey, String> {
+    let pem = pem.trim();
+    let key = RsaPrivateKey::from_pkcs1_pem(pem).or_else(|_| RsaPrivateKey::from_pkcs8_pem(pem));
+    key.map_err(|_| "it is not an RSA key in PEM form".to_owned())
+}
+
 /// The private key of the instance's key pair.
 struct Key {
     pem: String,
@@ -176,9 +192,7 @@ impl Key {
     }
 
     fn decrypt(&self, encrypted: &str) -> Result<String, String> {
-        let pem = self.pem.trim();
-        let key = RsaPrivateKey::from_pkcs1_pem(pem).or_else(|_| RsaPrivateKey::from_pkcs8_pem(pem));
-        let key = key.map_err(|_| "it is not an RSA key in PEM form".to_owned())?;
+        let key = rsa_key(&self.pem)?;
         let bytes = STANDARD
             .decode(encrypted)
             .map_err(|_| "the answer of EC2 is not base64".to_owned())?;

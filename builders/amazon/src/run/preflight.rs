@@ -102,12 +102,12 @@ impl Explain for Finding {
         match self {
             Self::NoType { .. } => Some("`aws ec2 describe-instance-types` lists those of the region".into()),
             Self::Architecture { .. } => Some("take an instance type or a source AMI of the other architecture".into()),
-            Self::BootMode { .. } => Some("take another instance type".into()),
             Self::Zone { offered, .. } => Some(format!("it is offered in {offered}").into()),
             Self::Launch(error) if error.message.contains("default VPC") => {
                 Some("the account has no default VPC here: give `subnet_id` or `subnet_filter`".into())
             }
             Self::Launch(error) => error.help(),
+            Self::BootMode { .. } => None,
         }
     }
 
@@ -153,7 +153,7 @@ impl Launch<'_> {
         let (infos, offering, dry) =
             tokio::join!(describe(ec2, &types), zones_that_offer(ec2, &types), self.dry_run(),);
         match infos {
-            Ok(infos) => infos.iter().for_each(|info| self.fits(info, findings)),
+            Ok(infos) => self.judge(&infos, findings),
             Err(error) if error.code.as_deref() == Some("InvalidInstanceType") => findings.found(Finding::NoType {
                 kind: types.join("`, `"),
                 region: self.cloud.aws.region().to_owned(),
@@ -173,40 +173,47 @@ impl Launch<'_> {
         }
     }
 
-    /// Whether an instance of this type can run the source AMI.
-    fn fits(&self, info: &InstanceTypeInfo, findings: &mut Findings) {
-        let kind = || info.instance_type().map_or("", InstanceType::as_str).to_owned();
-        let image = || self.source.image_id().unwrap_or_default().to_owned();
-        let processor = info.processor_info();
-        let has = processor
-            .map(|processor| processor.supported_architectures())
-            .unwrap_or_default();
-        let has: Vec<&str> = has.iter().map(|architecture| architecture.as_str()).collect();
-        if let Some(needs) = self.source.architecture().map(|needs| needs.as_str())
-            && !has.is_empty()
-            && !has.contains(&needs)
-        {
-            findings.found(Finding::Architecture {
-                kind: kind(),
-                has: has.join(", "),
-                image: image(),
-                needs: needs.to_owned(),
-            });
-            return;
+    /// Whether instances of these types can run the source AMI. One of several types that cannot, and a boot mode, of which AMIs do not
+    /// always tell the truth, are no more than warnings.
+    fn judge(&self, infos: &[InstanceTypeInfo], findings: &mut Findings) {
+        let unfit: Vec<Finding> = infos.iter().filter_map(|info| self.architecture(info)).collect();
+        let is_hopeless = unfit.len() == infos.len();
+        for finding in unfit {
+            if is_hopeless {
+                findings.found(finding);
+            } else {
+                self.cloud.bake.ui.warn(finding.to_string());
+            }
         }
-        let needs = match self.source.boot_mode() {
-            Some(BootModeValues::Uefi) => BootModeType::Uefi,
-            Some(BootModeValues::LegacyBios) => BootModeType::LegacyBios,
-            _ => return,
+        for finding in infos.iter().filter_map(|info| self.boot_mode(info)) {
+            self.cloud.bake.ui.warn(finding.to_string());
+        }
+    }
+
+    fn architecture(&self, info: &InstanceTypeInfo) -> Option<Finding> {
+        let has = info.processor_info()?.supported_architectures();
+        let has: Vec<&str> = has.iter().map(|architecture| architecture.as_str()).collect();
+        let needs = self.source.architecture()?.as_str();
+        (!has.is_empty() && !has.contains(&needs)).then(|| Finding::Architecture {
+            kind: type_of(info),
+            has: has.join(", "),
+            image: self.source.image_id().unwrap_or_default().to_owned(),
+            needs: needs.to_owned(),
+        })
+    }
+
+    fn boot_mode(&self, info: &InstanceTypeInfo) -> Option<Finding> {
+        let needs = match self.source.boot_mode()? {
+            BootModeValues::Uefi => BootModeType::Uefi,
+            BootModeValues::LegacyBios => BootModeType::LegacyBios,
+            _ => return None,
         };
         let modes = info.supported_boot_modes();
-        if !modes.is_empty() && !modes.contains(&needs) {
-            findings.found(Finding::BootMode {
-                kind: kind(),
-                image: image(),
-                needs: needs.as_str().to_owned(),
-            });
-        }
+        (!modes.is_empty() && !modes.contains(&needs)).then(|| Finding::BootMode {
+            kind: type_of(info),
+            image: self.source.image_id().unwrap_or_default().to_owned(),
+            needs: needs.as_str().to_owned(),
+        })
     }
 
     /// Asks EC2 whether it would launch the instance, with what is there already of what the launch will have.
@@ -242,6 +249,10 @@ fn is_final(error: &AwsError) -> bool {
 
 /// The codes of a launch that EC2 would do, or that it cannot judge.
 const PASSED: [&str; 3] = ["DryRunOperation", "InvalidAction", "UnsupportedOperation"];
+
+fn type_of(info: &InstanceTypeInfo) -> String {
+    info.instance_type().map_or("", InstanceType::as_str).to_owned()
+}
 
 fn zones(network: &Network) -> Vec<&str> {
     let places = network.places.iter();

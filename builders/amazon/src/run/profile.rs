@@ -56,7 +56,7 @@ pub(crate) async fn exists(cloud: &Cloud<'_>, options: &RunOptions) -> Result<()
     });
     match answer.await {
         Err(error) if error.is_not_found() => Err(ProfileError::Missing { name: name.to_owned() }),
-        Err(error) if error.class == ErrorClass::Denied => Ok(()),
+        Err(error) if matches!(error.class, ErrorClass::Denied | ErrorClass::Refused) => Ok(()),
         answer => Ok(answer.map(drop)?),
     }
 }

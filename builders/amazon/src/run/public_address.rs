@@ -1,15 +1,13 @@
 //! The public address of this machine, as the world sees it, for `temporary_security_group_source_public_ip`.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bakelite_aws::credentials::Environment;
 use bakelite_engine::error::Explain;
-use bakelite_net::{HttpClient, Network};
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::body::Bytes;
-use hyper::{Request, StatusCode};
+use bakelite_net::fetch::{HttpError, Sending, send};
 use tokio::time::timeout;
 
 /// AWS's service that answers the address of who asks.
@@ -18,22 +16,14 @@ const SERVICE: &str = "https://checkip.amazonaws.com";
 const OTHER_SERVICE: &str = "BAKELITE_CHECKIP_URL";
 /// The service answers at once or not at all.
 const LIMIT: Duration = Duration::from_secs(15);
-/// No answer is longer, in bytes.
-const LONGEST: usize = 4096;
 
 /// Why the address is not known.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PublicAddressError {
-    #[error("failed to ask `{url}` for the public address of this machine")]
-    Request {
-        url: String,
-        #[source]
-        cause: Box<dyn std::error::Error + Send + Sync>,
-    },
+    #[error("failed to find the public address of this machine")]
+    Request(#[from] HttpError),
     #[error("`{url}` did not answer the public address of this machine within {} s", LIMIT.as_secs())]
     TooLong { url: String },
-    #[error("`{url}` was asked for the public address of this machine and answered with status {status}")]
-    Status { url: String, status: StatusCode },
     #[error("`{url}` was asked for the public address of this machine and answered `{answer}`")]
     NoAddress { url: String, answer: String },
 }
@@ -49,38 +39,23 @@ impl Explain for PublicAddressError {
 }
 
 /// Asks for the address, through the proxies of the environment.
-pub(crate) async fn find(environment: &BTreeMap<String, String>) -> Result<IpAddr, PublicAddressError> {
+pub(crate) async fn find(environment: &Arc<Environment>) -> Result<IpAddr, PublicAddressError> {
     let url = environment.get(OTHER_SERVICE).map_or(SERVICE, String::as_str);
-    let asked = timeout(LIMIT, ask(url, environment)).await;
-    let answer = asked.unwrap_or_else(|_| Err(PublicAddressError::TooLong { url: url.to_owned() }))?;
-    match answer.trim().parse::<IpAddr>() {
+    let sending = Sending {
+        method: "GET",
+        url: url.to_owned(),
+        ..Sending::default()
+    };
+    let asked = timeout(LIMIT, send(sending, Arc::clone(environment))).await;
+    let answer = asked.map_err(|_| PublicAddressError::TooLong { url: url.to_owned() })??;
+    let answer = answer.body.trim();
+    match answer.parse::<IpAddr>() {
         Ok(address) if !address.is_unspecified() => Ok(address),
         _ => Err(PublicAddressError::NoAddress {
             url: url.to_owned(),
-            answer: answer.trim().chars().take(100).collect(),
+            answer: answer.chars().take(100).collect(),
         }),
     }
-}
-
-async fn ask(url: &str, environment: &BTreeMap<String, String>) -> Result<String, PublicAddressError> {
-    let failed = |cause: Box<dyn std::error::Error + Send + Sync>| PublicAddressError::Request {
-        url: url.to_owned(),
-        cause,
-    };
-    let request = Request::get(url).body(Empty::<Bytes>::new());
-    let request = request.map_err(|error| failed(error.into()))?;
-    let client = HttpClient::new(Network::new(environment).within(LIMIT));
-    let answer = client.request(request).await.map_err(|error| failed(error.into()))?;
-    let status = answer.status();
-    if !status.is_success() {
-        let url = url.to_owned();
-        return Err(PublicAddressError::Status { url, status });
-    }
-    let body = Limited::new(answer.into_body(), LONGEST)
-        .collect()
-        .await
-        .map_err(failed)?;
-    Ok(String::from_utf8_lossy(&body.to_bytes()).into_owned())
 }
 
 #[cfg(test)]
@@ -107,10 +82,10 @@ mod tests {
     }
 
     async fn found(answer: &'static str) -> Result<String, String> {
-        let environment = BTreeMap::from([(OTHER_SERVICE.to_owned(), answering(answer))]);
-        match find(&environment).await {
+        let environment = Environment::from([(OTHER_SERVICE.to_owned(), answering(answer))]);
+        match find(&Arc::new(environment)).await {
             Ok(address) => Ok(address.to_string()),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(bakelite_engine::chain_of(&error)),
         }
     }
 
@@ -127,7 +102,7 @@ mod tests {
                 "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n<html>",
                 "answered `<html>`",
             ),
-            ("HTTP/1.1 503 Busy\r\nconnection: close\r\n\r\n", "status 503"),
+            ("HTTP/1.1 503 Busy\r\nconnection: close\r\n\r\n", "503"),
         ] {
             let error = found(answer).await.unwrap_err();
             assert!(error.contains(wanted), "{error}");

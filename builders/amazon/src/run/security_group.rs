@@ -111,7 +111,7 @@ pub(crate) async fn make(
     }
     let temporary = cloud.temporary(&SECURITY_GROUP);
     let name = format!("packer_{}", temporary.token);
-    cloud.say(format!("Creating temporary security group `{name}`..."));
+    cloud.say(format!("Creating temporary security group for this instance: {name}"));
     let tags = temporary.tags(tags);
     let temporary = temporary.detail("name", &name);
     let call = create(cloud.ec2().clone(), name, network.vpc_id.clone(), tags);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bakelite_aws::call::call;
 use bakelite_aws::client::Aws;
 use bakelite_aws::credentials::Environment;
 use bakelite_aws::error::AwsError;
@@ -40,7 +41,15 @@ pub(crate) struct SessionManager {
     port: u16,
     limit: Duration,
     network: Arc<Network>,
+    /// A key that the instance does not have: it is pushed before each connection.
+    login: Option<Login>,
     running: Mutex<Option<Running>>,
+}
+
+/// A key that EC2 Instance Connect lets in for a minute.
+pub(crate) struct Login {
+    pub(crate) user: String,
+    pub(crate) public_key: String,
 }
 
 /// A session that was started, and its undo.
@@ -99,6 +108,7 @@ impl SessionManager {
         instance: &str,
         port: u16,
         limit: Option<Duration>,
+        login: Option<Login>,
     ) -> Result<Arc<Self>, BakeError> {
         let way = Self {
             aws: Arc::clone(&cloud.aws),
@@ -109,6 +119,7 @@ impl SessionManager {
             port,
             limit: limit.unwrap_or(USUAL_LIMIT),
             network: Arc::new(network(&cloud.aws, &cloud.bake.run.environment)),
+            login,
             running: Mutex::default(),
         };
         let running = way.start().await?;
@@ -153,6 +164,17 @@ impl SessionManager {
         }
     }
 
+    /// Makes the instance accept the key for the connection to come.
+    async fn push_key(&self) -> Result<(), AwsError> {
+        let Some(Login { user, public_key }) = &self.login else {
+            return Ok(());
+        };
+        let client = self.aws.instance_connect();
+        let request = client.send_ssh_public_key().instance_id(&self.instance);
+        let request = request.instance_os_user(user).ssh_public_key(public_key);
+        call("SendSSHPublicKey", || request.clone().send()).await.map(drop)
+    }
+
     /// Ends the session.
     pub(crate) async fn close(&self) {
         if let Some(running) = self.running.lock().await.take() {
@@ -179,6 +201,7 @@ impl Dial for SessionManager {
             Some(running) => &running.session,
             None => &running.insert(self.start().await.map_err(io::Error::other)?).session,
         };
+        self.push_key().await.map_err(io::Error::other)?;
         let opened = session.stream().await.map_err(io::Error::other)?;
         // SSH's server speaks first, so the answer comes before anything is said.
         match opened.answered.await {

@@ -66,7 +66,10 @@ impl Launch<'_> {
     ) -> Result<Made<String>, BakeError> {
         let cloud = &self.cloud;
         let types = self.options.instance_types();
-        cloud.say(format!("Launching a spot instance of type {}...", types.join(" or ")));
+        cloud.say(format!(
+            "Launching a spot AWS source instance of type {}...",
+            types.join(" or ")
+        ));
         let data = self.template_data(access, spot, tags)?;
         let of_template = cloud.temporary(&LAUNCH_TEMPLATE);
         let name = format!("packer-fleet-launch-template-{}", of_template.token);
@@ -274,9 +277,7 @@ async fn run(request: CreateFleetFluentBuilder, token: String, ui: Ui) -> Result
         }
         let errors = answer.errors.unwrap_or_default();
         let pools = pools(&errors);
-        let may_pass = errors
-            .iter()
-            .any(|error| error.error_code() == Some("InsufficientInstanceCapacity"));
+        let may_pass = errors.iter().any(may_pass);
         if tries == TRIES || !may_pass {
             let fleet = answer.fleet_id.unwrap_or_default();
             return Err(SpotError::NoInstance { fleet, pools });
@@ -284,6 +285,15 @@ async fn run(request: CreateFleetFluentBuilder, token: String, ui: Ui) -> Result
         ui.say(format!("No spot capacity yet:{pools}"));
         pause(Duration::from_secs(1 << tries)).await;
     }
+}
+
+/// Whether a fleet that is asked for again may get an instance: there is no capacity now, or what was just made for it is not known yet.
+fn may_pass(error: &CreateFleetError) -> bool {
+    let code = error.error_code().unwrap_or_default();
+    let message = error.error_message().unwrap_or_default();
+    ["InsufficientInstanceCapacity", "RequestLimitExceeded", "InternalError"].contains(&code)
+        || code.contains("NotFound")
+        || message.to_ascii_lowercase().contains("iam instance profile")
 }
 
 /// Why each pool gave nothing, a line each.
