@@ -8,6 +8,10 @@ use std::time::{Duration, Instant};
 /// How long something may be unknown after it was made.
 pub const SETTLES: Duration = Duration::from_mins(3);
 
+/// How old something is that a removal believes to be gone when it is not found. A removal whose answer was lost is repeated, and finds
+/// nothing then: that must not be waited out as long as what is still to come.
+const REMOVED: Duration = Duration::from_secs(10);
+
 /// By id, or by name where a name is the id.
 static MADE: LazyLock<Mutex<HashMap<String, Instant>>> = LazyLock::new(Mutex::default);
 
@@ -34,9 +38,18 @@ pub(crate) fn is_new(id: &str) -> bool {
 
 /// Whether an error's message names something that was made a moment ago.
 pub(crate) fn is_about_new(message: &str) -> bool {
+    is_about_younger(message, SETTLES)
+}
+
+/// Whether it names something that a removal cannot take for gone.
+pub(crate) fn is_about_unsettled(message: &str) -> bool {
+    is_about_younger(message, REMOVED)
+}
+
+fn is_about_younger(message: &str, age: Duration) -> bool {
     let made = made();
-    let mut new = made.iter().filter(|(_, since)| since.elapsed() < SETTLES);
-    new.any(|(id, _)| message.contains(id.as_str()))
+    let mut young = made.iter().filter(|(_, since)| since.elapsed() < age);
+    young.any(|(id, _)| message.contains(id.as_str()))
 }
 
 #[cfg(test)]
@@ -47,6 +60,7 @@ mod tests {
     fn only_what_was_just_made_is_new() {
         note("sg-0made");
         assert!(is_about_new("The security group 'sg-0made' does not exist"));
+        assert!(is_about_unsettled("The security group 'sg-0made' does not exist"));
         assert!(!is_about_new("The security group 'sg-0users' does not exist"));
         forget("sg-0made");
         assert!(!is_new("sg-0made"));

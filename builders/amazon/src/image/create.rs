@@ -189,7 +189,8 @@ impl Imaging<'_> {
         let (image, tags) = (self.image_tags(), self.snapshot_tags());
         let snapshots = snapshot_ids(&ami.image);
         self.report_tags(ami.id(), &image, &snapshots, &tags);
-        if ami.aws.is_in_china() {
+        let has = tag::read(ami.image.tags());
+        if image.iter().any(|(key, value)| has.get(key) != Some(value)) {
             create_tags(&ami.aws, vec![ami.id().to_owned()], &image).await?;
         }
         if !ami.snapshots_tagged && !tags.is_empty() && !snapshots.is_empty() {

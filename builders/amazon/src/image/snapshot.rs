@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
+use aws_sdk_ec2::Client;
+use aws_sdk_ec2::config::Builder;
+use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_ec2::operation::create_snapshot::builders::CreateSnapshotFluentBuilder;
 use aws_sdk_ec2::types::{ResourceType, Snapshot, SnapshotState};
-use bakelite_aws::call::call;
+use bakelite_aws::call::{once, pause};
+use bakelite_aws::describe;
 use bakelite_aws::error::AwsError;
 use bakelite_aws::resource::snapshot::SNAPSHOT;
+use bakelite_aws::retry::{ErrorClass, Tries};
 use bakelite_aws::tag::{self, Tags};
 use bakelite_aws::watch::WaitError;
 use bakelite_engine::bake::{BakeError, Made};
@@ -28,7 +33,8 @@ pub(crate) async fn take(
     let request = cloud.ec2().create_snapshot().volume_id(volume).description(description);
     let request = request.set_tag_specifications(tags.map(|tags| vec![tags]));
     cloud.say(format!("Taking a snapshot of volume {volume}..."));
-    let made = cloud.create(temporary, create(request)).await?;
+    let call = create(cloud.ec2().clone(), request, temporary.token.clone());
+    let made = cloud.create(temporary, call).await?;
     let id = &made.value;
     cloud.say(format!("Snapshot: {id}"));
     let what = format!("snapshot {id}");
@@ -50,10 +56,33 @@ pub(crate) async fn take(
     Ok((made, is_encrypted))
 }
 
-async fn create(request: CreateSnapshotFluentBuilder) -> Result<(String, String), AwsError> {
-    let answer = call("CreateSnapshot", || request.clone().send()).await?;
-    let id = answer
-        .snapshot_id
-        .ok_or_else(|| AwsError::incomplete("CreateSnapshot", "snapshot id"))?;
-    Ok((id.clone(), id))
+/// Makes the call, which has no client token: when its answer is lost, a snapshot with our token is looked for before it is made again.
+async fn create(
+    ec2: Client,
+    request: CreateSnapshotFluentBuilder,
+    token: String,
+) -> Result<(String, String), AwsError> {
+    let mut tries = Tries::new();
+    loop {
+        let without_retries = Builder::new().retry_config(RetryConfig::disabled());
+        let request = request.clone().customize().config_override(without_retries);
+        let error = match once("CreateSnapshot", request.send()).await {
+            Ok(answer) => {
+                let id = answer.snapshot_id;
+                let id = id.ok_or_else(|| AwsError::incomplete("CreateSnapshot", "snapshot id"))?;
+                return Ok((id.clone(), id));
+            }
+            Err(error) => error,
+        };
+        let Some(length) = tries.after(error.class) else {
+            return Err(error);
+        };
+        pause(length).await;
+        if error.class == ErrorClass::Unavailable {
+            let mut found = describe::snapshots(&ec2, tag::by_token(&token)).await?.into_iter();
+            if let Some(id) = found.find_map(|snapshot| snapshot.snapshot_id) {
+                return Ok((id.clone(), id));
+            }
+        }
+    }
 }

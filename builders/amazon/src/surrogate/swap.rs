@@ -6,7 +6,9 @@ use aws_sdk_ec2::types::{
     EbsInstanceBlockDeviceSpecification, InstanceBlockDeviceMappingSpecification, Volume, VolumeAttachmentState,
     VolumeState,
 };
-use bakelite_aws::call::call;
+use bakelite_aws::call::{call, once};
+use bakelite_aws::error::AwsError;
+use bakelite_aws::retry::ErrorClass;
 use bakelite_aws::watch::WaitError;
 use bakelite_engine::bake::BakeError;
 use futures::future::try_join_all;
@@ -33,15 +35,16 @@ pub(crate) async fn swap(cloud: &Cloud<'_>, instance: &str, options: &Options) -
     let mut gone: Vec<&str> = omitted.map(|launch| launch.device.device_name.as_str()).collect();
     gone.extend([source, root, "/dev/sda1"]);
     let leaving = volumes.iter().filter(|(device, _)| gone.contains(&device.as_str()));
-    try_join_all(leaving.map(|(device, volume)| detach(cloud, device, volume))).await?;
+    try_join_all(leaving.map(|(device, volume)| detach(cloud, instance, device, volume))).await?;
     attach(cloud, instance, volume, root).await?;
     delete_with_instance(cloud, instance, root).await
 }
 
-async fn detach(cloud: &Cloud<'_>, device: &str, volume: &str) -> Result<(), BakeError> {
+async fn detach(cloud: &Cloud<'_>, instance: &str, device: &str, volume: &str) -> Result<(), BakeError> {
     cloud.say(format!("Detaching volume {volume} from {device}..."));
     let request = cloud.ec2().detach_volume().volume_id(volume);
-    call("DetachVolume", || request.clone().send()).await?;
+    let request = request.instance_id(instance).device(device);
+    under_way(once("DetachVolume", request.send()).await)?;
     let detached =
         |volume: Option<&Volume>| (*volume?.state()? == VolumeState::Available).then_some(Ok::<(), WaitError>(()));
     let what = format!("volume {volume}");
@@ -61,7 +64,7 @@ async fn attach(cloud: &Cloud<'_>, instance: &str, volume: &str, device: &str) -
         .volume_id(volume)
         .instance_id(instance)
         .device(device);
-    call("AttachVolume", || request.clone().send()).await?;
+    under_way(once("AttachVolume", request.send()).await)?;
     let attached = |volume: Option<&Volume>| {
         let state = volume?.attachments().first()?.state()?;
         (*state == VolumeAttachmentState::Attached).then_some(Ok::<(), WaitError>(()))
@@ -73,6 +76,14 @@ async fn attach(cloud: &Cloud<'_>, instance: &str, volume: &str, device: &str) -
         .volumes
         .until(volume, pace, &what, "attached", attached)
         .await?)
+}
+
+/// A call whose answer was lost is repeated, and finds the volume where it shall be, or on its way.
+fn under_way<T>(answer: Result<T, AwsError>) -> Result<(), AwsError> {
+    match answer {
+        Err(error) if error.class == ErrorClass::InUse => Ok(()),
+        answer => answer.map(drop),
+    }
 }
 
 /// A volume that was attached by hand stays when its instance goes, unless that is said.

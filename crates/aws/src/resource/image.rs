@@ -52,8 +52,9 @@ pub async fn deregister(ec2: &Client, id: &str, with_snapshots: bool) -> Result<
         _ => snapshots_made_for(ec2, id).await?,
     };
     if image.is_some() {
-        unless_gone(once("DeregisterImage", ec2.deregister_image().image_id(id).send()).await)?;
+        // It is known by now: when it is not found any more, it is gone.
         made::forget(id);
+        unless_gone(once("DeregisterImage", ec2.deregister_image().image_id(id).send()).await)?;
     }
     for id in snapshots {
         snapshot::delete(ec2, &id).await?;

@@ -12,6 +12,8 @@ use jiff::Timestamp;
 
 use crate::client::Aws;
 use crate::error::AwsError;
+use crate::made;
+use crate::retry::ErrorClass;
 use crate::tag::{self, Tags};
 use crate::watch::WaitError;
 
@@ -143,11 +145,12 @@ impl Explain for RemoveError {
     }
 }
 
-/// A resource that does not exist is gone.
+/// A resource that does not exist is gone, unless it was made a moment ago.
 pub(crate) fn unless_gone<T>(result: Result<T, AwsError>) -> Result<(), AwsError> {
     match result {
-        Err(error) if !error.is_not_found() => Err(error),
-        _ => Ok(()),
+        Err(error) if error.is_not_found() => Ok(()),
+        Err(error) if error.class == ErrorClass::NotYet && !made::is_about_unsettled(&error.message) => Ok(()),
+        result => result.map(drop),
     }
 }
 

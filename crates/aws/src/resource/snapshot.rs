@@ -3,7 +3,7 @@
 use aws_sdk_ec2::Client;
 
 use super::kind::{By, Found, Kind, RemoveError, Scope, unless_gone};
-use crate::call::call;
+use crate::call::{call, once};
 use crate::describe;
 use crate::error::AwsError;
 use crate::made;
@@ -32,7 +32,13 @@ async fn remove(scope: &Scope<'_>, id: &str) -> Result<(), RemoveError> {
 /// What EC2 answers.
 pub async fn delete(ec2: &Client, id: &str) -> Result<(), AwsError> {
     let delete = || ec2.delete_snapshot().snapshot_id(id).send();
-    unless_gone(call("DeleteSnapshot", delete).await)?;
+    // What is not known yet is for the removal as a whole to repeat.
+    let answer = if made::is_new(id) {
+        once("DeleteSnapshot", delete()).await
+    } else {
+        call("DeleteSnapshot", delete).await
+    };
+    unless_gone(answer)?;
     made::forget(id);
     Ok(())
 }
