@@ -43,7 +43,7 @@ impl<'a> Launch<'a> {
             return Err(BakeError::cancelled());
         };
         let id = source.image_id().unwrap_or_default();
-        cloud.say(format!("Source AMI: {id} ({})", source.name().unwrap_or("no name")));
+        cloud.say(format!("Found Image ID: {id} ({})", source.name().unwrap_or("no name")));
         let renderer = Renderer::new(cloud.bake, &source, cloud.aws.region());
         let launch = Self {
             devices: volumes.mappings(),

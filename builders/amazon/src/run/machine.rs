@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bakelite_engine::bake::{BakeError, Made};
+use bakelite_engine::events::Ui;
 use bakelite_template::plan::BuildData;
 
 use super::connect::Connection;
@@ -20,6 +21,7 @@ pub(crate) struct Machine {
     pub(crate) data: BuildData,
     key_pair: KeyPair,
     security_groups: SecurityGroups,
+    ui: Ui,
 }
 
 impl Launch<'_> {
@@ -60,6 +62,7 @@ impl Launch<'_> {
             data,
             key_pair,
             security_groups,
+            ui: bake.ui.clone(),
         })
     }
 
@@ -76,15 +79,24 @@ impl Machine {
     /// end of the bake, with a report.
     pub(crate) async fn clean_up_after(&self, taken: impl Future<Output = bool>) {
         let machine = async {
-            if !taken.await || self.instance.handle.destroy().await.is_err() {
+            if !taken.await {
+                return;
+            }
+            let id = &self.instance.value;
+            self.ui.say(format!("Terminating the source AWS instance {id}..."));
+            if self.instance.handle.destroy().await.is_err() {
                 return;
             }
             if let Some(group) = &self.security_groups.handle {
+                let ids = self.security_groups.ids.join(", ");
+                self.ui.say(format!("Deleting temporary security group {ids}..."));
                 let _ = group.destroy().await;
             }
         };
         let key = async {
             if let Some(pair) = &self.key_pair.handle {
+                let name = self.key_pair.name.as_deref().unwrap_or_default();
+                self.ui.say(format!("Deleting temporary keypair {name}..."));
                 let _ = pair.destroy().await;
             }
         };
