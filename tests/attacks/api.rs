@@ -1,4 +1,4 @@
-//! The local cloud's API: it belongs to the user who started it. Others of the machine, web pages, and whoever asks for too much get
+//! The local cloud's API: it belongs to the user who started it. Others of the machine, web pages, and clients that ask for too much get
 //! nothing from it.
 
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::cloud::{CLIENT, Cloud};
-use crate::host::{Host, Other, PATIENCE};
+use crate::host::{Host, Other, TIMEOUT};
 use crate::started::{Started, until};
 use crate::{Attack, Needs};
 
@@ -43,8 +43,8 @@ fn intrusion(other: &Other, endpoint: &str, key_id: &str, more: &[(&str, &str)])
 
 /// Every attempt was refused, and there were some.
 #[track_caller]
-fn all_refused(said: &str) {
-    let through: Vec<&str> = said.lines().filter(|line| line.starts_with("LET THROUGH")).collect();
+fn all_refused(printed: &str) {
+    let through: Vec<&str> = printed.lines().filter(|line| line.starts_with("LET THROUGH")).collect();
     assert!(
         through.is_empty(),
         "{} attempts got through:\n{}",
@@ -56,8 +56,8 @@ fn all_refused(said: &str) {
             .collect::<Vec<_>>()
             .join("\n")
     );
-    assert!(said.contains("refused") && said.ends_with("tried\n"), "{said}");
-    assert!(!said.contains("BROKEN"), "{said}");
+    assert!(printed.contains("refused") && printed.ends_with("tried\n"), "{printed}");
+    assert!(!printed.contains("BROKEN"), "{printed}");
 }
 
 fn calls(host: Host) {
@@ -66,14 +66,14 @@ fn calls(host: Host) {
     let cloud = Cloud::serve(&ground, &[]);
     let made = "succeeds('secretsmanager', 'CreateSecret', {'Name': 'db', 'SecretString': sys.argv[1]})";
     cloud.runs(made, &[SECRET]).succeeds();
-    let said = intrusion(
+    let printed = intrusion(
         &other,
         cloud.endpoint(),
         cloud.export("AWS_ACCESS_KEY_ID"),
         &[("IMAGE", &cloud.base_image())],
     );
-    assert!(!said.contains(SECRET), "{said}");
-    all_refused(&said);
+    assert!(!printed.contains(SECRET), "{printed}");
+    all_refused(&printed);
     // The owner's keys do what they should.
     let read = "print(succeeds('secretsmanager', 'GetSecretValue', {'SecretId': 'db'}))";
     assert!(cloud.runs(read, &[]).succeeds().contains(SECRET));
@@ -117,7 +117,7 @@ source "amazon-ebs" "a" {{
 build {{
   sources = ["source.amazon-ebs.a"]
   provisioner "shell-local" {{
-    inline = ["touch reached; until test -e go; do sleep 0.1; done"]
+    inline = ["touch reached; timeout 120 sh -c 'until test -e go; do sleep 0.1; done'"]
   }}
 }}
 "#
@@ -131,14 +131,14 @@ fn bakes(host: Host) {
         .context
         .template(&waiting(&format!("run_tags = {{ T = \"{SECRET}\" }}")));
     let mut bake = ground.start(["build", "-local", "t.pkr.hcl"]);
-    bake.makes(&ground.context.work().join("reached"), PATIENCE);
+    bake.makes(&ground.context.work().join("reached"), TIMEOUT);
     for port in ports(bake.id()) {
-        let said = intrusion(&other, &format!("http://127.0.0.1:{port}"), "local", &[]);
-        assert!(!said.contains(SECRET), "port {port}: {said}");
-        all_refused(&said);
+        let printed = intrusion(&other, &format!("http://127.0.0.1:{port}"), "local", &[]);
+        assert!(!printed.contains(SECRET), "port {port}: {printed}");
+        all_refused(&printed);
     }
     ground.context.file("go", "");
-    let _ = bake.end(PATIENCE).succeeds();
+    let _ = bake.end(TIMEOUT).succeeds();
 }
 
 fn unisolated(host: Host) {
@@ -151,8 +151,8 @@ fn unisolated(host: Host) {
     let data = cloud.runs(encode, &[&script]).succeeds();
     let image = cloud.base_image();
     let more = [("IMAGE", image.as_str()), ("USER_DATA", &data)];
-    let said = intrusion(&other, cloud.endpoint(), cloud.export("AWS_ACCESS_KEY_ID"), &more);
-    all_refused(&said);
+    let printed = intrusion(&other, cloud.endpoint(), cloud.export("AWS_ACCESS_KEY_ID"), &more);
+    all_refused(&printed);
     // The owner does the same, and then it runs: so it would have.
     let launch = [
         ("ImageId", image.as_str()),
@@ -161,7 +161,7 @@ fn unisolated(host: Host) {
         ("UserData", &data),
     ];
     cloud.call("RunInstances", &launch);
-    until("what the owner runs", PATIENCE, || {
+    until("what the owner runs", TIMEOUT, || {
         target.join("run-by-another").exists().then_some(())
     });
 }
@@ -204,7 +204,7 @@ fn rebinding(host: Host) {
 
 const FLOOD: &str = include_str!("scripts/flood.py");
 
-/// The flood, by somebody who has no keys.
+/// The flood, by a client without keys.
 fn flood(endpoint: &str, arguments: &[&str]) -> Started {
     let mut command = Command::new("/usr/bin/python3");
     command.args(["-c", &format!("{CLIENT}\n{FLOOD}")]).args(arguments);
@@ -215,12 +215,12 @@ fn flood(endpoint: &str, arguments: &[&str]) -> Started {
 fn slow_connections(host: Host) {
     let ground = host.ground();
     let cloud = Cloud::serve(&ground, &[]);
-    let said = flood(cloud.endpoint(), &["slow"])
+    let printed = flood(cloud.endpoint(), &["slow"])
         .end(Duration::from_secs(170))
         .succeeds();
     assert!(
-        !said.contains("STILL OPEN") && said.matches("closed").count() == 3,
-        "{said}"
+        !printed.contains("STILL OPEN") && printed.matches("closed").count() == 3,
+        "{printed}"
     );
 }
 
@@ -232,12 +232,12 @@ fn many_connections(host: Host) {
     words.extend(inner.get_args().map(|argument| Path::new(argument).to_owned()));
     let cloud = Cloud::of(&ground, Started::of(ground.context.command_of("prlimit", words)));
     let mut flood = flood(cloud.endpoint(), &["many", "100"]);
-    flood.says("that it is ready", PATIENCE, |line| {
+    flood.prints("that it is ready", TIMEOUT, |line| {
         line.starts_with("ready").then_some(())
     });
     // It may be refused at first; it gets in while the flood still stands.
     let ask = "sys.exit(0 if call('ec2', 'DescribeInstances', {})[0] == 200 else 7)";
-    until("an answer to the owner", PATIENCE, || {
+    until("an answer to the owner", TIMEOUT, || {
         (cloud.runs(ask, &[]).code == Some(0)).then_some(())
     });
     assert!(cloud.server().peak().unwrap() < 150);
@@ -247,7 +247,7 @@ fn long_names(host: Host) {
     let ground = host.ground();
     let cloud = Cloud::serve(&ground, &[]);
     let before = cloud.server().peak().unwrap();
-    flood(cloud.endpoint(), &["names"]).end(PATIENCE).succeeds();
+    flood(cloud.endpoint(), &["names"]).end(TIMEOUT).succeeds();
     cloud.runs(FLOOD, &["names"]).succeeds();
     let grown = cloud.server().peak().unwrap() - before;
     assert!(grown < 100, "12 requests of 1 MB take {grown} MiB");

@@ -13,7 +13,7 @@ use crate::started::{Started, until};
 /// A client of the API with the standard library alone: `call()`, and what attacks are made of.
 pub(crate) const CLIENT: &str = include_str!("scripts/client.py");
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A cloud that serves; it ends with the value.
 pub(crate) struct Cloud<'a> {
@@ -34,7 +34,7 @@ impl<'a> Cloud<'a> {
     /// The cloud that this command serves.
     pub(crate) fn of(ground: &'a Ground, mut server: Started) -> Cloud<'a> {
         let mut exports = BTreeMap::new();
-        server.says("what its clients need", PATIENCE, |line| {
+        server.prints("what its clients need", TIMEOUT, |line| {
             let words = line.split([' ', ';', '\n']).filter(|word| word.starts_with("AWS_"));
             let pairs = words.filter_map(|word| word.split_once('='));
             exports.extend(pairs.map(|(name, value)| (name.to_owned(), value.trim_matches(['"', '\'']).to_owned())));
@@ -77,7 +77,7 @@ impl<'a> Cloud<'a> {
         let mut command = Command::new("/usr/bin/python3");
         command.args(["-c", &format!("{CLIENT}\n{program}")]).args(arguments);
         command.current_dir("/").env_clear().envs(self.exports());
-        Started::of(command).end(PATIENCE)
+        Started::of(command).end(TIMEOUT)
     }
 
     /// A call by the owner that must succeed: `parameters` are those of the Query protocol, answered is XML.
@@ -129,7 +129,7 @@ impl<'a> Cloud<'a> {
             ],
         );
         let id = between(&launched, "<instanceId>", "</instanceId>").to_owned();
-        let (address, port) = until("a running instance", PATIENCE, || {
+        let (address, port) = until("a running instance", TIMEOUT, || {
             let described = self.call("DescribeInstances", &[("InstanceId.1", &id)]);
             let address = between(&described, "<privateIpAddress>", "</privateIpAddress>").to_owned();
             let port = between(&described, "<key>bakelite:ssh-port</key><value>", "</value>").to_owned();
@@ -177,13 +177,13 @@ impl Instance<'_> {
         }
         ssh.args(["-F", "/dev/null", "-p", &self.port, "-i"]).arg(&self.key);
         ssh.arg(format!("admin@{}", self.address)).arg(command);
-        Started::of(ssh).end(PATIENCE)
+        Started::of(ssh).end(TIMEOUT)
     }
 
     /// Waits until a file is there.
     #[track_caller]
     pub(crate) fn has(&self, file: &str) {
-        until(&format!("{file} in the instance"), PATIENCE, || {
+        until(&format!("{file} in the instance"), TIMEOUT, || {
             (self.ssh(&format!("sudo test -e {file}")).code == Some(0)).then_some(())
         });
     }

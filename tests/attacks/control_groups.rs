@@ -16,7 +16,7 @@ pub(crate) const ATTACKS: &[Attack] = &[Attack(
     out_of_reach,
 )];
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Where the hierarchies are in which the test may make groups: version 1 with its freezer, version 2, or both.
 pub(crate) fn hierarchies() -> Vec<PathBuf> {
@@ -85,7 +85,7 @@ impl Drop for Groups {
         let _ = self.sleeper.kill();
         let _ = self.sleeper.wait();
         for directory in [&self.below, &self.group] {
-            until("the end of a control group", PATIENCE, || {
+            until("the end of a control group", TIMEOUT, || {
                 match fs::remove_dir(directory) {
                     Ok(()) => Some(()),
                     Err(error) => (error.kind() == std::io::ErrorKind::NotFound).then_some(()),
@@ -104,7 +104,7 @@ fn out_of_reach(host: Host) {
         let name = groups.below.file_name().unwrap().to_string_lossy().into_owned();
         let attack = include_str!("scripts/cgroups.py");
         let inner = ground.command(["local", "run", &image, "--", "/usr/bin/python3", "-c", attack, &name]);
-        let ran = Started::of(groups.enter(&inner)).end(PATIENCE);
+        let ran = Started::of(groups.enter(&inner)).end(TIMEOUT);
         let state = fs::read_to_string(groups.below.join("freezer.state")).unwrap_or_default();
         assert!(
             state.is_empty() || state == "THAWED\n",
@@ -112,7 +112,7 @@ fn out_of_reach(host: Host) {
         );
         let ended = groups.sleeper.try_wait().unwrap();
         assert!(ended.is_none(), "the host's process was killed: {ran:?}");
-        let said = ran.succeeds();
-        assert!(!said.contains("SEEN") && said.contains("\nof "), "{said}");
+        let printed = ran.succeeds();
+        assert!(!printed.contains("SEEN") && printed.contains("\nof "), "{printed}");
     }
 }

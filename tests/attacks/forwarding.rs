@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::net::TcpListener;
 
 use crate::cloud::{Cloud, between};
-use crate::host::{Host, PATIENCE};
+use crate::host::{Host, TIMEOUT};
 use crate::started::{Started, until};
 use crate::{Attack, Needs};
 
@@ -50,18 +50,21 @@ fn ports_of_the_host(host: Host) {
     let mut command = ground.command(["build", "t.pkr.hcl"]);
     command.envs(cloud.exports());
     let bake = Started::of(command);
-    let address = until("the instance of the bake", PATIENCE, || {
+    let address = until("the instance of the bake", TIMEOUT, || {
         let described = cloud.call("DescribeInstances", &[]);
         Some(between(&described, "<privateIpAddress>", "</privateIpAddress>").to_owned())
             .filter(|found| !found.is_empty())
     });
     let service = TcpListener::bind((address.as_str(), port)).unwrap();
     service.set_nonblocking(true).unwrap();
-    let ran = bake.end(PATIENCE);
+    let ran = bake.end(TIMEOUT);
     match service.accept() {
         Err(error) if error.kind() == ErrorKind::WouldBlock => {}
         accepted => panic!("the host's service on {address}:{port} was reached: {accepted:?}"),
     }
-    let said = ran.fails_with(1);
-    assert!(said.contains("Session ID: "), "the session was never made: {said}");
+    let printed = ran.fails_with(1);
+    assert!(
+        printed.contains("Session ID: "),
+        "the session was never made: {printed}"
+    );
 }

@@ -19,7 +19,7 @@ const PLAIN_USER: u32 = 64_777;
 /// The other user of the machine, who attacks: `nobody`, since OpenSSH's clients run only for users who have an account.
 const OTHER_USER: u32 = 65_534;
 /// How long a command of bakelite may take.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Who runs bakelite.
 #[derive(Debug, Clone, Copy)]
@@ -166,7 +166,7 @@ impl Ground {
 
     /// Runs bakelite to its end, which comes in time.
     pub(crate) fn run<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Ran {
-        Started::of(self.command(arguments)).end(PATIENCE)
+        Started::of(self.command(arguments)).end(TIMEOUT)
     }
 
     /// Starts bakelite.
@@ -228,13 +228,13 @@ impl Other {
         chown(path, Some(OTHER_USER), Some(OTHER_USER)).unwrap();
     }
 
-    /// Runs a Python program as the other user to its end, and answers what it says.
+    /// Runs a Python program as the other user to its end, and returns what it prints.
     pub(crate) fn runs(&self, program: &str, environment: &[(&str, &str)]) -> String {
         let mut own = Command::new("/usr/bin/python3");
         own.args(["-c", program]).current_dir("/").env("HOME", self.home());
         own.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("LANG", "C.UTF-8")
             .envs(environment.iter().copied());
-        Started::of(as_user(OTHER_USER, &own)).end(PATIENCE).succeeds()
+        Started::of(as_user(OTHER_USER, &own)).end(TIMEOUT).succeeds()
     }
 }

@@ -27,8 +27,8 @@ pub(crate) const ATTACKS: &[Attack] = &[
 
 /// What each call of scripts/calls.py answers in an instance.
 fn answers(ground: &Ground) -> BTreeMap<String, String> {
-    let said = ground.inside(&[], include_str!("scripts/calls.py"), &[]).succeeds();
-    let pairs = said.lines().filter_map(|line| line.split_once(' '));
+    let printed = ground.inside(&[], include_str!("scripts/calls.py"), &[]).succeeds();
+    let pairs = printed.lines().filter_map(|line| line.split_once(' '));
     pairs
         .map(|(name, answer)| (name.to_owned(), answer.to_owned()))
         .collect()
@@ -51,7 +51,7 @@ fn keyrings(host: Host) {
     refused(host, &["keyctl", "add_key", "request_key"], &["EPERM", "ENOSYS"]);
 }
 
-/// That of a call without a right, and that of one that is not there. Others would say that it looked at its arguments.
+/// That of a call without a right, and that of one that is not there. Any other would show that it looked at its arguments.
 fn calls(host: Host) {
     let names = [
         "bpf",
@@ -113,7 +113,7 @@ fn mounts(host: Host) {
     refused(host, &names, &["EPERM", "EACCES", "ENOSYS", "ENODEV", "EBUSY"]);
 }
 
-/// In a session keyring of its own: a key, its serial number said, and bakelite beside it as a child.
+/// In a session keyring of its own: a key, its serial number printed, and bakelite beside it as a child.
 const WITH_A_KEY: &str = include_str!("scripts/with_a_key.py");
 
 /// The review's attack on keyrings, with a key in a session keyring that the test makes for itself.
@@ -126,9 +126,9 @@ fn a_key(host: Host) {
         .command(["local", "run", &image, "--", "/usr/bin/python3", "-c", attack]);
     let words = [OsStr::new("-c"), OsStr::new(WITH_A_KEY), bakelite.get_program()];
     let command = ground.command_of("/usr/bin/python3", words.into_iter().chain(bakelite.get_args()));
-    let said = Started::of(command).end(Duration::from_secs(30)).succeeds();
-    assert!(said.contains("tried\n"), "{said}");
-    assert!(!said.contains("secret-of-a-host-key"), "{said}");
+    let printed = Started::of(command).end(Duration::from_secs(30)).succeeds();
+    assert!(printed.contains("tried\n"), "{printed}");
+    assert!(!printed.contains("secret-of-a-host-key"), "{printed}");
 }
 
 /// What set-up scripts do, as far as it works with one id.

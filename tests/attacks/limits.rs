@@ -25,7 +25,7 @@ const GREEDY: &str = include_str!("scripts/greedy.py");
 /// More processes than any limit that is tested; not so many that the host would suffer.
 const MANY_PROCESSES: &str = "6000";
 
-/// How much an instance with these flags got of something, as the last line with its name tells, and how that ended.
+/// How much an instance with these flags got of something, as the last line with its name reports, and how that ended.
 fn taken(ground: &Ground, flags: &[&str], what: &str, bound: &str) -> (u64, String, Ran) {
     held(ground, flags, what, bound, "0")
 }
@@ -78,7 +78,7 @@ fn memory(host: Host) {
     );
 }
 
-/// Two processes count for a while; how much time they got of the processors is what the kernel says.
+/// Two processes count for a while; the kernel reports how much processor time they got.
 const BUSY: &str = "
 import os, resource, time
 children = []
@@ -97,8 +97,8 @@ print('seconds', used.ru_utime + used.ru_stime)
 
 fn processors(host: Host) {
     let started = Instant::now();
-    let said = host.ground().inside(&["-local-cpus", "0.5"], BUSY, &[]).succeeds();
-    let used: f64 = said.trim().strip_prefix("seconds ").unwrap().parse().unwrap();
+    let printed = host.ground().inside(&["-local-cpus", "0.5"], BUSY, &[]).succeeds();
+    let used: f64 = printed.trim().strip_prefix("seconds ").unwrap().parse().unwrap();
     let most = 0.75 * started.elapsed().max(Duration::from_secs(2)).as_secs_f64();
     assert!(used < most, "{used} s of processors in {most} s");
 }
@@ -113,7 +113,7 @@ for line in open('/proc/mounts'):
         print(place, found.f_blocks * found.f_frsize >> 20 if kind == 'tmpfs' and found.f_blocks else 'unlimited')
 ";
 
-/// A plain user's may have as much together as an instance has memory when nothing is said: three quarters of this machine's.
+/// A plain user's may have as much together as an instance has memory by default: three quarters of this machine's.
 fn memory_file_systems(host: Host) {
     let ground = host.ground();
     let of_machine = std::fs::read_to_string("/proc/meminfo").unwrap();
@@ -167,9 +167,12 @@ fn wrong_limits(host: Host) {
         ("-local-cpus", "-1"),
         ("-local-disk", "lots"),
     ] {
-        let said = ground
+        let printed = ground
             .run(["local", "run", flag, value, &image, "--", "true"])
             .fails_with(1);
-        assert!(said.contains(flag) && said.contains(value), "{flag} {value}: {said}");
+        assert!(
+            printed.contains(flag) && printed.contains(value),
+            "{flag} {value}: {printed}"
+        );
     }
 }

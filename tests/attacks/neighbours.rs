@@ -8,7 +8,7 @@ use bakelite_test_support::clouds::signal;
 
 use crate::api::waiting;
 use crate::cloud::Cloud;
-use crate::host::{Ground, Host, Other, PATIENCE};
+use crate::host::{Ground, Host, Other, TIMEOUT};
 use crate::started::Started;
 use crate::{Attack, Needs};
 
@@ -29,7 +29,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
     ),
 ];
 
-/// The command where files are made with all rights unless somebody takes care.
+/// The command where files are made with all permissions unless the program restricts them.
 fn careless(ground: &Ground, arguments: &[&str]) -> Started {
     let inner = ground.command(arguments);
     let mut words: Vec<PathBuf> = vec!["-c".into(), "umask 000 && exec \"$0\" \"$@\"".into()];
@@ -41,9 +41,10 @@ fn careless(ground: &Ground, arguments: &[&str]) -> Started {
 /// What another user may read or write below a directory.
 fn open_to_others(place: &std::path::Path) -> Vec<String> {
     let program = include_str!("scripts/look_around.py");
-    let said = Other::new().runs(program, &[("PLACE", &place.display().to_string())]);
-    assert!(said.ends_with("tried\n"), "{said}");
-    said.lines()
+    let printed = Other::new().runs(program, &[("PLACE", &place.display().to_string())]);
+    assert!(printed.ends_with("tried\n"), "{printed}");
+    printed
+        .lines()
         .filter(|line| *line != "tried")
         .map(str::to_owned)
         .collect()
@@ -61,7 +62,7 @@ fn state(host: Host) {
     instance.image("one").expect("an image");
     ground.context.template(&waiting(""));
     let mut bake = careless(&ground, &["build", "-local", "t.pkr.hcl"]);
-    bake.makes(&ground.context.work().join("reached"), PATIENCE);
+    bake.makes(&ground.context.work().join("reached"), TIMEOUT);
     assert!(
         !ground.context.journals().is_empty(),
         "a bake in the middle has a journal"
@@ -76,12 +77,12 @@ fn state(host: Host) {
 fn temporary_files(host: Host) {
     let ground = host.ground();
     ground.open_to_others();
-    let marker = "touch reached; until test -e go; do sleep 0.1; done";
+    let marker = "touch reached; timeout 120 sh -c 'until test -e go; do sleep 0.1; done'";
     ground.context.template(&format!(
         "source \"null\" \"a\" {{\n  communicator = \"none\"\n}}\nbuild {{\n  sources = [\"source.null.a\"]\n  provisioner \"shell-local\" {{\n    inline = [\"{marker}\"]\n  }}\n}}\n"
     ));
     let mut bake = careless(&ground, &["build", "t.pkr.hcl"]);
-    bake.makes(&ground.context.work().join("reached"), PATIENCE);
+    bake.makes(&ground.context.work().join("reached"), TIMEOUT);
     let open = open_to_others(&ground.context.root().join("tmp"));
     assert!(open.is_empty(), "another user may: {open:?}");
     drop(bake);
@@ -104,10 +105,10 @@ for user in ('admin', 'root', 'nobody', ''):
         ran = subprocess.run(['ssh', '-F', '/dev/null', *flags, *more, *target, 'echo got in'], capture_output=True, text=True, timeout=20)
         print('LET THROUGH' if ran.returncode != 255 or 'got in' in ran.stdout else 'refused', user, more, ran.stderr.strip())
 print('tried')";
-    let said = other.runs(program, &[("ADDRESS", &instance.address), ("PORT", &instance.port)]);
+    let printed = other.runs(program, &[("ADDRESS", &instance.address), ("PORT", &instance.port)]);
     assert!(
-        said.contains("Permission denied") && !said.contains("LET THROUGH"),
-        "{said}"
+        printed.contains("Permission denied") && !printed.contains("LET THROUGH"),
+        "{printed}"
     );
 }
 
@@ -120,7 +121,7 @@ fn command_lines(host: Host) {
         ),
     );
     let mut bake = ground.start(["build", "-local", "t.pkr.hcl"]);
-    bake.makes(&ground.context.work().join("reached"), PATIENCE);
+    bake.makes(&ground.context.work().join("reached"), TIMEOUT);
     let look = "
 import glob
 for path in glob.glob('/proc/[0-9]*/cmdline'):
@@ -131,17 +132,17 @@ for path in glob.glob('/proc/[0-9]*/cmdline'):
     if 'the-password-of-' + 'the-template' in line:
         print('SEEN', line)
 print('tried')";
-    let said = Other::new().runs(look, &[]);
-    assert_eq!(said, "tried\n");
+    let printed = Other::new().runs(look, &[]);
+    assert_eq!(printed, "tried\n");
     ground.context.file("go", "");
-    let _ = bake.end(PATIENCE).succeeds();
+    let _ = bake.end(TIMEOUT).succeeds();
 }
 
 /// The journal of a bake that was killed, with the path of a file of the owner's put in for what is to be removed.
 fn poisoned(ground: &Ground) -> (PathBuf, PathBuf) {
     ground.context.template(&waiting(""));
     let mut bake = ground.start(["build", "-local", "t.pkr.hcl"]);
-    bake.makes(&ground.context.work().join("reached"), PATIENCE);
+    bake.makes(&ground.context.work().join("reached"), TIMEOUT);
     signal(bake.id(), "KILL");
     bake.kill();
     let journal = ground.context.journals().remove(0);

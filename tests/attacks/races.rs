@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use bakelite_test_support::clouds::signal;
 
 use crate::cloud::Cloud;
-use crate::host::{Ground, Host, PATIENCE};
+use crate::host::{Ground, Host, TIMEOUT};
 use crate::started::until;
 use crate::{Attack, Needs};
 
@@ -119,7 +119,7 @@ fn terminations(host: Host) {
     let instance = cloud.launch(&aimed(include_str!("scripts/flip_full.py"), &victim));
     instance.has("/var/tmp/flipping");
     cloud.call("TerminateInstances", &[("InstanceId.1", &instance.id)]);
-    until("the end of the instance", PATIENCE, || {
+    until("the end of the instance", TIMEOUT, || {
         let described = cloud.call("DescribeInstances", &[("InstanceId.1", &instance.id)]);
         described.contains("<name>terminated</name>").then_some(())
     });
@@ -151,7 +151,7 @@ fn killed_resets(host: Host) {
         let before = tree(&ground.state().join("local"), 3);
         let mut reset = ground.start(["local", "reset"]);
         // Killed as soon as something is gone.
-        until("the first thing that the reset removes", PATIENCE, || {
+        until("the first thing that the reset removes", TIMEOUT, || {
             before.iter().any(|path| !path.exists()).then_some(())
         });
         signal(reset.id(), "KILL");

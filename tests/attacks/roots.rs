@@ -47,12 +47,12 @@ impl BelowUsr {
 
 impl Drop for BelowUsr {
     fn drop(&mut self) {
-        // A directory that stays would be seen: its name says whose it is.
+        // A directory that stays would be seen: its name shows whose it is.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
-/// Reads files and lists directories; says what it got.
+/// Reads files and lists directories; prints what it got.
 const READ: &str = "
 import os, sys
 for path in sys.argv[1:]:
@@ -91,17 +91,17 @@ fn below_usr(host: Host) {
     ];
     let open = file(place.0.join("for-all"), 0o644);
     let arguments: Vec<&str> = paths.iter().map(String::as_str).collect();
-    let said = ground.inside(&[], READ, &arguments).succeeds();
-    let read = said
+    let printed = ground.inside(&[], READ, &arguments).succeeds();
+    let read = printed
         .lines()
         .filter(|line| line.starts_with("READ") && !line.starts_with("READ /etc/shadow"));
-    assert_eq!(read.collect::<Vec<_>>(), Vec::<&str>::new(), "{said}");
+    assert_eq!(read.collect::<Vec<_>>(), Vec::<&str>::new(), "{printed}");
     // An instance has a /etc/shadow of its own.
     let shadow = std::fs::read_to_string("/etc/shadow").unwrap();
     let secret = shadow.lines().find(|line| line.contains(":$"));
-    assert!(secret.is_none_or(|line| !said.contains(line)), "{said}");
-    let said = ground.inside(&[], READ, &[&open]).succeeds();
-    assert!(said.contains(HOSTS), "what all may read is read: {said}");
+    assert!(secret.is_none_or(|line| !printed.contains(line)), "{printed}");
+    let printed = ground.inside(&[], READ, &[&open]).succeeds();
+    assert!(printed.contains(HOSTS), "what all may read is read: {printed}");
 }
 
 fn below_proc(host: Host) {
@@ -116,9 +116,9 @@ fn below_proc(host: Host) {
         .chain(["/proc/kallsyms", "/proc/keys", "/proc/timer_list", "/proc/sched_debug"].map(str::to_owned))
         .collect();
     let arguments: Vec<&str> = closed.iter().map(String::as_str).collect();
-    let said = host.ground().inside(&[], READ, &arguments).succeeds();
-    let read: Vec<&str> = said.lines().filter(|line| line.starts_with("READ")).collect();
-    assert!(read.is_empty() && said.contains("tried"), "{read:?}");
+    let printed = host.ground().inside(&[], READ, &arguments).succeeds();
+    let read: Vec<&str> = printed.lines().filter(|line| line.starts_with("READ")).collect();
+    assert!(read.is_empty() && printed.contains("tried"), "{read:?}");
 }
 
 /// A process of an instance that the host can find, by the command line that it was started with.
@@ -180,7 +180,7 @@ fn set_user_id(host: Host) {
     assert_eq!(found, "", "a program that makes everyone root is on the host");
 }
 
-/// Tarballs as nobody should make them, each aimed at a directory of the host.
+/// Malicious tarballs, each aimed at a directory of the host.
 const TARBALLS: &str = include_str!("scripts/tarballs.py");
 
 fn tarballs(host: Host) {

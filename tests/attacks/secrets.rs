@@ -6,7 +6,7 @@ use std::path::Path;
 use bakelite_test_support::clouds::signal;
 
 use crate::cloud::Cloud;
-use crate::host::{Ground, Host, PATIENCE};
+use crate::host::{Ground, Host, TIMEOUT};
 use crate::started::Started;
 use crate::{Attack, Needs};
 
@@ -112,7 +112,7 @@ fn derived(host: Host) {
       "echo ${local.replaced}; echo ${local.start}; echo ${local.parts[0]} ${local.parts[1]}; echo ${local.twice}; echo ${local.hash}",
       "cat <<'END'\n${local.json}\n${local.both}\nEND",
     ]"#;
-    let said = shown(&ground(host), &local(locals, inline));
+    let printed = shown(&ground(host), &local(locals, inline));
     let fragments = [
         "S-e-c-r-e-t",
         "AlphaSec",
@@ -124,7 +124,7 @@ fn derived(host: Host) {
         "UVd4d2FHRlRaV055WlhRd01YaDVl",
         "t01xyz",
     ];
-    hidden(&said, &fragments);
+    hidden(&printed, &fragments);
 }
 
 /// S2 of the review, and its relatives.
@@ -143,7 +143,7 @@ for offset in range(3):
 "#;
     ground.context.file("write.py", script);
     let inline = r#"inline = ["/usr/bin/python3 write.py; echo ${jsonencode({ a = 1 })} | tr -d 1"]"#;
-    let said = shown(&ground, &local("json = jsonencode(var.special)", inline));
+    let printed = shown(&ground, &local("json = jsonencode(var.special)", inline));
     let fragments = [
         "Be\"ta",
         "Be\\\"ta",
@@ -156,16 +156,16 @@ for offset in range(3):
         "JlInRhXFM8ZT5jJnIrZXQvM",
         "CZSJ0YVxTPGU+YyZyK2V0Lz",
     ];
-    hidden(&said, &fragments);
+    hidden(&printed, &fragments);
 }
 
 /// S4 of the review.
 fn numbers(host: Host) {
     let locals = "text = \"n ${var.number} m\"\n  more = var.number + 1\n  member = var.object.number\n  json = jsonencode(var.object)";
     let inline = r#"inline = ["echo ${var.number} ${local.more} ${var.object.number} ${var.object.user} ${var.object.list[0]} ${local.text} ${local.member}", "echo '${local.json}'"]"#;
-    let said = shown(&ground(host), &local(locals, inline));
+    let printed = shown(&ground(host), &local(locals, inline));
     hidden(
-        &said,
+        &printed,
         &[
             "867530904211",
             "867530904212",
@@ -180,7 +180,7 @@ fn numbers(host: Host) {
 fn quoted(host: Host) {
     let ground = ground(host);
     let locals = "yaml = yamlencode({ a = var.special })\n  json = jsonencode({ a = var.special })\n  nested = jsonencode({ b = jsonencode({ a = var.special }) })";
-    let said = shown(
+    let printed = shown(
         &ground,
         &local(
             locals,
@@ -189,9 +189,9 @@ fn quoted(host: Host) {
     );
     let mut console = ground.context.command_of("sh", ["-c", "printf 'variables\\nlocal.yaml\\nlocal.nested\\njsonencode(local.nested)\\n[var.special]\\n' | \"$0\" console t.pkr.hcl"]);
     console.arg(ground.command(["version"]).get_program());
-    let asked = Started::of(console).end(PATIENCE);
+    let asked = Started::of(console).end(TIMEOUT);
     hidden(
-        &format!("{said}{}{}", asked.stdout, asked.stderr),
+        &format!("{printed}{}{}", asked.stdout, asked.stderr),
         &["ta\\", "S<e>c", "S\\u003c", "c&r+et", "r+et/02"],
     );
 }
@@ -214,16 +214,16 @@ w('y' * (1 << 20) + '\\n')
         "a = 1",
         r#"inline = ["echo ${var.plain}; /usr/bin/python3 cut.py"]"#,
     ));
-    let said = ground.run(["build", "t.pkr.hcl"]).succeeds();
+    let printed = ground.run(["build", "t.pkr.hcl"]).succeeds();
     for fragment in ["AlphaS", "pha", "Secret", "01x", "xyz"] {
-        let at = said.find(fragment);
+        let at = printed.find(fragment);
         assert!(
             at.is_none(),
             "{fragment}: {:?}",
-            at.and_then(|at| said.get(at.saturating_sub(20)..at + 20))
+            at.and_then(|at| printed.get(at.saturating_sub(20)..at + 20))
         );
     }
-    assert!(said.contains("<sensitive>"));
+    assert!(printed.contains("<sensitive>"));
 }
 
 fn parts(host: Host) {
@@ -238,11 +238,11 @@ for at in range(1, 16):
     say(secret + '\\r' + secret + '\\n')
 ";
     ground.context.file("parts.py", script);
-    let said = shown(
+    let printed = shown(
         &ground,
         &local("a = 1", r#"inline = ["echo ${var.plain}; /usr/bin/python3 parts.py"]"#),
     );
-    hidden(&said, &["Alpha", "Secret", "01xyz"]);
+    hidden(&printed, &["Alpha", "Secret", "01xyz"]);
 }
 
 /// S7 of the review: the keys in a template are those of a cloud that checks them.
@@ -261,16 +261,16 @@ fn access_keys(host: Host) {
         keys[0], keys[1]
     );
     let template = crate::api::waiting(&source).replace(
-        "touch reached; until test -e go; do sleep 0.1; done",
+        "touch reached; timeout 120 sh -c 'until test -e go; do sleep 0.1; done'",
         &format!("echo said {} {}", keys[0], keys[1]),
     );
     ground.context.template(&template);
     let mut command = ground.command(["build", "t.pkr.hcl"]);
     command.env("AWS_ENDPOINT_URL", cloud.endpoint());
-    let said = Started::of(command).end(PATIENCE).succeeds();
+    let printed = Started::of(command).end(TIMEOUT).succeeds();
     assert!(
-        said.contains("==> amazon-ebs.a: said <sensitive> <sensitive>\n"),
-        "{said}"
+        printed.contains("==> amazon-ebs.a: said <sensitive> <sensitive>\n"),
+        "{printed}"
     );
 }
 
@@ -283,9 +283,10 @@ fn leaks(ground: &Ground, secrets: &BTreeMap<&str, &str>, places: &[&Path]) -> V
         .args(["-c", include_str!("scripts/leaks.py")])
         .arg(list)
         .args(places);
-    let said = Started::of(command).end(PATIENCE).succeeds();
-    assert!(said.ends_with("looked\n"), "{said}");
-    said.lines()
+    let printed = Started::of(command).end(TIMEOUT).succeeds();
+    assert!(printed.ends_with("looked\n"), "{printed}");
+    printed
+        .lines()
         .filter(|line| *line != "looked")
         .map(str::to_owned)
         .collect()
@@ -308,7 +309,7 @@ fn killed(host: Host) {
     );
     ground.context.template(&template);
     let mut bake = ground.start(["build", "-local", "t.pkr.hcl"]);
-    bake.makes(&ground.context.work().join("reached"), PATIENCE);
+    bake.makes(&ground.context.work().join("reached"), TIMEOUT);
     signal(bake.id(), "KILL");
     bake.kill();
     let _ = ground.run(["gc"]).succeeds();

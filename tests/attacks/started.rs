@@ -1,39 +1,48 @@
-//! Waiting with an end: for programs that a test started, for what they say, and for what can only be looked at again and again.
+//! Waiting with a timeout: for programs that a test started, for what they print, and for what can only be polled.
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bakelite_test_support::context::Ran;
 
-/// Looks until something is there, and fails with what was waited for.
+/// How long output is read after its program has ended: a process that it left behind may hold the other end open.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Polls until something is there, and fails with what was waited for.
 #[track_caller]
-pub(crate) fn until<T>(what: &str, timeout: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(what: &str, timeout: Duration, look: impl FnMut() -> Option<T>) -> T {
+    within(timeout, look).unwrap_or_else(|| panic!("waited {timeout:?} in vain for {what}"))
+}
+
+/// Polls until something is there, for so long at most.
+pub(crate) fn within<T>(timeout: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let end = Instant::now() + timeout;
     loop {
         if let Some(found) = look() {
-            return found;
+            return Some(found);
         }
-        assert!(Instant::now() < end, "waited {timeout:?} in vain for {what}");
+        if Instant::now() > end {
+            return None;
+        }
         pause();
     }
 }
 
-/// Between two looks at something that tells nobody when it changes.
+/// The pause between two polls of something that has no event.
 pub(crate) fn pause() {
-    #[expect(clippy::disallowed_methods, reason = "it is looked at again, by `until` with an end")]
+    #[expect(clippy::disallowed_methods, reason = "it is polled again, with a timeout")]
     std::thread::sleep(Duration::from_millis(10));
 }
 
 /// A program that runs; it ends with the value.
 pub(crate) struct Started {
     child: Child,
-    said: Vec<u8>,
+    printed: Vec<u8>,
     stdout: Receiver<Vec<u8>>,
-    stderr: Option<JoinHandle<String>>,
+    stderr: Receiver<Vec<u8>>,
     shown: String,
 }
 
@@ -48,27 +57,11 @@ impl Started {
         let mut child = command
             .spawn()
             .unwrap_or_else(|error| panic!("{shown} cannot be started: {error}"));
-        let (sender, stdout) = channel();
-        let mut reader = BufReader::new(child.stdout.take().unwrap());
-        std::thread::spawn(move || {
-            let mut line = Vec::new();
-            while let Ok(1..) = reader.read_until(b'\n', &mut line) {
-                if sender.send(std::mem::take(&mut line)).is_err() {
-                    break;
-                }
-            }
-        });
-        let mut errors = child.stderr.take().unwrap();
-        let stderr = std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            let _ = errors.read_to_end(&mut bytes);
-            String::from_utf8_lossy(&bytes).into_owned()
-        });
         Started {
+            stdout: lines(child.stdout.take().unwrap()),
+            stderr: lines(child.stderr.take().unwrap()),
             child,
-            said: Vec::new(),
-            stdout,
-            stderr: Some(stderr),
+            printed: Vec::new(),
             shown,
         }
     }
@@ -93,23 +86,23 @@ impl Started {
 
     /// Waits for a line of its standard output that answers a value.
     #[track_caller]
-    pub(crate) fn says<T>(&mut self, what: &str, timeout: Duration, mut look: impl FnMut(&str) -> Option<T>) -> T {
+    pub(crate) fn prints<T>(&mut self, what: &str, timeout: Duration, mut look: impl FnMut(&str) -> Option<T>) -> T {
         let end = Instant::now() + timeout;
         loop {
             let Ok(line) = self.stdout.recv_timeout(end.saturating_duration_since(Instant::now())) else {
                 let errors = self.errors_after_kill();
-                let said = String::from_utf8_lossy(&self.said);
-                panic!("{} did not say {what}, but: {said}{errors}", self.shown);
+                let printed = String::from_utf8_lossy(&self.printed);
+                panic!("{} did not print {what}, but: {printed}{errors}", self.shown);
             };
             let found = look(&String::from_utf8_lossy(&line));
-            self.said.extend(line);
+            self.printed.extend(line);
             if let Some(found) = found {
                 return found;
             }
         }
     }
 
-    /// Waits until it has made a file, and fails with what it says when it ends before.
+    /// Waits until it has made a file, and fails with its output when it ends before.
     #[track_caller]
     pub(crate) fn makes(&mut self, file: &Path, timeout: Duration) {
         let end = Instant::now() + timeout;
@@ -117,10 +110,10 @@ impl Started {
             let ended = self.child.try_wait().unwrap();
             if ended.is_some() || Instant::now() > end {
                 let errors = self.errors_after_kill();
-                self.said.extend(self.stdout.iter().flatten());
-                let said = String::from_utf8_lossy(&self.said);
+                self.printed.extend(drain(&self.stdout));
+                let printed = String::from_utf8_lossy(&self.printed);
                 panic!(
-                    "{} has not made {}: {ended:?} {said}{errors}",
+                    "{} has not made {}: {ended:?} {printed}{errors}",
                     self.shown,
                     file.display()
                 );
@@ -139,21 +132,17 @@ impl Started {
             }
             if Instant::now() > end {
                 let errors = self.errors_after_kill();
-                self.said.extend(self.stdout.iter().flatten());
-                let said = String::from_utf8_lossy(&self.said);
-                panic!("{} has not ended within {timeout:?}: {said}{errors}", self.shown);
+                self.printed.extend(drain(&self.stdout));
+                let printed = String::from_utf8_lossy(&self.printed);
+                panic!("{} has not ended within {timeout:?}: {printed}{errors}", self.shown);
             }
             pause();
         };
-        self.said.extend(self.stdout.iter().flatten());
+        self.printed.extend(drain(&self.stdout));
         Ran {
             code: std::os::unix::process::ExitStatusExt::signal(&status).map_or(status.code(), |_| None),
-            stdout: String::from_utf8_lossy(&self.said).into_owned(),
-            stderr: self
-                .stderr
-                .take()
-                .map(|errors| errors.join().unwrap())
-                .unwrap_or_default(),
+            stdout: String::from_utf8_lossy(&self.printed).into_owned(),
+            stderr: String::from_utf8_lossy(&drain(&self.stderr)).into_owned(),
         }
     }
 
@@ -176,11 +165,33 @@ impl Started {
 
     fn errors_after_kill(&mut self) -> String {
         self.kill();
-        self.stderr
-            .take()
-            .map(|errors| errors.join().unwrap())
-            .unwrap_or_default()
+        String::from_utf8_lossy(&drain(&self.stderr)).into_owned()
     }
+}
+
+/// Reads lines, as they come, on a thread of its own.
+fn lines(stream: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
+    let (sender, lines) = channel();
+    let mut reader = BufReader::new(stream);
+    std::thread::spawn(move || {
+        let mut line = Vec::new();
+        while let Ok(1..) = reader.read_until(b'\n', &mut line) {
+            if sender.send(std::mem::take(&mut line)).is_err() {
+                break;
+            }
+        }
+    });
+    lines
+}
+
+/// Everything up to the end of the stream, or what has come when [`DRAIN`] is over.
+fn drain(lines: &Receiver<Vec<u8>>) -> Vec<u8> {
+    let end = Instant::now() + DRAIN;
+    let mut bytes = Vec::new();
+    while let Ok(line) = lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+        bytes.extend(line);
+    }
+    bytes
 }
 
 impl Drop for Started {

@@ -1,4 +1,4 @@
-//! What others say is text: it drives no terminal, forges no line of bakelite's own, and is no template.
+//! Output of others is data: it drives no terminal, forges no line of bakelite's own, and is no template.
 
 use std::path::Path;
 use std::process::Command;
@@ -75,7 +75,7 @@ fn drives_nothing(shown: &[u8]) {
     assert!(through.is_empty(), "reaches the terminal: {}", through.join(", "));
 }
 
-/// A bake whose script says it all.
+/// A bake whose script prints it all.
 fn saying(ground: &Ground) {
     ground.context.file("say.py", include_str!("scripts/say.py"));
     ground.context.template(
@@ -85,7 +85,7 @@ fn saying(ground: &Ground) {
 
 /// Everything that a command writes, bytes as they are.
 fn bytes_of(mut command: Command) -> Vec<u8> {
-    // The deadline is `timeout`'s: it is bytes that are looked at here.
+    // The deadline is `timeout`'s: it is bytes that are compared here.
     let inner = std::mem::replace(&mut command, Command::new("timeout"));
     command
         .arg("60")
@@ -107,7 +107,7 @@ fn bytes_at_a_terminal(ground: &Ground, arguments: &str) -> Vec<u8> {
     bytes_of(command)
 }
 
-/// All that was said is there to be read.
+/// All that was printed is readable.
 #[track_caller]
 fn is_shown(shown: &[u8]) {
     let text = String::from_utf8_lossy(shown);
@@ -162,10 +162,10 @@ fn forged_lines(host: Host) {
 fn forged_machine_lines(host: Host) {
     let ground = host.ground();
     saying(&ground);
-    let said = ground
+    let printed = ground
         .run(["build", "-machine-readable", "-log-events", "events.jsonl", "t.pkr.hcl"])
         .succeeds();
-    for line in said.split(['\n', '\r']).filter(|line| line.contains("FORGED")) {
+    for line in printed.split(['\n', '\r']).filter(|line| line.contains("FORGED")) {
         let fields: Vec<&str> = line.split(',').collect();
         assert!(
             fields.len() > 2 && fields[0].parse::<u64>().is_ok_and(|time| time > 1234),
@@ -204,7 +204,7 @@ fn file_names(host: Host) {
     }
 }
 
-/// An image of somebody else's has a name with a template in it. It is used where templates are.
+/// An image of another account has a name with a template in it. It is used where templates are.
 fn image_names(host: Host) {
     let ground = host.ground();
     ground
@@ -240,13 +240,13 @@ build {
         "foreign {{",
     ] {
         let image = format!("{name}=root");
-        let said = ground
+        let printed = ground
             .run(["build", "-local", "-local-image", &image, "t.pkr.hcl"])
             .succeeds();
         for place in ["named", "inline"] {
             assert!(
-                said.contains(&format!("==> amazon-ebs.a: {place} {name}\n")),
-                "{place}: {said}"
+                printed.contains(&format!("==> amazon-ebs.a: {place} {name}\n")),
+                "{place}: {printed}"
             );
         }
     }

@@ -637,6 +637,111 @@ fn attributes_that_the_cloud_has_are_set_on_the_image_and_its_snapshots() {
 }
 
 #[test]
+fn an_ami_is_copied_to_its_regions_with_its_tags() {
+    let source = format!(
+        r#"{USUAL}
+        ami_regions                    = ["us-east-1", "eu-west-1"]
+        skip_region_validation         = true
+        snapshot_copy_duration_minutes = 60
+        ami_description                = "everywhere"
+        tags                           = {{ Release = "1" }}"#
+    );
+    let (ran, requests) = bake(&source);
+    let copy = requests.split("Action=CopyImage&").nth(1);
+    let copy = copy.unwrap_or_else(|| panic!("no copy: {requests}\n{ran:?}"));
+    for wanted in [
+        "&SourceRegion=us-east-1",
+        "&SourceImageId=ami-",
+        "&Name=baked",
+        "&Description=everywhere",
+        "ClientToken=",
+        "&SnapshotCopyCompletionDurationMinutes=60",
+        "TagSpecification.1.ResourceType=image&",
+        "TagSpecification.2.ResourceType=snapshot&",
+        ".Key=Release&",
+    ] {
+        let sent = copy.split("\nAction=").next().unwrap();
+        assert!(sent.contains(wanted), "{wanted} was not sent: {sent}");
+    }
+    assert_eq!(requests.matches("Action=CopyImage&").count(), 1, "{requests}");
+}
+
+#[test]
+fn the_volumes_of_the_launch_are_encrypted_where_that_saves_a_copy() {
+    let source = format!("{USUAL}\nencrypt_boot = true\nkms_key_id = \"alias/home\"");
+    assert_sent(
+        bake(&source),
+        &[
+            "Action=RunInstances&",
+            ".Ebs.Encrypted=true",
+            ".Ebs.KmsKeyId=alias/home",
+        ],
+    );
+}
+
+#[test]
+fn an_ami_that_is_not_kept_is_an_intermediary_one_and_its_copies_have_their_own_keys() {
+    let source = format!(
+        r#"{USUAL}
+        skip_save_build_region = true
+        skip_region_validation = true
+        encrypt_boot           = true
+        ami_regions            = ["eu-west-1"]
+        region_kms_key_ids     = {{ eu-west-1 = "alias/west" }}"#
+    );
+    let (ran, requests) = bake(&source);
+    assert_sent(
+        (ran, requests.clone()),
+        &[
+            "&Name=bakelite-",
+            "Action=CopyImage&",
+            "&Name=baked",
+            "&Encrypted=true",
+            "&KmsKeyId=alias/west",
+        ],
+    );
+    let launch = requests.split("Action=RunInstances&").nth(1).unwrap();
+    assert!(
+        !launch.split("\nAction=").next().unwrap().contains("Encrypted"),
+        "{launch}"
+    );
+}
+
+#[test]
+fn an_ami_is_deprecated_protected_and_launched_fast() {
+    for (option, wanted) in [
+        (
+            "deprecate_at = \"2031-05-06T09:08:09+02:00\"",
+            &["Action=EnableImageDeprecation&", "&DeprecateAt=2031-05-06T07:08:09Z"][..],
+        ),
+        (
+            "deregistration_protection {\n with_cooldown = true\n}",
+            &["Action=EnableImageDeregistrationProtection&", "&WithCooldown=true"],
+        ),
+        (
+            "fast_launch {\n enable_fast_launch = true\n max_parallel_launches = 8\n target_resource_count = 3\n}",
+            &[
+                "Action=EnableFastLaunch&",
+                "&MaxParallelLaunches=8",
+                "&SnapshotConfiguration.TargetResourceCount=3",
+            ],
+        ),
+        (
+            "fast_launch {\n template_name = \"boot\"\n}",
+            &["Action=DescribeLaunchTemplates&", "&LaunchTemplateName.1=boot"],
+        ),
+    ] {
+        assert_sent(bake(&format!("{USUAL}\n{option}")), wanted);
+    }
+}
+
+#[test]
+fn regions_are_looked_for_among_those_of_the_account() {
+    let source = format!("{USUAL}\nami_regions = [\"eu-west-1\"]");
+    assert_sent(bake(&source), &["Action=DescribeRegions&"]);
+}
+
+#[test]
 fn product_codes_are_an_attribute_of_the_image() {
     let source = format!("{USUAL}\nami_product_codes = [\"code-1\"]");
     assert_sent(bake(&source), &["&Attribute=productCodes", "&ProductCode.1=code-1"]);

@@ -832,3 +832,20 @@ fn an_option_that_is_refused_is_reported_once() {
     let error = context.run(["validate", "t.pkr.hcl"]).fails_with(1);
     assert_eq!(error.matches("error: ").count(), 1, "{error}");
 }
+
+#[test]
+fn a_failed_provisioner_begins_the_line_that_scripts_look_for() {
+    let context = test_context!();
+    let failing = NULL.replace("echo hello", "exit 3");
+    context.template(&failing);
+    let output = context.run(["build", "t.pkr.hcl"]).fails_with(1);
+    assert!(
+        output.contains("==> null.a: Provisioning step had errors\n"),
+        "{output}"
+    );
+    let cleanup = "  error-cleanup-provisioner \"shell-local\" {\n    inline = [\"echo cleaned\"]\n  }\n}\n";
+    context.template(&(failing.trim_end().trim_end_matches('}').to_owned() + cleanup));
+    let output = context.run(["build", "t.pkr.hcl"]).fails_with(1);
+    let said = output.find("==> null.a: Provisioning step had errors: running the error-cleanup-provisioner");
+    assert!(said.is_some() && said < output.find("==> null.a: cleaned"), "{output}");
+}

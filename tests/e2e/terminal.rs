@@ -272,3 +272,35 @@ fn a_breakpoint_without_a_terminal_fails() {
     assert!(said.contains("without a terminal to press Enter on"), "{said}");
     assert!(!said.contains("cat:"), "what follows does not run: {said}");
 }
+
+#[cfg(feature = "amazon")]
+#[test]
+fn the_code_of_an_mfa_device_is_asked_for_and_not_shown() {
+    use bakelite_test_support::exchange::Exchange;
+
+    let sts = Exchange::play(&[
+        "HTTP/1.1 200 OK\n\n<GetSessionTokenResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetSessionTokenResult>\
+         <Credentials><AccessKeyId>OF_SESSION</AccessKeyId><SecretAccessKey>S</SecretAccessKey><SessionToken>T</SessionToken>\
+         <Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></GetSessionTokenResult></GetSessionTokenResponse>",
+        "HTTP/1.1 403 Forbidden\n\n<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type>\
+         <Code>InvalidClientTokenId</Code><Message>m</Message></Error></ErrorResponse>",
+    ]);
+    let context = test_context!()
+        .with("AWS_ENDPOINT_URL", format!("http://{}", sts.address))
+        .with("AWS_ACCESS_KEY_ID", "AK")
+        .with("AWS_SECRET_ACCESS_KEY", "SK");
+    context.template(
+        "source \"amazon-ebs\" \"a\" {\n  region = \"us-east-1\"\n  mfa_serial = \"GAHT1\"\n  max_retries = 1\n  instance_type = \
+         \"t3.micro\"\n  ami_name = \"made\"\n  ssh_username = \"admin\"\n  source_ami = \"ami-1\"\n}\nbuild {\n  sources = \
+         [\"source.amazon-ebs.a\"]\n}\n",
+    );
+    let mut terminal = Terminal::start(&context, &["build", "-color=false", "t.pkr.hcl"]);
+    terminal.shows("MFA code of GAHT1: ");
+    terminal.types("654321\n");
+    let shown = terminal.shows("Failed to check the AWS credentials from the environment with MFA");
+    assert!(!shown.contains("654321"), "{shown}");
+    terminal.ends_with(1);
+    let asked = sts.asked();
+    assert!(asked[0].ends_with("&SerialNumber=GAHT1&TokenCode=654321"), "{asked:?}");
+    assert!(asked[1].contains("credential=of_session/"), "{asked:?}");
+}

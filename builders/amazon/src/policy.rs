@@ -154,7 +154,10 @@ static FEATURES: &[Feature] = &[
     },
     Feature {
         sid: "DeregistrationProtection",
-        actions: &["ec2:EnableImageDeregistrationProtection"],
+        actions: &[
+            "ec2:DisableImageDeregistrationProtection",
+            "ec2:EnableImageDeregistrationProtection",
+        ],
         on: On::All,
         used: |used| used.is_builder() && used.has("deregistration_protection"),
     },
@@ -244,6 +247,13 @@ static FEATURES: &[Feature] = &[
         ],
         on: On::All,
         used: |used| used.is_builder() && used.has(TEMPORARY_PROFILE),
+    },
+    Feature {
+        sid: "SweepInstanceProfiles",
+        actions: &["iam:ListInstanceProfiles", "iam:ListRoles"],
+        on: On::All,
+        // For `gc -sweep` alone, which no template has.
+        used: |_| false,
     },
     Feature {
         sid: "PassRole",

@@ -135,6 +135,19 @@ impl AccessOptions {
         given.filter(|engine| **engine != VaultAwsEngine::default())
     }
 
+    /// Those of these options that decide which credentials are found.
+    pub(crate) fn of_credentials(&self) -> Self {
+        Self {
+            region: None,
+            max_retries: None,
+            custom_endpoint_ec2: None,
+            decode_authorization_messages: false,
+            skip_credential_validation: false,
+            aws_polling: None,
+            ..self.clone()
+        }
+    }
+
     /// The role to assume, with its ARN.
     pub(crate) fn role(&self) -> Option<(&str, &AssumeRole)> {
         let role = self.assume_role.as_ref()?;

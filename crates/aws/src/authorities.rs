@@ -225,7 +225,9 @@ mod tests {
             let error = Aws::reach(&once(), &environment).await.unwrap_err();
             let text = bakelite_engine::chain_of(&error);
             assert!(
-                text.starts_with(&format!("use the authorities that `AWS_CA_BUNDLE` names, `{path}`: ")),
+                text.starts_with(&format!(
+                    "failed to use the authorities that `AWS_CA_BUNDLE` names, `{path}`: "
+                )),
                 "{text}"
             );
             assert!(text.contains(why), "{text}");

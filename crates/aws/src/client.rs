@@ -16,7 +16,7 @@ use tokio::sync::{Mutex, OnceCell};
 
 use crate::access::{AccessOptions, Polling};
 use crate::authorities::Authorities;
-use crate::credentials::{self, AccessError, Environment, Profiles, Search, variable};
+use crate::credentials::{self, AccessError, Environment, Found, Profiles, Search, variable};
 use crate::describe;
 use crate::retry::{self, Classifier};
 use crate::sts::{self, Informant};
@@ -61,8 +61,7 @@ struct Common {
     sdk: SdkConfig,
 }
 
-/// All of this process, with what they were made of: credentials are found once for equal options, and a code of an MFA device is good
-/// for one session.
+/// All of this process, with what they were made of.
 static SHARED: Mutex<Vec<(AccessOptions, Environment, Arc<Aws>)>> = Mutex::const_new(Vec::new());
 
 impl Aws {
@@ -261,7 +260,7 @@ impl Common {
             config: &config,
             sts: &at_sts,
         };
-        let found = search.run().await?;
+        let found = credentials_of(options, environment, &search).await?;
         let region = match named {
             None if found.is_instance => search.instance_region().await,
             None if is_local => Some(region),
@@ -315,6 +314,28 @@ impl fmt::Debug for Aws {
             .field("endpoint", &self.endpoint)
             .finish_non_exhaustive()
     }
+}
+
+/// The credentials that were found, with what they were found by.
+static FOUND: Mutex<Vec<(AccessOptions, Environment, Found)>> = Mutex::const_new(Vec::new());
+
+/// The credentials of these options, which are the same in every region: a code of an MFA device is good for one session.
+async fn credentials_of(
+    options: &AccessOptions,
+    environment: &Environment,
+    search: &Search<'_>,
+) -> Result<Found, AccessError> {
+    let (by, environment) = (options.of_credentials(), relevant(environment));
+    let mut known = FOUND.lock().await;
+    let same = known
+        .iter()
+        .find(|(known, within, _)| *known == by && *within == environment);
+    if let Some((_, _, found)) = same {
+        return Ok(found.clone());
+    }
+    let found = search.run().await?;
+    known.push((by, environment, found.clone()));
+    Ok(found)
 }
 
 /// The variables that matter here, so that others do not keep two bakes from sharing.

@@ -97,7 +97,7 @@ pub enum AccessError {
         profile: String,
     },
     /// The file with the authorities cannot be used.
-    #[error("use the authorities that {by} names, `{}`", file.display())]
+    #[error("failed to use the authorities that {by} names, `{}`", file.display())]
     Bundle {
         /// What names it.
         by: String,
@@ -242,6 +242,7 @@ fn paths(options: &AccessOptions, environment: &Environment) -> String {
 }
 
 /// Credentials that were found.
+#[derive(Clone)]
 pub(crate) struct Found {
     pub(crate) provider: SharedCredentialsProvider,
     /// The source, for errors.
@@ -1104,6 +1105,12 @@ mod tests {
             ..with_code
         };
         assert_eq!(home.key(&with_both).await.unwrap(), "OF_SESSION");
+        // The session is good everywhere.
+        let elsewhere = AccessOptions {
+            region: Some("us-west-2".into()),
+            ..with_both
+        };
+        assert_eq!(home.key(&elsewhere).await.unwrap(), "OF_SESSION");
         let asked = exchange.asked();
         assert!(
             asked[0].ends_with(

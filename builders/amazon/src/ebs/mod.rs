@@ -12,7 +12,6 @@ use bakelite_engine::artifact::Artifact;
 use bakelite_engine::bake::{Bake, BakeError};
 use bakelite_engine::builder::Builder;
 use bakelite_engine::registry::{Make, Registration, read_options};
-use bakelite_hcl::diagnostic::Severity;
 use bakelite_template::component::{Complaint, Component, ComponentKind, Yields};
 use bakelite_template::decode::Decoded;
 use bakelite_template::schema::Schema;
@@ -44,13 +43,8 @@ pub(crate) const COMPONENT: Registration = Registration {
 
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Builder>> {
     let options: Options = read_options(decoded, complaints)?;
-    let before = complaints.len();
     check::check(&options, decoded.home_directory.as_deref(), complaints);
-    let errors = complaints
-        .iter()
-        .skip(before)
-        .any(|complaint| complaint.severity == Severity::Error);
-    (!errors).then(|| Box::new(AmazonEbs { options }) as Box<dyn Builder>)
+    Some(Box::new(AmazonEbs { options }))
 }
 
 /// An amazon-ebs source.
@@ -111,6 +105,7 @@ impl Ebs<'_> {
         let id = machine.instance.value.as_str();
         let Some(imaging) = imaging else {
             cloud.say("Skipping AMI creation (skip_create_ami)");
+            machine.clean_up_after(cloud, std::future::ready(true)).await;
             let why = "No AMI was created, as `skip_create_ami` says";
             return Ok(artifact::none(BUILDER_ID, why, machine.data));
         };

@@ -83,7 +83,7 @@ impl Imaging<'_> {
             .set_description((!description.is_empty()).then_some(description))
             .set_block_device_mappings((!devices.is_empty()).then_some(devices));
         let is_encrypted = self.is_encrypted(instance).await?;
-        let what = format!("of instance {instance}");
+        let what = format!("instance {instance}");
         self.make(Request::Create(request), is_encrypted, &what).await
     }
 
@@ -95,8 +95,7 @@ impl Imaging<'_> {
     ) -> Result<Pending, BakeError> {
         let description = self.texts.description.clone();
         let request = request.set_description((!description.is_empty()).then_some(description));
-        self.make(Request::Register(request), is_encrypted, "of the snapshots")
-            .await
+        self.make(Request::Register(request), is_encrypted, "snapshots").await
     }
 
     /// Makes an AMI. Where it does not stay, or is not encrypted as the template wants it, it is an intermediary one without the
@@ -117,7 +116,7 @@ impl Imaging<'_> {
         if created == Created::Final {
             self.make_room(cloud).await?;
         }
-        cloud.say(format!("Creating the {kind}AMI `{name}` {what}..."));
+        cloud.say(format!("Creating {kind}AMI {name} from {what}..."));
         let tags = self.specifications(cloud, &temporary);
         let call = request.send(cloud.ec2().clone(), name, tags, temporary.token.clone());
         let Made { value, handle } = cloud.create(temporary, call).await?;
@@ -187,14 +186,13 @@ impl Imaging<'_> {
     /// Tags the AMI and its snapshots as far as the call that made them did not, and removes the tags of temporary resources from them:
     /// they stay.
     pub(crate) async fn tag(&self, ami: &Ami) -> Result<(), BakeError> {
+        let (image, tags) = (self.image_tags(), self.snapshot_tags());
         let snapshots = snapshot_ids(&ami.image);
+        self.report_tags(ami.id(), &image, &snapshots, &tags);
         if ami.aws.is_in_china() {
-            create_tags(&ami.aws, vec![ami.id().to_owned()], &self.image_tags()).await?;
+            create_tags(&ami.aws, vec![ami.id().to_owned()], &image).await?;
         }
-        let tags = self.snapshot_tags();
         if !ami.snapshots_tagged && !tags.is_empty() && !snapshots.is_empty() {
-            self.cloud
-                .say(format!("Tagging the snapshots {}...", snapshots.join(", ")));
             create_tags(&ami.aws, snapshots.clone(), &tags).await?;
         }
         let ours = [tag::RUN, tag::CREATED, tag::TOKEN].map(|key| Tag::builder().key(key).build());
@@ -205,6 +203,24 @@ impl Imaging<'_> {
             .fold(request, |request, snapshot| request.resources(snapshot));
         call("DeleteTags", || request.clone().send()).await?;
         Ok(())
+    }
+
+    fn report_tags(&self, ami: &str, image: &Tags, snapshots: &[String], of_snapshots: &Tags) {
+        let report = |tags: &Tags| {
+            for (key, value) in tags {
+                self.cloud.say(format!("Adding tag: \"{key}\": \"{value}\""));
+            }
+        };
+        if !image.is_empty() {
+            self.cloud.say(format!("Tagging AMI: {ami}"));
+            report(image);
+        }
+        if !of_snapshots.is_empty() {
+            for snapshot in snapshots {
+                self.cloud.say(format!("Tagging snapshot: {snapshot}"));
+            }
+            report(of_snapshots);
+        }
     }
 }
 
@@ -275,7 +291,7 @@ impl Request {
 /// Waits until the AMI can be used, and reports how far it is.
 pub(crate) async fn available(cloud: &Cloud<'_>, id: &str) -> Result<Image, BakeError> {
     let region = cloud.aws.region();
-    cloud.say(format!("Waiting for AMI {id} in {region} to become available..."));
+    cloud.say(format!("Waiting for AMI to become ready: {id} in {region}..."));
     let what = format!("AMI {id}");
     let pace = cloud.aws.pace(60, IMAGE_LIMIT);
     let wait = cloud.aws.images.until(id, pace, &what, "available", |image| {

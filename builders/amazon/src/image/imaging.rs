@@ -60,7 +60,7 @@ impl<'a> Imaging<'a> {
         let taken = async { create::snapshots_taken(&self.cloud.aws, &id).await.is_ok() };
         let wait = async {
             tokio::try_join!(self.available(pending), async {
-                machine.clean_up_after(taken).await;
+                machine.clean_up_after(&self.cloud, taken).await;
                 Ok(())
             })
         };

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bakelite_engine::bake::{BakeError, Made};
-use bakelite_engine::events::Ui;
 use bakelite_template::plan::BuildData;
 
 use super::connect::Connection;
@@ -12,6 +11,7 @@ use super::key_pair::{self, KeyPair};
 use super::launch::Launch;
 use super::profile;
 use super::security_group::{self, SecurityGroups};
+use crate::cloud::Cloud;
 
 /// An instance that was provisioned, with what is temporary beside it.
 pub(crate) struct Machine {
@@ -21,7 +21,6 @@ pub(crate) struct Machine {
     pub(crate) data: BuildData,
     key_pair: KeyPair,
     security_groups: SecurityGroups,
-    ui: Ui,
 }
 
 impl Launch<'_> {
@@ -62,7 +61,6 @@ impl Launch<'_> {
             data,
             key_pair,
             security_groups,
-            ui: bake.ui.clone(),
         })
     }
 
@@ -77,26 +75,26 @@ impl Launch<'_> {
 impl Machine {
     /// Undoes what is not needed any more once `taken` says that nothing more is taken of the instance. What fails now is undone at the
     /// end of the bake, with a report.
-    pub(crate) async fn clean_up_after(&self, taken: impl Future<Output = bool>) {
+    pub(crate) async fn clean_up_after(&self, cloud: &Cloud<'_>, taken: impl Future<Output = bool>) {
         let machine = async {
             if !taken.await {
                 return;
             }
             let id = &self.instance.value;
-            self.ui.say(format!("Terminating the source AWS instance {id}..."));
+            cloud.say(format!("Terminating the source AWS instance {id}..."));
             if self.instance.handle.destroy().await.is_err() {
                 return;
             }
             if let Some(group) = &self.security_groups.handle {
-                let ids = self.security_groups.ids.join(", ");
-                self.ui.say(format!("Deleting temporary security group {ids}..."));
+                let id = group.resource().id.unwrap_or_default();
+                cloud.say(format!("Deleting temporary security group {id}..."));
                 let _ = group.destroy().await;
             }
         };
         let key = async {
             if let Some(pair) = &self.key_pair.handle {
                 let name = self.key_pair.name.as_deref().unwrap_or_default();
-                self.ui.say(format!("Deleting temporary keypair {name}..."));
+                cloud.say(format!("Deleting temporary keypair {name}..."));
                 let _ = pair.destroy().await;
             }
         };

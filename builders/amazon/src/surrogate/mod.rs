@@ -18,7 +18,6 @@ use bakelite_engine::artifact::Artifact;
 use bakelite_engine::bake::{Bake, BakeError, Handle};
 use bakelite_engine::builder::Builder;
 use bakelite_engine::registry::{Make, Registration, read_options};
-use bakelite_hcl::diagnostic::Severity;
 use bakelite_template::component::{Complaint, Component, ComponentKind, Yields};
 use bakelite_template::decode::Decoded;
 use bakelite_template::schema::Schema;
@@ -50,11 +49,8 @@ pub(crate) const COMPONENT: Registration = Registration {
 
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Builder>> {
     let options: Options = read_options(decoded, complaints)?;
-    let before = complaints.len();
     check::check(&options, decoded.home_directory.as_deref(), complaints);
-    let mut new = complaints.iter().skip(before);
-    let errors = new.any(|complaint| complaint.severity == Severity::Error);
-    (!errors).then(|| Box::new(EbsSurrogate { options }) as Box<dyn Builder>)
+    Some(Box::new(EbsSurrogate { options }))
 }
 
 /// An amazon-ebssurrogate source.

@@ -16,7 +16,6 @@ use bakelite_engine::artifact::Artifact;
 use bakelite_engine::bake::{Bake, BakeError, Made};
 use bakelite_engine::builder::Builder;
 use bakelite_engine::registry::{Make, Registration, read_options};
-use bakelite_hcl::diagnostic::Severity;
 use bakelite_template::component::{Complaint, Component, ComponentKind, Yields};
 use bakelite_template::decode::Decoded;
 use bakelite_template::schema::Schema;
@@ -45,11 +44,8 @@ pub(crate) const COMPONENT: Registration = Registration {
 
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Builder>> {
     let options: Options = read_options(decoded, complaints)?;
-    let before = complaints.len();
     check(&options, decoded.home_directory.as_deref(), complaints);
-    let mut new = complaints.iter().skip(before);
-    let errors = new.any(|complaint| complaint.severity == Severity::Error);
-    (!errors).then(|| Box::new(AmazonEbsVolume { options }) as Box<dyn Builder>)
+    Some(Box::new(AmazonEbsVolume { options }))
 }
 
 /// Complains about options that contradict each other or cannot work.
@@ -164,6 +160,7 @@ impl Volumes<'_> {
         for snapshot in &snapshots {
             snapshot.handle.keep().await?;
         }
+        machine.clean_up_after(cloud, std::future::ready(true)).await;
         let snapshots = snapshots.into_iter().map(|snapshot| snapshot.value).collect();
         let volumes = kept.into_iter().map(|(id, _)| id).collect();
         Ok(artifact::of(&cloud.aws, volumes, snapshots, machine.data))

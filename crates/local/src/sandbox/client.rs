@@ -242,7 +242,7 @@ impl Sandbox {
                 }
                 Report::Console => self.write_console(&message.bytes),
                 Report::Failed { step, error, .. } => {
-                    self.write_console(format!("failed to {step}: {error}\n").as_bytes())
+                    self.write_console(format!("failed to {step}: {error}\n").as_bytes());
                 }
                 Report::Rebooting => drop(self.condition.send_replace(Condition::Rebooting)),
                 Report::Booted => drop(self.condition.send_replace(Condition::Running)),
