@@ -293,12 +293,11 @@ fn other_options_of_the_instance_are_parameters_of_its_launch() {
             "&UserData=IyEvYmluL3NoCg==",
         ],
     );
-    let groups =
-        "\nsecurity_group_ids = [\"sg-1\", \"sg-2\"]\nplacement {\n host_resource_group_arn = \"arn:group\"\n}";
+    let groups = "\nsecurity_group_ids = [\"sg-0123456789abcdef0\", \"sg-0123456789abcdef1\"]\nplacement {\n host_resource_group_arn = \"arn:group\"\n}";
     let (ran, requests) = bake(&format!("{USUAL}{groups}"));
     for wanted in [
-        "Action=DescribeSecurityGroups&Version=2016-11-15&GroupId.1=sg-1&GroupId.2=sg-2",
-        "&SecurityGroupId.2=sg-2",
+        "Action=DescribeSecurityGroups&Version=2016-11-15&GroupId.1=sg-0123456789abcdef0&GroupId.2=sg-0123456789abcdef1",
+        "&SecurityGroupId.2=sg-0123456789abcdef1",
         "&Placement.HostResourceGroupArn=arn:group",
         "&CapacityReservationSpecification.CapacityReservationPreference=none",
         "&DryRun=true",
@@ -306,7 +305,10 @@ fn other_options_of_the_instance_are_parameters_of_its_launch() {
         assert!(requests.contains(wanted), "{wanted} was not sent: {requests}");
     }
     assert!(!requests.contains("Action=CreateKeyPair"), "{requests}");
-    assert!(ran.fails_with(1).contains("no security group found: `sg-1`, `sg-2`"));
+    assert!(
+        ran.fails_with(1)
+            .contains("no security group found: `sg-0123456789abcdef0`, `sg-0123456789abcdef1`")
+    );
     let source = format!(
         "{}\nenable_t2_unlimited = true\ncapacity_reservation_group_arn = \"arn:reservations\"",
         USUAL.replace("m5.large", "t2.micro")
@@ -460,7 +462,7 @@ fn a_temporary_instance_profile_is_made_and_removed() {
     assert_eq!(actions, answers.map(|(action, ..)| action), "{requests}");
     assert!(
         requests.contains(
-            r#"PolicyDocument={"Statement":[{"Action":["s3:GetObject"],"Effect":"Allow","Resource":["*"]}],"Version":"2012-10-17"}"#
+            r#"PolicyDocument={"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:GetObject"],"Resource":["*"]}]}"#
         ),
         "{requests}"
     );
@@ -540,13 +542,13 @@ fn the_network_is_found_by_filters_or_named() {
     );
     let named = format!("{USUAL}\nvpc_id = \"vpc-1\"\nsubnet_id = \"subnet-1\"");
     assert_sent(bake(&named), &["&SubnetId.1=subnet-1"]);
-    let vpc = format!("{USUAL}\nvpc_id = \"vpc-1\"");
+    let vpc = format!("{USUAL}\nvpc_id = \"vpc-0123456789abcdef0\"");
     let (ran, requests) = bake(&vpc);
     assert!(
-        requests.contains("Action=DescribeVpcs&Version=2016-11-15&VpcId.1=vpc-1"),
+        requests.contains("Action=DescribeVpcs&Version=2016-11-15&VpcId.1=vpc-0123456789abcdef0"),
         "{requests}"
     );
-    assert!(ran.fails_with(1).contains("no VPC found: `vpc-1`"));
+    assert!(ran.fails_with(1).contains("no VPC found: `vpc-0123456789abcdef0`"));
 }
 
 #[test]
@@ -595,7 +597,7 @@ fn options_of_the_image_are_parameters_of_its_creation_and_its_attributes() {
             "&Description=of ubuntu/images/",
             "&BlockDeviceMapping.1.DeviceName=/dev/sdz",
             "&BlockDeviceMapping.1.Ebs.VolumeSize=7",
-            "&BlockDeviceMapping.1.DeviceName=xvdca&BlockDeviceMapping.1.NoDevice=",
+            "&BlockDeviceMapping.1.NoDevice=&BlockDeviceMapping.1.DeviceName=xvdca",
             ".Key=Release&",
             ".Key=Base&",
             "&LaunchPermission.Add.1.UserId=111111111111",
@@ -669,7 +671,11 @@ fn the_volumes_of_the_launch_are_encrypted_where_that_saves_a_copy() {
     let source = format!("{USUAL}\nencrypt_boot = true\nkms_key_id = \"alias/home\"");
     assert_sent(
         bake(&source),
-        &["Action=RunInstances&", ".Ebs.Encrypted=true", ".Ebs.KmsKeyId=alias/home"],
+        &[
+            "Action=RunInstances&",
+            ".Ebs.Encrypted=true",
+            ".Ebs.KmsKeyId=alias/home",
+        ],
     );
 }
 
@@ -695,7 +701,10 @@ fn an_ami_that_is_not_kept_is_an_intermediary_one_and_its_copies_have_their_own_
         ],
     );
     let launch = requests.split("Action=RunInstances&").nth(1).unwrap();
-    assert!(!launch.split("\nAction=").next().unwrap().contains("Encrypted"), "{launch}");
+    assert!(
+        !launch.split("\nAction=").next().unwrap().contains("Encrypted"),
+        "{launch}"
+    );
 }
 
 #[test]
@@ -883,9 +892,7 @@ fn options_that_change_nothing_are_accepted() {
 /// What asks for nothing is accepted all the same.
 #[test]
 fn options_that_are_not_supported_are_refused_at_their_place() {
-    let refused = [
-        "block_duration_minutes = 60",
-    ];
+    let refused = ["block_duration_minutes = 60"];
     let context = test_context!();
     for line in refused {
         context.template(&template(&format!("{USUAL}\n{line}")));

@@ -53,7 +53,9 @@ fn found(name: &str, tags: Option<Vec<Tag>>) -> Found {
 /// Whoever may make and remove roles may not always look at them, and a sweep is no reason to fail.
 fn unless_denied<T: Default>(result: Result<T, AwsError>) -> Result<T, AwsError> {
     match result {
-        Err(error) if error.is_not_found() || error.class == ErrorClass::Denied => Ok(T::default()),
+        Err(error) if error.is_not_found() || matches!(error.class, ErrorClass::Denied | ErrorClass::Refused) => {
+            Ok(T::default())
+        }
         result => result,
     }
 }
