@@ -75,8 +75,9 @@ enum SbomError {
 impl Explain for SbomError {
     fn help(&self) -> Option<Cow<'_, str>> {
         match self {
-            SbomError::Download { source, .. } => source.help(),
-            SbomError::Collect(CollectError::Communicator(source)) => source.help(),
+            SbomError::Download { source, .. } | SbomError::Collect(CollectError::Communicator(source)) => {
+                source.help()
+            }
             SbomError::NoSbom { .. } => Some("SPDX 2 and CycloneDX are read, as JSON".into()),
             SbomError::Collect(_) | SbomError::Nothing(_) | SbomError::Write { .. } => None,
         }

@@ -211,12 +211,13 @@ impl Profiles {
             files: self.paths.clone(),
         }
     }
+}
 
-    fn bad(&self, profile: &str, why: impl Into<String>) -> AccessError {
-        AccessError::BadCredentials {
-            of: format!("profile `{profile}`"),
-            why: why.into(),
-        }
+/// The error of a profile whose credentials cannot be used.
+fn bad(profile: &str, why: impl Into<String>) -> AccessError {
+    AccessError::BadCredentials {
+        of: format!("profile `{profile}`"),
+        why: why.into(),
     }
 }
 
@@ -454,7 +455,7 @@ impl Search<'_> {
     async fn profile(&self, tried: &mut Vec<String>) -> Result<Option<Found>, AccessError> {
         let profiles = self.profiles;
         let set = profiles.set.as_ref();
-        let set = set.map_err(|why| profiles.bad(&profiles.name, why.as_str()))?;
+        let set = set.map_err(|why| bad(&profiles.name, why.as_str()))?;
         if set.get_profile(&profiles.name).is_none() {
             tried.push(format!("profile `{}`: not in {}", profiles.name, profiles.paths));
             return Ok(None);
@@ -496,7 +497,7 @@ impl Search<'_> {
             .build();
         match attempt(&of, provider).await? {
             Attempt::Found(found) => Ok(Some(found)),
-            Attempt::Nothing(why) => Err(self.profiles.bad(profile.name(), why)),
+            Attempt::Nothing(why) => Err(bad(profile.name(), why)),
         }
     }
 
@@ -515,7 +516,7 @@ impl Search<'_> {
             }
         };
         let why = || format!("`credential_source` is `{source}`: {}", tried.join("; "));
-        found.ok_or_else(|| self.profiles.bad(profile.name(), why()))
+        found.ok_or_else(|| bad(profile.name(), why()))
     }
 
     /// The role of a profile on top of what its source has.
@@ -690,12 +691,12 @@ fn chain<'a>(profiles: &Profiles, set: &'a ProfileSet) -> Result<(Vec<&'a Profil
             return Ok((roles, Last::Profile(profile)));
         }
         if roles.iter().any(|known| known.name() == name) {
-            return Err(profiles.bad(name, "its `source_profile` leads back to it"));
+            return Err(bad(name, "its `source_profile` leads back to it"));
         }
         roles.push(profile);
         match (profile.get("source_profile"), profile.get("credential_source")) {
             (Some(_), Some(_)) => {
-                return Err(profiles.bad(
+                return Err(bad(
                     name,
                     "`source_profile` and `credential_source` cannot be given together",
                 ));
@@ -736,12 +737,11 @@ async fn attempt(of: &str, provider: impl ProvideCredentials + 'static) -> Resul
 fn files(options: &AccessOptions, environment: &Environment) -> EnvConfigFiles {
     let usual = |name, path| in_home(variable(environment, name).unwrap_or(path), environment);
     let files = EnvConfigFiles::builder();
-    let files = match &options.shared_credentials_file {
-        Some(path) => files.with_file(EnvConfigFileKind::Credentials, in_home(path, environment)),
-        None => {
-            let path = usual("AWS_SHARED_CREDENTIALS_FILE", CREDENTIALS_FILE);
-            if_exists(files, EnvConfigFileKind::Credentials, path)
-        }
+    let files = if let Some(path) = &options.shared_credentials_file {
+        files.with_file(EnvConfigFileKind::Credentials, in_home(path, environment))
+    } else {
+        let path = usual("AWS_SHARED_CREDENTIALS_FILE", CREDENTIALS_FILE);
+        if_exists(files, EnvConfigFileKind::Credentials, path)
     };
     if_exists(files, EnvConfigFileKind::Config, usual("AWS_CONFIG_FILE", CONFIG_FILE)).build()
 }
@@ -764,15 +764,13 @@ pub(crate) fn in_home(path: &str, environment: &Environment) -> String {
     let mut parts = path.split('$');
     let mut expanded = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        let (name, rest) = match part.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
-            Some(braced) => braced,
-            None => {
-                let end = part
-                    .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-                    .unwrap_or(part.len());
-                part.split_at(end)
-            }
-        };
+        let braced = part.strip_prefix('{').and_then(|inner| inner.split_once('}'));
+        let (name, rest) = braced.unwrap_or_else(|| {
+            let end = part
+                .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+                .unwrap_or(part.len());
+            part.split_at(end)
+        });
         expanded.push_str(variable(environment, name).unwrap_or_default());
         expanded.push_str(rest);
     }

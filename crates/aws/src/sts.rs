@@ -377,7 +377,5 @@ fn session_name() -> String {
 
 /// An error of a provider of the SDK, without its layers of the same words.
 pub(crate) fn told(error: &CredentialsError) -> String {
-    error
-        .source()
-        .map_or_else(|| error.to_string(), |source| chain_of(source))
+    error.source().map_or_else(|| error.to_string(), chain_of)
 }

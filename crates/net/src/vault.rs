@@ -136,8 +136,8 @@ async fn ask(
         .and_then(Json::as_object)
         .cloned()
         .unwrap_or_default();
-    if let Some(Json::Object(nested)) = data.get("data") {
-        data = nested.clone();
+    if let Some(Json::Object(nested)) = data.get_mut("data") {
+        data = std::mem::take(nested);
     }
     if data.is_empty() || data.get("data").is_some_and(Json::is_null) {
         return Err(VaultError::Nothing { path: path.to_owned() });

@@ -54,7 +54,7 @@ pub(crate) fn help_for_functions(text: &str) -> Option<String> {
 }
 
 /// The names that components of this schema had once.
-pub(crate) fn names<'a>(schema: &'a Schema) -> impl Iterator<Item = &'static str> + 'a {
+pub(crate) fn names(schema: &Schema) -> impl Iterator<Item = &'static str> {
     let replaced = REPLACED.iter().map(|(old, new, _)| (*old, *new));
     let all = RENAMED.iter().copied().chain(replaced);
     all.filter(|(old, new)| schema.field(new).is_some() && schema.field(old).is_none())

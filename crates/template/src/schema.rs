@@ -24,6 +24,7 @@ pub struct Schema {
 
 /// One option.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a property of the declaration")]
 pub struct Field {
     /// Its name in templates.
     pub name: String,

@@ -79,7 +79,7 @@ impl Leaf<'_> {
                 number.to_i64() == Some(0) && !self.field.zero_counts && self.field.default.is_none()
             }
             (Type::List(_) | Type::Set(_), _) => value.elements().is_some_and(<[Value]>::is_empty),
-            (Type::Map(_), _) => value.members().is_some_and(|members| members.is_empty()),
+            (Type::Map(_), _) => value.members().is_some_and(std::collections::BTreeMap::is_empty),
             _ => false,
         }
     }
