@@ -35,7 +35,9 @@ pub(crate) fn names(state: &State) -> HashSet<Name> {
     for (name, region) in &state.regions {
         // The default group is there before anybody makes anything.
         let made_groups = region.security_groups.values();
-        let made_groups = made_groups.filter(|group| group.name != "default").map(|group| &group.id);
+        let made_groups = made_groups
+            .filter(|group| group.name != "default")
+            .map(|group| &group.id);
         let kinds: [Vec<&String>; 6] = [
             region.instances.keys().collect(),
             region.images.keys().collect(),
