@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use bakelite_local::Latency;
+use bakelite_local::{Denial, Latency, Shortage};
 use bakelite_template::duration::GoDuration;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
@@ -169,9 +169,15 @@ pub(crate) struct LocalCloudArgs {
     /// A base image of the local cloud from a directory or tarball; may be repeated
     #[arg(long = "local-image", value_name = "NAME=ROOT", value_parser = assignment, help_heading = LOCAL_CLOUD)]
     pub(crate) images: Vec<(String, String)>,
-    /// How long changes of state take: `none`, `ec2`, or a list like `instance=12,stop=20`
+    /// How long changes of state take: `none`, `ec2`, or a list like `instance=12,stop=20`; with `visible=3`, calls find only after 3 seconds what was made
     #[arg(long, value_name = "PROFILE", default_value = "none", help_heading = LOCAL_CLOUD)]
     pub(crate) latency: Latency,
+    /// Actions that nobody may call, such as `RunInstances`, `ec2:CreateTags` or `iam:*`
+    #[arg(long, value_name = "ACTIONS", value_delimiter = ',', help_heading = LOCAL_CLOUD)]
+    pub(crate) deny: Vec<Denial>,
+    /// Instance types and zones without capacity, such as `m5.large,us-east-1a`
+    #[arg(long, value_name = "POOLS", value_delimiter = ',', help_heading = LOCAL_CLOUD)]
+    pub(crate) no_capacity: Vec<Shortage>,
     /// Run instances without isolation, as processes of this machine. Only for templates that you trust
     #[arg(long, action = ArgAction::Set, default_value_t, help_heading = LOCAL_CLOUD)]
     pub(crate) local_unisolated: bool,
@@ -198,6 +204,8 @@ impl LocalCloudArgs {
         let flags = [
             ("-local-image", !self.images.is_empty()),
             ("-latency", self.latency != Latency::default()),
+            ("-deny", !self.deny.is_empty()),
+            ("-no-capacity", !self.no_capacity.is_empty()),
             ("-local-unisolated", self.local_unisolated),
             ("-local-state", self.local_state.is_some()),
             ("-local-pids", self.local_pids.is_some()),

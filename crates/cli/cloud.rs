@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bakelite_engine::provisioner::RunContext;
-use bakelite_local::{Isolation, Latency, Limits, LocalCloud, LocalCloudOptions};
+use bakelite_local::{Isolation, Latency, Limits, LocalCloud, LocalCloudOptions, Refusals};
 
 use crate::args::LocalCloudArgs;
 use crate::exit::Failure;
@@ -62,6 +62,10 @@ impl Cloud {
                 disk: args.local_disk,
             },
             latency: args.latency,
+            refusals: Refusals {
+                denied: args.deny.clone(),
+                no_capacity: args.no_capacity.clone(),
+            },
             images: args
                 .images
                 .iter()
@@ -125,6 +129,8 @@ pub(crate) async fn reopen(state_directory: PathBuf, process: &Process) -> Resul
     let args = LocalCloudArgs {
         images: Vec::new(),
         latency: Latency::default(),
+        deny: Vec::new(),
+        no_capacity: Vec::new(),
         local_unisolated: false,
         local_state: Some(state_directory),
         local_pids: None,

@@ -4,6 +4,8 @@
 
 #[cfg(feature = "amazon")]
 mod access;
+#[cfg(feature = "amazon")]
+mod account;
 mod amazon_options;
 mod chains;
 mod clients;

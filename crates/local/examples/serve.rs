@@ -37,6 +37,7 @@ async fn serve() {
         images: images.collect(),
         listen: ([127, 0, 0, 1], 0).into(),
         ssh_port: 22,
+        refusals: bakelite_local::Refusals::default(),
         region: "us-east-1".into(),
     };
     let started = std::time::Instant::now();

@@ -16,11 +16,13 @@ use crate::catalogue::LocalImage;
 use crate::keys::RsaKeys;
 use crate::latency::Latency;
 use crate::machine::{Machine, MachineError, Machines, RootId};
+use crate::refusals::Refusals;
 use crate::sessions::Sessions;
 use crate::state::image::ImageRoot;
 use crate::state::instance::Instance;
-use crate::state::{Region, State};
+use crate::state::{Iam, Region, State};
 use crate::state_directory::{StateDirectory, StateError};
+use crate::visibility::{self, Fresh};
 
 /// The machine of one instance. Whoever starts, stops or freezes it holds the lock, so that such things come in turn.
 pub(crate) type MachineSlot = Arc<AsyncMutex<Option<RunningMachine>>>;
@@ -36,6 +38,9 @@ pub(crate) struct Cloud {
     pub(crate) directory: StateDirectory,
     pub(crate) machines: Machines,
     pub(crate) latency: Latency,
+    /// What no call finds yet.
+    pub(crate) fresh: Fresh,
+    pub(crate) refusals: Refusals,
     pub(crate) ssh_port: u16,
     pub(crate) sessions: Sessions,
     /// Where the API is, and who may call it.
@@ -103,7 +108,16 @@ impl Cloud {
 
     /// Changes the whole state, wholly or not at all.
     pub(crate) fn change_all<T>(&self, change: impl FnOnce(&mut State) -> Result<T, ApiError>) -> Result<T, ApiError> {
-        self.directory.change(change)
+        if self.latency.visible.is_zero() {
+            return self.directory.change(change);
+        }
+        self.directory.change(|state| {
+            let before = visibility::names(state);
+            let made = change(state)?;
+            let names = visibility::names(state);
+            self.fresh.note(names.difference(&before).cloned());
+            Ok(made)
+        })
     }
 
     /// Checks that no other process runs the instance: only the one that does can reach its machine.
@@ -123,6 +137,21 @@ impl Cloud {
         }
     }
 
+    /// Checks that an instance profile exists, which a launch names by its ARN.
+    pub(crate) fn check_profile(&self, arn: Option<&str>) -> Result<(), ApiError> {
+        let Some(name) = arn.and_then(|arn| arn.rsplit('/').next()) else {
+            return Ok(());
+        };
+        let exists = self
+            .directory
+            .read(|state| state.iam.profiles.contains_key(name) || Iam::is_given(name))?;
+        if exists {
+            Ok(())
+        } else {
+            Err(visibility::invalid_profile(name))
+        }
+    }
+
     /// Returns the slot of an instance's machine.
     pub(crate) fn slot(&self, id: &str) -> MachineSlot {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
@@ -139,7 +168,9 @@ impl Cloud {
         match (root.baked(), root.base()) {
             (Some(baked), _) => Ok(baked.clone()),
             (None, Some(base)) => Ok(self.machines.base(&base).await?),
-            (None, None) => Err(ApiError::internal("an image without a root")),
+            (None, None) => Err(ApiError::unsupported(
+                "the image is of a further volume, of which the local cloud keeps no data: its instances cannot start",
+            )),
         }
     }
 

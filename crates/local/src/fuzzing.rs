@@ -35,6 +35,7 @@ impl Desk {
             images: Vec::new(),
             listen: ([127, 0, 0, 1], 0).into(),
             ssh_port: 0,
+            refusals: crate::refusals::Refusals::default(),
             region: "us-east-1".to_owned(),
         };
         let cloud = LocalCloud::start(options).await?;

@@ -18,6 +18,9 @@ pub(crate) enum ResourceKind {
     NetworkInterface,
     Subnet,
     Vpc,
+    LaunchTemplate,
+    Fleet,
+    SpotRequest,
 }
 
 /// One row per kind: id prefix, type name in tags, words for messages, codes for malformed and for unknown ids.
@@ -42,6 +45,9 @@ const KINDS: &[Row] = &[
     Row(ResourceKind::NetworkInterface, "eni", "network-interface", "networkInterface ID", "InvalidNetworkInterfaceId.Malformed", "InvalidNetworkInterfaceID.NotFound"),
     Row(ResourceKind::Subnet, "subnet", "subnet", "subnet ID", "InvalidSubnetID.Malformed", "InvalidSubnetID.NotFound"),
     Row(ResourceKind::Vpc, "vpc", "vpc", "vpc ID", "InvalidVpcID.Malformed", "InvalidVpcID.NotFound"),
+    Row(ResourceKind::LaunchTemplate, "lt", "launch-template", "launch template ID", "InvalidLaunchTemplateId.Malformed", "InvalidLaunchTemplateId.NotFound"),
+    Row(ResourceKind::Fleet, "fleet", "fleet", "fleet ID", "InvalidFleetId.Malformed", "InvalidFleetId.NotFound"),
+    Row(ResourceKind::SpotRequest, "sir", "spot-instances-request", "spot instance request ID", "InvalidSpotInstanceRequestID.Malformed", "InvalidSpotInstanceRequestID.NotFound"),
 ];
 
 /// Hexadecimal digits after the prefix of an id; EC2 made shorter ones (8) until 2018, which stay valid.

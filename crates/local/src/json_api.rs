@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use crate::api_error::ApiError;
 use crate::call::{Accepted, JsonCall};
 use crate::cloud::Cloud;
-use crate::{secrets_manager, ssm};
+use crate::query::Parameters;
+use crate::{refusals, secrets_manager, ssm};
 
 /// Answers an action of a service.
 pub(crate) type Service = fn(&str, &JsonCall<'_>) -> Result<Value, ApiError>;
@@ -46,6 +47,17 @@ pub(crate) fn answer(cloud: &Arc<Cloud>, request: &Accepted) -> Result<String, A
         body: if request.body.is_empty() { b"{}" } else { &request.body },
     };
     tracing::debug!(region = credential.region, action, "call");
+    let denied = cloud
+        .refusals
+        .denied(&credential.service, action, &Parameters::default());
+    if let Some(denied) = denied {
+        return Err(refusals::access_denied(
+            400,
+            "AccessDeniedException",
+            &credential.access_key,
+            &denied,
+        ));
+    }
     Ok(service(action, &call)?.to_string())
 }
 

@@ -19,6 +19,8 @@ pub struct Latency {
     pub image: Duration,
     /// From `shutting-down` to `terminated`.
     pub terminate: Duration,
+    /// From the answer to a call that makes something until other calls find it: EC2 and IAM are eventually consistent.
+    pub visible: Duration,
 }
 
 /// A latency profile that cannot be read.
@@ -26,11 +28,13 @@ pub struct Latency {
 pub enum LatencyError {
     /// Not a profile's name and not a list of `STATE=SECONDS`.
     #[error(
-        "latency `{0}` is neither `none`, `ec2` nor a list like `instance=12,boot=8,stop=20,snapshot=50,image=75,terminate=25`"
+        "latency `{0}` is neither `none`, `ec2` nor a list like `instance=12,boot=8,stop=20,snapshot=50,image=75,terminate=25,visible=3`"
     )]
     Form(String),
     /// A state that has no latency.
-    #[error("latency has no state `{0}`: there are `instance`, `boot`, `stop`, `snapshot`, `image` and `terminate`")]
+    #[error(
+        "latency has no state `{0}`: there are `instance`, `boot`, `stop`, `snapshot`, `image`, `terminate` and `visible`"
+    )]
     State(String),
     /// Not a number of seconds, or more than a day.
     #[error("latency `{0}` is not a number of seconds between 0 and 86400")]
@@ -47,6 +51,7 @@ impl Latency {
             snapshot: Duration::from_secs(50),
             image: Duration::from_secs(75),
             terminate: Duration::from_secs(25),
+            visible: Duration::ZERO,
         }
     }
 
@@ -69,6 +74,7 @@ impl Latency {
             "snapshot" => &mut self.snapshot,
             "image" => &mut self.image,
             "terminate" => &mut self.terminate,
+            "visible" => &mut self.visible,
             other => return Err(LatencyError::State(other.to_owned())),
         };
         *place = duration;
@@ -108,9 +114,10 @@ mod tests {
     fn reads_profiles_and_lists() {
         assert_eq!("none".parse(), Ok(Latency::default()));
         assert_eq!("ec2".parse(), Ok(Latency::ec2()));
-        let list: Latency = "instance=12,stop=20,image=75,terminate=0.5".parse().unwrap();
+        let list: Latency = "instance=12,stop=20,image=75,terminate=0.5,visible=3".parse().unwrap();
         assert_eq!(list.instance, Duration::from_secs(12));
         assert_eq!(list.terminate, Duration::from_millis(500));
+        assert_eq!(list.visible, Duration::from_secs(3));
         assert_eq!(list.boot, Duration::ZERO);
         assert_eq!(list.snapshot, Duration::from_secs(50));
         let list: Latency = "snapshot=9,image=3".parse().unwrap();

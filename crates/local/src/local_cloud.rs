@@ -22,6 +22,7 @@ use crate::latency::Latency;
 use crate::limits::Limits;
 use crate::machine::{Isolation, MachineError, Machines};
 use crate::owner;
+use crate::refusals::Refusals;
 use crate::router;
 use crate::server;
 use crate::sessions::Sessions;
@@ -29,6 +30,7 @@ use crate::state::image::Image;
 use crate::state::instance::InstanceState;
 use crate::state_directory::{Resetting, StateDirectory, StateError};
 use crate::store::StoreError;
+use crate::visibility::Fresh;
 
 /// What a local cloud is started with.
 #[derive(Debug, Clone)]
@@ -48,6 +50,8 @@ pub struct LocalCloudOptions {
     /// The port on which instances should listen for SSH, usually 22. An instance that cannot have it listens on
     /// another one, which its tag `bakelite:ssh-port` tells.
     pub ssh_port: u16,
+    /// What the cloud refuses although nothing is wrong with it.
+    pub refusals: Refusals,
     /// A region besides AWS's own that requests may be made in, and the one that [`LocalCloud::run`] looks in first.
     pub region: String,
 }
@@ -157,6 +161,8 @@ impl LocalCloud {
             directory,
             machines,
             latency: options.latency,
+            fresh: Fresh::new(options.latency.visible),
+            refusals: options.refusals,
             ssh_port: options.ssh_port,
             sessions: Sessions::default(),
             address,

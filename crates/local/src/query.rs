@@ -52,6 +52,29 @@ impl Parameters {
         Ok(Parameters { path, values })
     }
 
+    /// A request that the cloud makes of itself.
+    pub(crate) fn of(values: BTreeMap<String, String>) -> Parameters {
+        Parameters {
+            path: String::new(),
+            values,
+        }
+    }
+
+    /// All names that are still here, with their values.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.values.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Takes all that is here.
+    pub(crate) fn into_values(self) -> BTreeMap<String, String> {
+        self.values
+    }
+
+    /// Gives a parameter a value unless it has one.
+    pub(crate) fn set_default(&mut self, name: &str, value: &str) {
+        self.values.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+    }
+
     /// Returns the name that a parameter of this group has in the request.
     pub(crate) fn name_of(&self, name: &str) -> String {
         if self.path.is_empty() {

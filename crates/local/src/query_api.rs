@@ -8,7 +8,9 @@ use crate::api_error::ApiError;
 use crate::call::{Accepted, Call};
 use crate::cloud::Cloud;
 use crate::ec2;
+use crate::iam;
 use crate::query::Parameters;
+use crate::refusals;
 use crate::sts;
 use crate::xml::Element;
 
@@ -17,6 +19,7 @@ use crate::xml::Element;
 pub(crate) enum Service {
     Ec2,
     Sts,
+    Iam,
 }
 
 impl Service {
@@ -24,6 +27,7 @@ impl Service {
         match name {
             "ec2" => Ok(Service::Ec2),
             "sts" => Ok(Service::Sts),
+            "iam" => Ok(Service::Iam),
             other => Err(ApiError::new(
                 "InvalidAction",
                 format!("The local cloud does not support the service `{other}`"),
@@ -31,10 +35,19 @@ impl Service {
         }
     }
 
+    fn namespace(self) -> &'static str {
+        match self {
+            Service::Ec2 => ec2::NAMESPACE,
+            Service::Sts => sts::NAMESPACE,
+            Service::Iam => iam::NAMESPACE,
+        }
+    }
+
     fn version(self) -> &'static str {
         match self {
             Service::Ec2 => ec2::VERSION,
             Service::Sts => sts::VERSION,
+            Service::Iam => iam::VERSION,
         }
     }
 
@@ -46,9 +59,9 @@ impl Service {
                 .text("requestId", id)
                 .with(answer)
                 .document(&name, ec2::NAMESPACE),
-            Service::Sts => answer
+            Service::Sts | Service::Iam => answer
                 .child(Element::new("ResponseMetadata").text("RequestId", id))
-                .document(&name, sts::NAMESPACE),
+                .document(&name, self.namespace()),
         }
     }
 
@@ -64,7 +77,7 @@ impl Service {
                     .text("RequestID", id);
                 errors.document("Response", ec2::NAMESPACE)
             }
-            Service::Sts => {
+            Service::Sts | Service::Iam => {
                 let error = Element::new("Error")
                     .text("Type", fault)
                     .text("Code", &error.code)
@@ -72,7 +85,7 @@ impl Service {
                 Element::body()
                     .child(error)
                     .text("RequestId", id)
-                    .document("ErrorResponse", sts::NAMESPACE)
+                    .document("ErrorResponse", self.namespace())
             }
         }
     }
@@ -100,12 +113,25 @@ pub(crate) async fn answer(cloud: Arc<Cloud>, request: Accepted, id: &str) -> Re
         return Err(ApiError::new("NoSuchVersion", message));
     }
     tracing::debug!(request = id, region = credential.region, action, "call");
+    if let Some(denied) = cloud.refusals.denied(&credential.service, &action, &parameters) {
+        return Err(match service {
+            Service::Ec2 => refusals::unauthorized(&credential.access_key, &denied),
+            Service::Sts | Service::Iam => {
+                refusals::access_denied(403, "AccessDenied", &credential.access_key, &denied)
+            }
+        });
+    }
+    cloud.fresh.check(&action, &parameters, &credential.region)?;
     let answer = match service {
         Service::Ec2 => {
             check_region(&cloud, &credential.region)?;
-            ec2::act(&action, Call::new(cloud, credential.region, parameters)?).await?
+            let call = Call::new(Arc::clone(&cloud), credential.region, parameters)?;
+            let mut answer = ec2::act(&action, call).await?;
+            cloud.fresh.veil(&action, &mut answer);
+            answer
         }
         Service::Sts => sts::act(&action, parameters, &credential, &cloud.keys)?,
+        Service::Iam => iam::act(&action, Call::new(cloud, credential.region, parameters)?)?,
     };
     Ok(service.describe_answer(&action, answer, id))
 }

@@ -32,7 +32,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// The protocol that a caller speaks; its service is known only when it is known who calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Protocol {
-    /// EC2's and STS's.
+    /// EC2's, STS's and IAM's.
     Query(query_api::Service),
     /// That of services with JSON.
     Json,
@@ -43,6 +43,7 @@ impl Protocol {
     fn of(parts: &Parts) -> Protocol {
         match authentication::claimed_service(parts).as_deref() {
             Some("sts") => Protocol::Query(query_api::Service::Sts),
+            Some("iam") => Protocol::Query(query_api::Service::Iam),
             Some(service) if json_api::service(service).is_some() => Protocol::Json,
             None if parts.headers.contains_key("x-amz-target") => Protocol::Json,
             _ => Protocol::Query(query_api::Service::Ec2),
@@ -52,7 +53,7 @@ impl Protocol {
     fn refuse(self, refusal: &Refusal) -> ApiError {
         match self {
             Protocol::Query(query_api::Service::Ec2) => refusal.of_ec2(),
-            Protocol::Query(query_api::Service::Sts) => refusal.of_sts(),
+            Protocol::Query(query_api::Service::Sts | query_api::Service::Iam) => refusal.of_sts(),
             Protocol::Json => refusal.of_json(),
         }
     }

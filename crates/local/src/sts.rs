@@ -7,6 +7,7 @@ use crate::api_error::ApiError;
 use crate::credential::Credential;
 use crate::ids::random_hex;
 use crate::query::Parameters;
+use crate::refusals;
 use crate::state::ACCOUNT;
 use crate::xml::Element;
 
@@ -38,6 +39,12 @@ pub(crate) fn act(
         }
         "AssumeRole" => assume_role(&mut parameters, keys),
         "GetSessionToken" => get_session_token(&mut parameters, keys),
+        "DecodeAuthorizationMessage" => {
+            let message = parameters.required("EncodedMessage")?;
+            parameters.finish()?;
+            let result = Element::new("DecodeAuthorizationMessageResult");
+            Ok(Element::body().child(result.text("DecodedMessage", refusals::decoded(&message)?)))
+        }
         unknown => Err(ApiError::new(
             "InvalidAction",
             format!("Could not find operation {unknown} for version {VERSION}"),

@@ -78,6 +78,41 @@ impl Element {
         })
     }
 
+    /// Adds `<name><member>…</member>…</name>`, the lists of IAM.
+    pub(crate) fn members(self, name: &'static str, members: impl IntoIterator<Item = Element>) -> Element {
+        let members = members.into_iter().map(|member| Element {
+            name: "member",
+            content: member.content,
+        });
+        self.child(Element {
+            name,
+            content: Content::Children(members.collect()),
+        })
+    }
+
+    /// Removes the members of lists, at any depth, whose own texts `is_hidden` recognizes.
+    pub(crate) fn remove_members(&mut self, is_hidden: &impl Fn(&[&str]) -> bool) {
+        let Content::Children(children) = &mut self.content else {
+            return;
+        };
+        children.retain(|child| child.name != LIST_MEMBER || !is_hidden(&child.texts().collect::<Vec<_>>()));
+        for child in children {
+            child.remove_members(is_hidden);
+        }
+    }
+
+    /// The texts of its children that hold nothing else.
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        let children: &[Element] = match &self.content {
+            Content::Children(children) => children,
+            Content::Text(_) => &[],
+        };
+        children.iter().filter_map(|child| match &child.content {
+            Content::Text(text) => Some(text.as_str()),
+            Content::Children(_) => None,
+        })
+    }
+
     /// Adds the children of another element.
     pub(crate) fn with(mut self, other: Element) -> Element {
         if let (Content::Children(children), Content::Children(more)) = (&mut self.content, other.content) {

@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
 use crate::api_error::ApiError;
 use crate::call::{Answer, Call};
 use crate::cloud::Cloud;
@@ -10,6 +13,7 @@ use crate::ec2::block_devices::{self, DeviceRequest};
 use crate::ec2::images::{self};
 use crate::ec2::power::{self, Boot, InstanceName};
 use crate::ec2::regions;
+use crate::ec2::snapshots;
 use crate::ec2::tags::TagSpecifications;
 use crate::ids::ResourceKind;
 use crate::machine::RootId;
@@ -134,6 +138,7 @@ impl Wish {
             boot_mode: instance.boot_mode.clone(),
             tpm_support: None,
             imds_support: None,
+            uefi_data: None,
             ena_support: instance.ena_support,
             sriov_support: instance.sriov_support,
             login_users: instance.login_users.clone(),
@@ -264,8 +269,14 @@ pub(crate) fn copy_image(mut call: Call) -> Answer {
     let kms_key_id = call.parameters.text("KmsKeyId").filter(|id| !id.is_empty());
     let copy_tags = call.parameters.boolean("CopyImageTags")?.unwrap_or(false);
     let token = call.parameters.text("ClientToken");
+    let minutes = call.parameters.number::<u32>("SnapshotCopyCompletionDurationMinutes")?;
     let tags = TagSpecifications::take(&mut call.parameters, &[ResourceKind::Image, ResourceKind::Snapshot])?;
     call.accept()?;
+    if minutes.is_some_and(|minutes| minutes % 15 != 0 || !(15..=2880).contains(&minutes)) {
+        return Err(ApiError::invalid_parameter(
+            "SnapshotCopyCompletionDurationMinutes must be a multiple of 15 between 15 and 2880",
+        ));
+    }
     if !regions::exists(&source_region) && source_region != call.region {
         return Err(ApiError::invalid_parameter(format!(
             "Invalid source region: {source_region}"
@@ -367,6 +378,57 @@ fn copy_snapshots(image: &mut Image, encryption: Option<&Option<String>>, source
     snapshots
 }
 
+pub(crate) async fn create_snapshot(mut call: Call) -> Answer {
+    let volume_id = call.parameters.required("VolumeId")?;
+    let description = take_description(&mut call)?;
+    let kinds = [ResourceKind::Snapshot];
+    let tags = TagSpecifications::take(&mut call.parameters, &kinds)?.of(ResourceKind::Snapshot);
+    call.accept()?;
+    let (volume, of_root) = call.read(|region| {
+        let volume = region.volume(&volume_id)?.clone();
+        let attached = volume.attachment.as_ref();
+        let instance = attached.and_then(|at| region.instances.get(&at.instance_id));
+        let of_root = instance.filter(|instance| {
+            attached.is_some_and(|at| at.device == instance.root_device)
+                && matches!(instance.state, InstanceState::Running | InstanceState::Stopped)
+        });
+        Ok::<_, ApiError>((volume.clone(), of_root.cloned()))
+    })??;
+    let root = match of_root {
+        Some(instance) => {
+            call.cloud.check_owner(&instance)?;
+            let name = InstanceName {
+                region: call.region.clone(),
+                id: instance.id,
+            };
+            Some(freeze(&call.cloud, &name, true).await?)
+        }
+        None => None,
+    };
+    let started = Moment::now();
+    let snapshot = Snapshot {
+        id: ResourceKind::Snapshot.new_id(),
+        volume_id,
+        size_gib: volume.ebs.size_gib,
+        description,
+        started,
+        completed: started.plus(call.cloud.latency.snapshot),
+        encrypted: volume.ebs.encrypted,
+        kms_key_id: volume.ebs.kms_key_id,
+        root,
+        shared_with: BTreeSet::new(),
+    };
+    call.cloud.change_all(|state| {
+        state.roots.extend(snapshot.root.clone());
+        let region = state.regions.entry(call.region.clone());
+        let region = region.or_insert_with(|| Region::new(&call.region));
+        region.tag(&snapshot.id, &tags);
+        region.snapshots.insert(snapshot.id.clone(), snapshot.clone());
+        Ok(())
+    })?;
+    Ok(snapshots::describe(&snapshot, &tags))
+}
+
 pub(crate) fn register_image(mut call: Call) -> Answer {
     let name = take_name(&mut call)?;
     let description = take_description(&mut call)?;
@@ -381,11 +443,21 @@ pub(crate) fn register_image(mut call: Call) -> Answer {
     let boot_mode = call
         .parameters
         .word("BootMode", &["legacy-bios", "uefi", "uefi-preferred"])?;
+    let uefi_data = call.parameters.text("UefiData").filter(|data| !data.is_empty());
     let tpm_support = call.parameters.word("TpmSupport", &["v2.0"])?;
     let imds_support = call.parameters.word("ImdsSupport", &["v2.0"])?;
     let devices = block_devices::take(&mut call.parameters)?;
     let tags = TagSpecifications::take(&mut call.parameters, &[ResourceKind::Image])?.of(ResourceKind::Image);
     call.accept()?;
+    if tpm_support.is_some() && boot_mode.as_deref() != Some("uefi") {
+        return Err(ApiError::invalid_combination("TpmSupport requires the boot mode uefi"));
+    }
+    if uefi_data
+        .as_ref()
+        .is_some_and(|data| BASE64_STANDARD.decode(data).is_err())
+    {
+        return Err(ApiError::invalid_parameter("Invalid UEFI data"));
+    }
     if virtualization.as_deref() != Some("hvm") {
         return Err(ApiError::unsupported(
             "the local cloud supports only the virtualization type hvm",
@@ -406,12 +478,13 @@ pub(crate) fn register_image(mut call: Call) -> Answer {
             architecture,
             created,
             available: created.plus(call.cloud.latency.image),
-            root: ImageRoot::Baked(root),
+            root: root.map_or(ImageRoot::Unknown, ImageRoot::Baked),
             root_device,
             block_devices,
             boot_mode,
             tpm_support,
             imds_support,
+            uefi_data,
             ena_support,
             sriov_support: sriov.is_some(),
             login_users: crate::catalogue::custom_users(),
@@ -429,7 +502,8 @@ pub(crate) fn register_image(mut call: Call) -> Answer {
     Ok(Element::body().text("imageId", id))
 }
 
-fn root_of_snapshot(region: &Region, devices: &[BlockDevice], root_device: &str) -> Result<RootId, ApiError> {
+/// The data that an image starts from: what the snapshot of its root device keeps, if it is one of a root device.
+fn root_of_snapshot(region: &Region, devices: &[BlockDevice], root_device: &str) -> Result<Option<RootId>, ApiError> {
     let device = devices.iter().find(|device| device.device == root_device);
     let snapshot_id = device.and_then(|device| device.ebs.as_ref()?.snapshot_id.as_ref());
     let Some(snapshot_id) = snapshot_id else {
@@ -438,11 +512,7 @@ fn root_of_snapshot(region: &Region, devices: &[BlockDevice], root_device: &str)
             format!("Snapshot for the root device '{root_device}' must be specified"),
         ));
     };
-    region.snapshot(snapshot_id)?.root.clone().ok_or_else(|| {
-        ApiError::unsupported(format!(
-            "snapshot {snapshot_id} is not one of a root device, and holds no data here"
-        ))
-    })
+    Ok(region.snapshot(snapshot_id)?.root.clone())
 }
 
 #[cfg(test)]

@@ -185,6 +185,7 @@ fn describe(region: &Region, instance: &Instance, tags: &Tags) -> Element {
         .list("blockDeviceMapping", block_device_mapping(region, &instance.id))
         .text("virtualizationType", "hvm")
         .maybe("instanceLifecycle", instance.is_spot.then_some("spot"))
+        .maybe("spotInstanceRequestId", instance.spot_request_id.as_ref())
         .text("clientToken", instance.client_token.as_deref().unwrap_or_default())
         .with(tags::tag_set(tags))
         .text("hypervisor", "xen")

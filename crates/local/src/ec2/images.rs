@@ -197,6 +197,7 @@ pub(crate) async fn deregister_image(mut call: Call) -> Answer {
             ));
         }
         region.images.remove(&id);
+        region.fast_launches.remove(&id);
         region.tags.remove(&id);
         let mut results = Vec::new();
         for snapshot in image.snapshot_ids().filter(|_| with_snapshots) {

@@ -22,6 +22,7 @@ use crate::state::Tags;
 use crate::state::image::Image;
 use crate::state::instance::{Instance, InstanceState};
 use crate::state::volume::{Attachment, BlockDevice, Volume};
+use crate::xml::Element;
 
 /// What the launch's names stand for.
 struct Resolved {
@@ -34,26 +35,34 @@ struct Resolved {
 }
 
 pub(crate) async fn run_instances(mut call: Call) -> Answer {
-    let launch = Launch::take(&mut call)?;
+    let launch = Launch::take(&mut call.parameters)?;
     call.accept()?;
+    Ok(run(&call, &launch).await?.1)
+}
+
+/// Launches the instances; answers their ids and their reservation.
+pub(super) async fn run(call: &Call, launch: &Launch) -> Result<(Vec<String>, Element), ApiError> {
     let catalogue = call.catalogue();
     if let Some(again) = call
-        .read(|region| repeated(region, &launch, &call.digest))?
+        .read(|region| repeated(region, launch, &call.digest))?
         .transpose()?
     {
         return Ok(again);
     }
     let image = call.read(|region| images::find(region, &catalogue, &launch.image_id).cloned())??;
     // Everything wrong with the request is told before the root is made, which may take time.
-    let resolve = |region: &Region, root| launch.resolve(&call.region, region, &catalogue, image.clone(), root);
+    let resolve = |region: &Region, root| launch.resolve(call, region, &catalogue, image.clone(), root);
     call.read(|region| resolve(region, RootId(String::new())).map(|_| ()))??;
     let root = call.cloud.root_of(&image.root).await?;
+    call.cloud.check_profile(launch.instance_profile.as_deref())?;
+    let mut is_new = false;
     let (ids, answer) = call.change(|region| {
-        if let Some(again) = repeated(region, &launch, &call.digest).transpose()? {
-            return Ok((Vec::new(), again));
+        if let Some(again) = repeated(region, launch, &call.digest).transpose()? {
+            return Ok(again);
         }
+        is_new = true;
         let resolved = resolve(region, root)?;
-        let instances = launch.instances(&call, region, &resolved)?;
+        let instances = launch.instances(call, region, &resolved)?;
         let ids: Vec<String> = instances.iter().map(|instance| instance.id.clone()).collect();
         let reservation_id = instances
             .first()
@@ -68,21 +77,21 @@ pub(crate) async fn run_instances(mut call: Call) -> Answer {
             .collect();
         Ok((ids, describe_instances::reservation(&reservation_id, items)))
     })?;
-    for id in ids {
+    for id in ids.iter().filter(|_| is_new) {
         spawn_boot(
             &call.cloud,
             InstanceName {
                 region: call.region.clone(),
-                id,
+                id: id.clone(),
             },
             Boot::First,
         );
     }
-    Ok(answer)
+    Ok((ids, answer))
 }
 
 /// Returns the answer to a request that has been answered before: same client token, same parameters.
-fn repeated(region: &Region, launch: &Launch, digest: &str) -> Option<Answer> {
+fn repeated(region: &Region, launch: &Launch, digest: &str) -> Option<Result<(Vec<String>, Element), ApiError>> {
     let token = launch.client_token.as_ref()?;
     let earlier: Vec<&Instance> = region
         .instances
@@ -100,13 +109,14 @@ fn repeated(region: &Region, launch: &Launch, digest: &str) -> Option<Answer> {
         .iter()
         .map(|instance| describe_instances::describe_with_tags(region, instance))
         .collect();
-    Some(Ok(describe_instances::reservation(&first.reservation_id, items)))
+    let ids = earlier.iter().map(|instance| instance.id.clone()).collect();
+    Some(Ok((ids, describe_instances::reservation(&first.reservation_id, items))))
 }
 
 impl Launch {
     fn resolve(
         &self,
-        region_name: &str,
+        call: &Call,
         region: &Region,
         catalogue: &[Image],
         image: Image,
@@ -144,15 +154,33 @@ impl Launch {
                 None => Ok(region.snapshot(id)?.size_gib),
             }
         })?;
-        let subnet = match &self.network.subnet_id {
-            Some(id) => network::subnet(region_name, id)?,
-            None => network::default_subnet(region_name, self.zone.as_deref())?,
+        let refusals = &call.cloud.refusals;
+        let kind = &self.instance_type.name;
+        let subnet = match (&self.network.subnet_id, &self.zone) {
+            (Some(id), _) => network::subnet(&call.region, id)?,
+            (None, Some(zone)) => network::default_subnet(&call.region, Some(zone))?,
+            // Without a wish, EC2 takes a zone that has what it takes.
+            (None, None) => network::subnets(&call.region)
+                .into_iter()
+                .find(|subnet| refusals.has_capacity(kind, &subnet.zone))
+                .map_or_else(|| network::default_subnet(&call.region, None), Ok)?,
         };
         if let Some(zone) = self.zone.as_ref().filter(|zone| **zone != subnet.zone) {
             return Err(ApiError::invalid_parameter(format!(
                 "The availability zone '{zone}' does not match the zone '{}' of the subnet '{}'",
                 subnet.zone, subnet.id
             )));
+        }
+        if !refusals.has_capacity(kind, &subnet.zone) {
+            return Err(ApiError::with_status(
+                500,
+                "InsufficientInstanceCapacity",
+                format!(
+                    "We currently do not have sufficient {kind} capacity in the Availability Zone you requested ({}). Our \
+                     system will be working on provisioning additional capacity.",
+                    subnet.zone
+                ),
+            ));
         }
         Ok(Resolved {
             root,
@@ -238,6 +266,7 @@ impl Launch {
             user_data: self.user_data.clone(),
             instance_profile: self.instance_profile.clone(),
             is_spot: self.is_spot,
+            spot_request_id: self.is_spot.then(|| ResourceKind::SpotRequest.new_id()),
             monitoring: options.monitoring,
             ebs_optimized: options.ebs_optimized,
             ena_support: image.ena_support,
@@ -278,6 +307,9 @@ impl Launch {
             &instance.network_interface_id,
             &self.tags.of(ResourceKind::NetworkInterface),
         );
+        if let Some(request) = &instance.spot_request_id {
+            region.tag(request, &self.tags.of(ResourceKind::SpotRequest));
+        }
         region.instances.insert(instance.id.clone(), instance);
     }
 }

@@ -4,7 +4,6 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 use crate::api_error::ApiError;
-use crate::call::Call;
 use crate::ec2::block_devices::{self, DeviceRequest};
 use crate::ec2::instance_types::{self, InstanceType};
 use crate::ec2::tags::TagSpecifications;
@@ -65,8 +64,7 @@ pub(super) struct Options {
 }
 
 impl Launch {
-    pub(super) fn take(call: &mut Call) -> Result<Launch, ApiError> {
-        let parameters = &mut call.parameters;
+    pub(super) fn take(parameters: &mut Parameters) -> Result<Launch, ApiError> {
         let image_id = parameters.required("ImageId")?;
         let least = parameters
             .number("MinCount")?
@@ -109,6 +107,7 @@ impl Launch {
                     ResourceKind::Instance,
                     ResourceKind::Volume,
                     ResourceKind::NetworkInterface,
+                    ResourceKind::SpotRequest,
                 ],
             )?,
         })
@@ -262,7 +261,7 @@ pub(crate) fn check_user_data(text: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Takes a profile as its ARN. IAM is not here, so that any profile exists.
+/// Takes a profile as its ARN.
 fn take_instance_profile(parameters: &mut Parameters) -> Option<String> {
     let arn = parameters.text("IamInstanceProfile.Arn").filter(|arn| !arn.is_empty());
     let name = parameters

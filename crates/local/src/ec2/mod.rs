@@ -3,7 +3,9 @@
 pub(crate) mod block_devices;
 pub(crate) mod create_image;
 pub(crate) mod describe_instances;
+pub(crate) mod fast_launch;
 pub(crate) mod filters;
+pub(crate) mod fleets;
 pub(crate) mod image_attributes;
 pub(crate) mod images;
 pub(crate) mod instance_attributes;
@@ -11,6 +13,7 @@ pub(crate) mod instance_types;
 pub(crate) mod key_pairs;
 pub(crate) mod launch;
 pub(crate) mod launch_request;
+pub(crate) mod launch_templates;
 pub(crate) mod page;
 pub(crate) mod power;
 pub(crate) mod regions;
@@ -32,20 +35,26 @@ pub(crate) const NAMESPACE: &str = "http://ec2.amazonaws.com/doc/2016-11-15/";
 /// Does what a call asks for.
 pub(crate) async fn act(action: &str, call: Call) -> Answer {
     match action {
+        "AttachVolume" => volumes::attach_volume(call),
         "AuthorizeSecurityGroupIngress" => security_rules::authorize_ingress(call),
         "CopyImage" => create_image::copy_image(call),
+        "CreateFleet" => fleets::create_fleet(call).await,
         "CreateImage" => create_image::create_image(call).await,
         "CreateKeyPair" => key_pairs::create_key_pair(call).await,
+        "CreateLaunchTemplate" => launch_templates::create_launch_template(call),
         "CreateSecurityGroup" => security_groups::create_security_group(call),
+        "CreateSnapshot" => create_image::create_snapshot(call).await,
         "CreateTags" => tags::create_tags(call),
         "CreateVolume" => volumes::create_volume(call),
         "DeleteKeyPair" => key_pairs::delete_key_pair(call),
+        "DeleteLaunchTemplate" => launch_templates::delete_launch_template(call),
         "DeleteSecurityGroup" => security_groups::delete_security_group(call),
         "DeleteSnapshot" => snapshots::delete_snapshot(call).await,
         "DeleteTags" => tags::delete_tags(call),
         "DeleteVolume" => volumes::delete_volume(call),
         "DeregisterImage" => images::deregister_image(call).await,
         "DescribeAvailabilityZones" => regions::describe_availability_zones(call),
+        "DescribeFastLaunchImages" => fast_launch::describe_fast_launch_images(call),
         "DescribeImageAttribute" => image_attributes::describe_image_attribute(call),
         "DescribeImages" => images::describe_images(call),
         "DescribeInstanceAttribute" => instance_attributes::describe_instance_attribute(call),
@@ -53,6 +62,7 @@ pub(crate) async fn act(action: &str, call: Call) -> Answer {
         "DescribeInstanceTypes" => instance_types::describe_instance_types(call),
         "DescribeInstances" => describe_instances::describe_instances(call),
         "DescribeKeyPairs" => key_pairs::describe_key_pairs(call),
+        "DescribeLaunchTemplates" => launch_templates::describe_launch_templates(call),
         "DescribeRegions" => regions::describe_regions(call),
         "DescribeSecurityGroups" => security_groups::describe_security_groups(call),
         "DescribeSnapshotAttribute" => snapshots::describe_snapshot_attribute(call),
@@ -61,8 +71,10 @@ pub(crate) async fn act(action: &str, call: Call) -> Answer {
         "DescribeTags" => tags::describe_tags(call),
         "DescribeVolumes" => volumes::describe_volumes(call),
         "DescribeVpcs" => vpcs::describe_vpcs(call),
+        "DetachVolume" => volumes::detach_volume(call),
         "DisableImageDeprecation" => image_attributes::disable_image_deprecation(call),
         "DisableImageDeregistrationProtection" => image_attributes::disable_deregistration_protection(call),
+        "EnableFastLaunch" => fast_launch::enable_fast_launch(call),
         "EnableImageDeprecation" => image_attributes::enable_image_deprecation(call),
         "EnableImageDeregistrationProtection" => image_attributes::enable_deregistration_protection(call),
         "GetConsoleOutput" => instance_attributes::get_console_output(call).await,

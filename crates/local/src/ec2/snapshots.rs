@@ -53,7 +53,7 @@ pub(crate) fn describe_snapshots(mut call: Call) -> Answer {
     Ok(Element::body().list("snapshotSet", items).maybe("nextToken", next))
 }
 
-fn describe(snapshot: &Snapshot, tags: &Tags) -> Element {
+pub(crate) fn describe(snapshot: &Snapshot, tags: &Tags) -> Element {
     let done = Moment::now() >= snapshot.completed;
     Element::body()
         .text("snapshotId", &snapshot.id)

@@ -59,9 +59,6 @@ fn check(key: &str, value: &str) -> Result<(), ApiError> {
 #[derive(Debug, Default)]
 pub(crate) struct TagSpecifications(BTreeMap<&'static str, Tags>);
 
-/// A type of resource that `RunInstances` takes tags for and that has no ids here.
-const SPOT_REQUEST: &str = "spot-instances-request";
-
 impl TagSpecifications {
     /// Takes the specifications of a call that makes resources of `kinds`.
     pub(crate) fn take(parameters: &mut Parameters, kinds: &[ResourceKind]) -> Result<TagSpecifications, ApiError> {
@@ -72,7 +69,6 @@ impl TagSpecifications {
             specification.finish()?;
             let kind = match ResourceKind::named(&name) {
                 Some(kind) if kinds.contains(&kind) => kind.tag_name(),
-                None if name == SPOT_REQUEST && kinds.contains(&ResourceKind::Instance) => SPOT_REQUEST,
                 _ => {
                     return Err(ApiError::invalid_parameter(format!(
                         "'{name}' is not a valid taggable resource type for this operation."
@@ -217,6 +213,12 @@ fn check_exists(region: &Region, id: &str) -> Result<(), ApiError> {
             .instances
             .values()
             .any(|instance| instance.network_interface_id == id),
+        ResourceKind::LaunchTemplate => region.launch_templates.contains_key(id),
+        ResourceKind::Fleet => region.fleets.values().any(|fleet| fleet.id == id),
+        ResourceKind::SpotRequest => region
+            .instances
+            .values()
+            .any(|instance| instance.spot_request_id.as_deref() == Some(id)),
         // The default network's parts have ids that are derived, not kept.
         ResourceKind::Subnet | ResourceKind::Vpc => true,
     };

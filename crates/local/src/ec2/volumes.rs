@@ -10,8 +10,8 @@ use crate::ids::ResourceKind;
 use crate::moment::Moment;
 use crate::network;
 use crate::state::Tags;
-use crate::state::volume::EbsDevice;
-use crate::state::volume::Volume;
+use crate::state::instance::InstanceState;
+use crate::state::volume::{Attachment, EbsDevice, Volume};
 use crate::xml::Element;
 
 pub(crate) fn create_volume(mut call: Call) -> Answer {
@@ -143,6 +143,93 @@ fn describe(volume: &Volume, tags: &Tags) -> Element {
         .maybe("kmsKeyId", volume.ebs.kms_key_id.as_ref())
         .text("multiAttachEnabled", false)
         .with(tags::tag_set(tags))
+}
+
+pub(crate) fn attach_volume(mut call: Call) -> Answer {
+    let id = call.parameters.required("VolumeId")?;
+    let instance_id = call.parameters.required("InstanceId")?;
+    let device = call.parameters.required("Device")?;
+    call.accept()?;
+    let attachment = call.change(|region| {
+        let instance = region.instance(&instance_id)?;
+        let volume = region.volume(&id)?;
+        if let Some(attachment) = &volume.attachment {
+            return Err(ApiError::new(
+                "VolumeInUse",
+                format!("{id} is already attached to {}", attachment.instance_id),
+            ));
+        }
+        if !matches!(instance.state, InstanceState::Running | InstanceState::Stopped) {
+            return Err(ApiError::new(
+                "IncorrectState",
+                format!("Instance '{instance_id}' is not 'running' or 'stopped'."),
+            ));
+        }
+        if instance.zone != volume.zone {
+            return Err(ApiError::new(
+                "InvalidVolume.ZoneMismatch",
+                format!("The volume '{id}' is not in the same availability zone as instance '{instance_id}'"),
+            ));
+        }
+        let is_taken = region.volumes.values().any(|volume| {
+            let attachment = volume.attachment.as_ref();
+            attachment.is_some_and(|at| at.instance_id == instance_id && at.device == device)
+        });
+        if is_taken {
+            return Err(ApiError::invalid_parameter(format!(
+                "Invalid value '{device}' for unixDevice. Attachment point {device} is already in use"
+            )));
+        }
+        let attachment = Attachment {
+            instance_id,
+            device,
+            since: Moment::now(),
+        };
+        let volume = region.volume_mut(&id)?;
+        volume.ebs.delete_on_termination = false;
+        volume.attachment = Some(attachment.clone());
+        Ok(attachment)
+    })?;
+    Ok(describe_attachment(&id, &attachment, "attaching"))
+}
+
+pub(crate) fn detach_volume(mut call: Call) -> Answer {
+    let id = call.parameters.required("VolumeId")?;
+    let instance_id = call.parameters.text("InstanceId");
+    let device = call.parameters.text("Device");
+    let _force = call.parameters.boolean("Force")?;
+    call.accept()?;
+    let attachment = call.change(|region| {
+        let attachment = region.volume(&id)?.attachment.clone();
+        let attachment = attachment
+            .ok_or_else(|| ApiError::new("IncorrectState", format!("Volume '{id}' is in the 'available' state.")))?;
+        let is_other = |given: &Option<String>, actual: &str| given.as_deref().is_some_and(|given| given != actual);
+        if is_other(&instance_id, &attachment.instance_id) || is_other(&device, &attachment.device) {
+            return Err(ApiError::new(
+                "InvalidAttachment.NotFound",
+                format!("The volume '{id}' is not attached to that instance as that device"),
+            ));
+        }
+        let instance = region.instance(&attachment.instance_id)?;
+        if attachment.device == instance.root_device && instance.state != InstanceState::Stopped {
+            return Err(ApiError::new(
+                "OperationNotPermitted",
+                format!("Unable to detach root volume '{id}' from instance '{}'", instance.id),
+            ));
+        }
+        region.volume_mut(&id)?.attachment = None;
+        Ok(attachment)
+    })?;
+    Ok(describe_attachment(&id, &attachment, "detaching"))
+}
+
+fn describe_attachment(id: &str, attachment: &Attachment, status: &str) -> Element {
+    Element::body()
+        .text("volumeId", id)
+        .text("instanceId", &attachment.instance_id)
+        .text("device", &attachment.device)
+        .text("status", status)
+        .text("attachTime", attachment.since)
 }
 
 pub(crate) fn delete_volume(mut call: Call) -> Answer {

@@ -1,7 +1,8 @@
-//! Systems Manager's API, as far as sessions need it.
+//! Systems Manager's API: sessions, and the parameters that templates read.
 
 pub(crate) mod channel;
 mod instances;
+mod parameters;
 mod sessions;
 
 use serde_json::Value;
@@ -14,6 +15,8 @@ pub(crate) fn answer(action: &str, call: &JsonCall<'_>) -> Result<Value, ApiErro
     match action {
         "DescribeInstanceInformation" => instances::describe_instance_information(call),
         "DescribeSessions" => sessions::describe_sessions(call),
+        "GetParameter" => parameters::get_parameter(call),
+        "PutParameter" => parameters::put_parameter(call),
         "ResumeSession" => sessions::resume_session(call),
         "StartSession" => sessions::start_session(call),
         "TerminateSession" => sessions::terminate_session(call),

@@ -32,6 +32,9 @@ pub(crate) struct Image {
     pub(crate) boot_mode: Option<String>,
     pub(crate) tpm_support: Option<String>,
     pub(crate) imds_support: Option<String>,
+    /// Variables of the UEFI firmware, in base64.
+    #[serde(default)]
+    pub(crate) uefi_data: Option<String>,
     pub(crate) ena_support: bool,
     pub(crate) sriov_support: bool,
     /// The login users of the image's instances.
@@ -53,6 +56,8 @@ pub(crate) enum ImageRoot {
     Given(PathBuf),
     /// What an instance left behind.
     Baked(RootId),
+    /// What is on a further volume of an instance, of which the local cloud keeps only the figures: nothing can start from it.
+    Unknown,
 }
 
 /// Who else may launch an image.
@@ -69,7 +74,7 @@ impl ImageRoot {
     pub(crate) fn baked(&self) -> Option<&RootId> {
         match self {
             ImageRoot::Baked(root) => Some(root),
-            ImageRoot::Host | ImageRoot::Given(_) => None,
+            ImageRoot::Host | ImageRoot::Given(_) | ImageRoot::Unknown => None,
         }
     }
 
@@ -79,7 +84,7 @@ impl ImageRoot {
             ImageRoot::Host => Some(BaseRoot::Host),
             ImageRoot::Given(path) if path.is_dir() => Some(BaseRoot::Directory(path.clone())),
             ImageRoot::Given(path) => Some(BaseRoot::Tarball(path.clone())),
-            ImageRoot::Baked(_) => None,
+            ImageRoot::Baked(_) | ImageRoot::Unknown => None,
         }
     }
 }

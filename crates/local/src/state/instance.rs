@@ -64,6 +64,9 @@ pub(crate) struct Instance {
     pub(crate) user_data: Option<String>,
     pub(crate) instance_profile: Option<String>,
     pub(crate) is_spot: bool,
+    /// The request that a spot instance came of.
+    #[serde(default)]
+    pub(crate) spot_request_id: Option<String>,
     pub(crate) monitoring: bool,
     pub(crate) ebs_optimized: bool,
     pub(crate) ena_support: bool,
@@ -201,6 +204,7 @@ pub(crate) fn example() -> Instance {
         user_data: None,
         instance_profile: None,
         is_spot: false,
+        spot_request_id: None,
         monitoring: false,
         ebs_optimized: false,
         ena_support: true,

@@ -32,6 +32,45 @@ pub(crate) struct State {
     pub(crate) regions: BTreeMap<String, Region>,
     /// Roots that bakes have left behind; each goes when no image, snapshot or instance refers to it any more.
     pub(crate) roots: Vec<RootId>,
+    /// IAM knows no regions.
+    #[serde(default)]
+    pub(crate) iam: Iam,
+}
+
+/// Roles and instance profiles, by name.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(crate) struct Iam {
+    pub(crate) roles: BTreeMap<String, Role>,
+    pub(crate) profiles: BTreeMap<String, InstanceProfile>,
+}
+
+impl Iam {
+    /// Whether a profile exists that was not made here: those that templates name are the account's, but what has the prefix of temporary
+    /// ones is there only as long as whoever made it keeps it.
+    pub(crate) fn is_given(profile: &str) -> bool {
+        !profile.starts_with("packer-")
+    }
+}
+
+/// A role. Its policies are kept and restrict nothing: no instance gets its credentials.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Role {
+    pub(crate) id: String,
+    pub(crate) created: Moment,
+    pub(crate) description: String,
+    pub(crate) trust: String,
+    /// Policies by name.
+    pub(crate) policies: BTreeMap<String, String>,
+    pub(crate) tags: Tags,
+}
+
+/// An instance profile, which holds at most one role.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct InstanceProfile {
+    pub(crate) id: String,
+    pub(crate) created: Moment,
+    pub(crate) role: Option<String>,
+    pub(crate) tags: Tags,
 }
 
 /// What exists in one region, by id.
@@ -46,6 +85,17 @@ pub(crate) struct Region {
     /// Secrets, by name.
     #[serde(default)]
     pub(crate) secrets: BTreeMap<String, Secret>,
+    /// Parameters of Systems Manager, by name.
+    #[serde(default)]
+    pub(crate) parameters: BTreeMap<String, Parameter>,
+    #[serde(default)]
+    pub(crate) launch_templates: BTreeMap<String, LaunchTemplate>,
+    /// Instant fleets, by the client token of their call: nothing else is left of them but their instances.
+    #[serde(default)]
+    pub(crate) fleets: BTreeMap<String, Fleet>,
+    /// What makes the instances of an image start faster, by the image's id.
+    #[serde(default)]
+    pub(crate) fast_launches: BTreeMap<String, FastLaunch>,
     /// Tags by resource id, forevery kind of resource.
     pub(crate) tags: BTreeMap<String, Tags>,
 }
@@ -109,12 +159,52 @@ pub(crate) struct Secret {
     pub(crate) binary: Option<String>,
 }
 
+/// A parameter of Systems Manager.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Parameter {
+    pub(crate) kind: String,
+    pub(crate) value: String,
+    pub(crate) version: u64,
+    pub(crate) modified: Moment,
+}
+
+/// A launch template of one version.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct LaunchTemplate {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) created: Moment,
+    pub(crate) client_token: Option<String>,
+    /// The parameters of `RunInstances` that it gives, as they came.
+    pub(crate) data: BTreeMap<String, String>,
+}
+
+/// The answer to a call of `CreateFleet`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Fleet {
+    pub(crate) id: String,
+    pub(crate) request_digest: String,
+    /// Its instance, with the index of the pool that it came from.
+    pub(crate) instance: Option<(String, usize)>,
+}
+
+/// Fast launch of an image, as it was asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FastLaunch {
+    pub(crate) snapshots: u32,
+    pub(crate) parallel_launches: u32,
+    /// Id and version.
+    pub(crate) launch_template: Option<(String, String)>,
+    pub(crate) since: Moment,
+}
+
 impl Default for State {
     fn default() -> State {
         State {
             format: FORMAT,
             regions: BTreeMap::new(),
             roots: Vec::new(),
+            iam: Iam::default(),
         }
     }
 }
@@ -170,6 +260,10 @@ impl Region {
 
     pub(crate) fn volume(&self, id: &str) -> Result<&Volume, ApiError> {
         find(&self.volumes, ResourceKind::Volume, id)
+    }
+
+    pub(crate) fn volume_mut(&mut self, id: &str) -> Result<&mut Volume, ApiError> {
+        find_mut(&mut self.volumes, ResourceKind::Volume, id)
     }
 
     pub(crate) fn security_group(&self, id: &str) -> Result<&SecurityGroup, ApiError> {

@@ -27,14 +27,21 @@ impl TestCloud {
     }
 
     pub(crate) fn with(latency: Latency, images: Vec<(String, PathBuf)>) -> TestCloud {
-        let directory = tempfile::tempdir().unwrap();
-        let runtime = runtime();
-        let options = LocalCloudOptions {
-            limits: bakelite_local::Limits::default(),
+        TestCloud::of(|options| LocalCloudOptions {
             latency,
             images,
-            ..options(directory.path())
-        };
+            ..options
+        })
+    }
+
+    pub(crate) fn refusing(refusals: bakelite_local::Refusals) -> TestCloud {
+        TestCloud::of(|options| LocalCloudOptions { refusals, ..options })
+    }
+
+    fn of(change: impl FnOnce(LocalCloudOptions) -> LocalCloudOptions) -> TestCloud {
+        let directory = tempfile::tempdir().unwrap();
+        let runtime = runtime();
+        let options = change(options(directory.path()));
         let cloud = runtime.block_on(LocalCloud::start(options)).unwrap();
         let api = Api::of(&cloud);
         TestCloud {
@@ -88,6 +95,7 @@ pub(crate) fn options(directory: &Path) -> LocalCloudOptions {
         images: Vec::new(),
         listen: ([127, 0, 0, 1], 0).into(),
         ssh_port: 0,
+        refusals: bakelite_local::Refusals::default(),
         region: "us-east-1".to_owned(),
     }
 }

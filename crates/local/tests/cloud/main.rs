@@ -7,6 +7,7 @@ mod errors;
 mod images;
 mod instances;
 mod owner;
+mod pools;
 mod sessions;
 mod sharing;
 
@@ -25,6 +26,7 @@ fn main() {
         ("images", images::TESTS),
         ("instances", instances::TESTS),
         ("owner", owner::TESTS),
+        ("pools", pools::TESTS),
         ("sessions", sessions::TESTS),
         ("sharing", sharing::TESTS),
     ] {

@@ -84,6 +84,7 @@ fn options(directory: &Path) -> LocalCloudOptions {
         images: Vec::new(),
         listen: ([127, 0, 0, 1], 0).into(),
         ssh_port: 0,
+        refusals: bakelite_local::Refusals::default(),
         region: "us-east-1".into(),
     }
 }
