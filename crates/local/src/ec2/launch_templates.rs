@@ -146,15 +146,15 @@ pub(crate) fn describe_launch_templates(mut call: Call) -> Answer {
     let items = call.read(|region| {
         let by_id = ids.iter().map(|id| (Some(id.clone()), None));
         let by_name = names.iter().map(|name| (None, Some(name.clone())));
-        let named: Result<BTreeMap<String, &LaunchTemplate>, ApiError> = by_id
+        let chosen: Result<BTreeMap<String, &LaunchTemplate>, ApiError> = by_id
             .chain(by_name)
             .map(|name| find(region, &name).map(|template| (template.id.clone(), template)))
             .collect();
-        let named = named?;
+        let chosen = chosen?;
         let wanted = region
             .launch_templates
             .values()
-            .filter(|template| named.is_empty() || named.contains_key(&template.id))
+            .filter(|template| chosen.is_empty() || chosen.contains_key(&template.id))
             .filter(|template| filters.match_item(FILTERS, template, region.tags_of(&template.id)));
         let items = wanted.map(|template| describe(template, region.tags_of(&template.id)));
         Ok::<Vec<Element>, ApiError>(items.collect())
