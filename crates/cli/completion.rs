@@ -130,7 +130,7 @@ fn rewrite(file: &Path, name: &str, line: Option<&str>) -> Result<bool, Failure>
     let had = kept.len() < text.lines().count();
     if had || line.is_some() {
         let all = kept.into_iter().chain(line);
-        let text: String = all.map(|line| format!("{line}\n")).collect();
+        let text = all.flat_map(|line| [line, "\n"]).collect::<String>();
         std::fs::write(file, text).map_err(failed)?;
     }
     Ok(had)

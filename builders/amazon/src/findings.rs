@@ -25,10 +25,11 @@ pub(crate) fn all(mut errors: Vec<BakeError>) -> Result<(), BakeError> {
     if errors.len() < 2 {
         return errors.pop().map_or(Ok(()), Err);
     }
-    let lines = errors
-        .iter()
-        .map(|error| format!("\n  - {}", error.report().text))
-        .collect();
+    let mut lines = String::new();
+    for error in &errors {
+        lines.push_str("\n  - ");
+        lines.push_str(&error.report().text);
+    }
     let mut helps: Vec<_> = errors
         .iter()
         .filter_map(|error| error.help().map(str::to_owned))

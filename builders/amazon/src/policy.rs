@@ -362,9 +362,9 @@ pub fn policy(used: &[Used<'_>]) -> Json {
             On::Named { arns, .. } => users.into_iter().flat_map(arns).collect(),
             _ => BTreeSet::new(),
         };
-        (!actions.is_empty()).then(|| statement(feature, &actions, arns))
+        (!actions.is_empty()).then(|| statement(feature, &actions, &arns))
     });
-    document(statements.collect())
+    document(&statements.collect::<Vec<_>>())
 }
 
 /// The policy for everything that there is.
@@ -374,16 +374,16 @@ pub fn whole() -> Json {
             On::Named { example, .. } => BTreeSet::from([example.to_owned()]),
             _ => BTreeSet::new(),
         };
-        statement(feature, feature.actions, example)
+        statement(feature, feature.actions, &example)
     });
-    document(statements.collect())
+    document(&statements.collect::<Vec<_>>())
 }
 
-fn document(statements: Vec<Json>) -> Json {
+fn document(statements: &[Json]) -> Json {
     json!({ "Version": "2012-10-17", "Statement": statements })
 }
 
-fn statement(feature: &Feature, actions: &[&str], arns: BTreeSet<String>) -> Json {
+fn statement(feature: &Feature, actions: &[&str], arns: &BTreeSet<String>) -> Json {
     let mut statement = json!({ "Sid": feature.sid, "Effect": "Allow", "Action": actions, "Resource": "*" });
     match feature.on {
         On::All => {}

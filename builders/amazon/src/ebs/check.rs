@@ -69,6 +69,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table of cases")]
     fn each_complaint_names_its_options() {
         let cases = [
             (r#"{"ami_name": "ab"}"#, "3 to 128"),

@@ -113,6 +113,6 @@ impl Ebs<'_> {
         let devices = block_device::mappings(&imaging.options.ami_block_device_mappings);
         let pending = bake.step("image", imaging.create(id, devices)).await?;
         let amis = imaging.finish(pending, &machine).await?;
-        Ok(artifact::of(BUILDER_ID, amis, machine.data))
+        Ok(artifact::of(BUILDER_ID, &amis, machine.data))
     }
 }

@@ -10,10 +10,10 @@ use bakelite_engine::artifact::{Artifact, Destroy};
 use bakelite_engine::error::Error;
 use bakelite_template::plan::BuildData;
 
-use super::create::Ami;
+use super::ami::Ami;
 
 /// The AMIs as an artifact. `builder_id` is how post-processors and the manifest know their builder.
-pub(crate) fn of(builder_id: &str, amis: Vec<Ami>, data: BuildData) -> Artifact {
+pub(crate) fn of(builder_id: &str, amis: &[Ami], data: BuildData) -> Artifact {
     if amis.is_empty() {
         return none(
             builder_id,
@@ -24,12 +24,12 @@ pub(crate) fn of(builder_id: &str, amis: Vec<Ami>, data: BuildData) -> Artifact 
     let mut pairs: Vec<_> = amis.iter().map(|ami| (ami.aws.region(), ami.id())).collect();
     pairs.sort_unstable();
     let ids: Vec<_> = pairs.iter().map(|(region, ami)| format!("{region}:{ami}")).collect();
-    let lines: String = pairs.iter().map(|(region, ami)| format!("{region}: {ami}\n")).collect();
+    let lines: Vec<_> = pairs.iter().map(|(region, ami)| format!("{region}: {ami}\n")).collect();
     Artifact {
         builder_id: builder_id.into(),
         id: ids.join(","),
         files: None,
-        description: format!("AMIs were created:\n{lines}"),
+        description: format!("AMIs were created:\n{}", lines.concat()),
         data,
         state: BTreeMap::new(),
         destroy: Some(Arc::new(Amis(

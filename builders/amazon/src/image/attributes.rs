@@ -14,7 +14,7 @@ use bakelite_aws::resource::image::snapshot_ids;
 use bakelite_engine::bake::BakeError;
 use jiff::Timestamp;
 
-use super::create::Ami;
+use super::ami::Ami;
 use super::imaging::Imaging;
 use super::options::{ImageOptions, ImdsSupport};
 

@@ -144,7 +144,7 @@ mod tests {
                 r#"{"deprecate_at": "2031-05-06T07:08:09+02:00"}"#,
                 r#"{"skip_save_build_region": true, "ami_regions": ["us-east-1"]}"#,
             ]
-            .map(|json| format!("{json}\n{}", complaints(json).iter().map(|line| format!("    {line}\n")).collect::<String>()))
+            .map(|json| format!("{json}\n{}", complaints(json).iter().map(|line| format!("    {line}\n")).collect::<Vec<_>>().concat()))
             .concat()
         );
     }

@@ -6,7 +6,7 @@ use bakelite_aws::error::AwsError;
 use bakelite_aws::resource::image::IMAGE;
 use bakelite_engine::bake::BakeError;
 
-use super::create::{Ami, available};
+use super::ami::{Ami, available};
 use super::imaging::Imaging;
 
 impl Imaging<'_> {

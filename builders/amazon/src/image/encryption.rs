@@ -87,9 +87,7 @@ fn is_partition(text: &str) -> bool {
     let is_word = |word: &&str| !word.is_empty() && word.chars().all(|letter| letter.is_ascii_lowercase());
     match parts.as_deref() {
         None => name.is_empty(),
-        Some([first, rest @ ..]) => {
-            *first != "gov" && first.len() > 1 && is_word(first) && rest.iter().all(|word| is_word(word))
-        }
+        Some([first, rest @ ..]) => *first != "gov" && first.len() > 1 && is_word(first) && rest.iter().all(is_word),
         Some([]) => false,
     }
 }

@@ -18,7 +18,7 @@ use bakelite_template::component::Complaint;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::create::Ami;
+use super::ami::Ami;
 use crate::cloud::Cloud;
 
 /// How long enabling may take at most: EC2 launches and stops instances for it.

@@ -1,12 +1,14 @@
 //! The AMI: made of a stopped instance, waited for, copied to its regions, shared and tagged. What all builders that make one share.
 
+pub(crate) mod ami;
 pub(crate) mod artifact;
 pub(crate) mod attributes;
 pub(crate) mod check;
 mod copy;
-pub(crate) mod create;
+mod create;
 pub(crate) mod encryption;
 pub(crate) mod fast_launch;
+mod finish;
 pub(crate) mod imaging;
 mod names;
 pub(crate) mod options;

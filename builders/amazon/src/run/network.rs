@@ -265,12 +265,11 @@ impl Choice<'_> {
 
     /// The subnets of a VPC, or of the default one, in zones that offer the instance's types; the most free first.
     async fn infer(&self, vpc: Option<&str>) -> Result<Vec<Subnet>, NetworkError> {
-        let vpc = match vpc {
-            Some(vpc) => vpc.to_owned(),
-            None => {
-                let default = vpc_by_filter(self.ec2, vec![tag::filter("is-default", "true")]).await?;
-                default.vpc_id.unwrap_or_default()
-            }
+        let vpc = if let Some(vpc) = vpc {
+            vpc.to_owned()
+        } else {
+            let default = vpc_by_filter(self.ec2, vec![tag::filter("is-default", "true")]).await?;
+            default.vpc_id.unwrap_or_default()
         };
         let mut filters = vec![tag::filter("vpc-id", &vpc), tag::filter("state", "available")];
         let zone = self.options.availability_zone.as_deref();

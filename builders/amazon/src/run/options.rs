@@ -112,7 +112,6 @@ pub(crate) struct RunOptions {
     /// default 20m.
     pub windows_password_timeout: Option<GoDuration>,
     /// The instance's metadata service.
-    #[expect(clippy::struct_field_names, reason = "the option's name in templates")]
     pub metadata_options: Option<MetadataOptions>,
 
     /// Which address of the instance is connected to; default: the public one, or the private one where there is none.

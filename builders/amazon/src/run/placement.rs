@@ -140,9 +140,10 @@ pub(crate) fn of_type(
 /// What an instance of this type does when its CPU credits are used up; nothing for types that have none.
 pub(crate) fn cpu_credits(kind: &str, unlimited: bool) -> Option<&'static str> {
     let family = kind.split('.').next().unwrap_or_default();
-    match unlimited {
-        true => Some("unlimited"),
-        false => BURSTABLE.contains(&family).then_some("standard"),
+    if unlimited {
+        Some("unlimited")
+    } else {
+        BURSTABLE.contains(&family).then_some("standard")
     }
 }
 

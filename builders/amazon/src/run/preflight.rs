@@ -192,7 +192,7 @@ impl Launch<'_> {
 
     fn architecture(&self, info: &InstanceTypeInfo) -> Option<Finding> {
         let has = info.processor_info()?.supported_architectures();
-        let has: Vec<&str> = has.iter().map(|architecture| architecture.as_str()).collect();
+        let has: Vec<&str> = has.iter().map(aws_sdk_ec2::types::ArchitectureType::as_str).collect();
         let needs = self.source.architecture()?.as_str();
         (!has.is_empty() && !has.contains(&needs)).then(|| Finding::Architecture {
             kind: type_of(info),

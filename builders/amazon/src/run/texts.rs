@@ -7,6 +7,7 @@ use super::volumes::VolumeOptions;
 use crate::tags::{Renderer, TextError, pairs};
 
 /// The tags of a launch, rendered before anything is made, so that a mistake costs nothing.
+#[expect(clippy::struct_field_names, reason = "they are named after their options")]
 pub(crate) struct RunTexts {
     /// Tags of the instance and of what is temporary beside it.
     pub(crate) run_tags: Tags,

@@ -68,8 +68,8 @@ mod tests {
                     device.device_name().unwrap_or_default(),
                     ebs.and_then(|ebs| ebs.snapshot_id()),
                     ebs.and_then(aws_sdk_ec2::types::EbsBlockDevice::volume_size),
-                    ebs.and_then(|ebs| ebs.delete_on_termination()),
-                    ebs.and_then(|ebs| ebs.encrypted())
+                    ebs.and_then(aws_sdk_ec2::types::EbsBlockDevice::delete_on_termination),
+                    ebs.and_then(aws_sdk_ec2::types::EbsBlockDevice::encrypted)
                 )
             })
             .collect();

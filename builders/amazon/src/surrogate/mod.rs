@@ -25,7 +25,7 @@ use bakelite_template::schema::Schema;
 use self::options::Options;
 use self::snapshots::Snapshots;
 use crate::cloud::Cloud;
-use crate::image::create::{Created, Pending};
+use crate::image::ami::{Created, Pending};
 use crate::image::imaging::Imaging;
 use crate::image::{artifact, encryption};
 use crate::run::launch::Launch;
@@ -120,7 +120,7 @@ impl Surrogate<'_> {
         for snapshot in snapshots {
             snapshot.keep().await?;
         }
-        Ok(artifact::of(BUILDER_ID, amis, machine.data))
+        Ok(artifact::of(BUILDER_ID, &amis, machine.data))
     }
 
     /// Makes the AMI of the instance whose volumes were exchanged.

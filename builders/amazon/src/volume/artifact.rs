@@ -24,7 +24,7 @@ pub(crate) fn of(aws: &Arc<Aws>, volumes: Vec<String>, snapshots: Vec<String>, d
         .map(|id| format!("{region}:{id}"))
         .collect();
     ids.sort_unstable();
-    let lines: String = ids
+    let lines: Vec<_> = ids
         .iter()
         .map(|id| format!("{}\n", id.replacen(':', ": ", 1)))
         .collect();
@@ -32,10 +32,10 @@ pub(crate) fn of(aws: &Arc<Aws>, volumes: Vec<String>, snapshots: Vec<String>, d
         builder_id: BUILDER_ID.into(),
         id: ids.join(","),
         files: None,
-        description: format!("EBS Volumes were created:\n\n{lines}"),
+        description: format!("EBS Volumes were created:\n\n{}", lines.concat()),
         data,
         state: BTreeMap::new(),
-        destroy: Some(Arc::new(Volumes {
+        destroy: Some(Arc::new(Made {
             aws: Arc::clone(aws),
             volumes,
             snapshots,
@@ -43,14 +43,14 @@ pub(crate) fn of(aws: &Arc<Aws>, volumes: Vec<String>, snapshots: Vec<String>, d
     }
 }
 
-struct Volumes {
+struct Made {
     aws: Arc<Aws>,
     volumes: Vec<String>,
     snapshots: Vec<String>,
 }
 
 #[async_trait]
-impl Destroy for Volumes {
+impl Destroy for Made {
     /// All that can be removed is removed, even when one cannot.
     async fn destroy(&self) -> Result<(), Error> {
         let ec2 = self.aws.ec2();
