@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::process::ExitCode;
 
-use bakelite_engine::foreign::visible;
+use bakelite_engine::untrusted::visible;
 
 /// How a command ended; the numbers are those that scripts around Packer know: 0, 1, 3 and 127.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

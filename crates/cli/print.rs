@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal as _, Write as _};
 
-use bakelite_engine::foreign::visible;
+use bakelite_engine::untrusted::visible;
 
 use crate::report::machine_line;
 

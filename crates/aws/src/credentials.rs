@@ -21,7 +21,7 @@ use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvid
 use aws_runtime::env_config::file::{Builder, EnvConfigFileKind, EnvConfigFiles};
 use aws_types::os_shim_internal::{Env, Fs};
 use bakelite_engine::error::Explain;
-use bakelite_engine::foreign::quoted;
+use bakelite_engine::untrusted::quoted;
 
 use crate::access::{AccessOptions, AssumeRole, VaultAwsEngine};
 use crate::authorities::BundleError;

@@ -9,9 +9,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bakelite_engine::cancel::{Cancel, Urgency, cancellation};
 use bakelite_engine::error::Error;
-use bakelite_engine::foreign::one_line;
 use bakelite_engine::gc::{self, Collected};
 use bakelite_engine::undo::{BUILD, CREATED, Resource, Undo, UndoError, UndoMode};
+use bakelite_engine::untrusted::one_line;
 
 use super::{print, print_error};
 use crate::args::GcArgs;

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
-use bakelite_engine::foreign::{coloured, visible};
+use bakelite_engine::untrusted::{coloured, visible};
 use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics, Severity};
 use bakelite_hcl::source::{Place, SourceMap, SourceText};
 use bakelite_template::secrets::Secrets;

@@ -3,7 +3,7 @@
 
 use bakelite_engine::error::Report;
 use bakelite_engine::event::{BuildEvent, Event, Level, Message, RunEvent, StepEvent, TransferEvent, What};
-use bakelite_engine::foreign::{coloured, colourless, one_line, visible};
+use bakelite_engine::untrusted::{coloured, colourless, one_line, visible};
 
 use bakelite_template::plan::Location;
 

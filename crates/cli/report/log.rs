@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bakelite_engine::event::{BuildEvent, Event, Level as Voice, RunEvent, StepEvent, What};
-use bakelite_engine::foreign::visible;
+use bakelite_engine::untrusted::visible;
 use tracing::{Level, debug, error, info, warn};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;

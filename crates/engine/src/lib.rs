@@ -17,7 +17,6 @@ pub mod data_source;
 pub mod error;
 pub mod event;
 pub mod events;
-pub mod foreign;
 pub mod gc;
 pub mod journal;
 pub mod notes;
@@ -34,6 +33,7 @@ pub mod run;
 pub mod terminal;
 pub mod transfer;
 pub mod undo;
+pub mod untrusted;
 mod unwind;
 
 pub use error::chain_of;

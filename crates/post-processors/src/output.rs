@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use bakelite_engine::error::Explain;
-use bakelite_engine::foreign::quoted;
 use bakelite_engine::post_processor::PostProcessing;
+use bakelite_engine::untrusted::quoted;
 use bakelite_template::gotemplate::{RenderError, Rendering, render};
 
 /// Why a file has no name.

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bakelite_engine::foreign::visible;
 use bakelite_engine::terminal::ask;
+use bakelite_engine::untrusted::visible;
 use russh::client::{AuthResult, Handle, Handler, KeyboardInteractiveAuthResponse as Reply, Prompt};
 use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::AgentClient;

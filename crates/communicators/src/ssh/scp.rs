@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use bakelite_engine::communicator::Upload;
-use bakelite_engine::foreign::quoted;
+use bakelite_engine::untrusted::quoted;
 use bakelite_scripts::quote;
 use bytes::Bytes;
 use tokio::fs::File;

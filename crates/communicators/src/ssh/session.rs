@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bakelite_engine::communicator::CommunicatorError;
 use bakelite_engine::error::Explain;
-use bakelite_engine::foreign::quoted;
+use bakelite_engine::untrusted::quoted;
 use russh::client::{self, ChannelOpenHandle, DisconnectReason, Handle, Msg};
 use russh::keys::{PublicKey, PublicKeyOrCertificate};
 use russh::{AlgorithmKind, Channel, ChannelOpenFailure, Disconnect, SshId};

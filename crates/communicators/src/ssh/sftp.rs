@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bakelite_engine::communicator::{CommunicatorError, Upload};
-use bakelite_engine::foreign::quoted;
+use bakelite_engine::untrusted::quoted;
 use bakelite_net::tap::Tapped;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use russh_sftp::client::error::Error as WireError;

@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use bakelite_engine::foreign::quoted;
+use bakelite_engine::untrusted::quoted;
 use tar::{Builder, EntryType, Header};
 
 use super::destination::{Destination, DestinationError, place};

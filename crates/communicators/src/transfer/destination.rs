@@ -13,7 +13,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bakelite_engine::foreign::quoted;
+use bakelite_engine::untrusted::quoted;
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, RawMode, Timespec, Timestamps, UTIME_OMIT, fchmod, fstat, futimens, linkat,
     mkdirat, openat, readlinkat, statat, symlinkat, unlinkat,

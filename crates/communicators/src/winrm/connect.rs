@@ -9,7 +9,7 @@ use bakelite_engine::clock::{self, Paused};
 use bakelite_engine::communicator::{Communicator, CommunicatorError, Exit, Output};
 use bakelite_engine::error::{Explain, Kind};
 use bakelite_engine::events::Ui;
-use bakelite_engine::foreign::quoted;
+use bakelite_engine::untrusted::quoted;
 use bakelite_template::duration::GoDuration;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;

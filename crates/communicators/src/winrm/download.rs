@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use bakelite_engine::communicator::CommunicatorError;
-use bakelite_engine::foreign::quoted;
 use bakelite_engine::transfer::Transfer;
+use bakelite_engine::untrusted::quoted;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::oneshot;
 

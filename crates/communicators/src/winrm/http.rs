@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bakelite_engine::foreign::{quoted, visible};
+use bakelite_engine::untrusted::{quoted, visible};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;

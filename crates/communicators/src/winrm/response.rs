@@ -1,7 +1,7 @@
 //! What a WS-Man service answers. The texts come from the other side: nothing of them is trusted, and none makes us panic.
 
 use bakelite_engine::communicator::Output;
-use bakelite_engine::foreign::quoted;
+use bakelite_engine::untrusted::quoted;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use roxmltree::{Document, Node};

@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use bakelite_engine::communicator::{CommunicatorError, Exit, Output, Running};
 use bakelite_engine::events::Events;
-use bakelite_engine::foreign::visible;
+use bakelite_engine::untrusted::visible;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::oneshot;
 

@@ -1,6 +1,6 @@
 //! XML of the other side, read within limits: what takes little on the line must not take much here.
 
-use bakelite_engine::foreign::quoted;
+use bakelite_engine::untrusted::quoted;
 use roxmltree::{Document, ParsingOptions};
 
 /// Elements and texts: a service sends some dozen, and each takes more memory than the four bytes of `<b/>`.

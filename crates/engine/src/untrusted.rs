@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// A foreign text in an error is cut after this many bytes.
+/// An untrusted text in an error is cut after this many bytes.
 const LONGEST_QUOTE: usize = 1024;
 
 /// Colours (`ESC [ … m`) with more parameters than fit in this many bytes are no colours.
@@ -32,7 +32,7 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A foreign text as part of an error: one line that is not endless.
+/// An untrusted text as part of an error: one line that is not endless.
 pub fn quoted(text: &str) -> String {
     let text = text.trim_end();
     let cut = text.floor_char_boundary(LONGEST_QUOTE);
