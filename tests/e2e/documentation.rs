@@ -116,6 +116,14 @@ fn run(at: &str, words: &[&str], template: &str, beside: &[(String, String)], fa
 /// Components whose examples the local cloud cannot bake, and why.
 const NOT_BAKED: &[(&str, &str)] = &[
     (
+        "builder-amazon-ebssurrogate",
+        "volumes besides the root are no block devices there",
+    ),
+    (
+        "builder-amazon-ebsvolume",
+        "volumes besides the root are no block devices there",
+    ),
+    (
         "provisioner-ansible-local",
         "an instance has no network to install Ansible from",
     ),
