@@ -436,30 +436,24 @@ fn a_temporary_instance_profile_is_made_and_removed() {
           }}
         }}"#
     );
-    let made = "<R><ResponseMetadata><RequestId>1</RequestId></ResponseMetadata></R>";
-    let role = "<CreateRoleResponse><CreateRoleResult><Role><Path>/</Path><RoleName>r</RoleName><RoleId>R</RoleId><Arn>a</Arn>\
-                <CreateDate>2026-01-01T00:00:00Z</CreateDate></Role></CreateRoleResult></CreateRoleResponse>";
-    let profile = "<CreateInstanceProfileResponse><CreateInstanceProfileResult><InstanceProfile><Path>/</Path>\
-                   <InstanceProfileName>p</InstanceProfileName><InstanceProfileId>P</InstanceProfileId><Arn>a</Arn><Roles/>\
-                   <CreateDate>2026-01-01T00:00:00Z</CreateDate></InstanceProfile></CreateInstanceProfileResult></CreateInstanceProfileResponse>";
-    let answers = [
-        ("CreateRole", 200, role),
-        ("PutRolePolicy", 200, made),
-        ("CreateInstanceProfile", 200, profile),
-        ("AddRoleToInstanceProfile", 200, made),
-        ("RemoveRoleFromInstanceProfile", 200, made),
-        ("DeleteInstanceProfile", 200, made),
-        ("DeleteRolePolicy", 200, made),
-        ("DeleteRole", 200, made),
+    let expected = [
+        "CreateRole",
+        "PutRolePolicy",
+        "CreateInstanceProfile",
+        "AddRoleToInstanceProfile",
+        "RemoveRoleFromInstanceProfile",
+        "DeleteInstanceProfile",
+        "DeleteRolePolicy",
+        "DeleteRole",
     ];
-    let (ran, requests) = bake_answering(&source, &answers);
+    let (ran, requests) = bake_answering(&source, &[]);
     let _ = ran.succeeds();
     let actions: Vec<&str> = requests
         .lines()
         .filter_map(|request| request.strip_prefix("Action=")?.split('&').next())
-        .filter(|action| answers.iter().any(|(known, ..)| known == action))
+        .filter(|action| expected.contains(action))
         .collect();
-    assert_eq!(actions, answers.map(|(action, ..)| action), "{requests}");
+    assert_eq!(actions, expected, "{requests}");
     assert!(
         requests.contains(
             r#"PolicyDocument={"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:GetObject"],"Resource":["*"]}]}"#

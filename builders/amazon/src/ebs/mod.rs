@@ -19,11 +19,11 @@ use bakelite_template::schema::Schema;
 use self::options::Options;
 use crate::block_device;
 use crate::cloud::Cloud;
+use crate::findings::Findings;
 use crate::image::imaging::Imaging;
 use crate::image::{artifact, encryption};
 use crate::run::connect::BUILD_DATA;
 use crate::run::launch::Launch;
-use crate::run::preflight::Findings;
 
 /// Post-processors and the manifest know AMIs by this id.
 const BUILDER_ID: &str = "mitchellh.amazonebs";

@@ -3,11 +3,15 @@
 use std::sync::Arc;
 
 use aws_sdk_ec2::Client;
+use aws_sdk_ec2::config::http::HttpResponse;
+use aws_sdk_ec2::config::retry::RetryConfig;
+use aws_sdk_ec2::error::SdkError;
 use aws_sdk_ec2::operation::create_image::builders::CreateImageFluentBuilder;
+use aws_sdk_ec2::operation::create_image::{CreateImageError, CreateImageOutput};
 use aws_sdk_ec2::operation::delete_tags::builders::DeleteTagsFluentBuilder;
 use aws_sdk_ec2::operation::register_image::builders::RegisterImageFluentBuilder;
 use aws_sdk_ec2::types::{BlockDeviceMapping, ResourceType, Tag, TagSpecification};
-use bakelite_aws::call::call;
+use bakelite_aws::call::{call, once};
 use bakelite_aws::client::Aws;
 use bakelite_aws::describe;
 use bakelite_aws::error::AwsError;
@@ -192,8 +196,9 @@ async fn create_tags(aws: &Aws, resources: Vec<String>, tags: &Tags) -> Result<(
 }
 
 impl Request {
-    /// Makes the call; answers the id, and whether the snapshots got the tags, which not every endpoint can. When the name is taken by an
-    /// AMI with our token, an earlier answer was lost: that one is it.
+    /// Makes the call; answers the id, and whether the snapshots got the tags, which not every endpoint can: the first call with them is
+    /// made once, and one that fails on the server's side is repeated without. When the name is taken by an AMI with our token, an
+    /// earlier answer was lost: that one is it.
     async fn send(
         self,
         ec2: Client,
@@ -201,22 +206,27 @@ impl Request {
         mut tags: Option<Vec<TagSpecification>>,
         token: String,
     ) -> Result<(String, (String, bool)), AwsError> {
-        let of_image = |tags: &TagSpecification| tags.resource_type() == Some(&ResourceType::Image);
-        let mut tagged = tags.is_some();
-        if let (Request::Register(_), Some(tags)) = (&self, &mut tags) {
-            tags.retain(of_image);
-        }
-        let mut answer = self.once(&name, tags.clone()).await;
-        if answer
-            .as_ref()
-            .is_err_and(|error| tagged && error.message.contains("taggable"))
-        {
-            if let Some(tags) = &mut tags {
-                tags.retain(of_image);
+        let tagged = tags.is_some();
+        let mut tags_snapshots = tagged;
+        let mut answer = None;
+        match &self {
+            Request::Register(_) => retain_image_tags(&mut tags),
+            Request::Create(request) if tagged => {
+                let request = request.clone().name(&name).set_tag_specifications(tags.clone());
+                let first = once("CreateImage", alone(request)).await.map(|answer| answer.image_id);
+                tags_snapshots = !first.as_ref().is_err_and(is_refused);
+                if !tags_snapshots {
+                    retain_image_tags(&mut tags);
+                }
+                let is_final = |error: &AwsError| error.class == ErrorClass::Duplicate;
+                answer = Some(first).filter(|first| first.as_ref().err().is_none_or(is_final));
             }
-            tagged = false;
-            answer = self.once(&name, tags).await;
+            Request::Create(_) => {}
         }
+        let answer = match answer {
+            Some(answer) => answer,
+            None => self.repeated(&name, tags).await,
+        };
         let (id, operation) = match answer {
             Err(error) if error.class == ErrorClass::Duplicate => {
                 let found = describe::own_images(&ec2, tag::by_token(&token)).await?;
@@ -229,10 +239,10 @@ impl Request {
             answer => (answer?, "CreateImage"),
         };
         let id = id.ok_or_else(|| AwsError::incomplete(operation, "image id"))?;
-        Ok((id.clone(), (id, tagged)))
+        Ok((id.clone(), (id, tags_snapshots)))
     }
 
-    async fn once(&self, name: &str, tags: Option<Vec<TagSpecification>>) -> Result<Option<String>, AwsError> {
+    async fn repeated(&self, name: &str, tags: Option<Vec<TagSpecification>>) -> Result<Option<String>, AwsError> {
         match self.clone() {
             Request::Create(request) => {
                 let request = request.name(name).set_tag_specifications(tags);
@@ -245,5 +255,24 @@ impl Request {
                 Ok(answer.image_id)
             }
         }
+    }
+}
+
+/// The call without the repetitions of the SDK.
+async fn alone(
+    request: CreateImageFluentBuilder,
+) -> Result<CreateImageOutput, SdkError<CreateImageError, HttpResponse>> {
+    let one_attempt = aws_sdk_ec2::config::Builder::new().retry_config(RetryConfig::disabled());
+    request.customize().config_override(one_attempt).send().await
+}
+
+/// Whether an endpoint cannot tag snapshots of an AMI in the making: it says so, or fails.
+fn is_refused(error: &AwsError) -> bool {
+    error.class == ErrorClass::Unavailable || error.message.contains("taggable")
+}
+
+fn retain_image_tags(tags: &mut Option<Vec<TagSpecification>>) {
+    if let Some(tags) = tags {
+        tags.retain(|tags| tags.resource_type() == Some(&ResourceType::Image));
     }
 }

@@ -8,8 +8,8 @@ use super::fast_launch::{FastLaunch, FastLaunches};
 use super::options::ImageOptions;
 use super::texts::ImageTexts;
 use crate::cloud::Cloud;
+use crate::findings::Findings;
 use crate::run::launch::Launch;
-use crate::run::preflight::Findings;
 use crate::tags::Renderer;
 
 /// An AMI in the making.

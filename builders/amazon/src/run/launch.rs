@@ -3,13 +3,14 @@
 use aws_sdk_ec2::types::{BlockDeviceMapping, Image};
 use bakelite_engine::bake::BakeError;
 
-use super::network::Network;
+use super::network::{self, Network};
 use super::options::RunOptions;
-use super::preflight::{self, Findings};
-use super::source_ami::{Requirements, VirtualizationType};
+use super::source_ami::{self, Requirements, VirtualizationType};
 use super::texts::RunTexts;
 use super::volumes::VolumeOptions;
+use super::{key_pair, profile};
 use crate::cloud::Cloud;
+use crate::findings::Findings;
 use crate::tags::Renderer;
 
 /// A launch whose source AMI and network are known.
@@ -38,7 +39,7 @@ impl<'a> Launch<'a> {
             virtualization,
             enhanced_networking: options.ena_support == Some(true) || options.sriov_support,
         };
-        let (Some(source), Some(network)) = preflight::look(&cloud, options, &requirements, findings).await else {
+        let (Some(source), Some(network)) = look(&cloud, options, &requirements, findings).await else {
             std::mem::take(findings).settle()?;
             return Err(BakeError::cancelled());
         };
@@ -55,4 +56,33 @@ impl<'a> Launch<'a> {
         };
         Ok((launch, renderer))
     }
+}
+
+/// Looks for what the template names: the source AMI, the network, and what the instance is launched with.
+async fn look(
+    cloud: &Cloud<'_>,
+    options: &RunOptions,
+    requirements: &Requirements,
+    findings: &mut Findings,
+) -> (Option<Image>, Option<Network>) {
+    let (ec2, types) = (cloud.ec2(), options.instance_types());
+    let groups = async {
+        match options.security_groups.named().as_slice() {
+            [] => Ok(()),
+            named => network::security_groups_exist(ec2, named).await,
+        }
+    };
+    let (source, network, groups, key, profile) = tokio::join!(
+        source_ami::find(ec2, &options.source, requirements),
+        network::choose(ec2, &options.network, &types, &cloud.bake.ui),
+        groups,
+        key_pair::exists(ec2, &options.communicator),
+        profile::exists(cloud, options),
+    );
+    let source = findings.take(source);
+    let network = findings.take(network);
+    findings.take(groups);
+    findings.take(key);
+    findings.take(profile);
+    (source, network)
 }

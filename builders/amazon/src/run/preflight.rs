@@ -1,77 +1,17 @@
 //! What is found before anything is made that the bake cannot succeed with: everything at once, in one report. A look that AWS refuses,
 //! or cannot answer, finds nothing.
 
-use std::error::Error as StdError;
-
 use aws_sdk_ec2::Client;
-use aws_sdk_ec2::types::{BootModeType, BootModeValues, Image, InstanceType, InstanceTypeInfo};
+use aws_sdk_ec2::types::{BootModeType, BootModeValues, InstanceType, InstanceTypeInfo};
 use bakelite_aws::call::once;
 use bakelite_aws::error::AwsError;
 use bakelite_aws::retry::ErrorClass;
-use bakelite_engine::bake::BakeError;
 use bakelite_engine::error::Explain;
 
 use super::launch::Launch;
-use super::network::{self, Network, zones_that_offer};
-use super::options::RunOptions;
+use super::network::{Network, zones_that_offer};
 use super::placement::{at, of_type};
-use super::source_ami::{self, Requirements};
-use super::{key_pair, profile};
-use crate::cloud::Cloud;
-use crate::findings;
-
-/// What was found.
-#[derive(Default)]
-pub(crate) struct Findings {
-    errors: Vec<BakeError>,
-    /// AWS cannot be reached at all, or not with these credentials: that is reported once.
-    is_unreachable: bool,
-}
-
-impl Findings {
-    /// Takes the error, if it is one.
-    pub(crate) fn take<T, E>(&mut self, result: Result<T, E>) -> Option<T>
-    where
-        E: StdError + Into<BakeError> + 'static,
-    {
-        match result {
-            Ok(value) => Some(value),
-            Err(error) => {
-                let is_unreachable = is_unreachable(&error);
-                if !(is_unreachable && self.is_unreachable) {
-                    self.errors.push(error.into());
-                }
-                self.is_unreachable |= is_unreachable;
-                None
-            }
-        }
-    }
-
-    fn found(&mut self, finding: Finding) {
-        self.errors.push(finding.into());
-    }
-
-    /// Adds what somebody else found.
-    pub(crate) fn extend(&mut self, errors: Vec<BakeError>) {
-        self.errors.extend(errors);
-    }
-
-    /// Nothing, or one error of all that was found.
-    pub(crate) fn settle(self) -> Result<(), BakeError> {
-        findings::all(self.errors)
-    }
-}
-
-fn is_unreachable(error: &(dyn StdError + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(error) = error.downcast_ref::<AwsError>() {
-            return matches!(error.class, ErrorClass::Credentials | ErrorClass::Unavailable);
-        }
-        next = error.source();
-    }
-    false
-}
+use crate::findings::Findings;
 
 /// A finding about the launch.
 #[derive(Debug, thiserror::Error)]
@@ -114,35 +54,6 @@ impl Explain for Finding {
     fn option(&self) -> Option<std::borrow::Cow<'_, str>> {
         (!matches!(self, Self::Launch(_))).then_some("instance_type".into())
     }
-}
-
-/// Looks for what the template names: the source AMI, the network, and what the instance is launched with.
-pub(crate) async fn look(
-    cloud: &Cloud<'_>,
-    options: &RunOptions,
-    requirements: &Requirements,
-    findings: &mut Findings,
-) -> (Option<Image>, Option<Network>) {
-    let (ec2, types) = (cloud.ec2(), options.instance_types());
-    let groups = async {
-        match options.security_groups.named().as_slice() {
-            [] => Ok(()),
-            named => network::security_groups_exist(ec2, named).await,
-        }
-    };
-    let (source, network, groups, key, profile) = tokio::join!(
-        source_ami::find(ec2, &options.source, requirements),
-        network::choose(ec2, &options.network, &types, &cloud.bake.ui),
-        groups,
-        key_pair::exists(ec2, &options.communicator),
-        profile::exists(cloud, options),
-    );
-    let source = findings.take(source);
-    let network = findings.take(network);
-    findings.take(groups);
-    findings.take(key);
-    findings.take(profile);
-    (source, network)
 }
 
 impl Launch<'_> {
@@ -294,18 +205,5 @@ mod tests {
             "instance type `m9.huge` does not exist in region `us-east-1`"
         );
         assert!(Findings::default().settle().is_ok());
-    }
-
-    #[test]
-    fn an_account_that_cannot_be_reached_is_one_finding() {
-        let unreachable = || {
-            let mut error = AwsError::incomplete("DescribeImages", "image");
-            error.class = ErrorClass::Credentials;
-            Err::<(), _>(error)
-        };
-        let mut findings = Findings::default();
-        findings.take(unreachable());
-        findings.take(unreachable());
-        assert_eq!(findings.errors.len(), 1);
     }
 }

@@ -22,9 +22,9 @@ use bakelite_template::schema::Schema;
 
 use self::options::{EbsVolume, Options};
 use crate::cloud::Cloud;
+use crate::findings::Findings;
 use crate::image::{attributes, snapshot};
 use crate::run::launch::Launch;
-use crate::run::preflight::Findings;
 use crate::surrogate::snapshots::{VolumeError, volumes};
 use crate::tags::{Renderer, pairs};
 use crate::{block_device, run};
