@@ -217,5 +217,5 @@ async fn the_version_is_asked_of_real_ansible() {
     let program = executable(&bench, "no-ansible", "echo hello");
     let wrong = bench.options("", &json!({"skip_version_check": false, "command": program}));
     let complaints = crate::workbench::complaints("ansible", &wrong);
-    assert!(complaints[0].message.contains("says no version"), "{complaints:?}");
+    assert!(complaints[0].message.contains("prints no version"), "{complaints:?}");
 }

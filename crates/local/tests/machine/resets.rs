@@ -303,7 +303,7 @@ async fn fill_disk(directory: &Path) {
     std::fs::write(store.join("machines/i-full/fs/root/big"), vec![7; 36 << 20]).unwrap();
     let error = machines.snapshot("i-full").await.unwrap_err().to_string();
     assert!(
-        error.contains("copying a layer") && error.contains("root") && error.contains("No space left"),
+        error.contains("failed to copy a layer") && error.contains("root") && error.contains("No space left"),
         "{error}"
     );
     machine.stop().await;

@@ -291,7 +291,7 @@ fn damage_is_one_clear_error() {
     tarball(&whole, &[directory_member(b"etc"), file(b"etc/motd", &[b'x'; 5000])]);
     cut.extend_from_slice(&std::fs::read(&whole).unwrap()[..3000]);
     let cases: [(&str, &[u8], &str); 4] = [
-        ("shadow", &secret, "no tar archive"),
+        ("shadow", &secret, "not a tar archive"),
         ("empty", b"", "has no members"),
         ("cut.tar", &cut, "damaged (after 2 members)"),
         ("broken.gz", b"\x1f\x8b\x08\x00broken", "broken.gz"),
