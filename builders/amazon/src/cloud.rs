@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use aws_sdk_ec2::Client;
+use bakelite_aws::access::AccessOptions;
 use bakelite_aws::client::Aws;
 use bakelite_aws::made;
 use bakelite_aws::resource::Kind;
@@ -28,9 +29,12 @@ pub(crate) struct Temporary {
 }
 
 impl<'a> Cloud<'a> {
-    pub(crate) fn new(bake: &'a Bake, aws: Arc<Aws>) -> Self {
+    /// Reaches AWS as these options say, as a step of the bake.
+    pub(crate) async fn reach(bake: &'a Bake, access: &AccessOptions) -> Result<Self, BakeError> {
+        let reach = async { Ok(Aws::reach(access, &bake.run.environment).await?) };
+        let aws = bake.step("reach AWS", reach).await?;
         let undo = AwsUndo::of(&aws);
-        Self { bake, aws, undo }
+        Ok(Self { bake, aws, undo })
     }
 
     pub(crate) fn ec2(&self) -> &Client {

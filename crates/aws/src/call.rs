@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::time::Duration;
 
+use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_async::future::pagination_stream::PaginationStream;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -47,6 +48,11 @@ where
     E: ProvideErrorMetadata + StdError + 'static,
 {
     Box::pin(call).await.map_err(|error| AwsError::of(operation, &error))
+}
+
+/// What a call of EC2 overrides to be made once: the SDK repeats it no more than [`once`] does.
+pub fn without_retries() -> aws_sdk_ec2::config::Builder {
+    aws_sdk_ec2::config::Builder::new().retry_config(RetryConfig::disabled())
 }
 
 /// The items of all pages that a Describe operation answers.

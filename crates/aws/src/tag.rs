@@ -3,7 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{Filter, ResourceType, Tag, TagSpecification};
+
+use crate::call::call;
+use crate::error::AwsError;
 
 /// The run that made it.
 pub const RUN: &str = "bakelite:run";
@@ -54,6 +58,35 @@ pub fn read(tags: &[Tag]) -> Tags {
             )
         })
         .collect()
+}
+
+/// Sets tags of resources that exist.
+///
+/// # Errors
+/// What EC2 answers.
+pub async fn set(ec2: &Client, resources: Vec<String>, tags: &Tags) -> Result<(), AwsError> {
+    if resources.is_empty() || tags.is_empty() {
+        return Ok(());
+    }
+    let request = ec2.create_tags().set_resources(Some(resources));
+    let request = request.set_tags(Some(list(tags)));
+    call("CreateTags", || request.clone().send()).await.map(drop)
+}
+
+/// Removes the tags of temporary resources, and `others`, from resources that stay.
+///
+/// # Errors
+/// What EC2 answers.
+pub async fn remove_temporary<'a>(
+    ec2: &Client,
+    resources: Vec<String>,
+    others: impl IntoIterator<Item = &'a String>,
+) -> Result<(), AwsError> {
+    let ours = [RUN, CREATED, TOKEN].into_iter();
+    let keys = ours.chain(others.into_iter().map(String::as_str));
+    let tags = keys.map(|key| Tag::builder().key(key).build()).collect();
+    let request = ec2.delete_tags().set_resources(Some(resources)).set_tags(Some(tags));
+    call("DeleteTags", || request.clone().send()).await.map(drop)
 }
 
 /// Finds the one thing with this token.

@@ -84,6 +84,13 @@ impl Registration {
         self.component.yields = yields;
         self
     }
+
+    /// The same for a builder whose temporary resources are removed by this.
+    #[must_use]
+    pub const fn undone_by(mut self, undo: MakeUndo) -> Self {
+        self.undo = Some(undo);
+        self
+    }
 }
 
 /// The components of all slices.

@@ -10,7 +10,7 @@ use bakelite_engine::provisioner::RunContext;
 use bakelite_engine::registry::{Make, Registration, read_options};
 use bakelite_hcl::types::Type;
 use bakelite_hcl::value::Value;
-use bakelite_template::component::{Complaint, Component, ComponentKind, Yields};
+use bakelite_template::component::{Complaint, Yields};
 use bakelite_template::decode::Decoded;
 use bakelite_template::schema::Schema;
 use schemars::JsonSchema;
@@ -19,17 +19,13 @@ use serde::Deserialize;
 use crate::run::source_ami::{self, AmiFilter};
 
 /// The registration of amazon-ami.
-pub(crate) const COMPONENT: Registration = Registration {
-    component: Component {
-        kind: ComponentKind::DataSource,
-        name: "amazon-ami",
-        doc: "Finds an AMI by filters, owners and date: `data.amazon-ami.NAME.id`.",
-        schema: Schema::of::<Options>,
-        yields: Yields::Data(yielded),
-    },
-    make: Make::DataSource(make),
-    undo: None,
-};
+pub(crate) const COMPONENT: Registration = Registration::plain(
+    "amazon-ami",
+    "Finds an AMI by filters, owners and date: `data.amazon-ami.NAME.id`.",
+    Schema::of::<Options>,
+    Make::DataSource(make),
+)
+.yielding(Yields::Data(yielded));
 
 /// The options of an amazon-ami data source.
 #[derive(Clone, Default, Deserialize, JsonSchema)]
@@ -50,13 +46,12 @@ fn yielded() -> Type {
 
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn DataSource>> {
     let options: Options = read_options(decoded, complaints)?;
-    let before = complaints.len();
     options.access.check(complaints);
     if options.filter.filters.is_empty() && options.filter.owners.is_empty() {
         complaints.push(Complaint::error("filters", "`filters` or `owners` must be given"));
     }
     options.filter.check("", complaints);
-    (complaints.len() == before).then(|| Box::new(AmiSource { options }) as Box<dyn DataSource>)
+    Some(Box::new(AmiSource { options }))
 }
 
 struct AmiSource {

@@ -13,24 +13,20 @@ use bakelite_engine::provisioner::RunContext;
 use bakelite_engine::registry::{Make, Registration, read_options};
 use bakelite_hcl::types::Type;
 use bakelite_hcl::value::Value;
-use bakelite_template::component::{Complaint, Component, ComponentKind, Yields};
+use bakelite_template::component::{Complaint, Yields};
 use bakelite_template::decode::Decoded;
 use bakelite_template::schema::Schema;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// The registration of amazon-parameterstore.
-pub(crate) const COMPONENT: Registration = Registration {
-    component: Component {
-        kind: ComponentKind::DataSource,
-        name: "amazon-parameterstore",
-        doc: "Reads a parameter of Systems Manager's Parameter Store: `data.amazon-parameterstore.NAME.value`.",
-        schema: Schema::of::<Options>,
-        yields: Yields::Data(yielded),
-    },
-    make: Make::DataSource(make),
-    undo: None,
-};
+pub(crate) const COMPONENT: Registration = Registration::plain(
+    "amazon-parameterstore",
+    "Reads a parameter of Systems Manager's Parameter Store: `data.amazon-parameterstore.NAME.value`.",
+    Schema::of::<Options>,
+    Make::DataSource(make),
+)
+.yielding(Yields::Data(yielded));
 
 /// The options of an amazon-parameterstore data source.
 #[derive(Clone, Deserialize, JsonSchema)]
@@ -51,9 +47,8 @@ fn yielded() -> Type {
 
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn DataSource>> {
     let options: Options = read_options(decoded, complaints)?;
-    let before = complaints.len();
     options.access.check(complaints);
-    (complaints.len() == before).then(|| Box::new(ParameterSource { options }) as Box<dyn DataSource>)
+    Some(Box::new(ParameterSource { options }))
 }
 
 struct ParameterSource {

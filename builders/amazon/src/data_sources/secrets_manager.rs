@@ -10,7 +10,7 @@ use bakelite_engine::provisioner::RunContext;
 use bakelite_engine::registry::{Make, Registration, read_options};
 use bakelite_hcl::types::Type;
 use bakelite_hcl::value::Value;
-use bakelite_template::component::{Complaint, Component, ComponentKind, Yields};
+use bakelite_template::component::{Complaint, Yields};
 use bakelite_template::decode::Decoded;
 use bakelite_template::schema::Schema;
 use base64::Engine as _;
@@ -19,17 +19,13 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// The registration of amazon-secretsmanager.
-pub(crate) const COMPONENT: Registration = Registration {
-    component: Component {
-        kind: ComponentKind::DataSource,
-        name: "amazon-secretsmanager",
-        doc: "Reads a secret of Secrets Manager: `data.amazon-secretsmanager.NAME.value`.",
-        schema: Schema::of::<Options>,
-        yields: Yields::Data(yielded),
-    },
-    make: Make::DataSource(make),
-    undo: None,
-};
+pub(crate) const COMPONENT: Registration = Registration::plain(
+    "amazon-secretsmanager",
+    "Reads a secret of Secrets Manager: `data.amazon-secretsmanager.NAME.value`.",
+    Schema::of::<Options>,
+    Make::DataSource(make),
+)
+.yielding(Yields::Data(yielded));
 
 /// The options of an amazon-secretsmanager data source.
 #[derive(Clone, Deserialize, JsonSchema)]
@@ -53,9 +49,8 @@ fn yielded() -> Type {
 
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn DataSource>> {
     let options: Options = read_options(decoded, complaints)?;
-    let before = complaints.len();
     options.access.check(complaints);
-    (complaints.len() == before).then(|| Box::new(SecretSource { options }) as Box<dyn DataSource>)
+    Some(Box::new(SecretSource { options }))
 }
 
 struct SecretSource {

@@ -3,16 +3,13 @@
 mod check;
 mod options;
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
-use bakelite_aws::client::Aws;
 use bakelite_aws::undo::AwsUndo;
 use bakelite_engine::artifact::Artifact;
 use bakelite_engine::bake::{Bake, BakeError};
 use bakelite_engine::builder::Builder;
 use bakelite_engine::registry::{Make, Registration, read_options};
-use bakelite_template::component::{Complaint, Component, ComponentKind, Yields};
+use bakelite_template::component::{Complaint, Yields};
 use bakelite_template::decode::Decoded;
 use bakelite_template::schema::Schema;
 
@@ -20,8 +17,8 @@ use self::options::Options;
 use crate::block_device;
 use crate::cloud::Cloud;
 use crate::findings::Findings;
+use crate::image::artifact;
 use crate::image::imaging::Imaging;
-use crate::image::{artifact, encryption};
 use crate::run::connect::BUILD_DATA;
 use crate::run::launch::Launch;
 
@@ -29,17 +26,14 @@ use crate::run::launch::Launch;
 const BUILDER_ID: &str = "mitchellh.amazonebs";
 
 /// The registration of amazon-ebs.
-pub(crate) const COMPONENT: Registration = Registration {
-    component: Component {
-        kind: ComponentKind::Builder,
-        name: "amazon-ebs",
-        doc: "Makes an EBS-backed AMI: launches an instance of a source AMI, provisions it, stops it and makes an image of it.",
-        schema: Schema::of::<Options>,
-        yields: Yields::BuildData(BUILD_DATA),
-    },
-    make: Make::Builder(make),
-    undo: Some(AwsUndo::within),
-};
+pub(crate) const COMPONENT: Registration = Registration::plain(
+    "amazon-ebs",
+    "Makes an EBS-backed AMI: launches an instance of a source AMI, provisions it, stops it and makes an image of it.",
+    Schema::of::<Options>,
+    Make::Builder(make),
+)
+.yielding(Yields::BuildData(BUILD_DATA))
+.undone_by(AwsUndo::within);
 
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Builder>> {
     let options: Options = read_options(decoded, complaints)?;
@@ -56,15 +50,10 @@ struct AmazonEbs {
 impl Builder for AmazonEbs {
     async fn bake(&self, bake: &Bake) -> Result<Artifact, BakeError> {
         let options = &self.options;
-        let aws = bake.step("reach AWS", reach(bake, options)).await?;
-        let cloud = Cloud::new(bake, aws);
+        let cloud = Cloud::reach(bake, &options.access).await?;
         let ebs = bake.step("prepare", prepare(cloud, options)).await?;
         ebs.make_ami().await
     }
-}
-
-async fn reach(bake: &Bake, options: &Options) -> Result<Arc<Aws>, BakeError> {
-    Ok(Aws::reach(&options.access, &bake.run.environment).await?)
 }
 
 /// Finds what must be there before anything is made, and whatever would keep the bake from succeeding.
@@ -79,9 +68,8 @@ async fn prepare<'a>(cloud: Cloud<'a>, options: &'a Options) -> Result<Ebs<'a>, 
         let fast_launch = options.fast_launch.as_ref();
         Some(Imaging::prepare(&launch, image, fast_launch, &renderer, &mut findings).await?)
     };
-    if imaging.as_ref().is_some_and(|imaging| imaging.encrypted_at_launch) {
-        let home = launch.cloud.aws.region();
-        launch.devices = encryption::encrypted(launch.devices, &launch.source, image.key_in(home, home));
+    if let Some(imaging) = &imaging {
+        launch.devices = imaging.devices_at_launch(launch.devices, &launch.source);
     }
     launch.preflight(&mut findings).await;
     findings.settle()?;

@@ -4,15 +4,12 @@ use std::sync::Arc;
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::http::HttpResponse;
-use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_ec2::error::SdkError;
 use aws_sdk_ec2::operation::create_image::builders::CreateImageFluentBuilder;
 use aws_sdk_ec2::operation::create_image::{CreateImageError, CreateImageOutput};
-use aws_sdk_ec2::operation::delete_tags::builders::DeleteTagsFluentBuilder;
 use aws_sdk_ec2::operation::register_image::builders::RegisterImageFluentBuilder;
-use aws_sdk_ec2::types::{BlockDeviceMapping, ResourceType, Tag, TagSpecification};
-use bakelite_aws::call::{call, once};
-use bakelite_aws::client::Aws;
+use aws_sdk_ec2::types::{BlockDeviceMapping, ResourceType, TagSpecification};
+use bakelite_aws::call::{call, once, without_retries};
 use bakelite_aws::describe;
 use bakelite_aws::error::AwsError;
 use bakelite_aws::resource::image::{IMAGE, snapshot_ids};
@@ -154,17 +151,13 @@ impl Imaging<'_> {
         self.report_tags(ami.id(), &image, &snapshots, &tags);
         let has = tag::read(ami.image.tags());
         if image.iter().any(|(key, value)| has.get(key) != Some(value)) {
-            create_tags(&ami.aws, vec![ami.id().to_owned()], &image).await?;
+            tag::set(ami.aws.ec2(), vec![ami.id().to_owned()], &image).await?;
         }
-        if !ami.snapshots_tagged && !tags.is_empty() && !snapshots.is_empty() {
-            create_tags(&ami.aws, snapshots.clone(), &tags).await?;
+        if !ami.snapshots_tagged {
+            tag::set(ami.aws.ec2(), snapshots.clone(), &tags).await?;
         }
-        let ours = [tag::RUN, tag::CREATED, tag::TOKEN].map(|key| Tag::builder().key(key).build());
-        let request = ami.aws.ec2().delete_tags().resources(ami.id());
-        let request = request.set_tags(Some(ours.to_vec()));
-        let request = snapshots.into_iter().fold(request, DeleteTagsFluentBuilder::resources);
-        call("DeleteTags", || request.clone().send()).await?;
-        Ok(())
+        let all = std::iter::once(ami.id().to_owned()).chain(snapshots).collect();
+        Ok(tag::remove_temporary(ami.aws.ec2(), all, []).await?)
     }
 
     fn report_tags(&self, ami: &str, image: &Tags, snapshots: &[String], of_snapshots: &Tags) {
@@ -184,15 +177,6 @@ impl Imaging<'_> {
             report(of_snapshots);
         }
     }
-}
-
-async fn create_tags(aws: &Aws, resources: Vec<String>, tags: &Tags) -> Result<(), AwsError> {
-    if tags.is_empty() {
-        return Ok(());
-    }
-    let request = aws.ec2().create_tags().set_resources(Some(resources));
-    let request = request.set_tags(Some(tag::list(tags)));
-    call("CreateTags", || request.clone().send()).await.map(drop)
 }
 
 impl Request {
@@ -262,8 +246,7 @@ impl Request {
 async fn alone(
     request: CreateImageFluentBuilder,
 ) -> Result<CreateImageOutput, SdkError<CreateImageError, HttpResponse>> {
-    let one_attempt = aws_sdk_ec2::config::Builder::new().retry_config(RetryConfig::disabled());
-    request.customize().config_override(one_attempt).send().await
+    request.customize().config_override(without_retries()).send().await
 }
 
 /// Whether an endpoint cannot tag snapshots of an AMI in the making: it says so, or fails.

@@ -1,5 +1,6 @@
 //! The making of an AMI: what its steps share, known before anything is made.
 
+use aws_sdk_ec2::types::{BlockDeviceMapping, Image};
 use bakelite_aws::tag::Tags;
 use bakelite_engine::bake::BakeError;
 
@@ -47,5 +48,18 @@ impl<'a> Imaging<'a> {
         };
         findings.extend(imaging.preflight().await);
         Ok(imaging)
+    }
+
+    /// The devices of the launch, encrypted where that saves an encrypted copy: those of the template and those of `source`.
+    pub(crate) fn devices_at_launch(
+        &self,
+        devices: Vec<BlockDeviceMapping>,
+        source: &Image,
+    ) -> Vec<BlockDeviceMapping> {
+        if !self.encrypted_at_launch {
+            return devices;
+        }
+        let home = self.cloud.aws.region();
+        encryption::encrypted(devices, source, self.options.key_in(home, home))
     }
 }

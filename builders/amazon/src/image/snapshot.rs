@@ -3,11 +3,9 @@
 use std::time::Duration;
 
 use aws_sdk_ec2::Client;
-use aws_sdk_ec2::config::Builder;
-use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_ec2::operation::create_snapshot::builders::CreateSnapshotFluentBuilder;
 use aws_sdk_ec2::types::{ResourceType, Snapshot, SnapshotState};
-use bakelite_aws::call::{once, pause};
+use bakelite_aws::call::{once, pause, without_retries};
 use bakelite_aws::describe;
 use bakelite_aws::error::AwsError;
 use bakelite_aws::resource::snapshot::SNAPSHOT;
@@ -64,8 +62,7 @@ async fn create(
 ) -> Result<(String, String), AwsError> {
     let mut tries = Tries::new();
     loop {
-        let without_retries = Builder::new().retry_config(RetryConfig::disabled());
-        let request = request.clone().customize().config_override(without_retries);
+        let request = request.clone().customize().config_override(without_retries());
         let error = match once("CreateSnapshot", request.send()).await {
             Ok(answer) => {
                 let id = answer.snapshot_id;

@@ -257,7 +257,12 @@ impl Choice<'_> {
         let mut zones = BTreeSet::new();
         let vpc = subnets.first().and_then(|subnet| subnet.vpc_id.clone());
         subnets.retain(|subnet| subnet.vpc_id == vpc && zones.insert(subnet.availability_zone.clone()));
-        let first = subnets.first().ok_or_else(|| none("subnet", &filters))?;
+        self.chosen(subnets, &filters)
+    }
+
+    /// Reports which subnet is tried first; without any there is none.
+    fn chosen(&self, subnets: Vec<Subnet>, filters: &[Filter]) -> Result<Vec<Subnet>, NetworkError> {
+        let first = subnets.first().ok_or_else(|| none("subnet", filters))?;
         self.ui
             .say(format!("Subnet: {}", first.subnet_id().unwrap_or_default()));
         Ok(subnets)
@@ -289,10 +294,7 @@ impl Choice<'_> {
                 self.types.join(", ")
             ));
         }
-        let first = subnets.first().ok_or_else(|| none("subnet", &filters))?;
-        self.ui
-            .say(format!("Subnet: {}", first.subnet_id().unwrap_or_default()));
-        Ok(subnets)
+        self.chosen(subnets, &filters)
     }
 }
 

@@ -1,5 +1,4 @@
-//! The options of launching and reaching an instance, shared by all builders that do so. Those that are not supported yet carry
-//! `x-unsupported`, with the values that ask for nothing in `x-harmless`.
+//! The options of launching and reaching an instance, shared by all builders that do so.
 
 use bakelite_aws::tag::Tags;
 use bakelite_communicators::options::{CommunicatorOptions, Kind};

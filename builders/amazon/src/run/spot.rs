@@ -253,10 +253,7 @@ impl Launch<'_> {
             })
             .await?;
         made::note(&request);
-        let request = aws.ec2().create_tags().resources(request);
-        let request = request.set_tags(Some(tag::list(tags)));
-        call("CreateTags", || request.clone().send()).await?;
-        Ok(())
+        Ok(tag::set(aws.ec2(), vec![request], tags).await?)
     }
 }
 

@@ -1,7 +1,13 @@
-//! The volumes of the instance: their options.
+//! The volumes of the instance: their options, and those that it has.
 
-use aws_sdk_ec2::types::BlockDeviceMapping;
-use bakelite_aws::tag::Tags;
+use std::collections::BTreeMap;
+
+use aws_sdk_ec2::Client;
+use aws_sdk_ec2::types::{BlockDeviceMapping, Instance};
+use bakelite_aws::describe;
+use bakelite_aws::tag::{self, Tags};
+use bakelite_engine::bake::BakeError;
+use bakelite_engine::error::Explain;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -35,4 +41,32 @@ impl VolumeOptions {
         }
         devices
     }
+}
+
+/// A volume that should be there.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum VolumeError {
+    #[error("instance `{instance}` has no volume at `{device}`")]
+    Missing { instance: String, device: String },
+    #[error("instance `{0}` cannot be described")]
+    NoInstance(String),
+}
+
+impl Explain for VolumeError {}
+
+/// The instance's volumes, by device.
+pub(crate) async fn attached_to(ec2: &Client, instance: &str) -> Result<BTreeMap<String, String>, BakeError> {
+    let described = describe::instances(ec2, tag::filter("instance-id", instance)).await?;
+    let Some(described) = described.first() else {
+        return Err(VolumeError::NoInstance(instance.to_owned()).into());
+    };
+    Ok(attached(described))
+}
+
+fn attached(instance: &Instance) -> BTreeMap<String, String> {
+    let mappings = instance.block_device_mappings().iter();
+    let volumes = mappings.filter_map(|mapping| Some((mapping.device_name()?, mapping.ebs()?.volume_id()?)));
+    volumes
+        .map(|(device, volume)| (device.to_owned(), volume.to_owned()))
+        .collect()
 }

@@ -4,21 +4,20 @@
 mod check;
 mod devices;
 mod options;
-pub(crate) mod snapshots;
+mod snapshots;
 mod swap;
 
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use aws_sdk_ec2::types::Image;
-use bakelite_aws::client::Aws;
 use bakelite_aws::tag::Tags;
 use bakelite_aws::undo::AwsUndo;
 use bakelite_engine::artifact::Artifact;
 use bakelite_engine::bake::{Bake, BakeError, Handle};
 use bakelite_engine::builder::Builder;
 use bakelite_engine::registry::{Make, Registration, read_options};
-use bakelite_template::component::{Complaint, Component, ComponentKind, Yields};
+use bakelite_template::component::{Complaint, Yields};
 use bakelite_template::decode::Decoded;
 use bakelite_template::schema::Schema;
 
@@ -27,25 +26,22 @@ use self::snapshots::Snapshots;
 use crate::cloud::Cloud;
 use crate::findings::Findings;
 use crate::image::ami::{Created, Pending};
+use crate::image::artifact;
 use crate::image::imaging::Imaging;
-use crate::image::{artifact, encryption};
 use crate::run::launch::Launch;
 
 /// Post-processors and the manifest know AMIs by this id.
 const BUILDER_ID: &str = "mitchellh.amazon.ebssurrogate";
 
 /// The registration of amazon-ebssurrogate.
-pub(crate) const COMPONENT: Registration = Registration {
-    component: Component {
-        kind: ComponentKind::Builder,
-        name: "amazon-ebssurrogate",
-        doc: "Makes an EBS-backed AMI whose root volume was filled as a further volume of an instance: with another partition table, file system or boot mode than the source AMI's.",
-        schema: Schema::of::<Options>,
-        yields: Yields::BuildData(crate::run::connect::BUILD_DATA),
-    },
-    make: Make::Builder(make),
-    undo: Some(AwsUndo::within),
-};
+pub(crate) const COMPONENT: Registration = Registration::plain(
+    "amazon-ebssurrogate",
+    "Makes an EBS-backed AMI whose root volume was filled as a further volume of an instance: with another partition table, file system or boot mode than the source AMI's.",
+    Schema::of::<Options>,
+    Make::Builder(make),
+)
+.yielding(Yields::BuildData(crate::run::connect::BUILD_DATA))
+.undone_by(AwsUndo::within);
 
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Builder>> {
     let options: Options = read_options(decoded, complaints)?;
@@ -62,8 +58,7 @@ struct EbsSurrogate {
 impl Builder for EbsSurrogate {
     async fn bake(&self, bake: &Bake) -> Result<Artifact, BakeError> {
         let options = &self.options;
-        let reach = async { Ok(Aws::reach(&options.access, &bake.run.environment).await?) };
-        let cloud = Cloud::new(bake, bake.step("reach AWS", reach).await?);
+        let cloud = Cloud::reach(bake, &options.access).await?;
         let surrogate = bake.step("prepare", prepare(cloud, options)).await?;
         surrogate.make_ami().await
     }
@@ -79,12 +74,8 @@ async fn prepare<'a>(cloud: Cloud<'a>, options: &'a Options) -> Result<Surrogate
         // Registering takes the tags of the template alone.
         imaging.run_tags = Tags::new();
     }
-    if imaging.encrypted_at_launch {
-        // What becomes of the source AMI's own volumes does not matter.
-        let none = Image::builder().build();
-        let home = launch.cloud.aws.region();
-        launch.devices = encryption::encrypted(launch.devices, &none, options.image.key_in(home, home));
-    }
+    // What becomes of the source AMI's own volumes does not matter.
+    launch.devices = imaging.devices_at_launch(launch.devices, &Image::builder().build());
     launch.preflight(&mut findings).await;
     findings.settle()?;
     Ok(Surrogate {

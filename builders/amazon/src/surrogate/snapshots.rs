@@ -2,27 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_ec2::Client;
-use aws_sdk_ec2::types::Instance;
-use bakelite_aws::describe;
-use bakelite_aws::tag::{self, Tags};
+use bakelite_aws::tag::Tags;
 use bakelite_engine::bake::{BakeError, Handle};
-use bakelite_engine::error::Explain;
 use futures::future::try_join_all;
 
 use crate::cloud::Cloud;
 use crate::image::snapshot;
-
-/// A volume that should be there.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum VolumeError {
-    #[error("instance `{instance}` has no volume at `{device}`")]
-    Missing { instance: String, device: String },
-    #[error("instance `{0}` cannot be described")]
-    NoInstance(String),
-}
-
-impl Explain for VolumeError {}
+use crate::run::volumes::{VolumeError, attached_to};
 
 /// The snapshots of an instance's volumes.
 #[derive(Default)]
@@ -34,23 +20,6 @@ pub(crate) struct Snapshots {
     pub(crate) are_encrypted: bool,
 }
 
-/// The instance's volumes, by device.
-pub(crate) async fn volumes(ec2: &Client, instance: &str) -> Result<BTreeMap<String, String>, BakeError> {
-    let described = describe::instances(ec2, tag::filter("instance-id", instance)).await?;
-    let Some(described) = described.first() else {
-        return Err(VolumeError::NoInstance(instance.to_owned()).into());
-    };
-    Ok(attached(described))
-}
-
-fn attached(instance: &Instance) -> BTreeMap<String, String> {
-    let mappings = instance.block_device_mappings().iter();
-    let volumes = mappings.filter_map(|mapping| Some((mapping.device_name()?, mapping.ebs()?.volume_id()?)));
-    volumes
-        .map(|(device, volume)| (device.to_owned(), volume.to_owned()))
-        .collect()
-}
-
 /// Takes snapshots of the volumes at these devices, all at once, and waits until they are complete.
 pub(crate) async fn take(
     cloud: &Cloud<'_>,
@@ -59,7 +28,7 @@ pub(crate) async fn take(
     description: &str,
     tags: &Tags,
 ) -> Result<Snapshots, BakeError> {
-    let volumes = volumes(cloud.ec2(), instance).await?;
+    let volumes = attached_to(cloud.ec2(), instance).await?;
     let taken = devices.iter().map(|device| async {
         let volume = volumes.get(device).ok_or_else(|| VolumeError::Missing {
             instance: instance.to_owned(),

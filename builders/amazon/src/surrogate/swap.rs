@@ -14,15 +14,15 @@ use bakelite_engine::bake::BakeError;
 use futures::future::try_join_all;
 
 use super::options::Options;
-use super::snapshots::{VolumeError, volumes};
 use crate::cloud::Cloud;
+use crate::run::volumes::{VolumeError, attached_to};
 
 /// How long a volume may take to be attached or detached.
 const LIMIT: Duration = Duration::from_mins(15);
 
 /// Exchanges the volumes of the instance. Detached ones go with the instance: they carry its token.
 pub(crate) async fn swap(cloud: &Cloud<'_>, instance: &str, options: &Options) -> Result<(), BakeError> {
-    let volumes = volumes(cloud.ec2(), instance).await?;
+    let volumes = attached_to(cloud.ec2(), instance).await?;
     let (source, root) = options.root();
     let Some(volume) = volumes.get(source) else {
         let (instance, device) = (instance.to_owned(), source.to_owned());
@@ -45,15 +45,8 @@ async fn detach(cloud: &Cloud<'_>, instance: &str, device: &str, volume: &str) -
     let request = cloud.ec2().detach_volume().volume_id(volume);
     let request = request.instance_id(instance).device(device);
     under_way(once("DetachVolume", request.send()).await)?;
-    let detached =
-        |volume: Option<&Volume>| (*volume?.state()? == VolumeState::Available).then_some(Ok::<(), WaitError>(()));
-    let what = format!("volume {volume}");
-    let pace = cloud.aws.pace(10, LIMIT);
-    Ok(cloud
-        .aws
-        .volumes
-        .until(volume, pace, &what, "detached", detached)
-        .await?)
+    let detached = |volume: &Volume| volume.state() == Some(&VolumeState::Available);
+    until(cloud, volume, "detached", detached).await
 }
 
 async fn attach(cloud: &Cloud<'_>, instance: &str, volume: &str, device: &str) -> Result<(), BakeError> {
@@ -65,17 +58,25 @@ async fn attach(cloud: &Cloud<'_>, instance: &str, volume: &str, device: &str) -
         .instance_id(instance)
         .device(device);
     under_way(once("AttachVolume", request.send()).await)?;
-    let attached = |volume: Option<&Volume>| {
-        let state = volume?.attachments().first()?.state()?;
-        (*state == VolumeAttachmentState::Attached).then_some(Ok::<(), WaitError>(()))
+    let attached = |volume: &Volume| {
+        let attachment = volume.attachments().first();
+        attachment.and_then(|attachment| attachment.state()) == Some(&VolumeAttachmentState::Attached)
     };
+    until(cloud, volume, "attached", attached).await
+}
+
+/// Waits until a volume is as it is `wanted`.
+async fn until(
+    cloud: &Cloud<'_>,
+    volume: &str,
+    wanted: &'static str,
+    is_so: impl Fn(&Volume) -> bool,
+) -> Result<(), BakeError> {
     let what = format!("volume {volume}");
     let pace = cloud.aws.pace(10, LIMIT);
-    Ok(cloud
-        .aws
-        .volumes
-        .until(volume, pace, &what, "attached", attached)
-        .await?)
+    let judge = |volume: Option<&Volume>| is_so(volume?).then_some(Ok::<(), WaitError>(()));
+    let wait = cloud.aws.volumes.until(volume, pace, &what, wanted, judge);
+    Ok(wait.await?)
 }
 
 /// A call whose answer was lost is repeated, and finds the volume where it shall be, or on its way.

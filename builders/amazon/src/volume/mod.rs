@@ -6,17 +6,13 @@ mod options;
 use std::path::Path;
 
 use async_trait::async_trait;
-use aws_sdk_ec2::types::Tag;
-use bakelite_aws::call::call;
-use bakelite_aws::client::Aws;
-use bakelite_aws::error::AwsError;
 use bakelite_aws::tag::{self, Tags};
 use bakelite_aws::undo::AwsUndo;
 use bakelite_engine::artifact::Artifact;
 use bakelite_engine::bake::{Bake, BakeError, Made};
 use bakelite_engine::builder::Builder;
 use bakelite_engine::registry::{Make, Registration, read_options};
-use bakelite_template::component::{Complaint, Component, ComponentKind, Yields};
+use bakelite_template::component::{Complaint, Yields};
 use bakelite_template::decode::Decoded;
 use bakelite_template::schema::Schema;
 
@@ -25,22 +21,19 @@ use crate::cloud::Cloud;
 use crate::findings::Findings;
 use crate::image::{attributes, snapshot};
 use crate::run::launch::Launch;
-use crate::surrogate::snapshots::{VolumeError, volumes};
+use crate::run::volumes::{VolumeError, attached_to};
 use crate::tags::{Renderer, pairs};
 use crate::{block_device, run};
 
 /// The registration of amazon-ebsvolume.
-pub(crate) const COMPONENT: Registration = Registration {
-    component: Component {
-        kind: ComponentKind::Builder,
-        name: "amazon-ebsvolume",
-        doc: "Makes EBS volumes: launches an instance with them, provisions it, and keeps the volumes and snapshots of them.",
-        schema: Schema::of::<Options>,
-        yields: Yields::BuildData(crate::run::connect::BUILD_DATA),
-    },
-    make: Make::Builder(make),
-    undo: Some(AwsUndo::within),
-};
+pub(crate) const COMPONENT: Registration = Registration::plain(
+    "amazon-ebsvolume",
+    "Makes EBS volumes: launches an instance with them, provisions it, and keeps the volumes and snapshots of them.",
+    Schema::of::<Options>,
+    Make::Builder(make),
+)
+.yielding(Yields::BuildData(crate::run::connect::BUILD_DATA))
+.undone_by(AwsUndo::within);
 
 fn make(decoded: &Decoded, complaints: &mut Vec<Complaint>) -> Option<Box<dyn Builder>> {
     let options: Options = read_options(decoded, complaints)?;
@@ -75,8 +68,7 @@ struct AmazonEbsVolume {
 impl Builder for AmazonEbsVolume {
     async fn bake(&self, bake: &Bake) -> Result<Artifact, BakeError> {
         let options = &self.options;
-        let reach = async { Ok(Aws::reach(&options.access, &bake.run.environment).await?) };
-        let cloud = Cloud::new(bake, bake.step("reach AWS", reach).await?);
+        let cloud = Cloud::reach(bake, &options.access).await?;
         let baking = bake.step("prepare", prepare(cloud, options)).await?;
         baking.make_volumes().await
     }
@@ -130,7 +122,7 @@ impl Volumes<'_> {
         let machine = launch.machine().await?;
         let instance = machine.instance.value.as_str();
         launch.stopped(instance).await?;
-        let of_instance = volumes(cloud.ec2(), instance).await?;
+        let of_instance = attached_to(cloud.ec2(), instance).await?;
         let mut kept = Vec::new();
         let mut snapshots = Vec::new();
         for (volume, texts) in options
@@ -174,30 +166,18 @@ impl Volumes<'_> {
         let (made, _) = snapshot::take(cloud, id, description, &texts.snapshot_tags).await?;
         let aws = &cloud.aws;
         attributes::share_snapshot(aws, &made.value, &volume.snapshot_users, &volume.snapshot_groups).await?;
-        remove_tags(aws, &made.value, &Tags::new()).await?;
+        tag::remove_temporary(aws.ec2(), vec![made.value.clone()], []).await?;
         Ok(made)
     }
 
     /// A volume that stays has its own tags and none of the bake.
     async fn keep_volume(&self, id: &str, tags: &Tags) -> Result<(), BakeError> {
-        let aws = &self.launch.cloud.aws;
-        if !tags.is_empty() {
-            let request = aws.ec2().create_tags().resources(id).set_tags(Some(tag::list(tags)));
-            call("CreateTags", || request.clone().send()).await?;
-        }
-        let mut others = self.launch.texts.volume_tags.clone();
-        others.retain(|key, _| !tags.contains_key(key));
-        Ok(remove_tags(aws, id, &others).await?)
+        let ec2 = self.launch.cloud.ec2();
+        tag::set(ec2, vec![id.to_owned()], tags).await?;
+        let others = self.launch.texts.volume_tags.keys();
+        let others = others.filter(|key| !tags.contains_key(*key));
+        Ok(tag::remove_temporary(ec2, vec![id.to_owned()], others).await?)
     }
-}
-
-/// Removes the tags of temporary resources, and these, from what stays.
-async fn remove_tags(aws: &Aws, id: &str, others: &Tags) -> Result<(), AwsError> {
-    let ours = [tag::RUN, tag::CREATED, tag::TOKEN].into_iter();
-    let keys = ours.chain(others.keys().map(String::as_str));
-    let tags = keys.map(|key| Tag::builder().key(key).build()).collect();
-    let request = aws.ec2().delete_tags().resources(id).set_tags(Some(tags));
-    call("DeleteTags", || request.clone().send()).await.map(drop)
 }
 
 #[cfg(test)]
