@@ -667,7 +667,7 @@ fn hcl_on_standard_input_needs_its_flag_and_the_error_names_it() {
             .stderr(std::process::Stdio::piped());
         let mut child = command.spawn().unwrap();
         std::io::Write::write_all(&mut child.stdin.take().unwrap(), NULL.as_bytes()).unwrap();
-        child.wait_with_output().unwrap()
+        bakelite_test_support::ended::output_of(child)
     };
     let refused = run(&[]);
     let error = String::from_utf8_lossy(&refused.stderr).into_owned();

@@ -48,7 +48,7 @@ pub(crate) fn run(
     let mut child = command.spawn().unwrap();
     // A program that reads no input may be gone before it is all written.
     let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
-    let output = child.wait_with_output().unwrap();
+    let output = bakelite_test_support::ended::output_of(child);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ended {
         code: output.status.code(),

@@ -7,6 +7,8 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
+use crate::ended;
+
 /// A context for one test, around the binary of the test's own package.
 #[macro_export]
 macro_rules! test_context {
@@ -152,15 +154,17 @@ pub struct Ran {
 impl Ran {
     /// Runs a command to its end.
     pub fn of(command: &mut Command) -> Ran {
-        let output = command
-            .output()
+        let child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
             .unwrap_or_else(|error| panic!("{command:?} cannot be run: {error}"));
-        Ran::from(output)
+        Ran::end_of(child)
     }
 
     /// Waits for a started program.
     pub fn end_of(child: Child) -> Ran {
-        Ran::from(child.wait_with_output().expect("a started program can be waited for"))
+        Ran::from(ended::output_of(child))
     }
 
     /// It did what it should, and had nothing to complain about. Answers its standard output.

@@ -94,7 +94,7 @@ fn ask(endpoint: &Endpoint, question: &str, query: &str, more: &[&str]) -> std::
 }
 
 fn answer(asked: std::process::Child) -> BTreeSet<String> {
-    let output = asked.wait_with_output().expect("the AWS CLI can be waited for");
+    let output = crate::ended::output_of(asked);
     assert!(
         output.status.success(),
         "the AWS CLI failed: {}",

@@ -7,6 +7,7 @@
 
 pub mod clouds;
 pub mod context;
+pub mod ended;
 pub mod eventually;
 pub mod exchange;
 pub mod inventory;

@@ -29,7 +29,7 @@ fn sftp(machine: &Running, user: &str, batch: &str) -> Output {
         .spawn()
         .unwrap();
     client.stdin.take().unwrap().write_all(batch.as_bytes()).unwrap();
-    client.wait_with_output().unwrap()
+    bakelite_test_support::ended::output_of(client)
 }
 
 fn scp(machine: &Running, arguments: &[&str]) -> Output {

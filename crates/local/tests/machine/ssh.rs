@@ -91,7 +91,7 @@ fn large_streams_pass_both_ways_at_once() {
     let mut input = client.stdin.take().unwrap();
     let sent = data.clone();
     let writer = std::thread::spawn(move || input.write_all(&sent).unwrap());
-    let output = client.wait_with_output().unwrap();
+    let output = bakelite_test_support::ended::output_of(client);
     writer.join().unwrap();
     assert!(output.stdout == data, "{} bytes came back", output.stdout.len());
 }
@@ -138,7 +138,7 @@ fn sessions_share_a_connection() {
         .collect();
     for (number, mut client) in clients.into_iter().enumerate() {
         drop(client.stdin.take());
-        let output = client.wait_with_output().unwrap();
+        let output = bakelite_test_support::ended::output_of(client);
         assert_eq!(
             (text(&output.stdout), output.status.code()),
             (format!("{number}\n"), i32::try_from(number).ok())

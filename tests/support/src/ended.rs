@@ -1,0 +1,87 @@
+//! Programs that a test started, waited for within a limit: one that never ends fails its test instead of holding the suite for ever.
+
+use std::io::Read;
+use std::process::{Child, ExitStatus, Output};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+/// How long a program may run: a whole bake on a busy machine takes a tenth of it.
+const LIMIT: Duration = Duration::from_mins(10);
+/// How long output may stay open behind the program's end, by what it started and left running.
+const AFTER_THE_END: Duration = Duration::from_secs(30);
+
+/// Waits for the end of a program; nothing where it goes on for longer than `limit`.
+pub fn ended_within(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
+    let process =
+        pidfd_open(Pid::from_child(child), PidfdFlags::empty()).expect("a child that was not waited for exists");
+    let deadline = Instant::now() + limit;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left = Timespec::try_from(left).expect("a limit is a few minutes");
+        match poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&left)) {
+            Ok(0) => return None,
+            Ok(_) => return Some(child.wait().expect("a program that has ended can be waited for")),
+            Err(Errno::INTR) => (),
+            Err(error) => panic!("cannot wait for a program: {error}"),
+        }
+    }
+}
+
+/// Waits for the end of a program and for all of its output; panics with what it printed where one of them does not come.
+pub fn output_of(mut child: Child) -> Output {
+    drop(child.stdin.take());
+    let stdout = child.stdout.take().map(Collected::of);
+    let stderr = child.stderr.take().map(Collected::of);
+    let all = |output: Option<Collected>| output.map_or((Vec::new(), true), Collected::all);
+    let Some(status) = ended_within(&mut child, LIMIT) else {
+        // It may end at this very moment.
+        let _ = child.kill();
+        let _ = child.wait();
+        panic!("did not end within {LIMIT:?}: {:?} {:?}", all(stdout), all(stderr));
+    };
+    let (stdout, all_of_stdout) = all(stdout);
+    let (stderr, all_of_stderr) = all(stderr);
+    assert!(
+        all_of_stdout && all_of_stderr,
+        "its output is still open {AFTER_THE_END:?} after its end ({status}): {:?} {:?}",
+        String::from_utf8_lossy(&stdout),
+        String::from_utf8_lossy(&stderr)
+    );
+    Output { status, stdout, stderr }
+}
+
+/// What a thread reads from a pipe until it is closed.
+struct Collected(Receiver<Vec<u8>>);
+
+impl Collected {
+    fn of(mut pipe: impl Read + Send + 'static) -> Self {
+        let (sender, receiver) = channel();
+        std::thread::spawn(move || {
+            let mut bytes = [0; 8192];
+            while let Ok(count @ 1..) = pipe.read(&mut bytes) {
+                if sender.send(bytes[..count].to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+        Self(receiver)
+    }
+
+    /// All of it, and whether the pipe was closed in time.
+    fn all(self) -> (Vec<u8>, bool) {
+        let deadline = Instant::now() + AFTER_THE_END;
+        let mut collected = Vec::new();
+        loop {
+            use std::sync::mpsc::RecvTimeoutError::{Disconnected, Timeout};
+            match self.0.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(bytes) => collected.extend(bytes),
+                Err(Disconnected) => return (collected, true),
+                Err(Timeout) => return (collected, false),
+            }
+        }
+    }
+}
