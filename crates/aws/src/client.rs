@@ -20,6 +20,7 @@ use crate::credentials::{self, AccessError, Environment, Found, Profiles, Search
 use crate::describe;
 use crate::retry::{self, Classifier};
 use crate::sts::{self, Informant};
+use crate::times::Times;
 use crate::transport;
 use crate::watch::{Pace, Watch};
 
@@ -59,6 +60,8 @@ struct Common {
     authorities: Option<Authorities>,
     /// Without region and endpoint.
     sdk: SdkConfig,
+    /// How long states take in the account.
+    times: Arc<Times>,
 }
 
 /// All of this process, with what they were made of.
@@ -104,30 +107,42 @@ impl Aws {
         let at_ec2 = aws_sdk_ec2::config::Builder::from(&at_ec2).retry_classifier(classifier.clone());
         let ec2 = aws_sdk_ec2::Client::from_conf(at_ec2.build());
         Self {
-            instances: Watch::new(describe::by_ids(
-                &ec2,
-                "instance-id",
-                |ec2, by| async move { describe::instances(&ec2, by).await },
-                Instance::instance_id,
-            )),
-            images: Watch::new(describe::by_ids(
-                &ec2,
-                "image-id",
-                |ec2, by| async move { describe::images(&ec2, by).await },
-                Image::image_id,
-            )),
-            snapshots: Watch::new(describe::by_ids(
-                &ec2,
-                "snapshot-id",
-                |ec2, by| async move { describe::snapshots(&ec2, by).await },
-                Snapshot::snapshot_id,
-            )),
-            volumes: Watch::new(describe::by_ids(
-                &ec2,
-                "volume-id",
-                |ec2, by| async move { describe::volumes(&ec2, by).await },
-                Volume::volume_id,
-            )),
+            instances: Watch::new(
+                describe::by_ids(
+                    &ec2,
+                    "instance-id",
+                    |ec2, by| async move { describe::instances(&ec2, by).await },
+                    Instance::instance_id,
+                ),
+                &common.times,
+            ),
+            images: Watch::new(
+                describe::by_ids(
+                    &ec2,
+                    "image-id",
+                    |ec2, by| async move { describe::images(&ec2, by).await },
+                    Image::image_id,
+                ),
+                &common.times,
+            ),
+            snapshots: Watch::new(
+                describe::by_ids(
+                    &ec2,
+                    "snapshot-id",
+                    |ec2, by| async move { describe::snapshots(&ec2, by).await },
+                    Snapshot::snapshot_id,
+                ),
+                &common.times,
+            ),
+            volumes: Watch::new(
+                describe::by_ids(
+                    &ec2,
+                    "volume-id",
+                    |ec2, by| async move { describe::volumes(&ec2, by).await },
+                    Volume::volume_id,
+                ),
+                &common.times,
+            ),
             ssm: aws_sdk_ssm::Client::from_conf(at_ssm.build()),
             others: std::sync::Mutex::default(),
             common,
@@ -224,6 +239,11 @@ impl Aws {
         self.common.authorities.as_ref().map(Authorities::certificates)
     }
 
+    /// How long states take in the account.
+    pub fn times(&self) -> &Arc<Times> {
+        &self.common.times
+    }
+
     /// The pace of a wait: `aws_polling` and the environment set its limit, else it is `limit`.
     pub fn pace(&self, usual_seconds: u64, limit: Duration) -> Pace {
         Pace::new(usual_seconds, self.common.timeout.unwrap_or(limit))
@@ -294,6 +314,7 @@ impl Common {
                 .collect(),
             local,
             timeout: waiting_limit(options.aws_polling, environment),
+            times: Arc::new(Times::new(is_local)),
             authorities,
             sdk,
         };
