@@ -50,7 +50,10 @@ pub(super) fn check(
             check(ComponentKind::Provisioner, &step.component.text, step.place, &[]);
         }
         let any = build.uses.is_empty().then_some(None);
-        let sources: Vec<Option<&str>> = any.into_iter().chain(wanted.iter().map(|name| Some(name.as_str()))).collect();
+        let sources: Vec<Option<&str>> = any
+            .into_iter()
+            .chain(wanted.iter().map(|name| Some(name.as_str())))
+            .collect();
         for chain in &build.chains {
             for step in sources.iter().flat_map(|source| running(chain, selection, *source)) {
                 check(ComponentKind::PostProcessor, &step.component.text, step.place, &[]);
