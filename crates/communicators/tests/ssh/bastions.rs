@@ -7,7 +7,7 @@ use bakelite_test_support::sshd::{Setup, Sshd};
 use russh::MethodKind;
 use tokio_util::sync::CancellationToken;
 
-use crate::instance::{Instance, outcome, ran, run};
+use crate::instance::{Instance, outcome, printed, ran, run};
 use crate::keys::{agent_of, at_a_terminal, only_by_certificate};
 use crate::passwords::{Doors, PASSWORD};
 
@@ -138,7 +138,7 @@ async fn a_bastion_that_drops_the_connection_is_a_disconnect_and_the_next_comman
     let options = through(&instance, &[&bastion], "");
     let ssh = instance.try_connect(&Instance::target(), &options).await.unwrap();
     let mut running = ssh.exec("echo started; cat").await.unwrap();
-    assert!(running.output.recv().await.is_some());
+    assert!(printed(&mut running).await.is_some());
     bastion.kill_sessions().await;
     assert_eq!(outcome(running).await.exit, Exit::Disconnected);
     assert_eq!(ran(&*ssh, "exit 5").await.exit, Exit::Status(5));

@@ -8,7 +8,7 @@ use bakelite_test_support::slow_line::SlowLine;
 use bakelite_test_support::sshd::{Setup, Sshd};
 use tokio_util::sync::CancellationToken;
 
-use crate::instance::{Instance, outcome, ran, run};
+use crate::instance::{Instance, outcome, printed, ran, run};
 use crate::keys::agent_of;
 
 #[tokio::test]
@@ -242,7 +242,7 @@ async fn a_peer_that_falls_silent_is_a_disconnect() {
         options.ssh_port = Some(line.address.port());
         let ssh = instance.try_connect(&Instance::target(), &options).await.unwrap();
         let mut running = ssh.exec("echo started; cat").await.unwrap();
-        assert!(running.output.recv().await.is_some());
+        assert!(printed(&mut running).await.is_some());
         line.cut(true);
         assert_eq!(outcome(running).await.exit, Exit::Disconnected, "{option}");
         line.cut(false);

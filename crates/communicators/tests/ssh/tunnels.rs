@@ -2,7 +2,7 @@
 
 use bakelite_communicators::connect::ConnectError;
 use bakelite_engine::communicator::Exit;
-use bakelite_test_support::eventually::{LIMIT, eventually};
+use bakelite_test_support::eventually::{LIMIT, eventually, in_time};
 use bakelite_test_support::sshd::Setup;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -36,7 +36,7 @@ async fn greeted(port: u16) -> String {
     let mut stream = TcpStream::connect(("localhost", port)).await.unwrap();
     stream.write_all(b"world").await.unwrap();
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
+    in_time("an answer", stream.read_to_string(&mut answer)).await.unwrap();
     answer
 }
 
