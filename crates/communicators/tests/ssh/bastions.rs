@@ -114,7 +114,7 @@ async fn a_bastion_that_forwards_nothing_says_so() {
         ..Setup::default()
     })
     .await;
-    let options = through(&instance, &[&bastion], r#""ssh_timeout": "1s""#);
+    let options = through(&instance, &[&bastion], r#""ssh_timeout": "5s""#);
     let error = instance.try_connect(&Instance::target(), &options).await.err().unwrap();
     let text = bakelite_engine::chain_of(&error);
     assert!(text.contains("it does not allow connections to other hosts"), "{text}");
@@ -125,10 +125,10 @@ async fn a_bastion_that_cannot_be_reached_is_the_cause_of_the_timeout() {
     let instance = Instance::start(Setup::default()).await;
     let bastion = Sshd::start(Setup::default()).await;
     bastion.refuse(true);
-    let options = through(&instance, &[&bastion], r#""ssh_timeout": "1s""#);
+    let options = through(&instance, &[&bastion], r#""ssh_timeout": "5s""#);
     let error = instance.try_connect(&Instance::target(), &options).await.err().unwrap();
     let text = bakelite_engine::chain_of(&error);
-    assert!(text.contains("after 1s") && text.contains("bastion"), "{text}");
+    assert!(text.contains("after 5s") && text.contains("bastion"), "{text}");
 }
 
 #[tokio::test]

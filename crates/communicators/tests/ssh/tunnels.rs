@@ -93,7 +93,7 @@ async fn a_server_that_makes_no_tunnel_is_the_cause_of_the_timeout() {
         ..Setup::default()
     })
     .await;
-    let options = instance.options(r#""ssh_remote_tunnels": ["9:127.0.0.1:1"], "ssh_timeout": "1s""#);
+    let options = instance.options(r#""ssh_remote_tunnels": ["9:127.0.0.1:1"], "ssh_timeout": "5s""#);
     let error = instance.try_connect(&Instance::target(), &options).await.err().unwrap();
     let text = bakelite_engine::chain_of(&error);
     assert!(
