@@ -5,6 +5,7 @@
     reason = "a test fails by panicking"
 )]
 
+pub mod backstop;
 pub mod clouds;
 pub mod context;
 pub mod ended;
