@@ -166,6 +166,11 @@ impl AwsError {
         self.class == ErrorClass::Denied
     }
 
+    /// The caller may not do that, or the service refuses it as such: an endpoint may not have the operation.
+    pub fn is_not_allowed(&self) -> bool {
+        matches!(self.class, ErrorClass::Denied | ErrorClass::Refused)
+    }
+
     /// There is no such thing.
     pub fn is_not_found(&self) -> bool {
         self.class == ErrorClass::NotFound

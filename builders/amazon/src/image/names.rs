@@ -7,7 +7,6 @@ use aws_sdk_ec2::types::Image;
 use bakelite_aws::describe;
 use bakelite_aws::error::AwsError;
 use bakelite_aws::resource::image::{deregister, is_protected};
-use bakelite_aws::retry::ErrorClass;
 use bakelite_aws::tag;
 use bakelite_engine::bake::BakeError;
 use bakelite_engine::error::Explain;
@@ -87,7 +86,7 @@ impl Imaging<'_> {
         let taken = match of_name(there.ec2(), &self.options.ami_name).await {
             Ok(images) => images.into_iter().next()?,
             // Whoever may copy to a region may not always look there; the copy itself tells then.
-            Err(error) if error.class == ErrorClass::Denied && region != self.cloud.aws.region() => return None,
+            Err(error) if error.is_denied() && region != self.cloud.aws.region() => return None,
             Err(error) => return Some(error.into()),
         };
         let (id, region) = (taken.image_id.clone().unwrap_or_default(), region.to_owned());

@@ -1,5 +1,7 @@
 //! The temporary instance: launched with its tags in the same call, waited for, stopped.
 
+use std::borrow::Cow;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use aws_sdk_ec2::operation::run_instances::builders::RunInstancesFluentBuilder;
@@ -14,6 +16,7 @@ use bakelite_aws::resource::instance::INSTANCE;
 use bakelite_aws::tag::{self, Tags};
 use bakelite_aws::watch::WaitError;
 use bakelite_engine::bake::{BakeError, Made};
+use bakelite_engine::error::Explain;
 use bakelite_engine::provisioner::RunContext;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -76,7 +79,7 @@ impl Launch<'_> {
         &self,
         key_name: Option<&str>,
         profile: Option<&str>,
-    ) -> Result<RunInstancesFluentBuilder, BakeError> {
+    ) -> Result<RunInstancesFluentBuilder, UserDataError> {
         let options = self.options;
         let profile = profile.map(|name| IamInstanceProfileSpecification::builder().name(name).build());
         let enclave = || EnclaveOptionsRequest::builder().enabled(true).build();
@@ -301,14 +304,28 @@ impl From<options::ShutdownBehavior> for ShutdownBehavior {
     }
 }
 
+/// The file of the data for the first boot cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to read user data `{}`", path.display())]
+pub(crate) struct UserDataError {
+    path: PathBuf,
+    #[source]
+    cause: std::io::Error,
+}
+
+impl Explain for UserDataError {
+    fn option(&self) -> Option<Cow<'_, str>> {
+        Some("user_data_file".into())
+    }
+}
+
 /// The data for the first boot, in base64 as the API requires.
-pub(crate) fn user_data(options: &RunOptions, run: &RunContext) -> Result<Option<String>, BakeError> {
+pub(crate) fn user_data(options: &RunOptions, run: &RunContext) -> Result<Option<String>, UserDataError> {
     let data = match (&options.user_data, &options.user_data_file) {
         (Some(data), _) => data.clone().into_bytes(),
         (None, Some(file)) => {
             let path = local_path(file, run.home_directory.as_deref(), &run.working_directory);
-            let failed = |cause| BakeError::failed(format!("failed to read user data `{}`: {cause}", path.display()));
-            std::fs::read(&path).map_err(failed)?
+            std::fs::read(&path).map_err(|cause| UserDataError { path, cause })?
         }
         (None, None) => return Ok(None),
     };

@@ -37,8 +37,6 @@ pub struct Kind {
 pub(crate) struct Scope<'a> {
     /// In the resource's region.
     pub(crate) aws: &'a Aws,
-    /// EC2 there.
-    pub(crate) ec2: Client,
     pub(crate) mode: UndoMode,
     /// The resource; absent in a sweep.
     pub(crate) resource: Option<&'a Resource>,
@@ -65,13 +63,12 @@ impl By<'_> {
 impl<'a> Scope<'a> {
     /// The region that AWS is reached in.
     pub(crate) fn new(aws: &'a Aws, mode: UndoMode, resource: Option<&'a Resource>) -> Self {
-        let ec2 = aws.ec2().clone();
-        Self {
-            aws,
-            ec2,
-            mode,
-            resource,
-        }
+        Self { aws, mode, resource }
+    }
+
+    /// EC2 in the resource's region.
+    pub(crate) fn ec2(&self) -> &Client {
+        self.aws.ec2()
     }
 
     pub(crate) fn token(&self) -> Option<&str> {
