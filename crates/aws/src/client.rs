@@ -273,7 +273,7 @@ impl Common {
         let config = ProviderConfig::without_region()
             .with_region(Some(Region::new(region.clone())))
             .with_http_client(http.clone());
-        let sdk = sdk_config(options, environment, &region, http);
+        let sdk = sdk_config(options, environment, &profiles, &region, http);
         let at_sts = endpoint_of(sdk.clone().into_builder(), endpoint("STS", environment, &profiles)).build();
         let search = Search {
             options,
@@ -362,13 +362,14 @@ fn relevant(environment: &Environment) -> Environment {
         .collect()
 }
 
-/// The endpoint that the environment, or else the profile, gives a service.
+/// The endpoint that the environment, or else the profile, gives a service: of both, what is the service's own goes first.
 fn endpoint(service: &str, environment: &Environment, profiles: &Profiles) -> Option<String> {
-    if is_on(environment, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") {
+    if is_on(environment, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") || profiles.is_on("ignore_configured_endpoint_urls") {
         return None;
     }
     let own = variable(environment, &format!("AWS_ENDPOINT_URL_{service}"));
     own.or_else(|| variable(environment, "AWS_ENDPOINT_URL"))
+        .or_else(|| profiles.endpoint(service))
         .or_else(|| profiles.setting("endpoint_url"))
         .map(str::to_owned)
 }
@@ -382,7 +383,18 @@ fn endpoint_of(
 }
 
 /// What is the same for every client. Throttled and failed calls are repeated with growing pauses, at a pace that the service sets.
-fn sdk_config(options: &AccessOptions, environment: &Environment, region: &str, http: SharedHttpClient) -> SdkConfig {
+fn sdk_config(
+    options: &AccessOptions,
+    environment: &Environment,
+    profiles: &Profiles,
+    region: &str,
+    http: SharedHttpClient,
+) -> SdkConfig {
+    // A variable that is `false` counts, too.
+    let is_either_on = |name, of_profile| match variable(environment, name) {
+        Some(_) => is_on(environment, name),
+        None => profiles.is_on(of_profile),
+    };
     let attempts = options.max_retries.filter(|attempts| *attempts > 0);
     let mut builder = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -391,8 +403,8 @@ fn sdk_config(options: &AccessOptions, environment: &Environment, region: &str, 
         .identity_cache(IdentityCache::lazy().build())
         .time_source(aws_smithy_async::time::SystemTimeSource::new())
         .sleep_impl(aws_smithy_async::rt::sleep::TokioSleep::new())
-        .use_fips(is_on(environment, "AWS_USE_FIPS_ENDPOINT"))
-        .use_dual_stack(is_on(environment, "AWS_USE_DUALSTACK_ENDPOINT"))
+        .use_fips(is_either_on("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint"))
+        .use_dual_stack(is_either_on("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint"))
         .http_client(http);
     builder.set_app_name(AppName::new(concat!("bakelite-", env!("CARGO_PKG_VERSION"))).ok());
     builder.build()
@@ -561,6 +573,57 @@ mod tests {
         let profiles = Profiles::read(&unchecked(), &environment).await;
         assert_eq!(endpoint("EC2", &environment, &profiles).as_deref(), Some("http://b"));
         assert_eq!(endpoint("STS", &environment, &profiles).as_deref(), Some("http://a"));
+    }
+
+    #[tokio::test]
+    async fn a_profile_names_endpoints_and_their_kind() {
+        let home = tempfile::tempdir().unwrap();
+        let config = home.path().join("config");
+        std::fs::write(
+            &config,
+            "[profile ci]\nservices = ours\nendpoint_url = http://all\nuse_fips_endpoint = true\nuse_dualstack_endpoint = true\n\
+             [services ours]\nec2 =\n  endpoint_url = http://ec2\nsecrets_manager =\n  endpoint_url = http://secrets\n\
+             [profile none]\nendpoint_url = http://all\nignore_configured_endpoint_urls = true\n",
+        )
+        .unwrap();
+        let config = config.display().to_string();
+        let pairs = [
+            ("AWS_CONFIG_FILE", config.as_str()),
+            ("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent"),
+        ];
+        let of = |profile: &str| AccessOptions {
+            profile: Some(profile.into()),
+            ..unchecked()
+        };
+        let endpoints = async |profile: &str, more: &[(&str, &str)]| {
+            let environment = environment(&[&pairs[..], more].concat());
+            let profiles = Profiles::read(&of(profile), &environment).await;
+            let services = ["EC2", "SECRETS_MANAGER", "SSM"];
+            services.map(|service| endpoint(service, &environment, &profiles).unwrap_or_default())
+        };
+        assert_eq!(
+            endpoints("ci", &[]).await,
+            ["http://ec2", "http://secrets", "http://all"]
+        );
+        let of_environment = [("AWS_ENDPOINT_URL", "http://environment")];
+        assert_eq!(endpoints("ci", &of_environment).await, ["http://environment"; 3]);
+        assert_eq!(endpoints("none", &[]).await, [""; 3]);
+
+        let kinds = async |more: &[(&str, &str)]| {
+            let environment = environment(&[&pairs[..], &KEYS[2..], more].concat());
+            let with_keys = AccessOptions {
+                access_key: Some("AK".into()),
+                secret_key: Some("SK".into()),
+                ..of("ci")
+            };
+            let aws = Aws::reach(&with_keys, &environment).await.unwrap();
+            (aws.sdk().use_fips(), aws.sdk().use_dual_stack())
+        };
+        assert_eq!(kinds(&[]).await, (Some(true), Some(true)));
+        assert_eq!(
+            kinds(&[("AWS_USE_FIPS_ENDPOINT", "false")]).await,
+            (Some(false), Some(true))
+        );
     }
 
     #[test]

@@ -17,6 +17,7 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_runtime::env_config::file::{Builder, EnvConfigFileKind, EnvConfigFiles};
+use aws_runtime::env_config::property::PropertiesKey;
 use aws_types::os_shim_internal::{Env, Fs};
 use bakelite_engine::error::Explain;
 use bakelite_engine::untrusted::quoted;
@@ -190,6 +191,24 @@ impl Profiles {
     pub(crate) fn setting(&self, name: &str) -> Option<&str> {
         let profile = self.set.as_ref().ok()?.get_profile(&self.name)?;
         profile.get(name).filter(|value| !value.is_empty())
+    }
+
+    /// A setting of the profile that is `true`.
+    pub(crate) fn is_on(&self, name: &str) -> bool {
+        self.setting(name)
+            .is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    }
+
+    /// The endpoint of a service in the section `[services NAME]` that the profile names.
+    pub(crate) fn endpoint(&self, service: &str) -> Option<&str> {
+        let key = PropertiesKey::builder()
+            .section_key("services")
+            .section_name(self.setting("services")?)
+            .property_name(service.to_ascii_lowercase())
+            .sub_property_name("endpoint_url")
+            .build();
+        let endpoint = self.set.as_ref().ok()?.other_sections().get(&key.ok()?)?;
+        Some(endpoint.as_str()).filter(|endpoint| !endpoint.is_empty())
     }
 
     /// A profile that is named must exist: the next source might be another account's.

@@ -86,9 +86,21 @@ impl Undo for AwsUndo {
         OWNER
     }
 
+    fn progress(&self, resource: &Resource) -> Option<String> {
+        let kind = KINDS.into_iter().find(|kind| kind.name == resource.kind)?;
+        let (id, region) = (resource.id.as_ref()?, resource.details.get("region"));
+        let home = match &self.reach {
+            Reach::Known(aws) => Some(aws.region()),
+            Reach::Environment(_) => None,
+        };
+        let elsewhere = region.filter(|region| home != Some(region.as_str()));
+        let place = elsewhere.map(|region| format!(" in {region}")).unwrap_or_default();
+        (!kind.removing.is_empty()).then(|| format!("{} {id}{place}...", kind.removing))
+    }
+
     async fn undo(&self, resource: &Resource, mode: UndoMode) -> Result<(), UndoError> {
         let failed = |cause, again| UndoError {
-            what: resource.describe(),
+            what: resource.describe_with_place(),
             cause,
             again,
         };

@@ -53,7 +53,7 @@ impl Launch<'_> {
         tags: &LaunchTags,
     ) -> Result<Made<String>, BakeError> {
         let Self { cloud, network, .. } = self;
-        let request = self.request(access.key_name.as_deref(), access.profile.as_deref())?;
+        let request = self.on_demand_request(access.key_name.as_deref(), access.profile.as_deref())?;
         let types = self.options.instance_types();
         let attempts = Attempts {
             ec2: cloud.ec2().clone(),
@@ -75,6 +75,24 @@ impl Launch<'_> {
     }
 
     /// The launch on demand without its type, its place, its security groups and its tags.
+    pub(crate) fn on_demand_request(
+        &self,
+        key_name: Option<&str>,
+        profile: Option<&str>,
+    ) -> Result<RunInstancesFluentBuilder, UserDataError> {
+        let options = self.options;
+        let enclave = || EnclaveOptionsRequest::builder().enabled(true).build();
+        let licenses = licenses(options);
+        let request = self.request(key_name, profile)?;
+        Ok(request
+            .set_placement(placement(options))
+            .capacity_reservation_specification(capacity_reservation(options))
+            .instance_initiated_shutdown_behavior(options.shutdown_behavior.into())
+            .set_enclave_options(options.enable_nitro_enclave.then(enclave))
+            .set_license_specifications((!licenses.is_empty()).then_some(licenses)))
+    }
+
+    /// The part of a launch that spot instances have, too.
     pub(crate) fn request(
         &self,
         key_name: Option<&str>,
@@ -82,8 +100,6 @@ impl Launch<'_> {
     ) -> Result<RunInstancesFluentBuilder, UserDataError> {
         let options = self.options;
         let profile = profile.map(|name| IamInstanceProfileSpecification::builder().name(name).build());
-        let enclave = || EnclaveOptionsRequest::builder().enabled(true).build();
-        let licenses = licenses(options);
         let request = self
             .cloud
             .ec2()
@@ -92,14 +108,9 @@ impl Launch<'_> {
             .max_count(1)
             .image_id(self.source.image_id().unwrap_or_default())
             .set_ebs_optimized(options.ebs_optimized.then_some(true))
-            .set_placement(placement(options))
             .set_metadata_options(metadata(options))
-            .capacity_reservation_specification(capacity_reservation(options))
-            .instance_initiated_shutdown_behavior(options.shutdown_behavior.into())
             .set_block_device_mappings((!self.devices.is_empty()).then(|| self.devices.clone()))
             .set_iam_instance_profile(profile)
-            .set_enclave_options(options.enable_nitro_enclave.then(enclave))
-            .set_license_specifications((!licenses.is_empty()).then_some(licenses))
             .set_key_name(key_name.map(str::to_owned));
         Ok(request.set_user_data(user_data(options, &self.cloud.bake.run)?))
     }

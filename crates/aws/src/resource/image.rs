@@ -14,6 +14,7 @@ use crate::tag;
 /// An AMI. One of ours is found by its token as a tag, never by its name: one of that name may be somebody else's.
 pub static IMAGE: Kind = Kind {
     name: "image",
+    removing: "Deregistering AMI",
     find: |scope, by| Box::pin(find(scope, by)),
     remove: |scope, id| Box::pin(remove(scope, id)),
 };

@@ -15,6 +15,7 @@ use crate::watch::WaitError;
 /// An instance.
 pub static INSTANCE: Kind = Kind {
     name: "instance",
+    removing: "Terminating the source AWS instance",
     find: |scope, by| Box::pin(find(scope, by)),
     remove: |scope, id| Box::pin(remove(scope, id)),
 };

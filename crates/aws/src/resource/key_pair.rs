@@ -7,6 +7,7 @@ use crate::error::AwsError;
 /// A key pair; its name is its id. One without an id is found by its tag, never by its name: a pair of that name may be the user's own.
 pub static KEY_PAIR: Kind = Kind {
     name: "key-pair",
+    removing: "Deleting temporary keypair",
     find: |scope, by| Box::pin(find(scope, by)),
     remove: |scope, id| Box::pin(remove(scope, id)),
 };

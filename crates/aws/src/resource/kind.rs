@@ -27,6 +27,8 @@ type Find = for<'a> fn(&'a Scope<'a>, By<'a>) -> BoxFuture<'a, Result<Vec<Found>
 pub struct Kind {
     /// Its name in the journal and in output.
     pub name: &'static str,
+    /// What is said before its id when its removal begins; empty where that is of no interest.
+    pub(crate) removing: &'static str,
     /// Finds those that pass a filter.
     pub(crate) find: Find,
     /// Removes the one with this id; when it returns without error, the resource is certainly gone. One that is gone already is no error.

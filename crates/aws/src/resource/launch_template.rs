@@ -7,6 +7,7 @@ use crate::error::AwsError;
 /// A launch template.
 pub static LAUNCH_TEMPLATE: Kind = Kind {
     name: "launch-template",
+    removing: "Deleting temporary launch template",
     find: |scope, by| Box::pin(find(scope, by)),
     remove: |scope, id| Box::pin(remove(scope, id)),
 };

@@ -10,6 +10,7 @@ use crate::tag::{self, Tags};
 /// A role, with the policy of the same name in it.
 pub static ROLE: Kind = Kind {
     name: "role",
+    removing: "Deleting temporary role",
     find: |scope, by| Box::pin(find_roles(scope, by)),
     remove: |scope, name| Box::pin(remove_role(scope, name)),
 };
@@ -17,6 +18,7 @@ pub static ROLE: Kind = Kind {
 /// An instance profile, with the role that it holds.
 pub static INSTANCE_PROFILE: Kind = Kind {
     name: "instance-profile",
+    removing: "Deleting temporary instance profile",
     find: |scope, by| Box::pin(find_profiles(scope, by)),
     remove: |scope, name| Box::pin(remove_profile(scope, name)),
 };

@@ -8,6 +8,7 @@ use crate::error::AwsError;
 /// A security group.
 pub static SECURITY_GROUP: Kind = Kind {
     name: "security-group",
+    removing: "Deleting temporary security group",
     find: |scope, by| Box::pin(find(scope, by)),
     remove: |scope, id| Box::pin(remove(scope, id)),
 };

@@ -7,6 +7,7 @@ use crate::ssm;
 /// A session. It has no tags: the token of its [`Resource`](bakelite_engine::undo::Resource) is its reason.
 pub static SESSION: Kind = Kind {
     name: "session",
+    removing: "",
     find: |scope, by| Box::pin(find(scope, by)),
     remove: |scope, id| Box::pin(remove(scope, id)),
 };

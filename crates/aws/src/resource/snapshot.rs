@@ -11,6 +11,7 @@ use crate::made;
 /// A snapshot.
 pub static SNAPSHOT: Kind = Kind {
     name: "snapshot",
+    removing: "Deleting snapshot",
     find: |scope, by| Box::pin(find(scope, by)),
     remove: |scope, id| Box::pin(remove(scope, id)),
 };

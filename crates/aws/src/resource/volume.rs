@@ -10,6 +10,7 @@ use crate::error::AwsError;
 /// A volume.
 pub static VOLUME: Kind = Kind {
     name: "volume",
+    removing: "Deleting volume",
     find: |scope, by| Box::pin(find(scope, by)),
     remove: |scope, id| Box::pin(remove(scope, id)),
 };
