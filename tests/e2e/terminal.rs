@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use bakelite_test_support::context::TestContext;
 use bakelite_test_support::ended::ended_within;
+use bakelite_test_support::exchange::Exchange;
 use bakelite_test_support::test_context;
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -297,8 +298,6 @@ fn a_breakpoint_without_a_terminal_fails() {
 #[cfg(feature = "amazon")]
 #[test]
 fn the_code_of_an_mfa_device_is_asked_for_and_not_shown() {
-    use bakelite_test_support::exchange::Exchange;
-
     let sts = Exchange::play(&[
         "HTTP/1.1 200 OK\n\n<GetSessionTokenResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetSessionTokenResult>\
          <Credentials><AccessKeyId>OF_SESSION</AccessKeyId><SecretAccessKey>S</SecretAccessKey><SessionToken>T</SessionToken>\

@@ -62,7 +62,7 @@ impl Launch<'_> {
             types: types.clone(),
             unlimited_credits: self.options.has_unlimited_credits(),
             security_groups: access.security_groups.clone(),
-            public_address: network.public_address,
+            addresses: network.addresses,
             token: temporary.token.clone(),
             places: network.places.clone(),
             any_zone: network.places.iter().all(|place| *place == Place::default()),
@@ -119,8 +119,7 @@ impl Launch<'_> {
     pub(crate) async fn stop(&self, id: &str) -> Result<(), BakeError> {
         let Cloud { aws, .. } = &self.cloud;
         if self.options.spot().is_some() {
-            self.cloud
-                .say("A spot instance is not stopped: EC2 reboots it while the AMI is made");
+            self.cloud.say("A spot instance is not stopped");
             return Ok(());
         }
         if self.options.disable_stop_instance {
