@@ -505,6 +505,53 @@ fn only_the_public_address_of_this_machine_is_admitted_where_that_is_asked_for()
     assert_sent(&(ran, recorder.requests()), &["CidrIp=203.0.113.7/32"]);
 }
 
+/// The cloud has no IPv6: the launch that is tried dry is refused.
+#[test]
+fn ipv6_addresses_are_asked_for_with_the_launch() {
+    let source = format!("{USUAL}\n  ipv6_address_count = 1\n");
+    assert_sent(bake(&source), &["&Ipv6AddressCount=1"]);
+    let source = format!("{source}\n  associate_public_ip_address = true\n");
+    assert_sent(bake(&source), &["&NetworkInterface.1.Ipv6AddressCount=1"]);
+}
+
+#[test]
+fn a_spot_launch_is_tried_dry_and_its_instance_is_not_rebooted() {
+    let source = format!("{USUAL}\n  spot_price = \"auto\"\n  no_reboot = true\n");
+    let (ran, requests) = bake(&source);
+    let output = ran.succeeds();
+    assert!(output.contains("is not rebooted (no_reboot)"), "{output}");
+    let is_sent = |action: &str, parameters: &[&str]| {
+        let mut of_action = requests
+            .lines()
+            .filter(|line| line.starts_with(&format!("Action={action}&")));
+        of_action.any(|line| parameters.iter().all(|parameter| line.contains(parameter)))
+    };
+    let dry = [
+        "&DryRun=true",
+        "&InstanceMarketOptions.MarketType=spot",
+        "&InstanceType=m5.large",
+    ];
+    assert!(is_sent("RunInstances", &dry), "{requests}");
+    assert!(!requests.contains("InstanceInitiatedShutdownBehavior"), "{requests}");
+    assert!(is_sent("CreateImage", &["&NoReboot=true"]), "{requests}");
+}
+
+#[test]
+fn everything_that_is_missing_is_one_report() {
+    let source = USUAL.replace("m5.large", "m9.huge").replace("jammy", "nowhere");
+    let (ran, requests) = bake(&format!("{source}\n  ami_regions = [\"eu-nowhere-1\"]\n"));
+    let output = ran.fails_with(1);
+    for finding in [
+        "3 problems:",
+        "no AMI ",
+        "instance type `m9.huge` does not exist in region `us-east-1`",
+        "`eu-nowhere-1` is not a region that this account has enabled",
+    ] {
+        assert!(output.contains(finding), "{finding}: {output}");
+    }
+    assert!(!requests.contains("Action=CreateKeyPair&"), "{requests}");
+}
+
 #[test]
 fn the_network_is_found_by_filters_or_named() {
     let filters = format!(

@@ -109,8 +109,8 @@ const fn with_message(code: &'static str, message: &'static str, class: ErrorCla
     }
 }
 
-/// The class of each error code of EC2, STS, Systems Manager and Secrets Manager (their API references, "Error codes"). The first row
-/// that fits counts; a code without a row is a refusal.
+/// The class of each error code of EC2, IAM, STS, Systems Manager, Secrets Manager and EC2 Instance Connect (their API references, "Error
+/// codes"). The first row that fits counts; a code without a row is a refusal.
 static CODES: &[Row] = &[
     row("RequestLimitExceeded", ErrorClass::Throttled),
     row("Throttling", ErrorClass::Throttled),
@@ -189,6 +189,12 @@ fn class_in(codes: &[Row], operation: &str, code: &str, message: &str) -> ErrorC
         same && meant && message.contains(row.message)
     };
     codes.iter().find(fits).map_or(ErrorClass::Refused, |row| row.class)
+}
+
+/// Whether an answer may deny the call: a code of a denial is somewhere in its body, whatever the service's format.
+pub(crate) fn may_deny(body: &str) -> bool {
+    let mut denials = CODES.iter().filter(|row| row.class == ErrorClass::Denied);
+    denials.any(|row| body.contains(row.code))
 }
 
 /// How many tries fit into the limit of a policy.
@@ -318,7 +324,7 @@ fn is_lasting(error: &DialError) -> bool {
     }
 }
 
-/// The error code in an answer of EC2 or STS: `<Code>…</Code>`. The SDK's own classifier knows the codes of the JSON services.
+/// The error code in an answer of EC2, IAM or STS: `<Code>…</Code>`. The SDK's own classifier knows the codes of the JSON services.
 fn code_in(body: &[u8]) -> Option<&str> {
     let (_, rest) = std::str::from_utf8(body).ok()?.split_once("<Code>")?;
     Some(rest.split_once("</Code>")?.0)
@@ -376,9 +382,11 @@ mod tests {
     fn a_row_is_all_that_a_new_code_takes() {
         let codes = [
             row("NewCode", ErrorClass::InUse),
-            during(&["RunInstances"], "Other*", ErrorClass::NotYet),
+            during(&["RunInstances"], "*Other", ErrorClass::NotYet),
         ];
         assert_eq!(class_in(&codes, "RunInstances", "NewCode", ""), ErrorClass::InUse);
+        assert_eq!(class_in(&codes, "RunInstances", "AnOther", ""), ErrorClass::NotYet);
+        assert_eq!(class_in(&codes, "StopInstances", "AnOther", ""), ErrorClass::Refused);
         assert_eq!(class_in(&codes, "RunInstances", "Unheard", ""), ErrorClass::Refused);
     }
 
