@@ -63,6 +63,14 @@ impl ApiError {
         ApiError::new("UnsupportedOperation", message)
     }
 
+    /// Returns the error for a client token that an earlier call had with other parameters.
+    pub(crate) fn token_reused() -> ApiError {
+        ApiError::new(
+            "IdempotentParameterMismatch",
+            "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).",
+        )
+    }
+
     /// Returns an error of this cloud itself (HTTP 500); clients retry it.
     pub(crate) fn internal(message: impl std::fmt::Display) -> ApiError {
         ApiError {

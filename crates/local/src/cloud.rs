@@ -96,14 +96,7 @@ impl Cloud {
         region: &str,
         change: impl FnOnce(&mut Region) -> Result<T, ApiError>,
     ) -> Result<T, ApiError> {
-        self.change_all(|state| {
-            change(
-                state
-                    .regions
-                    .entry(region.to_owned())
-                    .or_insert_with(|| Region::new(region)),
-            )
-        })
+        self.change_all(|state| change(state.region_mut(region)))
     }
 
     /// Changes the whole state, wholly or not at all.

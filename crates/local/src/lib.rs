@@ -43,6 +43,7 @@ mod machine_error;
 mod moment;
 mod network;
 mod owner;
+mod pattern;
 mod query;
 mod query_api;
 mod refusals;

@@ -177,7 +177,7 @@ impl LocalCloud {
         });
         discard_left_disks(&cloud);
         let answering = Arc::clone(&cloud);
-        let answer = move |request, seat| router::respond(Arc::clone(&answering), request, seat);
+        let answer = move |request, slot| router::respond(Arc::clone(&answering), request, slot);
         let serving = server::serve(listener, server::Limits::of_process(), cloud.closing.clone(), answer);
         let server = cloud.tasks.spawn(serving);
         Ok(LocalCloud {

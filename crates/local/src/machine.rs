@@ -299,7 +299,7 @@ impl Machines {
         Ok(())
     }
 
-    /// Removes a directory of the store: at once foreverybody who looks, then for good.
+    /// Removes a directory of the store: at once for everybody who looks, then for good.
     async fn remove(&self, name: &Path) -> Result<(), MachineError> {
         match self.inner.store.set_aside(name)? {
             Some(aside) => base::remove(aside, self.inner.ids).await,

@@ -100,10 +100,7 @@ fn repeated(region: &Region, launch: &Launch, digest: &str) -> Option<Result<(Ve
         .collect();
     let first = earlier.first()?;
     if first.request_digest != digest {
-        return Some(Err(ApiError::new(
-            "IdempotentParameterMismatch",
-            "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).",
-        )));
+        return Some(Err(ApiError::token_reused()));
     }
     let items = earlier
         .iter()
