@@ -53,7 +53,7 @@ pub(super) async fn run(args: FixArgs, process: &Process) -> Result<Status, Fail
             evaluate_data: false,
         };
     }
-    let sound = check(&invocation, &mut reading, process).await;
+    let sound = check(&invocation, &mut reading, &process.run_context(false, false)).await;
     reading.say(process);
     Ok(if sound { Status::Ok } else { Status::Failed })
 }

@@ -106,6 +106,7 @@ impl Ground {
             hostname: format!("ip-10-0-0-{number}"),
             users: vec!["ec2-user".into()],
             authorized_keys: self.public_keys(),
+            operator_key: None,
             user_data: None,
             address: Ipv4Addr::new(127, 41, 0, number),
             ssh_port: 0,

@@ -299,6 +299,7 @@ async fn fill_disk(directory: &Path) {
         hostname: "full".into(),
         users: Vec::new(),
         authorized_keys: Vec::new(),
+        operator_key: None,
         user_data: None,
         address: std::net::Ipv4Addr::new(127, 41, 7, 7),
         ssh_port: 0,
