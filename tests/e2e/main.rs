@@ -32,6 +32,8 @@ mod masking;
 mod meta_arguments;
 #[cfg(feature = "amazon")]
 mod moto_bakes;
+#[cfg(feature = "amazon")]
+mod option_groups;
 mod output;
 mod provenance;
 #[cfg(feature = "amazon")]
@@ -40,6 +42,8 @@ mod reboot;
 mod secrets;
 #[cfg(feature = "amazon")]
 mod session_manager;
+#[cfg(feature = "amazon")]
+mod siblings;
 #[cfg(feature = "amazon")]
 mod templates;
 mod terminal;
