@@ -141,7 +141,7 @@ fn template(source: &str) -> String {
 }
 
 /// What most sources have in common.
-const USUAL: &str = r#"
+pub(crate) const USUAL: &str = r#"
   region        = "us-east-1"
   instance_type = "m5.large"
   ssh_username  = "ubuntu"
@@ -169,16 +169,21 @@ fn recorded() -> (TestContext, Cloud, Recorder) {
 
 /// The same with answers in place of the cloud's.
 fn bake_answering(source: &str, answers: &[(&'static str, u16, &'static str)]) -> (Ran, String) {
+    bake_template(&template(source), answers)
+}
+
+/// The same with a template.
+pub(crate) fn bake_template(text: &str, answers: &[(&'static str, u16, &'static str)]) -> (Ran, String) {
     let (context, _cloud, recorder) = recorded();
     *recorder.answers.lock().unwrap() = answers.to_vec();
-    context.file("data", "#!/bin/sh\n").template(&template(source));
+    context.file("data", "#!/bin/sh\n").template(text);
     let ran = context.run(["build", "t.pkr.hcl"]);
     (ran, recorder.requests())
 }
 
 /// Everything that is wanted is in what was sent.
 #[track_caller]
-fn assert_sent((ran, requests): &(Ran, String), wanted: &[&str]) {
+pub(crate) fn assert_sent((ran, requests): &(Ran, String), wanted: &[&str]) {
     for wanted in wanted {
         assert!(requests.contains(wanted), "{wanted} was not sent: {requests}\n{ran:?}");
     }
@@ -249,8 +254,10 @@ fn options_of_the_instance_are_parameters_of_its_launch() {
           virtual_name = "ephemeral0"
         }}"#
     );
+    let (ran, requests) = bake(&source);
+    assert!(!requests.contains("Action=GetInstanceProfile&"), "{requests}");
     assert_sent(
-        &bake(&source),
+        &(ran, requests),
         &[
             "Action=RunInstances&",
             "&InstanceType=m5.large&",
@@ -294,7 +301,7 @@ fn other_options_of_the_instance_are_parameters_of_its_launch() {
     let source = format!(
         r#"{}
         enable_unlimited_credits        = true
-        capacity_reservation_preference = "none"
+        capacity_reservation_preference = "open"
         tenancy                         = "dedicated"
         security_group_id               = "sg-3"
         user_data_file                  = "data""#,
@@ -304,7 +311,7 @@ fn other_options_of_the_instance_are_parameters_of_its_launch() {
         &bake(&source),
         &[
             "&CreditSpecification.CpuCredits=unlimited",
-            "&CapacityReservationSpecification.CapacityReservationPreference=none",
+            "&CapacityReservationSpecification.CapacityReservationPreference=open",
             "&Placement.Tenancy=dedicated",
             "&SecurityGroupId.1=sg-3",
             "&UserData=IyEvYmluL3NoCg==",
@@ -509,9 +516,9 @@ fn only_the_public_address_of_this_machine_is_admitted_where_that_is_asked_for()
 #[test]
 fn ipv6_addresses_are_asked_for_with_the_launch() {
     let source = format!("{USUAL}\n  ipv6_address_count = 1\n");
-    assert_sent(bake(&source), &["&Ipv6AddressCount=1"]);
+    assert_sent(&bake(&source), &["&Ipv6AddressCount=1"]);
     let source = format!("{source}\n  associate_public_ip_address = true\n");
-    assert_sent(bake(&source), &["&NetworkInterface.1.Ipv6AddressCount=1"]);
+    assert_sent(&bake(&source), &["&NetworkInterface.1.Ipv6AddressCount=1"]);
 }
 
 #[test]
@@ -582,13 +589,15 @@ fn the_network_is_found_by_filters_or_named() {
         ],
     );
     let random = format!(
-        "{USUAL}\nskip_create_ami = true\nsubnet_filter {{\n random = true\n filters = {{ default-for-az = \"true\" }}\n}}\nsecurity_group_filter {{\n filters = {{ group-name = \"default\" }}\n}}"
+        "{USUAL}\nskip_create_ami = true\nsubnet_filter {{\n random = true\n filters = {{ default-for-az = \"true\" }}\n}}\nsecurity_group_filter {{\n filters = {{ group-name = \"default\" }}\n filter {{\n name = \"ip-permission.protocol\"\n value = \"-1\"\n }}\n}}\nvpc_filter {{\n filter {{\n name = \"state\"\n value = \"available\"\n }}\n}}"
     );
     assert_sent(
         &bake(&random),
         &[
             "&SubnetId=subnet-",
             "Action=DescribeSecurityGroups&Version=2016-11-15&Filter.1.Name=group-name&Filter.1.Value.1=default",
+            "&Filter.2.Name=ip-permission.protocol&Filter.2.Value.1=-1",
+            "Action=DescribeVpcs&Version=2016-11-15&Filter.1.Name=state&Filter.1.Value.1=available",
         ],
     );
     let named = format!("{USUAL}\nvpc_id = \"vpc-1\"\nsubnet_id = \"subnet-1\"");
@@ -632,8 +641,23 @@ fn options_of_the_image_are_parameters_of_its_creation_and_its_attributes() {
           value = "first"
         }}
         ami_block_device_mappings {{
-          device_name = "/dev/sdz"
-          volume_size = 7
+          device_name           = "/dev/sdz"
+          delete_on_termination = true
+          encrypted             = true
+          kms_key_id            = "alias/disks"
+          snapshot_id           = "snap-1"
+          volume_size           = 7
+          volume_type           = "gp3"
+          iops                  = 3100
+          throughput            = 130
+        }}
+        ami_block_device_mappings {{
+          device_name = "/dev/sdy"
+          no_device   = true
+        }}
+        ami_block_device_mappings {{
+          device_name  = "/dev/sdx"
+          virtual_name = "ephemeral1"
         }}"#
     );
     let baked = bake(&source);
@@ -647,7 +671,16 @@ fn options_of_the_image_are_parameters_of_its_creation_and_its_attributes() {
             "&Name=baked&",
             "&Description=of ubuntu/images/",
             "&BlockDeviceMapping.1.DeviceName=/dev/sdz",
+            "&BlockDeviceMapping.1.Ebs.DeleteOnTermination=true",
+            "&BlockDeviceMapping.1.Ebs.Encrypted=true",
+            "&BlockDeviceMapping.1.Ebs.KmsKeyId=alias/disks",
+            "&BlockDeviceMapping.1.Ebs.SnapshotId=snap-1",
             "&BlockDeviceMapping.1.Ebs.VolumeSize=7",
+            "&BlockDeviceMapping.1.Ebs.VolumeType=gp3",
+            "&BlockDeviceMapping.1.Ebs.Iops=3100",
+            "&BlockDeviceMapping.1.Ebs.Throughput=130",
+            "&BlockDeviceMapping.2.NoDevice=&BlockDeviceMapping.2.DeviceName=/dev/sdy",
+            "&BlockDeviceMapping.3.VirtualName=ephemeral1",
             "&BlockDeviceMapping.1.NoDevice=&BlockDeviceMapping.1.DeviceName=xvdca",
             ".Key=Release&",
             ".Key=Base&",
@@ -715,6 +748,7 @@ fn an_ami_is_copied_to_its_regions_with_its_tags() {
         ],
     );
     assert_eq!(requests.matches("Action=CopyImage&").count(), 1, "{requests}");
+    assert!(!requests.contains("Action=DescribeRegions&"), "{requests}");
 }
 
 #[test]
@@ -842,6 +876,51 @@ fn a_source_ami_is_found_by_id_or_filter() {
 }
 
 #[test]
+fn of_several_amis_the_newest_is_taken_only_where_that_is_asked_for() {
+    let several = USUAL.replace("most_recent = true", "");
+    let (ran, requests) = bake(&several);
+    let failed = ran.fails_with(1);
+    assert!(failed.contains("and only one can be the source AMI"), "{failed}");
+    assert!(failed.contains("`most_recent = true` takes the newest"), "{failed}");
+    assert!(!requests.contains("Action=RunInstances&"), "{requests}");
+}
+
+#[test]
+fn an_ami_of_another_virtualization_type_is_refused_before_anything_is_made() {
+    let source = format!("{USUAL}\nena_support = true\nami_virtualization_type = \"paravirtual\"");
+    let (ran, requests) = bake(&source);
+    let failed = ran.fails_with(1);
+    assert!(
+        failed.contains("its virtualization type is `hvm`, not `paravirtual`"),
+        "{failed}"
+    );
+    assert!(!requests.contains("Action=CreateKeyPair&"), "{requests}");
+}
+
+#[test]
+fn a_password_that_never_comes_is_waited_for_as_long_as_the_template_wants() {
+    let source = format!(
+        "{USUAL}\ncommunicator = \"winrm\"\nwinrm_username = \"Administrator\"\nwindows_password_timeout = \"10ms\""
+    );
+    let (ran, requests) = bake(&source);
+    let failed = ran.fails_with(1);
+    assert!(failed.contains("`windows_password_timeout`"), "{failed}");
+    assert!(requests.contains("Action=GetPasswordData&"), "{requests}");
+}
+
+#[test]
+fn a_call_is_attempted_as_often_as_the_template_wants() {
+    let busy =
+        "<Response><Errors><Error><Code>ServiceUnavailable</Code><Message>later</Message></Error></Errors></Response>";
+    let attempts = |more: &str| {
+        let source = format!("{USUAL}\nskip_create_ami = true\nskip_region_validation = true\n{more}");
+        let (ran, requests) = bake_answering(&source, &[("CreateSecurityGroup", 503, busy)]);
+        (ran.code, requests.matches("Action=CreateSecurityGroup&").count())
+    };
+    assert_eq!(attempts("max_retries = 2"), (Some(0), 2));
+}
+
+#[test]
 fn a_bake_may_wait_for_its_session_and_for_its_instance_to_stop_itself() {
     let source = format!(
         "{USUAL}\nssh_interface = \"session_manager\"\niam_instance_profile = \"ssm\"\npause_before_ssm = \"10ms\"\nskip_create_ami = true"
@@ -889,6 +968,7 @@ fn credentials_region_and_endpoint_of_the_template_are_used() {
           policy_arns      = ["arn:policy"]
           session_name     = "bake"
           tags             = {{ Project = "images" }}
+          transitive_tag_keys = ["Project"]
         }}"#
     );
     assert_sent(
@@ -902,6 +982,7 @@ fn credentials_region_and_endpoint_of_the_template_are_used() {
             "&PolicyArns.member.1.arn=arn:policy",
             "&RoleSessionName=bake",
             "&Tags.member.1.Key=Project",
+            "&TransitiveTagKeys.member.1=Project",
         ],
     );
 }

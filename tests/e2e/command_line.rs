@@ -699,6 +699,20 @@ fn the_file_builder_makes_the_directories_of_its_target() {
 }
 
 #[test]
+fn the_file_builder_copies_a_file_of_this_machine() {
+    let context = test_context!();
+    context.file("from.bin", [0, 159, 146, 150]);
+    context.template(
+        "source \"file\" \"a\" {\n  source = \"from.bin\"\n  target = \"to.bin\"\n}\nbuild {\n  sources = [\"source.file.a\"]\n}\n",
+    );
+    let _ = context.run(["build", "t.pkr.hcl"]).succeeds();
+    assert_eq!(
+        std::fs::read(context.work().join("to.bin")).unwrap(),
+        [0, 159, 146, 150]
+    );
+}
+
+#[test]
 fn an_unknown_value_in_environment_variables_is_no_missing_sign() {
     let context = test_context!();
     context.template(
