@@ -10,6 +10,8 @@ use aws_config::provider_config::ProviderConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig, identity::IdentityCache};
 use aws_sdk_ec2::types::{Image, Instance, Snapshot, Volume};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
 use aws_smithy_runtime_api::client::retries::classifiers::SharedRetryClassifier;
 use rustls::pki_types::CertificateDer;
 use tokio::sync::{Mutex, OnceCell};
@@ -35,6 +37,8 @@ pub struct Aws {
     region: String,
     endpoint: Option<String>,
     ec2: aws_sdk_ec2::Client,
+    /// The same with fewer repetitions by the SDK.
+    ec2_of_a_part: aws_sdk_ec2::Client,
     ssm: aws_sdk_ssm::Client,
     classifier: SharedRetryClassifier,
     /// The same in other regions, as far as they were asked for.
@@ -102,28 +106,30 @@ impl Aws {
         let at_ssm = aws_sdk_ssm::config::Builder::from(&at_ssm).retry_classifier(classifier.clone());
         let at_ec2 = common.config(&region, endpoint.clone());
         let at_ec2 = aws_sdk_ec2::config::Builder::from(&at_ec2).retry_classifier(classifier.clone());
+        let few = retry::of_a_part(common.sdk.retry_config());
+        let ec2_of_a_part = aws_sdk_ec2::Client::from_conf(at_ec2.clone().retry_config(few).build());
         let ec2 = aws_sdk_ec2::Client::from_conf(at_ec2.build());
         Self {
             instances: Watch::new(describe::by_ids(
-                &ec2,
+                &ec2_of_a_part,
                 "instance-id",
                 |ec2, by| async move { describe::instances(&ec2, by).await },
                 Instance::instance_id,
             )),
             images: Watch::new(describe::by_ids(
-                &ec2,
+                &ec2_of_a_part,
                 "image-id",
                 |ec2, by| async move { describe::images(&ec2, by).await },
                 Image::image_id,
             )),
             snapshots: Watch::new(describe::by_ids(
-                &ec2,
+                &ec2_of_a_part,
                 "snapshot-id",
                 |ec2, by| async move { describe::snapshots(&ec2, by).await },
                 Snapshot::snapshot_id,
             )),
             volumes: Watch::new(describe::by_ids(
-                &ec2,
+                &ec2_of_a_part,
                 "volume-id",
                 |ec2, by| async move { describe::volumes(&ec2, by).await },
                 Volume::volume_id,
@@ -134,6 +140,7 @@ impl Aws {
             region,
             endpoint,
             ec2,
+            ec2_of_a_part,
             classifier,
         }
     }
@@ -169,13 +176,28 @@ impl Aws {
         aws_sdk_secretsmanager::Client::from_conf(config.build())
     }
 
+    /// EC2 in the region, for what is repeated as a whole: the SDK repeats its calls a few times only.
+    pub(crate) fn ec2_of_a_part(&self) -> &aws_sdk_ec2::Client {
+        &self.ec2_of_a_part
+    }
+
     /// IAM of the account.
-    #[expect(clippy::disallowed_methods, reason = "here the endpoint is known")]
     pub fn iam(&self) -> aws_sdk_iam::Client {
+        self.iam_with(self.common.sdk.retry_config().cloned())
+    }
+
+    /// The same for what is repeated as a whole.
+    pub(crate) fn iam_of_a_part(&self) -> aws_sdk_iam::Client {
+        self.iam_with(Some(retry::of_a_part(self.common.sdk.retry_config())))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "here the endpoint is known")]
+    fn iam_with(&self, retries: Option<RetryConfig>) -> aws_sdk_iam::Client {
         let config = self
             .common
             .config(&self.region, self.common.endpoints.get("IAM").cloned());
-        let config = aws_sdk_iam::config::Builder::from(&config).retry_classifier(self.classifier.clone());
+        let mut config = aws_sdk_iam::config::Builder::from(&config).retry_classifier(self.classifier.clone());
+        config.set_retry_config(retries);
         aws_sdk_iam::Client::from_conf(config.build())
     }
 
@@ -382,6 +404,7 @@ fn sdk_config(options: &AccessOptions, environment: &Environment, region: &str, 
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(region.to_owned()))
         .retry_config(retry::of_sdk(attempts.map(|attempts| attempts - 1)))
+        .timeout_config(TimeoutConfig::builder().operation_timeout(retry::CALL_LIMIT).build())
         .identity_cache(IdentityCache::lazy().build())
         .time_source(aws_smithy_async::time::SystemTimeSource::new())
         .sleep_impl(aws_smithy_async::rt::sleep::TokioSleep::new())

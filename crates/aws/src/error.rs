@@ -15,7 +15,7 @@ use bakelite_net::DialError;
 use bakelite_net::error::Cause;
 
 /// A call that failed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct AwsError {
     /// The API's name of the operation: `RunInstances`.
     pub operation: &'static str,

@@ -29,6 +29,8 @@ pub struct Pace {
     pub usual: Duration,
     /// When to give up.
     pub limit: Duration,
+    /// When to give up because nothing is answered; absent: when the error's own policy ends.
+    pub unanswered: Option<Duration>,
 }
 
 /// Why a wait ended without the state.
@@ -64,6 +66,16 @@ pub enum WaitError {
         /// The state that was wanted.
         wanted: &'static str,
     },
+    /// Whether it came cannot be seen.
+    #[error("whether {what} is {wanted} cannot be seen: {cause}")]
+    Unseen {
+        /// What was waited for.
+        what: String,
+        /// The state that was wanted.
+        wanted: &'static str,
+        /// Why not.
+        cause: AwsError,
+    },
     /// It cannot be described.
     #[error("{0}")]
     Aws(#[from] AwsError),
@@ -72,7 +84,7 @@ pub enum WaitError {
 impl Explain for WaitError {
     fn help(&self) -> Option<Cow<'_, str>> {
         match self {
-            WaitError::Aws(error) => error.help(),
+            WaitError::Aws(error) | WaitError::Unseen { cause: error, .. } => error.help(),
             WaitError::TooLong { .. } => {
                 Some("`aws_polling { max_attempts, delay_seconds }` sets how long a state is waited for".into())
             }
@@ -102,8 +114,16 @@ struct Seen<S> {
     last: Option<Instant>,
     /// … and the last one that was answered.
     answered: Option<Instant>,
-    /// The descriptions that failed since the last answer, and the pause after the last of them.
-    failed: Option<(Tries, Duration)>,
+    /// The descriptions that failed since the last answer.
+    failed: Option<Failed>,
+}
+
+/// Descriptions that failed.
+struct Failed {
+    tries: Tries,
+    /// After the last of them.
+    pause: Duration,
+    error: AwsError,
 }
 
 /// Looks never come closer than this.
@@ -146,7 +166,14 @@ impl<S> Watch<S> {
         let started = Instant::now();
         let mut fresh = started;
         loop {
-            self.look(fresh).await?;
+            let looked = self.look(fresh).await;
+            if let Some(limit) = pace.unanswered
+                && let Some(cause) = looked.as_ref().err().cloned().or_else(|| self.failing_since(started, limit))
+            {
+                let what = what.to_owned();
+                return Err(WaitError::Unseen { what, wanted, cause });
+            }
+            looked?;
             looks.mark_unchanged();
             if self.answered_since(started)
                 && let Some(answer) = judge(self.state(id).as_deref())
@@ -167,7 +194,7 @@ impl<S> Watch<S> {
                     limit: pace.limit,
                 });
             }
-            let after_failure = self.lock().failed.as_ref().map(|(_, pause)| *pause);
+            let after_failure = self.lock().failed.as_ref().map(|failed| failed.pause);
             let pause = pace.interval(elapsed).max(after_failure.unwrap_or_default());
             // When somebody else looks, that answer is judged.
             let other = async { drop(looks.changed().await) };
@@ -199,18 +226,26 @@ impl<S> Watch<S> {
                 seen.states = states.into_iter().map(|(id, state)| (id, Arc::new(state))).collect();
                 seen.failed = None;
             }
-            // The SDK has repeated the call already: this is the policy of waits on top of it.
             Err(error) => {
-                let mut tries = seen.failed.take().map_or_else(Tries::new, |(tries, _)| tries);
+                let failed = seen.failed.take();
+                let mut tries = failed.map_or_else(|| Tries::since(begun), |failed| failed.tries);
                 let Some(pause) = tries.after(error.class) else {
                     return Err(error);
                 };
-                seen.failed = Some((tries, pause));
+                seen.failed = Some(Failed { tries, pause, error });
             }
         }
         drop(seen);
         self.looks.send_modify(|count| *count += 1);
         Ok(())
+    }
+
+    /// The last error, when nothing was answered for so long.
+    fn failing_since(&self, started: Instant, limit: Duration) -> Option<AwsError> {
+        let seen = self.lock();
+        let silent = started.max(seen.answered.unwrap_or(started)).elapsed();
+        let failed = seen.failed.as_ref().filter(|_| silent >= limit)?;
+        Some(failed.error.clone())
     }
 
     /// Whether the service said anything since then.
@@ -276,6 +311,16 @@ impl Pace {
         Self {
             usual: Duration::from_secs(usual_seconds),
             limit,
+            unanswered: None,
+        }
+    }
+
+    /// The same for what need not be seen: a removal was asked for, whether it was done is told or not.
+    #[must_use]
+    pub(crate) const fn unless_silent(self, limit: Duration) -> Self {
+        Self {
+            unanswered: Some(limit),
+            ..self
         }
     }
 

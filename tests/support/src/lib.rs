@@ -5,11 +5,13 @@
     reason = "a test fails by panicking"
 )]
 
+pub mod account;
 pub mod clouds;
 pub mod context;
 pub mod ended;
 pub mod eventually;
 pub mod exchange;
+pub mod faults;
 pub mod inventory;
 pub mod server;
 pub mod signer;

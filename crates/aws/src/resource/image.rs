@@ -27,7 +27,14 @@ async fn find(scope: &Scope<'_>, by: By<'_>) -> Result<Vec<Found>, AwsError> {
 
 /// An AMI of a bake that failed in the end may be protected already.
 async fn remove(scope: &Scope<'_>, id: &str) -> Result<(), RemoveError> {
-    let images = describe::own_images(&scope.ec2, tag::filter("image-id", id)).await?;
+    let images = match describe::own_images(&scope.ec2, tag::filter("image-id", id)).await {
+        Ok(images) => images,
+        Err(error) => {
+            // It may go although it cannot be seen. Its snapshots are not known then, so the error stays.
+            unless_gone(once("DeregisterImage", scope.ec2.deregister_image().image_id(id).send()).await)?;
+            return Err(error.into());
+        }
+    };
     if images.first().is_some_and(is_protected) {
         let call = scope.ec2.disable_image_deregistration_protection().image_id(id).send();
         once("DisableImageDeregistrationProtection", call).await?;

@@ -65,7 +65,7 @@ impl By<'_> {
 impl<'a> Scope<'a> {
     /// The region that AWS is reached in.
     pub(crate) fn new(aws: &'a Aws, mode: UndoMode, resource: Option<&'a Resource>) -> Self {
-        let ec2 = aws.ec2().clone();
+        let ec2 = aws.ec2_of_a_part().clone();
         Self {
             aws,
             ec2,

@@ -61,7 +61,7 @@ fn unless_denied<T: Default>(result: Result<T, AwsError>) -> Result<T, AwsError>
 }
 
 async fn find_roles(scope: &Scope<'_>, by: By<'_>) -> Result<Vec<Found>, AwsError> {
-    let iam = scope.aws.iam();
+    let iam = scope.aws.iam_of_a_part();
     let names = match by {
         By::Token(token) => vec![name(token)],
         By::AnyRun => {
@@ -84,7 +84,7 @@ async fn find_roles(scope: &Scope<'_>, by: By<'_>) -> Result<Vec<Found>, AwsErro
 }
 
 async fn find_profiles(scope: &Scope<'_>, by: By<'_>) -> Result<Vec<Found>, AwsError> {
-    let iam = scope.aws.iam();
+    let iam = scope.aws.iam_of_a_part();
     let names = match by {
         By::Token(token) => vec![name(token)],
         By::AnyRun => {
@@ -111,7 +111,7 @@ fn is_of_a_run(found: &Found, by: By<'_>) -> bool {
 }
 
 async fn remove_role(scope: &Scope<'_>, name: &str) -> Result<(), RemoveError> {
-    let iam = scope.aws.iam();
+    let iam = scope.aws.iam_of_a_part();
     let policy = iam.delete_role_policy().role_name(name).policy_name(name);
     unless_gone(once("DeleteRolePolicy", policy.send()).await)?;
     Ok(unless_gone(
@@ -120,7 +120,7 @@ async fn remove_role(scope: &Scope<'_>, name: &str) -> Result<(), RemoveError> {
 }
 
 async fn remove_profile(scope: &Scope<'_>, name: &str) -> Result<(), RemoveError> {
-    let iam = scope.aws.iam();
+    let iam = scope.aws.iam_of_a_part();
     let role = iam.remove_role_from_instance_profile();
     let role = role.instance_profile_name(name).role_name(name);
     unless_gone(once("RemoveRoleFromInstanceProfile", role.send()).await)?;
