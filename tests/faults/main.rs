@@ -16,6 +16,11 @@ fn each_call_of_a_bake_with_everything_may_fail() {
 }
 
 #[test]
+fn what_is_visible_late_is_waited_for_and_removed() {
+    matrix::run_late(&[EVERYTHING, INTERMEDIARY, SURROGATE, VOLUMES]);
+}
+
+#[test]
 #[ignore = "the whole matrix takes half an hour: cargo test --test faults -- --ignored"]
 fn the_whole_matrix() {
     for bake in [EVERYTHING, INTERMEDIARY, SURROGATE, VOLUMES] {

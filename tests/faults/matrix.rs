@@ -121,6 +121,33 @@ pub(crate) fn run(bake: Bake, part: Part) {
     assert!(problems.is_empty(), "{} cells: {}", problems.len(), problems.join("\n\n"));
 }
 
+/// Bakes on a cloud on which everything is unknown for three seconds after it was made; then once more, and what comes last is refused.
+pub(crate) fn run_late(bakes: &[Bake]) {
+    let problems = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for bake in bakes {
+            for is_refused in [false, true] {
+                let problems = &problems;
+                scope.spawn(move || {
+                    let bake = Bake { replaces: false, ..*bake };
+                    let last = Call {
+                        action: "DeleteTags".to_owned(),
+                        region: bake.images.1.last().copied().unwrap_or("us-east-1").to_owned(),
+                        number: 1,
+                    };
+                    let fault = is_refused.then_some((last, Fault::Refuse));
+                    let end = Place::new(&["-latency", "visible=3"]).bake_late(&bake, fault);
+                    if !end.problems.is_empty() || end.ran.code != Some(i32::from(is_refused)) {
+                        problems.lock().unwrap().push(format!("{}: {end:#?}", bake.name));
+                    }
+                });
+            }
+        }
+    });
+    let problems = problems.into_inner().unwrap();
+    assert!(problems.is_empty(), "{}", problems.join("\n\n"));
+}
+
 fn work(part: Part, queue: &Mutex<std::vec::IntoIter<Cell>>, tally: &Mutex<Tally>) {
     let mut place = None;
     loop {

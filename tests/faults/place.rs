@@ -38,6 +38,8 @@ pub(crate) struct End {
     pub(crate) took: Duration,
     /// Its calls.
     pub(crate) calls: Vec<Call>,
+    /// The fault, if it struck.
+    fault: Option<Fault>,
     /// How many of them the fault struck.
     pub(crate) struck: usize,
     /// What is wrong with what it left.
@@ -60,39 +62,20 @@ impl Place {
         if bake.replaces {
             self.make_images(bake);
         }
-        self.context.template(&bake.template(more));
         let before = self.account();
-        let kind = fault.as_ref().map(|(_, fault)| *fault);
-        self.proxy.arm(fault);
-        let begun = Instant::now();
-        let (ran, ended) = self.run(&["build", "t.pkr.hcl"]);
-        let took = begun.elapsed();
-        let (calls, struck) = (self.proxy.calls(), self.proxy.struck());
-        self.proxy.settle();
-        self.proxy.arm(None);
-        let mut judge = Judge {
-            bake,
-            fault: kind.filter(|_| struck > 0),
-            output: format!("{}{}", ran.stdout, ran.stderr),
-            reported: self.reported(),
-            before: &before,
-            problems: Vec::new(),
-        };
-        if !ended {
-            judge.wrong(format!("did not end within {LIMIT:?}"));
-        }
+        let mut end = self.run_bake(bake, more, fault);
+        let mut judge = Judge::of(bake, &end, self.reported(), &before);
         if judge.fault == Some(Fault::Kill) {
             self.collect(collect, &mut judge);
             judge.killed(&self.account(), collect);
         } else {
             let after = self.account();
-            judge.ended(&ran, &after);
+            judge.ended(&end.ran, &after);
             let left = judge.left(&after);
-            if left.is_empty() {
-                let journals = self.context.journals();
-                if !journals.is_empty() {
-                    judge.wrong(format!("nothing is left, but journals: {journals:?}"));
-                }
+            // What could not be seen to be gone stays in the journal.
+            let unseen = judge.fault.is_some_and(Fault::is_for_good) && !self.context.journals().is_empty();
+            if left.is_empty() && !unseen {
+                self.has_no_journal(&mut judge);
             } else {
                 judge.named(&left);
                 self.collect(Collect::Journal, &mut judge);
@@ -102,21 +85,54 @@ impl Place {
                 }
             }
         }
-        let problems = judge.problems;
+        end.problems.extend(judge.problems);
+        end
+    }
+
+    /// The same on a cloud that hides what is new. What it hid is seen when it is opened again, without that.
+    pub(crate) fn bake_late(mut self, bake: &Bake, fault: Option<(Call, Fault)>) -> End {
+        let before = self.account();
+        let mut end = self.run_bake(bake, "", fault);
+        drop(self.cloud);
+        self.cloud = Cloud::local(&self.context, &["-ssh-port", "0"]);
+        let mut judge = Judge::of(bake, &end, self.reported(), &before);
+        let after = self.account();
+        judge.ended(&end.ran, &after);
+        let left = judge.left(&after);
+        if !left.is_empty() {
+            judge.wrong(format!("left: {left:?}"));
+        }
+        self.has_no_journal(&mut judge);
+        end.problems.extend(judge.problems);
+        end
+    }
+
+    fn run_bake(&self, bake: &Bake, more: &str, fault: Option<(Call, Fault)>) -> End {
+        self.context.template(&bake.template(more));
+        let kind = fault.as_ref().map(|(_, fault)| *fault);
+        self.proxy.arm(fault);
+        let begun = Instant::now();
+        let (ran, ended) = self.run(&["build", "t.pkr.hcl"]);
+        let took = begun.elapsed();
+        let (calls, struck) = (self.proxy.calls(), self.proxy.struck());
+        self.proxy.settle();
+        self.proxy.arm(None);
+        let late = (!ended).then(|| format!("did not end within {LIMIT:?}"));
         End {
             ran,
             took,
             calls,
+            fault: kind.filter(|_| struck > 0),
             struck,
-            problems,
+            problems: late.into_iter().collect(),
         }
     }
 
-    /// The same cloud without what it was started with: what was hidden by its latency is seen.
-    pub(crate) fn reopened(mut self) -> Place {
-        drop(self.cloud);
-        self.cloud = Cloud::local(&self.context, &["-ssh-port", "0"]);
-        self
+    fn has_no_journal(&self, judge: &mut Judge<'_>) {
+        let journals = self.context.journals();
+        if !journals.is_empty() {
+            judge.wrong(format!("nothing is left, but journals: {journals:?}"));
+        }
     }
 
     fn account(&self) -> Account {
@@ -190,6 +206,9 @@ impl Place {
     }
 }
 
+/// The line before what a bake could not remove.
+const NOT_REMOVED: &str = "could not be removed";
+
 /// Compares what is left with what was reported.
 struct Judge<'a> {
     bake: &'a Bake,
@@ -201,7 +220,18 @@ struct Judge<'a> {
     problems: Vec<String>,
 }
 
-impl Judge<'_> {
+impl<'a> Judge<'a> {
+    fn of(bake: &'a Bake, end: &End, reported: BTreeSet<String>, before: &'a Account) -> Self {
+        Self {
+            bake,
+            fault: end.fault,
+            output: format!("{}{}", end.ran.stdout, end.ran.stderr),
+            reported,
+            before,
+            problems: Vec::new(),
+        }
+    }
+
     fn wrong(&mut self, problem: impl Into<String>) {
         self.problems.push(problem.into());
     }
@@ -234,6 +264,9 @@ impl Judge<'_> {
     fn named(&mut self, left: &BTreeSet<String>) {
         if !self.fault.is_some_and(Fault::is_for_good) {
             self.wrong(format!("left: {left:?}"));
+        }
+        if !self.output.contains(NOT_REMOVED) {
+            self.wrong("it is not said that something is left");
         }
         for what in left {
             let id = what.split(' ').next_back().unwrap_or(what);

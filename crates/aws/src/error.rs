@@ -112,6 +112,12 @@ impl AwsError {
         Self::incomplete_with(operation, format!("answer has no {missing}"))
     }
 
+    /// The same error with what it is about before its message.
+    pub(crate) fn about(mut self, what: &str) -> Self {
+        self.message = format!("{what}: {}", self.message);
+        self
+    }
+
     /// What was made a moment ago is missing from an answer.
     pub(crate) fn not_known_yet(operation: &'static str, id: &str) -> Self {
         Self {

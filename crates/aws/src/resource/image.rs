@@ -63,10 +63,16 @@ pub async fn deregister(ec2: &Client, id: &str, with_snapshots: bool) -> Result<
         made::forget(id);
         unless_gone(once("DeregisterImage", ec2.deregister_image().image_id(id).send()).await)?;
     }
+    let mut failed = Vec::new();
     for id in snapshots {
-        snapshot::delete(ec2, &id).await?;
+        if let Err(error) = snapshot::delete(ec2, &id).await {
+            failed.push((id, error));
+        }
     }
-    Ok(())
+    // The AMI that names them is gone: whoever removes them has to know them.
+    let left: Vec<&str> = failed.iter().map(|(id, _)| id.as_str()).collect();
+    let left = left.join(", ");
+    failed.into_iter().next().map_or(Ok(()), |(_, error)| Err(error.about(&left)))
 }
 
 /// The snapshots whose descriptions name the AMI that they were made for.
