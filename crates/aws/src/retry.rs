@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
 use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
@@ -104,8 +105,8 @@ const fn with_message(code: &'static str, message: &'static str, class: ErrorCla
     }
 }
 
-/// The class of each error code of EC2, STS, Systems Manager and Secrets Manager (their API references, "Error codes"). The first row
-/// that fits counts; a code without a row is a refusal.
+/// The class of each error code of EC2, IAM, STS, Systems Manager, Secrets Manager and EC2 Instance Connect (their API references, "Error
+/// codes"). The first row that fits counts; a code without a row is a refusal.
 static CODES: &[Row] = &[
     row("RequestLimitExceeded", ErrorClass::Throttled),
     row("Throttling", ErrorClass::Throttled),
@@ -186,6 +187,12 @@ fn class_in(codes: &[Row], operation: &str, code: &str, message: &str) -> ErrorC
     codes.iter().find(fits).map_or(ErrorClass::Refused, |row| row.class)
 }
 
+/// Whether an answer may deny the call: a code of a denial is somewhere in its body, whatever the service's format.
+pub(crate) fn may_deny(body: &str) -> bool {
+    let mut denials = CODES.iter().filter(|row| row.class == ErrorClass::Denied);
+    denials.any(|row| body.contains(row.code))
+}
+
 /// How many tries fit into the limit of a policy.
 fn tries_in(policy: Backoff) -> u32 {
     let mut left = policy.limit;
@@ -263,11 +270,14 @@ const ATTEMPTS_OF_A_PART: u32 = 3;
 /// How long a call may take with all that the SDK repeats.
 pub(crate) const CALL_LIMIT: Duration = Duration::from_secs(150);
 
-/// The policy of the SDK for calls of what is repeated as a whole.
-pub(crate) fn of_a_part(whole: Option<&RetryConfig>) -> RetryConfig {
-    let whole = whole.cloned().unwrap_or_else(|| of_sdk(None));
+/// The same configuration for calls of what is repeated as a whole.
+pub(crate) fn of_a_part(config: SdkConfig) -> SdkConfig {
+    let whole = config.retry_config().cloned().unwrap_or_else(|| of_sdk(None));
     let attempts = whole.max_attempts().min(ATTEMPTS_OF_A_PART);
-    whole.with_max_attempts(attempts)
+    config
+        .into_builder()
+        .retry_config(whole.with_max_attempts(attempts))
+        .build()
 }
 
 /// The policy as the SDK knows it.
@@ -335,7 +345,7 @@ fn is_lasting(error: &DialError) -> bool {
     }
 }
 
-/// The error code in an answer of EC2 or STS: `<Code>…</Code>`. The SDK's own classifier knows the codes of the JSON services.
+/// The error code in an answer of EC2, IAM or STS: `<Code>…</Code>`. The SDK's own classifier knows the codes of the JSON services.
 fn code_in(body: &[u8]) -> Option<&str> {
     let (_, rest) = std::str::from_utf8(body).ok()?.split_once("<Code>")?;
     Some(rest.split_once("</Code>")?.0)
@@ -393,9 +403,11 @@ mod tests {
     fn a_row_is_all_that_a_new_code_takes() {
         let codes = [
             row("NewCode", ErrorClass::InUse),
-            during(&["RunInstances"], "Other*", ErrorClass::NotYet),
+            during(&["RunInstances"], "*Other", ErrorClass::NotYet),
         ];
         assert_eq!(class_in(&codes, "RunInstances", "NewCode", ""), ErrorClass::InUse);
+        assert_eq!(class_in(&codes, "RunInstances", "AnOther", ""), ErrorClass::NotYet);
+        assert_eq!(class_in(&codes, "StopInstances", "AnOther", ""), ErrorClass::Refused);
         assert_eq!(class_in(&codes, "RunInstances", "Unheard", ""), ErrorClass::Refused);
     }
 

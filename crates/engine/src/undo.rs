@@ -70,6 +70,14 @@ impl Resource {
             .map_or("that was never named", String::as_str);
         format!("{} {known}", self.kind)
     }
+
+    /// The same as [`Resource::describe`] with the region that it is in: for whoever has to remove it.
+    pub fn describe_with_place(&self) -> String {
+        match self.details.get("region") {
+            Some(region) => format!("{} in {region}", self.describe()),
+            None => self.describe(),
+        }
+    }
 }
 
 /// Whether an undo waits until the resource is gone.
@@ -89,6 +97,11 @@ pub trait Undo: Send + Sync {
 
     /// Makes a resource go, after finding it by its token when it has no id. `Ok` means that it is certainly not there.
     async fn undo(&self, resource: &Resource, mode: UndoMode) -> Result<(), UndoError>;
+
+    /// What is said when the removal of a resource begins; nothing where that is of no interest, or where it is not known what there is.
+    fn progress(&self, _resource: &Resource) -> Option<String> {
+        None
+    }
 
     /// What runs of this program have left in the owner's account and was made at least that long ago, found without a journal. It is in
     /// the order in which it can be removed; the details [`BUILD`], `run` and [`CREATED`] are known where the owner keeps them.

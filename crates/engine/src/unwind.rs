@@ -131,8 +131,11 @@ impl Creation {
         ui.events().emit(What::Step(StepEvent::Started { step: step() }));
         let (mut left, mut spent) = (Vec::new(), Spent::default());
         for handle in handles.iter().rev() {
+            if let Some(progress) = handle.progress().filter(|_| !handle.is_settled()) {
+                ui.say(progress);
+            }
             if let Err(error) = handle.remove(&self.cancel, &mut spent).await {
-                let what = handle.resource().describe();
+                let what = handle.resource().describe_with_place();
                 ui.fail(&Error::from(error));
                 left.push(what);
             }
@@ -149,7 +152,7 @@ impl Creation {
     pub(crate) fn abandon(&self) -> Vec<String> {
         let handles = std::mem::take(&mut *lock(&self.made));
         let left = handles.iter().filter(|handle| !handle.is_settled());
-        left.map(|handle| handle.resource().describe()).collect()
+        left.map(|handle| handle.resource().describe_with_place()).collect()
     }
 }
 
@@ -172,6 +175,11 @@ impl Handle {
     /// The resource as it is known now.
     pub fn resource(&self) -> Resource {
         lock(&self.item.resource).clone()
+    }
+
+    /// What is said when its removal begins, if anything.
+    pub fn progress(&self) -> Option<String> {
+        self.item.undo.progress(&self.resource())
     }
 
     /// Strikes it out: it is a product of the bake and stays.

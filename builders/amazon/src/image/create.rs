@@ -109,7 +109,7 @@ impl Imaging<'_> {
         match describe::volumes(self.cloud.ec2(), attached).await {
             Ok(volumes) => Ok(!volumes.is_empty() && volumes.iter().all(|volume| volume.encrypted() == Some(true))),
             // A copy is encrypted in any case.
-            Err(error) if error.class == ErrorClass::Denied => Ok(false),
+            Err(error) if error.is_denied() => Ok(false),
             Err(error) => Err(error.into()),
         }
     }

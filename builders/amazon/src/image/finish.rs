@@ -22,7 +22,7 @@ impl Imaging<'_> {
         };
         let (ami, ()) = bake.step("wait for the AMI", wait).await?;
         let source = ami.id().to_owned();
-        let regions = self.regions().into_iter();
+        let regions = self.options.regions(self.cloud.aws.region()).into_iter();
         let regions: Vec<_> = match home {
             Created::Final => regions.filter(|region| region != ami.aws.region()).collect(),
             Created::Intermediary => regions.collect(),

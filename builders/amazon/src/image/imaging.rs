@@ -26,7 +26,7 @@ pub(crate) struct Imaging<'a> {
 }
 
 impl<'a> Imaging<'a> {
-    /// Renders what refers to the source AMI, and finds what keeps the AMI from being made.
+    /// Renders what refers to the source AMI, and finds what fast launches need.
     pub(crate) async fn prepare(
         launch: &Launch<'a>,
         options: &'a ImageOptions,
@@ -36,7 +36,7 @@ impl<'a> Imaging<'a> {
     ) -> Result<Self, BakeError> {
         let cloud = launch.cloud.clone();
         let types = launch.options.instance_types();
-        let imaging = Self {
+        Ok(Self {
             texts: ImageTexts::render(options, renderer)?,
             run_tags: launch.texts.run_tags.clone(),
             encrypted_at_launch: encryption::is_at_launch(options, &types),
@@ -45,9 +45,7 @@ impl<'a> Imaging<'a> {
                 .unwrap_or_default(),
             cloud,
             options,
-        };
-        findings.extend(imaging.preflight().await);
-        Ok(imaging)
+        })
     }
 
     /// The devices of the launch, encrypted where that saves an encrypted copy: those of the template and those of `source`.

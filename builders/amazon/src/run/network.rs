@@ -8,7 +8,6 @@ use aws_sdk_ec2::types::{Filter, LocationType, Subnet, Vpc};
 use bakelite_aws::call::{all, call};
 use bakelite_aws::describe;
 use bakelite_aws::error::AwsError;
-use bakelite_aws::retry::ErrorClass;
 use bakelite_aws::tag;
 use bakelite_engine::error::Explain;
 use bakelite_engine::events::Ui;
@@ -342,7 +341,7 @@ pub(crate) async fn security_groups_exist(ec2: &Client, ids: &[String]) -> Resul
             filters: format!("`{}` ({})", ids.join("`, `"), error.message),
         }),
         // Whoever may not look at them may still use them.
-        Err(error) if error.class == ErrorClass::Denied => Ok(()),
+        Err(error) if error.is_denied() => Ok(()),
         answer => Ok(answer.map(drop)?),
     }
 }

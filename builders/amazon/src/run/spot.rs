@@ -26,7 +26,7 @@ use bakelite_engine::bake::{BakeError, Made};
 use bakelite_engine::error::Explain;
 use bakelite_engine::events::Ui;
 
-use super::instance::{Access, LaunchTags, metadata_words, user_data};
+use super::instance::{Access, LaunchTags, UserDataError, metadata_words, user_data};
 use super::launch::Launch;
 use super::network::Place;
 use super::options::{self, Spot};
@@ -162,7 +162,7 @@ impl Launch<'_> {
         access: &Access,
         spot: &Spot<'_>,
         tags: &LaunchTags,
-    ) -> Result<RequestLaunchTemplateData, BakeError> {
+    ) -> Result<RequestLaunchTemplateData, UserDataError> {
         let options = self.options;
         let market = LaunchTemplateSpotMarketOptionsRequest::builder();
         let market = spot.price.map(|price| market.max_price(price).build());

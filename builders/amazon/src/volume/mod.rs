@@ -76,7 +76,9 @@ impl Builder for AmazonEbsVolume {
 
 async fn prepare<'a>(cloud: Cloud<'a>, options: &'a Options) -> Result<Volumes<'a>, BakeError> {
     let mut findings = Findings::default();
-    let (launch, renderer) = Launch::prepare(cloud, &options.run, &options.volumes(), None, &mut findings).await?;
+    let others = std::future::ready(Vec::new());
+    let (launch, renderer) =
+        Launch::prepare(cloud, &options.run, &options.volumes(), None, others, &mut findings).await?;
     let texts = options
         .ebs_volumes
         .iter()
