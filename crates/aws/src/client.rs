@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use aws_config::provider_config::ProviderConfig;
+use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig, identity::IdentityCache};
 use aws_sdk_ec2::types::{Image, Instance, Snapshot, Volume};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
@@ -38,6 +39,8 @@ pub struct Aws {
     region: String,
     endpoint: Option<String>,
     ec2: aws_sdk_ec2::Client,
+    /// The same with fewer repetitions by the SDK.
+    ec2_of_a_part: aws_sdk_ec2::Client,
     ssm: aws_sdk_ssm::Client,
     classifier: SharedRetryClassifier,
     /// The same in other regions, as far as they were asked for.
@@ -138,11 +141,13 @@ impl Aws {
     fn of(common: Arc<Common>, region: String, endpoint: Option<String>) -> Self {
         let endpoint = endpoint.or_else(|| common.endpoints.get("EC2").cloned());
         let classifier = SharedRetryClassifier::new(Classifier::default());
-        let ec2 = client!(aws_sdk_ec2, common.at(&region, endpoint.clone()), classifier.clone());
+        let at = common.at(&region, endpoint.clone());
+        let ec2_of_a_part = client!(aws_sdk_ec2, retry::of_a_part(at.clone()), classifier.clone());
+        let ec2 = client!(aws_sdk_ec2, at, classifier.clone());
         Self {
             instances: Watch::new(
                 describe::by_ids(
-                    &ec2,
+                    &ec2_of_a_part,
                     "instance-id",
                     |ec2, by| async move { describe::instances(&ec2, by).await },
                     Instance::instance_id,
@@ -151,7 +156,7 @@ impl Aws {
             ),
             images: Watch::new(
                 describe::by_ids(
-                    &ec2,
+                    &ec2_of_a_part,
                     "image-id",
                     |ec2, by| async move { describe::images(&ec2, by).await },
                     Image::image_id,
@@ -160,7 +165,7 @@ impl Aws {
             ),
             snapshots: Watch::new(
                 describe::by_ids(
-                    &ec2,
+                    &ec2_of_a_part,
                     "snapshot-id",
                     |ec2, by| async move { describe::snapshots(&ec2, by).await },
                     Snapshot::snapshot_id,
@@ -169,7 +174,7 @@ impl Aws {
             ),
             volumes: Watch::new(
                 describe::by_ids(
-                    &ec2,
+                    &ec2_of_a_part,
                     "volume-id",
                     |ec2, by| async move { describe::volumes(&ec2, by).await },
                     Volume::volume_id,
@@ -182,6 +187,7 @@ impl Aws {
             region,
             endpoint,
             ec2,
+            ec2_of_a_part,
             classifier,
         }
     }
@@ -214,9 +220,19 @@ impl Aws {
         client!(aws_sdk_secretsmanager, config, self.classifier.clone())
     }
 
+    /// EC2 in the region, for what is repeated as a whole: the SDK repeats its calls a few times only.
+    pub(crate) fn ec2_of_a_part(&self) -> &aws_sdk_ec2::Client {
+        &self.ec2_of_a_part
+    }
+
     /// IAM of the account.
     pub fn iam(&self) -> aws_sdk_iam::Client {
-        let config = self.common.of_service("IAM", &self.region);
+        client!(aws_sdk_iam, self.common.of_service("IAM", &self.region), self.classifier.clone())
+    }
+
+    /// The same for what is repeated as a whole.
+    pub(crate) fn iam_of_a_part(&self) -> aws_sdk_iam::Client {
+        let config = retry::of_a_part(self.common.of_service("IAM", &self.region));
         client!(aws_sdk_iam, config, self.classifier.clone())
     }
 
@@ -421,6 +437,7 @@ fn sdk_config(
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(region.to_owned()))
         .retry_config(retry::of_sdk(attempts.map(|attempts| attempts - 1)))
+        .timeout_config(TimeoutConfig::builder().operation_timeout(retry::CALL_LIMIT).build())
         .identity_cache(IdentityCache::lazy().build())
         .time_source(aws_smithy_async::time::SystemTimeSource::new())
         .sleep_impl(aws_smithy_async::rt::sleep::TokioSleep::new())

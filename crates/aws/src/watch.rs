@@ -32,6 +32,8 @@ pub struct Pace {
     pub limit: Duration,
     /// Whether it began to change just now, so that a look is worth nothing before the state may be there.
     pub has_just_begun: bool,
+    /// When to give up because nothing is answered; absent: when the error's own policy ends.
+    pub unanswered: Option<Duration>,
 }
 
 /// Why a wait ended without the state.
@@ -67,6 +69,16 @@ pub enum WaitError {
         /// The state that was wanted.
         wanted: &'static str,
     },
+    /// Whether it came cannot be seen.
+    #[error("whether {what} is {wanted} cannot be seen: {cause}")]
+    Unseen {
+        /// What was waited for.
+        what: String,
+        /// The state that was wanted.
+        wanted: &'static str,
+        /// Why not.
+        cause: AwsError,
+    },
     /// It cannot be described.
     #[error("{0}")]
     Aws(#[from] AwsError),
@@ -75,7 +87,7 @@ pub enum WaitError {
 impl Explain for WaitError {
     fn help(&self) -> Option<Cow<'_, str>> {
         match self {
-            WaitError::Aws(error) => error.help(),
+            WaitError::Aws(error) | WaitError::Unseen { cause: error, .. } => error.help(),
             WaitError::TooLong { .. } => {
                 Some("`aws_polling { max_attempts, delay_seconds }` sets how long a state is waited for".into())
             }
@@ -106,8 +118,16 @@ struct Seen<S> {
     last: Option<Instant>,
     /// … and the last one that was answered.
     answered: Option<Instant>,
-    /// The descriptions that failed since the last answer, and the pause after the last of them.
-    failed: Option<(Tries, Duration)>,
+    /// The descriptions that failed since the last answer.
+    failed: Option<Failed>,
+}
+
+/// Descriptions that failed.
+struct Failed {
+    tries: Tries,
+    /// After the last of them.
+    pause: Duration,
+    error: AwsError,
 }
 
 impl<S> Watch<S> {
@@ -149,8 +169,16 @@ impl<S> Watch<S> {
             let other = async { drop(looks.changed().await) };
             clock::pause_unless(expected.first().min(pace.limit), other).await;
         }
+        let asked = Instant::now();
         loop {
-            self.look(fresh).await?;
+            let looked = self.look(fresh).await;
+            if let Some(limit) = pace.unanswered
+                && let Some(cause) = looked.as_ref().err().cloned().or_else(|| self.failing_since(asked, limit))
+            {
+                let what = what.to_owned();
+                return Err(WaitError::Unseen { what, wanted, cause });
+            }
+            looked?;
             looks.mark_unchanged();
             let elapsed = started.elapsed();
             if self.answered_since(started)
@@ -175,8 +203,8 @@ impl<S> Watch<S> {
                     limit: pace.limit,
                 });
             }
-            let after_failure = self.lock().failed.as_ref().map(|(_, pause)| *pause);
-            let pause = expected.pause(elapsed).max(after_failure.unwrap_or_default());
+            let after_failure = self.lock().failed.as_ref().map(|failed| failed.pause);
+            let pause = after_failure.unwrap_or_else(|| expected.pause(elapsed));
             let pause = pause.min(pace.limit - elapsed);
             // When somebody else looks, that answer is judged.
             let other = async { drop(looks.changed().await) };
@@ -208,18 +236,26 @@ impl<S> Watch<S> {
                 seen.states = states.into_iter().map(|(id, state)| (id, Arc::new(state))).collect();
                 seen.failed = None;
             }
-            // The SDK has repeated the call already: this is the policy of waits on top of it.
             Err(error) => {
-                let mut tries = seen.failed.take().map_or_else(Tries::new, |(tries, _)| tries);
+                let failed = seen.failed.take();
+                let mut tries = failed.map_or_else(|| Tries::since(begun), |failed| failed.tries);
                 let Some(pause) = tries.after(error.class) else {
                     return Err(error);
                 };
-                seen.failed = Some((tries, pause));
+                seen.failed = Some(Failed { tries, pause, error });
             }
         }
         drop(seen);
         self.looks.send_modify(|count| *count += 1);
         Ok(())
+    }
+
+    /// The last error, when nothing was answered for so long.
+    fn failing_since(&self, started: Instant, limit: Duration) -> Option<AwsError> {
+        let seen = self.lock();
+        let silent = started.max(seen.answered.unwrap_or(started)).elapsed();
+        let failed = seen.failed.as_ref().filter(|_| silent >= limit)?;
+        Some(failed.error.clone())
     }
 
     /// Whether the service said anything since then.
@@ -286,6 +322,16 @@ impl Pace {
             usual: Duration::from_secs(usual_seconds),
             limit,
             has_just_begun: false,
+            unanswered: None,
+        }
+    }
+
+    /// The same for what need not be seen: a removal was asked for, whether it was done is told or not.
+    #[must_use]
+    pub(crate) const fn unless_silent(self, limit: Duration) -> Self {
+        Self {
+            unanswered: Some(limit),
+            ..self
         }
     }
 

@@ -58,17 +58,29 @@ pub fn ended_within(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
 }
 
 /// Waits for the end of a program and for all of its output; panics with what it printed where one of them does not come.
-pub fn output_of(mut child: Child) -> Output {
+pub fn output_of(child: Child) -> Output {
+    let (output, ended) = output_within(child, LIMIT);
+    let shown = || {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (text(&output.stdout), text(&output.stderr))
+    };
+    assert!(ended, "did not end within {LIMIT:?}: {:?}", shown());
+    output
+}
+
+/// The same within a limit of the test's own, where a program is killed that goes on for longer; answers also whether it ended by
+/// itself.
+pub fn output_within(mut child: Child, limit: Duration) -> (Output, bool) {
     drop(child.stdin.take());
     let stdout = child.stdout.take().map(Collected::of);
     let stderr = child.stderr.take().map(Collected::of);
     let all = |output: Option<Collected>| output.map_or((Vec::new(), true), Collected::all);
-    let Some(status) = ended_within(&mut child, LIMIT) else {
+    let ended = ended_within(&mut child, limit);
+    let status = ended.unwrap_or_else(|| {
         // It may end at this very moment.
         let _ = child.kill();
-        let _ = child.wait();
-        panic!("did not end within {LIMIT:?}: {:?} {:?}", all(stdout), all(stderr));
-    };
+        child.wait().expect("a program that was killed ends")
+    });
     let (stdout, all_of_stdout) = all(stdout);
     let (stderr, all_of_stderr) = all(stderr);
     assert!(
@@ -77,7 +89,7 @@ pub fn output_of(mut child: Child) -> Output {
         String::from_utf8_lossy(&stdout),
         String::from_utf8_lossy(&stderr)
     );
-    Output { status, stdout, stderr }
+    (Output { status, stdout, stderr }, ended.is_some())
 }
 
 /// What a thread reads from a pipe until it is closed.
