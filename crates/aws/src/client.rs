@@ -16,7 +16,9 @@ use rustls::pki_types::CertificateDer;
 use tokio::sync::OnceCell;
 
 use crate::access::{AccessOptions, Polling};
+use crate::asked::Asked;
 use crate::authorities::Authorities;
+use crate::batch::Batch;
 use crate::call::client;
 use crate::credentials::{self, AccessError, Environment, Found, Profiles, Search, is_on, variable};
 use crate::describe;
@@ -53,6 +55,14 @@ pub struct Aws {
     pub snapshots: Watch<Snapshot>,
     /// All volumes that somebody waits for.
     pub volumes: Watch<Volume>,
+    /// Stops instances.
+    pub stops: Batch<()>,
+    /// Terminates instances. Nothing is repeated by it but by the SDK: whoever removes repeats that as a whole.
+    pub(crate) terminations: Batch<()>,
+    /// The account's own images by their names.
+    pub names: Batch<Vec<Image>>,
+    /// What the bakes of the run ask alike in the region.
+    pub asked: Asked,
 }
 
 /// What is the same in every region.
@@ -181,6 +191,10 @@ impl Aws {
                 ),
                 &common.times,
             ),
+            stops: Batch::stops(&ec2),
+            terminations: Batch::terminations(&ec2_of_a_part),
+            names: Batch::images_by_name(&ec2),
+            asked: Asked::default(),
             ssm: client!(aws_sdk_ssm, common.of_service("SSM", &region), classifier.clone()),
             others: std::sync::Mutex::default(),
             common,
@@ -227,7 +241,11 @@ impl Aws {
 
     /// IAM of the account.
     pub fn iam(&self) -> aws_sdk_iam::Client {
-        client!(aws_sdk_iam, self.common.of_service("IAM", &self.region), self.classifier.clone())
+        client!(
+            aws_sdk_iam,
+            self.common.of_service("IAM", &self.region),
+            self.classifier.clone()
+        )
     }
 
     /// The same for what is repeated as a whole.
