@@ -982,6 +982,24 @@ fn options_that_are_not_supported_are_refused_at_their_place() {
     let _ = context.run(["validate", "t.pkr.hcl"]).succeeds();
 }
 
+#[test]
+fn a_string_that_is_no_template_is_refused_before_it_is_rendered() {
+    let context = test_context!();
+    for (line, option) in [
+        ("tags = { Name = \"{{ nonsense }}\" }", "`tags.Name`"),
+        ("ami_description = \"{{ .SourceAMI\"", "`ami_description`"),
+        (
+            "run_tag {\n key = \"{{ nonsense }}\"\n value = \"x\"\n}",
+            "`run_tag[0].key`",
+        ),
+    ] {
+        context.template(&template(&format!("{USUAL}\n{line}")));
+        let output = context.run(["validate", "t.pkr.hcl"]).fails_with(1);
+        assert!(output.contains(option), "{line}: {output}");
+        assert!(output.contains("template is not valid"), "{line}: {output}");
+    }
+}
+
 /// What a killed bake leaves is found by its tags, without its journal.
 #[test]
 fn leftovers_are_found_by_their_tags() {

@@ -134,9 +134,9 @@ fn options_of_volumes_are_parameters_of_the_launch_their_tags_and_their_snapshot
         }
         ebs_volumes {
           device_name           = "/dev/xvdf"
-          volume_size           = 2
+          volume_size           = 20
           volume_type           = "gp3"
-          iops                  = 3500
+          iops                  = 3200
           throughput            = 150
           encrypted             = true
           kms_key_id            = "alias/disks"
@@ -177,9 +177,9 @@ fn options_of_volumes_are_parameters_of_the_launch_their_tags_and_their_snapshot
         &[
             "&BlockDeviceMapping.1.DeviceName=/dev/xvdf",
             "&BlockDeviceMapping.1.Ebs.DeleteOnTermination=false",
-            "&BlockDeviceMapping.1.Ebs.VolumeSize=2",
+            "&BlockDeviceMapping.1.Ebs.VolumeSize=20",
             "&BlockDeviceMapping.1.Ebs.VolumeType=gp3",
-            "&BlockDeviceMapping.1.Ebs.Iops=3500",
+            "&BlockDeviceMapping.1.Ebs.Iops=3200",
             "&BlockDeviceMapping.1.Ebs.Throughput=150",
             "&BlockDeviceMapping.1.Ebs.Encrypted=true",
             "&BlockDeviceMapping.1.Ebs.KmsKeyId=alias/disks",
