@@ -186,8 +186,8 @@ fn options_of_volumes_are_parameters_of_the_launch_their_tags_and_their_snapshot
             "&BlockDeviceMapping.2.Ebs.SnapshotId=snap-0123456789abcdef0",
             "&BlockDeviceMapping.3.NoDevice=",
             "&BlockDeviceMapping.4.VirtualName=ephemeral0",
-            "Key=Stage&TagSpecification.2.Tag.3.Value=filling",
-            "Key=Part&TagSpecification.2.Tag.2.Value=one",
+            "Key=Stage&TagSpecification.2.Tag.2.Value=filling",
+            "Key=Part&TagSpecification.2.Tag.1.Value=one",
         ],
     );
     let baked = text.replace("snapshot_id           = \"snap-0123456789abcdef0\"", "");
@@ -200,8 +200,8 @@ fn options_of_volumes_are_parameters_of_the_launch_their_tags_and_their_snapshot
             "=Name&",
             "&CreateVolumePermission.Add.1.UserId=111122223333",
             "&CreateVolumePermission.Add.2.Group=all",
-            "=Base&Tag.1.Value=099720109477",
-            "=Name&Tag.2.Value=data",
+            "Value=099720109477",
+            "Value=data",
         ],
     );
     assert_eq!(requests_for(&requests, "CreateSnapshot").len(), 1, "{requests}");
