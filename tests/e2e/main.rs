@@ -26,7 +26,11 @@ mod language;
 #[cfg(feature = "amazon")]
 mod local_bakes;
 #[cfg(feature = "amazon")]
+mod local_instances;
+#[cfg(feature = "amazon")]
 mod local_serve;
+#[cfg(feature = "amazon")]
+mod local_storage;
 mod manifests;
 mod masking;
 mod meta_arguments;

@@ -87,7 +87,7 @@ fn options_of_a_surrogate_are_parameters_of_its_registration() {
     assert_eq!(snapshots.len(), 1, "{requests}");
     assert!(snapshots[0].contains("&Description=the root"), "{}", snapshots[0]);
     assert!(snapshots[0].contains("=Disk&"), "{}", snapshots[0]);
-    assert_sent((ran, requests), &["=Stage&TagSpecification."]);
+    assert_sent(&(ran, requests), &["=Stage&TagSpecification."]);
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn options_of_volumes_are_parameters_of_the_launch_their_tags_and_their_snapshot
     "#;
     let text = template("amazon-ebsvolume", source);
     assert_sent(
-        bake_template(&text, &[]),
+        &bake_template(&text, &[]),
         &[
             "&BlockDeviceMapping.1.DeviceName=/dev/xvdf",
             "&BlockDeviceMapping.1.Ebs.DeleteOnTermination=false",
@@ -193,7 +193,7 @@ fn options_of_volumes_are_parameters_of_the_launch_their_tags_and_their_snapshot
     let baked = text.replace("snapshot_id           = \"snap-0123456789abcdef0\"", "");
     let (ran, requests) = bake_template(&baked, &[]);
     assert_sent(
-        (ran, requests.clone()),
+        &(ran, requests.clone()),
         &[
             "&Description=saved",
             "=Kind&",
