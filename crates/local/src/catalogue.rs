@@ -114,7 +114,11 @@ impl Series {
     fn image(&self, region: &str, spelling: &str, architecture: &str, build: &str) -> Image {
         let fill = |text: &str| text.replace("{arch}", spelling).replace("{build}", build);
         let name = fill(self.name);
-        let created = build_date(build);
+        // A filter without an architecture finds the usual one: of one build it is the newest.
+        let created = match architecture {
+            "x86_64" => build_date(build).plus(Duration::from_mins(1)),
+            _ => build_date(build),
+        };
         let publisher = self.publisher;
         let volume_type = if name.ends_with("gp2") || name.contains("/hvm-ssd/") {
             "gp2"
