@@ -17,11 +17,8 @@ use tokio::sync::Mutex;
 use crate::args::LocalCloudArgs;
 use crate::cloud::{Access, Cloud, state_directory};
 use crate::exit::{Failure, Status};
-use crate::process::Process;
+use crate::process::{KEEP, Process};
 use crate::signals::Signals;
-
-/// The hidden first argument.
-pub(crate) const KEEP: &str = "__bakelite-keep-local-cloud";
 
 /// The process, as its bake sees it.
 pub(crate) struct Keeper {
@@ -153,7 +150,9 @@ pub(crate) async fn run(args: &LocalCloudArgs, process: &Process) -> Result<Stat
 /// The instances of this process.
 fn kept(state_directory: PathBuf) -> Vec<String> {
     let instances = bakelite_local::instances(&state_directory).unwrap_or_default();
-    let ours = instances.into_iter().filter(|instance| instance.process == Some(std::process::id()));
+    let ours = instances
+        .into_iter()
+        .filter(|instance| instance.process == Some(std::process::id()));
     ours.map(|instance| instance.id).collect()
 }
 
