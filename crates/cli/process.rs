@@ -1,7 +1,7 @@
 //! What the program was started with: arguments, environment, directories, the time. Read once; everything else gets it handed.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +12,6 @@ use bakelite_engine::private_file::PrivateFiles;
 use bakelite_engine::provisioner::RunContext;
 
 use crate::exit::Failure;
-use crate::flags::is_machine_readable;
 use crate::print::Output;
 use crate::report::log::Log;
 
@@ -144,4 +143,9 @@ impl Process {
             .map(String::as_str)
             .filter(|value| !value.is_empty())
     }
+}
+
+/// `-machine-readable`, which may stand anywhere.
+pub(crate) fn is_machine_readable(argument: &OsStr) -> bool {
+    argument == "-machine-readable" || argument == "--machine-readable"
 }

@@ -36,6 +36,8 @@ mod masking;
 mod meta_arguments;
 #[cfg(feature = "amazon")]
 mod moto_bakes;
+#[cfg(feature = "amazon")]
+mod option_groups;
 mod output;
 mod provenance;
 #[cfg(feature = "amazon")]
@@ -44,6 +46,8 @@ mod reboot;
 mod secrets;
 #[cfg(feature = "amazon")]
 mod session_manager;
+#[cfg(feature = "amazon")]
+mod siblings;
 #[cfg(feature = "amazon")]
 mod templates;
 mod terminal;

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use bakelite_local::machine::{BaseRoot, Isolation, Machines, RootId};
+use bakelite_test_support::ended::RunToEnd as _;
+use bakelite_test_support::ended::status_of;
 
 use crate::Test;
 use crate::ground::{Running, ground, text};
@@ -57,7 +59,7 @@ fn exchange(machine: &Running, target: &Path, directories: u32, files: u32, paus
         .spawn()
         .unwrap();
     put.stdin.take().unwrap().write_all(EXCHANGE.as_bytes()).unwrap();
-    assert!(put.wait().unwrap().success());
+    assert!(status_of(&mut put).success());
     machine.output(
         "root",
         &format!(
@@ -162,8 +164,7 @@ fn deep_trees_are_copied_and_removed() {
     let found = Command::new("find")
         .arg(layer(&image).join("var/tmp"))
         .args(["-name", "bottom", "-printf", "%d"])
-        .output()
-        .unwrap();
+        .run_to_end();
     assert_eq!(text(&found.stdout), (DEPTH + 1).to_string());
     let runtime = &ground().runtime;
     runtime.block_on(ground().machines.remove_root(&image)).unwrap();
