@@ -17,11 +17,8 @@ use tokio::sync::Mutex;
 use crate::args::LocalCloudArgs;
 use crate::cloud::{Access, Cloud, state_directory};
 use crate::exit::{Failure, Status};
-use crate::process::Process;
+use crate::process::{KEEP, Process};
 use crate::signals::Signals;
-
-/// The hidden first argument.
-pub(crate) const KEEP: &str = "__bakelite-keep-local-cloud";
 
 /// The process, as its bake sees it.
 pub(crate) struct Keeper {

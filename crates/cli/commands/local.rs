@@ -9,7 +9,6 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use bakelite_local::LocalError;
 use serde_json::json;
 
 use super::{print, print_error, print_exactly};
@@ -40,7 +39,7 @@ pub(super) async fn run(command: LocalCommand, process: &Process) -> Result<Stat
             arguments,
         } => instances::ssh(&directory_of(&state, process)?, &instance, after_dashes(&arguments)),
         LocalCommand::Du { cloud, json } => storage::usage(&cloud, json, process).await,
-        LocalCommand::Rm { cloud, images } => storage::remove(&cloud, &images, process).await,
+        LocalCommand::Rm { cloud, amis } => storage::remove(&cloud, &amis, process).await,
         LocalCommand::Prune {
             cloud,
             stopped,
@@ -178,22 +177,13 @@ async fn run_in(args: &LocalCloudArgs, ami: &str, command: &[String], process: &
     let command = after_dashes(command);
     let cloud = Cloud::start_for_build(args, process).await?;
     let result = tokio::select! {
-        result = cloud.run(ami, command) => result.map_err(|error| not_run(command, ami, &error)),
+        result = cloud.run(ami, command) => {
+            result.map_err(|error| failure(format!("failed to run `{}` in `{ami}`", command.join(" ")), &error))
+        }
         wish = cloud.asked_to_end() => Err(Failure::new(format!("`{wish}` has ended the local cloud"))),
     };
     cloud.shutdown().await;
-    Ok(status_of(result?))
-}
-
-fn not_run(command: &[String], place: &str, error: &LocalError) -> Failure {
-    failure(format!("failed to run `{}` in `{place}`", command.join(" ")), error)
-}
-
-/// The status of a command is ours.
-fn status_of(status: i32) -> Status {
-    u8::try_from(status).map_or(Status::Failed, |status| {
-        if status == 0 { Status::Ok } else { Status::Of(status) }
-    })
+    Ok(Status::of(result?))
 }
 
 #[cfg(test)]

@@ -13,7 +13,6 @@ use crate::access_keys::AccessKeys;
 use crate::address::Addresses;
 use crate::api_error::ApiError;
 use crate::catalogue::LocalImage;
-use crate::control::Wishes;
 use crate::keys::RsaKeys;
 use crate::latency::Latency;
 use crate::machine::{Machine, MachineError, Machines, RootId};
@@ -25,6 +24,7 @@ use crate::state::instance::Instance;
 use crate::state::{Iam, Region, State};
 use crate::state_directory::{StateDirectory, StateError};
 use crate::visibility::{self, Fresh};
+use crate::wishes::Wishes;
 
 /// The machine of one instance. Whoever starts, stops or freezes it holds the lock, so that such things come in turn.
 pub(crate) type MachineSlot = Arc<AsyncMutex<Option<RunningMachine>>>;

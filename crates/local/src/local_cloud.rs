@@ -1,9 +1,8 @@
 //! A running local cloud, as the program uses it: start, endpoint, images, shutdown.
 
 use std::collections::HashMap;
-use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,13 +17,13 @@ use crate::address::Addresses;
 use crate::api_error::ApiError;
 use crate::catalogue::{self, LocalImage};
 use crate::cloud::Cloud;
-use crate::control::{Control, Wishes};
+use crate::control::Control;
 use crate::ec2::power::{self, InstanceName};
 use crate::keys::RsaKeys;
 use crate::latency::Latency;
 use crate::limits::Limits;
-use crate::machine::{Isolation, MachineError, Machines};
-use crate::machine_error::FREE_SPACE;
+use crate::local_error::LocalError;
+use crate::machine::{Isolation, Machines};
 use crate::operator;
 use crate::refusals::Refusals;
 use crate::reset::finish_reset;
@@ -34,8 +33,9 @@ use crate::sessions::Sessions;
 use crate::state::State;
 use crate::state::image::Image;
 use crate::state::instance::InstanceState;
-use crate::state_directory::{StateDirectory, StateError};
+use crate::state_directory::{StateDirectory, machines_directory};
 use crate::visibility::Fresh;
+use crate::wishes::Wishes;
 
 /// What a local cloud is started with.
 #[derive(Debug, Clone)]
@@ -59,98 +59,6 @@ pub struct LocalCloudOptions {
     pub refusals: Refusals,
     /// A region besides AWS's own that requests may be made in, and the one that [`LocalCloud::run`] looks in first.
     pub region: String,
-}
-
-/// Why a local cloud could not be started or used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LocalError {
-    /// The state could not be read or written.
-    #[error(transparent)]
-    State(#[from] StateError),
-    /// Machines cannot be made.
-    #[error(transparent)]
-    Machine(#[from] MachineError),
-    /// The API cannot listen.
-    #[error("failed to listen for API calls on {address}: {source}")]
-    Listen {
-        /// Where it was to listen.
-        address: SocketAddr,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// The API was to listen where others could call it.
-    #[error("API address {0} is not a loopback address")]
-    NotLoopback(SocketAddr),
-    /// A root that the user named is not there.
-    #[error("local image `{name}`: no file or directory `{root}`")]
-    Root {
-        /// The image's name.
-        name: String,
-        /// Its root.
-        root: PathBuf,
-    },
-    /// There is no such image.
-    #[error("image `{0}` does not exist in the local cloud")]
-    UnknownImage(String),
-    /// The image was not made here.
-    #[error("image `{0}` is a base image")]
-    BaseImage(String),
-    /// There is no such instance.
-    #[error("instance `{0}` does not exist in the local cloud")]
-    UnknownInstance(String),
-    /// The instance does not run.
-    #[error("instance `{id}` is {state}")]
-    NotRunning {
-        /// Its id.
-        id: String,
-        /// The state that it is in.
-        state: &'static str,
-    },
-    /// The process that runs an instance did not do what it was asked for.
-    #[error("failed to reach process {process}, which runs the instance: {source}")]
-    Control {
-        /// The number of the process.
-        process: u32,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// A command could not be started in an instance.
-    #[error("{0}")]
-    Refused(String),
-    /// The files for SSH clients could not be written.
-    #[error("failed to prepare files for SSH clients in `{}`: {source}", path.display())]
-    Ssh {
-        /// Their directory.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// Something that the API would answer, too.
-    #[error("{0}")]
-    Api(String),
-}
-
-impl LocalError {
-    /// What the user can do about it.
-    pub fn help(&self) -> Option<&str> {
-        match self {
-            LocalError::Machine(error) => error.help(),
-            LocalError::State(StateError::InUse { .. }) => Some("`bakelite local reset -force` ends them first"),
-            LocalError::State(error) if error.is_full() => Some(FREE_SPACE),
-            LocalError::UnknownInstance(_) => Some("`bakelite local ps` lists the instances"),
-            LocalError::UnknownImage(_) => Some("`bakelite local images` lists the images"),
-            LocalError::BaseImage(_) => Some("it takes no space; `bakelite local images` lists what was baked"),
-            LocalError::NotLoopback(_) => Some("the API is not encrypted; use 127.0.0.1 or [::1]"),
-            _ => None,
-        }
-    }
-}
-
-impl From<ApiError> for LocalError {
-    fn from(error: ApiError) -> LocalError {
-        LocalError::Api(error.to_string())
-    }
 }
 
 /// One image, for a list.
@@ -352,11 +260,6 @@ const IDLE_CHECK: Duration = Duration::from_millis(500);
 pub(crate) fn own_images<'a>(state: &'a State, first: &str) -> impl Iterator<Item = (&'a String, &'a Image)> {
     let regions = state.regions.get_key_value(first).into_iter().chain(&state.regions);
     regions.flat_map(|(name, region)| region.images.values().map(move |image| (name, image)))
-}
-
-/// Where the store of machines is in a state directory.
-pub(crate) fn machines_directory(state_dir: &Path) -> PathBuf {
-    state_dir.join("machines")
 }
 
 fn check_root((name, root): (String, PathBuf)) -> Result<LocalImage, LocalError> {

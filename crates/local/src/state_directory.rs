@@ -283,6 +283,11 @@ fn reserve(directory: &Path) {
     }
 }
 
+/// Where the store of machines is in a state directory.
+pub(crate) fn machines_directory(state_dir: &Path) -> PathBuf {
+    state_dir.join("machines")
+}
+
 /// Returns the state of a directory as it is now, without taking part in it; empty when there is none.
 pub(crate) fn peek(path: &Path) -> Result<State, StateError> {
     let file = path.join("state.json");

@@ -6,10 +6,9 @@ use std::process::Command;
 
 use serde_json::json;
 
-use super::{not_run, status_of};
 use crate::cloud::failure;
-use crate::commands::{print, print_exactly};
 use crate::exit::{Failure, Status};
+use crate::print::{print, print_exactly};
 
 /// Lists the instances.
 pub(super) fn list(directory: &Path, json: bool) -> Result<Status, Failure> {
@@ -46,8 +45,8 @@ pub(super) fn list(directory: &Path, json: bool) -> Result<Status, Failure> {
 pub(super) async fn exec(directory: &Path, instance: &str, command: &[String]) -> Result<Status, Failure> {
     let status = bakelite_local::exec(directory, instance, command).await;
     status
-        .map(status_of)
-        .map_err(|error| not_run(command, instance, &error))
+        .map(Status::of)
+        .map_err(|error| failure(format!("failed to run `{}` in `{instance}`", command.join(" ")), &error))
 }
 
 /// Becomes OpenSSH's client.

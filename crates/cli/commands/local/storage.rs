@@ -5,8 +5,8 @@ use serde_json::json;
 
 use crate::args::LocalCloudArgs;
 use crate::cloud::{Cloud, failure};
-use crate::commands::{print, print_exactly};
 use crate::exit::{Failure, Status};
+use crate::print::{print, print_exactly};
 use crate::process::Process;
 
 /// Lists what takes space.
