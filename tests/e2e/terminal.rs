@@ -215,27 +215,29 @@ fn a_question_does_not_outlive_ctrl_c() {
     terminal.ends_with(1);
 }
 
+/// The console's prompt as its editor draws it, which reads keys by then: the arrow of a diagnostic is no prompt.
+const PROMPT: &str = "\u{1b}[K> ";
+
 #[test]
 fn the_console_completes_and_remembers() {
     let context = test_context!();
     context.template("variable \"colour_of_the_sky\" {\n  default = \"blue\"\n}\n");
     let mut terminal = Terminal::start(&context, &["console", "t.pkr.hcl"]);
-    terminal.shows("> ");
+    terminal.shows(PROMPT);
     terminal.types("uppe\tvar.col\t)\r");
     terminal.shows("\r\nBLUE\r\n");
-    terminal.shows("> ");
+    terminal.shows(PROMPT);
     terminal.types("nothing.here\r");
-    terminal.shows("\r\n");
-    terminal.shows("nothing");
+    terminal.shows("`nothing` is not defined");
     // Only the editor takes Ctrl-D as the end: typed before it reads again, it is a zero byte.
-    terminal.shows("> ");
+    terminal.shows(PROMPT);
     terminal.types("\u{4}");
     terminal.ends_with(0);
     let mut again = Terminal::start(&context, &["console", "t.pkr.hcl"]);
-    again.shows("> ");
+    again.shows(PROMPT);
     again.types("\u{1b}[A\u{1b}[A\r");
     again.shows("\r\nBLUE\r\n");
-    again.shows("> ");
+    again.shows(PROMPT);
     again.types("exit\r");
     again.ends_with(0);
 }

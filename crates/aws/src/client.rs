@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use aws_config::provider_config::ProviderConfig;
+use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig, identity::IdentityCache};
 use aws_sdk_ec2::types::{Image, Instance, Snapshot, Volume};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
@@ -22,6 +23,7 @@ use crate::describe;
 use crate::mfa::GivenCode;
 use crate::retry::{self, Classifier};
 use crate::sts::{self, Asker, Informant};
+use crate::times::Times;
 use crate::transport;
 use crate::watch::{Pace, Watch};
 
@@ -37,6 +39,8 @@ pub struct Aws {
     region: String,
     endpoint: Option<String>,
     ec2: aws_sdk_ec2::Client,
+    /// The same with fewer repetitions by the SDK.
+    ec2_of_a_part: aws_sdk_ec2::Client,
     ssm: aws_sdk_ssm::Client,
     classifier: SharedRetryClassifier,
     /// The same in other regions, as far as they were asked for.
@@ -61,6 +65,8 @@ struct Common {
     authorities: Option<Authorities>,
     /// Without region and endpoint.
     sdk: SdkConfig,
+    /// How long states take in the account.
+    times: Arc<Times>,
 }
 
 /// What this process makes once for equal options in equal environments. Whoever asks while it is being made waits for it alone.
@@ -135,38 +141,53 @@ impl Aws {
     fn of(common: Arc<Common>, region: String, endpoint: Option<String>) -> Self {
         let endpoint = endpoint.or_else(|| common.endpoints.get("EC2").cloned());
         let classifier = SharedRetryClassifier::new(Classifier::default());
-        let ec2 = client!(aws_sdk_ec2, common.at(&region, endpoint.clone()), classifier.clone());
+        let at = common.at(&region, endpoint.clone());
+        let ec2_of_a_part = client!(aws_sdk_ec2, retry::of_a_part(at.clone()), classifier.clone());
+        let ec2 = client!(aws_sdk_ec2, at, classifier.clone());
         Self {
-            instances: Watch::new(describe::by_ids(
-                &ec2,
-                "instance-id",
-                |ec2, by| async move { describe::instances(&ec2, by).await },
-                Instance::instance_id,
-            )),
-            images: Watch::new(describe::by_ids(
-                &ec2,
-                "image-id",
-                |ec2, by| async move { describe::images(&ec2, by).await },
-                Image::image_id,
-            )),
-            snapshots: Watch::new(describe::by_ids(
-                &ec2,
-                "snapshot-id",
-                |ec2, by| async move { describe::snapshots(&ec2, by).await },
-                Snapshot::snapshot_id,
-            )),
-            volumes: Watch::new(describe::by_ids(
-                &ec2,
-                "volume-id",
-                |ec2, by| async move { describe::volumes(&ec2, by).await },
-                Volume::volume_id,
-            )),
+            instances: Watch::new(
+                describe::by_ids(
+                    &ec2_of_a_part,
+                    "instance-id",
+                    |ec2, by| async move { describe::instances(&ec2, by).await },
+                    Instance::instance_id,
+                ),
+                &common.times,
+            ),
+            images: Watch::new(
+                describe::by_ids(
+                    &ec2_of_a_part,
+                    "image-id",
+                    |ec2, by| async move { describe::images(&ec2, by).await },
+                    Image::image_id,
+                ),
+                &common.times,
+            ),
+            snapshots: Watch::new(
+                describe::by_ids(
+                    &ec2_of_a_part,
+                    "snapshot-id",
+                    |ec2, by| async move { describe::snapshots(&ec2, by).await },
+                    Snapshot::snapshot_id,
+                ),
+                &common.times,
+            ),
+            volumes: Watch::new(
+                describe::by_ids(
+                    &ec2_of_a_part,
+                    "volume-id",
+                    |ec2, by| async move { describe::volumes(&ec2, by).await },
+                    Volume::volume_id,
+                ),
+                &common.times,
+            ),
             ssm: client!(aws_sdk_ssm, common.of_service("SSM", &region), classifier.clone()),
             others: std::sync::Mutex::default(),
             common,
             region,
             endpoint,
             ec2,
+            ec2_of_a_part,
             classifier,
         }
     }
@@ -199,9 +220,23 @@ impl Aws {
         client!(aws_sdk_secretsmanager, config, self.classifier.clone())
     }
 
+    /// EC2 in the region, for what is repeated as a whole: the SDK repeats its calls a few times only.
+    pub(crate) fn ec2_of_a_part(&self) -> &aws_sdk_ec2::Client {
+        &self.ec2_of_a_part
+    }
+
     /// IAM of the account.
     pub fn iam(&self) -> aws_sdk_iam::Client {
-        let config = self.common.of_service("IAM", &self.region);
+        client!(
+            aws_sdk_iam,
+            self.common.of_service("IAM", &self.region),
+            self.classifier.clone()
+        )
+    }
+
+    /// The same for what is repeated as a whole.
+    pub(crate) fn iam_of_a_part(&self) -> aws_sdk_iam::Client {
+        let config = retry::of_a_part(self.common.of_service("IAM", &self.region));
         client!(aws_sdk_iam, config, self.classifier.clone())
     }
 
@@ -244,6 +279,11 @@ impl Aws {
     /// The certificates of those who vouch for AWS's servers; nothing when this machine's are believed.
     pub fn authorities(&self) -> Option<&[CertificateDer<'static>]> {
         self.common.authorities.as_ref().map(Authorities::certificates)
+    }
+
+    /// How long states take in the account.
+    pub fn times(&self) -> &Arc<Times> {
+        &self.common.times
     }
 
     /// The pace of a wait: `aws_polling` and the environment set its limit, else it is `limit`.
@@ -320,6 +360,7 @@ impl Common {
                 .collect(),
             local,
             timeout: waiting_limit(options.aws_polling, environment),
+            times: Arc::new(Times::new(is_local)),
             authorities,
             sdk,
         };
@@ -400,6 +441,7 @@ fn sdk_config(
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(region.to_owned()))
         .retry_config(retry::of_sdk(attempts.map(|attempts| attempts - 1)))
+        .timeout_config(TimeoutConfig::builder().operation_timeout(retry::CALL_LIMIT).build())
         .identity_cache(IdentityCache::lazy().build())
         .time_source(aws_smithy_async::time::SystemTimeSource::new())
         .sleep_impl(aws_smithy_async::rt::sleep::TokioSleep::new())

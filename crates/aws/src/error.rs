@@ -15,7 +15,7 @@ use bakelite_net::DialError;
 use bakelite_net::error::Cause;
 
 /// A call that failed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct AwsError {
     /// The API's name of the operation: `RunInstances`.
     pub operation: &'static str,
@@ -110,6 +110,12 @@ impl AwsError {
     /// An answer that lacks what it must have.
     pub fn incomplete(operation: &'static str, missing: &str) -> Self {
         Self::incomplete_with(operation, format!("answer has no {missing}"))
+    }
+
+    /// The same error with what it is about before its message.
+    pub(crate) fn about(mut self, what: &str) -> Self {
+        self.message = format!("{what}: {}", self.message);
+        self
     }
 
     /// What was made a moment ago is missing from an answer.

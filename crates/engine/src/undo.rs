@@ -110,9 +110,18 @@ pub trait Undo: Send + Sync {
     }
 }
 
+/// What removals that failed in the end have taken, all together: a service that is down is not waited for anew with each resource.
+#[derive(Debug, Default)]
+pub(crate) struct Spent(Duration);
+
 /// Undoes until it is done or there is no use in trying again, as impatient as the user is: one who insists ends the patient try that is
-/// under way, and pauses.
-pub(crate) async fn undo_with_retries(undo: &dyn Undo, resource: &Resource, cancel: &Cancel) -> Result<(), UndoError> {
+/// under way, and pauses. What failed before counts.
+pub(crate) async fn undo_with_retries(
+    undo: &dyn Undo,
+    resource: &Resource,
+    cancel: &Cancel,
+    spent: &mut Spent,
+) -> Result<(), UndoError> {
     let started = Instant::now();
     let mut tries = 0;
     loop {
@@ -135,8 +144,13 @@ pub(crate) async fn undo_with_retries(undo: &dyn Undo, resource: &Resource, canc
         tries += 1;
         let pause = error.again.map(|backoff| (backoff.pause(tries), backoff.limit));
         match pause {
-            Some((pause, limit)) if started.elapsed() + pause <= limit => pause_unless(pause, hurried()).await,
-            _ => return Err(error),
+            Some((pause, limit)) if spent.0 + started.elapsed() + pause <= limit => {
+                pause_unless(pause, hurried()).await
+            }
+            _ => {
+                spent.0 += started.elapsed();
+                return Err(error);
+            }
         };
     }
 }

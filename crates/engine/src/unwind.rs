@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::event::{StepEvent, What};
 use crate::events::Ui;
 use crate::journal::{Entry, Journal, JournalError};
-use crate::undo::{self, Resource, Undo, UndoError, UndoMode, undo_with_retries};
+use crate::undo::{self, Resource, Spent, Undo, UndoError, UndoMode, undo_with_retries};
 
 /// How long create calls that are under way may take when the bake is over.
 const SETTLED_WITHIN: Duration = Duration::from_secs(90);
@@ -129,12 +129,12 @@ impl Creation {
         let started = Instant::now();
         let step = || CLEAN_UP.to_owned();
         ui.events().emit(What::Step(StepEvent::Started { step: step() }));
-        let mut left = Vec::new();
+        let (mut left, mut spent) = (Vec::new(), Spent::default());
         for handle in handles.iter().rev() {
             if let Some(progress) = handle.progress().filter(|_| !handle.is_settled()) {
                 ui.say(progress);
             }
-            if let Err(error) = handle.remove(&self.cancel).await {
+            if let Err(error) = handle.remove(&self.cancel, &mut spent).await {
                 let what = handle.resource().describe_with_place();
                 ui.fail(&Error::from(error));
                 left.push(what);
@@ -199,8 +199,8 @@ impl Handle {
     }
 
     /// Undoes it with retries, as impatient as the user is.
-    async fn remove(&self, cancel: &Cancel) -> Result<(), UndoError> {
-        let undo = async |resource: &Resource| undo_with_retries(&*self.item.undo, resource, cancel).await;
+    async fn remove(&self, cancel: &Cancel, spent: &mut Spent) -> Result<(), UndoError> {
+        let undo = async |resource: &Resource| undo_with_retries(&*self.item.undo, resource, cancel, spent).await;
         self.settle(undo).await
     }
 

@@ -151,8 +151,7 @@ impl Imaging<'_> {
         all.map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
-    /// Tags the AMI and its snapshots as far as the call that made them did not, and removes the tags of temporary resources from them:
-    /// they stay.
+    /// Tags the AMI and its snapshots as far as the call that made them did not.
     pub(crate) async fn tag(&self, ami: &Ami) -> Result<(), BakeError> {
         let (image, tags) = (self.image_tags(), self.snapshot_tags());
         let snapshots = snapshot_ids(&ami.image);
@@ -162,10 +161,15 @@ impl Imaging<'_> {
             tag::set(ami.aws.ec2(), vec![ami.id().to_owned()], &image).await?;
         }
         if !ami.snapshots_tagged {
-            tag::set(ami.aws.ec2(), snapshots.clone(), &tags).await?;
+            tag::set(ami.aws.ec2(), snapshots, &tags).await?;
         }
-        let all = std::iter::once(ami.id().to_owned()).chain(snapshots).collect();
-        Ok(tag::remove_temporary(ami.aws.ec2(), all, []).await?)
+        Ok(())
+    }
+
+    /// Removes the tags of temporary resources from the AMI and its snapshots: they stay.
+    pub(crate) async fn untag(&self, ami: &Ami) -> Result<(), BakeError> {
+        let all = std::iter::once(ami.id().to_owned()).chain(snapshot_ids(&ami.image));
+        Ok(tag::remove_temporary(ami.aws.ec2(), all.collect()).await?)
     }
 
     fn report_tags(&self, ami: &str, image: &Tags, snapshots: &[String], of_snapshots: &Tags) {

@@ -137,6 +137,11 @@ impl Launch<'_> {
             _ => None,
         };
         let pace = aws.pace(20, INSTANCE_LIMIT);
+        let pace = if self.options.disable_stop_instance {
+            pace
+        } else {
+            pace.just_begun()
+        };
         Ok(aws.instances.until(id, pace, &what, "stopped", stopped).await?)
     }
 
@@ -368,7 +373,7 @@ pub(crate) async fn running(cloud: &Cloud<'_>, id: &str) -> Result<(), WaitError
         InstanceStateName::Running => Some(Ok(())),
         _ => lost(&what, instance?, "running").map(Err),
     };
-    let pace = cloud.aws.pace(10, INSTANCE_LIMIT);
+    let pace = cloud.aws.pace(12, INSTANCE_LIMIT).just_begun();
     cloud.aws.instances.until(id, pace, &what, "running", runs).await
 }
 

@@ -402,3 +402,25 @@ async fn subnet_by_id(ec2: &Client, id: &str) -> Result<Subnet, NetworkError> {
         answer => answer?.subnets.unwrap_or_default().pop().ok_or_else(missing),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_subnet_with_the_most_free_addresses_goes_first() {
+        let subnet = |id: &str, free| {
+            let subnet = Subnet::builder().subnet_id(id);
+            subnet.set_available_ip_address_count(free).build()
+        };
+        let mut subnets = [
+            subnet("a", Some(10)),
+            subnet("b", Some(251)),
+            subnet("c", None),
+            subnet("d", Some(4091)),
+        ];
+        most_free_first(&mut subnets);
+        let order: Vec<_> = subnets.iter().filter_map(Subnet::subnet_id).collect();
+        assert_eq!(order, ["d", "b", "a", "c"]);
+    }
+}

@@ -28,7 +28,15 @@ async fn find(scope: &Scope<'_>, by: By<'_>) -> Result<Vec<Found>, AwsError> {
 
 /// An AMI of a bake that failed in the end may be protected already.
 async fn remove(scope: &Scope<'_>, id: &str) -> Result<(), RemoveError> {
-    let image = described(scope.ec2(), id).await?;
+    let image = match described(scope.ec2(), id).await {
+        Ok(image) => image,
+        Err(error) => {
+            // It may go although it cannot be seen. Its snapshots are not known then, so the error stays.
+            let call = scope.ec2().deregister_image().image_id(id).send();
+            unless_gone(once("DeregisterImage", call).await)?;
+            return Err(error.into());
+        }
+    };
     if image.as_ref().is_some_and(is_protected) {
         let call = scope
             .ec2()
@@ -73,10 +81,19 @@ async fn deregister_described(
         made::forget(id);
         unless_gone(once("DeregisterImage", ec2.deregister_image().image_id(id).send()).await)?;
     }
+    let mut failed = Vec::new();
     for id in snapshots {
-        snapshot::delete(ec2, &id).await?;
+        if let Err(error) = snapshot::delete(ec2, &id).await {
+            failed.push((id, error));
+        }
     }
-    Ok(())
+    // The AMI that names them is gone: whoever removes them has to know them.
+    let left: Vec<&str> = failed.iter().map(|(id, _)| id.as_str()).collect();
+    let left = left.join(", ");
+    failed
+        .into_iter()
+        .next()
+        .map_or(Ok(()), |(_, error)| Err(error.about(&left)))
 }
 
 /// The snapshots whose descriptions name the AMI that they were made for.

@@ -20,6 +20,9 @@ pub static INSTANCE: Kind = Kind {
     remove: |scope, id| Box::pin(remove(scope, id)),
 };
 
+/// How long the end of an instance is looked for that nobody can tell anything of.
+const UNSEEN: Duration = Duration::from_secs(20);
+
 /// A terminated instance is still described for an hour: it counts as gone.
 async fn find(scope: &Scope<'_>, by: By<'_>) -> Result<Vec<Found>, AwsError> {
     let instances = describe::instances(scope.ec2(), by.filter()).await?.into_iter();
@@ -39,7 +42,8 @@ async fn remove(scope: &Scope<'_>, id: &str) -> Result<(), RemoveError> {
     if scope.mode == UndoMode::NoWait && volumes_left(scope).await?.is_empty() {
         return Ok(());
     }
-    let pace = scope.aws.pace(20, Duration::from_mins(15));
+    let pace = scope.aws.pace(25, Duration::from_mins(15));
+    let pace = pace.just_begun().unless_silent(UNSEEN);
     let terminated = |instance: Option<&Instance>| {
         let state = instance.and_then(state);
         matches!(state, None | Some(InstanceStateName::Terminated)).then_some(Ok::<(), WaitError>(()))

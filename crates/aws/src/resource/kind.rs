@@ -68,9 +68,9 @@ impl<'a> Scope<'a> {
         Self { aws, mode, resource }
     }
 
-    /// EC2 in the resource's region.
+    /// EC2 in the resource's region. A removal is repeated as a whole.
     pub(crate) fn ec2(&self) -> &Client {
-        self.aws.ec2()
+        self.aws.ec2_of_a_part()
     }
 
     pub(crate) fn token(&self) -> Option<&str> {

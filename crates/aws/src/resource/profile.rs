@@ -5,6 +5,7 @@ use aws_sdk_iam::types::Tag;
 use super::kind::{By, Found, Kind, RemoveError, Scope, unless_gone};
 use crate::call::{all, once};
 use crate::error::AwsError;
+use crate::retry::ErrorClass;
 use crate::tag::{self, Tags};
 
 /// A role, with the policy of the same name in it.
@@ -64,14 +65,15 @@ fn listed<T>(result: Result<Vec<T>, AwsError>) -> Result<Vec<T>, AwsError> {
 fn looked_at(name: &str, by: By<'_>, tags: Result<Option<Vec<Tag>>, AwsError>) -> Result<Option<Found>, AwsError> {
     match tags {
         Ok(tags) => Ok(Some(found(name, tags)).filter(|found| is_of_a_run(found, by))),
-        Err(error) if error.is_not_found() => Ok(None),
+        // The role and the profile have one name: that the one was made a moment ago says nothing of the other.
+        Err(error) if error.is_not_found() || error.class == ErrorClass::NotYet => Ok(None),
         Err(error) if error.is_not_allowed() => Ok(matches!(by, By::Token(_)).then(|| found(name, None))),
         Err(error) => Err(error),
     }
 }
 
 async fn find_roles(scope: &Scope<'_>, by: By<'_>) -> Result<Vec<Found>, AwsError> {
-    let iam = scope.aws.iam();
+    let iam = scope.aws.iam_of_a_part();
     let names = match by {
         By::Token(token) => vec![name(token)],
         By::AnyRun => {
@@ -93,7 +95,7 @@ async fn find_roles(scope: &Scope<'_>, by: By<'_>) -> Result<Vec<Found>, AwsErro
 }
 
 async fn find_profiles(scope: &Scope<'_>, by: By<'_>) -> Result<Vec<Found>, AwsError> {
-    let iam = scope.aws.iam();
+    let iam = scope.aws.iam_of_a_part();
     let names = match by {
         By::Token(token) => vec![name(token)],
         By::AnyRun => {
@@ -119,7 +121,7 @@ fn is_of_a_run(found: &Found, by: By<'_>) -> bool {
 }
 
 async fn remove_role(scope: &Scope<'_>, name: &str) -> Result<(), RemoveError> {
-    let iam = scope.aws.iam();
+    let iam = scope.aws.iam_of_a_part();
     let policy = iam.delete_role_policy().role_name(name).policy_name(name);
     unless_gone(once("DeleteRolePolicy", policy.send()).await)?;
     Ok(unless_gone(
@@ -128,7 +130,7 @@ async fn remove_role(scope: &Scope<'_>, name: &str) -> Result<(), RemoveError> {
 }
 
 async fn remove_profile(scope: &Scope<'_>, name: &str) -> Result<(), RemoveError> {
-    let iam = scope.aws.iam();
+    let iam = scope.aws.iam_of_a_part();
     let role = iam.remove_role_from_instance_profile();
     let role = role.instance_profile_name(name).role_name(name);
     unless_gone(once("RemoveRoleFromInstanceProfile", role.send()).await)?;
@@ -139,7 +141,6 @@ async fn remove_profile(scope: &Scope<'_>, name: &str) -> Result<(), RemoveError
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::retry::ErrorClass;
 
     #[test]
     fn a_role_that_may_not_be_looked_at_is_not_gone() {
