@@ -179,7 +179,7 @@ impl Decoding<'_> {
         found: &Diagnostics,
         diagnostics: &mut Diagnostics,
     ) -> bool {
-        let is_idle = value.is_none_or(|value| schema::is_idle(value)) && !found.has_errors();
+        let is_idle = value.is_none_or(schema::is_idle) && !found.has_errors();
         !is_idle && !self.is_supported(field, place, diagnostics)
     }
 

@@ -190,7 +190,7 @@ impl Bake<'_> {
         let mut chains = Vec::new();
         for chain in &self.build.chains {
             let mut members = Vec::new();
-            for step in running(chain, &self.planner.selection, Some(short_name)) {
+            for step in running(chain, self.planner.selection, Some(short_name)) {
                 let Some((component, options)) = self.step(step, ComponentKind::PostProcessor, context, diagnostics)
                 else {
                     continue;
