@@ -130,7 +130,7 @@ static FOUND: Shared<Found> = Shared::new();
 impl Aws {
     /// AWS as these options and this environment say. Equal ones share everything.
     pub async fn reach(options: &AccessOptions, environment: &Environment) -> Result<Arc<Self>, AccessError> {
-        let make = async { Ok(Arc::new(Self::new(options, environment).await?)) };
+        let make = Box::pin(async { Ok(Arc::new(Self::new(options, environment).await?)) });
         REACHED.get(options.clone(), environment, make).await
     }
 
@@ -337,7 +337,8 @@ impl Common {
             sts: &at_sts,
             given: GivenCode::new(options.mfa_code.as_deref()),
         };
-        let found = FOUND.get(options.of_credentials(), environment, search.run()).await?;
+        let run = Box::pin(search.run());
+        let found = FOUND.get(options.of_credentials(), environment, run).await?;
         let region = match named {
             None if found.is_instance => search.instance_region().await,
             None if is_local => Some(region),
