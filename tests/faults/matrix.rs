@@ -56,7 +56,7 @@ fn cells(bake: Bake, calls: &[Call], part: Part) -> Vec<Cell> {
     let mut seen = BTreeSet::new();
     let mut cells = Vec::new();
     for call in calls {
-        let is_first = seen.insert(call.operation().to_owned());
+        let is_first = seen.insert(call.action.clone());
         for fault in FAULTS {
             let collects = match (part, fault) {
                 (Part::Usual, _) if !is_first || !is_usual(call, fault, seen.len()) => &[][..],
