@@ -180,6 +180,7 @@ fn secrets_of_moto_keep_their_digits_and_versions() {
     );
     let data = "data \"amazon-secretsmanager\" \"now\" {\n  name = \"plain\"\n}\n\
         data \"amazon-secretsmanager\" \"before\" {\n  name = \"plain\"\n  version_stage = \"AWSPREVIOUS\"\n}\n\
+        data \"amazon-secretsmanager\" \"at\" {\n  name = \"plain\"\n  version_id = data.amazon-secretsmanager.before.version_id\n}\n\
         data \"amazon-secretsmanager\" \"bytes\" {\n  name = \"bytes\"\n}\n";
     let found = got(
         &context,
@@ -188,10 +189,11 @@ fn secrets_of_moto_keep_their_digits_and_versions() {
             "data.amazon-secretsmanager.now.value",
             "data.amazon-secretsmanager.before.value",
             "data.amazon-secretsmanager.now.version_id != data.amazon-secretsmanager.before.version_id",
+            "data.amazon-secretsmanager.at.value",
             "data.amazon-secretsmanager.bytes.secret_binary",
         ],
     );
-    assert_eq!(found, ["new", "only-a-text", "true", "AP8K"]);
+    assert_eq!(found, ["new", "only-a-text", "true", "only-a-text", "AP8K"]);
 }
 
 #[test]

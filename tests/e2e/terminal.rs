@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use bakelite_test_support::context::TestContext;
 use bakelite_test_support::ended::ended_within;
+use bakelite_test_support::exchange::Exchange;
 use bakelite_test_support::test_context;
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -215,27 +216,29 @@ fn a_question_does_not_outlive_ctrl_c() {
     terminal.ends_with(1);
 }
 
+/// The console's prompt as its editor draws it, which reads keys by then: the arrow of a diagnostic is no prompt.
+const PROMPT: &str = "\u{1b}[K> ";
+
 #[test]
 fn the_console_completes_and_remembers() {
     let context = test_context!();
     context.template("variable \"colour_of_the_sky\" {\n  default = \"blue\"\n}\n");
     let mut terminal = Terminal::start(&context, &["console", "t.pkr.hcl"]);
-    terminal.shows("> ");
+    terminal.shows(PROMPT);
     terminal.types("uppe\tvar.col\t)\r");
     terminal.shows("\r\nBLUE\r\n");
-    terminal.shows("> ");
+    terminal.shows(PROMPT);
     terminal.types("nothing.here\r");
-    terminal.shows("\r\n");
-    terminal.shows("nothing");
+    terminal.shows("`nothing` is not defined");
     // Only the editor takes Ctrl-D as the end: typed before it reads again, it is a zero byte.
-    terminal.shows("> ");
+    terminal.shows(PROMPT);
     terminal.types("\u{4}");
     terminal.ends_with(0);
     let mut again = Terminal::start(&context, &["console", "t.pkr.hcl"]);
-    again.shows("> ");
+    again.shows(PROMPT);
     again.types("\u{1b}[A\u{1b}[A\r");
     again.shows("\r\nBLUE\r\n");
-    again.shows("> ");
+    again.shows(PROMPT);
     again.types("exit\r");
     again.ends_with(0);
 }
@@ -297,8 +300,6 @@ fn a_breakpoint_without_a_terminal_fails() {
 #[cfg(feature = "amazon")]
 #[test]
 fn the_code_of_an_mfa_device_is_asked_for_and_not_shown() {
-    use bakelite_test_support::exchange::Exchange;
-
     let sts = Exchange::play(&[
         "HTTP/1.1 200 OK\n\n<GetSessionTokenResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetSessionTokenResult>\
          <Credentials><AccessKeyId>OF_SESSION</AccessKeyId><SecretAccessKey>S</SecretAccessKey><SessionToken>T</SessionToken>\

@@ -23,6 +23,7 @@ use crate::describe;
 use crate::mfa::GivenCode;
 use crate::retry::{self, Classifier};
 use crate::sts::{self, Asker, Informant};
+use crate::times::Times;
 use crate::transport;
 use crate::watch::{Pace, Watch};
 
@@ -64,6 +65,8 @@ struct Common {
     authorities: Option<Authorities>,
     /// Without region and endpoint.
     sdk: SdkConfig,
+    /// How long states take in the account.
+    times: Arc<Times>,
 }
 
 /// What this process makes once for equal options in equal environments. Whoever asks while it is being made waits for it alone.
@@ -142,30 +145,42 @@ impl Aws {
         let ec2_of_a_part = client!(aws_sdk_ec2, retry::of_a_part(at.clone()), classifier.clone());
         let ec2 = client!(aws_sdk_ec2, at, classifier.clone());
         Self {
-            instances: Watch::new(describe::by_ids(
-                &ec2_of_a_part,
-                "instance-id",
-                |ec2, by| async move { describe::instances(&ec2, by).await },
-                Instance::instance_id,
-            )),
-            images: Watch::new(describe::by_ids(
-                &ec2_of_a_part,
-                "image-id",
-                |ec2, by| async move { describe::images(&ec2, by).await },
-                Image::image_id,
-            )),
-            snapshots: Watch::new(describe::by_ids(
-                &ec2_of_a_part,
-                "snapshot-id",
-                |ec2, by| async move { describe::snapshots(&ec2, by).await },
-                Snapshot::snapshot_id,
-            )),
-            volumes: Watch::new(describe::by_ids(
-                &ec2_of_a_part,
-                "volume-id",
-                |ec2, by| async move { describe::volumes(&ec2, by).await },
-                Volume::volume_id,
-            )),
+            instances: Watch::new(
+                describe::by_ids(
+                    &ec2_of_a_part,
+                    "instance-id",
+                    |ec2, by| async move { describe::instances(&ec2, by).await },
+                    Instance::instance_id,
+                ),
+                &common.times,
+            ),
+            images: Watch::new(
+                describe::by_ids(
+                    &ec2_of_a_part,
+                    "image-id",
+                    |ec2, by| async move { describe::images(&ec2, by).await },
+                    Image::image_id,
+                ),
+                &common.times,
+            ),
+            snapshots: Watch::new(
+                describe::by_ids(
+                    &ec2_of_a_part,
+                    "snapshot-id",
+                    |ec2, by| async move { describe::snapshots(&ec2, by).await },
+                    Snapshot::snapshot_id,
+                ),
+                &common.times,
+            ),
+            volumes: Watch::new(
+                describe::by_ids(
+                    &ec2_of_a_part,
+                    "volume-id",
+                    |ec2, by| async move { describe::volumes(&ec2, by).await },
+                    Volume::volume_id,
+                ),
+                &common.times,
+            ),
             ssm: client!(aws_sdk_ssm, common.of_service("SSM", &region), classifier.clone()),
             others: std::sync::Mutex::default(),
             common,
@@ -266,6 +281,11 @@ impl Aws {
         self.common.authorities.as_ref().map(Authorities::certificates)
     }
 
+    /// How long states take in the account.
+    pub fn times(&self) -> &Arc<Times> {
+        &self.common.times
+    }
+
     /// The pace of a wait: `aws_polling` and the environment set its limit, else it is `limit`.
     pub fn pace(&self, usual_seconds: u64, limit: Duration) -> Pace {
         Pace::new(usual_seconds, self.common.timeout.unwrap_or(limit))
@@ -340,6 +360,7 @@ impl Common {
                 .collect(),
             local,
             timeout: waiting_limit(options.aws_polling, environment),
+            times: Arc::new(Times::new(is_local)),
             authorities,
             sdk,
         };

@@ -180,3 +180,40 @@ async fn find(kind: &Kind, scope: &Scope<'_>, token: &str) -> Result<Option<Stri
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn removals_name_what_goes_and_where_it_is() {
+        let undo = AwsUndo::within(Arc::default());
+        let of_kind = |kind: &str| Resource::new(OWNER, kind).detail("region", "eu-west-1");
+        let with_id = |kind: &str, id: &str| Resource {
+            id: Some(id.into()),
+            ..of_kind(kind)
+        };
+        for (kind, id, line) in [
+            ("image", "ami-1", "Deregistering AMI ami-1 in eu-west-1..."),
+            (
+                "instance",
+                "i-1",
+                "Terminating the source AWS instance i-1 in eu-west-1...",
+            ),
+            (
+                "key-pair",
+                "packer_1",
+                "Deleting temporary keypair packer_1 in eu-west-1...",
+            ),
+        ] {
+            assert_eq!(undo.progress(&with_id(kind, id)).as_deref(), Some(line));
+        }
+        // Its id is not known, so neither is whether it is there; and nobody knows sessions by their ids.
+        assert_eq!(undo.progress(&of_kind("image")), None);
+        assert_eq!(undo.progress(&with_id("session", "s-1")), None);
+        assert_eq!(
+            with_id("image", "ami-1").describe_with_place(),
+            "image ami-1 in eu-west-1"
+        );
+    }
+}

@@ -1,7 +1,7 @@
 //! Programs that a test started, waited for within a limit: one that never ends fails its test instead of holding the suite for ever.
 
 use std::io::Read;
-use std::process::{Child, ExitStatus, Output};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -9,13 +9,39 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use crate::backstop;
+
 /// How long a program may run: a whole bake on a busy machine takes a tenth of it.
 const LIMIT: Duration = Duration::from_mins(10);
 /// How long output may stay open behind the program's end, by what it started and left running.
 const AFTER_THE_END: Duration = Duration::from_secs(30);
 
+/// Runs programs to their ends, within the limit of all programs.
+pub trait RunToEnd {
+    /// Runs the program without input, as `Command::output` does, which would wait for ever.
+    fn run_to_end(&mut self) -> Output;
+}
+
+impl RunToEnd for Command {
+    fn run_to_end(&mut self) -> Output {
+        let piped = self.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = piped.spawn();
+        output_of(child.unwrap_or_else(|error| panic!("{self:?} cannot be run: {error}")))
+    }
+}
+
+/// Waits for the end of a program, which is killed and fails the test where it goes on for longer than the limit of all programs.
+pub fn status_of(child: &mut Child) -> ExitStatus {
+    ended_within(child, LIMIT).unwrap_or_else(|| {
+        // It may end at this very moment.
+        let _ = child.kill();
+        panic!("a program did not end within {LIMIT:?}")
+    })
+}
+
 /// Waits for the end of a program; nothing where it goes on for longer than `limit`.
 pub fn ended_within(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
+    backstop::watch();
     let process =
         pidfd_open(Pid::from_child(child), PidfdFlags::empty()).expect("a child that was not waited for exists");
     let deadline = Instant::now() + limit;

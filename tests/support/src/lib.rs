@@ -6,6 +6,7 @@
 )]
 
 pub mod account;
+pub mod backstop;
 pub mod clouds;
 pub mod context;
 pub mod ended;

@@ -32,14 +32,22 @@ enum Request {
 }
 
 impl Imaging<'_> {
-    /// Makes the AMI of the stopped instance, with these devices on top of the instance's own.
+    /// Makes the AMI of the instance, which is stopped unless it is a spot instance, with these devices on top of the instance's own.
     pub(crate) async fn create(&self, instance: &str, devices: Vec<BlockDeviceMapping>) -> Result<Pending, BakeError> {
         let description = self.texts.description.clone();
+        if self.is_running {
+            self.cloud.say(if self.options.no_reboot {
+                "The spot instance runs while the AMI is made, and is not rebooted (no_reboot)"
+            } else {
+                "The spot instance is rebooted by EC2 while the AMI is made; `no_reboot = true` avoids that"
+            });
+        }
         let request = self
             .cloud
             .ec2()
             .create_image()
             .instance_id(instance)
+            .set_no_reboot(self.options.no_reboot.then_some(true))
             .set_description((!description.is_empty()).then_some(description))
             .set_block_device_mappings((!devices.is_empty()).then_some(devices));
         let is_encrypted = self.is_encrypted(instance).await?;

@@ -21,6 +21,8 @@ pub(crate) struct Imaging<'a> {
     pub(crate) run_tags: Tags,
     pub(crate) texts: ImageTexts,
     pub(crate) fast_launches: FastLaunches,
+    /// The instance is a spot instance, which is not stopped.
+    pub(crate) is_running: bool,
     /// The instance's volumes were encrypted for `encrypt_boot`.
     pub(crate) encrypted_at_launch: bool,
 }
@@ -39,6 +41,7 @@ impl<'a> Imaging<'a> {
         Ok(Self {
             texts: ImageTexts::render(options, renderer)?,
             run_tags: launch.texts.run_tags.clone(),
+            is_running: launch.options.spot().is_some(),
             encrypted_at_launch: encryption::is_at_launch(options, &types),
             fast_launches: findings
                 .take(FastLaunches::find(&cloud, fast_launch).await)

@@ -62,7 +62,7 @@ impl Launch<'_> {
             types: types.clone(),
             unlimited_credits: self.options.has_unlimited_credits(),
             security_groups: access.security_groups.clone(),
-            public_address: network.public_address,
+            addresses: network.addresses,
             token: temporary.token.clone(),
             places: network.places.clone(),
             any_zone: network.places.iter().all(|place| *place == Place::default()),
@@ -119,8 +119,7 @@ impl Launch<'_> {
     pub(crate) async fn stop(&self, id: &str) -> Result<(), BakeError> {
         let Cloud { aws, .. } = &self.cloud;
         if self.options.spot().is_some() {
-            self.cloud
-                .say("A spot instance is not stopped: EC2 reboots it while the AMI is made");
+            self.cloud.say("A spot instance is not stopped");
             return Ok(());
         }
         if self.options.disable_stop_instance {
@@ -138,6 +137,11 @@ impl Launch<'_> {
             _ => None,
         };
         let pace = aws.pace(20, INSTANCE_LIMIT);
+        let pace = if self.options.disable_stop_instance {
+            pace
+        } else {
+            pace.just_begun()
+        };
         Ok(aws.instances.until(id, pace, &what, "stopped", stopped).await?)
     }
 
@@ -369,7 +373,7 @@ pub(crate) async fn running(cloud: &Cloud<'_>, id: &str) -> Result<(), WaitError
         InstanceStateName::Running => Some(Ok(())),
         _ => lost(&what, instance?, "running").map(Err),
     };
-    let pace = cloud.aws.pace(10, INSTANCE_LIMIT);
+    let pace = cloud.aws.pace(12, INSTANCE_LIMIT).just_begun();
     cloud.aws.instances.until(id, pace, &what, "running", runs).await
 }
 

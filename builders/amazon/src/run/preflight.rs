@@ -100,7 +100,7 @@ impl Launch<'_> {
             return Ok(());
         };
         let place = self.network.places.first().cloned().unwrap_or_default();
-        let request = at(request, &place, self.network.public_address, &groups).dry_run(true);
+        let request = at(request, &place, self.network.addresses, &groups).dry_run(true);
         let types = self.options.instance_types();
         let tries = types.iter().map(|kind| {
             let request = of_type(request.clone(), kind, self.options.has_unlimited_credits());

@@ -42,7 +42,8 @@ async fn remove(scope: &Scope<'_>, id: &str) -> Result<(), RemoveError> {
     if scope.mode == UndoMode::NoWait && volumes_left(scope).await?.is_empty() {
         return Ok(());
     }
-    let pace = scope.aws.pace(20, Duration::from_mins(15)).unless_silent(UNSEEN);
+    let pace = scope.aws.pace(25, Duration::from_mins(15));
+    let pace = pace.just_begun().unless_silent(UNSEEN);
     let terminated = |instance: Option<&Instance>| {
         let state = instance.and_then(state);
         matches!(state, None | Some(InstanceStateName::Terminated)).then_some(Ok::<(), WaitError>(()))
