@@ -12,7 +12,7 @@ use bakelite_test_support::test_context;
 
 use crate::bakes::{Bake, REGIONS};
 
-/// How long a bake may go on whose calls fail for good: docs/reference/retries.md says how long each part of it may take.
+/// How long a bake may go on whose calls fail for good: docs/guide/clean-up.md has how long each part of it takes.
 const LIMIT: Duration = Duration::from_mins(5);
 
 /// How what a killed bake left is removed.
@@ -77,7 +77,7 @@ impl Place {
             if left.is_empty() && !unseen {
                 self.has_no_journal(&mut judge);
             } else {
-                judge.named(&left);
+                judge.named(&left, &after);
                 self.collect(Collect::Journal, &mut judge);
                 let left = judge.left(&self.account());
                 if !left.is_empty() {
@@ -276,16 +276,21 @@ impl<'a> Judge<'a> {
     }
 
     /// What is left is there for a reason, and the output names it.
-    fn named(&mut self, left: &BTreeSet<String>) {
+    fn named(&mut self, left: &BTreeSet<String>, after: &Account) {
         if !self.fault.is_some_and(Fault::is_for_good) {
             self.wrong(format!("left: {left:?}"));
         }
         if !self.output.contains(NOT_REMOVED) {
             self.wrong("it is not said that something is left");
         }
+        let images = after.images.iter().filter(|(id, _)| left.contains(*id));
+        let of_images: BTreeSet<&String> = images.flat_map(|(_, image)| &image.snapshots).collect();
         let has_instance = left.iter().any(|what| what.starts_with("instance "));
-        // An instance's volumes are left with it.
-        for what in left.iter().filter(|what| !(has_instance && what.starts_with("vol-"))) {
+        // An instance's volumes are left with it, and an AMI's snapshots.
+        for what in left
+            .iter()
+            .filter(|what| !of_images.contains(what) && !(has_instance && what.starts_with("vol-")))
+        {
             let id = what.split(' ').next_back().unwrap_or(what);
             if !self.output.contains(id) {
                 self.wrong(format!("left and not named: {what}"));
@@ -309,7 +314,9 @@ impl<'a> Judge<'a> {
         }
         let (name, regions) = self.bake.images;
         if ran.code == Some(0) {
-            let new = self.new_images(after);
+            let mut new = self.new_images(after);
+            // What is there beside them is looked at as what is left.
+            new.retain(|id| self.reported.contains(id));
             let made: BTreeSet<_> = new.iter().map(|id| after.images[id].region.as_str()).collect();
             let wanted: BTreeSet<_> = regions.iter().copied().collect();
             if made != wanted || new.len() != wanted.len() {
