@@ -11,6 +11,7 @@ pub mod ended;
 pub mod eventually;
 pub mod exchange;
 pub mod inventory;
+pub mod registry;
 pub mod server;
 pub mod signer;
 pub mod slow_line;

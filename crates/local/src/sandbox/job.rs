@@ -28,6 +28,7 @@ pub(super) enum Opened {
     Count { layer: OwnedFd, limit: u64 },
     Empty { directory: OwnedFd },
     Unpack { tarball: File, name: PathBuf, to: OwnedFd },
+    UnpackLayers { layers: Vec<File>, to: OwnedFd },
     Host { to: OwnedFd, directories: Vec<String> },
 }
 
@@ -58,6 +59,13 @@ pub(super) fn open_directories(job: Job) -> Result<Opened, Failure> {
             name: tarball,
             to: directory(&to)?,
         },
+        Job::UnpackLayers { layers, to } => Opened::UnpackLayers {
+            layers: layers
+                .iter()
+                .map(|layer| File::open(layer).step(format!("open `{}`", layer.display())))
+                .collect::<Result<_, _>>()?,
+            to: directory(&to)?,
+        },
         Job::Host { to, directories } => Opened::Host {
             to: directory(&to)?,
             directories,
@@ -83,6 +91,9 @@ impl Opened {
             Opened::Unpack { tarball, name, to } => make_root(&to)
                 .and_then(|root| unpack::unpack(tarball, &root))
                 .step(format!("unpack `{}`", name.display())),
+            Opened::UnpackLayers { layers, to } => make_root(&to)
+                .and_then(|root| unpack::unpack_layers(layers, &root))
+                .step("unpack the image"),
             Opened::Host { to, directories } => {
                 let built = fchdir(&to)
                     .map_err(io::Error::from)

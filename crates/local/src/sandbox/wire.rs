@@ -142,6 +142,8 @@ pub(crate) enum Job {
     Empty { directory: PathBuf },
     /// Unpack a tarball as the layer of a directory.
     Unpack { tarball: PathBuf, to: PathBuf },
+    /// Unpack the layers of a container image, the lowest first, as one layer of a directory.
+    UnpackLayers { layers: Vec<PathBuf>, to: PathBuf },
     /// Build the layer that stands below machines on the host's own system directories.
     Host { to: PathBuf, directories: Vec<String> },
 }
