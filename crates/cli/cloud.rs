@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bakelite_engine::provisioner::RunContext;
-use bakelite_local::{Isolation, Latency, Limits, LocalCloud, LocalCloudOptions, Refusals};
+use bakelite_local::{ImageSource, Isolation, Latency, Limits, LocalCloud, LocalCloudOptions, PullOptions, Refusals};
+use clap::ValueEnum as _;
 
-use crate::args::LocalCloudArgs;
+use crate::args::{LocalCloudArgs, LocalPull};
 use crate::exit::Failure;
+use crate::notices::NoticeBoard;
 use crate::process::Process;
 
 /// The region of the local cloud when nothing else is said.
@@ -18,6 +20,7 @@ pub(crate) const REGION: &str = "us-east-1";
 pub(crate) struct Cloud {
     cloud: LocalCloud,
     state_directory: PathBuf,
+    board: NoticeBoard,
 }
 
 impl std::ops::Deref for Cloud {
@@ -48,6 +51,8 @@ impl Cloud {
             )));
         }
         let state_directory = state_directory(args, process)?;
+        let pull = local_pull(args, process)?;
+        let board = NoticeBoard::new(process.output, pull == LocalPull::Never);
         let options = LocalCloudOptions {
             state_dir: state_directory.clone(),
             isolation: if args.local_unisolated {
@@ -66,19 +71,28 @@ impl Cloud {
                 denied: args.deny.clone(),
                 no_capacity: args.no_capacity.clone(),
             },
-            images: args
-                .images
-                .iter()
-                .map(|(name, root)| (name.clone(), PathBuf::from(root)))
-                .collect(),
+            images: given_images(args, process)?,
+            pulls: PullOptions {
+                environment: Arc::new(process.environment.clone()),
+                given_images_only: pull == LocalPull::Never,
+                notices: board.notices(),
+            },
             listen,
             ssh_port,
             region: REGION.into(),
         };
-        let cloud = LocalCloud::start(options)
-            .await
-            .map_err(|error| Failure::new("failed to start the local cloud").because(&error))?;
-        Ok(Cloud { cloud, state_directory })
+        let cloud = LocalCloud::start(options).await.map_err(|error| {
+            let failure = Failure::new("failed to start the local cloud").because(&error);
+            match error.help() {
+                Some(help) => failure.help(help),
+                None => failure,
+            }
+        })?;
+        Ok(Cloud {
+            cloud,
+            state_directory,
+            board,
+        })
     }
 
     /// Lets components of this run use this cloud and nothing else.
@@ -105,6 +119,11 @@ impl Cloud {
         &self.state_directory
     }
 
+    /// Where what it reports comes together.
+    pub(crate) fn board(&self) -> &NoticeBoard {
+        &self.board
+    }
+
     /// What nobody may see: with it, anybody on this machine could use the cloud.
     pub(crate) fn secret(&self) -> String {
         self.cloud.access_key().secret.clone()
@@ -124,10 +143,36 @@ pub(crate) fn state_directory(args: &LocalCloudArgs, process: &Process) -> Resul
     }
 }
 
+/// The images of `-local-image`.
+fn given_images(args: &LocalCloudArgs, process: &Process) -> Result<Vec<(String, ImageSource)>, Failure> {
+    let parse = |(name, text): &(String, String)| match ImageSource::parse(text, &process.working_directory) {
+        Ok(source) => Ok((name.clone(), source)),
+        Err(error) => {
+            let failure = Failure::new(format!("`-local-image {name}={text}`")).because(&error);
+            Err(match error.help() {
+                Some(help) => failure.help(help),
+                None => failure,
+            })
+        }
+    };
+    args.images.iter().map(parse).collect()
+}
+
+/// Whether distributions are pulled: as the flag says, else as the environment does.
+fn local_pull(args: &LocalCloudArgs, process: &Process) -> Result<LocalPull, Failure> {
+    match (args.local_pull, process.variable("BAKELITE_LOCAL_PULL")) {
+        (Some(pull), _) => Ok(pull),
+        (None, None) => Ok(LocalPull::Auto),
+        (None, Some(value)) => LocalPull::from_str(value, false)
+            .map_err(|_| Failure::new("BAKELITE_LOCAL_PULL is neither `auto` nor `never`")),
+    }
+}
+
 /// What a killed bake on a local cloud left is on that cloud: `gc` starts it again.
 pub(crate) async fn reopen(state_directory: PathBuf, process: &Process) -> Result<Cloud, Failure> {
     let args = LocalCloudArgs {
         images: Vec::new(),
+        local_pull: None,
         latency: Latency::default(),
         deny: Vec::new(),
         no_capacity: Vec::new(),

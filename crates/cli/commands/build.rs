@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use crate::args::{BuildArgs, OnErrorArg};
 use crate::cloud::Cloud;
 use crate::exit::{Failure, Status};
+use crate::notices::NoticeBoard;
 use crate::process::Process;
 use crate::reading::{Reading, invocation};
 use crate::registry::registry;
@@ -42,22 +43,23 @@ pub(super) async fn run(args: BuildArgs, machine_readable: bool, process: &Proce
     if let Some(cloud) = &cloud {
         cloud.take_the_place_of_aws(&mut context);
     }
-    let secret = cloud.as_ref().map(Cloud::secret);
-    let status = bake(args, machine_readable, context, secret, process).await;
+    let local = cloud.as_ref().map(|cloud| (cloud.secret(), cloud.board().clone()));
+    let status = bake(args, machine_readable, context, local, process).await;
     if let Some(cloud) = cloud {
         cloud.shutdown().await;
     }
     status
 }
 
-/// Reads, plans and bakes; says what was wrong and what was made. The secret is the local cloud's.
+/// Reads, plans and bakes; says what was wrong and what was made. The secret and the notices are the local cloud's.
 async fn bake(
     args: BuildArgs,
     machine_readable: bool,
     context: RunContext,
-    secret: Option<String>,
+    local: Option<(String, NoticeBoard)>,
     process: &Process,
 ) -> Result<Status, Failure> {
+    let (secret, board) = local.unzip();
     let undeclared = if args.warn_on_undeclared_var {
         UndeclaredVariables::Warn
     } else {
@@ -97,10 +99,16 @@ async fn bake(
     }
     let journal = Arc::clone(&settings.journal);
     let mut signals = Signals::listen()?;
-    let reporting = Reporting::start(style, reading.hidden, log_events.as_deref(), &process.log)?;
+    let reporting = Reporting::start(style, reading.hidden, log_events.as_deref(), &process.log, board.clone())?;
     let (canceller, cancel) = cancellation();
+    if let Some(board) = &board {
+        board.report_by(Some(reporting.events.clone()));
+    }
     let running = run::run(plan, &registry, settings, &reporting.events, &cancel);
     let outcomes = until_left(running, &canceller, &reporting.events, &mut signals).await;
+    if let Some(board) = &board {
+        board.report_by(None);
+    }
     let outcomes = shown(outcomes, cancel.is_cancelled(), reporting, &mut signals).await;
     journal
         .close()

@@ -30,6 +30,7 @@ use masking::Masking;
 use tokio::sync::oneshot;
 
 use crate::exit::Failure;
+use crate::notices::NoticeBoard;
 
 /// A consumer of events.
 trait Reporter: Send {
@@ -68,7 +69,13 @@ pub(crate) struct Reporting {
 
 impl Reporting {
     /// Starts showing events in a style; secrets are masked before anything sees them.
-    pub(crate) fn start(style: Style, hidden: Hidden, events: Option<&Path>, log: &Log) -> Result<Reporting, Failure> {
+    pub(crate) fn start(
+        style: Style,
+        hidden: Hidden,
+        events: Option<&Path>,
+        log: &Log,
+        board: Option<NoticeBoard>,
+    ) -> Result<Reporting, Failure> {
         let mut reporters: Vec<Box<dyn Reporter>> = vec![match style {
             Style::Plain { color, timestamp } => Box::new(Legible::new(color, plain::Plain::new(color, timestamp))),
             Style::Terminal { color, timestamp } => {
@@ -85,7 +92,7 @@ impl Reporting {
         let (events, reader) = Events::read_by(sender);
         let (ends, ended) = oneshot::channel();
         let spawned = std::thread::Builder::new().name("reporter".into()).spawn(move || {
-            show(&receiver, &reader, &mut reporters, Masking::new(hidden));
+            show(&receiver, &reader, &mut reporters, Masking::new(hidden), board.as_ref());
             drop(ends);
         });
         let thread = spawned.map_err(|error| Failure::new("failed to start the reporter").because(&error))?;
@@ -103,9 +110,18 @@ impl Reporting {
     }
 }
 
-fn show(receiver: &Receiver<Event>, reader: &Reader, reporters: &mut [Box<dyn Reporter>], mut masking: Masking) {
-    for event in receiver {
+fn show(
+    receiver: &Receiver<Event>,
+    reader: &Reader,
+    reporters: &mut [Box<dyn Reporter>],
+    mut masking: Masking,
+    board: Option<&NoticeBoard>,
+) {
+    for mut event in receiver {
         reader.took(&event);
+        if let Some(board) = board {
+            board.explain(&mut event);
+        }
         masking.pass(event, &mut |event| {
             for reporter in reporters.iter_mut() {
                 reporter.event(event);

@@ -15,21 +15,24 @@ use crate::access_keys::{AccessKey, AccessKeys};
 use crate::address::Addresses;
 use crate::api_error::ApiError;
 use crate::catalogue::{self, LocalImage};
+use crate::given_image::{GivenImageError, ImageSource};
 use crate::cloud::Cloud;
 use crate::ec2::power::{self, InstanceName};
 use crate::keys::RsaKeys;
 use crate::latency::Latency;
 use crate::limits::Limits;
-use crate::machine::{Isolation, MachineError, Machines};
+use crate::machine::{BaseRoot, Isolation, MachineError, Machines, RootId};
 use crate::owner;
+use crate::pulled_images::{Freshness, PulledImages};
 use crate::refusals::Refusals;
 use crate::router;
 use crate::server;
 use crate::sessions::Sessions;
-use crate::state::image::Image;
+use crate::state::image::{Image, ImageRoot};
 use crate::state::instance::InstanceState;
 use crate::state_directory::{Resetting, StateDirectory, StateError};
 use crate::store::StoreError;
+use crate::userland::{PullOptions, Userlands};
 use crate::visibility::Fresh;
 
 /// What a local cloud is started with.
@@ -43,8 +46,11 @@ pub struct LocalCloudOptions {
     pub limits: Limits,
     /// How long changes of state take.
     pub latency: Latency,
-    /// Images besides the well-known ones: name (or `ami-…`, which then is the id) and directory or tarball of the root.
-    pub images: Vec<(String, PathBuf)>,
+    /// Images besides the well-known ones: name (or `ami-…`, which then is the id) and where the root comes from. They are made when the
+    /// cloud starts.
+    pub images: Vec<(String, ImageSource)>,
+    /// How images are pulled from registries.
+    pub pulls: PullOptions,
     /// Where the API listens; port 0 takes a free one. Loopback only: the API is not encrypted.
     pub listen: SocketAddr,
     /// The port on which instances should listen for SSH, usually 22. An instance that cannot have it listens on
@@ -77,13 +83,15 @@ pub enum LocalError {
     /// The API was to listen where others could call it.
     #[error("API address {0} is not a loopback address")]
     NotLoopback(SocketAddr),
-    /// A root that the user named is not there.
-    #[error("local image `{name}`: no file or directory `{root}`")]
-    Root {
+    /// An image that the user gave cannot be used.
+    #[error("`-local-image {name}={image}`")]
+    GivenImage {
         /// The image's name.
         name: String,
-        /// Its root.
-        root: PathBuf,
+        /// Where its root was to come from.
+        image: String,
+        /// Why it cannot be used.
+        source: GivenImageError,
     },
     /// There is no such image.
     #[error("image `{0}` does not exist in the local cloud")]
@@ -95,10 +103,11 @@ pub enum LocalError {
 
 impl LocalError {
     /// What the user can do about it.
-    pub fn help(&self) -> Option<&str> {
+    pub fn help(&self) -> Option<String> {
         match self {
-            LocalError::Machine(error) => error.help(),
-            LocalError::NotLoopback(_) => Some("the API is not encrypted; use 127.0.0.1 or [::1]"),
+            LocalError::Machine(error) => error.help().map(str::to_owned),
+            LocalError::GivenImage { source, .. } => source.help(),
+            LocalError::NotLoopback(_) => Some("the API is not encrypted; use 127.0.0.1 or [::1]".to_owned()),
             _ => None,
         }
     }
@@ -141,7 +150,6 @@ impl LocalCloud {
         if !options.listen.ip().is_loopback() {
             return Err(LocalError::NotLoopback(options.listen));
         }
-        let local_images = options.images.into_iter().map(check_root).collect::<Result<_, _>>()?;
         let rsa_keys = RsaKeys::start();
         finish_reset(&options.state_dir).await?;
         let directory = StateDirectory::open(&options.state_dir)?;
@@ -151,6 +159,13 @@ impl LocalCloud {
             options.limits,
         )
         .await?;
+        let images = PulledImages::new(
+            &options.state_dir,
+            Arc::clone(&options.pulls.environment),
+            options.pulls.notices.clone(),
+        );
+        let userlands = Userlands::new(images, &options.pulls);
+        let local_images = given_images(&options.images, &machines, &userlands.images).await?;
         let listening = |source| LocalError::Listen {
             address: options.listen,
             source,
@@ -169,6 +184,7 @@ impl LocalCloud {
             keys: AccessKeys::new(),
             region: options.region.clone(),
             local_images,
+            userlands,
             addresses: Addresses::new(),
             rsa_keys,
             tasks: TaskTracker::new(),
@@ -242,6 +258,16 @@ impl LocalCloud {
     /// Runs a command in a throw-away machine made from an image, with this process's standard streams; returns its exit
     /// status. The image is an id, or the name of one.
     pub async fn run(&self, image: &str, command: &[String]) -> Result<i32, LocalError> {
+        let root = self.root(&self.image(image)?).await?;
+        Ok(self.cloud.machines.run(&root, command).await?)
+    }
+
+    pub(crate) fn machines(&self) -> &Machines {
+        &self.cloud.machines
+    }
+
+    /// Finds an image by its id or name, in the cloud's own region first.
+    pub(crate) fn image(&self, image: &str) -> Result<Image, LocalError> {
         let catalogue = catalogue::images(&self.region, &self.cloud.local_images);
         let found = self.cloud.directory.read(|state| {
             let own = state
@@ -252,11 +278,21 @@ impl LocalCloud {
             let all = own.flat_map(|region| region.images.values()).chain(&catalogue);
             all.into_iter()
                 .find(|known| known.id == image || known.name == image)
-                .map(|known| known.root.clone())
+                .cloned()
         })?;
-        let root = found.ok_or_else(|| LocalError::UnknownImage(image.to_owned()))?;
-        let root = self.cloud.root_of(&root).await?;
-        Ok(self.cloud.machines.run(&root, command).await?)
+        found.ok_or_else(|| LocalError::UnknownImage(image.to_owned()))
+    }
+
+    /// The root of an image, pulled where it has to be.
+    pub(crate) async fn root(&self, image: &Image) -> Result<RootId, LocalError> {
+        match (self.cloud.root_of(image).await?, &image.root) {
+            (Some(root), _) => Ok(root),
+            (None, ImageRoot::Distribution(distribution)) => {
+                let userlands = &self.cloud.userlands;
+                Ok(userlands.pulled(&self.cloud.machines, distribution, &image.name).await?)
+            }
+            (None, _) => Err(LocalError::UnknownImage(image.id.clone())),
+        }
     }
 }
 
@@ -288,7 +324,10 @@ async fn empty(state_dir: &Path) -> Result<(), LocalError> {
     for name in ["state.json", "state.json.new", "lock"] {
         remove(&state_dir.join(name), |path| std::fs::remove_file(path))?;
     }
-    remove(&owners, |path| std::fs::remove_dir_all(path))
+    for name in ["owners", "images"] {
+        remove(&state_dir.join(name), |path| std::fs::remove_dir_all(path))?;
+    }
+    Ok(())
 }
 
 /// Finishes what an interrupted reset has begun.
@@ -318,11 +357,33 @@ fn machines_directory(state_dir: &Path) -> PathBuf {
     state_dir.join("machines")
 }
 
-fn check_root((name, root): (String, PathBuf)) -> Result<LocalImage, LocalError> {
-    match std::path::absolute(&root) {
-        Ok(absolute) if absolute.exists() => Ok(LocalImage { name, root: absolute }),
-        _ => Err(LocalError::Root { name, root }),
+/// Makes the roots of the images that the user gave: whatever is wrong with one is known before anything starts.
+async fn given_images(
+    images: &[(String, ImageSource)],
+    machines: &Machines,
+    pulled: &PulledImages,
+) -> Result<Vec<LocalImage>, LocalError> {
+    let mut made = Vec::with_capacity(images.len());
+    for (name, image) in images {
+        let root = async {
+            match (image, image.base()?) {
+                (ImageSource::Registry(reference), _) => pulled.root(machines, reference, Freshness::Newest).await,
+                (_, Some(base)) => Ok(machines.base(&base).await?),
+                (_, None) => Ok(machines.base(&BaseRoot::Host).await?),
+            }
+        };
+        let root = root.await.map_err(|source| LocalError::GivenImage {
+            name: name.clone(),
+            image: image.to_string(),
+            source,
+        })?;
+        made.push(LocalImage {
+            name: name.clone(),
+            source: image.to_string(),
+            root,
+        });
     }
+    Ok(made)
 }
 
 fn summarize(region: &str, image: &Image, is_base: bool) -> ImageSummary {

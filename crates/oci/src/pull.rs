@@ -151,7 +151,11 @@ impl Registry {
         };
         let report: &(dyn Fn(u64) + Sync) = &report;
         report(0);
-        stream::iter(wanted.iter().map(|layer| self.blob(layer, directory, report)))
+        let mut downloads = Vec::with_capacity(wanted.len());
+        for layer in wanted {
+            downloads.push(self.blob(layer, directory, report));
+        }
+        stream::iter(downloads)
             .buffer_unordered(AT_ONCE)
             .try_collect::<Vec<()>>()
             .await?;
