@@ -240,7 +240,7 @@ impl Export<'_> {
         let volume = self.image.block_devices.iter().find(|device| device.device == self.image.root_device);
         let volume = volume.and_then(|device| device.ebs.as_ref()).map_or(0, |ebs| u64::from(ebs.size_gib) << 30);
         let size = volume.max((content + content / 4 + LEAST_ROOM).next_multiple_of(1 << 20));
-        self.machines.disk(self.tar, self.directory, tool, size).await?;
+        self.machines.disk_of(self.tar, self.directory, tool, size).await?;
         let made = self.directory.join("disk");
         finished(path, copy_sparsely(&made, &mut create(path)?).map_err(at(path)))
     }

@@ -175,7 +175,7 @@ impl Machines {
     }
 
     /// Makes `disk` in a draft's directory, with a file system of what is in a tarball.
-    pub(crate) async fn disk(&self, tarball: &Path, directory: &Path, mke2fs: &Path, size: u64) -> Result<(), MachineError> {
+    pub(crate) async fn disk_of(&self, tarball: &Path, directory: &Path, mke2fs: &Path, size: u64) -> Result<(), MachineError> {
         let unpack = Job::Unpack {
             tarball: tarball.to_owned(),
             to: directory.to_owned(),

@@ -85,9 +85,10 @@ struct Archive<'a> {
     linked: HashMap<Identity, Vec<u8>>,
 }
 
-impl Archive<'_> {
-    fn source(&self, part: usize, layer: usize) -> &Source {
-        &self.parts[part].sources[layer]
+impl<'a> Archive<'a> {
+    fn source(&self, part: usize, layer: usize) -> &'a Source {
+        let parts: &'a [Part] = self.parts;
+        &parts[part].sources[layer]
     }
 
     /// Opens a directory of a layer; `None` where this user may not.
@@ -149,7 +150,7 @@ impl Archive<'_> {
             if FileType::from_raw_mode(status.st_mode) == FileType::Directory {
                 return Ok(Some(self.through(this.part, &opened[index..], name, path)));
             }
-            self.file(self.source(this.part, *layer).is_host, (this.part, *layer), directory, name, &status, &path)?;
+            self.file(self.source(this.part, *layer), directory, name, &status, &path)?;
             return Ok(None);
         }
         Ok(None)
@@ -184,21 +185,19 @@ impl Archive<'_> {
 
     fn file(
         &mut self,
-        is_host: bool,
-        (part, layer): (usize, usize),
+        source: &Source,
         directory: &OwnedFd,
         name: &CStr,
         status: &Stat,
         path: &[u8],
     ) -> io::Result<()> {
-        let source = self.source(part, layer);
         match FileType::from_raw_mode(status.st_mode) {
             FileType::RegularFile => {
                 let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
                 let file = match openat(directory, name, flags, Mode::empty()) {
                     Ok(file) => file,
                     // What not everybody may read of this machine is closed to its instances, too.
-                    Err(Errno::ACCESS | Errno::NOENT) if is_host => return Ok(()),
+                    Err(Errno::ACCESS | Errno::NOENT) if source.is_host => return Ok(()),
                     Err(error) => return Err(error.into()),
                 };
                 let status = fstat(&file)?;

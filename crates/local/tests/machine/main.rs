@@ -7,6 +7,7 @@
 mod escape;
 mod files;
 mod ground;
+mod images;
 mod layers;
 mod power;
 mod resets;
@@ -34,6 +35,7 @@ fn main() {
         ("walls", walls::TESTS),
         ("layers", layers::TESTS),
         ("tarballs", tarballs::TESTS),
+        ("images", images::TESTS),
         ("resets", resets::TESTS),
     ] {
         trials.extend(tests.iter().map(|(name, test)| {
