@@ -541,6 +541,17 @@ pub(crate) enum LocalCommand {
         #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true)]
         command: Vec<String>,
     },
+    /// Write an image as a tarball, an OCI image or a disk
+    Export {
+        #[command(flatten)]
+        cloud: LocalCloudArgs,
+        /// The image's id or name
+        #[arg(value_name = "AMI")]
+        ami: String,
+        /// Where to: tar:FILE, oci-archive:FILE, oci-dir:DIRECTORY, oci:REGISTRY/REPOSITORY:TAG or disk:FILE
+        #[arg(value_name = "TARGET")]
+        target: String,
+    },
     /// Forget all images and instances
     Reset {
         #[command(flatten)]
