@@ -77,7 +77,11 @@ pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
+        let words = inner.to_string();
+        // Some errors show their cause themselves.
+        if !text.ends_with(&words) {
+            text = format!("{text}: {words}");
+        }
         cause = inner.source();
     }
     text
