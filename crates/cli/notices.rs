@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bakelite_engine::event::{BuildEvent, Event, Level, Message, RunEvent, What};
 use bakelite_engine::events::Events;
 use bakelite_local::{Notice, Notices, StandIn};
+use serde_json::{Value, json};
 
-use crate::print::Output;
+use crate::print::{Output, print_exactly};
 
 /// Under which name a bake's output has it.
 const SPEAKER: &str = "local cloud";
@@ -35,6 +36,8 @@ struct Board {
     events: Option<Events>,
     /// Are stand-ins what the user asked for?
     stand_ins_are_wanted: bool,
+    /// Do notices go to another process, which shows them?
+    is_of_another_process: bool,
     stand_ins: Vec<StandIn>,
     /// Builds in whose output a package manager was not found.
     lacking: BTreeSet<String>,
@@ -49,16 +52,32 @@ impl NoticeBoard {
             output,
             events: None,
             stand_ins_are_wanted,
+            is_of_another_process: false,
             stand_ins: Vec::new(),
             lacking: BTreeSet::new(),
             reported: None,
         })))
     }
 
+    /// A board of a cloud that runs for another process: notices are lines of JSON on standard output.
+    pub(crate) fn of_another_process() -> NoticeBoard {
+        let board = NoticeBoard::new(Output::default(), false);
+        board.lock().is_of_another_process = true;
+        board
+    }
+
     /// The end that the local cloud holds.
     pub(crate) fn notices(&self) -> Notices {
         let board = self.clone();
         Notices::to(move |notice| board.lock().take(notice))
+    }
+
+    /// Takes the notice of a line that such a cloud wrote; false for any other line.
+    pub(crate) fn take_line(&self, line: &Value) -> bool {
+        let notice = line
+            .get("notice")
+            .and_then(|notice| serde_json::from_value(notice.clone()).ok());
+        notice.map(|notice| self.lock().take(notice)).is_some()
     }
 
     /// From now on notices are events of a bake; `None`: no longer.
@@ -73,7 +92,8 @@ impl NoticeBoard {
         let help = format!("{}; {}", stand_in.meaning(), stand_in.help());
         match (&mut event.what, &event.build) {
             (What::Message(message), Some(build))
-                if matches!(message.level, Level::Output | Level::ErrorOutput | Level::Error) && lacks_manager(&message.text) =>
+                if matches!(message.level, Level::Output | Level::ErrorOutput | Level::Error)
+                    && lacks_manager(&message.text) =>
             {
                 board.lacking.insert(build.clone());
             }
@@ -81,7 +101,10 @@ impl NoticeBoard {
                 error.help.get_or_insert(help);
             }
             (What::Run(RunEvent::Finished { outcomes, .. }), _) => {
-                for outcome in outcomes.iter_mut().filter(|outcome| board.lacking.contains(&outcome.name)) {
+                for outcome in outcomes
+                    .iter_mut()
+                    .filter(|outcome| board.lacking.contains(&outcome.name))
+                {
                     if let Some(error) = &mut outcome.error {
                         error.help.get_or_insert_with(|| help.clone());
                     }
@@ -111,6 +134,10 @@ fn lacks_manager(text: &str) -> bool {
 
 impl Board {
     fn take(&mut self, notice: Notice) {
+        if self.is_of_another_process {
+            print_exactly(&format!("{}\n", json!({ "notice": notice })));
+            return;
+        }
         match notice {
             Notice::Pulling { image, done, total } => self.pulling(image, done, total),
             Notice::Unpacking { image } => self.say(&format!("Unpacking {image}")),
@@ -129,7 +156,11 @@ impl Board {
     /// Reports the start and each quarter.
     fn pulling(&mut self, image: String, done: u64, total: u64) {
         let quarter = (done * 4).checked_div(total).unwrap_or(4);
-        let before = self.reported.as_ref().filter(|(of, _)| *of == image).map(|(_, quarter)| *quarter);
+        let before = self
+            .reported
+            .as_ref()
+            .filter(|(of, _)| *of == image)
+            .map(|(_, quarter)| *quarter);
         if before.is_some_and(|before| before >= quarter) {
             return;
         }
@@ -193,13 +224,21 @@ mod tests {
         ] {
             assert!(lacks_manager(line), "{line}");
         }
-        for line in ["bash: nginx: command not found", "dnf install nginx", "package aptitude not found", "adapt-get: not found"] {
+        for line in [
+            "bash: nginx: command not found",
+            "dnf install nginx",
+            "package aptitude not found",
+            "adapt-get: not found",
+        ] {
             assert!(!lacks_manager(line), "{line}");
         }
     }
 
     #[test]
     fn sizes_are_for_people() {
-        assert_eq!([size(12), size(48_540_000), size(1_250_000_000)], ["12 bytes", "48.5 MB", "1.2 GB"]);
+        assert_eq!(
+            [size(12), size(48_540_000), size(1_250_000_000)],
+            ["12 bytes", "48.5 MB", "1.2 GB"]
+        );
     }
 }

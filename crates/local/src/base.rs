@@ -114,9 +114,14 @@ async fn make(
     };
     do_job(job, ids).await.map_err(|error| match (base, error) {
         // It is the content that is at fault, not the sandbox.
-        (BaseRoot::Tarball(_) | BaseRoot::Image { .. }, SandboxError::Inside { step, error, errno: None }) => {
-            MachineError::Content(format!("failed to {step}: {error}"))
-        }
+        (
+            BaseRoot::Tarball(_) | BaseRoot::Image { .. },
+            SandboxError::Inside {
+                step,
+                error,
+                errno: None,
+            },
+        ) => MachineError::Content(format!("failed to {step}: {error}")),
         (_, error) => error.into(),
     })
 }

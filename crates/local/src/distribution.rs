@@ -47,14 +47,18 @@ impl Distribution {
     }
 
     fn row(&self) -> Option<&'static Row> {
-        ROWS.iter().find(|row| row.id == self.id && row.releases.contains(&self.release.as_str()))
+        ROWS.iter()
+            .find(|row| row.id == self.id && row.releases.contains(&self.release.as_str()))
     }
 
     /// The image that has it.
     pub(crate) fn image(&self) -> Option<String> {
         let row = self.row()?;
         let tag = row.tags.iter().find(|(release, _)| *release == self.release);
-        Some(row.image.replace("{release}", tag.map_or(self.release.as_str(), |(_, tag)| tag)))
+        Some(
+            row.image
+                .replace("{release}", tag.map_or(self.release.as_str(), |(_, tag)| tag)),
+        )
     }
 
     /// Is it what this machine runs?
@@ -66,7 +70,12 @@ impl Distribution {
 
 impl fmt::Display for Distribution {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} {}", self.row().map_or(self.id.as_str(), |row| row.title), self.release)
+        write!(
+            formatter,
+            "{} {}",
+            self.row().map_or(self.id.as_str(), |row| row.title),
+            self.release
+        )
     }
 }
 
@@ -83,7 +92,9 @@ impl Host {
     /// Reads it; where there is no such file, it is like no distribution.
     pub(crate) fn detect() -> Host {
         let files = ["/etc/os-release", "/usr/lib/os-release"];
-        let text = files.iter().find_map(|file| std::fs::read_to_string(Path::new(file)).ok());
+        let text = files
+            .iter()
+            .find_map(|file| std::fs::read_to_string(Path::new(file)).ok());
         Self::parse(&text.unwrap_or_default())
     }
 
@@ -121,11 +132,21 @@ mod tests {
 
     #[test]
     fn the_documentation_lists_the_images() {
-        let rows = ROWS.iter().flat_map(|row| row.releases.iter().map(move |release| Distribution::new(row.id, release)));
+        let rows = ROWS.iter().flat_map(|row| {
+            row.releases
+                .iter()
+                .map(move |release| Distribution::new(row.id, release))
+        });
         let rows = rows.map(|row| format!("| {row} | `{}` |", row.image().unwrap()));
-        let table = format!("| distribution | image |\n|---|---|\n{}\n", rows.collect::<Vec<_>>().join("\n"));
+        let table = format!(
+            "| distribution | image |\n|---|---|\n{}\n",
+            rows.collect::<Vec<_>>().join("\n")
+        );
         let page = include_str!("../../../docs/guide/local-images.md");
-        assert!(page.contains(&table), "docs/guide/local-images.md should have:\n\n{table}");
+        assert!(
+            page.contains(&table),
+            "docs/guide/local-images.md should have:\n\n{table}"
+        );
     }
 
     #[test]

@@ -101,7 +101,12 @@ impl ExportTarget {
             "oci-archive" => ExportTarget::OciArchive(path()),
             "oci-dir" => ExportTarget::OciDirectory(path()),
             "disk" => ExportTarget::Disk(path()),
-            "oci" => ExportTarget::Registry(rest.strip_prefix("//").unwrap_or(rest).parse().map_err(OciError::from)?),
+            "oci" => ExportTarget::Registry(
+                rest.strip_prefix("//")
+                    .unwrap_or(rest)
+                    .parse()
+                    .map_err(OciError::from)?,
+            ),
             _ => {
                 let has_ending = |endings: &[&str]| endings.iter().any(|ending| text.ends_with(ending));
                 let path = directory.join(text);
@@ -141,7 +146,12 @@ impl fmt::Display for ExportTarget {
 
 impl LocalCloud {
     /// Writes an image, by its id or name, to a target. What is written in part when it fails is removed.
-    pub async fn export(&self, image: &str, target: &ExportTarget, environment: &Environment) -> Result<(), ExportError> {
+    pub async fn export(
+        &self,
+        image: &str,
+        target: &ExportTarget,
+        environment: &Environment,
+    ) -> Result<(), ExportError> {
         if let ExportTarget::Registry(reference) = target
             && reference.to_string().contains('@')
         {
@@ -187,7 +197,12 @@ struct Export<'a> {
 }
 
 impl Export<'_> {
-    async fn write(&self, target: &ExportTarget, tool: Option<&Path>, environment: &Environment) -> Result<(), ExportError> {
+    async fn write(
+        &self,
+        target: &ExportTarget,
+        tool: Option<&Path>,
+        environment: &Environment,
+    ) -> Result<(), ExportError> {
         match (target, tool) {
             (ExportTarget::Disk(path), Some(tool)) => self.disk(path, tool).await,
             (ExportTarget::Registry(reference), _) => {
@@ -199,7 +214,12 @@ impl Export<'_> {
             (ExportTarget::OciArchive(path), _) => {
                 let about = self.about();
                 let packed = self.pack(&about)?;
-                finished(path, packed.write_archive(create(path)?, path, &about).map_err(ExportError::from))
+                finished(
+                    path,
+                    packed
+                        .write_archive(create(path)?, path, &about)
+                        .map_err(ExportError::from),
+                )
             }
             (ExportTarget::OciDirectory(path), _) => {
                 let about = self.about();
@@ -237,8 +257,14 @@ impl Export<'_> {
     /// A disk of the AMI's size, or as large as its files need; sparse.
     async fn disk(&self, path: &Path, tool: &Path) -> Result<(), ExportError> {
         let content = fs::metadata(self.tar).map_err(at(self.tar))?.len();
-        let volume = self.image.block_devices.iter().find(|device| device.device == self.image.root_device);
-        let volume = volume.and_then(|device| device.ebs.as_ref()).map_or(0, |ebs| u64::from(ebs.size_gib) << 30);
+        let volume = self
+            .image
+            .block_devices
+            .iter()
+            .find(|device| device.device == self.image.root_device);
+        let volume = volume
+            .and_then(|device| device.ebs.as_ref())
+            .map_or(0, |ebs| u64::from(ebs.size_gib) << 30);
         let size = volume.max((content + content / 4 + LEAST_ROOM).next_multiple_of(1 << 20));
         self.machines.disk_of(self.tar, self.directory, tool, size).await?;
         let made = self.directory.join("disk");
@@ -261,11 +287,18 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> ExportError {
 }
 
 fn create(path: &Path) -> Result<File, ExportError> {
-    OpenOptions::new().write(true).create_new(true).open(path).map_err(at(path))
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(path)
+        .map_err(at(path))
 }
 
 fn mke2fs() -> Option<PathBuf> {
-    DIRECTORIES.iter().map(|directory| Path::new(directory).join("mke2fs")).find(|path| path.is_file())
+    DIRECTORIES
+        .iter()
+        .map(|directory| Path::new(directory).join("mke2fs"))
+        .find(|path| path.is_file())
 }
 
 /// Copies a tar archive, compressed as the name of the copy says.
@@ -295,7 +328,9 @@ fn copy_sparsely(from: &Path, to: &mut File) -> io::Result<()> {
     let mut position = 0;
     while position < size {
         // Where nothing but a hole follows, there is no data to be found.
-        let Ok(data) = rustix::fs::seek(&from, rustix::fs::SeekFrom::Data(position)) else { break };
+        let Ok(data) = rustix::fs::seek(&from, rustix::fs::SeekFrom::Data(position)) else {
+            break;
+        };
         from.seek(SeekFrom::Start(data))?;
         let length = from.read(&mut buffer)?;
         if length == 0 {
@@ -324,7 +359,10 @@ mod tests {
             ("/x/root.img", ExportTarget::Disk("/x/root.img".into())),
             ("oci-archive:a", ExportTarget::OciArchive("/here/a".into())),
             ("oci-dir:a", ExportTarget::OciDirectory("/here/a".into())),
-            ("oci:localhost:5000/a:1", ExportTarget::Registry("localhost:5000/a:1".parse().unwrap())),
+            (
+                "oci:localhost:5000/a:1",
+                ExportTarget::Registry("localhost:5000/a:1".parse().unwrap()),
+            ),
         ] {
             assert_eq!(parse(text).unwrap(), expected, "{text}");
         }

@@ -124,12 +124,20 @@ mod tests {
         std::fs::create_dir(directory.path().join("root")).unwrap();
         std::fs::write(directory.path().join("file"), "").unwrap();
         let parse = |text: &str| ImageSource::parse(text, directory.path());
-        assert_eq!(parse("oci:debian:12").unwrap().to_string(), "oci:docker.io/library/debian:12");
-        assert!(matches!(parse("dir:root").unwrap(), ImageSource::Directory(path) if path == directory.path().join("root")));
+        assert_eq!(
+            parse("oci:debian:12").unwrap().to_string(),
+            "oci:docker.io/library/debian:12"
+        );
+        assert!(
+            matches!(parse("dir:root").unwrap(), ImageSource::Directory(path) if path == directory.path().join("root"))
+        );
         assert!(matches!(parse("root").unwrap(), ImageSource::Directory(_)));
         assert!(matches!(parse("file").unwrap(), ImageSource::Tarball(_)));
         assert!(matches!(parse("tar:/x").unwrap(), ImageSource::Tarball(path) if path == Path::new("/x")));
-        assert!(matches!(parse("oci:NO"), Err(GivenImageError::Oci(OciError::Reference(_)))));
+        assert!(matches!(
+            parse("oci:NO"),
+            Err(GivenImageError::Oci(OciError::Reference(_)))
+        ));
         let base = |text: &str| parse(text).unwrap().base();
         assert!(matches!(base("dir:file"), Err(GivenImageError::NotADirectory(_))));
         assert!(matches!(base("tar:root"), Err(GivenImageError::NotAFile(_))));

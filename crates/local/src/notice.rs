@@ -3,8 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 /// Something that the user should know at the time it happens.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Notice {
     /// An image is being downloaded: its name, and bytes of its compressed layers. The last one has `done == total`.
     Pulling {
@@ -37,7 +39,7 @@ pub enum Notice {
 }
 
 /// What an instance starts from in place of what its AMI's name promises.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StandIn {
     /// The AMI's distribution.
     pub wanted: String,

@@ -100,7 +100,12 @@ impl PulledImages {
         Ok(root)
     }
 
-    async fn pull(&self, machines: &Machines, registry: &Registry, resolved: &Resolved) -> Result<RootId, GivenImageError> {
+    async fn pull(
+        &self,
+        machines: &Machines,
+        registry: &Registry,
+        resolved: &Resolved,
+    ) -> Result<RootId, GivenImageError> {
         let image = resolved.reference.to_string();
         let directory = self.directory.join(resolved.digest.hex());
         let _lock = self.lock(&directory, &image).await?;
@@ -141,7 +146,9 @@ impl PulledImages {
                 Err(TryLockError::Error(source)) => return Err(file("lock", directory)(source)),
             }
             if !is_told {
-                self.notices.send(Notice::Waiting { image: image.to_owned() });
+                self.notices.send(Notice::Waiting {
+                    image: image.to_owned(),
+                });
                 is_told = true;
             }
             ticks.tick().await;

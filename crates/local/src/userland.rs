@@ -54,7 +54,12 @@ impl Userlands {
         distribution: &Distribution,
         ami: &str,
     ) -> Result<Option<RootId>, MachineError> {
-        let is_missing = || self.missing.lock().unwrap_or_else(PoisonError::into_inner).contains(distribution);
+        let is_missing = || {
+            self.missing
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .contains(distribution)
+        };
         let is_host = machines.is_unisolated() || distribution.is_of(&self.host) || is_missing();
         let reference = distribution.image().and_then(|image| image.parse().ok());
         let Some(reference) = reference.filter(|_| !is_host) else {
@@ -62,7 +67,10 @@ impl Userlands {
         };
         let present = self.images.present(machines, &reference);
         if present.is_none() && self.given_images_only {
-            return self.stand_in(machines, distribution, ami, "pulling it is switched off".to_owned()).await.map(Some);
+            return self
+                .stand_in(machines, distribution, ami, "pulling it is switched off".to_owned())
+                .await
+                .map(Some);
         }
         Ok(present)
     }
@@ -75,7 +83,12 @@ impl Userlands {
     }
 
     /// The root of a distribution, pulled where that is possible. `ami` is the name of the image that is launched.
-    pub(crate) async fn pulled(&self, machines: &Machines, distribution: &Distribution, ami: &str) -> Result<RootId, MachineError> {
+    pub(crate) async fn pulled(
+        &self,
+        machines: &Machines,
+        distribution: &Distribution,
+        ami: &str,
+    ) -> Result<RootId, MachineError> {
         let image = distribution.image().unwrap_or_default();
         let pulled = match image.parse() {
             Ok(reference) => self.images.root(machines, &reference, Freshness::Present).await,
@@ -83,7 +96,10 @@ impl Userlands {
         };
         match pulled {
             Ok(root) => Ok(root),
-            Err(error) => self.stand_in(machines, distribution, ami, crate::cloud::with_causes(&error)).await,
+            Err(error) => {
+                self.stand_in(machines, distribution, ami, crate::cloud::with_causes(&error))
+                    .await
+            }
         }
     }
 

@@ -73,16 +73,34 @@ pub async fn of(registry: &str, environment: &Environment) -> Result<Option<Cred
     let Some(path) = file(environment) else { return Ok(None) };
     let content = match tokio::fs::read(&path).await {
         Ok(content) => content,
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => return Ok(None),
-        Err(error) => return Err(OciError::Config { path, why: error.to_string() }),
+        Err(error)
+            if matches!(
+                error.kind(),
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+            ) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => {
+            return Err(OciError::Config {
+                path,
+                why: error.to_string(),
+            });
+        }
     };
     // The parser's own message may quote a secret.
     let config: Config = serde_json::from_slice(&content).map_err(|error| OciError::Config {
         path: path.clone(),
         why: format!("line {} is not what Docker writes there", error.line()),
     })?;
-    let helper = config.helpers.iter().find(|(key, _)| names(key, registry)).map(|(_, helper)| helper.as_str());
-    let helper = helper.or(Some(config.store.as_str())).filter(|helper| !helper.is_empty());
+    let helper = config
+        .helpers
+        .iter()
+        .find(|(key, _)| names(key, registry))
+        .map(|(_, helper)| helper.as_str());
+    let helper = helper
+        .or(Some(config.store.as_str()))
+        .filter(|helper| !helper.is_empty());
     if let Some(helper) = helper
         && let Some(found) = ask(helper, registry, environment).await?
     {
@@ -107,7 +125,10 @@ fn file(environment: &Environment) -> Option<PathBuf> {
 
 /// Does a key of the configuration stand for a registry? Docker Hub's is a URL, `https://index.docker.io/v1/`, for historical reasons.
 fn names(key: &str, registry: &str) -> bool {
-    let bare = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://")).unwrap_or(key);
+    let bare = key
+        .strip_prefix("https://")
+        .or_else(|| key.strip_prefix("http://"))
+        .unwrap_or(key);
     let host = bare.split('/').next().unwrap_or(bare);
     let host = match host {
         "index.docker.io" | "registry-1.docker.io" => "docker.io",
@@ -151,10 +172,17 @@ async fn ask(name: &str, registry: &str, environment: &Environment) -> Result<Op
     if name.contains('/') {
         return Err(failed("its name is not one".to_owned()));
     }
-    let server = if registry == "docker.io" { "https://index.docker.io/v1/" } else { registry };
+    let server = if registry == "docker.io" {
+        "https://index.docker.io/v1/"
+    } else {
+        registry
+    };
     let mut command = Command::new(&program);
     command.arg("get").env_clear().envs(environment).kill_on_drop(true);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
     let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
     let asked = async {
         if let Some(mut input) = child.stdin.take() {
@@ -163,14 +191,21 @@ async fn ask(name: &str, registry: &str, environment: &Environment) -> Result<Op
         }
         child.wait_with_output().await
     };
-    let output = timeout(HELPER_LIMIT, asked).await.map_err(|_| failed(format!("no answer within {} s", HELPER_LIMIT.as_secs())))?;
+    let output = timeout(HELPER_LIMIT, asked)
+        .await
+        .map_err(|_| failed(format!("no answer within {} s", HELPER_LIMIT.as_secs())))?;
     let output = output.map_err(|error| failed(error.to_string()))?;
     if !output.status.success() {
         // The protocol: this sentence on standard output means that there are none.
         let answer = String::from_utf8_lossy(&output.stdout);
-        return if answer.contains("credentials not found") { Ok(None) } else { Err(failed(output.status.to_string())) };
+        return if answer.contains("credentials not found") {
+            Ok(None)
+        } else {
+            Err(failed(output.status.to_string()))
+        };
     }
-    let helped: Helped = serde_json::from_slice(&output.stdout).map_err(|_| failed("its answer is not JSON with `Username` and `Secret`".to_owned()))?;
+    let helped: Helped = serde_json::from_slice(&output.stdout)
+        .map_err(|_| failed("its answer is not JSON with `Username` and `Secret`".to_owned()))?;
     Ok(Some(if helped.username == TOKEN_USER {
         Credentials::IdentityToken(helped.secret)
     } else {
@@ -190,13 +225,19 @@ mod tests {
     fn environment(config: &str) -> (tempfile::TempDir, Environment) {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("config.json"), config).unwrap();
-        let set = [("DOCKER_CONFIG", directory.path().display().to_string()), ("PATH", format!("{}:/usr/bin:/bin", directory.path().display()))];
+        let set = [
+            ("DOCKER_CONFIG", directory.path().display().to_string()),
+            ("PATH", format!("{}:/usr/bin:/bin", directory.path().display())),
+        ];
         let environment = set.map(|(name, value)| (name.to_owned(), value)).into();
         (directory, environment)
     }
 
     fn password(user: &str, password: &str) -> Option<Credentials> {
-        Some(Credentials::Password { user: user.to_owned(), password: password.to_owned() })
+        Some(Credentials::Password {
+            user: user.to_owned(),
+            password: password.to_owned(),
+        })
     }
 
     #[tokio::test]
@@ -209,7 +250,10 @@ mod tests {
         let (_directory, environment) = environment(&config);
         assert_eq!(of("docker.io", &environment).await.unwrap(), password("me", "p:w"));
         assert_eq!(of("r.example:5000", &environment).await.unwrap(), password("u", "p"));
-        assert_eq!(of("t.example", &environment).await.unwrap(), Some(Credentials::IdentityToken("t".to_owned())));
+        assert_eq!(
+            of("t.example", &environment).await.unwrap(),
+            Some(Credentials::IdentityToken("t".to_owned()))
+        );
         assert_eq!(of("r.example", &environment).await.unwrap(), None);
         assert_eq!(of("empty.example", &environment).await.unwrap(), None);
         assert_eq!(of("docker.io", &Environment::new()).await.unwrap(), None);
@@ -229,7 +273,11 @@ mod tests {
 
     #[tokio::test]
     async fn errors_quote_no_secret() {
-        for config in [r#"{"auths": "hunter2"}"#, r#"{"auths": {"r.example": {"auth": "hunter2%"}}}"#, r#"{"auths": {"r.example": {"auth": "aHVudGVyMg=="}}}"#] {
+        for config in [
+            r#"{"auths": "hunter2"}"#,
+            r#"{"auths": {"r.example": {"auth": "hunter2%"}}}"#,
+            r#"{"auths": {"r.example": {"auth": "aHVudGVyMg=="}}}"#,
+        ] {
             let (_directory, environment) = environment(config);
             let error = of("r.example", &environment).await.unwrap_err();
             assert!(matches!(error, OciError::Config { .. }), "{error}");

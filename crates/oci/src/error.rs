@@ -176,7 +176,10 @@ impl OciError {
     /// Is it that the registry is not reached, so that nothing is known about the image?
     pub fn is_unreachable(&self) -> bool {
         match self {
-            OciError::Unreachable { .. } | OciError::Silent { .. } | OciError::Cut { .. } | OciError::TooMany { .. } => true,
+            OciError::Unreachable { .. }
+            | OciError::Silent { .. }
+            | OciError::Cut { .. }
+            | OciError::TooMany { .. } => true,
             OciError::Status { status, .. } => status.is_server_error(),
             _ => false,
         }

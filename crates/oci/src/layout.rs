@@ -46,7 +46,11 @@ impl Image {
     /// Makes an image of a tar archive of its root; the compressed layer is written to `path`. The same archive gives the same image.
     pub fn of_tar(tar: &Path, path: &Path, about: &About) -> Result<Image, OciError> {
         let (layer, diff_id) = compress(tar, path)?;
-        let labels: serde_json::Map<_, _> = about.labels.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+        let labels: serde_json::Map<_, _> = about
+            .labels
+            .iter()
+            .map(|(name, value)| (name.clone(), json!(value)))
+            .collect();
         let config = json!({
             "created": about.created,
             "architecture": ARCHITECTURE,
@@ -80,7 +84,9 @@ impl Image {
             std::fs::write(&path, content).map_err(OciError::file("write", &path))?;
         }
         let layer = blobs.join(self.layer.digest.hex());
-        std::fs::copy(&self.path, &layer).map(drop).map_err(OciError::file("write", &layer))
+        std::fs::copy(&self.path, &layer)
+            .map(drop)
+            .map_err(OciError::file("write", &layer))
     }
 
     /// Writes the layout as a tar archive.
@@ -91,10 +97,22 @@ impl Image {
                 append(&mut archive, directory, tar::EntryType::Directory, 0, io::empty())?;
             }
             for (name, content) in self.small_files(about) {
-                append(&mut archive, &name, tar::EntryType::Regular, content.len() as u64, content.as_slice())?;
+                append(
+                    &mut archive,
+                    &name,
+                    tar::EntryType::Regular,
+                    content.len() as u64,
+                    content.as_slice(),
+                )?;
             }
             let layer = BufReader::new(File::open(&self.path)?);
-            append(&mut archive, &blob(&self.layer.digest), tar::EntryType::Regular, self.layer.size, layer)?;
+            append(
+                &mut archive,
+                &blob(&self.layer.digest),
+                tar::EntryType::Regular,
+                self.layer.size,
+                layer,
+            )?;
             archive.into_inner()?.flush()
         };
         written().map_err(OciError::file("write", shown))
@@ -122,11 +140,21 @@ fn descriptor(media_type: &str, content: &[u8]) -> serde_json::Value {
     json!({ "mediaType": media_type, "digest": Digest::of(content), "size": content.len() })
 }
 
-fn append(archive: &mut tar::Builder<impl Write>, name: &str, kind: tar::EntryType, size: u64, content: impl Read) -> io::Result<()> {
+fn append(
+    archive: &mut tar::Builder<impl Write>,
+    name: &str,
+    kind: tar::EntryType,
+    size: u64,
+    content: impl Read,
+) -> io::Result<()> {
     let mut header = tar::Header::new_ustar();
     header.set_entry_type(kind);
     header.set_size(size);
-    header.set_mode(if kind == tar::EntryType::Directory { 0o755 } else { 0o644 });
+    header.set_mode(if kind == tar::EntryType::Directory {
+        0o755
+    } else {
+        0o644
+    });
     header.set_uid(0);
     header.set_gid(0);
     header.set_mtime(0);

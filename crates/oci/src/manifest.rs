@@ -18,7 +18,11 @@ pub(crate) const ACCEPTED: &str = "application/vnd.oci.image.index.v1+json, appl
      application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
 
 /// What the registries and Go call the architecture of this machine.
-pub const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+pub const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") {
+    "arm64"
+} else {
+    "amd64"
+};
 
 /// The name, kind and size of a content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,7 +115,10 @@ impl Index {
 
     /// The platforms that there are, for an error.
     pub(crate) fn platforms(&self) -> String {
-        let platforms = self.manifests.iter().filter_map(|descriptor| descriptor.platform.as_ref());
+        let platforms = self
+            .manifests
+            .iter()
+            .filter_map(|descriptor| descriptor.platform.as_ref());
         let mut names: Vec<String> = platforms
             .filter(|platform| platform.os != "unknown")
             .map(|platform| format!("{}/{}", platform.os, platform.architecture))

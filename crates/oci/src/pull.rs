@@ -62,7 +62,10 @@ impl Registry {
             Version::Digest(digest) => Some(digest),
             Version::Tag(_) => None,
         };
-        let (digest, answered) = self.manifest(&reference.version(), expected).await.map_err(unresolved)?;
+        let (digest, answered) = self
+            .manifest(&reference.version(), expected)
+            .await
+            .map_err(unresolved)?;
         let index = match answered {
             Answered::Manifest(manifest) => return self.resolved(digest, manifest),
             Answered::Index(index) => index,
@@ -72,7 +75,11 @@ impl Registry {
             wanted: ARCHITECTURE,
             found: index.platforms(),
         })?;
-        match self.manifest(&wanted.digest.to_string(), Some(&wanted.digest)).await.map_err(unresolved)? {
+        match self
+            .manifest(&wanted.digest.to_string(), Some(&wanted.digest))
+            .await
+            .map_err(unresolved)?
+        {
             (digest, Answered::Manifest(manifest)) => self.resolved(digest, manifest),
             (_, Answered::Index(_)) => Err(self.malformed("the manifest", "an index within an index")),
         }
@@ -115,7 +122,8 @@ impl Registry {
         if let Some(expected) = expected.filter(|expected| **expected != found) {
             return Err(self.damaged(what, found, expected));
         }
-        let answered = Answered::read(&content).ok_or_else(|| self.malformed(what, "what is neither a manifest nor an index"))?;
+        let answered =
+            Answered::read(&content).ok_or_else(|| self.malformed(what, "what is neither a manifest nor an index"))?;
         Ok((found, answered))
     }
 
@@ -168,7 +176,10 @@ impl Registry {
             directory.join(wanted.digest.hex()),
             directory.join(format!("{}.part", wanted.digest.hex())),
         );
-        if tokio::fs::metadata(&whole).await.is_ok_and(|found| found.len() == wanted.size) {
+        if tokio::fs::metadata(&whole)
+            .await
+            .is_ok_and(|found| found.len() == wanted.size)
+        {
             report(wanted.size);
             return Ok(());
         }
@@ -178,9 +189,13 @@ impl Registry {
         while download.length < wanted.size {
             let before = download.length;
             match self.receive(wanted, &mut download, report).await {
-                Ok(()) | Err(OciError::Unreachable { .. } | OciError::Silent { .. }) if download.length > before => cuts = 0,
+                Ok(()) | Err(OciError::Unreachable { .. } | OciError::Silent { .. }) if download.length > before => {
+                    cuts = 0
+                }
                 Ok(()) => cuts += 1,
-                Err(error @ (OciError::Unreachable { .. } | OciError::Silent { .. })) if cuts == MOST_CUTS => return Err(error),
+                Err(error @ (OciError::Unreachable { .. } | OciError::Silent { .. })) if cuts == MOST_CUTS => {
+                    return Err(error);
+                }
                 Err(OciError::Unreachable { .. }) => cuts += 1,
                 Err(error) => return Err(error),
             }
@@ -194,16 +209,28 @@ impl Registry {
         }
         let found = download.finish().await?;
         if found != wanted.digest {
-            tokio::fs::remove_file(&part).await.map_err(OciError::file("remove", &part))?;
+            tokio::fs::remove_file(&part)
+                .await
+                .map_err(OciError::file("remove", &part))?;
             return Err(self.damaged("a layer", found, &wanted.digest));
         }
-        tokio::fs::rename(&part, &whole).await.map_err(OciError::file("rename", &part))
+        tokio::fs::rename(&part, &whole)
+            .await
+            .map_err(OciError::file("rename", &part))
     }
 
     /// Receives as much as comes; the end of the answer, a cut included, is no error when something has come.
-    async fn receive(&self, wanted: &Descriptor, download: &mut Download, report: &(dyn Fn(u64) + Sync)) -> Result<(), OciError> {
+    async fn receive(
+        &self,
+        wanted: &Descriptor,
+        download: &mut Download,
+        report: &(dyn Fn(u64) + Sync),
+    ) -> Result<(), OciError> {
         let mut headers = HeaderMap::new();
-        if let (true, Ok(range)) = (download.length > 0, HeaderValue::from_str(&format!("bytes={}-", download.length))) {
+        if let (true, Ok(range)) = (
+            download.length > 0,
+            HeaderValue::from_str(&format!("bytes={}-", download.length)),
+        ) {
             headers.insert(RANGE, range);
         }
         let what = format!("layer {}", wanted.digest);
@@ -218,7 +245,10 @@ impl Registry {
         let continues = answer.status() == StatusCode::PARTIAL_CONTENT;
         if continues {
             let start = format!("bytes {}-", download.length);
-            let range = answer.headers().get(CONTENT_RANGE).and_then(|range| range.to_str().ok());
+            let range = answer
+                .headers()
+                .get(CONTENT_RANGE)
+                .and_then(|range| range.to_str().ok());
             if !range.is_some_and(|range| range.starts_with(&start)) {
                 return Err(self.malformed(what, "another part than was asked for"));
             }
@@ -254,11 +284,25 @@ struct Download {
 impl Download {
     /// Takes up what an earlier attempt has left, of at most `size` bytes.
     async fn resume(path: &Path, size: u64) -> Result<Download, OciError> {
-        let opened = OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(path).await;
+        let opened = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .read(true)
+            .mode(0o600)
+            .open(path)
+            .await;
         let file = opened.map_err(OciError::file("write", path))?;
-        let copy = file.try_clone().await.map_err(OciError::file("read", path))?.into_std().await;
+        let copy = file
+            .try_clone()
+            .await
+            .map_err(OciError::file("read", path))?
+            .into_std()
+            .await;
         let read = tokio::task::spawn_blocking(move || digest_of(copy)).await;
-        let (length, digesting) = read.map_err(std::io::Error::other).and_then(|read| read).map_err(OciError::file("read", path))?;
+        let (length, digesting) = read
+            .map_err(std::io::Error::other)
+            .and_then(|read| read)
+            .map_err(OciError::file("read", path))?;
         let mut download = Download {
             path: path.to_owned(),
             file,
@@ -272,13 +316,19 @@ impl Download {
     }
 
     async fn restart(&mut self) -> Result<(), OciError> {
-        self.file.set_len(0).await.map_err(OciError::file("write", &self.path))?;
+        self.file
+            .set_len(0)
+            .await
+            .map_err(OciError::file("write", &self.path))?;
         (self.length, self.digesting) = (0, Digesting::default());
         Ok(())
     }
 
     async fn take(&mut self, bytes: &[u8]) -> Result<(), OciError> {
-        self.file.write_all(bytes).await.map_err(OciError::file("write", &self.path))?;
+        self.file
+            .write_all(bytes)
+            .await
+            .map_err(OciError::file("write", &self.path))?;
         self.digesting.update(bytes);
         self.length += bytes.len() as u64;
         Ok(())

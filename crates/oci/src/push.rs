@@ -22,9 +22,11 @@ const PIECE: usize = 128 * 1024;
 impl Registry {
     /// Pushes an image under the reference that the registry was opened for; answers the digest of its manifest.
     pub async fn push(&self, image: &Image) -> Result<Digest, OciError> {
-        self.push_blob(&image.layer.digest, image.layer.size, &Source::File(image.path.clone())).await?;
+        self.push_blob(&image.layer.digest, image.layer.size, &Source::File(image.path.clone()))
+            .await?;
         let config = Bytes::copy_from_slice(&image.config);
-        self.push_blob(&Digest::of(&config), config.len() as u64, &Source::Memory(config)).await?;
+        self.push_blob(&Digest::of(&config), config.len() as u64, &Source::Memory(config))
+            .await?;
         let manifest = Bytes::copy_from_slice(&image.manifest);
         let body = || filled(manifest.clone());
         let ask = Ask {
@@ -46,16 +48,32 @@ impl Registry {
             body: &nothing,
             what: format!("{what} {digest}"),
         };
-        let known = self.ask_raw(&request(Method::HEAD, format!("blobs/{digest}"), HeaderMap::new(), "the search for")).await?;
+        let known = self
+            .ask_raw(&request(
+                Method::HEAD,
+                format!("blobs/{digest}"),
+                HeaderMap::new(),
+                "the search for",
+            ))
+            .await?;
         if known.status() == StatusCode::OK {
             return Ok(());
         }
         let headers = HeaderMap::from_iter([(CONTENT_LENGTH, HeaderValue::from_static("0"))]);
         let what = format!("the upload of {digest}");
-        let begun = self.ask(&request(Method::POST, "blobs/uploads/".to_owned(), headers, "the upload of")).await?;
+        let begun = self
+            .ask(&request(
+                Method::POST,
+                "blobs/uploads/".to_owned(),
+                headers,
+                "the upload of",
+            ))
+            .await?;
         let place = begun.headers().get(LOCATION).and_then(|place| place.to_str().ok());
         let place = place.ok_or_else(|| self.malformed(&what, "no place to upload to"))?;
-        let mut url = self.upload_url(place).ok_or_else(|| self.malformed(&what, "a place to upload to that is no URL of its own"))?;
+        let mut url = self
+            .upload_url(place)
+            .ok_or_else(|| self.malformed(&what, "a place to upload to that is no URL of its own"))?;
         url.query_pairs_mut().append_pair("digest", &digest.to_string());
         let body = || source.body();
         let ask = Ask {

@@ -114,7 +114,9 @@ fn is_tag(tag: &str) -> bool {
     !tag.is_empty()
         && tag.len() <= LONGEST_TAG
         && !tag.starts_with(['.', '-'])
-        && tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        && tag
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
 impl Reference {
@@ -160,7 +162,13 @@ impl fmt::Display for Reference {
             Version::Tag(_) => ':',
             Version::Digest(_) => '@',
         };
-        write!(formatter, "{}/{}{separator}{}", self.registry, self.repository, self.version())
+        write!(
+            formatter,
+            "{}/{}{separator}{}",
+            self.registry,
+            self.repository,
+            self.version()
+        )
     }
 }
 
@@ -179,13 +187,29 @@ mod tests {
             ("someone/image", "docker.io/someone/image:latest".to_owned()),
             ("localhost/image:1", "localhost/image:1".to_owned()),
             ("127.0.0.1:5000/a/b", "127.0.0.1:5000/a/b:latest".to_owned()),
-            ("registry-1.docker.io/library/debian:12", "docker.io/library/debian:12".to_owned()),
+            (
+                "registry-1.docker.io/library/debian:12",
+                "docker.io/library/debian:12".to_owned(),
+            ),
             (&format!("quay.io/a/b:tag@{digest}"), format!("quay.io/a/b@{digest}")),
         ] {
             assert_eq!(text.parse::<Reference>().unwrap().to_string(), expected);
         }
         for text in [
-            "", "/", "a//b", "UPPER", "a:b:c/d", "a@sha256:12", "..", "x/../y", "host.example/", "a:", "u:p@host/x", "a.b:x/y", "-a", "a\n",
+            "",
+            "/",
+            "a//b",
+            "UPPER",
+            "a:b:c/d",
+            "a@sha256:12",
+            "..",
+            "x/../y",
+            "host.example/",
+            "a:",
+            "u:p@host/x",
+            "a.b:x/y",
+            "-a",
+            "a\n",
         ] {
             assert!(text.parse::<Reference>().is_err(), "{text}");
         }

@@ -12,7 +12,9 @@ use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, LOCATION, USER_AGENT, WWW_AUTHENTICATE};
+use hyper::header::{
+    AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, LOCATION, USER_AGENT, WWW_AUTHENTICATE,
+};
 use hyper::{Method, Request, Response, StatusCode};
 use serde::Deserialize;
 use tokio::time::timeout;
@@ -115,7 +117,12 @@ impl Registry {
 
     /// The absolute URL of a path behind the repository.
     fn url(&self, path: &str) -> Result<Url, OciError> {
-        let base = format!("{}://{}/v2/{}/", self.scheme(), self.reference.host(), self.reference.repository);
+        let base = format!(
+            "{}://{}/v2/{}/",
+            self.scheme(),
+            self.reference.host(),
+            self.reference.repository
+        );
         let url = Url::parse(&base).and_then(|base| base.join(path));
         url.map_err(|_| self.malformed("a request", "a URL that is none"))
     }
@@ -156,7 +163,12 @@ impl Registry {
         if answer.status() != StatusCode::UNAUTHORIZED {
             return Ok(answer);
         }
-        let Some(challenge) = answer.headers().get_all(WWW_AUTHENTICATE).iter().find_map(Challenge::read) else {
+        let Some(challenge) = answer
+            .headers()
+            .get_all(WWW_AUTHENTICATE)
+            .iter()
+            .find_map(Challenge::read)
+        else {
             return Ok(answer);
         };
         let Some(header) = self.authorize(challenge).await? else {
@@ -180,11 +192,23 @@ impl Registry {
 
     async fn follow(&self, ask: &Ask<'_>) -> Result<Response<Incoming>, OciError> {
         let mut url = self.url(&ask.url)?;
-        let own = (url.scheme().to_owned(), url.host_str().map(str::to_owned), url.port_or_known_default());
+        let own = (
+            url.scheme().to_owned(),
+            url.host_str().map(str::to_owned),
+            url.port_or_known_default(),
+        );
         for _ in 0..=MOST_REDIRECTS {
-            let is_own = (url.scheme().to_owned(), url.host_str().map(str::to_owned), url.port_or_known_default()) == own;
+            let is_own = (
+                url.scheme().to_owned(),
+                url.host_str().map(str::to_owned),
+                url.port_or_known_default(),
+            ) == own;
             let mut headers = ask.headers.clone();
-            let authorization = self.authorization.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let authorization = self
+                .authorization
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone();
             // The storage behind a registry is another host, which has no business with our credentials.
             if let Some(header) = authorization.filter(|_| is_own) {
                 headers.insert(AUTHORIZATION, header);
@@ -195,9 +219,12 @@ impl Registry {
                 return Ok(answer);
             };
             let next = next.to_str().ok().and_then(|next| url.join(next).ok());
-            url = next
-                .filter(|next| self.may_ask(next))
-                .ok_or_else(|| self.malformed(&ask.what, "a redirect that is not followed: to no URL, or to one that is not encrypted"))?;
+            url = next.filter(|next| self.may_ask(next)).ok_or_else(|| {
+                self.malformed(
+                    &ask.what,
+                    "a redirect that is not followed: to no URL, or to one that is not encrypted",
+                )
+            })?;
         }
         Err(self.malformed(&ask.what, "too many redirects"))
     }
@@ -208,14 +235,24 @@ impl Registry {
             || url.scheme() == "http" && self.reference.is_loopback() && url.host_str().is_some_and(is_loopback)
     }
 
-    async fn send(&self, method: &Method, url: &Url, headers: HeaderMap, body: Body) -> Result<Response<Incoming>, OciError> {
+    async fn send(
+        &self,
+        method: &Method,
+        url: &Url,
+        headers: HeaderMap,
+        body: Body,
+    ) -> Result<Response<Incoming>, OciError> {
         let mut request = Request::builder().method(method).uri(url.as_str());
         request = request.header(USER_AGENT, concat!("bakelite/", env!("CARGO_PKG_VERSION")));
         if let Some(host) = url.host_str() {
-            let host = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+            let host = url
+                .port()
+                .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
             request = request.header(HOST, host);
         }
-        let mut request = request.body(body).map_err(|_| self.malformed("a request", "a URL that is none"))?;
+        let mut request = request
+            .body(body)
+            .map_err(|_| self.malformed("a request", "a URL that is none"))?;
         request.headers_mut().extend(headers);
         let answered = timeout(SILENCE, self.client.request(request)).await;
         let answered = answered.map_err(|_| OciError::Silent {
@@ -236,7 +273,12 @@ impl Registry {
         };
         let what = "a request for a token";
         let url = Url::parse(&realm).ok().filter(|url| self.may_ask(url));
-        let mut url = url.ok_or_else(|| self.malformed(what, "a token server that is not asked: no URL, or one that is not encrypted"))?;
+        let mut url = url.ok_or_else(|| {
+            self.malformed(
+                what,
+                "a token server that is not asked: no URL, or one that is not encrypted",
+            )
+        })?;
         let actions = match self.access {
             Access::Pull => "pull",
             Access::Push => "pull,push",
@@ -251,7 +293,10 @@ impl Registry {
                 .append_pair("scope", &scope)
                 .append_pair("refresh_token", token)
                 .finish();
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+            headers.insert(
+                CONTENT_TYPE,
+                HeaderValue::from_static("application/x-www-form-urlencoded"),
+            );
             (Method::POST, filled(form.into()))
         } else {
             if let Some(service) = &service {
@@ -266,7 +311,9 @@ impl Registry {
             status if status.is_success() => {}
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST => return Err(self.denied()),
             StatusCode::TOO_MANY_REQUESTS => {
-                return Err(OciError::TooMany { registry: self.reference.registry.clone() });
+                return Err(OciError::TooMany {
+                    registry: self.reference.registry.clone(),
+                });
             }
             status => {
                 return Err(OciError::Status {
@@ -278,8 +325,14 @@ impl Registry {
         }
         let content = self.whole(answer, what).await?;
         let token: Token = serde_json::from_slice(&content).map_err(|_| self.malformed(what, "no token"))?;
-        let token = if token.token.is_empty() { token.access_token } else { token.token };
-        let header = HeaderValue::from_str(&format!("Bearer {token}")).ok().filter(|_| !token.is_empty());
+        let token = if token.token.is_empty() {
+            token.access_token
+        } else {
+            token.token
+        };
+        let header = HeaderValue::from_str(&format!("Bearer {token}"))
+            .ok()
+            .filter(|_| !token.is_empty());
         Ok(Some(sensitive(header.ok_or_else(|| self.malformed(what, "no token"))?)))
     }
 
@@ -351,11 +404,17 @@ mod tests {
         assert_eq!(read("Basic realm=\"x\""), Some(Challenge::Basic));
         assert_eq!(
             read("Bearer realm=\"https://auth.example/token\",service=\"r.example\",scope=\"repository:a:pull,push\""),
-            Some(Challenge::Bearer { realm: "https://auth.example/token".to_owned(), service: Some("r.example".to_owned()) })
+            Some(Challenge::Bearer {
+                realm: "https://auth.example/token".to_owned(),
+                service: Some("r.example".to_owned())
+            })
         );
         assert_eq!(
             read("bearer service=r, realm=https://a/t"),
-            Some(Challenge::Bearer { realm: "https://a/t".to_owned(), service: Some("r".to_owned()) })
+            Some(Challenge::Bearer {
+                realm: "https://a/t".to_owned(),
+                service: Some("r".to_owned())
+            })
         );
         assert_eq!(read("Bearer service=\"r\""), None);
         assert_eq!(read("Negotiate"), None);

@@ -57,7 +57,9 @@ struct Shelf {
 type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 
 fn full(bytes: impl Into<Bytes>) -> Body {
-    Full::new(bytes.into()).map_err(|never: Infallible| match never {}).boxed_unsync()
+    Full::new(bytes.into())
+        .map_err(|never: Infallible| match never {})
+        .boxed_unsync()
 }
 
 /// The digest of a content.
@@ -80,7 +82,10 @@ impl Registry {
         }));
         let served = Arc::clone(&shelf);
         std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
             runtime.block_on(async {
                 let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
                 started.send(listener.local_addr().unwrap()).unwrap();
@@ -131,7 +136,11 @@ impl Registry {
 
     /// A manifest that is there.
     pub fn manifest(&self, repository: &str, version: &str) -> Option<serde_json::Value> {
-        let found = self.shelf().manifests.get(&(repository.to_owned(), version.to_owned())).cloned()?;
+        let found = self
+            .shelf()
+            .manifests
+            .get(&(repository.to_owned(), version.to_owned()))
+            .cloned()?;
         serde_json::from_slice(&found.1).ok()
     }
 
@@ -157,7 +166,9 @@ impl Registry {
             };
             descriptors.push(shelf.keep(media_type, layer.clone()));
         }
-        let config = json!({ "architecture": architecture, "os": "linux" }).to_string().into_bytes();
+        let config = json!({ "architecture": architecture, "os": "linux" })
+            .to_string()
+            .into_bytes();
         let config = shelf.keep("application/vnd.oci.image.config.v1+json", config);
         let manifest = json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": descriptors });
         let manifest = shelf.keep_manifest(repository, None, MANIFEST, &manifest);
@@ -178,36 +189,58 @@ impl Shelf {
         json!({ "mediaType": media_type, "digest": digest, "size": size })
     }
 
-    fn keep_manifest(&mut self, repository: &str, tag: Option<&str>, kind: &str, content: &serde_json::Value) -> (String, usize) {
+    fn keep_manifest(
+        &mut self,
+        repository: &str,
+        tag: Option<&str>,
+        kind: &str,
+        content: &serde_json::Value,
+    ) -> (String, usize) {
         let content = Bytes::from(content.to_string());
         let digest = digest(&content);
         for version in [Some(digest.as_str()), tag].into_iter().flatten() {
-            self.manifests.insert((repository.to_owned(), version.to_owned()), (kind.to_owned(), content.clone()));
+            self.manifests.insert(
+                (repository.to_owned(), version.to_owned()),
+                (kind.to_owned(), content.clone()),
+            );
         }
         (digest, content.len())
     }
 
     /// The answer to somebody who may not pass.
     fn refusal(&self, headers: &HeaderMap) -> Option<Response<Body>> {
-        let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let shown = headers
+            .get(AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         let (wanted, challenge) = match self.door {
             Door::Open => return None,
             Door::Basic(user, password) => (basic(user, password), "Basic realm=\"test\"".to_owned()),
             Door::Token(..) => (
                 format!("Bearer {TOKEN}"),
-                format!("Bearer realm=\"http://{}/token\",service=\"test\",scope=\"repository:x:pull\"", self.address),
+                format!(
+                    "Bearer realm=\"http://{}/token\",service=\"test\",scope=\"repository:x:pull\"",
+                    self.address
+                ),
             ),
         };
         (shown != wanted).then(|| {
-            let refused = Response::builder().status(StatusCode::UNAUTHORIZED).header(WWW_AUTHENTICATE, challenge);
+            let refused = Response::builder()
+                .status(StatusCode::UNAUTHORIZED)
+                .header(WWW_AUTHENTICATE, challenge);
             refused.body(full("secret words of the registry")).unwrap()
         })
     }
 
     fn token(&self, headers: &HeaderMap) -> Response<Body> {
-        let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let shown = headers
+            .get(AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         match self.door {
-            Door::Token(user, password) if shown == basic(user, password) => Response::new(full(json!({ "token": TOKEN }).to_string())),
+            Door::Token(user, password) if shown == basic(user, password) => {
+                Response::new(full(json!({ "token": TOKEN }).to_string()))
+            }
             _ => status(StatusCode::UNAUTHORIZED),
         }
     }
@@ -217,13 +250,20 @@ impl Shelf {
         if let Some((repository, version)) = path.split_once("/manifests/") {
             let key = (repository.to_owned(), version.to_owned());
             if method == Method::PUT {
-                let kind = headers.get(CONTENT_TYPE).map_or(MANIFEST, |kind| kind.to_str().unwrap()).to_owned();
-                self.manifests.insert((key.0.clone(), digest(&body)), (kind.clone(), body.clone()));
+                let kind = headers
+                    .get(CONTENT_TYPE)
+                    .map_or(MANIFEST, |kind| kind.to_str().unwrap())
+                    .to_owned();
+                self.manifests
+                    .insert((key.0.clone(), digest(&body)), (kind.clone(), body.clone()));
                 self.manifests.insert(key, (kind, body));
                 return status(StatusCode::CREATED);
             }
             return match self.manifests.get(&key) {
-                Some((kind, content)) => Response::builder().header(CONTENT_TYPE, kind).body(full(content.clone())).unwrap(),
+                Some((kind, content)) => Response::builder()
+                    .header(CONTENT_TYPE, kind)
+                    .body(full(content.clone()))
+                    .unwrap(),
                 None => status(StatusCode::NOT_FOUND),
             };
         }
@@ -236,7 +276,10 @@ impl Shelf {
                 let begun = Response::builder().status(StatusCode::ACCEPTED).header(LOCATION, place);
                 return begun.body(full("")).unwrap();
             }
-            let named = query.split('&').find_map(|pair| pair.strip_prefix("digest=")).unwrap_or_default();
+            let named = query
+                .split('&')
+                .find_map(|pair| pair.strip_prefix("digest="))
+                .unwrap_or_default();
             let named = named.replace("%3A", ":");
             if named != digest(&body) {
                 return status(StatusCode::BAD_REQUEST);
@@ -289,7 +332,9 @@ async fn serve(listener: TcpListener, shelf: Arc<Mutex<Shelf>>) {
         connections.spawn(async move {
             let service = hyper::service::service_fn(move |request| respond(Arc::clone(&shelf), request));
             // A client that goes away ends its connection.
-            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
         });
     }
 }
@@ -299,7 +344,10 @@ async fn respond(shelf: Arc<Mutex<Shelf>>, request: Request<Incoming>) -> Result
     let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let mut shelf = shelf.lock().unwrap();
     let path = parts.uri.path().to_owned();
-    let range = parts.headers.get(RANGE).map_or(String::new(), |range| format!(" {}", range.to_str().unwrap()));
+    let range = parts
+        .headers
+        .get(RANGE)
+        .map_or(String::new(), |range| format!(" {}", range.to_str().unwrap()));
     shelf.requests.push(format!("{} {path}{range}", parts.method));
     if path == "/token" {
         return Ok(shelf.token(&parts.headers));
@@ -307,5 +355,11 @@ async fn respond(shelf: Arc<Mutex<Shelf>>, request: Request<Incoming>) -> Result
     if let Some(refusal) = shelf.refusal(&parts.headers) {
         return Ok(refusal);
     }
-    Ok(shelf.answer(&parts.method, &path, parts.uri.query().unwrap_or_default(), &parts.headers, body))
+    Ok(shelf.answer(
+        &parts.method,
+        &path,
+        parts.uri.query().unwrap_or_default(),
+        &parts.headers,
+        body,
+    ))
 }

@@ -9,8 +9,8 @@ use std::io::{self, BufWriter, Read, Write};
 use std::os::fd::OwnedFd;
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fgetxattr, flistxattr, fstat, openat, openat2, readlinkat,
-    statat,
+    AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fgetxattr, flistxattr, fstat, openat, openat2,
+    readlinkat, statat,
 };
 use rustix::io::Errno;
 use tar::{Builder, EntryType, Header};
@@ -114,7 +114,9 @@ impl<'a> Archive<'a> {
                 opened.push((*layer, directory));
             }
         }
-        let Some((top, first)) = opened.first() else { return Ok(Vec::new()) };
+        let Some((top, first)) = opened.first() else {
+            return Ok(Vec::new());
+        };
         if !this.path.is_empty() {
             let status = fstat(first)?;
             let attributes = attributes(first);
@@ -159,7 +161,11 @@ impl<'a> Archive<'a> {
     /// Which layers show through in a directory that the first of them has.
     fn through(&self, part: usize, opened: &[(usize, OwnedFd)], name: &CStr, path: Vec<u8>) -> Waiting {
         // Another overlay is mounted there.
-        if let Some(other) = self.parts.iter().position(|other| !other.at.is_empty() && other.at == path) {
+        if let Some(other) = self
+            .parts
+            .iter()
+            .position(|other| !other.at.is_empty() && other.at == path)
+        {
             return Waiting {
                 path,
                 part: other,
@@ -255,7 +261,13 @@ impl<'a> Archive<'a> {
         header
     }
 
-    fn append(&mut self, mut header: Header, attributes: &BTreeMap<String, Vec<u8>>, path: &[u8], content: impl Read) -> io::Result<()> {
+    fn append(
+        &mut self,
+        mut header: Header,
+        attributes: &BTreeMap<String, Vec<u8>>,
+        path: &[u8],
+        content: impl Read,
+    ) -> io::Result<()> {
         if !attributes.is_empty() {
             let attributes = attributes.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
             self.builder.append_pax_extensions(attributes)?;
@@ -282,7 +294,9 @@ fn attributes(file: &OwnedFd) -> BTreeMap<String, Vec<u8>> {
     };
     let listed = buffer[..length].to_vec();
     for name in listed.split(|byte| *byte == 0) {
-        let Some(text) = std::str::from_utf8(name).ok().filter(|text| !text.is_empty()) else { continue };
+        let Some(text) = std::str::from_utf8(name).ok().filter(|text| !text.is_empty()) else {
+            continue;
+        };
         if text != "security.capability" && (!text.starts_with("user.") || text.starts_with("user.overlay.")) {
             continue;
         }

@@ -23,15 +23,46 @@ const FILES: &CStr = c"fs";
 /// A job whose directories are open.
 #[derive(Debug)]
 pub(super) enum Opened {
-    Probe { directory: OwnedFd },
-    Copy { from: OwnedFd, to: OwnedFd },
-    Count { layer: OwnedFd, limit: u64 },
-    Empty { directory: OwnedFd },
-    Unpack { tarball: File, name: PathBuf, to: OwnedFd },
-    UnpackLayers { layers: Vec<File>, to: OwnedFd },
-    Archive { parts: Vec<archive::Part>, shift: Option<Shift>, to: File },
-    Disk { directory: OwnedFd, program: PathBuf, size: u64 },
-    Host { to: OwnedFd, directories: Vec<String> },
+    Probe {
+        directory: OwnedFd,
+    },
+    Copy {
+        from: OwnedFd,
+        to: OwnedFd,
+    },
+    Count {
+        layer: OwnedFd,
+        limit: u64,
+    },
+    Measure {
+        directories: Vec<OwnedFd>,
+    },
+    Empty {
+        directory: OwnedFd,
+    },
+    Unpack {
+        tarball: File,
+        name: PathBuf,
+        to: OwnedFd,
+    },
+    UnpackLayers {
+        layers: Vec<File>,
+        to: OwnedFd,
+    },
+    Archive {
+        parts: Vec<archive::Part>,
+        shift: Option<Shift>,
+        to: File,
+    },
+    Disk {
+        directory: OwnedFd,
+        program: PathBuf,
+        size: u64,
+    },
+    Host {
+        to: OwnedFd,
+        directories: Vec<String>,
+    },
 }
 
 /// Opens what a job works on.
@@ -53,6 +84,12 @@ pub(super) fn open_directories(job: Job) -> Result<Opened, Failure> {
             layer: layer(&directory)?,
             limit,
         },
+        Job::Measure { directories } => Opened::Measure {
+            directories: directories
+                .iter()
+                .map(|path| directory(path))
+                .collect::<Result<_, _>>()?,
+        },
         Job::Empty { directory: path } => Opened::Empty {
             directory: directory(&path)?,
         },
@@ -68,8 +105,16 @@ pub(super) fn open_directories(job: Job) -> Result<Opened, Failure> {
                 .collect::<Result<_, _>>()?,
             to: directory(&to)?,
         },
-        Job::Archive { store, parts, shift, to } => Opened::Archive {
-            parts: parts.iter().map(|part| open_part(&store, part)).collect::<Result<_, _>>()?,
+        Job::Archive {
+            store,
+            parts,
+            shift,
+            to,
+        } => Opened::Archive {
+            parts: parts
+                .iter()
+                .map(|part| open_part(&store, part))
+                .collect::<Result<_, _>>()?,
             shift,
             to: File::create(&to).step(format!("write `{}`", to.display()))?,
         },
@@ -90,9 +135,14 @@ pub(super) fn open_directories(job: Job) -> Result<Opened, Failure> {
 }
 
 impl Opened {
-    /// Does the job.
-    pub(super) fn run(self) -> Result<(), Failure> {
-        match self {
+    /// Does the job; answers what it has measured.
+    pub(super) fn run(self) -> Result<Vec<u64>, Failure> {
+        let done = match self {
+            // What is removed meanwhile takes nothing.
+            Opened::Measure { directories } => {
+                let taken = |directory| count::taken(directory, u64::MAX).unwrap_or(0);
+                return Ok(directories.into_iter().map(taken).collect());
+            }
             Opened::Probe { directory } => {
                 fchdir(&directory).step("enter the probe's directory")?;
                 mounts::probe(Path::new(""))
@@ -110,7 +160,9 @@ impl Opened {
             Opened::UnpackLayers { layers, to } => make_root(&to)
                 .and_then(|root| unpack::unpack_layers(layers, &root))
                 .step("unpack the image"),
-            Opened::Archive { parts, shift, to } => archive::write(&parts, shift, to).step("write the archive of the root"),
+            Opened::Archive { parts, shift, to } => {
+                archive::write(&parts, shift, to).step("write the archive of the root")
+            }
             Opened::Disk {
                 directory,
                 program,
@@ -122,7 +174,8 @@ impl Opened {
                     .and_then(|()| host_root::build(Path::new("fs"), &directories));
                 built.step("build a root from this machine's directories")
             }
-        }
+        };
+        done.map(|()| Vec::new())
     }
 }
 

@@ -11,8 +11,8 @@ use std::rc::Rc;
 
 use rustix::fs::{
     AtFlags, Dir, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags, chmodat, chownat,
-    fchmod, fchown, fsetxattr, fstat, futimens, linkat, mkdirat, mknodat, openat, openat2, readlinkat, statat, symlinkat,
-    unlinkat, utimensat,
+    fchmod, fchown, fsetxattr, fstat, futimens, linkat, mkdirat, mknodat, openat, openat2, readlinkat, statat,
+    symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 use tar::EntryType;
@@ -829,7 +829,16 @@ mod tests {
         for path in ["etc/kept", "opaque/first", "opaque/both", "opaque/last", "replaced"] {
             assert!(is_there(path), "{path}");
         }
-        for path in ["etc/old", "tree", "opaque/lower", "opaque/both/lower", "link", "absent", "etc/.wh.old", "etc/.wh..wh.plnk"] {
+        for path in [
+            "etc/old",
+            "tree",
+            "opaque/lower",
+            "opaque/both/lower",
+            "link",
+            "absent",
+            "etc/.wh.old",
+            "etc/.wh..wh.plnk",
+        ] {
             assert!(!is_there(path), "{path}");
         }
         assert!(directory.path().join("root/replaced").is_file());
@@ -839,7 +848,10 @@ mod tests {
     fn attributes_of_the_user_are_kept_and_those_of_the_overlay_are_not() {
         let (directory, root) = place();
         let mut builder = tar::Builder::new(Vec::new());
-        let attributes: [(&str, &[u8]); 2] = [("SCHILY.xattr.user.kept", b"\x00value"), ("SCHILY.xattr.user.overlay.opaque", b"y")];
+        let attributes: [(&str, &[u8]); 2] = [
+            ("SCHILY.xattr.user.kept", b"\x00value"),
+            ("SCHILY.xattr.user.overlay.opaque", b"y"),
+        ];
         builder.append_pax_extensions(attributes).unwrap();
         let mut header = tar::Header::new_ustar();
         header.set_size(0);
@@ -863,7 +875,16 @@ mod tests {
     fn the_limits_are_those_of_all_layers_together() {
         let (_directory, root) = place();
         let one = archive(&[member("a", b'0', ""), member("b", b'0', "")]);
-        let left = unpack_within(one.as_slice(), &root, Limits { bytes: 10_000, members: 3 }, Some(Placed::default())).unwrap();
+        let left = unpack_within(
+            one.as_slice(),
+            &root,
+            Limits {
+                bytes: 10_000,
+                members: 3,
+            },
+            Some(Placed::default()),
+        )
+        .unwrap();
         assert_eq!(left.members, 1);
         assert!(left.bytes < 10_000);
         let error = unpack_within(one.as_slice(), &root, left, Some(Placed::default())).unwrap_err();

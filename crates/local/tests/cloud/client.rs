@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant, SystemTime};
 
 use bakelite_local::{ImageSource, Isolation, Latency, LocalCloud, LocalCloudOptions};
+use bakelite_test_support::ended::RunToEnd as _;
 use bakelite_test_support::signer::{Key, Request};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -93,7 +94,10 @@ pub(crate) fn options(directory: &Path) -> LocalCloudOptions {
         limits: bakelite_local::Limits::default(),
         latency: Latency::default(),
         images: Vec::new(),
-        pulls: bakelite_local::PullOptions { given_images_only: true, ..Default::default() },
+        pulls: bakelite_local::PullOptions {
+            given_images_only: true,
+            ..Default::default()
+        },
         listen: ([127, 0, 0, 1], 0).into(),
         ssh_port: 0,
         refusals: bakelite_local::Refusals::default(),
@@ -264,8 +268,7 @@ impl Api {
             .arg(key)
             .args(["-p", port.split('<').next().unwrap()])
             .args([&format!("{user}@{}", answer.value("ipAddress")), command])
-            .output()
-            .unwrap()
+            .run_to_end()
     }
 }
 

@@ -19,17 +19,36 @@ use crate::Test;
 use crate::ground::{ground, minimal_root, text};
 
 pub(crate) const TESTS: &[Test] = &[
-    ("a_pulled_image_is_what_its_layers_say", a_pulled_image_is_what_its_layers_say),
-    ("what_was_pulled_is_used_without_the_registry", what_was_pulled_is_used_without_the_registry),
+    (
+        "a_pulled_image_is_what_its_layers_say",
+        a_pulled_image_is_what_its_layers_say,
+    ),
+    (
+        "what_was_pulled_is_used_without_the_registry",
+        what_was_pulled_is_used_without_the_registry,
+    ),
     ("two_clouds_pull_an_image_once", two_clouds_pull_an_image_once),
-    ("wrong_images_are_one_error_at_the_start", wrong_images_are_one_error_at_the_start),
-    ("this_machine_stands_in_and_the_user_is_told", this_machine_stands_in_and_the_user_is_told),
-    ("an_image_is_exported_and_is_the_same_again", an_image_is_exported_and_is_the_same_again),
+    (
+        "wrong_images_are_one_error_at_the_start",
+        wrong_images_are_one_error_at_the_start,
+    ),
+    (
+        "this_machine_stands_in_and_the_user_is_told",
+        this_machine_stands_in_and_the_user_is_told,
+    ),
+    (
+        "an_image_is_exported_and_is_the_same_again",
+        an_image_is_exported_and_is_the_same_again,
+    ),
     ("an_exported_disk_has_the_files", an_exported_disk_has_the_files),
 ];
 
 /// What runs in every image: a few programs of this machine.
-const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") {
+    "arm64"
+} else {
+    "amd64"
+};
 
 struct Layer(tar::Builder<Vec<u8>>);
 
@@ -143,7 +162,10 @@ fn with_cloud<T>(
 }
 
 async fn status(cloud: &LocalCloud, image: &str, script: &str) -> i32 {
-    cloud.run(image, &["sh", "-c", script].map(str::to_owned)).await.unwrap()
+    cloud
+        .run(image, &["sh", "-c", script].map(str::to_owned))
+        .await
+        .unwrap()
 }
 
 /// A directory of the test's own, whose store is emptied with the machines' ids at its end.
@@ -157,7 +179,10 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        ground().runtime.block_on(bakelite_local::reset(&self.0.join("state"))).unwrap();
+        ground()
+            .runtime
+            .block_on(bakelite_local::reset(&self.0.join("state")))
+            .unwrap();
     }
 }
 
@@ -183,7 +208,10 @@ fn a_pulled_image_is_what_its_layers_say() {
     assert!(notices.iter().any(is_whole), "{notices:?}");
     // What was downloaded has become a root, and is gone.
     let left = std::fs::read_dir(place.0.join("state/images")).unwrap();
-    assert_eq!(left.map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>(), ["names"]);
+    assert_eq!(
+        left.map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>(),
+        ["names"]
+    );
 }
 
 fn what_was_pulled_is_used_without_the_registry() {
@@ -195,10 +223,17 @@ fn what_was_pulled_is_used_without_the_registry() {
     with_cloud(&place.0, &images, Notices::default(), async |_| ()).unwrap();
     registry.requests();
     with_cloud(&place.0, &images, Notices::default(), async |_| ()).unwrap();
-    assert!(registry.requests().iter().all(|request| request.contains("/manifests/")));
+    assert!(
+        registry
+            .requests()
+            .iter()
+            .all(|request| request.contains("/manifests/"))
+    );
     drop(registry);
     let (notices, collected) = collected();
-    let checked = with_cloud(&place.0, &images, notices, async |cloud| status(cloud, "base", CHECK).await);
+    let checked = with_cloud(&place.0, &images, notices, async |cloud| {
+        status(cloud, "base", CHECK).await
+    });
     assert_eq!(checked.unwrap(), 0);
     assert!(matches!(collected.lock().unwrap().as_slice(), [Notice::Kept { .. }]));
 }
@@ -212,11 +247,18 @@ fn two_clouds_pull_an_image_once() {
         let start = || LocalCloud::start(options(&place.0, &[("base", &source)], Notices::default()));
         let (one, other) = tokio::join!(start(), start());
         let (one, other) = (one.unwrap(), other.unwrap());
-        assert_eq!((status(&one, "base", CHECK).await, status(&other, "base", CHECK).await), (0, 0));
+        assert_eq!(
+            (status(&one, "base", CHECK).await, status(&other, "base", CHECK).await),
+            (0, 0)
+        );
         one.shutdown().await;
         other.shutdown().await;
     });
-    let downloads = registry.requests().iter().filter(|request| request.contains("/blobs/")).count();
+    let downloads = registry
+        .requests()
+        .iter()
+        .filter(|request| request.contains("/blobs/"))
+        .count();
     assert_eq!(downloads, 2, "one for each layer");
 }
 
@@ -226,11 +268,24 @@ fn wrong_images_are_one_error_at_the_start() {
     let address = registry.address();
     let (_, digests) = registry.put("base", "damaged", ARCHITECTURE, &layers("wrong-root"));
     registry.spoil(&digests[1]);
-    registry.put("base", "text", ARCHITECTURE, &[b"secret words, and no archive".to_vec()]);
+    registry.put(
+        "base",
+        "text",
+        ARCHITECTURE,
+        &[b"secret words, and no archive".to_vec()],
+    );
     std::fs::write(place.0.join("text.tar"), "secret words, and no archive").unwrap();
     for (source, message, help) in [
-        (format!("oci:{address}/base:damaged"), "is damaged: it has digest", "has been removed"),
-        (format!("oci:{address}/base:absent"), "does not exist", "skopeo list-tags"),
+        (
+            format!("oci:{address}/base:damaged"),
+            "is damaged: it has digest",
+            "has been removed",
+        ),
+        (
+            format!("oci:{address}/base:absent"),
+            "does not exist",
+            "skopeo list-tags",
+        ),
         (format!("oci:{address}/base:text"), "not a tar archive", "a whole root"),
         ("tar:text.tar".to_owned(), "not a tar archive", "a whole root"),
         ("dir:text.tar".to_owned(), "is not a directory", "tar:FILE"),
@@ -246,7 +301,11 @@ fn wrong_images_are_one_error_at_the_start() {
         assert!(shown.starts_with("`-local-image base="), "{shown}");
         assert!(shown.contains(message), "{shown}");
         assert!(!shown.contains("secret"), "{shown}");
-        assert!(error.help().is_some_and(|text| text.contains(help)), "{shown}: {:?}", error.help());
+        assert!(
+            error.help().is_some_and(|text| text.contains(help)),
+            "{shown}: {:?}",
+            error.help()
+        );
     }
     registry.close(Door::Basic("me", "secret"));
     let source = format!("oci:{address}/base:1");
@@ -258,9 +317,16 @@ fn this_machine_stands_in_and_the_user_is_told() {
     let place = Place::new("stand-in");
     let (notices, collected) = collected();
     // No machine that runs this is of both.
-    let names = ["ubuntu/images/hvm-ssd/ubuntu-xenial-16.04-amd64-server-20261106", "amzn2-ami-hvm-2.0.20260608.0-x86_64-gp2"];
+    let names = [
+        "ubuntu/images/hvm-ssd/ubuntu-xenial-16.04-amd64-server-20261106",
+        "amzn2-ami-hvm-2.0.20260608.0-x86_64-gp2",
+    ];
     let ran = with_cloud(&place.0, &[], notices, async |cloud| {
-        (status(cloud, names[0], "true").await, status(cloud, names[1], "true").await, status(cloud, names[1], "true").await)
+        (
+            status(cloud, names[0], "true").await,
+            status(cloud, names[1], "true").await,
+            status(cloud, names[1], "true").await,
+        )
     });
     assert_eq!(ran.unwrap(), (0, 0, 0));
     let notices = collected.lock().unwrap();
@@ -273,19 +339,33 @@ fn this_machine_stands_in_and_the_user_is_told() {
         .collect();
     let wanted: Vec<&str> = stand_ins.iter().map(|stand_in| stand_in.wanted.as_str()).collect();
     assert_eq!(wanted, ["Ubuntu 16.04", "Amazon Linux 2"], "each once");
-    assert!(stand_ins[0].why.contains("failed to reach registry public.ecr.aws"), "{}", stand_ins[0].why);
-    assert!(stand_ins[1].help().contains("oci:public.ecr.aws/amazonlinux/amazonlinux:2"));
+    assert!(
+        stand_ins[0].why.contains("failed to reach registry public.ecr.aws"),
+        "{}",
+        stand_ins[0].why
+    );
+    assert!(
+        stand_ins[1]
+            .help()
+            .contains("oci:public.ecr.aws/amazonlinux/amazonlinux:2")
+    );
 }
 
 /// Runs a program that must succeed; answers what it prints.
 fn run(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().unwrap();
-    assert!(output.status.success(), "{program} {arguments:?}: {}", text(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{program} {arguments:?}: {}",
+        text(&output.stderr)
+    );
     text(&output.stdout)
 }
 
 fn has(program: &str) -> bool {
-    ["/usr/bin", "/usr/sbin", "/sbin"].iter().any(|directory| Path::new(directory).join(program).exists())
+    ["/usr/bin", "/usr/sbin", "/sbin"]
+        .iter()
+        .any(|directory| Path::new(directory).join(program).exists())
 }
 
 fn an_image_is_exported_and_is_the_same_again() {
@@ -312,8 +392,20 @@ fn an_image_is_exported_and_is_the_same_again() {
         cloud.export("base", &again, &none).await.unwrap_err()
     });
     assert!(exported.unwrap().to_string().ends_with("root.tar` exists already"));
-    let listed = run("tar", &["--numeric-owner", "-tvf", &place.0.join("root.tar").display().to_string()]);
-    let line = |name: &str| listed.lines().find(|line| line.contains(name)).unwrap_or_else(|| panic!("{name}: {listed}"));
+    let listed = run(
+        "tar",
+        &[
+            "--numeric-owner",
+            "-tvf",
+            &place.0.join("root.tar").display().to_string(),
+        ],
+    );
+    let line = |name: &str| {
+        listed
+            .lines()
+            .find(|line| line.contains(name))
+            .unwrap_or_else(|| panic!("{name}: {listed}"))
+    };
     assert!(line(" usr/bin/elevated").starts_with("-rwsr-xr-x 0/0"), "{listed}");
     assert!(line("same link to usr/bin/elevated").starts_with('h'), "{listed}");
     assert!(!listed.contains(".wh."), "{listed}");
@@ -337,13 +429,25 @@ fn an_image_is_exported_and_is_the_same_again() {
 fn read_by_other_tools(place: &Path, address: &str) {
     let path = |name: &str| place.join(name).display().to_string();
     if has("skopeo") {
-        for image in [format!("oci-archive:{}", path("archive")), format!("oci:{}", path("layout"))] {
+        for image in [
+            format!("oci-archive:{}", path("archive")),
+            format!("oci:{}", path("layout")),
+        ] {
             let inspected = run("skopeo", &["inspect", &image]);
             assert!(inspected.contains("\"Os\": \"linux\""), "{inspected}");
             assert!(inspected.contains("\"bakelite.ami\""), "{inspected}");
         }
         let pushed = format!("docker://{address}/out/image:1");
-        run("skopeo", &["copy", "--src-tls-verify=false", "--insecure-policy", &pushed, &format!("oci:{}:latest", path("copied"))]);
+        run(
+            "skopeo",
+            &[
+                "copy",
+                "--src-tls-verify=false",
+                "--insecure-policy",
+                &pushed,
+                &format!("oci:{}:latest", path("copied")),
+            ],
+        );
     }
     if has("umoci") {
         let (layout, bundle) = (format!("{}:latest", path("layout")), path("bundle"));
@@ -354,7 +458,10 @@ fn read_by_other_tools(place: &Path, address: &str) {
         run("umoci", &arguments);
         let elevated = std::fs::metadata(place.join("bundle/usr/bin/elevated")).unwrap();
         assert_eq!(elevated.permissions().mode() & 0o7777, 0o4755);
-        assert_eq!(std::fs::read_to_string(place.join("bundle/opaque/upper")).unwrap(), "upper");
+        assert_eq!(
+            std::fs::read_to_string(place.join("bundle/opaque/upper")).unwrap(),
+            "upper"
+        );
         assert!(!place.join("bundle/etc/old").exists());
     }
 }
@@ -381,6 +488,9 @@ fn an_exported_disk_has_the_files() {
     let disk = disk.display().to_string();
     assert_eq!(run("debugfs", &["-R", "cat /opaque/upper", &disk]), "upper");
     let elevated = run("debugfs", &["-R", "stat /usr/bin/elevated", &disk]);
-    assert!(elevated.contains("Mode:  04755") && elevated.contains("Links: 2"), "{elevated}");
+    assert!(
+        elevated.contains("Mode:  04755") && elevated.contains("Links: 2"),
+        "{elevated}"
+    );
     assert!(elevated.contains("User:     0"), "{elevated}");
 }
