@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bakelite_engine::cancel::{Canceller, Urgency, cancellation};
-use bakelite_engine::event::{RunEvent, What};
+use bakelite_engine::event::{Event, RunEvent, What};
 use bakelite_engine::events::Events;
 use bakelite_engine::journal::Journal;
 use bakelite_engine::policy::{FailurePolicy, OnError};
@@ -160,13 +160,13 @@ async fn bake(args: BuildArgs, machine_readable: bool, place: &Place, process: &
     }
     let journal = Arc::clone(&settings.journal);
     let mut signals = Signals::listen()?;
-    let reporting = Reporting::start(
-        style,
-        reading.hidden,
-        log_events.as_deref(),
-        &process.log,
-        board.clone(),
-    )?;
+    let explaining = board.clone();
+    let explain = move |event: &mut Event| {
+        if let Some(board) = &explaining {
+            board.explain(event);
+        }
+    };
+    let reporting = Reporting::start(style, reading.hidden, log_events.as_deref(), &process.log, explain)?;
     let (canceller, cancel) = cancellation();
     if let Some(board) = &board {
         board.report_by(Some(reporting.events.clone()));

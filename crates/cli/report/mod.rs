@@ -30,7 +30,6 @@ use masking::Masking;
 use tokio::sync::oneshot;
 
 use crate::exit::Failure;
-use crate::notices::NoticeBoard;
 
 /// A consumer of events.
 trait Reporter: Send {
@@ -68,13 +67,14 @@ pub(crate) struct Reporting {
 }
 
 impl Reporting {
-    /// Starts showing events in a style; secrets are masked before anything sees them.
+    /// Starts showing events in a style; secrets are masked before anything sees them. `explain` may add help to an
+    /// event before that.
     pub(crate) fn start(
         style: Style,
         hidden: Hidden,
         events: Option<&Path>,
         log: &Log,
-        board: Option<NoticeBoard>,
+        explain: impl Fn(&mut Event) + Send + 'static,
     ) -> Result<Reporting, Failure> {
         let mut reporters: Vec<Box<dyn Reporter>> = vec![match style {
             Style::Plain { color, timestamp } => Box::new(Legible::new(color, plain::Plain::new(color, timestamp))),
@@ -92,7 +92,7 @@ impl Reporting {
         let (events, reader) = Events::read_by(sender);
         let (ends, ended) = oneshot::channel();
         let spawned = std::thread::Builder::new().name("reporter".into()).spawn(move || {
-            show(&receiver, &reader, &mut reporters, Masking::new(hidden), board.as_ref());
+            show(&receiver, &reader, &mut reporters, Masking::new(hidden), &explain);
             drop(ends);
         });
         let thread = spawned.map_err(|error| Failure::new("failed to start the reporter").because(&error))?;
@@ -115,13 +115,11 @@ fn show(
     reader: &Reader,
     reporters: &mut [Box<dyn Reporter>],
     mut masking: Masking,
-    board: Option<&NoticeBoard>,
+    explain: &dyn Fn(&mut Event),
 ) {
     for mut event in receiver {
         reader.took(&event);
-        if let Some(board) = board {
-            board.explain(&mut event);
-        }
+        explain(&mut event);
         masking.pass(event, &mut |event| {
             for reporter in reporters.iter_mut() {
                 reporter.event(event);

@@ -13,6 +13,7 @@ use crate::access_keys::AccessKeys;
 use crate::address::Addresses;
 use crate::api_error::ApiError;
 use crate::catalogue::LocalImage;
+pub(crate) use crate::causes::with_causes;
 use crate::control::Wishes;
 use crate::keys::RsaKeys;
 use crate::latency::Latency;
@@ -83,21 +84,6 @@ impl From<MachineError> for ApiError {
         }
         ApiError::internal(message)
     }
-}
-
-/// Returns an error's message followed by those of its causes.
-pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let words = inner.to_string();
-        // Some errors show their cause themselves.
-        if !text.ends_with(&words) {
-            text = format!("{text}: {words}");
-        }
-        cause = inner.source();
-    }
-    text
 }
 
 impl Cloud {

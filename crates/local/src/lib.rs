@@ -22,6 +22,7 @@ mod authentication;
 mod base;
 mod call;
 mod catalogue;
+mod causes;
 mod cgroup;
 mod cloud;
 mod connection_slots;

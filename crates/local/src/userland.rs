@@ -97,7 +97,7 @@ impl Userlands {
         match pulled {
             Ok(root) => Ok(root),
             Err(error) => {
-                self.stand_in(machines, distribution, ami, crate::cloud::with_causes(&error))
+                self.stand_in(machines, distribution, ami, crate::causes::with_causes(&error))
                     .await
             }
         }
