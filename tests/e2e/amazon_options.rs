@@ -878,7 +878,10 @@ fn a_source_ami_is_found_by_id_or_filter() {
         failed.contains("source AMI `ami-0123456789abcdef0` does not exist"),
         "{failed}"
     );
-    assert!(failed.contains("-local-image ami-0123456789abcdef0=ROOT"), "{failed}");
+    assert!(
+        failed.contains("-local-image ami-0123456789abcdef0=oci:IMAGE"),
+        "{failed}"
+    );
     let filter = USUAL.replace("ubuntu/images/*", "nobody/has/this/*");
     let filter = filter.replace("most_recent = true", "include_deprecated = true");
     let baked = bake(&filter);

@@ -26,6 +26,7 @@ pub(super) async fn run(command: LocalCommand, process: &Process) -> Result<Stat
             ssh_port,
         } => serve(&cloud, listen, ssh_port, process).await,
         LocalCommand::Images { cloud, json, all } => images(&cloud, json, all, process).await,
+        LocalCommand::Export { cloud, ami, target } => super::export::run(&cloud, &ami, &target, process).await,
         LocalCommand::Run { cloud, ami, command } => run_in(&cloud, &ami, &command, process).await,
         LocalCommand::Ps { state, json } => instances::list(&directory_of(&state, process)?, json),
         LocalCommand::Exec {

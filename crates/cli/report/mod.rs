@@ -67,8 +67,15 @@ pub(crate) struct Reporting {
 }
 
 impl Reporting {
-    /// Starts showing events in a style; secrets are masked before anything sees them.
-    pub(crate) fn start(style: Style, hidden: Hidden, events: Option<&Path>, log: &Log) -> Result<Reporting, Failure> {
+    /// Starts showing events in a style; secrets are masked before anything sees them. `explain` may add help to an
+    /// event before that.
+    pub(crate) fn start(
+        style: Style,
+        hidden: Hidden,
+        events: Option<&Path>,
+        log: &Log,
+        explain: impl Fn(&mut Event) + Send + 'static,
+    ) -> Result<Reporting, Failure> {
         let mut reporters: Vec<Box<dyn Reporter>> = vec![match style {
             Style::Plain { color, timestamp } => Box::new(Legible::new(color, plain::Plain::new(color, timestamp))),
             Style::Terminal { color, timestamp } => {
@@ -85,7 +92,7 @@ impl Reporting {
         let (events, reader) = Events::read_by(sender);
         let (ends, ended) = oneshot::channel();
         let spawned = std::thread::Builder::new().name("reporter".into()).spawn(move || {
-            show(&receiver, &reader, &mut reporters, Masking::new(hidden));
+            show(&receiver, &reader, &mut reporters, Masking::new(hidden), &explain);
             drop(ends);
         });
         let thread = spawned.map_err(|error| Failure::new("failed to start the reporter").because(&error))?;
@@ -103,9 +110,16 @@ impl Reporting {
     }
 }
 
-fn show(receiver: &Receiver<Event>, reader: &Reader, reporters: &mut [Box<dyn Reporter>], mut masking: Masking) {
-    for event in receiver {
+fn show(
+    receiver: &Receiver<Event>,
+    reader: &Reader,
+    reporters: &mut [Box<dyn Reporter>],
+    mut masking: Masking,
+    explain: &dyn Fn(&mut Event),
+) {
+    for mut event in receiver {
         reader.took(&event);
+        explain(&mut event);
         masking.pass(event, &mut |event| {
             for reporter in reporters.iter_mut() {
                 reporter.event(event);

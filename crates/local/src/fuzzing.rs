@@ -34,6 +34,7 @@ impl Desk {
             limits: crate::limits::Limits::default(),
             latency: Latency::default(),
             images: Vec::new(),
+            pulls: crate::PullOptions::default(),
             listen: ([127, 0, 0, 1], 0).into(),
             ssh_port: 0,
             refusals: crate::refusals::Refusals::default(),

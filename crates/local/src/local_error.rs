@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::api_error::ApiError;
+use crate::given_image::GivenImageError;
 use crate::machine_error::{FREE_SPACE, MachineError};
 use crate::state_directory::StateError;
 
@@ -29,13 +30,15 @@ pub enum LocalError {
     /// The API was to listen where others could call it.
     #[error("API address {0} is not a loopback address")]
     NotLoopback(SocketAddr),
-    /// A root that the user named is not there.
-    #[error("local image `{name}`: no file or directory `{root}`")]
-    Root {
+    /// An image that the user gave cannot be used.
+    #[error("`-local-image {name}={image}`")]
+    GivenImage {
         /// The image's name.
         name: String,
-        /// Its root.
-        root: PathBuf,
+        /// Where its root was to come from.
+        image: String,
+        /// Why it cannot be used.
+        source: GivenImageError,
     },
     /// There is no such image.
     #[error("image `{0}` does not exist in the local cloud")]
@@ -80,9 +83,10 @@ pub enum LocalError {
 
 impl LocalError {
     /// What the user can do about it.
-    pub fn help(&self) -> Option<&str> {
-        match self {
+    pub fn help(&self) -> Option<String> {
+        let help = match self {
             LocalError::Machine(error) => error.help(),
+            LocalError::GivenImage { source, .. } => return source.help(),
             LocalError::State(StateError::InUse { .. }) => Some("`bakelite local reset -force` ends them first"),
             LocalError::State(error) if error.is_full() => Some(FREE_SPACE),
             LocalError::UnknownInstance(_) => Some("`bakelite local ps` lists the instances"),
@@ -90,7 +94,8 @@ impl LocalError {
             LocalError::BaseImage(_) => Some("it takes no space; `bakelite local images` lists what was baked"),
             LocalError::NotLoopback(_) => Some("the API is not encrypted; use 127.0.0.1 or [::1]"),
             _ => None,
-        }
+        };
+        help.map(str::to_owned)
     }
 }
 

@@ -82,7 +82,12 @@ async fn empty(state_dir: &Path) -> Result<(), LocalError> {
     for name in ["state.json", "state.json.new", "reserve", "lock"] {
         remove(&state_dir.join(name), |path| std::fs::remove_file(path))?;
     }
-    for directory in [control::directory(state_dir), operator::directory(state_dir), owners] {
+    for directory in [
+        control::directory(state_dir),
+        operator::directory(state_dir),
+        state_dir.join("images"),
+        owners,
+    ] {
         remove(&directory, |path| std::fs::remove_dir_all(path))?;
     }
     Ok(())

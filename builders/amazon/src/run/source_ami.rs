@@ -77,8 +77,8 @@ impl Explain for SourceAmiError {
         match self {
             Self::Aws(error) => error.help(),
             Self::NoSuchId { id } => Some(Cow::Owned(format!(
-                "an AMI belongs to a region: check that `{id}` is in the build's; for the local cloud, `-local-image {id}=ROOT` \
-                 registers one of this id"
+                "an AMI belongs to a region: check that `{id}` is in the build's; for the local cloud, `-local-image \
+                 {id}=oci:IMAGE` (or `=dir:DIRECTORY`, `=tar:FILE`) gives it one of this id"
             ))),
             Self::None { .. } => Some(
                 "check the filters, the owners and the region: `aws ec2 describe-images` with the same ones lists what there is; \
