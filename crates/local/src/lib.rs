@@ -11,8 +11,8 @@
 //! The API is on TCP although a socket in a directory of the user's own would be a wall more: the AWS CLI and boto3, which scripts of a
 //! bake call it with, connect to nothing else, and so does a session's websocket. What keeps others out is the signature of each call.
 //!
-//! Limits: security groups are not enforced; images of all architectures run what this machine has; only
-//! root devices hold data; all networks are this machine's loopback.
+//! Limits: images of all architectures run what this machine has; only root devices hold data; to this machine all instances are loopback
+//! addresses.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
 mod access_keys;
@@ -32,6 +32,7 @@ mod ec2;
 pub mod fuzzing;
 mod iam;
 mod ids;
+mod inside;
 mod json_api;
 mod keys;
 mod latency;
@@ -41,6 +42,7 @@ mod local_cloud;
 pub mod machine;
 mod machine_error;
 mod moment;
+mod net;
 mod network;
 mod owner;
 mod query;
@@ -66,6 +68,7 @@ pub use latency::{Latency, LatencyError};
 pub use limits::Limits;
 pub use local_cloud::{ImageSummary, LocalCloud, LocalCloudOptions, LocalError, reset};
 pub use machine::Isolation;
+pub use net::{Allowance, AllowanceError, NetworkOptions};
 pub use refusals::{Denial, RefusalError, Refusals, Shortage};
 pub use sandbox::enter_if_asked;
 pub use state_directory::StateError;

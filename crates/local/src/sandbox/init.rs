@@ -171,7 +171,7 @@ impl Init<'_> {
                 self.end_processes();
                 return Next::End;
             }
-            Request::Start(_) | Request::Mapped => {}
+            Request::Start(_) | Request::Mapped | Request::Attached { .. } => {}
         }
         Next::Continue
     }

@@ -7,6 +7,7 @@
 mod escape;
 mod files;
 mod ground;
+mod internet;
 mod layers;
 mod power;
 mod resets;
@@ -32,6 +33,7 @@ fn main() {
         ("power", power::TESTS),
         ("escape", escape::TESTS),
         ("walls", walls::TESTS),
+        ("internet", internet::TESTS),
         ("layers", layers::TESTS),
         ("tarballs", tarballs::TESTS),
         ("resets", resets::TESTS),
