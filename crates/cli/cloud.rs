@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bakelite_engine::provisioner::RunContext;
-use bakelite_local::{Isolation, Latency, Limits, LocalCloud, LocalCloudOptions, Refusals};
+use bakelite_local::{Isolation, Latency, Limits, LocalCloud, LocalCloudOptions, NetworkOptions, Refusals};
 
 use crate::args::LocalCloudArgs;
 use crate::exit::Failure;
@@ -61,6 +61,7 @@ impl Cloud {
                 cpus: args.local_cpus,
                 disk: args.local_disk,
             },
+            network: network(args, process),
             latency: args.latency,
             refusals: Refusals {
                 denied: args.deny.clone(),
@@ -116,6 +117,19 @@ impl Cloud {
     }
 }
 
+/// What instances reach.
+fn network(args: &LocalCloudArgs, process: &Process) -> NetworkOptions {
+    let mut network = NetworkOptions {
+        offline: args.local_offline,
+        allowed: args.local_allow.clone(),
+        environment: Vec::new(),
+    };
+    if args.local_proxy {
+        network.use_proxies(&process.environment);
+    }
+    network
+}
+
 /// Where a local cloud keeps its images and instances.
 pub(crate) fn state_directory(args: &LocalCloudArgs, process: &Process) -> Result<PathBuf, Failure> {
     match &args.local_state {
@@ -132,6 +146,9 @@ pub(crate) async fn reopen(state_directory: PathBuf, process: &Process) -> Resul
         deny: Vec::new(),
         no_capacity: Vec::new(),
         local_unisolated: false,
+        local_allow: Vec::new(),
+        local_offline: false,
+        local_proxy: false,
         local_state: Some(state_directory),
         local_pids: None,
         local_memory: None,

@@ -31,6 +31,7 @@ impl Desk {
             // Without a probe of sandboxes, which starts this program again; no machine is started either.
             isolation: Isolation::Unisolated,
             limits: crate::limits::Limits::default(),
+            network: crate::net::NetworkOptions::default(),
             latency: Latency::default(),
             images: Vec::new(),
             listen: ([127, 0, 0, 1], 0).into(),

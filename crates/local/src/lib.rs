@@ -28,6 +28,7 @@ mod connection_slots;
 mod credential;
 mod disk;
 mod ec2;
+mod firewall;
 #[doc(hidden)] // for the fuzzers, which are another crate
 pub mod fuzzing;
 mod iam;
@@ -41,6 +42,7 @@ mod limits;
 mod local_cloud;
 pub mod machine;
 mod machine_error;
+mod metadata;
 mod moment;
 mod net;
 mod network;

@@ -17,10 +17,12 @@ use crate::api_error::ApiError;
 use crate::catalogue::{self, LocalImage};
 use crate::cloud::Cloud;
 use crate::ec2::power::{self, InstanceName};
+use crate::firewall::SecurityGroups;
 use crate::keys::RsaKeys;
 use crate::latency::Latency;
 use crate::limits::Limits;
 use crate::machine::{Isolation, MachineError, Machines};
+use crate::net::NetworkOptions;
 use crate::owner;
 use crate::refusals::Refusals;
 use crate::router;
@@ -41,6 +43,8 @@ pub struct LocalCloudOptions {
     pub isolation: Isolation,
     /// How much of this machine one instance may use.
     pub limits: Limits,
+    /// What instances reach besides each other.
+    pub network: NetworkOptions,
     /// How long changes of state take.
     pub latency: Latency,
     /// Images besides the well-known ones: name (or `ami-…`, which then is the id) and directory or tarball of the root.
@@ -145,10 +149,11 @@ impl LocalCloud {
         let rsa_keys = RsaKeys::start();
         finish_reset(&options.state_dir).await?;
         let directory = StateDirectory::open(&options.state_dir)?;
-        let machines = Machines::open(
+        let machines = Machines::open_with(
             &machines_directory(&options.state_dir),
             options.isolation,
             options.limits,
+            options.network,
         )
         .await?;
         let listening = |source| LocalError::Listen {
@@ -175,6 +180,7 @@ impl LocalCloud {
             closing: CancellationToken::new(),
             slots: Mutex::new(HashMap::new()),
         });
+        cloud.machines.network().admit_by(Arc::new(SecurityGroups::of(&cloud)));
         discard_left_disks(&cloud);
         let answering = Arc::clone(&cloud);
         let answer = move |request, seat| router::respond(Arc::clone(&answering), request, seat);

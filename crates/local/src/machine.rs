@@ -18,10 +18,11 @@ use crate::cgroup::Hierarchies;
 use crate::disk;
 use crate::layers;
 use crate::limits::Limits;
-use crate::net::{Network, NetworkOptions, Policy};
 pub use crate::machine_error::MachineError;
+use crate::net::{Network, NetworkOptions, Policy};
 use crate::sandbox::{
-    Condition, IdMap, Job, MachineStart, NetworkStart, ProcessEnd, Program, Run, Sandbox, SandboxError, Streams, TUN, Wires, do_job,
+    Condition, IdMap, Job, MachineStart, NetworkStart, ProcessEnd, Program, Run, Sandbox, SandboxError, Streams, TUN,
+    Wires, do_job,
 };
 use crate::sshd;
 pub use crate::store::RootId;
@@ -147,6 +148,11 @@ impl Machines {
             ],
             (Isolation::Sandbox, _) => Vec::new(),
         }
+    }
+
+    /// The network that all its machines are on.
+    pub(crate) fn network(&self) -> &Network {
+        &self.inner.network
     }
 
     /// Registers a base root and returns its id; idempotent.
@@ -381,6 +387,7 @@ impl Machines {
         let (sandbox, wires) = self.boot(&spec, root).await?;
         let address = interface_address(spec.address);
         let network = serve_network(&self.inner.network, wires.tun, address, &sandbox);
+        drop(wires.metadata); // nobody would answer
         let own = |stream: rustix::fd::BorrowedFd<'_>| stream.try_clone_to_owned().map_err(SandboxError::Message);
         let streams = Streams {
             input: own(io::stdin().as_fd())?,
@@ -454,7 +461,9 @@ impl Machines {
 fn why_no_network() -> Option<String> {
     let error = std::fs::File::options().read(true).write(true).open(TUN).err()?;
     let mend = match error.kind() {
-        io::ErrorKind::PermissionDenied => format!("`sudo chmod 0666 {TUN}` opens it to all users, as most distributions have it"),
+        io::ErrorKind::PermissionDenied => {
+            format!("`sudo chmod 0666 {TUN}` opens it to all users, as most distributions have it")
+        }
         _ => "`sudo modprobe tun` may load what is missing".to_owned(),
     };
     Some(format!(
@@ -598,7 +607,11 @@ impl Machine {
 
     /// What the machine's metadata service is asked on; to be served once.
     pub(crate) fn take_metadata(&self) -> Option<std::net::TcpListener> {
-        self.inner.metadata.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.inner
+            .metadata
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     /// Its host key as an OpenSSH public key line.

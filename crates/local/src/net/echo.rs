@@ -58,7 +58,9 @@ pub(super) fn send(stack: &Arc<Stack>, request: Request, sequence: u16, payload:
         if open.len() >= MOST {
             return;
         }
-        let Ok(socket) = Socket::connect(request.to) else { return };
+        let Ok(socket) = Socket::connect(request.to) else {
+            return;
+        };
         let socket = Arc::new(socket);
         open.insert(request, Arc::clone(&socket));
         tasks.spawn(answer(Arc::clone(stack), request, socket));
@@ -70,7 +72,10 @@ pub(super) fn send(stack: &Arc<Stack>, request: Request, sequence: u16, payload:
             data: payload,
         };
         let mut bytes = vec![0; message.buffer_len()];
-        message.emit(&mut Icmpv4Packet::new_unchecked(&mut bytes), &ChecksumCapabilities::default());
+        message.emit(
+            &mut Icmpv4Packet::new_unchecked(&mut bytes),
+            &ChecksumCapabilities::default(),
+        );
         rustix::net::send(socket.file.get_ref(), &bytes, SendFlags::empty()).ok(); // lost, as packets may be
     }
 }
@@ -100,9 +105,17 @@ impl Socket {
 async fn answer(stack: Arc<Stack>, request: Request, socket: Arc<Socket>) {
     let mut buffer = vec![0; usize::from(u16::MAX)];
     while let Ok(Ok(length)) = timeout(SILENCE, socket.receive(&mut buffer)).await {
-        let message = if socket.is_raw { without_header(&buffer[..length]) } else { &buffer[..length] };
-        let Ok(message) = Icmpv4Packet::new_checked(message) else { continue };
-        let Ok(Icmpv4Repr::EchoReply { ident, seq_no, data }) = Icmpv4Repr::parse(&message, &ChecksumCapabilities::ignored()) else {
+        let message = if socket.is_raw {
+            without_header(&buffer[..length])
+        } else {
+            &buffer[..length]
+        };
+        let Ok(message) = Icmpv4Packet::new_checked(message) else {
+            continue;
+        };
+        let Ok(Icmpv4Repr::EchoReply { ident, seq_no, data }) =
+            Icmpv4Repr::parse(&message, &ChecksumCapabilities::ignored())
+        else {
             continue;
         };
         // The kernel gives a datagram socket a number of its own instead, and sorts by it.

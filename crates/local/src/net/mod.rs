@@ -7,6 +7,7 @@
 mod echo;
 mod packet;
 mod policy;
+mod proxies;
 mod stack;
 mod switch;
 mod tcp;
@@ -16,10 +17,10 @@ use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-pub use policy::{Allowance, AllowanceError, NetworkOptions};
 pub(crate) use policy::Policy;
-pub(crate) use switch::{Admission, Opening};
+pub use policy::{Allowance, AllowanceError, NetworkOptions};
 use switch::Switch;
+pub(crate) use switch::{Admission, Opening};
 
 /// The network that all machines of a cloud are on; a cheap handle.
 #[derive(Debug, Clone)]

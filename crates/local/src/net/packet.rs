@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
-    Icmpv4DstUnreachable, Icmpv4Message, Icmpv4Packet, Icmpv4Repr, IpAddress, IpProtocol, Ipv4Packet, Ipv4Repr, TcpPacket, UdpPacket,
-    UdpRepr,
+    Icmpv4DstUnreachable, Icmpv4Message, Icmpv4Packet, Icmpv4Repr, IpAddress, IpProtocol, Ipv4Packet, Ipv4Repr,
+    TcpPacket, UdpPacket, UdpRepr,
 };
 
 const HOPS: u8 = 64;
@@ -26,11 +26,19 @@ pub(crate) enum Content<'a> {
     /// A datagram.
     Udp { ports: (u16, u16), payload: &'a [u8] },
     /// A request for an echo.
-    Echo { ident: u16, sequence: u16, payload: &'a [u8] },
+    Echo {
+        ident: u16,
+        sequence: u16,
+        payload: &'a [u8],
+    },
     /// The answer to one.
     EchoReply { ident: u16 },
     /// An error about a packet that was received: its sender, receiver, protocol and ports.
-    Error { from: SocketAddrV4, to: SocketAddrV4, protocol: u8 },
+    Error {
+        from: SocketAddrV4,
+        to: SocketAddrV4,
+        protocol: u8,
+    },
     /// Something that nobody handles here.
     Other,
 }
@@ -119,16 +127,22 @@ pub(crate) fn datagram(from: SocketAddrV4, to: SocketAddrV4, payload: &[u8]) -> 
         src_port: from.port(),
         dst_port: to.port(),
     };
-    packet(*from.ip(), *to.ip(), IpProtocol::Udp, repr.header_len() + payload.len(), |body| {
-        repr.emit(
-            &mut UdpPacket::new_unchecked(body),
-            &IpAddress::Ipv4(*from.ip()),
-            &IpAddress::Ipv4(*to.ip()),
-            payload.len(),
-            |to| to.copy_from_slice(payload),
-            &ChecksumCapabilities::default(),
-        );
-    })
+    packet(
+        *from.ip(),
+        *to.ip(),
+        IpProtocol::Udp,
+        repr.header_len() + payload.len(),
+        |body| {
+            repr.emit(
+                &mut UdpPacket::new_unchecked(body),
+                &IpAddress::Ipv4(*from.ip()),
+                &IpAddress::Ipv4(*to.ip()),
+                payload.len(),
+                |to| to.copy_from_slice(payload),
+                &ChecksumCapabilities::default(),
+            );
+        },
+    )
 }
 
 /// The answer to a request for an echo.
@@ -190,7 +204,10 @@ fn packet(
         return None;
     }
     let mut bytes = vec![0; length];
-    header.emit(&mut Ipv4Packet::new_unchecked(&mut bytes), &ChecksumCapabilities::default());
+    header.emit(
+        &mut Ipv4Packet::new_unchecked(&mut bytes),
+        &ChecksumCapabilities::default(),
+    );
     fill(&mut bytes[header.buffer_len()..]);
     Some(bytes)
 }
@@ -210,7 +227,13 @@ mod tests {
         let read = read(&bytes).unwrap();
         assert_eq!((read.from, read.to), (*ONE.ip(), *OTHER.ip()));
         let ports = (40_000, 53);
-        assert_eq!(read.content, Content::Udp { ports, payload: b"question" });
+        assert_eq!(
+            read.content,
+            Content::Udp {
+                ports,
+                payload: b"question"
+            }
+        );
         assert!(Ipv4Packet::new_unchecked(&bytes).verify_checksum());
         assert_eq!(datagram(ONE, OTHER, &[0; 65_508]), None);
         assert!(datagram(ONE, OTHER, &[0; 65_507]).is_some());

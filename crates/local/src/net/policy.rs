@@ -114,7 +114,9 @@ impl Policy {
         let address = *to.ip();
         if let Some(number) = NAME_SERVERS.iter().position(|server| *server == address) {
             let server = host_name_servers().into_iter().nth(number);
-            return server.filter(|_| to.port() == 53).map(|server| SocketAddr::new(server, 53));
+            return server
+                .filter(|_| to.port() == 53)
+                .map(|server| SocketAddr::new(server, 53));
         }
         if address == GATEWAY {
             let on_loopback = |allowed: &&Allowance| allowed.address.is_loopback() && allowed.prefix >= 8;
@@ -162,7 +164,8 @@ fn is_of_this_machine(address: Ipv4Addr) -> bool {
     if UdpSocket::bind((address, 0)).is_err() {
         return false;
     }
-    let binds_others = std::fs::read_to_string("/proc/sys/net/ipv4/ip_nonlocal_bind").is_ok_and(|set| set.trim() == "1");
+    let binds_others =
+        std::fs::read_to_string("/proc/sys/net/ipv4/ip_nonlocal_bind").is_ok_and(|set| set.trim() == "1");
     !binds_others || source_for(address).is_ok_and(|source| source == address || source.is_loopback())
 }
 
@@ -209,14 +212,38 @@ mod tests {
     fn private_addresses_are_closed_and_public_ones_open() {
         let policy = policy(&[]);
         for closed in [
-            "10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.1.1", "169.254.1.1", "169.254.169.254", "100.64.0.1", "100.127.255.255",
-            "127.0.0.1", "127.64.0.4", "0.0.0.0", "0.1.2.3", "224.0.0.1", "255.255.255.255", "240.0.0.1", "192.0.0.8", "198.18.0.1",
-            "198.19.255.255", "169.254.169.1",
+            "10.1.2.3",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.168.1.1",
+            "169.254.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "100.127.255.255",
+            "127.0.0.1",
+            "127.64.0.4",
+            "0.0.0.0",
+            "0.1.2.3",
+            "224.0.0.1",
+            "255.255.255.255",
+            "240.0.0.1",
+            "192.0.0.8",
+            "198.18.0.1",
+            "198.19.255.255",
+            "169.254.169.1",
         ] {
             assert_eq!(target(&policy, &format!("{closed}:80")), None, "{closed}");
             assert!(!policy.may_reach(closed.parse().unwrap(), None), "{closed}");
         }
-        for open in ["1.1.1.1", "172.32.0.1", "172.15.0.1", "100.128.0.1", "198.20.0.1", "192.0.1.1", "223.255.255.255"] {
+        for open in [
+            "1.1.1.1",
+            "172.32.0.1",
+            "172.15.0.1",
+            "100.128.0.1",
+            "198.20.0.1",
+            "192.0.1.1",
+            "223.255.255.255",
+        ] {
             assert_eq!(target(&policy, &format!("{open}:80")), Some(format!("{open}:80")));
         }
         assert_eq!(target(&policy, "1.1.1.1:0"), None);
@@ -271,7 +298,9 @@ mod tests {
     #[test]
     fn name_servers_answer_on_one_port() {
         assert_eq!(
-            name_servers_in("# nameserver 1.1.1.1\nsearch x\nnameserver 10.0.0.2\n nameserver fd00::1 \nnameserver x\noptions edns0"),
+            name_servers_in(
+                "# nameserver 1.1.1.1\nsearch x\nnameserver 10.0.0.2\n nameserver fd00::1 \nnameserver x\noptions edns0"
+            ),
             ["10.0.0.2".parse::<IpAddr>().unwrap(), "fd00::1".parse().unwrap()]
         );
         assert_eq!(target(&policy(&[]), "169.254.169.253:80"), None);
@@ -280,8 +309,23 @@ mod tests {
 
     #[test]
     fn what_is_no_allowance_is_refused() {
-        for text in ["", "10.0.0.7:", "10.0.0.7:0", "10.0.0.7:65536", "10.0.0/8", "10.0.0.0/33", "example.org", "::1", "[::1]:80", "1.2.3.4/"] {
-            assert_eq!(text.parse::<Allowance>(), Err(AllowanceError(text.to_owned())), "{text}");
+        for text in [
+            "",
+            "10.0.0.7:",
+            "10.0.0.7:0",
+            "10.0.0.7:65536",
+            "10.0.0/8",
+            "10.0.0.0/33",
+            "example.org",
+            "::1",
+            "[::1]:80",
+            "1.2.3.4/",
+        ] {
+            assert_eq!(
+                text.parse::<Allowance>(),
+                Err(AllowanceError(text.to_owned())),
+                "{text}"
+            );
         }
     }
 

@@ -43,7 +43,8 @@ impl Tun {
     }
 
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.try_io(Interest::READABLE, |device| Ok(rustix::io::read(device, buffer)?))
+        self.0
+            .try_io(Interest::READABLE, |device| Ok(rustix::io::read(device, buffer)?))
     }
 }
 
@@ -63,7 +64,12 @@ pub(super) struct Stack {
 }
 
 impl Stack {
-    pub(super) fn new(tun: OwnedFd, address: Ipv4Addr, policy: Arc<Policy>, switch: Arc<Switch>) -> io::Result<Arc<Stack>> {
+    pub(super) fn new(
+        tun: OwnedFd,
+        address: Ipv4Addr,
+        policy: Arc<Policy>,
+        switch: Arc<Switch>,
+    ) -> io::Result<Arc<Stack>> {
         let tun = Arc::new(Tun::new(tun)?);
         Ok(Arc::new(Stack {
             connections: Mutex::new(Connections::new(Arc::clone(&tun))),
@@ -148,14 +154,22 @@ impl Stack {
                     udp::Sent::Refused => self.refuse(bytes, Refusal::NoPort),
                 }
             }
-            Content::Echo { ident, sequence, payload } => {
+            Content::Echo {
+                ident,
+                sequence,
+                payload,
+            } => {
                 let is_ours = packet.to == GATEWAY || NAME_SERVERS.contains(&packet.to);
                 if is_ours && !self.policy.is_offline() {
                     if let Some(reply) = packet::echo_reply(packet.to, packet.from, ident, sequence, payload) {
                         self.tun.write(&reply);
                     }
                 } else if self.policy.may_reach(packet.to, None) {
-                    let request = echo::Request { from: packet.from, to: packet.to, ident };
+                    let request = echo::Request {
+                        from: packet.from,
+                        to: packet.to,
+                        ident,
+                    };
                     echo::send(self, request, sequence, payload, tasks);
                 } else {
                     self.refuse(bytes, Refusal::Prohibited);
@@ -193,7 +207,10 @@ fn pair(packet: &Packet<'_>, (from, to): (u16, u16)) -> Pair {
 }
 
 /// Returns when a connection has something to repeat; never if none has.
-#[expect(clippy::disallowed_methods, reason = "TCP's own clock, which ends with the instance's network")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "TCP's own clock, which ends with the instance's network"
+)]
 async fn until(delay: Option<Duration>) {
     match delay {
         Some(delay) => tokio::time::sleep(delay).await,

@@ -86,7 +86,10 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let mut instances = self.switch.instances();
         // A machine that was started again may have the address already.
-        if instances.get(&self.address).is_some_and(|tun| Arc::ptr_eq(tun, &self.tun)) {
+        if instances
+            .get(&self.address)
+            .is_some_and(|tun| Arc::ptr_eq(tun, &self.tun))
+        {
             instances.remove(&self.address);
         }
     }
@@ -160,13 +163,15 @@ impl Switch {
     fn is_tracked(&self, wanted: Tracked) -> bool {
         let now = Instant::now();
         let mut tracked = self.tracked();
-        [wanted, wanted.reversed()].into_iter().any(|wanted| match tracked.get_mut(&wanted) {
-            Some(last) if now.duration_since(*last) < wanted.silence() => {
-                *last = now;
-                true
-            }
-            _ => false,
-        })
+        [wanted, wanted.reversed()]
+            .into_iter()
+            .any(|wanted| match tracked.get_mut(&wanted) {
+                Some(last) if now.duration_since(*last) < wanted.silence() => {
+                    *last = now;
+                    true
+                }
+                _ => false,
+            })
     }
 
     fn track(&self, wanted: Tracked) -> bool {

@@ -50,7 +50,10 @@ pub(super) struct Connections {
 
 impl std::fmt::Debug for Connections {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Connections").field("open", &self.open.len()).finish_non_exhaustive()
+        formatter
+            .debug_struct("Connections")
+            .field("open", &self.open.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -90,7 +93,10 @@ impl Connections {
 
     /// Begins a connection with the segment that asks for it; it is accepted by `accept`.
     pub(super) fn open(&mut self, pair: Pair, packet: &[u8]) -> Option<SocketHandle> {
-        let mut socket = Socket::new(SocketBuffer::new(vec![0; RECEIVED]), SocketBuffer::new(vec![0; TO_SEND]));
+        let mut socket = Socket::new(
+            SocketBuffer::new(vec![0; RECEIVED]),
+            SocketBuffer::new(vec![0; TO_SEND]),
+        );
         socket.set_nagle_enabled(false);
         socket.set_ack_delay(None);
         socket.set_timeout(Some(SILENCE));
@@ -117,7 +123,8 @@ impl Connections {
             tun: &self.tun,
             sending: &mut self.sending,
         };
-        self.interface.poll_ingress_single(Instant::now(), &mut line, &mut self.sockets);
+        self.interface
+            .poll_ingress_single(Instant::now(), &mut line, &mut self.sockets);
     }
 
     /// Sends what there is to send; returns after what time there is more, without anything happening.
@@ -128,7 +135,9 @@ impl Connections {
             tun: &self.tun,
             sending: &mut self.sending,
         };
-        while self.interface.poll_egress(now, &mut line, &mut self.sockets) == smoltcp::iface::PollResult::SocketStateChanged {}
+        while self.interface.poll_egress(now, &mut line, &mut self.sockets)
+            == smoltcp::iface::PollResult::SocketStateChanged
+        {}
         let delay = self.interface.poll_delay(now, &self.sockets)?;
         Some(Duration::from_micros(delay.total_micros()))
     }
@@ -244,7 +253,13 @@ struct Carried {
 
 impl Carried {
     /// Moves what can be moved now; ready when the connection has ended.
-    fn carry(&mut self, context: &mut Context<'_>, stack: &Stack, handle: SocketHandle, stream: &TcpStream) -> Poll<()> {
+    fn carry(
+        &mut self,
+        context: &mut Context<'_>,
+        stack: &Stack,
+        handle: SocketHandle,
+        stream: &TcpStream,
+    ) -> Poll<()> {
         let mut connections = stack.connections();
         let socket = connections.socket(handle);
         let moved = self
@@ -262,7 +277,12 @@ impl Carried {
     }
 
     /// From the instance to the world; whether anything was moved.
-    fn carry_out(&mut self, context: &mut Context<'_>, socket: &mut Socket<'_>, stream: &TcpStream) -> io::Result<bool> {
+    fn carry_out(
+        &mut self,
+        context: &mut Context<'_>,
+        socket: &mut Socket<'_>,
+        stream: &TcpStream,
+    ) -> io::Result<bool> {
         let mut moved = false;
         while !self.out {
             if socket.can_recv() {
@@ -296,7 +316,12 @@ impl Carried {
     }
 
     /// From the world to the instance; whether anything was moved.
-    fn carry_back(&mut self, context: &mut Context<'_>, socket: &mut Socket<'_>, stream: &TcpStream) -> io::Result<bool> {
+    fn carry_back(
+        &mut self,
+        context: &mut Context<'_>,
+        socket: &mut Socket<'_>,
+        stream: &TcpStream,
+    ) -> io::Result<bool> {
         let mut moved = false;
         while !self.back {
             if socket.can_send() {

@@ -98,7 +98,9 @@ async fn answer(stack: Arc<Stack>, pair: Pair, flow: Flow) {
             }
             Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 let about = packet::datagram(pair.from, pair.to, &[]);
-                about.iter().for_each(|about| stack.refuse(about, packet::Refusal::NoPort));
+                about
+                    .iter()
+                    .for_each(|about| stack.refuse(about, packet::Refusal::NoPort));
             }
             Ok(Err(_)) => break,
             Err(_) if flow.is_used.swap(false, Ordering::Relaxed) => {}

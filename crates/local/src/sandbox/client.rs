@@ -16,8 +16,8 @@ use tokio::sync::{mpsc, watch};
 
 use super::enter::socket_pair;
 use super::idmap::IdMap;
-use super::{interface, kernel};
 use super::wire::{End, Job, MachineStart, Message, Report, Request, Run, Start, Streams, receive, send};
+use super::{interface, kernel};
 use crate::cgroup::Cgroup;
 
 /// Why a sandbox does not work.
@@ -203,7 +203,13 @@ impl Wires {
         let mut files = files.into_iter();
         let metadata = files.next().map(std::net::TcpListener::from);
         let tun = files.next();
-        let tun = tun.map(|file| if wants_device { interface::attach_in(file) } else { Ok(file) });
+        let tun = tun.map(|file| {
+            if wants_device {
+                interface::attach_in(file)
+            } else {
+                Ok(file)
+            }
+        });
         Wires { metadata, tun }
     }
 }

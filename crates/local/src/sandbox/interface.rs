@@ -9,9 +9,9 @@ use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 
 use super::failure::{Failure, Step as _};
+use super::kernel;
 use super::netlink::{Netlink, SCOPE_HOST, SCOPE_LINK};
 use super::wire::{MachineStart, NetworkStart, Report, Request, receive, send};
-use super::kernel;
 use crate::inside::{LARGEST_PACKET, METADATA};
 
 /// Where TUN devices come from.
@@ -39,7 +39,12 @@ pub(super) fn set_up(control: &OwnedFd, machine: &MachineStart, device: Option<O
     let (file, wants_device) = match tun {
         Some(tun) => (tun, false),
         // Who is root outside may open what is closed to us: the parent does it in this namespace.
-        None => (fs::File::open("/proc/self/ns/net").step("open the network namespace")?.into(), true),
+        None => (
+            fs::File::open("/proc/self/ns/net")
+                .step("open the network namespace")?
+                .into(),
+            true,
+        ),
     };
     let report = Report::Network { wants_device };
     send(control.as_fd(), &report, &[], &[metadata.as_fd(), file.as_fd()]).step("hand over the network")?;
@@ -73,7 +78,9 @@ pub(super) fn attach_in(namespace: OwnedFd) -> io::Result<OwnedFd> {
     };
     // A thread of its own, which ends: no other code ever runs in the machine's network.
     let thread = std::thread::Builder::new().name("tun".into()).spawn(attach)?;
-    thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread ended early")))
+    thread
+        .join()
+        .unwrap_or_else(|_| Err(io::Error::other("the thread ended early")))
 }
 
 /// Has the metadata service's address answered in the machine: the socket goes to the parent.

@@ -95,7 +95,10 @@ impl Netlink {
 
 /// What an answer says of the request.
 fn outcome(answer: &[u8]) -> io::Result<()> {
-    let kind = answer.get(4..6).and_then(|bytes| bytes.try_into().ok()).map(u16::from_ne_bytes);
+    let kind = answer
+        .get(4..6)
+        .and_then(|bytes| bytes.try_into().ok())
+        .map(u16::from_ne_bytes);
     let code = answer.get(HEADER..HEADER + 4).and_then(|bytes| bytes.try_into().ok());
     match (kind, code.map(i32::from_ne_bytes)) {
         (Some(ERROR), Some(0)) => Ok(()),
@@ -133,7 +136,10 @@ mod tests {
             outcome(&bytes)
         };
         assert!(answer(ERROR, 0).is_ok());
-        assert_eq!(answer(ERROR, -libc::EEXIST).unwrap_err().raw_os_error(), Some(libc::EEXIST));
+        assert_eq!(
+            answer(ERROR, -libc::EEXIST).unwrap_err().raw_os_error(),
+            Some(libc::EEXIST)
+        );
         assert_eq!(answer(3, 0).unwrap_err().kind(), io::ErrorKind::InvalidData);
         assert_eq!(outcome(&[0; 7]).unwrap_err().kind(), io::ErrorKind::InvalidData);
     }

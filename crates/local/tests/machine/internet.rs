@@ -46,7 +46,10 @@ impl Networked {
         let is_offline = options.offline;
         let machines = Machines::open_with(&store, Isolation::Sandbox, Limits::default(), options);
         let machines = runtime.block_on(machines).unwrap();
-        if let (false, Some(limit)) = (is_offline, machines.limits().iter().find(|limit| limit.contains("/dev/net/tun"))) {
+        if let (false, Some(limit)) = (
+            is_offline,
+            machines.limits().iter().find(|limit| limit.contains("/dev/net/tun")),
+        ) {
             eprintln!("not run: {limit}");
             runtime.block_on(Machines::reset(&store)).unwrap();
             return None;
@@ -79,7 +82,8 @@ impl Networked {
             {script}"#,
             LIMIT.as_secs()
         );
-        self.machine.output("root", &format!("perl -MErrno -e '{}'", program.replace('\'', r"'\''")))
+        self.machine
+            .output("root", &format!("perl -MErrno -e '{}'", program.replace('\'', r"'\''")))
     }
 
     fn end(self) {
@@ -87,7 +91,10 @@ impl Networked {
         std::mem::forget(self.machine);
         ground().runtime.block_on(self.machines.discard(&id)).unwrap();
         drop(self.machines);
-        ground().runtime.block_on(Machines::reset(&self.directory.path().join("store"))).unwrap();
+        ground()
+            .runtime
+            .block_on(Machines::reset(&self.directory.path().join("store")))
+            .unwrap();
     }
 }
 
@@ -130,7 +137,9 @@ fn own_address() -> Option<IpAddr> {
 
 fn allowed_services_are_reached() {
     let server = Server::on(Ipv4Addr::LOCALHOST.into());
-    let Some(networked) = Networked::allowing(server.address) else { return };
+    let Some(networked) = Networked::allowing(server.address) else {
+        return;
+    };
     let port = server.address.port();
     // Both directions, more than any buffer holds, and an end that is only one side's.
     let echoed = networked.perl(&format!(
@@ -140,7 +149,12 @@ fn allowed_services_are_reached() {
         print $got eq $sent ? "same" : length $got"#
     ));
     assert_eq!(echoed, "same");
-    assert_eq!(networked.machine.output("root", "cat /sys/class/net/eth0/mtu 2> /dev/null || echo 65520"), "65520");
+    assert_eq!(
+        networked
+            .machine
+            .output("root", "cat /sys/class/net/eth0/mtu 2> /dev/null || echo 65520"),
+        "65520"
+    );
     let datagrams = UdpSocket::bind(server.address).unwrap();
     datagrams.set_read_timeout(Some(LIMIT)).unwrap();
     let answering = std::thread::spawn(move || {
@@ -157,8 +171,13 @@ fn allowed_services_are_reached() {
 }
 
 fn refusals_are_those_of_the_service() {
-    let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
-    let Some(networked) = Networked::allowing(closed) else { return };
+    let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let Some(networked) = Networked::allowing(closed) else {
+        return;
+    };
     let refused = networked.perl(&format!(r#"print dial("169.254.169.1", {})"#, closed.port()));
     assert_eq!(refused, "ECONNREFUSED");
     networked.end();
@@ -168,36 +187,64 @@ fn this_machine_is_out_of_reach() {
     let server = Server::on(Ipv4Addr::UNSPECIFIED.into());
     let datagrams = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
     datagrams.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-    let Some(networked) = Networked::start(NetworkOptions::default()) else { return };
+    let Some(networked) = Networked::start(NetworkOptions::default()) else {
+        return;
+    };
     let (port, udp) = (server.address.port(), datagrams.local_addr().unwrap().port());
     let ssh = networked.machine.machine.ssh_address();
-    let mut addresses = vec!["169.254.169.1".to_owned(), "127.41.0.1".to_owned(), "127.200.0.1".to_owned(), "127.100.200.1".to_owned()];
+    let mut addresses = vec![
+        "169.254.169.1".to_owned(),
+        "127.41.0.1".to_owned(),
+        "127.200.0.1".to_owned(),
+        "127.100.200.1".to_owned(),
+    ];
     addresses.extend(own_address().map(|address| address.to_string()));
     for address in &addresses {
-        let tried = networked.perl(&format!(r#"my $s = dial("{address}", {port}); print ref $s ? "connected" : $s"#));
-        assert!(["EHOSTUNREACH", "ECONNREFUSED"].contains(&tried.as_str()), "{address}: {tried}");
-        networked.perl(&format!(r#"my $s = dial("{address}", {udp}, "udp"); $s->send("x") if ref $s"#));
+        let tried = networked.perl(&format!(
+            r#"my $s = dial("{address}", {port}); print ref $s ? "connected" : $s"#
+        ));
+        assert!(
+            ["EHOSTUNREACH", "ECONNREFUSED"].contains(&tried.as_str()),
+            "{address}: {tried}"
+        );
+        networked.perl(&format!(
+            r#"my $s = dial("{address}", {udp}, "udp"); $s->send("x") if ref $s"#
+        ));
     }
     // Its own SSH server is this machine's, too.
-    let tried = networked.perl(&format!(r#"my $s = dial("{}", {}); print ref $s ? "connected" : $s"#, ssh.ip(), ssh.port()));
+    let tried = networked.perl(&format!(
+        r#"my $s = dial("{}", {}); print ref $s ? "connected" : $s"#,
+        ssh.ip(),
+        ssh.port()
+    ));
     assert_eq!(tried, "ECONNREFUSED");
     assert_eq!(server.accepted.load(Ordering::Relaxed), 0);
     assert!(datagrams.recv(&mut [0; 10]).is_err());
     let console = text(&networked.machine.machine.console_output());
-    assert!(console.contains(&format!("bakelite: 169.254.169.1:{port} is closed to instances; -local-allow opens it")), "{console}");
+    assert!(
+        console.contains(&format!(
+            "bakelite: 169.254.169.1:{port} is closed to instances; -local-allow opens it"
+        )),
+        "{console}"
+    );
     networked.end();
 }
 
 fn names_resolve_as_on_this_machine() {
     const NAME: &str = "deb.debian.org";
     let resolve = format!("getent ahostsv4 {NAME} | cut -d ' ' -f 1 | sort -u");
-    let outside = std::process::Command::new("sh").args(["-c", &resolve]).output().unwrap();
+    let outside = std::process::Command::new("sh")
+        .args(["-c", &resolve])
+        .output()
+        .unwrap();
     let outside = text(&outside.stdout).trim_end().to_owned();
     if outside.is_empty() {
         eprintln!("not run: this machine does not resolve {NAME}");
         return;
     }
-    let Some(networked) = Networked::start(NetworkOptions::default()) else { return };
+    let Some(networked) = Networked::start(NetworkOptions::default()) else {
+        return;
+    };
     let found = networked.machine.output("root", &resolve);
     assert!(!found.is_empty());
     // Mirrors answer with other addresses each time; not all of them need to be the same.
@@ -209,7 +256,9 @@ fn names_resolve_as_on_this_machine() {
 
 fn many_connections_at_once() {
     let server = Server::on(Ipv4Addr::LOCALHOST.into());
-    let Some(networked) = Networked::allowing(server.address) else { return };
+    let Some(networked) = Networked::allowing(server.address) else {
+        return;
+    };
     let port = server.address.port();
     let answered = networked.perl(&format!(
         r#"my @all = map {{ dial("169.254.169.1", {port}) }} 1 .. 200; my $right = 0;
@@ -238,7 +287,9 @@ fn offline_is_offline() {
 
 fn a_reboot_keeps_the_network() {
     let server = Server::on(Ipv4Addr::LOCALHOST.into());
-    let Some(networked) = Networked::allowing(server.address) else { return };
+    let Some(networked) = Networked::allowing(server.address) else {
+        return;
+    };
     let id = networked.machine.spec.id.clone();
     let spec = networked.machine.spec.clone();
     let machine = ground().runtime.block_on(async {
@@ -260,7 +311,9 @@ fn a_reboot_keeps_the_network() {
 /// Root of a machine sends what it likes; its network goes on.
 fn hostile_packets_end_nothing() {
     let server = Server::on(Ipv4Addr::LOCALHOST.into());
-    let Some(networked) = Networked::allowing(server.address) else { return };
+    let Some(networked) = Networked::allowing(server.address) else {
+        return;
+    };
     let port = server.address.port();
     let echoed = networked.perl(&format!(
         r#"use Socket; socket(my $raw, AF_INET, SOCK_RAW, 255) or die $!;

@@ -59,7 +59,10 @@ fn suite_as_user(range: &str) -> Result<(), Failed> {
     // As udev has it on most machines: everybody may open it.
     if Path::new(TUN).exists() {
         let device = directory.path().join("tun");
-        prepare += &format!("mknod -m 666 {0} c 10 200 && mount --bind {0} {TUN}\n", device.display());
+        prepare += &format!(
+            "mknod -m 666 {0} c 10 200 && mount --bind {0} {TUN}\n",
+            device.display()
+        );
     }
     let run = format!(
         "{prepare}exec setpriv --reuid {USER} --regid {USER} --clear-groups {} --test-threads 2",
