@@ -155,6 +155,13 @@ fn set_limits(machine: &MachineStart) -> Result<(), Failure> {
         };
         rustix::process::setrlimit(resource, limit).step("limit what the machine may use")
     };
+    // Programs that try all descriptors take long when there may be many, as this process may have.
+    let files = rustix::process::getrlimit(Resource::Nofile);
+    let usual = Rlimit {
+        current: files.current.map(|current| current.min(1024)),
+        ..files
+    };
+    rustix::process::setrlimit(Resource::Nofile, usual).step("limit what the machine may use")?;
     set(Resource::Nproc, machine.processes)?;
     set(Resource::Fsize, machine.file_size)
 }
