@@ -122,7 +122,9 @@ impl Policy {
             let on_loopback = |allowed: &&Allowance| allowed.address.is_loopback() && allowed.prefix >= 8;
             let mut allowed = self.options.allowed.iter().filter(on_loopback);
             let found = allowed.find(|allowed| allowed.port.is_none_or(|port| port == to.port()))?;
-            return Some(SocketAddr::from((found.address, to.port())));
+            let is_usual = found.covers(Ipv4Addr::LOCALHOST, Some(to.port()));
+            let address = if is_usual { Ipv4Addr::LOCALHOST } else { found.address };
+            return Some(SocketAddr::from((address, to.port())));
         }
         self.may_reach(address, Some(to.port())).then_some(to.into())
     }
@@ -268,6 +270,8 @@ mod tests {
         assert_eq!(target(&one, "169.254.169.1:5000").as_deref(), Some("127.0.0.1:5000"));
         assert_eq!(target(&one, "169.254.169.1:5001"), None);
         assert_eq!(target(&one, "127.0.0.1:5000"), None);
+        let block = policy(&["127.0.0.0/8:80"]);
+        assert_eq!(target(&block, "169.254.169.1:80").as_deref(), Some("127.0.0.1:80"));
         let all = policy(&["0.0.0.0/0"]);
         assert_eq!(target(&all, "169.254.169.1:22"), None);
         assert_eq!(target(&all, "127.0.0.1:22"), None);

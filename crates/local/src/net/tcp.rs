@@ -8,6 +8,7 @@ use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use rustix::process::{Resource, getrlimit};
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{self, Checksum, ChecksumCapabilities, DeviceCapabilities, Medium};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
@@ -21,13 +22,14 @@ use super::stack::{Stack, Tun};
 use crate::ids::random_hex;
 use crate::inside::{GATEWAY, LARGEST_PACKET};
 
-/// Connections of one instance at a time; more are refused.
-pub(super) const MOST: usize = 4096;
+/// Connections of one instance at a time, and the part of this process's files that they take at most; more are refused.
+const MOST: usize = 3000;
+const PART_OF_FILES: u64 = 4;
 /// As much of a packet as an error about it needs: the longest header and what follows.
 pub(super) const QUOTED: usize = 80;
 /// What a connection holds of data that its reader has not taken: of the instance's, and for it.
-const RECEIVED: usize = 256 * 1024;
-const TO_SEND: usize = 512 * 1024;
+const RECEIVED: usize = 128 * 1024;
+const TO_SEND: usize = 256 * 1024;
 /// How long an instance may leave data without an answer.
 const SILENCE: smoltcp::time::Duration = smoltcp::time::Duration::from_secs(120);
 
@@ -46,6 +48,7 @@ pub(super) struct Connections {
     open: HashMap<Pair, SocketHandle>,
     tun: Arc<Tun>,
     sending: Vec<u8>,
+    most: usize,
 }
 
 impl std::fmt::Debug for Connections {
@@ -74,12 +77,14 @@ impl Connections {
             addresses.push(IpCidr::new(GATEWAY.into(), 32)).ok(); // there is room for the first one
         });
         interface.routes_mut().add_default_ipv4_route(GATEWAY).ok(); // and for the first route
+        let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         Connections {
             interface,
             sockets: SocketSet::new(Vec::new()),
             open: HashMap::new(),
             tun,
             sending,
+            most: usize::try_from(files / PART_OF_FILES).unwrap_or(MOST).min(MOST),
         }
     }
 
@@ -88,7 +93,7 @@ impl Connections {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.open.len() >= MOST
+        self.open.len() >= self.most
     }
 
     /// Begins a connection with the segment that asks for it; it is accepted by `accept`.

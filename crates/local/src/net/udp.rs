@@ -15,7 +15,7 @@ use super::stack::Stack;
 use super::tcp::Pair;
 
 /// Pairs of one instance at a time; datagrams of more are lost.
-const MOST: usize = 1024;
+const MOST: usize = 512;
 /// How long a pair is kept in silence: longer than questions for names take.
 const SILENCE: Duration = Duration::from_secs(30);
 
