@@ -22,6 +22,7 @@ mod secrets;
 mod started;
 mod terminal;
 
+use bakelite_test_support::backstop::Backstop;
 use libtest_mimic::{Arguments, Trial};
 
 use host::Host;
@@ -79,6 +80,7 @@ fn trials(subject: &str, attack: &Attack) -> Vec<Trial> {
         };
         let trial = Trial::test(format!("{subject}::{name}{kind}"), move || {
             let host = host.ok_or("this machine cannot run it")?;
+            let _limit = Backstop::of(name);
             attack(host);
             Ok(())
         });

@@ -26,12 +26,18 @@ mod language;
 #[cfg(feature = "amazon")]
 mod local_bakes;
 #[cfg(feature = "amazon")]
+mod local_instances;
+#[cfg(feature = "amazon")]
 mod local_serve;
+#[cfg(feature = "amazon")]
+mod local_storage;
 mod manifests;
 mod masking;
 mod meta_arguments;
 #[cfg(feature = "amazon")]
 mod moto_bakes;
+#[cfg(feature = "amazon")]
+mod option_groups;
 mod output;
 mod provenance;
 #[cfg(feature = "amazon")]
@@ -40,6 +46,8 @@ mod reboot;
 mod secrets;
 #[cfg(feature = "amazon")]
 mod session_manager;
+#[cfg(feature = "amazon")]
+mod siblings;
 #[cfg(feature = "amazon")]
 mod templates;
 mod terminal;

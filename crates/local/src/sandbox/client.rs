@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -161,8 +161,16 @@ async fn receive_report(control: &AsyncFd<OwnedFd>) -> io::Result<Option<Message
     }
 }
 
+/// What a sandbox has handed over before it serves.
+#[derive(Debug, Default)]
+struct SetUp {
+    wires: Wires,
+    /// What a job has measured.
+    bytes: Vec<u64>,
+}
+
 /// Sends the first message and sees the sandbox through to its last report before it serves.
-async fn set_up(control: &AsyncFd<OwnedFd>, child: &Child, start: Start, ids: IdMap) -> Result<Wires, SandboxError> {
+async fn set_up(control: &AsyncFd<OwnedFd>, child: &Child, start: Start, ids: IdMap) -> Result<SetUp, SandboxError> {
     let mut wires = Wires::default();
     let base = match &start {
         Start::Machine(machine) => machine.base().map(Path::to_owned),
@@ -191,7 +199,13 @@ async fn set_up(control: &AsyncFd<OwnedFd>, child: &Child, start: Start, ids: Id
                     send_request(control, &Request::Attached { device }, &[], &[]).await?;
                 }
             }
-            Report::Booted | Report::Done => return Ok(wires),
+            Report::Booted => {
+                return Ok(SetUp {
+                    wires,
+                    bytes: Vec::new(),
+                });
+            }
+            Report::Done { bytes } => return Ok(SetUp { wires, bytes }),
             Report::Failed { step, error, errno } => return Err(SandboxError::Inside { step, error, errno }),
             _ => {}
         }
@@ -230,6 +244,15 @@ fn map_ids_of(base: &Path, child: u32) -> Result<OwnedFd, SandboxError> {
 
 /// Does a job with the ids of the machines.
 pub(crate) async fn do_job(job: Job, ids: IdMap) -> Result<(), SandboxError> {
+    outcome_of(job, ids).await.map(drop)
+}
+
+/// How many bytes the files below each directory take; 0 where they cannot be read.
+pub(crate) async fn measure(directories: Vec<PathBuf>, ids: IdMap) -> Result<Vec<u64>, SandboxError> {
+    outcome_of(Job::Measure { directories }, ids).await
+}
+
+async fn outcome_of(job: Job, ids: IdMap) -> Result<Vec<u64>, SandboxError> {
     let (control, mut child) = spawn()?;
     // Root of a container needs no namespace to be allowed everything on the store's files; the probe wants exactly that namespace.
     let count = if matches!(ids, IdMap::Identity { .. }) && !matches!(job, Job::Probe { .. }) {
@@ -240,7 +263,7 @@ pub(crate) async fn do_job(job: Job, ids: IdMap) -> Result<(), SandboxError> {
     let outcome = set_up(&control, &child, Start::Job { ids: count, job }, ids).await;
     drop(control);
     child.wait().await?;
-    outcome.map(drop)
+    outcome.map(|set_up| set_up.bytes)
 }
 
 impl Sandbox {
@@ -255,7 +278,7 @@ impl Sandbox {
         cgroup
             .add(child.id().unwrap_or_default())
             .map_err(SandboxError::Cgroup)?;
-        let wires = set_up(&control, &child, Start::Machine(machine), ids).await?;
+        let SetUp { wires, .. } = set_up(&control, &child, Start::Machine(machine), ids).await?;
         let sandbox = Sandbox {
             control: Arc::new(control),
             next: AtomicU64::new(1),
@@ -286,7 +309,7 @@ impl Sandbox {
                 }
                 Report::Rebooting => drop(self.condition.send_replace(Condition::Rebooting)),
                 Report::Booted => drop(self.condition.send_replace(Condition::Running)),
-                Report::NeedMap | Report::Network { .. } | Report::Done => {}
+                Report::NeedMap | Report::Network { .. } | Report::Done { .. } => {}
             }
         }
         self.child.lock().await.wait().await.ok();

@@ -36,9 +36,9 @@ mod shims;
 mod terminal;
 mod tree;
 mod unpack;
-mod wire;
+pub(crate) mod wire;
 
-pub(crate) use client::{Condition, Process, ProcessEnd, Sandbox, SandboxError, Wires, do_job};
+pub(crate) use client::{Condition, Process, ProcessEnd, Sandbox, SandboxError, Wires, do_job, measure};
 pub(crate) use idmap::{IdMap, NoRange};
 pub(crate) use interface::TUN;
 pub(crate) use kernel::awaitable;

@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant, SystemTime};
 
 use bakelite_local::{Isolation, Latency, LocalCloud, LocalCloudOptions};
+use bakelite_test_support::ended::RunToEnd as _;
 use bakelite_test_support::signer::{Key, Request};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -256,7 +257,7 @@ impl Api {
 
     /// Runs a command that may fail.
     pub(crate) fn ssh_output(&self, instance: &str, user: &str, key: &Path, command: &str) -> Output {
-        self.ssh_command(instance, user, key, command).output().unwrap()
+        self.ssh_command(instance, user, key, command).run_to_end()
     }
 
     /// OpenSSH's client with a command for an instance.

@@ -17,6 +17,7 @@ mod tarballs;
 mod users;
 mod walls;
 
+use bakelite_test_support::backstop::Backstop;
 use libtest_mimic::{Arguments, Trial};
 
 fn main() {
@@ -40,6 +41,7 @@ fn main() {
     ] {
         trials.extend(tests.iter().map(|(name, test)| {
             Trial::test(format!("{subject}::{name}"), || {
+                let _limit = Backstop::of(name);
                 test();
                 Ok(())
             })
