@@ -21,12 +21,24 @@ fn services(host: Host) {
     datagrams.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
     let own = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
     // Sends nothing: the kernel only chooses the address from which it would.
-    let own = own.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).and_then(|()| own.local_addr());
+    let own = own
+        .connect((Ipv4Addr::new(192, 0, 2, 1), 9))
+        .and_then(|()| own.local_addr());
     let own = own.map(|address| address.ip().to_string()).unwrap_or_default();
-    let (tcp, udp) = (service.local_addr().unwrap().port(), datagrams.local_addr().unwrap().port());
+    let (tcp, udp) = (
+        service.local_addr().unwrap().port(),
+        datagrams.local_addr().unwrap().port(),
+    );
     let arguments = [tcp.to_string(), udp.to_string(), own];
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).filter(|argument| !argument.is_empty()).collect();
-    let printed = host.ground().inside(&[], include_str!("scripts/reach.py"), &arguments).succeeds();
+    let arguments: Vec<&str> = arguments
+        .iter()
+        .map(String::as_str)
+        .filter(|argument| !argument.is_empty())
+        .collect();
+    let printed = host
+        .ground()
+        .inside(&[], include_str!("scripts/reach.py"), &arguments)
+        .succeeds();
     assert_eq!(printed.trim_end(), "tried");
     assert_eq!(service.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
     let received = datagrams.recv_from(&mut [0; 8]);
@@ -52,8 +64,14 @@ def send(source):
 send('{2}')",
         victim.address, other.address, attacker.address
     );
-    attacker.ssh(&format!("sudo /usr/bin/python3 -c \"{program}\"")).succeeds();
+    attacker
+        .ssh(&format!("sudo /usr/bin/python3 -c \"{program}\""))
+        .succeeds();
     victim.has("/tmp/got");
     let senders = victim.ssh("cat /tmp/senders").succeeds();
-    assert_eq!(senders.trim_end(), attacker.address, "the forged packets came first, and none of them arrived");
+    assert_eq!(
+        senders.trim_end(),
+        attacker.address,
+        "the forged packets came first, and none of them arrived"
+    );
 }

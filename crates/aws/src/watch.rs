@@ -173,7 +173,11 @@ impl<S> Watch<S> {
         loop {
             let looked = self.look(fresh).await;
             if let Some(limit) = pace.unanswered
-                && let Some(cause) = looked.as_ref().err().cloned().or_else(|| self.failing_since(asked, limit))
+                && let Some(cause) = looked
+                    .as_ref()
+                    .err()
+                    .cloned()
+                    .or_else(|| self.failing_since(asked, limit))
             {
                 let what = what.to_owned();
                 return Err(WaitError::Unseen { what, wanted, cause });

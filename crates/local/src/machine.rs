@@ -21,8 +21,8 @@ use crate::limits::Limits;
 pub use crate::machine_error::MachineError;
 use crate::net::{Network, NetworkOptions, Policy};
 use crate::sandbox::{
-    Condition, IdMap, Job, MachineStart, NetworkStart, Process, ProcessEnd, Program, Run, Sandbox, SandboxError, Streams,
-    TUN, Wires, do_job, measure,
+    Condition, IdMap, Job, MachineStart, NetworkStart, Process, ProcessEnd, Program, Run, Sandbox, SandboxError,
+    Streams, TUN, Wires, do_job, measure,
 };
 use crate::sshd;
 pub use crate::store::RootId;

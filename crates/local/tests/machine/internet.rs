@@ -243,7 +243,10 @@ fn names_resolve_as_on_this_machine(networked: &Networked) {
     }
     let found = networked.machine.output("root", &resolve);
     // Mirrors answer with other addresses each time.
-    assert!(!found.is_empty() && found.lines().all(|line| line.parse::<Ipv4Addr>().is_ok()), "{found}");
+    assert!(
+        !found.is_empty() && found.lines().all(|line| line.parse::<Ipv4Addr>().is_ok()),
+        "{found}"
+    );
     let servers = networked.machine.output("root", "cat /etc/resolv.conf");
     assert!(servers.starts_with("nameserver 169.254.169.253"), "{servers}");
 }
