@@ -73,7 +73,7 @@ def main():
     port = serve()
     with tempfile.TemporaryDirectory() as state:
         flags = [f"-local-state={state}", f"-local-allow=127.0.0.1:{port}"]
-        listed = subprocess.run([arguments.bin, "local", "images", *flags], capture_output=True, text=True, check=True, timeout=120)
+        listed = subprocess.run([arguments.bin, "local", "images", "-all", *flags], capture_output=True, text=True, check=True, timeout=120)
         image = next(word for line in listed.stdout.splitlines() for word in line.split() if word.startswith("ami-"))
 
         def inside(program):
