@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use bakelite_local::{Denial, Latency, Shortage};
+use bakelite_local::{Allowance, Denial, Latency, Shortage};
 use bakelite_template::duration::GoDuration;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
@@ -203,6 +203,15 @@ pub(crate) struct LocalCloudArgs {
     /// Run instances without isolation, as processes of this machine. Only for templates that you trust
     #[arg(long, action = ArgAction::Set, default_value_t, help_heading = LOCAL_CLOUD)]
     pub(crate) local_unisolated: bool,
+    /// An address of this machine or of a private network that instances may reach, such as `10.0.0.7:8080` or `127.0.0.1:5000`; may be repeated
+    #[arg(long, value_name = "ADDRESS[:PORT]", help_heading = LOCAL_CLOUD)]
+    pub(crate) local_allow: Vec<Allowance>,
+    /// Cut instances off from every network, and from each other
+    #[arg(long, action = ArgAction::Set, default_value_t, help_heading = LOCAL_CLOUD)]
+    pub(crate) local_offline: bool,
+    /// Hand the proxy settings of the environment to instances
+    #[arg(long, action = ArgAction::Set, default_value_t, help_heading = LOCAL_CLOUD)]
+    pub(crate) local_proxy: bool,
     /// Where the local cloud keeps its images and instances
     #[arg(long, value_name = "DIRECTORY", help_heading = LOCAL_CLOUD)]
     pub(crate) local_state: Option<PathBuf>,
@@ -230,6 +239,9 @@ impl LocalCloudArgs {
             ("-deny", !self.deny.is_empty()),
             ("-no-capacity", !self.no_capacity.is_empty()),
             ("-local-unisolated", self.local_unisolated),
+            ("-local-allow", !self.local_allow.is_empty()),
+            ("-local-offline", self.local_offline),
+            ("-local-proxy", self.local_proxy),
             ("-local-state", self.local_state.is_some()),
             ("-local-pids", self.local_pids.is_some()),
             ("-local-memory", self.local_memory.is_some()),

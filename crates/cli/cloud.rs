@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bakelite_engine::provisioner::RunContext;
 use bakelite_local::{
-    ImageSource, Isolation, Limits, LocalCloud, LocalCloudOptions, LocalError, PullOptions, Refusals,
+    ImageSource, Isolation, Limits, LocalCloud, LocalCloudOptions, LocalError, NetworkOptions, PullOptions, Refusals,
 };
 use clap::ValueEnum as _;
 
@@ -72,6 +72,7 @@ impl Cloud {
                 cpus: args.local_cpus,
                 disk: args.local_disk,
             },
+            network: network(args, process),
             latency: args.latency,
             refusals: Refusals {
                 denied: args.deny.clone(),
@@ -80,7 +81,7 @@ impl Cloud {
             images: given_images(args, process)?,
             pulls: PullOptions {
                 environment: Arc::new(process.environment.clone()),
-                given_images_only: pull == LocalPull::Never,
+                given_images_only: pull == LocalPull::Never || args.local_offline,
                 notices: board.notices(),
             },
             listen,
@@ -127,6 +128,19 @@ impl Cloud {
     pub(crate) async fn shutdown(self) {
         self.cloud.shutdown().await;
     }
+}
+
+/// What instances reach.
+fn network(args: &LocalCloudArgs, process: &Process) -> NetworkOptions {
+    let mut network = NetworkOptions {
+        offline: args.local_offline,
+        allowed: args.local_allow.clone(),
+        environment: Vec::new(),
+    };
+    if args.local_proxy {
+        network.use_proxies(&process.environment);
+    }
+    network
 }
 
 /// How to call a local cloud, of this process or of another one.

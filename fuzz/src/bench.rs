@@ -81,6 +81,7 @@ impl Bench {
             Target::Signature => reached.answer(&bakelite_local::fuzzing::signature(input), input),
             Target::DataClient => reached.answer(&self.runtime.block_on(bakelite_ssm::fuzzing::client(input)), input),
             Target::DataAgent => reached.answer(&self.runtime.block_on(bakelite_ssm::fuzzing::agent(input)), input),
+            Target::Packets => reached.answer(&self.runtime.block_on(bakelite_local::fuzzing::packets(input)), input),
         }
         reached
     }

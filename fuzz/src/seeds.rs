@@ -37,6 +37,7 @@ pub fn of(target: Target) -> Vec<Vec<u8>> {
         Target::Signature => calls(grammar::head),
         Target::DataClient => vec![bakelite_ssm::fuzzing::conversations()[0].clone()],
         Target::DataAgent => vec![bakelite_ssm::fuzzing::conversations()[1].clone()],
+        Target::Packets => vec![bakelite_local::fuzzing::connecting()],
     };
     seeds.extend(once_found(target).into_iter().map(|(_, bytes)| bytes));
     seeds

@@ -29,11 +29,13 @@ pub enum Target {
     DataClient,
     /// What a client says to an agent.
     DataAgent,
+    /// Packets of an instance of the local cloud, each with its length in two bytes before it.
+    Packets,
 }
 
 impl Target {
     /// All of them.
-    pub const ALL: [Target; 13] = [
+    pub const ALL: [Target; 14] = [
         Target::Expression,
         Target::Template,
         Target::Json,
@@ -47,6 +49,7 @@ impl Target {
         Target::Signature,
         Target::DataClient,
         Target::DataAgent,
+        Target::Packets,
     ];
 
     /// Is it what a peer of a bake sends, and no text of the user's?
@@ -73,6 +76,7 @@ impl Target {
             Target::Signature => "signature",
             Target::DataClient => "data-client",
             Target::DataAgent => "data-agent",
+            Target::Packets => "packets",
         }
     }
 }

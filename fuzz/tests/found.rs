@@ -34,7 +34,8 @@ fn some_hundred_texts_nobody_writes_are_answered() {
         let mut rng = Rng::with_seed(7);
         for target in Target::ALL {
             let seeds = seeds::of(target);
-            let is_bytes = target.is_of_a_peer() || matches!(target, Target::DataClient | Target::DataAgent);
+            let is_bytes =
+                target.is_of_a_peer() || matches!(target, Target::DataClient | Target::DataAgent | Target::Packets);
             let fewest = if is_bytes { 1 } else { 50 };
             assert!(seeds.len() >= fewest, "{}: {} seeds", target.name(), seeds.len());
             for _ in 0..100 {
@@ -50,7 +51,7 @@ fn some_hundred_texts_nobody_writes_are_answered() {
                     Target::Query => grammar::form(&mut rng, &mut text),
                     Target::Services => grammar::service(&mut rng, &mut text),
                     Target::Signature => grammar::head(&mut rng, &mut text),
-                    Target::DataClient | Target::DataAgent => {}
+                    Target::DataClient | Target::DataAgent | Target::Packets => {}
                 }
                 bench.try_out(target, text.as_bytes());
             }

@@ -14,6 +14,7 @@ mod host;
 mod kernel;
 mod limits;
 mod neighbours;
+mod outwards;
 mod peers;
 mod races;
 mod roots;
@@ -53,6 +54,7 @@ fn main() {
         ("kernel", kernel::ATTACKS),
         ("limits", limits::ATTACKS),
         ("neighbours", neighbours::ATTACKS),
+        ("outwards", outwards::ATTACKS),
         ("peers", peers::ATTACKS),
         ("races", races::ATTACKS),
         ("roots", roots::ATTACKS),

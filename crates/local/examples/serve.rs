@@ -33,6 +33,7 @@ async fn serve() {
         state_dir,
         isolation: Isolation::Sandbox,
         limits: bakelite_local::Limits::default(),
+        network: bakelite_local::NetworkOptions::default(),
         latency,
         images: images.collect(),
         pulls: bakelite_local::PullOptions::default(),

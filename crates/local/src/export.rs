@@ -10,7 +10,8 @@ use bakelite_oci::layout::{About, Image as Packed};
 use bakelite_oci::registry::{Access, Registry};
 use bakelite_oci::{OciError, Reference};
 
-use crate::local_cloud::{LocalCloud, LocalError};
+use crate::local_cloud::LocalCloud;
+use crate::local_error::LocalError;
 use crate::machine::{MachineError, Machines};
 use crate::state::image::Image;
 

@@ -32,6 +32,7 @@ impl Desk {
             // Without a probe of sandboxes, which starts this program again; no machine is started either.
             isolation: Isolation::Unisolated,
             limits: crate::limits::Limits::default(),
+            network: crate::net::NetworkOptions::default(),
             latency: Latency::default(),
             images: Vec::new(),
             pulls: crate::PullOptions::default(),
@@ -100,6 +101,33 @@ fn credential(service: &str) -> Credential {
         region: "us-east-1".to_owned(),
         service: service.to_owned(),
     }
+}
+
+/// Packets to start from: a request for a connection, a datagram and an echo.
+pub fn connecting() -> Vec<u8> {
+    const HEAD: [u8; 20] = [0x45, 0, 0, 0, 0, 0, 0, 0, 64, 0, 0, 0, 127, 64, 0, 4, 0, 0, 0, 0];
+    let segment = [3, 232, 0, 1, 0, 0, 0, 9, 0, 0, 0, 0, 0x50, 2, 255, 255, 0, 0, 0, 0];
+    let bodies: [(u8, &[u8]); 3] = [
+        (6, &segment),
+        (17, &[3, 232, 0, 1, 0, 10, 0, 0, b'h', b'i']),
+        (1, &[8, 0, 0, 0, 0, 7, 0, 1, b'h', b'i']),
+    ];
+    let mut packets = Vec::new();
+    for (protocol, body) in bodies {
+        let length = u8::try_from(HEAD.len() + body.len()).unwrap_or(u8::MAX);
+        let mut head = HEAD;
+        (head[3], head[9]) = (length, protocol);
+        packets.extend([0, length]);
+        packets.extend(head);
+        packets.extend(body);
+    }
+    packets
+}
+
+/// Takes packets as root of an instance may send them, each with its length in two bytes before it.
+pub async fn packets(input: &[u8]) -> String {
+    let taken = crate::net::take_packets(input).await;
+    taken.map_or_else(|error| error.to_string(), |()| "taken".to_owned())
 }
 
 /// Reads a head as it comes to a server: the query on the first line, headers on the others. Returns why it was refused.

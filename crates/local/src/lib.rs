@@ -11,8 +11,8 @@
 //! The API is on TCP although a socket in a directory of the user's own would be a wall more: the AWS CLI and boto3, which scripts of a
 //! bake call it with, connect to nothing else, and so does a session's websocket. What keeps others out is the signature of each call.
 //!
-//! Limits: security groups are not enforced; images of all architectures run what this machine has; only
-//! root devices hold data; all networks are this machine's loopback.
+//! Limits: images of all architectures run what this machine has; only root devices hold data; to this machine all instances are loopback
+//! addresses.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
 mod access_keys;
@@ -32,11 +32,13 @@ mod disk;
 mod distribution;
 mod ec2;
 mod export;
+mod firewall;
 #[doc(hidden)] // for the fuzzers, which are another crate
 pub mod fuzzing;
 mod given_image;
 mod iam;
 mod ids;
+mod inside;
 mod instances;
 mod json_api;
 mod keys;
@@ -47,7 +49,9 @@ mod local_cloud;
 mod local_error;
 pub mod machine;
 mod machine_error;
+mod metadata;
 mod moment;
+mod net;
 mod network;
 mod notice;
 mod operator;
@@ -85,6 +89,7 @@ pub use limits::Limits;
 pub use local_cloud::{ImageSummary, LocalCloud, LocalCloudOptions};
 pub use local_error::LocalError;
 pub use machine::Isolation;
+pub use net::{Allowance, AllowanceError, NetworkOptions};
 pub use notice::{Notice, Notices, StandIn};
 pub use operator::SshLogin;
 pub use refusals::{Denial, RefusalError, Refusals, Shortage};

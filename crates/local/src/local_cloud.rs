@@ -19,12 +19,14 @@ use crate::catalogue::{self, LocalImage};
 use crate::cloud::Cloud;
 use crate::control::Control;
 use crate::ec2::power::{self, InstanceName};
-use crate::given_image::{GivenImageError, ImageSource};
+use crate::firewall::SecurityGroups;
+use crate::given_image::ImageSource;
 use crate::keys::RsaKeys;
 use crate::latency::Latency;
 use crate::limits::Limits;
 use crate::local_error::LocalError;
 use crate::machine::{BaseRoot, Isolation, Machines, RootId};
+use crate::net::NetworkOptions;
 use crate::operator;
 use crate::pulled_images::{Freshness, PulledImages};
 use crate::refusals::Refusals;
@@ -49,6 +51,8 @@ pub struct LocalCloudOptions {
     pub isolation: Isolation,
     /// How much of this machine one instance may use.
     pub limits: Limits,
+    /// What instances reach besides each other.
+    pub network: NetworkOptions,
     /// How long changes of state take.
     pub latency: Latency,
     /// Images besides the well-known ones: name (or `ami-…`, which then is the id) and where the root comes from. They are made when the
@@ -105,10 +109,11 @@ impl LocalCloud {
             path: operator::directory(&options.state_dir),
             source,
         })?;
-        let machines = Machines::open(
+        let machines = Machines::open_with(
             &machines_directory(&options.state_dir),
             options.isolation,
             options.limits,
+            options.network,
         )
         .await?;
         let images = PulledImages::new(
@@ -145,6 +150,7 @@ impl LocalCloud {
             wishes: Wishes::default(),
             operator_key,
         });
+        cloud.machines.network().admit_by(Arc::new(SecurityGroups::of(&cloud)));
         discard_left_disks(&cloud);
         match Control::bind(&options.state_dir, cloud.directory.owner().id()) {
             Ok(control) => drop(cloud.tasks.spawn(control.serve(Arc::clone(&cloud)))),

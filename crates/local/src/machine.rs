@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,9 +19,10 @@ use crate::disk;
 use crate::layers::{self, Content};
 use crate::limits::Limits;
 pub use crate::machine_error::MachineError;
+use crate::net::{Network, NetworkOptions, Policy};
 use crate::sandbox::{
-    Condition, IdMap, Job, MachineStart, Process, ProcessEnd, Program, Run, Sandbox, SandboxError, Shift, Streams,
-    do_job, measure,
+    Condition, IdMap, Job, MachineStart, NetworkStart, Process, ProcessEnd, Program, Run, Sandbox, SandboxError, Shift,
+    Streams, TUN, Wires, do_job, measure,
 };
 use crate::sshd;
 pub use crate::store::RootId;
@@ -75,6 +76,7 @@ struct MachinesInner {
     isolation: Isolation,
     limits: Limits,
     hierarchies: Hierarchies,
+    network: Network,
     machines: Mutex<HashMap<String, Machine>>,
     /// What listens to the sandboxes and serves SSH; ends with the last handle.
     tasks: Mutex<JoinSet<()>>,
@@ -83,6 +85,16 @@ struct MachinesInner {
 impl Machines {
     /// Opens (or creates) the store below `dir` and checks what the kernel allows.
     pub async fn open(dir: &Path, isolation: Isolation, limits: Limits) -> Result<Machines, MachineError> {
+        Machines::open_with(dir, isolation, limits, NetworkOptions::default()).await
+    }
+
+    /// The same, with a network of that kind.
+    pub async fn open_with(
+        dir: &Path,
+        isolation: Isolation,
+        limits: Limits,
+        network: NetworkOptions,
+    ) -> Result<Machines, MachineError> {
         if Store::is_half_removed(dir) {
             Self::reset(dir).await?;
         }
@@ -111,6 +123,7 @@ impl Machines {
             isolation,
             limits,
             hierarchies: hierarchies(isolation, &limits)?,
+            network: Network::new(network),
             machines: Mutex::default(),
             tasks: Mutex::default(),
         };
@@ -119,6 +132,15 @@ impl Machines {
 
     /// What machines cannot do here, in sentences for the user.
     pub fn limits(&self) -> Vec<String> {
+        let network = (self.inner.isolation == Isolation::Sandbox && !self.inner.network.policy().is_offline())
+            .then(why_no_network)
+            .flatten();
+        let mut limits = self.limits_of_ids();
+        limits.extend(network);
+        limits
+    }
+
+    fn limits_of_ids(&self) -> Vec<String> {
         match (self.inner.isolation, self.inner.ids) {
             (Isolation::Unisolated, _) => vec!["machines are not isolated: scripts run on this machine as you".into()],
             (Isolation::Sandbox, IdMap::Single { .. }) => vec![
@@ -128,6 +150,11 @@ impl Machines {
             ],
             (Isolation::Sandbox, _) => Vec::new(),
         }
+    }
+
+    /// The network that all its machines are on.
+    pub(crate) fn network(&self) -> &Network {
+        &self.inner.network
     }
 
     /// Registers a base root and returns its id; idempotent.
@@ -257,7 +284,7 @@ impl Machines {
         let mut record = store.machine(&spec.id)?;
         let key = sshd::host_key(store, &spec.id)?;
         let listener = sshd::listen(spec.address, spec.ssh_port).await?;
-        let sandbox = self.boot(&spec, &record.root).await?;
+        let (sandbox, wires) = self.boot(&spec, &record.root).await?;
         let keys = sshd::authorized(spec.authorized_keys.iter().chain(&spec.operator_key));
         let server =
             sshd::Server::new(listener, key, keys, Arc::clone(&sandbox)).map_err(|source| MachineError::Listen {
@@ -270,6 +297,7 @@ impl Machines {
                 address: server.address(),
                 host_key: server.host_key(),
                 sandbox: Arc::clone(&sandbox),
+                metadata: Mutex::new(wires.metadata),
                 stopping: AtomicBool::new(false),
                 over_disk: AtomicBool::new(false),
             }),
@@ -283,6 +311,8 @@ impl Machines {
         }
         let disk = self.disk(&spec.id);
         let watched = machine.clone();
+        let network = self.inner.network.clone();
+        let address = interface_address(spec.address);
         self.machines().insert(spec.id, machine.clone());
         self.inner
             .tasks
@@ -291,6 +321,7 @@ impl Machines {
             .spawn(async move {
                 let serve =
                     async { tokio::join!(server.serve(), run_user_data(&sandbox, user_data), watched.watch(disk)) };
+                let serve = async { tokio::join!(serve, serve_network(&network, wires.tun, address, &sandbox)) };
                 tokio::select! {
                     () = sandbox.listen() => {}
                     _ = serve => {}
@@ -299,7 +330,7 @@ impl Machines {
         Ok(machine)
     }
 
-    async fn boot(&self, spec: &MachineSpec, root: &RootId) -> Result<Arc<Sandbox>, MachineError> {
+    async fn boot(&self, spec: &MachineSpec, root: &RootId) -> Result<(Arc<Sandbox>, Wires), MachineError> {
         let store = &self.inner.store;
         let limits = self.inner.limits;
         let start = MachineStart {
@@ -313,9 +344,15 @@ impl Machines {
             hostname: spec.hostname.clone(),
             users: spec.users.clone(),
             authorized_keys: spec.authorized_keys.clone(),
+            network: (!self.inner.network.policy().is_offline()).then(|| NetworkStart {
+                address: interface_address(spec.address),
+                name_servers: Policy::name_servers(),
+            }),
+            environment: self.inner.network.policy().environment().to_vec(),
         };
         let cgroup = self.inner.hierarchies.create(&spec.id, &limits);
-        Ok(Arc::new(Sandbox::start(start, self.inner.ids, cgroup).await?))
+        let (sandbox, wires) = Sandbox::start(start, self.inner.ids, cgroup).await?;
+        Ok((Arc::new(sandbox), wires))
     }
 
     /// What a machine may write.
@@ -420,7 +457,10 @@ impl Machines {
             address: Ipv4Addr::LOCALHOST,
             ssh_port: 0,
         };
-        let sandbox = self.boot(&spec, root).await?;
+        let (sandbox, wires) = self.boot(&spec, root).await?;
+        let address = interface_address(spec.address);
+        let network = serve_network(&self.inner.network, wires.tun, address, &sandbox);
+        drop(wires.metadata); // nobody would answer
         let own = |stream: rustix::fd::BorrowedFd<'_>| stream.try_clone_to_owned().map_err(SandboxError::Message);
         let streams = Streams {
             input: own(io::stdin().as_fd())?,
@@ -439,6 +479,7 @@ impl Machines {
         };
         let disk = self.disk(id);
         let end = tokio::select! {
+            never = network => match never {},
             (end, ()) = async { tokio::join!(work, sandbox.listen()) } => end?,
             () = disk.exceeded() => {
                 sandbox.request_stop().await;
@@ -495,6 +536,53 @@ impl Machines {
     fn running(&self, id: &str) -> Option<Machine> {
         self.machines().get(id).filter(|machine| machine.is_running()).cloned()
     }
+}
+
+/// Why machines of this user have no network, in a sentence for the user.
+fn why_no_network() -> Option<String> {
+    let error = std::fs::File::options().read(true).write(true).open(TUN).err()?;
+    let mend = match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            format!("`sudo chmod 0666 {TUN}` opens it to all users, as most distributions have it")
+        }
+        _ => "`sudo modprobe tun` may load what is missing".to_owned(),
+    };
+    Some(format!(
+        "instances have no network but the metadata service, because {TUN} cannot be opened ({error}); {mend}"
+    ))
+}
+
+/// The address of a machine's interface: its own, unless that is no instance's, as in a throw-away machine.
+fn interface_address(address: Ipv4Addr) -> Ipv4Addr {
+    /// Among instances' addresses, but of no subnet.
+    const NOBODY: Ipv4Addr = Ipv4Addr::new(127, 127, 255, 254);
+    let is_instances = address.octets()[0] == 127 && address.octets()[1] & 0xc0 == 64;
+    if is_instances { address } else { NOBODY }
+}
+
+/// Connects a machine with the world; what it may not reach is written on its console. Never returns: the machine's end ends it.
+async fn serve_network(
+    network: &Network,
+    tun: Option<io::Result<OwnedFd>>,
+    address: Ipv4Addr,
+    sandbox: &Sandbox,
+) -> std::convert::Infallible {
+    match tun {
+        Some(Ok(tun)) => {
+            let refused = |destination: &str| {
+                tracing::info!(%address, destination, "not reachable from instances");
+                let line = format!("bakelite: {destination} is closed to instances; -local-allow opens it\n");
+                sandbox.write_console(line.as_bytes());
+            };
+            network.serve(tun, address, refused).await;
+        }
+        Some(Err(error)) => {
+            tracing::warn!(%address, %error, "no network");
+            sandbox.write_console(format!("bakelite: no network: {TUN}: {error}\n").as_bytes());
+        }
+        None => {}
+    }
+    std::future::pending().await
 }
 
 /// Directories that are open at once while they are measured.
@@ -599,6 +687,7 @@ struct MachineInner {
     address: SocketAddr,
     host_key: String,
     sandbox: Arc<Sandbox>,
+    metadata: Mutex<Option<std::net::TcpListener>>,
     stopping: AtomicBool,
     over_disk: AtomicBool,
 }
@@ -618,6 +707,15 @@ impl Machine {
         };
         stream.set_nodelay(true)?;
         Ok(stream)
+    }
+
+    /// What the machine's metadata service is asked on; to be served once.
+    pub(crate) fn take_metadata(&self) -> Option<std::net::TcpListener> {
+        self.inner
+            .metadata
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     /// Starts a command in it as root, without a shell.

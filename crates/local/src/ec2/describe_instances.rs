@@ -299,7 +299,7 @@ fn network_interface(region: &Region, instance: &Instance) -> Element {
         .text("description", "")
         .text("ownerId", ACCOUNT)
         .text("status", "in-use")
-        .text("macAddress", mac_address(instance))
+        .text("macAddress", instance.mac_address())
         .text("privateIpAddress", instance.address)
         .text("privateDnsName", instance.address)
         .text("sourceDestCheck", instance.source_dest_check)
@@ -321,10 +321,4 @@ fn attachment(instance: &Instance) -> Element {
         .text("attachTime", instance.launched)
         .text("deleteOnTermination", true)
         .text("networkCardIndex", 0)
-}
-
-/// Returns a locally administered address that follows from the IPv4 address.
-fn mac_address(instance: &Instance) -> String {
-    let [one, two, three, four] = instance.address.octets();
-    format!("02:00:{one:02x}:{two:02x}:{three:02x}:{four:02x}")
 }

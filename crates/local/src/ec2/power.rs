@@ -11,6 +11,7 @@ use crate::api_error::ApiError;
 use crate::call::{Answer, Call};
 use crate::cloud::{Cloud, RunningMachine, with_causes};
 use crate::machine::{Ended, Machine, MachineSpec};
+use crate::metadata;
 use crate::moment::Moment;
 use crate::state::instance::{Instance, InstanceState};
 use crate::xml::Element;
@@ -293,8 +294,17 @@ pub(crate) fn fail(cloud: &Arc<Cloud>, name: &InstanceName, boot: Boot, error: &
 /// Returns a machine with the task that notices when it powers itself off.
 fn watched(cloud: &Arc<Cloud>, name: &InstanceName, machine: Machine) -> RunningMachine {
     let (task_cloud, task_name, task_machine) = (cloud.clone(), name.clone(), machine.clone());
+    let (metadata_cloud, InstanceName { region, id }) = (cloud.clone(), name.clone());
+    let metadata = machine.take_metadata();
+    let metadata = async move {
+        match metadata {
+            Some(listener) => metadata::serve(listener, metadata_cloud, region, id).await,
+            None => std::future::pending().await,
+        }
+    };
     let watch = cloud.tasks.spawn(async move {
         tokio::select! {
+            () = metadata => {}
             ended = task_machine.ended() => power_off(&task_cloud, task_name, ended),
             () = task_cloud.closing.cancelled() => {}
         }

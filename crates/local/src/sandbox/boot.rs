@@ -5,8 +5,9 @@ use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use super::failure::{Failure, Step as _};
-use super::wire::MachineStart;
+use super::wire::{MachineStart, NetworkStart};
 use super::{accounts, shims};
+use crate::inside::{GATEWAY, GATEWAY_NAME};
 
 /// Boots; called again for a reboot.
 pub(super) fn boot(machine: &MachineStart, with_sudo_shim: bool) -> Result<(), Failure> {
@@ -30,6 +31,9 @@ pub(super) fn boot(machine: &MachineStart, with_sudo_shim: bool) -> Result<(), F
         }
     }
     name_host(&machine.hostname)?;
+    if let Some(network) = &machine.network {
+        name_servers(network)?;
+    }
     for user in &machine.users {
         if !accounts::is_valid_name(user) {
             return Err(Failure {
@@ -46,6 +50,14 @@ pub(super) fn boot(machine: &MachineStart, with_sudo_shim: bool) -> Result<(), F
         }
     }
     Ok(())
+}
+
+/// Writes `/etc/resolv.conf`, as a client of DHCP would.
+fn name_servers(network: &NetworkStart) -> Result<(), Failure> {
+    let lines = network.name_servers.iter();
+    let lines: String = lines.map(|server| format!("nameserver {server}\n")).collect();
+    fs::remove_file("/etc/resolv.conf").ok();
+    fs::write("/etc/resolv.conf", lines).step("write `/etc/resolv.conf`")
 }
 
 /// Empties what is in memory on a real machine.
@@ -94,6 +106,7 @@ fn name_host(name: &str) -> Result<(), Failure> {
         lines.push("127.0.0.1 localhost".into());
     }
     lines.push(format!("127.0.1.1 {name} # bakelite"));
+    lines.push(format!("{GATEWAY} {GATEWAY_NAME} # bakelite"));
     fs::remove_file("/etc/hosts").ok();
     fs::write("/etc/hosts", lines.join("\n") + "\n").step("write `/etc/hosts`")
 }

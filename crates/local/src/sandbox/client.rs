@@ -16,8 +16,8 @@ use tokio::sync::{mpsc, watch};
 
 use super::enter::socket_pair;
 use super::idmap::IdMap;
-use super::kernel;
 use super::wire::{End, Job, MachineStart, Message, Report, Request, Run, Start, Streams, receive, send};
+use super::{interface, kernel};
 use crate::cgroup::Cgroup;
 
 /// Why a sandbox does not work.
@@ -75,6 +75,15 @@ pub(crate) struct Sandbox {
     child: tokio::sync::Mutex<Child>,
     /// Goes when the child has.
     cgroup: Mutex<Option<Cgroup>>,
+}
+
+/// The far ends of a machine's network.
+#[derive(Debug, Default)]
+pub(crate) struct Wires {
+    /// What its metadata service is asked on.
+    pub(crate) metadata: Option<std::net::TcpListener>,
+    /// Its TUN device, or why it has none; nothing when it was to have none.
+    pub(crate) tun: Option<io::Result<OwnedFd>>,
 }
 
 /// What a run's owner is sent.
@@ -152,16 +161,28 @@ async fn receive_report(control: &AsyncFd<OwnedFd>) -> io::Result<Option<Message
     }
 }
 
-/// Sends the first message and sees the sandbox through to its last report before it serves; answers what a job has measured.
-async fn set_up(control: &AsyncFd<OwnedFd>, child: &Child, start: Start, ids: IdMap) -> Result<Vec<u64>, SandboxError> {
+/// What a sandbox has handed over before it serves.
+#[derive(Debug, Default)]
+struct SetUp {
+    wires: Wires,
+    /// What a job has measured.
+    bytes: Vec<u64>,
+}
+
+/// Sends the first message and sees the sandbox through to its last report before it serves.
+async fn set_up(control: &AsyncFd<OwnedFd>, child: &Child, start: Start, ids: IdMap) -> Result<SetUp, SandboxError> {
+    let mut wires = Wires::default();
     let base = match &start {
         Start::Machine(machine) => machine.base().map(Path::to_owned),
         Start::Job { .. } => None,
     };
     send_request(control, &Request::Start(Box::new(start)), &[], &[]).await?;
     loop {
-        match receive_report(control).await?.map(|message| message.content) {
-            Some(Report::NeedMap) => {
+        let Some(message) = receive_report(control).await? else {
+            return Err(SandboxError::Gone);
+        };
+        match message.content {
+            Report::NeedMap => {
                 let child = child.id().unwrap_or_default();
                 ids.write(child).await.map_err(SandboxError::IdMap)?;
                 let base = match &base {
@@ -171,12 +192,39 @@ async fn set_up(control: &AsyncFd<OwnedFd>, child: &Child, start: Start, ids: Id
                 let files: Vec<_> = base.iter().map(OwnedFd::as_fd).collect();
                 send_request(control, &Request::Mapped, &[], &files).await?;
             }
-            Some(Report::Booted) => return Ok(Vec::new()),
-            Some(Report::Done { bytes }) => return Ok(bytes),
-            Some(Report::Failed { step, error, errno }) => return Err(SandboxError::Inside { step, error, errno }),
-            Some(_) => {}
-            None => return Err(SandboxError::Gone),
+            Report::Network { wants_device } => {
+                wires = Wires::of(message.files, wants_device);
+                if let Some(tun) = &wires.tun {
+                    let device = tun.is_ok();
+                    send_request(control, &Request::Attached { device }, &[], &[]).await?;
+                }
+            }
+            Report::Booted => {
+                return Ok(SetUp {
+                    wires,
+                    bytes: Vec::new(),
+                });
+            }
+            Report::Done { bytes } => return Ok(SetUp { wires, bytes }),
+            Report::Failed { step, error, errno } => return Err(SandboxError::Inside { step, error, errno }),
+            _ => {}
         }
+    }
+}
+
+impl Wires {
+    fn of(files: Vec<OwnedFd>, wants_device: bool) -> Wires {
+        let mut files = files.into_iter();
+        let metadata = files.next().map(std::net::TcpListener::from);
+        let tun = files.next();
+        let tun = tun.map(|file| {
+            if wants_device {
+                interface::attach_in(file)
+            } else {
+                Ok(file)
+            }
+        });
+        Wires { metadata, tun }
     }
 }
 
@@ -215,19 +263,23 @@ async fn outcome_of(job: Job, ids: IdMap) -> Result<Vec<u64>, SandboxError> {
     let outcome = set_up(&control, &child, Start::Job { ids: count, job }, ids).await;
     drop(control);
     child.wait().await?;
-    outcome
+    outcome.map(|set_up| set_up.bytes)
 }
 
 impl Sandbox {
     /// Starts a machine and waits until it is up. `listen` must run for as long as its reports are wanted.
-    pub(crate) async fn start(machine: MachineStart, ids: IdMap, cgroup: Cgroup) -> Result<Sandbox, SandboxError> {
+    pub(crate) async fn start(
+        machine: MachineStart,
+        ids: IdMap,
+        cgroup: Cgroup,
+    ) -> Result<(Sandbox, Wires), SandboxError> {
         let (control, child) = spawn()?;
         // It waits for its first message, so it has no children and no namespace yet.
         cgroup
             .add(child.id().unwrap_or_default())
             .map_err(SandboxError::Cgroup)?;
-        set_up(&control, &child, Start::Machine(machine), ids).await?;
-        Ok(Sandbox {
+        let SetUp { wires, .. } = set_up(&control, &child, Start::Machine(machine), ids).await?;
+        let sandbox = Sandbox {
             control: Arc::new(control),
             next: AtomicU64::new(1),
             waiting: Mutex::default(),
@@ -235,7 +287,8 @@ impl Sandbox {
             console: Mutex::default(),
             child: tokio::sync::Mutex::new(child),
             cgroup: Mutex::new(Some(cgroup)),
-        })
+        };
+        Ok((sandbox, wires))
     }
 
     /// Forwards what the sandbox reports, until it is gone.
@@ -256,7 +309,7 @@ impl Sandbox {
                 }
                 Report::Rebooting => drop(self.condition.send_replace(Condition::Rebooting)),
                 Report::Booted => drop(self.condition.send_replace(Condition::Running)),
-                Report::NeedMap | Report::Done { .. } => {}
+                Report::NeedMap | Report::Network { .. } | Report::Done { .. } => {}
             }
         }
         self.child.lock().await.wait().await.ok();

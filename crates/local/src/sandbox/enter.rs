@@ -14,7 +14,7 @@ use rustix::thread::{Gid, Uid, UnshareFlags};
 
 use super::failure::{Failure, Step as _};
 use super::wire::{MachineStart, Report, Request, Start, receive, send};
-use super::{filter, init, job, kernel, mounts};
+use super::{filter, init, interface, job, kernel, mounts};
 
 /// What the first process of a sandbox does. The control socket is its standard input.
 pub(super) fn enter() -> ! {
@@ -118,6 +118,7 @@ fn machine_init(
     base: Option<OwnedFd>,
 ) -> Result<(), Failure> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).step("tie init to its parent")?;
+    let device = interface::find_device(machine);
     let root = mounts::build(machine, base)?;
     set_limits(machine)?;
     let inner = UnshareFlags::NEWUSER
@@ -135,7 +136,7 @@ fn machine_init(
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).step("close init to the machine")?;
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).step("tie init to its parent")?;
     become_root(machine.ids)?;
-    kernel::loopback_up().step("switch the loopback interface on")?;
+    interface::set_up(control, machine, device)?;
     filter::install()?;
     init::run(control, machine, &root)
 }
@@ -154,6 +155,13 @@ fn set_limits(machine: &MachineStart) -> Result<(), Failure> {
         };
         rustix::process::setrlimit(resource, limit).step("limit what the machine may use")
     };
+    // Programs that try all descriptors take long when there may be many, as this process may have.
+    let files = rustix::process::getrlimit(Resource::Nofile);
+    let usual = Rlimit {
+        current: files.current.map(|current| current.min(1024)),
+        ..files
+    };
+    rustix::process::setrlimit(Resource::Nofile, usual).step("limit what the machine may use")?;
     set(Resource::Nproc, machine.processes)?;
     set(Resource::Fsize, machine.file_size)
 }

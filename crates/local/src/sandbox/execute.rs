@@ -13,7 +13,7 @@ use rustix::process::Pid;
 use rustix::thread::{Gid, Uid};
 
 use super::accounts::{self, Account, Residents};
-use super::wire::{Program, Run, Streams, streams};
+use super::wire::{MachineStart, Program, Run, Streams, streams};
 use super::{kernel, sftp, terminal};
 
 /// The search path of a login, as Debian's and Amazon Linux's sshd set it.
@@ -79,15 +79,21 @@ pub(super) fn start(
 }
 
 /// Runs a script as root, its output into a file.
-pub(super) fn start_script(path: &Path, output: &OwnedFd, residents: &Residents, ids: u32) -> io::Result<Pid> {
+pub(super) fn start_script(
+    path: &Path,
+    output: &OwnedFd,
+    residents: &Residents,
+    machine: &MachineStart,
+) -> io::Result<Pid> {
     let account = residents.find("root").unwrap_or_else(root);
     let identity = Identity {
         groups: vec![0],
         account,
-        switchable: ids > 1,
+        switchable: machine.ids > 1,
     };
     let mut command = Command::new(path);
     set_environment(&mut command, &identity.account);
+    command.envs(machine.environment.iter().map(|(name, value)| (name, value)));
     let input = fs::File::open("/dev/null")?.into();
     spawn(
         command,

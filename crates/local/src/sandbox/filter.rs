@@ -59,7 +59,7 @@ const REFUSED: &[i64] = &[
     libc::SYS_sysfs,
 ];
 /// Families of sockets that a network namespace covers and that programs use; all others are refused. `AF_PACKET` would be covered, too,
-/// but there is nothing to listen to.
+/// but is a large interface that no bake needs.
 const SOCKET_FAMILIES: [i32; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
 /// A cgroup namespace of a machine's own would let its root mount the hierarchies of cgroups.
 const NEW_CGROUP_NAMESPACE: u64 = 0x0200_0000;

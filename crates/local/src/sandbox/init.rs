@@ -129,7 +129,8 @@ impl Init<'_> {
 
     fn handle(&mut self, message: Message<Request>) -> Next {
         match message.content {
-            Request::Run(run) => {
+            Request::Run(mut run) => {
+                run.environment.splice(0..0, self.machine.environment.iter().cloned());
                 match execute::start(&run, message.bytes, message.files, &self.residents, self.machine.ids) {
                     Ok(started) => {
                         self.runs.insert(started.pid.as_raw_nonzero().get(), run.id);
@@ -171,7 +172,7 @@ impl Init<'_> {
                 self.end_processes();
                 return Next::End;
             }
-            Request::Start(_) | Request::Mapped => {}
+            Request::Start(_) | Request::Mapped | Request::Attached { .. } => {}
         }
         Next::Continue
     }
@@ -199,7 +200,7 @@ impl Init<'_> {
         };
         let started = fs::write(&path, script)
             .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o700)))
-            .and_then(|()| execute::start_script(&path, &output, &self.residents, self.machine.ids));
+            .and_then(|()| execute::start_script(&path, &output, &self.residents, self.machine));
         if let Err(error) = started {
             self.report(&Report::Console, format!("user data: {error}\n").as_bytes());
         }

@@ -175,6 +175,24 @@ pub(super) fn install_filter(program: &[libc::sock_filter]) -> io::Result<()> {
     }
 }
 
+/// Makes an opened TUN device an interface of the network namespace that it was opened in; packets come and go without a header before
+/// them.
+pub(super) fn attach_tun(device: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+    const TUN_WITHOUT_HEADER: libc::c_short = 0x0001 | 0x1000; // IFF_TUN | IFF_NO_PI
+    // SAFETY: an all-zero `ifreq` is valid, of its name the last byte stays zero, and the kernel writes no more than the struct.
+    unsafe {
+        let mut request: libc::ifreq = std::mem::zeroed();
+        for (to, from) in request.ifr_name.iter_mut().zip(name.bytes().take(libc::IFNAMSIZ - 1)) {
+            *to = from.cast_signed() as libc::c_char;
+        }
+        request.ifr_ifru.ifru_flags = TUN_WITHOUT_HEADER;
+        match libc::ioctl(device.as_raw_fd(), libc::TUNSETIFF, &raw const request) {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
+
 /// Switches the loopback interface of the network namespace on.
 pub(super) fn loopback_up() -> io::Result<()> {
     let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None)?;

@@ -27,9 +27,11 @@ mod filter;
 mod host_root;
 mod idmap;
 mod init;
+mod interface;
 mod job;
 mod kernel;
 mod mounts;
+mod netlink;
 mod remove;
 mod sftp;
 mod shims;
@@ -38,11 +40,12 @@ mod tree;
 mod unpack;
 pub(crate) mod wire;
 
-pub(crate) use client::{Condition, Process, ProcessEnd, Sandbox, SandboxError, do_job, measure};
+pub(crate) use client::{Condition, Process, ProcessEnd, Sandbox, SandboxError, Wires, do_job, measure};
 pub(crate) use idmap::{IdMap, NoRange};
+pub(crate) use interface::TUN;
 pub(crate) use kernel::awaitable;
 pub(crate) use terminal::set_size;
-pub(crate) use wire::{Job, MachineStart, Part, Program, Run, Shift, Streams, Terminal};
+pub(crate) use wire::{Job, MachineStart, NetworkStart, Part, Program, Run, Shift, Streams, Terminal};
 
 /// The first argument that turns the program into a sandbox's init.
 pub(crate) const ENTER: &str = "__bakelite-sandbox-init";

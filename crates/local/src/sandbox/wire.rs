@@ -3,6 +3,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -26,6 +27,8 @@ pub(crate) enum Request {
     /// The id maps of the user namespace are written. For a machine on a directory of the user's whose ids had to be mapped, too, the
     /// mount of that directory comes along.
     Mapped,
+    /// Answer to `Network`: whether the machine has a TUN device now.
+    Attached { device: bool },
     /// Start a process; its three standard streams come along unless it gets a terminal. The bytes are the command.
     Run(Run),
     /// Send a signal to the process group of a run.
@@ -45,6 +48,9 @@ pub(crate) enum Request {
 pub(crate) enum Report {
     /// The user namespace exists; its id maps are the parent's to write.
     NeedMap,
+    /// The machine's network exists. The socket of its metadata service comes along, and then, if it is to reach more than that, its TUN
+    /// device, or the network namespace in which it `wants_device` from the parent.
+    Network { wants_device: bool },
     /// The machine is up (again).
     Booted,
     /// A job is done; what it has measured.
@@ -110,6 +116,19 @@ pub(crate) struct MachineStart {
     pub(crate) users: Vec<String>,
     /// Lines for their `authorized_keys`.
     pub(crate) authorized_keys: Vec<String>,
+    /// How it reaches other machines; not at all without it.
+    pub(crate) network: Option<NetworkStart>,
+    /// What all its sessions have in their environment.
+    pub(crate) environment: Vec<(String, String)>,
+}
+
+/// The machine's end of its network.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct NetworkStart {
+    /// Its address.
+    pub(crate) address: Ipv4Addr,
+    /// The name servers of its `/etc/resolv.conf`.
+    pub(crate) name_servers: Vec<Ipv4Addr>,
 }
 
 /// One overlay of a root.

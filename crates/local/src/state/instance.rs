@@ -155,6 +155,12 @@ impl Instance {
         self.exists().then_some(self.address)
     }
 
+    /// Returns the hardware address of its network interface.
+    pub(crate) fn mac_address(&self) -> String {
+        let [one, two, three, four] = self.address.octets();
+        format!("02:00:{one:02x}:{two:02x}:{three:02x}:{four:02x}")
+    }
+
     /// Returns its tags, with the one that tells the SSH port.
     pub(crate) fn shown_tags(&self, tags: &Tags) -> Tags {
         let mut tags = tags.clone();

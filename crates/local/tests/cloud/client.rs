@@ -92,6 +92,7 @@ pub(crate) fn options(directory: &Path) -> LocalCloudOptions {
         state_dir: directory.to_owned(),
         isolation: Isolation::Sandbox,
         limits: bakelite_local::Limits::default(),
+        network: bakelite_local::NetworkOptions::default(),
         latency: Latency::default(),
         images: Vec::new(),
         pulls: bakelite_local::PullOptions {
@@ -260,15 +261,20 @@ impl Api {
 
     /// Runs a command that may fail.
     pub(crate) fn ssh_output(&self, instance: &str, user: &str, key: &Path, command: &str) -> Output {
+        self.ssh_command(instance, user, key, command).run_to_end()
+    }
+
+    /// OpenSSH's client with a command for an instance.
+    pub(crate) fn ssh_command(&self, instance: &str, user: &str, key: &Path, command: &str) -> Command {
         let answer = self.describe(instance);
         let port = answer.body.split("<key>bakelite:ssh-port</key><value>").nth(1).unwrap();
-        Command::new("ssh")
-            .args(["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"])
+        let mut ssh = Command::new("ssh");
+        ssh.args(["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"])
             .args(["-o", "BatchMode=yes", "-o", "LogLevel=ERROR", "-i"])
             .arg(key)
             .args(["-p", port.split('<').next().unwrap()])
-            .args([&format!("{user}@{}", answer.value("ipAddress")), command])
-            .run_to_end()
+            .args([&format!("{user}@{}", answer.value("ipAddress")), command]);
+        ssh
     }
 }
 

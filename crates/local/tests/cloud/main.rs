@@ -6,6 +6,7 @@ mod client;
 mod errors;
 mod images;
 mod instances;
+mod metadata;
 mod owner;
 mod pools;
 mod sessions;
@@ -26,6 +27,7 @@ fn main() {
         ("errors", errors::TESTS),
         ("images", images::TESTS),
         ("instances", instances::TESTS),
+        ("metadata", metadata::TESTS),
         ("owner", owner::TESTS),
         ("pools", pools::TESTS),
         ("sessions", sessions::TESTS),

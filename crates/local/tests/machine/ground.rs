@@ -221,7 +221,12 @@ impl Running {
 
     /// Whether the machine has more than one id.
     pub(crate) fn has_users(&self) -> bool {
-        self.ground.machines.limits().is_empty()
+        !self
+            .ground
+            .machines
+            .limits()
+            .iter()
+            .any(|limit| limit.contains("one user id"))
     }
 }
 

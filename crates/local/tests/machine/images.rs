@@ -141,6 +141,7 @@ fn options(directory: &Path, images: &[(&str, &str)], notices: Notices) -> Local
         },
         listen: ([127, 0, 0, 1], 0).into(),
         ssh_port: 0,
+        network: bakelite_local::NetworkOptions::default(),
         refusals: Refusals::default(),
         region: "us-east-1".into(),
     }

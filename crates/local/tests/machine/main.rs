@@ -8,6 +8,7 @@ mod escape;
 mod files;
 mod ground;
 mod images;
+mod internet;
 mod layers;
 mod power;
 mod resets;
@@ -34,6 +35,7 @@ fn main() {
         ("power", power::TESTS),
         ("escape", escape::TESTS),
         ("walls", walls::TESTS),
+        ("internet", internet::TESTS),
         ("layers", layers::TESTS),
         ("tarballs", tarballs::TESTS),
         ("images", images::TESTS),

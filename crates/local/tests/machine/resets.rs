@@ -81,6 +81,7 @@ fn act(act: &str, directory: &Path) -> Command {
 fn options(directory: &Path) -> LocalCloudOptions {
     LocalCloudOptions {
         limits: bakelite_local::Limits::default(),
+        network: bakelite_local::NetworkOptions::default(),
         state_dir: directory.to_owned(),
         isolation: Isolation::Sandbox,
         latency: Latency::default(),

@@ -11,6 +11,8 @@ use crate::ground::text;
 /// An id that no account of a usual system has.
 const USER: u32 = 64_777;
 
+const TUN: &str = "/dev/net/tun";
+
 /// One trial per kind of user; those that cannot run here are listed with their reason.
 pub(crate) fn trials() -> Vec<Trial> {
     let is_root = text(&Command::new("id").arg("-u").output().unwrap().stdout).trim() == "0";
@@ -53,6 +55,14 @@ fn suite_as_user(range: &str) -> Result<(), Failed> {
             let from = directory.path().join(name);
             prepare += &["mount --bind ", &from.to_string_lossy(), " /etc/", name, "\n"].concat();
         }
+    }
+    // As udev has it on most machines: everybody may open it.
+    if Path::new(TUN).exists() {
+        let device = directory.path().join("tun");
+        prepare += &format!(
+            "mknod -m 666 {0} c 10 200 && mount --bind {0} {TUN}\n",
+            device.display()
+        );
     }
     let run = format!(
         "{prepare}exec setpriv --reuid {USER} --regid {USER} --clear-groups {} --test-threads 2",
