@@ -12,6 +12,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 /// Groups of flags in the help.
 const VALUES: &str = "Builds and variables";
+const RECORDS: &str = "Records of the run";
 const COMPATIBILITY: &str = "Without effect";
 const LOCAL_CLOUD: &str = "Local cloud";
 
@@ -142,8 +143,17 @@ pub(crate) struct BuildArgs {
     /// Accepted for compatibility: there are no enforced provisioners here
     #[arg(long, action = ArgAction::Set, default_value_t, help_heading = COMPATIBILITY)]
     pub(crate) skip_enforcement: bool,
-    /// Record all events as JSON lines in this file
-    #[arg(long, value_name = "FILE")]
+    /// Print at the end how long each step of each build took, and what it waited for
+    #[arg(long, action = ArgAction::Set, default_value_t, help_heading = RECORDS)]
+    pub(crate) timing: bool,
+    /// Write the steps to this file in the Chrome trace format
+    #[arg(long, value_name = "FILE", help_heading = RECORDS)]
+    pub(crate) trace: Option<PathBuf>,
+    /// Write the timeline of all builds to this file, an HTML page
+    #[arg(long, value_name = "FILE", help_heading = RECORDS)]
+    pub(crate) report: Option<PathBuf>,
+    /// Append all events as JSON lines to this file
+    #[arg(long, value_name = "FILE", help_heading = RECORDS)]
     pub(crate) log_events: Option<PathBuf>,
     /// The template: a file, a directory, or `-` for standard input
     #[arg(value_name = "TEMPLATE")]

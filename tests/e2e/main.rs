@@ -43,5 +43,6 @@ mod session_manager;
 #[cfg(feature = "amazon")]
 mod templates;
 mod terminal;
+mod timeline;
 mod windows;
 mod winrm;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bakelite_engine::clock::{self, Paused};
 use bakelite_engine::error::Explain;
+use bakelite_engine::step::waiting_for;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -142,6 +143,7 @@ impl<S> Watch<S> {
         mut judge: impl FnMut(Option<&S>) -> Option<Result<T, WaitError>>,
     ) -> Result<T, WaitError> {
         let _interest = self.interest(id);
+        let _waiting = waiting_for(format!("{what} to become {wanted}"), Some(pace.usual));
         let mut looks = self.looks.subscribe();
         let started = Instant::now();
         let mut fresh = started;

@@ -17,10 +17,11 @@ use tokio::time::timeout;
 use crate::args::{BuildArgs, OnErrorArg};
 use crate::cloud::Cloud;
 use crate::exit::{Failure, Status};
+use crate::print::Output;
 use crate::process::Process;
 use crate::reading::{Reading, invocation};
 use crate::registry::registry;
-use crate::report::{Reporting, Style};
+use crate::report::{Extras, Reporting, Style};
 use crate::signals::Signals;
 use crate::user::AtTerminal;
 use crate::world::World;
@@ -65,7 +66,13 @@ async fn bake(
     };
     let style = style(&args, machine_readable, process);
     let settings = settings(&args, context.clone(), process)?;
-    let log_events = args.log_events;
+    let extras = Extras {
+        run: context.id.clone(),
+        timing: args.timing,
+        log_events: args.log_events,
+        trace: args.trace,
+        report: args.report,
+    };
     let invocation = invocation(args.template, args.path, Purpose::Build, undeclared, process)?;
     let registry = registry();
     let mut reading = Reading::default();
@@ -74,16 +81,17 @@ async fn bake(
         reading.say(process);
         return Ok(Status::Failed);
     };
-    let plan = template
-        .plan(
-            &registry,
-            &World {
-                registry: &registry,
-                run: &context,
-            },
-            &mut reading.diagnostics,
-        )
-        .await;
+    let world = World {
+        registry: &registry,
+        run: &context,
+    };
+    let planning = template.plan(&registry, &world, &mut reading.diagnostics);
+    let plan = not_in_silence(
+        planning,
+        "the data sources and functions of the template",
+        process.output,
+    )
+    .await;
     reading.hidden.extend(plan.secrets.iter().cloned());
     reading.hidden.extend_by_environment(&context.environment);
     let unsound = reading.say(process);
@@ -97,7 +105,7 @@ async fn bake(
     }
     let journal = Arc::clone(&settings.journal);
     let mut signals = Signals::listen()?;
-    let reporting = Reporting::start(style, reading.hidden, log_events.as_deref(), &process.log)?;
+    let reporting = Reporting::start(style, reading.hidden, &extras, &process.log)?;
     let (canceller, cancel) = cancellation();
     let running = run::run(plan, &registry, settings, &reporting.events, &cancel);
     let outcomes = until_left(running, &canceller, &reporting.events, &mut signals).await;
@@ -107,6 +115,18 @@ async fn bake(
         .map_err(|error| Failure::new("failed to close the journal").because(&error))?;
     let failed = outcomes?.iter().any(|outcome| outcome.result.is_err());
     Ok(if failed || unsound { Status::Failed } else { Status::Ok })
+}
+
+/// Waits for what has no events of its own; when that takes more than ten seconds, prints what is waited for.
+async fn not_in_silence<T>(work: impl Future<Output = T>, what: &str, output: Output) -> T {
+    tokio::pin!(work);
+    for pause in [10, 20, 60].map(Duration::from_secs) {
+        if let Ok(done) = timeout(pause, &mut work).await {
+            return done;
+        }
+        output.say(&format!("==> Waiting for {what}"));
+    }
+    work.await
 }
 
 /// Waits for the run while listening for signals: the first cleans up, the second hurries, the third leaves at once.
