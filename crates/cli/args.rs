@@ -10,6 +10,8 @@ use bakelite_local::{Denial, Latency, Shortage};
 use bakelite_template::duration::GoDuration;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+use crate::partition::PartitionArg;
+
 /// Groups of flags in the help.
 const VALUES: &str = "Builds and variables";
 const RECORDS: &str = "Records of the run";
@@ -65,6 +67,9 @@ pub(crate) enum Command {
     #[cfg(feature = "amazon")]
     #[command(name = "iam-policy")]
     IamPolicy(IamPolicyArgs),
+    /// Work on manifests, which the post-processor `manifest` writes
+    #[command(subcommand)]
+    Manifest(ManifestCommand),
     /// Remove what a killed run left behind
     Gc(GcArgs),
     /// Use the local cloud: EC2's API on sandboxes of this machine
@@ -143,6 +148,9 @@ pub(crate) struct BuildArgs {
     /// Accepted for compatibility: there are no enforced provisioners here
     #[arg(long, action = ArgAction::Set, default_value_t, help_heading = COMPATIBILITY)]
     pub(crate) skip_enforcement: bool,
+    /// Bake only this part of the builds: part I of N, by their names; `auto` takes both from the job that this runs in
+    #[arg(long, value_name = "I/N|auto", help_heading = VALUES)]
+    pub(crate) partition: Option<PartitionArg>,
     /// Print at the end how long each step of each build took, and what it waited for
     #[arg(long, action = ArgAction::Set, default_value_t, help_heading = RECORDS)]
     pub(crate) timing: bool,
@@ -481,6 +489,20 @@ pub(crate) struct IamPolicyArgs {
     /// The template: a file, a directory, or `-` for standard input
     #[arg(value_name = "TEMPLATE")]
     pub(crate) path: String,
+}
+
+/// Commands on manifests.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ManifestCommand {
+    /// Join the manifests of the parts of a run that `-partition` distributed
+    Merge {
+        /// Where to write the manifest; without it, standard output
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// The manifests, in the order that their builds shall have
+        #[arg(value_name = "FILE", required = true)]
+        parts: Vec<PathBuf>,
+    },
 }
 
 /// Flags of `gc`.

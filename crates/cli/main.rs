@@ -10,6 +10,7 @@ mod completion;
 mod env;
 mod exit;
 mod flags;
+mod partition;
 mod print;
 mod process;
 mod reading;

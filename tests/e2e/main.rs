@@ -33,6 +33,7 @@ mod meta_arguments;
 #[cfg(feature = "amazon")]
 mod moto_bakes;
 mod output;
+mod partition;
 mod provenance;
 #[cfg(feature = "amazon")]
 mod reboot;

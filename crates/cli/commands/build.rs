@@ -66,6 +66,7 @@ async fn bake(
     };
     let style = style(&args, machine_readable, process);
     let settings = settings(&args, context.clone(), process)?;
+    let part = args.partition.map(|argument| argument.part(process)).transpose()?;
     let extras = Extras {
         run: context.id.clone(),
         timing: args.timing,
@@ -86,7 +87,7 @@ async fn bake(
         run: &context,
     };
     let planning = template.plan(&registry, &world, &mut reading.diagnostics);
-    let plan = not_in_silence(
+    let mut plan = not_in_silence(
         planning,
         "the data sources and functions of the template",
         process.output,
@@ -102,6 +103,14 @@ async fn bake(
             );
         }
         return Ok(Status::Failed);
+    }
+    if let Some(part) = part {
+        let all = plan.builds.len();
+        plan.builds.retain(|build| part.contains(&build.name));
+        process.output.say(&part.describe(plan.builds.len(), all));
+        if plan.builds.is_empty() {
+            return Ok(if unsound { Status::Failed } else { Status::Ok });
+        }
     }
     let journal = Arc::clone(&settings.journal);
     let mut signals = Signals::listen()?;

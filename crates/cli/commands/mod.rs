@@ -11,6 +11,7 @@ mod iam_policy;
 mod init;
 mod inspect;
 mod local;
+mod manifest;
 mod plugins;
 mod validate;
 mod verify_attestation;
@@ -40,6 +41,7 @@ pub(crate) fn run(cli: Cli, process: &Process) -> Result<Status, Failure> {
         Some(Command::VerifyAttestation(args)) => verify_attestation::run(&args, process),
         #[cfg(feature = "amazon")]
         Some(Command::IamPolicy(args)) => runtime()?.block_on(iam_policy::run(args, process)),
+        Some(Command::Manifest(command)) => manifest::run(&command),
         Some(Command::Gc(args)) => runtime()?.block_on(gc::run(&args, process)),
         Some(Command::Local(command)) => runtime()?.block_on(local::run(command, process)),
         Some(Command::Version) => Ok(version::run(process)),
