@@ -27,6 +27,8 @@ mod language;
 mod local_bakes;
 #[cfg(feature = "amazon")]
 mod local_serve;
+#[cfg(feature = "amazon")]
+mod logs;
 mod manifests;
 mod masking;
 mod meta_arguments;
