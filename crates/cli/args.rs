@@ -181,8 +181,26 @@ pub(crate) enum OnErrorArg {
     RunCleanupProvisioner,
 }
 
-/// Settings of the local cloud.
+/// The local cloud in the place of AWS, for commands that bake nothing.
+#[derive(Debug, Default, Args)]
+pub(crate) struct LocalPlaceArgs {
+    /// Query data sources on the local cloud instead of AWS
+    #[arg(long, action = ArgAction::Set, default_value_t, help_heading = LOCAL_CLOUD)]
+    pub(crate) local: bool,
+    #[command(flatten)]
+    pub(crate) cloud: LocalCloudArgs,
+}
+
+/// Which local cloud.
 #[derive(Debug, Args)]
+pub(crate) struct LocalStateArgs {
+    /// Where the local cloud keeps its images and instances
+    #[arg(long, value_name = "DIRECTORY", help_heading = LOCAL_CLOUD)]
+    pub(crate) local_state: Option<PathBuf>,
+}
+
+/// Settings of the local cloud.
+#[derive(Debug, Default, Args)]
 pub(crate) struct LocalCloudArgs {
     /// A base image of the local cloud from a directory or tarball; may be repeated
     #[arg(long = "local-image", value_name = "NAME=ROOT", value_parser = assignment, help_heading = LOCAL_CLOUD)]
@@ -300,6 +318,8 @@ pub(crate) struct ValidateArgs {
     /// Do not warn about values in var files for variables that the template does not declare
     #[arg(long, action = ArgAction::Set, default_value_t)]
     pub(crate) no_warn_undeclared_var: bool,
+    #[command(flatten)]
+    pub(crate) place: LocalPlaceArgs,
     /// Query data sources instead of treating their values as unknown
     #[arg(long, action = ArgAction::Set, default_value_t)]
     pub(crate) evaluate_datasources: bool,
@@ -316,6 +336,8 @@ pub(crate) struct ValidateArgs {
 pub(crate) struct InspectArgs {
     #[command(flatten)]
     pub(crate) template: TemplateArgs,
+    #[command(flatten)]
+    pub(crate) place: LocalPlaceArgs,
     /// The template: a file, a directory, or `-` for standard input; none: an empty one
     #[arg(value_name = "TEMPLATE")]
     pub(crate) path: Option<String>,
@@ -326,6 +348,8 @@ pub(crate) struct InspectArgs {
 pub(crate) struct ConsoleArgs {
     #[command(flatten)]
     pub(crate) template: TemplateArgs,
+    #[command(flatten)]
+    pub(crate) place: LocalPlaceArgs,
     /// The template whose variables and locals can be used
     #[arg(value_name = "TEMPLATE")]
     pub(crate) path: Option<String>,
@@ -559,10 +583,70 @@ pub(crate) enum LocalCommand {
         #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true)]
         command: Vec<String>,
     },
+    /// List the instances
+    Ps {
+        #[command(flatten)]
+        state: LocalStateArgs,
+        /// As JSON
+        #[arg(long, action = ArgAction::Set, default_value_t)]
+        json: bool,
+    },
+    /// Run a command as root in a running instance
+    Exec {
+        #[command(flatten)]
+        state: LocalStateArgs,
+        /// The instance's id
+        #[arg(value_name = "INSTANCE")]
+        instance: String,
+        /// The command and its arguments
+        #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true)]
+        command: Vec<String>,
+    },
+    /// Log in to a running instance with OpenSSH's client
+    Ssh {
+        #[command(flatten)]
+        state: LocalStateArgs,
+        /// The instance's id
+        #[arg(value_name = "INSTANCE")]
+        instance: String,
+        /// Further arguments of `ssh`, such as a command
+        #[arg(value_name = "ARGUMENT", trailing_var_arg = true)]
+        arguments: Vec<String>,
+    },
+    /// List what takes space on disk
+    Du {
+        #[command(flatten)]
+        cloud: LocalCloudArgs,
+        /// As JSON
+        #[arg(long, action = ArgAction::Set, default_value_t)]
+        json: bool,
+    },
+    /// Remove images with their snapshots
+    Rm {
+        #[command(flatten)]
+        cloud: LocalCloudArgs,
+        /// Ids or names of images
+        #[arg(value_name = "AMI", required = true)]
+        images: Vec<String>,
+    },
+    /// Remove what no image needs
+    Prune {
+        #[command(flatten)]
+        cloud: LocalCloudArgs,
+        /// Also terminate instances that are stopped
+        #[arg(long, action = ArgAction::Set, default_value_t)]
+        stopped: bool,
+        /// Only list what would be removed
+        #[arg(long, action = ArgAction::Set, default_value_t)]
+        dry_run: bool,
+    },
     /// Forget all images and instances
     Reset {
         #[command(flatten)]
-        cloud: LocalCloudArgs,
+        state: LocalStateArgs,
+        /// End the bakes and instances that still run first
+        #[arg(long, action = ArgAction::Set, default_value_t)]
+        force: bool,
     },
 }
 

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bakelite_engine::provisioner::RunContext;
-use bakelite_local::{Isolation, Latency, Limits, LocalCloud, LocalCloudOptions, Refusals};
+use bakelite_local::{Isolation, Limits, LocalCloud, LocalCloudOptions, LocalError, Refusals};
 
-use crate::args::LocalCloudArgs;
+use crate::args::{LocalCloudArgs, LocalPlaceArgs};
 use crate::exit::Failure;
 use crate::process::Process;
 
@@ -47,7 +47,7 @@ impl Cloud {
                 "failed to listen on `{listen}`: connections to the local cloud are not encrypted, so it listens on loopback addresses only"
             )));
         }
-        let state_directory = state_directory(args, process)?;
+        let state_directory = state_directory(args.local_state.as_deref(), process)?;
         let options = LocalCloudOptions {
             state_dir: state_directory.clone(),
             isolation: if args.local_unisolated {
@@ -77,37 +77,29 @@ impl Cloud {
         };
         let cloud = LocalCloud::start(options)
             .await
-            .map_err(|error| Failure::new("failed to start the local cloud").because(&error))?;
+            .map_err(|error| failure("failed to start the local cloud", &error))?;
         Ok(Cloud { cloud, state_directory })
     }
 
     /// Lets components of this run use this cloud and nothing else.
     pub(crate) fn take_the_place_of_aws(&self, context: &mut RunContext) {
-        let mut environment = (*context.environment).clone();
-        environment.retain(|name, _| !name.starts_with("AWS_"));
-        let state = self.state_directory.display().to_string();
+        self.access().redirect(context);
+    }
+
+    /// How to call it.
+    pub(crate) fn access(&self) -> Access {
         let key = self.cloud.access_key();
-        for (name, value) in [
-            ("AWS_ENDPOINT_URL", self.cloud.endpoint().as_str()),
-            ("AWS_ACCESS_KEY_ID", &key.id),
-            ("AWS_SECRET_ACCESS_KEY", &key.secret),
-            ("AWS_REGION", REGION),
-            ("AWS_EC2_METADATA_DISABLED", "true"),
-            ("BAKELITE_LOCAL", &state),
-        ] {
-            environment.insert(name.into(), value.into());
+        Access {
+            endpoint: self.cloud.endpoint(),
+            id: key.id.clone(),
+            secret: key.secret.clone(),
+            state_directory: self.state_directory.clone(),
         }
-        context.environment = Arc::new(environment);
     }
 
     /// Where it keeps its images and instances.
     pub(crate) fn state_directory(&self) -> &Path {
         &self.state_directory
-    }
-
-    /// What nobody may see: with it, anybody on this machine could use the cloud.
-    pub(crate) fn secret(&self) -> String {
-        self.cloud.access_key().secret.clone()
     }
 
     /// Stops its instances and saves its state.
@@ -116,27 +108,78 @@ impl Cloud {
     }
 }
 
+/// How to call a local cloud, of this process or of another one.
+#[derive(Debug, Clone)]
+pub(crate) struct Access {
+    pub(crate) endpoint: String,
+    pub(crate) id: String,
+    pub(crate) secret: String,
+    pub(crate) state_directory: PathBuf,
+}
+
+impl Access {
+    /// Lets components of a run use this cloud and nothing else.
+    pub(crate) fn redirect(&self, context: &mut RunContext) {
+        let mut environment = (*context.environment).clone();
+        environment.retain(|name, _| !name.starts_with("AWS_"));
+        let state = self.state_directory.display().to_string();
+        for (name, value) in [
+            ("AWS_ENDPOINT_URL", self.endpoint.as_str()),
+            ("AWS_ACCESS_KEY_ID", &self.id),
+            ("AWS_SECRET_ACCESS_KEY", &self.secret),
+            ("AWS_REGION", REGION),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+            ("BAKELITE_LOCAL", &state),
+        ] {
+            environment.insert(name.into(), value.into());
+        }
+        context.environment = Arc::new(environment);
+    }
+}
+
+/// The run of a command that bakes nothing, on the local cloud if one is asked for; the cloud has to be shut down.
+pub(crate) async fn place(args: &LocalPlaceArgs, process: &Process) -> Result<(RunContext, Option<Cloud>), Failure> {
+    let mut context = process.run_context(false, false);
+    if !args.local {
+        check_unused(&args.cloud)?;
+        return Ok((context, None));
+    }
+    let cloud = Cloud::start_for_build(&args.cloud, process).await?;
+    cloud.take_the_place_of_aws(&mut context);
+    Ok((context, Some(cloud)))
+}
+
+/// Settings of the local cloud mean nothing to AWS.
+pub(crate) fn check_unused(args: &LocalCloudArgs) -> Result<(), Failure> {
+    match args.given() {
+        Some(flag) => Err(Failure::new(format!("{flag} is for the local cloud")).help("add -local to use it")),
+        None => Ok(()),
+    }
+}
+
 /// Where a local cloud keeps its images and instances.
-pub(crate) fn state_directory(args: &LocalCloudArgs, process: &Process) -> Result<PathBuf, Failure> {
-    match &args.local_state {
+pub(crate) fn state_directory(local_state: Option<&Path>, process: &Process) -> Result<PathBuf, Failure> {
+    match local_state {
         Some(directory) => Ok(process.working_directory.join(directory)),
         None => Ok(process.state_directory()?.join("local")),
     }
 }
 
-/// What a killed bake on a local cloud left is on that cloud: `gc` starts it again.
+/// A failure of the local cloud, with its remedy.
+pub(crate) fn failure(what: impl Into<String>, error: &LocalError) -> Failure {
+    let failure = Failure::new(what).because(error);
+    match error.help() {
+        Some(help) => failure.help(help),
+        None => failure,
+    }
+}
+
+/// What a bake on a local cloud left is on that cloud: `gc` starts it again, after the processes have ended that keep its instances running.
 pub(crate) async fn reopen(state_directory: PathBuf, process: &Process) -> Result<Cloud, Failure> {
+    bakelite_local::release(&state_directory).await;
     let args = LocalCloudArgs {
-        images: Vec::new(),
-        latency: Latency::default(),
-        deny: Vec::new(),
-        no_capacity: Vec::new(),
-        local_unisolated: false,
         local_state: Some(state_directory),
-        local_pids: None,
-        local_memory: None,
-        local_cpus: None,
-        local_disk: None,
+        ..LocalCloudArgs::default()
     };
     Cloud::start_for_build(&args, process).await
 }

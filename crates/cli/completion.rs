@@ -62,12 +62,14 @@ fn values(flag: &Arg) -> Vec<String> {
 
 /// Has the user's shells ask. Installed again, the line is the present program's.
 pub(crate) fn install(process: &Process) -> Result<Status, Failure> {
-    let failed = || Failure::new("install completions");
+    let failed = || Failure::new("failed to install completions");
     let program = std::env::current_exe().map_err(|error| failed().because(&error))?;
     let shells = shells(process)?;
     if shells.is_empty() {
-        return Err(Failure::new("install completions: neither bash nor zsh is set up")
-            .help("create `~/.bashrc` or `~/.zshrc`, then try again"));
+        return Err(
+            Failure::new("failed to install completions: neither bash nor zsh is set up")
+                .help("create `~/.bashrc` or `~/.zshrc`, then try again"),
+        );
     }
     let name = process.called();
     for (file, is_zsh) in shells {
@@ -98,7 +100,7 @@ pub(crate) fn uninstall(process: &Process) -> Result<Status, Failure> {
 fn shells(process: &Process) -> Result<Vec<(PathBuf, bool)>, Failure> {
     let home = process
         .home_directory()
-        .ok_or_else(|| Failure::new("find the home directory").help("set HOME"))?;
+        .ok_or_else(|| Failure::new("failed to find the home directory").help("set HOME"))?;
     let own = process.variable("SHELL").map(Path::new).and_then(Path::file_name);
     let all = [("bash", ".bashrc", false), ("zsh", ".zshrc", true)];
     let all = all.into_iter().filter_map(|(shell, file, is_zsh)| {
@@ -120,7 +122,7 @@ fn line(name: &str, program: &Path, is_zsh: bool) -> String {
 
 /// Writes a shell's file without our line for that name, and then with this one; answers whether it had one.
 fn rewrite(file: &Path, name: &str, line: Option<&str>) -> Result<bool, Failure> {
-    let failed = |error: std::io::Error| Failure::new(format!("write `{}`", file.display())).because(&error);
+    let failed = |error: std::io::Error| Failure::new(format!("failed to write `{}`", file.display())).because(&error);
     let text = match std::fs::read_to_string(file) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         read => read.map_err(failed)?,

@@ -73,8 +73,12 @@ const VARIABLES: &[Variable] = &[
         doc: "How often and how long apart AWS is asked whether something is ready, where the template has no `aws_polling`.",
     },
     Variable {
+        name: "BAKELITE_CHECKIP_URL",
+        doc: "Asked for the public address of this machine, which `temporary_security_group_source_public_ip` admits; without it, `https://checkip.amazonaws.com`.",
+    },
+    Variable {
         name: "VAULT_ADDR, VAULT_TOKEN, VAULT_NAMESPACE, VAULT_CACERT, VAULT_SKIP_VERIFY",
-        doc: "The server that the function `vault` asks.",
+        doc: "The server that the function `vault` and `vault_aws_engine` of the Amazon components ask.",
     },
     Variable {
         name: "CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN, CONSUL_HTTP_TOKEN_FILE, CONSUL_HTTP_SSL, CONSUL_HTTP_SSL_VERIFY, CONSUL_CACERT, CONSUL_NAMESPACE",

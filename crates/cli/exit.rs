@@ -71,6 +71,17 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// What failed with its causes, and the remedy.
+    pub(crate) fn parts(&self) -> (String, Option<&str>) {
+        let what = match &self.causes {
+            Some(causes) => format!("{}: {causes}", self.what),
+            None => self.what.clone(),
+        };
+        (what, self.help.as_deref())
+    }
+}
+
 /// Ends the program as its command ended; the last words of a failure are printed by the caller.
 pub(crate) fn with(ended: Result<Status, Failure>, last_words: impl FnOnce(&str)) -> ExitCode {
     let status = match ended {

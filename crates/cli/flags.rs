@@ -10,17 +10,12 @@ use clap::{Arg, ArgAction, Command as Grammar, CommandFactory as _, FromArgMatch
 use crate::args::{Cli, ValueError};
 use crate::exit::{Failure, Status};
 use crate::print::{Output, write};
+use crate::process::{Process, is_machine_readable};
 
 /// Understands the arguments. Help and usage errors are printed here; the failure then only carries the status.
-pub(crate) fn parse(arguments: &[OsString], output: Output) -> Result<Cli, Failure> {
-    let mut grammar = grammar();
-    grammar = grammar.after_help(crate::env::help());
-    if let Some(name) = arguments
-        .first()
-        .and_then(|path| std::path::Path::new(path).file_name())
-    {
-        grammar = grammar.bin_name(name.to_string_lossy().into_owned());
-    }
+pub(crate) fn parse(process: &Process) -> Result<Cli, Failure> {
+    let arguments = &process.arguments;
+    let grammar = grammar().after_help(crate::env::help()).bin_name(process.called());
     let rest: Vec<OsString> = arguments
         .iter()
         .filter(|argument| !is_machine_readable(argument))
@@ -30,7 +25,7 @@ pub(crate) fn parse(arguments: &[OsString], output: Output) -> Result<Cli, Failu
         .clone()
         .try_get_matches_from(long_form(&grammar, rest))
         .and_then(|matches| Cli::from_arg_matches(&matches));
-    parsed.map_err(|error| Failure::said(print(error, &grammar, arguments, output)))
+    parsed.map_err(|error| Failure::said(print(error, &grammar, arguments, process.output)))
 }
 
 /// The commands with their flags as Go reads them: a repeated flag's last value counts, and a switch may have a value after `=`.
@@ -144,11 +139,6 @@ fn command<'a>(grammar: &'a Grammar, arguments: &[OsString]) -> Option<&'a Gramm
     let words = arguments.iter().skip(1).map(|argument| argument.to_string_lossy());
     let mut words = words.filter(|word| !word.starts_with('-'));
     grammar.find_subcommand(words.next()?.as_ref())
-}
-
-/// `-machine-readable`, which may stand anywhere.
-pub(crate) fn is_machine_readable(argument: &OsStr) -> bool {
-    argument == "-machine-readable" || argument == "--machine-readable"
 }
 
 /// The arguments in the form that clap reads: `--flag=value`, and `--` before the first that is no flag.

@@ -10,6 +10,7 @@ mod completion;
 mod env;
 mod exit;
 mod flags;
+mod keeper;
 mod partition;
 mod print;
 mod process;
@@ -38,5 +39,5 @@ fn run(process: &process::Process) -> Result<exit::Status, exit::Failure> {
         print::write(&completion::answer(&flags::grammar(), line));
         return Ok(exit::Status::Ok);
     }
-    commands::run(flags::parse(&process.arguments, process.output)?, process)
+    commands::run(flags::parse(process)?, process)
 }

@@ -1,7 +1,7 @@
 //! What the program was started with: arguments, environment, directories, the time. Read once; everything else gets it handed.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use bakelite_engine::private_file::PrivateFiles;
 use bakelite_engine::provisioner::RunContext;
 
 use crate::exit::Failure;
-use crate::flags::is_machine_readable;
+use crate::keeper::KEEP;
 use crate::print::Output;
 use crate::report::log::Log;
 
@@ -36,6 +36,8 @@ pub(crate) struct Process {
     pub(crate) log: Log,
     /// How messages are printed.
     pub(crate) output: Output,
+    /// It runs the local cloud of a bake in another process.
+    pub(crate) is_keeper: bool,
 }
 
 impl Process {
@@ -44,10 +46,15 @@ impl Process {
         let started = SystemTime::now();
         let working_directory = std::env::current_dir()
             .map_err(|error| Failure::new("failed to find the working directory").because(&error))?;
-        let arguments: Vec<OsString> = std::env::args_os().collect();
+        let mut arguments: Vec<OsString> = std::env::args_os().collect();
+        let is_keeper = arguments.get(1).is_some_and(|first| first == KEEP);
+        if is_keeper {
+            arguments.remove(1);
+        }
         let machine_readable = arguments.iter().any(|argument| is_machine_readable(argument));
         let mut process = Process {
             output: Output { machine_readable },
+            is_keeper,
             arguments,
             environment: crate::env::read(),
             working_directory,
@@ -134,4 +141,9 @@ impl Process {
             .map(String::as_str)
             .filter(|value| !value.is_empty())
     }
+}
+
+/// `-machine-readable`, which may stand anywhere.
+pub(crate) fn is_machine_readable(argument: &OsStr) -> bool {
+    argument == "-machine-readable" || argument == "--machine-readable"
 }

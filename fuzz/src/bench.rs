@@ -150,7 +150,7 @@ impl Bench {
             plan = self
                 .runtime
                 .block_on(template.plan(&components, &TestData, &mut diagnostics));
-            let inspected = self.runtime.block_on(template.inspect(&components));
+            let inspected = self.runtime.block_on(template.inspect(&components, None));
             reached.note(("inspected", inspected.len()));
             reached.note(template.upgrade(&components, true).is_some());
         }

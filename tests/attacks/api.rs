@@ -1,13 +1,14 @@
 //! The local cloud's API: it belongs to the user who started it. Others of the machine, web pages, and clients that ask for too much get
 //! nothing from it.
 
+use bakelite_test_support::eventually::until;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use crate::cloud::{CLIENT, Cloud};
-use crate::host::{Host, Other, TIMEOUT};
-use crate::started::{Started, until};
+use crate::host::{Host, Other, TIMEOUT, WAITING};
+use crate::started::Started;
 use crate::{Attack, Needs};
 
 pub(crate) const ATTACKS: &[Attack] = &[
@@ -117,7 +118,7 @@ source "amazon-ebs" "a" {{
 build {{
   sources = ["source.amazon-ebs.a"]
   provisioner "shell-local" {{
-    inline = ["touch reached; timeout 120 sh -c 'until test -e go; do sleep 0.1; done'"]
+    inline = ["{WAITING}"]
   }}
 }}
 "#

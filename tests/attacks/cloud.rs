@@ -6,9 +6,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use bakelite_test_support::context::Ran;
+use bakelite_test_support::eventually::until;
 
 use crate::host::Ground;
-use crate::started::{Started, until};
+use crate::started::Started;
 
 /// A client of the API with the standard library alone: `call()`, and what attacks are made of.
 pub(crate) const CLIENT: &str = include_str!("scripts/client.py");

@@ -1,5 +1,6 @@
 //! Control groups: an instance neither sees nor changes those of the host. All of it happens in groups that the test makes for itself.
 
+use bakelite_test_support::eventually::until;
 use std::fs;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::host::{Ground, Host};
-use crate::started::{Started, until};
+use crate::started::Started;
 use crate::{Attack, Needs};
 
 pub(crate) const ATTACKS: &[Attack] = &[Attack(

@@ -1,11 +1,12 @@
 //! Session Manager's forwarding leads to ports of the instance, never to what listens on this machine.
 
+use bakelite_test_support::eventually::until;
 use std::io::ErrorKind;
 use std::net::TcpListener;
 
 use crate::cloud::{Cloud, between};
 use crate::host::{Host, TIMEOUT};
-use crate::started::{Started, until};
+use crate::started::Started;
 use crate::{Attack, Needs};
 
 pub(crate) const ATTACKS: &[Attack] = &[Attack(

@@ -20,6 +20,8 @@ const PLAIN_USER: u32 = 64_777;
 const OTHER_USER: u32 = 65_534;
 /// How long a command of bakelite may take.
 pub(crate) const TIMEOUT: Duration = Duration::from_mins(1);
+/// A script that makes the file `reached` and then waits for a file `go`.
+pub(crate) const WAITING: &str = "touch reached; timeout 120 sh -c 'until test -e go; do sleep 0.1; done'";
 
 /// Who runs bakelite.
 #[derive(Debug, Clone, Copy)]

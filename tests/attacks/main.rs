@@ -21,6 +21,7 @@ mod secrets;
 mod started;
 mod terminal;
 
+use bakelite_test_support::backstop::Backstop;
 use libtest_mimic::{Arguments, Trial};
 
 use host::Host;
@@ -77,6 +78,7 @@ fn trials(subject: &str, attack: &Attack) -> Vec<Trial> {
         };
         let trial = Trial::test(format!("{subject}::{name}{kind}"), move || {
             let host = host.ok_or("this machine cannot run it")?;
+            let _limit = Backstop::of(name);
             attack(host);
             Ok(())
         });

@@ -8,7 +8,7 @@ use bakelite_test_support::clouds::signal;
 
 use crate::api::waiting;
 use crate::cloud::Cloud;
-use crate::host::{Ground, Host, Other, TIMEOUT};
+use crate::host::{Ground, Host, Other, TIMEOUT, WAITING};
 use crate::started::Started;
 use crate::{Attack, Needs};
 
@@ -77,9 +77,8 @@ fn state(host: Host) {
 fn temporary_files(host: Host) {
     let ground = host.ground();
     ground.open_to_others();
-    let marker = "touch reached; timeout 120 sh -c 'until test -e go; do sleep 0.1; done'";
     ground.context.template(&format!(
-        "source \"null\" \"a\" {{\n  communicator = \"none\"\n}}\nbuild {{\n  sources = [\"source.null.a\"]\n  provisioner \"shell-local\" {{\n    inline = [\"{marker}\"]\n  }}\n}}\n"
+        "source \"null\" \"a\" {{\n  communicator = \"none\"\n}}\nbuild {{\n  sources = [\"source.null.a\"]\n  provisioner \"shell-local\" {{\n    inline = [\"{WAITING}\"]\n  }}\n}}\n"
     ));
     let mut bake = careless(&ground, &["build", "t.pkr.hcl"]);
     bake.makes(&ground.context.work().join("reached"), TIMEOUT);

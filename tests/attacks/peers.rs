@@ -5,11 +5,12 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bakelite_test_support::eventually::{until, within};
 use bakelite_test_support::sshd::{Setup, Sshd};
 use tokio::runtime::Runtime;
 
 use crate::host::{Host, TIMEOUT};
-use crate::started::{Started, until, within};
+use crate::started::Started;
 use crate::{Attack, Needs};
 
 pub(crate) const ATTACKS: &[Attack] = &[

@@ -6,10 +6,10 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use bakelite_test_support::clouds::signal;
+use bakelite_test_support::eventually::until;
 
 use crate::cloud::Cloud;
 use crate::host::{Ground, Host, TIMEOUT};
-use crate::started::until;
 use crate::{Attack, Needs};
 
 pub(crate) const ATTACKS: &[Attack] = &[

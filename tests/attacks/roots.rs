@@ -1,13 +1,14 @@
 //! What of the host's files an instance gets to see and to change, who its own files belong to there, and base images that are tarballs
 //! made to harm.
 
+use bakelite_test_support::eventually::until;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::cloud::Cloud;
 use crate::host::Host;
-use crate::started::{Started, until};
+use crate::started::Started;
 use crate::{Attack, Needs};
 
 pub(crate) const ATTACKS: &[Attack] = &[

@@ -6,7 +6,7 @@ use std::path::Path;
 use bakelite_test_support::clouds::signal;
 
 use crate::cloud::Cloud;
-use crate::host::{Ground, Host, TIMEOUT};
+use crate::host::{Ground, Host, TIMEOUT, WAITING};
 use crate::started::Started;
 use crate::{Attack, Needs};
 
@@ -260,10 +260,7 @@ fn access_keys(host: Host) {
         "access_key = \"{}\"\n  secret_key = \"{}\"\n  skip_create_ami = true",
         keys[0], keys[1]
     );
-    let template = crate::api::waiting(&source).replace(
-        "touch reached; timeout 120 sh -c 'until test -e go; do sleep 0.1; done'",
-        &format!("echo said {} {}", keys[0], keys[1]),
-    );
+    let template = crate::api::waiting(&source).replace(WAITING, &format!("echo said {} {}", keys[0], keys[1]));
     ground.context.template(&template);
     let mut command = ground.command(["build", "t.pkr.hcl"]);
     command.env("AWS_ENDPOINT_URL", cloud.endpoint());

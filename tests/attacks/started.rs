@@ -7,35 +7,11 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use bakelite_test_support::context::Ran;
+use bakelite_test_support::ended::ended_within;
+use bakelite_test_support::eventually::within;
 
 /// How long output is read after its program has ended: a process that it left behind may hold the other end open.
 const DRAIN: Duration = Duration::from_secs(5);
-
-/// Polls until something is there, and fails with what was waited for.
-#[track_caller]
-pub(crate) fn until<T>(what: &str, timeout: Duration, look: impl FnMut() -> Option<T>) -> T {
-    within(timeout, look).unwrap_or_else(|| panic!("waited {timeout:?} in vain for {what}"))
-}
-
-/// Polls until something is there, for so long at most.
-pub(crate) fn within<T>(timeout: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
-    let end = Instant::now() + timeout;
-    loop {
-        if let Some(found) = look() {
-            return Some(found);
-        }
-        if Instant::now() > end {
-            return None;
-        }
-        pause();
-    }
-}
-
-/// The pause between two polls of something that has no event.
-pub(crate) fn pause() {
-    #[expect(clippy::disallowed_methods, reason = "it is polled again, with a timeout")]
-    std::thread::sleep(Duration::from_millis(10));
-}
 
 /// A program that runs; it ends with the value.
 pub(crate) struct Started {
@@ -105,38 +81,28 @@ impl Started {
     /// Waits until it has made a file, and fails with its output when it ends before.
     #[track_caller]
     pub(crate) fn makes(&mut self, file: &Path, timeout: Duration) {
-        let end = Instant::now() + timeout;
-        while !file.exists() {
-            let ended = self.child.try_wait().unwrap();
-            if ended.is_some() || Instant::now() > end {
-                let errors = self.errors_after_kill();
-                self.printed.extend(drain(&self.stdout));
-                let printed = String::from_utf8_lossy(&self.printed);
-                panic!(
-                    "{} has not made {}: {ended:?} {printed}{errors}",
-                    self.shown,
-                    file.display()
-                );
-            }
-            pause();
+        let mut ended = None;
+        within(timeout, || {
+            ended = self.child.try_wait().unwrap();
+            (file.exists() || ended.is_some()).then_some(())
+        });
+        if !file.exists() {
+            let errors = self.errors_after_kill();
+            self.printed.extend(drain(&self.stdout));
+            let printed = String::from_utf8_lossy(&self.printed);
+            let file = file.display();
+            panic!("{} has not made {file}: {ended:?} {printed}{errors}", self.shown);
         }
     }
 
     /// Waits for its end, kills it when that does not come in time, and fails then.
     #[track_caller]
     pub(crate) fn end(mut self, timeout: Duration) -> Ran {
-        let end = Instant::now() + timeout;
-        let status = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                break status;
-            }
-            if Instant::now() > end {
-                let errors = self.errors_after_kill();
-                self.printed.extend(drain(&self.stdout));
-                let printed = String::from_utf8_lossy(&self.printed);
-                panic!("{} has not ended within {timeout:?}: {printed}{errors}", self.shown);
-            }
-            pause();
+        let Some(status) = ended_within(&mut self.child, timeout) else {
+            let errors = self.errors_after_kill();
+            self.printed.extend(drain(&self.stdout));
+            let printed = String::from_utf8_lossy(&self.printed);
+            panic!("{} has not ended within {timeout:?}: {printed}{errors}", self.shown);
         };
         self.printed.extend(drain(&self.stdout));
         Ran {

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use bakelite_test_support::clouds::Cloud;
-use bakelite_test_support::context::{Ran, TestContext};
+use bakelite_test_support::context::TestContext;
 use bakelite_test_support::exchange::Exchange;
-use bakelite_test_support::{test_context, tools};
+use bakelite_test_support::test_context;
 use regex::Regex;
 
 use crate::amazon_options::Recorder;
+use crate::secrets::{create, on_the_local_cloud};
 
 const CALLER: &str = "HTTP/1.1 200 OK\n\n<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
      <GetCallerIdentityResult><Arn>arn:aws:iam::123456789012:user/ci</Arn><UserId>U</UserId><Account>123456789012</Account>\
@@ -191,18 +191,8 @@ fn the_policy_of_a_template_has_what_it_uses() {
 
 #[test]
 fn the_policy_of_a_template_allows_every_call_of_its_bake() {
-    let context = test_context!();
-    let cloud = Cloud::local(&context, &["-ssh-port", "0"]);
-    let context = context.on(&cloud).with("AWS_DEFAULT_REGION", "us-east-1");
-    let secret = [
-        "secretsmanager",
-        "create-secret",
-        "--name",
-        "greeting",
-        "--secret-string",
-        "hello",
-    ];
-    let _ = Ran::of(&mut context.command_of(tools::program("aws"), secret)).succeeds();
+    let (cloud, context) = on_the_local_cloud();
+    create(&context, "greeting", "hello");
     let recorder = Recorder::before(&cloud);
     let context = context.with("AWS_ENDPOINT_URL", &recorder.url);
     context.template(TEMPLATE);

@@ -259,6 +259,37 @@ fn an_image_is_shared_with_all_that_are_named() {
 }
 
 #[test]
+fn tags_of_blocks_and_maps_are_on_the_image_and_its_snapshots() {
+    let account = Account::with(&[]);
+    let output = account.bake(&format!(
+        r#"{ON_DEMAND}
+        tags          = {{ Team = "web", Both = "image" }}
+        snapshot_tags = {{ Both = "snapshot" }}
+        tag {{
+          key   = "Owner"
+          value = "{{{{ .SourceAMIOwner }}}}"
+        }}
+        snapshot_tag {{
+          key   = "Disk"
+          value = "{{{{ .BuildRegion }}}}"
+        }}
+        "#
+    ));
+    let _ = output.succeeds();
+    let tags = "sort_by(Tags[?!starts_with(Key, 'bakelite')], &Key)[].[Key, Value][]";
+    assert_eq!(
+        account.of_image("us-east-1", tags),
+        "Both image Owner 099720109477 Team web"
+    );
+    let snapshots = account.ec2(
+        "us-east-1",
+        &["describe-snapshots", "--owner-ids", "self"],
+        &format!("Snapshots[].{tags}"),
+    );
+    assert_eq!(snapshots, "Both snapshot Disk us-east-1 Owner 099720109477 Team web");
+}
+
+#[test]
 fn deprecation_and_protection_are_in_every_region() {
     let account = Account::with(&[]);
     let output = account.bake(&format!(
@@ -369,6 +400,63 @@ fn fast_launch_is_enabled_in_each_region() {
         assert_eq!(fast, format!("{} enabled 7 8", account.image(region)));
     }
     account.is_clean();
+}
+
+#[test]
+fn fast_launch_takes_the_launch_template_of_each_region() {
+    let account = Account::with(&[]);
+    let make = |region: &str, name: &str| {
+        let question = [
+            "create-launch-template",
+            "--launch-template-name",
+            name,
+            "--launch-template-data",
+            "{\"InstanceType\":\"m5.large\"}",
+        ];
+        account.ec2(region, &question, "LaunchTemplate.LaunchTemplateId")
+    };
+    let (home, west) = (make("us-east-1", "home"), make("eu-west-1", "west"));
+    let south = make("ap-south-1", "south");
+    let output = account.bake(&format!(
+        r#"{ON_DEMAND}
+        ami_regions = ["eu-west-1", "ap-south-1", "us-west-2"]
+        fast_launch {{
+          template_id = "{home}"
+          region_launch_templates {{
+            region           = "eu-west-1"
+            template_name    = "west"
+            template_version = 1
+          }}
+          region_launch_templates {{
+            region      = "ap-south-1"
+            template_id = "{south}"
+          }}
+          region_launch_templates {{
+            region             = "us-west-2"
+            enable_fast_launch = false
+          }}
+        }}
+        "#
+    ));
+    let _ = output.succeeds();
+    for (region, template) in [
+        ("us-east-1", home.as_str()),
+        ("eu-west-1", &west),
+        ("ap-south-1", &south),
+        ("us-west-2", ""),
+    ] {
+        let fast = account.ec2(
+            region,
+            &["describe-fast-launch-images"],
+            "FastLaunchImages[].[State, LaunchTemplate.LaunchTemplateId, LaunchTemplate.Version]",
+        );
+        let wanted = if template.is_empty() {
+            String::new()
+        } else {
+            format!("enabled {template} 1")
+        };
+        assert_eq!(fast, wanted, "{region}");
+    }
 }
 
 #[test]

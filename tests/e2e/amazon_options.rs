@@ -3,10 +3,12 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
 use bakelite_test_support::clouds::{Cloud, Endpoint, signal};
 use bakelite_test_support::context::{Ran, TestContext};
+use bakelite_test_support::eventually::{LIMIT, until};
+use bakelite_test_support::exchange::Exchange;
 use bakelite_test_support::inventory::Inventory;
 use bakelite_test_support::signer::Request;
 use bakelite_test_support::test_context;
@@ -139,7 +141,7 @@ fn template(source: &str) -> String {
 }
 
 /// What most sources have in common.
-const USUAL: &str = r#"
+pub(crate) const USUAL: &str = r#"
   region        = "us-east-1"
   instance_type = "m5.large"
   ssh_username  = "ubuntu"
@@ -156,23 +158,43 @@ fn bake(source: &str) -> (Ran, String) {
     bake_answering(source, &[])
 }
 
-/// The same with answers in place of the cloud's.
-fn bake_answering(source: &str, answers: &[(&'static str, u16, &'static str)]) -> (Ran, String) {
+/// A context whose calls pass a recorder on their way to a local cloud.
+fn recorded() -> (TestContext, Cloud, Recorder) {
     let context = test_context!();
     let cloud = Cloud::local(&context, &["-ssh-port", "0"]);
     let recorder = Recorder::before(&cloud);
-    *recorder.answers.lock().unwrap() = answers.to_vec();
     let context = context.on(&cloud).with("AWS_ENDPOINT_URL", &recorder.url);
-    context.file("data", "#!/bin/sh\n").template(&template(source));
+    (context, cloud, recorder)
+}
+
+/// The same with answers in place of the cloud's.
+fn bake_answering(source: &str, answers: &[(&'static str, u16, &'static str)]) -> (Ran, String) {
+    bake_template(&template(source), answers)
+}
+
+/// The same with a template.
+pub(crate) fn bake_template(text: &str, answers: &[(&'static str, u16, &'static str)]) -> (Ran, String) {
+    let (context, _cloud, recorder) = recorded();
+    *recorder.answers.lock().unwrap() = answers.to_vec();
+    context.file("data", "#!/bin/sh\n").template(text);
     let ran = context.run(["build", "t.pkr.hcl"]);
     (ran, recorder.requests())
 }
 
+/// Everything that is wanted is in what was sent.
 #[track_caller]
-fn assert_sent((ran, requests): (Ran, String), wanted: &[&str]) {
+pub(crate) fn assert_sent((ran, requests): &(Ran, String), wanted: &[&str]) {
     for wanted in wanted {
         assert!(requests.contains(wanted), "{wanted} was not sent: {requests}\n{ran:?}");
     }
+}
+
+/// The first request for an action.
+#[track_caller]
+fn first<'a>(requests: &'a str, action: &str) -> &'a str {
+    let mut all = requests.lines();
+    all.find(|request| request.starts_with(&format!("Action={action}&")))
+        .unwrap_or_else(|| panic!("{action} was not asked for: {requests}"))
 }
 
 #[test]
@@ -232,8 +254,10 @@ fn options_of_the_instance_are_parameters_of_its_launch() {
           virtual_name = "ephemeral0"
         }}"#
     );
+    let (ran, requests) = bake(&source);
+    assert!(!requests.contains("Action=GetInstanceProfile&"), "{requests}");
     assert_sent(
-        bake(&source),
+        &(ran, requests),
         &[
             "Action=RunInstances&",
             "&InstanceType=m5.large&",
@@ -277,33 +301,35 @@ fn other_options_of_the_instance_are_parameters_of_its_launch() {
     let source = format!(
         r#"{}
         enable_unlimited_credits        = true
-        capacity_reservation_preference = "none"
+        capacity_reservation_preference = "open"
         tenancy                         = "dedicated"
         security_group_id               = "sg-3"
         user_data_file                  = "data""#,
         USUAL.replace("m5.large", "t3.micro")
     );
     assert_sent(
-        bake(&source),
+        &bake(&source),
         &[
             "&CreditSpecification.CpuCredits=unlimited",
-            "&CapacityReservationSpecification.CapacityReservationPreference=none",
+            "&CapacityReservationSpecification.CapacityReservationPreference=open",
             "&Placement.Tenancy=dedicated",
             "&SecurityGroupId.1=sg-3",
             "&UserData=IyEvYmluL3NoCg==",
         ],
     );
     let groups = "\nsecurity_group_ids = [\"sg-0123456789abcdef0\", \"sg-0123456789abcdef1\"]\nplacement {\n host_resource_group_arn = \"arn:group\"\n}";
-    let (ran, requests) = bake(&format!("{USUAL}{groups}"));
-    for wanted in [
-        "Action=DescribeSecurityGroups&Version=2016-11-15&GroupId.1=sg-0123456789abcdef0&GroupId.2=sg-0123456789abcdef1",
-        "&SecurityGroupId.2=sg-0123456789abcdef1",
-        "&Placement.HostResourceGroupArn=arn:group",
-        "&CapacityReservationSpecification.CapacityReservationPreference=none",
-        "&DryRun=true",
-    ] {
-        assert!(requests.contains(wanted), "{wanted} was not sent: {requests}");
-    }
+    let baked = bake(&format!("{USUAL}{groups}"));
+    assert_sent(
+        &baked,
+        &[
+            "Action=DescribeSecurityGroups&Version=2016-11-15&GroupId.1=sg-0123456789abcdef0&GroupId.2=sg-0123456789abcdef1",
+            "&SecurityGroupId.2=sg-0123456789abcdef1",
+            "&Placement.HostResourceGroupArn=arn:group",
+            "&CapacityReservationSpecification.CapacityReservationPreference=none",
+            "&DryRun=true",
+        ],
+    );
+    let (ran, requests) = baked;
     assert!(!requests.contains("Action=CreateKeyPair"), "{requests}");
     assert!(
         ran.fails_with(1)
@@ -314,7 +340,7 @@ fn other_options_of_the_instance_are_parameters_of_its_launch() {
         USUAL.replace("m5.large", "t2.micro")
     );
     assert_sent(
-        bake(&source),
+        &bake(&source),
         &[
             "&CreditSpecification.CpuCredits=unlimited",
             "CapacityReservationTarget.CapacityReservationResourceGroupArn=arn:reservations",
@@ -365,28 +391,30 @@ fn a_spot_instance_is_asked_for_by_a_launch_template_and_a_fleet() {
           value = "bake"
         }}"#
     );
-    let (ran, requests) = bake_answering(&source, &SPOT);
+    let baked = bake_answering(&source, &SPOT);
+    assert_sent(
+        &baked,
+        &[
+            "&LaunchTemplateData.InstanceMarketOptions.MarketType=spot&LaunchTemplateData.InstanceMarketOptions.SpotOptions.MaxPrice=0.035",
+            "&TagSpecification.1.ResourceType=launch-template&",
+            "Key=Kind&TagSpecification.1.Tag.1.Value=spot",
+            "Key=Request&TagSpecification.1.Tag.2.Value=us-east-1",
+            "&LaunchTemplateConfigs.1.LaunchTemplateSpecification.LaunchTemplateId=lt-1",
+            "&LaunchTemplateConfigs.1.Overrides.1.InstanceType=m5.large",
+            "&LaunchTemplateConfigs.1.Overrides.2.InstanceType=m5a.large",
+            "&SpotOptions.AllocationStrategy=price-capacity-optimized",
+            "&Type=instant",
+            "&TagSpecification.1.ResourceType=fleet&",
+            "Key=Fleet&TagSpecification.1.Tag.1.Value=one",
+            "Key=Use&TagSpecification.1.Tag.2.Value=bake",
+            "Action=DeleteLaunchTemplate&Version=2016-11-15&LaunchTemplateId=lt-1",
+        ],
+    );
+    let (ran, requests) = baked;
     let output = ran.fails_with(1);
     assert!(output.contains("fleet `fleet-1` got no spot instance:"), "{output}");
     assert!(output.contains("- m5a.large: SpotMaxPriceTooLow: too low"), "{output}");
     assert!(output.contains("`spot_price_auto_product` is deprecated"), "{output}");
-    for wanted in [
-        "&LaunchTemplateData.InstanceMarketOptions.MarketType=spot&LaunchTemplateData.InstanceMarketOptions.SpotOptions.MaxPrice=0.035",
-        "&TagSpecification.1.ResourceType=launch-template&",
-        "Key=Kind&TagSpecification.1.Tag.1.Value=spot",
-        "Key=Request&TagSpecification.1.Tag.2.Value=us-east-1",
-        "&LaunchTemplateConfigs.1.LaunchTemplateSpecification.LaunchTemplateId=lt-1",
-        "&LaunchTemplateConfigs.1.Overrides.1.InstanceType=m5.large",
-        "&LaunchTemplateConfigs.1.Overrides.2.InstanceType=m5a.large",
-        "&SpotOptions.AllocationStrategy=price-capacity-optimized",
-        "&Type=instant",
-        "&TagSpecification.1.ResourceType=fleet&",
-        "Key=Fleet&TagSpecification.1.Tag.1.Value=one",
-        "Key=Use&TagSpecification.1.Tag.2.Value=bake",
-        "Action=DeleteLaunchTemplate&Version=2016-11-15&LaunchTemplateId=lt-1",
-    ] {
-        assert!(requests.contains(wanted), "{wanted} was not sent: {requests}");
-    }
     assert!(!requests.contains("Action=RunInstances"), "{requests}");
 }
 
@@ -474,25 +502,61 @@ fn an_instance_profile_must_exist() {
 
 #[test]
 fn only_the_public_address_of_this_machine_is_admitted_where_that_is_asked_for() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        let (client, _) = listener.accept().unwrap();
-        let lines = BufReader::new(&client).lines().map_while(Result::ok);
-        lines.take_while(|line| !line.is_empty()).for_each(drop);
-        let answer = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 12\r\n\r\n203.0.113.7\n";
-        (&client).write_all(answer.as_bytes()).unwrap();
-    });
-    let context = test_context!();
-    let cloud = Cloud::local(&context, &["-ssh-port", "0"]);
-    let recorder = Recorder::before(&cloud);
-    let context = context.on(&cloud).with("AWS_ENDPOINT_URL", &recorder.url);
-    let context = context.with("BAKELITE_CHECKIP_URL", &url);
+    let service = Exchange::play(&["HTTP/1.1 200 OK\n\n203.0.113.7\n"]);
+    let (context, _cloud, recorder) = recorded();
+    let context = context.with("BAKELITE_CHECKIP_URL", format!("http://{}", service.address));
     context.template(&template(&format!(
         "{USUAL}\nskip_create_ami = true\ntemporary_security_group_source_public_ip = true"
     )));
     let ran = context.run(["build", "t.pkr.hcl"]);
-    assert_sent((ran, recorder.requests()), &["CidrIp=203.0.113.7/32"]);
+    assert_sent(&(ran, recorder.requests()), &["CidrIp=203.0.113.7/32"]);
+}
+
+/// The cloud has no IPv6: the launch that is tried dry is refused.
+#[test]
+fn ipv6_addresses_are_asked_for_with_the_launch() {
+    let source = format!("{USUAL}\n  ipv6_address_count = 1\n");
+    assert_sent(&bake(&source), &["&Ipv6AddressCount=1"]);
+    let source = format!("{source}\n  associate_public_ip_address = true\n");
+    assert_sent(&bake(&source), &["&NetworkInterface.1.Ipv6AddressCount=1"]);
+}
+
+#[test]
+fn a_spot_launch_is_tried_dry_and_its_instance_is_not_rebooted() {
+    let source = format!("{USUAL}\n  spot_price = \"auto\"\n  no_reboot = true\n");
+    let (ran, requests) = bake(&source);
+    let output = ran.succeeds();
+    assert!(output.contains("is not rebooted (no_reboot)"), "{output}");
+    let is_sent = |action: &str, parameters: &[&str]| {
+        let mut of_action = requests
+            .lines()
+            .filter(|line| line.starts_with(&format!("Action={action}&")));
+        of_action.any(|line| parameters.iter().all(|parameter| line.contains(parameter)))
+    };
+    let dry = [
+        "&DryRun=true",
+        "&InstanceMarketOptions.MarketType=spot",
+        "&InstanceType=m5.large",
+    ];
+    assert!(is_sent("RunInstances", &dry), "{requests}");
+    assert!(!requests.contains("InstanceInitiatedShutdownBehavior"), "{requests}");
+    assert!(is_sent("CreateImage", &["&NoReboot=true"]), "{requests}");
+}
+
+#[test]
+fn everything_that_is_missing_is_one_report() {
+    let source = USUAL.replace("m5.large", "m9.huge").replace("jammy", "nowhere");
+    let (ran, requests) = bake(&format!("{source}\n  ami_regions = [\"eu-nowhere-1\"]\n"));
+    let output = ran.fails_with(1);
+    for finding in [
+        "3 problems:",
+        "no AMI ",
+        "instance type `m9.huge` does not exist in region `us-east-1`",
+        "`eu-nowhere-1` is not a region that this account has enabled",
+    ] {
+        assert!(output.contains(finding), "{finding}: {output}");
+    }
+    assert!(!requests.contains("Action=CreateKeyPair&"), "{requests}");
 }
 
 #[test]
@@ -514,7 +578,7 @@ fn the_network_is_found_by_filters_or_named() {
         }}"#
     );
     assert_sent(
-        bake(&filters),
+        &bake(&filters),
         &[
             "Action=DescribeVpcs&Version=2016-11-15&Filter.1.Name=is-default&Filter.1.Value.1=true",
             "Action=DescribeSubnets&Version=2016-11-15&Filter.1.Name=default-for-az&Filter.1.Value.1=true&Filter.2.Name=state&Filter.2.Value.1=available&Filter.3.Name=vpc-id",
@@ -525,17 +589,19 @@ fn the_network_is_found_by_filters_or_named() {
         ],
     );
     let random = format!(
-        "{USUAL}\nskip_create_ami = true\nsubnet_filter {{\n random = true\n filters = {{ default-for-az = \"true\" }}\n}}\nsecurity_group_filter {{\n filters = {{ group-name = \"default\" }}\n}}"
+        "{USUAL}\nskip_create_ami = true\nsubnet_filter {{\n random = true\n filters = {{ default-for-az = \"true\" }}\n}}\nsecurity_group_filter {{\n filters = {{ group-name = \"default\" }}\n filter {{\n name = \"ip-permission.protocol\"\n value = \"-1\"\n }}\n}}\nvpc_filter {{\n filter {{\n name = \"state\"\n value = \"available\"\n }}\n}}"
     );
     assert_sent(
-        bake(&random),
+        &bake(&random),
         &[
             "&SubnetId=subnet-",
             "Action=DescribeSecurityGroups&Version=2016-11-15&Filter.1.Name=group-name&Filter.1.Value.1=default",
+            "&Filter.2.Name=ip-permission.protocol&Filter.2.Value.1=-1",
+            "Action=DescribeVpcs&Version=2016-11-15&Filter.1.Name=state&Filter.1.Value.1=available",
         ],
     );
     let named = format!("{USUAL}\nvpc_id = \"vpc-1\"\nsubnet_id = \"subnet-1\"");
-    assert_sent(bake(&named), &["&SubnetId.1=subnet-1"]);
+    assert_sent(&bake(&named), &["&SubnetId.1=subnet-1"]);
     let vpc = format!("{USUAL}\nvpc_id = \"vpc-0123456789abcdef0\"");
     let (ran, requests) = bake(&vpc);
     assert!(
@@ -575,13 +641,28 @@ fn options_of_the_image_are_parameters_of_its_creation_and_its_attributes() {
           value = "first"
         }}
         ami_block_device_mappings {{
-          device_name = "/dev/sdz"
-          volume_size = 7
+          device_name           = "/dev/sdz"
+          delete_on_termination = true
+          encrypted             = true
+          kms_key_id            = "alias/disks"
+          snapshot_id           = "snap-1"
+          volume_size           = 7
+          volume_type           = "gp3"
+          iops                  = 3100
+          throughput            = 130
+        }}
+        ami_block_device_mappings {{
+          device_name = "/dev/sdy"
+          no_device   = true
+        }}
+        ami_block_device_mappings {{
+          device_name  = "/dev/sdx"
+          virtual_name = "ephemeral1"
         }}"#
     );
-    let (ran, requests) = bake(&source);
+    let baked = bake(&source);
     assert_sent(
-        (ran, requests.clone()),
+        &baked,
         &[
             "Action=ModifyInstanceAttribute&Version=2016-11-15&InstanceId=i-",
             "&SriovNetSupport.Value=simple",
@@ -590,7 +671,16 @@ fn options_of_the_image_are_parameters_of_its_creation_and_its_attributes() {
             "&Name=baked&",
             "&Description=of ubuntu/images/",
             "&BlockDeviceMapping.1.DeviceName=/dev/sdz",
+            "&BlockDeviceMapping.1.Ebs.DeleteOnTermination=true",
+            "&BlockDeviceMapping.1.Ebs.Encrypted=true",
+            "&BlockDeviceMapping.1.Ebs.KmsKeyId=alias/disks",
+            "&BlockDeviceMapping.1.Ebs.SnapshotId=snap-1",
             "&BlockDeviceMapping.1.Ebs.VolumeSize=7",
+            "&BlockDeviceMapping.1.Ebs.VolumeType=gp3",
+            "&BlockDeviceMapping.1.Ebs.Iops=3100",
+            "&BlockDeviceMapping.1.Ebs.Throughput=130",
+            "&BlockDeviceMapping.2.NoDevice=&BlockDeviceMapping.2.DeviceName=/dev/sdy",
+            "&BlockDeviceMapping.3.VirtualName=ephemeral1",
             "&BlockDeviceMapping.1.NoDevice=&BlockDeviceMapping.1.DeviceName=xvdca",
             ".Key=Release&",
             ".Key=Base&",
@@ -600,8 +690,8 @@ fn options_of_the_image_are_parameters_of_its_creation_and_its_attributes() {
             "&LaunchPermission.Add.4.OrganizationalUnitArn=arn:unit",
         ],
     );
-    let image = requests.split("Action=CreateImage&").nth(1).unwrap();
-    assert!(!image.split("HTTP/1.1").next().unwrap().contains("Key=Only"), "{image}");
+    let image = first(&baked.1, "CreateImage");
+    assert!(image.contains("Key=Release") && !image.contains("Key=Only"), "{image}");
 }
 
 #[test]
@@ -617,17 +707,18 @@ fn attributes_that_the_cloud_has_are_set_on_the_image_and_its_snapshots() {
           value = "first"
         }}"#
     );
-    let (ran, requests) = bake(&source);
-    let _ = ran.succeeds();
-    for wanted in [
-        "&ImdsSupport.Value=v2.0",
-        "&CreateVolumePermission.Add.1.UserId=222222222222",
-        "&CreateVolumePermission.Add.2.Group=all",
-        ".Key=Disk&",
-        ".Key=Copy&",
-    ] {
-        assert!(requests.contains(wanted), "{wanted} was not sent: {requests}");
-    }
+    let baked = bake(&source);
+    assert_sent(
+        &baked,
+        &[
+            "&ImdsSupport.Value=v2.0",
+            "&CreateVolumePermission.Add.1.UserId=222222222222",
+            "&CreateVolumePermission.Add.2.Group=all",
+            ".Key=Disk&",
+            ".Key=Copy&",
+        ],
+    );
+    let _ = baked.0.succeeds();
 }
 
 #[test]
@@ -641,30 +732,30 @@ fn an_ami_is_copied_to_its_regions_with_its_tags() {
         tags                           = {{ Release = "1" }}"#
     );
     let (ran, requests) = bake(&source);
-    let copy = requests.split("Action=CopyImage&").nth(1);
-    let copy = copy.unwrap_or_else(|| panic!("no copy: {requests}\n{ran:?}"));
-    for wanted in [
-        "&SourceRegion=us-east-1",
-        "&SourceImageId=ami-",
-        "&Name=baked",
-        "&Description=everywhere",
-        "ClientToken=",
-        "&SnapshotCopyCompletionDurationMinutes=60",
-        "TagSpecification.1.ResourceType=image&",
-        "TagSpecification.2.ResourceType=snapshot&",
-        ".Key=Release&",
-    ] {
-        let sent = copy.split("\nAction=").next().unwrap();
-        assert!(sent.contains(wanted), "{wanted} was not sent: {sent}");
-    }
+    let copy = first(&requests, "CopyImage").to_owned();
+    assert_sent(
+        &(ran, copy),
+        &[
+            "&SourceRegion=us-east-1",
+            "&SourceImageId=ami-",
+            "&Name=baked",
+            "&Description=everywhere",
+            "ClientToken=",
+            "&SnapshotCopyCompletionDurationMinutes=60",
+            "TagSpecification.1.ResourceType=image&",
+            "TagSpecification.2.ResourceType=snapshot&",
+            ".Key=Release&",
+        ],
+    );
     assert_eq!(requests.matches("Action=CopyImage&").count(), 1, "{requests}");
+    assert!(!requests.contains("Action=DescribeRegions&"), "{requests}");
 }
 
 #[test]
 fn the_volumes_of_the_launch_are_encrypted_where_that_saves_a_copy() {
     let source = format!("{USUAL}\nencrypt_boot = true\nkms_key_id = \"alias/home\"");
     assert_sent(
-        bake(&source),
+        &bake(&source),
         &[
             "Action=RunInstances&",
             ".Ebs.Encrypted=true",
@@ -683,9 +774,9 @@ fn an_ami_that_is_not_kept_is_an_intermediary_one_and_its_copies_have_their_own_
         ami_regions            = ["eu-west-1"]
         region_kms_key_ids     = {{ eu-west-1 = "alias/west" }}"#
     );
-    let (ran, requests) = bake(&source);
+    let baked = bake(&source);
     assert_sent(
-        (ran, requests.clone()),
+        &baked,
         &[
             "&Name=bakelite-",
             "Action=CopyImage&",
@@ -694,11 +785,8 @@ fn an_ami_that_is_not_kept_is_an_intermediary_one_and_its_copies_have_their_own_
             "&KmsKeyId=alias/west",
         ],
     );
-    let launch = requests.split("Action=RunInstances&").nth(1).unwrap();
-    assert!(
-        !launch.split("\nAction=").next().unwrap().contains("Encrypted"),
-        "{launch}"
-    );
+    let launch = first(&baked.1, "RunInstances");
+    assert!(!launch.contains("Encrypted"), "{launch}");
 }
 
 #[test]
@@ -725,28 +813,25 @@ fn an_ami_is_deprecated_protected_and_launched_fast() {
             &["Action=DescribeLaunchTemplates&", "&LaunchTemplateName.1=boot"],
         ),
     ] {
-        assert_sent(bake(&format!("{USUAL}\n{option}")), wanted);
+        assert_sent(&bake(&format!("{USUAL}\n{option}")), wanted);
     }
 }
 
 #[test]
 fn regions_are_looked_for_among_those_of_the_account() {
     let source = format!("{USUAL}\nami_regions = [\"eu-west-1\"]");
-    assert_sent(bake(&source), &["Action=DescribeRegions&"]);
+    assert_sent(&bake(&source), &["Action=DescribeRegions&"]);
 }
 
 #[test]
 fn product_codes_are_an_attribute_of_the_image() {
     let source = format!("{USUAL}\nami_product_codes = [\"code-1\"]");
-    assert_sent(bake(&source), &["&Attribute=productCodes", "&ProductCode.1=code-1"]);
+    assert_sent(&bake(&source), &["&Attribute=productCodes", "&ProductCode.1=code-1"]);
 }
 
 #[test]
 fn an_image_of_the_same_name_is_replaced_when_that_is_allowed() {
-    let context = test_context!();
-    let cloud = Cloud::local(&context, &["-ssh-port", "0"]);
-    let recorder = Recorder::before(&cloud);
-    let context = context.on(&cloud).with("AWS_ENDPOINT_URL", &recorder.url);
+    let (context, _cloud, recorder) = recorded();
     context.template(&template(USUAL));
     let _ = context.run(["build", "t.pkr.hcl"]).succeeds();
     let taken = context.run(["build", "t.pkr.hcl"]).fails_with(1);
@@ -774,11 +859,12 @@ fn a_source_ami_is_found_by_id_or_filter() {
     assert!(failed.contains("-local-image ami-0123456789abcdef0=ROOT"), "{failed}");
     let filter = USUAL.replace("ubuntu/images/*", "nobody/has/this/*");
     let filter = filter.replace("most_recent = true", "include_deprecated = true");
-    let (ran, requests) = bake(&filter);
-    for wanted in ["&IncludeDeprecated=true", "&Owner.1=099720109477", "Filter.1.Name=name"] {
-        assert!(requests.contains(wanted), "{wanted} was not sent: {requests}");
-    }
-    let failed = ran.fails_with(1);
+    let baked = bake(&filter);
+    assert_sent(
+        &baked,
+        &["&IncludeDeprecated=true", "&Owner.1=099720109477", "Filter.1.Name=name"],
+    );
+    let failed = baked.0.fails_with(1);
     assert!(
         failed.contains("no AMI of 099720109477 matches name = `nobody/has/this/*"),
         "{failed}"
@@ -787,6 +873,51 @@ fn a_source_ami_is_found_by_id_or_filter() {
         failed.contains("check the filters, the owners and the region"),
         "{failed}"
     );
+}
+
+#[test]
+fn of_several_amis_the_newest_is_taken_only_where_that_is_asked_for() {
+    let several = USUAL.replace("most_recent = true", "");
+    let (ran, requests) = bake(&several);
+    let failed = ran.fails_with(1);
+    assert!(failed.contains("and only one can be the source AMI"), "{failed}");
+    assert!(failed.contains("`most_recent = true` takes the newest"), "{failed}");
+    assert!(!requests.contains("Action=RunInstances&"), "{requests}");
+}
+
+#[test]
+fn an_ami_of_another_virtualization_type_is_refused_before_anything_is_made() {
+    let source = format!("{USUAL}\nena_support = true\nami_virtualization_type = \"paravirtual\"");
+    let (ran, requests) = bake(&source);
+    let failed = ran.fails_with(1);
+    assert!(
+        failed.contains("its virtualization type is `hvm`, not `paravirtual`"),
+        "{failed}"
+    );
+    assert!(!requests.contains("Action=CreateKeyPair&"), "{requests}");
+}
+
+#[test]
+fn a_password_that_never_comes_is_waited_for_as_long_as_the_template_wants() {
+    let source = format!(
+        "{USUAL}\ncommunicator = \"winrm\"\nwinrm_username = \"Administrator\"\nwindows_password_timeout = \"10ms\""
+    );
+    let (ran, requests) = bake(&source);
+    let failed = ran.fails_with(1);
+    assert!(failed.contains("`windows_password_timeout`"), "{failed}");
+    assert!(requests.contains("Action=GetPasswordData&"), "{requests}");
+}
+
+#[test]
+fn a_call_is_attempted_as_often_as_the_template_wants() {
+    let busy =
+        "<Response><Errors><Error><Code>ServiceUnavailable</Code><Message>later</Message></Error></Errors></Response>";
+    let attempts = |more: &str| {
+        let source = format!("{USUAL}\nskip_create_ami = true\nskip_region_validation = true\n{more}");
+        let (ran, requests) = bake_answering(&source, &[("CreateSecurityGroup", 503, busy)]);
+        (ran.code, requests.matches("Action=CreateSecurityGroup&").count())
+    };
+    assert_eq!(attempts("max_retries = 2"), (Some(0), 2));
 }
 
 #[test]
@@ -814,20 +945,19 @@ fn credentials_region_and_endpoint_of_the_template_are_used() {
     let keys = format!(
         "{USUAL}\naccess_key = \"AKIATEMPLATE\"\nsecret_key = \"secret\"\ntoken = \"session-token\"\nmax_retries = 0\nskip_metadata_api_check = true"
     );
-    let context = test_context!();
-    let cloud = Cloud::local(&context, &["-ssh-port", "0"]);
-    let recorder = Recorder::before(&cloud);
-    let context = context.with("AWS_ENDPOINT_URL", &recorder.url);
+    let (context, _cloud, recorder) = recorded();
     context.template(&template(&format!("{keys}\nskip_create_ami = true")));
-    let _ = context.run(["build", "t.pkr.hcl"]).succeeds();
-    let heads = recorder.heads();
-    for wanted in [
-        "Credential=AKIATEMPLATE/",
-        "/us-east-1/ec2/aws4_request",
-        "x-amz-security-token: session-token",
-    ] {
-        assert!(heads.contains(wanted), "{wanted} was not sent: {heads}");
-    }
+    let ran = context.run(["build", "t.pkr.hcl"]);
+    let baked = (ran, recorder.heads());
+    assert_sent(
+        &baked,
+        &[
+            "Credential=AKIATEMPLATE/",
+            "/us-east-1/ec2/aws4_request",
+            "x-amz-security-token: session-token",
+        ],
+    );
+    let _ = baked.0.succeeds();
     let role = format!(
         r#"{USUAL}
         assume_role {{
@@ -838,10 +968,11 @@ fn credentials_region_and_endpoint_of_the_template_are_used() {
           policy_arns      = ["arn:policy"]
           session_name     = "bake"
           tags             = {{ Project = "images" }}
+          transitive_tag_keys = ["Project"]
         }}"#
     );
     assert_sent(
-        bake(&role),
+        &bake(&role),
         &[
             "Action=AssumeRole&",
             "&RoleArn=arn:aws:iam::123456789012:role/baker",
@@ -851,6 +982,7 @@ fn credentials_region_and_endpoint_of_the_template_are_used() {
             "&PolicyArns.member.1.arn=arn:policy",
             "&RoleSessionName=bake",
             "&Tags.member.1.Key=Project",
+            "&TransitiveTagKeys.member.1=Project",
         ],
     );
 }
@@ -932,14 +1064,7 @@ fn abandon(context: &TestContext) {
         "{source}build {{\n sources = [\"source.amazon-ebs.it\"]\n {provisioner}\n}}\n"
     ));
     let child = context.start(["build", "t.pkr.hcl"]);
-    let started = Instant::now();
-    while !marker.exists() {
-        assert!(
-            started.elapsed() < Duration::from_mins(1),
-            "the bake does not provision"
-        );
-        std::thread::yield_now();
-    }
+    until("the provisioner", LIMIT, || marker.exists().then_some(()));
     signal(child.id(), "KILL");
     let _ = Ran::end_of(child);
     let journals = context.journals();

@@ -1,5 +1,11 @@
 //! Flags, exit codes, and the name it is called by.
 
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::process::Command;
+
+use bakelite_test_support::context::{Ran, TestContext};
+use bakelite_test_support::ended::RunToEnd as _;
 use bakelite_test_support::test_context;
 
 const NULL: &str = r#"
@@ -47,14 +53,24 @@ fn exit_codes_tell_what_happened() {
     let _ = context.run::<&str>([]).fails_with(127);
 }
 
+/// A link of that name to the program.
+fn packer(context: &TestContext) -> PathBuf {
+    let link = context.root().join("packer");
+    symlink(env!("CARGO_BIN_EXE_bakelite"), &link).unwrap();
+    link
+}
+
+/// Machine-readable records without the time at the beginning of each.
+fn without_times(records: &str) -> Vec<&str> {
+    let records = records.lines().filter_map(|line| line.split_once(','));
+    records.map(|(_, rest)| rest).collect()
+}
+
 #[test]
 fn called_packer_it_is_the_same() {
     let context = test_context!();
     context.template(NULL);
-    let link = context.root().join("packer");
-    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_bakelite"), &link).unwrap();
-    let ran =
-        bakelite_test_support::context::Ran::of(&mut context.command_of(&link, ["build", "-color=false", "t.pkr.hcl"]));
+    let ran = Ran::of(&mut context.command_of(packer(&context), ["build", "-color=false", "t.pkr.hcl"]));
     assert!(ran.succeeds().contains("==> null.a: hello\n"));
 }
 
@@ -404,30 +420,17 @@ fn what_functions_in_braces_make_of_a_secret_is_not_shown() {
     assert!(!output.contains("HUNTER2"), "{output}");
 }
 
-/// A link of that name to the program.
-fn packer(context: &bakelite_test_support::context::TestContext) -> std::path::PathBuf {
-    let link = context.root().join("packer");
-    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_bakelite"), &link).unwrap();
-    link
-}
-
 #[test]
 fn called_packer_its_version_is_what_scripts_parse() {
     let context = test_context!();
     let packer = packer(&context);
-    let ran = |arguments: &[&str]| {
-        bakelite_test_support::context::Ran::of(&mut context.command_of(&packer, arguments)).succeeds()
-    };
+    let ran = |arguments: &[&str]| Ran::of(&mut context.command_of(&packer, arguments)).succeeds();
     for arguments in [&["version"][..], &["-v"], &["--version"], &["-version"]] {
         let shown = ran(arguments);
         assert!(shown.starts_with("Packer v1.16.0 (compatible: bakelite v"), "{shown}");
     }
     let records = ran(&["-machine-readable", "version"]);
-    let records: Vec<&str> = records
-        .lines()
-        .filter_map(|line| line.split_once(','))
-        .map(|(_, rest)| rest)
-        .collect();
+    let records = without_times(&records);
     let [version, prerelease, commit, said] = records[..] else {
         panic!("{records:?}");
     };
@@ -476,11 +479,7 @@ fn inspect_has_records_of_what_a_legacy_template_holds() {
         r#"{"variables": {"a": "1", "b": null}, "builders": [{"type": "null", "name": "x"}], "provisioners": [{"type": "shell-local"}]}"#,
     );
     let records = context.run(["inspect", "-machine-readable", "old.json"]).succeeds();
-    let records: Vec<&str> = records
-        .lines()
-        .filter_map(|line| line.split_once(','))
-        .map(|(_, rest)| rest)
-        .collect();
+    let records = without_times(&records);
     for (record, message) in [
         (",template-variable,b,,1", ",ui,say,  b"),
         (",template-variable,a,1,0", ",ui,say,  a = 1"),
@@ -528,7 +527,7 @@ build {{
         .env("AWS_ENDPOINT_URL", &endpoint)
         .env("VAULT_ADDR", &endpoint)
         .env("VAULT_TOKEN", "t");
-    let shown = bakelite_test_support::context::Ran::of(&mut command).succeeds();
+    let shown = Ran::of(&mut command).succeeds();
     for local in ["ami", "body", "vault"] {
         assert!(
             shown.contains(&format!("local.{local}: \"<unknown>\"\n")),
@@ -568,7 +567,7 @@ fn completions_are_installed_once_and_removed() {
     let run = |flag: &str| {
         let mut command = context.command([flag]);
         command.env("HOME", &home).env_remove("SHELL");
-        bakelite_test_support::context::Ran::of(&mut command).succeeds()
+        Ran::of(&mut command).succeeds()
     };
     let read = |name: &str| std::fs::read_to_string(home.join(name)).unwrap();
     run("-autocomplete-install");
@@ -587,10 +586,7 @@ fn completions_are_installed_once_and_removed() {
         "{bash}\ncomplete -p bakelite && COMP_LINE='bakelite inspe' {}",
         env!("CARGO_BIN_EXE_bakelite")
     );
-    let shell = std::process::Command::new("bash")
-        .args(["-c", &script])
-        .output()
-        .unwrap();
+    let shell = Command::new("bash").args(["-c", &script]).run_to_end();
     let shown = String::from_utf8_lossy(&shell.stdout).into_owned();
     assert!(shown.contains("complete -o default -C"), "{shown}");
     assert!(shown.ends_with("\ninspect\n"), "{shown}");
@@ -703,6 +699,20 @@ fn the_file_builder_makes_the_directories_of_its_target() {
 }
 
 #[test]
+fn the_file_builder_copies_a_file_of_this_machine() {
+    let context = test_context!();
+    context.file("from.bin", [0, 159, 146, 150]);
+    context.template(
+        "source \"file\" \"a\" {\n  source = \"from.bin\"\n  target = \"to.bin\"\n}\nbuild {\n  sources = [\"source.file.a\"]\n}\n",
+    );
+    let _ = context.run(["build", "t.pkr.hcl"]).succeeds();
+    assert_eq!(
+        std::fs::read(context.work().join("to.bin")).unwrap(),
+        [0, 159, 146, 150]
+    );
+}
+
+#[test]
 fn an_unknown_value_in_environment_variables_is_no_missing_sign() {
     let context = test_context!();
     context.template(
@@ -761,7 +771,7 @@ fn the_console_of_a_legacy_template_says_what_fails_and_where() {
         context.file("line", line);
         let mut command = context.command(["console", "t.json"]);
         command.stdin(std::fs::File::open(context.work().join("line")).unwrap());
-        bakelite_test_support::context::Ran::of(&mut command)
+        Ran::of(&mut command)
     };
     assert_eq!(asked("{{ user `a` | upper }}").succeeds(), "X\n");
     for (line, why, column) in [

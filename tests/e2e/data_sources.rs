@@ -180,6 +180,7 @@ fn secrets_of_moto_keep_their_digits_and_versions() {
     );
     let data = "data \"amazon-secretsmanager\" \"now\" {\n  name = \"plain\"\n}\n\
         data \"amazon-secretsmanager\" \"before\" {\n  name = \"plain\"\n  version_stage = \"AWSPREVIOUS\"\n}\n\
+        data \"amazon-secretsmanager\" \"at\" {\n  name = \"plain\"\n  version_id = data.amazon-secretsmanager.before.version_id\n}\n\
         data \"amazon-secretsmanager\" \"bytes\" {\n  name = \"bytes\"\n}\n";
     let found = got(
         &context,
@@ -188,10 +189,11 @@ fn secrets_of_moto_keep_their_digits_and_versions() {
             "data.amazon-secretsmanager.now.value",
             "data.amazon-secretsmanager.before.value",
             "data.amazon-secretsmanager.now.version_id != data.amazon-secretsmanager.before.version_id",
+            "data.amazon-secretsmanager.at.value",
             "data.amazon-secretsmanager.bytes.secret_binary",
         ],
     );
-    assert_eq!(found, ["new", "only-a-text", "true", "AP8K"]);
+    assert_eq!(found, ["new", "only-a-text", "true", "only-a-text", "AP8K"]);
 }
 
 #[test]
@@ -227,4 +229,32 @@ fn secrets_keep_their_digits(context: &TestContext) {
         absent.contains("there is no secret `nowhere` in version `AWSCURRENT`"),
         "{absent}"
     );
+}
+
+#[test]
+fn what_stores_of_aws_hold_is_masked() {
+    let (_cloud, context) = on_the_local_cloud();
+    create(&context, "db", r#"{"user": "admin-of-db", "password": "hush-of-db"}"#);
+    for (name, kind, value) in [
+        ("/images/key", "SecureString", "hush-of-key"),
+        ("/images/base", "String", "open-of-base"),
+    ] {
+        let put = ["ssm", "put-parameter", "--name", name, "--type", kind, "--value", value];
+        aws(&context, &put);
+    }
+    context.template(
+        "data \"amazon-secretsmanager\" \"db\" {\n  name = \"db\"\n  key = \"password\"\n}\n\
+         data \"amazon-parameterstore\" \"key\" {\n  name = \"/images/key\"\n  with_decryption = true\n}\n\
+         data \"amazon-parameterstore\" \"base\" {\n  name = \"/images/base\"\n}\n\
+         locals {\n  user = jsondecode(data.amazon-secretsmanager.db.secret_string).user\n}\n\
+         source \"null\" \"a\" {\n  communicator = \"none\"\n}\nbuild {\n  sources = [\"source.null.a\"]\n  provisioner \"shell-local\" {\n    \
+         inline = [\"echo got ${data.amazon-secretsmanager.db.value} ${local.user} ${data.amazon-parameterstore.key.value} \
+         ${data.amazon-parameterstore.base.value}\"]\n  }\n}\n",
+    );
+    let shown = context.run(["build", "t.pkr.hcl"]).succeeds();
+    assert!(
+        shown.contains("got <sensitive> <sensitive> <sensitive> open-of-base"),
+        "{shown}"
+    );
+    assert!(!shown.contains("-of-db") && !shown.contains("-of-key"), "{shown}");
 }

@@ -68,7 +68,7 @@ fn the_log_of_a_failed_bake_has_what_a_person_looks_for() {
         r#"step finished build="amazon-ebs.web" step="image" took=\S+ ok=false"#.into(),
         r#"failed build="amazon-ebs.web" took=\S+ error="#.into(),
         r#"AWS call build="amazon-ebs.web" action="TerminateInstances""#.into(),
-        r"Removed instance i-\w+".into(),
+        r"Terminating the source AWS instance i-\w+".into(),
     ] {
         assert!(
             Regex::new(&looked_for).unwrap().is_match(&log),

@@ -26,7 +26,11 @@ mod language;
 #[cfg(feature = "amazon")]
 mod local_bakes;
 #[cfg(feature = "amazon")]
+mod local_instances;
+#[cfg(feature = "amazon")]
 mod local_serve;
+#[cfg(feature = "amazon")]
+mod local_storage;
 #[cfg(feature = "amazon")]
 mod logs;
 mod manifests;
@@ -34,6 +38,8 @@ mod masking;
 mod meta_arguments;
 #[cfg(feature = "amazon")]
 mod moto_bakes;
+#[cfg(feature = "amazon")]
+mod option_groups;
 mod output;
 mod partition;
 mod provenance;
@@ -43,6 +49,8 @@ mod reboot;
 mod secrets;
 #[cfg(feature = "amazon")]
 mod session_manager;
+#[cfg(feature = "amazon")]
+mod siblings;
 #[cfg(feature = "amazon")]
 mod templates;
 mod terminal;

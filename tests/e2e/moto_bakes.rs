@@ -79,3 +79,45 @@ echo "image: $(aws ec2 describe-images --image-ids "$AMI" --query 'Images[].Stat
 "#,
     );
 }
+
+/// Groups of options that Moto has, too (it knows neither deprecation nor fast launch, and no spot request of a fleet's instance), and
+/// what they leave as the AWS CLI reads it: a line for each question.
+const GROUPS: &str = r#"
+"$BAKELITE" build -parallel-builds=3 -only='*.copies,*.replaced,*.no-ami,*.sharing,*.tags,*.surrogate,*.volumes' "$GROUPS" > first 2>&1
+image() {
+  region=$1 name=$2
+  shift 2
+  aws --region "$region" ec2 describe-images --owners self --filters "Name=name,Values=group-$name" "$@"
+}
+here() { image us-east-1 "$@"; }
+OLD=$(image eu-west-1 replaced --query 'Images[].ImageId')
+"$BAKELITE" build -only='*.replaced' "$GROUPS" > second 2>&1
+for region in us-east-1 eu-west-1 ap-south-1; do
+  echo "$region: $(image "$region" copies --query 'Images[].State') $(image "$region" replaced --query 'Images[].State')"
+done
+test "$(image eu-west-1 replaced --query 'Images[].ImageId')" = "$OLD" || echo "replaced"
+echo "no AMI: $(here no-ami --query 'Images[].ImageId')"
+echo "surrogate: $(here surrogate --query 'Images[].BootMode')"
+echo "tags:" $(here tags --query 'Images[].sort_by(Tags, &Key)[].[Key]')
+SHARED=$(here sharing --query 'Images[].ImageId')
+echo "shared:" $(aws ec2 describe-image-attribute --image-id "$SHARED" --attribute launchPermission --query 'LaunchPermissions[].[UserId || OrganizationArn || OrganizationalUnitArn]')
+echo "volumes:" $(aws ec2 describe-volumes --query "Volumes[].[State, Size, Tags[?Key=='Name'].Value | [0]]")
+"#;
+
+#[test]
+fn groups_of_options_leave_what_they_say() {
+    let context = test_context!();
+    let context = context
+        .with("TOOLS", tools::directory().display().to_string())
+        .with("BAKELITE", env!("CARGO_BIN_EXE_bakelite"))
+        .with("GROUPS", crate::option_groups::directory().display().to_string());
+    let script =
+        format!("{BAKE_AND_ASK}{GROUPS}left | grep -v volumes > after\ngrep -v volumes before | cmp - after\n");
+    let output = beside_moto(&context, &script).succeeds();
+    let expected = "us-east-1: available available\neu-west-1: available available\nap-south-1: available available\nreplaced\n\
+                    no AMI: \nsurrogate: uefi\ntags: Base Cost Made Owner\n\
+                    shared: 111122223333 444455556666 arn:aws:organizations::111122223333:organization/o-1234567890 \
+                    arn:aws:organizations::111122223333:ou/o-1234567890/ou-1234-12345678\nvolumes: available 2 data\n";
+    assert_eq!(output, expected);
+    assert!(context.journals().is_empty());
+}

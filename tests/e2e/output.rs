@@ -1,13 +1,12 @@
 //! What a script prints reaches people as text, and waits for those who read it.
 
-use std::io::Read as _;
-use std::time::{Duration, Instant};
+use std::process::ChildStdout;
 
 use bakelite_test_support::clouds::signal;
+use bakelite_test_support::context::Ran;
+use bakelite_test_support::ended::ended_within;
+use bakelite_test_support::eventually::{LIMIT, until};
 use bakelite_test_support::test_context;
-
-/// Nothing that is waited for takes longer.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// As much as a pipe holds that nobody reads, less a page that may not fit.
 const FULL_PIPE: u64 = 60 << 10;
@@ -35,6 +34,12 @@ fn what_a_script_prints_is_text() {
     assert!(shown.contains("\u{1b}]0;title\u{7}"), "{shown:?}");
 }
 
+/// Waits until what nobody reads has filled the pipe.
+fn fills(pipe: &ChildStdout) {
+    let is_full = || rustix::io::ioctl_fionread(pipe).unwrap() >= FULL_PIPE;
+    until("a full pipe", LIMIT, || is_full().then_some(()));
+}
+
 #[test]
 fn a_stopped_reader_does_not_keep_a_bake_from_being_cancelled() {
     let context = test_context!();
@@ -42,20 +47,10 @@ fn a_stopped_reader_does_not_keep_a_bake_from_being_cancelled() {
         "while :; do echo 0123456789012345678901234567890123456789; done",
     ));
     let mut child = context.start(["build", "-color=false", "t.pkr.hcl"]);
-    let until = Instant::now() + PATIENCE;
     let output = child.stdout.take().unwrap();
-    while rustix::io::ioctl_fionread(&output).unwrap() < FULL_PIPE {
-        assert!(Instant::now() < until, "the pipe does not fill");
-        std::thread::yield_now();
-    }
+    fills(&output);
     signal(child.id(), "INT");
-    let ended = loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            break status;
-        }
-        assert!(Instant::now() < until, "it does not end");
-        std::thread::yield_now();
-    };
+    let ended = ended_within(&mut child, LIMIT).expect("it ends");
     assert_eq!(ended.code(), Some(1));
     assert_eq!(context.journals(), Vec::<std::path::PathBuf>::new());
     let left = std::fs::read_dir(context.root().join("tmp")).unwrap().count();
@@ -68,16 +63,9 @@ fn all_of_it_comes_to_a_reader_that_begins_late() {
     let context = test_context!();
     let lines = 400_000;
     context.template(&template(&format!("seq -f 'line %015.0f' {lines}")));
-    let mut child = context.start(["build", "-color=false", "t.pkr.hcl"]);
-    let mut output = child.stdout.take().unwrap();
-    let until = Instant::now() + PATIENCE;
-    while rustix::io::ioctl_fionread(&output).unwrap() < FULL_PIPE {
-        assert!(Instant::now() < until, "the pipe does not fill");
-        std::thread::yield_now();
-    }
-    let mut shown = String::new();
-    output.read_to_string(&mut shown).unwrap();
-    assert!(child.wait().unwrap().success());
+    let child = context.start(["build", "-color=false", "t.pkr.hcl"]);
+    fills(child.stdout.as_ref().unwrap());
+    let shown = Ran::end_of(child).succeeds();
     assert_eq!(shown.matches("null.a: line ").count(), lines);
 }
 

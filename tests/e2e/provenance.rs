@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use bakelite_test_support::context::{Ran, TestContext};
+use bakelite_test_support::ended::RunToEnd as _;
 use bakelite_test_support::sshd::{Setup, Sshd};
 use bakelite_test_support::{test_context, tools};
 
@@ -61,7 +62,7 @@ fn payload(context: &TestContext) -> String {
     let read =
         "import base64, json; print(base64.b64decode(json.load(open('web.txt.provenance.json'))['payload']).decode())";
     let mut python = Command::new(tools::program("python"));
-    let output = python.args(["-c", read]).current_dir(context.work()).output().unwrap();
+    let output = python.args(["-c", read]).current_dir(context.work()).run_to_end();
     String::from_utf8(output.stdout).unwrap()
 }
 

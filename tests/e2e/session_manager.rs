@@ -3,14 +3,13 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
 
 use bakelite_test_support::clouds::{Cloud, Endpoint, signal};
 use bakelite_test_support::context::{Ran, TestContext};
-use bakelite_test_support::eventually::LIMIT;
+use bakelite_test_support::ended::RunToEnd as _;
+use bakelite_test_support::eventually::{LIMIT, until};
 use bakelite_test_support::inventory::{Inventory, aws};
 use bakelite_test_support::signer::Request;
 use bakelite_test_support::test_context;
@@ -26,13 +25,10 @@ fn template(source: &str, build: &str) -> String {
 
 /// Ids of the sessions that are active.
 fn sessions(endpoint: &Endpoint) -> String {
-    let output = aws(endpoint)
-        .args(["ssm", "describe-sessions", "--state", "Active", "--output", "text"])
-        .args(["--query", "Sessions[].SessionId"])
-        .stderr(Stdio::inherit())
-        .output()
-        .unwrap();
-    assert!(output.status.success());
+    let mut command = aws(endpoint);
+    command.args(["ssm", "describe-sessions", "--state", "Active", "--output", "text"]);
+    let output = command.args(["--query", "Sessions[].SessionId"]).run_to_end();
+    assert!(output.status.success(), "{output:?}");
     String::from_utf8_lossy(&output.stdout).trim().replace("None", "")
 }
 
@@ -105,15 +101,12 @@ fn a_killed_bake_leaves_its_session_to_gc() {
         pipe.display()
     );
     context.template(&template("", &wait));
+    let held = File::options().read(true).write(true).open(&pipe).unwrap();
     let child = context.start(["build", "t.pkr.hcl"]);
-    let deadline = Instant::now() + LIMIT;
-    while !marker.exists() {
-        assert!(Instant::now() < deadline, "the provisioner does not run");
-        std::thread::yield_now();
-    }
+    until("the provisioner", LIMIT, || marker.exists().then_some(()));
     assert_ne!(sessions(&cloud.endpoint), "");
     signal(child.id(), "KILL");
-    drop(File::options().read(true).write(true).open(&pipe).unwrap());
+    drop(held);
     let _ = Ran::end_of(child);
     let collected = context.run(["gc"]).succeeds();
     assert!(collected.contains("session local-"), "{collected}");

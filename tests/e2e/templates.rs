@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use bakelite_test_support::context::TestContext;
+use bakelite_test_support::ended::RunToEnd as _;
 
 /// Where the templates are.
 fn directory() -> PathBuf {
@@ -72,7 +73,7 @@ pub(crate) fn web_server_base(context: &TestContext, flags: &[&str]) -> String {
 /// The AMI that the `jq` line of the template's README picks from a manifest.
 pub(crate) fn image_in(context: &TestContext, manifest: &str) -> String {
     let pick = format!("jq -r '.builds[-1].artifact_id' {manifest} | cut -d: -f2");
-    let output = context.command_of("sh", ["-c", &pick]).output().unwrap();
+    let output = context.command_of("sh", ["-c", &pick]).run_to_end();
     let image = String::from_utf8(output.stdout).unwrap().trim().to_owned();
     assert!(
         image.starts_with("ami-"),

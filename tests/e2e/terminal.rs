@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use bakelite_test_support::context::TestContext;
 use bakelite_test_support::ended::ended_within;
+use bakelite_test_support::exchange::Exchange;
 use bakelite_test_support::test_context;
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -215,27 +216,29 @@ fn a_question_does_not_outlive_ctrl_c() {
     terminal.ends_with(1);
 }
 
+/// The console's prompt as its editor draws it, which reads keys by then: the arrow of a diagnostic is no prompt.
+const PROMPT: &str = "\u{1b}[K> ";
+
 #[test]
 fn the_console_completes_and_remembers() {
     let context = test_context!();
     context.template("variable \"colour_of_the_sky\" {\n  default = \"blue\"\n}\n");
     let mut terminal = Terminal::start(&context, &["console", "t.pkr.hcl"]);
-    terminal.shows("> ");
+    terminal.shows(PROMPT);
     terminal.types("uppe\tvar.col\t)\r");
     terminal.shows("\r\nBLUE\r\n");
-    terminal.shows("> ");
+    terminal.shows(PROMPT);
     terminal.types("nothing.here\r");
-    terminal.shows("\r\n");
-    terminal.shows("nothing");
+    terminal.shows("`nothing` is not defined");
     // Only the editor takes Ctrl-D as the end: typed before it reads again, it is a zero byte.
-    terminal.shows("> ");
+    terminal.shows(PROMPT);
     terminal.types("\u{4}");
     terminal.ends_with(0);
     let mut again = Terminal::start(&context, &["console", "t.pkr.hcl"]);
-    again.shows("> ");
+    again.shows(PROMPT);
     again.types("\u{1b}[A\u{1b}[A\r");
     again.shows("\r\nBLUE\r\n");
-    again.shows("> ");
+    again.shows(PROMPT);
     again.types("exit\r");
     again.ends_with(0);
 }
@@ -297,8 +300,6 @@ fn a_breakpoint_without_a_terminal_fails() {
 #[cfg(feature = "amazon")]
 #[test]
 fn the_code_of_an_mfa_device_is_asked_for_and_not_shown() {
-    use bakelite_test_support::exchange::Exchange;
-
     let sts = Exchange::play(&[
         "HTTP/1.1 200 OK\n\n<GetSessionTokenResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetSessionTokenResult>\
          <Credentials><AccessKeyId>OF_SESSION</AccessKeyId><SecretAccessKey>S</SecretAccessKey><SessionToken>T</SessionToken>\
@@ -316,7 +317,7 @@ fn the_code_of_an_mfa_device_is_asked_for_and_not_shown() {
          [\"source.amazon-ebs.a\"]\n}\n",
     );
     let mut terminal = Terminal::start(&context, &["build", "-color=false", "t.pkr.hcl"]);
-    terminal.shows("MFA code of GAHT1: ");
+    terminal.shows("MFA code of GAHT1 for ");
     terminal.types("654321\n");
     let shown = terminal.shows("Failed to check the AWS credentials from the environment with MFA");
     assert!(!shown.contains("654321"), "{shown}");
@@ -324,4 +325,43 @@ fn the_code_of_an_mfa_device_is_asked_for_and_not_shown() {
     let asked = sts.asked();
     assert!(asked[0].ends_with("&SerialNumber=GAHT1&TokenCode=654321"), "{asked:?}");
     assert!(asked[1].contains("credential=of_session/"), "{asked:?}");
+}
+
+/// AWS accepts a code once: of two roles that need one, the first gets the template's, the second its own.
+#[test]
+fn each_role_of_a_chain_gets_a_code_of_its_own() {
+    const ROLE: &str = "HTTP/1.1 200 OK\n\n<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleResult>\
+         <Credentials><AccessKeyId>OF_ROLE</AccessKeyId><SecretAccessKey>S</SecretAccessKey><SessionToken>T</SessionToken><Expiration>\
+         2099-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>";
+    let sts = Exchange::play(&[
+        ROLE,
+        ROLE,
+        "HTTP/1.1 403 Forbidden\n\n<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type>\
+         <Code>InvalidClientTokenId</Code><Message>m</Message></Error></ErrorResponse>",
+    ]);
+    let context = test_context!().with("AWS_ENDPOINT_URL", format!("http://{}", sts.address));
+    let config = context.root().join("config");
+    std::fs::write(
+        &config,
+        "[profile outer]\nrole_arn = arn:aws:iam::2:role/outer\nsource_profile = inner\nmfa_serial = GAHT2\n\
+         [profile inner]\nrole_arn = arn:aws:iam::1:role/inner\nsource_profile = ci\nmfa_serial = GAHT1\n\
+         [profile ci]\naws_access_key_id = AK\naws_secret_access_key = SK\n",
+    )
+    .unwrap();
+    let context = context
+        .with("AWS_CONFIG_FILE", config.display().to_string())
+        .with("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent");
+    context.template(
+        "source \"amazon-ebs\" \"a\" {\n  region = \"us-east-1\"\n  profile = \"outer\"\n  mfa_code = \"123456\"\n  max_retries = 1\n  \
+         instance_type = \"t3.micro\"\n  ami_name = \"made\"\n  ssh_username = \"admin\"\n  source_ami = \"ami-1\"\n}\nbuild {\n  \
+         sources = [\"source.amazon-ebs.a\"]\n}\n",
+    );
+    let mut terminal = Terminal::start(&context, &["build", "-color=false", "t.pkr.hcl"]);
+    terminal.shows("MFA code of GAHT2 for profile `outer`: ");
+    terminal.types("654321\n");
+    terminal.shows("Failed to check the AWS credentials from profile `outer`");
+    terminal.ends_with(1);
+    let asked = sts.asked();
+    assert!(asked[0].ends_with("&SerialNumber=GAHT1&TokenCode=123456"), "{asked:?}");
+    assert!(asked[1].ends_with("&SerialNumber=GAHT2&TokenCode=654321"), "{asked:?}");
 }

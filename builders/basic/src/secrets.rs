@@ -12,7 +12,8 @@ use bakelite_engine::error::Explain;
 use bakelite_hcl::value::Value;
 
 use bakelite_net::fetch::HttpError;
-use bakelite_net::vault::{SettingError, VaultError};
+use bakelite_net::settings::SettingError;
+use bakelite_net::vault::VaultError;
 
 /// Why a store gave no answer.
 #[derive(Debug, thiserror::Error)]

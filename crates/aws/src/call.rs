@@ -1,4 +1,4 @@
-//! Calls to AWS: each failure becomes an [`AwsError`], and what the policy of [`crate::retry`] repeats is repeated.
+//! Clients of AWS's services, all made in one way, and their calls: each failure becomes an [`AwsError`], and what the policy of [`crate::retry`] repeats is repeated.
 
 use std::error::Error as StdError;
 use std::time::Duration;
@@ -11,6 +11,20 @@ use bakelite_engine::clock;
 
 use crate::error::AwsError;
 use crate::retry::{self, Tries};
+
+/// A client of one service of the SDK, of a configuration that has region, endpoint and credentials: no client is made elsewhere.
+macro_rules! client {
+    ($sdk:ident, $config:expr, $classifier:expr) => {{
+        let config = $sdk::config::Builder::from(&$config).retry_classifier($classifier);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place: the configuration has the endpoint"
+        )]
+        let client = $sdk::Client::from_conf(config.build());
+        client
+    }};
+}
+pub(crate) use client;
 
 /// Makes a call, and makes it again while its error passes with time.
 ///

@@ -1,4 +1,4 @@
-//! The only place where SDK clients are made. Whoever has the same access options gets the same [`Aws`], and with it the same
+//! AWS in a region, with the clients of its services. Whoever has the same access options gets the same [`Aws`], and with it the same
 //! connections, credentials and watches; [`Aws::in_region`] answers it for another region.
 
 use std::collections::BTreeMap;
@@ -7,19 +7,23 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use aws_config::provider_config::ProviderConfig;
+use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig, identity::IdentityCache};
 use aws_sdk_ec2::types::{Image, Instance, Snapshot, Volume};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::retries::classifiers::SharedRetryClassifier;
 use rustls::pki_types::CertificateDer;
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::OnceCell;
 
 use crate::access::{AccessOptions, Polling};
 use crate::authorities::Authorities;
-use crate::credentials::{self, AccessError, Environment, Found, Profiles, Search, variable};
+use crate::call::client;
+use crate::credentials::{self, AccessError, Environment, Found, Profiles, Search, is_on, variable};
 use crate::describe;
+use crate::mfa::GivenCode;
 use crate::retry::{self, Classifier};
-use crate::sts::{self, Informant};
+use crate::sts::{self, Asker, Informant};
+use crate::times::Times;
 use crate::transport;
 use crate::watch::{Pace, Watch};
 
@@ -35,6 +39,8 @@ pub struct Aws {
     region: String,
     endpoint: Option<String>,
     ec2: aws_sdk_ec2::Client,
+    /// The same with fewer repetitions by the SDK.
+    ec2_of_a_part: aws_sdk_ec2::Client,
     ssm: aws_sdk_ssm::Client,
     classifier: SharedRetryClassifier,
     /// The same in other regions, as far as they were asked for.
@@ -59,25 +65,63 @@ struct Common {
     authorities: Option<Authorities>,
     /// Without region and endpoint.
     sdk: SdkConfig,
+    /// How long states take in the account.
+    times: Arc<Times>,
 }
 
-/// All of this process, with what they were made of.
-static SHARED: Mutex<Vec<(AccessOptions, Environment, Arc<Aws>)>> = Mutex::const_new(Vec::new());
+/// What this process makes once for equal options in equal environments. Whoever asks while it is being made waits for it alone.
+struct Shared<T>(std::sync::Mutex<Vec<Known<T>>>);
+
+struct Known<T> {
+    options: AccessOptions,
+    environment: Environment,
+    made: Arc<OnceCell<T>>,
+}
+
+impl<T: Clone> Shared<T> {
+    const fn new() -> Self {
+        Self(std::sync::Mutex::new(Vec::new()))
+    }
+
+    /// What was made, or else is made now. What fails is made again by who asks next.
+    async fn get<E>(
+        &self,
+        options: AccessOptions,
+        environment: &Environment,
+        make: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let made = self.cell(options, relevant(environment));
+        made.get_or_try_init(|| make).await.cloned()
+    }
+
+    fn cell(&self, options: AccessOptions, environment: Environment) -> Arc<OnceCell<T>> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = all
+            .iter()
+            .find(|known| known.options == options && known.environment == environment);
+        if let Some(known) = same {
+            return Arc::clone(&known.made);
+        }
+        let made = Arc::default();
+        all.push(Known {
+            options,
+            environment,
+            made: Arc::clone(&made),
+        });
+        made
+    }
+}
+
+static REACHED: Shared<Arc<Aws>> = Shared::new();
+
+/// Credentials, which are the same in every region: a code of an MFA device is good for one session.
+static FOUND: Shared<Found> = Shared::new();
 
 impl Aws {
     /// AWS as these options and this environment say. Equal ones share everything.
     pub async fn reach(options: &AccessOptions, environment: &Environment) -> Result<Arc<Self>, AccessError> {
-        let relevant = relevant(environment);
-        let mut shared = SHARED.lock().await;
-        let same = shared
-            .iter()
-            .find(|(known, within, _)| known == options && *within == relevant);
-        if let Some((_, _, aws)) = same {
-            return Ok(Arc::clone(aws));
-        }
-        let aws = Arc::new(Self::new(options, environment).await?);
-        shared.push((options.clone(), relevant, Arc::clone(&aws)));
-        Ok(aws)
+        let make = async { Ok(Arc::new(Self::new(options, environment).await?)) };
+        REACHED.get(options.clone(), environment, make).await
     }
 
     async fn new(options: &AccessOptions, environment: &Environment) -> Result<Self, AccessError> {
@@ -94,46 +138,56 @@ impl Aws {
     }
 
     /// AWS in a region. `endpoint` is EC2's there; without it the environment or AWS decides.
-    #[expect(clippy::disallowed_methods, reason = "here the endpoint is known")]
     fn of(common: Arc<Common>, region: String, endpoint: Option<String>) -> Self {
         let endpoint = endpoint.or_else(|| common.endpoints.get("EC2").cloned());
         let classifier = SharedRetryClassifier::new(Classifier::default());
-        let at_ssm = common.config(&region, common.endpoints.get("SSM").cloned());
-        let at_ssm = aws_sdk_ssm::config::Builder::from(&at_ssm).retry_classifier(classifier.clone());
-        let at_ec2 = common.config(&region, endpoint.clone());
-        let at_ec2 = aws_sdk_ec2::config::Builder::from(&at_ec2).retry_classifier(classifier.clone());
-        let ec2 = aws_sdk_ec2::Client::from_conf(at_ec2.build());
+        let at = common.at(&region, endpoint.clone());
+        let ec2_of_a_part = client!(aws_sdk_ec2, retry::of_a_part(at.clone()), classifier.clone());
+        let ec2 = client!(aws_sdk_ec2, at, classifier.clone());
         Self {
-            instances: Watch::new(describe::by_ids(
-                &ec2,
-                "instance-id",
-                |ec2, by| async move { describe::instances(&ec2, by).await },
-                Instance::instance_id,
-            )),
-            images: Watch::new(describe::by_ids(
-                &ec2,
-                "image-id",
-                |ec2, by| async move { describe::images(&ec2, by).await },
-                Image::image_id,
-            )),
-            snapshots: Watch::new(describe::by_ids(
-                &ec2,
-                "snapshot-id",
-                |ec2, by| async move { describe::snapshots(&ec2, by).await },
-                Snapshot::snapshot_id,
-            )),
-            volumes: Watch::new(describe::by_ids(
-                &ec2,
-                "volume-id",
-                |ec2, by| async move { describe::volumes(&ec2, by).await },
-                Volume::volume_id,
-            )),
-            ssm: aws_sdk_ssm::Client::from_conf(at_ssm.build()),
+            instances: Watch::new(
+                describe::by_ids(
+                    &ec2_of_a_part,
+                    "instance-id",
+                    |ec2, by| async move { describe::instances(&ec2, by).await },
+                    Instance::instance_id,
+                ),
+                &common.times,
+            ),
+            images: Watch::new(
+                describe::by_ids(
+                    &ec2_of_a_part,
+                    "image-id",
+                    |ec2, by| async move { describe::images(&ec2, by).await },
+                    Image::image_id,
+                ),
+                &common.times,
+            ),
+            snapshots: Watch::new(
+                describe::by_ids(
+                    &ec2_of_a_part,
+                    "snapshot-id",
+                    |ec2, by| async move { describe::snapshots(&ec2, by).await },
+                    Snapshot::snapshot_id,
+                ),
+                &common.times,
+            ),
+            volumes: Watch::new(
+                describe::by_ids(
+                    &ec2_of_a_part,
+                    "volume-id",
+                    |ec2, by| async move { describe::volumes(&ec2, by).await },
+                    Volume::volume_id,
+                ),
+                &common.times,
+            ),
+            ssm: client!(aws_sdk_ssm, common.of_service("SSM", &region), classifier.clone()),
             others: std::sync::Mutex::default(),
             common,
             region,
             endpoint,
             ec2,
+            ec2_of_a_part,
             classifier,
         }
     }
@@ -161,32 +215,35 @@ impl Aws {
     }
 
     /// Secrets Manager in the region.
-    #[expect(clippy::disallowed_methods, reason = "here the endpoint is known")]
     pub fn secrets_manager(&self) -> aws_sdk_secretsmanager::Client {
-        let endpoint = self.common.endpoints.get("SECRETS_MANAGER").cloned();
-        let config = self.common.config(&self.region, endpoint);
-        let config = aws_sdk_secretsmanager::config::Builder::from(&config).retry_classifier(self.classifier.clone());
-        aws_sdk_secretsmanager::Client::from_conf(config.build())
+        let config = self.common.of_service("SECRETS_MANAGER", &self.region);
+        client!(aws_sdk_secretsmanager, config, self.classifier.clone())
+    }
+
+    /// EC2 in the region, for what is repeated as a whole: the SDK repeats its calls a few times only.
+    pub(crate) fn ec2_of_a_part(&self) -> &aws_sdk_ec2::Client {
+        &self.ec2_of_a_part
     }
 
     /// IAM of the account.
-    #[expect(clippy::disallowed_methods, reason = "here the endpoint is known")]
     pub fn iam(&self) -> aws_sdk_iam::Client {
-        let config = self
-            .common
-            .config(&self.region, self.common.endpoints.get("IAM").cloned());
-        let config = aws_sdk_iam::config::Builder::from(&config).retry_classifier(self.classifier.clone());
-        aws_sdk_iam::Client::from_conf(config.build())
+        client!(
+            aws_sdk_iam,
+            self.common.of_service("IAM", &self.region),
+            self.classifier.clone()
+        )
+    }
+
+    /// The same for what is repeated as a whole.
+    pub(crate) fn iam_of_a_part(&self) -> aws_sdk_iam::Client {
+        let config = retry::of_a_part(self.common.of_service("IAM", &self.region));
+        client!(aws_sdk_iam, config, self.classifier.clone())
     }
 
     /// EC2 Instance Connect in the region.
-    #[expect(clippy::disallowed_methods, reason = "here the endpoint is known")]
     pub fn instance_connect(&self) -> aws_sdk_ec2instanceconnect::Client {
-        let endpoint = self.common.endpoints.get("EC2_INSTANCE_CONNECT").cloned();
-        let config = self.common.config(&self.region, endpoint);
-        let config = aws_sdk_ec2instanceconnect::config::Builder::from(&config);
-        let config = config.retry_classifier(self.classifier.clone());
-        aws_sdk_ec2instanceconnect::Client::from_conf(config.build())
+        let config = self.common.of_service("EC2_INSTANCE_CONNECT", &self.region);
+        client!(aws_sdk_ec2instanceconnect, config, self.classifier.clone())
     }
 
     /// Systems Manager in the region.
@@ -224,6 +281,11 @@ impl Aws {
         self.common.authorities.as_ref().map(Authorities::certificates)
     }
 
+    /// How long states take in the account.
+    pub fn times(&self) -> &Arc<Times> {
+        &self.common.times
+    }
+
     /// The pace of a wait: `aws_polling` and the environment set its limit, else it is `limit`.
     pub fn pace(&self, usual_seconds: u64, limit: Duration) -> Pace {
         Pace::new(usual_seconds, self.common.timeout.unwrap_or(limit))
@@ -251,7 +313,7 @@ impl Common {
         let config = ProviderConfig::without_region()
             .with_region(Some(Region::new(region.clone())))
             .with_http_client(http.clone());
-        let sdk = sdk_config(options, environment, &region, http);
+        let sdk = sdk_config(options, environment, &profiles, &region, http);
         let at_sts = endpoint_of(sdk.clone().into_builder(), endpoint("STS", environment, &profiles)).build();
         let search = Search {
             options,
@@ -259,8 +321,9 @@ impl Common {
             profiles: &profiles,
             config: &config,
             sts: &at_sts,
+            given: GivenCode::new(options.mfa_code.as_deref()),
         };
-        let found = credentials_of(options, environment, &search).await?;
+        let found = FOUND.get(options.of_credentials(), environment, search.run()).await?;
         let region = match named {
             None if found.is_instance => search.instance_region().await,
             None if is_local => Some(region),
@@ -270,14 +333,17 @@ impl Common {
             profile: profiles.name.clone(),
         })?;
         let at_sts = at_sts.into_builder().region(Region::new(region.clone())).build();
-        let sts = sts::client(&at_sts, Some(found.provider.clone()));
+        let asker = Asker {
+            sts: sts::client(&at_sts, Some(found.provider.clone())),
+            is_new: found.is_new,
+        };
         let caller = OnceCell::new();
         if !is_local && !options.skip_credential_validation {
             // Nobody else has the cell yet.
-            let _ = caller.set(Some(found.check(&sts).await?));
+            let _ = caller.set(Some(found.check(&asker).await?));
         }
         let informant = Informant {
-            sts,
+            asker,
             decodes: options.decode_authorization_messages,
             caller,
         };
@@ -294,16 +360,22 @@ impl Common {
                 .collect(),
             local,
             timeout: waiting_limit(options.aws_polling, environment),
+            times: Arc::new(Times::new(is_local)),
             authorities,
             sdk,
         };
         Ok((common, region))
     }
 
-    /// The configuration of a service's client in a region.
-    fn config(&self, region: &str, endpoint: Option<String>) -> SdkConfig {
+    /// The configuration of a client in a region.
+    fn at(&self, region: &str, endpoint: Option<String>) -> SdkConfig {
         let config = self.sdk.clone().into_builder().region(Region::new(region.to_owned()));
         endpoint_of(config, endpoint).build()
+    }
+
+    /// That of a service whose endpoint the environment or the profile may name.
+    fn of_service(&self, service: &str, region: &str) -> SdkConfig {
+        self.at(region, self.endpoints.get(service).cloned())
     }
 }
 
@@ -314,28 +386,6 @@ impl fmt::Debug for Aws {
             .field("endpoint", &self.endpoint)
             .finish_non_exhaustive()
     }
-}
-
-/// The credentials that were found, with what they were found by.
-static FOUND: Mutex<Vec<(AccessOptions, Environment, Found)>> = Mutex::const_new(Vec::new());
-
-/// The credentials of these options, which are the same in every region: a code of an MFA device is good for one session.
-async fn credentials_of(
-    options: &AccessOptions,
-    environment: &Environment,
-    search: &Search<'_>,
-) -> Result<Found, AccessError> {
-    let (by, environment) = (options.of_credentials(), relevant(environment));
-    let mut known = FOUND.lock().await;
-    let same = known
-        .iter()
-        .find(|(known, within, _)| *known == by && *within == environment);
-    if let Some((_, _, found)) = same {
-        return Ok(found.clone());
-    }
-    let found = search.run().await?;
-    known.push((by, environment, found.clone()));
-    Ok(found)
 }
 
 /// The variables that matter here, so that others do not keep two bakes from sharing.
@@ -353,15 +403,14 @@ fn relevant(environment: &Environment) -> Environment {
         .collect()
 }
 
-/// The endpoint that the environment, or else the profile, gives a service.
+/// The endpoint that the environment, or else the profile, gives a service: of both, what is the service's own goes first.
 fn endpoint(service: &str, environment: &Environment, profiles: &Profiles) -> Option<String> {
-    if variable(environment, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
-        .is_some_and(|value| value.eq_ignore_ascii_case("true"))
-    {
+    if is_on(environment, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") || profiles.is_on("ignore_configured_endpoint_urls") {
         return None;
     }
     let own = variable(environment, &format!("AWS_ENDPOINT_URL_{service}"));
     own.or_else(|| variable(environment, "AWS_ENDPOINT_URL"))
+        .or_else(|| profiles.endpoint(service))
         .or_else(|| profiles.setting("endpoint_url"))
         .map(str::to_owned)
 }
@@ -375,18 +424,29 @@ fn endpoint_of(
 }
 
 /// What is the same for every client. Throttled and failed calls are repeated with growing pauses, at a pace that the service sets.
-fn sdk_config(options: &AccessOptions, environment: &Environment, region: &str, http: SharedHttpClient) -> SdkConfig {
-    let is_on = |name| variable(environment, name).is_some_and(|value: &str| value.eq_ignore_ascii_case("true"));
+fn sdk_config(
+    options: &AccessOptions,
+    environment: &Environment,
+    profiles: &Profiles,
+    region: &str,
+    http: SharedHttpClient,
+) -> SdkConfig {
+    // A variable that is `false` counts, too.
+    let is_either_on = |name, of_profile| match variable(environment, name) {
+        Some(_) => is_on(environment, name),
+        None => profiles.is_on(of_profile),
+    };
     let attempts = options.max_retries.filter(|attempts| *attempts > 0);
     let mut builder = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(region.to_owned()))
         .retry_config(retry::of_sdk(attempts.map(|attempts| attempts - 1)))
+        .timeout_config(TimeoutConfig::builder().operation_timeout(retry::CALL_LIMIT).build())
         .identity_cache(IdentityCache::lazy().build())
         .time_source(aws_smithy_async::time::SystemTimeSource::new())
         .sleep_impl(aws_smithy_async::rt::sleep::TokioSleep::new())
-        .use_fips(is_on("AWS_USE_FIPS_ENDPOINT"))
-        .use_dual_stack(is_on("AWS_USE_DUALSTACK_ENDPOINT"))
+        .use_fips(is_either_on("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint"))
+        .use_dual_stack(is_either_on("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint"))
         .http_client(http);
     builder.set_app_name(AppName::new(concat!("bakelite-", env!("CARGO_PKG_VERSION"))).ok());
     builder.build()
@@ -555,6 +615,57 @@ mod tests {
         let profiles = Profiles::read(&unchecked(), &environment).await;
         assert_eq!(endpoint("EC2", &environment, &profiles).as_deref(), Some("http://b"));
         assert_eq!(endpoint("STS", &environment, &profiles).as_deref(), Some("http://a"));
+    }
+
+    #[tokio::test]
+    async fn a_profile_names_endpoints_and_their_kind() {
+        let home = tempfile::tempdir().unwrap();
+        let config = home.path().join("config");
+        std::fs::write(
+            &config,
+            "[profile ci]\nservices = ours\nendpoint_url = http://all\nuse_fips_endpoint = true\nuse_dualstack_endpoint = true\n\
+             [services ours]\nec2 =\n  endpoint_url = http://ec2\nsecrets_manager =\n  endpoint_url = http://secrets\n\
+             [profile none]\nendpoint_url = http://all\nignore_configured_endpoint_urls = true\n",
+        )
+        .unwrap();
+        let config = config.display().to_string();
+        let pairs = [
+            ("AWS_CONFIG_FILE", config.as_str()),
+            ("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent"),
+        ];
+        let of = |profile: &str| AccessOptions {
+            profile: Some(profile.into()),
+            ..unchecked()
+        };
+        let endpoints = async |profile: &str, more: &[(&str, &str)]| {
+            let environment = environment(&[&pairs[..], more].concat());
+            let profiles = Profiles::read(&of(profile), &environment).await;
+            let services = ["EC2", "SECRETS_MANAGER", "SSM"];
+            services.map(|service| endpoint(service, &environment, &profiles).unwrap_or_default())
+        };
+        assert_eq!(
+            endpoints("ci", &[]).await,
+            ["http://ec2", "http://secrets", "http://all"]
+        );
+        let of_environment = [("AWS_ENDPOINT_URL", "http://environment")];
+        assert_eq!(endpoints("ci", &of_environment).await, ["http://environment"; 3]);
+        assert_eq!(endpoints("none", &[]).await, [""; 3]);
+
+        let kinds = async |more: &[(&str, &str)]| {
+            let environment = environment(&[&pairs[..], &KEYS[2..], more].concat());
+            let with_keys = AccessOptions {
+                access_key: Some("AK".into()),
+                secret_key: Some("SK".into()),
+                ..of("ci")
+            };
+            let aws = Aws::reach(&with_keys, &environment).await.unwrap();
+            (aws.sdk().use_fips(), aws.sdk().use_dual_stack())
+        };
+        assert_eq!(kinds(&[]).await, (Some(true), Some(true)));
+        assert_eq!(
+            kinds(&[("AWS_USE_FIPS_ENDPOINT", "false")]).await,
+            (Some(false), Some(true))
+        );
     }
 
     #[test]

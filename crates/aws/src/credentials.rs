@@ -5,8 +5,6 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_config::ecs::EcsCredentialsProvider;
@@ -19,25 +17,21 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_runtime::env_config::file::{Builder, EnvConfigFileKind, EnvConfigFiles};
+use aws_runtime::env_config::property::PropertiesKey;
 use aws_types::os_shim_internal::{Env, Fs};
 use bakelite_engine::error::Explain;
 use bakelite_engine::untrusted::quoted;
 
 use crate::access::{AccessOptions, AssumeRole, VaultAwsEngine};
 use crate::authorities::BundleError;
-use crate::call::pause;
 use crate::error::AwsError;
-use crate::mfa::Device;
-use crate::retry::{ErrorClass, Tries};
-use crate::sts::{self, Kept, Maker, Provided, Role, Session, StsError, WebIdentity};
+use crate::mfa::{Device, GivenCode};
+use crate::sts::{self, Asker, Kept, Maker, Provided, Role, Session, StsError, WebIdentity};
 use crate::vault_engine::{EngineError, VaultEngine};
 
 /// The shared files, where nothing puts them elsewhere.
 const CREDENTIALS_FILE: &str = "~/.aws/credentials";
 const CONFIG_FILE: &str = "~/.aws/config";
-
-/// How long AWS may take to know a user whom Vault has made.
-const OF_A_NEW_USER: Duration = Duration::from_secs(30);
 
 /// Environment variables as the run sees them.
 pub type Environment = BTreeMap<String, String>;
@@ -147,6 +141,11 @@ pub(crate) fn variable<'a>(environment: &'a Environment, name: &str) -> Option<&
         .filter(|value| !value.is_empty())
 }
 
+/// Whether a variable is `true`.
+pub(crate) fn is_on(environment: &Environment, name: &str) -> bool {
+    variable(environment, name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+}
+
 /// The first of these variables that has a value.
 fn either<'a>(environment: &'a Environment, names: [&str; 2]) -> Option<&'a str> {
     names.into_iter().find_map(|name| variable(environment, name))
@@ -177,14 +176,14 @@ impl Profiles {
     pub(crate) async fn read(options: &AccessOptions, environment: &Environment) -> Self {
         let named = named_profile(options, environment);
         let name = named.map_or("default", |(name, _)| name).to_owned();
-        let files = files(options, environment);
+        let (files, paths) = files(options, environment);
         let set = profile::load(&Fs::real(), &Env::from_slice(&[]), &files, Some(name.clone().into())).await;
         Self {
             set: set.map_err(|error| quoted(&bakelite_engine::chain_of(&error))),
             name,
             by: named.map(|(_, by)| by),
             files,
-            paths: paths(options, environment),
+            paths,
         }
     }
 
@@ -192,6 +191,24 @@ impl Profiles {
     pub(crate) fn setting(&self, name: &str) -> Option<&str> {
         let profile = self.set.as_ref().ok()?.get_profile(&self.name)?;
         profile.get(name).filter(|value| !value.is_empty())
+    }
+
+    /// A setting of the profile that is `true`.
+    pub(crate) fn is_on(&self, name: &str) -> bool {
+        self.setting(name)
+            .is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    }
+
+    /// The endpoint of a service in the section `[services NAME]` that the profile names.
+    pub(crate) fn endpoint(&self, service: &str) -> Option<&str> {
+        let key = PropertiesKey::builder()
+            .section_key("services")
+            .section_name(self.setting("services")?)
+            .property_name(service.to_ascii_lowercase())
+            .sub_property_name("endpoint_url")
+            .build();
+        let endpoint = self.set.as_ref().ok()?.other_sections().get(&key.ok()?)?;
+        Some(endpoint.as_str()).filter(|endpoint| !endpoint.is_empty())
     }
 
     /// A profile that is named must exist: the next source might be another account's.
@@ -230,18 +247,6 @@ pub(crate) fn region(options: &AccessOptions, environment: &Environment, profile
         .map(str::to_owned)
 }
 
-/// The shared files, for messages.
-fn paths(options: &AccessOptions, environment: &Environment) -> String {
-    let credentials = options.shared_credentials_file.as_deref();
-    let credentials = credentials.or_else(|| variable(environment, "AWS_SHARED_CREDENTIALS_FILE"));
-    let config = variable(environment, "AWS_CONFIG_FILE");
-    format!(
-        "`{}` and `{}`",
-        credentials.unwrap_or(CREDENTIALS_FILE),
-        config.unwrap_or(CONFIG_FILE)
-    )
-}
-
 /// Credentials that were found.
 #[derive(Clone)]
 pub(crate) struct Found {
@@ -271,30 +276,23 @@ impl Found {
         Self::new(of, SharedCredentialsProvider::new(credentials))
     }
 
-    /// Who the caller is, which AWS tells whoever has valid credentials.
-    pub(crate) async fn check(&self, sts: &aws_sdk_sts::Client) -> Result<String, AccessError> {
-        let mut tries = Tries::within(OF_A_NEW_USER);
-        loop {
-            let cause = match sts::caller(sts).await {
-                Ok(caller) => return Ok(caller),
-                Err(cause) => cause,
-            };
-            let again = (self.is_new && cause.class == ErrorClass::Credentials).then_some(ErrorClass::NotYet);
-            match again.and_then(|class| tries.after(class)) {
-                Some(length) => pause(length).await,
-                None => {
-                    return Err(AccessError::Check {
-                        of: self.of.clone(),
-                        cause: Box::new(cause),
-                    });
-                }
-            }
-        }
+    /// What a maker makes, and makes again when it ends. The first are made here, so that the error names every source that was tried.
+    async fn made<M: Maker>(of: impl Into<String>, maker: M) -> Result<Self, M::Error> {
+        Ok(Self::new(of, SharedCredentialsProvider::new(Kept::of(maker).await?)))
     }
 
-    /// What a maker made, and makes again when it ends.
-    fn made(of: impl Into<String>, maker: impl Maker + 'static, first: Credentials) -> Self {
-        Self::new(of, SharedCredentialsProvider::new(Kept::new(maker, Some(first))))
+    /// The same of a call of STS.
+    async fn of_sts(of: String, maker: impl Maker<Error = StsError>) -> Result<Self, AccessError> {
+        let made = Self::made(of.as_str(), maker).await;
+        made.map_err(|cause| AccessError::Sts { of, cause })
+    }
+
+    /// Who the caller is, which AWS tells whoever has valid credentials.
+    pub(crate) async fn check(&self, asker: &Asker) -> Result<String, AccessError> {
+        asker.caller().await.map_err(|cause| AccessError::Check {
+            of: self.of.clone(),
+            cause: Box::new(cause),
+        })
     }
 }
 
@@ -307,39 +305,32 @@ pub(crate) struct Search<'a> {
     pub(crate) config: &'a ProviderConfig,
     /// The way to STS.
     pub(crate) sts: &'a SdkConfig,
+    /// The code that the template gives.
+    pub(crate) given: GivenCode,
 }
 
 impl Search<'_> {
-    /// The credentials of the template's role, or those that it would be assumed with. They are fetched once here, so that the error
-    /// names every source that was tried.
+    /// The credentials of the template's role, or those that it would be assumed with.
     pub(crate) async fn run(&self) -> Result<Found, AccessError> {
         let base = self.base().await?;
-        let device = self.device(base.has_device)?;
         if let Some((arn, role)) = self.options.role() {
-            return self.template_role(arn, role, device, base).await;
+            return self.template_role(arn, role, base).await;
         }
-        let Some(device) = device else { return Ok(base) };
-        let session = Session {
-            sts: self.client(base.provider),
-            device,
+        let Some(device) = self.device(base.has_device, "a session")? else {
+            return Ok(base);
         };
         let of = format!("{} with MFA", base.of);
-        let first = session.begin().await;
-        let first = first.map_err(|cause| AccessError::Sts { of: of.clone(), cause })?;
-        Ok(Found::made(of, session, first))
+        let asker = self.asker(&base);
+        Found::of_sts(of, Session { asker, device }).await
     }
 
-    async fn template_role(
-        &self,
-        arn: &str,
-        role: &AssumeRole,
-        device: Option<Arc<Device>>,
-        base: Found,
-    ) -> Result<Found, AccessError> {
+    async fn template_role(&self, arn: &str, role: &AssumeRole, base: Found) -> Result<Found, AccessError> {
+        const BY: &str = "`assume_role`";
+        let device = self.device(base.has_device, BY)?;
         let role = Role {
-            sts: self.client(base.provider),
+            asker: self.asker(&base),
             arn: arn.to_owned(),
-            by: "`assume_role`".into(),
+            by: BY.into(),
             duration: role.duration_seconds,
             external_id: role.external_id.clone(),
             policy: role.policy.clone(),
@@ -349,31 +340,39 @@ impl Search<'_> {
             transitive_tag_keys: role.transitive_tag_keys.clone(),
             device,
         };
-        let of = format!("`assume_role` with those of {}", base.of);
-        let first = role.assume().await;
-        let first = first.map_err(|cause| AccessError::Sts { of: of.clone(), cause })?;
-        let is_instance = base.is_instance;
+        let of = format!("{BY} with those of {}", base.of);
         Ok(Found {
-            is_instance,
-            ..Found::made(of, role, first)
+            is_instance: base.is_instance,
+            ..Found::of_sts(of, role).await?
         })
     }
 
     /// The device that is to prove who the user is, unless the profile's role has used it.
-    fn device(&self, was_used: bool) -> Result<Option<Arc<Device>>, AccessError> {
-        let (serial, code) = (self.options.mfa_serial.as_deref(), self.options.mfa_code.as_deref());
-        if was_used || (serial.is_none() && code.is_none()) {
+    fn device(&self, was_used: bool, purpose: &str) -> Result<Option<Device>, AccessError> {
+        let serial = self.options.mfa_serial.as_deref();
+        if was_used || (serial.is_none() && self.options.mfa_code.is_none()) {
             return Ok(None);
         }
         let serial = serial.or_else(|| self.profiles.setting("mfa_serial"));
         let serial = serial.ok_or_else(|| AccessError::NoDevice {
             profile: self.profiles.name.clone(),
         })?;
-        Ok(Some(Arc::new(Device::new(serial, code))))
+        Ok(Some(self.device_of(serial, purpose)))
     }
 
-    fn client(&self, credentials: impl Into<Option<SharedCredentialsProvider>>) -> aws_sdk_sts::Client {
-        sts::client(self.sts, credentials.into())
+    fn device_of(&self, serial: &str, purpose: &str) -> Device {
+        Device {
+            serial: serial.to_owned(),
+            purpose: purpose.to_owned(),
+            given: self.given.clone(),
+        }
+    }
+
+    fn asker(&self, found: &Found) -> Asker {
+        Asker {
+            sts: sts::client(self.sts, Some(found.provider.clone())),
+            is_new: found.is_new,
+        }
     }
 
     /// The first source that has some.
@@ -407,10 +406,10 @@ impl Search<'_> {
 
     async fn vault(&self, engine: &VaultAwsEngine) -> Result<Found, AccessError> {
         let engine = VaultEngine::new(engine, self.environment);
-        let first = engine.fetch().await.map_err(AccessError::Vault)?;
+        let found = Found::made("`vault_aws_engine`", engine).await;
         Ok(Found {
             is_new: true,
-            ..Found::made("`vault_aws_engine`", engine, first)
+            ..found.map_err(AccessError::Vault)?
         })
     }
 
@@ -437,18 +436,13 @@ impl Search<'_> {
         of: &str,
     ) -> Result<Found, AccessError> {
         let identity = WebIdentity {
-            sts: self.client(None),
+            sts: sts::client(self.sts, None),
             token_file: in_home(file, self.environment).into(),
             role: role.to_owned(),
             by: by.to_owned(),
             session: session.map(str::to_owned),
         };
-        let first = identity.exchange().await;
-        let first = first.map_err(|cause| AccessError::Sts {
-            of: of.to_owned(),
-            cause,
-        })?;
-        Ok(Found::made(of, identity, first))
+        Found::of_sts(of.to_owned(), identity).await
     }
 
     /// The credentials of the profile that is meant, with the roles that it assumes in turn.
@@ -530,11 +524,11 @@ impl Search<'_> {
         let own = text("mfa_serial");
         let serial = self.options.mfa_serial.as_deref().filter(|_| own.is_some());
         let serial = serial.or(own.as_deref());
-        let device = serial.map(|serial| Arc::new(Device::new(serial, self.options.mfa_code.as_deref())));
-        let has_device = base.has_device || device.is_some();
         let of = format!("profile `{}`", profile.name());
+        let device = serial.map(|serial| self.device_of(serial, &of));
+        let has_device = base.has_device || device.is_some();
         let role = Role {
-            sts: self.client(base.provider),
+            asker: self.asker(&base),
             arn: text("role_arn").unwrap_or_default(),
             by: of.clone(),
             duration: text("duration_seconds").and_then(|seconds| seconds.parse().ok()),
@@ -546,13 +540,10 @@ impl Search<'_> {
             transitive_tag_keys: Vec::new(),
             device,
         };
-        let first = role.assume().await;
-        let first = first.map_err(|cause| AccessError::Sts { of: of.clone(), cause })?;
-        let is_instance = base.is_instance;
         Ok(Found {
             has_device,
-            is_instance,
-            ..Found::made(of, role, first)
+            is_instance: base.is_instance,
+            ..Found::of_sts(of, role).await?
         })
     }
 
@@ -616,9 +607,7 @@ impl Search<'_> {
 
     /// The instance's metadata service, unless the template or the environment turns it off.
     fn metadata(&self) -> Result<Option<imds::Client>, AccessError> {
-        let is_off = variable(self.environment, "AWS_EC2_METADATA_DISABLED")
-            .is_some_and(|value| value.eq_ignore_ascii_case("true"));
-        if is_off || self.options.skip_metadata_api_check {
+        if is_on(self.environment, "AWS_EC2_METADATA_DISABLED") || self.options.skip_metadata_api_check {
             return Ok(None);
         }
         let mut service = imds::Client::builder().configure(self.config);
@@ -720,8 +709,8 @@ enum Attempt {
 /// Asks a provider of the SDK once; an error when it should have some.
 async fn attempt(of: &str, provider: impl ProvideCredentials + 'static) -> Result<Attempt, AccessError> {
     let provider = SharedCredentialsProvider::new(provider);
-    match provider.provide_credentials().await {
-        Ok(first) => Ok(Attempt::Found(Found::made(of, Provided(provider), first))),
+    match Found::made(of, Provided(provider)).await {
+        Ok(found) => Ok(Attempt::Found(found)),
         // A `credential_process` or a server may print anything.
         Err(error @ CredentialsError::CredentialsNotLoaded(_)) => Ok(Attempt::Nothing(quoted(&sts::told(&error)))),
         // No metadata service at all: this is not an EC2 instance.
@@ -733,17 +722,25 @@ async fn attempt(of: &str, provider: impl ProvideCredentials + 'static) -> Resul
     }
 }
 
-/// The shared files, where the template or the environment put them. Files of the environment may be missing, as the usual ones may.
-fn files(options: &AccessOptions, environment: &Environment) -> EnvConfigFiles {
-    let usual = |name, path| in_home(variable(environment, name).unwrap_or(path), environment);
-    let files = EnvConfigFiles::builder();
-    let files = if let Some(path) = &options.shared_credentials_file {
-        files.with_file(EnvConfigFileKind::Credentials, in_home(path, environment))
-    } else {
-        let path = usual("AWS_SHARED_CREDENTIALS_FILE", CREDENTIALS_FILE);
-        if_exists(files, EnvConfigFileKind::Credentials, path)
+/// The shared files, where the template or the environment put them, with their paths for messages. Files of the environment may be
+/// missing, as the usual ones may.
+fn files(options: &AccessOptions, environment: &Environment) -> (EnvConfigFiles, String) {
+    let usual = |name, path| variable(environment, name).unwrap_or(path);
+    let (files, credentials) = (EnvConfigFiles::builder(), options.shared_credentials_file.as_deref());
+    let (files, credentials) = match credentials {
+        Some(path) => (
+            files.with_file(EnvConfigFileKind::Credentials, in_home(path, environment)),
+            path,
+        ),
+        None => {
+            let path = usual("AWS_SHARED_CREDENTIALS_FILE", CREDENTIALS_FILE);
+            let there = in_home(path, environment);
+            (if_exists(files, EnvConfigFileKind::Credentials, there), path)
+        }
     };
-    if_exists(files, EnvConfigFileKind::Config, usual("AWS_CONFIG_FILE", CONFIG_FILE)).build()
+    let config = usual("AWS_CONFIG_FILE", CONFIG_FILE);
+    let files = if_exists(files, EnvConfigFileKind::Config, in_home(config, environment));
+    (files.build(), format!("`{credentials}` and `{config}`"))
 }
 
 /// A file that is missing counts as an empty one; a set without any file would be a panic of the SDK.
@@ -780,6 +777,7 @@ pub(crate) fn in_home(path: &str, environment: &Environment) -> String {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+    use std::time::Duration;
 
     use bakelite_engine::chain_of;
     use bakelite_test_support::exchange::Exchange;
@@ -803,6 +801,10 @@ mod tests {
          </GetCallerIdentityResult></GetCallerIdentityResponse>";
     const DENIED: &str = "HTTP/1.1 403 Forbidden\n\n<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender\
          </Type><Code>AccessDenied</Code><Message>not authorized to perform: sts:AssumeRole</Message></Error></ErrorResponse>";
+
+    const UNKNOWN: &str = "HTTP/1.1 403 Forbidden\n\n<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender\
+         </Type><Code>InvalidClientTokenId</Code><Message>The security token included in the request is invalid.</Message></Error>\
+         </ErrorResponse>";
 
     fn options() -> AccessOptions {
         AccessOptions {
@@ -1164,12 +1166,36 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_role_waits_until_the_user_that_vault_made_is_known() {
+        const CREDS: &str = "HTTP/1.1 200 OK\n\n{\"data\": {\"access_key\": \"OF_VAULT\", \"secret_key\": \"S\"}}";
+        let exchange = Exchange::play(&[CREDS, UNKNOWN, ROLE]);
+        let home = Home::new("", "", &[]).with("VAULT_ADDR", format!("http://{}", exchange.address));
+        let home = home.with("VAULT_TOKEN", "hvs.token");
+        let home = home.with("AWS_ENDPOINT_URL", format!("http://{}", exchange.address));
+        let with_role = AccessOptions {
+            vault_aws_engine: Some(VaultAwsEngine {
+                name: Some("ci".into()),
+                ..VaultAwsEngine::default()
+            }),
+            assume_role: Some(AssumeRole {
+                role_arn: Some("arn:aws:iam::1:role/baker".into()),
+                ..AssumeRole::default()
+            }),
+            ..options()
+        };
+        assert_eq!(home.key(&with_role).await.unwrap(), "OF_ROLE");
+        let asked = exchange.asked();
+        for asked in &asked[1..] {
+            assert!(
+                asked.contains("Action=AssumeRole") && asked.contains("credential=of_vault/"),
+                "{asked}"
+            );
+        }
+    }
+
+    #[tokio::test]
     async fn credentials_are_checked_before_they_are_used() {
-        let exchange = Exchange::play(&[
-            "HTTP/1.1 403 Forbidden\n\n<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type>\
-             <Code>InvalidClientTokenId</Code><Message>The security token included in the request is invalid.</Message></Error>\
-             </ErrorResponse>",
-        ]);
+        let exchange = Exchange::play(&[UNKNOWN]);
         let home = Home::new("", PROFILES, &[]).with("AWS_ENDPOINT_URL", format!("http://{}", exchange.address));
         let checked = AccessOptions {
             skip_credential_validation: false,

@@ -15,7 +15,7 @@ use bakelite_net::DialError;
 use bakelite_net::error::Cause;
 
 /// A call that failed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct AwsError {
     /// The API's name of the operation: `RunInstances`.
     pub operation: &'static str,
@@ -112,6 +112,12 @@ impl AwsError {
         Self::incomplete_with(operation, format!("answer has no {missing}"))
     }
 
+    /// The same error with what it is about before its message.
+    pub(crate) fn about(mut self, what: &str) -> Self {
+        self.message = format!("{what}: {}", self.message);
+        self
+    }
+
     /// What was made a moment ago is missing from an answer.
     pub(crate) fn not_known_yet(operation: &'static str, id: &str) -> Self {
         Self {
@@ -153,6 +159,11 @@ impl AwsError {
             ErrorClass::Credentials => {
                 Some("renew the credentials (`aws sts get-caller-identity` tells whether they are valid)".into())
             }
+            _ if self.is_over_quota() => Some(
+                "free some of it, or ask for a higher quota: `aws service-quotas list-service-quotas --service-code ec2` lists those of the \
+                 region"
+                    .into(),
+            ),
             _ if self.code.as_deref() == Some("TargetNotConnected") => Some(
                 "the instance needs the SSM agent, an instance profile that allows it to register (policy AmazonSSMManagedInstanceCore), and a way to Systems Manager's endpoints"
                     .into(),
@@ -161,9 +172,21 @@ impl AwsError {
         }
     }
 
+    /// A quota of the account keeps it from being made: `VcpuLimitExceeded`, `MaxSpotInstanceCountExceeded`, `VolumeLimitExceeded`.
+    fn is_over_quota(&self) -> bool {
+        let code = self.code.as_deref().unwrap_or_default();
+        let is_quota = code.ends_with("LimitExceeded") || code.ends_with("CountExceeded");
+        is_quota && self.class == ErrorClass::Refused
+    }
+
     /// The caller may not do that.
     pub fn is_denied(&self) -> bool {
         self.class == ErrorClass::Denied
+    }
+
+    /// The caller may not do that, or the service refuses it as such: an endpoint may not have the operation.
+    pub fn is_not_allowed(&self) -> bool {
+        matches!(self.class, ErrorClass::Denied | ErrorClass::Refused)
     }
 
     /// There is no such thing.
@@ -332,6 +355,24 @@ mod tests {
                  needs"
             )
         );
+    }
+
+    #[test]
+    fn a_quota_that_is_used_up_is_named_as_such() {
+        let help = |code| {
+            AwsError::answered("RunInstances", code, "m", None)
+                .help()
+                .map(Cow::into_owned)
+        };
+        for code in [
+            "VcpuLimitExceeded",
+            "MaxSpotInstanceCountExceeded",
+            "SnapshotLimitExceeded",
+        ] {
+            assert!(help(code).unwrap().contains("quota"), "{code}");
+        }
+        assert_eq!(help("RequestLimitExceeded"), None);
+        assert_eq!(help("InvalidParameterValue"), None);
     }
 
     #[test]

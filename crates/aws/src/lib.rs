@@ -7,6 +7,7 @@
 
 pub mod access;
 mod authorities;
+pub mod batch;
 pub mod call;
 pub mod client;
 pub mod credentials;
@@ -21,6 +22,7 @@ pub mod secrets;
 pub mod ssm;
 mod sts;
 pub mod tag;
+pub mod times;
 mod transport;
 pub mod undo;
 mod vault_engine;

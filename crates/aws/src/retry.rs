@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
 use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
@@ -46,7 +47,7 @@ impl ErrorClass {
     pub const fn retry(self) -> Option<Backoff> {
         let (limit, first, longest) = match self {
             ErrorClass::Throttled => (600, 500, 20_000),
-            ErrorClass::Unavailable => (120, 250, 20_000),
+            ErrorClass::Unavailable => (60, 250, 20_000),
             ErrorClass::NotYet => (SETTLES.as_secs(), 250, 4_000),
             ErrorClass::InUse => (120, 250, 10_000),
             ErrorClass::NotFound
@@ -61,11 +62,6 @@ impl ErrorClass {
             first: Duration::from_millis(first),
             longest: Duration::from_millis(longest),
         })
-    }
-
-    /// The SDK repeats the call itself, within the attempts that `max_retries` allows.
-    const fn is_of_the_sdk(self) -> bool {
-        matches!(self, ErrorClass::Throttled | ErrorClass::Unavailable)
     }
 }
 
@@ -109,8 +105,8 @@ const fn with_message(code: &'static str, message: &'static str, class: ErrorCla
     }
 }
 
-/// The class of each error code of EC2, STS, Systems Manager and Secrets Manager (their API references, "Error codes"). The first row
-/// that fits counts; a code without a row is a refusal.
+/// The class of each error code of EC2, IAM, STS, Systems Manager, Secrets Manager and EC2 Instance Connect (their API references, "Error
+/// codes"). The first row that fits counts; a code without a row is a refusal.
 static CODES: &[Row] = &[
     row("RequestLimitExceeded", ErrorClass::Throttled),
     row("Throttling", ErrorClass::Throttled),
@@ -191,6 +187,12 @@ fn class_in(codes: &[Row], operation: &str, code: &str, message: &str) -> ErrorC
     codes.iter().find(fits).map_or(ErrorClass::Refused, |row| row.class)
 }
 
+/// Whether an answer may deny the call: a code of a denial is somewhere in its body, whatever the service's format.
+pub(crate) fn may_deny(body: &str) -> bool {
+    let mut denials = CODES.iter().filter(|row| row.class == ErrorClass::Denied);
+    denials.any(|row| body.contains(row.code))
+}
+
 /// How many tries fit into the limit of a policy.
 fn tries_in(policy: Backoff) -> u32 {
     let mut left = policy.limit;
@@ -233,6 +235,14 @@ impl Tries {
         self.next(class.retry()?)
     }
 
+    /// None yet, counted from the beginning of what failed first.
+    pub(crate) fn since(begun: Instant) -> Self {
+        Self {
+            since: begun,
+            ..Self::new()
+        }
+    }
+
     /// The same for a policy that belongs to no error class.
     pub(crate) fn next(&mut self, policy: Backoff) -> Option<Duration> {
         self.count += 1;
@@ -248,9 +258,26 @@ impl Default for Tries {
     }
 }
 
-/// Whether a call of ours is repeated after this class: the others are final, or the SDK has repeated them already.
+/// Whether a call of ours is repeated after this class: the others are final, or the SDK has repeated them already. What is throttled
+/// passes, and the SDK's attempts are too few for it.
 pub(crate) fn is_ours(class: ErrorClass) -> bool {
-    class.retry().is_some() && !class.is_of_the_sdk()
+    class.retry().is_some() && class != ErrorClass::Unavailable
+}
+
+/// How often the SDK makes a call of something that is repeated as a whole: a look of a wait, a removal.
+const ATTEMPTS_OF_A_PART: u32 = 3;
+
+/// How long a call may take with all that the SDK repeats.
+pub(crate) const CALL_LIMIT: Duration = Duration::from_secs(150);
+
+/// The same configuration for calls of what is repeated as a whole.
+pub(crate) fn of_a_part(config: SdkConfig) -> SdkConfig {
+    let whole = config.retry_config().cloned().unwrap_or_else(|| of_sdk(None));
+    let attempts = whole.max_attempts().min(ATTEMPTS_OF_A_PART);
+    config
+        .into_builder()
+        .retry_config(whole.with_max_attempts(attempts))
+        .build()
 }
 
 /// The policy as the SDK knows it.
@@ -318,7 +345,7 @@ fn is_lasting(error: &DialError) -> bool {
     }
 }
 
-/// The error code in an answer of EC2 or STS: `<Code>…</Code>`. The SDK's own classifier knows the codes of the JSON services.
+/// The error code in an answer of EC2, IAM or STS: `<Code>…</Code>`. The SDK's own classifier knows the codes of the JSON services.
 fn code_in(body: &[u8]) -> Option<&str> {
     let (_, rest) = std::str::from_utf8(body).ok()?.split_once("<Code>")?;
     Some(rest.split_once("</Code>")?.0)
@@ -376,9 +403,11 @@ mod tests {
     fn a_row_is_all_that_a_new_code_takes() {
         let codes = [
             row("NewCode", ErrorClass::InUse),
-            during(&["RunInstances"], "Other*", ErrorClass::NotYet),
+            during(&["RunInstances"], "*Other", ErrorClass::NotYet),
         ];
         assert_eq!(class_in(&codes, "RunInstances", "NewCode", ""), ErrorClass::InUse);
+        assert_eq!(class_in(&codes, "RunInstances", "AnOther", ""), ErrorClass::NotYet);
+        assert_eq!(class_in(&codes, "StopInstances", "AnOther", ""), ErrorClass::Refused);
         assert_eq!(class_in(&codes, "RunInstances", "Unheard", ""), ErrorClass::Refused);
     }
 

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use bakelite_engine::error::Explain;
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 
 use crate::access::AccessOptions;
 use crate::call::call;
@@ -131,17 +131,24 @@ pub async fn whole(name: &str, environment: &Environment) -> Result<String, Secr
 
 /// One value of a secret that is a JSON object. Without a key: its only value, or the whole string where that is not an object.
 pub async fn value(name: &str, key: Option<&str>, environment: &Environment) -> Result<String, SecretError> {
-    member(name, key, whole(name, environment).await?)
+    of_string(name, key, whole(name, environment).await?)
 }
 
-fn member(name: &str, key: Option<&str>, secret: String) -> Result<String, SecretError> {
+fn of_string(name: &str, key: Option<&str>, secret: String) -> Result<String, SecretError> {
     let key = key.filter(|key| !key.is_empty());
-    let Ok(Json::Object(members)) = serde_json::from_str(&secret) else {
-        return match key {
-            Some(_) => Err(SecretError::NoObject(name.to_owned())),
-            None => Ok(secret),
-        };
-    };
+    match (members(&secret), key) {
+        (Some(members), key) => member(name, key, &members),
+        (None, Some(_)) => Err(SecretError::NoObject(name.to_owned())),
+        (None, None) => Ok(secret),
+    }
+}
+
+/// The members of a secret that is a JSON object.
+fn members(secret: &str) -> Option<Map<String, Json>> {
+    serde_json::from_str(secret).ok()
+}
+
+fn member(name: &str, key: Option<&str>, members: &Map<String, Json>) -> Result<String, SecretError> {
     let found = match key {
         Some(key) => members.get(key),
         None if members.len() == 1 => members.values().next(),
@@ -162,8 +169,10 @@ fn member(name: &str, key: Option<&str>, secret: String) -> Result<String, Secre
 /// The value of a secret as the data source has it: of an object the member of this key, else its only one; what is no object is the
 /// value itself. A key that the object does not have is the empty string, as for Packer.
 pub fn value_of(name: &str, key: Option<&str>, secret: &str) -> Result<String, SecretError> {
-    let is_object = matches!(serde_json::from_str(secret), Ok(Json::Object(_)));
-    match member(name, key.filter(|_| is_object), secret.to_owned()) {
+    let Some(members) = members(secret) else {
+        return Ok(secret.to_owned());
+    };
+    match member(name, key.filter(|key| !key.is_empty()), &members) {
         Err(SecretError::Key { key: Some(_), .. }) => Ok(String::new()),
         found => found,
     }
@@ -174,7 +183,7 @@ mod tests {
     use super::*;
 
     fn of(secret: &str, key: Option<&str>) -> Result<String, String> {
-        member("db", key, secret.to_owned()).map_err(|error| error.to_string())
+        of_string("db", key, secret.to_owned()).map_err(|error| error.to_string())
     }
 
     #[test]

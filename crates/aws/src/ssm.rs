@@ -2,7 +2,7 @@
 //! bakelite-ssm's to know), and a parameter of Parameter Store is read.
 
 use aws_sdk_ssm::Client;
-use aws_sdk_ssm::types::{SessionFilter, SessionFilterKey, SessionState};
+use aws_sdk_ssm::types::{ParameterType, SessionFilter, SessionFilterKey, SessionState};
 
 use crate::call::call;
 use crate::error::AwsError;
@@ -95,6 +95,8 @@ pub fn is_not_connected(error: &AwsError) -> bool {
 pub struct Parameter {
     /// Its value; that of a `SecureString` that was not decrypted is encrypted.
     pub value: String,
+    /// The value is that of a `SecureString`, decrypted.
+    pub is_secret: bool,
     /// The number of its version.
     pub version: i64,
     /// Its ARN.
@@ -109,6 +111,7 @@ pub async fn parameter(ssm: &Client, name: &str, decrypt: bool) -> Result<Parame
     let parameter = answer.parameter.ok_or_else(missing)?;
     Ok(Parameter {
         value: parameter.value.unwrap_or_default(),
+        is_secret: decrypt && parameter.r#type == Some(ParameterType::SecureString),
         version: parameter.version,
         arn: parameter.arn.unwrap_or_default(),
     })

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
@@ -14,16 +13,17 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::future::ProvideCredentials as Providing;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_sts::Client;
-use aws_sdk_sts::error::BuildError;
+use aws_sdk_sts::error::{BuildError, ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::types::{PolicyDescriptorType, Tag};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use bakelite_engine::chain_of;
 use bakelite_engine::error::Explain;
 use tokio::sync::{Mutex, OnceCell};
 
-use crate::call::call;
+use crate::call::{call, client, pause};
 use crate::error::AwsError;
 use crate::mfa::{Device, MfaError};
-use crate::retry::Classifier;
+use crate::retry::{Classifier, ErrorClass, Tries};
 
 /// How long before their end credentials are renewed.
 const MARGIN: Duration = Duration::from_mins(1);
@@ -33,6 +33,9 @@ const OF_A_ROLE: u32 = 900;
 
 /// How long those of a session without a role are: the code is asked for once.
 const OF_A_SESSION: u32 = 43_200;
+
+/// How long AWS may take to know a user whom Vault has made.
+const OF_A_NEW_USER: Duration = Duration::from_secs(30);
 
 /// Why STS gave no credentials.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +74,7 @@ pub enum StsError {
         #[source]
         cause: std::io::Error,
     },
-    /// A session tag or a policy that is not complete.
+    /// A session tag that lacks its key or its value.
     #[error("session tags of role `{arn}` need a key and a value")]
     Tags {
         /// The role.
@@ -96,55 +99,54 @@ impl Explain for StsError {
                     .into(),
             ),
             Self::Mfa(MfaError::NoTerminal { .. }) => Some("give `mfa_code`, by a variable: `-var mfa_code=123456`".into()),
-            Self::Mfa(MfaError::Used { .. }) => {
-                Some("`duration_seconds` of `assume_role` makes the session longer, up to what the role allows".into())
-            }
+            Self::Mfa(MfaError::Used { .. }) => Some(
+                "start it at a terminal, where each code is asked for; where a session has ended, `duration_seconds` makes it longer, up \
+                 to what the role allows"
+                    .into(),
+            ),
             Self::Token { .. } | Self::Tags { .. } => None,
         }
     }
 }
 
-/// A client of STS with the credentials of this configuration.
-#[expect(clippy::disallowed_methods, reason = "the configuration has STS's endpoint")]
+/// A client of STS with the credentials of this configuration, which has STS's endpoint.
 pub(crate) fn client(sdk: &SdkConfig, credentials: Option<SharedCredentialsProvider>) -> Client {
     let mut config = sdk.clone().into_builder();
     config.set_credentials_provider(credentials);
-    let config = aws_sdk_sts::config::Builder::from(&config.build());
-    Client::from_conf(config.retry_classifier(Classifier::default()).build())
+    client!(aws_sdk_sts, config.build(), Classifier::default())
 }
 
 /// What makes credentials by a call, or a request to Vault.
 #[async_trait]
-pub(crate) trait Maker: fmt::Debug + Send + Sync {
+pub(crate) trait Maker: fmt::Debug + Send + Sync + 'static {
+    /// Why there are none.
+    type Error: StdError + Send + Sync + 'static;
+
     /// Makes some.
-    async fn make(&self) -> Result<Credentials, Box<dyn StdError + Send + Sync>>;
+    async fn make(&self) -> Result<Credentials, Self::Error>;
 }
 
 /// Credentials that are kept, and made again shortly before they end.
 #[derive(Debug)]
 pub(crate) struct Kept<T> {
     maker: T,
-    kept: Mutex<Option<Credentials>>,
+    kept: Mutex<Credentials>,
 }
 
 impl<T: Maker> Kept<T> {
-    /// Those of a maker that has made some already.
-    pub(crate) fn new(maker: T, first: Option<Credentials>) -> Self {
-        Self {
-            maker,
-            kept: Mutex::new(first),
-        }
+    /// Those of a maker, which makes the first now: an error is reported where they are looked for.
+    pub(crate) async fn of(maker: T) -> Result<Self, T::Error> {
+        let kept = Mutex::new(maker.make().await?);
+        Ok(Self { maker, kept })
     }
 
     async fn current(&self) -> Result<Credentials, CredentialsError> {
         let mut kept = self.kept.lock().await;
         let lasts = |end: SystemTime| end > SystemTime::now() + MARGIN;
-        if let Some(credentials) = kept.as_ref().filter(|known| known.expiry().is_none_or(lasts)) {
-            return Ok(credentials.clone());
+        if !kept.expiry().is_none_or(lasts) {
+            *kept = self.maker.make().await.map_err(CredentialsError::provider_error)?;
         }
-        let made = self.maker.make().await.map_err(CredentialsError::provider_error)?;
-        *kept = Some(made.clone());
-        Ok(made)
+        Ok(kept.clone())
     }
 }
 
@@ -163,16 +165,56 @@ pub(crate) struct Provided(pub(crate) SharedCredentialsProvider);
 
 #[async_trait]
 impl Maker for Provided {
-    async fn make(&self) -> Result<Credentials, Box<dyn StdError + Send + Sync>> {
-        Ok(self.0.provide_credentials().await?)
+    type Error = CredentialsError;
+
+    async fn make(&self) -> Result<Credentials, CredentialsError> {
+        self.0.provide_credentials().await
+    }
+}
+
+/// STS, with the credentials of who asks.
+#[derive(Debug)]
+pub(crate) struct Asker {
+    pub(crate) sts: Client,
+    /// The credentials belong to a user whom Vault has made a moment ago: AWS does not know them everywhere yet.
+    pub(crate) is_new: bool,
+}
+
+impl Asker {
+    /// Makes a call. Credentials that are new are refused at first: that is waited out.
+    async fn call<T, E, F>(&self, operation: &'static str, send: impl Fn() -> F) -> Result<T, AwsError>
+    where
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+        E: ProvideErrorMetadata + StdError + 'static,
+    {
+        let mut tries = Tries::within(OF_A_NEW_USER);
+        loop {
+            let error = match call(operation, &send).await {
+                Err(error) if self.is_new && error.class == ErrorClass::Credentials => error,
+                answer => return answer,
+            };
+            match tries.after(ErrorClass::NotYet) {
+                Some(length) => pause(length).await,
+                None => return Err(error),
+            }
+        }
+    }
+
+    /// The caller's ARN.
+    pub(crate) async fn caller(&self) -> Result<String, AwsError> {
+        let answer = self
+            .call("GetCallerIdentity", || self.sts.get_caller_identity().send())
+            .await?;
+        answer
+            .arn
+            .ok_or_else(|| AwsError::incomplete("GetCallerIdentity", "ARN"))
     }
 }
 
 /// A role that is assumed.
 #[derive(Debug)]
 pub(crate) struct Role {
-    /// STS, with the credentials of who assumes it.
-    pub(crate) sts: Client,
+    pub(crate) asker: Asker,
     pub(crate) arn: String,
     /// What names it, for errors: "`assume_role`", "profile `ci`".
     pub(crate) by: String,
@@ -183,13 +225,16 @@ pub(crate) struct Role {
     pub(crate) session: Option<String>,
     pub(crate) tags: Vec<(String, String)>,
     pub(crate) transitive_tag_keys: Vec<String>,
-    pub(crate) device: Option<Arc<Device>>,
+    pub(crate) device: Option<Device>,
 }
 
-impl Role {
-    /// The credentials of the role.
-    pub(crate) async fn assume(&self) -> Result<Credentials, StsError> {
+#[async_trait]
+impl Maker for Role {
+    type Error = StsError;
+
+    async fn make(&self) -> Result<Credentials, StsError> {
         let mut request = self
+            .asker
             .sts
             .assume_role()
             .role_arn(&self.arn)
@@ -214,16 +259,18 @@ impl Role {
         if let Some(device) = &self.device {
             request = request.serial_number(&device.serial).token_code(device.code().await?);
         }
-        let made = call("AssumeRole", || request.clone().send()).await;
+        let made = self.asker.call("AssumeRole", || request.clone().send()).await;
         match made.and_then(|answer| temporary("AssumeRole", answer.credentials)) {
             Ok(credentials) => Ok(credentials),
             Err(cause) => Err(self.refused(cause).await),
         }
     }
+}
 
+impl Role {
     async fn refused(&self, cause: AwsError) -> StsError {
         let caller = if cause.is_denied() {
-            caller(&self.sts).await.ok()
+            self.asker.caller().await.ok()
         } else {
             None
         };
@@ -236,42 +283,31 @@ impl Role {
     }
 }
 
-#[async_trait]
-impl Maker for Role {
-    async fn make(&self) -> Result<Credentials, Box<dyn StdError + Send + Sync>> {
-        Ok(self.assume().await?)
-    }
-}
-
 /// A session without a role, with a multi-factor device.
 #[derive(Debug)]
 pub(crate) struct Session {
-    pub(crate) sts: Client,
-    pub(crate) device: Arc<Device>,
+    pub(crate) asker: Asker,
+    pub(crate) device: Device,
 }
 
-impl Session {
-    /// The credentials of the session.
-    pub(crate) async fn begin(&self) -> Result<Credentials, StsError> {
+#[async_trait]
+impl Maker for Session {
+    type Error = StsError;
+
+    async fn make(&self) -> Result<Credentials, StsError> {
         let request = self
+            .asker
             .sts
             .get_session_token()
             .duration_seconds(seconds(None, OF_A_SESSION))
             .serial_number(&self.device.serial)
             .token_code(self.device.code().await?);
-        let made = call("GetSessionToken", || request.clone().send()).await;
+        let made = self.asker.call("GetSessionToken", || request.clone().send()).await;
         let made = made.and_then(|answer| temporary("GetSessionToken", answer.credentials));
         made.map_err(|cause| StsError::Session {
             serial: self.device.serial.clone(),
             cause: Box::new(cause),
         })
-    }
-}
-
-#[async_trait]
-impl Maker for Session {
-    async fn make(&self) -> Result<Credentials, Box<dyn StdError + Send + Sync>> {
-        Ok(self.begin().await?)
     }
 }
 
@@ -287,9 +323,12 @@ pub(crate) struct WebIdentity {
     pub(crate) session: Option<String>,
 }
 
-impl WebIdentity {
-    /// The credentials of the role. The file is read each time: who writes it renews the token.
-    pub(crate) async fn exchange(&self) -> Result<Credentials, StsError> {
+#[async_trait]
+impl Maker for WebIdentity {
+    type Error = StsError;
+
+    /// The file is read each time: who writes it renews the token.
+    async fn make(&self) -> Result<Credentials, StsError> {
         let token = tokio::fs::read_to_string(&self.token_file).await;
         let token = token.map_err(|cause| StsError::Token {
             file: self.token_file.clone(),
@@ -312,26 +351,11 @@ impl WebIdentity {
     }
 }
 
-#[async_trait]
-impl Maker for WebIdentity {
-    async fn make(&self) -> Result<Credentials, Box<dyn StdError + Send + Sync>> {
-        Ok(self.exchange().await?)
-    }
-}
-
-/// The caller's ARN.
-pub(crate) async fn caller(sts: &Client) -> Result<String, AwsError> {
-    let answer = call("GetCallerIdentity", || sts.get_caller_identity().send()).await?;
-    answer
-        .arn
-        .ok_or_else(|| AwsError::incomplete("GetCallerIdentity", "ARN"))
-}
-
 /// What the transport asks of STS when a call is denied.
 #[derive(Debug)]
 pub(crate) struct Informant {
     /// STS, with the credentials of the calls.
-    pub(crate) sts: Client,
+    pub(crate) asker: Asker,
     /// `decode_authorization_messages`
     pub(crate) decodes: bool,
     pub(crate) caller: OnceCell<Option<String>>,
@@ -340,7 +364,7 @@ pub(crate) struct Informant {
 impl Informant {
     /// Whose call it was.
     pub(crate) async fn caller(&self) -> Option<&str> {
-        let caller = self.caller.get_or_init(async || caller(&self.sts).await.ok()).await;
+        let caller = self.caller.get_or_init(async || self.asker.caller().await.ok()).await;
         caller.as_deref()
     }
 
@@ -349,7 +373,7 @@ impl Informant {
         if !self.decodes {
             return None;
         }
-        let request = self.sts.decode_authorization_message().encoded_message(message);
+        let request = self.asker.sts.decode_authorization_message().encoded_message(message);
         let answer = call("DecodeAuthorizationMessage", || request.clone().send()).await;
         answer.ok()?.decoded_message
     }

@@ -73,18 +73,28 @@ pub async fn set(ec2: &Client, resources: Vec<String>, tags: &Tags) -> Result<()
     call("CreateTags", || request.clone().send()).await.map(drop)
 }
 
-/// Removes the tags of temporary resources, and `others`, from resources that stay.
+/// Removes the tags of temporary resources from resources that stay.
 ///
 /// # Errors
 /// What EC2 answers.
-pub async fn remove_temporary<'a>(
+pub async fn remove_temporary(ec2: &Client, resources: Vec<String>) -> Result<(), AwsError> {
+    remove(ec2, resources, [RUN, CREATED, TOKEN]).await
+}
+
+/// Removes the tags with these keys.
+///
+/// # Errors
+/// What EC2 answers.
+pub async fn remove<'a>(
     ec2: &Client,
     resources: Vec<String>,
-    others: impl IntoIterator<Item = &'a String>,
+    keys: impl IntoIterator<Item = &'a str>,
 ) -> Result<(), AwsError> {
-    let ours = [RUN, CREATED, TOKEN].into_iter();
-    let keys = ours.chain(others.into_iter().map(String::as_str));
-    let tags = keys.map(|key| Tag::builder().key(key).build()).collect();
+    let tags: Vec<_> = keys.into_iter().map(|key| Tag::builder().key(key).build()).collect();
+    // Without a key it would remove all.
+    if tags.is_empty() {
+        return Ok(());
+    }
     let request = ec2.delete_tags().set_resources(Some(resources)).set_tags(Some(tags));
     call("DeleteTags", || request.clone().send()).await.map(drop)
 }

@@ -22,6 +22,7 @@ use crate::authorities::Authorities;
 use crate::credentials::Environment;
 use crate::error::{DECODED, ENCODED, PRINCIPAL};
 use crate::logged::Logged;
+use crate::retry;
 use crate::sts::Informant;
 
 /// How long opening a connection may take.
@@ -32,9 +33,6 @@ const ANSWER_LIMIT: Duration = Duration::from_mins(1);
 
 /// The longest answer to a call that was refused. Those of the services are a few thousand bytes.
 const LONGEST_DENIAL: usize = 1 << 20;
-
-/// The codes of denied calls, as they stand in the answers of all services.
-const DENIALS: [&str; 2] = ["UnauthorizedOperation", "AccessDenied"];
 
 /// One transport for all clients of these options: they share its connections. Without authorities this machine's are believed.
 pub(crate) fn connector(
@@ -103,8 +101,7 @@ pub(crate) async fn read(body: SdkBody) -> Result<Bytes, ConnectorError> {
 /// What there is to tell of an answer, if it denies the call.
 async fn notes(body: &[u8], informant: &Informant) -> Vec<(&'static str, String)> {
     let text = String::from_utf8_lossy(body);
-    let is_denied = DENIALS.iter().any(|code| text.contains(code));
-    if !is_denied {
+    if !retry::may_deny(&text) {
         return Vec::new();
     }
     let mut notes = Vec::new();

@@ -1,11 +1,12 @@
 //! The owner of what bakelite makes in AWS: finds a resource by its token where its id was lost, removes it, and finds by their tags
 //! those that no journal knows of. How each kind is found and removed is in `resource/`.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bakelite_engine::error::Error;
+use bakelite_engine::error::{Error, Explain};
 use bakelite_engine::undo::{Resource, Undo, UndoError, UndoMode};
 
 use crate::access::AccessOptions;
@@ -23,6 +24,17 @@ use crate::retry::{LOST_ANSWER, Tries};
 /// Removes what bakelite made in AWS.
 pub struct AwsUndo {
     reach: Reach,
+}
+
+/// The journal of another version names what this one cannot remove.
+#[derive(Debug, thiserror::Error)]
+#[error("kind `{0}` is not known to this version of bakelite")]
+struct UnknownKind(String);
+
+impl Explain for UnknownKind {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        Some("run `gc` of the version that made it".into())
+    }
 }
 
 enum Reach {
@@ -74,15 +86,26 @@ impl Undo for AwsUndo {
         OWNER
     }
 
+    fn progress(&self, resource: &Resource) -> Option<String> {
+        let kind = KINDS.into_iter().find(|kind| kind.name == resource.kind)?;
+        let (id, region) = (resource.id.as_ref()?, resource.details.get("region"));
+        let home = match &self.reach {
+            Reach::Known(aws) => Some(aws.region()),
+            Reach::Environment(_) => None,
+        };
+        let elsewhere = region.filter(|region| home != Some(region.as_str()));
+        let place = elsewhere.map(|region| format!(" in {region}")).unwrap_or_default();
+        (!kind.removing.is_empty()).then(|| format!("{} {id}{place}...", kind.removing))
+    }
+
     async fn undo(&self, resource: &Resource, mode: UndoMode) -> Result<(), UndoError> {
         let failed = |cause, again| UndoError {
-            what: resource.describe(),
+            what: resource.describe_with_place(),
             cause,
             again,
         };
         let Some(kind) = KINDS.into_iter().find(|kind| kind.name == resource.kind) else {
-            let unknown = format!("kind `{}` is not known to this version", resource.kind);
-            return Err(failed(Error::failed(unknown), None));
+            return Err(failed(UnknownKind(resource.kind.clone()).into(), None));
         };
         let aws = self.aws(resource).await.map_err(|error| failed(error.into(), None))?;
         let aws = aws.in_region(resource.details.get("region").map_or(aws.region(), String::as_str));
@@ -155,5 +178,42 @@ async fn find(kind: &Kind, scope: &Scope<'_>, token: &str) -> Result<Option<Stri
             Some(length) if scope.mode == UndoMode::Wait => call::pause(length).await,
             _ => return Ok(None),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn removals_name_what_goes_and_where_it_is() {
+        let undo = AwsUndo::within(Arc::default());
+        let of_kind = |kind: &str| Resource::new(OWNER, kind).detail("region", "eu-west-1");
+        let with_id = |kind: &str, id: &str| Resource {
+            id: Some(id.into()),
+            ..of_kind(kind)
+        };
+        for (kind, id, line) in [
+            ("image", "ami-1", "Deregistering AMI ami-1 in eu-west-1..."),
+            (
+                "instance",
+                "i-1",
+                "Terminating the source AWS instance i-1 in eu-west-1...",
+            ),
+            (
+                "key-pair",
+                "packer_1",
+                "Deleting temporary keypair packer_1 in eu-west-1...",
+            ),
+        ] {
+            assert_eq!(undo.progress(&with_id(kind, id)).as_deref(), Some(line));
+        }
+        // Its id is not known, so neither is whether it is there; and nobody knows sessions by their ids.
+        assert_eq!(undo.progress(&of_kind("image")), None);
+        assert_eq!(undo.progress(&with_id("session", "s-1")), None);
+        assert_eq!(
+            with_id("image", "ami-1").describe_with_place(),
+            "image ami-1 in eu-west-1"
+        );
     }
 }

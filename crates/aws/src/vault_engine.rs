@@ -1,6 +1,5 @@
 //! Credentials that Vault's AWS secrets engine makes. <https://developer.hashicorp.com/vault/api-docs/secret/aws>
 
-use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -68,9 +67,13 @@ impl VaultEngine {
             environment: Arc::new(environment.clone()),
         }
     }
+}
 
-    /// New credentials.
-    pub(crate) async fn fetch(&self) -> Result<Credentials, EngineError> {
+#[async_trait]
+impl Maker for VaultEngine {
+    type Error = EngineError;
+
+    async fn make(&self) -> Result<Credentials, EngineError> {
         let secret = match &self.members {
             Some(members) => vault::write(&self.path, members.clone(), &self.environment).await?,
             None => vault::read(&self.path, &self.environment).await?,
@@ -94,12 +97,5 @@ impl VaultEngine {
             .map(str::to_owned);
         let end = (!secret.lease.is_zero()).then(|| SystemTime::now() + secret.lease);
         Ok(Credentials::new(key, secret_key, token, end, "Vault"))
-    }
-}
-
-#[async_trait]
-impl Maker for VaultEngine {
-    async fn make(&self) -> Result<Credentials, Box<dyn StdError + Send + Sync>> {
-        Ok(self.fetch().await?)
     }
 }

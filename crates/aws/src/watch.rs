@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use crate::error::AwsError;
 use crate::made::SETTLES;
 use crate::retry::Tries;
+use crate::times::Times;
 
 /// Describes these ids; what does not exist is missing from the answer.
 pub type Describe<S> =
@@ -30,6 +31,10 @@ pub struct Pace {
     pub usual: Duration,
     /// When to give up.
     pub limit: Duration,
+    /// Whether it began to change just now, so that a look is worth nothing before the state may be there.
+    pub has_just_begun: bool,
+    /// When to give up because nothing is answered; absent: when the error's own policy ends.
+    pub unanswered: Option<Duration>,
 }
 
 /// Why a wait ended without the state.
@@ -65,6 +70,16 @@ pub enum WaitError {
         /// The state that was wanted.
         wanted: &'static str,
     },
+    /// Whether it came cannot be seen.
+    #[error("whether {what} is {wanted} cannot be seen: {cause}")]
+    Unseen {
+        /// What was waited for.
+        what: String,
+        /// The state that was wanted.
+        wanted: &'static str,
+        /// Why not.
+        cause: AwsError,
+    },
     /// It cannot be described.
     #[error("{0}")]
     Aws(#[from] AwsError),
@@ -73,7 +88,7 @@ pub enum WaitError {
 impl Explain for WaitError {
     fn help(&self) -> Option<Cow<'_, str>> {
         match self {
-            WaitError::Aws(error) => error.help(),
+            WaitError::Aws(error) | WaitError::Unseen { cause: error, .. } => error.help(),
             WaitError::TooLong { .. } => {
                 Some("`aws_polling { max_attempts, delay_seconds }` sets how long a state is waited for".into())
             }
@@ -89,6 +104,7 @@ fn reason(why: Option<&String>) -> String {
 /// A resource kind in one account and region.
 pub struct Watch<S> {
     describe: Describe<S>,
+    times: Arc<Times>,
     seen: Mutex<Seen<S>>,
     /// Held while describing.
     turn: tokio::sync::Mutex<()>,
@@ -103,20 +119,21 @@ struct Seen<S> {
     last: Option<Instant>,
     /// … and the last one that was answered.
     answered: Option<Instant>,
-    /// The descriptions that failed since the last answer, and the pause after the last of them.
-    failed: Option<(Tries, Duration)>,
+    /// The descriptions that failed since the last answer.
+    failed: Option<Failed>,
 }
 
-/// Looks never come closer than this.
-const SHORTEST: Duration = Duration::from_millis(15);
-/// … nor rarer than this, before the state is due and long after.
-const RARE: Duration = Duration::from_secs(5);
-/// … and this often when the state is due.
-const DUE: Duration = Duration::from_secs(1);
+/// Descriptions that failed.
+struct Failed {
+    tries: Tries,
+    /// After the last of them.
+    pause: Duration,
+    error: AwsError,
+}
 
 impl<S> Watch<S> {
-    /// A watch that describes in this way.
-    pub fn new(describe: Describe<S>) -> Self {
+    /// A watch that describes in this way, when the times of the account say so.
+    pub fn new(describe: Describe<S>, times: &Arc<Times>) -> Self {
         let seen = Seen {
             wanted: BTreeMap::new(),
             states: HashMap::new(),
@@ -126,6 +143,7 @@ impl<S> Watch<S> {
         };
         Self {
             describe,
+            times: Arc::clone(times),
             seen: Mutex::new(seen),
             turn: tokio::sync::Mutex::new(()),
             looks: watch::Sender::new(0),
@@ -146,16 +164,38 @@ impl<S> Watch<S> {
         let _waiting = waiting_for(format!("{what} to become {wanted}"), Some(pace.usual));
         let mut looks = self.looks.subscribe();
         let started = Instant::now();
+        let expected = self.times.expect(wanted, pace.usual);
+        let mut not_yet = Duration::ZERO;
         let mut fresh = started;
+        if pace.has_just_begun {
+            let other = async { drop(looks.changed().await) };
+            clock::pause_unless(expected.first().min(pace.limit), other).await;
+        }
+        let asked = Instant::now();
         loop {
-            self.look(fresh).await?;
+            let looked = self.look(fresh).await;
+            if let Some(limit) = pace.unanswered
+                && let Some(cause) = looked
+                    .as_ref()
+                    .err()
+                    .cloned()
+                    .or_else(|| self.failing_since(asked, limit))
+            {
+                let what = what.to_owned();
+                return Err(WaitError::Unseen { what, wanted, cause });
+            }
+            looked?;
             looks.mark_unchanged();
+            let elapsed = started.elapsed();
             if self.answered_since(started)
                 && let Some(answer) = judge(self.state(id).as_deref())
             {
+                if pace.has_just_begun && answer.is_ok() {
+                    self.times.note(wanted, pace.usual, not_yet, elapsed);
+                }
                 return answer;
             }
-            let elapsed = started.elapsed();
+            not_yet = elapsed;
             if elapsed >= SETTLES && self.answered_since(started) && self.state(id).is_none() {
                 return Err(WaitError::Missing {
                     what: what.to_owned(),
@@ -169,8 +209,9 @@ impl<S> Watch<S> {
                     limit: pace.limit,
                 });
             }
-            let after_failure = self.lock().failed.as_ref().map(|(_, pause)| *pause);
-            let pause = pace.interval(elapsed).max(after_failure.unwrap_or_default());
+            let after_failure = self.lock().failed.as_ref().map(|failed| failed.pause);
+            let pause = after_failure.unwrap_or_else(|| expected.pause(elapsed));
+            let pause = pause.min(pace.limit - elapsed);
             // When somebody else looks, that answer is judged.
             let other = async { drop(looks.changed().await) };
             if clock::pause_unless(pause, other).await == Paused::Elapsed {
@@ -201,18 +242,26 @@ impl<S> Watch<S> {
                 seen.states = states.into_iter().map(|(id, state)| (id, Arc::new(state))).collect();
                 seen.failed = None;
             }
-            // The SDK has repeated the call already: this is the policy of waits on top of it.
             Err(error) => {
-                let mut tries = seen.failed.take().map_or_else(Tries::new, |(tries, _)| tries);
+                let failed = seen.failed.take();
+                let mut tries = failed.map_or_else(|| Tries::since(begun), |failed| failed.tries);
                 let Some(pause) = tries.after(error.class) else {
                     return Err(error);
                 };
-                seen.failed = Some((tries, pause));
+                seen.failed = Some(Failed { tries, pause, error });
             }
         }
         drop(seen);
         self.looks.send_modify(|count| *count += 1);
         Ok(())
+    }
+
+    /// The last error, when nothing was answered for so long.
+    fn failing_since(&self, started: Instant, limit: Duration) -> Option<AwsError> {
+        let seen = self.lock();
+        let silent = started.max(seen.answered.unwrap_or(started)).elapsed();
+        let failed = seen.failed.as_ref().filter(|_| silent >= limit)?;
+        Some(failed.error.clone())
     }
 
     /// Whether the service said anything since then.
@@ -278,21 +327,27 @@ impl Pace {
         Self {
             usual: Duration::from_secs(usual_seconds),
             limit,
+            has_just_begun: false,
+            unanswered: None,
         }
     }
 
-    /// How long until the next look. It grows by half from a few milliseconds: an endpoint that answers at once is not waited for, and no
-    /// wait is longer by more than half than it had to be.
-    fn interval(&self, elapsed: Duration) -> Duration {
-        let due = self.usual * 4 / 5;
-        let longest = if elapsed < due {
-            RARE.min(due.saturating_sub(elapsed))
-        } else if elapsed < self.usual * 3 {
-            DUE
-        } else {
-            RARE
-        };
-        (elapsed / 2).min(longest).max(SHORTEST)
+    /// The same for what need not be seen: a removal was asked for, whether it was done is told or not.
+    #[must_use]
+    pub(crate) const fn unless_silent(self, limit: Duration) -> Self {
+        Self {
+            unanswered: Some(limit),
+            ..self
+        }
+    }
+
+    /// The same for a change that was asked for just now.
+    #[must_use]
+    pub const fn just_begun(self) -> Self {
+        Self {
+            has_just_begun: true,
+            ..self
+        }
     }
 }
 
@@ -305,24 +360,14 @@ mod tests {
 
     const PACE: Pace = Pace::new(10, Duration::from_mins(1));
 
-    #[test]
-    fn looks_are_quick_at_first_rare_before_it_is_due_and_frequent_then() {
-        let interval = |millis| PACE.interval(Duration::from_millis(millis)).as_millis();
-        assert_eq!(interval(0), 15);
-        assert_eq!(interval(100), 50);
-        assert_eq!(interval(2_000), 1_000);
-        assert_eq!(interval(6_000), 2_000);
-        assert_eq!(interval(9_000), 1_000);
-        assert_eq!(interval(40_000), 5_000);
-    }
-
     /// Answers what number of description this is, for every id.
     fn counting(calls: &Arc<AtomicUsize>) -> Watch<usize> {
         let calls = Arc::clone(calls);
-        Watch::new(Box::new(move |ids| {
+        let describe: Describe<usize> = Box::new(move |ids| {
             let count = calls.fetch_add(1, Ordering::SeqCst) + 1;
             Box::pin(async move { Ok(ids.into_iter().map(|id| (id, count)).collect()) })
-        }))
+        });
+        Watch::new(describe, &Arc::new(Times::new(true)))
     }
 
     #[tokio::test]
@@ -350,7 +395,7 @@ mod tests {
     async fn throttling_slows_down_and_never_fails() {
         let calls = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&calls);
-        let watch: Watch<()> = Watch::new(Box::new(move |ids| {
+        let describe: Describe<()> = Box::new(move |ids| {
             let call = counted.fetch_add(1, Ordering::SeqCst);
             Box::pin(async move {
                 if call < 2 {
@@ -368,7 +413,8 @@ mod tests {
                 }
                 Ok(ids.into_iter().map(|id| (id, ())).collect())
             })
-        }));
+        });
+        let watch = Watch::new(describe, &Arc::new(Times::new(true)));
         let pace = Pace::new(10, Duration::from_mins(1));
         watch
             .until("a", pace, "image a", "available", |state| state.map(|()| Ok(())))

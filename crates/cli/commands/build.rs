@@ -15,8 +15,9 @@ use bakelite_template::{Purpose, UndeclaredVariables};
 use tokio::time::timeout;
 
 use crate::args::{BuildArgs, OnErrorArg};
-use crate::cloud::Cloud;
+use crate::cloud::{Access, Cloud, check_unused};
 use crate::exit::{Failure, Status};
+use crate::keeper::{self, Keeper};
 use crate::print::Output;
 use crate::process::Process;
 use crate::reading::{Reading, invocation};
@@ -30,35 +31,85 @@ use crate::world::World;
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(args: BuildArgs, machine_readable: bool, process: &Process) -> Result<Status, Failure> {
-    if let (false, Some(flag)) = (args.local, args.cloud.given()) {
-        let failure = Failure::new(format!("{flag} is for the local cloud"));
-        return Err(failure.help("add -local to bake there"));
+    if process.is_keeper {
+        return keeper::run(&args.cloud, process).await;
     }
-    let cloud = if args.local {
-        Some(Cloud::start_for_build(&args.cloud, process).await?)
-    } else {
-        None
-    };
-    let mut context = process.run_context(args.force, args.debug);
-    if let Some(cloud) = &cloud {
-        cloud.take_the_place_of_aws(&mut context);
-    }
-    let secret = cloud.as_ref().map(Cloud::secret);
-    let status = bake(args, machine_readable, context, secret, process).await;
-    if let Some(cloud) = cloud {
-        cloud.shutdown().await;
+    let place = Place::start(&args, process).await?;
+    let state = args.cloud.local_state.clone();
+    let status = bake(args, machine_readable, &place, process).await;
+    let kept = place.leave().await;
+    if let (Some(first), Ok(_)) = (kept.first(), &status) {
+        let state = state.map_or_else(String::new, |state| format!(" -local-state {}", state.display()));
+        process.output.say(&format!(
+            "Still running: {}. `bakelite local ssh{state} {first}` logs in, `bakelite local exec{state} {first} COMMAND` runs a command as \
+             root, `bakelite gc` removes what is left.",
+            kept.join(", ")
+        ));
     }
     status
 }
 
-/// Reads, plans and bakes; says what was wrong and what was made. The secret is the local cloud's.
-async fn bake(
-    args: BuildArgs,
-    machine_readable: bool,
-    context: RunContext,
-    secret: Option<String>,
-    process: &Process,
-) -> Result<Status, Failure> {
+/// Where a bake happens.
+enum Place {
+    Aws,
+    /// A local cloud that ends with this process.
+    Here(Cloud),
+    /// A local cloud that stays for what the bake leaves.
+    Kept(Keeper),
+}
+
+impl Place {
+    async fn start(args: &BuildArgs, process: &Process) -> Result<Place, Failure> {
+        if !args.local {
+            check_unused(&args.cloud)?;
+            return Ok(Place::Aws);
+        }
+        // Whoever has everything cleaned up needs nothing that outlives the bake.
+        Ok(if matches!(args.on_error, OnErrorArg::Cleanup) {
+            Place::Here(Cloud::start_for_build(&args.cloud, process).await?)
+        } else {
+            Place::Kept(Keeper::start(&args.cloud, process).await?)
+        })
+    }
+
+    /// How to call the local cloud.
+    fn access(&self) -> Option<Access> {
+        match self {
+            Place::Aws => None,
+            Place::Here(cloud) => Some(cloud.access()),
+            Place::Kept(keeper) => Some(keeper.access().clone()),
+        }
+    }
+
+    /// Completes when another process wants the bake to end; answers the command that does.
+    async fn asked_to_end(&self) -> String {
+        match self {
+            Place::Aws => std::future::pending().await,
+            Place::Here(cloud) => cloud.asked_to_end().await,
+            Place::Kept(keeper) => keeper.asked_to_end().await,
+        }
+    }
+
+    /// Answers the instances that stay.
+    async fn leave(self) -> Vec<String> {
+        match self {
+            Place::Aws => Vec::new(),
+            Place::Here(cloud) => {
+                cloud.shutdown().await;
+                Vec::new()
+            }
+            Place::Kept(keeper) => keeper.leave().await,
+        }
+    }
+}
+
+/// Reads, plans and bakes; says what was wrong and what was made.
+async fn bake(args: BuildArgs, machine_readable: bool, place: &Place, process: &Process) -> Result<Status, Failure> {
+    let mut context = process.run_context(args.force, args.debug);
+    let access = place.access();
+    if let Some(access) = &access {
+        access.redirect(&mut context);
+    }
     let undeclared = if args.warn_on_undeclared_var {
         UndeclaredVariables::Warn
     } else {
@@ -77,7 +128,8 @@ async fn bake(
     let invocation = invocation(args.template, args.path, Purpose::Build, undeclared, process)?;
     let registry = registry();
     let mut reading = Reading::default();
-    reading.hidden.extend(secret);
+    // With it, anybody on this machine could use the local cloud.
+    reading.hidden.extend(access.map(|access| access.secret));
     let Some(template) = reading.read(&invocation) else {
         reading.say(process);
         return Ok(Status::Failed);
@@ -117,7 +169,7 @@ async fn bake(
     let reporting = Reporting::start(style, reading.hidden, &extras, &process.log)?;
     let (canceller, cancel) = cancellation();
     let running = run::run(plan, &registry, settings, &reporting.events, &cancel);
-    let outcomes = until_left(running, &canceller, &reporting.events, &mut signals).await;
+    let outcomes = until_left(running, &canceller, &reporting.events, &mut signals, place).await;
     let outcomes = shown(outcomes, cancel.is_cancelled(), reporting, &mut signals).await;
     journal
         .close()
@@ -138,25 +190,24 @@ async fn not_in_silence<T>(work: impl Future<Output = T>, what: &str, output: Ou
     work.await
 }
 
-/// Waits for the run while listening for signals: the first cleans up, the second hurries, the third leaves at once.
+/// Waits for the run while listening for signals, and for the wish of another process to end the local cloud: the first cleans up, the second hurries, the third leaves at once.
 async fn until_left(
     running: impl Future<Output = Vec<Outcome>>,
     canceller: &Canceller,
     events: &Events,
     signals: &mut Signals,
+    place: &Place,
 ) -> Result<Vec<Outcome>, Failure> {
     tokio::pin!(running);
     let mut level = 0;
     loop {
-        let name = tokio::select! {
+        let signal = tokio::select! {
             outcomes = &mut running => return Ok(outcomes),
-            name = signals.next() => name,
+            name = signals.next() => name.to_owned(),
+            wish = place.asked_to_end(), if level == 0 => format!("a request of `{wish}`"),
         };
         level += 1;
-        events.emit(What::Run(RunEvent::Interrupted {
-            signal: name.into(),
-            level,
-        }));
+        events.emit(What::Run(RunEvent::Interrupted { signal, level }));
         match level {
             1 => canceller.cancel(Urgency::CleanUp),
             2 => canceller.cancel(Urgency::Hurry),

@@ -7,6 +7,7 @@ use bakelite_template::{Purpose, UndeclaredVariables};
 
 use super::print_exactly;
 use crate::args::ConsoleArgs;
+use crate::cloud;
 use crate::exit::{Failure, Status};
 use crate::process::Process;
 use crate::reading::{Reading, invocation, standard_input};
@@ -31,7 +32,8 @@ pub(super) async fn run(args: ConsoleArgs, process: &Process) -> Result<Status, 
     let Some(template) = reading.open(&invocation, process) else {
         return Ok(Status::Failed);
     };
-    let (registry, run) = (registry(), process.run_context(false, false));
+    let registry = registry();
+    let (run, cloud) = cloud::place(&args.place, process).await?;
     let world = World {
         registry: &registry,
         run: &run,
@@ -42,11 +44,15 @@ pub(super) async fn run(args: ConsoleArgs, process: &Process) -> Result<Status, 
         reading,
         process,
     };
-    if process.input_is_terminal {
+    let status = if process.input_is_terminal {
         session.interactive().await
     } else {
         session.piped(&standard_input()?).await
+    };
+    if let Some(cloud) = cloud {
+        cloud.shutdown().await;
     }
+    status
 }
 
 /// A console with the texts that were typed into it.

@@ -17,7 +17,7 @@ pub(super) async fn run(args: FixArgs, process: &Process) -> Result<Status, Fail
     let text = match &invocation.stdin {
         Some(text) => text.clone(),
         None => std::fs::read_to_string(process.working_directory.join(&invocation.path))
-            .map_err(|error| Failure::new(format!("read `{}`", invocation.path)).because(&error))?,
+            .map_err(|error| Failure::new(format!("failed to read `{}`", invocation.path)).because(&error))?,
     };
     let mut reading = Reading::default();
     let fixed = match bakelite_template::legacy::fix(&text) {
@@ -28,7 +28,7 @@ pub(super) async fn run(args: FixArgs, process: &Process) -> Result<Status, Fail
             return if reading.say(process) {
                 Ok(Status::Failed)
             } else {
-                Err(Failure::new(format!("fix `{}`", invocation.path)).because(&error))
+                Err(Failure::new(format!("failed to fix `{}`", invocation.path)).because(&error))
             };
         }
     };
@@ -53,7 +53,7 @@ pub(super) async fn run(args: FixArgs, process: &Process) -> Result<Status, Fail
             evaluate_data: false,
         };
     }
-    let sound = check(&invocation, &mut reading, process).await;
+    let sound = check(&invocation, &mut reading, &process.run_context(false, false)).await;
     reading.say(process);
     Ok(if sound { Status::Ok } else { Status::Failed })
 }

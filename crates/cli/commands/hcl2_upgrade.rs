@@ -25,7 +25,7 @@ pub(super) fn run(args: UpgradeArgs, process: &Process) -> Result<Status, Failur
     };
     let Some(upgraded) = template.upgrade(&registry(), args.with_annotations) else {
         return Err(Failure::new(format!(
-            "upgrade `{}`: it is HCL already",
+            "failed to upgrade `{}`: it is HCL already",
             invocation.path
         )));
     };
@@ -35,7 +35,7 @@ pub(super) fn run(args: UpgradeArgs, process: &Process) -> Result<Status, Failur
     };
     let shown = output.display();
     std::fs::write(process.working_directory.join(&output), upgraded)
-        .map_err(|error| Failure::new(format!("write `{shown}`")).because(&error))?;
+        .map_err(|error| Failure::new(format!("failed to write `{shown}`")).because(&error))?;
     process.output.say(&format!("Successfully created {shown}."));
     Ok(Status::Ok)
 }

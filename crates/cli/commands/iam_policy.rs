@@ -13,7 +13,6 @@ use bakelite_template::decode::Decoded;
 use bakelite_template::{Purpose, UndeclaredVariables};
 use serde_json::{Map, Value as Json, json};
 
-use super::print_exactly;
 use crate::args::IamPolicyArgs;
 use crate::exit::{Failure, Status};
 use crate::process::Process;
@@ -44,7 +43,7 @@ pub(super) async fn run(args: IamPolicyArgs, process: &Process) -> Result<Status
     used.extend(builds.map(|build| (build.builder, build.options.options)));
     let used = used.iter().map(|(component, options)| Used { component, options });
     let policy = policy(&used.collect::<Vec<_>>());
-    print_exactly(&format!("{policy:#}\n"));
+    process.output.result(&format!("{policy:#}\n"));
     Ok(Status::Ok)
 }
 

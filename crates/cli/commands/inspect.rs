@@ -1,14 +1,18 @@
-//! `inspect`: variables, locals and builds of a template. Nobody is asked anything: what depends on a data source is unknown.
+//! `inspect`: variables, locals and builds of a template. Nobody but the local cloud is asked anything: what depends on a data source is
+//! unknown without it.
 
+use bakelite_template::component::DataSources;
 use bakelite_template::{Inspected, Purpose, UndeclaredVariables};
 
 use super::print_exactly;
 use crate::args::InspectArgs;
+use crate::cloud;
 use crate::exit::{Failure, Status};
 use crate::process::Process;
 use crate::reading::{Reading, invocation};
 use crate::registry::registry;
 use crate::report;
+use crate::world::World;
 
 /// What is inspected when no template is named.
 const EMPTY: &str = r#"{"builders": [{"type": "null", "communicator": "none"}]}"#;
@@ -31,7 +35,18 @@ pub(super) async fn run(args: InspectArgs, process: &Process) -> Result<Status, 
     let Some(template) = reading.open(&invocation, process) else {
         return Ok(Status::Failed);
     };
-    for one in template.inspect(&registry()).await {
+    let registry = registry();
+    let (run, cloud) = cloud::place(&args.place, process).await?;
+    let world = World {
+        registry: &registry,
+        run: &run,
+    };
+    let data: Option<&dyn DataSources> = if cloud.is_some() { Some(&world) } else { None };
+    let inspected = template.inspect(&registry, data).await;
+    if let Some(cloud) = cloud {
+        cloud.shutdown().await;
+    }
+    for one in inspected {
         match one {
             Inspected::Message(message) => process.output.say(&message),
             Inspected::Record(kind, data) if process.output.machine_readable => {

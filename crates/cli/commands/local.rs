@@ -1,16 +1,20 @@
 //! `local`: the commands on the local cloud.
 
+mod instances;
+mod storage;
+
 use std::fs;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use bakelite_local::LocalError;
 use serde_json::json;
 
 use super::{print, print_error, print_exactly};
-use crate::args::{LocalCloudArgs, LocalCommand};
-use crate::cloud::{Cloud, REGION, state_directory};
+use crate::args::{LocalCloudArgs, LocalCommand, LocalStateArgs};
+use crate::cloud::{Cloud, REGION, failure, state_directory};
 use crate::exit::{Failure, Status};
 use crate::process::Process;
 use crate::signals::Signals;
@@ -24,17 +28,51 @@ pub(super) async fn run(command: LocalCommand, process: &Process) -> Result<Stat
         } => serve(&cloud, listen, ssh_port, process).await,
         LocalCommand::Images { cloud, json, all } => images(&cloud, json, all, process).await,
         LocalCommand::Run { cloud, ami, command } => run_in(&cloud, &ami, &command, process).await,
-        LocalCommand::Reset { cloud } => {
-            let directory = state_directory(&cloud, process)?;
-            bakelite_local::reset(&directory)
-                .await
-                .map_err(|error| Failure::new("failed to reset the local cloud").because(&error))?;
-            // A cloud that was killed has left its exports.
-            let _ = fs::remove_file(directory.join(EXPORTS));
-            print(&format!("The local cloud in {} is empty.\n", directory.display()));
-            Ok(Status::Ok)
-        }
+        LocalCommand::Ps { state, json } => instances::list(&directory_of(&state, process)?, json),
+        LocalCommand::Exec {
+            state,
+            instance,
+            command,
+        } => instances::exec(&directory_of(&state, process)?, &instance, after_dashes(&command)).await,
+        LocalCommand::Ssh {
+            state,
+            instance,
+            arguments,
+        } => instances::ssh(&directory_of(&state, process)?, &instance, after_dashes(&arguments)),
+        LocalCommand::Du { cloud, json } => storage::usage(&cloud, json, process).await,
+        LocalCommand::Rm { cloud, images } => storage::remove(&cloud, &images, process).await,
+        LocalCommand::Prune {
+            cloud,
+            stopped,
+            dry_run,
+        } => storage::prune(&cloud, stopped, dry_run, process).await,
+        LocalCommand::Reset { state, force } => reset(&directory_of(&state, process)?, force).await,
     }
+}
+
+fn directory_of(state: &LocalStateArgs, process: &Process) -> Result<PathBuf, Failure> {
+    state_directory(state.local_state.as_deref(), process)
+}
+
+/// The command may follow `--`, as with other programs that run one.
+fn after_dashes(command: &[String]) -> &[String] {
+    match command {
+        [first, command @ ..] if first == "--" => command,
+        command => command,
+    }
+}
+
+async fn reset(directory: &Path, force: bool) -> Result<Status, Failure> {
+    let reset = if force {
+        bakelite_local::reset_by_force(directory, "bakelite local reset -force").await
+    } else {
+        bakelite_local::reset(directory).await
+    };
+    reset.map_err(|error| failure("failed to reset the local cloud", &error))?;
+    // A cloud that was killed has left its exports.
+    let _ = fs::remove_file(directory.join(EXPORTS));
+    print(&format!("The local cloud in {} is empty.\n", directory.display()));
+    Ok(Status::Ok)
 }
 
 async fn serve(args: &LocalCloudArgs, listen: SocketAddr, ssh_port: u16, process: &Process) -> Result<Status, Failure> {
@@ -58,7 +96,10 @@ async fn serve(args: &LocalCloudArgs, listen: SocketAddr, ssh_port: u16, process
          `. {}`:\n\n{exports}",
         file.path.display()
     ));
-    signals.next().await;
+    tokio::select! {
+        _ = signals.next() => {}
+        wish = cloud.asked_to_end() => print_error(&format!("The local cloud ends: `{wish}` asked for it.\n")),
+    }
     file.remove();
     cloud.shutdown().await;
     Ok(Status::Ok)
@@ -115,7 +156,7 @@ async fn images(args: &LocalCloudArgs, json: bool, all: bool, process: &Process)
     let cloud = Cloud::start_for_build(args, process).await?;
     let listed = cloud.images().await;
     cloud.shutdown().await;
-    let mut images = listed.map_err(|error| Failure::new("failed to list the images").because(&error))?;
+    let mut images = listed.map_err(|error| failure("failed to list the images", &error))?;
     images.retain(|image| all || !image.is_base);
     if json {
         let images: Vec<_> = images
@@ -133,20 +174,26 @@ async fn images(args: &LocalCloudArgs, json: bool, all: bool, process: &Process)
     Ok(Status::Ok)
 }
 
-/// The command may follow `--`, as with other programs that run one.
 async fn run_in(args: &LocalCloudArgs, ami: &str, command: &[String], process: &Process) -> Result<Status, Failure> {
-    let command = match command {
-        [first, command @ ..] if first == "--" && !command.is_empty() => command,
-        command => command,
-    };
+    let command = after_dashes(command);
     let cloud = Cloud::start_for_build(args, process).await?;
-    let result = cloud.run(ami, command).await;
+    let result = tokio::select! {
+        result = cloud.run(ami, command) => result.map_err(|error| not_run(command, ami, &error)),
+        wish = cloud.asked_to_end() => Err(Failure::new(format!("`{wish}` has ended the local cloud"))),
+    };
     cloud.shutdown().await;
-    let status = result
-        .map_err(|error| Failure::new(format!("failed to run `{}` in `{ami}`", command.join(" "))).because(&error))?;
-    Ok(u8::try_from(status).map_or(Status::Failed, |status| {
+    Ok(status_of(result?))
+}
+
+fn not_run(command: &[String], place: &str, error: &LocalError) -> Failure {
+    failure(format!("failed to run `{}` in `{place}`", command.join(" ")), error)
+}
+
+/// The status of a command is ours.
+fn status_of(status: i32) -> Status {
+    u8::try_from(status).map_or(Status::Failed, |status| {
         if status == 0 { Status::Ok } else { Status::Of(status) }
-    }))
+    })
 }
 
 #[cfg(test)]

@@ -150,7 +150,6 @@ fn row(field: &Field) -> String {
     }
     if let Some(reason) = &field.unsupported {
         notes.push(refused(reason));
-        notes.extend(harmless(field));
     }
     let default = field.default.as_ref().filter(|default| !default.is_null());
     let default = match default {
@@ -191,12 +190,6 @@ fn choice(choice: &Choice) -> Option<String> {
         .filter(|note| !note.is_empty())
         .collect();
     (!notes.is_empty()).then(|| format!("`\"{}\"`: {}", choice.value, notes.join(" ")))
-}
-
-/// Which values of an option that is not supported may be given all the same.
-fn harmless(field: &Field) -> Option<String> {
-    let values: Vec<String> = field.harmless.iter().map(|value| format!("`{value}`")).collect();
-    (!values.is_empty()).then(|| format!("Accepted: {}.", values.join(", ")))
 }
 
 /// Why an option or a value of it is refused.

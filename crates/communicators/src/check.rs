@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use bakelite_engine::error::Explain as _;
+use bakelite_engine::error::Error;
 use bakelite_template::component::Complaint;
 
 use crate::options::{CommunicatorOptions, local_path};
@@ -122,11 +122,7 @@ impl Ssh<'_> {
     fn key(&mut self, option: &str, path: Option<&str>) {
         match path.and_then(|path| self.readable(path, |path| key::read(path, None))) {
             None | Some(Ok(_) | Err(KeyError::Encrypted { .. })) => {}
-            Some(Err(error)) => {
-                let mut complaint = Complaint::error(option, bakelite_engine::chain_of(&error));
-                complaint.help = error.help().map(Into::into);
-                self.complaints.push(complaint);
-            }
+            Some(Err(error)) => self.complaints.push(Error::from(error).complaint(option)),
         }
     }
 
@@ -136,7 +132,7 @@ impl Ssh<'_> {
         if !has_key {
             self.error(option, format!("`{option}` needs `{key_option}`"));
         } else if let Some(Err(error)) = self.readable(path, key::read_certificate) {
-            self.error(option, bakelite_engine::chain_of(&error));
+            self.complaints.push(Error::from(error).complaint(option));
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::cancel::Cancel;
 use crate::error::{Error, Explain};
 use crate::journal::{JournalError, Refused, abandoned};
-use crate::undo::{Resource, Undo, undo_with_retries};
+use crate::undo::{Resource, Spent, Undo, undo_with_retries};
 
 /// What became of one resource of a dead run.
 #[derive(Debug)]
@@ -83,9 +83,10 @@ impl Explain for Unowned {}
 pub async fn remove(resource: &Resource, owners: &[Arc<dyn Undo>], cancel: &Cancel) -> Result<(), Error> {
     let owner = owners.iter().find(|owner| owner.owner() == resource.owner);
     let owner = owner.ok_or_else(|| Unowned(resource.owner.clone()))?;
+    let mut spent = Spent::default();
     tokio::select! {
         biased;
         () = cancel.token().cancelled() => Err(Error::cancelled()),
-        removed = undo_with_retries(&**owner, resource, cancel) => removed.map_err(Error::from),
+        removed = undo_with_retries(&**owner, resource, cancel, &mut spent) => removed.map_err(Error::from),
     }
 }

@@ -70,6 +70,14 @@ impl Resource {
             .map_or("that was never named", String::as_str);
         format!("{} {known}", self.kind)
     }
+
+    /// The same as [`Resource::describe`] with the region that it is in: for whoever has to remove it.
+    pub fn describe_with_place(&self) -> String {
+        match self.details.get("region") {
+            Some(region) => format!("{} in {region}", self.describe()),
+            None => self.describe(),
+        }
+    }
 }
 
 /// Whether an undo waits until the resource is gone.
@@ -90,6 +98,11 @@ pub trait Undo: Send + Sync {
     /// Makes a resource go, after finding it by its token when it has no id. `Ok` means that it is certainly not there.
     async fn undo(&self, resource: &Resource, mode: UndoMode) -> Result<(), UndoError>;
 
+    /// What is said when the removal of a resource begins; nothing where that is of no interest, or where it is not known what there is.
+    fn progress(&self, _resource: &Resource) -> Option<String> {
+        None
+    }
+
     /// What runs of this program have left in the owner's account and was made at least that long ago, found without a journal. It is in
     /// the order in which it can be removed; the details [`BUILD`], `run` and [`CREATED`] are known where the owner keeps them.
     async fn sweep(&self, _older_than: Duration) -> Result<Vec<Resource>, Error> {
@@ -97,9 +110,18 @@ pub trait Undo: Send + Sync {
     }
 }
 
+/// What removals that failed in the end have taken, all together: a service that is down is not waited for anew with each resource.
+#[derive(Debug, Default)]
+pub(crate) struct Spent(Duration);
+
 /// Undoes until it is done or there is no use in trying again, as impatient as the user is: one who insists ends the patient try that is
-/// under way, and pauses.
-pub(crate) async fn undo_with_retries(undo: &dyn Undo, resource: &Resource, cancel: &Cancel) -> Result<(), UndoError> {
+/// under way, and pauses. What failed before counts.
+pub(crate) async fn undo_with_retries(
+    undo: &dyn Undo,
+    resource: &Resource,
+    cancel: &Cancel,
+    spent: &mut Spent,
+) -> Result<(), UndoError> {
     let started = Instant::now();
     let mut tries = 0;
     loop {
@@ -122,8 +144,13 @@ pub(crate) async fn undo_with_retries(undo: &dyn Undo, resource: &Resource, canc
         tries += 1;
         let pause = error.again.map(|backoff| (backoff.pause(tries), backoff.limit));
         match pause {
-            Some((pause, limit)) if started.elapsed() + pause <= limit => pause_unless(pause, hurried()).await,
-            _ => return Err(error),
+            Some((pause, limit)) if spent.0 + started.elapsed() + pause <= limit => {
+                pause_unless(pause, hurried()).await
+            }
+            _ => {
+                spent.0 += started.elapsed();
+                return Err(error);
+            }
         };
     }
 }

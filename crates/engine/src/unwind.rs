@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::events::Ui;
 use crate::journal::{Entry, Journal, JournalError};
 use crate::step::{Step, carried};
-use crate::undo::{self, Resource, Undo, UndoError, UndoMode, undo_with_retries};
+use crate::undo::{self, Resource, Spent, Undo, UndoError, UndoMode, undo_with_retries};
 
 /// How long create calls that are under way may take when the bake is over.
 const SETTLED_WITHIN: Duration = Duration::from_secs(90);
@@ -127,18 +127,15 @@ impl Creation {
             return Vec::new();
         }
         let step = Step::begin(ui.events(), CLEAN_UP);
-        let mut left = Vec::new();
-        for handle in handles.iter().rev().filter(|handle| !handle.is_settled()) {
-            let removed = handle.remove(&self.cancel).await;
-            let resource = handle.resource();
-            match removed {
-                Ok(()) if resource.id.is_some() => ui.say(format!("Removed {}", resource.describe())),
-                // It was never made, as far as anybody knows.
-                Ok(()) => {}
-                Err(error) => {
-                    ui.fail(&Error::from(error));
-                    left.push(resource.describe());
-                }
+        let (mut left, mut spent) = (Vec::new(), Spent::default());
+        for handle in handles.iter().rev() {
+            if let Some(progress) = handle.progress().filter(|_| !handle.is_settled()) {
+                ui.say(progress);
+            }
+            if let Err(error) = handle.remove(&self.cancel, &mut spent).await {
+                let what = handle.resource().describe_with_place();
+                ui.fail(&Error::from(error));
+                left.push(what);
             }
         }
         step.end(left.is_empty());
@@ -149,7 +146,7 @@ impl Creation {
     pub(crate) fn abandon(&self) -> Vec<String> {
         let handles = std::mem::take(&mut *lock(&self.made));
         let left = handles.iter().filter(|handle| !handle.is_settled());
-        left.map(|handle| handle.resource().describe()).collect()
+        left.map(|handle| handle.resource().describe_with_place()).collect()
     }
 }
 
@@ -174,6 +171,11 @@ impl Handle {
         lock(&self.item.resource).clone()
     }
 
+    /// What is said when its removal begins, if anything.
+    pub fn progress(&self) -> Option<String> {
+        self.item.undo.progress(&self.resource())
+    }
+
     /// Strikes it out: it is a product of the bake and stays.
     pub async fn keep(&self) -> Result<(), JournalError> {
         let mut settled = self.item.settled.lock().await;
@@ -191,8 +193,8 @@ impl Handle {
     }
 
     /// Undoes it with retries, as impatient as the user is.
-    async fn remove(&self, cancel: &Cancel) -> Result<(), UndoError> {
-        let undo = async |resource: &Resource| undo_with_retries(&*self.item.undo, resource, cancel).await;
+    async fn remove(&self, cancel: &Cancel, spent: &mut Spent) -> Result<(), UndoError> {
+        let undo = async |resource: &Resource| undo_with_retries(&*self.item.undo, resource, cancel, spent).await;
         self.settle(undo).await
     }
 

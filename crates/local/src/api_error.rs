@@ -1,5 +1,7 @@
 //! Errors as the API answers them: a code that clients branch on, a sentence for people, an HTTP status.
 
+use crate::machine_error::FREE_SPACE;
+
 /// An error answer. Codes and statuses are those of the EC2 API reference ("Error codes for the Amazon EC2 API").
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
@@ -61,6 +63,19 @@ impl ApiError {
     /// Returns the answer for something that EC2 does and this cloud does not.
     pub(crate) fn unsupported(message: impl Into<String>) -> ApiError {
         ApiError::new("UnsupportedOperation", message)
+    }
+
+    /// Returns the error for a client token that an earlier call had with other parameters.
+    pub(crate) fn token_reused() -> ApiError {
+        ApiError::new(
+            "IdempotentParameterMismatch",
+            "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).",
+        )
+    }
+
+    /// Returns the error for a file system without room. Unlike an internal error it does not pass by itself, so no client retries it.
+    pub(crate) fn disk_full(message: impl std::fmt::Display) -> ApiError {
+        ApiError::new("LocalDiskFull", format!("{message}; {FREE_SPACE}"))
     }
 
     /// Returns an error of this cloud itself (HTTP 500); clients retry it.

@@ -233,7 +233,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::ec2::filters::matches;
+    use crate::pattern::matches;
 
     #[test]
     fn names_and_ids_are_unique_and_stable() {

@@ -13,9 +13,11 @@ use crate::access_keys::AccessKeys;
 use crate::address::Addresses;
 use crate::api_error::ApiError;
 use crate::catalogue::LocalImage;
+use crate::control::Wishes;
 use crate::keys::RsaKeys;
 use crate::latency::Latency;
 use crate::machine::{Machine, MachineError, Machines, RootId};
+use crate::owner;
 use crate::refusals::Refusals;
 use crate::sessions::Sessions;
 use crate::state::image::ImageRoot;
@@ -56,17 +58,28 @@ pub(crate) struct Cloud {
     /// Ends waits that only imitate EC2's latency.
     pub(crate) closing: CancellationToken,
     pub(crate) slots: Mutex<HashMap<String, MachineSlot>>,
+    /// What other processes have asked this one for.
+    pub(crate) wishes: Wishes,
+    /// An OpenSSH line of the key that may log in to every instance.
+    pub(crate) operator_key: String,
 }
 
 impl From<StateError> for ApiError {
     fn from(error: StateError) -> ApiError {
+        if error.is_full() {
+            return ApiError::disk_full(error);
+        }
         ApiError::internal(error)
     }
 }
 
 impl From<MachineError> for ApiError {
     fn from(error: MachineError) -> ApiError {
-        ApiError::internal(with_causes(&error))
+        let message = with_causes(&error);
+        if error.is_full() {
+            return ApiError::disk_full(message);
+        }
+        ApiError::internal(message)
     }
 }
 
@@ -96,14 +109,7 @@ impl Cloud {
         region: &str,
         change: impl FnOnce(&mut Region) -> Result<T, ApiError>,
     ) -> Result<T, ApiError> {
-        self.change_all(|state| {
-            change(
-                state
-                    .regions
-                    .entry(region.to_owned())
-                    .or_insert_with(|| Region::new(region)),
-            )
-        })
+        self.change_all(|state| change(state.region_mut(region)))
     }
 
     /// Changes the whole state, wholly or not at all.
@@ -124,7 +130,7 @@ impl Cloud {
     pub(crate) fn check_owner(&self, instance: &Instance) -> Result<(), ApiError> {
         match instance.owner.as_deref() {
             Some(owner) if owner != self.directory.owner().id() => {
-                let process = owner.split('-').next().unwrap_or(owner);
+                let process = owner::process(owner).unwrap_or_default();
                 Err(ApiError::new(
                     "IncorrectInstanceState",
                     format!(

@@ -51,6 +51,19 @@ pub(crate) async fn watch(store: &Path, machine: &Path, ids: IdMap, limit: u64) 
     }
 }
 
+/// How many bytes of the file system are free for this user.
+pub(crate) fn free(path: &Path) -> u64 {
+    rustix::fs::statvfs(path).map_or(u64::MAX, |found| found.f_bavail.saturating_mul(found.f_frsize))
+}
+
+/// Whether an error of the system comes of a full file system or of a quota.
+pub(crate) fn is_full(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
+    )
+}
+
 /// How many bytes of the file system are taken.
 fn used(path: &Path) -> u64 {
     rustix::fs::statvfs(path).map_or(0, |found| found.f_blocks.saturating_sub(found.f_bfree) * found.f_frsize)

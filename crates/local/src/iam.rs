@@ -18,6 +18,8 @@ pub(crate) const NAMESPACE: &str = "https://iam.amazonaws.com/doc/2010-05-08/";
 const LONGEST_ROLE: usize = 64;
 const LONGEST_PROFILE: usize = 128;
 
+const ROLE_IN_PROFILE: &str = "Cannot delete entity, must remove roles from instance profile first.";
+
 /// Does what a call asks for.
 pub(crate) fn act(action: &str, call: Call) -> Answer {
     match action {
@@ -54,7 +56,7 @@ fn create_role(mut call: Call) -> Answer {
         policies: std::collections::BTreeMap::new(),
         tags,
     };
-    let described = describe_role("Role", &name, &role);
+    let described = describe_role(&name, &role);
     change(&call, |iam| {
         if iam.roles.contains_key(&name) {
             return Err(exists(format!("Role with name {name} already exists.")));
@@ -69,7 +71,7 @@ fn get_role(mut call: Call) -> Answer {
     let name = call.parameters.required("RoleName")?;
     call.accept()?;
     let role = read(&call, |iam| iam.roles.get(&name).cloned())?.ok_or_else(|| no_role(&name))?;
-    let role = describe_role("Role", &name, &role).with(member_tags(&role.tags));
+    let role = describe_role(&name, &role).with(member_tags(&role.tags));
     Ok(Element::body().child(Element::new("GetRoleResult").child(role)))
 }
 
@@ -77,7 +79,7 @@ fn list_roles(mut call: Call) -> Answer {
     let _page_size = call.parameters.number::<u32>("MaxItems")?;
     call.accept()?;
     let roles = read(&call, |iam| iam.roles.clone())?;
-    let members = roles.iter().map(|(name, role)| describe_role("Role", name, role));
+    let members = roles.iter().map(|(name, role)| describe_role(name, role));
     let result = Element::new("ListRolesResult").members("Roles", members);
     Ok(Element::body().child(result.text("IsTruncated", false)))
 }
@@ -92,9 +94,7 @@ fn delete_role(mut call: Call) -> Answer {
         }
         let holds = |profile: &InstanceProfile| profile.role.as_ref() == Some(&name);
         if iam.profiles.values().any(holds) {
-            return Err(in_use(
-                "Cannot delete entity, must remove roles from instance profile first.",
-            ));
+            return Err(in_use(ROLE_IN_PROFILE));
         }
         iam.roles.remove(&name);
         Ok(())
@@ -186,9 +186,7 @@ fn delete_profile(mut call: Call) -> Answer {
     change(&call, |iam| {
         let profile = iam.profiles.get(&name).ok_or_else(|| no_profile(&name))?;
         if profile.role.is_some() {
-            return Err(in_use(
-                "Cannot delete entity, must remove roles from instance profile first.",
-            ));
+            return Err(in_use(ROLE_IN_PROFILE));
         }
         iam.profiles.remove(&name);
         Ok(())
@@ -279,9 +277,9 @@ fn member_tags(tags: &Tags) -> Element {
     Element::body().members("Tags", members)
 }
 
-fn describe_role(element: &'static str, name: &str, role: &Role) -> Element {
+fn describe_role(name: &str, role: &Role) -> Element {
     let encoded: String = form_urlencoded::byte_serialize(role.trust.as_bytes()).collect();
-    Element::new(element)
+    Element::new("Role")
         .text("Path", "/")
         .text("RoleName", name)
         .text("RoleId", &role.id)
@@ -293,7 +291,7 @@ fn describe_role(element: &'static str, name: &str, role: &Role) -> Element {
 
 fn describe_profile(iam: &Iam, name: &str, profile: &InstanceProfile) -> Element {
     let role = profile.role.as_ref();
-    let roles = role.and_then(|role| Some(describe_role("Role", role, iam.roles.get(role)?)));
+    let roles = role.and_then(|role| Some(describe_role(role, iam.roles.get(role)?)));
     Element::new("InstanceProfile")
         .text("Path", "/")
         .text("InstanceProfileName", name)

@@ -111,22 +111,75 @@ pub(crate) fn freeze(store: &Store, machine: &str) -> Result<RootId, StoreError>
     Ok(root)
 }
 
+/// Something in the store.
+#[derive(Debug, Clone)]
+pub(crate) struct Content {
+    pub(crate) kind: ContentKind,
+    /// Relative to the store.
+    pub(crate) directory: PathBuf,
+    /// What it takes, once that is measured.
+    pub(crate) bytes: u64,
+}
+
+/// What something in the store is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ContentKind {
+    /// The lowest layer of roots. `in_use` when another layer or a machine stands on it.
+    Base { root: RootId, in_use: bool },
+    /// What a bake has changed.
+    Layer(RootId),
+    /// The disk of an instance.
+    Machine(String),
+    /// What is being made or removed.
+    Unfinished,
+}
+
+/// All that the store holds, not measured yet.
+pub(crate) fn contents(store: &Store) -> Vec<Content> {
+    let content = |kind, directory| Content {
+        kind,
+        directory,
+        bytes: 0,
+    };
+    let (layers, machines) = (layers(store), machine_roots(store));
+    let roots = layers.iter().map(|(root, layer)| {
+        let in_use = machines.contains(root) || layers.iter().any(|(_, other)| other.parent.as_ref() == Some(root));
+        let kind = match layer.base {
+            Some(_) => ContentKind::Base {
+                root: root.clone(),
+                in_use,
+            },
+            None => ContentKind::Layer(root.clone()),
+        };
+        content(kind, Store::layer_directory(root))
+    });
+    let names = |kind| store.names(kind).into_iter();
+    let machines = names("machines").map(|id| {
+        let directory = Store::machine_directory(&id);
+        content(ContentKind::Machine(id), directory)
+    });
+    let unfinished =
+        names("unfinished").map(|name| content(ContentKind::Unfinished, Path::new("unfinished").join(name)));
+    roots.chain(machines).chain(unfinished).collect()
+}
+
+fn layers(store: &Store) -> Vec<(RootId, Layer)> {
+    let roots = store.names("layers").into_iter().map(RootId);
+    roots
+        .filter_map(|root| Some((root.clone(), store.layer(&root).ok()?)))
+        .collect()
+}
+
+/// The roots that machines stand on.
+fn machine_roots(store: &Store) -> Vec<RootId> {
+    let machines = store.names("machines");
+    let records = machines.iter().filter_map(|id| store.machine(id).ok());
+    records.map(|machine| machine.root).collect()
+}
+
 /// The deregistered roots that nothing is based on any more, topmost first.
 pub(crate) fn unused(store: &Store) -> Vec<RootId> {
-    let mut layers: Vec<(RootId, Layer)> = store
-        .names("layers")
-        .into_iter()
-        .filter_map(|name| {
-            let root = RootId(name);
-            store.layer(&root).ok().map(|layer| (root, layer))
-        })
-        .collect();
-    let machines: Vec<RootId> = store
-        .names("machines")
-        .iter()
-        .filter_map(|id| store.machine(id).ok())
-        .map(|machine| machine.root)
-        .collect();
+    let (mut layers, machines) = (layers(store), machine_roots(store));
     let mut unused = Vec::new();
     while let Some(index) = layers.iter().position(|(root, layer)| {
         layer.removed

@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio::time::{Duration, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -16,20 +18,23 @@ use crate::address::Addresses;
 use crate::api_error::ApiError;
 use crate::catalogue::{self, LocalImage};
 use crate::cloud::Cloud;
+use crate::control::{Control, Wishes};
 use crate::ec2::power::{self, InstanceName};
 use crate::keys::RsaKeys;
 use crate::latency::Latency;
 use crate::limits::Limits;
 use crate::machine::{Isolation, MachineError, Machines};
-use crate::owner;
+use crate::machine_error::FREE_SPACE;
+use crate::operator;
 use crate::refusals::Refusals;
+use crate::reset::finish_reset;
 use crate::router;
 use crate::server;
 use crate::sessions::Sessions;
+use crate::state::State;
 use crate::state::image::Image;
 use crate::state::instance::InstanceState;
-use crate::state_directory::{Resetting, StateDirectory, StateError};
-use crate::store::StoreError;
+use crate::state_directory::{StateDirectory, StateError};
 use crate::visibility::Fresh;
 
 /// What a local cloud is started with.
@@ -88,6 +93,39 @@ pub enum LocalError {
     /// There is no such image.
     #[error("image `{0}` does not exist in the local cloud")]
     UnknownImage(String),
+    /// The image was not made here.
+    #[error("image `{0}` is a base image")]
+    BaseImage(String),
+    /// There is no such instance.
+    #[error("instance `{0}` does not exist in the local cloud")]
+    UnknownInstance(String),
+    /// The instance does not run.
+    #[error("instance `{id}` is {state}")]
+    NotRunning {
+        /// Its id.
+        id: String,
+        /// The state that it is in.
+        state: &'static str,
+    },
+    /// The process that runs an instance did not do what it was asked for.
+    #[error("failed to reach process {process}, which runs the instance: {source}")]
+    Control {
+        /// The number of the process.
+        process: u32,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// A command could not be started in an instance.
+    #[error("{0}")]
+    Refused(String),
+    /// The files for SSH clients could not be written.
+    #[error("failed to prepare files for SSH clients in `{}`: {source}", path.display())]
+    Ssh {
+        /// Their directory.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
     /// Something that the API would answer, too.
     #[error("{0}")]
     Api(String),
@@ -98,6 +136,11 @@ impl LocalError {
     pub fn help(&self) -> Option<&str> {
         match self {
             LocalError::Machine(error) => error.help(),
+            LocalError::State(StateError::InUse { .. }) => Some("`bakelite local reset -force` ends them first"),
+            LocalError::State(error) if error.is_full() => Some(FREE_SPACE),
+            LocalError::UnknownInstance(_) => Some("`bakelite local ps` lists the instances"),
+            LocalError::UnknownImage(_) => Some("`bakelite local images` lists the images"),
+            LocalError::BaseImage(_) => Some("it takes no space; `bakelite local images` lists what was baked"),
             LocalError::NotLoopback(_) => Some("the API is not encrypted; use 127.0.0.1 or [::1]"),
             _ => None,
         }
@@ -130,9 +173,9 @@ pub struct ImageSummary {
 /// A running local cloud. [`shutdown`](LocalCloud::shutdown) ends it in good order; dropping it leaves its machines to
 /// die with the process.
 pub struct LocalCloud {
-    cloud: Arc<Cloud>,
+    pub(crate) cloud: Arc<Cloud>,
     server: JoinHandle<()>,
-    region: String,
+    pub(crate) region: String,
 }
 
 impl LocalCloud {
@@ -145,6 +188,10 @@ impl LocalCloud {
         let rsa_keys = RsaKeys::start();
         finish_reset(&options.state_dir).await?;
         let directory = StateDirectory::open(&options.state_dir)?;
+        let operator_key = operator::public_line(&options.state_dir).map_err(|source| LocalError::Ssh {
+            path: operator::directory(&options.state_dir),
+            source,
+        })?;
         let machines = Machines::open(
             &machines_directory(&options.state_dir),
             options.isolation,
@@ -174,10 +221,17 @@ impl LocalCloud {
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
             slots: Mutex::new(HashMap::new()),
+            wishes: Wishes::default(),
+            operator_key,
         });
         discard_left_disks(&cloud);
+        match Control::bind(&options.state_dir, cloud.directory.owner().id()) {
+            Ok(control) => drop(cloud.tasks.spawn(control.serve(Arc::clone(&cloud)))),
+            // Some file systems have no sockets; a bake needs none.
+            Err(error) => tracing::warn!(%error, "no control socket: `local exec` does not reach this cloud"),
+        }
         let answering = Arc::clone(&cloud);
-        let answer = move |request, seat| router::respond(Arc::clone(&answering), request, seat);
+        let answer = move |request, slot| router::respond(Arc::clone(&answering), request, slot);
         let serving = server::serve(listener, server::Limits::of_process(), cloud.closing.clone(), answer);
         let server = cloud.tasks.spawn(serving);
         Ok(LocalCloud {
@@ -239,18 +293,49 @@ impl LocalCloud {
         Ok(summaries)
     }
 
+    /// Completes when another process has asked this one to end; answers the command that did.
+    pub async fn asked_to_end(&self) -> String {
+        let mut wish = self.cloud.wishes.end.subscribe();
+        match wish.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(wish)) => wish.clone(),
+            // The cloud holds the sender.
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// From now on the cloud runs only for the instances that a bake has left. Completes when nobody needs them any more: the leftovers of
+    /// the bake are being collected.
+    pub async fn released(&self) {
+        self.cloud.wishes.is_kept.store(true, Ordering::Relaxed);
+        let mut release = self.cloud.wishes.release.subscribe();
+        let _ = release.wait_for(|released| *released).await;
+    }
+
+    /// Whether an instance of this cloud is left, and its state directory.
+    pub fn has_instances(&self) -> bool {
+        let owner = self.cloud.directory.owner();
+        let alive = self.cloud.directory.read(|state| {
+            let mut instances = state.regions.values().flat_map(|region| region.instances.values());
+            instances.any(|instance| instance.owner.as_deref() == Some(owner.id()))
+        });
+        owner.is_marked() && alive.unwrap_or(true)
+    }
+
+    /// Completes when no instance of this cloud is left, or its state directory is gone.
+    pub async fn idle(&self) {
+        let mut ticks = interval(IDLE_CHECK);
+        while self.has_instances() {
+            ticks.tick().await;
+        }
+    }
+
     /// Runs a command in a throw-away machine made from an image, with this process's standard streams; returns its exit
     /// status. The image is an id, or the name of one.
     pub async fn run(&self, image: &str, command: &[String]) -> Result<i32, LocalError> {
         let catalogue = catalogue::images(&self.region, &self.cloud.local_images);
         let found = self.cloud.directory.read(|state| {
-            let own = state
-                .regions
-                .get(&self.region)
-                .into_iter()
-                .chain(state.regions.values());
-            let all = own.flat_map(|region| region.images.values()).chain(&catalogue);
-            all.into_iter()
+            let own = own_images(state, &self.region).map(|(_, image)| image);
+            own.chain(&catalogue)
                 .find(|known| known.id == image || known.name == image)
                 .map(|known| known.root.clone())
         })?;
@@ -260,61 +345,17 @@ impl LocalCloud {
     }
 }
 
-/// Removes everything that a local cloud keeps in a directory, on which none may be running. When it is interrupted, the next
-/// cloud or the next reset finishes it.
-pub async fn reset(state_dir: &Path) -> Result<(), LocalError> {
-    if !state_dir.exists() {
-        return Ok(());
-    }
-    let resetting = Resetting::begin(state_dir)?;
-    let emptied = empty(state_dir).await;
-    // A refusal has changed nothing, so there is nothing to finish.
-    let is_refusal = matches!(
-        &emptied,
-        Err(LocalError::State(StateError::InUse(_)) | LocalError::Machine(MachineError::Store(StoreError::Foreign(_))))
-    );
-    if is_refusal || emptied.is_ok() {
-        resetting.end()?;
-    }
-    emptied
+/// How often an idle cloud looks whether it still has instances.
+const IDLE_CHECK: Duration = Duration::from_millis(500);
+
+/// The images that were baked, each with its region: those of one region first.
+pub(crate) fn own_images<'a>(state: &'a State, first: &str) -> impl Iterator<Item = (&'a String, &'a Image)> {
+    let regions = state.regions.get_key_value(first).into_iter().chain(&state.regions);
+    regions.flat_map(|(name, region)| region.images.values().map(move |image| (name, image)))
 }
 
-async fn empty(state_dir: &Path) -> Result<(), LocalError> {
-    let owners = state_dir.join("owners");
-    if owner::anybody_lives(&owners) {
-        return Err(StateError::InUse(state_dir.to_owned()).into());
-    }
-    Machines::reset(&machines_directory(state_dir)).await?;
-    for name in ["state.json", "state.json.new", "lock"] {
-        remove(&state_dir.join(name), |path| std::fs::remove_file(path))?;
-    }
-    remove(&owners, |path| std::fs::remove_dir_all(path))
-}
-
-/// Finishes what an interrupted reset has begun.
-async fn finish_reset(state_dir: &Path) -> Result<(), LocalError> {
-    if !Resetting::is_going_on(state_dir) {
-        return Ok(());
-    }
-    match reset(state_dir).await {
-        // Who runs on it has been here before us.
-        Err(LocalError::State(StateError::InUse(_))) => Ok(()),
-        other => other,
-    }
-}
-
-fn remove(path: &Path, remove: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), LocalError> {
-    match remove(path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(StateError::Directory {
-            path: path.to_owned(),
-            source,
-        }
-        .into()),
-        _ => Ok(()),
-    }
-}
-
-fn machines_directory(state_dir: &Path) -> PathBuf {
+/// Where the store of machines is in a state directory.
+pub(crate) fn machines_directory(state_dir: &Path) -> PathBuf {
     state_dir.join("machines")
 }
 

@@ -16,11 +16,12 @@ use crate::base;
 pub use crate::base::BaseRoot;
 use crate::cgroup::Hierarchies;
 use crate::disk;
-use crate::layers;
+use crate::layers::{self, Content};
 use crate::limits::Limits;
 pub use crate::machine_error::MachineError;
 use crate::sandbox::{
-    Condition, IdMap, Job, MachineStart, ProcessEnd, Program, Run, Sandbox, SandboxError, Streams, do_job,
+    Condition, IdMap, Job, MachineStart, Process, ProcessEnd, Program, Run, Sandbox, SandboxError, Streams, do_job,
+    measure,
 };
 use crate::sshd;
 pub use crate::store::RootId;
@@ -51,6 +52,8 @@ pub struct MachineSpec {
     pub users: Vec<String>,
     /// OpenSSH lines, for all users.
     pub authorized_keys: Vec<String>,
+    /// An OpenSSH line of a key that may log in as well and is not written into the machine.
+    pub operator_key: Option<String>,
     /// Run as root at first boot if it starts with `#!`.
     pub user_data: Option<Vec<u8>>,
     /// A loopback address of its own.
@@ -185,7 +188,7 @@ impl Machines {
         let key = sshd::host_key(store, &spec.id)?;
         let listener = sshd::listen(spec.address, spec.ssh_port).await?;
         let sandbox = self.boot(&spec, &record.root).await?;
-        let keys = sshd::authorized(&spec.authorized_keys);
+        let keys = sshd::authorized(spec.authorized_keys.iter().chain(&spec.operator_key));
         let server =
             sshd::Server::new(listener, key, keys, Arc::clone(&sandbox)).map_err(|source| MachineError::Listen {
                 address: SocketAddr::from((spec.address, spec.ssh_port)),
@@ -299,7 +302,7 @@ impl Machines {
         Ok(())
     }
 
-    /// Removes a directory of the store: at once foreverybody who looks, then for good.
+    /// Removes a directory of the store: at once for everybody who looks, then for good.
     async fn remove(&self, name: &Path) -> Result<(), MachineError> {
         match self.inner.store.set_aside(name)? {
             Some(aside) => base::remove(aside, self.inner.ids).await,
@@ -342,6 +345,7 @@ impl Machines {
             hostname: "localhost".into(),
             users: Vec::new(),
             authorized_keys: Vec::new(),
+            operator_key: None,
             user_data: None,
             address: Ipv4Addr::LOCALHOST,
             ssh_port: 0,
@@ -353,16 +357,8 @@ impl Machines {
             output: own(io::stdout().as_fd())?,
             error: own(io::stderr().as_fd())?,
         };
-        let run = Run {
-            id: 0,
-            user: "root".into(),
-            program: Program::Arguments,
-            terminal: None,
-            environment: Vec::new(),
-        };
-        let arguments = command.join("\0");
         let process = async {
-            let mut process = sandbox.run(run, arguments.as_bytes(), Some(streams)).await?;
+            let mut process = run_arguments(&sandbox, command, streams).await?;
             Ok::<_, SandboxError>(process.end().await)
         };
         let work = async {
@@ -380,10 +376,26 @@ impl Machines {
                 return Err(MachineError::OverDisk(disk.limit));
             }
         };
-        Ok(match end {
-            ProcessEnd::Status(status) => status,
-            ProcessEnd::Signal(signal) => 128 + signal,
-        })
+        Ok(exit_status(end))
+    }
+
+    /// What the store holds, and how many bytes each part takes.
+    pub(crate) async fn contents(&self) -> Result<Vec<Content>, MachineError> {
+        let store = &self.inner.store;
+        let mut contents = layers::contents(store);
+        for some in contents.chunks_mut(MOST_MEASURED) {
+            let directories = some.iter().map(|one| store.directory().join(&one.directory));
+            let measured = measure(directories.collect(), self.inner.ids).await?;
+            for (one, bytes) in some.iter_mut().zip(measured) {
+                one.bytes = bytes;
+            }
+        }
+        Ok(contents)
+    }
+
+    /// How many bytes of the store's file system are free for its user.
+    pub(crate) fn free(&self) -> u64 {
+        disk::free(self.inner.store.directory())
     }
 
     /// Removes everything below the store's directory, also files of other users made in sandboxes. When it is interrupted,
@@ -412,6 +424,29 @@ impl Machines {
 
     fn running(&self, id: &str) -> Option<Machine> {
         self.machines().get(id).filter(|machine| machine.is_running()).cloned()
+    }
+}
+
+/// Directories that are open at once while they are measured.
+const MOST_MEASURED: usize = 100;
+
+/// Starts a command as root, without a shell.
+async fn run_arguments(sandbox: &Sandbox, arguments: &[String], streams: Streams) -> Result<Process, SandboxError> {
+    let run = Run {
+        id: 0,
+        user: "root".into(),
+        program: Program::Arguments,
+        terminal: None,
+        environment: Vec::new(),
+    };
+    sandbox.run(run, arguments.join("\0").as_bytes(), Some(streams)).await
+}
+
+/// The status of a process as a shell has it.
+pub(crate) fn exit_status(end: ProcessEnd) -> i32 {
+    match end {
+        ProcessEnd::Status(status) => status,
+        ProcessEnd::Signal(signal) => 128 + signal,
     }
 }
 
@@ -513,6 +548,16 @@ impl Machine {
         };
         stream.set_nodelay(true)?;
         Ok(stream)
+    }
+
+    /// Starts a command in it as root, without a shell.
+    pub(crate) async fn run(&self, arguments: &[String], streams: Streams) -> Result<Process, SandboxError> {
+        run_arguments(&self.inner.sandbox, arguments, streams).await
+    }
+
+    /// Kills a command and what it has started in its process group.
+    pub(crate) async fn kill(&self, id: u64) {
+        self.inner.sandbox.signal(id, libc::SIGKILL).await;
     }
 
     /// Its host key as an OpenSSH public key line.

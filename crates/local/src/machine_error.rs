@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::disk;
 use crate::limits::NotLimited;
 use crate::sandbox::{NoRange, SandboxError};
 use crate::store::StoreError;
@@ -31,6 +32,9 @@ pub enum MachineError {
         /// What to do about it, where that is known.
         help: Option<String>,
     },
+    /// The file system of the store has no room left.
+    #[error("the file system of the local cloud is full: {0}")]
+    DiskFull(String),
     /// No address to listen on.
     #[error("failed to listen for SSH on {address}: {source}")]
     Listen {
@@ -61,11 +65,27 @@ pub enum MachineError {
     NeedsIsolation(PathBuf),
 }
 
+/// How to make room.
+pub(crate) const FREE_SPACE: &str =
+    "`bakelite local du` lists what takes space; `bakelite local rm AMI` and `bakelite local prune` free it";
+
 impl MachineError {
+    /// Whether it comes of a full file system.
+    pub(crate) fn is_full(&self) -> bool {
+        match self {
+            MachineError::DiskFull(_) => true,
+            MachineError::Store(StoreError::File { source, .. }) | MachineError::Base { source, .. } => {
+                disk::is_full(source)
+            }
+            _ => false,
+        }
+    }
+
     /// What the user can do about it.
     pub fn help(&self) -> Option<&str> {
         match self {
             MachineError::Sandbox { help, .. } => help.as_deref(),
+            MachineError::DiskFull(_) => Some(FREE_SPACE),
             MachineError::OverDisk(_) => Some("`-local-disk SIZE` allows more"),
             MachineError::NotLimited(_) => Some(
                 "this takes a cgroup: run as root, or in one that is delegated to you (`systemd-run --user --scope -p Delegate=yes …`)",
@@ -90,6 +110,15 @@ impl From<NoRange> for MachineError {
 
 impl From<SandboxError> for MachineError {
     fn from(error: SandboxError) -> MachineError {
+        if let SandboxError::Inside {
+            step,
+            errno: Some(libc::ENOSPC | libc::EDQUOT),
+            ..
+        } = &error
+            && !step.contains("namespace")
+        {
+            return MachineError::DiskFull(error.to_string());
+        }
         let help = remedy(&error);
         MachineError::Sandbox {
             reason: error.to_string(),

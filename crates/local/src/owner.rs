@@ -46,6 +46,16 @@ impl Owner {
         &self.id
     }
 
+    /// Returns whether other processes have marks in the same directory and live.
+    pub(crate) fn has_company(&self) -> bool {
+        living(&self.directory).iter().any(|id| *id != self.id)
+    }
+
+    /// Returns whether its mark is still there: whoever removes the state directory takes it away.
+    pub(crate) fn is_marked(&self) -> bool {
+        self.directory.join(&self.id).exists()
+    }
+
     /// Returns whether the process of that name has ended. When in doubt it lives.
     pub(crate) fn is_gone(&self, id: &str) -> bool {
         if id == self.id {
@@ -67,13 +77,20 @@ impl Owner {
     }
 }
 
-/// Returns whether a process that has its mark in this directory lives.
-pub(crate) fn anybody_lives(directory: &Path) -> bool {
+/// Returns the names of the processes that have their marks in this directory and live.
+pub(crate) fn living(directory: &Path) -> Vec<String> {
     let marks = fs::read_dir(directory).into_iter().flatten().flatten();
-    marks.into_iter().any(|mark| !has_ended(&mark.path()))
+    let living = marks.filter(|mark| !has_ended(&mark.path()));
+    living.filter_map(|mark| mark.file_name().into_string().ok()).collect()
 }
 
-fn has_ended(mark: &Path) -> bool {
+/// Returns the number of the process of that name.
+pub(crate) fn process(id: &str) -> Option<u32> {
+    id.split('-').next()?.parse().ok()
+}
+
+/// Returns whether the process of a mark has ended. When in doubt it lives.
+pub(crate) fn has_ended(mark: &Path) -> bool {
     match File::open(mark) {
         Ok(file) => match file.try_lock_shared() {
             Ok(()) => true,
@@ -105,11 +122,12 @@ mod tests {
         assert!(ours.is_gone(&other_id));
         fs::write(directory.path().join("1-killed"), "").unwrap();
         assert!(ours.is_gone("1-killed"));
-        assert!(anybody_lives(directory.path()));
+        assert_eq!(living(directory.path()), [ours.id()]);
+        assert_eq!(process(ours.id()), Some(std::process::id()));
         ours.remove_gone();
         assert!(!directory.path().join("1-killed").exists());
         assert!(directory.path().join(ours.id()).exists());
         drop(ours);
-        assert!(!anybody_lives(directory.path()));
+        assert!(living(directory.path()).is_empty());
     }
 }

@@ -84,17 +84,20 @@ impl Parameters {
         }
     }
 
-    /// Takes a text; dots in the name lead into groups.
+    /// Takes a string; dots in the name lead into groups.
     pub(crate) fn text(&mut self, name: &str) -> Option<String> {
         self.values.remove(name)
     }
 
-    /// Takes a text that the action cannot do without.
+    /// Takes a string; an empty one is none.
+    pub(crate) fn filled(&mut self, name: &str) -> Option<String> {
+        self.text(name).filter(|text| !text.is_empty())
+    }
+
+    /// Takes a string that the action cannot do without.
     pub(crate) fn required(&mut self, name: &str) -> Result<String, ApiError> {
-        match self.text(name) {
-            Some(text) if !text.is_empty() => Ok(text),
-            _ => Err(ApiError::missing_parameter(&self.name_of(name))),
-        }
+        self.filled(name)
+            .ok_or_else(|| ApiError::missing_parameter(&self.name_of(name)))
     }
 
     /// Takes a number.

@@ -23,7 +23,7 @@ pub(crate) enum Service {
 }
 
 impl Service {
-    fn named(name: &str) -> Result<Service, ApiError> {
+    pub(crate) fn named(name: &str) -> Result<Service, ApiError> {
         match name {
             "ec2" => Ok(Service::Ec2),
             "sts" => Ok(Service::Sts),

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::api_error::ApiError;
 use crate::network::{ZONE_LETTERS, subnets};
+use crate::pattern::matches;
 use crate::query::Parameters;
 use crate::state::ACCOUNT;
 
@@ -110,16 +111,6 @@ impl Refusals {
         };
         let denied = needed.iter().find(is_denied)?;
         Some(format!("{}:{}", denied.0, denied.1))
-    }
-}
-
-/// Whether a name fits a pattern in which `*` is any text.
-fn matches(pattern: &str, name: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == name,
-        Some((head, tail)) => name
-            .strip_prefix(head)
-            .is_some_and(|rest| (0..=rest.len()).any(|from| rest.get(from..).is_some_and(|rest| matches(tail, rest)))),
     }
 }
 

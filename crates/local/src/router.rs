@@ -41,12 +41,13 @@ enum Protocol {
 impl Protocol {
     /// What a request looks like, for the form of its errors.
     fn of(parts: &Parts) -> Protocol {
-        match authentication::claimed_service(parts).as_deref() {
-            Some("sts") => Protocol::Query(query_api::Service::Sts),
-            Some("iam") => Protocol::Query(query_api::Service::Iam),
-            Some(service) if json_api::service(service).is_some() => Protocol::Json,
+        match authentication::claimed_service(parts) {
+            Some(service) if json_api::service(&service).is_some() => Protocol::Json,
             None if parts.headers.contains_key("x-amz-target") => Protocol::Json,
-            _ => Protocol::Query(query_api::Service::Ec2),
+            service => {
+                let named = service.and_then(|name| query_api::Service::named(&name).ok());
+                Protocol::Query(named.unwrap_or(query_api::Service::Ec2))
+            }
         }
     }
 

@@ -10,8 +10,9 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::disk;
 use crate::moment::Moment;
-use crate::owner::Owner;
+use crate::owner::{self, Owner};
 use crate::state::{FORMAT, State};
 
 /// The state could not be read or written.
@@ -41,10 +42,35 @@ pub enum StateError {
         /// Its format.
         found: u32,
     },
-    /// The directory was to be emptied while a local cloud runs on it.
-    #[error("state directory `{}`: a local cloud is running on it; end its `local serve` or `build -local` first", .0.display())]
-    InUse(PathBuf),
+    /// The directory was to be emptied while local clouds run on it.
+    #[error("state directory `{}` is in use by {users}", path.display())]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+        /// The processes, each with its instances.
+        users: String,
+    },
+    /// Processes that were asked to end still run.
+    #[error("state directory `{}`: {users} did not end within {seconds} seconds", path.display())]
+    NotEnded {
+        /// The directory.
+        path: PathBuf,
+        /// The processes, each with its instances.
+        users: String,
+        /// How long they had.
+        seconds: u64,
+    },
 }
+
+impl StateError {
+    /// Whether it comes of a full file system.
+    pub(crate) fn is_full(&self) -> bool {
+        matches!(self, StateError::Directory { source, .. } if disk::is_full(source))
+    }
+}
+
+/// Room that is given up when the file system is full, so that the end of instances can still be recorded, in bytes.
+const RESERVE: u64 = 1 << 20;
 
 /// The file that marks a directory as being emptied. It comes first and goes last, so whoever finds it finishes the work of a
 /// process that was killed at it.
@@ -135,6 +161,7 @@ impl StateDirectory {
         fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(failed)?;
         let owner = Owner::register(&path.join("owners")).map_err(failed)?;
         owner.remove_gone();
+        reserve(path);
         let directory = StateDirectory {
             path: path.to_owned(),
             owner,
@@ -220,7 +247,11 @@ impl StateDirectory {
             fs::rename(&new, &path)?;
             Ok(stamp(&file.metadata()?))
         };
-        write().map_err(|source| StateError::Directory {
+        let written = write().or_else(|error| {
+            let has_reserve = disk::is_full(&error) && fs::remove_file(self.path.join("reserve")).is_ok();
+            if has_reserve { write() } else { Err(error) }
+        });
+        written.map_err(|source| StateError::Directory {
             path: path.clone(),
             source,
         })
@@ -229,6 +260,36 @@ impl StateDirectory {
     fn state_file(&self) -> PathBuf {
         self.path.join("state.json")
     }
+}
+
+/// Sets room aside for the state file, unless that is done or there is none.
+fn reserve(directory: &Path) {
+    let path = directory.join("reserve");
+    if path.exists() {
+        return;
+    }
+    let allocate = || -> io::Result<()> {
+        let file = open_privately(&path, false)?;
+        Ok(rustix::fs::fallocate(
+            &file,
+            rustix::fs::FallocateFlags::empty(),
+            0,
+            RESERVE,
+        )?)
+    };
+    if let Err(error) = allocate() {
+        tracing::debug!(%error, "no room set aside for the state");
+        let _ = fs::remove_file(&path);
+    }
+}
+
+/// Returns the state of a directory as it is now, without taking part in it; empty when there is none.
+pub(crate) fn peek(path: &Path) -> Result<State, StateError> {
+    let file = path.join("state.json");
+    let mut state = if file.exists() { load(&file)? } else { State::default() };
+    let owners = path.join("owners");
+    state.settle(Moment::now(), |owner| owner::has_ended(&owners.join(owner)));
+    Ok(state)
 }
 
 fn stamp(metadata: &fs::Metadata) -> (u64, i64, u64) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::api_error::ApiError;
+use crate::ec2::key_pairs;
 use crate::ids::{ResourceKind, absent};
 use crate::query::Parameters;
 use crate::state::State;
@@ -83,31 +84,27 @@ impl Fresh {
         if self.delay.is_zero() {
             return Ok(());
         }
-        // Whoever makes what exists is told so, whether it is visible or not; deleting a key pair never fails.
+        // Whoever makes what exists gets the error for that, whether it is visible or not; deleting a key pair never fails.
         let takes_names = !matches!(
             action,
             "CreateKeyPair" | "ImportKeyPair" | "DeleteKeyPair" | "CreateRole" | "CreateInstanceProfile"
         );
-        parameters.iter().try_for_each(|(parameter, value)| {
-            let is_of_list = |name: &str| parameter.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
-            let value = value.to_owned();
+        for (parameter, value) in parameters.iter() {
             let (name, error): (Name, fn(&str) -> ApiError) = match parameter {
-                "RoleName" if takes_names => (Name::Role(value), no_role),
-                "InstanceProfileName" if takes_names => (Name::Profile(value), no_profile),
-                "IamInstanceProfile.Name" => (Name::Profile(value), invalid_profile),
-                _ if takes_names && (parameter == "KeyName" || is_of_list("KeyName")) => {
-                    (Name::KeyPair(region.to_owned(), value), no_key_pair)
+                "RoleName" if takes_names => (Name::Role(value.to_owned()), no_role),
+                "InstanceProfileName" if takes_names => (Name::Profile(value.to_owned()), no_profile),
+                "IamInstanceProfile.Name" => (Name::Profile(value.to_owned()), invalid_profile),
+                _ if takes_names && parameter.split('.').next() == Some("KeyName") => {
+                    let name = Name::KeyPair(region.to_owned(), value.to_owned());
+                    (name, key_pairs::unknown_name)
                 }
-                _ => (Name::Id(value), |id| {
-                    let kind = ResourceKind::of(id).unwrap_or(ResourceKind::Instance);
-                    absent(kind, id)
-                }),
+                _ => (Name::Id(value.to_owned()), absent_id),
             };
-            match &name {
-                name if !self.hides(name) => Ok(()),
-                Name::Id(text) | Name::KeyPair(_, text) | Name::Role(text) | Name::Profile(text) => Err(error(text)),
+            if self.hides(&name) {
+                return Err(error(value));
             }
-        })
+        }
+        Ok(())
     }
 
     /// Removes from the answer of a description what is not visible yet.
@@ -123,11 +120,8 @@ impl Fresh {
     }
 }
 
-fn no_key_pair(name: &str) -> ApiError {
-    ApiError::new(
-        "InvalidKeyPair.NotFound",
-        format!("The key pair '{name}' does not exist"),
-    )
+fn absent_id(id: &str) -> ApiError {
+    absent(ResourceKind::of(id).unwrap_or(ResourceKind::Instance), id)
 }
 
 /// The error for a role that is not there.

@@ -67,26 +67,23 @@ impl Element {
     }
 
     /// Adds `<name><item>…</item>…</name>`.
-    pub(crate) fn list(self, name: &'static str, members: impl IntoIterator<Item = Element>) -> Element {
-        let members = members.into_iter().map(|member| Element {
-            name: LIST_MEMBER,
-            content: member.content,
-        });
-        self.child(Element {
-            name,
-            content: Content::Children(members.collect()),
-        })
+    pub(crate) fn list(self, name: &'static str, items: impl IntoIterator<Item = Element>) -> Element {
+        self.list_of(LIST_MEMBER, name, items)
     }
 
     /// Adds `<name><member>…</member>…</name>`, the lists of IAM.
     pub(crate) fn members(self, name: &'static str, members: impl IntoIterator<Item = Element>) -> Element {
-        let members = members.into_iter().map(|member| Element {
-            name: "member",
-            content: member.content,
+        self.list_of("member", name, members)
+    }
+
+    fn list_of(self, member: &'static str, name: &'static str, all: impl IntoIterator<Item = Element>) -> Element {
+        let all = all.into_iter().map(|element| Element {
+            name: member,
+            content: element.content,
         });
         self.child(Element {
             name,
-            content: Content::Children(members.collect()),
+            content: Content::Children(all.collect()),
         })
     }
 

@@ -7,7 +7,7 @@
 //!
 //! From the bottom up: [`proxies`] (which proxy for a URL), [`trust`] (whose certificates), [`handshake`] (CONNECT and SOCKS5),
 //! [`error`], [`tcp`], [`tap`] (streams that something looks into), [`network`] (all of it together), [`client`] (HTTP on top),
-//! [`fetch`] (one request and its whole answer), [`vault`] (the store of secrets that templates and AWS's credentials come from).
+//! [`fetch`] (one request and its whole answer), [`settings`] (what variables say of a store), [`vault`] (the store of secrets that templates and AWS's credentials come from).
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
 pub mod client;
@@ -16,6 +16,7 @@ pub mod fetch;
 pub mod handshake;
 pub mod network;
 pub mod proxies;
+pub mod settings;
 pub mod tap;
 pub mod tcp;
 pub mod trust;

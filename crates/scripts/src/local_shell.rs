@@ -147,7 +147,14 @@ impl LocalShellOptions {
                 "`command` cannot be given together with `inline`, `script` or `scripts`",
             ));
         }
+        let own = complaints.len();
         with_command.check(complaints, |path| Path::new(path).exists());
+        // That nothing is given depends on `command`, too, whose value may not be known yet.
+        let nothing = complaints
+            .iter_mut()
+            .skip(own)
+            .filter(|complaint| complaint.option.is_empty());
+        nothing.for_each(|complaint| complaint.message.push_str(", or the former `command`"));
         if self
             .execute_command
             .as_ref()

@@ -18,6 +18,7 @@ use bakelite_hcl::value::Value;
 use crate::blocks;
 use crate::duration::GoDuration;
 use crate::dynamic::{self, ExpandedBlock};
+use crate::filter::Selection;
 use crate::scope::{Iterations, TemplateScope, Within};
 
 /// What is baked together: a `build` block, or one builder of a legacy template.
@@ -142,6 +143,18 @@ impl Step {
     pub(crate) fn name(&self) -> &str {
         self.meta.name.as_deref().unwrap_or(&self.component.text)
     }
+}
+
+/// The members of a chain that run for the source of that `TYPE.NAME`, or where there are no sources: those for it, up to the first of
+/// them that `-except` names.
+pub(crate) fn running<'a>(
+    chain: &'a [Step],
+    selection: &'a Selection,
+    source: Option<&'a str>,
+) -> impl Iterator<Item = &'a Step> {
+    let is_for = move |step: &&Step| source.is_none_or(|source| step.meta.applies_to(source));
+    let own = chain.iter().filter(is_for);
+    own.take_while(|step| !selection.excludes(step.name()))
 }
 
 impl Meta {

@@ -19,10 +19,10 @@ use crate::template::{Content, Hcl, Template};
 impl Template {
     /// What `inspect` prints, in its order. Whatever is wrong with locals or builds is left out in silence, as in Packer. Nothing is
     /// asked of any server: what depends on an answer is unknown.
-    pub async fn inspect(&self, components: &dyn Components) -> Vec<Inspected> {
+    pub async fn inspect(&self, components: &dyn Components, data: Option<&dyn DataSources>) -> Vec<Inspected> {
         match &self.content {
             Content::Hcl(hcl) => {
-                let evaluated = self.evaluated(components, &Offline).await;
+                let evaluated = self.evaluated(components, data.unwrap_or(&Offline)).await;
                 of_hcl(hcl, &evaluated).into_iter().map(Inspected::Message).collect()
             }
             Content::Legacy(legacy) => legacy::inspect(legacy),

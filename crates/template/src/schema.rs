@@ -4,15 +4,18 @@
 //! How an options struct says what HCL needs to know: a field that is a struct (or `Option` of one) is a block, a `Vec` of structs a
 //! repeatable block, anything else an attribute. `#[schemars(extend("x-late" = true))]`: the string is rendered by the component at
 //! run time and not while decoding. `#[schemars(extend("x-unsupported" = "reason"))]`: giving it is an error for now; on a variant
-//! of an enum, giving that value is. Beside it on a field `"x-harmless" = [false]`: values that may be given all the same, as they ask
-//! for nothing; an empty value always does. `#[schemars(extend("x-zero" = true))]`: the number 0 is a value of its own, not the same as
-//! none. `#[schemars(extend("x-aliases" = ["…"]))]` on a variant: other strings for it. On an enum
+//! of an enum, giving that value is; an empty value may be given all the same, as it asks for nothing.
+//! `#[schemars(extend("x-zero" = true))]`: the number 0 is a value of its own, not the same as none. `#[schemars(extend("x-aliases" = ["…"]))]` on a variant: other strings for it. On an enum
 //! `#[schemars(extend("x-any-case" = true))]`: upper and lower case are the same. On a newtype of a string
 //! `#[schemars(extend("pattern" = "REGEX", "x-must-be" = "…"))]`: the string must match, and what that means in words.
 //! `#[schemars(extend("x-sensitive" = true))]`: its value is a secret. A field that is neither an `Option` nor has a serde default must
 //! be given.
 
+use std::fmt;
+use std::sync::OnceLock;
+
 use bakelite_hcl::types::Type;
+use regex::Regex;
 use serde_json::{Map, Value as Json};
 
 /// The options of a component or of a nested block, in the order of their declaration.
@@ -44,8 +47,6 @@ pub struct Field {
     pub sensitive: bool,
     /// Why giving it is an error for now.
     pub unsupported: Option<String>,
-    /// What may be given all the same when it is unsupported, besides empty values.
-    pub harmless: Vec<Json>,
     /// The number 0 is a value of its own.
     pub zero_counts: bool,
 }
@@ -80,11 +81,39 @@ pub enum Accepts {
     /// A string that matches this regular expression.
     Pattern {
         /// The regular expression.
-        pattern: String,
+        pattern: Pattern,
         /// What it means: "`this` or `that:…`".
         must_be: String,
     },
 }
+
+/// A regular expression, compiled when it is first used.
+#[derive(Clone)]
+pub struct Pattern {
+    text: String,
+    compiled: OnceLock<Option<Regex>>,
+}
+
+impl Pattern {
+    pub(crate) fn matches(&self, text: &str) -> bool {
+        let compiled = self.compiled.get_or_init(|| Regex::new(&self.text).ok());
+        compiled.as_ref().is_some_and(|pattern| pattern.is_match(text))
+    }
+}
+
+impl fmt::Debug for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.text.fmt(f)
+    }
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Pattern {}
 
 /// One value of an option that takes only certain strings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,22 +138,15 @@ impl Choice {
     }
 }
 
-impl Field {
-    /// Does a value ask for nothing? What is empty does, and what holds only that.
-    pub(crate) fn is_idle(&self, value: &Json) -> bool {
-        is_empty(value) || self.harmless.contains(value)
-    }
-}
-
-/// Is a value null, `false`, 0, an empty string, list or object, or an object that holds only such?
-fn is_empty(value: &Json) -> bool {
+/// Does a value ask for nothing? Null, `false`, 0, an empty string, list or object do, and an object that holds only such.
+pub(crate) fn is_idle(value: &Json) -> bool {
     match value {
         Json::Null | Json::Bool(false) => true,
         Json::Bool(true) => false,
         Json::Number(number) => number.as_f64() == Some(0.0),
         Json::String(text) => text.is_empty(),
         Json::Array(all) => all.is_empty(),
-        Json::Object(members) => members.values().all(is_empty),
+        Json::Object(members) => members.values().all(is_idle),
     }
 }
 
@@ -185,10 +207,6 @@ fn field(name: &str, property: &Json) -> Field {
         late: is("x-late"),
         sensitive: is("x-sensitive") || shape.get("x-sensitive").and_then(Json::as_bool).unwrap_or(false),
         unsupported: string(property, "x-unsupported"),
-        harmless: extension("x-harmless")
-            .and_then(Json::as_array)
-            .cloned()
-            .unwrap_or_default(),
         zero_counts: is("x-zero"),
     }
 }
@@ -281,7 +299,11 @@ fn accepts(shape: &Json) -> Accepts {
     if !choices.is_empty() {
         return Accepts::OneOf(choices);
     }
-    if let Some((pattern, must_be)) = string(shape, "pattern").zip(string(shape, "x-must-be")) {
+    if let Some((text, must_be)) = string(shape, "pattern").zip(string(shape, "x-must-be")) {
+        let pattern = Pattern {
+            text,
+            compiled: OnceLock::new(),
+        };
         return Accepts::Pattern { pattern, must_be };
     }
     if type_name(shape) != Some("integer") {

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use bakelite_test_support::ended::RunToEnd as _;
 use bakelite_test_support::sshd::Setup;
 use bakelite_test_support::tools;
 use serde_json::json;
@@ -46,7 +47,7 @@ pub(crate) fn archives(bench: &Bench, text: &str) -> (String, String) {
 }
 
 fn run(command: &mut Command) {
-    let said = command.output().unwrap();
+    let said = command.run_to_end();
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
 }
 

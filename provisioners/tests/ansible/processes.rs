@@ -1,7 +1,6 @@
 //! The process: what it is called with, what it says, and how it ends.
 
-use std::time::Duration;
-
+use bakelite_test_support::eventually::{LIMIT, eventually};
 use bakelite_test_support::sshd::Setup;
 use serde_json::json;
 
@@ -39,9 +38,7 @@ async fn a_lost_connection_makes_the_host_unreachable() {
     let marker = bench.work.path("remote/started");
     let playbook = "- hosts: all\n  gather_facts: false\n  tasks: [raw: 'touch {{ remote }}/started; sleep 1000']\n";
     let cut = async {
-        while !std::path::Path::new(&marker).exists() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        eventually(LIMIT, "the task runs", || std::path::Path::new(&marker).exists()).await;
         bench.sshd().kill_sessions().await;
         std::future::pending::<()>().await;
     };
@@ -70,9 +67,7 @@ async fn a_play_that_is_dropped_ends_with_all_that_it_started() {
       vars: {ansible_connection: local}
 ";
     let started = async {
-        while !std::path::Path::new(&pids).exists() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        eventually(LIMIT, "the task runs", || std::path::Path::new(&pids).exists()).await;
     };
     tokio::select! {
         played = bench.play(playbook, json!({})) => panic!("{played:?}"),
@@ -80,9 +75,8 @@ async fn a_play_that_is_dropped_ends_with_all_that_it_started() {
     }
     let said = std::fs::read_to_string(&pids).unwrap();
     let runs = |pid: &str| std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z"));
-    while said.split_whitespace().any(runs) {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let has_ended = || !said.split_whitespace().any(runs);
+    eventually(LIMIT, "all that it started has ended", has_ended).await;
     assert_eq!(bench.work.names("tmp"), Vec::<String>::new());
 }
 
@@ -92,18 +86,15 @@ async fn a_command_of_an_instance_ends_with_the_play() {
     let pid = bench.work.path("remote/pid");
     let playbook = "- hosts: all\n  gather_facts: false\n  tasks: [raw: 'echo $$ > {{ remote }}/new; mv {{ remote }}/new {{ remote }}/pid; while :; do echo x; sleep 0.05; done']\n";
     let started = async {
-        while !std::path::Path::new(&pid).exists() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        eventually(LIMIT, "the task runs", || std::path::Path::new(&pid).exists()).await;
     };
     tokio::select! {
         played = bench.play(playbook, json!({})) => panic!("{played:?}"),
         () = started => {}
     }
     let pid = std::fs::read_to_string(&pid).unwrap().trim().to_owned();
-    while std::path::Path::new(&format!("/proc/{pid}")).exists() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let has_ended = || !std::path::Path::new(&format!("/proc/{pid}")).exists();
+    eventually(LIMIT, "the command has ended", has_ended).await;
 }
 
 #[tokio::test]
@@ -196,9 +187,8 @@ async fn output_comes_while_it_runs() {
     let go = bench.work.path("go");
     let options = json!({"command": program, "ansible_env_vars": [format!("GO={go}")]});
     let seen = async {
-        while !bench.work.said().contains(&"first".to_owned()) {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        let is_first = || bench.work.said().contains(&"first".to_owned());
+        eventually(LIMIT, "the first line", is_first).await;
         std::fs::write(&go, "").unwrap();
         std::future::pending::<()>().await;
     };

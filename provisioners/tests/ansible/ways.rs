@@ -1,6 +1,7 @@
 //! The same playbook over every way to the instance, with every way to copy files.
 
 use bakelite_communicators::connect::Target;
+use bakelite_test_support::eventually::{LIMIT, eventually};
 use bakelite_test_support::sshd::{Setup, Sshd};
 use serde_json::{Value, json};
 
@@ -169,9 +170,8 @@ async fn straight_with_an_agent() {
         .kill_on_drop(true)
         .spawn()
         .unwrap();
-    while std::os::unix::net::UnixStream::connect(&socket).is_err() {
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+    let listens = || std::os::unix::net::UnixStream::connect(&socket).is_ok();
+    eventually(LIMIT, "the agent listens", listens).await;
     let mut add = std::process::Command::new("ssh-add");
     add.arg("-q").arg(&bench.sshd().key_file).env("SSH_AUTH_SOCK", &socket);
     assert!(add.status().unwrap().success());

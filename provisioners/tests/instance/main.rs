@@ -1,6 +1,5 @@
 //! Provisioners at work: on an instance behind OpenSSH's server, and on this machine.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(clippy::disallowed_methods, reason = "polls for what a script does")]
 
 mod file;
 mod options;

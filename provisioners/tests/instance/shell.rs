@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use bakelite_test_support::eventually::{LIMIT, eventually};
 use bakelite_test_support::sshd::Setup;
 use serde_json::{Value, json};
 
@@ -186,9 +187,7 @@ async fn a_disconnect_is_an_error_unless_it_is_expected() {
         let mut options = in_directory(&bench, options);
         options["inline"] = json!([script]);
         let killing = async {
-            while !Path::new(&mark).exists() {
-                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-            }
+            eventually(LIMIT, "the script runs", || Path::new(&mark).exists()).await;
             bench.sshd.as_ref().unwrap().kill_sessions().await;
         };
         let (result, ()) = tokio::join!(bench.provision("shell", options.clone()), killing);
@@ -236,12 +235,10 @@ async fn a_restart_in_the_middle_of_provisioning_is_waited_out() {
     let mark = bench.path("mark");
     let script = format!("trap '' PIPE; while echo going down; do touch {mark}; sleep 0.05; done 2>/dev/null");
     let restart = async {
-        while !Path::new(&mark).exists() {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
+        eventually(LIMIT, "the script runs", || Path::new(&mark).exists()).await;
         sshd.refuse(true);
         sshd.kill_sessions().await;
-        tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+        eventually(LIMIT, "an attempt is refused", || sshd.refused() > 0).await;
         sshd.refuse(false);
     };
     let restarting = in_directory(&bench, json!({"inline": [script], "expect_disconnect": true}));

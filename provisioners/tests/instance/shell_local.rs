@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use bakelite_test_support::eventually::{LIMIT, eventually};
 use serde_json::json;
 
 use crate::workbench::Workbench;
@@ -110,13 +111,8 @@ async fn a_script_that_is_dropped_ends_with_all_that_it_started() {
     );
     let work = bench.provision("shell-local", json!({"inline": [script]}));
     let started = async {
-        while std::fs::read_to_string(bench.path("child"))
-            .unwrap_or_default()
-            .trim()
-            .is_empty()
-        {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
+        let child = || std::fs::read_to_string(bench.path("child")).unwrap_or_default();
+        eventually(LIMIT, "the script runs", || !child().trim().is_empty()).await;
     };
     tokio::select! {
         result = work => panic!("{result:?}"),
@@ -124,9 +120,7 @@ async fn a_script_that_is_dropped_ends_with_all_that_it_started() {
     }
     let child = bench.read("child").trim().to_owned();
     let runs = || std::fs::read_to_string(format!("/proc/{child}/stat")).is_ok_and(|stat| !stat.contains(") Z"));
-    while runs() {
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+    eventually(LIMIT, "its child has ended", || !runs()).await;
     assert!(bench.names("tmp").is_empty());
 }
 

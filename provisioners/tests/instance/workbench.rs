@@ -18,6 +18,7 @@ use bakelite_template::component::{Complaint, ComponentKind};
 use bakelite_template::decode::Decoded;
 use bakelite_template::gotemplate::Rendering;
 use bakelite_template::plan::BuildData;
+use bakelite_test_support::eventually::in_time;
 use bakelite_test_support::sshd::{Setup, Sshd};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -118,10 +119,9 @@ impl Workbench {
 
     /// Makes a provisioner and runs it.
     pub(crate) async fn provision(&self, name: &str, options: serde_json::Value) -> Result<(), String> {
-        made(name, &options)
-            .provision(&self.provisioning)
-            .await
-            .map_err(|error| error.report().text)
+        let provisioner = made(name, &options);
+        let done = in_time("the provisioner's end", provisioner.provision(&self.provisioning)).await;
+        done.map_err(|error| error.report().text)
     }
 
     /// Makes a provisioner whose time is over after this long.

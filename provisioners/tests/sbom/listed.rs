@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::process::Command;
 use std::sync::Arc;
 
+use bakelite_test_support::ended::RunToEnd as _;
 use bakelite_test_support::sshd::Setup;
 use serde_json::{Value, json};
 
@@ -15,8 +16,7 @@ fn of_dpkg() -> BTreeSet<(String, String)> {
     let mut command = Command::new("dpkg-query");
     let output = command
         .args(["-W", "-f=${db:Status-Status} ${Package} ${Version}\n"])
-        .output()
-        .unwrap();
+        .run_to_end();
     let text = String::from_utf8(output.stdout).unwrap();
     let installed = text.lines().filter_map(|line| line.strip_prefix("installed "));
     let pairs = installed.filter_map(|line| line.split_once(' '));

@@ -9,6 +9,7 @@ mod workbench;
 
 use std::process::Command;
 
+use bakelite_test_support::ended::RunToEnd as _;
 use bakelite_test_support::sshd::Setup;
 use bakelite_test_support::tools;
 use serde_json::Value;
@@ -27,7 +28,7 @@ fn json(bench: &Workbench, name: &str) -> Value {
 fn purls(bench: &Workbench, format: &str, name: &str) -> Vec<String> {
     let script = format!("{}/tests/sbom/sboms.py", env!("CARGO_MANIFEST_DIR"));
     let mut command = Command::new(tools::program("python"));
-    let output = command.args([&script, format, &bench.path(name)]).output().unwrap();
+    let output = command.args([&script, format, &bench.path(name)]).run_to_end();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
     text.lines().map(str::to_owned).collect()

@@ -1,5 +1,6 @@
 //! powershell: what goes over, what runs, what is left.
 
+use bakelite_test_support::eventually::{LIMIT, eventually};
 use bakelite_test_support::wsman::{Played, Script, StatusCode, Trouble};
 use serde_json::{Value, json};
 
@@ -185,10 +186,10 @@ async fn an_instance_that_is_away_is_waited_for() {
     let machine = Machine::start(cat).await;
     machine.server.power.off();
     let back = async {
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        eventually(LIMIT, "an attempt is refused", || machine.server.power.refused() > 0).await;
         machine.server.power.on();
     };
-    let options = json!({"inline": ["x"], "start_retry_timeout": "30s"});
+    let options = json!({"inline": ["x"], "start_retry_timeout": "5m"});
     let (result, ()) = tokio::join!(machine.provision("powershell", options), back);
     result.unwrap();
     machine.server.power.off();

@@ -27,6 +27,7 @@ pub struct TestContext {
 impl TestContext {
     /// A fresh place for this binary.
     pub fn new(binary: &str) -> Self {
+        crate::backstop::watch();
         // Not below /tmp: sandboxes of the local cloud have a /tmp of their own, and paths stay short for sockets.
         let root = tempfile::Builder::new()
             .prefix("bakelite-test-")

@@ -2,13 +2,17 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, channel};
+
+use crate::backstop;
+use crate::eventually::LIMIT;
 
 /// A server that ends after its last answer.
 pub struct Exchange {
     /// `127.0.0.1:PORT`
     pub address: String,
-    playing: JoinHandle<Vec<String>>,
+    asked: Receiver<String>,
+    answers: usize,
 }
 
 impl Exchange {
@@ -16,21 +20,27 @@ impl Exchange {
     pub fn play(answers: &'static [&'static str]) -> Exchange {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let serve = move || {
-            let connections = answers.iter().map(|answer| (listener.accept().unwrap().0, answer));
-            connections
-                .map(|(connection, answer)| one(&connection, answer))
-                .collect()
-        };
+        let (sender, asked) = channel();
+        std::thread::spawn(move || {
+            for answer in answers {
+                let (connection, _) = listener.accept().unwrap();
+                // Nobody looks where the test has failed by now.
+                let _ = sender.send(one(&connection, answer));
+            }
+        });
+        backstop::watch();
         Exchange {
             address,
-            playing: std::thread::spawn(serve),
+            asked,
+            answers: answers.len(),
         }
     }
 
-    /// What was asked, once all answers are given: request line, headers in lower case and in order, body.
+    /// What was asked, once all answers are given, which is waited for within a limit: request line, headers in lower case and in order, body.
     pub fn asked(self) -> Vec<String> {
-        self.playing.join().unwrap()
+        let asked: Vec<String> = std::iter::from_fn(|| self.asked.recv_timeout(LIMIT).ok()).collect();
+        assert_eq!(asked.len(), self.answers, "not all answers were asked for: {asked:?}");
+        asked
     }
 }
 

@@ -5,11 +5,14 @@
     reason = "a test fails by panicking"
 )]
 
+pub mod account;
+pub mod backstop;
 pub mod clouds;
 pub mod context;
 pub mod ended;
 pub mod eventually;
 pub mod exchange;
+pub mod faults;
 pub mod inventory;
 pub mod server;
 pub mod signer;

@@ -8,6 +8,8 @@ use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4::SigningParams;
 
+use crate::eventually::LIMIT;
+
 /// An access key, with the session token that belongs to it when it is temporary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
@@ -101,6 +103,7 @@ impl Request {
     /// Sends it to an address, which need not be the one that it is for; returns head and body of the answer.
     pub fn send(&self, address: &str) -> (String, String) {
         let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
         // A request that is refused early may not be read to its end: the answer counts, not the write.
         let _ = stream.write_all(&self.bytes());
         let mut answer = Vec::new();

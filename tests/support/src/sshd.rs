@@ -70,6 +70,7 @@ struct Shared {
 impl Sshd {
     /// Starts a server.
     pub async fn start(setup: Setup) -> Sshd {
+        crate::backstop::watch();
         let program = program();
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);

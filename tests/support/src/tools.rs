@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 /// The directory that `tests/prepare` fills.
 pub fn directory() -> PathBuf {
+    crate::backstop::watch();
     let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/test-tools");
     assert!(
         directory.join("requirements.txt").exists(),

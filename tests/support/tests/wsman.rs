@@ -3,6 +3,7 @@
 
 use std::process::Stdio;
 
+use bakelite_test_support::eventually::in_time;
 use bakelite_test_support::tools;
 use bakelite_test_support::wsman::{Fault, Process, Setup, Trouble, WsMan};
 use tokio::process::Command;
@@ -53,15 +54,14 @@ async fn python(server: &WsMan, transport: &str, password: &str, script: &str) -
          \x20   server_cert_validation='ignore', message_encryption='never', operation_timeout_sec=1, read_timeout_sec=20)\n",
         server.address
     );
-    let output = Command::new(tools::program("python"))
+    let mut command = Command::new(tools::program("python"));
+    command
         .args(["-W", "ignore", "-c", &(preamble + script)])
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
         .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output()
-        .await
-        .unwrap();
+        .kill_on_drop(true);
+    let output = in_time("the end of the script", command.output()).await.unwrap();
     let complaints = String::from_utf8(output.stderr).unwrap();
     if output.status.success() {
         Ok(String::from_utf8(output.stdout).unwrap())

@@ -11,6 +11,7 @@ use bakelite_engine::data_source::DataSource;
 use bakelite_engine::error::{Error, Explain};
 use bakelite_engine::provisioner::RunContext;
 use bakelite_engine::registry::{Make, Registration, read_options};
+use bakelite_hcl::marks::Marks;
 use bakelite_hcl::types::Type;
 use bakelite_hcl::value::Value;
 use bakelite_template::component::{Complaint, Yields};
@@ -36,7 +37,7 @@ struct Options {
     access: AccessOptions,
     /// The parameter's name or ARN: `/images/base`. `NAME:3` is its third version, `NAME:stable` the one with that label.
     name: String,
-    /// Decrypt the value of a `SecureString`; else it stays encrypted.
+    /// Decrypt the value of a `SecureString`, which is sensitive then: it is masked in all output. Else it stays encrypted.
     #[serde(default)]
     with_decryption: bool,
 }
@@ -101,8 +102,14 @@ impl DataSource for ParameterSource {
                 ParameterError::Call { name, cause }
             }
         })?;
+        let value = Value::string(found.value);
+        let value = if found.is_secret {
+            value.with_marks(Marks::SENSITIVE)
+        } else {
+            value
+        };
         Ok(Value::object([
-            ("value", Value::string(found.value)),
+            ("value", value),
             ("version", Value::string(found.version.to_string())),
             ("arn", Value::string(found.arn)),
         ]))

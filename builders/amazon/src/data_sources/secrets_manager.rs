@@ -8,6 +8,7 @@ use bakelite_engine::data_source::DataSource;
 use bakelite_engine::error::Error;
 use bakelite_engine::provisioner::RunContext;
 use bakelite_engine::registry::{Make, Registration, read_options};
+use bakelite_hcl::marks::Marks;
 use bakelite_hcl::types::Type;
 use bakelite_hcl::value::Value;
 use bakelite_template::component::{Complaint, Yields};
@@ -21,7 +22,7 @@ use serde::Deserialize;
 /// The registration of amazon-secretsmanager.
 pub(crate) const COMPONENT: Registration = Registration::plain(
     "amazon-secretsmanager",
-    "Reads a secret of Secrets Manager: `data.amazon-secretsmanager.NAME.value`.",
+    "Reads a secret of Secrets Manager: `data.amazon-secretsmanager.NAME.value`. What it holds is sensitive: it is masked in all output.",
     Schema::of::<Options>,
     Make::DataSource(make),
 )
@@ -74,16 +75,13 @@ impl DataSource for SecretSource {
         let aws = Aws::reach(access, &run.environment).await?;
         let secret = secrets::get(&aws, name, &version).await?;
         let string = secret.string.unwrap_or_default();
+        let value = secrets::value_of(name, key.as_deref(), &string)?;
+        let binary = STANDARD.encode(secret.binary.unwrap_or_default());
+        let hidden = |text: String| Value::string(text).with_marks(Marks::SENSITIVE);
         Ok(Value::object([
-            (
-                "value",
-                Value::string(secrets::value_of(name, key.as_deref(), &string)?),
-            ),
-            ("secret_string", Value::string(string)),
-            (
-                "secret_binary",
-                Value::string(STANDARD.encode(secret.binary.unwrap_or_default())),
-            ),
+            ("value", hidden(value)),
+            ("secret_string", hidden(string)),
+            ("secret_binary", hidden(binary)),
             ("version_id", Value::string(secret.version)),
         ]))
     }

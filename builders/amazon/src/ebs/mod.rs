@@ -19,6 +19,7 @@ use crate::cloud::Cloud;
 use crate::findings::Findings;
 use crate::image::artifact;
 use crate::image::imaging::Imaging;
+use crate::image::names;
 use crate::run::connect::BUILD_DATA;
 use crate::run::launch::Launch;
 
@@ -61,7 +62,16 @@ async fn prepare<'a>(cloud: Cloud<'a>, options: &'a Options) -> Result<Ebs<'a>, 
     let (run, image) = (&options.run, &options.image);
     let mut findings = Findings::default();
     let virtualization = image.ami_virtualization_type;
-    let (mut launch, renderer) = Launch::prepare(cloud, run, &options.volumes, virtualization, &mut findings).await?;
+    let there = cloud.clone();
+    let names = async {
+        if options.skip_create_ami {
+            Vec::new()
+        } else {
+            names::preflight(&there, image).await
+        }
+    };
+    let (mut launch, renderer) =
+        Launch::prepare(cloud, run, &options.volumes, virtualization, names, &mut findings).await?;
     let imaging = if options.skip_create_ami {
         None
     } else {

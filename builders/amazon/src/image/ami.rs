@@ -58,7 +58,7 @@ pub(crate) async fn available(cloud: &Cloud<'_>, id: &str) -> Result<Image, Bake
     let region = cloud.aws.region();
     cloud.say(format!("Waiting for AMI to become ready: {id} in {region}..."));
     let what = format!("AMI {id}");
-    let pace = cloud.aws.pace(60, IMAGE_LIMIT);
+    let pace = cloud.aws.pace(75, IMAGE_LIMIT).just_begun();
     let wait = cloud.aws.images.until(id, pace, &what, "available", |image| {
         let image = image?;
         match image.state()? {
@@ -102,7 +102,7 @@ async fn progress(aws: &Aws, id: &str) -> Option<String> {
 /// Waits until the AMI does not need the instance any more: its snapshots are complete, or it is available.
 pub(crate) async fn snapshots_taken(aws: &Aws, id: &str) -> Result<(), WaitError> {
     let what = format!("AMI {id}");
-    let pace = aws.pace(60, IMAGE_LIMIT);
+    let pace = aws.pace(75, IMAGE_LIMIT).just_begun();
     let snapshots = aws
         .images
         .until(id, pace, &what, "snapshotted", |image| {
@@ -120,7 +120,13 @@ pub(crate) async fn snapshots_taken(aws: &Aws, id: &str) -> Result<(), WaitError
     let complete = |snapshot: Option<&Snapshot>| (*snapshot?.state()? == SnapshotState::Completed).then_some(Ok(()));
     for snapshot in snapshots {
         aws.snapshots
-            .until(&snapshot, pace, &format!("snapshot {snapshot}"), "complete", complete)
+            .until(
+                &snapshot,
+                aws.pace(75, IMAGE_LIMIT),
+                &format!("snapshot {snapshot}"),
+                "complete",
+                complete,
+            )
             .await?;
     }
     Ok(())

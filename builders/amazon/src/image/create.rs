@@ -32,14 +32,22 @@ enum Request {
 }
 
 impl Imaging<'_> {
-    /// Makes the AMI of the stopped instance, with these devices on top of the instance's own.
+    /// Makes the AMI of the instance, which is stopped unless it is a spot instance, with these devices on top of the instance's own.
     pub(crate) async fn create(&self, instance: &str, devices: Vec<BlockDeviceMapping>) -> Result<Pending, BakeError> {
         let description = self.texts.description.clone();
+        if self.is_running {
+            self.cloud.say(if self.options.no_reboot {
+                "The spot instance runs while the AMI is made, and is not rebooted (no_reboot)"
+            } else {
+                "The spot instance is rebooted by EC2 while the AMI is made; `no_reboot = true` avoids that"
+            });
+        }
         let request = self
             .cloud
             .ec2()
             .create_image()
             .instance_id(instance)
+            .set_no_reboot(self.options.no_reboot.then_some(true))
             .set_description((!description.is_empty()).then_some(description))
             .set_block_device_mappings((!devices.is_empty()).then_some(devices));
         let is_encrypted = self.is_encrypted(instance).await?;
@@ -109,7 +117,7 @@ impl Imaging<'_> {
         match describe::volumes(self.cloud.ec2(), attached).await {
             Ok(volumes) => Ok(!volumes.is_empty() && volumes.iter().all(|volume| volume.encrypted() == Some(true))),
             // A copy is encrypted in any case.
-            Err(error) if error.class == ErrorClass::Denied => Ok(false),
+            Err(error) if error.is_denied() => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
@@ -143,8 +151,7 @@ impl Imaging<'_> {
         all.map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
-    /// Tags the AMI and its snapshots as far as the call that made them did not, and removes the tags of temporary resources from them:
-    /// they stay.
+    /// Tags the AMI and its snapshots as far as the call that made them did not.
     pub(crate) async fn tag(&self, ami: &Ami) -> Result<(), BakeError> {
         let (image, tags) = (self.image_tags(), self.snapshot_tags());
         let snapshots = snapshot_ids(&ami.image);
@@ -154,10 +161,15 @@ impl Imaging<'_> {
             tag::set(ami.aws.ec2(), vec![ami.id().to_owned()], &image).await?;
         }
         if !ami.snapshots_tagged {
-            tag::set(ami.aws.ec2(), snapshots.clone(), &tags).await?;
+            tag::set(ami.aws.ec2(), snapshots, &tags).await?;
         }
-        let all = std::iter::once(ami.id().to_owned()).chain(snapshots).collect();
-        Ok(tag::remove_temporary(ami.aws.ec2(), all, []).await?)
+        Ok(())
+    }
+
+    /// Removes the tags of temporary resources from the AMI and its snapshots: they stay.
+    pub(crate) async fn untag(&self, ami: &Ami) -> Result<(), BakeError> {
+        let all = std::iter::once(ami.id().to_owned()).chain(snapshot_ids(&ami.image));
+        Ok(tag::remove_temporary(ami.aws.ec2(), all.collect()).await?)
     }
 
     fn report_tags(&self, ami: &str, image: &Tags, snapshots: &[String], of_snapshots: &Tags) {

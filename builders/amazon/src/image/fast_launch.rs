@@ -15,6 +15,7 @@ use bakelite_aws::watch::{WaitError, Watch};
 use bakelite_engine::bake::BakeError;
 use bakelite_engine::error::Explain;
 use bakelite_template::component::Complaint;
+use futures::future::BoxFuture;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -270,12 +271,13 @@ async fn launch_template(
 /// Waits until fast launching is enabled.
 async fn enabled(ami: &Ami) -> Result<(), WaitError> {
     let ec2 = ami.aws.ec2().clone();
-    let states = Watch::new(Box::new(move |ids| {
+    let describe = Box::new(move |ids| {
         let ec2 = ec2.clone();
-        Box::pin(async move { describe(&ec2, ids).await })
-    }));
+        Box::pin(async move { describe(&ec2, ids).await }) as BoxFuture<'static, _>
+    });
+    let states = Watch::new(describe, ami.aws.times());
     let what = format!("fast launching of AMI {}", ami.id());
-    let pace = ami.aws.pace(300, LIMIT);
+    let pace = ami.aws.pace(300, LIMIT).just_begun();
     let judge = |item: Option<&DescribeFastLaunchImagesSuccessItem>| match item?.state()? {
         FastLaunchStateCode::Enabled => Some(Ok(())),
         FastLaunchStateCode::Enabling => None,

@@ -22,7 +22,7 @@ impl Imaging<'_> {
         };
         let (ami, ()) = bake.step("wait for the AMI", wait).await?;
         let source = ami.id().to_owned();
-        let regions = self.regions().into_iter();
+        let regions = self.options.regions(self.cloud.aws.region()).into_iter();
         let regions: Vec<_> = match home {
             Created::Final => regions.filter(|region| region != ami.aws.region()).collect(),
             Created::Intermediary => regions.collect(),
@@ -45,6 +45,8 @@ impl Imaging<'_> {
         }
         let finish = async {
             try_join_all(amis.iter().map(|ami| self.complete(ami))).await?;
+            // A sweep finds what is not finished, of all regions, until now.
+            try_join_all(amis.iter().map(|ami| self.untag(ami))).await?;
             // Protection comes when nothing else can fail: a protected AMI cannot be removed.
             try_join_all(amis.iter().map(|ami| self.protect(ami))).await?;
             Ok::<_, BakeError>(())
@@ -56,7 +58,7 @@ impl Imaging<'_> {
         Ok(amis)
     }
 
-    /// Gives an AMI everything but its protection.
+    /// Gives an AMI everything that it is to have but its protection.
     async fn complete(&self, ami: &Ami) -> Result<(), BakeError> {
         let complete = async {
             self.set_image_attributes(ami).await?;

@@ -21,12 +21,14 @@ pub(crate) struct Imaging<'a> {
     pub(crate) run_tags: Tags,
     pub(crate) texts: ImageTexts,
     pub(crate) fast_launches: FastLaunches,
+    /// The instance is a spot instance, which is not stopped.
+    pub(crate) is_running: bool,
     /// The instance's volumes were encrypted for `encrypt_boot`.
     pub(crate) encrypted_at_launch: bool,
 }
 
 impl<'a> Imaging<'a> {
-    /// Renders what refers to the source AMI, and finds what keeps the AMI from being made.
+    /// Renders what refers to the source AMI, and finds what fast launches need.
     pub(crate) async fn prepare(
         launch: &Launch<'a>,
         options: &'a ImageOptions,
@@ -36,18 +38,17 @@ impl<'a> Imaging<'a> {
     ) -> Result<Self, BakeError> {
         let cloud = launch.cloud.clone();
         let types = launch.options.instance_types();
-        let imaging = Self {
+        Ok(Self {
             texts: ImageTexts::render(options, renderer)?,
             run_tags: launch.texts.run_tags.clone(),
+            is_running: launch.options.spot().is_some(),
             encrypted_at_launch: encryption::is_at_launch(options, &types),
             fast_launches: findings
                 .take(FastLaunches::find(&cloud, fast_launch).await)
                 .unwrap_or_default(),
             cloud,
             options,
-        };
-        findings.extend(imaging.preflight().await);
-        Ok(imaging)
+        })
     }
 
     /// The devices of the launch, encrypted where that saves an encrypted copy: those of the template and those of `source`.

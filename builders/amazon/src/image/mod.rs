@@ -10,7 +10,7 @@ pub(crate) mod encryption;
 pub(crate) mod fast_launch;
 mod finish;
 pub(crate) mod imaging;
-mod names;
+pub(crate) mod names;
 pub(crate) mod options;
 mod regions;
 pub(crate) mod snapshot;

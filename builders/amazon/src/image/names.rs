@@ -7,13 +7,13 @@ use aws_sdk_ec2::types::Image;
 use bakelite_aws::describe;
 use bakelite_aws::error::AwsError;
 use bakelite_aws::resource::image::{deregister, is_protected};
-use bakelite_aws::retry::ErrorClass;
 use bakelite_aws::tag;
 use bakelite_engine::bake::BakeError;
 use bakelite_engine::error::Explain;
 use futures::future::join_all;
 
 use super::imaging::Imaging;
+use super::options::ImageOptions;
 use crate::cloud::Cloud;
 
 /// An AMI that stands in the way of the new one.
@@ -53,60 +53,60 @@ impl Explain for InTheWay {
     }
 }
 
-impl Imaging<'_> {
-    /// What keeps the AMI from being made in its regions, found before anything is launched: regions that the account does not have,
-    /// names that are taken, and old AMIs that are to be replaced but protected.
-    pub(crate) async fn preflight(&self) -> Vec<BakeError> {
-        let mut regions = self.regions();
-        let home = self.cloud.aws.region();
-        let mut found = Vec::new();
-        if !self.options.skip_region_validation && regions.iter().any(|region| region != home) {
-            match describe::regions(self.cloud.ec2()).await {
-                Ok(mut enabled) => {
-                    enabled.sort();
-                    let (known, unknown) = regions.into_iter().partition(|region| enabled.contains(region));
-                    regions = known;
-                    let unknown: Vec<String> = unknown;
-                    let enabled = enabled.join(", ");
-                    found.extend(unknown.into_iter().map(|region| {
-                        let enabled = enabled.clone();
-                        InTheWay::Unknown { region, enabled }.into()
-                    }));
-                }
-                Err(error) => found.push(error.into()),
+/// What keeps the AMI from being made in its regions, found before anything is launched: regions that the account does not have, names
+/// that are taken, and old AMIs that are to be replaced but protected.
+pub(crate) async fn preflight(cloud: &Cloud<'_>, options: &ImageOptions) -> Vec<BakeError> {
+    let home = cloud.aws.region();
+    let mut regions = options.regions(home);
+    let mut found = Vec::new();
+    if !options.skip_region_validation && regions.iter().any(|region| region != home) {
+        match describe::regions(cloud.ec2()).await {
+            Ok(mut enabled) => {
+                enabled.sort();
+                let (known, unknown) = regions.into_iter().partition(|region| enabled.contains(region));
+                regions = known;
+                let unknown: Vec<String> = unknown;
+                let enabled = enabled.join(", ");
+                found.extend(unknown.into_iter().map(|region| {
+                    let enabled = enabled.clone();
+                    InTheWay::Unknown { region, enabled }.into()
+                }));
             }
-        }
-        let names = regions.iter().map(|region| self.name_in(region));
-        found.extend(join_all(names).await.into_iter().flatten());
-        found
-    }
-
-    /// What is wrong with the name in a region.
-    async fn name_in(&self, region: &str) -> Option<BakeError> {
-        let there = self.cloud.in_region(region);
-        let taken = match of_name(there.ec2(), &self.options.ami_name).await {
-            Ok(images) => images.into_iter().next()?,
-            // Whoever may copy to a region may not always look there; the copy itself tells then.
-            Err(error) if error.class == ErrorClass::Denied && region != self.cloud.aws.region() => return None,
-            Err(error) => return Some(error.into()),
-        };
-        let (id, region) = (taken.image_id.clone().unwrap_or_default(), region.to_owned());
-        let name = self.options.ami_name.clone();
-        match self.may_replace() {
-            false => Some(InTheWay::Taken { name, id, region }.into()),
-            true if is_protected(&taken) => Some(InTheWay::Protected { id, region }.into()),
-            true => None,
+            Err(error) => found.push(error.into()),
         }
     }
+    let names = regions.iter().map(|region| name_in(cloud, options, region));
+    found.extend(join_all(names).await.into_iter().flatten());
+    found
+}
 
-    /// Whether the old AMI of the same name may be deregistered.
-    fn may_replace(&self) -> bool {
-        self.cloud.bake.run.force || self.options.force_deregister
+/// What is wrong with the name in a region.
+async fn name_in(cloud: &Cloud<'_>, options: &ImageOptions, region: &str) -> Option<BakeError> {
+    let there = cloud.in_region(region);
+    let taken = match of_name(there.ec2(), &options.ami_name).await {
+        Ok(images) => images.into_iter().next()?,
+        // Whoever may copy to a region may not always look there; the copy itself tells then.
+        Err(error) if error.is_denied() && region != cloud.aws.region() => return None,
+        Err(error) => return Some(error.into()),
+    };
+    let (id, region) = (taken.image_id.clone().unwrap_or_default(), region.to_owned());
+    let name = options.ami_name.clone();
+    match may_replace(cloud, options) {
+        false => Some(InTheWay::Taken { name, id, region }.into()),
+        true if is_protected(&taken) => Some(InTheWay::Protected { id, region }.into()),
+        true => None,
     }
+}
 
+/// Whether the old AMI of the same name may be deregistered.
+fn may_replace(cloud: &Cloud<'_>, options: &ImageOptions) -> bool {
+    cloud.bake.run.force || options.force_deregister
+}
+
+impl Imaging<'_> {
     /// Deregisters the old AMI of the same name in a region, when the template or `-force` allows it: right before the new one is made.
     pub(crate) async fn make_room(&self, there: &Cloud<'_>) -> Result<(), BakeError> {
-        if !self.may_replace() {
+        if !may_replace(&self.cloud, self.options) {
             return Ok(());
         }
         for image in of_name(there.ec2(), &self.options.ami_name).await? {

@@ -88,6 +88,10 @@ pub(crate) struct ImageOptions {
     /// The AMI does not get the instance's `run_tags` while it is made.
     #[serde(default)]
     pub skip_ami_run_tags: bool,
+    /// Make the AMI of a spot instance without rebooting it, so that it is as after a loss of power: `sync` or stop what writes before. An
+    /// instance on demand is stopped in any case.
+    #[serde(default)]
+    pub no_reboot: bool,
     /// Block devices of the AMI.
     #[serde(default)]
     pub ami_block_device_mappings: Vec<BlockDevice>,

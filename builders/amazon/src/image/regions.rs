@@ -15,6 +15,12 @@ impl ImageOptions {
         regions
     }
 
+    /// The regions in which the AMI stays, the build region first.
+    pub(crate) fn regions(&self, home: &str) -> Vec<String> {
+        let at_home = (!self.skip_save_build_region).then(|| home.to_owned());
+        at_home.into_iter().chain(self.copied_to(home)).collect()
+    }
+
     /// The KMS key of a region for `encrypt_boot = true`; absent: the account's default key.
     pub(crate) fn key_in(&self, region: &str, home: &str) -> Option<&str> {
         let own = self.region_kms_key_ids.get(region).filter(|key| !key.is_empty());
@@ -24,13 +30,6 @@ impl ImageOptions {
 }
 
 impl Imaging<'_> {
-    /// The regions in which the AMI stays, the build region first.
-    pub(crate) fn regions(&self) -> Vec<String> {
-        let home = self.cloud.aws.region();
-        let at_home = (!self.options.skip_save_build_region).then(|| home.to_owned());
-        at_home.into_iter().chain(self.options.copied_to(home)).collect()
-    }
-
     /// The KMS key of a region, as far as the AMI is encrypted by a copy.
     pub(crate) fn key_in(&self, region: &str) -> Option<&str> {
         let encrypts = self.options.encrypt_boot == Some(true);

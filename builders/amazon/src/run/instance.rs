@@ -1,5 +1,7 @@
 //! The temporary instance: launched with its tags in the same call, waited for, stopped.
 
+use std::borrow::Cow;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use aws_sdk_ec2::operation::run_instances::builders::RunInstancesFluentBuilder;
@@ -14,6 +16,7 @@ use bakelite_aws::resource::instance::INSTANCE;
 use bakelite_aws::tag::{self, Tags};
 use bakelite_aws::watch::WaitError;
 use bakelite_engine::bake::{BakeError, Made};
+use bakelite_engine::error::Explain;
 use bakelite_engine::provisioner::RunContext;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -50,7 +53,7 @@ impl Launch<'_> {
         tags: &LaunchTags,
     ) -> Result<Made<String>, BakeError> {
         let Self { cloud, network, .. } = self;
-        let request = self.request(access.key_name.as_deref(), access.profile.as_deref())?;
+        let request = self.on_demand_request(access.key_name.as_deref(), access.profile.as_deref())?;
         let types = self.options.instance_types();
         let attempts = Attempts {
             ec2: cloud.ec2().clone(),
@@ -59,7 +62,7 @@ impl Launch<'_> {
             types: types.clone(),
             unlimited_credits: self.options.has_unlimited_credits(),
             security_groups: access.security_groups.clone(),
-            public_address: network.public_address,
+            addresses: network.addresses,
             token: temporary.token.clone(),
             places: network.places.clone(),
             any_zone: network.places.iter().all(|place| *place == Place::default()),
@@ -72,15 +75,31 @@ impl Launch<'_> {
     }
 
     /// The launch on demand without its type, its place, its security groups and its tags.
+    pub(crate) fn on_demand_request(
+        &self,
+        key_name: Option<&str>,
+        profile: Option<&str>,
+    ) -> Result<RunInstancesFluentBuilder, UserDataError> {
+        let options = self.options;
+        let enclave = || EnclaveOptionsRequest::builder().enabled(true).build();
+        let licenses = licenses(options);
+        let request = self.request(key_name, profile)?;
+        Ok(request
+            .set_placement(placement(options))
+            .capacity_reservation_specification(capacity_reservation(options))
+            .instance_initiated_shutdown_behavior(options.shutdown_behavior.into())
+            .set_enclave_options(options.enable_nitro_enclave.then(enclave))
+            .set_license_specifications((!licenses.is_empty()).then_some(licenses)))
+    }
+
+    /// The part of a launch that spot instances have, too.
     pub(crate) fn request(
         &self,
         key_name: Option<&str>,
         profile: Option<&str>,
-    ) -> Result<RunInstancesFluentBuilder, BakeError> {
+    ) -> Result<RunInstancesFluentBuilder, UserDataError> {
         let options = self.options;
         let profile = profile.map(|name| IamInstanceProfileSpecification::builder().name(name).build());
-        let enclave = || EnclaveOptionsRequest::builder().enabled(true).build();
-        let licenses = licenses(options);
         let request = self
             .cloud
             .ec2()
@@ -89,14 +108,9 @@ impl Launch<'_> {
             .max_count(1)
             .image_id(self.source.image_id().unwrap_or_default())
             .set_ebs_optimized(options.ebs_optimized.then_some(true))
-            .set_placement(placement(options))
             .set_metadata_options(metadata(options))
-            .capacity_reservation_specification(capacity_reservation(options))
-            .instance_initiated_shutdown_behavior(options.shutdown_behavior.into())
             .set_block_device_mappings((!self.devices.is_empty()).then(|| self.devices.clone()))
             .set_iam_instance_profile(profile)
-            .set_enclave_options(options.enable_nitro_enclave.then(enclave))
-            .set_license_specifications((!licenses.is_empty()).then_some(licenses))
             .set_key_name(key_name.map(str::to_owned));
         Ok(request.set_user_data(user_data(options, &self.cloud.bake.run)?))
     }
@@ -105,8 +119,7 @@ impl Launch<'_> {
     pub(crate) async fn stop(&self, id: &str) -> Result<(), BakeError> {
         let Cloud { aws, .. } = &self.cloud;
         if self.options.spot().is_some() {
-            self.cloud
-                .say("A spot instance is not stopped: EC2 reboots it while the AMI is made");
+            self.cloud.say("A spot instance is not stopped");
             return Ok(());
         }
         if self.options.disable_stop_instance {
@@ -124,6 +137,11 @@ impl Launch<'_> {
             _ => None,
         };
         let pace = aws.pace(20, INSTANCE_LIMIT);
+        let pace = if self.options.disable_stop_instance {
+            pace
+        } else {
+            pace.just_begun()
+        };
         Ok(aws.instances.until(id, pace, &what, "stopped", stopped).await?)
     }
 
@@ -301,14 +319,28 @@ impl From<options::ShutdownBehavior> for ShutdownBehavior {
     }
 }
 
+/// The file of the data for the first boot cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to read user data `{}`", path.display())]
+pub(crate) struct UserDataError {
+    path: PathBuf,
+    #[source]
+    cause: std::io::Error,
+}
+
+impl Explain for UserDataError {
+    fn option(&self) -> Option<Cow<'_, str>> {
+        Some("user_data_file".into())
+    }
+}
+
 /// The data for the first boot, in base64 as the API requires.
-pub(crate) fn user_data(options: &RunOptions, run: &RunContext) -> Result<Option<String>, BakeError> {
+pub(crate) fn user_data(options: &RunOptions, run: &RunContext) -> Result<Option<String>, UserDataError> {
     let data = match (&options.user_data, &options.user_data_file) {
         (Some(data), _) => data.clone().into_bytes(),
         (None, Some(file)) => {
             let path = local_path(file, run.home_directory.as_deref(), &run.working_directory);
-            let failed = |cause| BakeError::failed(format!("failed to read user data `{}`: {cause}", path.display()));
-            std::fs::read(&path).map_err(failed)?
+            std::fs::read(&path).map_err(|cause| UserDataError { path, cause })?
         }
         (None, None) => return Ok(None),
     };
@@ -341,7 +373,7 @@ pub(crate) async fn running(cloud: &Cloud<'_>, id: &str) -> Result<(), WaitError
         InstanceStateName::Running => Some(Ok(())),
         _ => lost(&what, instance?, "running").map(Err),
     };
-    let pace = cloud.aws.pace(10, INSTANCE_LIMIT);
+    let pace = cloud.aws.pace(12, INSTANCE_LIMIT).just_begun();
     cloud.aws.instances.until(id, pace, &what, "running", runs).await
 }
 

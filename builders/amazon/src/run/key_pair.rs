@@ -1,6 +1,7 @@
 //! The key that the instance accepts: a temporary pair that EC2 makes, or one that the template names, or none.
 
 use std::borrow::Cow;
+use std::path::PathBuf;
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{KeyType, ResourceType};
@@ -11,7 +12,7 @@ use bakelite_aws::retry::ErrorClass;
 use bakelite_aws::tag::{self, Tags};
 use bakelite_communicators::options::{self, CommunicatorOptions, Kind};
 use bakelite_engine::bake::{BakeError, Handle};
-use bakelite_engine::error::Explain;
+use bakelite_engine::error::{Error, Explain};
 use bakelite_engine::private_file;
 
 use crate::cloud::Cloud;
@@ -32,11 +33,17 @@ pub(crate) fn password_is_needed(options: &CommunicatorOptions) -> bool {
     options.kind() == Some(Kind::WinRm) && options.winrm_password.is_none()
 }
 
-/// There is no key pair of this name.
+/// Why there is no key pair, or not as the user wants it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KeyPairError {
     #[error("key pair `{name}` does not exist")]
     Missing { name: String },
+    #[error("failed to save the private key as `{}`", path.display())]
+    Save {
+        path: PathBuf,
+        #[source]
+        cause: Error,
+    },
     #[error(transparent)]
     Aws(#[from] AwsError),
 }
@@ -47,12 +54,13 @@ impl Explain for KeyPairError {
             Self::Missing { .. } => {
                 Some("a key pair belongs to one region: check `ssh_keypair_name` and the region".into())
             }
+            Self::Save { cause, .. } => cause.help().map(Cow::Borrowed),
             Self::Aws(error) => error.help(),
         }
     }
 
     fn option(&self) -> Option<Cow<'_, str>> {
-        Some("ssh_keypair_name".into())
+        (!matches!(self, Self::Save { .. })).then_some("ssh_keypair_name".into())
     }
 }
 
@@ -63,7 +71,7 @@ pub(crate) async fn exists(ec2: &Client, options: &CommunicatorOptions) -> Resul
     };
     match call("DescribeKeyPairs", || ec2.describe_key_pairs().key_names(name).send()).await {
         Err(error) if error.is_not_found() => Err(KeyPairError::Missing { name: name.clone() }),
-        Err(error) if error.class == ErrorClass::Denied => Ok(()),
+        Err(error) if error.is_denied() => Ok(()),
         answer => Ok(answer.map(drop)?),
     }
 }
@@ -96,10 +104,10 @@ pub(crate) async fn make(cloud: &Cloud<'_>, options: &CommunicatorOptions, tags:
     let bake = cloud.bake;
     if bake.run.debug {
         let path = bake.run.working_directory.join(format!("ec2_{}.pem", bake.source_name));
-        private_file::save(&bake.creation(), &path, made.value.as_bytes())
-            .await
-            .map_err(|cause| BakeError::failed(format!("failed to save private key `{}`: {cause}", path.display())))?;
-        cloud.say(format!("Private key saved for debugging: {}", path.display()));
+        let shown = path.display().to_string();
+        let saved = private_file::save(&bake.creation(), &path, made.value.as_bytes()).await;
+        saved.map_err(|cause| KeyPairError::Save { path, cause })?;
+        cloud.say(format!("Private key saved for debugging: {shown}"));
     }
     Ok(KeyPair {
         name: Some(name),

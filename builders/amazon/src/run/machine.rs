@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bakelite_engine::bake::{BakeError, Made};
+use bakelite_engine::bake::{BakeError, Handle, Made};
 use bakelite_template::plan::BuildData;
 
 use super::connect::Connection;
@@ -80,24 +80,24 @@ impl Machine {
             if !taken.await {
                 return;
             }
-            let id = &self.instance.value;
-            cloud.say(format!("Terminating the source AWS instance {id}..."));
-            if self.instance.handle.destroy().await.is_err() {
-                return;
-            }
-            if let Some(group) = &self.security_groups.handle {
-                let id = group.resource().id.unwrap_or_default();
-                cloud.say(format!("Deleting temporary security group {id}..."));
-                let _ = group.destroy().await;
+            if undone(cloud, &self.instance.handle).await
+                && let Some(group) = &self.security_groups.handle
+            {
+                undone(cloud, group).await;
             }
         };
         let key = async {
             if let Some(pair) = &self.key_pair.handle {
-                let name = self.key_pair.name.as_deref().unwrap_or_default();
-                cloud.say(format!("Deleting temporary keypair {name}..."));
-                let _ = pair.destroy().await;
+                undone(cloud, pair).await;
             }
         };
         tokio::join!(machine, key);
     }
+}
+
+async fn undone(cloud: &Cloud<'_>, handle: &Handle) -> bool {
+    if let Some(progress) = handle.progress() {
+        cloud.say(progress);
+    }
+    handle.destroy().await.is_ok()
 }

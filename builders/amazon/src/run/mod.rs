@@ -22,4 +22,5 @@ pub(crate) mod session_manager;
 pub(crate) mod source_ami;
 pub(crate) mod spot;
 pub(crate) mod texts;
+mod types;
 pub(crate) mod volumes;

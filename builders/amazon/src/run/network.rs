@@ -8,7 +8,6 @@ use aws_sdk_ec2::types::{Filter, LocationType, Subnet, Vpc};
 use bakelite_aws::call::{all, call};
 use bakelite_aws::describe;
 use bakelite_aws::error::AwsError;
-use bakelite_aws::retry::ErrorClass;
 use bakelite_aws::tag;
 use bakelite_engine::error::Explain;
 use bakelite_engine::events::Ui;
@@ -24,6 +23,8 @@ use super::filters::{NetworkFilter, SubnetFilter, shown};
 pub(crate) struct NetworkOptions {
     /// Give the instance a public IP address, or none; default: as the subnet is configured.
     pub associate_public_ip_address: Option<bool>,
+    /// How many IPv6 addresses of the subnet the instance gets; default: as the subnet is configured.
+    pub ipv6_address_count: Option<u32>,
     /// The zone that the instance runs in.
     pub availability_zone: Option<String>,
     /// The subnet to launch in.
@@ -42,8 +43,16 @@ pub(crate) struct Network {
     pub(crate) vpc_id: Option<String>,
     /// Where the instance may be launched, the best first; never empty.
     pub(crate) places: Vec<Place>,
-    /// Whether the instance gets a public address; absent: as the subnet is configured.
-    pub(crate) public_address: Option<bool>,
+    pub(crate) addresses: Addresses,
+}
+
+/// The addresses that the instance gets; absent: as the subnet is configured.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Addresses {
+    /// Whether it gets a public address.
+    pub(crate) public: Option<bool>,
+    /// How many IPv6 addresses it gets.
+    pub(crate) ipv6: Option<i32>,
 }
 
 /// A place to launch in.
@@ -111,6 +120,14 @@ impl NetworkOptions {
         }
     }
 
+    fn addresses(&self) -> Addresses {
+        let ipv6 = self.ipv6_address_count.filter(|count| *count > 0);
+        Addresses {
+            public: self.associate_public_ip_address,
+            ipv6: ipv6.map(|count| i32::try_from(count).unwrap_or(i32::MAX)),
+        }
+    }
+
     fn vpc_filter(&self) -> Option<&NetworkFilter> {
         self.vpc_filter.as_ref().filter(|filter| !filter.is_empty())
     }
@@ -143,19 +160,20 @@ pub(crate) async fn choose(
     };
     let vpc = choice.vpc().await?;
     let vpc_id = vpc.as_ref().and_then(Vpc::vpc_id);
-    let public_address = options.associate_public_ip_address;
+    let addresses = options.addresses();
     let subnets = match (&options.subnet_id, options.subnet_filter()) {
         (Some(id), _) => vec![subnet_by_id(ec2, id).await?],
         (None, Some(filter)) => choice.by_filter(filter, vpc_id).await?,
         // An interface with or without a public address needs a subnet.
-        (None, None) if public_address.is_some() => match choice.infer(vpc_id).await {
+        (None, None) if addresses.public.is_some() => match choice.infer(vpc_id).await {
             Ok(subnets) => subnets,
             Err(error) if vpc.as_ref().is_none_or(is_default) => {
                 let why = bakelite_engine::chain_of(&error);
                 ui.warn(format!(
                     "no subnet could be inferred ({why}): `associate_public_ip_address` is ignored, and the default VPC decides on a public address"
                 ));
-                return Ok(choice.default_vpc(vpc_id, None));
+                let public = None;
+                return Ok(choice.default_vpc(vpc_id, Addresses { public, ..addresses }));
             }
             Err(error) => return Err(error),
         },
@@ -165,17 +183,17 @@ pub(crate) async fn choose(
                 return Err(NetworkError::NoSubnet { vpc });
             }
             Some(vpc) if !is_default(vpc) => choice.infer(vpc.vpc_id()).await?,
-            _ => return Ok(choice.default_vpc(vpc_id, None)),
+            _ => return Ok(choice.default_vpc(vpc_id, addresses)),
         },
     };
-    of_subnets(subnets, vpc_id, public_address)
+    of_subnets(subnets, vpc_id, addresses)
 }
 
 fn is_default(vpc: &Vpc) -> bool {
     vpc.is_default == Some(true)
 }
 
-fn of_subnets(subnets: Vec<Subnet>, wanted: Option<&str>, public: Option<bool>) -> Result<Network, NetworkError> {
+fn of_subnets(subnets: Vec<Subnet>, wanted: Option<&str>, addresses: Addresses) -> Result<Network, NetworkError> {
     let is = subnets.first().and_then(Subnet::vpc_id).unwrap_or_default().to_owned();
     let subnet = || {
         let first = subnets.first().and_then(Subnet::subnet_id);
@@ -198,7 +216,7 @@ fn of_subnets(subnets: Vec<Subnet>, wanted: Option<&str>, public: Option<bool>) 
     Ok(Network {
         vpc_id: Some(is),
         places: places.collect(),
-        public_address: public,
+        addresses,
     })
 }
 
@@ -220,14 +238,14 @@ impl Choice<'_> {
         }
     }
 
-    fn default_vpc(&self, vpc_id: Option<&str>, public_address: Option<bool>) -> Network {
+    fn default_vpc(&self, vpc_id: Option<&str>, addresses: Addresses) -> Network {
         Network {
             vpc_id: vpc_id.map(str::to_owned),
             places: vec![Place {
                 subnet_id: None,
                 availability_zone: self.options.availability_zone.clone(),
             }],
-            public_address,
+            addresses,
         }
     }
 
@@ -342,7 +360,7 @@ pub(crate) async fn security_groups_exist(ec2: &Client, ids: &[String]) -> Resul
             filters: format!("`{}` ({})", ids.join("`, `"), error.message),
         }),
         // Whoever may not look at them may still use them.
-        Err(error) if error.class == ErrorClass::Denied => Ok(()),
+        Err(error) if error.is_denied() => Ok(()),
         answer => Ok(answer.map(drop)?),
     }
 }
@@ -382,5 +400,27 @@ async fn subnet_by_id(ec2: &Client, id: &str) -> Result<Subnet, NetworkError> {
     match call("DescribeSubnets", || ec2.describe_subnets().subnet_ids(id).send()).await {
         Err(error) if error.is_not_found() => Err(missing()),
         answer => answer?.subnets.unwrap_or_default().pop().ok_or_else(missing),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_subnet_with_the_most_free_addresses_goes_first() {
+        let subnet = |id: &str, free| {
+            let subnet = Subnet::builder().subnet_id(id);
+            subnet.set_available_ip_address_count(free).build()
+        };
+        let mut subnets = [
+            subnet("a", Some(10)),
+            subnet("b", Some(251)),
+            subnet("c", None),
+            subnet("d", Some(4091)),
+        ];
+        most_free_first(&mut subnets);
+        let order: Vec<_> = subnets.iter().filter_map(Subnet::subnet_id).collect();
+        assert_eq!(order, ["d", "b", "a", "c"]);
     }
 }

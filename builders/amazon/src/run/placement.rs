@@ -13,7 +13,7 @@ use bakelite_aws::retry::ErrorClass;
 use bakelite_engine::error::Explain;
 use bakelite_engine::events::Ui;
 
-use super::network::{Place, zones_that_offer};
+use super::network::{Addresses, Place, zones_that_offer};
 
 /// A launch with all places that it may go to.
 pub(crate) struct Attempts {
@@ -25,8 +25,7 @@ pub(crate) struct Attempts {
     pub(crate) types: Vec<String>,
     pub(crate) unlimited_credits: bool,
     pub(crate) security_groups: Vec<String>,
-    /// Whether the instance gets a public address; absent: as the subnet is configured.
-    pub(crate) public_address: Option<bool>,
+    pub(crate) addresses: Addresses,
     /// Makes each attempt idempotent.
     pub(crate) token: String,
     pub(crate) places: Vec<Place>,
@@ -95,7 +94,7 @@ impl Attempts {
             0 => self.token.clone(),
             before => format!("{}-{before}", self.token),
         };
-        let request = at(self.request.clone(), place, self.public_address, &self.security_groups);
+        let request = at(self.request.clone(), place, self.addresses, &self.security_groups);
         let request = of_type(request, kind, self.unlimited_credits).client_token(token);
         let answer = call("RunInstances", || request.clone().send()).await?;
         let instance = answer.instances.unwrap_or_default().pop();
@@ -154,7 +153,7 @@ pub(crate) const BURSTABLE: [&str; 4] = ["t2", "t3", "t3a", "t4g"];
 pub(crate) fn at(
     request: RunInstancesFluentBuilder,
     place: &Place,
-    public_address: Option<bool>,
+    addresses: Addresses,
     security_groups: &[String],
 ) -> RunInstancesFluentBuilder {
     let groups = (!security_groups.is_empty()).then(|| security_groups.to_vec());
@@ -169,17 +168,21 @@ pub(crate) fn at(
         }
         None => request,
     };
-    match public_address {
+    match addresses.public {
         Some(public) => request.network_interfaces(
             InstanceNetworkInterfaceSpecification::builder()
                 .device_index(0)
                 .associate_public_ip_address(public)
+                .set_ipv6_address_count(addresses.ipv6)
                 .set_subnet_id(subnet)
                 .set_groups(groups)
                 .delete_on_termination(true)
                 .build(),
         ),
-        None => request.set_subnet_id(subnet).set_security_group_ids(groups),
+        None => request
+            .set_subnet_id(subnet)
+            .set_security_group_ids(groups)
+            .set_ipv6_address_count(addresses.ipv6),
     }
 }
 

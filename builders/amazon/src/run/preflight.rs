@@ -1,32 +1,24 @@
 //! What is found before anything is made that the bake cannot succeed with: everything at once, in one report. A look that AWS refuses,
 //! or cannot answer, finds nothing.
 
-use aws_sdk_ec2::Client;
-use aws_sdk_ec2::types::{BootModeType, BootModeValues, InstanceType, InstanceTypeInfo};
+use aws_sdk_ec2::operation::run_instances::builders::RunInstancesFluentBuilder;
+use aws_sdk_ec2::types::{InstanceMarketOptionsRequest, MarketType, SpotMarketOptions};
 use bakelite_aws::call::once;
 use bakelite_aws::error::AwsError;
 use bakelite_aws::retry::ErrorClass;
 use bakelite_engine::error::Explain;
+use futures::future::join_all;
 
 use super::launch::Launch;
 use super::network::{Network, zones_that_offer};
+use super::options::Spot;
 use super::placement::{at, of_type};
+use super::types::{TypeError, architecture, boot_mode};
 use crate::findings::Findings;
 
 /// A finding about the launch.
 #[derive(Debug, thiserror::Error)]
 enum Finding {
-    #[error("instance type `{kind}` does not exist in region `{region}`")]
-    NoType { kind: String, region: String },
-    #[error("instance type `{kind}` has architecture {has}, the source AMI `{image}` needs {needs}")]
-    Architecture {
-        kind: String,
-        has: String,
-        image: String,
-        needs: String,
-    },
-    #[error("instance type `{kind}` does not boot by {needs}, which the source AMI `{image}` needs")]
-    BootMode { kind: String, image: String, needs: String },
     #[error("instance type `{kind}` is not offered in zone {zones}")]
     Zone {
         kind: String,
@@ -40,14 +32,11 @@ enum Finding {
 impl Explain for Finding {
     fn help(&self) -> Option<std::borrow::Cow<'_, str>> {
         match self {
-            Self::NoType { .. } => Some("`aws ec2 describe-instance-types` lists those of the region".into()),
-            Self::Architecture { .. } => Some("take an instance type or a source AMI of the other architecture".into()),
             Self::Zone { offered, .. } => Some(format!("it is offered in {offered}").into()),
             Self::Launch(error) if error.message.contains("default VPC") => {
                 Some("the account has no default VPC here: give `subnet_id` or `subnet_filter`".into())
             }
             Self::Launch(error) => error.help(),
-            Self::BootMode { .. } => None,
         }
     }
 
@@ -57,20 +46,12 @@ impl Explain for Finding {
 }
 
 impl Launch<'_> {
-    /// Looks at the launch to come: whether its types exist, fit the source AMI and are offered where it goes, and whether EC2 would do it.
+    /// Looks at the launch to come: whether its types fit the source AMI and are offered where it goes, and whether EC2 would do it. What
+    /// EC2 does not say before a launch (quotas of instances, keys of KMS) is left to the launch: its error says what to do.
     pub(crate) async fn preflight(&self, findings: &mut Findings) {
-        let ec2 = self.cloud.ec2();
+        self.judge(findings);
         let types = self.options.instance_types();
-        let (infos, offering, dry) =
-            tokio::join!(describe(ec2, &types), zones_that_offer(ec2, &types), self.dry_run(),);
-        match infos {
-            Ok(infos) => self.judge(&infos, findings),
-            Err(error) if error.code.as_deref() == Some("InvalidInstanceType") => findings.found(Finding::NoType {
-                kind: types.join("`, `"),
-                region: self.cloud.aws.region().to_owned(),
-            }),
-            Err(_) => {}
-        }
+        let (offering, dry) = tokio::join!(zones_that_offer(self.cloud.ec2(), &types), self.dry_run());
         let zones = zones(&self.network);
         let offering = offering.unwrap_or_default();
         if !zones.is_empty() && !offering.is_empty() && !zones.iter().any(|zone| offering.contains(*zone)) {
@@ -86,9 +67,10 @@ impl Launch<'_> {
 
     /// Whether instances of these types can run the source AMI. One of several types that cannot, and a boot mode, of which AMIs do not
     /// always tell the truth, are no more than warnings.
-    fn judge(&self, infos: &[InstanceTypeInfo], findings: &mut Findings) {
-        let unfit: Vec<Finding> = infos.iter().filter_map(|info| self.architecture(info)).collect();
-        let is_hopeless = unfit.len() == infos.len();
+    fn judge(&self, findings: &mut Findings) {
+        let unfit = self.types.iter().filter_map(|info| architecture(info, &self.source));
+        let unfit: Vec<TypeError> = unfit.collect();
+        let is_hopeless = unfit.len() == self.types.len();
         for finding in unfit {
             if is_hopeless {
                 findings.found(finding);
@@ -96,59 +78,51 @@ impl Launch<'_> {
                 self.cloud.bake.ui.warn(finding.to_string());
             }
         }
-        for finding in infos.iter().filter_map(|info| self.boot_mode(info)) {
+        for finding in self.types.iter().filter_map(|info| boot_mode(info, &self.source)) {
             self.cloud.bake.ui.warn(finding.to_string());
         }
     }
 
-    fn architecture(&self, info: &InstanceTypeInfo) -> Option<Finding> {
-        let has = info.processor_info()?.supported_architectures();
-        let has: Vec<&str> = has.iter().map(aws_sdk_ec2::types::ArchitectureType::as_str).collect();
-        let needs = self.source.architecture()?.as_str();
-        (!has.is_empty() && !has.contains(&needs)).then(|| Finding::Architecture {
-            kind: type_of(info),
-            has: has.join(", "),
-            image: self.source.image_id().unwrap_or_default().to_owned(),
-            needs: needs.to_owned(),
-        })
-    }
-
-    fn boot_mode(&self, info: &InstanceTypeInfo) -> Option<Finding> {
-        let needs = match self.source.boot_mode()? {
-            BootModeValues::Uefi => BootModeType::Uefi,
-            BootModeValues::LegacyBios => BootModeType::LegacyBios,
-            _ => return None,
-        };
-        let modes = info.supported_boot_modes();
-        (!modes.is_empty() && !modes.contains(&needs)).then(|| Finding::BootMode {
-            kind: type_of(info),
-            image: self.source.image_id().unwrap_or_default().to_owned(),
-            needs: needs.as_str().to_owned(),
-        })
-    }
-
-    /// Asks EC2 whether it would launch the instance, with what is there already of what the launch will have.
+    /// Asks EC2 whether it would launch the instance, with what is there already of what the launch will have. Of several types one that
+    /// it would launch is enough.
     async fn dry_run(&self) -> Result<(), AwsError> {
-        if self.options.spot().is_some() {
-            return Ok(());
-        }
         let groups = self.options.security_groups.named();
         let profile = self.options.iam_instance_profile.as_deref();
         let key = self.options.communicator.ssh_keypair_name.as_deref();
-        let Ok(request) = self.request(key, profile) else {
+        let request = match self.options.spot() {
+            // A fleet cannot be asked without its launch template. An instance that is asked for as a spot instance is refused for the
+            // same reasons: it has the same image, types, network, key and profile.
+            Some(spot) => self.request(key, profile).map(|request| as_spot(request, &spot)),
+            None => self.on_demand_request(key, profile),
+        };
+        let Ok(request) = request else {
             // User data that cannot be read is reported by the launch.
             return Ok(());
         };
         let place = self.network.places.first().cloned().unwrap_or_default();
+        let request = at(request, &place, self.network.addresses, &groups).dry_run(true);
         let types = self.options.instance_types();
-        let kind = types.first().map_or("", String::as_str);
-        let request = of_type(request, kind, self.options.has_unlimited_credits());
-        let request = at(request, &place, self.network.public_address, &groups).dry_run(true);
-        match once("RunInstances", request.send()).await {
-            Err(error) if is_final(&error) => Err(error),
-            _ => Ok(()),
+        let tries = types.iter().map(|kind| {
+            let request = of_type(request.clone(), kind, self.options.has_unlimited_credits());
+            once("RunInstances", request.send())
+        });
+        let mut refused = None;
+        for answer in join_all(tries).await {
+            match answer {
+                Err(error) if is_final(&error) => refused = refused.or(Some(error)),
+                _ => return Ok(()),
+            }
         }
+        refused.map_or(Ok(()), Err)
     }
+}
+
+fn as_spot(request: RunInstancesFluentBuilder, spot: &Spot<'_>) -> RunInstancesFluentBuilder {
+    let price = SpotMarketOptions::builder().set_max_price(spot.price.map(str::to_owned));
+    let market = InstanceMarketOptionsRequest::builder()
+        .market_type(MarketType::Spot)
+        .spot_options(price.build());
+    request.instance_market_options(market.build())
 }
 
 /// Whether the launch would be refused in the same way. What the caller may not do with a launch that lacks its temporary parts, or what
@@ -159,22 +133,16 @@ fn is_final(error: &AwsError) -> bool {
 }
 
 /// The codes of a launch that EC2 would do, or that it cannot judge.
-const PASSED: [&str; 3] = ["DryRunOperation", "InvalidAction", "UnsupportedOperation"];
-
-fn type_of(info: &InstanceTypeInfo) -> String {
-    info.instance_type().map_or("", InstanceType::as_str).to_owned()
-}
+const PASSED: [&str; 4] = [
+    "DryRunOperation",
+    "InvalidAction",
+    "UnsupportedOperation",
+    "SpotMaxPriceTooLow",
+];
 
 fn zones(network: &Network) -> Vec<&str> {
     let places = network.places.iter();
     places.filter_map(|place| place.availability_zone.as_deref()).collect()
-}
-
-async fn describe(ec2: &Client, types: &[String]) -> Result<Vec<InstanceTypeInfo>, AwsError> {
-    let names = types.iter().map(|name| InstanceType::from(name.as_str())).collect();
-    let request = ec2.describe_instance_types().set_instance_types(Some(names));
-    let answer = once("DescribeInstanceTypes", request.send()).await?;
-    Ok(answer.instance_types.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -184,7 +152,7 @@ mod tests {
     #[test]
     fn several_findings_are_one_report() {
         let mut findings = Findings::default();
-        let no_type = |kind: &str| Finding::NoType {
+        let no_type = |kind: &str| TypeError::Missing {
             kind: kind.to_owned(),
             region: "us-east-1".into(),
         };

@@ -56,7 +56,7 @@ pub(crate) async fn exists(cloud: &Cloud<'_>, options: &RunOptions) -> Result<()
     });
     match answer.await {
         Err(error) if error.is_not_found() => Err(ProfileError::Missing { name: name.to_owned() }),
-        Err(error) if matches!(error.class, ErrorClass::Denied | ErrorClass::Refused) => Ok(()),
+        Err(error) if error.is_not_allowed() => Ok(()),
         answer => Ok(answer.map(drop)?),
     }
 }
@@ -84,7 +84,6 @@ pub(crate) async fn make(cloud: &Cloud<'_>, options: &RunOptions, tags: &Tags) -
     let tags = of_profile.tags(tags);
     let call = create_profile(cloud.aws.iam(), name.clone(), tags);
     let _profile = cloud.create(of_profile, call).await?;
-    made::note(&name);
     Ok(Some(name))
 }
 

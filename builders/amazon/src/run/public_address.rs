@@ -60,29 +60,14 @@ pub(crate) async fn find(environment: &Arc<Environment>) -> Result<IpAddr, Publi
 
 #[cfg(test)]
 mod tests {
-    use std::io::{BufRead as _, BufReader, Write as _};
-    use std::net::TcpListener;
+    use bakelite_test_support::exchange::Exchange;
 
     use super::*;
 
-    /// A server that gives one answer; its URL.
-    fn answering(answer: &'static str) -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        std::thread::spawn(move || {
-            let (mut client, _) = listener.accept().unwrap();
-            let lines = BufReader::new(client.try_clone().unwrap()).lines();
-            lines
-                .map_while(Result::ok)
-                .take_while(|line| !line.is_empty())
-                .for_each(drop);
-            client.write_all(answer.as_bytes()).unwrap();
-        });
-        url
-    }
-
-    async fn found(answer: &'static str) -> Result<String, String> {
-        let environment = Environment::from([(OTHER_SERVICE.to_owned(), answering(answer))]);
+    async fn found(answers: &'static [&'static str]) -> Result<String, String> {
+        let service = Exchange::play(answers);
+        let url = format!("http://{}", service.address);
+        let environment = Environment::from([(OTHER_SERVICE.to_owned(), url)]);
         match find(&Arc::new(environment)).await {
             Ok(address) => Ok(address.to_string()),
             Err(error) => Err(bakelite_engine::chain_of(&error)),
@@ -91,20 +76,14 @@ mod tests {
 
     #[tokio::test]
     async fn the_answer_must_be_an_address() {
-        let address = found("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n203.0.113.7\n").await;
+        let address = found(&["HTTP/1.1 200 OK\n\n203.0.113.7\n"]).await;
         assert_eq!(address.as_deref(), Ok("203.0.113.7"));
-        for (answer, wanted) in [
-            (
-                "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n0.0.0.0\n",
-                "answered `0.0.0.0`",
-            ),
-            (
-                "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n<html>",
-                "answered `<html>`",
-            ),
-            ("HTTP/1.1 503 Busy\r\nconnection: close\r\n\r\n", "503"),
+        for (answers, wanted) in [
+            (&["HTTP/1.1 200 OK\n\n0.0.0.0\n"], "answered `0.0.0.0`"),
+            (&["HTTP/1.1 200 OK\n\n<html>"], "answered `<html>`"),
+            (&["HTTP/1.1 503 Busy\n\n"], "503"),
         ] {
-            let error = found(answer).await.unwrap_err();
+            let error = found(answers).await.unwrap_err();
             assert!(error.contains(wanted), "{error}");
         }
     }

@@ -26,9 +26,9 @@ use bakelite_engine::bake::{BakeError, Made};
 use bakelite_engine::error::Explain;
 use bakelite_engine::events::Ui;
 
-use super::instance::{Access, LaunchTags, metadata_words, user_data};
+use super::instance::{Access, LaunchTags, UserDataError, metadata_words, user_data};
 use super::launch::Launch;
-use super::network::Place;
+use super::network::{Addresses, Place};
 use super::options::{self, Spot};
 use super::placement::cpu_credits;
 use crate::cloud::Temporary;
@@ -162,7 +162,7 @@ impl Launch<'_> {
         access: &Access,
         spot: &Spot<'_>,
         tags: &LaunchTags,
-    ) -> Result<RequestLaunchTemplateData, BakeError> {
+    ) -> Result<RequestLaunchTemplateData, UserDataError> {
         let options = self.options;
         let market = LaunchTemplateSpotMarketOptionsRequest::builder();
         let market = spot.price.map(|price| market.max_price(price).build());
@@ -214,7 +214,7 @@ impl Launch<'_> {
         Option<LaunchTemplateInstanceNetworkInterfaceSpecificationRequest>,
         Option<LaunchTemplatePlacementRequest>,
     ) {
-        let public = self.network.public_address;
+        let Addresses { public, ipv6 } = self.network.addresses;
         let place = match self.network.places.as_slice() {
             [only] => only.clone(),
             _ => Place::default(),
@@ -225,10 +225,11 @@ impl Launch<'_> {
                 .availability_zone(zone)
                 .build()
         });
-        let interface = (place.subnet_id.is_some() || public.is_some()).then(|| {
+        let interface = (place.subnet_id.is_some() || public.is_some() || ipv6.is_some()).then(|| {
             LaunchTemplateInstanceNetworkInterfaceSpecificationRequest::builder()
                 .device_index(0)
                 .set_associate_public_ip_address(public)
+                .set_ipv6_address_count(ipv6)
                 .set_subnet_id(place.subnet_id)
                 .set_groups(Some(access.security_groups.clone()).filter(|groups| !groups.is_empty()))
                 .delete_on_termination(true)

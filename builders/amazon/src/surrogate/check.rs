@@ -20,6 +20,26 @@ pub(crate) fn check(options: &Options, home: Option<&Path>, complaints: &mut Vec
         complaints.push(Complaint::error("ami_virtualization_type", message));
     }
     uefi_data(options, complaints);
+    without_effect(options, complaints);
+}
+
+/// An image that is made of the instance has what the instance has.
+fn without_effect(options: &Options, complaints: &mut Vec<Complaint>) {
+    if !options.use_create_image {
+        return;
+    }
+    for (option, is_given) in [
+        ("ami_architecture", options.ami_architecture.is_some()),
+        ("boot_mode", options.boot_mode.is_some()),
+        ("uefi_data", options.uefi_data.is_some()),
+        ("tpm_support", options.tpm_support.is_some()),
+        ("snapshot_description", options.snapshot_description.is_some()),
+    ] {
+        if is_given {
+            let message = format!("`{option}` has no effect with `use_create_image`: the AMI is as its instance");
+            complaints.push(Complaint::warning(option, message));
+        }
+    }
 }
 
 fn root_device(options: &Options, complaints: &mut Vec<Complaint>) {
@@ -130,6 +150,11 @@ mod tests {
             (
                 r#"{"ami_root_device": {"source_device_name": "/dev/xvdf", "device_name": "a", "volume_size": -1}}"#,
                 "ami_root_device.volume_size: ",
+            ),
+            (r#"{"use_create_image": true, "boot_mode": "uefi"}"#, "boot_mode: "),
+            (
+                r#"{"use_create_image": true, "snapshot_description": "d"}"#,
+                "snapshot_description: ",
             ),
             (
                 r#"{"ami_root_device": {"source_device_name": "/dev/xvdf"}}"#,

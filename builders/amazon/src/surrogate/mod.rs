@@ -28,6 +28,7 @@ use crate::findings::Findings;
 use crate::image::ami::{Created, Pending};
 use crate::image::artifact;
 use crate::image::imaging::Imaging;
+use crate::image::names;
 use crate::run::launch::Launch;
 
 /// Post-processors and the manifest know AMIs by this id.
@@ -67,8 +68,11 @@ impl Builder for EbsSurrogate {
 async fn prepare<'a>(cloud: Cloud<'a>, options: &'a Options) -> Result<Surrogate<'a>, BakeError> {
     let mut findings = Findings::default();
     let virtualization = options.image.ami_virtualization_type;
+    let there = cloud.clone();
+    let names = names::preflight(&there, &options.image);
+    let volumes = options.volumes();
     let (mut launch, renderer) =
-        Launch::prepare(cloud, &options.run, &options.volumes(), virtualization, &mut findings).await?;
+        Launch::prepare(cloud, &options.run, &volumes, virtualization, names, &mut findings).await?;
     let mut imaging = Imaging::prepare(&launch, &options.image, None, &renderer, &mut findings).await?;
     if !options.use_create_image {
         // Registering takes the tags of the template alone.

@@ -76,7 +76,9 @@ impl Builder for AmazonEbsVolume {
 
 async fn prepare<'a>(cloud: Cloud<'a>, options: &'a Options) -> Result<Volumes<'a>, BakeError> {
     let mut findings = Findings::default();
-    let (launch, renderer) = Launch::prepare(cloud, &options.run, &options.volumes(), None, &mut findings).await?;
+    let others = std::future::ready(Vec::new());
+    let (launch, renderer) =
+        Launch::prepare(cloud, &options.run, &options.volumes(), None, others, &mut findings).await?;
     let texts = options
         .ebs_volumes
         .iter()
@@ -144,10 +146,17 @@ impl Volumes<'_> {
                 kept.push((id.clone(), &texts.tags));
             }
         }
-        // From here on the volumes are no longer removed with the instance: nothing else can fail.
         for (id, tags) in &kept {
             cloud.say(format!("Volume: {id}"));
-            self.keep_volume(id, tags).await?;
+            self.tag_volume(id, tags).await?;
+        }
+        // What has lost the tags of temporary resources is no longer removed, and nothing can fail behind that: all lose them in one call.
+        let volumes = kept.iter().map(|(id, _)| id.clone());
+        let stays: Vec<_> = volumes
+            .chain(snapshots.iter().map(|snapshot| snapshot.value.clone()))
+            .collect();
+        if !stays.is_empty() {
+            tag::remove_temporary(cloud.ec2(), stays).await?;
         }
         for snapshot in &snapshots {
             snapshot.handle.keep().await?;
@@ -158,7 +167,7 @@ impl Volumes<'_> {
         Ok(artifact::of(&cloud.aws, volumes, snapshots, machine.data))
     }
 
-    /// Takes a snapshot of a volume, shares it, and removes the tags of temporary resources from it.
+    /// Takes a snapshot of a volume, and shares it.
     async fn snapshot(&self, volume: &EbsVolume, id: &str, texts: &Texts) -> Result<Made<String>, BakeError> {
         let cloud = &self.launch.cloud;
         let usual = format!("bakelite: {}", volume.device.device_name);
@@ -166,17 +175,16 @@ impl Volumes<'_> {
         let (made, _) = snapshot::take(cloud, id, description, &texts.snapshot_tags).await?;
         let aws = &cloud.aws;
         attributes::share_snapshot(aws, &made.value, &volume.snapshot_users, &volume.snapshot_groups).await?;
-        tag::remove_temporary(aws.ec2(), vec![made.value.clone()], []).await?;
         Ok(made)
     }
 
-    /// A volume that stays has its own tags and none of the bake.
-    async fn keep_volume(&self, id: &str, tags: &Tags) -> Result<(), BakeError> {
+    /// A volume that stays has its own tags and none of the instance.
+    async fn tag_volume(&self, id: &str, tags: &Tags) -> Result<(), BakeError> {
         let ec2 = self.launch.cloud.ec2();
         tag::set(ec2, vec![id.to_owned()], tags).await?;
         let others = self.launch.texts.volume_tags.keys();
         let others = others.filter(|key| !tags.contains_key(*key));
-        Ok(tag::remove_temporary(ec2, vec![id.to_owned()], others).await?)
+        Ok(tag::remove(ec2, vec![id.to_owned()], others.map(String::as_str)).await?)
     }
 }
 

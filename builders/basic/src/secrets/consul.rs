@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::Problem;
 use bakelite_net::fetch::{HttpError, Sending, send};
 use bakelite_net::proxies::Environment;
-use bakelite_net::vault::{SettingError, switch, trust, url_path as path, variable};
+use bakelite_net::settings::{SettingError, switch, trust, url_path as path, variable};
 
 const DEFAULT_ADDRESS: &str = "127.0.0.1:8500";
 

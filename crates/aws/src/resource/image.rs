@@ -14,12 +14,13 @@ use crate::tag;
 /// An AMI. One of ours is found by its token as a tag, never by its name: one of that name may be somebody else's.
 pub static IMAGE: Kind = Kind {
     name: "image",
+    removing: "Deregistering AMI",
     find: |scope, by| Box::pin(find(scope, by)),
     remove: |scope, id| Box::pin(remove(scope, id)),
 };
 
 async fn find(scope: &Scope<'_>, by: By<'_>) -> Result<Vec<Found>, AwsError> {
-    let images = describe::own_images(&scope.ec2, by.filter()).await?.into_iter();
+    let images = describe::own_images(scope.ec2(), by.filter()).await?.into_iter();
     Ok(images
         .filter_map(|image| Found::new(image.image_id, image.tags))
         .collect())
@@ -27,12 +28,28 @@ async fn find(scope: &Scope<'_>, by: By<'_>) -> Result<Vec<Found>, AwsError> {
 
 /// An AMI of a bake that failed in the end may be protected already.
 async fn remove(scope: &Scope<'_>, id: &str) -> Result<(), RemoveError> {
-    let images = describe::own_images(&scope.ec2, tag::filter("image-id", id)).await?;
-    if images.first().is_some_and(is_protected) {
-        let call = scope.ec2.disable_image_deregistration_protection().image_id(id).send();
+    let image = match described(scope.ec2(), id).await {
+        Ok(image) => image,
+        Err(error) => {
+            // It may go although it cannot be seen. Its snapshots are not known then, so the error stays.
+            let call = scope.ec2().deregister_image().image_id(id).send();
+            unless_gone(once("DeregisterImage", call).await)?;
+            return Err(error.into());
+        }
+    };
+    if image.as_ref().is_some_and(is_protected) {
+        let call = scope
+            .ec2()
+            .disable_image_deregistration_protection()
+            .image_id(id)
+            .send();
         once("DisableImageDeregistrationProtection", call).await?;
     }
-    Ok(deregister(&scope.ec2, id, true).await?)
+    Ok(deregister_described(scope.ec2(), id, image.as_ref(), true).await?)
+}
+
+async fn described(ec2: &Client, id: &str) -> Result<Option<Image>, AwsError> {
+    Ok(describe::images(ec2, tag::filter("image-id", id)).await?.pop())
 }
 
 /// Deregisters an AMI, and deletes its snapshots if that is wanted. One that is gone already is no error; its snapshots still go.
@@ -40,8 +57,16 @@ async fn remove(scope: &Scope<'_>, id: &str) -> Result<(), RemoveError> {
 /// # Errors
 /// What EC2 answers; the AMI may be deregistered then, with some of its snapshots left.
 pub async fn deregister(ec2: &Client, id: &str, with_snapshots: bool) -> Result<(), AwsError> {
-    let images = describe::images(ec2, tag::filter("image-id", id)).await?;
-    let image = images.first();
+    let image = described(ec2, id).await?;
+    deregister_described(ec2, id, image.as_ref(), with_snapshots).await
+}
+
+async fn deregister_described(
+    ec2: &Client,
+    id: &str,
+    image: Option<&Image>,
+    with_snapshots: bool,
+) -> Result<(), AwsError> {
     if image.is_none() && made::is_new(id) {
         return Err(AwsError::not_known_yet("DescribeImages", id));
     }
@@ -56,10 +81,19 @@ pub async fn deregister(ec2: &Client, id: &str, with_snapshots: bool) -> Result<
         made::forget(id);
         unless_gone(once("DeregisterImage", ec2.deregister_image().image_id(id).send()).await)?;
     }
+    let mut failed = Vec::new();
     for id in snapshots {
-        snapshot::delete(ec2, &id).await?;
+        if let Err(error) = snapshot::delete(ec2, &id).await {
+            failed.push((id, error));
+        }
     }
-    Ok(())
+    // The AMI that names them is gone: whoever removes them has to know them.
+    let left: Vec<&str> = failed.iter().map(|(id, _)| id.as_str()).collect();
+    let left = left.join(", ");
+    failed
+        .into_iter()
+        .next()
+        .map_or(Ok(()), |(_, error)| Err(error.about(&left)))
 }
 
 /// The snapshots whose descriptions name the AMI that they were made for.

@@ -15,13 +15,17 @@ use crate::watch::WaitError;
 /// An instance.
 pub static INSTANCE: Kind = Kind {
     name: "instance",
+    removing: "Terminating the source AWS instance",
     find: |scope, by| Box::pin(find(scope, by)),
     remove: |scope, id| Box::pin(remove(scope, id)),
 };
 
+/// How long the end of an instance is looked for that nobody can tell anything of.
+const UNSEEN: Duration = Duration::from_secs(20);
+
 /// A terminated instance is still described for an hour: it counts as gone.
 async fn find(scope: &Scope<'_>, by: By<'_>) -> Result<Vec<Found>, AwsError> {
-    let instances = describe::instances(&scope.ec2, by.filter()).await?.into_iter();
+    let instances = describe::instances(scope.ec2(), by.filter()).await?.into_iter();
     Ok(instances
         .filter(|instance| state(instance) != Some(&InstanceStateName::Terminated))
         .filter_map(|instance| Found::new(instance.instance_id, instance.tags))
@@ -33,12 +37,13 @@ fn state(instance: &Instance) -> Option<&InstanceStateName> {
 }
 
 async fn remove(scope: &Scope<'_>, id: &str) -> Result<(), RemoveError> {
-    let call = scope.ec2.terminate_instances().instance_ids(id).send();
+    let call = scope.ec2().terminate_instances().instance_ids(id).send();
     unless_gone(once("TerminateInstances", call).await)?;
     if scope.mode == UndoMode::NoWait && volumes_left(scope).await?.is_empty() {
         return Ok(());
     }
-    let pace = scope.aws.pace(20, Duration::from_mins(15));
+    let pace = scope.aws.pace(25, Duration::from_mins(15));
+    let pace = pace.just_begun().unless_silent(UNSEEN);
     let terminated = |instance: Option<&Instance>| {
         let state = instance.and_then(state);
         matches!(state, None | Some(InstanceStateName::Terminated)).then_some(Ok::<(), WaitError>(()))
@@ -47,7 +52,7 @@ async fn remove(scope: &Scope<'_>, id: &str) -> Result<(), RemoveError> {
     let wait = scope.aws.instances.until(id, pace, &what, "terminated", terminated);
     wait.await?;
     for volume in volumes_left(scope).await? {
-        volume::delete(&scope.ec2, &volume).await?;
+        volume::delete(scope.ec2(), &volume).await?;
     }
     Ok(())
 }
@@ -61,7 +66,7 @@ async fn volumes_left(scope: &Scope<'_>) -> Result<Vec<String>, AwsError> {
         let mut attachments = volume.attachments().iter();
         attachments.any(|attachment| attachment.delete_on_termination() == Some(true))
     };
-    let volumes = describe::volumes(&scope.ec2, By::Token(token).filter())
+    let volumes = describe::volumes(scope.ec2(), By::Token(token).filter())
         .await?
         .into_iter();
     Ok(volumes

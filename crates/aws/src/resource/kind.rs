@@ -27,6 +27,8 @@ type Find = for<'a> fn(&'a Scope<'a>, By<'a>) -> BoxFuture<'a, Result<Vec<Found>
 pub struct Kind {
     /// Its name in the journal and in output.
     pub name: &'static str,
+    /// What is said before its id when its removal begins; empty where that is of no interest.
+    pub(crate) removing: &'static str,
     /// Finds those that pass a filter.
     pub(crate) find: Find,
     /// Removes the one with this id; when it returns without error, the resource is certainly gone. One that is gone already is no error.
@@ -37,8 +39,6 @@ pub struct Kind {
 pub(crate) struct Scope<'a> {
     /// In the resource's region.
     pub(crate) aws: &'a Aws,
-    /// EC2 there.
-    pub(crate) ec2: Client,
     pub(crate) mode: UndoMode,
     /// The resource; absent in a sweep.
     pub(crate) resource: Option<&'a Resource>,
@@ -65,13 +65,12 @@ impl By<'_> {
 impl<'a> Scope<'a> {
     /// The region that AWS is reached in.
     pub(crate) fn new(aws: &'a Aws, mode: UndoMode, resource: Option<&'a Resource>) -> Self {
-        let ec2 = aws.ec2().clone();
-        Self {
-            aws,
-            ec2,
-            mode,
-            resource,
-        }
+        Self { aws, mode, resource }
+    }
+
+    /// EC2 in the resource's region. A removal is repeated as a whole.
+    pub(crate) fn ec2(&self) -> &Client {
+        self.aws.ec2_of_a_part()
     }
 
     pub(crate) fn token(&self) -> Option<&str> {

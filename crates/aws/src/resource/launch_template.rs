@@ -3,21 +3,21 @@
 use super::kind::{By, Found, Kind, RemoveError, Scope, unless_gone};
 use crate::call::{all, once};
 use crate::error::AwsError;
-use crate::retry::ErrorClass;
 
 /// A launch template.
 pub static LAUNCH_TEMPLATE: Kind = Kind {
     name: "launch-template",
+    removing: "Deleting temporary launch template",
     find: |scope, by| Box::pin(find(scope, by)),
     remove: |scope, id| Box::pin(remove(scope, id)),
 };
 
 async fn find(scope: &Scope<'_>, by: By<'_>) -> Result<Vec<Found>, AwsError> {
-    let request = scope.ec2.describe_launch_templates().filters(by.filter());
+    let request = scope.ec2().describe_launch_templates().filters(by.filter());
     let pages = request.into_paginator().items().send();
     let templates = match (all("DescribeLaunchTemplates", pages).await, by) {
         // Whoever makes none may not look for them either, and a sweep is no reason to fail.
-        (Err(error), By::AnyRun) if matches!(error.class, ErrorClass::Denied | ErrorClass::Refused) => Vec::new(),
+        (Err(error), By::AnyRun) if error.is_not_allowed() => Vec::new(),
         (templates, _) => templates?,
     };
     Ok(templates
@@ -27,6 +27,6 @@ async fn find(scope: &Scope<'_>, by: By<'_>) -> Result<Vec<Found>, AwsError> {
 }
 
 async fn remove(scope: &Scope<'_>, id: &str) -> Result<(), RemoveError> {
-    let call = scope.ec2.delete_launch_template().launch_template_id(id).send();
+    let call = scope.ec2().delete_launch_template().launch_template_id(id).send();
     Ok(unless_gone(once("DeleteLaunchTemplate", call).await)?)
 }

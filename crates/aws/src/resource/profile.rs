@@ -11,6 +11,7 @@ use crate::tag::{self, Tags};
 /// A role, with the policy of the same name in it.
 pub static ROLE: Kind = Kind {
     name: "role",
+    removing: "Deleting temporary role",
     find: |scope, by| Box::pin(find_roles(scope, by)),
     remove: |scope, name| Box::pin(remove_role(scope, name)),
 };
@@ -18,6 +19,7 @@ pub static ROLE: Kind = Kind {
 /// An instance profile, with the role that it holds.
 pub static INSTANCE_PROFILE: Kind = Kind {
     name: "instance-profile",
+    removing: "Deleting temporary instance profile",
     find: |scope, by| Box::pin(find_profiles(scope, by)),
     remove: |scope, name| Box::pin(remove_profile(scope, name)),
 };
@@ -51,22 +53,32 @@ fn found(name: &str, tags: Option<Vec<Tag>>) -> Found {
 }
 
 /// Whoever may make and remove roles may not always look at them, and a sweep is no reason to fail.
-fn unless_denied<T: Default>(result: Result<T, AwsError>) -> Result<T, AwsError> {
+fn listed<T>(result: Result<Vec<T>, AwsError>) -> Result<Vec<T>, AwsError> {
     match result {
-        Err(error) if error.is_not_found() || matches!(error.class, ErrorClass::Denied | ErrorClass::Refused) => {
-            Ok(T::default())
-        }
+        Err(error) if error.is_not_allowed() => Ok(Vec::new()),
         result => result,
     }
 }
 
+/// What is there of this name. What the caller may not look at counts as there when the name is ours alone: its removal shows whether it
+/// is. A sweep leaves out what it may not look at.
+fn looked_at(name: &str, by: By<'_>, tags: Result<Option<Vec<Tag>>, AwsError>) -> Result<Option<Found>, AwsError> {
+    match tags {
+        Ok(tags) => Ok(Some(found(name, tags)).filter(|found| is_of_a_run(found, by))),
+        // The role and the profile have one name: that the one was made a moment ago says nothing of the other.
+        Err(error) if error.is_not_found() || error.class == ErrorClass::NotYet => Ok(None),
+        Err(error) if error.is_not_allowed() => Ok(matches!(by, By::Token(_)).then(|| found(name, None))),
+        Err(error) => Err(error),
+    }
+}
+
 async fn find_roles(scope: &Scope<'_>, by: By<'_>) -> Result<Vec<Found>, AwsError> {
-    let iam = scope.aws.iam();
+    let iam = scope.aws.iam_of_a_part();
     let names = match by {
         By::Token(token) => vec![name(token)],
         By::AnyRun => {
             let pages = iam.list_roles().into_paginator().items().send();
-            let roles = unless_denied(all("ListRoles", pages).await)?.into_iter();
+            let roles = listed(all("ListRoles", pages).await)?.into_iter();
             roles
                 .map(|role| role.role_name)
                 .filter(|name| name.starts_with(PREFIX))
@@ -76,20 +88,19 @@ async fn find_roles(scope: &Scope<'_>, by: By<'_>) -> Result<Vec<Found>, AwsErro
     let mut roles = Vec::new();
     for name in names {
         let answer = once("GetRole", iam.get_role().role_name(&name).send()).await;
-        let role = unless_denied(answer.map(|answer| answer.role))?;
-        roles.extend(role.map(|role| found(&name, role.tags)));
+        let tags = answer.map(|answer| answer.role.and_then(|role| role.tags));
+        roles.extend(looked_at(&name, by, tags)?);
     }
-    roles.retain(|role| is_of_a_run(role, by));
     Ok(roles)
 }
 
 async fn find_profiles(scope: &Scope<'_>, by: By<'_>) -> Result<Vec<Found>, AwsError> {
-    let iam = scope.aws.iam();
+    let iam = scope.aws.iam_of_a_part();
     let names = match by {
         By::Token(token) => vec![name(token)],
         By::AnyRun => {
             let pages = iam.list_instance_profiles().into_paginator().items().send();
-            let profiles = unless_denied(all("ListInstanceProfiles", pages).await)?.into_iter();
+            let profiles = listed(all("ListInstanceProfiles", pages).await)?.into_iter();
             let names = profiles.map(|profile| profile.instance_profile_name);
             names.filter(|name| name.starts_with(PREFIX)).collect()
         }
@@ -98,10 +109,9 @@ async fn find_profiles(scope: &Scope<'_>, by: By<'_>) -> Result<Vec<Found>, AwsE
     for name in names {
         let request = iam.get_instance_profile().instance_profile_name(&name);
         let answer = once("GetInstanceProfile", request.send()).await;
-        let profile = unless_denied(answer.map(|answer| answer.instance_profile))?;
-        profiles.extend(profile.map(|profile| found(&name, profile.tags)));
+        let tags = answer.map(|answer| answer.instance_profile.and_then(|profile| profile.tags));
+        profiles.extend(looked_at(&name, by, tags)?);
     }
-    profiles.retain(|profile| is_of_a_run(profile, by));
     Ok(profiles)
 }
 
@@ -111,7 +121,7 @@ fn is_of_a_run(found: &Found, by: By<'_>) -> bool {
 }
 
 async fn remove_role(scope: &Scope<'_>, name: &str) -> Result<(), RemoveError> {
-    let iam = scope.aws.iam();
+    let iam = scope.aws.iam_of_a_part();
     let policy = iam.delete_role_policy().role_name(name).policy_name(name);
     unless_gone(once("DeleteRolePolicy", policy.send()).await)?;
     Ok(unless_gone(
@@ -120,10 +130,40 @@ async fn remove_role(scope: &Scope<'_>, name: &str) -> Result<(), RemoveError> {
 }
 
 async fn remove_profile(scope: &Scope<'_>, name: &str) -> Result<(), RemoveError> {
-    let iam = scope.aws.iam();
+    let iam = scope.aws.iam_of_a_part();
     let role = iam.remove_role_from_instance_profile();
     let role = role.instance_profile_name(name).role_name(name);
     unless_gone(once("RemoveRoleFromInstanceProfile", role.send()).await)?;
     let profile = iam.delete_instance_profile().instance_profile_name(name);
     Ok(unless_gone(once("DeleteInstanceProfile", profile.send()).await)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_that_may_not_be_looked_at_is_not_gone() {
+        let answer = |class| {
+            let mut error = AwsError::incomplete("GetRole", "role");
+            error.class = class;
+            Err(error)
+        };
+        let of_token = By::Token("1");
+        let there = looked_at("packer-1", of_token, answer(ErrorClass::Denied)).unwrap();
+        assert_eq!(there.map(|found| found.id).as_deref(), Some("packer-1"));
+        assert!(
+            looked_at("packer-1", By::AnyRun, answer(ErrorClass::Denied))
+                .unwrap()
+                .is_none()
+        );
+        assert!(
+            looked_at("packer-1", of_token, answer(ErrorClass::NotFound))
+                .unwrap()
+                .is_none()
+        );
+        assert!(looked_at("packer-1", of_token, answer(ErrorClass::Throttled)).is_err());
+        // Somebody else's of that beginning is left alone by a sweep.
+        assert!(looked_at("packer-users", By::AnyRun, Ok(None)).unwrap().is_none());
+    }
 }

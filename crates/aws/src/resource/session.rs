@@ -2,12 +2,12 @@
 
 use super::kind::{By, Found, Kind, RemoveError, Scope};
 use crate::error::AwsError;
-use crate::retry::ErrorClass;
 use crate::ssm;
 
 /// A session. It has no tags: the token of its [`Resource`](bakelite_engine::undo::Resource) is its reason.
 pub static SESSION: Kind = Kind {
     name: "session",
+    removing: "",
     find: |scope, by| Box::pin(find(scope, by)),
     remove: |scope, id| Box::pin(remove(scope, id)),
 };
@@ -24,7 +24,7 @@ async fn find(scope: &Scope<'_>, by: By<'_>) -> Result<Vec<Found>, AwsError> {
     match ssm::find(scope.aws.ssm(), instance, token).await {
         // Whoever may start and terminate sessions may not always list them. A session ends with its instance, which is temporary, too,
         // and comes before it in the list of what is removed.
-        Err(error) if error.class == ErrorClass::Denied => Ok(Vec::new()),
+        Err(error) if error.is_denied() => Ok(Vec::new()),
         found => Ok(found?.into_iter().filter_map(|id| Found::new(Some(id), None)).collect()),
     }
 }

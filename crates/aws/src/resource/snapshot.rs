@@ -11,19 +11,20 @@ use crate::made;
 /// A snapshot.
 pub static SNAPSHOT: Kind = Kind {
     name: "snapshot",
+    removing: "Deleting snapshot",
     find: |scope, by| Box::pin(find(scope, by)),
     remove: |scope, id| Box::pin(remove(scope, id)),
 };
 
 async fn find(scope: &Scope<'_>, by: By<'_>) -> Result<Vec<Found>, AwsError> {
-    let snapshots = describe::snapshots(&scope.ec2, by.filter()).await?.into_iter();
+    let snapshots = describe::snapshots(scope.ec2(), by.filter()).await?.into_iter();
     Ok(snapshots
         .filter_map(|snapshot| Found::new(snapshot.snapshot_id, snapshot.tags))
         .collect())
 }
 
 async fn remove(scope: &Scope<'_>, id: &str) -> Result<(), RemoveError> {
-    Ok(delete(&scope.ec2, id).await?)
+    Ok(delete(scope.ec2(), id).await?)
 }
 
 /// Deletes a snapshot. One that is gone already is no error.

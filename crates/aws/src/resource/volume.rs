@@ -10,19 +10,20 @@ use crate::error::AwsError;
 /// A volume.
 pub static VOLUME: Kind = Kind {
     name: "volume",
+    removing: "Deleting volume",
     find: |scope, by| Box::pin(find(scope, by)),
     remove: |scope, id| Box::pin(remove(scope, id)),
 };
 
 async fn find(scope: &Scope<'_>, by: By<'_>) -> Result<Vec<Found>, AwsError> {
-    let volumes = describe::volumes(&scope.ec2, by.filter()).await?.into_iter();
+    let volumes = describe::volumes(scope.ec2(), by.filter()).await?.into_iter();
     Ok(volumes
         .filter_map(|volume| Found::new(volume.volume_id, volume.tags))
         .collect())
 }
 
 async fn remove(scope: &Scope<'_>, id: &str) -> Result<(), RemoveError> {
-    Ok(delete(&scope.ec2, id).await?)
+    Ok(delete(scope.ec2(), id).await?)
 }
 
 /// Deletes a volume. One that is gone already is no error.

@@ -20,7 +20,7 @@ impl Editor {
     pub(super) fn open(history: PathBuf, names: Vec<String>) -> Result<Editor, Failure> {
         let config = Config::builder().completion_type(CompletionType::List).build();
         let editor = rustyline::Editor::with_config(config);
-        let mut editor = editor.map_err(|error| Failure::new("open the terminal").because(&error))?;
+        let mut editor = editor.map_err(|error| Failure::new("failed to open the terminal").because(&error))?;
         editor.set_helper(Some(Names::with(names)));
         // A first session has no history yet.
         let _ = editor.load_history(&history);
@@ -36,7 +36,7 @@ impl Editor {
                 Ok(Some(line))
             }
             Err(ReadlineError::Eof | ReadlineError::Interrupted) => Ok(None),
-            Err(error) => Err(Failure::new("read a line").because(&error)),
+            Err(error) => Err(Failure::new("failed to read a line").because(&error)),
         }
     }
 

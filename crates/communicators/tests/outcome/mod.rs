@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bakelite_engine::communicator::{Communicator, Exit, Output, Running};
 use bakelite_engine::provisioner::RunContext;
+use bakelite_test_support::eventually::in_time;
 
 pub(crate) fn run(environment: &[(&str, &str)]) -> RunContext {
     let environment: BTreeMap<String, String> = environment
@@ -32,14 +33,21 @@ pub(crate) struct Ran {
 }
 
 pub(crate) async fn ran(communicator: &dyn Communicator, command: &str) -> Ran {
-    let mut running = communicator.exec(command).await.unwrap();
+    let mut running = in_time("the command's start", communicator.exec(command))
+        .await
+        .unwrap();
     drop(running.stdin.take());
     outcome(running).await
 }
 
+/// What a command prints next.
+pub(crate) async fn printed(running: &mut Running) -> Option<Output> {
+    in_time("something printed, or its end", running.output.recv()).await
+}
+
 pub(crate) async fn outcome(mut running: Running) -> Ran {
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-    while let Some(output) = running.output.recv().await {
+    while let Some(output) = printed(&mut running).await {
         match output {
             Output::Stdout(bytes) => stdout.extend_from_slice(&bytes),
             Output::Stderr(bytes) => stderr.extend_from_slice(&bytes),
@@ -48,6 +56,6 @@ pub(crate) async fn outcome(mut running: Running) -> Ran {
     Ran {
         stdout,
         stderr,
-        exit: running.exit.await.unwrap(),
+        exit: in_time("the command's end", running.exit).await.unwrap(),
     }
 }

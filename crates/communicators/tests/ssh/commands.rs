@@ -6,7 +6,7 @@ use bakelite_test_support::eventually::{LIMIT, eventually};
 use bakelite_test_support::sshd::Setup;
 use tokio::io::AsyncWriteExt as _;
 
-use crate::instance::{Instance, outcome, ran};
+use crate::instance::{Instance, outcome, printed, ran};
 
 #[tokio::test]
 async fn a_command_has_its_status_and_both_outputs() {
@@ -95,7 +95,7 @@ async fn a_killed_server_is_a_disconnect_and_the_next_command_connects_again() {
     let ssh = instance.connect("").await;
     // Ends with its input, so that nothing is left when the server is killed.
     let mut running = ssh.exec("echo started; cat").await.unwrap();
-    assert!(running.output.recv().await.is_some());
+    assert!(printed(&mut running).await.is_some());
     instance.sshd.kill_sessions().await;
     assert_eq!(outcome(running).await.exit, Exit::Disconnected);
     assert_eq!(ran(&*ssh, "exit 3").await.exit, Exit::Status(3));
@@ -168,7 +168,7 @@ async fn a_command_that_nobody_waits_for_is_ended() {
         mark.display()
     );
     let mut running = ssh.exec(&command).await.unwrap();
-    assert!(running.output.recv().await.is_some());
+    assert!(printed(&mut running).await.is_some());
     drop(running);
     eventually(LIMIT, "the command has ended", || mark.exists()).await;
 }

@@ -8,10 +8,11 @@ use bakelite_communicators::options::CommunicatorOptions;
 use bakelite_engine::communicator::Communicator;
 use bakelite_engine::event::{Event, What};
 use bakelite_engine::events::{Events, Ui};
+use bakelite_test_support::eventually::in_time;
 use bakelite_test_support::sshd::{Setup, Sshd};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use crate::outcome::{outcome, ran, run};
+pub(crate) use crate::outcome::{outcome, printed, ran, run};
 
 pub(crate) struct Instance {
     pub(crate) sshd: Sshd,
@@ -65,7 +66,8 @@ impl Instance {
         target: &Target,
         options: &CommunicatorOptions,
     ) -> Result<Arc<dyn Communicator>, ConnectError> {
-        connect(target, options, &run(&[]), &self.ui, &CancellationToken::new()).await
+        let (run, cancel) = (run(&[]), CancellationToken::new());
+        in_time("a connection", connect(target, options, &run, &self.ui, &cancel)).await
     }
 
     /// What was said so far.

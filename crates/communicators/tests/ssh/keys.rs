@@ -9,7 +9,8 @@ use bakelite_communicators::connect::{ConnectError, Target, connect};
 use bakelite_communicators::options::CommunicatorOptions;
 use bakelite_communicators::ssh::console::{Console, ConsoleError};
 use bakelite_engine::communicator::{Communicator, Exit};
-use bakelite_test_support::eventually::{LIMIT, eventually};
+use bakelite_test_support::ended::RunToEnd as _;
+use bakelite_test_support::eventually::{LIMIT, eventually, in_time};
 use bakelite_test_support::sshd::{Setup, Sshd};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
@@ -128,7 +129,7 @@ pub(crate) async fn at_a_terminal(options: &CommunicatorOptions, questions: &[&s
     let asked = |shown: &str| -> usize { questions.iter().map(|question| shown.matches(question).count()).sum() };
     let mut answers = answers.iter();
     let mut buffer = [0; 4096];
-    while let Ok(length @ 1..) = output.read(&mut buffer).await {
+    while let Ok(length @ 1..) = in_time("a question or the end", output.read(&mut buffer)).await {
         let before = asked(&shown);
         shown.push_str(&String::from_utf8_lossy(&buffer[..length]));
         for _ in before..asked(&shown) {
@@ -136,7 +137,7 @@ pub(crate) async fn at_a_terminal(options: &CommunicatorOptions, questions: &[&s
             input.write_all(format!("{answer}\n").as_bytes()).await.unwrap();
         }
     }
-    assert!(child.wait().await.unwrap().success(), "{shown}");
+    assert!(in_time("the end", child.wait()).await.unwrap().success(), "{shown}");
     assert_eq!(answers.len(), 0, "{shown}");
     shown
 }
@@ -167,8 +168,7 @@ async fn without_a_terminal_the_error_says_what_helps() {
                 key.display()
             ),
         )
-        .output()
-        .unwrap();
+        .run_to_end();
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(text.contains("Encrypted"), "{text}");
 }

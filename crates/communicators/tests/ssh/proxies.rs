@@ -145,7 +145,7 @@ fn options(proxy: &Guarded, kind: &str, password: &str) -> String {
     let port = proxy.address.port();
     format!(
         r#""ssh_proxy_host": "127.0.0.1", "ssh_proxy_port": {port}, "ssh_proxy_type": "{kind}", "ssh_proxy_username": "me",
-            "ssh_proxy_password": "{password}", "ssh_timeout": "1s""#
+            "ssh_proxy_password": "{password}", "ssh_timeout": "3s""#
     )
 }
 

@@ -2,7 +2,7 @@
 
 use bakelite_communicators::connect::ConnectError;
 use bakelite_engine::communicator::Exit;
-use bakelite_test_support::eventually::{LIMIT, eventually};
+use bakelite_test_support::eventually::{LIMIT, eventually, in_time};
 use bakelite_test_support::sshd::Setup;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -36,7 +36,7 @@ async fn greeted(port: u16) -> String {
     let mut stream = TcpStream::connect(("localhost", port)).await.unwrap();
     stream.write_all(b"world").await.unwrap();
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
+    in_time("an answer", stream.read_to_string(&mut answer)).await.unwrap();
     answer
 }
 
@@ -93,7 +93,7 @@ async fn a_server_that_makes_no_tunnel_is_the_cause_of_the_timeout() {
         ..Setup::default()
     })
     .await;
-    let options = instance.options(r#""ssh_remote_tunnels": ["9:127.0.0.1:1"], "ssh_timeout": "1s""#);
+    let options = instance.options(r#""ssh_remote_tunnels": ["9:127.0.0.1:1"], "ssh_timeout": "5s""#);
     let error = instance.try_connect(&Instance::target(), &options).await.err().unwrap();
     let text = bakelite_engine::chain_of(&error);
     assert!(

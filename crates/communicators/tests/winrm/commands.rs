@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::time::timeout;
 
 use crate::instance::{Instance, commands};
-use crate::outcome::{outcome, ran};
+use crate::outcome::{outcome, printed, ran};
 
 #[tokio::test]
 async fn output_and_status_come_back_and_the_shell_is_deleted() {
@@ -42,7 +42,7 @@ async fn input_goes_over_while_output_comes_back() {
     let mut running = winrm.exec("cat").await.unwrap();
     let mut stdin = running.stdin.take().unwrap();
     stdin.write_all(b"first").await.unwrap();
-    assert_eq!(running.output.recv().await, Some(Output::Stdout("first".into())));
+    assert_eq!(printed(&mut running).await, Some(Output::Stdout("first".into())));
     let much = vec![b'x'; 900_000];
     stdin.write_all(&much).await.unwrap();
     drop(stdin);
@@ -114,7 +114,7 @@ async fn a_command_that_nobody_wants_any_more_is_ended_and_its_shell_deleted() {
     let winrm = instance.connect("").await;
     let deleted = instance.server.count("Delete");
     let mut running = winrm.exec("hang").await.unwrap();
-    assert_eq!(running.output.recv().await, Some(Output::Stdout("hanging\r\n".into())));
+    assert_eq!(printed(&mut running).await, Some(Output::Stdout("hanging\r\n".into())));
     drop(running);
     winrm.close().await;
     assert_eq!(instance.server.count("Signal"), 1);

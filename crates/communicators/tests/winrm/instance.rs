@@ -8,6 +8,7 @@ use bakelite_communicators::options::CommunicatorOptions;
 use bakelite_engine::communicator::Communicator;
 use bakelite_engine::event::{Event, What};
 use bakelite_engine::events::{Events, Ui};
+use bakelite_test_support::eventually::in_time;
 use bakelite_test_support::wsman::{Disk, Machine, Process, Setup, Windows, WsMan};
 use tokio_util::sync::CancellationToken;
 
@@ -75,14 +76,9 @@ impl Instance {
         options: &CommunicatorOptions,
         environment: &[(&str, &str)],
     ) -> Result<Arc<dyn Communicator>, ConnectError> {
-        connect(
-            &Self::target(),
-            options,
-            &run(environment),
-            &self.ui,
-            &CancellationToken::new(),
-        )
-        .await
+        let (target, run, cancel) = (Self::target(), run(environment), CancellationToken::new());
+        let connecting = connect(&target, options, &run, &self.ui, &cancel);
+        in_time("a connection", connecting).await
     }
 
     /// The same for a connection that must not come about: why not.

@@ -6,7 +6,7 @@ use bakelite_test_support::wsman::{Fault, Setup, Trouble};
 use tokio::time::timeout;
 
 use crate::instance::{Instance, commands};
-use crate::outcome::{outcome, ran};
+use crate::outcome::{outcome, printed, ran};
 
 #[tokio::test]
 async fn a_connection_that_is_lost_in_the_middle_is_a_disconnect() {
@@ -18,7 +18,7 @@ async fn a_connection_that_is_lost_in_the_middle_is_a_disconnect() {
         let instance = Instance::usual().await;
         let winrm = instance.connect("").await;
         let mut running = winrm.exec("hang").await.unwrap();
-        assert_eq!(running.output.recv().await, Some(Output::Stdout("hanging\r\n".into())));
+        assert_eq!(printed(&mut running).await, Some(Output::Stdout("hanging\r\n".into())));
         // The request that waits is answered with the power's going; the next one would have this trouble.
         instance.server.trouble("Receive", trouble);
         instance.server.power.off();

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use dashu_int::UBig;
+use dashu_int::ops::{BitTest as _, DivRem as _};
 
 use super::arithmetic::long_quotient;
 use super::{LITERAL_PRECISION, MAX_EXPONENT, Magnitude, Number, bit_length, shift_left};
@@ -170,7 +171,7 @@ fn shortest(mantissa: &UBig, exponent: i64, precision: u32) -> Decimal {
     // The neighbours' midpoints are one unit away when the mantissa has one bit more than the precision.
     let widen = i64::from(precision) + 1 - i64::from(bit_length(mantissa));
     let (middle, exponent) = (shift_left(mantissa, widen), exponent - widen);
-    let inclusive = !dashu_int::ops::BitTest::bit(&middle, 1);
+    let inclusive = !middle.bit(1);
     let scale = |value: UBig| {
         if exponent >= 0 {
             shift_left(&value, exponent)
@@ -178,18 +179,27 @@ fn shortest(mantissa: &UBig, exponent: i64, precision: u32) -> Decimal {
             value * UBig::from(5u8).pow(steps(exponent))
         }
     };
-    let lower = scale(&middle - UBig::ONE).to_string();
-    let upper = scale(&middle + UBig::ONE).to_string();
-    let exact = scale(middle).to_string();
+    let (lower, upper) = (scale(&middle - UBig::ONE), scale(&middle + UBig::ONE));
+    let exact = scale(middle);
+    // Numbers of this precision are told apart by fewer digits than those that are kept; of the others it only counts whether they are
+    // all zero, which takes one more digit.
+    let least = u64::from(bit_length(&upper)) * 30_103 / 100_000;
+    let dropped = usize::try_from(least.saturating_sub(u64::from(precision) / 3 + 16)).unwrap_or(0);
+    let unit = UBig::from(10u8).pow(dropped);
+    let digits = |value: UBig| {
+        let (kept, rest) = value.div_rem(&unit);
+        format!("{kept}{}", u8::from(!rest.is_zero()))
+    };
+    let (lower, exact, upper) = (digits(lower), digits(exact), digits(upper));
     // One more digit in front leaves room for a carry.
     let width = upper.len() + 1;
-    let point = i64::try_from(width).unwrap_or(i64::MAX) + exponent.min(0);
+    let whole = i64::try_from(width - 1 + dropped).unwrap_or(i64::MAX);
     let bounds = Bounds {
         lower: padded(&lower, width),
         upper: padded(&upper, width),
         inclusive,
     };
-    normal(&bounds.shortest(&padded(&exact, width)), point)
+    normal(&bounds.shortest(&padded(&exact, width)), whole + exponent.min(0))
 }
 
 fn steps(exponent: i64) -> usize {

@@ -51,7 +51,7 @@ pub(crate) fn take(parameters: &mut Parameters) -> Result<Vec<DeviceRequest>, Ap
         requests.push(DeviceRequest {
             device: mapping.required("DeviceName")?,
             no_device: mapping.text("NoDevice").is_some_and(|text| text != "false"),
-            virtual_name: mapping.text("VirtualName").filter(|name| !name.is_empty()),
+            virtual_name: mapping.filled("VirtualName"),
             ebs,
         });
         mapping.finish()?;
@@ -61,13 +61,13 @@ pub(crate) fn take(parameters: &mut Parameters) -> Result<Vec<DeviceRequest>, Ap
 
 fn take_ebs(group: &mut Parameters) -> Result<EbsRequest, ApiError> {
     let request = EbsRequest {
-        snapshot_id: group.text("SnapshotId").filter(|id| !id.is_empty()),
+        snapshot_id: group.filled("SnapshotId"),
         size_gib: group.number("VolumeSize")?,
-        volume_type: group.text("VolumeType").filter(|name| !name.is_empty()),
+        volume_type: group.filled("VolumeType"),
         iops: group.number("Iops")?,
         throughput: group.number("Throughput")?,
         encrypted: group.boolean("Encrypted")?,
-        kms_key_id: group.text("KmsKeyId").filter(|id| !id.is_empty()),
+        kms_key_id: group.filled("KmsKeyId"),
         delete_on_termination: group.boolean("DeleteOnTermination")?,
     };
     group.finish()?;

@@ -58,25 +58,30 @@ pub(crate) async fn create_image(mut call: Call) -> Answer {
         id: wish.instance_id.clone(),
     };
     let root = freeze(&call.cloud, &name, wish.no_reboot).await?;
-    let made = call.cloud.change_all(|state| {
-        state.roots.push(root.clone());
-        let region = state
-            .regions
-            .entry(call.region.clone())
-            .or_insert_with(|| Region::new(&call.region));
+    let id = record(&call, Some(&root), |region| {
         check_name_free(region, &wish.name)?;
         wish.add(&call.cloud, region, &root)
+    })
+    .await?;
+    Ok(Element::body().text("imageId", id))
+}
+
+/// Records what keeps a frozen root. When that fails, nothing but the machines knows of the root, which is removed at once.
+async fn record<T>(
+    call: &Call,
+    root: Option<&RootId>,
+    change: impl FnOnce(&mut Region) -> Result<T, ApiError>,
+) -> Result<T, ApiError> {
+    let recorded = call.cloud.change_all(|state| {
+        state.roots.extend(root.cloned());
+        change(state.region_mut(&call.region))
     });
-    match made {
-        Ok(id) => Ok(Element::body().text("imageId", id)),
-        Err(error) => {
-            // Nothing but the machines knows of the root: it is removed at once.
-            if let Err(left) = call.cloud.machines.remove_root(&root).await {
-                tracing::warn!(root = root.0, error = %left, "root of a refused image not removed");
-            }
-            Err(error)
-        }
+    if let (Err(_), Some(root)) = (&recorded, root)
+        && let Err(left) = call.cloud.machines.remove_root(root).await
+    {
+        tracing::warn!(root = root.0, error = %left, "root that nothing keeps not removed");
     }
+    recorded
 }
 
 /// Freezes an instance's disk into a root. A running instance is stopped for it, unless the user forbids.
@@ -266,7 +271,7 @@ pub(crate) fn copy_image(mut call: Call) -> Answer {
     let name = take_name(&mut call)?;
     let description = call.parameters.text("Description");
     let encrypted = call.parameters.boolean("Encrypted")?.unwrap_or(false);
-    let kms_key_id = call.parameters.text("KmsKeyId").filter(|id| !id.is_empty());
+    let kms_key_id = call.parameters.filled("KmsKeyId");
     let copy_tags = call.parameters.boolean("CopyImageTags")?.unwrap_or(false);
     let token = call.parameters.text("ClientToken");
     let minutes = call.parameters.number::<u32>("SnapshotCopyCompletionDurationMinutes")?;
@@ -418,14 +423,12 @@ pub(crate) async fn create_snapshot(mut call: Call) -> Answer {
         root,
         shared_with: BTreeSet::new(),
     };
-    call.cloud.change_all(|state| {
-        state.roots.extend(snapshot.root.clone());
-        let region = state.regions.entry(call.region.clone());
-        let region = region.or_insert_with(|| Region::new(&call.region));
+    record(&call, snapshot.root.as_ref(), |region| {
         region.tag(&snapshot.id, &tags);
         region.snapshots.insert(snapshot.id.clone(), snapshot.clone());
         Ok(())
-    })?;
+    })
+    .await?;
     Ok(snapshots::describe(&snapshot, &tags))
 }
 
@@ -443,7 +446,7 @@ pub(crate) fn register_image(mut call: Call) -> Answer {
     let boot_mode = call
         .parameters
         .word("BootMode", &["legacy-bios", "uefi", "uefi-preferred"])?;
-    let uefi_data = call.parameters.text("UefiData").filter(|data| !data.is_empty());
+    let uefi_data = call.parameters.filled("UefiData");
     let tpm_support = call.parameters.word("TpmSupport", &["v2.0"])?;
     let imds_support = call.parameters.word("ImdsSupport", &["v2.0"])?;
     let devices = block_devices::take(&mut call.parameters)?;

@@ -3,7 +3,7 @@
 use crate::api_error::ApiError;
 use crate::call::{Answer, Call};
 use crate::ec2::images::check_made_here;
-use crate::ec2::launch_templates;
+use crate::ec2::launch_templates::{self, TemplateName};
 use crate::ec2::page::Page;
 use crate::moment::Moment;
 use crate::query::Parameters;
@@ -40,7 +40,7 @@ pub(crate) fn enable_fast_launch(mut call: Call) -> Answer {
         let launch_template = match &template {
             Some((named, version)) => {
                 launch_templates::check_version(Some(version))?;
-                Some((launch_templates::find(region, named)?.id.clone(), version.clone()))
+                Some((named.find(region)?.id.clone(), version.clone()))
             }
             None => None,
         };
@@ -56,11 +56,9 @@ pub(crate) fn enable_fast_launch(mut call: Call) -> Answer {
     Ok(describe(&id, &fast, "enabling"))
 }
 
-/// A template by its id or name, and its version.
-type Named = ((Option<String>, Option<String>), String);
-
-fn take_template(mut group: Parameters) -> Result<Named, ApiError> {
-    let named = launch_templates::take(&mut group);
+/// Takes a template and its version.
+fn take_template(mut group: Parameters) -> Result<(TemplateName, String), ApiError> {
+    let named = TemplateName::take(&mut group);
     let version = group.required("Version")?;
     group.finish()?;
     Ok((named, version))

@@ -4,7 +4,7 @@ use crate::api_error::ApiError;
 use crate::call::{Answer, Call};
 use crate::ec2::launch;
 use crate::ec2::launch_request::Launch;
-use crate::ec2::launch_templates;
+use crate::ec2::launch_templates::{self, TemplateName};
 use crate::ec2::tags::TagSpecifications;
 use crate::ids::ResourceKind;
 use crate::query::Parameters;
@@ -13,7 +13,7 @@ use crate::xml::Element;
 
 /// Where an instance may come from: a template, and what differs from it.
 struct Pool {
-    template: (Option<String>, Option<String>),
+    template: TemplateName,
     version: Option<String>,
     instance_type: Option<String>,
     subnet_id: Option<String>,
@@ -28,23 +28,21 @@ struct Failure {
 
 pub(crate) async fn create_fleet(mut call: Call) -> Answer {
     let parameters = &mut call.parameters;
-    let _kind = parameters
-        .word("Type", &["instant"])
-        .map_err(|_| ApiError::unsupported("the local cloud has only fleets of the type instant"))?
-        .ok_or_else(|| ApiError::unsupported("the local cloud has only fleets of the type instant"))?;
+    if parameters.text("Type").as_deref() != Some("instant") {
+        return Err(ApiError::unsupported(
+            "the local cloud has only fleets of the type instant",
+        ));
+    }
     let is_spot = take_capacity(parameters)?;
     take_strategies(parameters)?;
-    let client_token = parameters.text("ClientToken").filter(|token| !token.is_empty());
+    let client_token = parameters.filled("ClientToken");
     let tags = TagSpecifications::take(parameters, &[ResourceKind::Fleet, ResourceKind::Instance])?;
     let pools = take_pools(parameters)?;
     call.accept()?;
     let token = client_token.unwrap_or_else(|| ResourceKind::Fleet.new_id());
     if let Some(fleet) = call.read(|region| region.fleets.get(&token).cloned())? {
         if fleet.request_digest != call.digest {
-            return Err(ApiError::new(
-                "IdempotentParameterMismatch",
-                "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).",
-            ));
+            return Err(ApiError::token_reused());
         }
         return answer(&call, &pools, &fleet, &[], is_spot);
     }
@@ -114,7 +112,7 @@ fn take_pools(parameters: &mut Parameters) -> Result<Vec<Pool>, ApiError> {
         let mut specification = config
             .group("LaunchTemplateSpecification")
             .ok_or_else(|| ApiError::missing_parameter("LaunchTemplateSpecification"))?;
-        let template = launch_templates::take(&mut specification);
+        let template = TemplateName::take(&mut specification);
         let version = specification.text("Version");
         specification.finish()?;
         let pool = |instance_type, subnet_id, zone| Pool {
@@ -129,11 +127,10 @@ fn take_pools(parameters: &mut Parameters) -> Result<Vec<Pool>, ApiError> {
             pools.push(pool(None, None, None));
         }
         for mut over in overrides {
-            let text = |over: &mut Parameters, name| over.text(name).filter(|text| !text.is_empty());
             pools.push(pool(
-                text(&mut over, "InstanceType"),
-                text(&mut over, "SubnetId"),
-                text(&mut over, "AvailabilityZone"),
+                over.filled("InstanceType"),
+                over.filled("SubnetId"),
+                over.filled("AvailabilityZone"),
             ));
             let _ = (over.text("MaxPrice"), over.number::<f64>("Priority")?);
             over.finish()?;
@@ -148,13 +145,13 @@ fn take_pools(parameters: &mut Parameters) -> Result<Vec<Pool>, ApiError> {
 
 impl Pool {
     fn check(&self, region: &Region) -> Result<(), ApiError> {
-        launch_templates::find(region, &self.template)?;
+        self.template.find(region)?;
         launch_templates::check_version(self.version.as_deref())
     }
 
     /// Launches the fleet's instance from this pool; answers its id.
     async fn launch(&self, call: &Call, fleet: &str, is_spot: bool) -> Result<String, ApiError> {
-        let template = call.read(|region| launch_templates::find(region, &self.template).cloned())??;
+        let template = call.read(|region| self.template.find(region).cloned())??;
         let given = [
             ("InstanceType", &self.instance_type),
             ("SubnetId", &self.subnet_id),
@@ -174,10 +171,9 @@ impl Pool {
     }
 
     fn describe(&self) -> Element {
-        let (id, name) = &self.template;
         let specification = Element::new("launchTemplateSpecification")
-            .maybe("launchTemplateId", id.as_ref())
-            .maybe("launchTemplateName", name.as_ref())
+            .maybe("launchTemplateId", self.template.id.as_ref())
+            .maybe("launchTemplateName", self.template.name.as_ref())
             .text("version", self.version.as_deref().unwrap_or("1"));
         let overrides = Element::new("overrides")
             .maybe("instanceType", self.instance_type.as_ref())

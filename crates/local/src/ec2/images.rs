@@ -189,25 +189,16 @@ pub(crate) async fn deregister_image(mut call: Call) -> Answer {
     let catalogue = call.catalogue();
     let results = call.change(|region| {
         check_made_here(region, &catalogue, &id)?;
-        let image = region.image_mut(&id)?.clone();
-        if image.deregistration_protection {
-            return Err(ApiError::new(
-                "OperationNotPermitted",
-                format!("You can't deregister the AMI {id} because deregistration protection is enabled"),
-            ));
-        }
-        region.images.remove(&id);
-        region.fast_launches.remove(&id);
-        region.tags.remove(&id);
-        let mut results = Vec::new();
-        for snapshot in image.snapshot_ids().filter(|_| with_snapshots) {
+        let image = deregister(region, &id)?;
+        let snapshots = image.snapshot_ids().filter(|_| with_snapshots);
+        let results = snapshots.map(|snapshot| {
             let result = match snapshots::delete(region, snapshot) {
                 Ok(()) => "success",
                 Err(_) => "skipped",
             };
-            results.push(Element::body().text("snapshotId", snapshot).text("returnCode", result));
-        }
-        Ok(results)
+            Element::body().text("snapshotId", snapshot).text("returnCode", result)
+        });
+        Ok(results.collect::<Vec<_>>())
     })?;
     call.cloud.remove_unused_roots().await;
     let answer = Element::body().yes();
@@ -216,6 +207,21 @@ pub(crate) async fn deregister_image(mut call: Call) -> Answer {
     } else {
         answer
     })
+}
+
+/// Removes an image that was made here and returns it; its snapshots stay.
+pub(crate) fn deregister(region: &mut Region, id: &str) -> Result<Image, ApiError> {
+    let image = region.image_mut(id)?.clone();
+    if image.deregistration_protection {
+        return Err(ApiError::new(
+            "OperationNotPermitted",
+            format!("You can't deregister the AMI {id} because deregistration protection is enabled"),
+        ));
+    }
+    region.images.remove(id);
+    region.fast_launches.remove(id);
+    region.tags.remove(id);
+    Ok(image)
 }
 
 /// Checks that an image belongs to this account.

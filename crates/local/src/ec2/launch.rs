@@ -24,6 +24,9 @@ use crate::state::instance::{Instance, InstanceState};
 use crate::state::volume::{Attachment, BlockDevice, Volume};
 use crate::xml::Element;
 
+/// Room that an instance needs at least before it is launched, in bytes.
+const LEAST_FREE: u64 = 16 << 20;
+
 /// What the launch's names stand for.
 struct Resolved {
     image: Image,
@@ -50,6 +53,12 @@ pub(super) async fn run(call: &Call, launch: &Launch) -> Result<(Vec<String>, El
         return Ok(again);
     }
     let image = call.read(|region| images::find(region, &catalogue, &launch.image_id).cloned())??;
+    let free = call.cloud.machines.free();
+    if free < LEAST_FREE {
+        return Err(ApiError::disk_full(format!(
+            "The file system of the local cloud is full: {free} bytes are free, an instance needs {LEAST_FREE}"
+        )));
+    }
     // Everything wrong with the request is told before the root is made, which may take time.
     let resolve = |region: &Region, root| launch.resolve(call, region, &catalogue, image.clone(), root);
     call.read(|region| resolve(region, RootId(String::new())).map(|_| ()))??;
@@ -100,10 +109,7 @@ fn repeated(region: &Region, launch: &Launch, digest: &str) -> Option<Result<(Ve
         .collect();
     let first = earlier.first()?;
     if first.request_digest != digest {
-        return Some(Err(ApiError::new(
-            "IdempotentParameterMismatch",
-            "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).",
-        )));
+        return Some(Err(ApiError::token_reused()));
     }
     let items = earlier
         .iter()

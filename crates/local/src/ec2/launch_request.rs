@@ -76,7 +76,7 @@ impl Launch {
         let type_name = parameters
             .text("InstanceType")
             .unwrap_or_else(|| DEFAULT_TYPE.to_owned());
-        let client_token = parameters.text("ClientToken").filter(|token| !token.is_empty());
+        let client_token = parameters.filled("ClientToken");
         if client_token
             .as_ref()
             .is_some_and(|token| token.len() > 64 || !token.is_ascii())
@@ -91,7 +91,7 @@ impl Launch {
             least,
             most,
             instance_type: instance_types::required(&type_name)?,
-            key_name: parameters.text("KeyName").filter(|name| !name.is_empty()),
+            key_name: parameters.filled("KeyName"),
             network: Network::take(parameters)?,
             zone,
             tenancy,
@@ -134,7 +134,7 @@ fn check_counts(least: usize, most: usize) -> Result<(), ApiError> {
 impl Network {
     fn take(parameters: &mut Parameters) -> Result<Network, ApiError> {
         let mut network = Network {
-            subnet_id: parameters.text("SubnetId").filter(|id| !id.is_empty()),
+            subnet_id: parameters.filled("SubnetId"),
             group_ids: parameters.list("SecurityGroupId"),
             group_names: parameters.list("SecurityGroup"),
             public_address: None,
@@ -153,7 +153,7 @@ impl Network {
                 "Network interfaces and an instance-level subnet ID or security groups may not be specified on the same request",
             ));
         }
-        network.subnet_id = interface.text("SubnetId").filter(|id| !id.is_empty());
+        network.subnet_id = interface.filled("SubnetId");
         network.group_ids = interface.list("SecurityGroupId");
         network.public_address = interface.boolean("AssociatePublicIpAddress")?;
         let index: Option<u32> = interface.number("DeviceIndex")?;
@@ -219,12 +219,8 @@ fn take_metadata_options(parameters: &mut Parameters) -> Result<MetadataOptions,
 }
 
 fn take_placement(parameters: &mut Parameters) -> (Option<String>, String) {
-    let zone = parameters
-        .text("Placement.AvailabilityZone")
-        .filter(|zone| !zone.is_empty());
-    let tenancy = parameters
-        .text("Placement.Tenancy")
-        .filter(|tenancy| !tenancy.is_empty());
+    let zone = parameters.filled("Placement.AvailabilityZone");
+    let tenancy = parameters.filled("Placement.Tenancy");
     // Hosts and groups have no meaning on one machine.
     for name in [
         "GroupName",
@@ -241,7 +237,7 @@ fn take_placement(parameters: &mut Parameters) -> (Option<String>, String) {
 }
 
 fn take_user_data(parameters: &mut Parameters) -> Result<Option<String>, ApiError> {
-    let Some(text) = parameters.text("UserData").filter(|text| !text.is_empty()) else {
+    let Some(text) = parameters.filled("UserData") else {
         return Ok(None);
     };
     check_user_data(&text)?;
@@ -263,10 +259,8 @@ pub(crate) fn check_user_data(text: &str) -> Result<(), ApiError> {
 
 /// Takes a profile as its ARN.
 fn take_instance_profile(parameters: &mut Parameters) -> Option<String> {
-    let arn = parameters.text("IamInstanceProfile.Arn").filter(|arn| !arn.is_empty());
-    let name = parameters
-        .text("IamInstanceProfile.Name")
-        .filter(|name| !name.is_empty());
+    let arn = parameters.filled("IamInstanceProfile.Arn");
+    let name = parameters.filled("IamInstanceProfile.Name");
     arn.or_else(|| Some(format!("arn:aws:iam::{ACCOUNT}:instance-profile/{}", name?)))
 }
 

@@ -1,6 +1,6 @@
 //! Launch templates of one version: parameters of a launch that are kept.
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 
 use crate::api_error::ApiError;
 use crate::call::{Answer, Call};
@@ -20,7 +20,7 @@ const NAME_LENGTHS: std::ops::RangeInclusive<usize> = 3..=128;
 pub(crate) fn create_launch_template(mut call: Call) -> Answer {
     let name = call.parameters.required("LaunchTemplateName")?;
     let _version = call.parameters.text("VersionDescription");
-    let client_token = call.parameters.text("ClientToken").filter(|token| !token.is_empty());
+    let client_token = call.parameters.filled("ClientToken");
     let data = call.parameters.group("LaunchTemplateData");
     let data = data.ok_or_else(|| ApiError::missing_parameter("LaunchTemplateData"))?;
     check(data.clone())?;
@@ -90,35 +90,46 @@ pub(super) fn launch(template: &LaunchTemplate, over: impl IntoIterator<Item = (
     Parameters::of(values)
 }
 
-/// Takes id or name, of which exactly one names a template.
-pub(super) fn take(parameters: &mut Parameters) -> (Option<String>, Option<String>) {
-    let id = parameters.text("LaunchTemplateId").filter(|id| !id.is_empty());
-    let name = parameters.text("LaunchTemplateName").filter(|name| !name.is_empty());
-    (id, name)
+/// How a call names a template.
+#[derive(Clone)]
+pub(super) struct TemplateName {
+    pub(super) id: Option<String>,
+    pub(super) name: Option<String>,
 }
 
-pub(super) fn find<'a>(
-    region: &'a Region,
-    (id, name): &(Option<String>, Option<String>),
-) -> Result<&'a LaunchTemplate, ApiError> {
-    match (id, name) {
-        (Some(id), None) => region
-            .launch_templates
-            .get(id)
-            .ok_or_else(|| absent(ResourceKind::LaunchTemplate, id)),
-        (None, Some(name)) => {
-            let found = region.launch_templates.values().find(|template| template.name == *name);
-            found.ok_or_else(|| {
-                ApiError::new(
-                    "InvalidLaunchTemplateName.NotFoundException",
-                    format!("At least one of the launch templates specified in the request does not exist: {name}"),
-                )
-            })
+impl TemplateName {
+    /// Takes id or name, of which exactly one names a template.
+    pub(super) fn take(parameters: &mut Parameters) -> TemplateName {
+        TemplateName {
+            id: parameters.filled("LaunchTemplateId"),
+            name: parameters.filled("LaunchTemplateName"),
         }
-        _ => Err(ApiError::invalid_combination(
-            "Specify either the launch template ID or the launch template name",
-        )),
     }
+
+    pub(super) fn find<'a>(&self, region: &'a Region) -> Result<&'a LaunchTemplate, ApiError> {
+        match (&self.id, &self.name) {
+            (Some(id), None) => with_id(region, id),
+            (None, Some(name)) => with_name(region, name),
+            _ => Err(ApiError::invalid_combination(
+                "Specify either the launch template ID or the launch template name",
+            )),
+        }
+    }
+}
+
+fn with_id<'a>(region: &'a Region, id: &str) -> Result<&'a LaunchTemplate, ApiError> {
+    let found = region.launch_templates.get(id);
+    found.ok_or_else(|| absent(ResourceKind::LaunchTemplate, id))
+}
+
+fn with_name<'a>(region: &'a Region, name: &str) -> Result<&'a LaunchTemplate, ApiError> {
+    let found = region.launch_templates.values().find(|template| template.name == name);
+    found.ok_or_else(|| {
+        ApiError::new(
+            "InvalidLaunchTemplateName.NotFoundException",
+            format!("At least one of the launch templates specified in the request does not exist: {name}"),
+        )
+    })
 }
 
 /// Checks the version of a template: there is one.
@@ -144,17 +155,14 @@ pub(crate) fn describe_launch_templates(mut call: Call) -> Answer {
     let page = Page::take(&mut call.parameters)?;
     call.accept()?;
     let items = call.read(|region| {
-        let by_id = ids.iter().map(|id| (Some(id.clone()), None));
-        let by_name = names.iter().map(|name| (None, Some(name.clone())));
-        let chosen: Result<BTreeMap<String, &LaunchTemplate>, ApiError> = by_id
-            .chain(by_name)
-            .map(|name| find(region, &name).map(|template| (template.id.clone(), template)))
-            .collect();
-        let chosen = chosen?;
+        let by_id = ids.iter().map(|id| with_id(region, id));
+        let by_name = names.iter().map(|name| with_name(region, name));
+        let chosen = by_id.chain(by_name).map(|found| found.map(|template| &template.id));
+        let chosen: HashSet<&String> = chosen.collect::<Result<_, ApiError>>()?;
         let wanted = region
             .launch_templates
             .values()
-            .filter(|template| chosen.is_empty() || chosen.contains_key(&template.id))
+            .filter(|template| chosen.is_empty() || chosen.contains(&template.id))
             .filter(|template| filters.match_item(FILTERS, template, region.tags_of(&template.id)));
         let items = wanted.map(|template| describe(template, region.tags_of(&template.id)));
         Ok::<Vec<Element>, ApiError>(items.collect())
@@ -164,10 +172,10 @@ pub(crate) fn describe_launch_templates(mut call: Call) -> Answer {
 }
 
 pub(crate) fn delete_launch_template(mut call: Call) -> Answer {
-    let named = take(&mut call.parameters);
+    let named = TemplateName::take(&mut call.parameters);
     call.accept()?;
     let template = call.change(|region| {
-        let template = find(region, &named)?.clone();
+        let template = named.find(region)?.clone();
         region.launch_templates.remove(&template.id);
         region.tags.remove(&template.id);
         Ok(template)

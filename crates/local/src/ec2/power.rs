@@ -225,7 +225,7 @@ async fn start_machine(cloud: &Arc<Cloud>, name: &InstanceName, boot: Boot) -> R
             .instance(&name.id)
             .ok()
             .filter(|instance| wanted(instance))
-            .map(|instance| machine_spec(instance, boot))
+            .map(|instance| machine_spec(cloud, instance, boot))
     })?;
     let Some(spec) = spec.filter(|_| !cloud.closing.is_cancelled()) else {
         return Ok(());
@@ -251,7 +251,7 @@ fn arrive(cloud: &Cloud, name: &InstanceName, ssh_port: Option<u16>) -> Result<(
     })
 }
 
-fn machine_spec(instance: &Instance, boot: Boot) -> MachineSpec {
+fn machine_spec(cloud: &Cloud, instance: &Instance, boot: Boot) -> MachineSpec {
     let user_data = instance.user_data.as_ref().filter(|_| boot == Boot::First);
     let [one, two, three, four] = instance.address.octets();
     MachineSpec {
@@ -260,6 +260,7 @@ fn machine_spec(instance: &Instance, boot: Boot) -> MachineSpec {
         hostname: format!("ip-{one}-{two}-{three}-{four}"),
         users: instance.login_users.clone(),
         authorized_keys: instance.authorized_keys.clone(),
+        operator_key: Some(cloud.operator_key.clone()),
         user_data: user_data.and_then(|text| BASE64_STANDARD.decode(text).ok()),
         address: instance.address,
         ssh_port: instance.ssh_port,
@@ -339,6 +340,17 @@ fn spawn_halt(cloud: &Arc<Cloud>, name: InstanceName, end: InstanceState) {
     cloud.tasks.spawn(async move { halt(&task_cloud, &name, end).await });
 }
 
+/// Terminates a stopped instance of nobody and removes its disk.
+pub(crate) async fn terminate_stopped(cloud: &Arc<Cloud>, name: &InstanceName) -> Result<(), ApiError> {
+    cloud.change(&name.region, |region| {
+        let instance = region.instance_mut(&name.id)?;
+        instance.leave(InstanceState::ShuttingDown, cloud.directory.owner().id());
+        Ok(())
+    })?;
+    halt(cloud, name, InstanceState::Terminated).await;
+    Ok(())
+}
+
 /// Ends the machine of an instance that is on its way to `end`, and its disk when that is for good.
 async fn halt(cloud: &Arc<Cloud>, name: &InstanceName, end: InstanceState) {
     let called = Moment::now();
@@ -408,7 +420,7 @@ pub(crate) async fn restart(
     let spec = cloud.read(&name.region, |region| {
         region
             .instance(&name.id)
-            .map(|instance| machine_spec(instance, Boot::Again))
+            .map(|instance| machine_spec(cloud, instance, Boot::Again))
     })??;
     let started = cloud.machines.restart(&name.id, spec).await?;
     arrive(cloud, name, Some(started.ssh_address().port()))?;

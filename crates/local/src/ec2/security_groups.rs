@@ -25,7 +25,7 @@ const LONGEST_TEXT: usize = 255;
 pub(crate) fn create_security_group(mut call: Call) -> Answer {
     let name = call.parameters.required("GroupName")?;
     let description = call.parameters.required("GroupDescription")?;
-    let vpc_id = call.parameters.text("VpcId").filter(|id| !id.is_empty());
+    let vpc_id = call.parameters.filled("VpcId");
     let tags =
         TagSpecifications::take(&mut call.parameters, &[ResourceKind::SecurityGroup])?.of(ResourceKind::SecurityGroup);
     call.accept()?;

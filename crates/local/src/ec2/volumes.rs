@@ -16,13 +16,13 @@ use crate::xml::Element;
 
 pub(crate) fn create_volume(mut call: Call) -> Answer {
     let zone = call.parameters.required("AvailabilityZone")?;
-    let snapshot_id = call.parameters.text("SnapshotId").filter(|id| !id.is_empty());
+    let snapshot_id = call.parameters.filled("SnapshotId");
     let size = call.parameters.number("Size")?;
     let volume_type = call.parameters.text("VolumeType").unwrap_or_else(|| "gp2".to_owned());
     let (iops, throughput) = (call.parameters.number("Iops")?, call.parameters.number("Throughput")?);
     let encrypted = call.parameters.boolean("Encrypted")?;
     let kms_key_id = call.parameters.text("KmsKeyId");
-    let client_token = call.parameters.text("ClientToken").filter(|token| !token.is_empty());
+    let client_token = call.parameters.filled("ClientToken");
     let tags = TagSpecifications::take(&mut call.parameters, &[ResourceKind::Volume])?.of(ResourceKind::Volume);
     call.accept()?;
     network::default_subnet(&call.region, Some(&zone))?;
@@ -120,12 +120,7 @@ pub(crate) fn describe_volumes(mut call: Call) -> Answer {
 
 fn describe(volume: &Volume, tags: &Tags) -> Element {
     let attachments = volume.attachment.iter().map(|attachment| {
-        Element::body()
-            .text("volumeId", &volume.id)
-            .text("instanceId", &attachment.instance_id)
-            .text("device", &attachment.device)
-            .text("status", "attached")
-            .text("attachTime", attachment.since)
+        describe_attachment(&volume.id, attachment, "attached")
             .text("deleteOnTermination", volume.ebs.delete_on_termination)
     });
     Element::body()

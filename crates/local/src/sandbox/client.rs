@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -152,8 +152,8 @@ async fn receive_report(control: &AsyncFd<OwnedFd>) -> io::Result<Option<Message
     }
 }
 
-/// Sends the first message and sees the sandbox through to its last report before it serves.
-async fn set_up(control: &AsyncFd<OwnedFd>, child: &Child, start: Start, ids: IdMap) -> Result<(), SandboxError> {
+/// Sends the first message and sees the sandbox through to its last report before it serves; answers what a job has measured.
+async fn set_up(control: &AsyncFd<OwnedFd>, child: &Child, start: Start, ids: IdMap) -> Result<Vec<u64>, SandboxError> {
     let base = match &start {
         Start::Machine(machine) => machine.base().map(Path::to_owned),
         Start::Job { .. } => None,
@@ -171,7 +171,8 @@ async fn set_up(control: &AsyncFd<OwnedFd>, child: &Child, start: Start, ids: Id
                 let files: Vec<_> = base.iter().map(OwnedFd::as_fd).collect();
                 send_request(control, &Request::Mapped, &[], &files).await?;
             }
-            Some(Report::Booted | Report::Done) => return Ok(()),
+            Some(Report::Booted) => return Ok(Vec::new()),
+            Some(Report::Done { bytes }) => return Ok(bytes),
             Some(Report::Failed { step, error, errno }) => return Err(SandboxError::Inside { step, error, errno }),
             Some(_) => {}
             None => return Err(SandboxError::Gone),
@@ -195,6 +196,15 @@ fn map_ids_of(base: &Path, child: u32) -> Result<OwnedFd, SandboxError> {
 
 /// Does a job with the ids of the machines.
 pub(crate) async fn do_job(job: Job, ids: IdMap) -> Result<(), SandboxError> {
+    outcome_of(job, ids).await.map(drop)
+}
+
+/// How many bytes the files below each directory take; 0 where they cannot be read.
+pub(crate) async fn measure(directories: Vec<PathBuf>, ids: IdMap) -> Result<Vec<u64>, SandboxError> {
+    outcome_of(Job::Measure { directories }, ids).await
+}
+
+async fn outcome_of(job: Job, ids: IdMap) -> Result<Vec<u64>, SandboxError> {
     let (control, mut child) = spawn()?;
     // Root of a container needs no namespace to be allowed everything on the store's files; the probe wants exactly that namespace.
     let count = if matches!(ids, IdMap::Identity { .. }) && !matches!(job, Job::Probe { .. }) {
@@ -246,7 +256,7 @@ impl Sandbox {
                 }
                 Report::Rebooting => drop(self.condition.send_replace(Condition::Rebooting)),
                 Report::Booted => drop(self.condition.send_replace(Condition::Running)),
-                Report::NeedMap | Report::Done => {}
+                Report::NeedMap | Report::Done { .. } => {}
             }
         }
         self.child.lock().await.wait().await.ok();

@@ -20,17 +20,23 @@ struct Level {
     waiting: Vec<CString>,
 }
 
-/// Fails with `EDQUOT` if a layer takes more than `limit` bytes. What is moved meanwhile may be missed, or counted twice.
+/// Fails with `EDQUOT` if a layer takes more than `limit` bytes.
 pub(super) fn check(layer: OwnedFd, limit: u64) -> Result<(), Trouble> {
+    taken(layer, limit).map(drop)
+}
+
+/// How many bytes the files below a directory take; `EDQUOT` if that is more than `limit`. What is moved meanwhile may be missed, or counted
+/// twice.
+pub(super) fn taken(directory: OwnedFd, limit: u64) -> Result<u64, Trouble> {
     let mut taken = 0;
     let mut levels = Vec::new();
-    let outcome = enter(layer, CString::default(), &mut taken).and_then(|top| {
+    let outcome = enter(directory, CString::default(), &mut taken).and_then(|top| {
         levels.push(top);
         while taken <= limit && step(&mut levels, &mut taken)? {}
         if taken > limit {
             Err(Errno::DQUOT.into())
         } else {
-            Ok(())
+            Ok(taken)
         }
     });
     outcome.map_err(|error| Trouble {

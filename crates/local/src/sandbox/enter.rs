@@ -50,8 +50,8 @@ fn become_it(control: &OwnedFd) -> Result<i32, Failure> {
             if ids > 0 {
                 join_user_namespace(control, ids)?;
             }
-            job.run()?;
-            send(control.as_fd(), &Report::Done, &[], &[]).step("answer")?;
+            let bytes = job.run()?;
+            send(control.as_fd(), &Report::Done { bytes }, &[], &[]).step("answer")?;
             Ok(0)
         }
         Start::Machine(machine) if machine.ids == 0 => init::run_bare(control, &machine).map(|()| 0),

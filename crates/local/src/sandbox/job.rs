@@ -26,6 +26,7 @@ pub(super) enum Opened {
     Probe { directory: OwnedFd },
     Copy { from: OwnedFd, to: OwnedFd },
     Count { layer: OwnedFd, limit: u64 },
+    Measure { directories: Vec<OwnedFd> },
     Empty { directory: OwnedFd },
     Unpack { tarball: File, name: PathBuf, to: OwnedFd },
     Host { to: OwnedFd, directories: Vec<String> },
@@ -50,6 +51,12 @@ pub(super) fn open_directories(job: Job) -> Result<Opened, Failure> {
             layer: layer(&directory)?,
             limit,
         },
+        Job::Measure { directories } => Opened::Measure {
+            directories: directories
+                .iter()
+                .map(|path| directory(path))
+                .collect::<Result<_, _>>()?,
+        },
         Job::Empty { directory: path } => Opened::Empty {
             directory: directory(&path)?,
         },
@@ -66,9 +73,14 @@ pub(super) fn open_directories(job: Job) -> Result<Opened, Failure> {
 }
 
 impl Opened {
-    /// Does the job.
-    pub(super) fn run(self) -> Result<(), Failure> {
-        match self {
+    /// Does the job; answers what it has measured.
+    pub(super) fn run(self) -> Result<Vec<u64>, Failure> {
+        let done = match self {
+            // What is removed meanwhile takes nothing.
+            Opened::Measure { directories } => {
+                let taken = |directory| count::taken(directory, u64::MAX).unwrap_or(0);
+                return Ok(directories.into_iter().map(taken).collect());
+            }
             Opened::Probe { directory } => {
                 fchdir(&directory).step("enter the probe's directory")?;
                 mounts::probe(Path::new(""))
@@ -89,7 +101,8 @@ impl Opened {
                     .and_then(|()| host_root::build(Path::new("fs"), &directories));
                 built.step("build a root from this machine's directories")
             }
-        }
+        };
+        done.map(|()| Vec::new())
     }
 }
 

@@ -77,7 +77,7 @@ pub(super) fn next_signal(file: &OwnedFd) -> Option<i32> {
 
 /// Unblocks all signals and gives them their default meaning, as a fresh process has it.
 pub(super) fn reset_signals() {
-    // SAFETY: an empty set, initialised before use; `SIG_DFL` is valid forevery signal that can be set, and the
+    // SAFETY: an empty set, initialised before use; `SIG_DFL` is valid for every signal that can be set, and the
     // others are refused with an error.
     unsafe {
         let mut set = MaybeUninit::<libc::sigset_t>::uninit();

@@ -34,9 +34,9 @@ mod shims;
 mod terminal;
 mod tree;
 mod unpack;
-mod wire;
+pub(crate) mod wire;
 
-pub(crate) use client::{Condition, Process, ProcessEnd, Sandbox, SandboxError, do_job};
+pub(crate) use client::{Condition, Process, ProcessEnd, Sandbox, SandboxError, do_job, measure};
 pub(crate) use idmap::{IdMap, NoRange};
 pub(crate) use kernel::awaitable;
 pub(crate) use terminal::set_size;

@@ -276,7 +276,7 @@ pub(super) fn probe(directory: &Path) -> Result<(), Failure> {
         error: std::io::Error::from_raw_os_error(code),
     };
     match outcome {
-        0 => Err(errno("probing the sandbox", libc::EIO)),
+        0 => Err(errno("probe the sandbox", libc::EIO)),
         1 => Ok(()),
         code if code & 0x80 != 0 => Err(errno("mount `/proc`", code & 0x7f)),
         code => Err(errno("mount an overlay", code)),

@@ -47,8 +47,8 @@ pub(crate) enum Report {
     NeedMap,
     /// The machine is up (again).
     Booted,
-    /// A job is done.
-    Done,
+    /// A job is done; what it has measured.
+    Done { bytes: Vec<u64> },
     /// It did not work out; init ends.
     Failed {
         step: String,
@@ -138,6 +138,8 @@ pub(crate) enum Job {
     Copy { from: PathBuf, to: PathBuf },
     /// Fail with `EDQUOT` if the files of the layer in a directory (its `fs`) take more than this many bytes.
     Count { directory: PathBuf, limit: u64 },
+    /// Report how many bytes the files of each directory take.
+    Measure { directories: Vec<PathBuf> },
     /// Remove everything in a directory.
     Empty { directory: PathBuf },
     /// Unpack a tarball as the layer of a directory.

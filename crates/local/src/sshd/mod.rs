@@ -70,9 +70,8 @@ pub(crate) async fn listen(address: Ipv4Addr, port: u16) -> Result<TcpListener, 
 }
 
 /// The keys of `authorized_keys` lines; options in front of a key are not supported, and such a line is ignored.
-pub(crate) fn authorized(lines: &[String]) -> Vec<PublicKey> {
+pub(crate) fn authorized<'a>(lines: impl Iterator<Item = &'a String>) -> Vec<PublicKey> {
     lines
-        .iter()
         .filter_map(|line| PublicKey::from_openssh(line.trim()).ok())
         .collect()
 }

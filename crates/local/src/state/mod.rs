@@ -96,7 +96,7 @@ pub(crate) struct Region {
     /// What makes the instances of an image start faster, by the image's id.
     #[serde(default)]
     pub(crate) fast_launches: BTreeMap<String, FastLaunch>,
-    /// Tags by resource id, forevery kind of resource.
+    /// Tags by resource id, for every kind of resource.
     pub(crate) tags: BTreeMap<String, Tags>,
 }
 
@@ -116,7 +116,7 @@ pub(crate) struct Snapshot {
     pub(crate) kms_key_id: Option<String>,
     /// The root that it keeps, when it is of a root device.
     pub(crate) root: Option<RootId>,
-    /// Accounts that may make volumes from it, `all` foreveryone.
+    /// Accounts that may make volumes from it, `all` for everyone.
     pub(crate) shared_with: BTreeSet<String>,
 }
 
@@ -210,6 +210,11 @@ impl Default for State {
 }
 
 impl State {
+    /// Returns a region, made when nothing has been changed in it yet.
+    pub(crate) fn region_mut(&mut self, name: &str) -> &mut Region {
+        self.regions.entry(name.to_owned()).or_insert_with(|| Region::new(name))
+    }
+
     /// Returns the roots that nothing refers to any more.
     pub(crate) fn unused_roots(&self) -> Vec<RootId> {
         let mut used: HashSet<&RootId> = HashSet::new();

@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant, SystemTime};
 
 use bakelite_local::{Isolation, Latency, LocalCloud, LocalCloudOptions};
+use bakelite_test_support::ended::RunToEnd as _;
 use bakelite_test_support::signer::{Key, Request};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -263,8 +264,7 @@ impl Api {
             .arg(key)
             .args(["-p", port.split('<').next().unwrap()])
             .args([&format!("{user}@{}", answer.value("ipAddress")), command])
-            .output()
-            .unwrap()
+            .run_to_end()
     }
 }
 

@@ -13,6 +13,7 @@ pub(crate) const TESTS: &[Test] = &[
     ),
     ("go_with_their_snapshots_and_roots", go_with_their_snapshots_and_roots),
     ("live_on_in_copies", live_on_in_copies),
+    ("refused_ones_leave_no_root", refused_ones_leave_no_root),
     ("take_tags_when_made", take_tags_when_made),
     (
         "are_shared_and_changed_by_attributes",
@@ -94,6 +95,26 @@ fn go_with_their_snapshots_and_roots() {
     assert_eq!(layers(), with_image - 1);
     let left = cloud.api.ok("DescribeSnapshots", "Owner.1=self");
     assert!(left.values("snapshotId").is_empty());
+}
+
+fn refused_ones_leave_no_root() {
+    let cloud = TestCloud::start();
+    let id = cloud.api.launch("");
+    cloud.api.wait_for(&id, "running");
+    let described = cloud.api.ok("DescribeVolumes", "");
+    let volume = described.value("volumeId");
+    let directory = cloud.state_dir().join("machines/layers");
+    let layers = || std::fs::read_dir(&directory).unwrap().count();
+    let before = layers();
+    // The state cannot be saved: its new file is a directory.
+    let blocked = cloud.state_dir().join("state.json.new");
+    std::fs::create_dir(&blocked).unwrap();
+    let snapshot = format!("VolumeId={volume}");
+    assert_eq!(cloud.api.error("CreateSnapshot", &snapshot), "InternalError");
+    let image = format!("InstanceId={id}&Name=refused&NoReboot=true");
+    assert_eq!(cloud.api.error("CreateImage", &image), "InternalError");
+    std::fs::remove_dir(&blocked).unwrap();
+    assert_eq!(layers(), before);
 }
 
 fn live_on_in_copies() {

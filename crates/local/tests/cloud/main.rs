@@ -11,6 +11,7 @@ mod pools;
 mod sessions;
 mod sharing;
 
+use bakelite_test_support::backstop::Backstop;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {
@@ -33,7 +34,7 @@ fn main() {
         trials.extend(
             tests
                 .iter()
-                .map(|(name, test)| Trial::test(format!("{subject}::{name}"), move || run(*test))),
+                .map(|(name, test)| Trial::test(format!("{subject}::{name}"), move || run(name, *test))),
         );
     }
     libtest_mimic::run(&arguments, trials).exit();
@@ -43,7 +44,8 @@ fn main() {
 type Test = (&'static str, fn());
 
 #[expect(clippy::unnecessary_wraps, reason = "what a trial's body returns")]
-fn run(test: fn()) -> Result<(), Failed> {
+fn run(name: &str, test: fn()) -> Result<(), Failed> {
+    let _limit = Backstop::of(name);
     test();
     Ok(())
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bakelite_ssm::session::{PortError, Resume, ResumeError, Session, Start};
 use bakelite_ssm::socket::Network;
+use bakelite_test_support::eventually::{LIMIT, until};
 use base64::Engine as _;
 use tokio::io::AsyncReadExt as _;
 
@@ -31,14 +32,10 @@ fn launched(api: &Api) -> String {
 fn launched_with(api: &Api, parameters: &str) -> String {
     let id = api.launch(&format!("IamInstanceProfile.Name=p&{parameters}"));
     api.wait_for(&id, "running");
-    let is_online = || {
-        api.json("ssm", "AmazonSSM.DescribeInstanceInformation", "{}")
-            .body
-            .contains(&id)
-    };
-    while !is_online() {
-        std::thread::yield_now();
-    }
+    until("the instance's agent", LIMIT, || {
+        let answer = api.json("ssm", "AmazonSSM.DescribeInstanceInformation", "{}");
+        answer.body.contains(&id).then_some(())
+    });
     id
 }
 
@@ -118,6 +115,7 @@ fn lead_to_the_instance_and_not_to_this_machine() {
 fn said(api: &Api, start: &Start, more: &str, opening: &str) -> Vec<u8> {
     let path = start.stream_url.split_once("/v1/").unwrap().1;
     let mut stream = TcpStream::connect(&api.address).unwrap();
+    stream.set_read_timeout(Some(LIMIT)).unwrap();
     let request = format!(
         "GET /v1/{path} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{more}\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",

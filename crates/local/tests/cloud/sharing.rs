@@ -1,10 +1,10 @@
 //! Processes that share a state directory, and processes that die.
 
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use bakelite_local::LocalCloud;
+use bakelite_test_support::server::Server;
 
 use crate::Test;
 use crate::client::{Api, TestCloud, options, runtime};
@@ -43,7 +43,7 @@ pub(crate) fn serve_if_asked() -> bool {
 
 /// A cloud in another process; it is killed with this value, as by `kill -9`.
 pub(crate) struct Other {
-    process: Child,
+    _process: Server,
     pub(crate) api: Api,
 }
 
@@ -65,20 +65,11 @@ impl Other {
     }
 
     fn of(command: &mut Command) -> Other {
-        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        let output = process.stdout.as_mut().unwrap();
-        BufReader::new(output).read_line(&mut line).unwrap();
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let api = Api::new(words[0], words[1], words[2]);
-        Other { process, api }
-    }
-}
-
-impl Drop for Other {
-    fn drop(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
+        let (process, api) = Server::start(command, |line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            Some(Api::new(words[0], words[1], words[2]))
+        });
+        Other { _process: process, api }
     }
 }
 

@@ -6,6 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use crate::Test;
 use crate::ground::{Running, ground, text};
+use bakelite_test_support::ended::RunToEnd as _;
 
 pub(crate) const TESTS: &[Test] = &[
     ("sftp_does_what_a_session_needs", sftp_does_what_a_session_needs),
@@ -36,8 +37,7 @@ fn scp(machine: &Running, arguments: &[&str]) -> Output {
     Command::new("scp")
         .args(machine.options("ed25519"))
         .args(arguments)
-        .output()
-        .unwrap()
+        .run_to_end()
 }
 
 /// A tree with what matters: modes, a directory, an empty file, a large one.
@@ -50,7 +50,7 @@ fn tree(directory: &Path) {
 }
 
 fn assert_same_tree(one: &Path, other: &Path) {
-    let output = Command::new("diff").arg("-r").arg(one).arg(other).output().unwrap();
+    let output = Command::new("diff").arg("-r").arg(one).arg(other).run_to_end();
     assert!(output.status.success(), "{}", text(&output.stdout));
     assert_eq!(
         std::fs::metadata(other.join("script")).unwrap().permissions().mode() & 0o777,

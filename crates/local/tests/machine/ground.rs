@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 use bakelite_local::machine::{BaseRoot, Isolation, Machine, MachineSpec, Machines, RootId};
+use bakelite_test_support::ended::RunToEnd as _;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -105,6 +106,7 @@ impl Ground {
             hostname: format!("ip-10-0-0-{number}"),
             users: vec!["ec2-user".into()],
             authorized_keys: self.public_keys(),
+            operator_key: None,
             user_data: None,
             address: Ipv4Addr::new(127, 41, 0, number),
             ssh_port: 0,
@@ -189,7 +191,7 @@ impl Running {
 
     /// Runs a command as a user.
     pub(crate) fn run(&self, user: &str, command: &str) -> Output {
-        self.ssh(user).arg(command).output().unwrap()
+        self.ssh(user).arg(command).run_to_end()
     }
 
     /// What a command prints that must succeed.
@@ -245,7 +247,7 @@ pub(crate) fn minimal_root(directory: &Path) {
     for program in ["sh", "cat", "id", "ls", "mkdir", "env", "uname", "sed"] {
         let from = Path::new("/usr/bin").join(program);
         std::fs::copy(&from, directory.join("bin").join(program)).unwrap();
-        let linked = text(&Command::new("ldd").arg(&from).output().unwrap().stdout);
+        let linked = text(&Command::new("ldd").arg(&from).run_to_end().stdout);
         libraries.extend(
             linked
                 .split_whitespace()

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use bakelite_local::machine::{BaseRoot, Isolation, Machines, RootId};
+use bakelite_test_support::ended::RunToEnd as _;
+use bakelite_test_support::ended::status_of;
 
 use crate::Test;
 use crate::ground::{Running, ground, text};
@@ -18,6 +20,10 @@ pub(crate) const TESTS: &[Test] = &[
     ),
     ("racing_links_keep_a_removal_inside", racing_links_keep_a_removal_inside),
     ("deep_trees_are_copied_and_removed", deep_trees_are_copied_and_removed),
+    (
+        "twenty_snapshots_take_their_root_once",
+        twenty_snapshots_take_their_root_once,
+    ),
     (
         "special_files_are_copied_or_left_out",
         special_files_are_copied_or_left_out,
@@ -53,7 +59,7 @@ fn exchange(machine: &Running, target: &Path, directories: u32, files: u32, paus
         .spawn()
         .unwrap();
     put.stdin.take().unwrap().write_all(EXCHANGE.as_bytes()).unwrap();
-    assert!(put.wait().unwrap().success());
+    assert!(status_of(&mut put).success());
     machine.output(
         "root",
         &format!(
@@ -158,8 +164,7 @@ fn deep_trees_are_copied_and_removed() {
     let found = Command::new("find")
         .arg(layer(&image).join("var/tmp"))
         .args(["-name", "bottom", "-printf", "%d"])
-        .output()
-        .unwrap();
+        .run_to_end();
     assert_eq!(text(&found.stdout), (DEPTH + 1).to_string());
     let runtime = &ground().runtime;
     runtime.block_on(ground().machines.remove_root(&image)).unwrap();
@@ -167,6 +172,57 @@ fn deep_trees_are_copied_and_removed() {
     let id = machine.spec.id.clone();
     drop(machine);
     assert!(!ground().store().join("machines").join(id).exists());
+}
+
+fn twenty_snapshots_take_their_root_once() {
+    const ROOT: u64 = 20 << 20;
+    const CHANGE: u64 = 100 << 10;
+    let directory = ground().scratch("twenty");
+    let root = directory.join("root");
+    std::fs::create_dir_all(root.join("opt")).unwrap();
+    std::fs::write(root.join("opt/large"), vec![7; usize::try_from(ROOT).unwrap()]).unwrap();
+    let tarball = directory.join("root.tar");
+    let packed = Command::new("tar")
+        .arg("-C")
+        .arg(&root)
+        .arg("-cf")
+        .arg(&tarball)
+        .arg(".")
+        .status();
+    assert!(packed.unwrap().success());
+    let (runtime, store) = (&ground().runtime, directory.join("store"));
+    let machines = Machines::open(&store, Isolation::Sandbox, bakelite_local::Limits::default());
+    let machines = runtime.block_on(machines).unwrap();
+    let used = || {
+        let store = Command::new("du")
+            .args(["-s", "-B1"])
+            .arg(store.join("layers"))
+            .output()
+            .unwrap();
+        let bytes = text(&store.stdout).split_whitespace().next().unwrap().to_owned();
+        bytes.parse::<u64>().unwrap()
+    };
+    let before = used();
+    let base = runtime.block_on(machines.base(&BaseRoot::Tarball(tarball))).unwrap();
+    let spec = ground().spec(&base);
+    let mut roots = Vec::new();
+    for _ in 0..20 {
+        let machine = runtime.block_on(machines.start(spec.clone())).unwrap();
+        runtime.block_on(machine.stop());
+        let files = store.join("machines").join(&spec.id).join("fs");
+        std::fs::write(files.join("change"), vec![7; usize::try_from(CHANGE).unwrap()]).unwrap();
+        roots.push(runtime.block_on(machines.snapshot(&spec.id)).unwrap());
+        runtime.block_on(machines.discard(&spec.id)).unwrap();
+    }
+    // What a boot writes into a root comes on top.
+    let taken = used() - before;
+    assert!((ROOT..ROOT + 20 * (CHANGE + (100 << 10))).contains(&taken), "{taken}");
+    for root in roots.iter().chain([&base]) {
+        runtime.block_on(machines.remove_root(root)).unwrap();
+    }
+    assert_eq!(used(), before);
+    drop(machines);
+    runtime.block_on(Machines::reset(&store)).unwrap();
 }
 
 fn special_files_are_copied_or_left_out() {

@@ -16,6 +16,7 @@ mod tarballs;
 mod users;
 mod walls;
 
+use bakelite_test_support::backstop::Backstop;
 use libtest_mimic::{Arguments, Trial};
 
 fn main() {
@@ -38,6 +39,7 @@ fn main() {
     ] {
         trials.extend(tests.iter().map(|(name, test)| {
             Trial::test(format!("{subject}::{name}"), || {
+                let _limit = Backstop::of(name);
                 test();
                 Ok(())
             })

@@ -1,11 +1,12 @@
 //! Powering off, rebooting, first-boot scripts, and the end of the parent.
 
-use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use bakelite_local::Limits;
 use bakelite_local::machine::{BaseRoot, Isolation, Machines};
+use bakelite_test_support::ended::RunToEnd as _;
+use bakelite_test_support::eventually::{LIMIT, until};
+use bakelite_test_support::server::Server;
 
 use crate::Test;
 use crate::ground::{ground, text};
@@ -22,16 +23,6 @@ pub(crate) const TESTS: &[Test] = &[
     ("taken_port_is_replaced", taken_port_is_replaced),
     ("unisolated_machines_run_commands", unisolated_machines_run_commands),
 ];
-
-/// Waits for what another process brings about; the time limit is there for a failure only.
-#[expect(clippy::disallowed_methods, reason = "other processes send no events")]
-fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !is_so() {
-        assert!(start.elapsed() < Duration::from_secs(30), "still waiting: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
 
 fn poweroff_ends_the_machine() {
     for command in ["sudo poweroff", "sudo shutdown -h now", "sudo halt"] {
@@ -51,12 +42,13 @@ fn reboot_brings_it_back() {
     );
     let output = machine.run("ec2-user", "sudo reboot; sleep 1000");
     assert_ne!(output.status.code(), Some(0));
-    eventually("the machine is back", || {
+    let is_back = || {
         machine
             .run("root", "test ! -e /run/before -a ! -e /dev/shm/before")
             .status
             .success()
-    });
+    };
+    until("the machine, back", LIMIT, || is_back().then_some(()));
     assert_eq!(
         machine.output("root", "ls /root; cat /proc/[0-9]*/comm | grep -c sleep; true"),
         "kept\n0"
@@ -68,12 +60,12 @@ fn user_data_runs_once_as_root() {
     let mut spec = ground().spec(&ground().host);
     spec.user_data = Some(b"#!/bin/sh\necho hello from $(id -un)\necho ran >> /root/count\n".to_vec());
     let machine = ground().start_with(spec.clone());
-    eventually("the console says it", || {
-        text(&machine.machine.console_output()).contains("hello from root")
+    let is_on_the_console = || text(&machine.machine.console_output()).contains("hello from root");
+    until("what it prints, on the console", LIMIT, || {
+        is_on_the_console().then_some(())
     });
-    eventually("it ran", || {
-        machine.output("root", "cat /root/count 2>/dev/null || true") == "ran"
-    });
+    let has_run = || machine.output("root", "cat /root/count 2>/dev/null || true") == "ran";
+    until("its run", LIMIT, || has_run().then_some(()));
     machine.stop();
     let again = ground()
         .runtime
@@ -115,30 +107,24 @@ pub(crate) fn hold_machine_if_asked() -> bool {
 fn count_processes(mark: &str) -> usize {
     let found = Command::new("pgrep")
         .args(["-c", "-f", &format!("^sleep {mark}$")])
-        .output()
-        .unwrap();
+        .run_to_end();
     text(&found.stdout).trim().parse().unwrap()
 }
 
 fn killed_parent_leaves_no_process() {
     let mark = format!("77{}", std::process::id());
     let store = ground().scratch("held").join("store");
-    let mut holder = Command::new(std::env::current_exe().unwrap())
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
         .env("BAKELITE_TEST_HOLD", &store)
         .env("BAKELITE_TEST_MARK", &mark)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(holder.stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
-    assert_eq!(line, "ready\n");
-    eventually("both processes run", || count_processes(&mark) == 2);
-    holder.kill().unwrap();
-    holder.wait().unwrap();
-    eventually("all processes are gone", || count_processes(&mark) == 0);
+        .stdin(Stdio::null());
+    let (holder, ()) = Server::start(&mut command, |line| (line == "ready").then_some(()));
+    until("both processes", LIMIT, || (count_processes(&mark) == 2).then_some(()));
+    drop(holder);
+    until("the end of all processes", LIMIT, || {
+        (count_processes(&mark) == 0).then_some(())
+    });
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
     assert!(!mounts.contains(&store.display().to_string()));
     ground().runtime.block_on(Machines::reset(&store)).unwrap();
@@ -197,7 +183,9 @@ fn unisolated_machines_run_commands() {
         "ec2-user\n"
     );
     runtime.block_on(machine.stop());
-    eventually("its processes are gone", || count_processes("7654321") == 0);
+    until("the end of its processes", LIMIT, || {
+        (count_processes("7654321") == 0).then_some(())
+    });
     let image = runtime.block_on(machines.snapshot(&spec.id)).unwrap();
     let next = bakelite_local::machine::MachineSpec {
         id: "i-next".into(),

@@ -3,9 +3,12 @@
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Instant;
 
 use bakelite_local::machine::{BaseRoot, Isolation, Machines};
 use bakelite_local::{Latency, LocalCloud, LocalCloudOptions};
+use bakelite_test_support::ended::RunToEnd as _;
+use bakelite_test_support::eventually::LIMIT;
 use libtest_mimic::{Failed, Trial};
 use tokio::runtime::Runtime;
 
@@ -35,7 +38,7 @@ pub(crate) const TESTS: &[Test] = &[
 
 /// Tests that take a mount of their own.
 pub(crate) fn trials() -> Vec<Trial> {
-    let is_root = text(&Command::new("id").arg("-u").output().unwrap().stdout).trim() == "0";
+    let is_root = text(&Command::new("id").arg("-u").run_to_end().stdout).trim() == "0";
     let trial = Trial::test("resets::full_disk_leaves_no_half_layer", full_disk_leaves_no_half_layer);
     vec![if is_root {
         trial
@@ -101,7 +104,10 @@ async fn use_cloud(directory: &Path) {
 /// Kills a reset as soon as something is so (or it is done).
 fn killed_reset(directory: &Path, is_time: impl Fn() -> bool) {
     let mut reset: Child = act("reset", directory).spawn().unwrap();
+    let deadline = Instant::now() + LIMIT;
+    // No pause: the moment would pass in it.
     while !is_time() && reset.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < deadline, "the reset does not end");
         std::thread::yield_now();
     }
     reset.kill().unwrap();
@@ -224,8 +230,7 @@ fn modes_hold_under_any_umask() {
                 shell
             })
             .args(["-c", &run])
-            .output()
-            .unwrap();
+            .run_to_end();
         assert!(used.status.success(), "{umask}: {}", text(&used.stderr));
         let mut seen = 0;
         let mut waiting = vec![directory.clone()];
@@ -273,8 +278,7 @@ fn full_disk_leaves_no_half_layer() -> Result<(), Failed> {
             "-c",
             &format!("{mount} && exec {}", std::env::current_exe().unwrap().display()),
         ])
-        .output()
-        .unwrap();
+        .run_to_end();
     if output.status.success() {
         Ok(())
     } else {
@@ -295,6 +299,7 @@ async fn fill_disk(directory: &Path) {
         hostname: "full".into(),
         users: Vec::new(),
         authorized_keys: Vec::new(),
+        operator_key: None,
         user_data: None,
         address: std::net::Ipv4Addr::new(127, 41, 7, 7),
         ssh_port: 0,

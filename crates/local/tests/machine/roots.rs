@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use bakelite_local::machine::{BaseRoot, RootId};
+use bakelite_test_support::ended::RunToEnd as _;
 
 use crate::Test;
 use crate::ground::{ground, minimal_root, text};
@@ -118,8 +119,7 @@ fn stand_ins_never_become_part_of_an_image() {
         &Command::new("find")
             .arg(&layer)
             .args(["-name", "sudo", "-o", "-name", "poweroff", "-o", "-name", "elevate"])
-            .output()
-            .unwrap()
+            .run_to_end()
             .stdout,
     );
     assert_eq!(found, "");

@@ -5,6 +5,9 @@ use std::process::{Command, Stdio};
 
 use crate::Test;
 use crate::ground::{ground, text};
+use bakelite_test_support::ended::RunToEnd as _;
+use bakelite_test_support::ended::status_of;
+use bakelite_test_support::eventually::{LIMIT, until};
 
 pub(crate) const TESTS: &[Test] = &[
     (
@@ -103,8 +106,7 @@ fn terminal_is_one() {
         .arg("-tt")
         .arg("tty; test -t 0 && test -t 1 && echo yes; stty -a | head -1; echo $TERM")
         .env("TERM", "xterm")
-        .output()
-        .unwrap();
+        .run_to_end();
     let shown = text(&output.stdout);
     assert!(shown.starts_with("/dev/pts/0\r\nyes\r\n"), "{shown:?}");
     assert!(shown.ends_with("xterm\r\n"), "{shown:?}");
@@ -119,10 +121,10 @@ fn sessions_share_a_connection() {
         .arg(&socket)
         .spawn()
         .unwrap();
-    while !socket.exists() {
+    until("the connection", LIMIT, || {
         assert!(master.try_wait().unwrap().is_none(), "the connection ended");
-        std::thread::yield_now();
-    }
+        socket.exists().then_some(())
+    });
     let clients: Vec<_> = (0..8)
         .map(|number| {
             machine
@@ -148,9 +150,8 @@ fn sessions_share_a_connection() {
         .args(["-q", "-S"])
         .arg(&socket)
         .args(["-O", "exit", "x"])
-        .output()
-        .unwrap();
-    master.wait().unwrap();
+        .run_to_end();
+    status_of(&mut master);
 }
 
 fn locale_is_accepted_and_nothing_else() {
@@ -159,8 +160,7 @@ fn locale_is_accepted_and_nothing_else() {
         .ssh("root")
         .args(["-o", "SendEnv=LC_TEST FOO", "echo $LC_TEST-$FOO-"])
         .envs([("LC_TEST", "de"), ("FOO", "bar")])
-        .output()
-        .unwrap();
+        .run_to_end();
     assert_eq!(text(&output.stdout), "de--\n");
 }
 
@@ -181,8 +181,7 @@ fn every_kind_of_key_logs_in() {
                 &machine.host("ec2-user"),
                 "true",
             ])
-            .output()
-            .unwrap();
+            .run_to_end();
         assert!(output.status.success(), "{algorithm}: {}", text(&output.stderr));
     }
 }
@@ -201,8 +200,7 @@ fn strangers_stay_outside() {
     let output = Command::new("ssh")
         .args(options)
         .args([&machine.host("root"), "true"])
-        .output()
-        .unwrap();
+        .run_to_end();
     assert!(
         text(&output.stderr).contains("Permission denied (publickey)"),
         "{}",
@@ -224,6 +222,7 @@ fn connections_without_a_login_keep_nobody_out() {
     let held: Vec<_> = (0..100).map(connect).collect();
     assert_eq!(machine.output("root", "echo in"), "in");
     let mut rest = Vec::new();
+    held[0].set_read_timeout(Some(LIMIT)).unwrap();
     // The greeting at most: the server has hung up.
     let _ = std::io::Read::read_to_end(&mut &held[0], &mut rest);
     drop(held);
@@ -236,8 +235,7 @@ fn forwarding_is_refused() {
         .ssh("root")
         .args(["-W", "127.0.0.1:1"])
         .stdin(Stdio::null())
-        .output()
-        .unwrap();
+        .run_to_end();
     assert!(
         text(&output.stderr).contains("forwarding failed"),
         "{}",
@@ -294,8 +292,7 @@ fn closed_input_ends_the_reader() {
         .ssh("root")
         .arg("cat; echo end")
         .stdin(Stdio::null())
-        .output()
-        .unwrap();
+        .run_to_end();
     assert_eq!(text(&output.stdout), "end\n");
 }
 

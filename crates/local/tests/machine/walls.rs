@@ -7,6 +7,7 @@ use std::process::Command;
 
 use bakelite_local::Limits;
 use bakelite_local::machine::{BaseRoot, Ended, Isolation, Machines};
+use bakelite_test_support::ended::RunToEnd as _;
 
 use crate::Test;
 use crate::ground::{Running, ground, text};
@@ -37,7 +38,7 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 fn is_root() -> bool {
-    text(&Command::new("id").arg("-u").output().unwrap().stdout).trim() == "0"
+    text(&Command::new("id").arg("-u").run_to_end().stdout).trim() == "0"
 }
 
 fn root_of_a_machine_is_never_root_of_the_host() {
@@ -60,7 +61,7 @@ fn root_of_a_machine_is_never_root_of_the_host() {
         assert_eq!(outside[0], "0", "{map}");
     }
     // Nothing that runs for the machine has an id of root's.
-    let processes = Command::new("pgrep").args(["-f", "^sleep 86398"]).output().unwrap();
+    let processes = Command::new("pgrep").args(["-f", "^sleep 86398"]).run_to_end();
     for process in text(&processes.stdout).lines() {
         if let Ok(found) = std::fs::metadata(format!("/proc/{process}")) {
             assert_ne!(found.uid(), 0, "process {process}");
@@ -190,8 +191,7 @@ fn files_that_only_root_may_read_stay_closed() {
                 "-size",
                 "+0",
             ])
-            .output()
-            .unwrap()
+            .run_to_end()
             .stdout,
     );
     for file in closed.lines().take(20) {

@@ -58,7 +58,7 @@ pub(super) struct ProvenanceOptions {
     #[schemars(extend("x-unsupported" = "transparency logs are not supported; sign with a key: signing_mode = \"key\""))]
     pub(super) rekor_url: Option<String>,
     /// Not supported: of keyless signing. `false` is what happens.
-    #[schemars(extend("x-unsupported" = "transparency logs are not supported", "x-harmless" = [false]))]
+    #[schemars(extend("x-unsupported" = "transparency logs are not supported"))]
     pub(super) upload_tlog: bool,
     /// Not supported: of keyless signing.
     #[schemars(extend("x-unsupported" = "keyless signing is not supported; sign with a key: signing_mode = \"key\""))]

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use bakelite_test_support::ended::RunToEnd as _;
 use serde_json::json;
 
 use crate::workbench::{Workbench, complaints, of_files, of_id};
@@ -19,10 +20,7 @@ async fn every_sum_is_that_of_the_tools() {
         .unwrap();
     for kind in kinds {
         let mut tool = Command::new(format!("{kind}sum"));
-        let output = tool
-            .args([bench.path("out/a.bin"), bench.path("b.txt")])
-            .output()
-            .unwrap();
+        let output = tool.args([bench.path("out/a.bin"), bench.path("b.txt")]).run_to_end();
         let printed = String::from_utf8(output.stdout).unwrap();
         let sums: Vec<&str> = printed.lines().map(|line| line.split(' ').next().unwrap()).collect();
         assert_eq!(

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use bakelite_test_support::ended::RunToEnd as _;
 use serde_json::{Value, json};
 
 use crate::workbench::{Workbench, of_files};
@@ -76,7 +77,7 @@ async fn a_tar_names_the_owners() {
         .await
         .unwrap();
     let name = |flag: &str| {
-        let output = std::process::Command::new("id").arg(flag).output().unwrap();
+        let output = std::process::Command::new("id").arg(flag).run_to_end();
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     };
     let found = entries(&bench, &["tar", "a.tar"]);

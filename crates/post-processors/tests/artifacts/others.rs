@@ -102,7 +102,7 @@ async fn shell_local_takes_a_single_text_for_a_shells() {
     assert!(bench.names("tmp").is_empty());
     assert_eq!(
         complaints("shell-local", &json!({})),
-        [": one of `inline`, `script` and `scripts` must be given"]
+        [": one of `inline`, `script` and `scripts` must be given, or the former `command`"]
     );
     assert!(
         complaints("shell-local", &json!({"inline": ["a"], "use_linux_pathing": true}))[0]

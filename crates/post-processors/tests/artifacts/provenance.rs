@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use bakelite_engine::artifact::Artifact;
+use bakelite_test_support::ended::RunToEnd as _;
 use serde_json::{Value, json};
 
 use crate::workbench::{Workbench, complaints, of_files, of_id};
@@ -84,7 +85,7 @@ async fn every_kind_of_key_signs_what_others_verify() {
             payload.starts_with(r#"{"_type":"https://in-toto.io/Statement/v1","subject":[{"name":"image.raw""#),
             "{key}: {payload}"
         );
-        let sum = Command::new("sha256sum").arg(bench.path(&public)).output().unwrap();
+        let sum = Command::new("sha256sum").arg(bench.path(&public)).run_to_end();
         let sum = String::from_utf8(sum.stdout).unwrap();
         assert_eq!(
             envelope["signatures"][0]["keyid"],
@@ -221,7 +222,7 @@ async fn git_says_where_the_template_comes_from() {
         command
             .args(["-c", "user.name=t", "-c", "user.email=t@example.org"])
             .args(arguments);
-        let output = command.current_dir(bench.directory.path()).output().unwrap();
+        let output = command.current_dir(bench.directory.path()).run_to_end();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     };

@@ -18,6 +18,7 @@ use bakelite_template::component::{Complaint, ComponentKind};
 use bakelite_template::decode::Decoded;
 use bakelite_template::gotemplate::Rendering;
 use bakelite_template::plan::BuildData;
+use bakelite_test_support::ended::RunToEnd as _;
 use bakelite_test_support::tools;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -126,7 +127,7 @@ impl Workbench {
         let script = format!("{}/tests/artifacts/{script}", env!("CARGO_MANIFEST_DIR"));
         let mut command = Command::new(tools::program("python"));
         command.arg(script).args(arguments).current_dir(self.directory.path());
-        let output = command.output().unwrap();
+        let output = command.run_to_end();
         if output.status.success() {
             Ok(String::from_utf8(output.stdout).unwrap())
         } else {

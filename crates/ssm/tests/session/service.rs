@@ -76,6 +76,7 @@ impl Connect for Port {
 impl Service {
     /// With an agent of this version, in front of this port.
     pub(crate) async fn start(agent_version: &str, port: SocketAddr) -> Service {
+        bakelite_test_support::backstop::watch();
         Self::asking(port, agent_version, None).await
     }
 

@@ -14,7 +14,7 @@ use super::{Decoded, is_within, join};
 use crate::dynamic::{self, ExpandedBlock};
 use crate::gotemplate::Rendering;
 use crate::outdated;
-use crate::schema::{Field, FieldKind, Schema};
+use crate::schema::{self, Field, FieldKind, Schema};
 use crate::scope::{Iterations, Within};
 
 /// Attributes that every component has in Packer and whose values Packer overwrites. They may be given and mean nothing.
@@ -179,7 +179,7 @@ impl Decoding<'_> {
         found: &Diagnostics,
         diagnostics: &mut Diagnostics,
     ) -> bool {
-        let is_idle = value.is_none_or(|value| field.is_idle(value)) && !found.has_errors();
+        let is_idle = value.is_none_or(schema::is_idle) && !found.has_errors();
         !is_idle && !self.is_supported(field, place, diagnostics)
     }
 

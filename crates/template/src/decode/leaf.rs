@@ -237,7 +237,7 @@ impl Leaf<'_> {
                 }
             },
             Accepts::Pattern { pattern, must_be } if !text.is_empty() => {
-                if regex::Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(&text)) {
+                if pattern.matches(&text) {
                     return Some(text);
                 }
                 let wrong = Diagnostic::error(place, format!("`{path}` cannot be `{text}`"));

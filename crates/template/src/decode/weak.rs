@@ -14,7 +14,7 @@ use super::members::Members;
 use super::{Decoded, join};
 use crate::gotemplate::{self, RenderError, Rendering};
 use crate::outdated;
-use crate::schema::{Field, FieldKind, Schema};
+use crate::schema::{self, Field, FieldKind, Schema};
 use crate::secrets::Secrets;
 
 /// How a legacy body is decoded.
@@ -93,7 +93,7 @@ impl WeakDecoding<'_> {
                     Some(Json::Array(all.collect()))
                 }
             };
-            let is_idle = json.as_ref().is_none_or(|json| field.is_idle(json)) && !found.has_errors();
+            let is_idle = json.as_ref().is_none_or(schema::is_idle) && !found.has_errors();
             if is_idle || is_supported(field, name.place, diagnostics) {
                 diagnostics.extend(found);
                 options.put(field, json);

@@ -10,7 +10,7 @@ use super::complaints::complain;
 use super::context::BakeContext;
 use super::evaluated::settle;
 use super::options::Options;
-use crate::builds::{Build, SourceUse, Step, Written};
+use crate::builds::{Build, SourceUse, Step, Written, running};
 use crate::component::{Component, ComponentKind, Yields};
 use crate::decode::Decoded;
 use crate::plan::{BuildPlan, Deferred, PostProcessorPlan, ProvisionerPlan};
@@ -180,7 +180,7 @@ impl Bake<'_> {
         })
     }
 
-    /// Chains without the members that are not for this source; a member that `-except` names ends its chain.
+    /// Chains of the members that run for this source.
     fn chains(
         &self,
         short_name: &str,
@@ -190,10 +190,7 @@ impl Bake<'_> {
         let mut chains = Vec::new();
         for chain in &self.build.chains {
             let mut members = Vec::new();
-            for step in chain.iter().filter(|step| step.meta.applies_to(short_name)) {
-                if self.planner.selection.excludes(step.name()) {
-                    break;
-                }
+            for step in running(chain, self.planner.selection, Some(short_name)) {
                 let Some((component, options)) = self.step(step, ComponentKind::PostProcessor, context, diagnostics)
                 else {
                     continue;

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashSet};
 use bakelite_hcl::diagnostic::{Diagnostic, Diagnostics, similar_name};
 use bakelite_hcl::source::Place;
 
-use crate::builds::{Build, SourceUse, Step};
+use crate::builds::{Build, SourceUse, Step, running};
 use crate::component::{ComponentKind, Components};
 use crate::filter::Selection;
 use crate::plugins;
@@ -49,10 +49,13 @@ pub(super) fn check(
         for step in build.provisioners.iter().chain(&build.error_cleanup).filter(runs) {
             check(ComponentKind::Provisioner, &step.component.text, step.place, &[]);
         }
+        let any = build.uses.is_empty().then_some(None);
+        let sources: Vec<Option<&str>> = any
+            .into_iter()
+            .chain(wanted.iter().map(|name| Some(name.as_str())))
+            .collect();
         for chain in &build.chains {
-            // A member that `-except` names ends its chain.
-            let kept = chain.iter().take_while(|step| !selection.excludes(step.name()));
-            for step in kept.filter(runs) {
+            for step in sources.iter().flat_map(|source| running(chain, selection, *source)) {
                 check(ComponentKind::PostProcessor, &step.component.text, step.place, &[]);
             }
         }

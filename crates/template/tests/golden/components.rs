@@ -94,7 +94,7 @@ struct Typed {
     mode: Mode,
     note: Option<String>,
     size: Option<u8>,
-    #[schemars(extend("x-unsupported" = "nothing is copied", "x-harmless" = [false, []]))]
+    #[schemars(extend("x-unsupported" = "nothing is copied"))]
     #[serde(rename = "copies")]
     _copies: Option<serde_json::Value>,
     #[serde(rename = "tags", default)]

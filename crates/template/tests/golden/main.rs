@@ -211,7 +211,7 @@ fn execute(case: &Json, command: Command, directory: &Path) -> Ran {
                 runtime.block_on(template.plan(&components, &TestData, &mut diagnostics));
             }
             Purpose::Inspect => {
-                for inspected in runtime.block_on(template.inspect(&components)) {
+                for inspected in runtime.block_on(template.inspect(&components, None)) {
                     let Inspected::Message(message) = inspected else {
                         continue;
                     };

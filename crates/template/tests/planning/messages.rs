@@ -74,6 +74,17 @@ fn a_step_counts_only_where_it_runs_in_a_build_that_is_wanted() {
 }
 
 #[test]
+fn a_member_that_is_not_for_the_source_does_not_end_its_chain() {
+    let steps = "  post-processors {\n    post-processor \"manifest\" {\n      name = \"list\"\n      only = [\"docker.b\"]\n    }\n    post-processor \"docker-push\" {\n    }\n  }\n}\n";
+    let text = TWO_BUILDS.trim_end().trim_end_matches('}').to_owned() + steps;
+    let mut case = Case::new(&text);
+    case.invocation.only = vec!["null.*".to_owned()];
+    case.invocation.except = vec!["list".to_owned()];
+    let shown = case.plan().shown;
+    assert!(shown.contains("post-processor `docker-push`"), "{shown}");
+}
+
+#[test]
 fn what_is_required_of_another_plugin_is_not_the_built_in_component() {
     let text = "packer {\n  required_plugins {\n    null = {\n      version = \">= 1.0.0\"\n      source  = \"github.com/example/null\"\n    }\n  }\n}\n\
                 source \"null\" \"a\" {\n  communicator = \"none\"\n}\nbuild {\n  sources = [\"null.a\"]\n}\n";

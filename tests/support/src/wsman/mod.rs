@@ -110,6 +110,7 @@ pub struct Power {
 struct State {
     is_on: bool,
     times_off: usize,
+    refused: usize,
 }
 
 impl Power {
@@ -117,6 +118,7 @@ impl Power {
         let state = State {
             is_on: true,
             times_off: 0,
+            refused: 0,
         };
         Self {
             state: Arc::new(watch::Sender::new(state)),
@@ -139,6 +141,11 @@ impl Power {
     /// Is it on?
     pub fn is_on(&self) -> bool {
         self.state.borrow().is_on
+    }
+
+    /// How many connections were closed at once because it was off.
+    pub fn refused(&self) -> usize {
+        self.state.borrow().refused
     }
 
     /// How often it was turned off.
@@ -167,6 +174,7 @@ struct World {
 impl WsMan {
     /// Starts a server whose commands are run by `machine`.
     pub async fn start(setup: Setup, machine: impl Machine) -> WsMan {
+        crate::backstop::watch();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let power = Power::new();
@@ -291,6 +299,8 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, world: Arc<Worl
                 if world.power.is_on() {
                     *world.accepted.lock().unwrap() += 1;
                     connections.spawn(connection(stream, tls.clone(), Arc::clone(&world)));
+                } else {
+                    world.power.state.send_modify(|state| state.refused += 1);
                 }
             }
             Ok(()) = power.changed() => {

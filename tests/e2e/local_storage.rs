@@ -1,0 +1,61 @@
+//! What the local cloud takes on disk, and making room.
+
+use bakelite_test_support::context::TestContext;
+use bakelite_test_support::test_context;
+use serde_json::Value;
+
+use crate::templates::image_in;
+
+/// What `local du -json` reports.
+fn usage(context: &TestContext) -> Value {
+    serde_json::from_str(&context.run(["local", "du", "-json"]).succeeds()).unwrap()
+}
+
+fn used<'a>(usage: &'a Value, kind: &str) -> Vec<&'a Value> {
+    let used = usage["used"].as_array().unwrap().iter();
+    used.filter(|one| one["kind"] == kind).collect()
+}
+
+#[test]
+fn images_take_what_their_bakes_change_and_can_be_removed() {
+    let context = test_context!();
+    let template = format!("{}/examples/quickstart", env!("CARGO_MANIFEST_DIR"));
+    let large = format!("greeting={}", "x".repeat(100_000));
+    let _ = context.run(["build", "-local", "-var", &large, &template]).succeeds();
+    let image = image_in(&context, "packer-manifest.json");
+    let taken = usage(&context);
+    let images = used(&taken, "image");
+    assert_eq!(images.len(), 1, "{taken}");
+    assert_eq!(images[0]["id"], image.as_str());
+    let bytes = images[0]["bytes"].as_u64().unwrap();
+    assert!((100_000..4_000_000).contains(&bytes), "{taken}");
+    assert_eq!(used(&taken, "base").len(), 1, "{taken}");
+    let listed = context.run(["local", "du"]).succeeds();
+    assert!(listed.contains(&image) && listed.contains(" free\n"), "{listed}");
+
+    let unknown = context.run(["local", "rm", "ami-0123456789abcdef0"]).fails_with(1);
+    assert!(
+        unknown.contains("does not exist in the local cloud\nhelp: `bakelite local images`"),
+        "{unknown}"
+    );
+    let removed = context.run(["local", "rm", &image]).succeeds();
+    assert!(removed.starts_with(&format!("{image} is gone, ")), "{removed}");
+    assert_eq!(used(&usage(&context), "image"), Vec::<&Value>::new());
+
+    let before = usage(&context);
+    let listed = context.run(["local", "prune", "-dry-run"]).succeeds();
+    assert!(
+        listed.contains("unused base") && listed.ends_with("  would be freed\n"),
+        "{listed}"
+    );
+    assert_eq!(used(&before, "unused base").len(), 1);
+    let _ = context.run(["local", "prune"]).succeeds();
+    let after = usage(&context);
+    assert_eq!(
+        (after["used"].as_array().unwrap().len(), after["total"].as_u64()),
+        (0, Some(0)),
+        "{after}"
+    );
+    // The base is made again.
+    let _ = context.run(["build", "-local", &template]).succeeds();
+}
