@@ -103,11 +103,7 @@ pub(crate) fn run(bake: Bake, part: Part) {
     let wanted = only();
     let cells: Vec<Cell> = cells(bake, &first.calls, part)
         .into_iter()
-        .filter(|cell| {
-            wanted
-                .as_ref()
-                .is_none_or(|wanted| cell.to_string().contains(wanted.as_str()))
-        })
+        .filter(|cell| wanted.as_ref().is_none_or(|wanted| cell.to_string().contains(wanted.as_str())))
         .collect();
     let (calls, count) = (first.calls.len(), cells.len());
     let (queue, tally) = (Mutex::new(cells.into_iter()), Mutex::new(Tally::default()));
@@ -122,12 +118,7 @@ pub(crate) fn run(bake: Bake, part: Part) {
         bake.name, tally.baked, tally.failed, tally.killed, tally.missed, tally.longest
     );
     let problems = tally.problems;
-    assert!(
-        problems.is_empty(),
-        "{} cells: {}",
-        problems.len(),
-        problems.join("\n\n")
-    );
+    assert!(problems.is_empty(), "{} cells: {}", problems.len(), problems.join("\n\n"));
 }
 
 /// Bakes on a cloud on which everything is unknown for three seconds after it was made; then once more, and what comes last is refused.
@@ -138,10 +129,7 @@ pub(crate) fn run_late(bakes: &[Bake]) {
             for is_refused in [false, true] {
                 let problems = &problems;
                 scope.spawn(move || {
-                    let bake = Bake {
-                        replaces: false,
-                        ..*bake
-                    };
+                    let bake = Bake { replaces: false, ..*bake };
                     let last = Call {
                         action: "DeleteTags".to_owned(),
                         region: bake.images.1.last().copied().unwrap_or("us-east-1").to_owned(),
@@ -163,9 +151,7 @@ pub(crate) fn run_late(bakes: &[Bake]) {
 fn work(part: Part, queue: &Mutex<std::vec::IntoIter<Cell>>, tally: &Mutex<Tally>) {
     let mut place = None;
     loop {
-        let Some(cell) = queue.lock().unwrap().next() else {
-            return;
-        };
+        let Some(cell) = queue.lock().unwrap().next() else { return };
         let here = place.take().unwrap_or_else(|| Place::new(&[]));
         let more = match (part, cell.fault) {
             // What the SDK repeats is repeated as often as the template has it.
@@ -198,10 +184,7 @@ fn judge(cell: &Cell, end: &mut End) {
 
 fn note(tally: &mut Tally, cell: &Cell, end: End) {
     let (took, count) = (end.took, end.problems.len());
-    println!(
-        "{cell}: {:?} after {took:.1?}, {} calls struck, {count} problems",
-        end.ran.code, end.struck
-    );
+    println!("{cell}: {:?} after {took:.1?}, {} calls struck, {count} problems", end.ran.code, end.struck);
     if count > 0 {
         println!("{}\n{}{}", end.problems.join("\n"), end.ran.stdout, end.ran.stderr);
     }
@@ -216,9 +199,10 @@ fn note(tally: &mut Tally, cell: &Cell, end: End) {
     }
     if !end.problems.is_empty() {
         let (problems, ran) = (end.problems.join("; "), &end.ran);
-        tally
-            .problems
-            .push(format!("{cell} ({took:.1?}): {problems}\n{}{}", ran.stdout, ran.stderr));
+        tally.problems.push(format!(
+            "{cell} ({took:.1?}): {problems}\n{}{}",
+            ran.stdout, ran.stderr
+        ));
     }
 }
 

@@ -164,10 +164,7 @@ impl Place {
         }
         let journals = self.context.journals();
         if !journals.is_empty() {
-            judge.wrong(format!(
-                "{arguments:?} leaves journals: {journals:?} {}{}",
-                ran.stdout, ran.stderr
-            ));
+            judge.wrong(format!("{arguments:?} leaves journals: {journals:?} {}{}", ran.stdout, ran.stderr));
         }
     }
 
@@ -200,18 +197,10 @@ impl Place {
         for (id, region) in &before.snapshots {
             ec2(region, "DeleteSnapshot", &[("SnapshotId", id)]);
         }
-        let any = [
-            ("Owner.1", "099720109477"),
-            ("Filter.1.Name", "name"),
-            ("Filter.1.Value.1", "ubuntu*jammy*"),
-        ];
+        let any = [("Owner.1", "099720109477"), ("Filter.1.Name", "name"), ("Filter.1.Value.1", "ubuntu*jammy*")];
         let base = ec2("us-east-1", "DescribeImages", &any).all("imageId");
         for region in regions {
-            let copy = [
-                ("SourceRegion", "us-east-1"),
-                ("SourceImageId", base[0].as_str()),
-                ("Name", name),
-            ];
+            let copy = [("SourceRegion", "us-east-1"), ("SourceImageId", base[0].as_str()), ("Name", name)];
             ec2(region, "CopyImage", &copy);
         }
     }
@@ -266,11 +255,7 @@ impl<'a> Judge<'a> {
             let before = self.before;
             before.volumes.contains(*id) || before.snapshots.contains_key(*id) || before.images.contains_key(*id)
         };
-        let made = after
-            .volumes
-            .iter()
-            .chain(after.snapshots.keys())
-            .chain(after.images.keys());
+        let made = after.volumes.iter().chain(after.snapshots.keys()).chain(after.images.keys());
         left.extend(made.filter(|id| !known(id) && !stays.contains(*id)).cloned());
         left
     }
@@ -338,16 +323,10 @@ impl<'a> Judge<'a> {
                 self.wrong(format!("did not give way: {kept:?}"));
             }
         } else {
-            for (id, image) in self
-                .before
-                .images
-                .iter()
-                .filter(|(id, _)| !after.images.contains_key(*id))
-            {
+            for (id, image) in self.before.images.iter().filter(|(id, _)| !after.images.contains_key(*id)) {
                 for snapshot in image.snapshots.iter().filter(|id| after.snapshots.contains_key(*id)) {
                     if !self.output.contains(snapshot.as_str()) {
-                        self.problems
-                            .push(format!("{snapshot} of {id}, which gave way, is left and not named"));
+                        self.problems.push(format!("{snapshot} of {id}, which gave way, is left and not named"));
                     }
                 }
             }
@@ -371,9 +350,7 @@ impl<'a> Judge<'a> {
         self.reported.extend(new);
         let mut left = self.left(after);
         // Volumes and snapshots that a bake is for have no name to know them by.
-        if left
-            .iter()
-            .all(|what| what.starts_with("vol-") || what.starts_with("snap-"))
+        if left.iter().all(|what| what.starts_with("vol-") || what.starts_with("snap-"))
             && left.len() == self.bake.volumes + self.bake.snapshots
         {
             left.clear();

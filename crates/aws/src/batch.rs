@@ -160,11 +160,7 @@ mod tests {
         let answers = join_all(["a", "bad", "c"].map(|id| batch.call(id))).await;
         let failed: Vec<bool> = answers.iter().map(Result::is_err).collect();
         assert_eq!(failed, [false, true, false]);
-        assert_eq!(
-            calls.lock().unwrap().len(),
-            4,
-            "the first, the others together, then each of them"
-        );
+        assert_eq!(calls.lock().unwrap().len(), 4, "the first, the others together, then each of them");
     }
 
     #[tokio::test]

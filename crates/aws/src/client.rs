@@ -227,11 +227,7 @@ impl Aws {
 
     /// IAM of the account.
     pub fn iam(&self) -> aws_sdk_iam::Client {
-        client!(
-            aws_sdk_iam,
-            self.common.of_service("IAM", &self.region),
-            self.classifier.clone()
-        )
+        client!(aws_sdk_iam, self.common.of_service("IAM", &self.region), self.classifier.clone())
     }
 
     /// The same for what is repeated as a whole.

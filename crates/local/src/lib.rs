@@ -68,9 +68,9 @@ mod visibility;
 mod xml;
 
 pub use access_keys::AccessKey;
-pub use instances::{InstanceSummary, exec, instances, release, ssh};
 pub use latency::{Latency, LatencyError};
 pub use limits::Limits;
+pub use instances::{InstanceSummary, exec, instances, release, ssh};
 pub use local_cloud::{ImageSummary, LocalCloud, LocalCloudOptions, LocalError};
 pub use machine::Isolation;
 pub use operator::SshLogin;

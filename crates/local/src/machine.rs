@@ -20,8 +20,7 @@ use crate::layers::{self, Content};
 use crate::limits::Limits;
 pub use crate::machine_error::MachineError;
 use crate::sandbox::{
-    Condition, IdMap, Job, MachineStart, Process, ProcessEnd, Program, Run, Sandbox, SandboxError, Streams, do_job,
-    measure,
+    Condition, IdMap, Job, MachineStart, Process, ProcessEnd, Program, Run, Sandbox, SandboxError, Streams, do_job, measure,
 };
 use crate::sshd;
 pub use crate::store::RootId;

@@ -270,12 +270,7 @@ fn reserve(directory: &Path) {
     }
     let allocate = || -> io::Result<()> {
         let file = open_privately(&path, false)?;
-        Ok(rustix::fs::fallocate(
-            &file,
-            rustix::fs::FallocateFlags::empty(),
-            0,
-            RESERVE,
-        )?)
+        Ok(rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, RESERVE)?)
     };
     if let Err(error) = allocate() {
         tracing::debug!(%error, "no room set aside for the state");

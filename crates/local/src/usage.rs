@@ -93,11 +93,7 @@ impl LocalCloud {
         let Some((region, id)) = found else {
             let base = crate::catalogue::images(&self.region, &self.cloud.local_images);
             let is_base = base.iter().any(|known| known.id == image || known.name == image);
-            let unknown = if is_base {
-                LocalError::BaseImage
-            } else {
-                LocalError::UnknownImage
-            };
+            let unknown = if is_base { LocalError::BaseImage } else { LocalError::UnknownImage };
             return Err(unknown(image.to_owned()));
         };
         self.cloud.change(&region, |region| {

@@ -301,9 +301,7 @@ fn forward(cloud: &Endpoint, head: &str, body: &str) -> String {
     let (head, body) = request
         .signed(&cloud.key, service, region, SystemTime::now())
         .send(cloud.address());
-    let kept = head
-        .lines()
-        .filter(|line| !line.to_ascii_lowercase().starts_with("connection:"));
+    let kept = head.lines().filter(|line| !line.to_ascii_lowercase().starts_with("connection:"));
     format!("{}\r\n\r\n{body}", kept.collect::<Vec<_>>().join("\r\n"))
 }
 

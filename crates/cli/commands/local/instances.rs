@@ -13,8 +13,7 @@ use crate::exit::{Failure, Status};
 
 /// Lists the instances.
 pub(super) fn list(directory: &Path, json: bool) -> Result<Status, Failure> {
-    let instances =
-        bakelite_local::instances(directory).map_err(|error| failure("failed to list the instances", &error))?;
+    let instances = bakelite_local::instances(directory).map_err(|error| failure("failed to list the instances", &error))?;
     if json {
         let instances = instances.iter().map(|instance| {
             json!({
@@ -27,9 +26,7 @@ pub(super) fn list(directory: &Path, json: bool) -> Result<Status, Failure> {
         print("No instance is here.\n");
     }
     for instance in instances.iter().filter(|_| !json) {
-        let process = instance
-            .process
-            .map_or_else(|| "-".to_owned(), |process| process.to_string());
+        let process = instance.process.map_or_else(|| "-".to_owned(), |process| process.to_string());
         print(&format!(
             "{}  {:8}  {}  process {process}  {}  {}\n",
             instance.id,
@@ -56,16 +53,7 @@ pub(super) fn ssh(directory: &Path, instance: &str, arguments: &[String]) -> Res
         .map_err(|error| failure(format!("failed to log in to `{instance}`"), &error))?;
     let option = |name: &str, path: &Path| format!("{name}=\"{}\"", path.display());
     let error = Command::new("ssh")
-        .args([
-            "-F",
-            "none",
-            "-o",
-            "IdentitiesOnly=yes",
-            "-o",
-            "StrictHostKeyChecking=yes",
-            "-o",
-            "LogLevel=ERROR",
-        ])
+        .args(["-F", "none", "-o", "IdentitiesOnly=yes", "-o", "StrictHostKeyChecking=yes", "-o", "LogLevel=ERROR"])
         .args(["-o", &option("IdentityFile", &login.key)])
         .args(["-o", &option("UserKnownHostsFile", &login.known_hosts)])
         .args(["-p", &login.address.port().to_string(), "-l", &login.user])

@@ -52,10 +52,7 @@ pub(super) fn open_directories(job: Job) -> Result<Opened, Failure> {
             limit,
         },
         Job::Measure { directories } => Opened::Measure {
-            directories: directories
-                .iter()
-                .map(|path| directory(path))
-                .collect::<Result<_, _>>()?,
+            directories: directories.iter().map(|path| directory(path)).collect::<Result<_, _>>()?,
         },
         Job::Empty { directory: path } => Opened::Empty {
             directory: directory(&path)?,
