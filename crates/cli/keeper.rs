@@ -153,9 +153,7 @@ pub(crate) async fn run(args: &LocalCloudArgs, process: &Process) -> Result<Stat
 /// The instances of this process.
 fn kept(state_directory: PathBuf) -> Vec<String> {
     let instances = bakelite_local::instances(&state_directory).unwrap_or_default();
-    let ours = instances
-        .into_iter()
-        .filter(|instance| instance.process == Some(std::process::id()));
+    let ours = instances.into_iter().filter(|instance| instance.process == Some(std::process::id()));
     ours.map(|instance| instance.id).collect()
 }
 

@@ -34,28 +34,18 @@ fn images_take_what_their_bakes_change_and_can_be_removed() {
     assert!(listed.contains(&image) && listed.contains(" free\n"), "{listed}");
 
     let unknown = context.run(["local", "rm", "ami-0123456789abcdef0"]).fails_with(1);
-    assert!(
-        unknown.contains("does not exist in the local cloud\nhelp: `bakelite local images`"),
-        "{unknown}"
-    );
+    assert!(unknown.contains("does not exist in the local cloud\nhelp: `bakelite local images`"), "{unknown}");
     let removed = context.run(["local", "rm", &image]).succeeds();
     assert!(removed.starts_with(&format!("{image} is gone, ")), "{removed}");
     assert_eq!(used(&usage(&context), "image"), Vec::<&Value>::new());
 
     let before = usage(&context);
     let listed = context.run(["local", "prune", "-dry-run"]).succeeds();
-    assert!(
-        listed.contains("unused base") && listed.ends_with("  would be freed\n"),
-        "{listed}"
-    );
+    assert!(listed.contains("unused base") && listed.ends_with("  would be freed\n"), "{listed}");
     assert_eq!(used(&before, "unused base").len(), 1);
     let _ = context.run(["local", "prune"]).succeeds();
     let after = usage(&context);
-    assert_eq!(
-        (after["used"].as_array().unwrap().len(), after["total"].as_u64()),
-        (0, Some(0)),
-        "{after}"
-    );
+    assert_eq!((after["used"].as_array().unwrap().len(), after["total"].as_u64()), (0, Some(0)), "{after}");
     // The base is made again.
     let _ = context.run(["build", "-local", &template]).succeeds();
 }

@@ -161,10 +161,10 @@ impl<S> Watch<S> {
         mut judge: impl FnMut(Option<&S>) -> Option<Result<T, WaitError>>,
     ) -> Result<T, WaitError> {
         let _interest = self.interest(id);
-        let _waiting = waiting_for(format!("{what} to become {wanted}"), Some(pace.usual));
         let mut looks = self.looks.subscribe();
         let started = Instant::now();
         let expected = self.times.expect(wanted, pace.usual);
+        let _waiting = waiting_for(format!("{what} to become {wanted}"), expected.usual());
         let mut not_yet = Duration::ZERO;
         let mut fresh = started;
         if pace.has_just_begun {
@@ -175,11 +175,7 @@ impl<S> Watch<S> {
         loop {
             let looked = self.look(fresh).await;
             if let Some(limit) = pace.unanswered
-                && let Some(cause) = looked
-                    .as_ref()
-                    .err()
-                    .cloned()
-                    .or_else(|| self.failing_since(asked, limit))
+                && let Some(cause) = looked.as_ref().err().cloned().or_else(|| self.failing_since(asked, limit))
             {
                 let what = what.to_owned();
                 return Err(WaitError::Unseen { what, wanted, cause });
