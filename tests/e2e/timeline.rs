@@ -80,7 +80,7 @@ fn a_file_that_cannot_be_written_is_an_error_before_the_bake() {
 
 /// What a script in the page finds out, in a window of this width, with this preference and this part of the address after `#`.
 fn in_browser(page: &Path, width: u32, is_dark: bool, hash: &str) -> Json {
-    // The page keeps scripts of its own alone from running; this one becomes its own.
+    // The page allows the scripts that are in it: this one is put there.
     const PROBE: &str = "<script>addEventListener('load', () => { const rows = [...document.querySelectorAll('.bake')]; \
         const shown = rows.filter((row) => !row.hidden); const bar = document.querySelector('.bake i').getBoundingClientRect(); \
         document.title = JSON.stringify({ rows: rows.length, shown: shown.length, first: rows[0].className, \
@@ -92,7 +92,7 @@ fn in_browser(page: &Path, width: u32, is_dark: bool, hash: &str) -> Json {
     let text = std::fs::read_to_string(page).unwrap();
     std::fs::write(&probed, text.replace("</body>", &format!("{PROBE}</body>"))).unwrap();
     let profile = page.with_file_name(format!("profile-{width}-{is_dark}-{}", hash.len()));
-    let scheme = if is_dark { 0 } else { 1 };
+    let scheme = u8::from(!is_dark);
     let mut browser = Command::new("chromium-headless-shell");
     // The sandbox does not run for root, and the page is ours.
     browser.args([

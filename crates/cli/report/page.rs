@@ -29,11 +29,12 @@ pub(super) fn render(spans: &Spans, run: &str, now: SystemTime) -> String {
     ];
     let states = states.map(|state| (state.word(), spans.count(state)));
     let states = states.into_iter().filter(|(_, count)| *count > 0);
-    let choices: String = states
+    let choices: Vec<String> = states
         .map(|(word, count)| {
             format!("<button type=\"button\" data-state=\"{word}\" class=\"{word}\">{count} {word}</button>\n")
         })
         .collect();
+    let choices = choices.concat();
     let begun = jiff::Timestamp::try_from(page.run)
         .map(|at| format!("{at:.0}"))
         .unwrap_or_default();
