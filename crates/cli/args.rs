@@ -627,7 +627,7 @@ pub(crate) enum LocalCommand {
         cloud: LocalCloudArgs,
         /// Ids or names of images
         #[arg(value_name = "AMI", required = true)]
-        images: Vec<String>,
+        amis: Vec<String>,
     },
     /// Remove what no image needs
     Prune {

@@ -40,7 +40,7 @@ pub(super) async fn run(command: LocalCommand, process: &Process) -> Result<Stat
             arguments,
         } => instances::ssh(&directory_of(&state, process)?, &instance, after_dashes(&arguments)),
         LocalCommand::Du { cloud, json } => storage::usage(&cloud, json, process).await,
-        LocalCommand::Rm { cloud, images } => storage::remove(&cloud, &images, process).await,
+        LocalCommand::Rm { cloud, amis } => storage::remove(&cloud, &amis, process).await,
         LocalCommand::Prune {
             cloud,
             stopped,
