@@ -202,9 +202,13 @@ pub(crate) struct LocalStateArgs {
 /// Settings of the local cloud.
 #[derive(Debug, Default, Args)]
 pub(crate) struct LocalCloudArgs {
-    /// A base image of the local cloud from a directory or tarball; may be repeated
+    /// A base image of the local cloud: NAME=oci:REGISTRY/REPOSITORY:TAG (or @DIGEST), NAME=dir:DIRECTORY or NAME=tar:FILE. NAME is an
+    /// AMI's name, the filter that searches for it, or an id; may be repeated
     #[arg(long = "local-image", value_name = "NAME=ROOT", value_parser = assignment, help_heading = LOCAL_CLOUD)]
     pub(crate) images: Vec<(String, String)>,
+    /// Whether a well-known AMI of another distribution than this machine's is pulled from its public registry: `auto` or `never`
+    #[arg(long, value_name = "WHEN", help_heading = LOCAL_CLOUD)]
+    pub(crate) local_pull: Option<LocalPull>,
     /// How long changes of state take: `none`, `ec2`, or a list like `instance=12,stop=20`; with `visible=3`, calls find only after 3 seconds what was made
     #[arg(long, value_name = "PROFILE", default_value = "none", help_heading = LOCAL_CLOUD)]
     pub(crate) latency: Latency,
@@ -239,6 +243,7 @@ impl LocalCloudArgs {
     pub(crate) fn given(&self) -> Option<&'static str> {
         let flags = [
             ("-local-image", !self.images.is_empty()),
+            ("-local-pull", self.local_pull.is_some()),
             ("-latency", self.latency != Latency::default()),
             ("-deny", !self.deny.is_empty()),
             ("-no-capacity", !self.no_capacity.is_empty()),
@@ -251,6 +256,15 @@ impl LocalCloudArgs {
         ];
         flags.into_iter().find(|(_, given)| *given).map(|(name, _)| name)
     }
+}
+
+/// When distributions of well-known AMIs are pulled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LocalPull {
+    /// Where they are neither this machine's nor there already.
+    Auto,
+    /// Never: this machine's own system stands in for them.
+    Never,
 }
 
 /// Why a value of a flag is wrong.
@@ -582,6 +596,17 @@ pub(crate) enum LocalCommand {
         /// The command and its arguments
         #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true)]
         command: Vec<String>,
+    },
+    /// Write an image as a tarball, an OCI image or a disk
+    Export {
+        #[command(flatten)]
+        cloud: LocalCloudArgs,
+        /// The image's id or name
+        #[arg(value_name = "AMI")]
+        ami: String,
+        /// Where to: tar:FILE, oci-archive:FILE, oci-dir:DIRECTORY, oci:REGISTRY/REPOSITORY:TAG or disk:FILE
+        #[arg(value_name = "TARGET")]
+        target: String,
     },
     /// List the instances
     Ps {

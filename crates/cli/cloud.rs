@@ -5,10 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bakelite_engine::provisioner::RunContext;
-use bakelite_local::{Isolation, Limits, LocalCloud, LocalCloudOptions, LocalError, Refusals};
+use bakelite_local::{
+    ImageSource, Isolation, Limits, LocalCloud, LocalCloudOptions, LocalError, PullOptions, Refusals,
+};
+use clap::ValueEnum as _;
 
-use crate::args::{LocalCloudArgs, LocalPlaceArgs};
+use crate::args::{LocalCloudArgs, LocalPlaceArgs, LocalPull};
 use crate::exit::Failure;
+use crate::notices::NoticeBoard;
 use crate::process::Process;
 
 /// The region of the local cloud when nothing else is said.
@@ -18,6 +22,7 @@ pub(crate) const REGION: &str = "us-east-1";
 pub(crate) struct Cloud {
     cloud: LocalCloud,
     state_directory: PathBuf,
+    board: NoticeBoard,
 }
 
 impl std::ops::Deref for Cloud {
@@ -48,6 +53,12 @@ impl Cloud {
             )));
         }
         let state_directory = state_directory(args.local_state.as_deref(), process)?;
+        let pull = local_pull(args, process)?;
+        let board = if process.is_keeper {
+            NoticeBoard::of_another_process()
+        } else {
+            NoticeBoard::new(process.output, pull == LocalPull::Never)
+        };
         let options = LocalCloudOptions {
             state_dir: state_directory.clone(),
             isolation: if args.local_unisolated {
@@ -66,11 +77,12 @@ impl Cloud {
                 denied: args.deny.clone(),
                 no_capacity: args.no_capacity.clone(),
             },
-            images: args
-                .images
-                .iter()
-                .map(|(name, root)| (name.clone(), PathBuf::from(root)))
-                .collect(),
+            images: given_images(args, process)?,
+            pulls: PullOptions {
+                environment: Arc::new(process.environment.clone()),
+                given_images_only: pull == LocalPull::Never,
+                notices: board.notices(),
+            },
             listen,
             ssh_port,
             region: REGION.into(),
@@ -78,7 +90,11 @@ impl Cloud {
         let cloud = LocalCloud::start(options)
             .await
             .map_err(|error| failure("failed to start the local cloud", &error))?;
-        Ok(Cloud { cloud, state_directory })
+        Ok(Cloud {
+            cloud,
+            state_directory,
+            board,
+        })
     }
 
     /// Lets components of this run use this cloud and nothing else.
@@ -100,6 +116,11 @@ impl Cloud {
     /// Where it keeps its images and instances.
     pub(crate) fn state_directory(&self) -> &Path {
         &self.state_directory
+    }
+
+    /// Where what it reports comes together.
+    pub(crate) fn board(&self) -> &NoticeBoard {
+        &self.board
     }
 
     /// Stops its instances and saves its state.
@@ -162,6 +183,31 @@ pub(crate) fn state_directory(local_state: Option<&Path>, process: &Process) -> 
     match local_state {
         Some(directory) => Ok(process.working_directory.join(directory)),
         None => Ok(process.state_directory()?.join("local")),
+    }
+}
+
+/// The images of `-local-image`.
+fn given_images(args: &LocalCloudArgs, process: &Process) -> Result<Vec<(String, ImageSource)>, Failure> {
+    let parse = |(name, text): &(String, String)| match ImageSource::parse(text, &process.working_directory) {
+        Ok(source) => Ok((name.clone(), source)),
+        Err(error) => {
+            let failure = Failure::new(format!("`-local-image {name}={text}`")).because(&error);
+            Err(match error.help() {
+                Some(help) => failure.help(help),
+                None => failure,
+            })
+        }
+    };
+    args.images.iter().map(parse).collect()
+}
+
+/// Whether distributions are pulled: as the flag says, else as the environment does.
+pub(crate) fn local_pull(args: &LocalCloudArgs, process: &Process) -> Result<LocalPull, Failure> {
+    match (args.local_pull, process.variable("BAKELITE_LOCAL_PULL")) {
+        (Some(pull), _) => Ok(pull),
+        (None, None) => Ok(LocalPull::Auto),
+        (None, Some(value)) => LocalPull::from_str(value, false)
+            .map_err(|_| Failure::new("BAKELITE_LOCAL_PULL is neither `auto` nor `never`")),
     }
 }
 

@@ -61,6 +61,14 @@ const VARIABLES: &[Variable] = &[
         doc: "The passphrase of protected private keys, which are else asked for at the terminal.",
     },
     Variable {
+        name: "BAKELITE_LOCAL_PULL",
+        doc: "Whether the local cloud pulls the distributions of well-known AMIs: `auto`, or `never`, where `-local-pull` is not given.",
+    },
+    Variable {
+        name: "DOCKER_CONFIG",
+        doc: "The directory whose `config.json` has the credentials of container registries; without it, `~/.docker`.",
+    },
+    Variable {
         name: "AWS_…",
         doc: "Credentials, region, profile and endpoints as the AWS SDKs read them: `AWS_ACCESS_KEY_ID`, `AWS_PROFILE`, `AWS_REGION`, `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_EC2` and so on.",
     },

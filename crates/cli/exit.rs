@@ -16,8 +16,19 @@ pub(crate) enum Status {
     WouldChange,
     /// No command, or one that does not exist; help was printed.
     NoCommand,
-    /// What `local run` ran ended with this status.
+    /// What `local run` or `local exec` ran ended with this status.
     Of(u8),
+}
+
+impl Status {
+    /// The status of a command that was run for the user, which becomes ours.
+    pub(crate) fn of(status: i32) -> Status {
+        match u8::try_from(status) {
+            Ok(0) => Status::Ok,
+            Ok(status) => Status::Of(status),
+            Err(_) => Status::Failed,
+        }
+    }
 }
 
 /// Why a command failed, when the template is not at fault.

@@ -14,14 +14,12 @@ use tokio::net::unix::pipe;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::Mutex;
 
-use crate::args::LocalCloudArgs;
-use crate::cloud::{Access, Cloud, state_directory};
+use crate::args::{LocalCloudArgs, LocalPull};
+use crate::cloud::{Access, Cloud, local_pull, state_directory};
 use crate::exit::{Failure, Status};
-use crate::process::Process;
+use crate::notices::NoticeBoard;
+use crate::process::{KEEP, Process};
 use crate::signals::Signals;
-
-/// The hidden first argument.
-pub(crate) const KEEP: &str = "__bakelite-keep-local-cloud";
 
 /// The process, as its bake sees it.
 pub(crate) struct Keeper {
@@ -29,6 +27,7 @@ pub(crate) struct Keeper {
     input: ChildStdin,
     reports: Mutex<Lines<BufReader<ChildStdout>>>,
     access: Access,
+    board: NoticeBoard,
 }
 
 impl Keeper {
@@ -48,7 +47,8 @@ impl Keeper {
             return Err(failed());
         };
         let mut reports = BufReader::new(output).lines();
-        let first = next(&mut reports).await.ok_or_else(failed)?;
+        let board = NoticeBoard::new(process.output, local_pull(args, process)? == LocalPull::Never);
+        let first = next(&mut reports, &board).await.ok_or_else(failed)?;
         let text = |name: &str| first.get(name).and_then(Value::as_str).map(str::to_owned);
         if let Some(error) = text("error") {
             let failure = Failure::new(error);
@@ -71,6 +71,7 @@ impl Keeper {
             input,
             reports: Mutex::new(reports),
             access,
+            board,
         })
     }
 
@@ -79,11 +80,16 @@ impl Keeper {
         &self.access
     }
 
+    /// Where what its cloud reports comes together.
+    pub(crate) fn board(&self) -> &NoticeBoard {
+        &self.board
+    }
+
     /// Completes when another process has asked the cloud to end; answers the command that did.
     pub(crate) async fn asked_to_end(&self) -> String {
         let mut reports = self.reports.lock().await;
         loop {
-            match next(&mut reports).await {
+            match next(&mut reports, &self.board).await {
                 Some(report) => {
                     if let Some(wish) = report.get("end").and_then(Value::as_str) {
                         return wish.to_owned();
@@ -98,7 +104,7 @@ impl Keeper {
     pub(crate) async fn leave(mut self) -> Vec<String> {
         drop(self.input);
         let reports = self.reports.get_mut();
-        while let Some(report) = next(reports).await {
+        while let Some(report) = next(reports, &self.board).await {
             if let Some(kept) = report.get("kept").and_then(Value::as_array) {
                 return kept.iter().filter_map(Value::as_str).map(str::to_owned).collect();
             }
@@ -108,9 +114,15 @@ impl Keeper {
     }
 }
 
-async fn next(reports: &mut Lines<BufReader<ChildStdout>>) -> Option<Value> {
-    let line = reports.next_line().await.ok()??;
-    serde_json::from_str(&line).ok()
+/// The next report that is no notice; notices go to the board.
+async fn next(reports: &mut Lines<BufReader<ChildStdout>>, board: &NoticeBoard) -> Option<Value> {
+    loop {
+        let line = reports.next_line().await.ok()??;
+        let report: Value = serde_json::from_str(&line).ok()?;
+        if !board.take_line(&report) {
+            return Some(report);
+        }
+    }
 }
 
 /// What the process itself does.
@@ -153,7 +165,9 @@ pub(crate) async fn run(args: &LocalCloudArgs, process: &Process) -> Result<Stat
 /// The instances of this process.
 fn kept(state_directory: PathBuf) -> Vec<String> {
     let instances = bakelite_local::instances(&state_directory).unwrap_or_default();
-    let ours = instances.into_iter().filter(|instance| instance.process == Some(std::process::id()));
+    let ours = instances
+        .into_iter()
+        .filter(|instance| instance.process == Some(std::process::id()));
     ours.map(|instance| instance.id).collect()
 }
 

@@ -11,6 +11,7 @@ mod env;
 mod exit;
 mod flags;
 mod keeper;
+mod notices;
 mod partition;
 mod print;
 mod process;

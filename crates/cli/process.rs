@@ -12,9 +12,11 @@ use bakelite_engine::private_file::PrivateFiles;
 use bakelite_engine::provisioner::RunContext;
 
 use crate::exit::Failure;
-use crate::keeper::KEEP;
 use crate::print::Output;
 use crate::report::log::Log;
+
+/// The hidden first argument of a process that runs the local cloud of a bake.
+pub(crate) const KEEP: &str = "__bakelite-keep-local-cloud";
 
 /// What the program was started with.
 pub(crate) struct Process {

@@ -38,6 +38,11 @@ source "amazon-ebs" "quickstart" {
     most_recent = true
   }
 
+  # On the local cloud: start from this machine's own system, so that nothing has to be downloaded. On AWS it is a tag like any other.
+  run_tags = {
+    "bakelite:userland" = "host"
+  }
+
   tags = {
     Name = "quickstart"
     Base = "{{ .SourceAMIName }}"

@@ -415,7 +415,9 @@ fn a_spot_instance_is_asked_for_by_a_launch_template_and_a_fleet() {
     assert!(output.contains("fleet `fleet-1` got no spot instance:"), "{output}");
     assert!(output.contains("- m5a.large: SpotMaxPriceTooLow: too low"), "{output}");
     assert!(output.contains("`spot_price_auto_product` is deprecated"), "{output}");
-    assert!(!requests.contains("Action=RunInstances"), "{requests}");
+    // The launch was tried dry.
+    let mut launches = requests.lines().filter(|line| line.starts_with("Action=RunInstances&"));
+    assert!(launches.all(|line| line.contains("&DryRun=true")), "{requests}");
 }
 
 /// No capacity, as EC2 says so.
@@ -641,6 +643,41 @@ fn options_of_the_image_are_parameters_of_its_creation_and_its_attributes() {
           value = "first"
         }}
         ami_block_device_mappings {{
+          device_name = "/dev/sdz"
+          volume_size = 7
+        }}"#
+    );
+    let baked = bake(&source);
+    assert_sent(
+        &baked,
+        &[
+            "Action=ModifyInstanceAttribute&Version=2016-11-15&InstanceId=i-",
+            "&SriovNetSupport.Value=simple",
+            "&EnaSupport.Value=true",
+            "Action=CreateImage&",
+            "&Name=baked&",
+            "&Description=of ubuntu/images/",
+            "&BlockDeviceMapping.1.DeviceName=/dev/sdz",
+            "&BlockDeviceMapping.1.Ebs.VolumeSize=7",
+            "&BlockDeviceMapping.1.NoDevice=&BlockDeviceMapping.1.DeviceName=xvdca",
+            ".Key=Release&",
+            ".Key=Base&",
+            "&LaunchPermission.Add.1.UserId=111111111111",
+            "&LaunchPermission.Add.2.Group=all",
+            "&LaunchPermission.Add.3.OrganizationArn=arn:organization",
+            "&LaunchPermission.Add.4.OrganizationalUnitArn=arn:unit",
+        ],
+    );
+    let image = first(&baked.1, "CreateImage");
+    assert!(image.contains("Key=Release") && !image.contains("Key=Only"), "{image}");
+}
+
+/// The snapshot is none of the cloud's, which refuses the AMI; the request is what counts.
+#[test]
+fn devices_of_the_image_are_parameters_of_its_creation() {
+    let source = format!(
+        r#"{USUAL}
+        ami_block_device_mappings {{
           device_name           = "/dev/sdz"
           delete_on_termination = true
           encrypted             = true
@@ -660,16 +697,10 @@ fn options_of_the_image_are_parameters_of_its_creation_and_its_attributes() {
           virtual_name = "ephemeral1"
         }}"#
     );
-    let baked = bake(&source);
     assert_sent(
-        &baked,
+        &bake(&source),
         &[
-            "Action=ModifyInstanceAttribute&Version=2016-11-15&InstanceId=i-",
-            "&SriovNetSupport.Value=simple",
-            "&EnaSupport.Value=true",
             "Action=CreateImage&",
-            "&Name=baked&",
-            "&Description=of ubuntu/images/",
             "&BlockDeviceMapping.1.DeviceName=/dev/sdz",
             "&BlockDeviceMapping.1.Ebs.DeleteOnTermination=true",
             "&BlockDeviceMapping.1.Ebs.Encrypted=true",
@@ -681,17 +712,8 @@ fn options_of_the_image_are_parameters_of_its_creation_and_its_attributes() {
             "&BlockDeviceMapping.1.Ebs.Throughput=130",
             "&BlockDeviceMapping.2.NoDevice=&BlockDeviceMapping.2.DeviceName=/dev/sdy",
             "&BlockDeviceMapping.3.VirtualName=ephemeral1",
-            "&BlockDeviceMapping.1.NoDevice=&BlockDeviceMapping.1.DeviceName=xvdca",
-            ".Key=Release&",
-            ".Key=Base&",
-            "&LaunchPermission.Add.1.UserId=111111111111",
-            "&LaunchPermission.Add.2.Group=all",
-            "&LaunchPermission.Add.3.OrganizationArn=arn:organization",
-            "&LaunchPermission.Add.4.OrganizationalUnitArn=arn:unit",
         ],
     );
-    let image = first(&baked.1, "CreateImage");
-    assert!(image.contains("Key=Release") && !image.contains("Key=Only"), "{image}");
 }
 
 #[test]
@@ -856,7 +878,10 @@ fn a_source_ami_is_found_by_id_or_filter() {
         failed.contains("source AMI `ami-0123456789abcdef0` does not exist"),
         "{failed}"
     );
-    assert!(failed.contains("-local-image ami-0123456789abcdef0=ROOT"), "{failed}");
+    assert!(
+        failed.contains("-local-image ami-0123456789abcdef0=oci:IMAGE"),
+        "{failed}"
+    );
     let filter = USUAL.replace("ubuntu/images/*", "nobody/has/this/*");
     let filter = filter.replace("most_recent = true", "include_deprecated = true");
     let baked = bake(&filter);
@@ -1031,6 +1056,24 @@ fn options_that_are_not_supported_are_refused_at_their_place() {
         "{USUAL}\nencrypt_boot = false\nskip_save_build_region = false\nspot_price = \"0\"\nregion_kms_key_ids = {{}}"
     )));
     let _ = context.run(["validate", "t.pkr.hcl"]).succeeds();
+}
+
+#[test]
+fn a_string_that_is_no_template_is_refused_before_it_is_rendered() {
+    let context = test_context!();
+    for (line, option) in [
+        ("tags = { Name = \"{{ nonsense }}\" }", "`tags.Name`"),
+        ("ami_description = \"{{ .SourceAMI\"", "`ami_description`"),
+        (
+            "run_tag {\n key = \"{{ nonsense }}\"\n value = \"x\"\n}",
+            "`run_tag[0].key`",
+        ),
+    ] {
+        context.template(&template(&format!("{USUAL}\n{line}")));
+        let output = context.run(["validate", "t.pkr.hcl"]).fails_with(1);
+        assert!(output.contains(option), "{line}: {output}");
+        assert!(output.contains("template is not valid"), "{line}: {output}");
+    }
 }
 
 /// What a killed bake leaves is found by its tags, without its journal.

@@ -1,7 +1,8 @@
 //! What the local cloud takes on disk, and making room.
 
-use bakelite_test_support::context::TestContext;
+use bakelite_test_support::context::{Ran, TestContext};
 use bakelite_test_support::test_context;
+use bakelite_test_support::tools::is_root;
 use serde_json::Value;
 
 use crate::templates::image_in;
@@ -34,18 +35,52 @@ fn images_take_what_their_bakes_change_and_can_be_removed() {
     assert!(listed.contains(&image) && listed.contains(" free\n"), "{listed}");
 
     let unknown = context.run(["local", "rm", "ami-0123456789abcdef0"]).fails_with(1);
-    assert!(unknown.contains("does not exist in the local cloud\nhelp: `bakelite local images`"), "{unknown}");
+    assert!(
+        unknown.contains("does not exist in the local cloud\nhelp: `bakelite local images`"),
+        "{unknown}"
+    );
     let removed = context.run(["local", "rm", &image]).succeeds();
     assert!(removed.starts_with(&format!("{image} is gone, ")), "{removed}");
     assert_eq!(used(&usage(&context), "image"), Vec::<&Value>::new());
 
     let before = usage(&context);
     let listed = context.run(["local", "prune", "-dry-run"]).succeeds();
-    assert!(listed.contains("unused base") && listed.ends_with("  would be freed\n"), "{listed}");
+    assert!(
+        listed.contains("unused base") && listed.ends_with("  would be freed\n"),
+        "{listed}"
+    );
     assert_eq!(used(&before, "unused base").len(), 1);
     let _ = context.run(["local", "prune"]).succeeds();
     let after = usage(&context);
-    assert_eq!((after["used"].as_array().unwrap().len(), after["total"].as_u64()), (0, Some(0)), "{after}");
+    assert_eq!(
+        (after["used"].as_array().unwrap().len(), after["total"].as_u64()),
+        (0, Some(0)),
+        "{after}"
+    );
     // The base is made again.
     let _ = context.run(["build", "-local", &template]).succeeds();
+}
+
+/// A plain user cannot make a small file system.
+#[test]
+fn a_full_disk_fails_a_bake_at_once() {
+    if !is_root() {
+        return;
+    }
+    let context = test_context!();
+    let template = format!("{}/examples/quickstart", env!("CARGO_MANIFEST_DIR"));
+    let in_small = "mkdir small && mount -t tmpfs -o size=16m tmpfs small && exec \"$@\"";
+    let mut command = context.command_of(
+        "unshare",
+        ["-m", "sh", "-c", in_small, "sh", env!("CARGO_BIN_EXE_bakelite")],
+    );
+    command.args(["build", "-local", "-local-state", "small/state", &template]);
+    let started = std::time::Instant::now();
+    let output = Ran::of(&mut command).fails_with(1);
+    assert!(
+        output.contains("LocalDiskFull") && output.contains("bakelite local du"),
+        "{output}"
+    );
+    // Retries of an error that passes with time take five minutes.
+    assert!(started.elapsed() < std::time::Duration::from_mins(1));
 }

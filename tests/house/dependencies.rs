@@ -74,7 +74,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("bakelite-ssm", &["bakelite-net"]),
-    ("bakelite-local", &["bakelite-ssm"]),
+    ("bakelite-oci", &["bakelite-net"]),
+    ("bakelite-local", &["bakelite-net", "bakelite-oci", "bakelite-ssm"]),
     ("bakelite-test-support", &[]),
     ("bakelite-house", &[]),
     (

@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use aws_sdk_ec2::types::{BlockDeviceMapping, EbsBlockDevice, VolumeType};
+use bakelite_hcl::diagnostic::Severity;
 use bakelite_template::component::Complaint;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -74,13 +75,20 @@ const THROUGHPUT: RangeInclusive<i32> = 125..=2_000;
 /// The most that it was.
 const FORMER_THROUGHPUT: i32 = 1_000;
 
-/// Complains about devices that EC2 would refuse, each with its first error. `option` is the list's name.
+/// Complains about devices that EC2 would refuse, each with its first error, and about what has no effect or is not possible everywhere.
+/// `option` is the list's name.
 pub(crate) fn check(option: &str, devices: &[BlockDevice], complaints: &mut Vec<Complaint>) {
     for (index, device) in devices.iter().enumerate() {
-        let found = name_and_key(device)
-            .or_else(|| iops(device))
-            .or_else(|| throughput(device));
-        complaints.extend(found.map(|mut complaint| {
+        let mut found = [name_and_key(device), iops(device), throughput(device)];
+        if device.volume_type.as_deref() == Some("gp3") {
+            found.swap(1, 2);
+        }
+        let mut found: Vec<Complaint> = found.into_iter().flatten().collect();
+        let is_error = |complaint: &Complaint| complaint.severity == Severity::Error;
+        if let Some(first) = found.iter().position(is_error) {
+            found = vec![found.swap_remove(first)];
+        }
+        complaints.extend(found.into_iter().map(|mut complaint| {
             complaint.option = format!("{option}[{index}].{}", complaint.option);
             if !device.device_name.is_empty() {
                 complaint.message = format!("device `{}`: {}", device.device_name, complaint.message);
@@ -101,7 +109,7 @@ fn name_and_key(device: &BlockDevice) -> Option<Complaint> {
 
 fn iops(device: &BlockDevice) -> Option<Complaint> {
     let kind = device.volume_type.as_deref().unwrap_or_default();
-    let iops = device.iops.filter(|iops| *iops > 0)?;
+    let iops = device.iops.filter(|iops| *iops != 0)?;
     let Some(limits) = LIMITS.iter().find(|limits| limits.kind == kind) else {
         let message = format!("`iops` has no effect: a `{kind}` volume has none of its own");
         return (!kind.is_empty()).then(|| Complaint::warning("iops", message));
@@ -111,17 +119,24 @@ fn iops(device: &BlockDevice) -> Option<Complaint> {
     if size.is_none() && kind != "gp3" {
         return None;
     }
-    let (least, most) = (*limits.iops.start(), *limits.iops.end());
-    let within = |most: i32, per_gib: i32| size.map_or(most, |size| most.min(size.saturating_mul(per_gib).max(least)));
-    let most = within(most, limits.iops_per_gib);
+    let (least, most) = (limits.iops.start(), limits.iops.end());
+    let per_gib = size.map_or(0, |size| iops / size);
     let shown = size.map(|size| format!("{size} GiB ")).unwrap_or_default();
-    if !(least..=most).contains(&iops) {
-        let message = format!("`iops` of a {shown}`{kind}` volume must be {least} to {most}");
+    // Those of a gp3 volume are its own up to a number, however small it is.
+    if kind != "gp3" && per_gib > limits.iops_per_gib {
+        let message = format!(
+            "`iops` of a {shown}`{kind}` volume are {per_gib} for each GiB, more than {}",
+            limits.iops_per_gib
+        );
         return Some(Complaint::error("iops", message));
     }
-    let former = within(limits.former_iops, limits.former_iops_per_gib);
-    let message = format!("`iops` of a {shown}`{kind}` volume above {former} is not possible in every region");
-    (iops > former).then(|| Complaint::warning("iops", message))
+    if !limits.iops.contains(&iops) {
+        let message = format!("`iops` of a `{kind}` volume must be {least} to {most}");
+        return Some(Complaint::error("iops", message));
+    }
+    let is_new = iops > limits.former_iops || (iops > *least && per_gib > limits.former_iops_per_gib);
+    let message = format!("{iops} `iops` of a {shown}`{kind}` volume are not possible in every region");
+    is_new.then(|| Complaint::warning("iops", message))
 }
 
 fn throughput(device: &BlockDevice) -> Option<Complaint> {
@@ -207,6 +222,49 @@ mod tests {
     }
 
     #[test]
+    fn a_warning_hides_no_error_and_of_several_errors_the_first_is_reported() {
+        let severities = |json: &str| {
+            let device: BlockDevice = serde_json::from_str(json).unwrap();
+            let mut complaints = Vec::new();
+            check("ebs_volumes", &[device], &mut complaints);
+            let shown = complaints.into_iter().map(|complaint| {
+                let option = complaint.option.rsplit('.').next().unwrap_or_default().to_owned();
+                (option, complaint.severity == Severity::Error)
+            });
+            shown.collect::<Vec<_>>()
+        };
+        for (json, option, is_error) in [
+            (
+                r#"{"device_name": "a", "volume_type": "gp2", "iops": 200, "throughput": 125}"#,
+                "throughput",
+                true,
+            ),
+            (
+                r#"{"device_name": "a", "volume_type": "gp3", "iops": 20000, "throughput": 5000}"#,
+                "throughput",
+                true,
+            ),
+            (
+                r#"{"device_name": "a", "volume_type": "gp3", "iops": 1, "throughput": 1500}"#,
+                "iops",
+                true,
+            ),
+            (
+                r#"{"device_name": "a", "volume_type": "gp3", "iops": 1, "throughput": 1}"#,
+                "throughput",
+                true,
+            ),
+            (
+                r#"{"device_name": "a", "volume_type": "gp3", "volume_size": 2, "iops": 3500}"#,
+                "iops",
+                false,
+            ),
+        ] {
+            assert_eq!(severities(json), [(option.to_owned(), is_error)], "{json}");
+        }
+    }
+
+    #[test]
     fn impossible_devices_are_refused() {
         let none: [&str; 0] = [];
         for (json, wanted) in [
@@ -219,9 +277,18 @@ mod tests {
                 &["iops"],
             ),
             (
-                r#"{"device_name": "a", "volume_type": "io1", "volume_size": 10, "iops": 500}"#,
+                r#"{"device_name": "a", "volume_type": "io1", "volume_size": 10, "iops": 509}"#,
                 &none,
             ),
+            (
+                r#"{"device_name": "a", "volume_type": "io1", "volume_size": 1, "iops": 100}"#,
+                &["iops"],
+            ),
+            (
+                r#"{"device_name": "a", "volume_type": "gp3", "volume_size": 1, "iops": 3000}"#,
+                &none,
+            ),
+            (r#"{"device_name": "a", "volume_type": "gp3", "iops": -1}"#, &["iops"]),
             (r#"{"device_name": "a", "volume_type": "io1", "iops": 5}"#, &none),
             (
                 r#"{"device_name": "a", "volume_type": "gp3", "throughput": 1}"#,

@@ -1,38 +1,43 @@
 //! Calls that name many resources at once. While one is under way, whatever other bakes ask for is gathered into the next: a single
 //! bake never waits for company, and many bakes that come to the same point together cost two calls instead of one each.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use aws_sdk_ec2::Client;
+use aws_sdk_ec2::types::{Filter, Image};
 use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 
+use crate::call::{call, once};
+use crate::describe;
 use crate::error::AwsError;
 
-/// Makes the call for these ids.
-pub type Call = Box<dyn Fn(Vec<String>) -> BoxFuture<'static, Result<(), AwsError>> + Send + Sync>;
+/// Makes the call for these ids, and answers what is said about each of them, if anything.
+pub type Call<V> = Box<dyn Fn(Vec<String>) -> BoxFuture<'static, Result<HashMap<String, V>, AwsError>> + Send + Sync>;
 
 /// The calls of one operation in one account and region.
-pub struct Batch {
-    call: Call,
-    /// What the next call is for, and who hears how it went.
-    next: Mutex<Vec<(String, oneshot::Sender<Outcome>)>>,
+pub struct Batch<V> {
+    call: Call<V>,
+    /// What the next call is for, and who is told how it went.
+    next: Mutex<Vec<(String, oneshot::Sender<Outcome<V>>)>>,
     /// Held while a call is under way.
     turn: tokio::sync::Mutex<()>,
 }
 
 /// How a call went for one of its ids.
-enum Outcome {
-    Done,
+enum Outcome<V> {
+    Done(Option<V>),
     /// It was refused for this id alone.
     Failed(AwsError),
     /// It was refused for several ids, and does not tell for which of them.
     Unclear,
 }
 
-impl Batch {
+impl<V: Clone> Batch<V> {
     /// Of an operation that is called in this way.
-    pub fn new(call: Call) -> Self {
+    pub fn new(call: Call<V>) -> Self {
         Self {
             call,
             next: Mutex::default(),
@@ -40,11 +45,12 @@ impl Batch {
         }
     }
 
-    /// Makes the call for this id, together with what others want of it at the same time. One id that is refused does not fail the others.
+    /// Makes the call for this id, together with what others want of it at the same time, and answers what is said about the id. One that
+    /// is refused does not fail the others.
     ///
     /// # Errors
     /// What the service answers for this id.
-    pub async fn call(&self, id: &str) -> Result<(), AwsError> {
+    pub async fn call(&self, id: &str) -> Result<Option<V>, AwsError> {
         let (sender, mut outcome) = oneshot::channel();
         self.lock().push((id.to_owned(), sender));
         let turn = self.turn.lock().await;
@@ -60,36 +66,84 @@ impl Batch {
         }
         let is_alone = wanted.len() == 1;
         let (ids, senders): (Vec<_>, Vec<_>) = wanted.into_iter().unzip();
-        let answer = (self.call)(ids).await;
-        let mut outcomes = senders.into_iter();
-        match answer {
-            Ok(()) => outcomes.for_each(|sender| drop(sender.send(Outcome::Done))),
-            Err(error) if is_alone => drop(outcomes.next().map(|sender| sender.send(Outcome::Failed(error)))),
-            Err(_) => outcomes.for_each(|sender| drop(sender.send(Outcome::Unclear))),
+        let answer = (self.call)(ids.clone()).await;
+        for (id, sender) in ids.iter().zip(senders) {
+            let outcome = match &answer {
+                Ok(said) => Outcome::Done(said.get(id).cloned()),
+                Err(error) if is_alone => Outcome::Failed(error.clone()),
+                Err(_) => Outcome::Unclear,
+            };
+            // Who asked may have been cancelled.
+            let _ = sender.send(outcome);
         }
         drop(turn);
         let outcome = outcome.try_recv().unwrap_or(Outcome::Unclear);
         self.settle(id, outcome).await
     }
 
-    async fn settle(&self, id: &str, outcome: Outcome) -> Result<(), AwsError> {
+    async fn settle(&self, id: &str, outcome: Outcome<V>) -> Result<Option<V>, AwsError> {
         match outcome {
-            Outcome::Done => Ok(()),
+            Outcome::Done(said) => Ok(said),
             Outcome::Failed(error) => Err(error),
             Outcome::Unclear => self.alone(id).await,
         }
     }
 
-    async fn alone(&self, id: &str) -> Result<(), AwsError> {
-        (self.call)(vec![id.to_owned()]).await
+    async fn alone(&self, id: &str) -> Result<Option<V>, AwsError> {
+        Ok((self.call)(vec![id.to_owned()]).await?.remove(id))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<(String, oneshot::Sender<Outcome>)>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<(String, oneshot::Sender<Outcome<V>>)>> {
         self.next.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl fmt::Debug for Batch {
+impl Batch<()> {
+    /// Stops instances.
+    pub(crate) fn stops(ec2: &Client) -> Self {
+        let ec2 = ec2.clone();
+        Self::new(Box::new(move |ids| {
+            let request = ec2.stop_instances().set_instance_ids(Some(ids));
+            Box::pin(async move {
+                call("StopInstances", || request.clone().send()).await?;
+                Ok(HashMap::new())
+            })
+        }))
+    }
+
+    /// Terminates instances; a call is not repeated here.
+    pub(crate) fn terminations(ec2: &Client) -> Self {
+        let ec2 = ec2.clone();
+        Self::new(Box::new(move |ids| {
+            let request = ec2.terminate_instances().set_instance_ids(Some(ids));
+            Box::pin(async move {
+                once("TerminateInstances", request.send()).await?;
+                Ok(HashMap::new())
+            })
+        }))
+    }
+}
+
+impl Batch<Vec<Image>> {
+    /// Finds the account's own images by their names.
+    pub(crate) fn images_by_name(ec2: &Client) -> Self {
+        let ec2 = ec2.clone();
+        Self::new(Box::new(move |names| {
+            let by = Filter::builder().name("name").set_values(Some(names)).build();
+            let ec2 = ec2.clone();
+            Box::pin(async move {
+                let mut named: HashMap<String, Vec<Image>> = HashMap::new();
+                for image in describe::own_images(&ec2, by).await? {
+                    let name = image.name().unwrap_or_default().to_owned();
+                    named.entry(name).or_default().push(image);
+                }
+                Ok(named)
+            })
+        }))
+    }
+}
+
+impl<V> fmt::Debug for Batch<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Batch").finish_non_exhaustive()
     }
@@ -109,7 +163,7 @@ mod tests {
     type Calls = Arc<Mutex<Vec<Vec<String>>>>;
 
     /// A batch that notes its calls; the first one waits until it is allowed to end, and what names `bad` is refused.
-    fn noting(allowed: &Arc<Notify>) -> (Calls, Batch) {
+    fn noting(allowed: &Arc<Notify>) -> (Calls, Batch<usize>) {
         let calls = Calls::default();
         let (noted, allowed) = (Arc::clone(&calls), Arc::clone(allowed));
         let batch = Batch::new(Box::new(move |ids| {
@@ -135,7 +189,7 @@ mod tests {
                         connection: None,
                     });
                 }
-                Ok(())
+                Ok(ids.into_iter().enumerate().map(|(at, id)| (id, at)).collect())
             })
         }));
         (calls, batch)
@@ -148,19 +202,25 @@ mod tests {
         let all = join_all(["a", "b", "c", "d"].map(|id| batch.call(id)));
         let allow = async { allowed.notify_one() };
         let (answers, ()) = tokio::join!(all, allow);
-        assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+        let answers: Vec<_> = answers.into_iter().map(|answer| answer.unwrap().unwrap()).collect();
+        assert_eq!(answers, [0, 0, 1, 2], "each has what was said about it");
         assert_eq!(*calls.lock().unwrap(), [vec!["a"], vec!["b", "c", "d"]]);
     }
 
     #[tokio::test]
     async fn one_that_is_refused_does_not_fail_the_others() {
         let allowed = Arc::new(Notify::new());
-        allowed.notify_one();
         let (calls, batch) = noting(&allowed);
-        let answers = join_all(["a", "bad", "c"].map(|id| batch.call(id))).await;
+        let all = join_all(["a", "bad", "c"].map(|id| batch.call(id)));
+        let allow = async { allowed.notify_one() };
+        let (answers, ()) = tokio::join!(all, allow);
         let failed: Vec<bool> = answers.iter().map(Result::is_err).collect();
         assert_eq!(failed, [false, true, false]);
-        assert_eq!(calls.lock().unwrap().len(), 4, "the first, the others together, then each of them");
+        assert_eq!(
+            calls.lock().unwrap().len(),
+            4,
+            "the first, the others together, then each of them"
+        );
     }
 
     #[tokio::test]

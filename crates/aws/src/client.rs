@@ -16,7 +16,9 @@ use rustls::pki_types::CertificateDer;
 use tokio::sync::OnceCell;
 
 use crate::access::{AccessOptions, Polling};
+use crate::asked::Asked;
 use crate::authorities::Authorities;
+use crate::batch::Batch;
 use crate::call::client;
 use crate::credentials::{self, AccessError, Environment, Found, Profiles, Search, is_on, variable};
 use crate::describe;
@@ -53,6 +55,14 @@ pub struct Aws {
     pub snapshots: Watch<Snapshot>,
     /// All volumes that somebody waits for.
     pub volumes: Watch<Volume>,
+    /// Stops instances.
+    pub stops: Batch<()>,
+    /// Terminates instances. Nothing is repeated by it but by the SDK: whoever removes repeats that as a whole.
+    pub(crate) terminations: Batch<()>,
+    /// The account's own images by their names.
+    pub names: Batch<Vec<Image>>,
+    /// What the bakes of the run ask alike in the region.
+    pub asked: Asked,
 }
 
 /// What is the same in every region.
@@ -120,7 +130,7 @@ static FOUND: Shared<Found> = Shared::new();
 impl Aws {
     /// AWS as these options and this environment say. Equal ones share everything.
     pub async fn reach(options: &AccessOptions, environment: &Environment) -> Result<Arc<Self>, AccessError> {
-        let make = async { Ok(Arc::new(Self::new(options, environment).await?)) };
+        let make = Box::pin(async { Ok(Arc::new(Self::new(options, environment).await?)) });
         REACHED.get(options.clone(), environment, make).await
     }
 
@@ -181,6 +191,10 @@ impl Aws {
                 ),
                 &common.times,
             ),
+            stops: Batch::stops(&ec2),
+            terminations: Batch::terminations(&ec2_of_a_part),
+            names: Batch::images_by_name(&ec2),
+            asked: Asked::default(),
             ssm: client!(aws_sdk_ssm, common.of_service("SSM", &region), classifier.clone()),
             others: std::sync::Mutex::default(),
             common,
@@ -227,7 +241,11 @@ impl Aws {
 
     /// IAM of the account.
     pub fn iam(&self) -> aws_sdk_iam::Client {
-        client!(aws_sdk_iam, self.common.of_service("IAM", &self.region), self.classifier.clone())
+        client!(
+            aws_sdk_iam,
+            self.common.of_service("IAM", &self.region),
+            self.classifier.clone()
+        )
     }
 
     /// The same for what is repeated as a whole.
@@ -319,7 +337,8 @@ impl Common {
             sts: &at_sts,
             given: GivenCode::new(options.mfa_code.as_deref()),
         };
-        let found = FOUND.get(options.of_credentials(), environment, search.run()).await?;
+        let run = Box::pin(search.run());
+        let found = FOUND.get(options.of_credentials(), environment, run).await?;
         let region = match named {
             None if found.is_instance => search.instance_region().await,
             None if is_local => Some(region),

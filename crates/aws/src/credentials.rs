@@ -726,17 +726,14 @@ async fn attempt(of: &str, provider: impl ProvideCredentials + 'static) -> Resul
 /// missing, as the usual ones may.
 fn files(options: &AccessOptions, environment: &Environment) -> (EnvConfigFiles, String) {
     let usual = |name, path| variable(environment, name).unwrap_or(path);
-    let (files, credentials) = (EnvConfigFiles::builder(), options.shared_credentials_file.as_deref());
-    let (files, credentials) = match credentials {
-        Some(path) => (
-            files.with_file(EnvConfigFileKind::Credentials, in_home(path, environment)),
-            path,
-        ),
-        None => {
-            let path = usual("AWS_SHARED_CREDENTIALS_FILE", CREDENTIALS_FILE);
-            let there = in_home(path, environment);
-            (if_exists(files, EnvConfigFileKind::Credentials, there), path)
-        }
+    let files = EnvConfigFiles::builder();
+    let (files, credentials) = if let Some(path) = options.shared_credentials_file.as_deref() {
+        let there = in_home(path, environment);
+        (files.with_file(EnvConfigFileKind::Credentials, there), path)
+    } else {
+        let path = usual("AWS_SHARED_CREDENTIALS_FILE", CREDENTIALS_FILE);
+        let there = in_home(path, environment);
+        (if_exists(files, EnvConfigFileKind::Credentials, there), path)
     };
     let config = usual("AWS_CONFIG_FILE", CONFIG_FILE);
     let files = if_exists(files, EnvConfigFileKind::Config, in_home(config, environment));

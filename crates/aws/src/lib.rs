@@ -6,6 +6,7 @@
 )]
 
 pub mod access;
+pub mod asked;
 mod authorities;
 pub mod batch;
 pub mod call;

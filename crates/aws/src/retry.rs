@@ -419,7 +419,7 @@ mod tests {
         assert_eq!(Tries::new().after(ErrorClass::NotYet), Some(policy.first));
         assert_eq!(Tries::within(Duration::ZERO).after(ErrorClass::NotYet), None);
         assert_eq!(Tries::new().after(ErrorClass::Refused), None);
-        assert_eq!(of_sdk(None).max_attempts(), 12);
+        assert_eq!(of_sdk(None).max_attempts(), 9);
         assert_eq!(of_sdk(Some(0)).max_attempts(), 1);
     }
 

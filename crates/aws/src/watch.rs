@@ -175,7 +175,11 @@ impl<S> Watch<S> {
         loop {
             let looked = self.look(fresh).await;
             if let Some(limit) = pace.unanswered
-                && let Some(cause) = looked.as_ref().err().cloned().or_else(|| self.failing_since(asked, limit))
+                && let Some(cause) = looked
+                    .as_ref()
+                    .err()
+                    .cloned()
+                    .or_else(|| self.failing_since(asked, limit))
             {
                 let what = what.to_owned();
                 return Err(WaitError::Unseen { what, wanted, cause });
@@ -387,6 +391,35 @@ mod tests {
         assert_eq!(error.to_string(), "instance a did not become running within 0 s");
     }
 
+    fn failed(class: ErrorClass) -> AwsError {
+        AwsError {
+            operation: "DescribeImages",
+            code: Some("Code".into()),
+            message: "it fails".into(),
+            request_id: None,
+            class,
+            action: None,
+            principal: None,
+            connection: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_nobody_can_tell_of_is_not_waited_for() {
+        for class in [ErrorClass::Unavailable, ErrorClass::Denied] {
+            let watch: Watch<()> = Watch::new(Box::new(move |_| Box::pin(async move { Err(failed(class)) })));
+            let pace = PACE.unless_silent(Duration::ZERO);
+            let error = watch
+                .until("a", pace, "instance a", "terminated", |_| None::<Result<(), _>>)
+                .await;
+            let text = error.unwrap_err().to_string();
+            assert!(
+                text.starts_with("whether instance a is terminated cannot be seen: `DescribeImages` answered `Code`"),
+                "{text}"
+            );
+        }
+    }
+
     #[tokio::test]
     async fn throttling_slows_down_and_never_fails() {
         let calls = Arc::new(AtomicUsize::new(0));
@@ -395,17 +428,7 @@ mod tests {
             let call = counted.fetch_add(1, Ordering::SeqCst);
             Box::pin(async move {
                 if call < 2 {
-                    let (code, message) = (Some("RequestLimitExceeded".into()), "slow down".into());
-                    return Err(AwsError {
-                        operation: "DescribeImages",
-                        code,
-                        message,
-                        request_id: None,
-                        class: ErrorClass::Throttled,
-                        action: None,
-                        principal: None,
-                        connection: None,
-                    });
+                    return Err(failed(ErrorClass::Throttled));
                 }
                 Ok(ids.into_iter().map(|id| (id, ())).collect())
             })

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bakelite_engine::cancel::{Canceller, Urgency, cancellation};
-use bakelite_engine::event::{RunEvent, What};
+use bakelite_engine::event::{Event, RunEvent, What};
 use bakelite_engine::events::Events;
 use bakelite_engine::journal::Journal;
 use bakelite_engine::policy::{FailurePolicy, OnError};
@@ -18,6 +18,7 @@ use crate::args::{BuildArgs, OnErrorArg};
 use crate::cloud::{Access, Cloud, check_unused};
 use crate::exit::{Failure, Status};
 use crate::keeper::{self, Keeper};
+use crate::notices::NoticeBoard;
 use crate::print::Output;
 use crate::process::Process;
 use crate::reading::{Reading, invocation};
@@ -81,6 +82,15 @@ impl Place {
         }
     }
 
+    /// Where what the local cloud reports comes together.
+    fn board(&self) -> Option<NoticeBoard> {
+        match self {
+            Place::Aws => None,
+            Place::Here(cloud) => Some(cloud.board().clone()),
+            Place::Kept(keeper) => Some(keeper.board().clone()),
+        }
+    }
+
     /// Completes when another process wants the bake to end; answers the command that does.
     async fn asked_to_end(&self) -> String {
         match self {
@@ -110,6 +120,7 @@ async fn bake(args: BuildArgs, machine_readable: bool, place: &Place, process: &
     if let Some(access) = &access {
         access.redirect(&mut context);
     }
+    let board = place.board();
     let undeclared = if args.warn_on_undeclared_var {
         UndeclaredVariables::Warn
     } else {
@@ -166,10 +177,22 @@ async fn bake(args: BuildArgs, machine_readable: bool, place: &Place, process: &
     }
     let journal = Arc::clone(&settings.journal);
     let mut signals = Signals::listen()?;
-    let reporting = Reporting::start(style, reading.hidden, &extras, &process.log)?;
+    let explaining = board.clone();
+    let explain = move |event: &mut Event| {
+        if let Some(board) = &explaining {
+            board.explain(event);
+        }
+    };
+    let reporting = Reporting::start(style, reading.hidden, &extras, &process.log, explain)?;
     let (canceller, cancel) = cancellation();
+    if let Some(board) = &board {
+        board.report_by(Some(reporting.events.clone()));
+    }
     let running = run::run(plan, &registry, settings, &reporting.events, &cancel);
     let outcomes = until_left(running, &canceller, &reporting.events, &mut signals, place).await;
+    if let Some(board) = &board {
+        board.report_by(None);
+    }
     let outcomes = shown(outcomes, cancel.is_cancelled(), reporting, &mut signals).await;
     journal
         .close()

@@ -23,7 +23,9 @@ pub(super) async fn run(args: InspectArgs, process: &Process) -> Result<Status, 
     let mut invocation = invocation(
         args.template,
         path,
-        Purpose::Inspect,
+        Purpose::Inspect {
+            evaluate_data: args.place.local,
+        },
         UndeclaredVariables::Ignore,
         process,
     )?;

@@ -9,7 +9,6 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use bakelite_local::LocalError;
 use serde_json::json;
 
 use super::{print, print_error, print_exactly};
@@ -27,6 +26,7 @@ pub(super) async fn run(command: LocalCommand, process: &Process) -> Result<Stat
             ssh_port,
         } => serve(&cloud, listen, ssh_port, process).await,
         LocalCommand::Images { cloud, json, all } => images(&cloud, json, all, process).await,
+        LocalCommand::Export { cloud, ami, target } => super::export::run(&cloud, &ami, &target, process).await,
         LocalCommand::Run { cloud, ami, command } => run_in(&cloud, &ami, &command, process).await,
         LocalCommand::Ps { state, json } => instances::list(&directory_of(&state, process)?, json),
         LocalCommand::Exec {
@@ -178,22 +178,13 @@ async fn run_in(args: &LocalCloudArgs, ami: &str, command: &[String], process: &
     let command = after_dashes(command);
     let cloud = Cloud::start_for_build(args, process).await?;
     let result = tokio::select! {
-        result = cloud.run(ami, command) => result.map_err(|error| not_run(command, ami, &error)),
+        result = cloud.run(ami, command) => {
+            result.map_err(|error| failure(format!("failed to run `{}` in `{ami}`", command.join(" ")), &error))
+        }
         wish = cloud.asked_to_end() => Err(Failure::new(format!("`{wish}` has ended the local cloud"))),
     };
     cloud.shutdown().await;
-    Ok(status_of(result?))
-}
-
-fn not_run(command: &[String], place: &str, error: &LocalError) -> Failure {
-    failure(format!("failed to run `{}` in `{place}`", command.join(" ")), error)
-}
-
-/// The status of a command is ours.
-fn status_of(status: i32) -> Status {
-    u8::try_from(status).map_or(Status::Failed, |status| {
-        if status == 0 { Status::Ok } else { Status::Of(status) }
-    })
+    Ok(Status::of(result?))
 }
 
 #[cfg(test)]

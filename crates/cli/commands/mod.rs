@@ -2,6 +2,7 @@
 
 mod build;
 mod console;
+mod export;
 mod fix;
 mod fmt;
 mod gc;

@@ -99,8 +99,15 @@ pub(crate) struct Reporting {
 }
 
 impl Reporting {
-    /// Starts showing events in a style; secrets are masked before anything sees them.
-    pub(crate) fn start(style: Style, hidden: Hidden, extras: &Extras, log: &Log) -> Result<Reporting, Failure> {
+    /// Starts showing events in a style; secrets are masked before anything sees them. `explain` may add help to an
+    /// event before that.
+    pub(crate) fn start(
+        style: Style,
+        hidden: Hidden,
+        extras: &Extras,
+        log: &Log,
+        explain: impl Fn(&mut Event) + Send + 'static,
+    ) -> Result<Reporting, Failure> {
         let run = extras.run.as_str();
         let mut reporters: Vec<Box<dyn Reporter>> = Vec::new();
         if extras.timing {
@@ -132,7 +139,7 @@ impl Reporting {
         let (events, reader) = Events::read_by(sender);
         let (ends, ended) = oneshot::channel();
         let spawned = std::thread::Builder::new().name("reporter".into()).spawn(move || {
-            show(&receiver, &reader, &mut reporters, Masking::new(hidden));
+            show(&receiver, &reader, &mut reporters, Masking::new(hidden), &explain);
             drop(ends);
         });
         let thread = spawned.map_err(|error| Failure::new("failed to start the reporter").because(&error))?;
@@ -150,12 +157,19 @@ impl Reporting {
     }
 }
 
-fn show(receiver: &Receiver<Event>, reader: &Reader, reporters: &mut [Box<dyn Reporter>], mut masking: Masking) {
+fn show(
+    receiver: &Receiver<Event>,
+    reader: &Reader,
+    reporters: &mut [Box<dyn Reporter>],
+    mut masking: Masking,
+    explain: &dyn Fn(&mut Event),
+) {
     let mut spans = Spans::default();
     loop {
         match receiver.recv_timeout(TICK) {
-            Ok(event) => {
+            Ok(mut event) => {
                 reader.took(&event);
+                explain(&mut event);
                 masking.pass(event, &mut |event| {
                     spans.add(event);
                     for reporter in reporters.iter_mut() {

@@ -144,7 +144,9 @@ pub(crate) async fn undo_with_retries(
         tries += 1;
         let pause = error.again.map(|backoff| (backoff.pause(tries), backoff.limit));
         match pause {
-            Some((pause, limit)) if spent.0 + started.elapsed() + pause <= limit => pause_unless(pause, hurried()).await,
+            Some((pause, limit)) if spent.0 + started.elapsed() + pause <= limit => {
+                pause_unless(pause, hurried()).await
+            }
             _ => {
                 spent.0 += started.elapsed();
                 return Err(error);

@@ -5,7 +5,7 @@
     reason = "an example, to try the API by hand"
 )]
 
-use bakelite_local::{Isolation, LocalCloud, LocalCloudOptions};
+use bakelite_local::{ImageSource, Isolation, LocalCloud, LocalCloudOptions};
 
 fn main() {
     bakelite_local::enter_if_asked();
@@ -26,7 +26,7 @@ async fn serve() {
     let images = arguments.map(|image| {
         image
             .split_once('=')
-            .map(|(name, root)| (name.into(), root.into()))
+            .map(|(name, root)| (name.into(), ImageSource::parse(root, std::path::Path::new("")).unwrap()))
             .unwrap()
     });
     let options = LocalCloudOptions {
@@ -35,6 +35,7 @@ async fn serve() {
         limits: bakelite_local::Limits::default(),
         latency,
         images: images.collect(),
+        pulls: bakelite_local::PullOptions::default(),
         listen: ([127, 0, 0, 1], 0).into(),
         ssh_port: 22,
         refusals: bakelite_local::Refusals::default(),

@@ -1,4 +1,4 @@
-//! Base roots: the lowest layers, from this machine's own directories, a directory or a tarball.
+//! Base roots: the lowest layers, from this machine's own directories, a directory, a tarball or the layers of a pulled image.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::machine_error::MachineError;
-use crate::sandbox::{IdMap, Job, do_job};
+use crate::sandbox::{IdMap, Job, SandboxError, do_job};
 use crate::store::{Base, Layer, RootId, Store, Unfinished, root_id};
 
 /// Where a base root comes from.
@@ -18,6 +18,13 @@ pub enum BaseRoot {
     Directory(PathBuf),
     /// A tarball (`.tar`, `.tar.gz`, `.tar.zst`).
     Tarball(PathBuf),
+    /// A container image, with its whiteouts applied.
+    Image {
+        /// The digest of its manifest, which is what it is known by.
+        digest: String,
+        /// Its layers, the lowest first, compressed or not. They are read while the root is made.
+        layers: Vec<PathBuf>,
+    },
 }
 
 /// System directories of the host that a machine gets to see: programs, libraries, and what is installed.
@@ -95,13 +102,33 @@ async fn make(
             tarball: absolute(tarball)?,
             to,
         },
+        (BaseRoot::Image { layers, .. }, _) => Job::UnpackLayers {
+            layers: layers.clone(),
+            to,
+        },
         (BaseRoot::Host, Base::Host { directories }) => Job::Host {
             to,
             directories: directories.clone(),
         },
         _ => return Ok(store.make_directory(&to.join("fs"), 0o755)?),
     };
-    Ok(do_job(job, ids).await?)
+    do_job(job, ids).await.map_err(|error| match (base, error) {
+        // It is the content that is at fault, not the sandbox.
+        (
+            BaseRoot::Tarball(_) | BaseRoot::Image { .. },
+            SandboxError::Inside {
+                step,
+                error,
+                errno: None,
+            },
+        ) => MachineError::Content(format!("failed to {step}: {error}")),
+        (_, error) => error.into(),
+    })
+}
+
+/// The root of a pulled image.
+pub(crate) fn image_root(digest: &str) -> RootId {
+    root_id("image", &[digest.as_bytes()])
 }
 
 /// Removes what is no longer needed, with the ids of those who made it: a draft that was not given to the machines yet is our own.
@@ -138,6 +165,7 @@ fn identify(base: &BaseRoot) -> Result<(RootId, Base), MachineError> {
                 Base::Directory { path },
             ))
         }
+        BaseRoot::Image { digest, .. } => Ok((image_root(digest), Base::Tarball)),
         BaseRoot::Tarball(path) => {
             let path = absolute(path)?;
             let found = fs::metadata(&path).map_err(|source| MachineError::Base {

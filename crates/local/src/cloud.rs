@@ -13,18 +13,20 @@ use crate::access_keys::AccessKeys;
 use crate::address::Addresses;
 use crate::api_error::ApiError;
 use crate::catalogue::LocalImage;
-use crate::control::Wishes;
+pub(crate) use crate::causes::with_causes;
 use crate::keys::RsaKeys;
 use crate::latency::Latency;
 use crate::machine::{Machine, MachineError, Machines, RootId};
 use crate::owner;
 use crate::refusals::Refusals;
 use crate::sessions::Sessions;
-use crate::state::image::ImageRoot;
+use crate::state::image::{Image, ImageRoot};
 use crate::state::instance::Instance;
 use crate::state::{Iam, Region, State};
 use crate::state_directory::{StateDirectory, StateError};
+use crate::userland::Userlands;
 use crate::visibility::{self, Fresh};
+use crate::wishes::Wishes;
 
 /// The machine of one instance. Whoever starts, stops or freezes it holds the lock, so that such things come in turn.
 pub(crate) type MachineSlot = Arc<AsyncMutex<Option<RunningMachine>>>;
@@ -51,6 +53,7 @@ pub(crate) struct Cloud {
     /// A region besides AWS's own.
     pub(crate) region: String,
     pub(crate) local_images: Vec<LocalImage>,
+    pub(crate) userlands: Userlands,
     pub(crate) addresses: Addresses,
     pub(crate) rsa_keys: RsaKeys,
     /// Starting, stopping and removing machines; shutting down waits for all of it.
@@ -81,17 +84,6 @@ impl From<MachineError> for ApiError {
         }
         ApiError::internal(message)
     }
-}
-
-/// Returns an error's message followed by those of its causes.
-pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }
 
 impl Cloud {
@@ -169,11 +161,19 @@ impl Cloud {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
     }
 
-    /// Returns the root that an image's instances start from, making it when this is the first.
-    pub(crate) async fn root_of(&self, root: &ImageRoot) -> Result<RootId, ApiError> {
+    /// Returns the root that an image's instances start from, making it when this is the first; `None` when it has to be pulled from a
+    /// registry first ([`Userlands::pulled`]).
+    pub(crate) async fn root_of(&self, image: &Image) -> Result<Option<RootId>, ApiError> {
+        let root = &image.root;
+        if let ImageRoot::Distribution(distribution) = root {
+            return Ok(self
+                .userlands
+                .at_once(&self.machines, distribution, &image.name)
+                .await?);
+        }
         match (root.baked(), root.base()) {
-            (Some(baked), _) => Ok(baked.clone()),
-            (None, Some(base)) => Ok(self.machines.base(&base).await?),
+            (Some(baked), _) => Ok(Some(baked.clone())),
+            (None, Some(base)) => Ok(Some(self.machines.base(&base).await?)),
             (None, None) => Err(ApiError::unsupported(
                 "the image is of a further volume, of which the local cloud keeps no data: its instances cannot start",
             )),

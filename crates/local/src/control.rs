@@ -8,13 +8,14 @@ use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect, listen, socket_with};
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect, listen, socket_with,
+};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::unix::AsyncFd;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::cloud::{Cloud, with_causes};
@@ -45,17 +46,6 @@ pub(crate) enum Reply {
     Refused(String),
     /// The cloud is going to end.
     Taken,
-}
-
-/// What a cloud was asked to do.
-#[derive(Debug, Default)]
-pub(crate) struct Wishes {
-    /// To end, by the command of this name.
-    pub(crate) end: watch::Sender<Option<String>>,
-    /// To end, since nobody needs its instances any more.
-    pub(crate) release: watch::Sender<bool>,
-    /// Whether it runs only for the instances that a bake has left, and ends when it is released.
-    pub(crate) is_kept: AtomicBool,
 }
 
 /// The listening socket; its file goes with it.

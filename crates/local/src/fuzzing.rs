@@ -11,7 +11,8 @@ use crate::call::{Accepted, Call};
 use crate::credential::{Authorization, Credential};
 use crate::ec2;
 use crate::json_api;
-use crate::local_cloud::{LocalCloud, LocalCloudOptions, LocalError};
+use crate::local_cloud::{LocalCloud, LocalCloudOptions};
+use crate::local_error::LocalError;
 use crate::moment::Moment;
 use crate::query::Parameters;
 use crate::signature::Signed;
@@ -33,6 +34,7 @@ impl Desk {
             limits: crate::limits::Limits::default(),
             latency: Latency::default(),
             images: Vec::new(),
+            pulls: crate::PullOptions::default(),
             listen: ([127, 0, 0, 1], 0).into(),
             ssh_port: 0,
             refusals: crate::refusals::Refusals::default(),

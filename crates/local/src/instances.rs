@@ -6,12 +6,11 @@ use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use crate::control::{self, Order, Reply};
-use crate::local_cloud::{LocalError, machines_directory};
+use crate::local_error::LocalError;
 use crate::operator::{self, SshLogin};
 use crate::owner;
-use crate::reset::ended;
 use crate::state::instance::{Instance, InstanceState};
-use crate::state_directory::{StateError, peek};
+use crate::state_directory::{StateError, machines_directory, peek};
 use crate::store::Store;
 
 /// One instance, for a list.
@@ -97,7 +96,7 @@ pub async fn release(state_dir: &Path) {
     for owner in owner::living(&owners) {
         // A cloud that cannot be reached keeps its instances, and removing them reports that.
         match control::order(state_dir, &owner, &Order::Release, &[]).await {
-            Ok(Reply::Taken) => drop(ended(|| owner::has_ended(&owners.join(&owner))).await),
+            Ok(Reply::Taken) => drop(owner::ended(|| owner::has_ended(&owners.join(&owner))).await),
             Ok(_) => {}
             Err(error) => tracing::debug!(%error, owner, "not released"),
         }

@@ -158,13 +158,16 @@ pub(crate) fn contents(store: &Store) -> Vec<Content> {
         let directory = Store::machine_directory(&id);
         content(ContentKind::Machine(id), directory)
     });
-    let unfinished = names("unfinished").map(|name| content(ContentKind::Unfinished, Path::new("unfinished").join(name)));
+    let unfinished =
+        names("unfinished").map(|name| content(ContentKind::Unfinished, Path::new("unfinished").join(name)));
     roots.chain(machines).chain(unfinished).collect()
 }
 
 fn layers(store: &Store) -> Vec<(RootId, Layer)> {
     let roots = store.names("layers").into_iter().map(RootId);
-    roots.filter_map(|root| Some((root.clone(), store.layer(&root).ok()?))).collect()
+    roots
+        .filter_map(|root| Some((root.clone(), store.layer(&root).ok()?)))
+        .collect()
 }
 
 /// The roots that machines stand on.

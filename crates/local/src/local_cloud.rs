@@ -1,9 +1,8 @@
 //! A running local cloud, as the program uses it: start, endpoint, images, shutdown.
 
 use std::collections::HashMap;
-use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,24 +17,28 @@ use crate::address::Addresses;
 use crate::api_error::ApiError;
 use crate::catalogue::{self, LocalImage};
 use crate::cloud::Cloud;
-use crate::control::{Control, Wishes};
+use crate::control::Control;
 use crate::ec2::power::{self, InstanceName};
+use crate::given_image::{GivenImageError, ImageSource};
 use crate::keys::RsaKeys;
 use crate::latency::Latency;
 use crate::limits::Limits;
-use crate::machine_error::FREE_SPACE;
-use crate::machine::{Isolation, MachineError, Machines};
+use crate::local_error::LocalError;
+use crate::machine::{BaseRoot, Isolation, Machines, RootId};
 use crate::operator;
+use crate::pulled_images::{Freshness, PulledImages};
 use crate::refusals::Refusals;
 use crate::reset::finish_reset;
 use crate::router;
 use crate::server;
 use crate::sessions::Sessions;
 use crate::state::State;
-use crate::state::image::Image;
+use crate::state::image::{Image, ImageRoot};
 use crate::state::instance::InstanceState;
-use crate::state_directory::{StateDirectory, StateError};
+use crate::state_directory::{StateDirectory, machines_directory};
+use crate::userland::{PullOptions, Userlands};
 use crate::visibility::Fresh;
+use crate::wishes::Wishes;
 
 /// What a local cloud is started with.
 #[derive(Debug, Clone)]
@@ -48,8 +51,11 @@ pub struct LocalCloudOptions {
     pub limits: Limits,
     /// How long changes of state take.
     pub latency: Latency,
-    /// Images besides the well-known ones: name (or `ami-…`, which then is the id) and directory or tarball of the root.
-    pub images: Vec<(String, PathBuf)>,
+    /// Images besides the well-known ones: name (or `ami-…`, which then is the id) and where the root comes from. They are made when the
+    /// cloud starts.
+    pub images: Vec<(String, ImageSource)>,
+    /// How images are pulled from registries.
+    pub pulls: PullOptions,
     /// Where the API listens; port 0 takes a free one. Loopback only: the API is not encrypted.
     pub listen: SocketAddr,
     /// The port on which instances should listen for SSH, usually 22. An instance that cannot have it listens on
@@ -59,98 +65,6 @@ pub struct LocalCloudOptions {
     pub refusals: Refusals,
     /// A region besides AWS's own that requests may be made in, and the one that [`LocalCloud::run`] looks in first.
     pub region: String,
-}
-
-/// Why a local cloud could not be started or used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LocalError {
-    /// The state could not be read or written.
-    #[error(transparent)]
-    State(#[from] StateError),
-    /// Machines cannot be made.
-    #[error(transparent)]
-    Machine(#[from] MachineError),
-    /// The API cannot listen.
-    #[error("failed to listen for API calls on {address}: {source}")]
-    Listen {
-        /// Where it was to listen.
-        address: SocketAddr,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// The API was to listen where others could call it.
-    #[error("API address {0} is not a loopback address")]
-    NotLoopback(SocketAddr),
-    /// A root that the user named is not there.
-    #[error("local image `{name}`: no file or directory `{root}`")]
-    Root {
-        /// The image's name.
-        name: String,
-        /// Its root.
-        root: PathBuf,
-    },
-    /// There is no such image.
-    #[error("image `{0}` does not exist in the local cloud")]
-    UnknownImage(String),
-    /// The image was not made here.
-    #[error("image `{0}` is a base image")]
-    BaseImage(String),
-    /// There is no such instance.
-    #[error("instance `{0}` does not exist in the local cloud")]
-    UnknownInstance(String),
-    /// The instance does not run.
-    #[error("instance `{id}` is {state}")]
-    NotRunning {
-        /// Its id.
-        id: String,
-        /// The state that it is in.
-        state: &'static str,
-    },
-    /// The process that runs an instance did not do what it was asked for.
-    #[error("failed to reach process {process}, which runs the instance: {source}")]
-    Control {
-        /// The number of the process.
-        process: u32,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// A command could not be started in an instance.
-    #[error("{0}")]
-    Refused(String),
-    /// The files for SSH clients could not be written.
-    #[error("failed to prepare files for SSH clients in `{}`: {source}", path.display())]
-    Ssh {
-        /// Their directory.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// Something that the API would answer, too.
-    #[error("{0}")]
-    Api(String),
-}
-
-impl LocalError {
-    /// What the user can do about it.
-    pub fn help(&self) -> Option<&str> {
-        match self {
-            LocalError::Machine(error) => error.help(),
-            LocalError::State(StateError::InUse { .. }) => Some("`bakelite local reset -force` ends them first"),
-            LocalError::State(error) if error.is_full() => Some(FREE_SPACE),
-            LocalError::UnknownInstance(_) => Some("`bakelite local ps` lists the instances"),
-            LocalError::UnknownImage(_) => Some("`bakelite local images` lists the images"),
-            LocalError::BaseImage(_) => Some("it takes no space; `bakelite local images` lists what was baked"),
-            LocalError::NotLoopback(_) => Some("the API is not encrypted; use 127.0.0.1 or [::1]"),
-            _ => None,
-        }
-    }
-}
-
-impl From<ApiError> for LocalError {
-    fn from(error: ApiError) -> LocalError {
-        LocalError::Api(error.to_string())
-    }
 }
 
 /// One image, for a list.
@@ -184,7 +98,6 @@ impl LocalCloud {
         if !options.listen.ip().is_loopback() {
             return Err(LocalError::NotLoopback(options.listen));
         }
-        let local_images = options.images.into_iter().map(check_root).collect::<Result<_, _>>()?;
         let rsa_keys = RsaKeys::start();
         finish_reset(&options.state_dir).await?;
         let directory = StateDirectory::open(&options.state_dir)?;
@@ -198,6 +111,13 @@ impl LocalCloud {
             options.limits,
         )
         .await?;
+        let images = PulledImages::new(
+            &options.state_dir,
+            Arc::clone(&options.pulls.environment),
+            options.pulls.notices.clone(),
+        );
+        let userlands = Userlands::new(images, &options.pulls);
+        let local_images = given_images(&options.images, &machines, &userlands.images).await?;
         let listening = |source| LocalError::Listen {
             address: options.listen,
             source,
@@ -216,6 +136,7 @@ impl LocalCloud {
             keys: AccessKeys::new(),
             region: options.region.clone(),
             local_images,
+            userlands,
             addresses: Addresses::new(),
             rsa_keys,
             tasks: TaskTracker::new(),
@@ -332,16 +253,38 @@ impl LocalCloud {
     /// Runs a command in a throw-away machine made from an image, with this process's standard streams; returns its exit
     /// status. The image is an id, or the name of one.
     pub async fn run(&self, image: &str, command: &[String]) -> Result<i32, LocalError> {
+        let root = self.root(&self.image(image)?).await?;
+        Ok(self.cloud.machines.run(&root, command).await?)
+    }
+
+    pub(crate) fn machines(&self) -> &Machines {
+        &self.cloud.machines
+    }
+
+    /// Finds an image by its id or name, in the cloud's own region first.
+    pub(crate) fn image(&self, image: &str) -> Result<Image, LocalError> {
         let catalogue = catalogue::images(&self.region, &self.cloud.local_images);
         let found = self.cloud.directory.read(|state| {
             let own = own_images(state, &self.region).map(|(_, image)| image);
             own.chain(&catalogue)
                 .find(|known| known.id == image || known.name == image)
-                .map(|known| known.root.clone())
+                .cloned()
         })?;
-        let root = found.ok_or_else(|| LocalError::UnknownImage(image.to_owned()))?;
-        let root = self.cloud.root_of(&root).await?;
-        Ok(self.cloud.machines.run(&root, command).await?)
+        found.ok_or_else(|| LocalError::UnknownImage(image.to_owned()))
+    }
+
+    /// The root of an image, pulled where it has to be.
+    pub(crate) async fn root(&self, image: &Image) -> Result<RootId, LocalError> {
+        match (self.cloud.root_of(image).await?, &image.root) {
+            (Some(root), _) => Ok(root),
+            (None, ImageRoot::Distribution(distribution)) => {
+                let userlands = &self.cloud.userlands;
+                Ok(userlands
+                    .pulled(&self.cloud.machines, distribution, &image.name)
+                    .await?)
+            }
+            (None, _) => Err(LocalError::UnknownImage(image.id.clone())),
+        }
     }
 }
 
@@ -354,16 +297,33 @@ pub(crate) fn own_images<'a>(state: &'a State, first: &str) -> impl Iterator<Ite
     regions.flat_map(|(name, region)| region.images.values().map(move |image| (name, image)))
 }
 
-/// Where the store of machines is in a state directory.
-pub(crate) fn machines_directory(state_dir: &Path) -> PathBuf {
-    state_dir.join("machines")
-}
-
-fn check_root((name, root): (String, PathBuf)) -> Result<LocalImage, LocalError> {
-    match std::path::absolute(&root) {
-        Ok(absolute) if absolute.exists() => Ok(LocalImage { name, root: absolute }),
-        _ => Err(LocalError::Root { name, root }),
+/// Makes the roots of the images that the user gave: whatever is wrong with one is known before anything starts.
+async fn given_images(
+    images: &[(String, ImageSource)],
+    machines: &Machines,
+    pulled: &PulledImages,
+) -> Result<Vec<LocalImage>, LocalError> {
+    let mut made = Vec::with_capacity(images.len());
+    for (name, image) in images {
+        let root = async {
+            match (image, image.base()?) {
+                (ImageSource::Registry(reference), _) => pulled.root(machines, reference, Freshness::Newest).await,
+                (_, Some(base)) => Ok(machines.base(&base).await?),
+                (_, None) => Ok(machines.base(&BaseRoot::Host).await?),
+            }
+        };
+        let root = root.await.map_err(|source| LocalError::GivenImage {
+            name: name.clone(),
+            image: image.to_string(),
+            source,
+        })?;
+        made.push(LocalImage {
+            name: name.clone(),
+            source: image.to_string(),
+            root,
+        });
     }
+    Ok(made)
 }
 
 fn summarize(region: &str, image: &Image, is_base: bool) -> ImageSummary {

@@ -20,11 +20,12 @@ use crate::layers::{self, Content};
 use crate::limits::Limits;
 pub use crate::machine_error::MachineError;
 use crate::sandbox::{
-    Condition, IdMap, Job, MachineStart, Process, ProcessEnd, Program, Run, Sandbox, SandboxError, Streams, do_job, measure,
+    Condition, IdMap, Job, MachineStart, Process, ProcessEnd, Program, Run, Sandbox, SandboxError, Shift, Streams,
+    do_job, measure,
 };
 use crate::sshd;
 pub use crate::store::RootId;
-use crate::store::{Layer, Store, StoreError};
+use crate::store::{Layer, Store, StoreError, Unfinished};
 
 /// The usual port of SSH; where a machine's server really listens may be another.
 const SSH_PORT: u16 = 22;
@@ -131,12 +132,82 @@ impl Machines {
 
     /// Registers a base root and returns its id; idempotent.
     pub async fn base(&self, base: &BaseRoot) -> Result<RootId, MachineError> {
-        if let (Isolation::Unisolated, BaseRoot::Directory(path) | BaseRoot::Tarball(path)) =
-            (self.inner.isolation, base)
-        {
-            return Err(MachineError::NeedsIsolation(path.clone()));
+        if self.is_unisolated() {
+            match base {
+                BaseRoot::Host => {}
+                BaseRoot::Directory(path) | BaseRoot::Tarball(path) => {
+                    return Err(MachineError::NeedsIsolation(path.clone()));
+                }
+                BaseRoot::Image { digest, .. } => return Err(MachineError::NeedsIsolation(digest.into())),
+            }
         }
         base::register(&self.inner.store, base, self.inner.ids).await
+    }
+
+    /// The root of a pulled image, by the digest of its manifest, if it is there.
+    pub(crate) fn pulled(&self, digest: &str) -> Option<RootId> {
+        let root = base::image_root(digest);
+        self.inner.store.layer(&root).is_ok().then_some(root)
+    }
+
+    /// A directory of the store for something that goes again; also when this process is killed.
+    pub(crate) fn draft(&self) -> Result<Unfinished, MachineError> {
+        Ok(self.inner.store.draft()?)
+    }
+
+    /// Removes a draft with all that is in it.
+    pub(crate) async fn remove_draft(&self, draft: Unfinished) -> Result<(), MachineError> {
+        base::remove(draft, self.inner.ids).await
+    }
+
+    /// Writes a root as a tar archive to a file that is there. What it stands on may be this machine's own directories.
+    pub(crate) async fn archive(&self, root: &RootId, to: &Path) -> Result<(), MachineError> {
+        let store = &self.inner.store;
+        let parts = layers::parts(store, root, None)?;
+        let is_on_directory = parts
+            .first()
+            .and_then(|part| part.lower.last())
+            .is_some_and(|lowest| lowest.is_absolute());
+        // The user's own directory has ids of this machine, which the machines' ids may not read: root reads it itself then.
+        let (ids, shift) = match self.inner.ids {
+            IdMap::Shifted { users, groups, count } if is_on_directory => {
+                (IdMap::Own, Some(Shift { users, groups, count }))
+            }
+            ids => (ids, None),
+        };
+        let job = Job::Archive {
+            store: store.directory().to_owned(),
+            parts,
+            shift,
+            to: to.to_owned(),
+        };
+        Ok(do_job(job, ids).await?)
+    }
+
+    /// Makes `disk` in a draft's directory, with a file system of what is in a tarball.
+    pub(crate) async fn disk_of(
+        &self,
+        tarball: &Path,
+        directory: &Path,
+        mke2fs: &Path,
+        size: u64,
+    ) -> Result<(), MachineError> {
+        let unpack = Job::Unpack {
+            tarball: tarball.to_owned(),
+            to: directory.to_owned(),
+        };
+        do_job(unpack, self.inner.ids).await?;
+        let make = Job::Disk {
+            directory: directory.to_owned(),
+            program: mke2fs.to_owned(),
+            size,
+        };
+        Ok(do_job(make, self.inner.ids).await?)
+    }
+
+    /// Do machines run without isolation, on this machine's own files?
+    pub(crate) fn is_unisolated(&self) -> bool {
+        self.inner.isolation == Isolation::Unisolated
     }
 
     /// Starts a machine on a fresh writable layer; its SSH server listens when this returns.

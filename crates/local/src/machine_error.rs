@@ -24,6 +24,9 @@ pub enum MachineError {
         /// The system's error.
         source: io::Error,
     },
+    /// A tarball or an image holds what no root can be made of.
+    #[error("{0}")]
+    Content(String),
     /// The kernel does not let us isolate machines, or something failed inside of one.
     #[error("failed to isolate a machine: {reason}")]
     Sandbox {
@@ -85,6 +88,7 @@ impl MachineError {
     pub fn help(&self) -> Option<&str> {
         match self {
             MachineError::Sandbox { help, .. } => help.as_deref(),
+            MachineError::Content(_) => Some("give a whole root, as `docker export` and `debootstrap` make it"),
             MachineError::DiskFull(_) => Some(FREE_SPACE),
             MachineError::OverDisk(_) => Some("`-local-disk SIZE` allows more"),
             MachineError::NotLimited(_) => Some(

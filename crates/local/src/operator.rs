@@ -34,7 +34,10 @@ pub(crate) fn directory(state_dir: &Path) -> PathBuf {
 pub(crate) fn public_line(state_dir: &Path) -> io::Result<String> {
     let path = key(state_dir);
     if !path.exists() {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory(state_dir))?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory(state_dir))?;
         let made = new_ed25519().map_err(io::Error::other)?;
         put(&path, &made.private_pem, |new, path| match fs::hard_link(new, path) {
             // Another process was faster; its key is as good.
@@ -46,10 +49,21 @@ pub(crate) fn public_line(state_dir: &Path) -> io::Result<String> {
 }
 
 /// Writes the host key of an instance for SSH clients and returns how to log in.
-pub(crate) fn login(state_dir: &Path, id: &str, address: SocketAddr, user: &str, host_key: &Path) -> io::Result<SshLogin> {
+pub(crate) fn login(
+    state_dir: &Path,
+    id: &str,
+    address: SocketAddr,
+    user: &str,
+    host_key: &Path,
+) -> io::Result<SshLogin> {
     let known_hosts = directory(state_dir).join(format!("{id}.known_hosts"));
     let host_key = public_key(host_key)?.to_openssh().map_err(io::Error::other)?;
-    let line = format!("[{}]:{} {host_key}\n{} {host_key}\n", address.ip(), address.port(), address.ip());
+    let line = format!(
+        "[{}]:{} {host_key}\n{} {host_key}\n",
+        address.ip(),
+        address.port(),
+        address.ip()
+    );
     put(&known_hosts, &line, |new, path| fs::rename(new, path))?;
     Ok(SshLogin {
         address,
@@ -71,7 +85,11 @@ fn public_key(private: &Path) -> io::Result<PublicKey> {
 /// Writes a file that only its owner reads under another name, and gives it its own.
 fn put(path: &Path, content: &str, name: impl FnOnce(&Path, &Path) -> io::Result<()>) -> io::Result<()> {
     let new = path.with_extension(random_hex(8));
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&new)?;
     let named = file.write_all(content.as_bytes()).and_then(|()| name(&new, path));
     let _ = fs::remove_file(&new);
     named

@@ -7,6 +7,9 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::time::{Instant, interval};
 
 use crate::ids::random_hex;
 
@@ -82,6 +85,23 @@ pub(crate) fn living(directory: &Path) -> Vec<String> {
     let marks = fs::read_dir(directory).into_iter().flatten().flatten();
     let living = marks.filter(|mark| !has_ended(&mark.path()));
     living.filter_map(|mark| mark.file_name().into_string().ok()).collect()
+}
+
+/// How long processes that are asked to end may take: a bake cleans up first.
+pub(crate) const END_TIMEOUT: Duration = Duration::from_mins(2);
+/// How often it is looked whether they have ended.
+const END_CHECK: Duration = Duration::from_millis(50);
+
+/// Waits until processes that were asked to end have ended; false when they take too long.
+pub(crate) async fn ended(have_ended: impl Fn() -> bool) -> bool {
+    let (started, mut ticks) = (Instant::now(), interval(END_CHECK));
+    while !have_ended() {
+        if started.elapsed() > END_TIMEOUT {
+            return false;
+        }
+        ticks.tick().await;
+    }
+    true
 }
 
 /// Returns the number of the process of that name.

@@ -2,23 +2,15 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-use tokio::time::{Instant, interval};
 
 use crate::control::{self, Order};
 use crate::instances::running_on;
-use crate::local_cloud::{LocalError, machines_directory};
+use crate::local_error::LocalError;
 use crate::machine::{MachineError, Machines};
 use crate::operator;
 use crate::owner;
-use crate::state_directory::{Resetting, StateError};
+use crate::state_directory::{Resetting, StateError, machines_directory};
 use crate::store::StoreError;
-
-/// How long processes that are asked to end may take: a bake cleans up first.
-const END_TIMEOUT: Duration = Duration::from_mins(2);
-/// How often it is looked whether they have ended.
-const END_CHECK: Duration = Duration::from_millis(50);
 
 /// Removes everything that a local cloud keeps in a directory, on which none may be running. When it is interrupted, the next
 /// cloud or the next reset finishes it.
@@ -54,27 +46,15 @@ pub async fn reset_by_force(state_dir: &Path, wish: &str) -> Result<(), LocalErr
             return Err(LocalError::Control { process, source });
         }
     }
-    if !ended(|| owner::living(&owners).is_empty()).await {
+    if !owner::ended(|| owner::living(&owners).is_empty()).await {
         return Err(StateError::NotEnded {
             path: state_dir.to_owned(),
             users: running_on(state_dir)?,
-            seconds: END_TIMEOUT.as_secs(),
+            seconds: owner::END_TIMEOUT.as_secs(),
         }
         .into());
     }
     reset(state_dir).await
-}
-
-/// Waits until processes that were asked to end have ended; false when they take too long.
-pub(crate) async fn ended(have_ended: impl Fn() -> bool) -> bool {
-    let (started, mut ticks) = (Instant::now(), interval(END_CHECK));
-    while !have_ended() {
-        if started.elapsed() > END_TIMEOUT {
-            return false;
-        }
-        ticks.tick().await;
-    }
-    true
 }
 
 /// Finishes what an interrupted reset has begun.
@@ -102,7 +82,12 @@ async fn empty(state_dir: &Path) -> Result<(), LocalError> {
     for name in ["state.json", "state.json.new", "reserve", "lock"] {
         remove(&state_dir.join(name), |path| std::fs::remove_file(path))?;
     }
-    for directory in [control::directory(state_dir), operator::directory(state_dir), owners] {
+    for directory in [
+        control::directory(state_dir),
+        operator::directory(state_dir),
+        state_dir.join("images"),
+        owners,
+    ] {
         remove(&directory, |path| std::fs::remove_dir_all(path))?;
     }
     Ok(())

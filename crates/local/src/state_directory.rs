@@ -270,12 +270,22 @@ fn reserve(directory: &Path) {
     }
     let allocate = || -> io::Result<()> {
         let file = open_privately(&path, false)?;
-        Ok(rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, RESERVE)?)
+        Ok(rustix::fs::fallocate(
+            &file,
+            rustix::fs::FallocateFlags::empty(),
+            0,
+            RESERVE,
+        )?)
     };
     if let Err(error) = allocate() {
         tracing::debug!(%error, "no room set aside for the state");
         let _ = fs::remove_file(&path);
     }
+}
+
+/// Where the store of machines is in a state directory.
+pub(crate) fn machines_directory(state_dir: &Path) -> PathBuf {
+    state_dir.join("machines")
 }
 
 /// Returns the state of a directory as it is now, without taking part in it; empty when there is none.

@@ -5,7 +5,8 @@ use crate::ec2::images;
 use crate::ec2::power::{self, InstanceName};
 use crate::ec2::snapshots;
 use crate::layers::{Content, ContentKind};
-use crate::local_cloud::{LocalCloud, LocalError, own_images};
+use crate::local_cloud::{LocalCloud, own_images};
+use crate::local_error::LocalError;
 use crate::machine::RootId;
 use crate::state::State;
 use crate::state::instance::InstanceState;
@@ -93,7 +94,11 @@ impl LocalCloud {
         let Some((region, id)) = found else {
             let base = crate::catalogue::images(&self.region, &self.cloud.local_images);
             let is_base = base.iter().any(|known| known.id == image || known.name == image);
-            let unknown = if is_base { LocalError::BaseImage } else { LocalError::UnknownImage };
+            let unknown = if is_base {
+                LocalError::BaseImage
+            } else {
+                LocalError::UnknownImage
+            };
             return Err(unknown(image.to_owned()));
         };
         self.cloud.change(&region, |region| {

@@ -194,13 +194,23 @@ pub(crate) trait Library {
     fn made(&self, _arguments: &[GoValue], _made: &GoValue) {}
 }
 
+fn parsed(text: &str, library: &dyn Library) -> Result<tree::Tree, RenderError> {
+    parser::parse(text, &|name| library.is_known(name) || builtin::NAMES.contains(&name))
+}
+
+/// Checks that a text is a template whose functions there are, without rendering it.
+pub(crate) fn check(text: &str, rendering: &Rendering) -> Result<(), RenderError> {
+    let externals = None;
+    parsed(text, &functions::Functions { rendering, externals }).map(drop)
+}
+
 /// Renders a text with functions of one's own.
 pub(crate) fn render_by(
     text: &str,
     fields: &serde_json::Map<String, serde_json::Value>,
     library: &dyn Library,
 ) -> Result<String, RenderError> {
-    let tree = parser::parse(text, &|name| library.is_known(name) || builtin::NAMES.contains(&name))?;
+    let tree = parsed(text, library)?;
     let fields = fields
         .iter()
         .map(|(name, field)| (name.clone(), GoValue::from_json(field)));

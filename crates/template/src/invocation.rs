@@ -57,7 +57,10 @@ pub enum Purpose {
     /// `build`
     Build,
     /// `inspect`
-    Inspect,
+    Inspect {
+        /// `-local`: ask data sources instead of taking their values for unknown.
+        evaluate_data: bool,
+    },
     /// `console`
     Console,
     /// `init` and `plugins required`

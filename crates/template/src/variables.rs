@@ -440,7 +440,7 @@ pub(crate) fn validate(
         for rule in &variable.rules {
             check_rule(variable, rule, &scope, diagnostics);
         }
-        if variable.assignment.is_none() && !matches!(purpose, Purpose::Inspect | Purpose::Console) {
+        if variable.assignment.is_none() && !matches!(purpose, Purpose::Inspect { .. } | Purpose::Console) {
             let name = &variable.name;
             diagnostics.push(Diagnostic::error(variable.place, format!("variable `{name}` has no value")).help(format!(
                 "give it a default, or set it with `-var {name}=…`, a variables file or the environment variable `PKR_VAR_{name}`"

@@ -68,7 +68,10 @@ impl Answer {
 pub fn call(endpoint: &Endpoint, service: &str, region: &str, action: &str, parameters: &[(&str, &str)]) -> Answer {
     let version = if service == "iam" { "2010-05-08" } else { "2016-11-15" };
     let pairs = [("Action", action), ("Version", version)];
-    let pairs = pairs.iter().chain(parameters).map(|(name, value)| format!("{name}={}", encoded(value)));
+    let pairs = pairs
+        .iter()
+        .chain(parameters)
+        .map(|(name, value)| format!("{name}={}", encoded(value)));
     let body = pairs.collect::<Vec<_>>().join("&");
     let request = Request::new(endpoint.address(), "POST", "/", &body)
         .with("content-type", "application/x-www-form-urlencoded")
@@ -93,9 +96,14 @@ impl Account {
         for region in regions {
             account.ask(endpoint, region);
         }
-        for (action, name) in [("ListRoles", "RoleName"), ("ListInstanceProfiles", "InstanceProfileName")] {
+        for (action, name) in [
+            ("ListRoles", "RoleName"),
+            ("ListInstanceProfiles", "InstanceProfileName"),
+        ] {
             let names = call(endpoint, "iam", "us-east-1", action, &[]).all(name);
-            account.temporary.extend(names.iter().map(|found| format!("{name} {found}")));
+            account
+                .temporary
+                .extend(names.iter().map(|found| format!("{name} {found}")));
         }
         account
     }
@@ -114,7 +122,8 @@ impl Account {
             ("DescribeLaunchTemplates", "launchTemplateId"),
         ] {
             let found = ec2(action, &[]).all(name);
-            self.temporary.extend(found.iter().map(|found| format!("{name} {found}")));
+            self.temporary
+                .extend(found.iter().map(|found| format!("{name} {found}")));
         }
         self.volumes.extend(ec2("DescribeVolumes", &[]).all("volumeId"));
         let own = ec2("DescribeSnapshots", &[("Owner.1", "self")]).all("snapshotId");

@@ -48,6 +48,8 @@ impl TestContext {
             ("TZ".to_owned(), "UTC".to_owned()),
             ("LANG".to_owned(), "C.UTF-8".to_owned()),
             ("AWS_EC2_METADATA_DISABLED".to_owned(), "true".to_owned()),
+            // Tests reach no server but their own.
+            ("BAKELITE_LOCAL_PULL".to_owned(), "never".to_owned()),
         ]);
         Self {
             root,

@@ -301,7 +301,9 @@ fn forward(cloud: &Endpoint, head: &str, body: &str) -> String {
     let (head, body) = request
         .signed(&cloud.key, service, region, SystemTime::now())
         .send(cloud.address());
-    let kept = head.lines().filter(|line| !line.to_ascii_lowercase().starts_with("connection:"));
+    let kept = head
+        .lines()
+        .filter(|line| !line.to_ascii_lowercase().starts_with("connection:"));
     format!("{}\r\n\r\n{body}", kept.collect::<Vec<_>>().join("\r\n"))
 }
 

@@ -14,6 +14,7 @@ pub mod eventually;
 pub mod exchange;
 pub mod faults;
 pub mod inventory;
+pub mod registry;
 pub mod server;
 pub mod signer;
 pub mod slow_line;

@@ -2,12 +2,10 @@
 
 use std::borrow::Cow;
 
-use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::Image;
 use bakelite_aws::describe;
 use bakelite_aws::error::AwsError;
 use bakelite_aws::resource::image::{deregister, is_protected};
-use bakelite_aws::tag;
 use bakelite_engine::bake::BakeError;
 use bakelite_engine::error::Explain;
 use futures::future::join_all;
@@ -83,7 +81,7 @@ pub(crate) async fn preflight(cloud: &Cloud<'_>, options: &ImageOptions) -> Vec<
 /// What is wrong with the name in a region.
 async fn name_in(cloud: &Cloud<'_>, options: &ImageOptions, region: &str) -> Option<BakeError> {
     let there = cloud.in_region(region);
-    let taken = match of_name(there.ec2(), &options.ami_name).await {
+    let taken = match of_name(&there, &options.ami_name).await {
         Ok(images) => images.into_iter().next()?,
         // Whoever may copy to a region may not always look there; the copy itself tells then.
         Err(error) if error.is_denied() && region != cloud.aws.region() => return None,
@@ -109,7 +107,7 @@ impl Imaging<'_> {
         if !may_replace(&self.cloud, self.options) {
             return Ok(());
         }
-        for image in of_name(there.ec2(), &self.options.ami_name).await? {
+        for image in of_name(there, &self.options.ami_name).await? {
             let id = image.image_id().unwrap_or_default();
             let region = there.aws.region();
             there.say(format!("Deregistering the AMI of the same name in {region}: {id}"));
@@ -119,10 +117,7 @@ impl Imaging<'_> {
     }
 }
 
-/// The account's AMIs of this name; there is at most one.
-async fn of_name(ec2: &Client, name: &str) -> Result<Vec<Image>, AwsError> {
-    let mut images = describe::own_images(ec2, tag::filter("name", name)).await?;
-    // `*` and `?` in a filter match more than themselves.
-    images.retain(|image| image.name() == Some(name));
-    Ok(images)
+/// The account's AMIs of this name; there is at most one. A `*` or `?` in it matches itself only.
+async fn of_name(there: &Cloud<'_>, name: &str) -> Result<Vec<Image>, AwsError> {
+    Ok(there.aws.names.call(name).await?.unwrap_or_default())
 }

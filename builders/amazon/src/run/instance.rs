@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_ec2::operation::run_instances::builders::RunInstancesFluentBuilder;
@@ -56,7 +57,7 @@ impl Launch<'_> {
         let request = self.on_demand_request(access.key_name.as_deref(), access.profile.as_deref())?;
         let types = self.options.instance_types();
         let attempts = Attempts {
-            ec2: cloud.ec2().clone(),
+            aws: Arc::clone(&cloud.aws),
             ui: cloud.bake.ui.clone(),
             request: request.set_tag_specifications(Some(tags.specifications())),
             types: types.clone(),
@@ -126,7 +127,7 @@ impl Launch<'_> {
             self.cloud.say("Waiting for the instance to be stopped from within...");
         } else {
             self.cloud.say("Stopping the source instance...");
-            call("StopInstances", || aws.ec2().stop_instances().instance_ids(id).send()).await?;
+            aws.stops.call(id).await?;
         }
         let what = format!("instance {id}");
         let stopped = |instance: Option<&Instance>| match state(instance?)? {

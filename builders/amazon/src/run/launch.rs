@@ -80,8 +80,8 @@ async fn look(
         }
     };
     let (source, network, groups, key, profile, types) = tokio::join!(
-        source_ami::find(ec2, &options.source, requirements),
-        network::choose(ec2, &options.network, &types, &cloud.bake.ui),
+        source_ami::find(&cloud.aws, &options.source, requirements),
+        network::choose(&cloud.aws, &options.network, &types, &cloud.bake.ui),
         groups,
         key_pair::exists(ec2, &options.communicator),
         profile::exists(cloud, options),

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{Filter, LocationType, Subnet, Vpc};
 use bakelite_aws::call::{all, call};
+use bakelite_aws::client::Aws;
 use bakelite_aws::describe;
 use bakelite_aws::error::AwsError;
 use bakelite_aws::tag;
@@ -139,7 +140,7 @@ impl NetworkOptions {
 
 /// A choice in the making.
 struct Choice<'a> {
-    ec2: &'a Client,
+    aws: &'a Aws,
     options: &'a NetworkOptions,
     types: &'a [String],
     ui: &'a Ui,
@@ -147,13 +148,13 @@ struct Choice<'a> {
 
 /// Chooses the network for an instance of one of these types.
 pub(crate) async fn choose(
-    ec2: &Client,
+    aws: &Aws,
     options: &NetworkOptions,
     types: &[String],
     ui: &Ui,
 ) -> Result<Network, NetworkError> {
     let choice = Choice {
-        ec2,
+        aws,
         options,
         types,
         ui,
@@ -162,7 +163,7 @@ pub(crate) async fn choose(
     let vpc_id = vpc.as_ref().and_then(Vpc::vpc_id);
     let addresses = options.addresses();
     let subnets = match (&options.subnet_id, options.subnet_filter()) {
-        (Some(id), _) => vec![subnet_by_id(ec2, id).await?],
+        (Some(id), _) => vec![subnet_by_id(aws, id).await?],
         (None, Some(filter)) => choice.by_filter(filter, vpc_id).await?,
         // An interface with or without a public address needs a subnet.
         (None, None) if addresses.public.is_some() => match choice.infer(vpc_id).await {
@@ -228,9 +229,9 @@ impl Choice<'_> {
             (Some(id), _) if self.options.subnet_id.is_some() || self.options.subnet_filter().is_some() => {
                 Ok(Some(Vpc::builder().vpc_id(id).build()))
             }
-            (Some(id), _) => vpc_by_id(self.ec2, id).await.map(Some),
+            (Some(id), _) => vpc_by_id(self.aws, id).await.map(Some),
             (None, Some(filter)) => {
-                let vpc = vpc_by_filter(self.ec2, filter.list()).await?;
+                let vpc = vpc_by_filter(self.aws, filter.list()).await?;
                 self.ui.say(format!("VPC: {}", vpc.vpc_id().unwrap_or_default()));
                 Ok(Some(vpc))
             }
@@ -256,7 +257,7 @@ impl Choice<'_> {
             ("availability-zone", self.options.availability_zone.as_deref()),
         ];
         let filters = filter.list(&added);
-        let mut subnets = describe::subnets(self.ec2, filters.clone()).await?;
+        let mut subnets = subnets(self.aws, &filters).await?;
         let count = subnets.len();
         if filter.most_free {
             most_free_first(&mut subnets);
@@ -291,15 +292,15 @@ impl Choice<'_> {
         let vpc = if let Some(vpc) = vpc {
             vpc.to_owned()
         } else {
-            let default = vpc_by_filter(self.ec2, vec![tag::filter("is-default", "true")]).await?;
+            let default = vpc_by_filter(self.aws, vec![tag::filter("is-default", "true")]).await?;
             default.vpc_id.unwrap_or_default()
         };
         let mut filters = vec![tag::filter("vpc-id", &vpc), tag::filter("state", "available")];
         let zone = self.options.availability_zone.as_deref();
         filters.extend(zone.map(|zone| tag::filter("availability-zone", zone)));
-        let mut subnets = describe::subnets(self.ec2, filters.clone()).await?;
+        let mut subnets = subnets(self.aws, &filters).await?;
         most_free_first(&mut subnets);
-        let offering = zones_that_offer(self.ec2, self.types).await.unwrap_or_default();
+        let offering = zones_that_offer(self.aws, self.types).await.unwrap_or_default();
         let offers = |subnet: &Subnet| {
             let zone = subnet.availability_zone();
             zone.is_some_and(|zone| offering.contains(zone))
@@ -324,15 +325,19 @@ fn most_free_first(subnets: &mut [Subnet]) {
 ///
 /// # Errors
 /// What EC2 answers.
-pub(crate) async fn zones_that_offer(ec2: &Client, types: &[String]) -> Result<BTreeSet<String>, AwsError> {
-    let types = Filter::builder().name("instance-type").set_values(Some(types.to_vec()));
-    let request = ec2
+pub(crate) async fn zones_that_offer(aws: &Aws, types: &[String]) -> Result<BTreeSet<String>, AwsError> {
+    let named = Filter::builder().name("instance-type").set_values(Some(types.to_vec()));
+    let request = aws
+        .ec2()
         .describe_instance_type_offerings()
         .location_type(LocationType::AvailabilityZone)
-        .filters(types.build());
-    let pages = request.into_paginator().items().send();
-    let offerings = all("DescribeInstanceTypeOfferings", pages).await?;
-    Ok(offerings.into_iter().filter_map(|offering| offering.location).collect())
+        .filters(named.build());
+    let ask = async {
+        let pages = request.into_paginator().items().send();
+        let offerings = all("DescribeInstanceTypeOfferings", pages).await?;
+        Ok(offerings.into_iter().filter_map(|offering| offering.location).collect())
+    };
+    aws.asked.once(format!("zones {types:?}"), ask).await
 }
 
 /// The ids of the security groups that a filter finds.
@@ -370,19 +375,30 @@ fn none(what: &'static str, filters: &[Filter]) -> NetworkError {
     NetworkError::None { what, filters }
 }
 
-async fn vpc_by_id(ec2: &Client, id: &str) -> Result<Vpc, NetworkError> {
+/// The subnets that pass all filters; alike bakes of a run ask once.
+async fn subnets(aws: &Aws, filters: &[Filter]) -> Result<Vec<Subnet>, AwsError> {
+    let ask = describe::subnets(aws.ec2(), filters.to_vec());
+    aws.asked.once(format!("subnets {filters:?}"), ask).await
+}
+
+async fn vpc_by_id(aws: &Aws, id: &str) -> Result<Vpc, NetworkError> {
     let missing = || NetworkError::None {
         what: "VPC",
         filters: format!("`{id}`"),
     };
-    match call("DescribeVpcs", || ec2.describe_vpcs().vpc_ids(id).send()).await {
+    let ask = async {
+        let answer = call("DescribeVpcs", || aws.ec2().describe_vpcs().vpc_ids(id).send()).await?;
+        Ok::<_, AwsError>(answer.vpcs.unwrap_or_default())
+    };
+    match aws.asked.once(format!("VPC {id}"), ask).await {
         Err(error) if error.is_not_found() => Err(missing()),
-        answer => answer?.vpcs.unwrap_or_default().pop().ok_or_else(missing),
+        answer => answer?.pop().ok_or_else(missing),
     }
 }
 
-async fn vpc_by_filter(ec2: &Client, filters: Vec<Filter>) -> Result<Vpc, NetworkError> {
-    let mut vpcs = describe::vpcs(ec2, filters.clone()).await?;
+async fn vpc_by_filter(aws: &Aws, filters: Vec<Filter>) -> Result<Vpc, NetworkError> {
+    let ask = describe::vpcs(aws.ec2(), filters.clone());
+    let mut vpcs = aws.asked.once(format!("VPCs {filters:?}"), ask).await?;
     let count = vpcs.len();
     if count > 1 {
         let filters = shown(&filters);
@@ -392,14 +408,18 @@ async fn vpc_by_filter(ec2: &Client, filters: Vec<Filter>) -> Result<Vpc, Networ
     vpcs.pop().ok_or_else(|| none("VPC", &filters))
 }
 
-async fn subnet_by_id(ec2: &Client, id: &str) -> Result<Subnet, NetworkError> {
+async fn subnet_by_id(aws: &Aws, id: &str) -> Result<Subnet, NetworkError> {
     let missing = || NetworkError::None {
         what: "subnet",
         filters: format!("`{id}`"),
     };
-    match call("DescribeSubnets", || ec2.describe_subnets().subnet_ids(id).send()).await {
+    let ask = async {
+        let answer = call("DescribeSubnets", || aws.ec2().describe_subnets().subnet_ids(id).send()).await?;
+        Ok::<_, AwsError>(answer.subnets.unwrap_or_default())
+    };
+    match aws.asked.once(format!("subnet {id}"), ask).await {
         Err(error) if error.is_not_found() => Err(missing()),
-        answer => answer?.subnets.unwrap_or_default().pop().ok_or_else(missing),
+        answer => answer?.pop().ok_or_else(missing),
     }
 }
 

@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
-use aws_sdk_ec2::Client;
 use aws_sdk_ec2::operation::run_instances::builders::RunInstancesFluentBuilder;
 use aws_sdk_ec2::types::{CreditSpecificationRequest, InstanceNetworkInterfaceSpecification, InstanceType, Placement};
 use bakelite_aws::call::call;
+use bakelite_aws::client::Aws;
 use bakelite_aws::error::AwsError;
 use bakelite_aws::retry::ErrorClass;
 use bakelite_engine::error::Explain;
@@ -17,7 +18,7 @@ use super::network::{Addresses, Place, zones_that_offer};
 
 /// A launch with all places that it may go to.
 pub(crate) struct Attempts {
-    pub(crate) ec2: Client,
+    pub(crate) aws: Arc<Aws>,
     pub(crate) ui: Ui,
     /// The launch without its place.
     pub(crate) request: RunInstancesFluentBuilder,
@@ -104,7 +105,7 @@ impl Attempts {
 
     /// The zones that offer the type, but for that which the message is about.
     async fn other_zones(&self, kind: &str, message: &str) -> Vec<Place> {
-        let zones = zones_that_offer(&self.ec2, &[kind.to_owned()]).await;
+        let zones = zones_that_offer(&self.aws, &[kind.to_owned()]).await;
         // EC2 names the zone that it chose behind these words, and further down those that have capacity.
         let chosen = message
             .split_once("Availability Zone you requested (")

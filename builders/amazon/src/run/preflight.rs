@@ -51,7 +51,7 @@ impl Launch<'_> {
     pub(crate) async fn preflight(&self, findings: &mut Findings) {
         self.judge(findings);
         let types = self.options.instance_types();
-        let (offering, dry) = tokio::join!(zones_that_offer(self.cloud.ec2(), &types), self.dry_run());
+        let (offering, dry) = tokio::join!(zones_that_offer(&self.cloud.aws, &types), self.dry_run());
         let zones = zones(&self.network);
         let offering = offering.unwrap_or_default();
         if !zones.is_empty() && !offering.is_empty() && !zones.iter().any(|zone| offering.contains(*zone)) {
@@ -104,13 +104,22 @@ impl Launch<'_> {
         let types = self.options.instance_types();
         let tries = types.iter().map(|kind| {
             let request = of_type(request.clone(), kind, self.options.has_unlimited_credits());
-            once("RunInstances", request.send())
+            // Whose launches differ in nothing but their tags are told the same.
+            let alike = request.clone().set_tag_specifications(None);
+            let ask = async {
+                match once("RunInstances", request.send()).await {
+                    Err(error) if is_final(&error) => Err(error),
+                    _ => Ok(()),
+                }
+            };
+            let question = format!("launch {:?}", alike.as_input());
+            async { self.cloud.aws.asked.once(question, ask).await }
         });
         let mut refused = None;
         for answer in join_all(tries).await {
             match answer {
-                Err(error) if is_final(&error) => refused = refused.or(Some(error)),
-                _ => return Ok(()),
+                Err(error) => refused = refused.or(Some(error)),
+                Ok(()) => return Ok(()),
             }
         }
         refused.map_or(Ok(()), Err)

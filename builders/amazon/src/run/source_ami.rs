@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{DeviceType, Image, ImageState};
 use bakelite_aws::call::{all, call};
+use bakelite_aws::client::Aws;
 use bakelite_aws::error::AwsError;
 use bakelite_engine::error::Explain;
 use bakelite_template::component::Complaint;
@@ -15,7 +16,7 @@ use serde::Deserialize;
 use super::filters;
 
 /// Which AMI a bake starts from.
-#[derive(Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct SourceAmiOptions {
     /// The source AMI's id.
@@ -25,7 +26,7 @@ pub(crate) struct SourceAmiOptions {
 }
 
 /// How an AMI is found.
-#[derive(Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct AmiFilter {
     /// Filters of `DescribeImages`, by name; `*` and `?` match any text and any character.
@@ -76,8 +77,8 @@ impl Explain for SourceAmiError {
         match self {
             Self::Aws(error) => error.help(),
             Self::NoSuchId { id } => Some(Cow::Owned(format!(
-                "an AMI belongs to a region: check that `{id}` is in the build's; for the local cloud, `-local-image {id}=ROOT` \
-                 registers one of this id"
+                "an AMI belongs to a region: check that `{id}` is in the build's; for the local cloud, `-local-image \
+                 {id}=oci:IMAGE` (or `=dir:DIRECTORY`, `=tar:FILE`) gives it one of this id"
             ))),
             Self::None { .. } => Some(
                 "check the filters, the owners and the region: `aws ec2 describe-images` with the same ones lists what there is; \
@@ -126,16 +127,19 @@ impl AmiFilter {
     }
 }
 
-/// The AMI that the template starts from. With an id and a filter, both must fit.
+/// The AMI that the template starts from. With an id and a filter, both must fit. Bakes of a run that look for the same one find the same.
 pub(crate) async fn find(
-    ec2: &Client,
+    aws: &Aws,
     options: &SourceAmiOptions,
     requirements: &Requirements,
 ) -> Result<Image, SourceAmiError> {
-    let image = match (&options.source_ami, &options.source_ami_filter) {
-        (Some(id), filter) => by_id(ec2, id, filter.as_ref()).await?,
-        (None, filter) => by_filter(ec2, &filter.clone().unwrap_or_default()).await?,
+    let find = async {
+        match (&options.source_ami, &options.source_ami_filter) {
+            (Some(id), filter) => by_id(aws.ec2(), id, filter.as_ref()).await,
+            (None, filter) => by_filter(aws.ec2(), &filter.clone().unwrap_or_default()).await,
+        }
     };
+    let image = aws.asked.once(format!("source {options:?}"), find).await?;
     match requirements.unmet_by(&image) {
         None => Ok(image),
         Some(why) => Err(SourceAmiError::Unfit {

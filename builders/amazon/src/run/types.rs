@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use aws_sdk_ec2::types::{ArchitectureType, BootModeType, BootModeValues, Image, InstanceType, InstanceTypeInfo};
 use bakelite_aws::call::once;
+use bakelite_aws::error::AwsError;
 use bakelite_engine::error::Explain;
 
 use crate::cloud::Cloud;
@@ -43,8 +44,12 @@ pub(super) async fn describe(cloud: &Cloud<'_>, types: &[String]) -> Result<Vec<
     let names = types.iter().map(|name| InstanceType::from(name.as_str())).collect();
     let request = cloud.ec2().describe_instance_types();
     let request = request.set_instance_types(Some(names));
-    match once("DescribeInstanceTypes", request.send()).await {
-        Ok(answer) => Ok(answer.instance_types.unwrap_or_default()),
+    let ask = async {
+        let answer = once("DescribeInstanceTypes", request.send()).await?;
+        Ok::<_, AwsError>(answer.instance_types.unwrap_or_default())
+    };
+    match cloud.aws.asked.once(format!("types {types:?}"), ask).await {
+        Ok(types) => Ok(types),
         Err(error) if error.code.as_deref() == Some("InvalidInstanceType") => Err(TypeError::Missing {
             kind: types.join("`, `"),
             region: cloud.aws.region().to_owned(),

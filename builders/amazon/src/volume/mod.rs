@@ -152,7 +152,9 @@ impl Volumes<'_> {
         }
         // What has lost the tags of temporary resources is no longer removed, and nothing can fail behind that: all lose them in one call.
         let volumes = kept.iter().map(|(id, _)| id.clone());
-        let stays: Vec<_> = volumes.chain(snapshots.iter().map(|snapshot| snapshot.value.clone())).collect();
+        let stays: Vec<_> = volumes
+            .chain(snapshots.iter().map(|snapshot| snapshot.value.clone()))
+            .collect();
         if !stays.is_empty() {
             tag::remove_temporary(cloud.ec2(), stays).await?;
         }

@@ -90,7 +90,10 @@ async fn deregister_described(
     // The AMI that names them is gone: whoever removes them has to know them.
     let left: Vec<&str> = failed.iter().map(|(id, _)| id.as_str()).collect();
     let left = left.join(", ");
-    failed.into_iter().next().map_or(Ok(()), |(_, error)| Err(error.about(&left)))
+    failed
+        .into_iter()
+        .next()
+        .map_or(Ok(()), |(_, error)| Err(error.about(&left)))
 }
 
 /// The snapshots whose descriptions name the AMI that they were made for.

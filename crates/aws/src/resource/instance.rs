@@ -7,7 +7,6 @@ use bakelite_engine::undo::UndoMode;
 
 use super::kind::{By, Found, Kind, RemoveError, Scope, unless_gone};
 use super::volume;
-use crate::call::once;
 use crate::describe;
 use crate::error::AwsError;
 use crate::watch::WaitError;
@@ -37,8 +36,7 @@ fn state(instance: &Instance) -> Option<&InstanceStateName> {
 }
 
 async fn remove(scope: &Scope<'_>, id: &str) -> Result<(), RemoveError> {
-    let call = scope.ec2().terminate_instances().instance_ids(id).send();
-    unless_gone(once("TerminateInstances", call).await)?;
+    unless_gone(scope.aws.terminations.call(id).await)?;
     if scope.mode == UndoMode::NoWait && volumes_left(scope).await?.is_empty() {
         return Ok(());
     }

@@ -6,14 +6,14 @@ use std::process::Command;
 
 use serde_json::json;
 
-use super::{not_run, status_of};
 use crate::cloud::failure;
-use crate::commands::{print, print_exactly};
 use crate::exit::{Failure, Status};
+use crate::print::{print, print_exactly};
 
 /// Lists the instances.
 pub(super) fn list(directory: &Path, json: bool) -> Result<Status, Failure> {
-    let instances = bakelite_local::instances(directory).map_err(|error| failure("failed to list the instances", &error))?;
+    let instances =
+        bakelite_local::instances(directory).map_err(|error| failure("failed to list the instances", &error))?;
     if json {
         let instances = instances.iter().map(|instance| {
             json!({
@@ -26,7 +26,9 @@ pub(super) fn list(directory: &Path, json: bool) -> Result<Status, Failure> {
         print("No instance is here.\n");
     }
     for instance in instances.iter().filter(|_| !json) {
-        let process = instance.process.map_or_else(|| "-".to_owned(), |process| process.to_string());
+        let process = instance
+            .process
+            .map_or_else(|| "-".to_owned(), |process| process.to_string());
         print(&format!(
             "{}  {:8}  {}  process {process}  {}  {}\n",
             instance.id,
@@ -43,8 +45,8 @@ pub(super) fn list(directory: &Path, json: bool) -> Result<Status, Failure> {
 pub(super) async fn exec(directory: &Path, instance: &str, command: &[String]) -> Result<Status, Failure> {
     let status = bakelite_local::exec(directory, instance, command).await;
     status
-        .map(status_of)
-        .map_err(|error| not_run(command, instance, &error))
+        .map(Status::of)
+        .map_err(|error| failure(format!("failed to run `{}` in `{instance}`", command.join(" ")), &error))
 }
 
 /// Becomes OpenSSH's client.
@@ -53,7 +55,16 @@ pub(super) fn ssh(directory: &Path, instance: &str, arguments: &[String]) -> Res
         .map_err(|error| failure(format!("failed to log in to `{instance}`"), &error))?;
     let option = |name: &str, path: &Path| format!("{name}=\"{}\"", path.display());
     let error = Command::new("ssh")
-        .args(["-F", "none", "-o", "IdentitiesOnly=yes", "-o", "StrictHostKeyChecking=yes", "-o", "LogLevel=ERROR"])
+        .args([
+            "-F",
+            "none",
+            "-o",
+            "IdentitiesOnly=yes",
+            "-o",
+            "StrictHostKeyChecking=yes",
+            "-o",
+            "LogLevel=ERROR",
+        ])
         .args(["-o", &option("IdentityFile", &login.key)])
         .args(["-o", &option("UserKnownHostsFile", &login.known_hosts)])
         .args(["-p", &login.address.port().to_string(), "-l", &login.user])

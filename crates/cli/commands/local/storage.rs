@@ -5,8 +5,8 @@ use serde_json::json;
 
 use crate::args::LocalCloudArgs;
 use crate::cloud::{Cloud, failure};
-use crate::commands::{print, print_exactly};
 use crate::exit::{Failure, Status};
+use crate::print::{print, print_exactly};
 use crate::process::Process;
 
 /// Lists what takes space.
@@ -20,7 +20,10 @@ pub(super) async fn usage(args: &LocalCloudArgs, json: bool, process: &Process) 
         let used = used.iter();
         let used = used.map(|one| json!({ "kind": one.by.word(), "id": one.id, "name": one.name, "bytes": one.bytes }));
         let used: Vec<_> = used.collect();
-        print_exactly(&format!("{:#}\n", json!({ "used": used, "total": total, "free": free })));
+        print_exactly(&format!(
+            "{:#}\n",
+            json!({ "used": used, "total": total, "free": free })
+        ));
         return Ok(Status::Ok);
     }
     used.iter().for_each(print_used);
@@ -87,7 +90,13 @@ mod tests {
 
     #[test]
     fn sizes_have_the_largest_unit_that_fits() {
-        for (bytes, expected) in [(0, "0B"), (1023, "1023B"), (1024, "1.0K"), (1_600_000, "1.5M"), (5 << 30, "5.0G")] {
+        for (bytes, expected) in [
+            (0, "0B"),
+            (1023, "1023B"),
+            (1024, "1.0K"),
+            (1_600_000, "1.5M"),
+            (5 << 30, "5.0G"),
+        ] {
             assert_eq!(size(bytes), expected);
         }
     }

@@ -66,6 +66,25 @@ async fn an_undo_that_keeps_failing_does_not_stop_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_fails_for_good_is_waited_for_once_and_not_with_each_resource() {
+    let bench = Bench::new();
+    for name in ["undo a", "undo b", "undo c"] {
+        bench.world.tell(name, [Act::FailsForNow; 100]);
+    }
+    let ran = bench.bake(THREE, "").await;
+    assert_eq!(ran.outcomes[0].leftovers, ["thing c", "thing b", "thing a"]);
+    let log = bench.world.log();
+    let tries = |name| log.iter().filter(|call| *call == name).count();
+    assert!(tries("undo c") > 5, "{log:?}");
+    // A pause of the policy may still fit behind the first.
+    assert!(
+        (1..=4).contains(&tries("undo b")) && (1..=4).contains(&tries("undo a")),
+        "{log:?}"
+    );
+    assert!(ran.took.as_secs() <= 60, "{:?}", ran.took);
+}
+
+#[tokio::test(start_paused = true)]
 async fn gc_removes_what_a_run_left() {
     let bench = Bench::new();
     bench.world.tell("undo b", [Act::Fails]);

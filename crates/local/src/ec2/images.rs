@@ -115,20 +115,32 @@ pub(crate) fn describe_images(mut call: Call) -> Answer {
     let page = Page::take(&mut call.parameters)?;
     call.accept()?;
     let catalogue = call.catalogue();
+    let given = &catalogue[..call.cloud.local_images.len()];
+    let is_given = |image: &Image| given.iter().any(|given| given.id == image.id);
     let items = call.read(|region| {
         for id in &ids {
             find(region, &catalogue, id)?;
         }
         let wanted = |image: &&Image| {
             (ids.is_empty() || ids.contains(&image.id))
-                && (owners.is_empty() || owners.iter().any(|owner| image.is_owned_by(owner)))
+                && (owners.is_empty() || is_given(image) || owners.iter().any(|owner| image.is_owned_by(owner)))
                 && (executable_by.is_empty() || executable_by.iter().any(|who| image.is_executable_by(who)))
                 // A deprecated image is shown to its owner, to whoever names it, and to whoever asks for such.
                 && (include_deprecated || !image.is_deprecated() || image.owner_id == ACCOUNT || !ids.is_empty())
                 && filters.match_item(FILTERS, *image, region.tags_of(&image.id))
         };
-        let images = region.images.values().chain(&catalogue).filter(wanted);
-        Ok::<_, ApiError>(images.map(|image| describe(image, region.tags_of(&image.id))).collect())
+        let mut images: Vec<&Image> = region.images.values().chain(&catalogue).filter(wanted).collect();
+        // One that the user gave goes before the well-known ones that the call would find, too.
+        if images.iter().any(|image| is_given(image)) {
+            let is_built_in = |id: &String| catalogue.iter().any(|known| known.id == *id);
+            images.retain(|image| is_given(image) || !is_built_in(&image.id));
+        }
+        Ok::<_, ApiError>(
+            images
+                .into_iter()
+                .map(|image| describe(image, region.tags_of(&image.id)))
+                .collect(),
+        )
     })??;
     let (items, next) = page.cut(items);
     Ok(Element::body().list("imagesSet", items).maybe("nextToken", next))

@@ -2,26 +2,30 @@
 
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use crate::api_error::ApiError;
 use crate::call::{Answer, Call};
+use crate::cloud::Cloud;
+use crate::distribution::Distribution;
 use crate::ec2::block_devices::{self};
 use crate::ec2::describe_instances;
 use crate::ec2::images::{self};
 use crate::ec2::key_pairs;
 use crate::ec2::launch_request::Launch;
-use crate::ec2::power::{Boot, InstanceName, spawn_boot};
+use crate::ec2::power::{self, Boot, InstanceName, spawn_boot};
 use crate::ec2::security_groups;
 use crate::ids::ResourceKind;
-use crate::machine::RootId;
+use crate::machine::{BaseRoot, RootId};
 use crate::moment::Moment;
 use crate::network;
 use crate::network::Subnet;
 use crate::state::Region;
 use crate::state::Tags;
-use crate::state::image::Image;
+use crate::state::image::{Image, ImageRoot};
 use crate::state::instance::{Instance, InstanceState};
 use crate::state::volume::{Attachment, BlockDevice, Volume};
+use crate::userland::USERLAND_TAG;
 use crate::xml::Element;
 
 /// Room that an instance needs at least before it is launched, in bytes.
@@ -62,7 +66,13 @@ pub(super) async fn run(call: &Call, launch: &Launch) -> Result<(Vec<String>, El
     // Everything wrong with the request is told before the root is made, which may take time.
     let resolve = |region: &Region, root| launch.resolve(call, region, &catalogue, image.clone(), root);
     call.read(|region| resolve(region, RootId(String::new())).map(|_| ()))??;
-    let root = call.cloud.root_of(&image.root).await?;
+    // What has to be pulled first is launched at once and stays pending until it is there.
+    let root = match launch.tags.of(ResourceKind::Instance).get(USERLAND_TAG) {
+        Some(value) if value == "host" => Some(call.cloud.machines.base(&BaseRoot::Host).await?),
+        _ => call.cloud.root_of(&image).await?,
+    };
+    let is_there = root.is_some();
+    let root = root.unwrap_or(RootId(String::new()));
     call.cloud.check_profile(launch.instance_profile.as_deref())?;
     let mut is_new = false;
     let (ids, answer) = call.change(|region| {
@@ -87,16 +97,40 @@ pub(super) async fn run(call: &Call, launch: &Launch) -> Result<(Vec<String>, El
         Ok((ids, describe_instances::reservation(&reservation_id, items)))
     })?;
     for id in ids.iter().filter(|_| is_new) {
-        spawn_boot(
-            &call.cloud,
-            InstanceName {
-                region: call.region.clone(),
-                id: id.clone(),
-            },
-            Boot::First,
-        );
+        let name = InstanceName {
+            region: call.region.clone(),
+            id: id.clone(),
+        };
+        match &image.root {
+            ImageRoot::Distribution(distribution) if !is_there => {
+                boot_when_pulled(&call.cloud, name, distribution.clone(), image.name.clone());
+            }
+            _ => spawn_boot(&call.cloud, name, Boot::First),
+        }
     }
     Ok((ids, answer))
+}
+
+/// Pulls what an instance starts from, in the background, and boots it then.
+fn boot_when_pulled(cloud: &Arc<Cloud>, name: InstanceName, distribution: Distribution, ami: String) {
+    let task_cloud = Arc::clone(cloud);
+    cloud.tasks.spawn(async move {
+        let pulling = task_cloud.userlands.pulled(&task_cloud.machines, &distribution, &ami);
+        let pulled = tokio::select! {
+            pulled = pulling => pulled,
+            () = task_cloud.closing.cancelled() => return,
+        };
+        let recorded = pulled.map_err(ApiError::from).and_then(|root| {
+            task_cloud.change(&name.region, |region| {
+                region.instance_mut(&name.id)?.root = root;
+                Ok(())
+            })
+        });
+        match recorded {
+            Ok(()) => spawn_boot(&task_cloud, name, Boot::First),
+            Err(error) => power::fail(&task_cloud, &name, Boot::First, &error),
+        }
+    });
 }
 
 /// Returns the answer to a request that has been answered before: same client token, same parameters.

@@ -153,12 +153,7 @@ async fn receive_report(control: &AsyncFd<OwnedFd>) -> io::Result<Option<Message
 }
 
 /// Sends the first message and sees the sandbox through to its last report before it serves; answers what a job has measured.
-async fn set_up(
-    control: &AsyncFd<OwnedFd>,
-    child: &Child,
-    start: Start,
-    ids: IdMap,
-) -> Result<Vec<u64>, SandboxError> {
+async fn set_up(control: &AsyncFd<OwnedFd>, child: &Child, start: Start, ids: IdMap) -> Result<Vec<u64>, SandboxError> {
     let base = match &start {
         Start::Machine(machine) => machine.base().map(Path::to_owned),
         Start::Job { .. } => None,

@@ -14,8 +14,8 @@ use rustix::process::fchdir;
 
 use super::failure::{Failure, Step as _};
 use super::tree::{AS_DIRECTORY, Trouble};
-use super::wire::Job;
-use super::{copy, count, host_root, mounts, remove, unpack};
+use super::wire::{Job, Shift};
+use super::{archive, copy, count, disk_image, host_root, mounts, remove, unpack};
 
 /// The name of a layer's files in its directory.
 const FILES: &CStr = c"fs";
@@ -23,13 +23,46 @@ const FILES: &CStr = c"fs";
 /// A job whose directories are open.
 #[derive(Debug)]
 pub(super) enum Opened {
-    Probe { directory: OwnedFd },
-    Copy { from: OwnedFd, to: OwnedFd },
-    Count { layer: OwnedFd, limit: u64 },
-    Measure { directories: Vec<OwnedFd> },
-    Empty { directory: OwnedFd },
-    Unpack { tarball: File, name: PathBuf, to: OwnedFd },
-    Host { to: OwnedFd, directories: Vec<String> },
+    Probe {
+        directory: OwnedFd,
+    },
+    Copy {
+        from: OwnedFd,
+        to: OwnedFd,
+    },
+    Count {
+        layer: OwnedFd,
+        limit: u64,
+    },
+    Measure {
+        directories: Vec<OwnedFd>,
+    },
+    Empty {
+        directory: OwnedFd,
+    },
+    Unpack {
+        tarball: File,
+        name: PathBuf,
+        to: OwnedFd,
+    },
+    UnpackLayers {
+        layers: Vec<File>,
+        to: OwnedFd,
+    },
+    Archive {
+        parts: Vec<archive::Part>,
+        shift: Option<Shift>,
+        to: File,
+    },
+    Disk {
+        directory: OwnedFd,
+        program: PathBuf,
+        size: u64,
+    },
+    Host {
+        to: OwnedFd,
+        directories: Vec<String>,
+    },
 }
 
 /// Opens what a job works on.
@@ -52,7 +85,10 @@ pub(super) fn open_directories(job: Job) -> Result<Opened, Failure> {
             limit,
         },
         Job::Measure { directories } => Opened::Measure {
-            directories: directories.iter().map(|path| directory(path)).collect::<Result<_, _>>()?,
+            directories: directories
+                .iter()
+                .map(|path| directory(path))
+                .collect::<Result<_, _>>()?,
         },
         Job::Empty { directory: path } => Opened::Empty {
             directory: directory(&path)?,
@@ -61,6 +97,35 @@ pub(super) fn open_directories(job: Job) -> Result<Opened, Failure> {
             tarball: File::open(&tarball).step(format!("open `{}`", tarball.display()))?,
             name: tarball,
             to: directory(&to)?,
+        },
+        Job::UnpackLayers { layers, to } => Opened::UnpackLayers {
+            layers: layers
+                .iter()
+                .map(|layer| File::open(layer).step(format!("open `{}`", layer.display())))
+                .collect::<Result<_, _>>()?,
+            to: directory(&to)?,
+        },
+        Job::Archive {
+            store,
+            parts,
+            shift,
+            to,
+        } => Opened::Archive {
+            parts: parts
+                .iter()
+                .map(|part| open_part(&store, part))
+                .collect::<Result<_, _>>()?,
+            shift,
+            to: File::create(&to).step(format!("write `{}`", to.display()))?,
+        },
+        Job::Disk {
+            directory: path,
+            program,
+            size,
+        } => Opened::Disk {
+            directory: directory(&path)?,
+            program,
+            size,
         },
         Job::Host { to, directories } => Opened::Host {
             to: directory(&to)?,
@@ -92,6 +157,17 @@ impl Opened {
             Opened::Unpack { tarball, name, to } => make_root(&to)
                 .and_then(|root| unpack::unpack(tarball, &root))
                 .step(format!("unpack `{}`", name.display())),
+            Opened::UnpackLayers { layers, to } => make_root(&to)
+                .and_then(|root| unpack::unpack_layers(layers, &root))
+                .step("unpack the image"),
+            Opened::Archive { parts, shift, to } => {
+                archive::write(&parts, shift, to).step("write the archive of the root")
+            }
+            Opened::Disk {
+                directory,
+                program,
+                size,
+            } => disk_image::make(&directory, &program, size).step(format!("run `{}`", program.display())),
             Opened::Host { to, directories } => {
                 let built = fchdir(&to)
                     .map_err(io::Error::from)
@@ -101,6 +177,22 @@ impl Opened {
         };
         done.map(|()| Vec::new())
     }
+}
+
+/// Opens the layers of a part: those of the store are relative to it.
+fn open_part(store: &Path, part: &super::wire::Part) -> Result<archive::Part, Failure> {
+    let source = |lower: &PathBuf| {
+        let path = store.join(lower);
+        Ok(archive::Source {
+            directory: open(&path, AS_DIRECTORY, Mode::empty()).step(format!("open `{}`", path.display()))?,
+            is_host: lower.is_absolute() && !part.at.is_empty(),
+            is_stored: !lower.is_absolute(),
+        })
+    };
+    Ok(archive::Part {
+        at: part.at.clone().into_bytes(),
+        sources: part.lower.iter().map(source).collect::<Result<_, Failure>>()?,
+    })
 }
 
 /// Makes the directory that will be a machine's `/`.

@@ -13,10 +13,12 @@
 //! the machine can neither uncover nor remount what the outer one has covered or made read-only.
 
 mod accounts;
+mod archive;
 mod boot;
 mod client;
 mod copy;
 mod count;
+mod disk_image;
 mod elevate;
 mod enter;
 mod execute;
@@ -40,7 +42,7 @@ pub(crate) use client::{Condition, Process, ProcessEnd, Sandbox, SandboxError, d
 pub(crate) use idmap::{IdMap, NoRange};
 pub(crate) use kernel::awaitable;
 pub(crate) use terminal::set_size;
-pub(crate) use wire::{Job, MachineStart, Part, Program, Run, Streams, Terminal};
+pub(crate) use wire::{Job, MachineStart, Part, Program, Run, Shift, Streams, Terminal};
 
 /// The first argument that turns the program into a sandbox's init.
 pub(crate) const ENTER: &str = "__bakelite-sandbox-init";

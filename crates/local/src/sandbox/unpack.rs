@@ -1,8 +1,8 @@
-//! Unpacking a tarball as a base root. Whatever names and links it holds, everything happens below one directory: names are
-//! looked up as a process would whose root that directory is.
+//! Unpacking a tarball, or the layers of a container image, as a base root. Whatever names and links they hold, everything happens below
+//! one directory: names are looked up as a process would whose root that directory is.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{self, Read, Seek as _, Write as _};
@@ -10,14 +10,16 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, chmodat, chownat, fchmod, fchown,
-    fstat, futimens, linkat, mkdirat, mknodat, openat, openat2, readlinkat, statat, symlinkat, unlinkat, utimensat,
+    AtFlags, Dir, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags, chmodat, chownat,
+    fchmod, fchown, fsetxattr, fstat, futimens, linkat, mkdirat, mknodat, openat, openat2, readlinkat, statat,
+    symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 use tar::EntryType;
 
 use super::copy::unless_unmapped;
-use super::tree::{AS_DIRECTORY, AS_HANDLE, Identity};
+use super::remove;
+use super::tree::{AS_DIRECTORY, AS_HANDLE, Identity, names as names_in};
 
 /// The most that a root may hold, so that a small file cannot fill a disk.
 const MOST_BYTES: u64 = 64 << 30;
@@ -35,13 +37,34 @@ struct Limits {
     members: u64,
 }
 
+const LIMITS: Limits = Limits {
+    bytes: MOST_BYTES,
+    members: MOST_MEMBERS,
+};
+
+/// What the layer that is being unpacked has placed itself: its whiteouts are about the layers below.
+type Placed = RefCell<HashSet<Identity>>;
+
+/// The prefix of a name in a layer of an image which takes away what lower layers have under the rest of the name.
+const WHITEOUT: &[u8] = b".wh.";
+/// The name in a layer which takes away all that lower layers have in its directory.
+const OPAQUE: &[u8] = b".wh..wh..opq";
+/// The prefix of extended attributes in a tar archive.
+const ATTRIBUTE: &str = "SCHILY.xattr.";
+
 /// Unpacks `.tar`, `.tar.gz` and `.tar.zst`, told apart by their first bytes, into an empty directory.
 pub(super) fn unpack(tarball: File, to: &OwnedFd) -> io::Result<()> {
-    let limits = Limits {
-        bytes: MOST_BYTES,
-        members: MOST_MEMBERS,
-    };
-    unpack_within(decompress(tarball)?, to, limits)
+    unpack_within(decompress(tarball)?, to, LIMITS, None).map(drop)
+}
+
+/// Unpacks the layers of an image, the lowest first, into an empty directory, as one root. The limits are those of all together.
+pub(super) fn unpack_layers(layers: impl IntoIterator<Item = File>, to: &OwnedFd) -> io::Result<()> {
+    let mut limits = LIMITS;
+    for (index, layer) in layers.into_iter().enumerate() {
+        let unpacked = unpack_within(decompress(layer)?, to, limits, Some(RefCell::default()));
+        limits = unpacked.map_err(|error| io::Error::new(error.kind(), format!("layer {}: {error}", index + 1)))?;
+    }
+    Ok(())
 }
 
 fn decompress(mut file: File) -> io::Result<Box<dyn Read>> {
@@ -55,13 +78,15 @@ fn decompress(mut file: File) -> io::Result<Box<dyn Read>> {
     })
 }
 
-fn unpack_within(reader: impl Read, to: &OwnedFd, limits: Limits) -> io::Result<()> {
+/// Unpacks an archive; answers what is left of the limits. `layer` is given for a layer of an image: whiteouts hold, and it may be empty.
+fn unpack_within(reader: impl Read, to: &OwnedFd, limits: Limits, layer: Option<Placed>) -> io::Result<Limits> {
     let watched = Watched::new(reader, limits.bytes);
     let watch = Rc::clone(&watched.watch);
     let mut archive = tar::Archive::new(watched);
     let root = Root {
         top: to,
         watch: Rc::clone(&watch),
+        layer,
     };
     let mut count = 0;
     let mut entries = archive.entries()?;
@@ -85,10 +110,14 @@ fn unpack_within(reader: impl Read, to: &OwnedFd, limits: Limits) -> io::Result<
             }
         })?;
     }
-    if count == 0 {
+    if count == 0 && root.layer.is_none() {
         return Err(refused("it has no members".into()));
     }
-    Ok(())
+    let bytes = watch.borrow().left;
+    Ok(Limits {
+        bytes,
+        members: limits.members - count,
+    })
 }
 
 fn refused(why: String) -> io::Error {
@@ -189,6 +218,8 @@ impl<R: Read> Read for Watched<R> {
 struct Root<'a> {
     top: &'a OwnedFd,
     watch: Rc<RefCell<Watch>>,
+    /// For a layer of an image.
+    layer: Option<Placed>,
 }
 
 /// Where a member goes: a directory of the root, and a name in it; no name for the root itself.
@@ -204,7 +235,10 @@ impl Root<'_> {
         if matches!(kind, EntryType::Char | EntryType::Block | EntryType::XGlobalHeader) {
             return Ok(()); // a machine gets its devices from the kernel, none from a tarball
         }
-        let marks = Marks::of(entry.header())?;
+        if self.layer.is_some() && self.takes_away(&entry.path_bytes())? {
+            return Ok(());
+        }
+        let marks = Marks::of(entry)?;
         let spot = self.spot(&entry.path_bytes())?;
         let Some(name) = spot.name else {
             return if kind == EntryType::Directory {
@@ -214,28 +248,41 @@ impl Root<'_> {
             };
         };
         let directory = spot.directory.as_fd();
+        self.put(kind, entry, directory, &name, &marks)?;
+        self.note(directory, &name)
+    }
+
+    /// Makes a member what it is.
+    fn put<R: Read>(
+        &self,
+        kind: EntryType,
+        entry: &mut tar::Entry<'_, R>,
+        directory: BorrowedFd<'_>,
+        name: &CStr,
+        marks: &Marks,
+    ) -> io::Result<()> {
         match kind {
-            EntryType::Directory => self.directory(directory, &name, &entry.path_bytes(), &marks),
+            EntryType::Directory => self.directory(directory, name, &entry.path_bytes(), marks),
             EntryType::Link => {
                 let target = entry.link_name_bytes().unwrap_or_default();
-                self.hard_link(directory, &name, &target)
+                self.hard_link(directory, name, &target)
             }
             EntryType::Symlink => {
                 let target = CString::new(entry.link_name_bytes().unwrap_or_default().into_owned())?;
-                make_room(directory, &name)?;
-                symlinkat(&target, directory, &name)?;
-                marks.put_on_name(directory, &name)
+                self.make_room(directory, name)?;
+                symlinkat(&target, directory, name)?;
+                marks.put_on_name(directory, name)
             }
             EntryType::Fifo => {
-                make_room(directory, &name)?;
-                mknodat(directory, &name, FileType::Fifo, Mode::empty(), 0)?;
-                marks.put_on_name(directory, &name)?;
-                Ok(chmodat(directory, &name, marks.mode, AtFlags::empty())?)
+                self.make_room(directory, name)?;
+                mknodat(directory, name, FileType::Fifo, Mode::empty(), 0)?;
+                marks.put_on_name(directory, name)?;
+                Ok(chmodat(directory, name, marks.mode, AtFlags::empty())?)
             }
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-                make_room(directory, &name)?;
+                self.make_room(directory, name)?;
                 let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let mut file = File::from(openat(directory, &name, flags, Mode::RUSR | Mode::WUSR)?);
+                let mut file = File::from(openat(directory, name, flags, Mode::RUSR | Mode::WUSR)?);
                 if kind == EntryType::GNUSparse {
                     // Holes are no bytes of the tarball, but take their time.
                     self.watch.borrow_mut().count_content(entry.size())?;
@@ -262,7 +309,7 @@ impl Root<'_> {
                 return Ok(());
             }
             Ok(_) => {
-                make_room(above, name)?;
+                self.make_room(above, name)?;
                 mkdirat(above, name, Mode::RWXU)?;
             }
             Err(Errno::NOENT) => mkdirat(above, name, Mode::RWXU)?,
@@ -287,7 +334,7 @@ impl Root<'_> {
         {
             return Ok(());
         }
-        make_room(directory, name)?;
+        self.make_room(directory, name)?;
         Ok(linkat(&from, &last, directory, name, AtFlags::empty())?)
     }
 
@@ -334,6 +381,7 @@ impl Root<'_> {
             let handle = match openat(&directory, &name, AS_HANDLE, Mode::empty()) {
                 Err(Errno::NOENT) => {
                     mkdirat(&directory, &name, Mode::from_raw_mode(0o755))?;
+                    self.note(directory.as_fd(), &name)?;
                     real.push(name);
                     continue;
                 }
@@ -361,6 +409,79 @@ impl Root<'_> {
     }
 }
 
+impl Root<'_> {
+    /// Takes away what lies where a member goes, as every tar does; a link is removed, never followed. Where a layer of an image puts
+    /// something in the place of a directory, that goes with all that is in it.
+    fn make_room(&self, directory: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+        match unlinkat(directory, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(Errno::ISDIR) => {
+                if self.layer.is_some() {
+                    let lower = openat(directory, name, AS_DIRECTORY, Mode::empty())?;
+                    remove::empty(lower).map_err(|trouble| trouble.error)?;
+                }
+                Ok(unlinkat(directory, name, AtFlags::REMOVEDIR)?)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Remembers what this layer has placed.
+    fn note(&self, directory: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+        if let Some(placed) = &self.layer {
+            let found = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            placed.borrow_mut().insert(Identity::of(&found));
+        }
+        Ok(())
+    }
+
+    /// Does what a whiteout demands, if the name is one's.
+    fn takes_away(&self, name: &[u8]) -> io::Result<bool> {
+        let mut names = names(name)?;
+        let Some(last) = names.pop_back() else { return Ok(false) };
+        let Some(hidden) = last.to_bytes().strip_prefix(WHITEOUT) else {
+            return Ok(false);
+        };
+        let directory = match self.look_up(&names) {
+            Ok(directory) => directory,
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(true), // nothing is there to be hidden
+            Err(error) => return Err(error.into()),
+        };
+        if last.to_bytes() == OPAQUE {
+            self.take_lower_from(&directory)?;
+        } else if !matches!(hidden, b"" | b"." | b"..") && !hidden.starts_with(WHITEOUT) {
+            self.take_lower(directory.as_fd(), &CString::new(hidden)?)?;
+        }
+        Ok(true)
+    }
+
+    /// Removes what lower layers have under a name; what this layer has placed there stays.
+    fn take_lower(&self, directory: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+        let found = match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => return Ok(()),
+            found => found?,
+        };
+        let is_placed = |placed: &Placed| placed.borrow().contains(&Identity::of(&found));
+        let is_own = self.layer.as_ref().is_some_and(is_placed);
+        let is_directory = FileType::from_raw_mode(found.st_mode) == FileType::Directory;
+        match (is_own, is_directory) {
+            (true, true) => self.take_lower_from(&openat(directory, name, AS_DIRECTORY, Mode::empty())?),
+            (true, false) => Ok(()),
+            (false, _) => self.make_room(directory, name),
+        }
+    }
+
+    /// Removes what lower layers have in a directory.
+    fn take_lower_from(&self, directory: &OwnedFd) -> io::Result<()> {
+        let own = openat(directory, c".", AS_DIRECTORY, Mode::empty())?;
+        let most = usize::try_from(MOST_MEMBERS).unwrap_or(usize::MAX);
+        for name in names_in(&mut Dir::new(own)?, most)? {
+            self.take_lower(directory.as_fd(), &name)?;
+        }
+        Ok(())
+    }
+}
+
 /// The parts of a path that say something.
 fn parts(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
     path.split(|byte| *byte == b'/')
@@ -375,15 +496,6 @@ fn names(name: &[u8]) -> io::Result<VecDeque<CString>> {
             part => Ok(CString::new(part)?),
         })
         .collect()
-}
-
-/// Takes away what lies where a member goes, as every tar does; a link is removed, never followed.
-fn make_room(directory: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
-    match unlinkat(directory, name, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => Ok(()),
-        Err(Errno::ISDIR) => Ok(unlinkat(directory, name, AtFlags::REMOVEDIR)?),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// Copies content without writing the parts that are nothing but zeros.
@@ -412,10 +524,23 @@ struct Marks {
     owner: Option<(Uid, Gid)>,
     mode: Mode,
     times: Timestamps,
+    /// Extended attributes: file capabilities and the user's own. The overlay's are the store's to set.
+    attributes: Vec<(String, Vec<u8>)>,
 }
 
 impl Marks {
-    fn of(header: &tar::Header) -> io::Result<Marks> {
+    fn of<R: Read>(entry: &mut tar::Entry<'_, R>) -> io::Result<Marks> {
+        let mut attributes = Vec::new();
+        for extension in entry.pax_extensions()?.into_iter().flatten().flatten() {
+            let name = extension.key().ok().and_then(|key| key.strip_prefix(ATTRIBUTE));
+            let wanted = |name: &&str| {
+                *name == "security.capability" || name.starts_with("user.") && !name.starts_with("user.overlay.")
+            };
+            if let Some(name) = name.filter(wanted) {
+                attributes.push((name.to_owned(), extension.value_bytes().to_vec()));
+            }
+        }
+        let header = entry.header();
         let damaged = |_| refused("its owner or mode is not a number".into());
         // `u32::MAX` stands for "leave it" in the calls that change owners.
         let id = |number: u64| u32::try_from(number).ok().filter(|id| *id != u32::MAX);
@@ -436,6 +561,7 @@ impl Marks {
                 last_access: modified,
                 last_modification: modified,
             },
+            attributes,
         })
     }
 
@@ -443,6 +569,13 @@ impl Marks {
     fn put_on(&self, file: BorrowedFd<'_>) -> io::Result<()> {
         if let Some((user, group)) = self.owner {
             unless_unmapped(fchown(file, Some(user), Some(group)))?;
+        }
+        for (name, value) in &self.attributes {
+            match fsetxattr(file, name.as_str(), value, XattrFlags::empty()) {
+                // What the file system or these ids do not allow: the file is good without it.
+                Ok(()) | Err(Errno::NOTSUP | Errno::PERM | Errno::INVAL | Errno::NOSPC) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         // After the owner, since a new one takes the set-id bits.
         fchmod(file, self.mode)?;
@@ -562,6 +695,7 @@ mod tests {
             1 => Just(".".to_owned()),
             1 => Just(String::new()),
             1 => Just("outside".to_owned()),
+            1 => prop::sample::select(vec![".wh.a", ".wh.link", ".wh.directory", ".wh..wh..opq", ".wh...", ".wh."]).prop_map(str::to_owned),
         ];
         let parts = prop::collection::vec(part, 0..5);
         let start = prop_oneof![
@@ -592,6 +726,7 @@ mod tests {
         #[test]
         fn nothing_outside_of_the_root_ever_changes(
             seeds in prop::collection::vec(any_member("OUTSIDE"), 0..12),
+            is_layer in any::<bool>(),
         ) {
             let (directory, root) = place();
             let real = directory.path().join("outside");
@@ -606,7 +741,11 @@ mod tests {
             let before = outside(directory.path());
             let tarball = archive(&members);
             let limits = Limits { bytes: 1 << 20, members: 100 };
-            let outcome = unpack_within(tarball.as_slice(), &root, limits);
+            let layer = || is_layer.then(Placed::default);
+            let outcome = unpack_within(tarball.as_slice(), &root, limits, layer()).map(drop);
+            // A second layer meets what the first has placed.
+            let again: Vec<_> = members.iter().rev().cloned().collect();
+            unpack_within(archive(&again).as_slice(), &root, limits, layer()).ok();
             prop_assert_eq!(outside(directory.path()), before, "{:?}", outcome);
         }
 
@@ -614,7 +753,7 @@ mod tests {
         fn arbitrary_bytes_are_refused_or_unpacked(bytes in prop::collection::vec(any::<u8>(), 0..3000)) {
             let (directory, root) = place();
             let before = outside(directory.path());
-            unpack_within(bytes.as_slice(), &root, Limits { bytes: 1 << 20, members: 100 }).ok();
+            unpack_within(bytes.as_slice(), &root, Limits { bytes: 1 << 20, members: 100 }, None).ok();
             prop_assert_eq!(outside(directory.path()), before);
         }
     }
@@ -638,6 +777,7 @@ mod tests {
                 bytes: 1 << 20,
                 members: 100,
             },
+            None,
         )
         .unwrap();
         assert!(is_inside(directory.path(), Path::new("usr/bin/program")));
@@ -649,9 +789,111 @@ mod tests {
         );
     }
 
+    fn lay(root: &OwnedFd, members: &[Member]) {
+        unpack_within(archive(members).as_slice(), root, LIMITS, Some(Placed::default())).unwrap();
+    }
+
+    #[test]
+    fn whiteouts_hide_lower_layers_and_nothing_of_their_own() {
+        let (directory, root) = place();
+        lay(
+            &root,
+            &[
+                member("etc/old", b'0', ""),
+                member("etc/kept", b'0', ""),
+                member("tree/deep/file", b'0', ""),
+                member("opaque/lower", b'0', ""),
+                member("opaque/both", b'5', ""),
+                member("opaque/both/lower", b'0', ""),
+                member("replaced/file", b'0', ""),
+                member("link", b'2', "etc"),
+            ],
+        );
+        lay(
+            &root,
+            &[
+                member("etc/.wh.old", b'0', ""),
+                member(".wh.tree", b'0', ""),
+                // The whiteout may come before or behind what its own layer places.
+                member("opaque/first", b'0', ""),
+                member("opaque/both", b'5', ""),
+                member("opaque/.wh..wh..opq", b'0', ""),
+                member("opaque/last", b'0', ""),
+                member("replaced", b'0', ""),
+                member(".wh.link", b'0', ""),
+                member("absent/.wh.file", b'0', ""),
+                member("etc/.wh..wh.plnk", b'5', ""),
+            ],
+        );
+        let is_there = |path: &str| is_inside(directory.path(), Path::new(path));
+        for path in ["etc/kept", "opaque/first", "opaque/both", "opaque/last", "replaced"] {
+            assert!(is_there(path), "{path}");
+        }
+        for path in [
+            "etc/old",
+            "tree",
+            "opaque/lower",
+            "opaque/both/lower",
+            "link",
+            "absent",
+            "etc/.wh.old",
+            "etc/.wh..wh.plnk",
+        ] {
+            assert!(!is_there(path), "{path}");
+        }
+        assert!(directory.path().join("root/replaced").is_file());
+    }
+
+    #[test]
+    fn attributes_of_the_user_are_kept_and_those_of_the_overlay_are_not() {
+        let (directory, root) = place();
+        let mut builder = tar::Builder::new(Vec::new());
+        let attributes: [(&str, &[u8]); 2] = [
+            ("SCHILY.xattr.user.kept", b"\x00value"),
+            ("SCHILY.xattr.user.overlay.opaque", b"y"),
+        ];
+        builder.append_pax_extensions(attributes).unwrap();
+        let mut header = tar::Header::new_ustar();
+        header.set_size(0);
+        header.set_mode(0o4755);
+        header.set_uid(rustix::process::geteuid().as_raw().into());
+        header.set_gid(rustix::process::getegid().as_raw().into());
+        builder.append_data(&mut header, "file", io::empty()).unwrap();
+        unpack_within(builder.into_inner().unwrap().as_slice(), &root, LIMITS, None).unwrap();
+        let path = directory.path().join("root/file");
+        let mut value = vec![0; 100];
+        match rustix::fs::getxattr(&path, "user.kept", value.as_mut_slice()) {
+            Ok(length) => assert_eq!(&value[..length], b"\x00value"),
+            Err(Errno::NOTSUP) => {}
+            Err(error) => panic!("{error}"),
+        }
+        assert!(rustix::fs::getxattr(&path, "user.overlay.opaque", value.as_mut_slice()).is_err());
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o7777, 0o4755);
+    }
+
+    #[test]
+    fn the_limits_are_those_of_all_layers_together() {
+        let (_directory, root) = place();
+        let one = archive(&[member("a", b'0', ""), member("b", b'0', "")]);
+        let left = unpack_within(
+            one.as_slice(),
+            &root,
+            Limits {
+                bytes: 10_000,
+                members: 3,
+            },
+            Some(Placed::default()),
+        )
+        .unwrap();
+        assert_eq!(left.members, 1);
+        assert!(left.bytes < 10_000);
+        let error = unpack_within(one.as_slice(), &root, left, Some(Placed::default())).unwrap_err();
+        assert!(error.to_string().contains("more than 1 members"), "{error}");
+    }
+
     #[test]
     fn bombs_are_refused() {
-        let refusal = |bytes: &[u8], limits| unpack_within(bytes, &place().1, limits).unwrap_err().to_string();
+        let refusal = |bytes: &[u8], limits| unpack_within(bytes, &place().1, limits, None).unwrap_err().to_string();
         let many: Vec<_> = (0..6).map(|number| member(&number.to_string(), b'0', "")).collect();
         let few = Limits {
             bytes: 1 << 20,
@@ -673,7 +915,7 @@ mod tests {
             bytes: MOST_BYTES,
             members: 100,
         };
-        let error = unpack_within(endless, &place().1, limits).unwrap_err();
+        let error = unpack_within(endless, &place().1, limits, None).unwrap_err();
         assert!(error.to_string().contains("names and attributes are longer"), "{error}");
         // A hole of eight exabytes.
         let mut header = tar::Header::new_gnu();

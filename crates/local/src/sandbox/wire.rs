@@ -129,6 +129,14 @@ impl MachineStart {
     }
 }
 
+/// Where the machines' ids lie among this machine's, for a job that is not done with them.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Shift {
+    pub(crate) users: u32,
+    pub(crate) groups: u32,
+    pub(crate) count: u32,
+}
+
 /// Work on the store's files.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Job {
@@ -144,6 +152,21 @@ pub(crate) enum Job {
     Empty { directory: PathBuf },
     /// Unpack a tarball as the layer of a directory.
     Unpack { tarball: PathBuf, to: PathBuf },
+    /// Unpack the layers of a container image, the lowest first, as one layer of a directory.
+    UnpackLayers { layers: Vec<PathBuf>, to: PathBuf },
+    /// Write the root that these overlays make up, whose layers lie in the store or elsewhere, as a tar archive to a file that is there.
+    Archive {
+        store: PathBuf,
+        parts: Vec<Part>,
+        shift: Option<Shift>,
+        to: PathBuf,
+    },
+    /// Make a disk with a file system of so many bytes, `disk`, of a directory's `fs`, by running `mke2fs`.
+    Disk {
+        directory: PathBuf,
+        program: PathBuf,
+        size: u64,
+    },
     /// Build the layer that stands below machines on the host's own system directories.
     Host { to: PathBuf, directories: Vec<String> },
 }

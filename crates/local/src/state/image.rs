@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::distribution::Distribution;
 use crate::machine::{BaseRoot, RootId};
 use crate::moment::Moment;
 use crate::state::ACCOUNT;
@@ -52,6 +53,8 @@ pub(crate) struct Image {
 pub(crate) enum ImageRoot {
     /// This machine's own system directories.
     Host,
+    /// What this distribution has: this machine's own system where it is of it, else an image of a public registry.
+    Distribution(Distribution),
     /// A directory or tarball that the user gave.
     Given(PathBuf),
     /// What an instance left behind.
@@ -74,14 +77,14 @@ impl ImageRoot {
     pub(crate) fn baked(&self) -> Option<&RootId> {
         match self {
             ImageRoot::Baked(root) => Some(root),
-            ImageRoot::Host | ImageRoot::Given(_) | ImageRoot::Unknown => None,
+            ImageRoot::Host | ImageRoot::Distribution(_) | ImageRoot::Given(_) | ImageRoot::Unknown => None,
         }
     }
 
     /// Returns the base of which a root has still to be made; a baked one is there already.
     pub(crate) fn base(&self) -> Option<BaseRoot> {
         match self {
-            ImageRoot::Host => Some(BaseRoot::Host),
+            ImageRoot::Host | ImageRoot::Distribution(_) => Some(BaseRoot::Host),
             ImageRoot::Given(path) if path.is_dir() => Some(BaseRoot::Directory(path.clone())),
             ImageRoot::Given(path) => Some(BaseRoot::Tarball(path.clone())),
             ImageRoot::Baked(_) | ImageRoot::Unknown => None,

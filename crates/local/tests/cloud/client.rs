@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant, SystemTime};
 
-use bakelite_local::{Isolation, Latency, LocalCloud, LocalCloudOptions};
+use bakelite_local::{ImageSource, Isolation, Latency, LocalCloud, LocalCloudOptions};
 use bakelite_test_support::ended::RunToEnd as _;
 use bakelite_test_support::signer::{Key, Request};
 use tempfile::TempDir;
@@ -27,7 +27,7 @@ impl TestCloud {
         TestCloud::with(Latency::default(), Vec::new())
     }
 
-    pub(crate) fn with(latency: Latency, images: Vec<(String, PathBuf)>) -> TestCloud {
+    pub(crate) fn with(latency: Latency, images: Vec<(String, ImageSource)>) -> TestCloud {
         TestCloud::of(|options| LocalCloudOptions {
             latency,
             images,
@@ -94,6 +94,10 @@ pub(crate) fn options(directory: &Path) -> LocalCloudOptions {
         limits: bakelite_local::Limits::default(),
         latency: Latency::default(),
         images: Vec::new(),
+        pulls: bakelite_local::PullOptions {
+            given_images_only: true,
+            ..Default::default()
+        },
         listen: ([127, 0, 0, 1], 0).into(),
         ssh_port: 0,
         refusals: bakelite_local::Refusals::default(),

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use bakelite_local::ImageSource;
+
 use crate::Test;
 use crate::client::TestCloud;
 
@@ -188,7 +190,8 @@ fn are_shared_and_changed_by_attributes() {
 
 fn given_by_the_user_have_name_and_id() {
     let root = tempfile::tempdir().unwrap();
-    let given = ["base", "ami-0123456789abcdef0"].map(|name| (name.to_owned(), root.path().to_owned()));
+    let given =
+        ["base", "ami-0123456789abcdef0"].map(|name| (name.to_owned(), ImageSource::of_path(root.path().to_owned())));
     let cloud = TestCloud::with("none".parse().unwrap(), given.to_vec());
     let by_name = "Owner.1=self&Filter.1.Name=name&Filter.1.Value.1=ba*";
     assert_eq!(cloud.api.ok("DescribeImages", by_name).value("name"), "base");

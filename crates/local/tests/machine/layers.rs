@@ -182,13 +182,23 @@ fn twenty_snapshots_take_their_root_once() {
     std::fs::create_dir_all(root.join("opt")).unwrap();
     std::fs::write(root.join("opt/large"), vec![7; usize::try_from(ROOT).unwrap()]).unwrap();
     let tarball = directory.join("root.tar");
-    let packed = Command::new("tar").arg("-C").arg(&root).arg("-cf").arg(&tarball).arg(".").status();
+    let packed = Command::new("tar")
+        .arg("-C")
+        .arg(&root)
+        .arg("-cf")
+        .arg(&tarball)
+        .arg(".")
+        .status();
     assert!(packed.unwrap().success());
     let (runtime, store) = (&ground().runtime, directory.join("store"));
     let machines = Machines::open(&store, Isolation::Sandbox, bakelite_local::Limits::default());
     let machines = runtime.block_on(machines).unwrap();
     let used = || {
-        let store = Command::new("du").args(["-s", "-B1"]).arg(store.join("layers")).output().unwrap();
+        let store = Command::new("du")
+            .args(["-s", "-B1"])
+            .arg(store.join("layers"))
+            .output()
+            .unwrap();
         let bytes = text(&store.stdout).split_whitespace().next().unwrap().to_owned();
         bytes.parse::<u64>().unwrap()
     };

@@ -7,6 +7,7 @@
 mod escape;
 mod files;
 mod ground;
+mod images;
 mod layers;
 mod power;
 mod resets;
@@ -35,6 +36,7 @@ fn main() {
         ("walls", walls::TESTS),
         ("layers", layers::TESTS),
         ("tarballs", tarballs::TESTS),
+        ("images", images::TESTS),
         ("resets", resets::TESTS),
     ] {
         trials.extend(tests.iter().map(|(name, test)| {

@@ -85,6 +85,10 @@ fn options(directory: &Path) -> LocalCloudOptions {
         isolation: Isolation::Sandbox,
         latency: Latency::default(),
         images: Vec::new(),
+        pulls: bakelite_local::PullOptions {
+            given_images_only: true,
+            ..Default::default()
+        },
         listen: ([127, 0, 0, 1], 0).into(),
         ssh_port: 0,
         refusals: bakelite_local::Refusals::default(),

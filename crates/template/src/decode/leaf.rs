@@ -155,11 +155,14 @@ impl Leaf<'_> {
     }
 
     fn rendered(&self, text: &str, path: &str, decoded: &mut Decoded, diagnostics: &mut Diagnostics) -> Option<String> {
-        if self.field.late {
-            return Some(until_rendered(text));
-        }
-        match gotemplate::render(text, self.rendering) {
-            Ok(text) => Some(unshielded(text)),
+        let rendered = if self.field.late {
+            // It must be a template now already, whatever it will refer to.
+            gotemplate::check(text, self.rendering).map(|()| until_rendered(text))
+        } else {
+            gotemplate::render(text, self.rendering).map(unshielded)
+        };
+        match rendered {
+            Ok(text) => Some(text),
             Err(RenderError::Unknown { .. }) => {
                 decoded.unknown.push(path.to_owned());
                 None

@@ -288,7 +288,7 @@ fn unknown_members(kind: &Type) -> Value {
 fn data_is_unknown(purpose: Purpose) -> bool {
     matches!(
         purpose,
-        Purpose::Inspect
+        Purpose::Inspect { evaluate_data: false }
             | Purpose::Validate {
                 evaluate_data: false,
                 ..

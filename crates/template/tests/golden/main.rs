@@ -65,7 +65,7 @@ impl Command {
                     syntax_only: false,
                     evaluate_data: false,
                 },
-                "inspect" => Purpose::Inspect,
+                "inspect" => Purpose::Inspect { evaluate_data: false },
                 "console" => Purpose::Console,
                 "hcl2_upgrade" => Purpose::Init,
                 "build" if case["expect"].get("places").is_some() => Purpose::Build,
@@ -210,7 +210,7 @@ fn execute(case: &Json, command: Command, directory: &Path) -> Ran {
             Purpose::Validate { .. } | Purpose::Build => {
                 runtime.block_on(template.plan(&components, &TestData, &mut diagnostics));
             }
-            Purpose::Inspect => {
+            Purpose::Inspect { .. } => {
                 for inspected in runtime.block_on(template.inspect(&components, None)) {
                     let Inspected::Message(message) = inspected else {
                         continue;

@@ -91,7 +91,7 @@ fn a_variable_that_nothing_declares_does_not_exist() {
             .shown
             .starts_with("error at t.json:1:76: there is no variable `regon`\n")
     );
-    case.invocation.purpose = bakelite_template::Purpose::Inspect;
+    case.invocation.purpose = bakelite_template::Purpose::Inspect { evaluate_data: false };
     assert!(case.plan().shown.starts_with("warning at "), "nothing needs its value");
     case.invocation.variables = vec![("regon".to_owned(), "given".to_owned())];
     let planned = case.plan();
