@@ -10,8 +10,11 @@ use bakelite_local::{Allowance, Denial, Latency, Shortage};
 use bakelite_template::duration::GoDuration;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+use crate::partition::PartitionArg;
+
 /// Groups of flags in the help.
 const VALUES: &str = "Builds and variables";
+const RECORDS: &str = "Records of the run";
 const COMPATIBILITY: &str = "Without effect";
 const LOCAL_CLOUD: &str = "Local cloud";
 
@@ -64,6 +67,9 @@ pub(crate) enum Command {
     #[cfg(feature = "amazon")]
     #[command(name = "iam-policy")]
     IamPolicy(IamPolicyArgs),
+    /// Work on manifests, which the post-processor `manifest` writes
+    #[command(subcommand)]
+    Manifest(ManifestCommand),
     /// Remove what a killed run left behind
     Gc(GcArgs),
     /// Use the local cloud: EC2's API on sandboxes of this machine
@@ -142,8 +148,20 @@ pub(crate) struct BuildArgs {
     /// Accepted for compatibility: there are no enforced provisioners here
     #[arg(long, action = ArgAction::Set, default_value_t, help_heading = COMPATIBILITY)]
     pub(crate) skip_enforcement: bool,
-    /// Record all events as JSON lines in this file
-    #[arg(long, value_name = "FILE")]
+    /// Bake only this part of the builds: part I of N, by their names; `auto` takes both from the job that this runs in
+    #[arg(long, value_name = "I/N|auto", help_heading = VALUES)]
+    pub(crate) partition: Option<PartitionArg>,
+    /// Print at the end how long each step of each build took, and what it waited for
+    #[arg(long, action = ArgAction::Set, default_value_t, help_heading = RECORDS)]
+    pub(crate) timing: bool,
+    /// Write the steps to this file in the Chrome trace format
+    #[arg(long, value_name = "FILE", help_heading = RECORDS)]
+    pub(crate) trace: Option<PathBuf>,
+    /// Write the timeline of all builds to this file, an HTML page
+    #[arg(long, value_name = "FILE", help_heading = RECORDS)]
+    pub(crate) report: Option<PathBuf>,
+    /// Append all events as JSON lines to this file
+    #[arg(long, value_name = "FILE", help_heading = RECORDS)]
     pub(crate) log_events: Option<PathBuf>,
     /// The template: a file, a directory, or `-` for standard input
     #[arg(value_name = "TEMPLATE")]
@@ -521,6 +539,20 @@ pub(crate) struct IamPolicyArgs {
     /// The template: a file, a directory, or `-` for standard input
     #[arg(value_name = "TEMPLATE")]
     pub(crate) path: String,
+}
+
+/// Commands on manifests.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ManifestCommand {
+    /// Join the manifests of the parts of a run that `-partition` distributed
+    Merge {
+        /// Where to write the manifest; without it, standard output
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// The manifests, in the order that their builds shall have
+        #[arg(value_name = "FILE", required = true)]
+        parts: Vec<PathBuf>,
+    },
 }
 
 /// Flags of `gc`.

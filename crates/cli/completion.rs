@@ -151,8 +151,8 @@ mod tests {
     fn commands_flags_and_values_are_completed() {
         assert_eq!(completed("bakelite va"), ["validate"]);
         assert_eq!(completed("bakelite plugins in"), ["install", "installed"]);
-        assert_eq!(completed("bakelite build -par"), ["-parallel-builds"]);
-        assert_eq!(completed("bakelite build --par"), ["--parallel-builds"]);
+        assert_eq!(completed("bakelite build -par"), ["-parallel-builds", "-partition"]);
+        assert_eq!(completed("bakelite build --par"), ["--parallel-builds", "--partition"]);
         assert_eq!(completed("bakelite build -on-error a"), ["abort", "ask"]);
         assert_eq!(
             completed("bakelite build -on-error abort -timestamp"),

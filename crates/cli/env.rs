@@ -45,6 +45,10 @@ const VARIABLES: &[Variable] = &[
         doc: "Where temporary files are made; without it, `/tmp`.",
     },
     Variable {
+        name: "JOB_COMPLETION_INDEX, JOB_COMPLETIONS, AWS_BATCH_JOB_ARRAY_INDEX, AWS_BATCH_JOB_ARRAY_SIZE, CI_NODE_INDEX, CI_NODE_TOTAL",
+        doc: "The part of the builds and the number of parts, for `-partition=auto` alone.",
+    },
+    Variable {
         name: "HTTP_PROXY, HTTPS_PROXY, NO_PROXY",
         doc: "Proxies for AWS, the data source `http`, Vault and Consul, WinRM, and the hosts that are reached without them.",
     },

@@ -116,7 +116,7 @@ pub(crate) fn with(ended: Result<Status, Failure>, last_words: impl FnOnce(&str)
 
 impl Failure {
     /// The last words of the program, legible, each line with its end; empty when everything is said.
-    fn words(&self) -> String {
+    pub(crate) fn words(&self) -> String {
         if self.what.is_empty() {
             return String::new();
         }

@@ -33,6 +33,8 @@ mod local_instances;
 mod local_serve;
 #[cfg(feature = "amazon")]
 mod local_storage;
+#[cfg(feature = "amazon")]
+mod logs;
 mod manifests;
 mod masking;
 mod meta_arguments;
@@ -41,6 +43,7 @@ mod moto_bakes;
 #[cfg(feature = "amazon")]
 mod option_groups;
 mod output;
+mod partition;
 mod provenance;
 #[cfg(feature = "amazon")]
 mod reboot;
@@ -53,5 +56,6 @@ mod siblings;
 #[cfg(feature = "amazon")]
 mod templates;
 mod terminal;
+mod timeline;
 mod windows;
 mod winrm;

@@ -14,6 +14,7 @@ pub mod client;
 pub mod credentials;
 pub mod describe;
 pub mod error;
+mod logged;
 pub mod made;
 mod mfa;
 pub mod resource;

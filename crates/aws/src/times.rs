@@ -88,6 +88,15 @@ impl Times {
 }
 
 impl Expected {
+    /// How long the wait takes as a rule; nothing is known of an endpoint on this machine.
+    pub(crate) fn usual(self) -> Option<Duration> {
+        match self {
+            Expected::Declared { is_near: true, .. } => None,
+            Expected::Declared { usual, .. } | Expected::Likely(usual) => Some(usual),
+            Expected::Seen { to, .. } => Some(to),
+        }
+    }
+
     /// When to look first, of what began to change a moment ago.
     pub(crate) fn first(self) -> Duration {
         match self {

@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use crate::authorities::Authorities;
 use crate::credentials::Environment;
 use crate::error::{DECODED, ENCODED, PRINCIPAL};
+use crate::logged::Logged;
 use crate::retry;
 use crate::sts::Informant;
 
@@ -45,7 +46,9 @@ pub(crate) fn connector(
     } else if let Some(authorities) = authorities {
         network = network.trusting(Trust::Only(authorities.certificates().to_vec()));
     }
-    SharedHttpConnector::new(Transport(Arc::new(HttpClient::new(network))))
+    SharedHttpConnector::new(Logged(SharedHttpConnector::new(Transport(Arc::new(HttpClient::new(
+        network,
+    ))))))
 }
 
 /// The transport as a client of the SDK takes it.
@@ -88,7 +91,8 @@ impl HttpConnector for Informed {
     }
 }
 
-async fn read(body: SdkBody) -> Result<Bytes, ConnectorError> {
+/// All of a body, which is an error's and short.
+pub(crate) async fn read(body: SdkBody) -> Result<Bytes, ConnectorError> {
     let collected = Limited::new(body, LONGEST_DENIAL).collect().await;
     let collected = collected.map_err(|error| ConnectorError::other(error, Some(ErrorKind::TransientError)))?;
     Ok(collected.to_bytes())

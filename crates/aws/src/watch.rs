@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bakelite_engine::clock::{self, Paused};
 use bakelite_engine::error::Explain;
+use bakelite_engine::step::waiting_for;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -163,6 +164,7 @@ impl<S> Watch<S> {
         let mut looks = self.looks.subscribe();
         let started = Instant::now();
         let expected = self.times.expect(wanted, pace.usual);
+        let _waiting = waiting_for(format!("{what} to become {wanted}"), expected.usual());
         let mut not_yet = Duration::ZERO;
         let mut fresh = started;
         if pace.has_just_begun {

@@ -19,10 +19,11 @@ use crate::cloud::{Access, Cloud, check_unused};
 use crate::exit::{Failure, Status};
 use crate::keeper::{self, Keeper};
 use crate::notices::NoticeBoard;
+use crate::print::Output;
 use crate::process::Process;
 use crate::reading::{Reading, invocation};
 use crate::registry::registry;
-use crate::report::{Reporting, Style};
+use crate::report::{Extras, Reporting, Style};
 use crate::signals::Signals;
 use crate::user::AtTerminal;
 use crate::world::World;
@@ -127,7 +128,14 @@ async fn bake(args: BuildArgs, machine_readable: bool, place: &Place, process: &
     };
     let style = style(&args, machine_readable, process);
     let settings = settings(&args, context.clone(), process)?;
-    let log_events = args.log_events;
+    let part = args.partition.map(|argument| argument.part(process)).transpose()?;
+    let extras = Extras {
+        run: context.id.clone(),
+        timing: args.timing,
+        log_events: args.log_events,
+        trace: args.trace,
+        report: args.report,
+    };
     let invocation = invocation(args.template, args.path, Purpose::Build, undeclared, process)?;
     let registry = registry();
     let mut reading = Reading::default();
@@ -137,16 +145,17 @@ async fn bake(args: BuildArgs, machine_readable: bool, place: &Place, process: &
         reading.say(process);
         return Ok(Status::Failed);
     };
-    let plan = template
-        .plan(
-            &registry,
-            &World {
-                registry: &registry,
-                run: &context,
-            },
-            &mut reading.diagnostics,
-        )
-        .await;
+    let world = World {
+        registry: &registry,
+        run: &context,
+    };
+    let planning = template.plan(&registry, &world, &mut reading.diagnostics);
+    let mut plan = not_in_silence(
+        planning,
+        "the data sources and functions of the template",
+        process.output,
+    )
+    .await;
     reading.hidden.extend(plan.secrets.iter().cloned());
     reading.hidden.extend_by_environment(&context.environment);
     let unsound = reading.say(process);
@@ -158,6 +167,14 @@ async fn bake(args: BuildArgs, machine_readable: bool, place: &Place, process: &
         }
         return Ok(Status::Failed);
     }
+    if let Some(part) = part {
+        let all = plan.builds.len();
+        plan.builds.retain(|build| part.contains(&build.name));
+        process.output.say(&part.describe(plan.builds.len(), all));
+        if plan.builds.is_empty() {
+            return Ok(if unsound { Status::Failed } else { Status::Ok });
+        }
+    }
     let journal = Arc::clone(&settings.journal);
     let mut signals = Signals::listen()?;
     let explaining = board.clone();
@@ -166,7 +183,7 @@ async fn bake(args: BuildArgs, machine_readable: bool, place: &Place, process: &
             board.explain(event);
         }
     };
-    let reporting = Reporting::start(style, reading.hidden, log_events.as_deref(), &process.log, explain)?;
+    let reporting = Reporting::start(style, reading.hidden, &extras, &process.log, explain)?;
     let (canceller, cancel) = cancellation();
     if let Some(board) = &board {
         board.report_by(Some(reporting.events.clone()));
@@ -182,6 +199,18 @@ async fn bake(args: BuildArgs, machine_readable: bool, place: &Place, process: &
         .map_err(|error| Failure::new("failed to close the journal").because(&error))?;
     let failed = outcomes?.iter().any(|outcome| outcome.result.is_err());
     Ok(if failed || unsound { Status::Failed } else { Status::Ok })
+}
+
+/// Waits for what has no events of its own; when that takes more than ten seconds, prints what is waited for.
+async fn not_in_silence<T>(work: impl Future<Output = T>, what: &str, output: Output) -> T {
+    tokio::pin!(work);
+    for pause in [10, 20, 60].map(Duration::from_secs) {
+        if let Ok(done) = timeout(pause, &mut work).await {
+            return done;
+        }
+        output.say(&format!("==> Waiting for {what}"));
+    }
+    work.await
 }
 
 /// Waits for the run while listening for signals, and for the wish of another process to end the local cloud: the first cleans up, the second hurries, the third leaves at once.

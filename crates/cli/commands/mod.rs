@@ -12,6 +12,7 @@ mod iam_policy;
 mod init;
 mod inspect;
 mod local;
+mod manifest;
 mod plugins;
 mod validate;
 mod verify_attestation;
@@ -41,6 +42,7 @@ pub(crate) fn run(cli: Cli, process: &Process) -> Result<Status, Failure> {
         Some(Command::VerifyAttestation(args)) => verify_attestation::run(&args, process),
         #[cfg(feature = "amazon")]
         Some(Command::IamPolicy(args)) => runtime()?.block_on(iam_policy::run(args, process)),
+        Some(Command::Manifest(command)) => manifest::run(&command),
         Some(Command::Gc(args)) => runtime()?.block_on(gc::run(&args, process)),
         Some(Command::Local(command)) => runtime()?.block_on(local::run(command, process)),
         Some(Command::Version) => Ok(version::run(process)),

@@ -30,6 +30,26 @@ pub(super) fn words(duration: Duration) -> String {
     }
 }
 
+/// To the second: `9s`, `1m 12s`, `2h 05m`.
+pub(super) fn brief(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds @ 0..60 => format!("{seconds}s"),
+        seconds @ 60..3600 => format!("{}m {:02}s", seconds / 60, seconds % 60),
+        seconds => format!("{}h {:02}m", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+/// To the tenth of a second below an hour: `0.3s`, `1m 12.0s`, `2h 05m`.
+pub(super) fn precise(duration: Duration) -> String {
+    // Rounded first, so that 59.96 s are a minute.
+    let tenths = (duration.as_millis() + 50) / 100;
+    match tenths {
+        0..600 => format!("{}.{}s", tenths / 10, tenths % 10),
+        600..36_000 => format!("{}m {:02}.{}s", tenths / 600, tenths / 10 % 60, tenths % 10),
+        _ => brief(duration),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,5 +66,16 @@ mod tests {
         for (micros, expected) in cases {
             assert_eq!(words(Duration::from_micros(micros)), expected);
         }
+    }
+
+    #[test]
+    fn short_durations_have_their_units() {
+        let of = |milliseconds| Duration::from_millis(milliseconds);
+        assert_eq!(
+            [9_999, 72_000, 7_512_000].map(|one| brief(of(one))),
+            ["9s", "1m 12s", "2h 05m"]
+        );
+        let precisely = [250, 59_960, 72_040, 7_512_000].map(|one| precise(of(one)));
+        assert_eq!(precisely, ["0.3s", "1m 00.0s", "1m 12.0s", "2h 05m"]);
     }
 }

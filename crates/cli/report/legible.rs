@@ -1,13 +1,16 @@
 //! What people see is text: every text of an event, whoever wrote it, is stripped here of what a terminal would act on. Machines get
 //! events as they are.
 
+use std::time::SystemTime;
+
 use bakelite_engine::error::Report;
-use bakelite_engine::event::{BuildEvent, Event, Level, Message, RunEvent, StepEvent, TransferEvent, What};
+use bakelite_engine::event::{BuildEvent, Event, Level, Message, RunEvent, StepEvent, TransferEvent, WaitEvent, What};
 use bakelite_engine::untrusted::{coloured, colourless, one_line, visible};
 
 use bakelite_template::plan::Location;
 
 use super::Reporter;
+use super::spans::Spans;
 
 /// A reporter for people.
 pub(super) struct Legible<R> {
@@ -23,11 +26,15 @@ impl<R: Reporter> Legible<R> {
 }
 
 impl<R: Reporter> Reporter for Legible<R> {
-    fn event(&mut self, event: &Event) {
+    fn event(&mut self, event: &Event, spans: &Spans) {
         let mut event = event.clone();
         event.build.iter_mut().for_each(name);
         self.what(&mut event.what);
-        self.reporter.event(&event);
+        self.reporter.event(&event, spans);
+    }
+
+    fn tick(&mut self, spans: &Spans, now: SystemTime) {
+        self.reporter.tick(spans, now);
     }
 }
 
@@ -38,9 +45,11 @@ impl<R> Legible<R> {
             What::Run(event) => run(event),
             What::Build(BuildEvent::Errored { error, .. }) => report(error),
             What::Step(StepEvent::Started { step } | StepEvent::Finished { step, .. }) => name(step),
-            What::Transfer(TransferEvent::Started { name: what, .. }) => name(what),
+            What::Wait(WaitEvent::Started { what, .. }) | What::Transfer(TransferEvent::Started { name: what, .. }) => {
+                name(what)
+            }
             // Records are for machines, and no line of people is made of them.
-            What::Build(_) | What::Transfer(_) | What::Record(_) => {}
+            What::Build(_) | What::Wait(_) | What::Transfer(_) | What::Record(_) => {}
         }
     }
 
@@ -111,7 +120,7 @@ fn text(text: &mut String) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, SystemTime};
+    use std::time::Duration;
 
     use bakelite_engine::error::Kind;
     use bakelite_engine::event::{ArtifactSummary, BuildSummary};
@@ -125,7 +134,7 @@ mod tests {
     }
 
     impl Reporter for Text {
-        fn event(&mut self, event: &Event) {
+        fn event(&mut self, event: &Event, _: &Spans) {
             self.text.extend(self.lines.text(event));
         }
     }
@@ -136,11 +145,12 @@ mod tests {
             text: String::new(),
         };
         let mut legible = Legible::new(color, text);
-        legible.event(&Event {
+        let event = Event {
             at: SystemTime::now(),
             build: Some("null.a\n\u{1b}[2J".into()),
             what,
-        });
+        };
+        legible.event(&event, &Spans::default());
         legible.reporter.text
     }
 

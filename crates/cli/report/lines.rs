@@ -18,7 +18,17 @@ pub(super) struct Lines {
     timestamp: bool,
     /// With place and help behind errors.
     explained: bool,
+    closing: Closing,
     colors: BTreeMap<String, u8>,
+}
+
+/// The order of the closing lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Closing {
+    /// What failed, then what was made.
+    FailuresFirst,
+    /// What was made, then what failed.
+    FailuresLast,
 }
 
 /// Lines that belong together.
@@ -55,6 +65,7 @@ impl Lines {
             color,
             timestamp,
             explained: true,
+            closing: Closing::FailuresFirst,
             colors: BTreeMap::new(),
         }
     }
@@ -64,6 +75,14 @@ impl Lines {
         Self {
             explained: false,
             ..Self::new(false, false)
+        }
+    }
+
+    /// Failures stand last, where a person sees them. Tools around Packer read them before what was made.
+    pub(super) fn with_failures_last(self) -> Self {
+        Self {
+            closing: Closing::FailuresLast,
+            ..self
         }
     }
 
@@ -99,7 +118,9 @@ impl Lines {
                 )]
             }
             What::Message(message) => vec![self.message(build, message)],
-            What::Build(BuildEvent::Started) | What::Step(_) | What::Transfer(_) | What::Record(_) => Vec::new(),
+            What::Build(BuildEvent::Started) | What::Step(_) | What::Wait(_) | What::Transfer(_) | What::Record(_) => {
+                Vec::new()
+            }
         }
     }
 
@@ -125,7 +146,7 @@ impl Lines {
                 took,
                 outcomes,
                 cancelled,
-            } => closing(&words(*took), outcomes, *cancelled),
+            } => closing(&words(*took), outcomes, *cancelled, self.closing),
         }
     }
 
@@ -193,7 +214,7 @@ impl Lines {
 }
 
 /// The closing lines: how long it took, what failed, what was made.
-fn closing<'a>(took: &str, outcomes: &'a [BuildSummary], cancelled: bool) -> Vec<Said<'a>> {
+fn closing<'a>(took: &str, outcomes: &'a [BuildSummary], cancelled: bool, order: Closing) -> Vec<Said<'a>> {
     let mut closing = vec![Said::words(format!("\n==> Wait completed after {took}"))];
     let mut left = leftovers(outcomes);
     if cancelled {
@@ -212,13 +233,15 @@ fn closing<'a>(took: &str, outcomes: &'a [BuildSummary], cancelled: bool) -> Vec
             ..Said::error(format!("--> {}: {}", outcome.name, error.text))
         })
     });
-    let failed: Vec<Said> = failed.collect();
+    let mut failed: Vec<Said> = failed.collect();
     if !failed.is_empty() {
         let heading = "\n==> Some builds didn't complete successfully and had errors:";
-        closing.push(Said::error(heading));
-        closing.extend(failed);
+        failed.insert(0, Said::error(heading));
     }
-    closing.append(&mut left);
+    failed.append(&mut left);
+    if order == Closing::FailuresFirst {
+        closing.append(&mut failed);
+    }
     // One source that several builds use without names of their own is one build to whoever reads this, as long as it made the same.
     let mut seen = BTreeSet::new();
     let made = outcomes.iter().filter(|outcome| {
@@ -242,7 +265,17 @@ fn closing<'a>(took: &str, outcomes: &'a [BuildSummary], cancelled: bool) -> Vec
         "\n==> Builds finished. The artifacts of successful builds are:"
     }));
     closing.extend(made);
+    closing.append(&mut failed);
     closing
+}
+
+/// Is anything printed of an event?
+pub(super) fn has_lines(event: &Event) -> bool {
+    match &event.what {
+        What::Run(_) | What::Message(_) => true,
+        What::Build(event) => !matches!(event, BuildEvent::Started),
+        What::Step(_) | What::Wait(_) | What::Transfer(_) | What::Record(_) => false,
+    }
 }
 
 fn leftovers<'a>(outcomes: &[BuildSummary]) -> Vec<Said<'a>> {
@@ -328,6 +361,40 @@ mod tests {
            |
         12 |   source_ami_filter {
            = help: look at `owners`
+        ");
+    }
+
+    #[test]
+    fn failures_stand_last_at_a_terminal() {
+        let mut good = summary(None, &[]);
+        good.artifacts.push(ArtifactSummary {
+            builder_id: "packer.file".into(),
+            id: "File".into(),
+            description: "Stored file: out.txt".into(),
+            files: Vec::new(),
+        });
+        let finished = RunEvent::Finished {
+            took: Duration::from_secs(1),
+            outcomes: vec![summary(Some("no"), &["instance i-1"]), good],
+            cancelled: false,
+        };
+        let event = Event {
+            at: SystemTime::now(),
+            build: None,
+            what: What::Run(finished),
+        };
+        let text = Lines::new(false, false).with_failures_last().text(&event).unwrap();
+        insta::assert_snapshot!(text, @r"
+        ==> Wait completed after 1 second
+
+        ==> Builds finished. The artifacts of successful builds are:
+        --> null.a: Stored file: out.txt
+
+        ==> Some builds didn't complete successfully and had errors:
+        --> null.a: no
+
+        ==> These temporary resources could not be removed; `bakelite gc` removes them:
+        --> null.a: instance i-1
         ");
     }
 

@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bakelite_engine::event::{BuildEvent, Event, Level as Voice, RunEvent, StepEvent, What};
+use bakelite_engine::event::{BuildEvent, Event, Level as Voice, RunEvent, StepEvent, TransferEvent, WaitEvent, What};
 use bakelite_engine::untrusted::visible;
 use tracing::{Level, debug, error, info, warn};
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -16,6 +16,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::Reporter;
 use super::hidden::Hidden;
+use super::spans::Spans;
 use crate::exit::Failure;
 
 /// The log of this process; without one, everything here does nothing.
@@ -65,9 +66,10 @@ impl Log {
         self.on_errors
     }
 
-    /// A reporter that logs what happens.
-    pub(super) fn reporter(&self) -> Option<Box<dyn Reporter>> {
-        self.hidden.is_some().then(|| Box::new(Logged) as Box<dyn Reporter>)
+    /// A reporter that logs what happens in this run.
+    pub(super) fn reporter(&self, run: &str) -> Option<Box<dyn Reporter>> {
+        let logged = || Box::new(Logged { run: run.to_owned() }) as Box<dyn Reporter>;
+        self.hidden.is_some().then(logged)
     }
 }
 
@@ -161,13 +163,18 @@ fn entry(text: &str) -> String {
 const RUN: &str = "bakelite::run";
 
 /// Events as lines of the log.
-struct Logged;
+struct Logged {
+    run: String,
+}
 
 impl Reporter for Logged {
-    fn event(&mut self, event: &Event) {
+    fn event(&mut self, event: &Event, _: &Spans) {
         let build = event.build.as_deref().unwrap_or("-");
         match &event.what {
-            What::Run(RunEvent::Started { builds }) => info!(target: RUN, ?builds, "run started"),
+            What::Run(RunEvent::Started { builds }) => {
+                let version = env!("CARGO_PKG_VERSION");
+                info!(target: RUN, run = self.run, version, ?builds, "run started");
+            }
             What::Run(RunEvent::Interrupted { signal, level }) => info!(target: RUN, signal, level, "interrupted"),
             What::Run(RunEvent::Finished { took, cancelled, .. }) => {
                 info!(target: RUN, ?took, cancelled, "run finished");
@@ -185,7 +192,17 @@ impl Reporter for Logged {
             What::Message(message) if message.level == Voice::Warning => warn!(target: RUN, build, "{}", message.text),
             What::Message(message) if message.level == Voice::Error => error!(target: RUN, build, "{}", message.text),
             What::Message(message) => debug!(target: RUN, build, "{}", message.text),
-            What::Transfer(_) | What::Record(_) => {}
+            What::Wait(WaitEvent::Started { id, what, .. }) => {
+                debug!(target: RUN, build, wait = id, "waiting for {what}")
+            }
+            What::Wait(WaitEvent::Finished { id }) => debug!(target: RUN, build, wait = id, "waited"),
+            What::Transfer(TransferEvent::Started { id, name, total }) => {
+                debug!(target: RUN, build, transfer = id, total, "transfer of {name} started");
+            }
+            What::Transfer(TransferEvent::Finished { id }) => {
+                debug!(target: RUN, build, transfer = id, "transfer finished")
+            }
+            What::Transfer(TransferEvent::Progress { .. }) | What::Record(_) => {}
         }
     }
 }

@@ -12,6 +12,7 @@ use bakelite_template::secrets::Secrets;
 
 use super::Reporter;
 use super::lines::Lines;
+use super::spans::Spans;
 
 /// Writes machine-readable lines.
 pub(super) struct Machine<W> {
@@ -29,7 +30,7 @@ impl<W> Machine<W> {
 }
 
 impl<W: std::io::Write + Send> Reporter for Machine<W> {
-    fn event(&mut self, event: &Event) {
+    fn event(&mut self, event: &Event, _: &Spans) {
         let target = event.build.as_deref().unwrap_or_default();
         let mut lines = Vec::new();
         let outcomes: &[BuildSummary] = match &event.what {
@@ -82,6 +83,16 @@ pub(crate) fn said(voice: &str, text: &str) -> String {
 /// One line about the whole run.
 pub(crate) fn record<'a>(kind: &str, data: impl IntoIterator<Item = &'a str>) -> String {
     Line::new("", kind, data).text(SystemTime::now()) + "\n"
+}
+
+/// One line about a build.
+pub(super) fn record_of<'a>(
+    build: &str,
+    kind: &str,
+    data: impl IntoIterator<Item = &'a str>,
+    at: SystemTime,
+) -> String {
+    Line::new(build, kind, data).text(at) + "\n"
 }
 
 /// What is wrong with a template: all of it as people would read it, in one line, then a line for each.
@@ -202,11 +213,12 @@ mod tests {
 
     fn lines(build: Option<&str>, what: What) -> String {
         let mut machine = Machine::new(Vec::new());
-        machine.event(&Event {
+        let event = Event {
             at: UNIX_EPOCH,
             build: build.map(str::to_owned),
             what,
-        });
+        };
+        machine.event(&event, &Spans::default());
         String::from_utf8(machine.output).unwrap()
     }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use bakelite_engine::error::Report;
-use bakelite_engine::event::{BuildEvent, Event, Level, Message, RunEvent, TransferEvent, What};
+use bakelite_engine::event::{BuildEvent, Event, Level, Message, RunEvent, TransferEvent, WaitEvent, What};
 use bakelite_template::secrets::Secrets;
 
 use super::hidden::Hidden;
@@ -92,7 +92,8 @@ fn mask(what: &mut What, secrets: &Secrets) {
         }
         What::Record(record) => record.data.iter_mut().for_each(hide),
         What::Build(BuildEvent::Errored { error, .. }) => mask_report(error, secrets),
-        What::Transfer(TransferEvent::Started { name, .. }) => hide(name),
+        What::Wait(WaitEvent::Started { what: text, .. })
+        | What::Transfer(TransferEvent::Started { name: text, .. }) => hide(text),
         What::Run(RunEvent::Finished { outcomes, .. }) => {
             for outcome in outcomes {
                 outcome.error.iter_mut().for_each(|error| mask_report(error, secrets));
@@ -102,7 +103,7 @@ fn mask(what: &mut What, secrets: &Secrets) {
                 }
             }
         }
-        What::Build(_) | What::Step(_) | What::Transfer(_) | What::Run(_) => {}
+        What::Build(_) | What::Step(_) | What::Wait(_) | What::Transfer(_) | What::Run(_) => {}
     }
 }
 

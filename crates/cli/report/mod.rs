@@ -4,6 +4,7 @@
 pub(crate) mod diagnostic;
 mod duration;
 mod event_log;
+mod files;
 pub(crate) mod hidden;
 pub(crate) mod json;
 mod legible;
@@ -11,14 +12,20 @@ mod lines;
 pub(crate) mod log;
 mod machine;
 mod masking;
+mod page;
 mod plain;
+mod silence;
+mod spans;
 mod terminal;
+mod timing;
+mod trace;
 
 pub(crate) use machine::{diagnostics as machine_diagnostics, record as machine_record, said as machine_line};
 
-use std::path::Path;
-use std::sync::mpsc::{Receiver, channel};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
 
 use bakelite_engine::backpressure::Reader;
 use bakelite_engine::event::Event;
@@ -27,14 +34,39 @@ use hidden::Hidden;
 use legible::Legible;
 use log::Log;
 use masking::Masking;
+use spans::Spans;
 use tokio::sync::oneshot;
 
 use crate::exit::Failure;
 
 /// A consumer of events.
 trait Reporter: Send {
-    /// Shows one, its secrets masked already.
-    fn event(&mut self, event: &Event);
+    /// Shows one, its secrets masked already. The spans contain it.
+    fn event(&mut self, event: &Event, spans: &Spans);
+
+    /// Time has passed without an event.
+    fn tick(&mut self, _spans: &Spans, _now: SystemTime) {}
+
+    /// No more events come.
+    fn end(&mut self, _spans: &Spans, _now: SystemTime) {}
+}
+
+/// How long no event comes before reporters are told of the time that passes.
+const TICK: Duration = Duration::from_millis(200);
+
+/// What of a run is reported beside its lines.
+#[derive(Debug, Default)]
+pub(crate) struct Extras {
+    /// The run's id.
+    pub(crate) run: String,
+    /// `-timing`: the steps of each bake, at the end.
+    pub(crate) timing: bool,
+    /// `-log-events`: all events, as they come.
+    pub(crate) log_events: Option<PathBuf>,
+    /// `-trace`: the steps in the Chrome trace format.
+    pub(crate) trace: Option<PathBuf>,
+    /// `-report`: the timeline as an HTML page.
+    pub(crate) report: Option<PathBuf>,
 }
 
 /// How a run is shown.
@@ -72,22 +104,37 @@ impl Reporting {
     pub(crate) fn start(
         style: Style,
         hidden: Hidden,
-        events: Option<&Path>,
+        extras: &Extras,
         log: &Log,
         explain: impl Fn(&mut Event) + Send + 'static,
     ) -> Result<Reporting, Failure> {
-        let mut reporters: Vec<Box<dyn Reporter>> = vec![match style {
+        let run = extras.run.as_str();
+        let mut reporters: Vec<Box<dyn Reporter>> = Vec::new();
+        if extras.timing {
+            let machine_readable = style == Style::Machine;
+            reporters.push(Box::new(timing::Timing { machine_readable }));
+        }
+        reporters.push(match style {
             Style::Plain { color, timestamp } => Box::new(Legible::new(color, plain::Plain::new(color, timestamp))),
             Style::Terminal { color, timestamp } => {
                 Box::new(Legible::new(color, terminal::Terminal::new(color, timestamp)))
             }
             Style::Machine => Box::new(machine::Machine::new(std::io::stdout())),
-        }];
-        if let Some(path) = events {
-            reporters.push(Box::new(event_log::EventLog::create(path)?));
+        });
+        if matches!(style, Style::Plain { .. }) {
+            reporters.push(Box::new(silence::Silence::new()));
+        }
+        if let Some(path) = &extras.log_events {
+            reporters.push(Box::new(event_log::EventLog::open(path, run)?));
+        }
+        let files: [(_, files::Render); 2] = [(&extras.trace, trace::render), (&extras.report, page::render)];
+        for (path, render) in files {
+            if let Some(path) = path {
+                reporters.push(Box::new(files::AtEnd::create(path, run, render)?));
+            }
         }
         log.hide(&hidden);
-        reporters.extend(log.reporter());
+        reporters.extend(log.reporter(run));
         let (sender, receiver) = channel();
         let (events, reader) = Events::read_by(sender);
         let (ends, ended) = oneshot::channel();
@@ -117,13 +164,22 @@ fn show(
     mut masking: Masking,
     explain: &dyn Fn(&mut Event),
 ) {
-    for mut event in receiver {
-        reader.took(&event);
-        explain(&mut event);
-        masking.pass(event, &mut |event| {
-            for reporter in reporters.iter_mut() {
-                reporter.event(event);
+    let mut spans = Spans::default();
+    loop {
+        match receiver.recv_timeout(TICK) {
+            Ok(mut event) => {
+                reader.took(&event);
+                explain(&mut event);
+                masking.pass(event, &mut |event| {
+                    spans.add(event);
+                    for reporter in reporters.iter_mut() {
+                        reporter.event(event, &spans);
+                    }
+                });
             }
-        });
+            Err(RecvTimeoutError::Timeout) => reporters.iter_mut().for_each(|one| one.tick(&spans, SystemTime::now())),
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
     }
+    reporters.iter_mut().for_each(|one| one.end(&spans, SystemTime::now()));
 }

@@ -6,6 +6,7 @@ use bakelite_engine::event::Event;
 
 use super::Reporter;
 use super::lines::Lines;
+use super::spans::Spans;
 
 /// Writes lines to standard output.
 pub(super) struct Plain {
@@ -21,7 +22,7 @@ impl Plain {
 }
 
 impl Reporter for Plain {
-    fn event(&mut self, event: &Event) {
+    fn event(&mut self, event: &Event, _: &Spans) {
         if let Some(text) = self.lines.text(event) {
             // A closed pipe must not end the run: the bake goes on and cleans up.
             let _ = writeln!(std::io::stdout().lock(), "{text}");

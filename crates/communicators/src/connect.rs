@@ -11,6 +11,7 @@ use bakelite_engine::communicator::Communicator;
 use bakelite_engine::error::{Error, Explain, Kind};
 use bakelite_engine::events::Ui;
 use bakelite_engine::provisioner::RunContext;
+use bakelite_engine::step::waiting_for;
 use bakelite_template::component::Complaint;
 use bakelite_template::duration::GoDuration;
 use futures::FutureExt as _;
@@ -294,6 +295,7 @@ pub async fn connect(
             reason: "there is no such communicator",
         });
     };
+    let _waiting = waiting_for(format!("a connection by {}", options.name()), None);
     tokio::select! {
         biased;
         () = cancel.cancelled() => Err(ConnectError::Cancelled),

@@ -2,7 +2,6 @@
 //! nothing except through [`Bake::create`], so that nothing is lost when its future is dropped.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use async_trait::async_trait;
 use bakelite_hcl::value::Value;
@@ -12,10 +11,10 @@ use bakelite_template::plan::BuildData;
 use crate::cancel::Cancel;
 use crate::communicator::Communicator;
 use crate::error::Error;
-use crate::event::{StepEvent, What};
 use crate::events::Ui;
 use crate::notes::Notes;
 use crate::provisioner::RunContext;
+use crate::step::Step;
 use crate::undo::{Resource, Undo};
 
 pub use crate::unwind::{Creation, Handle, Made};
@@ -70,21 +69,13 @@ impl Bake {
         // Steps are large (one holds a whole connection), and a bake is the sum of its steps: each goes to the heap once.
         let work = Box::pin(work);
         async move {
-            let started = Instant::now();
-            self.ui
-                .events()
-                .emit(What::Step(StepEvent::Started { step: name.into() }));
+            let step = Step::begin(self.ui.events(), name);
             let result = tokio::select! {
                 biased;
                 () = self.cancel.token().cancelled() => Err(BakeError::cancelled()),
                 result = work => result,
             };
-            let ended = StepEvent::Finished {
-                step: name.into(),
-                took: started.elapsed(),
-                ok: result.is_ok(),
-            };
-            self.ui.events().emit(What::Step(ended));
+            step.end(result.is_ok());
             if result.is_ok() {
                 self.provisioning.step_done(name);
             }

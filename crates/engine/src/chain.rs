@@ -11,6 +11,7 @@ use crate::error::{Error, Explain};
 use crate::options::{Unusable, constructed};
 use crate::post_processor::{PostProcessing, Processed};
 use crate::registry::{Make, Registry};
+use crate::step::waiting_for;
 
 /// The chains of a build.
 pub(crate) struct Chains<'a> {
@@ -104,6 +105,7 @@ impl Chains<'_> {
 
     async fn process_one(&self, plan: &PostProcessorPlan, artifact: &Artifact) -> Result<Processed, Error> {
         let (bake, kind) = (self.bake, ComponentKind::PostProcessor);
+        let _waiting = waiting_for(format!("post-processor {}", plan.component), None);
         bake.ui.say(header(plan));
         let Some(Make::PostProcessor(make)) = self.registry.make(kind, &plan.component) else {
             return Err(Unusable::unknown(kind, &plan.component).into());

@@ -13,6 +13,8 @@ use crate::error::Report;
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Event {
     /// When.
+    #[serde(with = "moment")]
+    #[cfg_attr(test, schemars(with = "String"))]
     pub at: SystemTime,
     /// Which build, by its full name; absent for the run as a whole.
     pub build: Option<String>,
@@ -28,7 +30,8 @@ impl Event {
             What::Record(record) => record.data.iter().map(String::len).sum(),
             What::Build(BuildEvent::Errored { error, .. }) => error.text.len(),
             What::Transfer(TransferEvent::Started { name, .. }) => name.len(),
-            What::Run(_) | What::Build(_) | What::Step(_) | What::Transfer(_) => 0,
+            What::Wait(WaitEvent::Started { what, .. }) => what.len(),
+            What::Run(_) | What::Build(_) | What::Step(_) | What::Wait(_) | What::Transfer(_) => 0,
         };
         size_of::<Self>() + self.build.as_ref().map_or(0, String::len) + texts
     }
@@ -45,6 +48,8 @@ pub enum What {
     Build(BuildEvent),
     /// A named part of a bake.
     Step(StepEvent),
+    /// Something that a bake waits for within a step.
+    Wait(WaitEvent),
     /// A file or directory going over.
     Transfer(TransferEvent),
     /// Words for people.
@@ -153,6 +158,27 @@ pub enum StepEvent {
     },
 }
 
+/// Events of a wait.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum WaitEvent {
+    /// It begins.
+    Started {
+        /// Unique within the run.
+        id: u64,
+        /// What is waited for: `instance i-1 to become running`.
+        what: String,
+        /// How long that takes as a rule, where it is known.
+        usual: Option<Duration>,
+    },
+    /// It ended, with or without what was waited for.
+    Finished {
+        /// Which.
+        id: u64,
+    },
+}
+
 /// Events of a transfer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -230,6 +256,25 @@ pub struct Record {
     pub data: Vec<String>,
 }
 
+/// Moments as RFC 3339 in UTC, to the microsecond.
+mod moment {
+    use std::time::SystemTime;
+
+    use jiff::Timestamp;
+    use serde::{Deserialize as _, Deserializer, Serializer, de, ser};
+
+    pub(super) fn serialize<S: Serializer>(at: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+        let at = Timestamp::try_from(*at).map_err(ser::Error::custom)?;
+        serializer.collect_str(&format_args!("{at:.6}"))
+    }
+
+    pub(super) fn deserialize<'a, D: Deserializer<'a>>(deserializer: D) -> Result<SystemTime, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let at: Timestamp = text.parse().map_err(de::Error::custom)?;
+        Ok(at.into())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -262,16 +307,28 @@ mod tests {
     }
 
     #[test]
+    fn an_event_has_its_time_in_rfc_3339() {
+        let event = Event {
+            at: std::time::UNIX_EPOCH + Duration::from_micros(1_700_000_000_000_001),
+            build: None,
+            what: What::Build(BuildEvent::Started),
+        };
+        let text = serde_json::to_string(&event).unwrap();
+        assert_eq!(
+            text,
+            r#"{"at":"2023-11-14T22:13:20.000001Z","build":null,"what":{"build":"started"}}"#
+        );
+        assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event);
+    }
+
+    #[test]
     fn every_field_of_every_event_is_documented() {
         let page = include_str!("../../../docs/reference/events.md");
         let mut found = BTreeSet::new();
         names(schemars::schema_for!(Event).as_value(), &mut found);
         let is_named = |name: &String| page.contains(&format!("`{name}`")) || page.contains(&format!("\n## {name}\n"));
         let missing: Vec<&String> = found.iter().filter(|name| !is_named(name)).collect();
-        assert!(
-            found.contains("secs_since_epoch") && found.contains("timed_out"),
-            "{found:?}"
-        );
+        assert!(found.contains("usual") && found.contains("timed_out"), "{found:?}");
         assert!(missing.is_empty(), "docs/reference/events.md does not name {missing:?}");
     }
 }

@@ -43,6 +43,11 @@ impl Events {
         }
     }
 
+    /// The build that they are of.
+    pub(crate) fn build(&self) -> Option<String> {
+        self.build.clone()
+    }
+
     /// Sends one.
     pub fn emit(&self, what: What) {
         let event = Event {

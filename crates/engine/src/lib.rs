@@ -30,6 +30,7 @@ mod provision;
 pub mod provisioner;
 pub mod registry;
 pub mod run;
+pub mod step;
 pub mod terminal;
 pub mod transfer;
 pub mod undo;

@@ -17,6 +17,7 @@ use crate::options::{Unusable, constructed};
 use crate::policy::{Answer, FailurePolicy, OnError};
 use crate::provisioner::{Provisioner, Provisioning};
 use crate::registry::{Make, Registry};
+use crate::step::waiting_for;
 
 /// What may be tried to clean up after a provisioner that ran too long.
 const CLEAN_UP_LIMIT: Duration = Duration::from_secs(30);
@@ -111,14 +112,18 @@ impl Provisioners {
     }
 
     async fn run_once(&self, bake: &Bake, communicator: &Arc<dyn Communicator>, data: &BuildData) -> Result<(), Error> {
-        for plan in &self.plans {
+        for (index, plan) in self.plans.iter().enumerate() {
             if bake.cancel.is_cancelled() {
                 return Err(Error::cancelled());
             }
             if bake.run.debug {
                 self.policy.pause(&bake.ui, "Pausing before the next provisioner").await;
             }
-            match self.with_retries(plan, &provisioning(bake, communicator, data)).await {
+            let (number, count) = (index + 1, self.plans.len());
+            let waiting = waiting_for(format!("provisioner {} ({number} of {count})", plan.component), None);
+            let provisioned = self.with_retries(plan, &provisioning(bake, communicator, data)).await;
+            drop(waiting);
+            match provisioned {
                 Err(error) if plan.continue_on_error && !bake.cancel.is_cancelled() => {
                     let what = format!("provisioner `{}` failed", plan.component);
                     bake.ui.warn_of(&error.during(what));

@@ -22,6 +22,7 @@ use crate::policy::{FailurePolicy, OnError};
 use crate::provision::Provisioners;
 use crate::provisioner::RunContext;
 use crate::registry::{Make, Registry};
+use crate::step::{self, Step};
 use crate::unwind::Creation;
 
 /// How a run is made, apart from its plan.
@@ -77,7 +78,8 @@ pub async fn run(
         };
         tasks.spawn(async move {
             let _permit = permit;
-            (index, one.build(build).await)
+            let events = one.ui.events().clone();
+            (index, step::bake(events, one.build(build)).await)
         });
     }
     let mut outcomes = Vec::new();
@@ -219,12 +221,17 @@ impl One {
                     let result = Ok(vec![artifact]);
                     return Ended { result, leftovers };
                 }
+                let has_chains = plan.chains.iter().any(|chain| !chain.is_empty());
                 let chains = Chains {
                     plans: plan.chains,
                     registry: &self.registry,
                     bake: &bake,
                 };
+                let step = has_chains.then(|| Step::begin(self.ui.events(), "post-process"));
                 let result = chains.process(artifact).await;
+                if let Some(step) = step {
+                    step.end(result.is_ok());
+                }
                 Ended { result, leftovers }
             }
             Err(error) => {

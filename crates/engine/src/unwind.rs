@@ -3,7 +3,7 @@
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -11,9 +11,9 @@ use tokio::time::timeout;
 
 use crate::cancel::{Cancel, Urgency};
 use crate::error::Error;
-use crate::event::{StepEvent, What};
 use crate::events::Ui;
 use crate::journal::{Entry, Journal, JournalError};
+use crate::step::{Step, carried};
 use crate::undo::{self, Resource, Spent, Undo, UndoError, UndoMode, undo_with_retries};
 
 /// How long create calls that are under way may take when the bake is over.
@@ -83,7 +83,7 @@ impl Creation {
             // Nobody listens any more when the body was dropped: the unwinding then finds the resource in the list.
             let _ = sender.send(result);
         };
-        lock(&self.calls).spawn(work);
+        lock(&self.calls).spawn(carried(work));
         match answer.await {
             Ok(Ok(value)) => Ok(Made { value, handle }),
             Ok(Err(error)) => Err(error),
@@ -126,9 +126,7 @@ impl Creation {
         if handles.iter().all(Handle::is_settled) {
             return Vec::new();
         }
-        let started = Instant::now();
-        let step = || CLEAN_UP.to_owned();
-        ui.events().emit(What::Step(StepEvent::Started { step: step() }));
+        let step = Step::begin(ui.events(), CLEAN_UP);
         let (mut left, mut spent) = (Vec::new(), Spent::default());
         for handle in handles.iter().rev() {
             if let Some(progress) = handle.progress().filter(|_| !handle.is_settled()) {
@@ -140,11 +138,7 @@ impl Creation {
                 left.push(what);
             }
         }
-        ui.events().emit(What::Step(StepEvent::Finished {
-            step: step(),
-            took: started.elapsed(),
-            ok: left.is_empty(),
-        }));
+        step.end(left.is_empty());
         left
     }
 

@@ -52,7 +52,8 @@ pub(crate) enum GaveUp {
 impl Connector {
     /// Connects, with as many attempts as it takes within the limits: the first success wins.
     pub(crate) async fn connect(&self, wait: Wait, cancel: &CancellationToken) -> Result<Session, GaveUp> {
-        let deadline = wait.limit.map(|limit| Instant::now() + limit);
+        let started = Instant::now();
+        let deadline = wait.limit.map(|limit| started + limit);
         let mut last = None;
         let mut refusals = 0;
         loop {
@@ -63,7 +64,10 @@ impl Connector {
             };
             let error = match result {
                 Err(_) => return Err(GaveUp::TimedOut(last)),
-                Ok(Ok(session)) => return Ok(session),
+                Ok(Ok(session)) => {
+                    tracing::debug!(peer = self.peer, took = ?started.elapsed(), "connected");
+                    return Ok(session);
+                }
                 Ok(Err(error)) => error,
             };
             tracing::debug!(
