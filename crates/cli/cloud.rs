@@ -13,14 +13,14 @@ use clap::ValueEnum as _;
 use crate::args::{LocalCloudArgs, LocalPlaceArgs, LocalPull};
 use crate::exit::Failure;
 use crate::notices::NoticeBoard;
-use crate::process::Process;
+use crate::process::{Process, Role};
 
 /// The region of the local cloud when nothing else is said.
 pub(crate) const REGION: &str = "us-east-1";
 
 /// A local cloud of this process.
 pub(crate) struct Cloud {
-    cloud: LocalCloud,
+    local: LocalCloud,
     state_directory: PathBuf,
     board: NoticeBoard,
 }
@@ -29,7 +29,7 @@ impl std::ops::Deref for Cloud {
     type Target = LocalCloud;
 
     fn deref(&self) -> &LocalCloud {
-        &self.cloud
+        &self.local
     }
 }
 
@@ -54,7 +54,7 @@ impl Cloud {
         }
         let state_directory = state_directory(args.local_state.as_deref(), process)?;
         let pull = local_pull(args, process)?;
-        let board = if process.is_keeper {
+        let board = if process.role == Role::Keeper {
             NoticeBoard::of_another_process()
         } else {
             NoticeBoard::new(process.output, pull == LocalPull::Never)
@@ -92,7 +92,7 @@ impl Cloud {
             .await
             .map_err(|error| failure("failed to start the local cloud", &error))?;
         Ok(Cloud {
-            cloud,
+            local: cloud,
             state_directory,
             board,
         })
@@ -105,9 +105,9 @@ impl Cloud {
 
     /// How to call it.
     pub(crate) fn access(&self) -> Access {
-        let key = self.cloud.access_key();
+        let key = self.local.access_key();
         Access {
-            endpoint: self.cloud.endpoint(),
+            endpoint: self.local.endpoint(),
             id: key.id.clone(),
             secret: key.secret.clone(),
             state_directory: self.state_directory.clone(),
@@ -126,7 +126,7 @@ impl Cloud {
 
     /// Stops its instances and saves its state.
     pub(crate) async fn shutdown(self) {
-        self.cloud.shutdown().await;
+        self.local.shutdown().await;
     }
 }
 

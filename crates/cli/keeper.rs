@@ -5,7 +5,7 @@
 //! on its standard output it reports how to call the cloud, and what becomes of it.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
@@ -150,7 +150,7 @@ pub(crate) async fn run(args: &LocalCloudArgs, process: &Process) -> Result<Stat
         _ = signals.next() => false,
     };
     if is_wanted && cloud.has_instances() {
-        report(&json!({ "kept": kept(access.state_directory) }));
+        report(&json!({ "kept": kept(&access.state_directory) }));
         tokio::select! {
             () = cloud.idle() => {}
             () = cloud.released() => {}
@@ -163,8 +163,8 @@ pub(crate) async fn run(args: &LocalCloudArgs, process: &Process) -> Result<Stat
 }
 
 /// The instances of this process.
-fn kept(state_directory: PathBuf) -> Vec<String> {
-    let instances = bakelite_local::instances(&state_directory).unwrap_or_default();
+fn kept(state_directory: &Path) -> Vec<String> {
+    let instances = bakelite_local::instances(state_directory).unwrap_or_default();
     let ours = instances
         .into_iter()
         .filter(|instance| instance.process == Some(std::process::id()));

@@ -38,8 +38,17 @@ pub(crate) struct Process {
     pub(crate) log: Log,
     /// How messages are printed.
     pub(crate) output: Output,
-    /// It runs the local cloud of a bake in another process.
-    pub(crate) is_keeper: bool,
+    /// What it is there for.
+    pub(crate) role: Role,
+}
+
+/// What a process of this program is there for.
+#[derive(PartialEq, Eq, Clone, Copy)]
+pub(crate) enum Role {
+    /// The command that the user gave.
+    Command,
+    /// The local cloud of a bake that runs in another process.
+    Keeper,
 }
 
 impl Process {
@@ -50,13 +59,16 @@ impl Process {
             .map_err(|error| Failure::new("failed to find the working directory").because(&error))?;
         let mut arguments: Vec<OsString> = std::env::args_os().collect();
         let is_keeper = arguments.get(1).is_some_and(|first| first == KEEP);
-        if is_keeper {
+        let role = if is_keeper {
             arguments.remove(1);
-        }
+            Role::Keeper
+        } else {
+            Role::Command
+        };
         let machine_readable = arguments.iter().any(|argument| is_machine_readable(argument));
         let mut process = Process {
             output: Output { machine_readable },
-            is_keeper,
+            role,
             arguments,
             environment: crate::env::read(),
             working_directory,

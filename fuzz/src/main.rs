@@ -231,7 +231,7 @@ fn next(target: Target, rng: &mut Rng, inputs: &[Vec<u8>], words: &[&str], funct
             Target::Signature => grammar::head(rng, &mut text),
             // Nothing but noise: conversations that make sense are among the seeds.
             Target::DataClient | Target::DataAgent | Target::Packets => {
-                (0..depth * 20).for_each(|_| text.push(rng.char('\0'..'\u{7f}')))
+                text.extend((0..depth * 20).map(|_| rng.char('\0'..'\u{7f}')));
             }
         }
         return text.into_bytes();

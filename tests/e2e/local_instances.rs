@@ -44,7 +44,7 @@ fn instance_with(context: &TestContext, file: &str) -> String {
             .into_iter()
             .find(|instance| instance["state"] == "running");
         running.is_some_and(|instance| {
-            id = instance["id"].as_str().unwrap().to_owned();
+            instance["id"].as_str().unwrap().clone_into(&mut id);
             context.run(["local", "exec", &id, "test", "-e", file]).code == Some(0)
         })
     };

@@ -1,6 +1,7 @@
 //! A run on several machines: its parts, their manifests, and the examples of systems that distribute it.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::Stdio;
 
 use bakelite_test_support::context::{Ran, TestContext};
@@ -93,7 +94,8 @@ fn what_is_no_manifest_is_not_merged() {
 fn example(context: &TestContext, name: &str) -> Json {
     let path = format!("{}/examples/partition/{name}", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(path).unwrap();
-    let decode = if name.ends_with(".json") {
+    let extension = Path::new(name).extension().unwrap();
+    let decode = if extension == "json" {
         "jsondecode"
     } else {
         "yamldecode"

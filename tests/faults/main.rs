@@ -2,6 +2,7 @@
 //! with an AMI or with an error that names the call, nothing is left, nothing is made twice, and what exists is what was reported.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+#![expect(clippy::print_stdout, reason = "how each fault ended is read beside a failure")]
 
 mod bakes;
 mod matrix;

@@ -81,7 +81,7 @@ fn cells(bake: Bake, calls: &[Call], part: Part) -> Vec<Cell> {
 fn is_usual(call: &Call, fault: Fault, number: usize) -> bool {
     match fault {
         Fault::FailForGood | Fault::Refuse => true,
-        Fault::Throttle => number % 3 == 0,
+        Fault::Throttle => number.is_multiple_of(3),
         Fault::Internal => number % 3 == 1,
         Fault::DropBefore => number % 3 == 2,
         Fault::DropAfter | Fault::Kill => !call.only_reads(),
@@ -187,7 +187,7 @@ fn work(part: Part, queue: &Mutex<std::vec::IntoIter<Cell>>, tally: &Mutex<Tally
         if end.problems.is_empty() {
             place = Some(here);
         }
-        note(&mut tally.lock().unwrap(), &cell, end);
+        note(&mut tally.lock().unwrap(), &cell, &end);
     }
 }
 
@@ -205,7 +205,7 @@ fn judge(cell: &Cell, end: &mut End) {
     }
 }
 
-fn note(tally: &mut Tally, cell: &Cell, end: End) {
+fn note(tally: &mut Tally, cell: &Cell, end: &End) {
     let (took, count) = (end.took, end.problems.len());
     println!(
         "{cell}: {:?} after {took:.1?}, {} calls struck, {count} problems",

@@ -289,7 +289,7 @@ impl<'a> Judge<'a> {
         // An instance's volumes are left with it, and an AMI's snapshots.
         for what in left
             .iter()
-            .filter(|what| !of_images.contains(what) && !(has_instance && what.starts_with("vol-")))
+            .filter(|what| !(of_images.contains(what) || has_instance && what.starts_with("vol-")))
         {
             let id = what.split(' ').next_back().unwrap_or(what);
             if !self.output.contains(id) {

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures::future::BoxFuture;
 use tokio::sync::OnceCell;
 
 /// Answers by their questions.
@@ -18,7 +19,20 @@ impl Asked {
     ///
     /// # Errors
     /// What asking answers.
-    pub async fn once<T, E>(&self, question: String, ask: impl Future<Output = Result<T, E>>) -> Result<T, E>
+    pub fn once<'a, T, E>(
+        &'a self,
+        question: String,
+        ask: impl Future<Output = Result<T, E>> + Send + 'a,
+    ) -> impl Future<Output = Result<T, E>> + Send + 'a
+    where
+        T: Clone + Send + Sync + 'static,
+        E: 'a,
+    {
+        // A call of the SDK is tens of kilobytes.
+        self.answer(question, Box::pin(ask))
+    }
+
+    async fn answer<T, E>(&self, question: String, ask: BoxFuture<'_, Result<T, E>>) -> Result<T, E>
     where
         T: Clone + Send + Sync + 'static,
     {

@@ -98,6 +98,10 @@ impl<V: Clone> Batch<V> {
     }
 }
 
+#[expect(
+    clippy::zero_sized_map_values,
+    reason = "these calls say nothing about an id but that they were answered"
+)]
 impl Batch<()> {
     /// Stops instances.
     pub(crate) fn stops(ec2: &Client) -> Self {
@@ -155,6 +159,7 @@ mod tests {
 
     use futures::future::join_all;
     use tokio::sync::Notify;
+    use tokio::task::JoinSet;
 
     use super::*;
     use crate::retry::ErrorClass;
@@ -228,21 +233,22 @@ mod tests {
         let allowed = Arc::new(Notify::new());
         let (calls, batch) = noting(&allowed);
         let batch = Arc::new(batch);
-        let first = tokio::spawn({
+        let mut tasks = JoinSet::new();
+        let first = tasks.spawn({
             let batch = Arc::clone(&batch);
             async move { batch.call("a").await }
         });
         while calls.lock().unwrap().is_empty() {
             tokio::task::yield_now().await;
         }
-        let second = tokio::spawn({
+        tasks.spawn({
             let batch = Arc::clone(&batch);
             async move { batch.call("b").await }
         });
         tokio::task::yield_now().await;
         first.abort();
-        assert!(first.await.unwrap_err().is_cancelled());
-        second.await.unwrap().unwrap();
+        assert!(tasks.join_next().await.unwrap().unwrap_err().is_cancelled());
+        tasks.join_next().await.unwrap().unwrap().unwrap();
         assert_eq!(*calls.lock().unwrap(), [vec!["a"], vec!["b"]]);
     }
 }

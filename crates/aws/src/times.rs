@@ -126,14 +126,14 @@ impl Expected {
             Expected::Likely(usual) => {
                 let steps = [0.55, 0.75, 0.9, 1.02].map(|part| usual.mul_f64(part));
                 if let Some(next) = steps.into_iter().find(|step| *step > elapsed) {
-                    return (next - elapsed).max(SHORTEST);
+                    return next.saturating_sub(elapsed).max(SHORTEST);
                 }
                 (steps[3], usual)
             }
             Expected::Seen { from, to } => (from, to.max(from)),
         };
         if elapsed < due {
-            return (due - elapsed).max(SHORTEST);
+            return due.saturating_sub(elapsed).max(SHORTEST);
         }
         // What takes milliseconds is looked at in milliseconds, what takes minutes in seconds.
         let around = (elapsed / 4).min(DUE.max(usual / 40));

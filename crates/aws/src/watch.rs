@@ -78,7 +78,7 @@ pub enum WaitError {
         /// The state that was wanted.
         wanted: &'static str,
         /// Why not.
-        cause: AwsError,
+        cause: Box<AwsError>,
     },
     /// It cannot be described.
     #[error("{0}")]
@@ -88,7 +88,8 @@ pub enum WaitError {
 impl Explain for WaitError {
     fn help(&self) -> Option<Cow<'_, str>> {
         match self {
-            WaitError::Aws(error) | WaitError::Unseen { cause: error, .. } => error.help(),
+            WaitError::Aws(error) => error.help(),
+            WaitError::Unseen { cause, .. } => cause.help(),
             WaitError::TooLong { .. } => {
                 Some("`aws_polling { max_attempts, delay_seconds }` sets how long a state is waited for".into())
             }
@@ -181,7 +182,7 @@ impl<S> Watch<S> {
                     .cloned()
                     .or_else(|| self.failing_since(asked, limit))
             {
-                let what = what.to_owned();
+                let (what, cause) = (what.to_owned(), Box::new(cause));
                 return Err(WaitError::Unseen { what, wanted, cause });
             }
             looked?;
@@ -211,7 +212,7 @@ impl<S> Watch<S> {
             }
             let after_failure = self.lock().failed.as_ref().map(|failed| failed.pause);
             let pause = after_failure.unwrap_or_else(|| expected.pause(elapsed));
-            let pause = pause.min(pace.limit - elapsed);
+            let pause = pause.min(pace.limit.saturating_sub(elapsed));
             // When somebody else looks, that answer is judged.
             let other = async { drop(looks.changed().await) };
             if clock::pause_unless(pause, other).await == Paused::Elapsed {
@@ -407,7 +408,8 @@ mod tests {
     #[tokio::test]
     async fn what_nobody_can_tell_of_is_not_waited_for() {
         for class in [ErrorClass::Unavailable, ErrorClass::Denied] {
-            let watch: Watch<()> = Watch::new(Box::new(move |_| Box::pin(async move { Err(failed(class)) })));
+            let describe: Describe<()> = Box::new(move |_| Box::pin(async move { Err(failed(class)) }));
+            let watch = Watch::new(describe, &Arc::new(Times::new(true)));
             let pace = PACE.unless_silent(Duration::ZERO);
             let error = watch
                 .until("a", pace, "instance a", "terminated", |_| None::<Result<(), _>>)

@@ -20,7 +20,7 @@ use crate::exit::{Failure, Status};
 use crate::keeper::{self, Keeper};
 use crate::notices::NoticeBoard;
 use crate::print::Output;
-use crate::process::Process;
+use crate::process::{Process, Role};
 use crate::reading::{Reading, invocation};
 use crate::registry::registry;
 use crate::report::{Extras, Reporting, Style};
@@ -32,7 +32,7 @@ use crate::world::World;
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(args: BuildArgs, machine_readable: bool, process: &Process) -> Result<Status, Failure> {
-    if process.is_keeper {
+    if process.role == Role::Keeper {
         return keeper::run(&args.cloud, process).await;
     }
     let place = Place::start(&args, process).await?;
@@ -56,7 +56,7 @@ enum Place {
     /// A local cloud that ends with this process.
     Here(Cloud),
     /// A local cloud that stays for what the bake leaves.
-    Kept(Keeper),
+    Kept(Box<Keeper>),
 }
 
 impl Place {
@@ -69,7 +69,7 @@ impl Place {
         Ok(if matches!(args.on_error, OnErrorArg::Cleanup) {
             Place::Here(Cloud::start_for_build(&args.cloud, process).await?)
         } else {
-            Place::Kept(Keeper::start(&args.cloud, process).await?)
+            Place::Kept(Box::new(Keeper::start(&args.cloud, process).await?))
         })
     }
 

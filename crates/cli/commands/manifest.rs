@@ -10,7 +10,7 @@ use crate::print::print_exactly;
 
 pub(super) fn run(command: &ManifestCommand) -> Result<Status, Failure> {
     let ManifestCommand::Merge { output, parts } = command;
-    let parts: Result<Vec<_>, Failure> = parts.iter().map(|path| read(path)).collect();
+    let parts: Result<Vec<_>, Failure> = parts.iter().map(read).collect();
     // The field's tools read it with this indentation.
     let text = format!("{:#}\n", Json::Object(merged(parts?)));
     match output {
@@ -69,14 +69,14 @@ mod tests {
 
     use super::*;
 
-    fn part(json: Json) -> Map<String, Json> {
+    fn part(json: &Json) -> Map<String, Json> {
         json.as_object().unwrap().clone()
     }
 
     #[test]
     fn builds_keep_their_order_and_are_there_once() {
-        let first = part(json!({ "builds": [{ "name": "a" }, { "name": "b" }], "last_run_uuid": "1" }));
-        let second = part(json!({ "builds": [{ "name": "b" }, { "name": "c" }], "last_run_uuid": "2" }));
+        let first = part(&json!({ "builds": [{ "name": "a" }, { "name": "b" }], "last_run_uuid": "1" }));
+        let second = part(&json!({ "builds": [{ "name": "b" }, { "name": "c" }], "last_run_uuid": "2" }));
         let expected = json!({ "builds": [{ "name": "a" }, { "name": "b" }, { "name": "c" }], "last_run_uuid": "2" });
         assert_eq!(Json::Object(merged(vec![first, second])), expected);
     }

@@ -46,7 +46,7 @@ impl<R> Legible<R> {
             What::Build(BuildEvent::Errored { error, .. }) => report(error),
             What::Step(StepEvent::Started { step } | StepEvent::Finished { step, .. }) => name(step),
             What::Wait(WaitEvent::Started { what, .. }) | What::Transfer(TransferEvent::Started { name: what, .. }) => {
-                name(what)
+                name(what);
             }
             // Records are for machines, and no line of people is made of them.
             What::Build(_) | What::Wait(_) | What::Transfer(_) | What::Record(_) => {}

@@ -193,14 +193,14 @@ impl Reporter for Logged {
             What::Message(message) if message.level == Voice::Error => error!(target: RUN, build, "{}", message.text),
             What::Message(message) => debug!(target: RUN, build, "{}", message.text),
             What::Wait(WaitEvent::Started { id, what, .. }) => {
-                debug!(target: RUN, build, wait = id, "waiting for {what}")
+                debug!(target: RUN, build, wait = id, "waiting for {what}");
             }
             What::Wait(WaitEvent::Finished { id }) => debug!(target: RUN, build, wait = id, "waited"),
             What::Transfer(TransferEvent::Started { id, name, total }) => {
                 debug!(target: RUN, build, transfer = id, total, "transfer of {name} started");
             }
             What::Transfer(TransferEvent::Finished { id }) => {
-                debug!(target: RUN, build, transfer = id, "transfer finished")
+                debug!(target: RUN, build, transfer = id, "transfer finished");
             }
             What::Transfer(TransferEvent::Progress { .. }) | What::Record(_) => {}
         }

@@ -181,5 +181,7 @@ fn show(
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
-    reporters.iter_mut().for_each(|one| one.end(&spans, SystemTime::now()));
+    for reporter in reporters.iter_mut() {
+        reporter.end(&spans, SystemTime::now());
+    }
 }

@@ -1,6 +1,7 @@
 //! A terminal: the same lines, and below them what happens right now: a line for each bake with its step, or for many bakes a line for
 //! each step with how many are in it, and the failures. It takes at most half of the screen; what does not fit is counted.
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::{Duration, SystemTime};
 
@@ -112,7 +113,7 @@ fn totals(spans: &Spans, now: SystemTime) -> String {
     ];
     let mut line = format!("{done} of {} done", spans.bakes.len());
     for (count, word) in parts.into_iter().filter(|(count, _)| *count > 0) {
-        line += &format!(", {count} {word}");
+        let _ = write!(line, ", {count} {word}");
     }
     format!("{line} [{}]", brief(spans.length(now)))
 }
@@ -166,9 +167,9 @@ pub(super) fn by_step(running: &[&Bake], now: SystemTime) -> Vec<String> {
         let mut line = format!("{} in {name}", bakes.len());
         // The first of those that are equally long in it.
         if let Some((bake, length)) = bakes.iter().rev().max_by_key(|(_, length)| *length) {
-            line += &format!(", the longest {} [{}]", bake.name, brief(*length));
+            let _ = write!(line, ", the longest {} [{}]", bake.name, brief(*length));
             if let Some(wait) = bake.current().and_then(Step::current) {
-                line += &format!(", waiting for {}", waited_for(wait));
+                let _ = write!(line, ", waiting for {}", waited_for(wait));
             }
         }
         line

@@ -233,11 +233,11 @@ mod tests {
         (directory, environment)
     }
 
-    fn password(user: &str, password: &str) -> Option<Credentials> {
-        Some(Credentials::Password {
+    fn password(user: &str, password: &str) -> Credentials {
+        Credentials::Password {
             user: user.to_owned(),
             password: password.to_owned(),
-        })
+        }
     }
 
     #[tokio::test]
@@ -248,8 +248,14 @@ mod tests {
                 "t.example": {{"identitytoken": "t"}}, "empty.example": {{}}}}}}"#
         );
         let (_directory, environment) = environment(&config);
-        assert_eq!(of("docker.io", &environment).await.unwrap(), password("me", "p:w"));
-        assert_eq!(of("r.example:5000", &environment).await.unwrap(), password("u", "p"));
+        assert_eq!(
+            of("docker.io", &environment).await.unwrap(),
+            Some(password("me", "p:w"))
+        );
+        assert_eq!(
+            of("r.example:5000", &environment).await.unwrap(),
+            Some(password("u", "p"))
+        );
         assert_eq!(
             of("t.example", &environment).await.unwrap(),
             Some(Credentials::IdentityToken("t".to_owned()))
@@ -267,7 +273,7 @@ mod tests {
                       echo '{\"Username\": \"u\", \"Secret\": \"s\"}'\n";
         std::fs::write(&helper, script).unwrap();
         std::fs::set_permissions(&helper, std::fs::Permissions::from_mode(0o755)).unwrap();
-        assert_eq!(of("r.example", &environment).await.unwrap(), password("u", "s"));
+        assert_eq!(of("r.example", &environment).await.unwrap(), Some(password("u", "s")));
         assert_eq!(of("other.example", &environment).await.unwrap(), None);
     }
 

@@ -190,13 +190,10 @@ impl Registry {
             let before = download.length;
             match self.receive(wanted, &mut download, report).await {
                 Ok(()) | Err(OciError::Unreachable { .. } | OciError::Silent { .. }) if download.length > before => {
-                    cuts = 0
+                    cuts = 0;
                 }
-                Ok(()) => cuts += 1,
-                Err(error @ (OciError::Unreachable { .. } | OciError::Silent { .. })) if cuts == MOST_CUTS => {
-                    return Err(error);
-                }
-                Err(OciError::Unreachable { .. }) => cuts += 1,
+                Err(error @ OciError::Unreachable { .. }) if cuts == MOST_CUTS => return Err(error),
+                Ok(()) | Err(OciError::Unreachable { .. }) => cuts += 1,
                 Err(error) => return Err(error),
             }
             if cuts > MOST_CUTS {

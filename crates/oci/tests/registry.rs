@@ -20,7 +20,9 @@ const OTHER: &str = if cfg!(target_arch = "aarch64") {
 };
 
 fn noise(length: usize) -> Vec<u8> {
-    (0..length).map(|number| (number * 7 + number / 251) as u8).collect()
+    (0..length)
+        .map(|number| (number * 7 + number / 251).to_le_bytes()[0])
+        .collect()
 }
 
 async fn open(name: &str, environment: &Environment) -> Result<bakelite_oci::registry::Registry, OciError> {

@@ -79,7 +79,7 @@ pub(crate) async fn serve(listener: std::net::TcpListener, cloud: Arc<Cloud>, re
         Ok(listener) => accept(&listener, &service).await,
         Err(error) => tracing::warn!(instance = service.instance, %error, "no metadata service"),
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 async fn accept(listener: &TcpListener, service: &Arc<Service>) {

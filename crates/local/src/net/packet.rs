@@ -235,8 +235,8 @@ mod tests {
             }
         );
         assert!(Ipv4Packet::new_unchecked(&bytes).verify_checksum());
-        assert_eq!(datagram(ONE, OTHER, &[0; 65_508]), None);
-        assert!(datagram(ONE, OTHER, &[0; 65_507]).is_some());
+        assert_eq!(datagram(ONE, OTHER, &vec![0; 65_508]), None);
+        assert!(datagram(ONE, OTHER, &vec![0; 65_507]).is_some());
     }
 
     #[test]

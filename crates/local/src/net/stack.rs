@@ -144,13 +144,14 @@ impl Stack {
                 let pair = pair(&packet, ports);
                 match self.datagrams.send(pair, payload) {
                     udp::Sent::Known => {}
-                    udp::Sent::New => match self.policy.target(pair.to) {
-                        Some(target) => udp::open(self, pair, target, payload, tasks),
-                        None => {
+                    udp::Sent::New => {
+                        if let Some(target) = self.policy.target(pair.to) {
+                            udp::open(self, pair, target, payload, tasks);
+                        } else {
                             self.refuse(bytes, Refusal::Prohibited);
                             report(format!("{} (UDP)", pair.to));
                         }
-                    },
+                    }
                     udp::Sent::Refused => self.refuse(bytes, Refusal::NoPort),
                 }
             }

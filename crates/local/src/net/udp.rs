@@ -97,14 +97,12 @@ async fn answer(stack: Arc<Stack>, pair: Pair, flow: Flow) {
                 }
             }
             Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                let about = packet::datagram(pair.from, pair.to, &[]);
-                about
-                    .iter()
-                    .for_each(|about| stack.refuse(about, packet::Refusal::NoPort));
+                if let Some(about) = packet::datagram(pair.from, pair.to, &[]) {
+                    stack.refuse(&about, packet::Refusal::NoPort);
+                }
             }
-            Ok(Err(_)) => break,
             Err(_) if flow.is_used.swap(false, Ordering::Relaxed) => {}
-            Err(_) => break,
+            Ok(Err(_)) | Err(_) => break,
         }
     }
     stack.datagrams.open().remove(&pair);

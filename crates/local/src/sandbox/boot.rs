@@ -55,9 +55,9 @@ pub(super) fn boot(machine: &MachineStart, with_sudo_shim: bool) -> Result<(), F
 /// Writes `/etc/resolv.conf`, as a client of DHCP would.
 fn name_servers(network: &NetworkStart) -> Result<(), Failure> {
     let lines = network.name_servers.iter();
-    let lines: String = lines.map(|server| format!("nameserver {server}\n")).collect();
+    let lines: Vec<String> = lines.map(|server| format!("nameserver {server}\n")).collect();
     fs::remove_file("/etc/resolv.conf").ok();
-    fs::write("/etc/resolv.conf", lines).step("write `/etc/resolv.conf`")
+    fs::write("/etc/resolv.conf", lines.concat()).step("write `/etc/resolv.conf`")
 }
 
 /// Empties what is in memory on a real machine.

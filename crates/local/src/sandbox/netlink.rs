@@ -12,6 +12,8 @@ pub(super) const SCOPE_LINK: u8 = 253;
 /// Stays within this machine.
 pub(super) const SCOPE_HOST: u8 = 254;
 
+/// The address family, as these messages write it.
+const IPV4: u8 = libc::AF_INET.to_le_bytes()[0];
 const REQUEST: u16 = 0x1;
 const ACKNOWLEDGE: u16 = 0x4;
 const CREATE: u16 = 0x400;
@@ -48,7 +50,7 @@ impl Netlink {
         body.extend(interface.to_ne_bytes());
         body.extend(UP.to_ne_bytes());
         body.extend(UP.to_ne_bytes());
-        attribute(&mut body, libc::IFLA_MTU, &largest.to_ne_bytes());
+        attribute(&mut body, libc::IFLA_MTU, largest.to_ne_bytes());
         self.request(libc::RTM_NEWLINK, 0, &body)
     }
 
@@ -70,10 +72,9 @@ impl Netlink {
         const BOOT: u8 = 3;
         const UNICAST: u8 = 1;
         // Family, lengths of destination and source, type of service, table, protocol, scope, type; then flags.
-        let family = libc::AF_INET as u8;
-        let mut body = vec![family, 0, 0, 0, MAIN_TABLE, BOOT, SCOPE_LINK, UNICAST, 0, 0, 0, 0];
-        attribute(&mut body, libc::RTA_OIF, &interface.to_ne_bytes());
-        attribute(&mut body, libc::RTA_PREFSRC, &source.octets());
+        let mut body = vec![IPV4, 0, 0, 0, MAIN_TABLE, BOOT, SCOPE_LINK, UNICAST, 0, 0, 0, 0];
+        attribute(&mut body, libc::RTA_OIF, interface.to_ne_bytes());
+        attribute(&mut body, libc::RTA_PREFSRC, source.octets());
         self.request(libc::RTM_NEWROUTE, CREATE | EXCLUSIVE, &body)
     }
 
@@ -108,15 +109,15 @@ fn outcome(answer: &[u8]) -> io::Result<()> {
 }
 
 fn address_message(interface: u32, address: Ipv4Addr, prefix: u8, scope: u8) -> Vec<u8> {
-    let mut body = vec![libc::AF_INET as u8, prefix, 0, scope];
+    let mut body = vec![IPV4, prefix, 0, scope];
     body.extend(interface.to_ne_bytes());
-    attribute(&mut body, libc::IFA_LOCAL, &address.octets());
-    attribute(&mut body, libc::IFA_ADDRESS, &address.octets());
+    attribute(&mut body, libc::IFA_LOCAL, address.octets());
+    attribute(&mut body, libc::IFA_ADDRESS, address.octets());
     body
 }
 
 /// Adds an attribute of four bytes, which needs no padding.
-fn attribute(message: &mut Vec<u8>, kind: u16, value: &[u8; 4]) {
+fn attribute(message: &mut Vec<u8>, kind: u16, value: [u8; 4]) {
     message.extend(8_u16.to_ne_bytes());
     message.extend(kind.to_ne_bytes());
     message.extend(value);

@@ -217,7 +217,7 @@ fn the_sdk_and_the_cli_find_credentials() {
         .path()
         .join("site-packages");
     let names = "awscli boto3 botocore s3transfer urllib3 jmespath dateutil six.py colorama docutils yaml pyasn1 rsa";
-    let copy = Command::new("sh")
+    let mut copy = Command::new("sh")
         .args([
             "-c",
             &format!("tar -c --ignore-failed-read {names} 2> /dev/null | gzip -1"),
@@ -230,9 +230,10 @@ fn the_sdk_and_the_cli_find_credentials() {
         .cloud
         .api
         .ssh_command(&id, "admin", &asking.key, "tar -xz -C ~")
-        .stdin(copy.stdout.unwrap())
+        .stdin(copy.stdout.take().unwrap())
         .output();
     assert!(output.unwrap().status.success());
+    assert!(copy.wait().unwrap().success());
     let script = "import boto3; from botocore.utils import InstanceMetadataRegionFetcher as Region; \
         found = boto3.Session().get_credentials(); \
         print(found.method, found.get_frozen_credentials().access_key, Region().retrieve_region())";

@@ -1,5 +1,6 @@
 //! The whole suite again, as other users.
 
+use std::fmt::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::Path;
 use std::process::Command;
@@ -59,10 +60,8 @@ fn suite_as_user(range: &str) -> Result<(), Failed> {
     // As udev has it on most machines: everybody may open it.
     if Path::new(TUN).exists() {
         let device = directory.path().join("tun");
-        prepare += &format!(
-            "mknod -m 666 {0} c 10 200 && mount --bind {0} {TUN}\n",
-            device.display()
-        );
+        let device = device.display();
+        let _ = writeln!(prepare, "mknod -m 666 {device} c 10 200 && mount --bind {device} {TUN}");
     }
     let run = format!(
         "{prepare}exec setpriv --reuid {USER} --regid {USER} --clear-groups {} --test-threads 2",
