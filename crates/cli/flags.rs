@@ -9,7 +9,8 @@ use clap::{Arg, ArgAction, Command as Grammar, CommandFactory as _, FromArgMatch
 
 use crate::args::{Cli, ValueError};
 use crate::exit::{Failure, Status};
-use crate::print::{Output, write};
+use crate::output::Output;
+use crate::print::write;
 use crate::process::{Process, is_machine_readable};
 
 /// Understands the arguments. Help and usage errors are printed here; the failure then only carries the status.

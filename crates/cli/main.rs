@@ -12,6 +12,7 @@ mod exit;
 mod flags;
 mod keeper;
 mod notices;
+mod output;
 mod partition;
 mod print;
 mod process;

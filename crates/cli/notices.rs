@@ -9,7 +9,8 @@ use bakelite_engine::events::Events;
 use bakelite_local::{Notice, Notices, StandIn};
 use serde_json::{Value, json};
 
-use crate::print::{Output, print_exactly};
+use crate::output::Output;
+use crate::print::print_exactly;
 
 /// Under which name a bake's output has it.
 const SPEAKER: &str = "local cloud";

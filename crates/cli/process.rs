@@ -12,7 +12,7 @@ use bakelite_engine::private_file::PrivateFiles;
 use bakelite_engine::provisioner::RunContext;
 
 use crate::exit::Failure;
-use crate::print::Output;
+use crate::output::Output;
 use crate::report::log::Log;
 
 /// The hidden first argument of a process that runs the local cloud of a bake.

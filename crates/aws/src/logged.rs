@@ -5,11 +5,16 @@ use std::time::Instant;
 
 use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector};
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::retry::ErrorKind;
 use bakelite_engine::step::current_build;
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Bytes;
 use tracing::Level;
 
-use crate::transport::read;
+/// The longest answer to a call that was refused. Those of the services are a few thousand bytes.
+const LONGEST_DENIAL: usize = 1 << 20;
 
 /// A connector whose calls are logged, one line for each attempt when it has ended.
 #[derive(Debug)]
@@ -52,6 +57,13 @@ impl HttpConnector for Logged {
             Ok(answer)
         })
     }
+}
+
+/// All of a body, which is an error's and short.
+pub(crate) async fn read(body: SdkBody) -> Result<Bytes, ConnectorError> {
+    let collected = Limited::new(body, LONGEST_DENIAL).collect().await;
+    let collected = collected.map_err(|error| ConnectorError::other(error, Some(ErrorKind::TransientError)))?;
+    Ok(collected.to_bytes())
 }
 
 /// What is logged of a request.

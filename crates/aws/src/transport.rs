@@ -14,14 +14,12 @@ use aws_smithy_types::retry::ErrorKind;
 use bakelite_net::client::{RequestError, RequestErrorKind};
 use bakelite_net::trust::Trust;
 use bakelite_net::{HttpClient, Network};
-use http_body_util::{BodyExt as _, Limited};
-use hyper::body::Bytes;
 use tokio::time::timeout;
 
 use crate::authorities::Authorities;
 use crate::credentials::Environment;
 use crate::error::{DECODED, ENCODED, PRINCIPAL};
-use crate::logged::Logged;
+use crate::logged::{Logged, read};
 use crate::retry;
 use crate::sts::Informant;
 
@@ -30,9 +28,6 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long an answer may take to begin.
 const ANSWER_LIMIT: Duration = Duration::from_mins(1);
-
-/// The longest answer to a call that was refused. Those of the services are a few thousand bytes.
-const LONGEST_DENIAL: usize = 1 << 20;
 
 /// One transport for all clients of these options: they share its connections. Without authorities this machine's are believed.
 pub(crate) fn connector(
@@ -89,13 +84,6 @@ impl HttpConnector for Informed {
             Ok(answer)
         })
     }
-}
-
-/// All of a body, which is an error's and short.
-pub(crate) async fn read(body: SdkBody) -> Result<Bytes, ConnectorError> {
-    let collected = Limited::new(body, LONGEST_DENIAL).collect().await;
-    let collected = collected.map_err(|error| ConnectorError::other(error, Some(ErrorKind::TransientError)))?;
-    Ok(collected.to_bytes())
 }
 
 /// What there is to tell of an answer, if it denies the call.

@@ -19,7 +19,7 @@ use crate::cloud::{Access, Cloud, check_unused};
 use crate::exit::{Failure, Status};
 use crate::keeper::{self, Keeper};
 use crate::notices::NoticeBoard;
-use crate::print::Output;
+use crate::output::Output;
 use crate::process::{Process, Role};
 use crate::reading::{Reading, invocation};
 use crate::registry::registry;

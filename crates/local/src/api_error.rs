@@ -1,6 +1,6 @@
 //! Errors as the API answers them: a code that clients branch on, a sentence for people, an HTTP status.
 
-use crate::machine_error::FREE_SPACE;
+use crate::full_disk::FREE_SPACE;
 
 /// An error answer. Codes and statuses are those of the EC2 API reference ("Error codes for the Amazon EC2 API").
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -56,14 +56,6 @@ pub(crate) fn free(path: &Path) -> u64 {
     rustix::fs::statvfs(path).map_or(u64::MAX, |found| found.f_bavail.saturating_mul(found.f_frsize))
 }
 
-/// Whether an error of the system comes of a full file system or of a quota.
-pub(crate) fn is_full(error: &std::io::Error) -> bool {
-    matches!(
-        error.kind(),
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
-    )
-}
-
 /// How many bytes of the file system are taken.
 fn used(path: &Path) -> u64 {
     rustix::fs::statvfs(path).map_or(0, |found| found.f_blocks.saturating_sub(found.f_bfree) * found.f_frsize)

@@ -140,6 +140,14 @@ pub(crate) fn absent(kind: ResourceKind, id: &str) -> ApiError {
     }
 }
 
+/// Returns the error for a key pair name that leads nowhere.
+pub(crate) fn unknown_key_pair(name: &str) -> ApiError {
+    ApiError::new(
+        ResourceKind::KeyPair.not_found_code(),
+        format!("The key pair '{name}' does not exist"),
+    )
+}
+
 impl ApiError {
     pub(crate) fn not_found(kind: ResourceKind, id: &str) -> ApiError {
         ApiError::new(

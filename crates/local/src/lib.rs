@@ -33,6 +33,7 @@ mod distribution;
 mod ec2;
 mod export;
 mod firewall;
+mod full_disk;
 #[doc(hidden)] // for the fuzzers, which are another crate
 pub mod fuzzing;
 mod given_image;

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::api_error::ApiError;
+use crate::full_disk::FREE_SPACE;
 use crate::given_image::GivenImageError;
-use crate::machine_error::{FREE_SPACE, MachineError};
+use crate::machine_error::MachineError;
 use crate::state_directory::StateError;
 
 /// Why a local cloud could not be started or used.

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::disk;
+use crate::full_disk;
 use crate::limits::NotLimited;
 use crate::sandbox::{NoRange, SandboxError};
 use crate::store::StoreError;
@@ -68,17 +68,13 @@ pub enum MachineError {
     NeedsIsolation(PathBuf),
 }
 
-/// How to make room.
-pub(crate) const FREE_SPACE: &str =
-    "`bakelite local du` lists what takes space; `bakelite local rm AMI` and `bakelite local prune` free it";
-
 impl MachineError {
     /// Whether it comes of a full file system.
     pub(crate) fn is_full(&self) -> bool {
         match self {
             MachineError::DiskFull(_) => true,
             MachineError::Store(StoreError::File { source, .. }) | MachineError::Base { source, .. } => {
-                disk::is_full(source)
+                full_disk::is_full(source)
             }
             _ => false,
         }
@@ -89,7 +85,7 @@ impl MachineError {
         match self {
             MachineError::Sandbox { help, .. } => help.as_deref(),
             MachineError::Content(_) => Some("give a whole root, as `docker export` and `debootstrap` make it"),
-            MachineError::DiskFull(_) => Some(FREE_SPACE),
+            MachineError::DiskFull(_) => Some(full_disk::FREE_SPACE),
             MachineError::OverDisk(_) => Some("`-local-disk SIZE` allows more"),
             MachineError::NotLimited(_) => Some(
                 "this takes a cgroup: run as root, or in one that is delegated to you (`systemd-run --user --scope -p Delegate=yes …`)",

@@ -10,7 +10,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::disk;
+use crate::full_disk;
 use crate::moment::Moment;
 use crate::owner::{self, Owner};
 use crate::state::{FORMAT, State};
@@ -65,7 +65,7 @@ pub enum StateError {
 impl StateError {
     /// Whether it comes of a full file system.
     pub(crate) fn is_full(&self) -> bool {
-        matches!(self, StateError::Directory { source, .. } if disk::is_full(source))
+        matches!(self, StateError::Directory { source, .. } if full_disk::is_full(source))
     }
 }
 
@@ -248,7 +248,7 @@ impl StateDirectory {
             Ok(stamp(&file.metadata()?))
         };
         let written = write().or_else(|error| {
-            let has_reserve = disk::is_full(&error) && fs::remove_file(self.path.join("reserve")).is_ok();
+            let has_reserve = full_disk::is_full(&error) && fs::remove_file(self.path.join("reserve")).is_ok();
             if has_reserve { write() } else { Err(error) }
         });
         written.map_err(|source| StateError::Directory {

@@ -7,8 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::api_error::ApiError;
-use crate::ec2::key_pairs;
-use crate::ids::{ResourceKind, absent};
+use crate::ids::{ResourceKind, absent, unknown_key_pair};
 use crate::query::Parameters;
 use crate::state::State;
 use crate::xml::Element;
@@ -96,7 +95,7 @@ impl Fresh {
                 "IamInstanceProfile.Name" => (Name::Profile(value.to_owned()), invalid_profile),
                 _ if takes_names && parameter.split('.').next() == Some("KeyName") => {
                     let name = Name::KeyPair(region.to_owned(), value.to_owned());
-                    (name, key_pairs::unknown_name)
+                    (name, unknown_key_pair)
                 }
                 _ => (Name::Id(value.to_owned()), absent_id),
             };

@@ -7,8 +7,7 @@ use crate::api_error::ApiError;
 use crate::call::{Answer, Call};
 use crate::ec2::filters::{FilterTable, Filters};
 use crate::ec2::tags::{self, TagSpecifications};
-use crate::ids::ResourceKind;
-use crate::ids::absent;
+use crate::ids::{ResourceKind, absent, unknown_key_pair};
 use crate::keys;
 use crate::moment::Moment;
 use crate::state::KeyPair;
@@ -146,7 +145,7 @@ pub(crate) fn describe_key_pairs(mut call: Call) -> Answer {
 
 fn check_known(region: &Region, names: &[String], ids: &[String]) -> Result<(), ApiError> {
     if let Some(name) = names.iter().find(|name| !region.key_pairs.contains_key(*name)) {
-        return Err(unknown_name(name));
+        return Err(unknown_key_pair(name));
     }
     match ids
         .iter()
@@ -155,14 +154,6 @@ fn check_known(region: &Region, names: &[String], ids: &[String]) -> Result<(), 
         Some(id) => Err(absent(ResourceKind::KeyPair, id)),
         None => Ok(()),
     }
-}
-
-/// Returns the error for a key pair name that leads nowhere.
-pub(crate) fn unknown_name(name: &str) -> ApiError {
-    ApiError::new(
-        ResourceKind::KeyPair.not_found_code(),
-        format!("The key pair '{name}' does not exist"),
-    )
 }
 
 /// Deletes a pair; one that does not exist is no error, so that a repeated call succeeds.

@@ -11,11 +11,10 @@ use crate::distribution::Distribution;
 use crate::ec2::block_devices::{self};
 use crate::ec2::describe_instances;
 use crate::ec2::images::{self};
-use crate::ec2::key_pairs;
 use crate::ec2::launch_request::Launch;
 use crate::ec2::power::{self, Boot, InstanceName, spawn_boot};
 use crate::ec2::security_groups;
-use crate::ids::ResourceKind;
+use crate::ids::{ResourceKind, unknown_key_pair};
 use crate::machine::{BaseRoot, RootId};
 use crate::moment::Moment;
 use crate::network;
@@ -182,7 +181,7 @@ impl Launch {
                 .key_pairs
                 .get(name)
                 .map(|pair| pair.public_line.clone())
-                .ok_or_else(|| key_pairs::unknown_name(name))
+                .ok_or_else(|| unknown_key_pair(name))
         };
         let devices = block_devices::merge(&image.block_devices, self.devices.clone(), |id| {
             let known = catalogue

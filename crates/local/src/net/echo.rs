@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Duration, timeout};
 
 use super::packet;
-use super::stack::Stack;
+use super::tun::Tun;
 use crate::sandbox::awaitable;
 
 /// Programs of one instance that wait for echoes at a time.
@@ -33,8 +33,9 @@ pub(super) struct Request {
 }
 
 /// What an instance waits for.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Echoes {
+    tun: Arc<Tun>,
     open: Mutex<HashMap<Request, Arc<Socket>>>,
 }
 
@@ -46,37 +47,71 @@ struct Socket {
 }
 
 impl Echoes {
-    fn open(&self) -> MutexGuard<'_, HashMap<Request, Arc<Socket>>> {
+    pub(super) fn new(tun: Arc<Tun>) -> Echoes {
+        Echoes {
+            tun,
+            open: Mutex::default(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Request, Arc<Socket>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-/// Sends a request for an echo, and passes on what comes back.
-pub(super) fn send(stack: &Arc<Stack>, request: Request, sequence: u16, payload: &[u8], tasks: &mut JoinSet<()>) {
-    let mut open = stack.echoes.open();
-    if !open.contains_key(&request) {
-        if open.len() >= MOST {
-            return;
+    /// Sends a request for an echo, and passes on what comes back.
+    pub(super) fn send(self: &Arc<Echoes>, request: Request, sequence: u16, payload: &[u8], tasks: &mut JoinSet<()>) {
+        let mut open = self.lock();
+        if !open.contains_key(&request) {
+            if open.len() >= MOST {
+                return;
+            }
+            let Ok(socket) = Socket::connect(request.to) else {
+                return;
+            };
+            let socket = Arc::new(socket);
+            open.insert(request, Arc::clone(&socket));
+            tasks.spawn(Arc::clone(self).answer(request, socket));
         }
-        let Ok(socket) = Socket::connect(request.to) else {
-            return;
-        };
-        let socket = Arc::new(socket);
-        open.insert(request, Arc::clone(&socket));
-        tasks.spawn(answer(Arc::clone(stack), request, socket));
+        if let Some(socket) = open.get(&request) {
+            let message = Icmpv4Repr::EchoRequest {
+                ident: request.ident,
+                seq_no: sequence,
+                data: payload,
+            };
+            let mut bytes = vec![0; message.buffer_len()];
+            message.emit(
+                &mut Icmpv4Packet::new_unchecked(&mut bytes),
+                &ChecksumCapabilities::default(),
+            );
+            rustix::net::send(socket.file.get_ref(), &bytes, SendFlags::empty()).ok(); // lost, as packets may be
+        }
     }
-    if let Some(socket) = open.get(&request) {
-        let message = Icmpv4Repr::EchoRequest {
-            ident: request.ident,
-            seq_no: sequence,
-            data: payload,
-        };
-        let mut bytes = vec![0; message.buffer_len()];
-        message.emit(
-            &mut Icmpv4Packet::new_unchecked(&mut bytes),
-            &ChecksumCapabilities::default(),
-        );
-        rustix::net::send(socket.file.get_ref(), &bytes, SendFlags::empty()).ok(); // lost, as packets may be
+
+    async fn answer(self: Arc<Echoes>, request: Request, socket: Arc<Socket>) {
+        let mut buffer = vec![0; usize::from(u16::MAX)];
+        while let Ok(Ok(length)) = timeout(SILENCE, socket.receive(&mut buffer)).await {
+            let message = if socket.is_raw {
+                without_header(&buffer[..length])
+            } else {
+                &buffer[..length]
+            };
+            let Ok(message) = Icmpv4Packet::new_checked(message) else {
+                continue;
+            };
+            let Ok(Icmpv4Repr::EchoReply { ident, seq_no, data }) =
+                Icmpv4Repr::parse(&message, &ChecksumCapabilities::ignored())
+            else {
+                continue;
+            };
+            // The kernel gives a datagram socket a number of its own instead, and sorts by it.
+            if socket.is_raw && ident != request.ident {
+                continue;
+            }
+            if let Some(reply) = packet::echo_reply(request.to, request.from, request.ident, seq_no, data) {
+                self.tun.write(&reply);
+            }
+        }
+        self.lock().remove(&request);
     }
 }
 
@@ -100,33 +135,6 @@ impl Socket {
         let read = |file: &OwnedFd| Ok(rustix::net::recv(file, &mut *buffer, RecvFlags::empty())?.0);
         self.file.async_io(Interest::READABLE, read).await
     }
-}
-
-async fn answer(stack: Arc<Stack>, request: Request, socket: Arc<Socket>) {
-    let mut buffer = vec![0; usize::from(u16::MAX)];
-    while let Ok(Ok(length)) = timeout(SILENCE, socket.receive(&mut buffer)).await {
-        let message = if socket.is_raw {
-            without_header(&buffer[..length])
-        } else {
-            &buffer[..length]
-        };
-        let Ok(message) = Icmpv4Packet::new_checked(message) else {
-            continue;
-        };
-        let Ok(Icmpv4Repr::EchoReply { ident, seq_no, data }) =
-            Icmpv4Repr::parse(&message, &ChecksumCapabilities::ignored())
-        else {
-            continue;
-        };
-        // The kernel gives a datagram socket a number of its own instead, and sorts by it.
-        if socket.is_raw && ident != request.ident {
-            continue;
-        }
-        if let Some(reply) = packet::echo_reply(request.to, request.from, request.ident, seq_no, data) {
-            stack.tun.write(&reply);
-        }
-    }
-    stack.echoes.open().remove(&request);
 }
 
 fn without_header(packet: &[u8]) -> &[u8] {

@@ -11,6 +11,7 @@ mod proxies;
 mod stack;
 mod switch;
 mod tcp;
+mod tun;
 mod udp;
 
 use std::net::Ipv4Addr;
@@ -71,7 +72,7 @@ pub(crate) async fn take_packets(input: &[u8]) -> std::io::Result<()> {
             to.copy_from_slice(&place.octets());
         }
         stack.handle(&packet, &mut tasks, &mut |_| {});
-        stack.connections().send();
+        stack.send();
         rest = next;
     }
     tasks.shutdown().await;

@@ -18,6 +18,24 @@ pub(crate) struct Packet<'a> {
     pub(crate) content: Content<'a>,
 }
 
+/// Both ends of a connection or of datagrams, as the instance sees them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Pair {
+    /// The instance's.
+    pub(crate) from: SocketAddrV4,
+    pub(crate) to: SocketAddrV4,
+}
+
+impl Packet<'_> {
+    /// The ends of a packet with these ports.
+    pub(crate) fn pair(&self, (from, to): (u16, u16)) -> Pair {
+        Pair {
+            from: SocketAddrV4::new(self.from, from),
+            to: SocketAddrV4::new(self.to, to),
+        }
+    }
+}
+
 /// What a packet carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Content<'a> {

@@ -3,92 +3,56 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Duration;
 
+use super::echo::{self, Echoes};
 use super::packet::{self, Content, Packet, Refusal};
 use super::policy::Policy;
 use super::switch::Switch;
-use super::tcp::{Connections, Pair};
-use super::udp::Datagrams;
-use super::{echo, tcp, udp};
+use super::tcp::{self, Connections};
+use super::tun::Tun;
+use super::udp::{self, Datagrams};
 use crate::inside::{GATEWAY, LARGEST_PACKET, NAME_SERVERS};
-use crate::sandbox::awaitable;
 
 /// Packets that are read before what they led to is sent.
 const BATCH: usize = 64;
 /// Destinations whose refusal is reported; a scan of ports fills no console.
 const MOST_REPORTS: usize = 100;
 
-/// The far end of an instance's TUN device.
-#[derive(Debug)]
-pub(super) struct Tun(AsyncFd<OwnedFd>);
-
-impl Tun {
-    pub(super) fn new(device: OwnedFd) -> io::Result<Tun> {
-        rustix::io::ioctl_fionbio(&device, true)?;
-        Ok(Tun(awaitable(device)?))
-    }
-
-    /// Gives the instance a packet. One that its kernel does not take is lost, as packets may be.
-    pub(super) fn write(&self, packet: &[u8]) {
-        rustix::io::write(self.0.get_ref(), packet).ok();
-    }
-
-    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0
-            .try_io(Interest::READABLE, |device| Ok(rustix::io::read(device, buffer)?))
-    }
-}
-
-/// What the tasks of an instance's network share.
+/// The network of one instance.
 #[derive(Debug)]
 pub(super) struct Stack {
-    pub(super) tun: Arc<Tun>,
-    pub(super) policy: Arc<Policy>,
+    tun: Arc<Tun>,
+    policy: Arc<Policy>,
     switch: Arc<Switch>,
     /// The instance's own.
     address: Ipv4Addr,
-    connections: Mutex<Connections>,
-    pub(super) datagrams: Datagrams,
-    pub(super) echoes: echo::Echoes,
-    /// Something was given to a connection that has to be sent.
-    pub(super) wake: Notify,
+    connections: Arc<Connections>,
+    datagrams: Arc<Datagrams>,
+    echoes: Arc<Echoes>,
 }
 
 impl Stack {
-    pub(super) fn new(
-        tun: OwnedFd,
-        address: Ipv4Addr,
-        policy: Arc<Policy>,
-        switch: Arc<Switch>,
-    ) -> io::Result<Arc<Stack>> {
+    pub(super) fn new(tun: OwnedFd, address: Ipv4Addr, policy: Arc<Policy>, switch: Arc<Switch>) -> io::Result<Stack> {
         let tun = Arc::new(Tun::new(tun)?);
-        Ok(Arc::new(Stack {
-            connections: Mutex::new(Connections::new(Arc::clone(&tun))),
+        Ok(Stack {
+            connections: Arc::new(Connections::new(Arc::clone(&tun))),
+            datagrams: Arc::new(Datagrams::new(Arc::clone(&tun))),
+            echoes: Arc::new(Echoes::new(Arc::clone(&tun))),
             tun,
             policy,
             switch,
             address,
-            datagrams: Datagrams::default(),
-            echoes: echo::Echoes::default(),
-            wake: Notify::new(),
-        }))
-    }
-
-    pub(super) fn connections(&self) -> MutexGuard<'_, Connections> {
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+        })
     }
 
     /// Serves the instance until its device is gone.
-    pub(super) async fn run(self: Arc<Stack>, refused: impl Fn(&str) + Send + Sync) {
+    pub(super) async fn run(self, refused: impl Fn(&str) + Send + Sync) {
         let _seat = self.switch.join(self.address, Arc::clone(&self.tun));
         let mut tasks = JoinSet::new();
         let mut reported = HashSet::new();
@@ -108,51 +72,56 @@ impl Stack {
                     Err(_) => return, // the instance's network is gone
                 }
             }
-            let next = self.connections().send();
+            let next = self.send();
             tokio::select! {
-                ready = self.tun.0.readable() => if ready.is_err() { return },
-                () = self.wake.notified() => {}
+                ready = self.tun.readable() => if ready.is_err() { return },
+                () = self.connections.woken() => {}
                 () = until(next) => {}
                 Some(_) = tasks.join_next() => {}
             }
         }
     }
 
+    /// Sends what connections have to send; answers when one has something to repeat.
+    pub(super) fn send(&self) -> Option<Duration> {
+        self.connections.lock().send()
+    }
+
     /// Does with a packet of the instance what its content asks for.
-    pub(super) fn handle(self: &Arc<Stack>, bytes: &[u8], tasks: &mut JoinSet<()>, report: &mut impl FnMut(String)) {
+    pub(super) fn handle(&self, bytes: &[u8], tasks: &mut JoinSet<()>, report: &mut impl FnMut(String)) {
         let Some(packet) = packet::read(bytes) else { return };
         if packet.to.is_loopback() {
             return self.pass_on(&packet, bytes);
         }
         match packet.content {
             Content::Tcp { ports, opens } => {
-                let pair = pair(&packet, ports);
-                let mut connections = self.connections();
+                let pair = packet.pair(ports);
+                let mut connections = self.connections.lock();
                 if !opens || connections.contains(&pair) || connections.is_full() {
                     connections.receive(bytes);
                 } else if let Some(target) = self.policy.target(pair.to) {
                     if let Some(handle) = connections.open(pair, bytes) {
                         let quoted = bytes[..bytes.len().min(tcp::QUOTED)].to_vec();
-                        tasks.spawn(tcp::connect(Arc::clone(self), pair, handle, target, quoted));
+                        tasks.spawn(Arc::clone(&self.connections).connect(pair, handle, target, quoted));
                     }
                 } else {
-                    self.refuse(bytes, Refusal::Prohibited);
+                    self.tun.refuse(bytes, Refusal::Prohibited);
                     report(pair.to.to_string());
                 }
             }
             Content::Udp { ports, payload } => {
-                let pair = pair(&packet, ports);
+                let pair = packet.pair(ports);
                 match self.datagrams.send(pair, payload) {
                     udp::Sent::Known => {}
                     udp::Sent::New => {
                         if let Some(target) = self.policy.target(pair.to) {
-                            udp::open(self, pair, target, payload, tasks);
+                            self.datagrams.open(pair, target, payload, tasks);
                         } else {
-                            self.refuse(bytes, Refusal::Prohibited);
+                            self.tun.refuse(bytes, Refusal::Prohibited);
                             report(format!("{} (UDP)", pair.to));
                         }
                     }
-                    udp::Sent::Refused => self.refuse(bytes, Refusal::NoPort),
+                    udp::Sent::Refused => self.tun.refuse(bytes, Refusal::NoPort),
                 }
             }
             Content::Echo {
@@ -171,9 +140,9 @@ impl Stack {
                         to: packet.to,
                         ident,
                     };
-                    echo::send(self, request, sequence, payload, tasks);
+                    self.echoes.send(request, sequence, payload, tasks);
                 } else {
-                    self.refuse(bytes, Refusal::Prohibited);
+                    self.tun.refuse(bytes, Refusal::Prohibited);
                     report(format!("{} (ICMP)", packet.to));
                 }
             }
@@ -188,22 +157,8 @@ impl Stack {
             return;
         }
         if let Err(refusal) = self.switch.pass_on(packet, bytes) {
-            self.refuse(bytes, refusal);
+            self.tun.refuse(bytes, refusal);
         }
-    }
-
-    /// Tells the instance that its packet goes nowhere.
-    pub(super) fn refuse(&self, about: &[u8], refusal: Refusal) {
-        if let Some(message) = packet::refusal(about, refusal) {
-            self.tun.write(&message);
-        }
-    }
-}
-
-fn pair(packet: &Packet<'_>, (from, to): (u16, u16)) -> Pair {
-    Pair {
-        from: SocketAddrV4::new(packet.from, from),
-        to: SocketAddrV4::new(packet.to, to),
     }
 }
 

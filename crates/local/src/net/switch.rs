@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::time::{Duration, Instant};
 
 use super::packet::{Content, Packet, Refusal};
-use super::stack::Tun;
+use super::tun::Tun;
 
 /// Tracked connections of a cloud at a time.
 const MOST: usize = 65_536;

@@ -3,9 +3,9 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::os::fd::AsFd as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use rustix::process::{Resource, getrlimit};
@@ -15,10 +15,11 @@ use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use smoltcp::time::Instant;
 use smoltcp::wire::{HardwareAddress, IpCidr, IpListenEndpoint};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::time::Duration;
 
-use super::packet::Refusal;
-use super::stack::{Stack, Tun};
+use super::packet::{Pair, Refusal};
+use super::tun::Tun;
 use crate::ids::random_hex;
 use crate::inside::{GATEWAY, LARGEST_PACKET};
 
@@ -33,16 +34,17 @@ const TO_SEND: usize = 256 * 1024;
 /// How long an instance may leave data without an answer.
 const SILENCE: smoltcp::time::Duration = smoltcp::time::Duration::from_secs(120);
 
-/// Both ends of a connection as the instance sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Pair {
-    /// The instance's.
-    pub(super) from: SocketAddrV4,
-    pub(super) to: SocketAddrV4,
+/// The connections of one instance.
+#[derive(Debug)]
+pub(super) struct Connections {
+    table: Mutex<Table>,
+    tun: Arc<Tun>,
+    /// Something was given to a connection that has to be sent.
+    wake: Notify,
 }
 
-/// The connections of one instance.
-pub(super) struct Connections {
+/// The state of all connections.
+pub(super) struct Table {
     interface: Interface,
     sockets: SocketSet<'static>,
     open: HashMap<Pair, SocketHandle>,
@@ -51,10 +53,10 @@ pub(super) struct Connections {
     most: usize,
 }
 
-impl std::fmt::Debug for Connections {
+impl std::fmt::Debug for Table {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
-            .debug_struct("Connections")
+            .debug_struct("Table")
             .field("open", &self.open.len())
             .finish_non_exhaustive()
     }
@@ -62,6 +64,51 @@ impl std::fmt::Debug for Connections {
 
 impl Connections {
     pub(super) fn new(tun: Arc<Tun>) -> Connections {
+        Connections {
+            table: Mutex::new(Table::new(Arc::clone(&tun))),
+            tun,
+            wake: Notify::new(),
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns when a connection has something to send.
+    pub(super) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Connects for the instance, accepts its connection then, and carries what both sides send until both are done.
+    pub(super) async fn connect(
+        self: Arc<Connections>,
+        pair: Pair,
+        handle: SocketHandle,
+        target: SocketAddr,
+        quoted: Vec<u8>,
+    ) {
+        match TcpStream::connect(target).await {
+            Ok(stream) => {
+                stream.set_nodelay(true).ok(); // slower, but no less right
+                self.lock().socket(handle).pause_synack(false);
+                self.wake.notify_one();
+                let mut carried = Carried::default();
+                std::future::poll_fn(|context| carried.carry(context, &self, handle, &stream)).await;
+            }
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                self.lock().socket(handle).abort();
+            }
+            Err(_) => self.tun.refuse(&quoted, Refusal::NoHost),
+        }
+        let mut table = self.lock();
+        table.send(); // what an aborted one has to say
+        table.remove(&pair);
+    }
+}
+
+impl Table {
+    fn new(tun: Arc<Tun>) -> Table {
         let mut config = Config::new(HardwareAddress::Ip);
         config.random_seed = u64::from_str_radix(&random_hex(16), 16).unwrap_or_default();
         let mut sending = Vec::new();
@@ -78,7 +125,7 @@ impl Connections {
         });
         interface.routes_mut().add_default_ipv4_route(GATEWAY).ok(); // and for the first route
         let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-        Connections {
+        Table {
             interface,
             sockets: SocketSet::new(Vec::new()),
             open: HashMap::new(),
@@ -229,26 +276,6 @@ impl phy::TxToken for Sending<'_> {
     }
 }
 
-/// Connects for the instance, accepts its connection then, and carries what both sides send until both are done.
-pub(super) async fn connect(stack: Arc<Stack>, pair: Pair, handle: SocketHandle, target: SocketAddr, quoted: Vec<u8>) {
-    match TcpStream::connect(target).await {
-        Ok(stream) => {
-            stream.set_nodelay(true).ok(); // slower, but no less right
-            stack.connections().socket(handle).pause_synack(false);
-            stack.wake.notify_one();
-            let mut carried = Carried::default();
-            std::future::poll_fn(|context| carried.carry(context, &stack, handle, &stream)).await;
-        }
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            stack.connections().socket(handle).abort();
-        }
-        Err(_) => stack.refuse(&quoted, Refusal::NoHost),
-    }
-    let mut connections = stack.connections();
-    connections.send(); // what an aborted one has to say
-    connections.remove(&pair);
-}
-
 /// What has been carried to its end.
 #[derive(Debug, Default)]
 struct Carried {
@@ -261,12 +288,12 @@ impl Carried {
     fn carry(
         &mut self,
         context: &mut Context<'_>,
-        stack: &Stack,
+        all: &Connections,
         handle: SocketHandle,
         stream: &TcpStream,
     ) -> Poll<()> {
-        let mut connections = stack.connections();
-        let socket = connections.socket(handle);
+        let mut table = all.lock();
+        let socket = table.socket(handle);
         let moved = self
             .carry_out(context, socket, stream)
             .and_then(|out| Ok(self.carry_back(context, socket, stream)? | out));
@@ -274,9 +301,9 @@ impl Carried {
             socket.abort();
         }
         let ended = matches!(socket.state(), State::Closed | State::TimeWait | State::Listen);
-        drop(connections);
+        drop(table);
         if matches!(moved, Ok(true)) {
-            stack.wake.notify_one();
+            all.wake.notify_one();
         }
         if ended { Poll::Ready(()) } else { Poll::Pending }
     }

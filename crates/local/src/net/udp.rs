@@ -10,9 +10,8 @@ use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
 use tokio::time::{Duration, timeout};
 
-use super::packet;
-use super::stack::Stack;
-use super::tcp::Pair;
+use super::packet::{self, Pair};
+use super::tun::Tun;
 
 /// Pairs of one instance at a time; datagrams of more are lost.
 const MOST: usize = 512;
@@ -20,8 +19,9 @@ const MOST: usize = 512;
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// The pairs that an instance uses.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Datagrams {
+    tun: Arc<Tun>,
     open: Mutex<HashMap<Pair, Flow>>,
 }
 
@@ -44,13 +44,20 @@ pub(super) enum Sent {
 }
 
 impl Datagrams {
-    fn open(&self) -> MutexGuard<'_, HashMap<Pair, Flow>> {
+    pub(super) fn new(tun: Arc<Tun>) -> Datagrams {
+        Datagrams {
+            tun,
+            open: Mutex::default(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Pair, Flow>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends a datagram between ends that are known.
     pub(super) fn send(&self, pair: Pair, payload: &[u8]) -> Sent {
-        let open = self.open();
+        let open = self.lock();
         let Some(flow) = open.get(&pair) else { return Sent::New };
         flow.is_used.store(true, Ordering::Relaxed);
         match flow.socket.try_send(payload) {
@@ -58,21 +65,42 @@ impl Datagrams {
             _ => Sent::Known,
         }
     }
-}
 
-/// Sends the first datagram between two ends, and passes on what comes back.
-pub(super) fn open(stack: &Arc<Stack>, pair: Pair, target: SocketAddr, payload: &[u8], tasks: &mut JoinSet<()>) {
-    let mut open = stack.datagrams.open();
-    if open.len() >= MOST {
-        return;
+    /// Sends the first datagram between two ends, and passes on what comes back.
+    pub(super) fn open(self: &Arc<Datagrams>, pair: Pair, target: SocketAddr, payload: &[u8], tasks: &mut JoinSet<()>) {
+        let mut open = self.lock();
+        if open.len() >= MOST {
+            return;
+        }
+        let Ok(socket) = connect(target, payload) else { return };
+        let flow = Flow {
+            socket: Arc::new(socket),
+            is_used: Arc::default(),
+        };
+        open.insert(pair, flow.clone());
+        tasks.spawn(Arc::clone(self).answer(pair, flow));
     }
-    let Ok(socket) = connect(target, payload) else { return };
-    let flow = Flow {
-        socket: Arc::new(socket),
-        is_used: Arc::default(),
-    };
-    open.insert(pair, flow.clone());
-    tasks.spawn(answer(Arc::clone(stack), pair, flow));
+
+    async fn answer(self: Arc<Datagrams>, pair: Pair, flow: Flow) {
+        let mut buffer = vec![0; usize::from(u16::MAX)];
+        loop {
+            match timeout(SILENCE, flow.socket.recv(&mut buffer)).await {
+                Ok(Ok(length)) => {
+                    if let Some(packet) = packet::datagram(pair.to, pair.from, &buffer[..length]) {
+                        self.tun.write(&packet);
+                    }
+                }
+                Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                    if let Some(about) = packet::datagram(pair.from, pair.to, &[]) {
+                        self.tun.refuse(&about, packet::Refusal::NoPort);
+                    }
+                }
+                Err(_) if flow.is_used.swap(false, Ordering::Relaxed) => {}
+                Ok(Err(_)) | Err(_) => break,
+            }
+        }
+        self.lock().remove(&pair);
+    }
 }
 
 fn connect(target: SocketAddr, first: &[u8]) -> io::Result<UdpSocket> {
@@ -85,25 +113,4 @@ fn connect(target: SocketAddr, first: &[u8]) -> io::Result<UdpSocket> {
     socket.set_nonblocking(true)?;
     socket.send(first).ok(); // lost, as datagrams may be
     UdpSocket::from_std(socket)
-}
-
-async fn answer(stack: Arc<Stack>, pair: Pair, flow: Flow) {
-    let mut buffer = vec![0; usize::from(u16::MAX)];
-    loop {
-        match timeout(SILENCE, flow.socket.recv(&mut buffer)).await {
-            Ok(Ok(length)) => {
-                if let Some(packet) = packet::datagram(pair.to, pair.from, &buffer[..length]) {
-                    stack.tun.write(&packet);
-                }
-            }
-            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                if let Some(about) = packet::datagram(pair.from, pair.to, &[]) {
-                    stack.refuse(&about, packet::Refusal::NoPort);
-                }
-            }
-            Err(_) if flow.is_used.swap(false, Ordering::Relaxed) => {}
-            Ok(Err(_)) | Err(_) => break,
-        }
-    }
-    stack.datagrams.open().remove(&pair);
 }
