@@ -35,9 +35,10 @@ fn template(filter: &str, script: &str) -> String {
     )
 }
 
-/// A root of busybox as a tarball: a shell, its tools, and accounts.
+/// A root of busybox as a tarball: a shell, its tools with their libraries, and accounts.
 fn busybox_root(context: &TestContext, name: &str) -> Vec<u8> {
     let script = "set -e; mkdir -p root/bin root/etc root/root root/tmp root/home; cp /bin/busybox root/bin/; \
+                  for library in $(ldd /bin/busybox | grep -o '/[^ ]*'); do cp --parents $library root; done; \
                   for tool in sh cat test chmod rm mkdir ls id env true; do ln -s busybox root/bin/$tool; done; \
                   echo root:x:0:0:root:/root:/bin/sh > root/etc/passwd; echo root:x:0: > root/etc/group; echo given > root/etc/given; \
                   tar --numeric-owner --owner 0 --group 0 -C root -cf root.tar .";
@@ -139,7 +140,7 @@ fn a_missing_package_manager_of_a_stand_in_is_explained() {
     );
     assert_eq!(output.matches(help).count(), 2, "the warning and the error: {output}");
     assert!(
-        output.contains("=oci:public.ecr.aws/docker/library/ubuntu:16.04`"),
+        output.contains("=oci:public.ecr.aws/docker/library/ubuntu:16.04'`"),
         "{output}"
     );
 }

@@ -42,8 +42,11 @@ pub fn status_of(child: &mut Child) -> ExitStatus {
 /// Waits for the end of a program; nothing where it goes on for longer than `limit`.
 pub fn ended_within(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
     backstop::watch();
-    let process =
-        pidfd_open(Pid::from_child(child), PidfdFlags::empty()).expect("a child that was not waited for exists");
+    // One that was waited for before has no process any more.
+    if let Some(status) = child.try_wait().expect("a child can be waited for") {
+        return Some(status);
+    }
+    let process = pidfd_open(Pid::from_child(child), PidfdFlags::empty()).expect("a child that runs exists");
     let deadline = Instant::now() + limit;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -121,5 +124,18 @@ impl Collected {
                 Err(Timeout) => return (collected, false),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_was_waited_for_before_still_has_its_status() {
+        let mut child = Command::new("false").spawn().unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(1));
+        let status = ended_within(&mut child, Duration::ZERO).unwrap();
+        assert_eq!(status.code(), Some(1));
     }
 }
