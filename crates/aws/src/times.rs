@@ -110,9 +110,7 @@ impl Expected {
     /// How long the wait takes as a rule; nothing is known of an endpoint on this machine.
     pub(crate) fn usual(self) -> Option<Duration> {
         match self {
-            Expected::Declared {
-                place: Place::Near, ..
-            } => None,
+            Expected::Declared { place: Place::Near, .. } => None,
             Expected::Declared { usual, .. } | Expected::Likely(usual) => Some(usual),
             Expected::Seen { to, .. } => Some(to),
         }
@@ -227,7 +225,11 @@ mod tests {
         let quick = Times::new(false);
         looks(&quick, "running", RUNNING, Duration::from_secs(3));
         let stopped = looks(&quick, "stopped", STOPPED, Duration::from_secs(3));
-        assert_eq!(stopped, [0, 250, 1250, 1750, 2250, 2750, 3300], "an endpoint in a hurry");
+        assert_eq!(
+            stopped,
+            [0, 250, 1250, 1750, 2250, 2750, 3300],
+            "an endpoint in a hurry"
+        );
     }
 
     #[test]
