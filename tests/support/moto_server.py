@@ -1,5 +1,6 @@
 """Moto's server for the tests: key pairs that it hands out open the tests' sshd, and states take the seconds given as
-P (pending), S (stopping), A (image), T (shutting down) in the environment. AUTHORIZED_KEYS names sshd's file."""
+P (pending), S (stopping), A (image), T (shutting down) in the environment. AUTHORIZED_KEYS names sshd's file, CALLS a file that
+gets a line for each call."""
 
 import os
 import sys
@@ -8,6 +9,7 @@ import threading
 import moto.ec2.models.amis as amis
 import moto.ec2.models.instances as instances
 import moto.ec2.models.key_pairs as key_pairs
+from moto.core.responses import BaseResponse
 from moto.server import main
 
 SECONDS = {name: float(os.environ.get(name, "0")) for name in "PSAT"}
@@ -67,5 +69,15 @@ wrapped(instances.Instance, "__init__", through("P", ("pending", 0), ("running",
 wrapped(instances.Instance, "stop", through("S", ("stopping", 64), ("stopped", 80)))
 wrapped(instances.Instance, "terminate", through("T", ("shutting-down", 32), ("terminated", 48)))
 wrapped(amis.AmiBackend, "create_image", pending_image)
+
+if "CALLS" in os.environ:
+    calls = open(os.environ["CALLS"], "a", buffering=1, encoding="utf-8")
+    dispatch = BaseResponse.call_action
+
+    def logged(self):
+        calls.write(self._get_action() + "\n")
+        return dispatch(self)
+
+    BaseResponse.call_action = logged
 
 main(sys.argv[1:])

@@ -6,13 +6,14 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aws_sdk_ec2::Client;
-use aws_sdk_ec2::types::{Filter, Image};
+use aws_sdk_ec2::types::{Filter, Image, Volume};
 use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 
 use crate::call::{call, once};
 use crate::describe;
 use crate::error::AwsError;
+use crate::tag;
 
 /// Makes the call for these ids, and answers what is said about each of them, if anything.
 pub type Call<V> = Box<dyn Fn(Vec<String>) -> BoxFuture<'static, Result<HashMap<String, V>, AwsError>> + Send + Sync>;
@@ -58,7 +59,11 @@ impl<V: Clone> Batch<V> {
             drop(turn);
             return self.settle(id, outcome).await;
         }
-        let wanted = std::mem::take(&mut *self.lock());
+        let wanted: Vec<_> = {
+            let mut next = self.lock();
+            let count = next.len().min(describe::MOST_VALUES);
+            next.drain(..count).collect()
+        };
         // Another waiter that took this id into its call has been cancelled within it.
         if !wanted.iter().any(|(wanted, _)| wanted == id) {
             drop(turn);
@@ -115,6 +120,19 @@ impl Batch<()> {
         }))
     }
 
+    /// Removes the tags of temporary resources from resources that stay: an id is that of several resources, with spaces between.
+    pub(crate) fn untags(ec2: &Client) -> Self {
+        let ec2 = ec2.clone();
+        Self::new(Box::new(move |ids| {
+            let ec2 = ec2.clone();
+            Box::pin(async move {
+                let resources = ids.iter().flat_map(|ids| ids.split(' ')).map(str::to_owned);
+                tag::remove_temporary(&ec2, resources.collect()).await?;
+                Ok(HashMap::new())
+            })
+        }))
+    }
+
     /// Terminates instances; a call is not repeated here.
     pub(crate) fn terminations(ec2: &Client) -> Self {
         let ec2 = ec2.clone();
@@ -142,6 +160,26 @@ impl Batch<Vec<Image>> {
                     named.entry(name).or_default().push(image);
                 }
                 Ok(named)
+            })
+        }))
+    }
+}
+
+impl Batch<Vec<Volume>> {
+    /// Finds volumes by their tokens.
+    pub(crate) fn volumes_by_token(ec2: &Client) -> Self {
+        let ec2 = ec2.clone();
+        Self::new(Box::new(move |tokens| {
+            let by = tag::by_tokens(tokens);
+            let ec2 = ec2.clone();
+            Box::pin(async move {
+                let mut by_token: HashMap<String, Vec<Volume>> = HashMap::new();
+                for volume in describe::volumes(&ec2, by).await? {
+                    if let Some(token) = tag::read(volume.tags()).remove(tag::TOKEN) {
+                        by_token.entry(token).or_default().push(volume);
+                    }
+                }
+                Ok(by_token)
             })
         }))
     }

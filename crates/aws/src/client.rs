@@ -22,6 +22,7 @@ use crate::batch::Batch;
 use crate::call::client;
 use crate::credentials::{self, AccessError, Environment, Found, Profiles, Search, is_on, variable};
 use crate::describe;
+use crate::error::AwsError;
 use crate::mfa::GivenCode;
 use crate::retry::{self, Classifier};
 use crate::sts::{self, Asker, Informant};
@@ -59,6 +60,10 @@ pub struct Aws {
     pub stops: Batch<()>,
     /// Terminates instances. Nothing is repeated by it but by the SDK: whoever removes repeats that as a whole.
     pub(crate) terminations: Batch<()>,
+    /// Removes the tags of temporary resources from what stays.
+    untags: Batch<()>,
+    /// Volumes by the tokens of the instances that they were made with.
+    pub(crate) volumes_by_token: Batch<Vec<Volume>>,
     /// The account's own images by their names.
     pub names: Batch<Vec<Image>>,
     /// What the bakes of the run ask alike in the region.
@@ -193,6 +198,8 @@ impl Aws {
             ),
             stops: Batch::stops(&ec2),
             terminations: Batch::terminations(&ec2_of_a_part),
+            untags: Batch::untags(&ec2),
+            volumes_by_token: Batch::volumes_by_token(&ec2_of_a_part),
             names: Batch::images_by_name(&ec2),
             asked: Asked::default(),
             ssm: client!(aws_sdk_ssm, common.of_service("SSM", &region), classifier.clone()),
@@ -221,6 +228,14 @@ impl Aws {
     #[cfg(test)]
     pub(crate) fn sdk(&self) -> &SdkConfig {
         &self.common.sdk
+    }
+
+    /// Removes the tags of temporary resources from resources that stay.
+    ///
+    /// # Errors
+    /// What EC2 answers.
+    pub async fn untag(&self, resources: Vec<String>) -> Result<(), AwsError> {
+        self.untags.call(&resources.join(" ")).await.map(drop)
     }
 
     /// EC2 in the region.

@@ -4,10 +4,14 @@ use std::collections::HashMap;
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{Filter, Image, Instance, SecurityGroup, Snapshot, Subnet, Volume, Vpc};
+use futures::future::try_join_all;
 
 use crate::call::{all, call};
 use crate::error::AwsError;
 use crate::watch::Describe;
+
+/// Values that EC2 takes in a filter (EC2 API reference, "Filtering").
+pub(crate) const MOST_VALUES: usize = 200;
 
 /// The instances that pass a filter.
 ///
@@ -104,10 +108,13 @@ where
 {
     let ec2 = ec2.clone();
     Box::new(move |ids| {
-        let by = Filter::builder().name(filter).set_values(Some(ids)).build();
-        let described = describe(ec2.clone(), by);
+        let parts = ids.chunks(MOST_VALUES).map(|ids| {
+            let by = Filter::builder().name(filter).set_values(Some(ids.to_vec()));
+            describe(ec2.clone(), by.build())
+        });
+        let described = try_join_all(parts);
         Box::pin(async move {
-            let states = described.await?.into_iter();
+            let states = described.await?.into_iter().flatten();
             let known = states.filter_map(|state| Some((id(&state)?.to_owned(), state)));
             Ok(known.collect::<HashMap<_, _>>())
         })

@@ -104,6 +104,12 @@ pub fn by_token(token: &str) -> Filter {
     filter(&format!("tag:{TOKEN}"), token)
 }
 
+/// Finds what has one of these tokens.
+pub(crate) fn by_tokens(tokens: Vec<String>) -> Filter {
+    let filter = Filter::builder().name(format!("tag:{TOKEN}"));
+    filter.set_values(Some(tokens)).build()
+}
+
 /// Finds everything that any run made.
 pub fn by_run_key() -> Filter {
     filter("tag-key", RUN)

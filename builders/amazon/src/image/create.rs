@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::http::HttpResponse;
 use aws_sdk_ec2::error::SdkError;
 use aws_sdk_ec2::operation::create_image::builders::CreateImageFluentBuilder;
@@ -10,6 +9,7 @@ use aws_sdk_ec2::operation::create_image::{CreateImageError, CreateImageOutput};
 use aws_sdk_ec2::operation::register_image::builders::RegisterImageFluentBuilder;
 use aws_sdk_ec2::types::{BlockDeviceMapping, ResourceType, TagSpecification};
 use bakelite_aws::call::{call, once, without_retries};
+use bakelite_aws::client::Aws;
 use bakelite_aws::describe;
 use bakelite_aws::error::AwsError;
 use bakelite_aws::resource::image::{IMAGE, snapshot_ids};
@@ -86,7 +86,7 @@ impl Imaging<'_> {
         }
         cloud.say(format!("Creating {kind}AMI {name} from {what}..."));
         let tags = self.specifications(cloud, &temporary);
-        let call = request.send(cloud.ec2().clone(), name, tags, temporary.token.clone());
+        let call = request.send(Arc::clone(&cloud.aws), name, tags, temporary.token.clone());
         let Made { value, handle } = cloud.create(temporary, call).await?;
         let (id, snapshots_tagged) = value;
         cloud.say(format!("AMI: {id}"));
@@ -169,7 +169,7 @@ impl Imaging<'_> {
     /// Removes the tags of temporary resources from the AMI and its snapshots: they stay.
     pub(crate) async fn untag(&self, ami: &Ami) -> Result<(), BakeError> {
         let all = std::iter::once(ami.id().to_owned()).chain(snapshot_ids(&ami.image));
-        Ok(tag::remove_temporary(ami.aws.ec2(), all.collect()).await?)
+        Ok(ami.aws.untag(all.collect()).await?)
     }
 
     fn report_tags(&self, ami: &str, image: &Tags, snapshots: &[String], of_snapshots: &Tags) {
@@ -197,25 +197,31 @@ impl Request {
     /// earlier answer was lost: that one is it.
     async fn send(
         self,
-        ec2: Client,
+        aws: Arc<Aws>,
         name: String,
         mut tags: Option<Vec<TagSpecification>>,
         token: String,
     ) -> Result<(String, (String, bool)), AwsError> {
-        let tagged = tags.is_some();
-        let mut tags_snapshots = tagged;
+        let mut tags_snapshots = tags.is_some();
         let mut answer = None;
         match &self {
             Request::Register(_) => retain_image_tags(&mut tags),
-            Request::Create(request) if tagged => {
+            Request::Create(request) if tags_snapshots => {
                 let request = request.clone().name(&name).set_tag_specifications(tags.clone());
-                let first = once("CreateImage", alone(request)).await.map(|answer| answer.image_id);
-                tags_snapshots = !first.as_ref().is_err_and(is_refused);
+                let mut first = None;
+                let ask = async {
+                    let answer = once("CreateImage", alone(request)).await.map(|answer| answer.image_id);
+                    let accepts = !answer.as_ref().is_err_and(is_refused);
+                    first = Some(answer);
+                    Ok::<_, AwsError>(accepts)
+                };
+                // What the endpoint answers the first bake holds for all.
+                tags_snapshots = aws.asked.once("CreateImage with tags of snapshots".into(), ask).await?;
                 if !tags_snapshots {
                     retain_image_tags(&mut tags);
                 }
                 let is_final = |error: &AwsError| error.class == ErrorClass::Duplicate;
-                answer = Some(first).filter(|first| first.as_ref().err().is_none_or(is_final));
+                answer = first.filter(|first| first.as_ref().err().is_none_or(is_final));
             }
             Request::Create(_) => {}
         }
@@ -225,7 +231,7 @@ impl Request {
         };
         let (id, operation) = match answer {
             Err(error) if error.class == ErrorClass::Duplicate => {
-                let found = describe::own_images(&ec2, tag::by_token(&token)).await?;
+                let found = describe::own_images(aws.ec2(), tag::by_token(&token)).await?;
                 let operation = error.operation;
                 (
                     Some(found.into_iter().find_map(|image| image.image_id).ok_or(error)?),

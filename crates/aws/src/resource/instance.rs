@@ -64,10 +64,9 @@ async fn volumes_left(scope: &Scope<'_>) -> Result<Vec<String>, AwsError> {
         let mut attachments = volume.attachments().iter();
         attachments.any(|attachment| attachment.delete_on_termination() == Some(true))
     };
-    let volumes = describe::volumes(scope.ec2(), By::Token(token).filter())
-        .await?
-        .into_iter();
+    let volumes = scope.aws.volumes_by_token.call(token).await?.unwrap_or_default();
     Ok(volumes
+        .into_iter()
         .filter(|volume| !matches!(volume.state(), Some(VolumeState::Deleting | VolumeState::Deleted)))
         .filter(|volume| !goes_with_instance(volume))
         .filter_map(|volume| volume.volume_id)
