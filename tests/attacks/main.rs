@@ -43,6 +43,8 @@ enum Needs {
     ControlGroups,
     /// Bakelite run by root.
     RootHost,
+    /// The same, and a kernel that gives instances a network.
+    Network,
 }
 
 fn main() {
@@ -106,5 +108,10 @@ fn trials(subject: &str, attack: &Attack) -> Vec<Trial> {
             ]
         }
         Needs::RootHost => vec![root()],
+        Needs::Network => {
+            let tun = std::fs::File::options().read(true).write(true).open("/dev/net/tun");
+            let host = Host::root().and_then(|root| tun.map(|_| root).map_err(|_| "needs /dev/net/tun"));
+            vec![trial(" (root as host)", host)]
+        }
     }
 }

@@ -10,7 +10,7 @@ use crate::{Attack, Needs};
 
 pub(crate) const ATTACKS: &[Attack] = &[
     Attack("services_of_the_host_are_out_of_reach", Needs::BothHosts, services),
-    Attack("nobody_sends_under_another_address", Needs::RootHost, forged),
+    Attack("nobody_sends_under_another_address", Needs::Network, forged),
 ];
 
 /// A service on all addresses of the host, and everything that an instance can think of to reach it.

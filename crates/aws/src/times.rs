@@ -34,11 +34,21 @@ struct Seen {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Expected {
     /// Nothing is known but what is declared.
-    Declared { usual: Duration, is_near: bool },
+    Declared { usual: Duration, place: Place },
     /// Other states took about as long as is declared for them, so this one will.
     Likely(Duration),
     /// It was seen in this run, at the earliest and at the latest then.
     Seen { from: Duration, to: Duration },
+}
+
+/// What is known of an endpoint apart from single states.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Place {
+    Aws,
+    /// Its states come much sooner than those of AWS.
+    Hurried,
+    /// It is on this machine.
+    Near,
 }
 
 impl Times {
@@ -61,10 +71,14 @@ impl Times {
         }
         match seen.scale {
             Some(scale) if (0.5..=4.0).contains(&scale) => Expected::Likely(usual.mul_f64(scale)),
-            _ => Expected::Declared {
-                usual,
-                is_near: self.is_near,
-            },
+            scale => {
+                let place = match scale {
+                    _ if self.is_near => Place::Near,
+                    Some(scale) if scale < 0.5 => Place::Hurried,
+                    _ => Place::Aws,
+                };
+                Expected::Declared { usual, place }
+            }
         }
     }
 
@@ -73,7 +87,12 @@ impl Times {
         let mut seen = self.lock();
         // A state that was there at the first look may have been there long before.
         if from >= to / 2 {
-            seen.scale = Some(to.as_secs_f64() / usual.as_secs_f64().max(f64::EPSILON));
+            let took = if (from..=to).contains(&usual) {
+                usual
+            } else {
+                (from + to) / 2
+            };
+            seen.scale = Some(took.as_secs_f64() / usual.as_secs_f64().max(f64::EPSILON));
         }
         let took = seen.took.entry(state).or_default();
         took.push_back((from, to));
@@ -91,7 +110,7 @@ impl Expected {
     /// How long the wait takes as a rule; nothing is known of an endpoint on this machine.
     pub(crate) fn usual(self) -> Option<Duration> {
         match self {
-            Expected::Declared { is_near: true, .. } => None,
+            Expected::Declared { place: Place::Near, .. } => None,
             Expected::Declared { usual, .. } | Expected::Likely(usual) => Some(usual),
             Expected::Seen { to, .. } => Some(to),
         }
@@ -110,27 +129,29 @@ impl Expected {
     /// rarely after it.
     pub(crate) fn pause(self, elapsed: Duration) -> Duration {
         let after = |factor: f64| elapsed.mul_f64(factor - 1.0);
-        let (due, usual) = match self {
-            Expected::Declared { usual, is_near } => {
-                let early = match (is_near, elapsed) {
-                    (true, _) => after(2.0).clamp(SHORTEST, DUE),
-                    (false, elapsed) if elapsed < DUE / 4 => DUE / 4,
-                    (false, elapsed) if elapsed < DUE => DUE,
-                    (false, _) => after(1.5).max(DUE),
+        let (due, usual, on_time) = match self {
+            Expected::Declared { usual, place } => {
+                let early = match (place, elapsed) {
+                    (Place::Near, _) => after(2.0).clamp(SHORTEST, DUE),
+                    (_, elapsed) if elapsed < DUE / 4 => DUE / 4,
+                    (_, elapsed) if elapsed < DUE => DUE,
+                    (Place::Hurried, _) => after(1.2).max(DUE / 2),
+                    (Place::Aws, _) => after(1.5).max(DUE),
                 };
                 if elapsed + early < usual.mul_f64(0.9) {
                     return early;
                 }
-                (usual.mul_f64(0.9), usual)
+                (usual.mul_f64(0.9), usual, on_time(usual))
             }
             Expected::Likely(usual) => {
-                let steps = [0.55, 0.75, 0.9, 1.02].map(|part| usual.mul_f64(part));
-                if let Some(next) = steps.into_iter().find(|step| *step > elapsed) {
+                let early = [0.55, 0.75, 0.9].map(|part| usual.mul_f64(part));
+                let mut steps = early.into_iter().chain([on_time(usual)]);
+                if let Some(next) = steps.find(|step| *step > elapsed) {
                     return next.saturating_sub(elapsed).max(SHORTEST);
                 }
-                (steps[3], usual)
+                (usual, usual, usual)
             }
-            Expected::Seen { from, to } => (from, to.max(from)),
+            Expected::Seen { from, to } => (from, to, to + SHORTEST),
         };
         if elapsed < due {
             return due.saturating_sub(elapsed).max(SHORTEST);
@@ -142,8 +163,19 @@ impl Expected {
         } else {
             Duration::ZERO
         };
-        around.max(late).clamp(SHORTEST, RARE)
+        let pause = around.max(late).clamp(SHORTEST, RARE);
+        // The look that finds what takes its usual time is not passed by.
+        let until_due = on_time.saturating_sub(elapsed);
+        if !until_due.is_zero() && until_due < pause.mul_f64(1.6) {
+            return until_due.max(SHORTEST);
+        }
+        pause
     }
+}
+
+/// When to look for a state that takes its usual time: when its answer has come a moment ago.
+fn on_time(usual: Duration) -> Duration {
+    usual.mul_f64(1.005) + DUE / 4
 }
 
 #[cfg(test)]
@@ -175,7 +207,7 @@ mod tests {
         let quick = looks(&far(), "running", RUNNING, Duration::from_secs(3));
         assert_eq!(quick, [0, 250, 1250, 2250, 3375]);
         let usual = looks(&far(), "running", RUNNING, RUNNING);
-        assert_eq!(usual, [0, 250, 1250, 2250, 3375, 5062, 7593, 10800, 11800, 12800]);
+        assert_eq!(usual, [0, 250, 1250, 2250, 3375, 5062, 7593, 10800, 12310]);
         let late = looks(&far(), "running", RUNNING, Duration::from_mins(5));
         let gaps: Vec<u128> = late.windows(2).map(|pair| pair[1] - pair[0]).collect();
         assert!(
@@ -193,7 +225,11 @@ mod tests {
         let quick = Times::new(false);
         looks(&quick, "running", RUNNING, Duration::from_secs(3));
         let stopped = looks(&quick, "stopped", STOPPED, Duration::from_secs(3));
-        assert_eq!(stopped, [0, 250, 1250, 2250, 3375], "an endpoint in a hurry");
+        assert_eq!(
+            stopped,
+            [0, 250, 1250, 1750, 2250, 2750, 3300],
+            "an endpoint in a hurry"
+        );
     }
 
     #[test]
@@ -202,7 +238,7 @@ mod tests {
         looks(&times, "running", RUNNING, Duration::from_secs(3));
         assert_eq!(
             looks(&times, "running", RUNNING, Duration::from_secs(3)),
-            [2250, 2812, 3515]
+            [2250, 2812, 3390]
         );
         let near = Times::new(true);
         let first = looks(&near, "running", RUNNING, Duration::from_millis(100));

@@ -215,7 +215,7 @@ fn reset_under_a_running_cloud_is_refused() {
     ground().runtime.block_on(async {
         let cloud = LocalCloud::start(options(&directory)).await.unwrap();
         let error = bakelite_local::reset(&directory).await.unwrap_err();
-        assert!(error.to_string().contains("is running on it"), "{error}");
+        assert!(error.to_string().contains("is in use by process"), "{error}");
         let image = cloud.images().await.unwrap()[0].id.clone();
         assert_eq!(cloud.run(&image, &["true".to_owned()]).await.unwrap(), 0);
         cloud.shutdown().await;
