@@ -141,11 +141,11 @@ async fn relay(near: TcpStream, far: TcpStream, shared: Arc<Shared>) {
         tokio::select! {
             end = &mut outward => match end {
                 End::Closed => inward.await,
-                broken => broken,
+                broken @ End::Broken(_) => broken,
             },
             end = &mut inward => match end {
                 End::Closed => outward.await,
-                broken => broken,
+                broken @ End::Broken(_) => broken,
             },
         }
     };
