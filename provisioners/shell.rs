@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bakelite_engine::communicator::{CommunicatorError, Exit, Running};
-use bakelite_engine::error::Explain;
+use bakelite_engine::error::{Explain, Kind};
 use bakelite_engine::output::stream;
 use bakelite_engine::private_file::random_number;
 use bakelite_engine::provisioner::{ProvisionError, Provisioner, Provisioning};
@@ -207,9 +207,18 @@ impl Work<'_> {
             .say(format!("Provisioning with shell script: {}", script.display()));
         let path = self.path;
         let (command, input) = self.command(path)?;
-        let running = self
-            .retrying(|| self.upload_and_start(script, path, &command, &input))
-            .await?;
+        let mut was_tried = false;
+        let start = || {
+            let again = std::mem::replace(&mut was_tried, true);
+            self.upload_and_start(script, path, &command, &input, again)
+        };
+        let started = self.retrying(start).await;
+        let running = match started {
+            Ok(running) => running,
+            // It may be there, in part or whole. An instance that cannot be reached is not tried again.
+            Err(error) if error.kind() == Kind::Failed => return self.clean(path, Err(error)).await,
+            Err(error) => return Err(error),
+        };
         let exit = stream(running, &self.provisioning.ui).await;
         if let (true, Exit::Status(status)) = (self.options.expect_disconnect, exit) {
             self.outlast(status).await;
@@ -252,7 +261,12 @@ impl Work<'_> {
         path: &str,
         command: &str,
         input: &str,
+        again: bool,
     ) -> Result<Running, CommunicatorError> {
+        if again {
+            // The server may not know yet that the connection is lost: what it still writes must not be what is run.
+            self.remove(path).await?;
+        }
         let open = if self.options.binary {
             |script: &Path| std::fs::File::open(script)
         } else {
@@ -260,7 +274,15 @@ impl Work<'_> {
         };
         // The mode that `chmod 0755` gave it in a step of its own.
         upload_file(self.provisioning, opened(script, open)?, 0o755, path).await?;
-        let mut running = self.provisioning.communicator.exec(command).await?;
+        let started = self.provisioning.communicator.exec(command).await;
+        let mut running = match started {
+            // It is not started again: it may be what ended the connection.
+            Err(error @ CommunicatorError::Unanswered { .. }) if self.options.expect_disconnect => {
+                self.provisioning.ui.warn(error.to_string());
+                Running::lost()
+            }
+            started => started?,
+        };
         if let Some(mut stdin) = running.stdin.take() {
             // A command that has ended already needs no input.
             let _ = stdin.write_all(input.as_bytes()).await;
@@ -331,7 +353,8 @@ impl Work<'_> {
             .provisioning
             .communicator
             .exec(&format!("rm -f {}", quote::path(path)))
-            .await?;
+            .await
+            .map_err(CommunicatorError::of_repeatable_command)?;
         // Also a status other than 0 is one of a machine that goes down: its shells are ended.
         match stream(running, &self.provisioning.ui).await {
             Exit::Status(0) => Ok(()),

@@ -182,7 +182,10 @@ impl Restart<'_> {
     async fn start(&mut self) -> Result<(), ProvisionError> {
         let command = self.options.restart_command.as_str();
         let communicator = &self.provisioning.communicator;
-        let starting = until_reachable(self.limit, &self.provisioning.cancel, || communicator.exec(command));
+        let starting = until_reachable(self.limit, &self.provisioning.cancel, || async {
+            let running = communicator.exec(command).await;
+            running.map_err(CommunicatorError::of_repeatable_command)
+        });
         let running = starting.await?;
         self.waits("the restart command had not ended");
         match stream(running, &self.provisioning.ui).await {

@@ -100,7 +100,8 @@ impl WindowsScript {
 pub(crate) async fn remove(provisioning: &Provisioning, all_well: bool, what: &str, command: &str) {
     let limit = if all_well { PATIENT_LIMIT } else { CLEAN_UP_LIMIT };
     let removing = until_reachable(limit, &provisioning.cancel, || async move {
-        let running = provisioning.communicator.exec(command).await?;
+        let running = provisioning.communicator.exec(command).await;
+        let running = running.map_err(CommunicatorError::of_repeatable_command)?;
         match answer(running).await.0 {
             Exit::Disconnected => Err(lost()),
             exit @ Exit::Status(_) => Ok(exit),

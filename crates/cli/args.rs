@@ -163,6 +163,9 @@ pub(crate) struct BuildArgs {
     /// Append all events as JSON lines to this file
     #[arg(long, value_name = "FILE", help_heading = RECORDS)]
     pub(crate) log_events: Option<PathBuf>,
+    /// Keep the journal in this directory, which machines may share; `gc` with the same directory then cleans up on any of them
+    #[arg(long, value_name = "DIRECTORY", help_heading = RECORDS)]
+    pub(crate) journal: Option<PathBuf>,
     /// The template: a file, a directory, or `-` for standard input
     #[arg(value_name = "TEMPLATE")]
     pub(crate) path: String,
@@ -561,12 +564,16 @@ pub(crate) struct GcArgs {
     /// Only list what would be removed
     #[arg(long, action = ArgAction::Set, default_value_t)]
     pub(crate) dry_run: bool,
-    /// Search the account for what carries the tags of bakelite, instead of reading the journals of this machine: another machine's
-    /// leftovers, or those of a journal that is lost. Lists what is found
+    /// Read the journals in this directory, which machines may share
+    #[arg(long, value_name = "DIRECTORY", conflicts_with = "sweep")]
+    pub(crate) journal: Option<PathBuf>,
+    /// Search the account for what carries the tags of bakelite, instead of reading journals: another machine's leftovers, or those of a
+    /// journal that is lost. Lists what is found
     #[arg(long, action = ArgAction::Set, default_value_t, conflicts_with = "dry_run")]
     pub(crate) sweep: bool,
-    /// With -sweep: leave alone what is younger, since its bake may still run
-    #[arg(long, value_name = "DURATION", default_value = "24h", requires = "sweep")]
+    /// With -sweep: leave alone what is younger, since its bake may still run. With -journal: leave the journals of other machines alone
+    /// that were written to more recently, for the same reason
+    #[arg(long, value_name = "DURATION", default_value = "24h")]
     pub(crate) older_than: GoDuration,
     /// With -sweep: remove what is found
     #[arg(long, action = ArgAction::Set, default_value_t, requires = "sweep")]

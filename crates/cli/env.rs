@@ -37,6 +37,10 @@ const VARIABLES: &[Variable] = &[
         doc: "Journals, the local cloud and the console's history are kept in `bakelite` below it; without it, below `~/.local/state`.",
     },
     Variable {
+        name: "BAKELITE_JOURNAL",
+        doc: "The directory of journals, which machines may share, where `-journal` is not given.",
+    },
+    Variable {
         name: "HOME",
         doc: "The home directory, for `~` in paths.",
     },

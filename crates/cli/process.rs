@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use bakelite_engine::journals::Journals;
 use bakelite_engine::private_directory;
 use bakelite_engine::private_file::PrivateFiles;
 use bakelite_engine::provisioner::RunContext;
@@ -107,8 +108,13 @@ impl Process {
         Ok(base.join("bakelite"))
     }
 
-    /// Where journals are. What is there already is closed to other users.
-    pub(crate) fn journal_directory(&self) -> Result<PathBuf, Failure> {
+    /// Where journals are: in the named directory, which machines may share, or else in the state directory, which is closed to other
+    /// users.
+    pub(crate) fn journals(&self, named: Option<&Path>) -> Result<Journals, Failure> {
+        let named = named.or_else(|| self.variable("BAKELITE_JOURNAL").map(Path::new));
+        if let Some(directory) = named {
+            return Ok(Journals::shared(self.working_directory.join(directory)));
+        }
         let state = self.state_directory()?;
         // A user may have put a link to the state in its place.
         let real = state.canonicalize().unwrap_or_else(|_| state.clone());
@@ -116,7 +122,7 @@ impl Process {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(Failure::new(format!("failed to use the state directory `{}`", state.display())).because(&error))
             }
-            _ => Ok(real.join("journal")),
+            _ => Ok(Journals::own(real.join("journal"))),
         }
     }
 

@@ -2,7 +2,8 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -119,4 +120,44 @@ fn a_killed_bake_on_its_own_cloud_is_collected() {
         left.instances.is_empty() && left.key_pairs.is_empty() && left.volumes.is_empty(),
         "{left:?}"
     );
+}
+
+/// The bake was killed on one machine; another, with nothing of the first but the directory of journals, removes what it left.
+#[test]
+fn a_killed_bake_is_collected_by_another_machine_that_shares_its_journals() {
+    let (context, other) = (test_context!(), test_context!());
+    let cloud = Cloud::local(&context, &["-ssh-port", "0", "-latency", LATENCY]);
+    let (context, other) = (context.on(&cloud), other.on(&cloud));
+    let shared = tempfile::tempdir().unwrap();
+    let directory = shared.path().display().to_string();
+    let clean = Inventory::of(&cloud.endpoint).temporary();
+    let _ = disturbed(&context, &["-journal", &directory], 11, "KILL").unwrap();
+    let left = Inventory::of(&cloud.endpoint).temporary();
+    assert_ne!(left, clean);
+    let nothing = "Nothing was left behind.\n";
+    assert_eq!(context.run(["gc"]).succeeds(), nothing, "the journal is elsewhere");
+
+    let journals = || -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(shared.path()).unwrap();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    };
+    let [journal] = journals().try_into().unwrap();
+    let mode = std::fs::metadata(&journal).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600);
+    // As the other machine would find it.
+    let text = std::fs::read_to_string(&journal).unwrap();
+    let (before, after) = text.split_once("\"host\":\"").unwrap();
+    std::fs::write(&journal, format!("{before}\"host\":\"build-7{after}")).unwrap();
+    let said = other.run(["gc", "-journal", &directory]).succeeds();
+    assert!(
+        said.starts_with("Left alone: run ") && said.contains("of build-7") && said.lines().count() == 1,
+        "{said}"
+    );
+    assert_eq!(Inventory::of(&cloud.endpoint).temporary(), left);
+
+    let other = other.with("BAKELITE_JOURNAL", &directory);
+    let said = other.run(["gc", "-older-than", "0s"]).succeeds();
+    assert_eq!(Inventory::of(&cloud.endpoint).temporary(), clean, "{said}");
+    assert_eq!(journals(), Vec::<PathBuf>::new(), "{said}");
+    assert_eq!(other.run(["gc"]).succeeds(), nothing);
 }

@@ -9,6 +9,7 @@ pub mod access;
 pub mod asked;
 mod authorities;
 pub mod batch;
+mod budget;
 pub mod call;
 pub mod client;
 pub mod credentials;

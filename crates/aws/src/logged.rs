@@ -34,6 +34,7 @@ impl HttpConnector for Logged {
                 action,
                 region,
                 attempt,
+                ..
             } = call;
             let ms = || u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
             let mut answer = answer.await.inspect_err(|error| {
@@ -66,29 +67,33 @@ pub(crate) async fn read(body: SdkBody) -> Result<Bytes, ConnectorError> {
     Ok(collected.to_bytes())
 }
 
-/// What is logged of a request.
+/// What is taken of a request.
 #[derive(Debug, PartialEq, Eq)]
-struct Call {
-    action: String,
+pub(crate) struct Call {
+    /// The action, else method and path.
+    pub(crate) action: String,
     /// Absent when the request is not signed.
-    region: Option<String>,
+    pub(crate) region: Option<String>,
+    /// As the signature has it: `ec2`.
+    pub(crate) service: Option<String>,
     /// From 1, within what the SDK repeats by itself.
     attempt: Option<u32>,
 }
 
 impl Call {
-    fn of(request: &HttpRequest) -> Self {
+    pub(crate) fn of(request: &HttpRequest) -> Self {
         let header = |name: &str| request.headers().get(name);
         // `Credential=KEY/DATE/REGION/SERVICE/aws4_request`
         let scope = header("authorization").and_then(|text| text.split_once("Credential=")?.1.split(',').next());
-        let region = scope.and_then(|scope| scope.split('/').nth(2)).map(str::to_owned);
+        let scoped = |part| scope.and_then(|scope| scope.split('/').nth(part)).map(str::to_owned);
         let attempt =
             header("amz-sdk-request").and_then(|text| text.split_once("attempt=")?.1.split(';').next()?.parse().ok());
         let target = header("x-amz-target").and_then(|target| target.rsplit('.').next());
         let action = target.map(str::to_owned).or_else(|| action_of(request.body().bytes()?));
         Self {
             action: action.unwrap_or_else(|| rest(request)),
-            region,
+            region: scoped(2),
+            service: scoped(3),
             attempt,
         }
     }
@@ -151,6 +156,7 @@ mod tests {
         let expected = Call {
             action: "RunInstances".into(),
             region: Some("eu-west-1".into()),
+            service: Some("ec2".into()),
             attempt: Some(2),
         };
         assert_eq!(Call::of(&request), expected);

@@ -17,6 +17,7 @@ use bakelite_net::{HttpClient, Network};
 use tokio::time::timeout;
 
 use crate::authorities::Authorities;
+use crate::budget::Budgeted;
 use crate::credentials::Environment;
 use crate::error::{DECODED, ENCODED, PRINCIPAL};
 use crate::logged::{Logged, read};
@@ -41,9 +42,10 @@ pub(crate) fn connector(
     } else if let Some(authorities) = authorities {
         network = network.trusting(Trust::Only(authorities.certificates().to_vec()));
     }
-    SharedHttpConnector::new(Logged(SharedHttpConnector::new(Transport(Arc::new(HttpClient::new(
-        network,
-    ))))))
+    let transport = SharedHttpConnector::new(Transport(Arc::new(HttpClient::new(network))));
+    // What is logged is the call itself, without the wait before it.
+    let logged = SharedHttpConnector::new(Logged(transport));
+    SharedHttpConnector::new(Budgeted::new(logged))
 }
 
 /// The transport as a client of the SDK takes it.

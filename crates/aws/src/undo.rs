@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bakelite_engine::error::{Error, Explain};
-use bakelite_engine::undo::{Resource, Undo, UndoError, UndoMode};
+use bakelite_engine::undo::{LOCAL, Resource, Undo, UndoError, UndoMode};
 
 use crate::access::AccessOptions;
 use crate::call;
@@ -65,7 +65,7 @@ impl AwsUndo {
             Reach::Known(aws) => Ok(Arc::clone(aws)),
             Reach::Environment(environment) => {
                 let detail = |name| resource.details.get(name).cloned();
-                let is_local = resource.details.contains_key("local");
+                let is_local = resource.details.contains_key(LOCAL);
                 let options = AccessOptions {
                     region: detail("region"),
                     profile: detail("profile"),

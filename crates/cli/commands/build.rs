@@ -276,7 +276,7 @@ fn settings(args: &BuildArgs, run: RunContext, process: &Process) -> Result<Sett
         OnErrorArg::Ask => OnError::Ask,
         OnErrorArg::RunCleanupProvisioner => OnError::RunCleanupProvisioner,
     };
-    let journal = Arc::new(Journal::new(&process.journal_directory()?, &run.id));
+    let journal = Arc::new(Journal::new(process.journals(args.journal.as_deref())?, &run.id));
     let run = RunContext {
         private_files: PrivateFiles::noted_in(Arc::clone(&journal)),
         ..run

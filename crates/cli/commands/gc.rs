@@ -10,7 +10,8 @@ use async_trait::async_trait;
 use bakelite_engine::cancel::{Cancel, Urgency, cancellation};
 use bakelite_engine::error::Error;
 use bakelite_engine::gc::{self, Collected};
-use bakelite_engine::undo::{BUILD, CREATED, Resource, Undo, UndoError, UndoMode};
+use bakelite_engine::journal::Unsure;
+use bakelite_engine::undo::{BUILD, CREATED, LOCAL, Resource, Undo, UndoError, UndoMode};
 use bakelite_engine::untrusted::one_line;
 
 use super::{print, print_error};
@@ -21,9 +22,6 @@ use crate::process::Process;
 use crate::registry::registry;
 use crate::signals::Signals;
 
-/// The detail of a resource that lives in a local cloud: the directory of its state.
-const LOCAL: &str = "local";
-
 pub(super) async fn run(args: &GcArgs, process: &Process) -> Result<Status, Failure> {
     let mut signals = Signals::listen()?;
     let (canceller, cancel) = cancellation();
@@ -31,7 +29,7 @@ pub(super) async fn run(args: &GcArgs, process: &Process) -> Result<Status, Fail
         if args.sweep {
             sweep(args, process, &cancel).await
         } else {
-            collect(args.dry_run, process, &cancel).await
+            collect(args, process, &cancel).await
         }
     };
     tokio::pin!(collecting);
@@ -45,8 +43,9 @@ pub(super) async fn run(args: &GcArgs, process: &Process) -> Result<Status, Fail
 }
 
 /// What journals of dead runs name.
-async fn collect(dry_run: bool, process: &Process, cancel: &Cancel) -> Result<Status, Failure> {
-    let journals = process.journal_directory()?;
+async fn collect(args: &GcArgs, process: &Process, cancel: &Cancel) -> Result<Status, Failure> {
+    let journals = process.journals(args.journal.as_deref())?;
+    let journals = journals.silent_for(Duration::from(args.older_than));
     let failure = |error| Failure::new("failed to read the journals").because(&error);
     let listed = gc::list(&journals).map_err(failure)?;
     for refused in &listed.refused {
@@ -62,18 +61,22 @@ async fn collect(dry_run: bool, process: &Process, cancel: &Cancel) -> Result<St
     } else {
         Status::Failed
     };
-    let listed = listed.collected;
-    if listed.is_empty() {
+    for unsure in &listed.unsure {
+        print(&left_alone(unsure));
+    }
+    if listed.collected.is_empty() && listed.unsure.is_empty() {
         print("Nothing was left behind.\n");
     }
-    if dry_run {
+    let listed = listed.collected;
+    if args.dry_run {
         for one in &listed {
             print(&format!("{}\n", named(&one.resource, Some(&one.run))));
         }
         return Ok(status);
     }
     let mut clouds = BTreeMap::new();
-    for directory in listed.iter().filter_map(|one| one.resource.details.get(LOCAL)) {
+    let of_this_machine = listed.iter().filter(|one| one.elsewhere.is_none());
+    for directory in of_this_machine.filter_map(|one| one.resource.details.get(LOCAL)) {
         if !clouds.contains_key(directory) {
             clouds.insert(
                 directory.clone(),
@@ -90,6 +93,17 @@ async fn collect(dry_run: bool, process: &Process, cancel: &Cancel) -> Result<St
     }
     collected.map_err(failure)?;
     Ok(if all_gone { status } else { Status::Failed })
+}
+
+/// A journal of another machine whose run may be alive.
+fn left_alone(unsure: &Unsure) -> String {
+    let host = unsure.host.as_deref().unwrap_or("another machine");
+    let line = format!(
+        "Left alone: run {} of {host}, which may be alive; its journal was written to {}. `-older-than` with less than that collects it.",
+        unsure.run,
+        duration(unsure.silent_for) + " ago"
+    );
+    one_line(&line).into_owned() + "\n"
 }
 
 /// What carries the tags of this program, in the accounts that the environment leads to.
@@ -155,7 +169,7 @@ fn named(resource: &Resource, run: Option<&str>) -> String {
     let age = detail(CREATED)
         .and_then(|created| created.parse::<jiff::Timestamp>().ok())
         .and_then(|created| Duration::try_from(jiff::Timestamp::now().duration_since(created)).ok())
-        .map(age);
+        .map(|age| duration(age) + " old");
     let more: Vec<String> = place.into_iter().chain(age).collect();
     if !more.is_empty() {
         let _ = write!(text, " ({})", more.join(", "));
@@ -164,15 +178,15 @@ fn named(resource: &Resource, run: Option<&str>) -> String {
 }
 
 /// In the largest unit of which it is at least one.
-fn age(age: Duration) -> String {
-    let seconds = age.as_secs();
+fn duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
     let (count, unit) = match seconds {
         86_400.. => (seconds / 86_400, "day"),
         3600.. => (seconds / 3600, "hour"),
         60.. => (seconds / 60, "minute"),
         _ => (seconds, "second"),
     };
-    format!("{count} {unit}{} old", if count == 1 { "" } else { "s" })
+    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }
 
 /// What removes resources: as the registry has it, each with the local clouds in which it may have some.

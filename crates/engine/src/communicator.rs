@@ -65,6 +65,19 @@ pub struct Running {
     pub exit: oneshot::Receiver<Exit>,
 }
 
+impl Running {
+    /// A command that went with the connection: nothing more is heard of it.
+    pub fn lost() -> Self {
+        let (_, output) = mpsc::channel(1);
+        let (_, exit) = oneshot::channel();
+        Self {
+            stdin: None,
+            output,
+            exit,
+        }
+    }
+}
+
 /// A piece of output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
@@ -108,6 +121,15 @@ pub enum CommunicatorError {
         #[source]
         cause: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
+    /// The connection was lost after a command was sent and before the other side answered: it may have run.
+    #[error("connection to {peer} was lost before it answered whether the command was started")]
+    Unanswered {
+        /// `user@host:port`
+        peer: String,
+        /// The cause, where one is known.
+        #[source]
+        cause: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
     /// The other side refused or failed an operation: trying again does not help by itself.
     #[error("{operation}: {message}")]
     Refused {
@@ -137,9 +159,23 @@ pub enum CommunicatorError {
     },
 }
 
+impl CommunicatorError {
+    /// The same of a command that may as well run twice: whether it was started does not matter.
+    #[must_use]
+    pub fn of_repeatable_command(self) -> Self {
+        match self {
+            CommunicatorError::Unanswered { peer, cause } => CommunicatorError::Disconnected { peer, cause },
+            error => error,
+        }
+    }
+}
+
 impl Explain for CommunicatorError {
     fn help(&self) -> Option<Cow<'_, str>> {
         match self {
+            CommunicatorError::Unanswered { .. } => {
+                Some("it may have run, so it is not started again; `max_retries` of the provisioner runs it again as a whole".into())
+            }
             CommunicatorError::Refused { help, .. } => help.as_deref().map(Cow::Borrowed),
             CommunicatorError::Disconnected { .. }
             | CommunicatorError::Local { .. }

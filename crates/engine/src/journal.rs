@@ -1,5 +1,5 @@
 //! The file that survives a kill: what a run is about to make, what it made, what is gone. Append-only JSON lines, one file per run,
-//! mode 0600, in the state directory; a lock on the file tells a live run from a dead one. It holds no secret.
+//! mode 0600; a lock on the file tells a live run from a dead one, where machines see each other's locks. It holds no secret.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, Stat, fstat, openat, statat};
@@ -17,7 +18,8 @@ use rustix::process::{Uid, geteuid};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Explain;
-use crate::private_directory::{self, permissions};
+use crate::journals::{Journals, Origin};
+use crate::private_directory::permissions;
 use crate::undo::{CREATED, Resource};
 
 /// One line of the file. Lines that a newer program wrote and this one does not know are skipped.
@@ -25,7 +27,12 @@ use crate::undo::{CREATED, Resource};
 #[serde(rename_all = "snake_case")]
 enum Line {
     /// The first line.
-    Run { format: u32, run: String },
+    Run {
+        format: u32,
+        run: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        origin: Option<Origin>,
+    },
     /// A resource is about to be made.
     Intent { entry: u64, resource: Resource },
     /// It was made and has this id.
@@ -46,6 +53,7 @@ pub struct Entry(u64);
 /// The journal of the run that is going on. The file is made with the first entry, so that a run that makes nothing leaves nothing.
 #[derive(Debug)]
 pub struct Journal {
+    journals: Journals,
     path: PathBuf,
     run: String,
     open: Mutex<Open>,
@@ -71,10 +79,11 @@ pub struct JournalError {
 impl Explain for JournalError {}
 
 impl Journal {
-    /// The journal of a run, in this directory.
-    pub fn new(directory: &Path, run: &str) -> Self {
-        let path = directory.join(format!("{run}.jsonl"));
+    /// The journal of a run, in this directory. Runs of all machines have different ids.
+    pub fn new(journals: Journals, run: &str) -> Self {
+        let path = journals.directory().join(format!("{run}.jsonl"));
         Self {
+            journals,
             path,
             run: run.to_owned(),
             open: Mutex::default(),
@@ -139,9 +148,8 @@ impl Journal {
     }
 
     fn create(&self) -> Result<File, JournalError> {
-        if let Some(directory) = self.path.parent() {
-            private_directory::make(directory).map_err(|cause| self.error("create the directory of", cause))?;
-        }
+        let made = self.journals.make();
+        made.map_err(|cause| self.error("create the directory of", cause))?;
         let options = OpenOptions::new()
             .create_new(true)
             .append(true)
@@ -157,6 +165,7 @@ impl Journal {
         let line = Line::Run {
             format: FORMAT,
             run: self.run.clone(),
+            origin: Some(Origin::this(&file).map_err(|cause| self.error("create", cause))?),
         };
         append(&mut file, &line).map_err(|cause| self.error("write", cause))?;
         Ok(file)
@@ -196,6 +205,8 @@ pub struct Abandoned {
     pub run: String,
     /// What may still be there.
     pub remaining: Vec<(Entry, Resource)>,
+    /// The machine that the run was on, if it is another than this.
+    pub elsewhere: Option<String>,
     path: PathBuf,
     file: File,
 }
@@ -214,14 +225,18 @@ impl Abandoned {
 
     /// Ends it: the file goes when nothing is left in it.
     pub fn close(self) -> Result<(), JournalError> {
-        if self.remaining.is_empty() {
-            std::fs::remove_file(&self.path).map_err(|cause| JournalError {
+        if !self.remaining.is_empty() {
+            return Ok(());
+        }
+        match std::fs::remove_file(&self.path) {
+            // Another machine, which does not see the lock, was first.
+            Err(gone) if gone.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            removed => removed.map_err(|cause| JournalError {
                 operation: "remove",
                 path: self.path.clone(),
                 cause,
-            })?;
+            }),
         }
-        Ok(())
     }
 }
 
@@ -232,6 +247,19 @@ pub struct Found {
     pub abandoned: Vec<Abandoned>,
     /// What is not obeyed, because somebody else may have written it.
     pub refused: Vec<Refused>,
+    /// Those of other machines' runs that may be alive.
+    pub unsure: Vec<Unsure>,
+}
+
+/// The journal of a run that may be alive on another machine, whose locks are perhaps not seen here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsure {
+    /// The run's id.
+    pub run: String,
+    /// The machine's name, if the journal has it.
+    pub host: Option<String>,
+    /// How long ago something was written to it.
+    pub silent_for: Duration,
 }
 
 /// A journal that is not obeyed.
@@ -269,15 +297,16 @@ pub enum Untrusted {
     Unreadable(#[from] Errno),
 }
 
-/// The journals of dead runs in a directory. Those of live runs are locked and left alone. A journal says what is to be removed, so only
-/// what this user alone can have written is obeyed.
-pub fn abandoned(directory: &Path) -> Result<Found, JournalError> {
+/// The journals of dead runs in a directory. Those of live runs are locked and left alone, and so are those of other machines that were
+/// written to not long ago. A journal says what is to be removed, so only what this user alone can have written is obeyed.
+pub fn abandoned(journals: &Journals) -> Result<Found, JournalError> {
+    let directory = journals.directory();
     let error = |operation, path: &Path, cause| JournalError {
         operation,
         path: path.to_owned(),
         cause,
     };
-    let opened = match private_directory::existing(directory) {
+    let opened = match journals.open() {
         Ok(opened) => opened,
         Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => return Ok(Found::default()),
         Err(cause) => return Err(error("open the directory of", directory, cause)),
@@ -298,9 +327,14 @@ pub fn abandoned(directory: &Path) -> Result<Found, JournalError> {
         let path = directory.join(&name);
         match open_own(&opened, &name, geteuid()) {
             Ok(None) => {}
-            Ok(Some(file)) => found
-                .abandoned
-                .extend(read(file, path.clone()).map_err(|cause| error("read", &path, cause))?),
+            Ok(Some(file)) => {
+                let read = read(file, path.clone(), journals.silence());
+                match read.map_err(|cause| error("read", &path, cause))? {
+                    Run::Alive => {}
+                    Run::Unsure(unsure) => found.unsure.push(unsure),
+                    Run::Dead(journal) => found.abandoned.push(journal),
+                }
+            }
             Err(reason) => found.refused.push(Refused { path, reason }),
         }
     }
@@ -341,33 +375,65 @@ fn check_own(stat: &Stat, user: Uid) -> Result<(), Untrusted> {
     Ok(())
 }
 
-/// `None` for the journal of a live run.
-fn read(mut file: File, path: PathBuf) -> std::io::Result<Option<Abandoned>> {
+/// What a journal tells of its run.
+enum Run {
+    Alive,
+    Unsure(Unsure),
+    Dead(Abandoned),
+}
+
+/// A run is alive as long as its journal is locked. That it is not locked shows its death only where the lock would be seen; elsewhere
+/// the journal must have been silent too, where there are journals of other machines.
+fn read(mut file: File, path: PathBuf, silence: Option<Duration>) -> std::io::Result<Run> {
     if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-        return Ok(None);
+        return Ok(Run::Alive);
     }
     let mut text = Vec::new();
     file.read_to_end(&mut text)?;
-    let (run, remaining) = replay(&text);
-    let run = run.unwrap_or_else(|| path.file_stem().unwrap_or_default().to_string_lossy().into_owned());
-    Ok(Some(Abandoned {
+    let replayed = replay(&text);
+    let stem = || path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let run = replayed.run.unwrap_or_else(stem);
+    let mut elsewhere = None;
+    if let Some(silence) = silence {
+        let this = Origin::this(&file)?;
+        let origin = replayed.origin;
+        let is_seen = origin.as_ref().is_some_and(|origin| origin.shares_locks_with(&this));
+        // A clock that is ahead makes nothing older than it is.
+        let silent_for = file.metadata()?.modified()?.elapsed().unwrap_or_default();
+        let host = origin.map(|origin| origin.host);
+        if !is_seen && silent_for < silence {
+            return Ok(Run::Unsure(Unsure { run, host, silent_for }));
+        }
+        let host = host.unwrap_or_else(|| "unknown".to_owned());
+        elsewhere = (host != this.host).then_some(host);
+    }
+    Ok(Run::Dead(Abandoned {
         run,
-        remaining,
+        remaining: replayed.remaining,
+        elsewhere,
         path,
         file,
     }))
 }
 
-/// What the lines of a journal leave. A torn or unknown line is skipped: what was intended before it still counts.
-fn replay(text: &[u8]) -> (Option<String>, Vec<(Entry, Resource)>) {
-    let mut run = None;
+/// What the lines of a journal leave.
+#[derive(Default)]
+struct Replayed {
+    run: Option<String>,
+    origin: Option<Origin>,
+    remaining: Vec<(Entry, Resource)>,
+}
+
+/// A torn or unknown line is skipped: what was intended before it still counts.
+fn replay(text: &[u8]) -> Replayed {
+    let mut replayed = Replayed::default();
     let mut remaining = BTreeMap::new();
     for line in text
         .split(|byte| *byte == b'\n')
         .filter_map(|line| serde_json::from_slice::<Line>(line).ok())
     {
         match line {
-            Line::Run { run: id, .. } => run = Some(id),
+            Line::Run { run, origin, .. } => (replayed.run, replayed.origin) = (Some(run), origin),
             Line::Intent { entry, resource } => drop(remaining.insert(entry, resource)),
             Line::Made { entry, id } => {
                 if let Some(resource) = remaining.get_mut(&entry) {
@@ -377,13 +443,9 @@ fn replay(text: &[u8]) -> (Option<String>, Vec<(Entry, Resource)>) {
             Line::Gone { entry } | Line::Kept { entry } => drop(remaining.remove(&entry)),
         }
     }
-    (
-        run,
-        remaining
-            .into_iter()
-            .map(|(entry, resource)| (Entry(entry), resource))
-            .collect(),
-    )
+    let entries = remaining.into_iter();
+    replayed.remaining = entries.map(|(entry, resource)| (Entry(entry), resource)).collect();
+    replayed
 }
 
 #[cfg(test)]
@@ -398,7 +460,7 @@ mod tests {
 
     /// A journal of a run that was killed after it made two things, undid one and began a third.
     fn killed(directory: &Path) -> PathBuf {
-        let journal = Journal::new(directory, "run-1");
+        let journal = Journal::new(Journals::own(directory), "run-1");
         let first = journal.intend(&resource("key-pair")).unwrap();
         journal.made(first, "key-1").unwrap();
         let second = journal.intend(&resource("instance")).unwrap();
@@ -412,7 +474,7 @@ mod tests {
     fn a_dead_runs_journal_tells_what_is_left() {
         let directory = tempfile::tempdir().unwrap();
         killed(directory.path());
-        let left = abandoned(directory.path()).unwrap().abandoned;
+        let left = abandoned(&Journals::own(directory.path())).unwrap().abandoned;
         let [run] = left.as_slice() else {
             panic!("one journal expected")
         };
@@ -429,13 +491,71 @@ mod tests {
     #[test]
     fn a_live_runs_journal_is_left_alone() {
         let directory = tempfile::tempdir().unwrap();
-        let journal = Journal::new(directory.path(), "run-1");
+        let journal = Journal::new(Journals::own(directory.path()), "run-1");
         journal.intend(&resource("instance")).unwrap();
-        assert!(abandoned(directory.path()).unwrap().abandoned.is_empty());
+        assert!(
+            abandoned(&Journals::own(directory.path()))
+                .unwrap()
+                .abandoned
+                .is_empty()
+        );
+    }
+
+    /// The run lines of a journal as another machine, another start of this one, another mount and an older program would write them.
+    fn of_other_machines(line: &str) -> Vec<String> {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        let with = |name: &str, value: serde_json::Value| {
+            let mut line = line.clone();
+            line["run"]["origin"][name] = value;
+            line.to_string()
+        };
+        let mut old = line.clone();
+        old["run"].as_object_mut().unwrap().remove("origin");
+        vec![
+            with("host", "build-7".into()),
+            with("boot", "another".into()),
+            with("device", 0.into()),
+            old.to_string(),
+        ]
+    }
+
+    #[test]
+    fn an_unlocked_journal_of_another_machine_is_left_alone_until_it_has_been_silent() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = killed(directory.path());
+        let journals = Journals::shared(directory.path());
+        assert_eq!(abandoned(&journals).unwrap().abandoned.len(), 1, "of this machine");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let (first, rest) = text.split_once('\n').unwrap();
+        for first in of_other_machines(first) {
+            std::fs::write(&path, format!("{first}\n{rest}")).unwrap();
+            let found = abandoned(&journals).unwrap();
+            let unsure: Vec<&str> = found.unsure.iter().map(|unsure| unsure.run.as_str()).collect();
+            assert_eq!((found.abandoned.len(), unsure), (0, vec!["run-1"]), "{first}");
+            let at_once = journals.clone().silent_for(Duration::ZERO);
+            assert_eq!(abandoned(&at_once).unwrap().abandoned.len(), 1, "{first}");
+            let day_ago = std::time::SystemTime::now() - Duration::from_hours(25);
+            let file = OpenOptions::new().append(true).open(&path).unwrap();
+            file.set_modified(day_ago).unwrap();
+            assert_eq!(abandoned(&journals).unwrap().abandoned.len(), 1, "{first}");
+        }
+    }
+
+    #[test]
+    fn a_locked_journal_of_another_machine_is_left_alone_however_silent_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = killed(directory.path());
+        let text = std::fs::read_to_string(&path).unwrap();
+        let (first, rest) = text.split_once('\n').unwrap();
+        std::fs::write(&path, format!("{}\n{rest}", of_other_machines(first)[0])).unwrap();
+        let live = File::open(&path).unwrap();
+        rustix::fs::flock(&live, FlockOperation::NonBlockingLockExclusive).unwrap();
+        let found = abandoned(&Journals::shared(directory.path()).silent_for(Duration::ZERO)).unwrap();
+        assert!(found.abandoned.is_empty() && found.unsure.is_empty(), "{found:?}");
     }
 
     fn refused(directory: &Path) -> Vec<String> {
-        let found = abandoned(directory).unwrap();
+        let found = abandoned(&Journals::own(directory)).unwrap();
         assert!(found.abandoned.is_empty(), "{found:?}");
         found
             .refused
@@ -488,7 +608,7 @@ mod tests {
     fn a_journal_of_another_user_is_not_obeyed() {
         let directory = tempfile::tempdir().unwrap();
         let path = killed(directory.path());
-        let opened = private_directory::existing(directory.path()).unwrap();
+        let opened = Journals::own(directory.path()).open().unwrap();
         let owner = geteuid().as_raw();
         let refused = open_own(&opened, path.file_name().unwrap(), Uid::from_raw(owner + 1));
         assert_eq!(refused.unwrap_err(), Untrusted::OtherUser { owner });
@@ -497,7 +617,7 @@ mod tests {
     #[test]
     fn a_journal_with_nothing_left_goes() {
         let directory = tempfile::tempdir().unwrap();
-        let journal = Journal::new(directory.path(), "run-1");
+        let journal = Journal::new(Journals::own(directory.path()), "run-1");
         let entry = journal.intend(&resource("instance")).unwrap();
         journal.gone(entry).unwrap();
         assert_eq!(journal.close().unwrap(), vec![]);
@@ -511,12 +631,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let text = std::fs::read(killed(directory.path())).unwrap();
         for cut in 0..=text.len() {
-            let (_, recovered) = replay(&text[..cut]);
+            let recovered = replay(&text[..cut]).remaining;
             let whole_lines = text[..cut]
                 .iter()
                 .rposition(|byte| *byte == b'\n')
                 .map_or(0, |end| end + 1);
-            let (_, expected) = replay(&text[..whole_lines]);
+            let expected = replay(&text[..whole_lines]).remaining;
             for (entry, _) in expected {
                 let torn_end = replay(
                     &text[..text[cut..]
@@ -524,7 +644,7 @@ mod tests {
                         .position(|byte| *byte == b'\n')
                         .map_or(text.len(), |end| cut + end + 1)],
                 )
-                .1;
+                .remaining;
                 let still_there = torn_end.iter().any(|(left, _)| *left == entry);
                 assert!(
                     !still_there || recovered.iter().any(|(left, _)| *left == entry),

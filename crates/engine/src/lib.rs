@@ -19,6 +19,7 @@ pub mod event;
 pub mod events;
 pub mod gc;
 pub mod journal;
+pub mod journals;
 pub mod notes;
 mod options;
 pub mod output;

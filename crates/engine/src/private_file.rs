@@ -16,11 +16,8 @@ use rustix::io::Errno;
 use crate::error::{Error, Explain};
 use crate::journal::{Entry, Journal};
 use crate::private_directory::is_ours;
-use crate::undo::{Resource, Undo, UndoError, UndoMode};
+use crate::undo::{Resource, THIS_MACHINE, Undo, UndoError, UndoMode};
 use crate::unwind::Creation;
-
-/// The owner's name in the journal.
-pub const OWNER: &str = "this-machine";
 
 /// The detail that says where it is.
 const PATH: &str = "path";
@@ -210,7 +207,7 @@ fn resource(kind: Kind, path: &Path) -> io::Result<Resource> {
         let message = format!("the path `{}` is no text (UTF-8)", path.display());
         io::Error::new(io::ErrorKind::InvalidInput, message)
     })?;
-    Ok(Resource::new(OWNER, kind.name()).detail(PATH, text))
+    Ok(Resource::new(THIS_MACHINE, kind.name()).detail(PATH, text))
 }
 
 /// An empty file: it gets its content once its identity is in the journal.
@@ -276,7 +273,7 @@ pub struct ThisMachine;
 #[async_trait]
 impl Undo for ThisMachine {
     fn owner(&self) -> &'static str {
-        OWNER
+        THIS_MACHINE
     }
 
     async fn undo(&self, resource: &Resource, _mode: UndoMode) -> Result<(), UndoError> {
@@ -449,7 +446,10 @@ mod tests {
         fn new() -> Self {
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().canonicalize().unwrap();
-            let journal = Arc::new(Journal::new(&path.join("journal"), "run"));
+            let journal = Arc::new(Journal::new(
+                crate::journals::Journals::own(path.join("journal")),
+                "run",
+            ));
             std::fs::create_dir(path.join("tmp")).unwrap();
             Self {
                 _directory: directory,

@@ -16,6 +16,10 @@ use crate::error::{Error, Explain, Kind};
 pub const BUILD: &str = "build";
 /// The detail that says when it was made (RFC 3339, UTC).
 pub const CREATED: &str = "created";
+/// The detail of a resource in a local cloud: the directory of that cloud's state.
+pub const LOCAL: &str = "local";
+/// The owner of files and directories of the machine that the run is on.
+pub const THIS_MACHINE: &str = "this-machine";
 
 /// A temporary thing that must go. It is written to the journal, so it holds no secret; fields may be added, never change meaning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +63,11 @@ impl Resource {
     pub fn detail(mut self, name: &str, value: impl Into<String>) -> Self {
         self.details.insert(name.into(), value.into());
         self
+    }
+
+    /// Can only the machine that it was made on remove it?
+    pub(crate) fn is_on_its_machine(&self) -> bool {
+        self.owner == THIS_MACHINE || self.details.contains_key(LOCAL)
     }
 
     /// `kind id`, as people are told of it; what has a path is known by that.

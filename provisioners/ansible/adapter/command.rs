@@ -67,7 +67,7 @@ pub(super) fn text_of(error: &CommunicatorError) -> String {
 /// The status that tells Ansible about a transfer that failed.
 pub(super) fn status_of(error: &CommunicatorError) -> u32 {
     match error {
-        CommunicatorError::Disconnected { .. } => UNREACHABLE,
+        CommunicatorError::Disconnected { .. } | CommunicatorError::Unanswered { .. } => UNREACHABLE,
         _ => 1,
     }
 }

@@ -13,6 +13,7 @@ pub mod ended;
 pub mod eventually;
 pub mod exchange;
 pub mod faults;
+pub mod faulty_line;
 pub mod inventory;
 pub mod registry;
 pub mod server;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{Filter, Tag};
 use bakelite_engine::error::Explain;
-use bakelite_engine::undo::{Resource, UndoMode};
+use bakelite_engine::undo::{LOCAL, Resource, UndoMode};
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
@@ -162,7 +162,7 @@ impl Kind {
         for (name, value) in [
             ("endpoint", aws.endpoint()),
             ("profile", aws.profile()),
-            ("local", aws.local()),
+            (LOCAL, aws.local()),
         ] {
             if let Some(value) = value {
                 resource = resource.detail(name, value);

@@ -14,6 +14,9 @@ const OUTPUT_QUEUE: usize = 16;
 /// Bytes of input on their way to the command.
 const INPUT_BUFFER: usize = 64 * 1024;
 
+/// What is asked for, in errors.
+const START: &str = "start a command";
+
 /// Starts a command; with a terminal when `pty` is set.
 pub(crate) async fn exec(
     Link { session, mut channel }: Link,
@@ -31,9 +34,16 @@ pub(crate) async fn exec(
             (Pty::TTY_OP_OSPEED, 14_400),
         ];
         let requested = channel.request_pty(true, "xterm", 80, 40, 0, 0, &modes).await;
-        answered(&session, &mut channel, requested, "open a terminal").await?;
+        requested.map_err(|error| session.lost(Some(error)))?;
+        answered(&session, &mut channel, "open a terminal").await?;
     }
-    start(&session, &mut channel, command).await?;
+    request(&session, &channel, command).await?;
+    // From here on it may run.
+    let started = answered(&session, &mut channel, START).await;
+    started.map_err(|error| match error {
+        CommunicatorError::Disconnected { peer, cause } => CommunicatorError::Unanswered { peer, cause },
+        error => error,
+    })?;
     let (read, write) = channel.split();
     let (stdin, input) = duplex(INPUT_BUFFER);
     let (output_sender, output) = mpsc::channel(OUTPUT_QUEUE);
@@ -52,18 +62,22 @@ pub(crate) async fn start(
     channel: &mut Channel<Msg>,
     command: &str,
 ) -> Result<(), CommunicatorError> {
-    let requested = channel.exec(true, format!("{command}\n")).await;
-    answered(session, channel, requested, "start a command").await
+    request(session, channel, command).await?;
+    answered(session, channel, START).await
 }
 
-/// Waits for the answer to a request of ours.
+/// Asks for a command. An error: nothing was sent.
+async fn request(session: &Session, channel: &Channel<Msg>, command: &str) -> Result<(), CommunicatorError> {
+    let requested = channel.exec(true, format!("{command}\n")).await;
+    requested.map_err(|error| session.lost(Some(error)))
+}
+
+/// Waits for the answer to a request of ours that was sent.
 pub(crate) async fn answered(
     session: &Session,
     channel: &mut Channel<Msg>,
-    requested: Result<(), russh::Error>,
     operation: &str,
 ) -> Result<(), CommunicatorError> {
-    requested.map_err(|error| session.lost(Some(error)))?;
     loop {
         match channel.wait().await {
             Some(ChannelMsg::Success) => return Ok(()),

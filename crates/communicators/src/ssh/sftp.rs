@@ -46,7 +46,8 @@ impl Sftp {
     /// Starts the subsystem.
     pub(crate) async fn start(Link { session, mut channel }: Link) -> Result<Self, TransferError> {
         let requested = channel.request_subsystem(true, "sftp").await;
-        answered(&session, &mut channel, requested, "start SFTP")
+        requested.map_err(|error| TransferError::Connection(session.lost(Some(error))))?;
+        answered(&session, &mut channel, "start SFTP")
             .await
             .map_err(|error| match error {
                 CommunicatorError::Refused { .. } => TransferError::Missing("the server has no SFTP".into()),

@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "polls for what a server does")]
 
 mod bastions;
+mod broken_lines;
 mod commands;
 mod connecting;
 mod directories;

@@ -19,6 +19,7 @@ use bakelite_engine::event::{BuildEvent, Event, Level, What};
 use bakelite_engine::events::Events;
 use bakelite_engine::gc::{self, Collected};
 use bakelite_engine::journal::Journal;
+use bakelite_engine::journals::Journals;
 use bakelite_engine::policy::{FailurePolicy, OnError, User};
 use bakelite_engine::post_processor::{PostProcessing, PostProcessor, Processed};
 use bakelite_engine::private_file::PrivateFiles;
@@ -400,13 +401,13 @@ impl Bench {
     }
 
     /// Where journals are.
-    pub(crate) fn journals(&self) -> std::path::PathBuf {
-        self.directory.path().join("journal")
+    pub(crate) fn journals(&self) -> Journals {
+        Journals::own(self.directory.path().join("journal"))
     }
 
     /// How many journals are left.
     pub(crate) fn journals_left(&self) -> usize {
-        std::fs::read_dir(self.journals()).map_or(0, Iterator::count)
+        std::fs::read_dir(self.directory.path().join("journal")).map_or(0, Iterator::count)
     }
 
     /// Removes what runs have left.
@@ -427,7 +428,7 @@ impl Bench {
 
     pub(crate) async fn run(&self, template: &str) -> Ran {
         let plan = self.plan(template).await;
-        let journal = Arc::new(Journal::new(&self.journals(), "run-1"));
+        let journal = Arc::new(Journal::new(self.journals(), "run-1"));
         let answers: VecDeque<String> = self.answers.iter().map(|&answer| answer.to_owned()).collect();
         let settings = Settings {
             parallel_builds: self.parallel_builds,
