@@ -75,8 +75,8 @@ impl Userlands {
         Ok(present)
     }
 
-    /// Tells whoever started the cloud.
-    pub(crate) fn tell(&self, notice: Notice) {
+    /// Passes a notice to whoever started the cloud.
+    pub(crate) fn notify(&self, notice: Notice) {
         self.notices.send(notice);
     }
 

@@ -275,12 +275,12 @@ fn machine_spec(cloud: &Cloud, instance: &Instance) -> MachineSpec {
     }
 }
 
-/// Tells what in an instance's user data has no effect.
+/// Reports what in an instance's user data has no effect.
 fn warn_of_user_data(cloud: &Cloud, spec: &MachineSpec) {
     let actions = user_data::read(spec.user_data.as_deref().unwrap_or_default(), None);
     for line in user_data::complaints(&actions) {
         tracing::warn!(instance = spec.id, "user data: {line}");
-        cloud.userlands.tell(Notice::UserData {
+        cloud.userlands.notify(Notice::UserData {
             instance: spec.id.clone(),
             line: line.clone(),
         });

@@ -11,7 +11,8 @@ use super::{accounts, first_boot, hostname, shims};
 /// Boots; called again for a reboot.
 pub(super) fn boot(machine: &MachineStart, with_sudo_shim: bool) -> Result<(), Failure> {
     forget_memory();
-    first_boot::enter_instance(&machine.instance)?;
+    // A root whose directories do not allow it boots all the same; what user data then lacks is reported at its end.
+    first_boot::enter_instance(&machine.instance).ok();
     fill_run(with_sudo_shim)?;
     for (directory, mode) in [
         ("/tmp", 0o1777),

@@ -10,7 +10,6 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{WaitOptions, waitpid};
 
 use super::accounts::{self, Residents};
-use super::failure::{Failure, Step as _};
 use super::wire::{Action, MachineStart, NewFile, NewUser, Script};
 use super::{execute, hostname, kernel};
 
@@ -28,17 +27,16 @@ const LOG: &str = "/var/log/cloud-init-output.log";
 const OWN_SCRIPTS: &str = "/run/bakelite";
 
 /// Makes the instance's directory the current one, so that nobody takes what another instance has left for its own.
-pub(super) fn enter_instance(id: &str) -> Result<(), Failure> {
+pub(super) fn enter_instance(id: &str) -> io::Result<()> {
     let directory = Path::new(INSTANCES).join(id);
-    let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(&directory);
-    made.step(format!("create `{}`", directory.display()))?;
+    fs::DirBuilder::new().recursive(true).mode(0o755).create(&directory)?;
     if fs::read_link(INSTANCE).is_ok_and(|current| current == directory) {
         return Ok(());
     }
     if fs::remove_file(INSTANCE).is_err() {
         fs::remove_dir_all(INSTANCE).ok(); // what is left makes the next step fail
     }
-    symlink(&directory, INSTANCE).step(format!("create `{INSTANCE}`"))
+    symlink(&directory, INSTANCE)
 }
 
 /// The host name that user data has given to this instance.
@@ -138,11 +136,11 @@ struct FirstBoot<'a> {
 impl FirstBoot<'_> {
     fn run(mut self, actions: Vec<Action>) {
         for action in actions {
-            let is_script = matches!(action, Action::Run(_));
-            let outcome = if self.is_isolated || is_script {
+            let is_own_script = matches!(&action, Action::Run(script) if script.is_kept);
+            let outcome = if self.is_isolated || is_own_script {
                 self.act(action)
             } else {
-                self.act_bare(action)
+                Self::act_bare(&action)
             };
             if let Err(error) = outcome {
                 print(&error);
@@ -182,12 +180,11 @@ impl FirstBoot<'_> {
     }
 
     /// Without isolation there are no files of the instance's own: everything but scripts would change this machine.
-    #[expect(clippy::unused_self, reason = "the counterpart of `act`")]
-    fn act_bare(&self, action: Action) -> Result<(), String> {
+    fn act_bare(action: &Action) -> Result<(), String> {
         match action {
-            Action::Print { line, .. } => Err(line),
+            Action::Print { line, .. } => Err(line.clone()),
             Action::Write(file) if file.path.starts_with(INSTANCE) => Ok(()),
-            _ => Err("cloud-config has no effect in instances without isolation, except for commands".to_owned()),
+            _ => Err("cloud-config has no effect in instances without isolation, except for `runcmd`".to_owned()),
         }
     }
 

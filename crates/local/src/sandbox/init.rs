@@ -165,7 +165,7 @@ impl Init<'_> {
                     &[],
                 ),
             },
-            Request::FirstBoot => self.start_first_boot(message.files),
+            Request::FirstBoot => self.start_first_boot(&message.files),
             Request::Stop => {
                 self.end_processes();
                 return Next::End;
@@ -190,8 +190,8 @@ impl Init<'_> {
         }
     }
 
-    fn start_first_boot(&self, files: Vec<OwnedFd>) {
-        let [plan, output] = files.as_slice() else { return };
+    fn start_first_boot(&self, files: &[OwnedFd]) {
+        let [plan, output] = files else { return };
         let started = first_boot::start(plan, output, &self.residents, self.machine, self.root.is_some());
         if let Err(error) = started {
             self.report(&Report::Console, format!("user data: {error}\n").as_bytes());
@@ -210,7 +210,12 @@ impl Init<'_> {
                 self.end_processes();
                 boot::boot(self.machine, root.shims.sudo)?;
                 // What the first boot has left undone stays so, as with cloud-init.
-                first_boot::finish(&[]).step("finish the boot")?;
+                if let Err(error) = first_boot::finish(&[]) {
+                    self.report(
+                        &Report::Console,
+                        format!("failed to finish the boot: {error}\n").as_bytes(),
+                    );
+                }
                 self.report(&Report::Booted, &[]);
             }
         }

@@ -77,7 +77,7 @@ impl Asked {
             "fqdn" if self.hostname.is_none() => self.hostname = Some(host_name(node)?),
             "fqdn" => {}
             "users" => self.take_users(node)?,
-            "ssh_authorized_keys" => self.keys = strings(node)?,
+            "ssh_authorized_keys" => self.keys = lines(node)?,
             "packages" => self.take_packages(node)?,
             "package_update" | "apt_update" => self.update = boolean(node)?,
             "package_upgrade" | "apt_upgrade" => self.upgrade = boolean(node)?,
@@ -193,10 +193,10 @@ impl Asked {
                     user.groups = strings(node)?
                         .iter()
                         .flat_map(|groups| comma_separated(groups))
-                        .collect()
+                        .collect();
                 }
                 "shell" => user.shell = Some(string(node)?.to_owned()),
-                "ssh_authorized_keys" | "ssh-authorized-keys" => user.keys = strings(node)?,
+                "ssh_authorized_keys" | "ssh-authorized-keys" => user.keys = lines(node)?,
                 // Nobody is a sudoer without a rule; `false` says so.
                 "sudo" if node.boolean() == Some(false) => {}
                 "sudo" => user.sudo = strings(node)?,
@@ -213,7 +213,12 @@ impl Asked {
             return Err("it has no `name`".to_owned());
         }
         let fields = [&user.comment].into_iter().chain(&user.shell).chain(&user.groups);
-        if fields.chain(&user.sudo).any(|field| field.contains('\n')) || user.comment.contains(':') {
+        if fields.chain(&user.sudo).any(|field| field.contains('\n'))
+            || [&user.comment]
+                .into_iter()
+                .chain(&user.shell)
+                .any(|field| field.contains(':'))
+        {
             return Err(format!("a field of `{}` has a line end or a colon", user.name));
         }
         Ok(user)
@@ -301,6 +306,14 @@ fn strings(node: &Node) -> Result<Vec<String>, String> {
             .collect(),
         scalar => Ok(vec![string(scalar)?.to_owned()]),
     }
+}
+
+/// The lines of all strings.
+fn lines(node: &Node) -> Result<Vec<String>, String> {
+    Ok(strings(node)?
+        .iter()
+        .flat_map(|text| text.lines().map(str::to_owned))
+        .collect())
 }
 
 fn comma_separated(text: &str) -> Vec<String> {
