@@ -151,6 +151,7 @@ impl Board {
                 }
                 self.stand_ins.push(stand_in);
             }
+            Notice::UserData { instance, line } => self.warn(&format!("user data of {instance}: {line}"), None),
         }
     }
 

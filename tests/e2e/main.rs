@@ -57,5 +57,6 @@ mod siblings;
 mod templates;
 mod terminal;
 mod timeline;
+mod user_data;
 mod windows;
 mod winrm;

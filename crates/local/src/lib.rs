@@ -76,6 +76,7 @@ mod state_directory;
 mod store;
 mod sts;
 mod usage;
+mod user_data;
 mod userland;
 mod visibility;
 mod wishes;

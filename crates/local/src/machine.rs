@@ -21,12 +21,13 @@ use crate::limits::Limits;
 pub use crate::machine_error::MachineError;
 use crate::net::{Network, NetworkOptions, Policy};
 use crate::sandbox::{
-    Condition, IdMap, Job, MachineStart, NetworkStart, Process, ProcessEnd, Program, Run, Sandbox, SandboxError, Shift,
-    Streams, TUN, Wires, do_job, measure,
+    Action, Condition, IdMap, Job, MachineStart, NetworkStart, Process, ProcessEnd, Program, Run, Sandbox,
+    SandboxError, Shift, Streams, TUN, Wires, do_job, measure,
 };
 use crate::sshd;
 pub use crate::store::RootId;
 use crate::store::{Layer, Store, StoreError, Unfinished};
+use crate::user_data;
 
 /// The usual port of SSH; where a machine's server really listens may be another.
 const SSH_PORT: u16 = 22;
@@ -55,7 +56,7 @@ pub struct MachineSpec {
     pub authorized_keys: Vec<String>,
     /// An OpenSSH line of a key that may log in as well and is not written into the machine.
     pub operator_key: Option<String>,
-    /// Run as root at first boot if it starts with `#!`.
+    /// What is done at its first boot: a script, a `#cloud-config`, or several of both.
     pub user_data: Option<Vec<u8>>,
     /// A loopback address of its own.
     pub address: Ipv4Addr,
@@ -285,7 +286,10 @@ impl Machines {
         let key = sshd::host_key(store, &spec.id)?;
         let listener = sshd::listen(spec.address, spec.ssh_port).await?;
         let (sandbox, wires) = self.boot(&spec, &record.root).await?;
-        let keys = sshd::authorized(spec.authorized_keys.iter().chain(&spec.operator_key));
+        let login_user = spec.users.first().map(String::as_str);
+        let mut actions = user_data::read(&spec.user_data.unwrap_or_default(), login_user);
+        let keys = spec.authorized_keys.iter().chain(&spec.operator_key);
+        let keys = sshd::authorized(keys.chain(user_data::authorized_keys(&actions)));
         let server =
             sshd::Server::new(listener, key, keys, Arc::clone(&sandbox)).map_err(|source| MachineError::Listen {
                 address: SocketAddr::from((spec.address, spec.ssh_port)),
@@ -302,10 +306,9 @@ impl Machines {
                 over_disk: AtomicBool::new(false),
             }),
         };
-        let user_data = spec
-            .user_data
-            .filter(|script| script.starts_with(b"#!") && !record.booted);
-        if !record.booted {
+        if record.booted {
+            actions.clear();
+        } else {
             record.booted = true;
             store.write_machine(&spec.id, &record)?;
         }
@@ -320,7 +323,7 @@ impl Machines {
             .unwrap_or_else(PoisonError::into_inner)
             .spawn(async move {
                 let serve =
-                    async { tokio::join!(server.serve(), run_user_data(&sandbox, user_data), watched.watch(disk)) };
+                    async { tokio::join!(server.serve(), finish_boot(&sandbox, &actions), watched.watch(disk)) };
                 let serve = async { tokio::join!(serve, serve_network(&network, wires.tun, address, &sandbox)) };
                 tokio::select! {
                     () = sandbox.listen() => {}
@@ -341,6 +344,7 @@ impl Machines {
             store: store.directory().to_owned(),
             directory: Store::machine_directory(&spec.id),
             parts: layers::parts(store, root, Some(&Store::machine_directory(&spec.id).join("fs")))?,
+            instance: spec.id.clone(),
             hostname: spec.hostname.clone(),
             users: spec.users.clone(),
             authorized_keys: spec.authorized_keys.clone(),
@@ -468,6 +472,7 @@ impl Machines {
             error: own(io::stderr().as_fd())?,
         };
         let process = async {
+            finish_boot(&sandbox, &[]).await;
             let mut process = run_arguments(&sandbox, command, streams).await?;
             Ok::<_, SandboxError>(process.end().await)
         };
@@ -614,16 +619,13 @@ fn print_host_key(sandbox: &Sandbox, key: &str) {
     sandbox.write_console(lines.as_bytes());
 }
 
-/// Runs the first-boot script and shows its output on the console, as cloud-init does.
-async fn run_user_data(sandbox: &Sandbox, script: Option<Vec<u8>>) {
-    let Some(script) = script else { return };
+/// Does what user data asks for and shows its output on the console, as cloud-init does. Without anything to do the boot is finished when
+/// this returns.
+async fn finish_boot(sandbox: &Sandbox, actions: &[Action]) {
     let shown = async {
         let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         let mut output = tokio::net::unix::pipe::Receiver::from_owned_fd(reader)?;
-        sandbox
-            .run_user_data(&script, &writer)
-            .await
-            .map_err(io::Error::other)?;
+        sandbox.finish_boot(actions, &writer).await.map_err(io::Error::other)?;
         drop(writer);
         let mut buffer = vec![0_u8; 4096];
         loop {

@@ -36,6 +36,13 @@ pub enum Notice {
     },
     /// The distribution of a well-known AMI cannot be pulled, and an instance starts from this machine's own system.
     StandsIn(StandIn),
+    /// Something in an instance's user data is wrong or has no effect here.
+    UserData {
+        /// The instance.
+        instance: String,
+        /// What it is, as a line.
+        line: String,
+    },
 }
 
 /// What an instance starts from in place of what its AMI's name promises.

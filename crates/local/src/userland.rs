@@ -75,6 +75,11 @@ impl Userlands {
         Ok(present)
     }
 
+    /// Passes a notice to whoever started the cloud.
+    pub(crate) fn notify(&self, notice: Notice) {
+        self.notices.send(notice);
+    }
+
     fn give_up(&self, distribution: &Distribution) {
         let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
         if !missing.contains(distribution) {

@@ -13,7 +13,9 @@ use crate::cloud::{Cloud, RunningMachine, with_causes};
 use crate::machine::{Ended, Machine, MachineSpec};
 use crate::metadata;
 use crate::moment::Moment;
+use crate::notice::Notice;
 use crate::state::instance::{Instance, InstanceState};
+use crate::user_data;
 use crate::xml::Element;
 
 /// An instance by where it is, for work that goes on after the answer.
@@ -226,13 +228,16 @@ async fn start_machine(cloud: &Arc<Cloud>, name: &InstanceName, boot: Boot) -> R
             .instance(&name.id)
             .ok()
             .filter(|instance| wanted(instance))
-            .map(|instance| machine_spec(cloud, instance, boot))
+            .map(|instance| machine_spec(cloud, instance))
     })?;
     let Some(spec) = spec.filter(|_| !cloud.closing.is_cancelled()) else {
         return Ok(());
     };
     let started = match boot {
-        Boot::First => cloud.machines.start(spec).await?,
+        Boot::First => {
+            warn_of_user_data(cloud, &spec);
+            cloud.machines.start(spec).await?
+        }
         Boot::Again => cloud.machines.restart(&name.id, spec).await?,
     };
     arrive(cloud, name, Some(started.ssh_address().port()))?;
@@ -252,8 +257,7 @@ fn arrive(cloud: &Cloud, name: &InstanceName, ssh_port: Option<u16>) -> Result<(
     })
 }
 
-fn machine_spec(cloud: &Cloud, instance: &Instance, boot: Boot) -> MachineSpec {
-    let user_data = instance.user_data.as_ref().filter(|_| boot == Boot::First);
+fn machine_spec(cloud: &Cloud, instance: &Instance) -> MachineSpec {
     let [one, two, three, four] = instance.address.octets();
     MachineSpec {
         id: instance.id.clone(),
@@ -262,9 +266,24 @@ fn machine_spec(cloud: &Cloud, instance: &Instance, boot: Boot) -> MachineSpec {
         users: instance.login_users.clone(),
         authorized_keys: instance.authorized_keys.clone(),
         operator_key: Some(cloud.operator_key.clone()),
-        user_data: user_data.and_then(|text| BASE64_STANDARD.decode(text).ok()),
+        user_data: instance
+            .user_data
+            .as_ref()
+            .and_then(|text| BASE64_STANDARD.decode(text).ok()),
         address: instance.address,
         ssh_port: instance.ssh_port,
+    }
+}
+
+/// Reports what in an instance's user data has no effect.
+fn warn_of_user_data(cloud: &Cloud, spec: &MachineSpec) {
+    let actions = user_data::read(spec.user_data.as_deref().unwrap_or_default(), None);
+    for line in user_data::complaints(&actions) {
+        tracing::warn!(instance = spec.id, "user data: {line}");
+        cloud.userlands.notify(Notice::UserData {
+            instance: spec.id.clone(),
+            line: line.clone(),
+        });
     }
 }
 
@@ -428,9 +447,7 @@ pub(crate) async fn restart(
     slot: &mut Option<RunningMachine>,
 ) -> Result<(), ApiError> {
     let spec = cloud.read(&name.region, |region| {
-        region
-            .instance(&name.id)
-            .map(|instance| machine_spec(cloud, instance, Boot::Again))
+        region.instance(&name.id).map(|instance| machine_spec(cloud, instance))
     })??;
     let started = cloud.machines.restart(&name.id, spec).await?;
     arrive(cloud, name, Some(started.ssh_address().port()))?;

@@ -113,23 +113,23 @@ pub(super) fn ensure(name: &str) -> io::Result<Account> {
     if let Some(account) = find(name) {
         return Ok(account);
     }
+    let account = create(name, "", None)?;
+    join_groups(name, &["adm", "sudo", "wheel"])?;
+    Ok(account)
+}
+
+/// Creates a user with a group and a home directory of its own.
+pub(super) fn create(name: &str, comment: &str, shell: Option<&str>) -> io::Result<Account> {
     let id = free_id();
-    let shell = if Path::new("/bin/bash").exists() {
-        "/bin/bash"
-    } else {
-        "/bin/sh"
-    };
+    let bash = Path::new("/bin/bash").exists();
+    let shell = shell.unwrap_or(if bash { "/bin/bash" } else { "/bin/sh" });
     append(
         "/etc/passwd",
         0o644,
-        &format!("{name}:x:{id}:{id}::/home/{name}:{shell}\n"),
+        &format!("{name}:x:{id}:{id}:{comment}:/home/{name}:{shell}\n"),
     )?;
-    append("/etc/group", 0o644, &format!("{name}:x:{id}:\n"))?;
     append("/etc/shadow", 0o640, &format!("{name}:!*:20000:0:99999:7:::\n"))?;
-    if Path::new("/etc/gshadow").exists() {
-        append("/etc/gshadow", 0o640, &format!("{name}:!::\n"))?;
-    }
-    join_groups(name, &["adm", "sudo", "wheel"])?;
+    add_group(name, id)?;
     let account = Account {
         name: name.to_owned(),
         uid: id,
@@ -173,19 +173,24 @@ pub(super) fn authorize(account: &Account, keys: &[String]) -> io::Result<()> {
 
 /// Lets the users become root without a password in roots that have a `sudo` of their own.
 pub(super) fn allow_sudo(users: &[String]) -> io::Result<()> {
+    let rules = users.iter().map(|user| format!("{user} ALL=(ALL) NOPASSWD:ALL"));
+    add_sudo_rules(&rules.collect::<Vec<_>>())
+}
+
+/// Adds the rules that are missing where cloud-init has those of its users.
+pub(super) fn add_sudo_rules(rules: &[String]) -> io::Result<()> {
     if !Path::new("/etc/sudoers.d").is_dir() {
         return Ok(());
     }
     let file = "/etc/sudoers.d/90-cloud-init-users";
     let mut text = fs::read_to_string(file).unwrap_or_default();
-    for user in users {
-        let line = format!("{user} ALL=(ALL) NOPASSWD:ALL");
-        if !text.lines().any(|other| other == line) {
-            text.push_str(&line);
+    for rule in rules {
+        if !text.lines().any(|other| other == rule) {
+            text.push_str(rule);
             text.push('\n');
         }
     }
-    if fs::read_to_string(file).is_ok_and(|old| old == text) {
+    if rules.is_empty() || fs::read_to_string(file).is_ok_and(|old| old == text) {
         return Ok(());
     }
     fs::remove_file(file).ok();
@@ -233,7 +238,34 @@ fn replace(file: &str, text: &str, mode: Option<u32>) -> io::Result<()> {
     fs::rename(&new, file)
 }
 
-fn join_groups(name: &str, groups: &[&str]) -> io::Result<()> {
+/// The id of a group.
+pub(super) fn group(name: &str) -> Option<u32> {
+    let text = fs::read_to_string("/etc/group").ok()?;
+    text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        fields.next().filter(|other| *other == name)?;
+        fields.nth(1)?.parse().ok()
+    })
+}
+
+/// Creates a group unless it is there.
+pub(super) fn ensure_group(name: &str) -> io::Result<()> {
+    match group(name) {
+        Some(_) => Ok(()),
+        None => add_group(name, free_id()),
+    }
+}
+
+fn add_group(name: &str, id: u32) -> io::Result<()> {
+    append("/etc/group", 0o644, &format!("{name}:x:{id}:\n"))?;
+    if Path::new("/etc/gshadow").exists() {
+        append("/etc/gshadow", 0o640, &format!("{name}:!::\n"))?;
+    }
+    Ok(())
+}
+
+/// Makes a user a member of those groups that exist.
+pub(super) fn join_groups(name: &str, groups: &[&str]) -> io::Result<()> {
     let Ok(text) = fs::read_to_string("/etc/group") else {
         return Ok(());
     };
@@ -241,7 +273,11 @@ fn join_groups(name: &str, groups: &[&str]) -> io::Result<()> {
         .lines()
         .map(|line| {
             let joins = line.split(':').next().is_some_and(|group| groups.contains(&group));
-            match (joins, line.ends_with(':')) {
+            let members = line.rsplit(':').next().unwrap_or_default();
+            match (
+                joins && members.split(',').all(|member| member != name),
+                line.ends_with(':'),
+            ) {
                 (false, _) => line.to_owned(),
                 (true, true) => format!("{line}{name}"),
                 (true, false) => format!("{line},{name}"),

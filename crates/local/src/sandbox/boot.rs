@@ -6,13 +6,13 @@ use std::path::Path;
 
 use super::failure::{Failure, Step as _};
 use super::wire::{MachineStart, NetworkStart};
-use super::{accounts, shims};
-use crate::inside::{GATEWAY, GATEWAY_NAME};
+use super::{accounts, first_boot, hostname, shims};
 
 /// Boots; called again for a reboot.
 pub(super) fn boot(machine: &MachineStart, with_sudo_shim: bool) -> Result<(), Failure> {
-    rustix::system::sethostname(machine.hostname.as_bytes()).step("set the host name")?;
     forget_memory();
+    // A root whose directories do not allow it boots all the same; what user data then lacks is reported at its end.
+    first_boot::enter_instance(&machine.instance).ok();
     fill_run(with_sudo_shim)?;
     for (directory, mode) in [
         ("/tmp", 0o1777),
@@ -30,7 +30,7 @@ pub(super) fn boot(machine: &MachineStart, with_sudo_shim: bool) -> Result<(), F
             fs::set_permissions(directory, fs::Permissions::from_mode(mode)).step(format!("open `{directory}`"))?;
         }
     }
-    name_host(&machine.hostname)?;
+    hostname::take(&first_boot::given_hostname().unwrap_or_else(|| machine.hostname.clone()))?;
     if let Some(network) = &machine.network {
         name_servers(network)?;
     }
@@ -87,26 +87,4 @@ fn fill_run(with_sudo_shim: bool) -> Result<(), Failure> {
         shims::install_elevate().step("install the built-in `sudo`")?;
     }
     Ok(())
-}
-
-/// Writes `/etc/hostname`, and the name into `/etc/hosts` unless it is there.
-fn name_host(name: &str) -> Result<(), Failure> {
-    fs::remove_file("/etc/hostname").ok();
-    fs::write("/etc/hostname", format!("{name}\n")).step("write `/etc/hostname`")?;
-    let hosts = fs::read_to_string("/etc/hosts").unwrap_or_default();
-    let mut lines: Vec<String> = hosts
-        .lines()
-        .filter(|line| !line.ends_with("# bakelite"))
-        .map(str::to_owned)
-        .collect();
-    if !lines
-        .iter()
-        .any(|line| line.split_whitespace().skip(1).any(|word| word == "localhost"))
-    {
-        lines.push("127.0.0.1 localhost".into());
-    }
-    lines.push(format!("127.0.1.1 {name} # bakelite"));
-    lines.push(format!("{GATEWAY} {GATEWAY_NAME} # bakelite"));
-    fs::remove_file("/etc/hosts").ok();
-    fs::write("/etc/hosts", lines.join("\n") + "\n").step("write `/etc/hosts`")
 }

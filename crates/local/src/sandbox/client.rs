@@ -1,7 +1,7 @@
 //! The parent's side of a sandbox: starting one, asking it to run processes, learning how they end.
 
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, Seek as _, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::enter::socket_pair;
 use super::idmap::IdMap;
-use super::wire::{End, Job, MachineStart, Message, Report, Request, Run, Start, Streams, receive, send};
+use super::wire::{Action, End, Job, MachineStart, Message, Report, Request, Run, Start, Streams, receive, send};
 use super::{interface, kernel};
 use crate::cgroup::Cgroup;
 
@@ -413,9 +413,13 @@ impl Sandbox {
             .ok();
     }
 
-    /// Runs a first-boot script as root; its output goes into `output`.
-    pub(crate) async fn run_user_data(&self, script: &[u8], output: &OwnedFd) -> Result<(), SandboxError> {
-        Ok(send_request(&self.control, &Request::UserData, script, &[output.as_fd()]).await?)
+    /// Finishes the boot by these actions; their output goes into `output`.
+    pub(crate) async fn finish_boot(&self, actions: &[Action], output: &OwnedFd) -> Result<(), SandboxError> {
+        let plan = rustix::fs::memfd_create(c"user-data", rustix::fs::MemfdFlags::CLOEXEC).map_err(io::Error::from)?;
+        let mut file = std::fs::File::from(plan.try_clone()?);
+        file.write_all(&serde_json::to_vec(actions).map_err(io::Error::other)?)?;
+        file.rewind()?;
+        Ok(send_request(&self.control, &Request::FirstBoot, &[], &[plan.as_fd(), output.as_fd()]).await?)
     }
 
     /// Asks the machine to power off; `listen` ends when everything is gone.

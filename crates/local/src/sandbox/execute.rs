@@ -78,10 +78,10 @@ pub(super) fn start(
     Ok(Started { pid, master: None })
 }
 
-/// Runs a script as root, its output into a file.
+/// Starts a script as root, with the output of this process.
 pub(super) fn start_script(
     path: &Path,
-    output: &OwnedFd,
+    arguments: &[String],
     residents: &Residents,
     machine: &MachineStart,
 ) -> io::Result<Pid> {
@@ -92,15 +92,17 @@ pub(super) fn start_script(
         switchable: machine.ids > 1,
     };
     let mut command = Command::new(path);
+    command.args(arguments);
     set_environment(&mut command, &identity.account);
+    command.env("INSTANCE_ID", &machine.instance);
     command.envs(machine.environment.iter().map(|(name, value)| (name, value)));
     let input = fs::File::open("/dev/null")?.into();
     spawn(
         command,
         Streams {
             input,
-            output: output.try_clone()?,
-            error: output.try_clone()?,
+            output: rustix::stdio::stdout().try_clone_to_owned()?,
+            error: rustix::stdio::stderr().try_clone_to_owned()?,
         },
         identity,
         false,

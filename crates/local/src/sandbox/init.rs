@@ -4,8 +4,6 @@ use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -15,7 +13,7 @@ use super::accounts::{self, Residents};
 use super::failure::{Failure, Step as _};
 use super::mounts::Root;
 use super::wire::{End, MachineStart, Message, Report, Request, receive, send};
-use super::{boot, execute, kernel};
+use super::{boot, execute, first_boot, kernel};
 
 /// How long processes have between the friendly and the final signal.
 const GRACE: Duration = Duration::from_secs(2);
@@ -167,7 +165,7 @@ impl Init<'_> {
                     &[],
                 ),
             },
-            Request::UserData => self.run_user_data(&message.bytes, message.files),
+            Request::FirstBoot => self.start_first_boot(&message.files),
             Request::Stop => {
                 self.end_processes();
                 return Next::End;
@@ -192,15 +190,9 @@ impl Init<'_> {
         }
     }
 
-    fn run_user_data(&mut self, script: &[u8], files: Vec<OwnedFd>) {
-        let Some(output) = files.into_iter().next() else { return };
-        let path = match self.root {
-            Some(_) => PathBuf::from("/run/bakelite/user-data"),
-            None => self.machine.store.join(&self.machine.directory).join("user-data"),
-        };
-        let started = fs::write(&path, script)
-            .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o700)))
-            .and_then(|()| execute::start_script(&path, &output, &self.residents, self.machine));
+    fn start_first_boot(&self, files: &[OwnedFd]) {
+        let [plan, output] = files else { return };
+        let started = first_boot::start(plan, output, &self.residents, self.machine, self.root.is_some());
         if let Err(error) = started {
             self.report(&Report::Console, format!("user data: {error}\n").as_bytes());
         }
@@ -217,6 +209,13 @@ impl Init<'_> {
                 self.report(&Report::Rebooting, &[]);
                 self.end_processes();
                 boot::boot(self.machine, root.shims.sudo)?;
+                // What the first boot has left undone stays so, as with cloud-init.
+                if let Err(error) = first_boot::finish(&[]) {
+                    self.report(
+                        &Report::Console,
+                        format!("failed to finish the boot: {error}\n").as_bytes(),
+                    );
+                }
                 self.report(&Report::Booted, &[]);
             }
         }

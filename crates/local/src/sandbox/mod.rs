@@ -24,7 +24,9 @@ mod enter;
 mod execute;
 mod failure;
 mod filter;
+mod first_boot;
 mod host_root;
+mod hostname;
 mod idmap;
 mod init;
 mod interface;
@@ -45,7 +47,9 @@ pub(crate) use idmap::{IdMap, NoRange};
 pub(crate) use interface::TUN;
 pub(crate) use kernel::awaitable;
 pub(crate) use terminal::set_size;
-pub(crate) use wire::{Job, MachineStart, NetworkStart, Part, Program, Run, Shift, Streams, Terminal};
+pub(crate) use wire::{
+    Action, Job, MachineStart, NetworkStart, NewFile, NewUser, Part, Program, Run, Script, Shift, Streams, Terminal,
+};
 
 /// The first argument that turns the program into a sandbox's init.
 pub(crate) const ENTER: &str = "__bakelite-sandbox-init";

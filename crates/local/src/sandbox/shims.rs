@@ -1,7 +1,8 @@
-//! Shims for what a root lacks: `sudo`, and `poweroff` and its kin where they want a systemd that is not there.
+//! Shims for what a root lacks, or has and does not work here: `sudo`; `poweroff` and its kin where they want a systemd that is not there;
+//! `systemctl` and `cloud-init`, which pass on what the root's own can do.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -9,6 +10,14 @@ use super::elevate;
 
 const SUDO: &str = include_str!("sudo.sh");
 const SHUTDOWN: &str = include_str!("shutdown.sh");
+/// Programs that stand before the root's own, which is beside them then, with `.real` after its name; and what the root's own starts with.
+/// Another program of that name is somebody's replacement, and stays.
+const WRAPPERS: [(&str, &str, &[u8]); 2] = [
+    ("systemctl", include_str!("systemctl.sh"), b"\x7fELF"),
+    ("cloud-init", include_str!("cloud_init.sh"), b"#!"),
+];
+/// The longest program that is worth a copy at each start, in bytes.
+const LONGEST_REAL: u64 = 16 << 20;
 /// Commands that end or restart a machine.
 const SHUTDOWN_NAMES: [&str; 4] = ["poweroff", "halt", "reboot", "shutdown"];
 /// Where programs lie.
@@ -21,12 +30,24 @@ pub(super) struct Shims {
     pub(super) sudo: bool,
     /// Those of `SHUTDOWN_NAMES` that the root lacks or that are links to `systemctl`, with the directory to put them into.
     shutdown: Vec<(String, PathBuf)>,
+    /// Those of `WRAPPERS` that can be put before the root's own.
+    wrappers: Vec<Wrapper>,
+}
+
+/// A program that stands before another.
+#[derive(Debug)]
+struct Wrapper {
+    text: &'static str,
+    /// Where, relative to the root.
+    path: PathBuf,
+    /// Whether the root has one there.
+    has_real: bool,
 }
 
 impl Shims {
     /// Whether the root needs any.
     pub(super) fn any(&self) -> bool {
-        self.sudo || !self.shutdown.is_empty()
+        self.sudo || !self.shutdown.is_empty() || !self.wrappers.is_empty()
     }
 }
 
@@ -35,6 +56,10 @@ pub(super) fn needed(root: &Path) -> Shims {
     let mut shims = Shims {
         sudo: elevate::program().is_some() && !has_working_sudo(root),
         shutdown: Vec::new(),
+        wrappers: WRAPPERS
+            .iter()
+            .filter_map(|(name, text, start)| wrapper(root, name, text, start))
+            .collect(),
     };
     for name in SHUTDOWN_NAMES {
         match find(root, name) {
@@ -49,6 +74,23 @@ pub(super) fn needed(root: &Path) -> Shims {
         }
     }
     shims
+}
+
+/// A program to be put before the root's own, unless that is a link, too long or something else.
+fn wrapper(root: &Path, name: &str, text: &'static str, start: &[u8]) -> Option<Wrapper> {
+    let found = find(root, name);
+    let has_real = found.is_some();
+    let path = found.unwrap_or_else(|| directory_for(root, "bin").join(name));
+    let is_wrapped = !has_real
+        || fs::symlink_metadata(root.join(&path)).is_ok_and(|real| real.is_file() && real.len() <= LONGEST_REAL)
+            && starts_with(&root.join(&path), start);
+    is_wrapped.then_some(Wrapper { text, path, has_real })
+}
+
+fn starts_with(file: &Path, start: &[u8]) -> bool {
+    let mut head = [0_u8; 4];
+    let read = fs::File::open(file).and_then(|mut file| file.read(&mut head));
+    read.is_ok_and(|length| head.get(..length).is_some_and(|head| head.starts_with(start)))
 }
 
 /// A `sudo` that is owned by root and has its set-user-id bit, as seen with the machine's ids.
@@ -93,15 +135,22 @@ pub(super) fn write_layer(layer: &Path, root: &Path, shims: &Shims) -> io::Resul
     fs::create_dir(layer)?;
     copy_mode(root, layer)?;
     if shims.sudo {
-        write_program(layer, root, &directory_for(root, "bin").join("sudo"), SUDO)?;
+        write_program(layer, root, &directory_for(root, "bin").join("sudo"), SUDO.as_bytes())?;
     }
     for (name, directory) in &shims.shutdown {
-        write_program(layer, root, &directory.join(name), SHUTDOWN)?;
+        write_program(layer, root, &directory.join(name), SHUTDOWN.as_bytes())?;
+    }
+    for Wrapper { text, path, has_real } in &shims.wrappers {
+        if *has_real {
+            let Ok(real) = fs::read(root.join(path)) else { continue };
+            write_program(layer, root, &path.with_added_extension("real"), &real)?;
+        }
+        write_program(layer, root, path, text.as_bytes())?;
     }
     Ok(())
 }
 
-fn write_program(layer: &Path, root: &Path, path: &Path, text: &str) -> io::Result<()> {
+fn write_program(layer: &Path, root: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
     let mut directory = PathBuf::new();
     for part in path.parent().into_iter().flat_map(Path::components) {
         directory.push(part);
@@ -110,7 +159,7 @@ fn write_program(layer: &Path, root: &Path, path: &Path, text: &str) -> io::Resu
             copy_mode(&root.join(&directory), &layer.join(&directory))?;
         }
     }
-    fs::write(layer.join(path), text)?;
+    fs::write(layer.join(path), content)?;
     fs::set_permissions(layer.join(path), fs::Permissions::from_mode(0o755))
 }
 

@@ -37,8 +37,9 @@ pub(crate) enum Request {
     Account { id: u64, user: String },
     /// Connect to a port of the machine's own loopback; the socket comes back, maybe still on its way.
     Connect { id: u64, port: u16 },
-    /// Run the bytes as first-boot script.
-    UserData,
+    /// The boot is the instance's first if there is something to do: a list of `Action`s, as JSON in the first file that comes along.
+    /// Their output goes into the second.
+    FirstBoot,
     /// Power off.
     Stop,
 }
@@ -110,6 +111,8 @@ pub(crate) struct MachineStart {
     pub(crate) directory: PathBuf,
     /// The overlays that make up the root; the first is the root itself.
     pub(crate) parts: Vec<Part>,
+    /// The instance's id.
+    pub(crate) instance: String,
     /// The host name.
     pub(crate) hostname: String,
     /// Login users that must exist.
@@ -120,6 +123,68 @@ pub(crate) struct MachineStart {
     pub(crate) network: Option<NetworkStart>,
     /// What all its sessions have in their environment.
     pub(crate) environment: Vec<(String, String)>,
+}
+
+/// Something to do at the first boot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Action {
+    /// Print a line; `failed` makes it an error of the boot.
+    Print { line: String, failed: bool },
+    /// Take this host name.
+    Rename(String),
+    /// Write a file.
+    Write(NewFile),
+    /// Make sure of a user.
+    Create(NewUser),
+    /// Let these keys log in as a user.
+    Authorize { user: String, keys: Vec<String> },
+    /// Run a script to its end.
+    Run(Script),
+}
+
+/// A file to write.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct NewFile {
+    /// Where.
+    pub(crate) path: PathBuf,
+    /// All of it.
+    pub(crate) content: Vec<u8>,
+    /// Its permissions.
+    pub(crate) mode: u32,
+    /// `user` or `user:group`; root without it.
+    pub(crate) owner: Option<String>,
+    /// Keep what is in it.
+    pub(crate) append: bool,
+}
+
+/// A user to make sure of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct NewUser {
+    /// Login name.
+    pub(crate) name: String,
+    /// The comment in `/etc/passwd`.
+    pub(crate) comment: String,
+    /// Further groups, which are created where they are missing.
+    pub(crate) groups: Vec<String>,
+    /// Rules for `sudo`, without the user's name.
+    pub(crate) sudo: Vec<String>,
+    /// Login shell.
+    pub(crate) shell: Option<String>,
+    /// Lines for `authorized_keys`.
+    pub(crate) keys: Vec<String>,
+}
+
+/// A program to run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Script {
+    /// Its file's name.
+    pub(crate) name: String,
+    /// Its text.
+    pub(crate) content: Vec<u8>,
+    /// Its arguments.
+    pub(crate) arguments: Vec<String>,
+    /// Whether it stays in the instance, where cloud-init has scripts of user data.
+    pub(crate) is_kept: bool,
 }
 
 /// The machine's end of its network.

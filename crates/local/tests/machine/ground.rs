@@ -249,7 +249,9 @@ pub(crate) fn minimal_root(directory: &Path) {
         std::fs::create_dir_all(directory.join(name)).unwrap();
     }
     let mut libraries = std::collections::BTreeSet::new();
-    for program in ["sh", "cat", "id", "ls", "mkdir", "env", "uname", "sed"] {
+    for program in [
+        "sh", "cat", "id", "ls", "mkdir", "env", "uname", "sed", "grep", "ln", "readlink", "rm", "sleep",
+    ] {
         let from = Path::new("/usr/bin").join(program);
         std::fs::copy(&from, directory.join("bin").join(program)).unwrap();
         let linked = text(&Command::new("ldd").arg(&from).run_to_end().stdout);

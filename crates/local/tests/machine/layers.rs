@@ -216,7 +216,7 @@ fn twenty_snapshots_take_their_root_once() {
     }
     // What a boot writes into a root comes on top.
     let taken = used() - before;
-    assert!((ROOT..ROOT + 20 * (CHANGE + (100 << 10))).contains(&taken), "{taken}");
+    assert!((ROOT..ROOT + 20 * (CHANGE + (128 << 10))).contains(&taken), "{taken}");
     for root in roots.iter().chain([&base]) {
         runtime.block_on(machines.remove_root(root)).unwrap();
     }

@@ -15,6 +15,7 @@ mod resets;
 mod roots;
 mod ssh;
 mod tarballs;
+mod user_data;
 mod users;
 mod walls;
 
@@ -33,6 +34,7 @@ fn main() {
         ("files", files::TESTS),
         ("roots", roots::TESTS),
         ("power", power::TESTS),
+        ("user_data", user_data::TESTS),
         ("escape", escape::TESTS),
         ("walls", walls::TESTS),
         ("internet", internet::TESTS),
