@@ -26,7 +26,9 @@ pub struct Times {
 struct Seen {
     /// By state, when it was there: after the first time, and at the second at the latest.
     took: HashMap<&'static str, VecDeque<(Duration, Duration)>>,
-    /// How long the last state took, in proportion to what is declared for it.
+    /// How long the last state took, …
+    last: Duration,
+    /// … and in proportion to what is declared for it.
     scale: Option<f64>,
 }
 
@@ -34,21 +36,11 @@ struct Seen {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Expected {
     /// Nothing is known but what is declared.
-    Declared { usual: Duration, place: Place },
+    Declared { usual: Duration, is_near: bool },
     /// Other states took about as long as is declared for them, so this one will.
     Likely(Duration),
     /// It was seen in this run, at the earliest and at the latest then.
     Seen { from: Duration, to: Duration },
-}
-
-/// What is known of an endpoint apart from single states.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Place {
-    Aws,
-    /// Its states come much sooner than those of AWS.
-    Hurried,
-    /// It is on this machine.
-    Near,
 }
 
 impl Times {
@@ -71,14 +63,12 @@ impl Times {
         }
         match seen.scale {
             Some(scale) if (0.5..=4.0).contains(&scale) => Expected::Likely(usual.mul_f64(scale)),
-            scale => {
-                let place = match scale {
-                    _ if self.is_near => Place::Near,
-                    Some(scale) if scale < 0.5 => Place::Hurried,
-                    _ => Place::Aws,
-                };
-                Expected::Declared { usual, place }
-            }
+            // Where states come much sooner than those of AWS, all of them take about as long.
+            Some(scale) if scale < 0.5 && !self.is_near => Expected::Likely(seen.last),
+            _ => Expected::Declared {
+                usual,
+                is_near: self.is_near,
+            },
         }
     }
 
@@ -92,6 +82,7 @@ impl Times {
             } else {
                 (from + to) / 2
             };
+            seen.last = took;
             seen.scale = Some(took.as_secs_f64() / usual.as_secs_f64().max(f64::EPSILON));
         }
         let took = seen.took.entry(state).or_default();
@@ -110,7 +101,7 @@ impl Expected {
     /// How long the wait takes as a rule; nothing is known of an endpoint on this machine.
     pub(crate) fn usual(self) -> Option<Duration> {
         match self {
-            Expected::Declared { place: Place::Near, .. } => None,
+            Expected::Declared { is_near: true, .. } => None,
             Expected::Declared { usual, .. } | Expected::Likely(usual) => Some(usual),
             Expected::Seen { to, .. } => Some(to),
         }
@@ -130,13 +121,12 @@ impl Expected {
     pub(crate) fn pause(self, elapsed: Duration) -> Duration {
         let after = |factor: f64| elapsed.mul_f64(factor - 1.0);
         let (due, usual, on_time) = match self {
-            Expected::Declared { usual, place } => {
-                let early = match (place, elapsed) {
-                    (Place::Near, _) => after(2.0).clamp(SHORTEST, DUE),
-                    (_, elapsed) if elapsed < DUE / 4 => DUE / 4,
-                    (_, elapsed) if elapsed < DUE => DUE,
-                    (Place::Hurried, _) => after(1.2).max(DUE / 2),
-                    (Place::Aws, _) => after(1.5).max(DUE),
+            Expected::Declared { usual, is_near } => {
+                let early = match (is_near, elapsed) {
+                    (true, _) => after(2.0).clamp(SHORTEST, DUE),
+                    (false, elapsed) if elapsed < DUE / 4 => DUE / 4,
+                    (false, elapsed) if elapsed < DUE => DUE,
+                    (false, _) => after(1.5).max(DUE),
                 };
                 if elapsed + early < usual.mul_f64(0.9) {
                     return early;
@@ -225,11 +215,7 @@ mod tests {
         let quick = Times::new(false);
         looks(&quick, "running", RUNNING, Duration::from_secs(3));
         let stopped = looks(&quick, "stopped", STOPPED, Duration::from_secs(3));
-        assert_eq!(
-            stopped,
-            [0, 250, 1250, 1750, 2250, 2750, 3300],
-            "an endpoint in a hurry"
-        );
+        assert_eq!(stopped, [1546, 2109, 2531, 3076], "an endpoint in a hurry");
     }
 
     #[test]
