@@ -13,6 +13,9 @@ use bakelite_test_support::inventory::Inventory;
 use bakelite_test_support::test_context;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
+/// The step event at which a bake has an instance, and no file on this machine yet: `connect` starts.
+const CONNECTING: usize = 9;
+
 /// States take a while, so that a signal arrives while something is on its way.
 const LATENCY: &str = "instance=0.3,boot=0.1,stop=0.3,image=0.5,terminate=0.2";
 
@@ -126,12 +129,12 @@ fn a_killed_bake_on_its_own_cloud_is_collected() {
 #[test]
 fn a_killed_bake_is_collected_by_another_machine_that_shares_its_journals() {
     let (context, other) = (test_context!(), test_context!());
-    let cloud = Cloud::local(&context, &["-ssh-port", "0", "-latency", LATENCY]);
+    let cloud = Cloud::local(&context, &["-ssh-port", "0", "-latency", "instance=3,terminate=0.2"]);
     let (context, other) = (context.on(&cloud), other.on(&cloud));
     let shared = tempfile::tempdir().unwrap();
     let directory = shared.path().display().to_string();
     let clean = Inventory::of(&cloud.endpoint).temporary();
-    let _ = disturbed(&context, &["-journal", &directory], 11, "KILL").unwrap();
+    let _ = disturbed(&context, &["-journal", &directory], CONNECTING, "KILL").unwrap();
     let left = Inventory::of(&cloud.endpoint).temporary();
     assert_ne!(left, clean);
     let nothing = "Nothing was left behind.\n";

@@ -267,6 +267,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_call_names_no_more_than_a_filter_takes() {
+        let allowed = Arc::new(Notify::new());
+        let (calls, batch) = noting(&allowed);
+        let ids: Vec<String> = (0..450).map(|number| format!("i-{number}")).collect();
+        let asked = join_all(ids.iter().map(|id| batch.call(id)));
+        let (answers, ()) = tokio::join!(asked, async { allowed.notify_one() });
+        assert!(answers.into_iter().all(|answer| answer.unwrap().is_some()));
+        let sizes: Vec<usize> = calls.lock().unwrap().iter().map(Vec::len).collect();
+        assert_eq!(sizes, [1, 200, 200, 49]);
+    }
+
+    #[tokio::test]
     async fn a_waiter_that_is_cancelled_does_not_take_the_others_with_it() {
         let allowed = Arc::new(Notify::new());
         let (calls, batch) = noting(&allowed);

@@ -120,3 +120,26 @@ where
         })
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_ec2::config::{BehaviorVersion, Config};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn many_ids_are_described_in_as_many_calls_as_filters_take() {
+        let ec2 = Client::from_conf(Config::builder().behavior_version(BehaviorVersion::latest()).build());
+        // The endpoint, which tells with each id how many values came with it.
+        let describe = |_, by: Filter| async move {
+            let values = by.values();
+            assert!(values.len() <= MOST_VALUES);
+            Ok(values.iter().map(|id| (id.clone(), values.len())).collect())
+        };
+        let id: fn(&(String, usize)) -> Option<&str> = |(id, _)| Some(id);
+        let ids: Vec<String> = (0..450).map(|number| format!("i-{number}")).collect();
+        let known = by_ids(&ec2, "instance-id", describe, id)(ids.clone()).await.unwrap();
+        assert!(ids.iter().all(|id| known.contains_key(id)));
+        assert_eq!((known["i-0"].1, known["i-449"].1), (200, 50));
+    }
+}
