@@ -39,6 +39,8 @@ pub(crate) enum Expected {
     Declared { usual: Duration, is_near: bool },
     /// Other states took about as long as is declared for them, so this one will.
     Likely(Duration),
+    /// The endpoint's states come much sooner than those of AWS: this one may be there at once, or take as long as the last.
+    Hurried(Duration),
     /// It was seen in this run, at the earliest and at the latest then.
     Seen { from: Duration, to: Duration },
 }
@@ -63,8 +65,7 @@ impl Times {
         }
         match seen.scale {
             Some(scale) if (0.5..=4.0).contains(&scale) => Expected::Likely(usual.mul_f64(scale)),
-            // Where states come much sooner than those of AWS, all of them take about as long.
-            Some(scale) if scale < 0.5 && !self.is_near => Expected::Likely(seen.last),
+            Some(scale) if scale < 0.5 && !self.is_near => Expected::Hurried(seen.last),
             _ => Expected::Declared {
                 usual,
                 is_near: self.is_near,
@@ -102,7 +103,7 @@ impl Expected {
     pub(crate) fn usual(self) -> Option<Duration> {
         match self {
             Expected::Declared { is_near: true, .. } => None,
-            Expected::Declared { usual, .. } | Expected::Likely(usual) => Some(usual),
+            Expected::Declared { usual, .. } | Expected::Likely(usual) | Expected::Hurried(usual) => Some(usual),
             Expected::Seen { to, .. } => Some(to),
         }
     }
@@ -110,7 +111,7 @@ impl Expected {
     /// When to look first, of what began to change a moment ago.
     pub(crate) fn first(self) -> Duration {
         match self {
-            Expected::Declared { .. } => Duration::ZERO,
+            Expected::Declared { .. } | Expected::Hurried(_) => Duration::ZERO,
             Expected::Likely(usual) => usual.mul_f64(0.55),
             Expected::Seen { from, .. } => from,
         }
@@ -133,7 +134,7 @@ impl Expected {
                 }
                 (usual.mul_f64(0.9), usual, on_time(usual))
             }
-            Expected::Likely(usual) => {
+            Expected::Likely(usual) | Expected::Hurried(usual) => {
                 let early = [0.55, 0.75, 0.9].map(|part| usual.mul_f64(part));
                 let mut steps = early.into_iter().chain([on_time(usual)]);
                 if let Some(next) = steps.find(|step| *step > elapsed) {
@@ -215,7 +216,7 @@ mod tests {
         let quick = Times::new(false);
         looks(&quick, "running", RUNNING, Duration::from_secs(3));
         let stopped = looks(&quick, "stopped", STOPPED, Duration::from_secs(3));
-        assert_eq!(stopped, [1546, 2109, 2531, 3076], "an endpoint in a hurry");
+        assert_eq!(stopped, [0, 1546, 2109, 2531, 3076], "an endpoint in a hurry");
     }
 
     #[test]
