@@ -128,6 +128,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
+    #[expect(clippy::disallowed_methods, reason = "this client calls nobody")]
     async fn many_ids_are_described_in_as_many_calls_as_filters_take() {
         let ec2 = Client::from_conf(Config::builder().behavior_version(BehaviorVersion::latest()).build());
         // The endpoint, which tells with each id how many values came with it.
