@@ -151,6 +151,10 @@ impl Board {
                 }
                 self.stand_ins.push(stand_in);
             }
+            Notice::Volume { instance, line } => self.warn(
+                &format!("{instance}: {line}"),
+                Some("the device is named by `device_name` in `launch_block_device_mappings` or `ebs_volumes` of the source".to_owned()),
+            ),
             Notice::UserData { instance, line } => self.warn(&format!("user data of {instance}: {line}"), None),
         }
     }

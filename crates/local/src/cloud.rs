@@ -180,7 +180,7 @@ impl Cloud {
         }
     }
 
-    /// Removes the roots that nothing refers to any more; what cannot be removed now is tried again next time.
+    /// Removes the roots and the volumes that nothing refers to any more; what cannot be removed now is tried again next time.
     pub(crate) async fn remove_unused_roots(&self) {
         let unused = self.directory.read(State::unused_roots).unwrap_or_default();
         for root in unused {
@@ -195,6 +195,17 @@ impl Cloud {
                     }
                 }
                 Err(error) => tracing::warn!(root = root.0, error = with_causes(&error), "root not removed"),
+            }
+        }
+        // A volume is recorded before it holds anything: what holds something and is not on record now is gone.
+        let held = self.machines.volumes();
+        let unused = self.directory.read(|state| {
+            let known = |id: &String| state.regions.values().any(|region| region.volumes.contains_key(id));
+            held.into_iter().filter(|id| !known(id)).collect::<Vec<_>>()
+        });
+        for id in unused.unwrap_or_default() {
+            if let Err(error) = self.machines.remove_volume(&id).await {
+                tracing::warn!(volume = id, error = with_causes(&error), "volume not removed");
             }
         }
     }

@@ -3,12 +3,12 @@
 //! Counting the files of a layer takes time, so they are counted when the file system has been filled by as much as could matter since the last
 //! count. A machine can pass its limit by what it writes within a second, and by a thirty-second part of the limit.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::sandbox::{IdMap, Job, SandboxError, do_job};
+use crate::sandbox::{IdMap, Job, SandboxError, do_job, measure};
 
 /// How often the file system is asked how full it is.
 const EVERY: Duration = Duration::from_secs(1);
@@ -16,8 +16,10 @@ const EVERY: Duration = Duration::from_secs(1);
 /// A layer that cannot be counted that often in a row counts as too large: an instance can keep moving directories under the walk.
 const MOST_FAILURES: u32 = 10;
 
-/// Returns when the layer of a machine, whose directory is relative to the store, holds more than `limit` bytes.
-pub(crate) async fn watch(store: &Path, machine: &Path, ids: IdMap, limit: u64) {
+/// Returns when the layer of a machine and its volumes, whose directories are relative to the store, hold more than `limit` bytes besides what the
+/// volumes hold already.
+pub(crate) async fn watch(store: &Path, machine: &Path, volumes: &[PathBuf], ids: IdMap, limit: u64) {
+    let limit = limit.saturating_add(held(store, volumes, ids).await);
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut counted_at = used(store);
@@ -30,8 +32,13 @@ pub(crate) async fn watch(store: &Path, machine: &Path, ids: IdMap, limit: u64) 
             continue;
         }
         counted_at = now;
+        let volumes = volumes.iter().map(|volume| store.join(volume));
         let count = Job::Count {
-            directory: store.join(machine),
+            // A volume may be detached and deleted by now.
+            directories: [store.join(machine)]
+                .into_iter()
+                .chain(volumes.filter(|path| path.is_dir()))
+                .collect(),
             limit,
         };
         match do_job(count, ids).await {
@@ -49,6 +56,16 @@ pub(crate) async fn watch(store: &Path, machine: &Path, ids: IdMap, limit: u64) 
             }
         }
     }
+}
+
+/// What volumes hold, in bytes.
+async fn held(store: &Path, volumes: &[PathBuf], ids: IdMap) -> u64 {
+    if volumes.is_empty() {
+        return 0;
+    }
+    let directories = volumes.iter().map(|volume| store.join(volume)).collect();
+    let measured = measure(directories, ids).await.unwrap_or_default();
+    measured.into_iter().fold(0, u64::saturating_add)
 }
 
 /// How many bytes of the file system are free for this user.

@@ -295,7 +295,8 @@ fn create(path: &Path) -> Result<File, ExportError> {
         .map_err(at(path))
 }
 
-fn mke2fs() -> Option<PathBuf> {
+/// Finds `mke2fs`, which makes file systems.
+pub(crate) fn mke2fs() -> Option<PathBuf> {
     DIRECTORIES
         .iter()
         .map(|directory| Path::new(directory).join("mke2fs"))

@@ -22,6 +22,7 @@ pub(crate) fn parts(store: &Store, root: &RootId, upper: Option<&Path>) -> Resul
         Base::Directory { path } => lower.push(path),
         Base::Host { directories: host } => directories = host,
         Base::Tarball => {}
+        Base::Volume => return Err(StoreError::UnknownRoot(root.0.clone())),
     }
     let mut parts: Vec<Part> = Vec::with_capacity(directories.len() + 1);
     for directory in directories {
@@ -130,6 +131,8 @@ pub(crate) enum ContentKind {
     Layer(RootId),
     /// The disk of an instance.
     Machine(String),
+    /// A volume besides the root of an instance.
+    Volume(String),
     /// What is being made or removed.
     Unfinished,
 }
@@ -145,11 +148,11 @@ pub(crate) fn contents(store: &Store) -> Vec<Content> {
     let roots = layers.iter().map(|(root, layer)| {
         let in_use = machines.contains(root) || layers.iter().any(|(_, other)| other.parent.as_ref() == Some(root));
         let kind = match layer.base {
+            Some(Base::Volume) | None => ContentKind::Layer(root.clone()),
             Some(_) => ContentKind::Base {
                 root: root.clone(),
                 in_use,
             },
-            None => ContentKind::Layer(root.clone()),
         };
         content(kind, Store::layer_directory(root))
     });
@@ -158,9 +161,13 @@ pub(crate) fn contents(store: &Store) -> Vec<Content> {
         let directory = Store::machine_directory(&id);
         content(ContentKind::Machine(id), directory)
     });
+    let volumes = names("volumes").map(|id| {
+        let directory = Store::volume_directory(&id);
+        content(ContentKind::Volume(id), directory)
+    });
     let unfinished =
         names("unfinished").map(|name| content(ContentKind::Unfinished, Path::new("unfinished").join(name)));
-    roots.chain(machines).chain(unfinished).collect()
+    roots.chain(machines).chain(volumes).chain(unfinished).collect()
 }
 
 fn layers(store: &Store) -> Vec<(RootId, Layer)> {

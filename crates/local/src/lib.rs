@@ -79,6 +79,7 @@ mod usage;
 mod user_data;
 mod userland;
 mod visibility;
+mod volumes;
 mod wishes;
 mod xml;
 

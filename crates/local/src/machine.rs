@@ -28,6 +28,8 @@ use crate::sshd;
 pub use crate::store::RootId;
 use crate::store::{Layer, Store, StoreError, Unfinished};
 use crate::user_data;
+pub use crate::volumes::VolumeSpec;
+use crate::volumes::{self, Attached};
 
 /// The usual port of SSH; where a machine's server really listens may be another.
 const SSH_PORT: u16 = 22;
@@ -62,6 +64,8 @@ pub struct MachineSpec {
     pub address: Ipv4Addr,
     /// The SSH port that is wanted, 0 for any.
     pub ssh_port: u16,
+    /// Its volumes besides the root. Those that are not there yet are empty.
+    pub volumes: Vec<VolumeSpec>,
 }
 
 /// The store and everything that runs on it; a cheap handle.
@@ -285,9 +289,9 @@ impl Machines {
         let mut record = store.machine(&spec.id)?;
         let key = sshd::host_key(store, &spec.id)?;
         let listener = sshd::listen(spec.address, spec.ssh_port).await?;
-        let (sandbox, wires) = self.boot(&spec, &record.root).await?;
+        let (sandbox, wires, complaints) = self.boot(&spec, &record.root).await?;
         let login_user = spec.users.first().map(String::as_str);
-        let mut actions = user_data::read(&spec.user_data.unwrap_or_default(), login_user);
+        let mut actions = user_data::read(spec.user_data.as_deref().unwrap_or_default(), login_user);
         let keys = spec.authorized_keys.iter().chain(&spec.operator_key);
         let keys = sshd::authorized(keys.chain(user_data::authorized_keys(&actions)));
         let server =
@@ -304,15 +308,17 @@ impl Machines {
                 metadata: Mutex::new(wires.metadata),
                 stopping: AtomicBool::new(false),
                 over_disk: AtomicBool::new(false),
+                complaints,
             }),
         };
+        let has_volumes = !spec.volumes.is_empty();
         if record.booted {
             actions.clear();
         } else {
             record.booted = true;
             store.write_machine(&spec.id, &record)?;
         }
-        let disk = self.disk(&spec.id);
+        let disk = self.disk(&spec);
         let watched = machine.clone();
         let network = self.inner.network.clone();
         let address = interface_address(spec.address);
@@ -322,8 +328,13 @@ impl Machines {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .spawn(async move {
-                let serve =
-                    async { tokio::join!(server.serve(), finish_boot(&sandbox, &actions), watched.watch(disk)) };
+                let serve = async {
+                    tokio::join!(
+                        server.serve(),
+                        finish_boot(&sandbox, &actions, has_volumes),
+                        watched.watch(disk)
+                    )
+                };
                 let serve = async { tokio::join!(serve, serve_network(&network, wires.tun, address, &sandbox)) };
                 tokio::select! {
                     () = sandbox.listen() => {}
@@ -333,12 +344,24 @@ impl Machines {
         Ok(machine)
     }
 
-    async fn boot(&self, spec: &MachineSpec, root: &RootId) -> Result<(Arc<Sandbox>, Wires), MachineError> {
+    /// Boots a machine; answers also what its volumes are not.
+    async fn boot(
+        &self,
+        spec: &MachineSpec,
+        root: &RootId,
+    ) -> Result<(Arc<Sandbox>, Wires, Vec<String>), MachineError> {
         let store = &self.inner.store;
         let limits = self.inner.limits;
+        let Attached {
+            starts,
+            files,
+            complaints,
+        } = self.attach(&spec.volumes).await;
+        // A volume that is a file is as large as it is; what is written to it counts for the disk.
+        let largest = spec.volumes.iter().map(|volume| volume.size).max().unwrap_or(0);
         let start = MachineStart {
             processes: limits.processes(),
-            file_size: limits.disk(),
+            file_size: limits.disk().max(largest),
             shared_memory: limits.shared_memory(),
             ids: self.inner.ids.count(),
             store: store.directory().to_owned(),
@@ -353,17 +376,54 @@ impl Machines {
                 name_servers: Policy::name_servers(),
             }),
             environment: self.inner.network.policy().environment().to_vec(),
+            volumes: starts,
         };
         let cgroup = self.inner.hierarchies.create(&spec.id, &limits);
-        let (sandbox, wires) = Sandbox::start(start, self.inner.ids, cgroup).await?;
-        Ok((Arc::new(sandbox), wires))
+        let (sandbox, wires) = Sandbox::start(start, self.inner.ids, cgroup, files).await?;
+        Ok((Arc::new(sandbox), wires, complaints))
+    }
+
+    async fn attach(&self, wanted: &[VolumeSpec]) -> Attached {
+        if !self.is_unisolated() {
+            return volumes::attach(&self.inner.store, self.inner.ids, wanted).await;
+        }
+        let complaint = |volume: &VolumeSpec| format!("volume `{}`: it exists only with isolation", volume.device);
+        Attached {
+            complaints: wanted.iter().map(complaint).collect(),
+            ..Attached::default()
+        }
+    }
+
+    /// Makes a volume, unless it is there: empty, or with what a snapshot keeps of one.
+    pub async fn make_volume(&self, volume: &VolumeSpec, from: Option<&RootId>) -> Result<(), MachineError> {
+        volumes::make(&self.inner.store, self.inner.ids, volume, from).await
+    }
+
+    /// Freezes what a volume holds, if it holds anything, also while a machine runs that it is attached to.
+    pub async fn snapshot_volume(&self, id: &str) -> Result<Option<RootId>, MachineError> {
+        volumes::snapshot(&self.inner.store, self.inner.ids, id).await
+    }
+
+    /// The volumes that hold anything.
+    pub(crate) fn volumes(&self) -> Vec<String> {
+        self.inner.store.names("volumes")
+    }
+
+    /// Removes what a volume holds; idempotent.
+    pub async fn remove_volume(&self, id: &str) -> Result<(), MachineError> {
+        if crate::store::is_name(id) {
+            self.remove(&Store::volume_directory(id)).await?;
+        }
+        Ok(())
     }
 
     /// What a machine may write.
-    fn disk(&self, id: &str) -> Disk {
+    fn disk(&self, spec: &MachineSpec) -> Disk {
+        let volumes = spec.volumes.iter().filter(|_| !self.is_unisolated());
         Disk {
             store: self.inner.store.directory().to_owned(),
-            machine: Store::machine_directory(id),
+            machine: Store::machine_directory(&spec.id),
+            volumes: volumes.map(|volume| Store::volume_directory(&volume.id)).collect(),
             ids: self.inner.ids,
             limit: self.inner.limits.disk(),
         }
@@ -460,8 +520,9 @@ impl Machines {
             user_data: None,
             address: Ipv4Addr::LOCALHOST,
             ssh_port: 0,
+            volumes: Vec::new(),
         };
-        let (sandbox, wires) = self.boot(&spec, root).await?;
+        let (sandbox, wires, _) = self.boot(&spec, root).await?;
         let address = interface_address(spec.address);
         let network = serve_network(&self.inner.network, wires.tun, address, &sandbox);
         drop(wires.metadata); // nobody would answer
@@ -472,7 +533,7 @@ impl Machines {
             error: own(io::stderr().as_fd())?,
         };
         let process = async {
-            finish_boot(&sandbox, &[]).await;
+            finish_boot(&sandbox, &[], false).await;
             let mut process = run_arguments(&sandbox, command, streams).await?;
             Ok::<_, SandboxError>(process.end().await)
         };
@@ -482,7 +543,7 @@ impl Machines {
             sandbox.request_stop().await;
             end
         };
-        let disk = self.disk(id);
+        let disk = self.disk(&spec);
         let end = tokio::select! {
             never = network => match never {},
             (end, ()) = async { tokio::join!(work, sandbox.listen()) } => end?,
@@ -621,7 +682,10 @@ fn print_host_key(sandbox: &Sandbox, key: &str) {
 
 /// Does what user data asks for and shows its output on the console, as cloud-init does. Without anything to do the boot is finished when
 /// this returns.
-async fn finish_boot(sandbox: &Sandbox, actions: &[Action]) {
+async fn finish_boot(sandbox: &Sandbox, actions: &[Action], has_volumes: bool) {
+    if has_volumes && let Err(error) = mount_volumes(sandbox).await {
+        sandbox.write_console(format!("failed to mount the volumes of /etc/fstab: {error}\n").as_bytes());
+    }
     let shown = async {
         let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         let mut output = tokio::net::unix::pipe::Receiver::from_owned_fd(reader)?;
@@ -640,12 +704,27 @@ async fn finish_boot(sandbox: &Sandbox, actions: &[Action]) {
     }
 }
 
+/// Mounts the volumes that `/etc/fstab` names.
+async fn mount_volumes(sandbox: &Sandbox) -> Result<(), SandboxError> {
+    let null = || std::fs::File::options().read(true).write(true).open("/dev/null");
+    let streams = Streams {
+        input: null()?.into(),
+        output: null()?.into(),
+        error: null()?.into(),
+    };
+    let command = ["mount".to_owned(), "--bakelite-volumes".to_owned()];
+    run_arguments(sandbox, &command, streams).await?.end().await;
+    Ok(())
+}
+
 /// What a machine may write, and where it is counted.
 #[derive(Debug)]
 struct Disk {
     store: PathBuf,
     /// The machine's directory, relative to the store.
     machine: PathBuf,
+    /// Those of its volumes, likewise.
+    volumes: Vec<PathBuf>,
     ids: IdMap,
     /// In bytes.
     limit: u64,
@@ -654,7 +733,7 @@ struct Disk {
 impl Disk {
     /// Returns when more has been written.
     async fn exceeded(&self) {
-        disk::watch(&self.store, &self.machine, self.ids, self.limit).await;
+        disk::watch(&self.store, &self.machine, &self.volumes, self.ids, self.limit).await;
     }
 }
 
@@ -692,9 +771,15 @@ struct MachineInner {
     metadata: Mutex<Option<std::net::TcpListener>>,
     stopping: AtomicBool,
     over_disk: AtomicBool,
+    complaints: Vec<String>,
 }
 
 impl Machine {
+    /// What of its volumes is not as on EC2, in sentences for the user.
+    pub fn complaints(&self) -> &[String] {
+        &self.inner.complaints
+    }
+
     /// Where its SSH server really listens.
     pub fn ssh_address(&self) -> SocketAddr {
         self.inner.address

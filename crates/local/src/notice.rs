@@ -36,6 +36,13 @@ pub enum Notice {
     },
     /// The distribution of a well-known AMI cannot be pulled, and an instance starts from this machine's own system.
     StandsIn(StandIn),
+    /// A volume of an instance is not what it is on EC2.
+    Volume {
+        /// The instance.
+        instance: String,
+        /// What it is, as a line.
+        line: String,
+    },
     /// Something in an instance's user data is wrong or has no effect here.
     UserData {
         /// The instance.

@@ -6,10 +6,11 @@
 //! layers/<root>/fs         a layer;  layers/<root>/layer.json  what lies below it
 //! machines/<id>/fs         a machine's writable layer;  work, root, tools: what mounting it needs
 //! machines/<id>/machine.json, host_key
+//! volumes/<id>/fs          a volume besides the root: disk, its bytes; files or filesystem, what is mounted in their place
 //! unfinished/<any>         what is being made or removed; unless a process has it locked, it is left over
 //! ```
 //!
-//! Everything comes into `layers` and `machines`, and leaves them, by one renaming. So whatever ends a process half-way
+//! Everything comes into `layers`, `machines` and `volumes`, and leaves them, by one renaming. So whatever ends a process half-way
 //! leaves nothing half: what it was at lies in `unfinished`, and the next one to open the store removes it.
 
 use std::fs::{self, File};
@@ -32,7 +33,7 @@ const IDS: &str = "ids.json";
 /// Where things are made and removed.
 const UNFINISHED: &str = "unfinished";
 /// Where finished things are.
-const FINISHED: [&str; 2] = ["layers", "machines"];
+const FINISHED: [&str; 3] = ["layers", "machines", "volumes"];
 /// Machines must get through, whatever their ids; the directory around it is closed to others.
 const PASSABLE: u32 = 0o711;
 
@@ -127,6 +128,8 @@ pub(crate) enum Base {
     },
     /// An unpacked tarball: the layer itself.
     Tarball,
+    /// None: it is no root, but what a snapshot keeps of a volume besides the root.
+    Volume,
 }
 
 /// What is known of a machine while it is stopped.
@@ -322,6 +325,28 @@ impl Store {
         self.publish(draft, &Self::layer_directory(root))
     }
 
+    /// Makes an empty volume of so many bytes in a draft.
+    pub(crate) fn make_volume(&self, draft: &Unfinished, size: u64) -> Result<(), StoreError> {
+        let files = draft.path.join("fs");
+        self.make_directory(&files, 0o755)?;
+        self.make_directory(&files.join("files"), 0o755)?;
+        let path = files.join("disk");
+        let make = || {
+            let mut options = fs::OpenOptions::new();
+            let disk = options.write(true).create_new(true).mode(0o660).open(&path)?;
+            if let Some((user, group)) = self.owner {
+                fchown(&disk, Some(user), Some(group))?;
+            }
+            disk.set_len(size)
+        };
+        make().map_err(at(&path))
+    }
+
+    /// Puts a draft into the store as a volume. `false` when it is there already; the draft stays.
+    pub(crate) fn publish_volume(&self, draft: &Unfinished, id: &str) -> Result<bool, StoreError> {
+        self.publish(draft, &Self::volume_directory(id))
+    }
+
     fn publish(&self, draft: &Unfinished, name: &Path) -> Result<bool, StoreError> {
         let path = self.directory.join(name);
         match fs::rename(&draft.path, &path) {
@@ -371,6 +396,11 @@ impl Store {
     /// The directory of a machine, relative to the store.
     pub(crate) fn machine_directory(id: &str) -> PathBuf {
         Path::new("machines").join(id)
+    }
+
+    /// The directory of a volume, relative to the store.
+    pub(crate) fn volume_directory(id: &str) -> PathBuf {
+        Path::new("volumes").join(id)
     }
 
     /// Reads what lies below a root's layer.

@@ -8,8 +8,8 @@ use crate::layers::{Content, ContentKind};
 use crate::local_cloud::{LocalCloud, own_images};
 use crate::local_error::LocalError;
 use crate::machine::RootId;
-use crate::state::State;
 use crate::state::instance::InstanceState;
+use crate::state::{Snapshot, State};
 
 /// What a cloud keeps on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +42,10 @@ pub enum UsedBy {
     Snapshot,
     /// The disk of an instance.
     Instance,
+    /// A volume of an instance besides its root.
+    Volume,
+    /// A volume that is attached to nothing.
+    LooseVolume,
     /// A base root that instances or images stand on.
     Base,
     /// A base root that nothing stands on; the next launch makes it again.
@@ -59,6 +63,8 @@ impl UsedBy {
             UsedBy::Image => "image",
             UsedBy::Snapshot => "snapshot",
             UsedBy::Instance => "instance",
+            UsedBy::Volume => "volume",
+            UsedBy::LooseVolume => "loose volume",
             UsedBy::Base => "base",
             UsedBy::UnusedBase => "unused base",
             UsedBy::Layer => "layer",
@@ -120,7 +126,7 @@ impl LocalCloud {
         let mut needless = self.usage().await?.used;
         let stopped_ids: Vec<InstanceName> = self.cloud.directory.read(stopped_instances)?;
         needless.retain(|used| match used.by {
-            UsedBy::Snapshot => true,
+            UsedBy::Snapshot | UsedBy::LooseVolume => true,
             UsedBy::UnusedBase => !others,
             UsedBy::Instance => stopped && stopped_ids.iter().any(|name| name.id == used.id),
             _ => false,
@@ -137,6 +143,13 @@ impl LocalCloud {
                 for id in ids {
                     // One that an image uses stays for it.
                     let _ = snapshots::delete(region, &id);
+                }
+                let loose = needless.iter().filter(|used| used.by == UsedBy::LooseVolume);
+                for id in loose.map(|used| &used.id) {
+                    if region.volumes.get(id).is_some_and(|volume| volume.attachment.is_none()) {
+                        region.volumes.remove(id);
+                        region.tags.remove(id);
+                    }
                 }
             }
             Ok(())
@@ -179,6 +192,16 @@ fn used(state: &State, region: &str, content: &Content) -> Used {
             (by, root.0.clone(), None)
         }
         ContentKind::Machine(id) => (UsedBy::Instance, id.clone(), None),
+        ContentKind::Volume(id) => {
+            let mut volumes = state.regions.values().filter_map(|region| region.volumes.get(id));
+            let is_attached = volumes.next().is_some_and(|volume| volume.attachment.is_some());
+            let by = if is_attached {
+                UsedBy::Volume
+            } else {
+                UsedBy::LooseVolume
+            };
+            (by, id.clone(), None)
+        }
         ContentKind::Unfinished => (UsedBy::Unfinished, String::new(), None),
         ContentKind::Layer(root) => layer(state, region, root),
     };
@@ -195,10 +218,18 @@ fn layer(state: &State, region: &str, root: &RootId) -> (UsedBy, String, Option<
     if let Some((_, image)) = own_images(state, region).find(|(_, image)| image.root.baked() == Some(root)) {
         return (UsedBy::Image, image.id.clone(), Some(image.name.clone()));
     }
-    let mut snapshots = state.regions.values().flat_map(|region| region.snapshots.values());
-    match snapshots.find(|snapshot| snapshot.root.as_ref() == Some(root)) {
-        Some(snapshot) => (UsedBy::Snapshot, snapshot.id.clone(), None),
-        None => (UsedBy::Layer, root.0.clone(), None),
+    let snapshots = state.regions.values().flat_map(|region| region.snapshots.values());
+    let keeps = |snapshot: &&Snapshot| [&snapshot.root, &snapshot.data].contains(&&Some(root.clone()));
+    let snapshots: Vec<&Snapshot> = snapshots.filter(keeps).collect();
+    let of_image = own_images(state, region).find(|(_, image)| {
+        image
+            .snapshot_ids()
+            .any(|id| snapshots.iter().any(|snapshot| snapshot.id == *id))
+    });
+    match (of_image, snapshots.first()) {
+        (Some((_, image)), _) => (UsedBy::Image, image.id.clone(), Some(image.name.clone())),
+        (None, Some(snapshot)) => (UsedBy::Snapshot, snapshot.id.clone(), None),
+        (None, None) => (UsedBy::Layer, root.0.clone(), None),
     }
 }
 

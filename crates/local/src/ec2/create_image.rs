@@ -1,6 +1,6 @@
 //! How images come about: `CreateImage` from an instance, `CopyImage` from another region, `RegisterImage` from a snapshot.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -57,52 +57,89 @@ pub(crate) async fn create_image(mut call: Call) -> Answer {
         region: call.region.clone(),
         id: wish.instance_id.clone(),
     };
-    let root = freeze(&call.cloud, &name, wish.no_reboot).await?;
-    let id = record(&call, Some(&root), |region| {
+    let frozen = freeze(&call.cloud, &name, wish.no_reboot).await?;
+    let id = record(&call, frozen.layers(), |region| {
         check_name_free(region, &wish.name)?;
-        wish.add(&call.cloud, region, &root)
+        wish.add(&call.cloud, region, &frozen)
     })
     .await?;
     Ok(Element::body().text("imageId", id))
 }
 
-/// Records what keeps a frozen root. When that fails, nothing but the machines knows of the root, which is removed at once.
+/// What was frozen of an instance: its root, and what its further volumes hold, by their ids.
+struct Frozen {
+    root: RootId,
+    volumes: BTreeMap<String, RootId>,
+}
+
+impl Frozen {
+    fn layers(&self) -> impl Iterator<Item = &RootId> + Clone {
+        std::iter::once(&self.root).chain(self.volumes.values())
+    }
+}
+
+/// Records what keeps frozen layers. When that fails, nothing but the machines knows of them, and they are removed at once.
 async fn record<T>(
     call: &Call,
-    root: Option<&RootId>,
+    layers: impl Iterator<Item = &RootId> + Clone,
     change: impl FnOnce(&mut Region) -> Result<T, ApiError>,
 ) -> Result<T, ApiError> {
     let recorded = call.cloud.change_all(|state| {
-        state.roots.extend(root.cloned());
+        state.roots.extend(layers.clone().cloned());
         change(state.region_mut(&call.region))
     });
-    if let (Err(_), Some(root)) = (&recorded, root)
-        && let Err(left) = call.cloud.machines.remove_root(root).await
-    {
-        tracing::warn!(root = root.0, error = %left, "root that nothing keeps not removed");
+    if recorded.is_err() {
+        for layer in layers {
+            if let Err(left) = call.cloud.machines.remove_root(layer).await {
+                tracing::warn!(root = layer.0, error = %left, "root that nothing keeps not removed");
+            }
+        }
     }
     recorded
 }
 
-/// Freezes an instance's disk into a root. A running instance is stopped for it, unless the user forbids.
-async fn freeze(cloud: &Arc<Cloud>, name: &InstanceName, no_reboot: bool) -> Result<RootId, ApiError> {
+/// Freezes an instance's disks. A running instance is stopped for it, unless the user forbids.
+async fn freeze(cloud: &Arc<Cloud>, name: &InstanceName, no_reboot: bool) -> Result<Frozen, ApiError> {
     let slot = cloud.slot(&name.id);
     let mut slot = slot.lock().await;
     match slot.take() {
         Some(running) if !no_reboot => {
             running.machine.stop().await;
-            let root = cloud.machines.snapshot(&name.id).await;
+            let frozen = freeze_disks(cloud, name).await;
             if let Err(error) = power::restart(cloud, name, &mut slot).await {
                 // The snapshot is good all the same: the instance is what did not come back.
                 power::fail(cloud, name, Boot::Again, &error);
             }
-            Ok(root?)
+            frozen
         }
         running_or_none => {
             *slot = running_or_none;
-            Ok(cloud.machines.snapshot(&name.id).await?)
+            freeze_disks(cloud, name).await
         }
     }
+}
+
+/// Freezes the root of an instance as it is now.
+async fn freeze_root(cloud: &Cloud, name: &InstanceName) -> Result<RootId, ApiError> {
+    let slot = cloud.slot(&name.id);
+    let _slot = slot.lock().await;
+    Ok(cloud.machines.snapshot(&name.id).await?)
+}
+
+async fn freeze_disks(cloud: &Cloud, name: &InstanceName) -> Result<Frozen, ApiError> {
+    let ids: Vec<String> = cloud.read(&name.region, |region| {
+        let instance = region.instance(&name.id)?;
+        let volumes = power::further_volumes(region, instance);
+        Ok::<_, ApiError>(volumes.map(|(volume, _)| volume.id.clone()).collect())
+    })??;
+    let mut volumes = BTreeMap::new();
+    for id in ids {
+        if let Some(data) = cloud.machines.snapshot_volume(&id).await? {
+            volumes.insert(id, data);
+        }
+    }
+    let root = cloud.machines.snapshot(&name.id).await?;
+    Ok(Frozen { root, volumes })
 }
 
 impl Wish {
@@ -122,12 +159,12 @@ impl Wish {
     }
 
     /// Adds the image with a snapshot for each of its volumes, and returns its id.
-    fn add(&self, cloud: &Cloud, region: &mut Region, root: &RootId) -> Result<String, ApiError> {
+    fn add(&self, cloud: &Cloud, region: &mut Region, frozen: &Frozen) -> Result<String, ApiError> {
         let instance = region.instance(&self.instance_id)?.clone();
         let started = Moment::now();
         let completed = started.plus(cloud.latency.snapshot);
         let id = ResourceKind::Image.new_id();
-        let (block_devices, snapshots) = self.devices(region, &instance, &id, root, (started, completed))?;
+        let (block_devices, snapshots) = self.devices(region, &instance, &id, frozen, (started, completed))?;
         let image = Image {
             id: id.clone(),
             name: self.name.clone(),
@@ -137,7 +174,7 @@ impl Wish {
             architecture: instance.architecture.clone(),
             created: started,
             available: started.plus(cloud.latency.image),
-            root: ImageRoot::Baked(root.clone()),
+            root: ImageRoot::Baked(frozen.root.clone()),
             root_device: instance.root_device.clone(),
             block_devices,
             boot_mode: instance.boot_mode.clone(),
@@ -170,7 +207,7 @@ impl Wish {
         region: &Region,
         instance: &Instance,
         image_id: &str,
-        root: &RootId,
+        frozen: &Frozen,
         (started, completed): (Moment, Moment),
     ) -> Result<(Vec<BlockDevice>, Vec<Snapshot>), ApiError> {
         let attached = attached_devices(region, &instance.id);
@@ -195,7 +232,8 @@ impl Wish {
                 completed,
                 encrypted: ebs.encrypted,
                 kms_key_id: ebs.kms_key_id.clone(),
-                root: is_root.then(|| root.clone()),
+                root: is_root.then(|| frozen.root.clone()),
+                data: frozen.volumes.get(volume_id).cloned(),
                 shared_with: BTreeSet::new(),
             };
             ebs.snapshot_id = Some(snapshot.id.clone());
@@ -290,9 +328,14 @@ pub(crate) fn copy_image(mut call: Call) -> Answer {
     let catalogue = crate::catalogue::images(&source_region, &call.cloud.local_images);
     let found = call.cloud.read(&source_region, |region| {
         let image = images::find(region, &catalogue, &source_id).cloned()?;
-        Ok::<_, ApiError>((image, region.tags_of(&source_id).clone()))
+        let held = image.snapshot_ids().filter_map(|id| {
+            let data = region.snapshots.get(id)?.data.clone()?;
+            Some((id.clone(), data))
+        });
+        let held: BTreeMap<String, RootId> = held.collect();
+        Ok::<_, ApiError>((image, region.tags_of(&source_id).clone(), held))
     })?;
-    let (source, source_tags) = found?;
+    let (source, source_tags, held) = found?;
     if source.state() != "available" {
         return Err(ApiError::new(
             "InvalidAMIID.Unavailable",
@@ -309,7 +352,7 @@ pub(crate) fn copy_image(mut call: Call) -> Answer {
         check_name_free(region, &name)?;
         let mut image = copy(&source, &source_region, &name, call.cloud.latency.image);
         image.description = description.unwrap_or(image.description);
-        for snapshot in copy_snapshots(&mut image, encryption.as_ref(), &source_region) {
+        for snapshot in copy_snapshots(&mut image, encryption.as_ref(), &source_region, &held) {
             region.tag(&snapshot.id, &tags.of(ResourceKind::Snapshot));
             region.snapshots.insert(snapshot.id.clone(), snapshot);
         }
@@ -348,8 +391,14 @@ fn copy(source: &Image, source_region: &str, name: &str, latency: std::time::Dur
     }
 }
 
-/// Gives a copied image snapshots of its own. `encryption` is the key for it, when the copy is to be encrypted.
-fn copy_snapshots(image: &mut Image, encryption: Option<&Option<String>>, source_region: &str) -> Vec<Snapshot> {
+/// Gives a copied image snapshots of its own. `encryption` is the key for it, when the copy is to be encrypted; `held` is what the snapshots of
+/// further volumes keep.
+fn copy_snapshots(
+    image: &mut Image,
+    encryption: Option<&Option<String>>,
+    source_region: &str,
+    held: &BTreeMap<String, RootId>,
+) -> Vec<Snapshot> {
     let mut snapshots = Vec::new();
     for device in &mut image.block_devices {
         let Some(ebs) = &mut device.ebs else { continue };
@@ -375,6 +424,7 @@ fn copy_snapshots(image: &mut Image, encryption: Option<&Option<String>>, source
                 .baked()
                 .filter(|_| device.device == image.root_device)
                 .cloned(),
+            data: held.get(&source).cloned(),
             shared_with: BTreeSet::new(),
         };
         ebs.snapshot_id = Some(snapshot.id.clone());
@@ -406,10 +456,11 @@ pub(crate) async fn create_snapshot(mut call: Call) -> Answer {
                 region: call.region.clone(),
                 id: instance.id,
             };
-            Some(freeze(&call.cloud, &name, true).await?)
+            Some(freeze_root(&call.cloud, &name).await?)
         }
         None => None,
     };
+    let data = call.cloud.machines.snapshot_volume(&volume_id).await?;
     let started = Moment::now();
     let snapshot = Snapshot {
         id: ResourceKind::Snapshot.new_id(),
@@ -421,9 +472,10 @@ pub(crate) async fn create_snapshot(mut call: Call) -> Answer {
         encrypted: volume.ebs.encrypted,
         kms_key_id: volume.ebs.kms_key_id,
         root,
+        data,
         shared_with: BTreeSet::new(),
     };
-    record(&call, snapshot.root.as_ref(), |region| {
+    record(&call, snapshot.root.iter().chain(&snapshot.data), |region| {
         region.tag(&snapshot.id, &tags);
         region.snapshots.insert(snapshot.id.clone(), snapshot.clone());
         Ok(())

@@ -10,11 +10,13 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::api_error::ApiError;
 use crate::call::{Answer, Call};
 use crate::cloud::{Cloud, RunningMachine, with_causes};
-use crate::machine::{Ended, Machine, MachineSpec};
+use crate::machine::{Ended, Machine, MachineSpec, RootId, VolumeSpec};
 use crate::metadata;
 use crate::moment::Moment;
 use crate::notice::Notice;
+use crate::state::Region;
 use crate::state::instance::{Instance, InstanceState};
+use crate::state::volume::Volume;
 use crate::user_data;
 use crate::xml::Element;
 
@@ -228,11 +230,12 @@ async fn start_machine(cloud: &Arc<Cloud>, name: &InstanceName, boot: Boot) -> R
             .instance(&name.id)
             .ok()
             .filter(|instance| wanted(instance))
-            .map(|instance| machine_spec(cloud, instance))
+            .map(|instance| machine_spec(cloud, region, instance))
     })?;
     let Some(spec) = spec.filter(|_| !cloud.closing.is_cancelled()) else {
         return Ok(());
     };
+    fill_volumes(cloud, &name.region, &spec).await?;
     let started = match boot {
         Boot::First => {
             warn_of_user_data(cloud, &spec);
@@ -240,6 +243,9 @@ async fn start_machine(cloud: &Arc<Cloud>, name: &InstanceName, boot: Boot) -> R
         }
         Boot::Again => cloud.machines.restart(&name.id, spec).await?,
     };
+    if boot == Boot::First {
+        warn_of_volumes(cloud, name, &started);
+    }
     arrive(cloud, name, Some(started.ssh_address().port()))?;
     *machine = Some(watched(cloud, name, started));
     Ok(())
@@ -257,7 +263,7 @@ fn arrive(cloud: &Cloud, name: &InstanceName, ssh_port: Option<u16>) -> Result<(
     })
 }
 
-fn machine_spec(cloud: &Cloud, instance: &Instance) -> MachineSpec {
+fn machine_spec(cloud: &Cloud, region: &Region, instance: &Instance) -> MachineSpec {
     let [one, two, three, four] = instance.address.octets();
     MachineSpec {
         id: instance.id.clone(),
@@ -272,6 +278,55 @@ fn machine_spec(cloud: &Cloud, instance: &Instance) -> MachineSpec {
             .and_then(|text| BASE64_STANDARD.decode(text).ok()),
         address: instance.address,
         ssh_port: instance.ssh_port,
+        volumes: further_volumes(region, instance)
+            .map(|(volume, device)| volume_spec(volume, device))
+            .collect(),
+    }
+}
+
+/// The volumes of an instance besides its root, with their devices.
+pub(crate) fn further_volumes<'a>(
+    region: &'a Region,
+    instance: &'a Instance,
+) -> impl Iterator<Item = (&'a Volume, &'a str)> {
+    region.volumes.values().filter_map(|volume| {
+        let attachment = volume.attachment.as_ref()?;
+        let is_further = attachment.instance_id == instance.id && attachment.device != instance.root_device;
+        is_further.then_some((volume, attachment.device.as_str()))
+    })
+}
+
+fn volume_spec(volume: &Volume, device: &str) -> VolumeSpec {
+    VolumeSpec {
+        id: volume.id.clone(),
+        device: device.to_owned(),
+        size: volume.bytes(),
+    }
+}
+
+/// Puts what their snapshots keep into the volumes of a machine that is about to start for the first time.
+async fn fill_volumes(cloud: &Cloud, region: &str, spec: &MachineSpec) -> Result<(), ApiError> {
+    for volume in &spec.volumes {
+        if let Some(data) = cloud.read(region, |region| snapshot_data(region, &volume.id))? {
+            cloud.machines.make_volume(volume, Some(&data)).await?;
+        }
+    }
+    Ok(())
+}
+
+fn snapshot_data(region: &Region, volume: &str) -> Option<RootId> {
+    let snapshot = region.volumes.get(volume)?.ebs.snapshot_id.as_ref()?;
+    region.snapshots.get(snapshot)?.data.clone()
+}
+
+/// Reports what of an instance's volumes is not as on EC2.
+fn warn_of_volumes(cloud: &Cloud, name: &InstanceName, machine: &Machine) {
+    for line in machine.complaints() {
+        tracing::warn!(instance = name.id, "{line}");
+        cloud.userlands.notify(Notice::Volume {
+            instance: name.id.clone(),
+            line: line.clone(),
+        });
     }
 }
 
@@ -447,8 +502,10 @@ pub(crate) async fn restart(
     slot: &mut Option<RunningMachine>,
 ) -> Result<(), ApiError> {
     let spec = cloud.read(&name.region, |region| {
-        region.instance(&name.id).map(|instance| machine_spec(cloud, instance))
+        let instance = region.instance(&name.id)?;
+        Ok::<_, ApiError>(machine_spec(cloud, region, instance))
     })??;
+    fill_volumes(cloud, &name.region, &spec).await?;
     let started = cloud.machines.restart(&name.id, spec).await?;
     arrive(cloud, name, Some(started.ssh_address().port()))?;
     *slot = Some(watched(cloud, name, started));

@@ -1,4 +1,4 @@
-//! Volumes: the devices of instances, and loose ones. Only a root device holds data here; other volumes are records.
+//! Volumes: the devices of instances, and loose ones. What one holds that is no root device lies with the machines.
 
 use crate::api_error::ApiError;
 use crate::call::{Answer, Call};
@@ -7,6 +7,7 @@ use crate::ec2::filters::{FilterTable, Filters};
 use crate::ec2::page::Page;
 use crate::ec2::tags::{self, TagSpecifications};
 use crate::ids::ResourceKind;
+use crate::machine::VolumeSpec;
 use crate::moment::Moment;
 use crate::network;
 use crate::state::Tags;
@@ -14,7 +15,7 @@ use crate::state::instance::InstanceState;
 use crate::state::volume::{Attachment, EbsDevice, Volume};
 use crate::xml::Element;
 
-pub(crate) fn create_volume(mut call: Call) -> Answer {
+pub(crate) async fn create_volume(mut call: Call) -> Answer {
     let zone = call.parameters.required("AvailabilityZone")?;
     let snapshot_id = call.parameters.filled("SnapshotId");
     let size = call.parameters.number("Size")?;
@@ -64,6 +65,18 @@ pub(crate) fn create_volume(mut call: Call) -> Answer {
         region.tag(&volume.id, &tags);
         Ok(volume)
     })?;
+    let data = call.read(|region| {
+        let snapshot = region.snapshots.get(volume.ebs.snapshot_id.as_ref()?)?;
+        snapshot.data.clone()
+    })?;
+    if let Some(data) = data {
+        let spec = VolumeSpec {
+            id: volume.id.clone(),
+            device: String::new(),
+            size: volume.bytes(),
+        };
+        call.cloud.machines.make_volume(&spec, Some(&data)).await?;
+    }
     Ok(describe(&volume, &tags))
 }
 
@@ -227,7 +240,7 @@ fn describe_attachment(id: &str, attachment: &Attachment, status: &str) -> Eleme
         .text("attachTime", attachment.since)
 }
 
-pub(crate) fn delete_volume(mut call: Call) -> Answer {
+pub(crate) async fn delete_volume(mut call: Call) -> Answer {
     let id = call.parameters.required("VolumeId")?;
     call.accept()?;
     call.change(|region| {
@@ -239,5 +252,6 @@ pub(crate) fn delete_volume(mut call: Call) -> Answer {
         region.tags.remove(&id);
         Ok(())
     })?;
+    call.cloud.remove_unused_roots().await;
     Ok(Element::body().yes())
 }

@@ -170,7 +170,13 @@ struct SetUp {
 }
 
 /// Sends the first message and sees the sandbox through to its last report before it serves.
-async fn set_up(control: &AsyncFd<OwnedFd>, child: &Child, start: Start, ids: IdMap) -> Result<SetUp, SandboxError> {
+async fn set_up(
+    control: &AsyncFd<OwnedFd>,
+    child: &Child,
+    start: Start,
+    ids: IdMap,
+    volumes: Vec<OwnedFd>,
+) -> Result<SetUp, SandboxError> {
     let mut wires = Wires::default();
     let base = match &start {
         Start::Machine(machine) => machine.base().map(Path::to_owned),
@@ -189,8 +195,9 @@ async fn set_up(control: &AsyncFd<OwnedFd>, child: &Child, start: Start, ids: Id
                     Some(base) if ids.root().is_some() => Some(map_ids_of(base, child)?),
                     _ => None,
                 };
-                let files: Vec<_> = base.iter().map(OwnedFd::as_fd).collect();
-                send_request(control, &Request::Mapped, &[], &files).await?;
+                let files: Vec<_> = base.iter().chain(&volumes).map(OwnedFd::as_fd).collect();
+                let has_base = base.is_some();
+                send_request(control, &Request::Mapped { has_base }, &[], &files).await?;
             }
             Report::Network { wants_device } => {
                 wires = Wires::of(message.files, wants_device);
@@ -260,25 +267,26 @@ async fn outcome_of(job: Job, ids: IdMap) -> Result<Vec<u64>, SandboxError> {
     } else {
         ids.count()
     };
-    let outcome = set_up(&control, &child, Start::Job { ids: count, job }, ids).await;
+    let outcome = set_up(&control, &child, Start::Job { ids: count, job }, ids, Vec::new()).await;
     drop(control);
     child.wait().await?;
     outcome.map(|set_up| set_up.bytes)
 }
 
 impl Sandbox {
-    /// Starts a machine and waits until it is up. `listen` must run for as long as its reports are wanted.
+    /// Starts a machine, with what is attached for its volumes, and waits until it is up. `listen` must run for as long as its reports are wanted.
     pub(crate) async fn start(
         machine: MachineStart,
         ids: IdMap,
         cgroup: Cgroup,
+        volumes: Vec<OwnedFd>,
     ) -> Result<(Sandbox, Wires), SandboxError> {
         let (control, child) = spawn()?;
         // It waits for its first message, so it has no children and no namespace yet.
         cgroup
             .add(child.id().unwrap_or_default())
             .map_err(SandboxError::Cgroup)?;
-        let SetUp { wires, .. } = set_up(&control, &child, Start::Machine(machine), ids).await?;
+        let SetUp { wires, .. } = set_up(&control, &child, Start::Machine(machine), ids, volumes).await?;
         let sandbox = Sandbox {
             control: Arc::new(control),
             next: AtomicU64::new(1),

@@ -20,9 +20,13 @@ struct Level {
     waiting: Vec<CString>,
 }
 
-/// Fails with `EDQUOT` if a layer takes more than `limit` bytes.
-pub(super) fn check(layer: OwnedFd, limit: u64) -> Result<(), Trouble> {
-    taken(layer, limit).map(drop)
+/// Fails with `EDQUOT` if layers take more than `limit` bytes together.
+pub(super) fn check(layers: Vec<OwnedFd>, limit: u64) -> Result<(), Trouble> {
+    let mut left = limit;
+    for layer in layers {
+        left -= taken(layer, left)?;
+    }
+    Ok(())
 }
 
 /// How many bytes the files below a directory take; `EDQUOT` if that is more than `limit`. What is moved meanwhile may be missed, or counted

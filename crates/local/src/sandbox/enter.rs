@@ -57,10 +57,10 @@ fn become_it(control: &OwnedFd) -> Result<i32, Failure> {
         Start::Machine(machine) if machine.ids == 0 => init::run_bare(control, &machine).map(|()| 0),
         Start::Machine(machine) => {
             enter_store(&machine.store)?;
-            let base = join_user_namespace(control, machine.ids)?;
+            let given = join_user_namespace(control, machine.ids)?;
             // A machine's own cgroup namespace would belong to it, and let it mount the hierarchies: this one is the outer namespace's.
             kernel::unshare(UnshareFlags::NEWPID | UnshareFlags::NEWCGROUP).step("create PID and cgroup namespaces")?;
-            split_off_init(control, &machine, base)
+            split_off_init(control, &machine, given)
         }
     }
 }
@@ -70,16 +70,21 @@ fn enter_store(store: &Path) -> Result<(), Failure> {
     std::env::set_current_dir(store).step("enter the store")
 }
 
-/// Joins the outer user namespace as its root; answers the mount that came with the id map.
-fn join_user_namespace(control: &OwnedFd, ids: u32) -> Result<Option<OwnedFd>, Failure> {
+/// Joins the outer user namespace as its root; answers what came with the id map.
+fn join_user_namespace(control: &OwnedFd, ids: u32) -> Result<mounts::Given, Failure> {
     kernel::unshare(UnshareFlags::NEWUSER).step("create a user namespace")?;
     send(control.as_fd(), &Report::NeedMap, &[], &[]).step("ask for an id map")?;
     let answer = receive::<Request>(control.as_fd()).step("wait for the id map")?;
-    let Some(answer) = answer.filter(|answer| matches!(answer.content, Request::Mapped)) else {
+    let Some((Request::Mapped { has_base }, files)) = answer.map(|answer| (answer.content, answer.files)) else {
         kernel::leave(1);
     };
     become_root(ids)?;
-    Ok(answer.files.into_iter().next())
+    let mut volumes = files.into_iter();
+    let base = volumes.by_ref().take(usize::from(has_base)).next();
+    Ok(mounts::Given {
+        base,
+        volumes: volumes.collect(),
+    })
 }
 
 /// Takes user and group 0 of the current user namespace.
@@ -92,16 +97,21 @@ pub(super) fn become_root(ids: u32) -> Result<(), Failure> {
 }
 
 /// Forks init and watches over it.
-fn split_off_init(control: &OwnedFd, machine: &MachineStart, base: Option<OwnedFd>) -> Result<i32, Failure> {
+fn split_off_init(control: &OwnedFd, machine: &MachineStart, given: mounts::Given) -> Result<i32, Failure> {
     let (to_init, from_watcher) = socket_pair().step("connect with init")?;
     let Some(init) = kernel::fork().step("start init")? else {
         drop(to_init);
-        let outcome = machine_init(control, &from_watcher, machine, base);
+        let outcome = machine_init(control, &from_watcher, machine, given);
         if let Err(failure) = &outcome {
             report_failure(control.as_fd(), failure);
         }
         kernel::leave(i32::from(outcome.is_err()));
     };
+    // What is attached for volumes stays here until nobody is left in the machine.
+    let mounts::Given {
+        base,
+        volumes: _volumes,
+    } = given;
     drop((from_watcher, base));
     if await_byte(&to_init) {
         write_inner_map(init, machine.ids)?;
@@ -115,11 +125,11 @@ fn machine_init(
     control: &OwnedFd,
     watcher: &OwnedFd,
     machine: &MachineStart,
-    base: Option<OwnedFd>,
+    given: mounts::Given,
 ) -> Result<(), Failure> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).step("tie init to its parent")?;
     let device = interface::find_device(machine);
-    let root = mounts::build(machine, base)?;
+    let root = mounts::build(machine, given)?;
     set_limits(machine)?;
     let inner = UnshareFlags::NEWUSER
         | UnshareFlags::NEWNS

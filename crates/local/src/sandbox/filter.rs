@@ -65,6 +65,8 @@ const SOCKET_FAMILIES: [i32; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6,
 const NEW_CGROUP_NAMESPACE: u64 = 0x0200_0000;
 /// Terminal requests that type on behalf of whoever sits at the terminal: `TIOCSTI` and `TIOCLINUX`, whose type differs between C libraries.
 const TYPING: [u64; 2] = [0x5412, 0x541c];
+/// Requests that configure loop devices, by what they have in common: a volume is one, and stays what it was attached as.
+const LOOP_DEVICES: (u64, u64) = (0xffff_ff00, 0x4c00);
 /// The highest call that has been reviewed: `removexattrat`. Numbers from 424 on are the same on all processors.
 const NEWEST: u32 = 466;
 
@@ -97,7 +99,12 @@ fn programs() -> Result<[BpfProgram; 3], BackendError> {
     refused.insert(libc::SYS_unshare, vec![new_cgroup()?]);
     refused.insert(libc::SYS_clone, vec![new_cgroup()?]);
     let typing = TYPING.map(|request| rule([(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, request)]));
-    refused.insert(libc::SYS_ioctl, typing.into_iter().collect::<Result<_, _>>()?);
+    let (mask, loops) = LOOP_DEVICES;
+    let loops = rule([(1, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(mask), loops)]);
+    refused.insert(
+        libc::SYS_ioctl,
+        typing.into_iter().chain([loops]).collect::<Result<_, _>>()?,
+    );
     // Its flags lie in memory, where a filter cannot read them; the C libraries fall back on `clone`.
     let missing = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
     let other_family = SOCKET_FAMILIES.map(|family| {

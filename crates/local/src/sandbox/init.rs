@@ -170,7 +170,7 @@ impl Init<'_> {
                 self.end_processes();
                 return Next::End;
             }
-            Request::Start(_) | Request::Mapped | Request::Attached { .. } => {}
+            Request::Start(_) | Request::Mapped { .. } | Request::Attached { .. } => {}
         }
         Next::Continue
     }

@@ -31,7 +31,7 @@ pub(super) enum Opened {
         to: OwnedFd,
     },
     Count {
-        layer: OwnedFd,
+        layers: Vec<OwnedFd>,
         limit: u64,
     },
     Measure {
@@ -80,8 +80,8 @@ pub(super) fn open_directories(job: Job) -> Result<Opened, Failure> {
             from: layer(&from)?,
             to: directory(&to)?,
         },
-        Job::Count { directory, limit } => Opened::Count {
-            layer: layer(&directory)?,
+        Job::Count { directories, limit } => Opened::Count {
+            layers: directories.iter().map(|path| layer(path)).collect::<Result<_, _>>()?,
             limit,
         },
         Job::Measure { directories } => Opened::Measure {
@@ -150,8 +150,8 @@ impl Opened {
             Opened::Copy { from, to } => {
                 copy::layer(from, to.as_fd(), FILES).map_err(|trouble| failure("copy a layer", trouble))
             }
-            Opened::Count { layer, limit } => {
-                count::check(layer, limit).map_err(|trouble| failure("count the files of a layer", trouble))
+            Opened::Count { layers, limit } => {
+                count::check(layers, limit).map_err(|trouble| failure("count the files of a layer", trouble))
             }
             Opened::Empty { directory } => remove::empty(directory).map_err(|trouble| failure("remove files", trouble)),
             Opened::Unpack { tarball, name, to } => make_root(&to)

@@ -209,3 +209,66 @@ pub(super) fn loopback_up() -> io::Result<()> {
         }
     }
 }
+
+/// Makes a file a block device: a free loop device, and its number. The device goes when its last descriptor and its last mount have gone, also
+/// when that is because all their owners were killed. While the descriptor that this returns is open, it is locked, so that udev of the
+/// host does not look for file systems on it: what lies there may be named like one of the host's.
+pub(crate) fn attach_loop(file: BorrowedFd<'_>) -> io::Result<(OwnedFd, u32)> {
+    /// `struct loop_info64`.
+    #[repr(C)]
+    #[derive(Default)]
+    struct Information {
+        numbers: [u64; 5], // device, inode, rdevice, offset, size limit
+        number: u32,
+        encryption: [u32; 2],
+        flags: u32,
+        names: [[u64; 8]; 2],
+        key: [u64; 4],
+        initial: [u64; 2],
+    }
+    /// `struct loop_config`.
+    #[repr(C)]
+    #[derive(Default)]
+    struct Configuration {
+        file: u32,
+        block_size: u32,
+        information: Information,
+        reserved: [u64; 8],
+    }
+    const GET_FREE: libc::Ioctl = 0x4c82;
+    const CONFIGURE: libc::Ioctl = 0x4c0a;
+    const CLEAR_WITH_LAST_USER: u32 = 4; // LO_FLAGS_AUTOCLEAR
+    const TRIES: u32 = 1000;
+    let control = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/loop-control")?;
+    let configuration = Configuration {
+        file: u32::try_from(file.as_raw_fd()).map_err(io::Error::other)?,
+        block_size: 4096,
+        information: Information {
+            flags: CLEAR_WITH_LAST_USER,
+            ..Information::default()
+        },
+        ..Configuration::default()
+    };
+    for _ in 0..TRIES {
+        // SAFETY: the request has no argument.
+        let number = unsafe { libc::ioctl(control.as_raw_fd(), GET_FREE) };
+        let Ok(number) = u32::try_from(number) else {
+            return Err(io::Error::last_os_error());
+        };
+        let path = format!("/dev/loop{number}");
+        let device = OwnedFd::from(std::fs::File::options().read(true).write(true).open(path)?);
+        if rustix::fs::flock(&device, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
+            continue; // somebody else is about to take it, or udev looks at it
+        }
+        // SAFETY: the kernel reads as many bytes as the struct has, whose layout is the kernel's; both descriptors are open.
+        match unsafe { libc::ioctl(device.as_raw_fd(), CONFIGURE, &raw const configuration) } {
+            0 => return Ok((device, number)),
+            _ if io::Error::last_os_error().kind() == io::ErrorKind::ResourceBusy => {}
+            _ => return Err(io::Error::last_os_error()),
+        }
+    }
+    Err(io::ErrorKind::ResourceBusy.into())
+}

@@ -45,10 +45,11 @@ pub(crate) mod wire;
 pub(crate) use client::{Condition, Process, ProcessEnd, Sandbox, SandboxError, Wires, do_job, measure};
 pub(crate) use idmap::{IdMap, NoRange};
 pub(crate) use interface::TUN;
-pub(crate) use kernel::awaitable;
+pub(crate) use kernel::{attach_loop, awaitable};
 pub(crate) use terminal::set_size;
 pub(crate) use wire::{
     Action, Job, MachineStart, NetworkStart, NewFile, NewUser, Part, Program, Run, Script, Shift, Streams, Terminal,
+    VolumeStart,
 };
 
 /// The first argument that turns the program into a sandbox's init.

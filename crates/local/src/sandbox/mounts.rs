@@ -23,6 +23,17 @@ pub(super) struct Root {
     pub(super) shims: Shims,
 }
 
+/// What the parent has opened for a machine.
+#[derive(Debug)]
+pub(super) struct Given {
+    /// The mount of the directory that the root stands on, where its ids are mapped.
+    pub(super) base: Option<OwnedFd>,
+    /// What [`MachineStart::volumes`] tells of.
+    pub(super) volumes: Vec<OwnedFd>,
+}
+
+/// Where volumes lie that get mounted, in `/dev`.
+const VOLUMES: &str = ".volumes";
 /// Files of `/proc` that tell about the whole host or its other users. What only root of the host may read is closed to a machine by its
 /// ids already, which are never root's; in a rootless container they are the container's.
 const HIDDEN: [&str; 16] = [
@@ -50,8 +61,9 @@ const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
 /// Builds the root in a mount namespace of its own and makes it the root of this process.
 ///
-/// The working directory is the store. `base` is the mount of the directory that the root stands on, where its ids are mapped.
-pub(super) fn build(machine: &MachineStart, base: Option<OwnedFd>) -> Result<Root, Failure> {
+/// The working directory is the store.
+pub(super) fn build(machine: &MachineStart, given: Given) -> Result<Root, Failure> {
+    let Given { base, volumes } = given;
     kernel::unshare(UnshareFlags::NEWNS).step("create a mount namespace")?;
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change("/", private).step("separate the mounts from the host's")?;
@@ -60,7 +72,7 @@ pub(super) fn build(machine: &MachineStart, base: Option<OwnedFd>) -> Result<Roo
     let mount_overlays = |tools| mount_overlays(machine, base.as_deref(), &root, tools);
 
     mount_overlays(None)?;
-    let shims = shims::needed(&root);
+    let shims = shims::needed(&root, !machine.volumes.is_empty());
     if shims.any() {
         // They stand in a layer of their own, so that they never become part of an image.
         let tools = machine.directory.join("tools");
@@ -72,6 +84,7 @@ pub(super) fn build(machine: &MachineStart, base: Option<OwnedFd>) -> Result<Roo
     }
     mount_proc(&root)?;
     mount_devices(&root, machine.shared_memory)?;
+    mount_volumes(machine, &root.join("dev"), volumes)?;
     mount_fresh(&root, "run", "mode=755,size=64m")?;
     mount_fresh(&root, "sys", "mode=555,size=0,ro")?;
     change_root(&root)?;
@@ -82,8 +95,7 @@ pub(super) fn build(machine: &MachineStart, base: Option<OwnedFd>) -> Result<Roo
 fn attach_base(machine: &MachineStart, base: &OwnedFd) -> Result<PathBuf, Failure> {
     let at = machine.directory.join("base");
     fs::create_dir_all(&at).step("create the mount point of the base directory")?;
-    let flags = rustix::mount::MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-    rustix::mount::move_mount(base, c"", CWD, &at, flags).step("mount the base directory")?;
+    move_here(base, &at).step("mount the base directory")?;
     Ok(at)
 }
 
@@ -233,6 +245,55 @@ fn mount_devices(root: &Path, shared_memory: u64) -> Result<(), Failure> {
         std::os::unix::fs::symlink(target, dev.join(name)).step(format!("create `/dev/{name}`"))?;
     }
     Ok(())
+}
+
+/// Puts the machine's volumes into `/dev`: each under its name and the links that EC2's systems have, and below `VOLUMES` what `mount` mounts
+/// in its place.
+fn mount_volumes(machine: &MachineStart, dev: &Path, given: Vec<OwnedFd>) -> Result<(), Failure> {
+    if machine.volumes.is_empty() {
+        return Ok(());
+    }
+    let mut given = given.into_iter();
+    let places = dev.join(VOLUMES);
+    let ids = dev.join("disk/by-id");
+    fs::create_dir(&places)
+        .and_then(|()| fs::create_dir_all(&ids))
+        .step("create the directories of volumes")?;
+    let nodes = places.join("nodes");
+    let has_nodes = machine.volumes.iter().any(|volume| volume.is_block);
+    if let Some(mount) = given.by_ref().take(usize::from(has_nodes)).next() {
+        fs::create_dir(&nodes).step("create the mount point of device nodes")?;
+        move_here(&mount, &nodes).step("mount the device nodes")?;
+    }
+    for volume in &machine.volumes {
+        let step = || format!("attach volume `/dev/{}`", volume.name);
+        let (at, place) = (dev.join(&volume.name), places.join(&volume.name));
+        let node = if volume.is_block {
+            nodes.join(&volume.name)
+        } else {
+            volume.directory.join("disk")
+        };
+        fs::write(&at, "").step(step())?;
+        mount_bind(node, &at).step(step())?;
+        fs::create_dir(&place).step(step())?;
+        match given.by_ref().take(usize::from(volume.has_file_system)).next() {
+            Some(mount) => move_here(&mount, &place).step(step())?,
+            None => mount_bind(volume.directory.join("files"), &place).step(step())?,
+        }
+        let id = format!("nvme-Amazon_Elastic_Block_Store_{}", volume.id.replace('-', ""));
+        std::os::unix::fs::symlink(format!("../../{}", volume.name), ids.join(id)).step(step())?;
+    }
+    if has_nodes {
+        unmount(&nodes, UnmountFlags::DETACH).step("unmount the device nodes")?;
+        fs::remove_dir(&nodes).step("remove the mount point of device nodes")?;
+    }
+    Ok(())
+}
+
+/// Mounts what is mounted nowhere yet.
+fn move_here(mount: &OwnedFd, at: &Path) -> rustix::io::Result<()> {
+    let flags = rustix::mount::MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    rustix::mount::move_mount(mount, c"", CWD, at, flags)
 }
 
 /// Puts one of the host's devices somewhere. Read-only concerns the node, not the device: its owner and mode stay as the

@@ -16,6 +16,8 @@ const WRAPPERS: [(&str, &str, &[u8]); 2] = [
     ("systemctl", include_str!("systemctl.sh"), b"\x7fELF"),
     ("cloud-init", include_str!("cloud_init.sh"), b"#!"),
 ];
+/// What mounts volumes, in machines that have some.
+const MOUNT: (&str, &str, &[u8]) = ("mount", include_str!("mount.sh"), b"\x7fELF");
 /// The longest program that is worth a copy at each start, in bytes.
 const LONGEST_REAL: u64 = 16 << 20;
 /// Commands that end or restart a machine.
@@ -52,12 +54,13 @@ impl Shims {
 }
 
 /// Inspects a mounted root (from outside, so links are only read, never followed out of it).
-pub(super) fn needed(root: &Path) -> Shims {
+pub(super) fn needed(root: &Path, has_volumes: bool) -> Shims {
     let mut shims = Shims {
         sudo: elevate::program().is_some() && !has_working_sudo(root),
         shutdown: Vec::new(),
         wrappers: WRAPPERS
             .iter()
+            .chain(has_volumes.then_some(&MOUNT))
             .filter_map(|(name, text, start)| wrapper(root, name, text, start))
             .collect(),
     };

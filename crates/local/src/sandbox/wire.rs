@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 /// The longest message in bytes; the kernel's default socket buffer takes it in one packet.
 const LONGEST: usize = 192 * 1024;
 /// The most files with one message.
-const MOST_FILES: usize = 4;
+const MOST_FILES: usize = 96;
 
 /// From parent to init.
 #[derive(Debug, Serialize, Deserialize)]
@@ -25,8 +25,8 @@ pub(crate) enum Request {
     /// The first message: what to become.
     Start(Box<Start>),
     /// The id maps of the user namespace are written. For a machine on a directory of the user's whose ids had to be mapped, too, the
-    /// mount of that directory comes along.
-    Mapped,
+    /// mount of that directory comes along; then what [`MachineStart::volumes`] tell of.
+    Mapped { has_base: bool },
     /// Answer to `Network`: whether the machine has a TUN device now.
     Attached { device: bool },
     /// Start a process; its three standard streams come along unless it gets a terminal. The bytes are the command.
@@ -123,6 +123,24 @@ pub(crate) struct MachineStart {
     pub(crate) network: Option<NetworkStart>,
     /// What all its sessions have in their environment.
     pub(crate) environment: Vec<(String, String)>,
+    /// Its volumes besides the root. If any is a block device, a mount with the nodes of all of these comes along, each under its name; then
+    /// the mounts of file systems, one for each volume that has one; then what has to stay open for as long as the machine runs.
+    pub(crate) volumes: Vec<VolumeStart>,
+}
+
+/// A volume besides the root.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct VolumeStart {
+    /// The volume's id.
+    pub(crate) id: String,
+    /// Its name in `/dev`.
+    pub(crate) name: String,
+    /// Where it lies, relative to the store: the file `disk`, and the directory `files`, which is what gets mounted unless it has a file system.
+    pub(crate) directory: PathBuf,
+    /// Whether it is a block device; else it is the file itself.
+    pub(crate) is_block: bool,
+    /// Whether the file system that gets mounted comes along.
+    pub(crate) has_file_system: bool,
 }
 
 /// Something to do at the first boot.
@@ -228,8 +246,8 @@ pub(crate) enum Job {
     Probe { directory: PathBuf },
     /// Copy the layer in one directory (its `fs`) into another.
     Copy { from: PathBuf, to: PathBuf },
-    /// Fail with `EDQUOT` if the files of the layer in a directory (its `fs`) take more than this many bytes.
-    Count { directory: PathBuf, limit: u64 },
+    /// Fail with `EDQUOT` if the files of the layers in these directories (their `fs`) take more than this many bytes.
+    Count { directories: Vec<PathBuf>, limit: u64 },
     /// Report how many bytes the files of each directory take.
     Measure { directories: Vec<PathBuf> },
     /// Remove everything in a directory.

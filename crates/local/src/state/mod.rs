@@ -116,6 +116,9 @@ pub(crate) struct Snapshot {
     pub(crate) kms_key_id: Option<String>,
     /// The root that it keeps, when it is of a root device.
     pub(crate) root: Option<RootId>,
+    /// What it keeps of a volume besides the root, unless that was never attached.
+    #[serde(default)]
+    pub(crate) data: Option<RootId>,
     /// Accounts that may make volumes from it, `all` for everyone.
     pub(crate) shared_with: BTreeSet<String>,
 }
@@ -220,7 +223,8 @@ impl State {
         let mut used: HashSet<&RootId> = HashSet::new();
         for region in self.regions.values() {
             used.extend(region.images.values().filter_map(|image| image.root.baked()));
-            used.extend(region.snapshots.values().filter_map(|snapshot| snapshot.root.as_ref()));
+            let snapshots = region.snapshots.values();
+            used.extend(snapshots.flat_map(|snapshot| snapshot.root.iter().chain(&snapshot.data)));
             used.extend(
                 region
                     .instances

@@ -48,6 +48,11 @@ pub(crate) struct Attachment {
 }
 
 impl Volume {
+    /// Returns its size in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        u64::from(self.ebs.size_gib) << 30
+    }
+
     pub(crate) fn state(&self) -> &'static str {
         if self.attachment.is_some() {
             "in-use"

@@ -110,6 +110,7 @@ impl Ground {
             user_data: None,
             address: Ipv4Addr::new(127, 41, 0, number),
             ssh_port: 0,
+            volumes: Vec::new(),
         }
     }
 

@@ -17,6 +17,7 @@ mod ssh;
 mod tarballs;
 mod user_data;
 mod users;
+mod volumes;
 mod walls;
 
 use bakelite_test_support::backstop::Backstop;
@@ -24,7 +25,7 @@ use libtest_mimic::{Arguments, Trial};
 
 fn main() {
     bakelite_local::sandbox::enter_if_asked();
-    if power::hold_machine_if_asked() || resets::act_if_asked() {
+    if power::hold_machine_if_asked() || volumes::hold_volume_if_asked() || resets::act_if_asked() {
         return;
     }
     let arguments = Arguments::from_args();
@@ -42,6 +43,7 @@ fn main() {
         ("tarballs", tarballs::TESTS),
         ("images", images::TESTS),
         ("resets", resets::TESTS),
+        ("volumes", volumes::TESTS),
     ] {
         trials.extend(tests.iter().map(|(name, test)| {
             Trial::test(format!("{subject}::{name}"), || {

@@ -308,6 +308,7 @@ async fn fill_disk(directory: &Path) {
         user_data: None,
         address: std::net::Ipv4Addr::new(127, 41, 7, 7),
         ssh_port: 0,
+        volumes: Vec::new(),
     };
     let machine = machines.start(spec).await.unwrap();
     std::fs::write(store.join("machines/i-full/fs/root/big"), vec![7; 36 << 20]).unwrap();
