@@ -100,6 +100,12 @@ impl<'a> Cloud<'a> {
     /// Launches an instance that runs this as root when it boots, and that its owner can log in to.
     #[track_caller]
     pub(crate) fn launch(&self, user_data: &str) -> Instance<'_> {
+        self.launch_with(user_data, &[])
+    }
+
+    /// The same, with these parameters besides.
+    #[track_caller]
+    pub(crate) fn launch_with(&self, user_data: &str, parameters: &[(&str, &str)]) -> Instance<'_> {
         let key = self.ground.context.root().join("instance.pem");
         if !key.exists() {
             let made = self.call("CreateKeyPair", &[("KeyName", "owner"), ("KeyType", "ed25519")]);
@@ -119,16 +125,14 @@ impl<'a> Cloud<'a> {
                 &[user_data],
             )
             .succeeds();
-        let launched = self.call(
-            "RunInstances",
-            &[
-                ("ImageId", &image),
-                ("MinCount", "1"),
-                ("MaxCount", "1"),
-                ("KeyName", "owner"),
-                ("UserData", &data),
-            ],
-        );
+        let own = [
+            ("ImageId", image.as_str()),
+            ("MinCount", "1"),
+            ("MaxCount", "1"),
+            ("KeyName", "owner"),
+            ("UserData", &data),
+        ];
+        let launched = self.call("RunInstances", &[&own, parameters].concat());
         let id = between(&launched, "<instanceId>", "</instanceId>").to_owned();
         let (address, port) = until("a running instance", TIMEOUT, || {
             let described = self.call("DescribeInstances", &[("InstanceId.1", &id)]);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::time::Duration;
 
+use crate::cloud::Cloud;
 use crate::host::{Ground, Host};
 use crate::started::Started;
 use crate::{Attack, Needs};
@@ -21,6 +22,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
         protocols,
     ),
     Attack("file_systems_of_the_kernel_cannot_be_mounted", Needs::BothHosts, mounts),
+    Attack("a_volume_is_a_device_of_its_own_bytes", Needs::BothHosts, volume),
     Attack("a_key_of_the_host_cannot_be_read", Needs::BothHosts, a_key),
     Attack("a_machine_can_still_be_set_up", Needs::BothHosts, work),
 ];
@@ -111,6 +113,26 @@ fn mounts(host: Host) {
         "mount-pstore",
     ];
     refused(host, &names, &["EPERM", "EACCES", "ENOSYS", "ENODEV", "EBUSY"]);
+}
+
+/// A volume cannot be attached to another file or cut into devices of the host, and the kernel reads no file system on it.
+fn volume(host: Host) {
+    let ground = host.ground();
+    let cloud = Cloud::serve(&ground, &[]);
+    let parameters = [
+        ("BlockDeviceMapping.1.DeviceName", "/dev/xvdf"),
+        ("BlockDeviceMapping.1.Ebs.VolumeSize", "1"),
+    ];
+    let instance = cloud.launch_with("#!/bin/sh\ntouch /tmp/booted\n", &parameters);
+    instance.has("/tmp/booted");
+    let attack = include_str!("scripts/volume.py").replace('\'', "'\\''");
+    let printed = instance.ssh(&format!("sudo python3 -c '{attack}'")).succeeds();
+    assert!(
+        printed.ends_with("tried\n") && printed.contains(&format!("size {}\n", 1 << 30)),
+        "{printed}"
+    );
+    let done: Vec<&str> = printed.lines().filter(|line| line.starts_with("DONE")).collect();
+    assert!(done.is_empty(), "{done:?}");
 }
 
 /// In a session keyring of its own: a key, its serial number printed, and bakelite beside it as a child.

@@ -84,3 +84,63 @@ fn a_full_disk_fails_a_bake_at_once() {
     // Retries of an error that passes with time take five minutes.
     assert!(started.elapsed() < std::time::Duration::from_mins(1));
 }
+
+/// A bake that fills a volume, whose image has it in an instance, and what is on disk of it.
+#[test]
+fn an_image_carries_what_its_volumes_hold() {
+    let context = test_context!();
+    context.template(
+        r#"
+source "amazon-ebs" "data" {
+  region        = "us-east-1"
+  ami_name      = "with-data"
+  instance_type = "m5.large"
+  ssh_username  = "admin"
+
+  source_ami_filter {
+    filters     = { name = "debian-12-amd64-*" }
+    owners      = ["136693071363"]
+    most_recent = true
+  }
+
+  launch_block_device_mappings {
+    device_name           = "/dev/xvdb"
+    volume_size           = 1
+    delete_on_termination = true
+  }
+}
+
+build {
+  sources = ["source.amazon-ebs.data"]
+
+  provisioner "shell" {
+    inline = [
+      "sudo mkfs.ext4 -q -L data /dev/xvdb",
+      "sudo mkdir /data && echo 'LABEL=data /data ext4 defaults,nofail 0 2' | sudo tee -a /etc/fstab",
+      "sudo mount /data && echo kept | sudo tee /data/file && df /data",
+    ]
+  }
+
+  post-processor "manifest" {}
+}
+"#,
+    );
+    let baked = context.run(["build", "-local", "t.pkr.hcl"]).succeeds();
+    let is_said = baked.contains("volume `/dev/xvdb`: it is a file and not a block device");
+    assert_eq!(is_said, !is_root(), "{baked}");
+    let image = image_in(&context, "packer-manifest.json");
+    let held = context
+        .run(["local", "run", &image, "--", "cat", "/data/file"])
+        .succeeds();
+    assert_eq!(held, "kept\n");
+    let taken = usage(&context);
+    assert_eq!(used(&taken, "image").len(), 2, "{taken}");
+    assert_eq!(
+        used(&taken, "volume").len() + used(&taken, "loose volume").len(),
+        0,
+        "{taken}"
+    );
+    let _ = context.run(["local", "rm", &image]).succeeds();
+    let _ = context.run(["local", "prune"]).succeeds();
+    assert_eq!(usage(&context)["total"].as_u64(), Some(0));
+}

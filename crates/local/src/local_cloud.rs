@@ -21,11 +21,12 @@ use crate::control::Control;
 use crate::ec2::power::{self, InstanceName};
 use crate::firewall::SecurityGroups;
 use crate::given_image::ImageSource;
+use crate::ids::ResourceKind;
 use crate::keys::RsaKeys;
 use crate::latency::Latency;
 use crate::limits::Limits;
 use crate::local_error::LocalError;
-use crate::machine::{BaseRoot, Isolation, Machines, RootId};
+use crate::machine::{BaseRoot, Isolation, Machines, RootId, VolumeSpec};
 use crate::net::NetworkOptions;
 use crate::operator;
 use crate::pulled_images::{Freshness, PulledImages};
@@ -259,8 +260,10 @@ impl LocalCloud {
     /// Runs a command in a throw-away machine made from an image, with this process's standard streams; returns its exit
     /// status. The image is an id, or the name of one.
     pub async fn run(&self, image: &str, command: &[String]) -> Result<i32, LocalError> {
-        let root = self.root(&self.image(image)?).await?;
-        Ok(self.cloud.machines.run(&root, command).await?)
+        let image = self.image(image)?;
+        let root = self.root(&image).await?;
+        let volumes = self.cloud.directory.read(|state| further_volumes(state, &image))?;
+        Ok(self.cloud.machines.run_with(&root, &volumes, command).await?)
     }
 
     pub(crate) fn machines(&self) -> &Machines {
@@ -292,6 +295,28 @@ impl LocalCloud {
             (None, _) => Err(LocalError::UnknownImage(image.id.clone())),
         }
     }
+}
+
+/// The volumes that an instance of an image has besides its root, with what their snapshots keep.
+fn further_volumes(state: &State, image: &Image) -> Vec<(VolumeSpec, Option<RootId>)> {
+    let further = image
+        .block_devices
+        .iter()
+        .filter(|device| device.device != image.root_device);
+    let volumes = further.filter_map(|device| {
+        let ebs = device.ebs.as_ref()?;
+        let data = ebs.snapshot_id.as_ref().and_then(|id| {
+            let mut regions = state.regions.values();
+            regions.find_map(|region| region.snapshots.get(id)?.data.clone())
+        });
+        let volume = VolumeSpec {
+            id: ResourceKind::Volume.new_id(),
+            device: device.device.clone(),
+            size: u64::from(ebs.size_gib) << 30,
+        };
+        Some((volume, data))
+    });
+    volumes.collect()
 }
 
 /// How often an idle cloud looks whether it still has instances.

@@ -289,7 +289,7 @@ impl Machines {
         let mut record = store.machine(&spec.id)?;
         let key = sshd::host_key(store, &spec.id)?;
         let listener = sshd::listen(spec.address, spec.ssh_port).await?;
-        let (sandbox, wires, complaints) = self.boot(&spec, &record.root).await?;
+        let (sandbox, wires, complaints) = self.boot(&spec, &record.root, &places(&spec)).await?;
         let login_user = spec.users.first().map(String::as_str);
         let mut actions = user_data::read(spec.user_data.as_deref().unwrap_or_default(), login_user);
         let keys = spec.authorized_keys.iter().chain(&spec.operator_key);
@@ -318,7 +318,7 @@ impl Machines {
             record.booted = true;
             store.write_machine(&spec.id, &record)?;
         }
-        let disk = self.disk(&spec);
+        let disk = self.disk(&spec.id, &places(&spec));
         let watched = machine.clone();
         let network = self.inner.network.clone();
         let address = interface_address(spec.address);
@@ -344,11 +344,12 @@ impl Machines {
         Ok(machine)
     }
 
-    /// Boots a machine; answers also what its volumes are not.
+    /// Boots a machine with its volumes, each with its directory relative to the store; answers also what they are not.
     async fn boot(
         &self,
         spec: &MachineSpec,
         root: &RootId,
+        volumes: &[(VolumeSpec, PathBuf)],
     ) -> Result<(Arc<Sandbox>, Wires, Vec<String>), MachineError> {
         let store = &self.inner.store;
         let limits = self.inner.limits;
@@ -356,9 +357,9 @@ impl Machines {
             starts,
             files,
             complaints,
-        } = self.attach(&spec.volumes).await;
+        } = self.attach(volumes).await;
         // A volume that is a file is as large as it is; what is written to it counts for the disk.
-        let largest = spec.volumes.iter().map(|volume| volume.size).max().unwrap_or(0);
+        let largest = volumes.iter().map(|(volume, _)| volume.size).max().unwrap_or(0);
         let start = MachineStart {
             processes: limits.processes(),
             file_size: limits.disk().max(largest),
@@ -383,11 +384,12 @@ impl Machines {
         Ok((Arc::new(sandbox), wires, complaints))
     }
 
-    async fn attach(&self, wanted: &[VolumeSpec]) -> Attached {
+    async fn attach(&self, wanted: &[(VolumeSpec, PathBuf)]) -> Attached {
         if !self.is_unisolated() {
             return volumes::attach(&self.inner.store, self.inner.ids, wanted).await;
         }
-        let complaint = |volume: &VolumeSpec| format!("volume `{}`: it exists only with isolation", volume.device);
+        let complaint =
+            |(volume, _): &(VolumeSpec, PathBuf)| format!("volume `{}`: it exists only with isolation", volume.device);
         Attached {
             complaints: wanted.iter().map(complaint).collect(),
             ..Attached::default()
@@ -418,12 +420,12 @@ impl Machines {
     }
 
     /// What a machine may write.
-    fn disk(&self, spec: &MachineSpec) -> Disk {
-        let volumes = spec.volumes.iter().filter(|_| !self.is_unisolated());
+    fn disk(&self, id: &str, volumes: &[(VolumeSpec, PathBuf)]) -> Disk {
+        let volumes = volumes.iter().filter(|_| !self.is_unisolated());
         Disk {
             store: self.inner.store.directory().to_owned(),
-            machine: Store::machine_directory(&spec.id),
-            volumes: volumes.map(|volume| Store::volume_directory(&volume.id)).collect(),
+            machine: Store::machine_directory(id),
+            volumes: volumes.map(|(_, directory)| directory.clone()).collect(),
             ids: self.inner.ids,
             limit: self.inner.limits.disk(),
         }
@@ -502,14 +504,51 @@ impl Machines {
 
     /// Runs a command in a throw-away machine with inherited stdio; returns its exit status.
     pub async fn run(&self, root: &RootId, command: &[String]) -> Result<i32, MachineError> {
+        self.run_with(root, &[], command).await
+    }
+
+    /// The same, with volumes of the machine's own: empty, or with what a snapshot keeps of one.
+    pub(crate) async fn run_with(
+        &self,
+        root: &RootId,
+        volumes: &[(VolumeSpec, Option<RootId>)],
+        command: &[String],
+    ) -> Result<i32, MachineError> {
         let id = format!("run-{}", layers::snapshot_id("run").0);
         self.inner.store.create_machine(&id, root)?;
-        let outcome = self.run_in(&id, root, command).await;
+        let outcome = match self.own_volumes(&id, volumes).await {
+            Ok(volumes) => self.run_in(&id, root, &volumes, command).await,
+            Err(error) => Err(error),
+        };
         self.remove_machine(&id).await?;
         outcome
     }
 
-    async fn run_in(&self, id: &str, root: &RootId, command: &[String]) -> Result<i32, MachineError> {
+    /// Makes volumes that go with their machine.
+    async fn own_volumes(
+        &self,
+        id: &str,
+        volumes: &[(VolumeSpec, Option<RootId>)],
+    ) -> Result<Vec<(VolumeSpec, PathBuf)>, MachineError> {
+        let store = &self.inner.store;
+        let mut made = Vec::new();
+        for (volume, from) in volumes.iter().filter(|_| !self.is_unisolated()) {
+            let directory = Store::machine_directory(id).join(&volume.id);
+            let path = store.directory().join(&directory);
+            store.make_directory(&path, 0o700)?;
+            volumes::fill(store, self.inner.ids, &path, volume, from.as_ref()).await?;
+            made.push((volume.clone(), directory));
+        }
+        Ok(made)
+    }
+
+    async fn run_in(
+        &self,
+        id: &str,
+        root: &RootId,
+        volumes: &[(VolumeSpec, PathBuf)],
+        command: &[String],
+    ) -> Result<i32, MachineError> {
         let spec = MachineSpec {
             id: id.to_owned(),
             root: root.clone(),
@@ -522,7 +561,10 @@ impl Machines {
             ssh_port: 0,
             volumes: Vec::new(),
         };
-        let (sandbox, wires, _) = self.boot(&spec, root).await?;
+        let (sandbox, wires, complaints) = self.boot(&spec, root, volumes).await?;
+        for line in complaints {
+            tracing::warn!(machine = id, "{line}");
+        }
         let address = interface_address(spec.address);
         let network = serve_network(&self.inner.network, wires.tun, address, &sandbox);
         drop(wires.metadata); // nobody would answer
@@ -533,7 +575,7 @@ impl Machines {
             error: own(io::stderr().as_fd())?,
         };
         let process = async {
-            finish_boot(&sandbox, &[], false).await;
+            finish_boot(&sandbox, &[], !volumes.is_empty()).await;
             let mut process = run_arguments(&sandbox, command, streams).await?;
             Ok::<_, SandboxError>(process.end().await)
         };
@@ -543,7 +585,7 @@ impl Machines {
             sandbox.request_stop().await;
             end
         };
-        let disk = self.disk(&spec);
+        let disk = self.disk(id, volumes);
         let end = tokio::select! {
             never = network => match never {},
             (end, ()) = async { tokio::join!(work, sandbox.listen()) } => end?,
@@ -702,6 +744,12 @@ async fn finish_boot(sandbox: &Sandbox, actions: &[Action], has_volumes: bool) {
     if let Err(error) = shown.await {
         sandbox.write_console(format!("user data: {error}\n").as_bytes());
     }
+}
+
+/// Where the volumes of a machine lie, relative to the store.
+fn places(spec: &MachineSpec) -> Vec<(VolumeSpec, PathBuf)> {
+    let place = |volume: &VolumeSpec| (volume.clone(), Store::volume_directory(&volume.id));
+    spec.volumes.iter().map(place).collect()
 }
 
 /// Mounts the volumes that `/etc/fstab` names.

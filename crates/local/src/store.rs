@@ -325,9 +325,9 @@ impl Store {
         self.publish(draft, &Self::layer_directory(root))
     }
 
-    /// Makes an empty volume of so many bytes in a draft.
-    pub(crate) fn make_volume(&self, draft: &Unfinished, size: u64) -> Result<(), StoreError> {
-        let files = draft.path.join("fs");
+    /// Makes an empty volume of so many bytes in a directory of the store.
+    pub(crate) fn make_volume(&self, directory: &Path, size: u64) -> Result<(), StoreError> {
+        let files = directory.join("fs");
         self.make_directory(&files, 0o755)?;
         self.make_directory(&files.join("files"), 0o755)?;
         let path = files.join("disk");

@@ -20,7 +20,7 @@ use crate::base;
 use crate::export::mke2fs;
 use crate::machine_error::MachineError;
 use crate::sandbox::{IdMap, Job, VolumeStart, attach_loop, do_job};
-use crate::store::{Base, Layer, RootId, Store, Unfinished};
+use crate::store::{Base, Layer, RootId, Store};
 
 /// A volume of a machine besides its root.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub(crate) async fn make(
         return Ok(());
     }
     let draft = store.draft()?;
-    let made = fill(store, ids, &draft, volume, from).await;
+    let made = fill(store, ids, draft.path(), volume, from).await;
     match made.and_then(|()| Ok(store.publish_volume(&draft, &volume.id)?)) {
         Ok(true) => Ok(()),
         made => {
@@ -74,18 +74,19 @@ pub(crate) async fn make(
     }
 }
 
-async fn fill(
+/// Makes a volume in a directory of the store: empty, or with what a snapshot keeps of one.
+pub(crate) async fn fill(
     store: &Store,
     ids: IdMap,
-    draft: &Unfinished,
+    directory: &Path,
     volume: &VolumeSpec,
     from: Option<&RootId>,
 ) -> Result<(), MachineError> {
     let Some(from) = from else {
-        return Ok(store.make_volume(draft, volume.size)?);
+        return Ok(store.make_volume(directory, volume.size)?);
     };
-    copy(ids, &store.directory().join(Store::layer_directory(from)), draft.path()).await?;
-    let path = draft.path().join("fs/disk");
+    copy(ids, &store.directory().join(Store::layer_directory(from)), directory).await?;
+    let path = directory.join("fs/disk");
     // A volume may be larger than its snapshot, never smaller.
     let grown = File::options().write(true).open(&path).and_then(|disk| {
         let size = disk.metadata()?.len();
@@ -133,11 +134,11 @@ fn directory_of(store: &Store, id: &str) -> PathBuf {
     store.directory().join(Store::volume_directory(id))
 }
 
-/// Attaches the volumes of a machine that is about to start. What cannot be attached is left out, with a complaint.
-pub(crate) async fn attach(store: &Store, ids: IdMap, volumes: &[VolumeSpec]) -> Attached {
+/// Attaches the volumes of a machine that is about to start, each with its directory relative to the store. What cannot be attached is left out, with a complaint.
+pub(crate) async fn attach(store: &Store, ids: IdMap, volumes: &[(VolumeSpec, PathBuf)]) -> Attached {
     let mut attached = Attached::default();
     let (mut nodes, mut mounts, mut held) = (None, Vec::new(), Vec::new());
-    for volume in volumes {
+    for (volume, directory) in volumes {
         let Some(name) = name_of(volume).filter(|name| attached.starts.iter().all(|other| other.name != *name)) else {
             attached.complain(volume, "the name cannot be that of a device");
             continue;
@@ -146,14 +147,16 @@ pub(crate) async fn attach(store: &Store, ids: IdMap, volumes: &[VolumeSpec]) ->
             attached.complain(volume, "an instance has at most 27 volumes");
             continue;
         }
-        if let Err(error) = make(store, ids, volume, None).await {
+        if !store.directory().join(directory).is_dir()
+            && let Err(error) = make(store, ids, volume, None).await
+        {
             attached.complain(volume, &crate::causes::with_causes(&error));
             continue;
         }
         let mut start = VolumeStart {
             id: volume.id.clone(),
             name: name.to_owned(),
-            directory: Store::volume_directory(&volume.id).join("fs"),
+            directory: directory.join("fs"),
             is_block: false,
             has_file_system: false,
         };
