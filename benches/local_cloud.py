@@ -56,7 +56,7 @@ source "amazon-ebs" "large" {
   instance_type = "t3.micro"
   ami_name      = "large-${var.number}"
   ssh_username  = "root"
-  source_ami    = "large"
+  source_ami    = "ami-0123456789abcdef0"
 }
 build {
   sources = ["source.amazon-ebs.large"]
@@ -278,7 +278,7 @@ def bakes(table, binary, _, state):
     shutil.rmtree(directory)
     template = pathlib.Path(state).parent / "large.pkr.hcl"
     template.write_text(TEMPLATE)
-    flags = ["-local", "-local-state", state, "-local-image", f"large=tar:{tarball}"]
+    flags = ["-local", "-local-state", state, "-local-image", f"ami-0123456789abcdef0=tar:{tarball}"]
     start = time.monotonic()
     for number in range(BAKES):
         baked = subprocess.run([binary, "build", *flags, "-var", f"number={number}", template], capture_output=True, text=True, timeout=300)

@@ -133,6 +133,37 @@ build {
         .run(["local", "run", &image, "--", "cat", "/data/file"])
         .succeeds();
     assert_eq!(held, "kept\n");
+    // A bake on top of it finds it, too, and its image has what it adds.
+    let template = context.read("t.pkr.hcl");
+    let (before, _) = template.split_once("  source_ami_filter {").unwrap();
+    let (_, mapping) = template.split_once("  launch_block").unwrap();
+    let (mapping, _) = mapping.split_once("build {").unwrap();
+    context.file(
+        "next.pkr.hcl",
+        format!(
+            r#"{}  source_ami = "{image}"
+  launch_block{mapping}
+build {{
+  sources = ["source.amazon-ebs.data"]
+
+  provisioner "shell" {{
+    inline = ["cat /data/file", "echo more | sudo tee -a /data/file"]
+  }}
+
+  post-processor "manifest" {{}}
+}}
+"#,
+            before.replace("with-data", "with-more")
+        ),
+    );
+    let baked = context.run(["build", "-local", "next.pkr.hcl"]).succeeds();
+    assert!(baked.contains("amazon-ebs.data: kept"), "{baked}");
+    let next = image_in(&context, "packer-manifest.json");
+    let held = context
+        .run(["local", "run", &next, "--", "cat", "/data/file"])
+        .succeeds();
+    assert_eq!(held, "kept\nmore\n");
+    let _ = context.run(["local", "rm", &next]).succeeds();
     let taken = usage(&context);
     assert_eq!(used(&taken, "image").len(), 2, "{taken}");
     assert_eq!(

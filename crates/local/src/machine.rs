@@ -329,11 +329,11 @@ impl Machines {
             .unwrap_or_else(PoisonError::into_inner)
             .spawn(async move {
                 let serve = async {
-                    tokio::join!(
-                        server.serve(),
-                        finish_boot(&sandbox, &actions, has_volumes),
-                        watched.watch(disk)
-                    )
+                    // As on EC2, who logs in finds the volumes of `/etc/fstab` mounted.
+                    if has_volumes {
+                        mount_volumes(&sandbox).await;
+                    }
+                    tokio::join!(server.serve(), finish_boot(&sandbox, &actions), watched.watch(disk))
                 };
                 let serve = async { tokio::join!(serve, serve_network(&network, wires.tun, address, &sandbox)) };
                 tokio::select! {
@@ -575,7 +575,10 @@ impl Machines {
             error: own(io::stderr().as_fd())?,
         };
         let process = async {
-            finish_boot(&sandbox, &[], !volumes.is_empty()).await;
+            if !volumes.is_empty() {
+                mount_volumes(&sandbox).await;
+            }
+            finish_boot(&sandbox, &[]).await;
             let mut process = run_arguments(&sandbox, command, streams).await?;
             Ok::<_, SandboxError>(process.end().await)
         };
@@ -724,10 +727,7 @@ fn print_host_key(sandbox: &Sandbox, key: &str) {
 
 /// Does what user data asks for and shows its output on the console, as cloud-init does. Without anything to do the boot is finished when
 /// this returns.
-async fn finish_boot(sandbox: &Sandbox, actions: &[Action], has_volumes: bool) {
-    if has_volumes && let Err(error) = mount_volumes(sandbox).await {
-        sandbox.write_console(format!("failed to mount the volumes of /etc/fstab: {error}\n").as_bytes());
-    }
+async fn finish_boot(sandbox: &Sandbox, actions: &[Action]) {
     let shown = async {
         let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         let mut output = tokio::net::unix::pipe::Receiver::from_owned_fd(reader)?;
@@ -753,16 +753,23 @@ fn places(spec: &MachineSpec) -> Vec<(VolumeSpec, PathBuf)> {
 }
 
 /// Mounts the volumes that `/etc/fstab` names.
-async fn mount_volumes(sandbox: &Sandbox) -> Result<(), SandboxError> {
+async fn mount_volumes(sandbox: &Sandbox) {
     let null = || std::fs::File::options().read(true).write(true).open("/dev/null");
-    let streams = Streams {
-        input: null()?.into(),
-        output: null()?.into(),
-        error: null()?.into(),
+    let mounted = async {
+        let streams = Streams {
+            input: null()?.into(),
+            output: null()?.into(),
+            error: null()?.into(),
+        };
+        let command = ["mount".to_owned(), "--bakelite-volumes".to_owned()];
+        Ok::<_, SandboxError>(run_arguments(sandbox, &command, streams).await?.end().await)
     };
-    let command = ["mount".to_owned(), "--bakelite-volumes".to_owned()];
-    run_arguments(sandbox, &command, streams).await?.end().await;
-    Ok(())
+    let outcome = match mounted.await {
+        Ok(ProcessEnd::Status(0)) => return,
+        Ok(end) => format!("exit status {}", exit_status(end)),
+        Err(error) => error.to_string(),
+    };
+    sandbox.write_console(format!("failed to mount the volumes of /etc/fstab: {outcome}\n").as_bytes());
 }
 
 /// What a machine may write, and where it is counted.
