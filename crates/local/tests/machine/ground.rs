@@ -148,7 +148,16 @@ impl Running {
         Running { ground, spec, machine }
     }
 
-    /// A machine of another store; the caller forgets what it gets.
+    /// Removes a machine of another store, which the ground cannot discard, and the store.
+    pub(crate) fn end_with(self, machines: Machines, store: &Path) {
+        let runtime = &self.ground.runtime;
+        runtime.block_on(machines.discard(&self.spec.id)).unwrap();
+        std::mem::forget(self);
+        drop(machines);
+        runtime.block_on(Machines::reset(store)).unwrap();
+    }
+
+    /// A machine of another store; who gets it calls `end_with`.
     pub(crate) fn again_borrowed(ground: &'static Ground, spec: &MachineSpec, machine: &Machine) -> Running {
         Running {
             ground,

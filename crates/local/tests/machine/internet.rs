@@ -74,14 +74,8 @@ impl Networked {
     }
 
     fn end(self) {
-        let id = self.machine.spec.id.clone();
-        std::mem::forget(self.machine);
-        ground().runtime.block_on(self.machines.discard(&id)).unwrap();
-        drop(self.machines);
-        ground()
-            .runtime
-            .block_on(Machines::reset(&self.directory.path().join("store")))
-            .unwrap();
+        self.machine
+            .end_with(self.machines, &self.directory.path().join("store"));
     }
 }
 

@@ -74,15 +74,11 @@ fn forget(volumes: &[VolumeSpec]) {
 fn a_volume_has_its_size_and_is_mounted() {
     let volumes = [volume("vol-00a1", "/dev/xvdb"), volume("vol-00a2", "/dev/sdf")];
     let machine = with_volumes(&volumes);
-    assert_eq!(
-        machine
-            .output(
-                "root",
-                "stat -Lc %s /dev/sdf; blockdev --getsize64 /dev/sdf 2>/dev/null; true"
-            )
-            .contains("1073741824"),
-        true
+    let sizes = machine.output(
+        "root",
+        "stat -Lc %s /dev/sdf; blockdev --getsize64 /dev/sdf 2>/dev/null; true",
     );
+    assert!(sizes.contains("1073741824"), "{sizes}");
     assert_eq!(
         machine.output(
             "root",
@@ -163,7 +159,7 @@ fn snapshots_keep_what_volumes_hold() {
         size: 2 * GIB,
         ..volume("vol-00c2", "/dev/xvdc")
     };
-    let machine = with_volumes(&[one.clone()]);
+    let machine = with_volumes(std::slice::from_ref(&one));
     machine.output(
         "root",
         "mkfs.ext4 -q /dev/xvdb; mount /dev/xvdb /mnt; echo kept > /mnt/file; printf raw | dd of=/dev/xvdb bs=1 seek=1000000000 conv=notrunc,fsync 2>&1",
@@ -178,7 +174,7 @@ fn snapshots_keep_what_volumes_hold() {
         .runtime
         .block_on(machines.make_volume(&other, Some(&root)))
         .unwrap();
-    let copy = with_volumes(&[other.clone()]);
+    let copy = with_volumes(std::slice::from_ref(&other));
     assert_eq!(copy.output("root", "mount /dev/xvdc /mnt; cat /mnt/file"), "kept");
     assert_eq!(
         copy.output("root", "dd if=/dev/xvdc bs=1 skip=1000000000 count=3 2>/dev/null"),
@@ -270,12 +266,7 @@ fn volumes_count_for_the_disk() {
         "dd if=/dev/zero of=/dev/xvdb bs=1M count=200 conv=fsync,notrunc; sleep 60",
     );
     assert_eq!(ground().runtime.block_on(started.ended()), Ended::OverDisk);
-    std::mem::forget(machine);
-    ground().runtime.block_on(machines.discard(&spec.id)).unwrap();
-    ground()
-        .runtime
-        .block_on(Machines::reset(&directory.join("store")))
-        .unwrap();
+    machine.end_with(machines, &directory.join("store"));
 }
 
 fn impossible_names_are_left_out() {
@@ -296,6 +287,11 @@ fn impossible_names_are_left_out() {
 }
 
 /// Holds a machine with a volume when this program was started for that.
+#[expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "how a test talks to its child"
+)]
 pub(crate) fn hold_volume_if_asked() -> bool {
     let Ok(directory) = std::env::var("BAKELITE_TEST_HOLD_VOLUME") else {
         return false;

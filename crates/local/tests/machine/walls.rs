@@ -208,10 +208,14 @@ struct Limited {
 }
 
 impl Limited {
-    fn start(name: &str, number: u8, limits: Limits) -> Option<Limited> {
+    fn start(number: u8, limits: Limits) -> Option<Limited> {
         let directory = tempfile::tempdir().unwrap();
         let runtime = &ground().runtime;
-        let opened = runtime.block_on(Machines::open(&directory.path().join(name), Isolation::Sandbox, limits));
+        let opened = runtime.block_on(Machines::open(
+            &directory.path().join("store"),
+            Isolation::Sandbox,
+            limits,
+        ));
         let machines = match opened {
             Ok(machines) => machines,
             Err(bakelite_local::machine::MachineError::NotLimited(what)) => {
@@ -232,23 +236,9 @@ impl Limited {
         })
     }
 
-    /// Removes it; the machine of another store cannot be discarded by the ground.
     fn end(self) {
-        let id = self.machine.spec.id.clone();
-        std::mem::forget(self.machine);
-        ground().runtime.block_on(self.machines.discard(&id)).unwrap();
-        drop(self.machines);
-        ground()
-            .runtime
-            .block_on(Machines::reset(
-                &std::fs::read_dir(self.directory.path())
-                    .unwrap()
-                    .next()
-                    .unwrap()
-                    .unwrap()
-                    .path(),
-            ))
-            .unwrap();
+        self.machine
+            .end_with(self.machines, &self.directory.path().join("store"));
     }
 }
 
@@ -257,7 +247,7 @@ fn processes_are_bounded() {
         processes: Some(100),
         ..Limits::default()
     };
-    let limited = Limited::start("pids", 1, limits).unwrap();
+    let limited = Limited::start(1, limits).unwrap();
     // Two hundred are wanted, by two users.
     let bomb = "perl -e 'for (1..200) { my $p = fork; last unless defined $p; if (!$p) { sleep 60; exit } push @p, $p } \
                 print scalar @p; kill 9, @p'";
@@ -280,7 +270,7 @@ fn memory_is_bounded() {
         memory: Some(128 << 20),
         ..Limits::default()
     };
-    let Some(limited) = Limited::start("memory", 2, limits) else {
+    let Some(limited) = Limited::start(2, limits) else {
         return;
     };
     let hungry = limited
@@ -302,7 +292,7 @@ fn disk_is_bounded() {
         disk: Some(64 << 20),
         ..Limits::default()
     };
-    let limited = Limited::start("disk", 3, limits).unwrap();
+    let limited = Limited::start(3, limits).unwrap();
     // No file is larger. It is not written, so that it does not count.
     limited.machine.refuses("truncate -s 100m /var/tmp/large");
     // Nor are many files together.
