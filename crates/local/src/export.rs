@@ -13,10 +13,9 @@ use bakelite_oci::{OciError, Reference};
 use crate::local_cloud::LocalCloud;
 use crate::local_error::LocalError;
 use crate::machine::{MachineError, Machines};
+use crate::mke2fs;
 use crate::state::image::Image;
 
-/// Where `mke2fs` is looked for: directories of administration are often missing in a user's `PATH`.
-const DIRECTORIES: [&str; 5] = ["/usr/sbin", "/sbin", "/usr/local/sbin", "/usr/bin", "/usr/local/bin"];
 /// What a disk has besides its files: tables of the file system, a journal, and room to write.
 const LEAST_ROOM: u64 = 128 << 20;
 
@@ -162,7 +161,7 @@ impl LocalCloud {
             return Err(ExportError::Exists(path.to_owned()));
         }
         let tool = match target {
-            ExportTarget::Disk(_) => Some(mke2fs().ok_or(ExportError::NoMke2fs)?),
+            ExportTarget::Disk(_) => Some(mke2fs::find().ok_or(ExportError::NoMke2fs)?),
             _ => None,
         };
         let image = self.image(image)?;
@@ -293,14 +292,6 @@ fn create(path: &Path) -> Result<File, ExportError> {
         .create_new(true)
         .open(path)
         .map_err(at(path))
-}
-
-/// Finds `mke2fs`, which makes file systems.
-pub(crate) fn mke2fs() -> Option<PathBuf> {
-    DIRECTORIES
-        .iter()
-        .map(|directory| Path::new(directory).join("mke2fs"))
-        .find(|path| path.is_file())
 }
 
 /// Copies a tar archive, compressed as the name of the copy says.

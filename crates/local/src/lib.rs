@@ -51,6 +51,7 @@ mod local_error;
 pub mod machine;
 mod machine_error;
 mod metadata;
+mod mke2fs;
 mod moment;
 mod net;
 mod network;

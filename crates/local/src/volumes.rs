@@ -17,8 +17,8 @@ use rustix::mount::{
 use tokio::process::Command;
 
 use crate::base;
-use crate::export::mke2fs;
 use crate::machine_error::MachineError;
+use crate::mke2fs;
 use crate::sandbox::{IdMap, Job, VolumeStart, attach_loop, do_job};
 use crate::store::{Base, Layer, RootId, Store};
 
@@ -237,7 +237,7 @@ async fn mount(directory: &Path, size: u64, root: (u32, u32)) -> io::Result<Opti
         return mount_file(&path).map(Some);
     }
     let is_empty = fs::read_dir(directory.join("files"))?.next().is_none();
-    let Some(program) = mke2fs().filter(|_| is_empty) else {
+    let Some(program) = mke2fs::find().filter(|_| is_empty) else {
         return Ok(None);
     };
     let mounted = match make_file_system(&program, &path, size, root).await {
