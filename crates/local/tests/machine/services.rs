@@ -81,7 +81,7 @@ fn each_type_is_up_when_it_should_be() {
     let machine = ground().start();
     let service = |kind: &str, more: &str| format!("[Service]\nType={kind}\n{more}\n");
     unit(&machine, "once.service", &service("oneshot", "ExecStart=/bin/sh -c 'echo one > /root/once'\nExecStart=/bin/sh -c 'echo two >> /root/once'\nRemainAfterExit=yes"));
-    unit(&machine, "fork.service", &service("forking", "PIDFile=/run/fork.pid\nExecStart=/bin/sh -c 'setsid sh -c \"echo $$$$ > /run/fork.pid; exec sleep 1000\" & while [ ! -s /run/fork.pid ]; do sleep 0.01; done'"));
+    unit(&machine, "fork.service", &service("forking", "PIDFile=/run/fork.pid\nExecStart=/bin/sh -c 'setsid sleep 1000 & echo $! > /run/fork.pid'"));
     let script = "use IO::Socket::UNIX; sleep 1; my $s = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Peer => $ENV{NOTIFY_SOCKET}); \
         open(my $f, \">\", \"/root/ready\"); print $s \"READY=1\\nSTATUS=serving\"; sleep 1000";
     machine.output("root", &format!("cat > /root/notify.pl <<'END'\n{script}\nEND"));

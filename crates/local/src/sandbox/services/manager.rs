@@ -25,8 +25,9 @@ use super::unit::{Found, Unit, UnitFiles, check};
 const MOST_SERVICES: usize = 1024;
 /// How often a forking service's main process is looked for.
 const LOOK: Duration = Duration::from_millis(50);
-/// Targets that are reached when a machine has booted.
-const REACHED: [&str; 18] = [
+/// Targets that are reached when a machine has booted: what they want is not started with them, but by `enabled_at_boot`.
+const REACHED: [&str; 21] = [
+    "default.target", "multi-user.target", "graphical.target",
     "sysinit.target", "basic.target", "local-fs.target", "local-fs-pre.target", "remote-fs.target", "network-pre.target",
     "network.target", "network-online.target", "nss-lookup.target", "nss-user-lookup.target", "time-sync.target",
     "time-set.target", "paths.target", "slices.target", "sockets.target", "swap.target", "timers.target", "cryptsetup.target",

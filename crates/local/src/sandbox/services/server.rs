@@ -98,7 +98,6 @@ pub(super) fn serve(listener: OwnedFd, is_switchable: bool, had: &BTreeSet<PathB
         end: None,
     };
     let mut units = enabled_at_boot(&server.manager.files, had);
-    units.push("multi-user.target".to_owned());
     units.retain(|unit| server.manager.find(unit).is_ok());
     server.manager.start(&units, None, Instant::now());
     server.run()
