@@ -82,7 +82,7 @@ fn each_type_is_up_when_it_should_be() {
     let service = |kind: &str, more: &str| format!("[Service]\nType={kind}\n{more}\n");
     unit(&machine, "once.service", &service("oneshot", "ExecStart=/bin/sh -c 'echo one > /root/once'\nExecStart=/bin/sh -c 'echo two >> /root/once'\nRemainAfterExit=yes"));
     unit(&machine, "fork.service", &service("forking", "PIDFile=/run/fork.pid\nExecStart=/bin/sh -c 'setsid sleep 1000 & echo $! > /run/fork.pid'"));
-    let script = "use IO::Socket::UNIX; sleep 1; my $s = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Peer => $ENV{NOTIFY_SOCKET}); \
+    let script = "use IO::Socket::UNIX; select(undef, undef, undef, 0.3); my $s = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Peer => $ENV{NOTIFY_SOCKET}); \
         open(my $f, \">\", \"/root/ready\"); print $s \"READY=1\\nSTATUS=serving\"; sleep 1000";
     machine.output("root", &format!("cat > /root/notify.pl <<'END'\n{script}\nEND"));
     unit(&machine, "tells.service", &service("notify", "ExecStart=/usr/bin/perl /root/notify.pl"));
