@@ -69,7 +69,10 @@ const DEBIAN: &str = r#"
 fn tell(context: &TestContext, run: &dyn Fn(&[&str]) -> Ran) {
     context.file("fetch.py", FETCH);
     context.file("web.service", UNIT);
-    context.file("user-data", "#!/bin/sh\nmkdir -p /srv/www\necho from user data > /srv/www/page\n");
+    context.file(
+        "user-data",
+        "#!/bin/sh\nmkdir -p /srv/www\necho from user data > /srv/www/page\n",
+    );
     context.template(&template(
         DEBIAN,
         r#"
@@ -113,7 +116,15 @@ fn tell(context: &TestContext, run: &dyn Fn(&[&str]) -> Ran) {
         assert!(output.contains(line), "{line}: {output}");
     }
     let image = image_in(context, "packer-manifest.json");
-    let page = ["local", "run", &image, "--", "python3", "/usr/local/lib/fetch.py", "http://127.0.0.1/page"];
+    let page = [
+        "local",
+        "run",
+        &image,
+        "--",
+        "python3",
+        "/usr/local/lib/fetch.py",
+        "http://127.0.0.1/page",
+    ];
     assert_eq!(run(&page).succeeds(), "from user data\nt3.micro\n");
     // And as the base of another bake.
     context.template(&template(
@@ -121,7 +132,10 @@ fn tell(context: &TestContext, run: &dyn Fn(&[&str]) -> Ran) {
         r#"provisioner "shell" { inline = ["python3 /usr/local/lib/fetch.py http://127.0.0.1/page", "systemctl is-enabled web"] }"#,
     ));
     let output = run(&["build", "-local", "t.pkr.hcl"]).succeeds();
-    assert!(output.contains("web: t3.micro\n") && output.contains("web: enabled\n"), "{output}");
+    assert!(
+        output.contains("web: t3.micro\n") && output.contains("web: enabled\n"),
+        "{output}"
+    );
 }
 
 #[test]
@@ -147,15 +161,22 @@ fn a_service_runs_in_instances_of_a_plain_user() {
         let own = context.command(arguments);
         let id = PLAIN_USER.to_string();
         let mut command = Command::new("setpriv");
-        command.args(["--reuid", &id, "--regid", &id, "--clear-groups"]).arg(own.get_program()).args(own.get_args());
-        command.env_clear().envs(own.get_envs().filter_map(|(name, value)| Some((name, value?)))).current_dir(context.work());
+        command
+            .args(["--reuid", &id, "--regid", &id, "--clear-groups"])
+            .arg(own.get_program())
+            .args(own.get_args());
+        command
+            .env_clear()
+            .envs(own.get_envs().filter_map(|(name, value)| Some((name, value?))))
+            .current_dir(context.work());
         Ran::of(&mut command)
     });
 }
 
 /// Why nginx cannot be installed in an instance here; nothing when it can.
 fn why_no_nginx() -> Option<&'static str> {
-    let is_debian = std::fs::read_to_string("/etc/os-release").is_ok_and(|text| text.contains("ID=debian\n") && text.contains("VERSION_ID=\"12\""));
+    let is_debian = std::fs::read_to_string("/etc/os-release")
+        .is_ok_and(|text| text.contains("ID=debian\n") && text.contains("VERSION_ID=\"12\""));
     if !is_debian || !Path::new("/etc/apt/sources.list.d/debian.sources").exists() {
         return Some("this machine is no Debian 12, whose packages an instance of its own root could take");
     }
@@ -164,11 +185,15 @@ fn why_no_nginx() -> Option<&'static str> {
     }
     let timeout = Duration::from_secs(5);
     let reached = || -> std::io::Result<bool> {
-        let address = ("deb.debian.org", 80).to_socket_addrs()?.find(std::net::SocketAddr::is_ipv4);
+        let address = ("deb.debian.org", 80)
+            .to_socket_addrs()?
+            .find(std::net::SocketAddr::is_ipv4);
         let address = address.ok_or(std::io::ErrorKind::NotFound)?;
         let mut stream = TcpStream::connect_timeout(&address, timeout)?;
         stream.set_read_timeout(Some(timeout))?;
-        stream.write_all(b"HEAD /debian/dists/bookworm/InRelease HTTP/1.0\r\nHost: deb.debian.org\r\n\r\n")?;
+        stream.write_all(
+            b"HEAD /debian/dists/bookworm/InRelease HTTP/1.1\r\nHost: deb.debian.org\r\nConnection: close\r\n\r\n",
+        )?;
         let mut status = [0; 12];
         stream.read_exact(&mut status)?;
         Ok(status.ends_with(b" 200"))
@@ -183,8 +208,14 @@ fn nginx_is_installed_by_apt_and_serves_in_the_image() {
     }
     let context = test_context!();
     context.file("fetch.py", FETCH);
-    context.file("user-data", "#!/bin/sh\nrm -f /etc/apt/apt.conf.d/50appstream /etc/apt/apt.conf.d/20packagekit\n");
-    context.file("site.conf", "server { listen 8080; location / { return 200 \"served by nginx\\n\"; } }\n");
+    context.file(
+        "user-data",
+        "#!/bin/sh\nrm -f /etc/apt/apt.conf.d/50appstream /etc/apt/apt.conf.d/20packagekit\n",
+    );
+    context.file(
+        "site.conf",
+        "server { listen 8080; location / { return 200 \"served by nginx\\n\"; } }\n",
+    );
     context.template(&template(
         DEBIAN,
         r#"
@@ -215,10 +246,22 @@ fn nginx_is_installed_by_apt_and_serves_in_the_image() {
         "#,
     ));
     let output = context.run(["build", "-local", "t.pkr.hcl"]).succeeds();
-    for line in ["web: installed: active\n", "web: served by nginx\n", "web: after the reboot: active\n"] {
+    for line in [
+        "web: installed: active\n",
+        "web: served by nginx\n",
+        "web: after the reboot: active\n",
+    ] {
         assert!(output.contains(line), "{line}: {output}");
     }
     let image = image_in(&context, "packer-manifest.json");
-    let page = context.run(["local", "run", &image, "--", "python3", "/usr/local/lib/fetch.py", "http://127.0.0.1:8080/"]);
+    let page = context.run([
+        "local",
+        "run",
+        &image,
+        "--",
+        "python3",
+        "/usr/local/lib/fetch.py",
+        "http://127.0.0.1:8080/",
+    ]);
     assert_eq!(page.succeeds(), "served by nginx\n");
 }

@@ -276,7 +276,10 @@ impl Init<'_> {
         self.services.pid = None;
         if !self.services.is_stopping && self.services.restarts < MOST_RESTARTS {
             self.services.restarts += 1;
-            self.report(&Report::Console, b"the manager of services has ended and is started again\n");
+            self.report(
+                &Report::Console,
+                b"the manager of services has ended and is started again\n",
+            );
             self.start_services();
         }
     }

@@ -14,8 +14,8 @@ use rustix::thread::UnshareFlags;
 
 use super::failure::{Failure, Step as _};
 use super::shims::{self, Shims};
-use super::{kernel, services};
 use super::wire::MachineStart;
+use super::{kernel, services};
 
 /// What the boot must know of the root that was built.
 #[derive(Debug)]
@@ -63,7 +63,10 @@ pub(super) fn build(machine: &MachineStart, base: Option<OwnedFd>) -> Result<Roo
     let mount_overlays = |tools| mount_overlays(machine, base.as_deref(), &root, tools);
     // Only that root has parts: this machine's directories.
     let host = machine.parts.first().filter(|_| machine.parts.len() > 1);
-    let enabled_by_host = host.and_then(|part| part.lower.last()).map(|lowest| services::links(lowest)).unwrap_or_default();
+    let enabled_by_host = host
+        .and_then(|part| part.lower.last())
+        .map(|lowest| services::links(lowest))
+        .unwrap_or_default();
 
     mount_overlays(None)?;
     let shims = shims::needed(&root);

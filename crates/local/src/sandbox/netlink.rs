@@ -86,7 +86,12 @@ impl Netlink {
     }
 
     /// Sends through an interface what has no other route, from this address, by a gateway if there is one.
-    pub(super) fn add_default_route(&self, interface: u32, source: Ipv4Addr, gateway: Option<Ipv4Addr>) -> io::Result<()> {
+    pub(super) fn add_default_route(
+        &self,
+        interface: u32,
+        source: Ipv4Addr,
+        gateway: Option<Ipv4Addr>,
+    ) -> io::Result<()> {
         const MAIN_TABLE: u8 = 254;
         const BOOT: u8 = 3;
         const UNICAST: u8 = 1;

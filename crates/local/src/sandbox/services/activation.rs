@@ -62,8 +62,14 @@ pub(super) enum Target {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Effect {
     /// Run a command; `ran` or `not_run` is the answer.
-    Run { phase: Phase, index: usize },
-    Signal { target: Target, number: i32 },
+    Run {
+        phase: Phase,
+        index: usize,
+    },
+    Signal {
+        target: Target,
+        number: i32,
+    },
     /// Let go of its processes and of its temporary directories.
     Release,
     /// A line for its log.
@@ -174,7 +180,11 @@ impl Activation {
 
     fn begin(&mut self, now: Instant) {
         let (burst, interval) = self.service.start_limit;
-        while self.starts.front().is_some_and(|start| now.duration_since(*start) > interval) {
+        while self
+            .starts
+            .front()
+            .is_some_and(|start| now.duration_since(*start) > interval)
+        {
             self.starts.pop_front();
         }
         if burst > 0 && !interval.is_zero() && self.starts.len() >= burst {
@@ -207,7 +217,9 @@ impl Activation {
 
     /// Reloads it; whether it can be.
     pub(super) fn reload(&mut self, now: Instant) -> bool {
-        if self.state != State::Running && self.state != State::Exited || self.service.commands(Phase::Reload).is_empty() {
+        if self.state != State::Running && self.state != State::Exited
+            || self.service.commands(Phase::Reload).is_empty()
+        {
             return false;
         }
         self.reload_failed = false;
@@ -234,8 +246,12 @@ impl Activation {
     pub(super) fn not_run(&mut self, error: &str, now: Instant) {
         self.log(error);
         match self.state {
-            State::StartPre(index) if self.may_fail(Phase::StartPre, index) => self.advance(Phase::StartPre, index + 1, now),
-            State::StartPost(index) if self.may_fail(Phase::StartPost, index) => self.advance(Phase::StartPost, index + 1, now),
+            State::StartPre(index) if self.may_fail(Phase::StartPre, index) => {
+                self.advance(Phase::StartPre, index + 1, now);
+            }
+            State::StartPost(index) if self.may_fail(Phase::StartPost, index) => {
+                self.advance(Phase::StartPost, index + 1, now);
+            }
             State::Start(index) if self.may_fail(Phase::Start, index) && self.service.kind == Kind::Oneshot => {
                 self.advance(Phase::Start, index + 1, now);
             }
@@ -580,7 +596,10 @@ impl Activation {
     }
 
     fn may_fail(&self, phase: Phase, index: usize) -> bool {
-        self.service.commands(phase).get(index).is_some_and(|command| command.may_fail)
+        self.service
+            .commands(phase)
+            .get(index)
+            .is_some_and(|command| command.may_fail)
     }
 
     fn signal(&mut self, target: Target, number: i32) {
@@ -639,7 +658,10 @@ fn outcome_of(end: End) -> Outcome {
 /// An end as systemd tells it.
 pub(super) fn describe(end: End) -> String {
     match end {
-        End::Status(status) => format!("code=exited, status={status}{}", if status == 0 { "/SUCCESS" } else { "/FAILURE" }),
+        End::Status(status) => format!(
+            "code=exited, status={status}{}",
+            if status == 0 { "/SUCCESS" } else { "/FAILURE" }
+        ),
         End::Signal(number) => format!("code=killed, signal={number}"),
     }
 }
@@ -731,9 +753,16 @@ mod tests {
         story.it.exited(2, End::Signal(libc::SIGTERM), story.now);
         assert_eq!(story.emptied(), run(Phase::StopPost, 0));
         story.ran(3);
-        assert_eq!(story.exited(3, 0), [signal(Target::All, libc::SIGKILL)], "its end is not known to be the last one");
+        assert_eq!(
+            story.exited(3, 0),
+            [signal(Target::All, libc::SIGKILL)],
+            "its end is not known to be the last one"
+        );
         assert_eq!(story.emptied(), [Effect::Release]);
-        assert_eq!((story.it.state(), story.it.result()), (State::Inactive, Outcome::Success));
+        assert_eq!(
+            (story.it.state(), story.it.result()),
+            (State::Inactive, Outcome::Success)
+        );
     }
 
     #[test]
@@ -751,7 +780,9 @@ mod tests {
     #[test]
     fn a_oneshot_runs_all_its_commands_and_may_remain() {
         for (remain, end) in [("no", State::Inactive), ("yes", State::Exited)] {
-            let mut story = Story::of(&format!("Type=oneshot\nExecStart=-/bin/a\nExecStart=/bin/b\nRemainAfterExit={remain}"));
+            let mut story = Story::of(&format!(
+                "Type=oneshot\nExecStart=-/bin/a\nExecStart=/bin/b\nRemainAfterExit={remain}"
+            ));
             assert_eq!(story.start(), run(Phase::Start, 0));
             story.ran(1);
             assert_eq!(story.exited(1, 9), run(Phase::Start, 1));
@@ -769,11 +800,17 @@ mod tests {
         story.ran(1);
         story.exited(1, 3);
         assert_eq!(story.emptied(), [Effect::Release]);
-        assert_eq!((story.it.state(), story.it.result()), (State::Failed, Outcome::ExitCode));
+        assert_eq!(
+            (story.it.state(), story.it.result()),
+            (State::Failed, Outcome::ExitCode)
+        );
         let mut story = Story::of("ExecStart=/no/such");
         story.start();
         story.it.not_run("no such program", story.now);
-        assert_eq!((story.it.state(), story.it.result()), (State::Failed, Outcome::Resources));
+        assert_eq!(
+            (story.it.state(), story.it.result()),
+            (State::Failed, Outcome::Resources)
+        );
     }
 
     #[test]
@@ -793,7 +830,8 @@ mod tests {
 
     #[test]
     fn a_forking_service_has_the_main_process_that_is_found() {
-        let mut story = Story::of("Type=forking\nPIDFile=/run/a.pid\nExecStart=/bin/a\nRestart=on-failure\nRestartSec=2");
+        let mut story =
+            Story::of("Type=forking\nPIDFile=/run/a.pid\nExecStart=/bin/a\nRestart=on-failure\nRestartSec=2");
         story.start();
         story.ran(1);
         story.exited(1, 0);
@@ -810,7 +848,8 @@ mod tests {
 
     #[test]
     fn restarts_have_a_limit() {
-        let mut story = Story::of("ExecStart=/bin/a\nRestart=always\nRestartSec=0\nStartLimitBurst=3\nStartLimitInterval=60");
+        let mut story =
+            Story::of("ExecStart=/bin/a\nRestart=always\nRestartSec=0\nStartLimitBurst=3\nStartLimitInterval=60");
         story.start();
         for pid in 1..=3 {
             story.ran(pid);
@@ -818,7 +857,10 @@ mod tests {
             story.emptied();
             story.pass(0);
         }
-        assert_eq!((story.it.state(), story.it.result()), (State::Failed, Outcome::StartLimitHit));
+        assert_eq!(
+            (story.it.state(), story.it.result()),
+            (State::Failed, Outcome::StartLimitHit)
+        );
         story.it.reset_failed();
         assert_eq!(story.start(), run(Phase::Start, 0));
     }
@@ -828,7 +870,13 @@ mod tests {
         let mut story = Story::of("ExecStart=/bin/a\nKillMode=process");
         story.start();
         story.ran(1);
-        assert_eq!(story.stop(), [signal(Target::Main, libc::SIGTERM), signal(Target::Control, libc::SIGTERM)]);
+        assert_eq!(
+            story.stop(),
+            [
+                signal(Target::Main, libc::SIGTERM),
+                signal(Target::Control, libc::SIGTERM)
+            ]
+        );
         assert_eq!(story.exited(1, 0), [Effect::Release], "others are left alone");
         let mut story = Story::of("ExecStart=/bin/a\nKillMode=mixed\nKillSignal=SIGQUIT");
         story.start();

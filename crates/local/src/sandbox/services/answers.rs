@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
-use super::activation::{Outcome, State, describe};
+use crate::sandbox::wire::End;
+
+use super::activation::{Activation, Outcome, State, describe};
+use super::command_line::Specifiers;
 use super::enabling::Enabling;
 use super::journal;
 use super::manager::{Ended, JobEnd, Loaded, Manager, Verb};
@@ -29,6 +32,8 @@ impl Answer {
     }
 }
 
+/// How a moment is shown.
+const TIME: &str = "%a %Y-%m-%d %H:%M:%S UTC";
 /// The lines of a service's log that its status shows.
 const STATUS_LINES: usize = 10;
 /// Those that are shown with a failed job.
@@ -36,7 +41,11 @@ const FAILURE_LINES: usize = 5;
 
 /// `is-active`, `is-failed`.
 pub(super) fn is_in_state(manager: &Manager, request: &Request) -> Answer {
-    let wanted: &[&str] = if request.verb == "is-failed" { &["failed"] } else { &["active", "reloading"] };
+    let wanted: &[&str] = if request.verb == "is-failed" {
+        &["failed"]
+    } else {
+        &["active", "reloading"]
+    };
     let mut answer = Answer::default();
     let (mut is_any, mut is_missing) = (false, false);
     for name in &request.units {
@@ -68,13 +77,20 @@ pub(super) fn is_enabled(enabling: &Enabling<'_>, request: &Request) -> Answer {
     };
     for name in &request.units {
         let Some(state) = enabling.state(name) else {
-            let _ = writeln!(answer.error, "Failed to get unit file state for {}: No such file or directory", full_name(name));
+            let _ = writeln!(
+                answer.error,
+                "Failed to get unit file state for {}: No such file or directory",
+                full_name(name)
+            );
             continue;
         };
         if !request.is_quiet {
             let _ = writeln!(answer.output, "{state}");
         }
-        if matches!(state, "enabled" | "enabled-runtime" | "static" | "alias" | "indirect" | "generated") {
+        if matches!(
+            state,
+            "enabled" | "enabled-runtime" | "static" | "alias" | "indirect" | "generated"
+        ) {
             answer.status = 0;
         }
     }
@@ -83,7 +99,10 @@ pub(super) fn is_enabled(enabling: &Enabling<'_>, request: &Request) -> Answer {
 
 /// `is-system-running`.
 pub(super) fn is_system_running(manager: &Manager, request: &Request) -> Answer {
-    let has_failed = manager.loaded.values().any(|loaded| loaded.activation.state() == State::Failed);
+    let has_failed = manager
+        .loaded
+        .values()
+        .any(|loaded| loaded.activation.state() == State::Failed);
     let (state, status) = match (manager.is_stopping, manager.is_busy(), has_failed) {
         (true, _, _) => ("stopping", 1),
         (_, true, _) => ("starting", 1),
@@ -91,7 +110,11 @@ pub(super) fn is_system_running(manager: &Manager, request: &Request) -> Answer 
         _ => ("running", 0),
     };
     Answer {
-        output: if request.is_quiet { String::new() } else { format!("{state}\n") },
+        output: if request.is_quiet {
+            String::new()
+        } else {
+            format!("{state}\n")
+        },
         status,
         ..Answer::default()
     }
@@ -107,7 +130,10 @@ pub(super) fn status(manager: &Manager, enabling: &Enabling<'_>, request: &Reque
         let status = match manager.files.find(name) {
             Found::Unit(unit) => status_of(manager, enabling, request, &unit, &mut answer.output),
             Found::Masked(name, _) => {
-                let _ = writeln!(answer.output, "○ {name}\n     Loaded: masked (Reason: Unit {name} is masked.)\n     Active: inactive (dead)");
+                let _ = writeln!(
+                    answer.output,
+                    "○ {name}\n     Loaded: masked (Reason: Unit {name} is masked.)\n     Active: inactive (dead)"
+                );
                 3
             }
             Found::Missing(name) if manager.is_active(&name) => {
@@ -133,21 +159,38 @@ fn status_of(manager: &Manager, enabling: &Enabling<'_>, request: &Request, unit
     };
     let enabled = enabling.state(&unit.name).unwrap_or("static");
     let loaded = manager.loaded.get(&unit.name);
-    let _ = writeln!(output, "{dot} {} - {}", unit.name, unit.description(&manager.specifiers(&unit.name)));
+    let _ = writeln!(
+        output,
+        "{dot} {} - {}",
+        unit.name,
+        unit.description(&manager.specifiers(&unit.name))
+    );
     let _ = writeln!(output, "     Loaded: loaded ({}; {enabled})", unit.file.display());
     for drop_in in &unit.drop_ins {
         let _ = writeln!(output, "    Drop-In: {}", drop_in.display());
     }
-    let since = loaded.map(|loaded| format!(" since {}", loaded.since.strftime("%a %Y-%m-%d %H:%M:%S UTC"))).unwrap_or_default();
-    let result = loaded.map(|loaded| loaded.activation.result()).filter(|result| *result != Outcome::Success);
+    let since = loaded
+        .map(|loaded| format!(" since {}", loaded.since.strftime(TIME)))
+        .unwrap_or_default();
+    let result = loaded
+        .map(|loaded| loaded.activation.result())
+        .filter(|result| *result != Outcome::Success);
     let result = result.map(|result| format!("Result: {}", result.name()));
-    let sub = if active == "failed" { result.unwrap_or_default() } else { sub.to_owned() };
+    let sub = if active == "failed" {
+        result.unwrap_or_default()
+    } else {
+        sub.to_owned()
+    };
     let _ = writeln!(output, "     Active: {active} ({sub}){since}");
     if let Some(loaded) = loaded {
         processes_of(loaded, output);
         let options = &loaded.activation.service.passed_over;
         if !options.is_empty() {
-            let _ = writeln!(output, "    Ignored: {} (without effect in the local cloud)", options.join(", "));
+            let _ = writeln!(
+                output,
+                "    Ignored: {} (without effect in the local cloud)",
+                options.join(", ")
+            );
         }
     }
     let lines = journal::tail(&unit.name, Some(request.lines.unwrap_or(STATUS_LINES)));
@@ -182,21 +225,28 @@ pub(super) fn show(manager: &Manager, enabling: &Enabling<'_>, request: &Request
             properties.iter().collect()
         } else {
             let named = request.properties.iter();
-            named.filter_map(|name| properties.iter().find(|(other, _)| other == name)).collect()
+            named
+                .filter_map(|name| properties.iter().find(|(other, _)| other == name))
+                .collect()
         };
         if !answer.output.is_empty() {
             answer.output.push('\n');
         }
         for (name, value) in wanted {
-            let _ = match request.only_values {
-                true => writeln!(answer.output, "{value}"),
-                false => writeln!(answer.output, "{name}={value}"),
+            let _ = if request.only_values {
+                writeln!(answer.output, "{value}")
+            } else {
+                writeln!(answer.output, "{name}={value}")
             };
         }
     };
     if request.units.is_empty() {
         let state = is_system_running(manager, &Request::default()).output;
-        print(vec![("Version", "bakelite".into()), ("SystemState", state.trim().to_owned()), ("DefaultTarget", "multi-user.target".into())]);
+        print(vec![
+            ("Version", "bakelite".into()),
+            ("SystemState", state.trim().to_owned()),
+            ("DefaultTarget", "multi-user.target".into()),
+        ]);
     }
     for name in &request.units {
         print(properties(manager, enabling, name));
@@ -204,47 +254,86 @@ pub(super) fn show(manager: &Manager, enabling: &Enabling<'_>, request: &Request
     answer
 }
 
-fn properties(manager: &Manager, enabling: &Enabling<'_>, name: &str) -> Vec<(&'static str, String)> {
-    let (name, load_state, unit) = match manager.files.find(name) {
-        Found::Unit(unit) => (unit.name.clone(), "loaded", Some(*unit)),
-        Found::Masked(name, _) => (name, "masked", None),
-        Found::Missing(name) => (name, "not-found", None),
+/// A property's name and value.
+type Property = (&'static str, String);
+
+fn properties(manager: &Manager, enabling: &Enabling<'_>, name: &str) -> Vec<Property> {
+    let (load_state, unit) = match manager.files.find(name) {
+        Found::Unit(unit) => ("loaded", *unit),
+        Found::Masked(name, _) => ("masked", named(name)),
+        Found::Missing(name) => ("not-found", named(name)),
     };
-    let (active, sub) = manager.state(&name);
-    let specifiers = manager.specifiers(&name);
-    let names = |key| unit.as_ref().map(|unit| unit.related(key, &specifiers).join(" ")).unwrap_or_default();
-    let value = |key| unit.as_ref().and_then(|unit| unit.content.value("Service", key)).unwrap_or_default().to_owned();
-    let loaded = manager.loaded.get(&name);
+    let mut properties = vec![
+        ("Id", unit.name.clone()),
+        ("Names", unit.name.clone()),
+        ("LoadState", load_state.to_owned()),
+        (
+            "UnitFileState",
+            enabling.state(&unit.name).unwrap_or_default().to_owned(),
+        ),
+    ];
+    properties.extend(properties_of_state(manager, &unit.name));
+    properties.extend(properties_of_files(&unit, &manager.specifiers(&unit.name)));
+    properties
+}
+
+/// A unit of which there is no more than the name.
+fn named(name: String) -> Unit {
+    Unit {
+        name,
+        ..Unit::default()
+    }
+}
+
+fn properties_of_state(manager: &Manager, name: &str) -> Vec<Property> {
+    let (active, sub) = manager.state(name);
+    let loaded = manager.loaded.get(name);
     let it = loaded.map(|loaded| &loaded.activation);
-    let main_end = it.and_then(|it| it.main_end());
-    let (code, status) = match main_end {
-        Some(crate::sandbox::wire::End::Status(status)) => (1, status),
-        Some(crate::sandbox::wire::End::Signal(number)) => (2, number),
+    let (code, status) = match it.and_then(Activation::main_end) {
+        Some(End::Status(status)) => (1, status),
+        Some(End::Signal(number)) => (2, number),
         None => (0, 0),
     };
-    let since = loaded.map(|loaded| loaded.since.strftime("%a %Y-%m-%d %H:%M:%S UTC").to_string()).unwrap_or_default();
-    let kind = unit.as_ref().and_then(|unit| unit.content.value("Service", "Type")).unwrap_or("simple");
+    let main = it.and_then(Activation::main).unwrap_or(0).to_string();
+    let since = loaded
+        .map(|loaded| loaded.since.strftime(TIME).to_string())
+        .unwrap_or_default();
+    let entered = if active == "active" {
+        since.clone()
+    } else {
+        String::new()
+    };
     vec![
-        ("Id", name.clone()),
-        ("Names", name.clone()),
-        ("Description", unit.as_ref().map_or(name.clone(), |unit| unit.description(&specifiers))),
-        ("LoadState", load_state.to_owned()),
         ("ActiveState", active.to_owned()),
         ("SubState", sub.to_owned()),
-        ("UnitFileState", enabling.state(&name).unwrap_or_default().to_owned()),
-        ("FragmentPath", unit.as_ref().map(|unit| unit.file.display().to_string()).unwrap_or_default()),
-        ("DropInPaths", unit.as_ref().map(|unit| unit.drop_ins.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" ")).unwrap_or_default()),
-        ("Type", kind.to_owned()),
-        ("Restart", if value("Restart").is_empty() { "no".to_owned() } else { value("Restart") }),
-        ("MainPID", it.and_then(|it| it.main()).unwrap_or(0).to_string()),
-        ("ExecMainPID", it.and_then(|it| it.main()).unwrap_or(0).to_string()),
+        ("MainPID", main.clone()),
+        ("ExecMainPID", main),
         ("ExecMainCode", code.to_string()),
         ("ExecMainStatus", status.to_string()),
         ("Result", it.map_or("success", |it| it.result().name()).to_owned()),
-        ("NRestarts", it.map_or(0, |it| it.restarts()).to_string()),
-        ("StatusText", loaded.map(|loaded| loaded.status.clone()).unwrap_or_default()),
-        ("StateChangeTimestamp", since.clone()),
-        ("ActiveEnterTimestamp", if active == "active" { since } else { String::new() }),
+        ("NRestarts", it.map_or(0, Activation::restarts).to_string()),
+        (
+            "StatusText",
+            loaded.map(|loaded| loaded.status.clone()).unwrap_or_default(),
+        ),
+        ("StateChangeTimestamp", since),
+        ("ActiveEnterTimestamp", entered),
+        ("NeedDaemonReload", "no".to_owned()),
+    ]
+}
+
+fn properties_of_files(unit: &Unit, specifiers: &Specifiers) -> Vec<Property> {
+    let names = |key| unit.related(key, specifiers).join(" ");
+    let value = |key| unit.content.value("Service", key).unwrap_or_default().to_owned();
+    let or = |key, default: &str| unit.content.value("Service", key).unwrap_or(default).to_owned();
+    let answer = |is_so| if is_so { "yes" } else { "no" }.to_owned();
+    let drop_ins: Vec<String> = unit.drop_ins.iter().map(|path| path.display().to_string()).collect();
+    vec![
+        ("Description", unit.description(specifiers)),
+        ("FragmentPath", unit.file.display().to_string()),
+        ("DropInPaths", drop_ins.join(" ")),
+        ("Type", or("Type", "simple")),
+        ("Restart", or("Restart", "no")),
         ("User", value("User")),
         ("ExecStart", value("ExecStart")),
         ("Environment", value("Environment")),
@@ -253,9 +342,8 @@ fn properties(manager: &Manager, enabling: &Enabling<'_>, name: &str) -> Vec<(&'
         ("Wants", names("Wants")),
         ("After", names("After")),
         ("Before", names("Before")),
-        ("CanStart", if unit.is_some() { "yes" } else { "no" }.to_owned()),
-        ("CanReload", if value("ExecReload").is_empty() { "no" } else { "yes" }.to_owned()),
-        ("NeedDaemonReload", "no".to_owned()),
+        ("CanStart", answer(unit.content.has("Service"))),
+        ("CanReload", answer(!value("ExecReload").is_empty())),
     ]
 }
 
@@ -267,7 +355,13 @@ pub(super) fn cat(manager: &Manager, request: &Request) -> Answer {
             Found::Unit(unit) => {
                 for path in std::iter::once(&unit.file).chain(&unit.drop_ins) {
                     let text = manager.files.read(&path.display().to_string()).unwrap_or_default();
-                    let _ = writeln!(answer.output, "{}# {}\n{}", if answer.output.is_empty() { "" } else { "\n" }, path.display(), text.trim_end());
+                    let _ = writeln!(
+                        answer.output,
+                        "{}# {}\n{}",
+                        if answer.output.is_empty() { "" } else { "\n" },
+                        path.display(),
+                        text.trim_end()
+                    );
                 }
             }
             Found::Masked(_, path) => {
@@ -312,7 +406,10 @@ pub(super) fn list_unit_files(manager: &Manager, enabling: &Enabling<'_>, reques
     for name in manager.files.all().into_keys() {
         let has_type = request.types.is_empty() || request.types.iter().any(|kind| name.ends_with(&format!(".{kind}")));
         let state = enabling.state(&name).unwrap_or("static");
-        if has_type && is_among(&name, &request.units) && (request.states.is_empty() || request.states.iter().any(|other| other == state)) {
+        if has_type
+            && is_among(&name, &request.units)
+            && (request.states.is_empty() || request.states.iter().any(|other| other == state))
+        {
             rows.push([name, state.to_owned()]);
         }
     }
@@ -338,11 +435,15 @@ pub(super) fn is_like(name: &str, pattern: &str) -> bool {
     let Some((first, rest)) = pattern.split_once('*') else {
         return name == full_name(pattern);
     };
-    let Some(mut left) = name.strip_prefix(first) else { return false };
+    let Some(mut left) = name.strip_prefix(first) else {
+        return false;
+    };
     let parts: Vec<&str> = rest.split('*').collect();
     let (last, middle) = parts.split_last().unwrap_or((&"", &[]));
     for part in middle {
-        let Some((_, after)) = left.split_once(part) else { return false };
+        let Some((_, after)) = left.split_once(part) else {
+            return false;
+        };
         left = after;
     }
     left.ends_with(last) || left.strip_suffix(".service").is_some_and(|left| left.ends_with(last))
@@ -371,7 +472,10 @@ pub(super) fn failure(manager: &Manager, ended: &Ended) -> Option<String> {
             format!("Failed to {verb} {unit}: {reason}")
         }
         JobEnd::Failed => {
-            let result = manager.loaded.get(unit).map_or(Outcome::Resources, |loaded| loaded.activation.result());
+            let result = manager
+                .loaded
+                .get(unit)
+                .map_or(Outcome::Resources, |loaded| loaded.activation.result());
             let reason = match result {
                 Outcome::Timeout => "a timeout was exceeded",
                 Outcome::Signal => "a fatal signal was delivered to the control process",
@@ -381,7 +485,7 @@ pub(super) fn failure(manager: &Manager, ended: &Ended) -> Option<String> {
                 Outcome::ExitCode | Outcome::Success => "the control process exited with error code",
             };
             let lines = journal::tail(unit, Some(FAILURE_LINES));
-            let lines: String = lines.lines().map(|line| format!("\n  {line}")).collect();
+            let lines: String = lines.lines().flat_map(|line| ["\n  ", line]).collect();
             format!(
                 "Job for {unit} failed because {reason}.\n\
                  See \"systemctl status {unit}\" and \"journalctl -xeu {unit}\" for details. The end of its log:{lines}"
@@ -399,7 +503,10 @@ pub(super) fn logs(request: &LogRequest) -> Answer {
         return Answer::default();
     }
     if request.follows {
-        return Answer::failed(1, "journalctl: the init of the local cloud shows the logs as they are; --follow is not supported");
+        return Answer::failed(
+            1,
+            "journalctl: the init of the local cloud shows the logs as they are; --follow is not supported",
+        );
     }
     let all = journal::units();
     let wanted: Vec<&String> = all.iter().filter(|unit| is_among(unit, &request.units)).collect();
@@ -419,13 +526,17 @@ pub(super) fn logs(request: &LogRequest) -> Answer {
 /// The state of the machine, for `status` without a unit.
 pub(super) fn overview(manager: &Manager) -> Answer {
     let state = is_system_running(manager, &Request::default()).output;
-    let failed = manager.loaded.values().filter(|loaded| loaded.activation.state() == State::Failed).count();
+    let failed = manager
+        .loaded
+        .values()
+        .filter(|loaded| loaded.activation.state() == State::Failed)
+        .count();
     Answer {
         output: format!(
             "● {}\n    State: {state}   Failed: {failed} units\n     Time: {}\n\
              The init of this instance is the local cloud's own: it runs services, and no systemd.\n",
             manager.specifiers("").hostname,
-            Timestamp::now().strftime("%a %Y-%m-%d %H:%M:%S UTC"),
+            Timestamp::now().strftime(TIME),
         ),
         ..Answer::default()
     }

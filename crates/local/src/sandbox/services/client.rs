@@ -165,7 +165,14 @@ mod tests {
         assert_eq!(&ADDRESS[2..24], SOCKET.as_bytes());
         // The address of an x86 instruction is relative to the end of that instruction.
         let target = |at: usize| at + 7 + usize::from(X86_64[at + 3]);
-        let of = |start: &[u8]| X86_64.windows(start.len()).enumerate().filter(|(_, bytes)| *bytes == start).map(|(at, _)| at).collect::<Vec<_>>();
+        let of = |start: &[u8]| {
+            X86_64
+                .windows(start.len())
+                .enumerate()
+                .filter(|(_, bytes)| *bytes == start)
+                .map(|(at, _)| at)
+                .collect::<Vec<_>>()
+        };
         let loads: Vec<usize> = of(&[0x48, 0x8d, 0x35]).into_iter().map(target).collect();
         assert_eq!(loads, [X86_64.len(), X86_64.len() + ADDRESS.len()]);
         assert_eq!(AARCH64.len() % 4, 0);

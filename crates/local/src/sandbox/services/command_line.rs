@@ -41,8 +41,7 @@ impl Specifiers {
                 continue;
             }
             match letters.next() {
-                None => expanded.push('%'),
-                Some('%') => expanded.push('%'),
+                None | Some('%') => expanded.push('%'),
                 Some(specifier) => match self.meaning(specifier) {
                     Some(meaning) => expanded.push_str(&meaning),
                     None => expanded.extend(['%', specifier]),
@@ -75,7 +74,11 @@ impl Specifiers {
         }
         Some(match specifier {
             'n' => self.unit.clone(),
-            'N' => self.unit.rsplit_once('.').map_or(self.unit.as_str(), |(stem, _)| stem).to_owned(),
+            'N' => self
+                .unit
+                .rsplit_once('.')
+                .map_or(self.unit.as_str(), |(stem, _)| stem)
+                .to_owned(),
             'p' => name.prefix.to_owned(),
             'P' => unescape_name(name.prefix),
             'i' => instance().to_owned(),
@@ -84,7 +87,11 @@ impl Specifiers {
             'J' => unescape_name(&last(name.prefix)),
             'f' => {
                 let path = unescape_name(name.instance.unwrap_or(name.prefix));
-                if path.starts_with('/') { path } else { format!("/{path}") }
+                if path.starts_with('/') {
+                    path
+                } else {
+                    format!("/{path}")
+                }
             }
             'H' => self.hostname.clone(),
             'l' => self.hostname.split('.').next().unwrap_or_default().to_owned(),
@@ -139,7 +146,11 @@ fn unescape_name(name: &str) -> String {
         rest = after;
         match first {
             b'-' => bytes.push(b'/'),
-            b'\\' => match after.get(..3).and_then(|code| code.strip_prefix(b"x")).and_then(hex_byte) {
+            b'\\' => match after
+                .get(..3)
+                .and_then(|code| code.strip_prefix(b"x"))
+                .and_then(hex_byte)
+            {
                 Some(byte) => {
                     bytes.push(byte);
                     rest = &after[3..];
@@ -238,7 +249,9 @@ fn unescape(letters: &mut std::iter::Peekable<std::str::Chars<'_>>, word: &mut V
     {
         seen.push(digit);
     }
-    let number = u32::from_str_radix(&seen, radix).ok().filter(|number| *number > 0 && seen.len() == digits);
+    let number = u32::from_str_radix(&seen, radix)
+        .ok()
+        .filter(|number| *number > 0 && seen.len() == digits);
     match (number, is_byte) {
         (Some(byte), true) if byte < 256 => word.push(u8::try_from(byte).unwrap_or_default()),
         (Some(code), false) if char::from_u32(code).is_some() => push(word, char::from_u32(code).unwrap_or_default()),
@@ -311,9 +324,8 @@ impl CommandLine {
                 Some(name) => {
                     let value = environment.get(name).map(String::as_str).unwrap_or_default();
                     // A value with a quote that is not closed is taken by its spaces.
-                    arguments.extend(
-                        words(value).unwrap_or_else(|_| value.split_whitespace().map(str::to_owned).collect()),
-                    );
+                    arguments
+                        .extend(words(value).unwrap_or_else(|_| value.split_whitespace().map(str::to_owned).collect()));
                 }
                 None => arguments.push(substitute(word, environment)),
             }
@@ -325,7 +337,9 @@ impl CommandLine {
 fn is_variable(name: &str) -> bool {
     !name.is_empty()
         && !name.starts_with(|letter: char| letter.is_ascii_digit())
-        && name.bytes().all(|letter| letter.is_ascii_alphanumeric() || letter == b'_')
+        && name
+            .bytes()
+            .all(|letter| letter.is_ascii_alphanumeric() || letter == b'_')
 }
 
 fn substitute(word: &str, environment: &BTreeMap<String, String>) -> String {
@@ -420,7 +434,9 @@ mod tests {
     }
 
     fn one(line: &str) -> CommandLine {
-        CommandLine::parse(line, &specifiers("a@x-y.service")).unwrap().remove(0)
+        CommandLine::parse(line, &specifiers("a@x-y.service"))
+            .unwrap()
+            .remove(0)
     }
 
     #[test]
@@ -461,21 +477,34 @@ mod tests {
 
     #[test]
     fn variables_are_replaced_as_systemd_does() {
-        let environment: BTreeMap<String, String> =
-            [("ONE", "a 'b c'"), ("EMPTY", "")].map(|(name, value)| (name.into(), value.into())).into();
+        let environment: BTreeMap<String, String> = [("ONE", "a 'b c'"), ("EMPTY", "")]
+            .map(|(name, value)| (name.into(), value.into()))
+            .into();
         let of = |line| one(line).arguments(&environment);
-        assert_eq!(of("x $ONE ${ONE} -${ONE}- a$ONE $$ONE $EMPTY ${EMPTY} $NONE ${"), [
-            "x", "a", "b c", "a 'b c'", "-a 'b c'-", "a$ONE", "$ONE", "", "${"
-        ]);
+        assert_eq!(
+            of("x $ONE ${ONE} -${ONE}- a$ONE $$ONE $EMPTY ${EMPTY} $NONE ${"),
+            ["x", "a", "b c", "a 'b c'", "-a 'b c'-", "a$ONE", "$ONE", "", "${"]
+        );
         assert_eq!(of(":x $ONE"), ["x", "$ONE"]);
     }
 
     #[test]
     fn environments_are_read() {
-        assert_eq!(assignments(r#"A=1 "B=2 3" C 9=x"#), [("A".into(), "1".into()), ("B".into(), "2 3".into())]);
+        assert_eq!(
+            assignments(r#"A=1 "B=2 3" C 9=x"#),
+            [("A".into(), "1".into()), ("B".into(), "2 3".into())]
+        );
         let file = "# c\nA=1\nexport B=\"x \\\"y\\\" $z\"\nC='a b' # no comment\nbad\nD=one \\\ntwo\n";
-        let expected = [("A", "1"), ("B", "x \"y\" $z"), ("C", "a b # no comment"), ("D", "one two")];
-        assert_eq!(environment_file(file), expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let expected = [
+            ("A", "1"),
+            ("B", "x \"y\" $z"),
+            ("C", "a b # no comment"),
+            ("D", "one two"),
+        ];
+        assert_eq!(
+            environment_file(file),
+            expected.map(|(name, value)| (name.to_owned(), value.to_owned()))
+        );
     }
 
     proptest::proptest! {

@@ -23,16 +23,21 @@ pub(super) struct Enabling<'a> {
 
 impl Enabling<'_> {
     fn directory(&self) -> PathBuf {
-        let directory = if self.is_runtime { DIRECTORIES[1] } else { DIRECTORIES[0] };
+        let directory = if self.is_runtime {
+            DIRECTORIES[1]
+        } else {
+            DIRECTORIES[0]
+        };
         self.files.root().join(directory)
     }
 
     fn find(&self, verb: &str, name: &str) -> Result<Unit, String> {
         match self.files.find(name) {
             Found::Unit(unit) => Ok(*unit),
-            Found::Masked(name, path) => {
-                Err(format!("Failed to {verb} unit: Unit file {} is masked. ({name})", path.display()))
-            }
+            Found::Masked(name, path) => Err(format!(
+                "Failed to {verb} unit: Unit file {} is masked. ({name})",
+                path.display()
+            )),
             Found::Missing(name) => Err(format!("Failed to {verb} unit: Unit file {name} does not exist.")),
         }
     }
@@ -51,15 +56,23 @@ impl Enabling<'_> {
                 if fs::read_link(&link).is_ok_and(|target| target == unit.file) {
                     continue;
                 }
-                make_link(&unit.file, &link).map_err(|error| format!("Failed to enable unit: {}: {error}", shown.display()))?;
-                printed.push(format!("Created symlink {} → {}.", shown.display(), unit.file.display()));
+                make_link(&unit.file, &link)
+                    .map_err(|error| format!("Failed to enable unit: {}: {error}", shown.display()))?;
+                printed.push(format!(
+                    "Created symlink {} → {}.",
+                    shown.display(),
+                    unit.file.display()
+                ));
             }
             for also in unit.content.words("Install", "Also") {
                 pending.extend(self.find("enable", also).ok());
             }
         }
         if printed.is_empty() && done.len() == 1 && !self.find("enable", name)?.content.has("Install") {
-            printed.push(format!("The unit file {} has no installation config (WantedBy=, RequiredBy=, Alias=): nothing to enable.", full_name(name)));
+            printed.push(format!(
+                "The unit file {} has no installation config (WantedBy=, RequiredBy=, Alias=): nothing to enable.",
+                full_name(name)
+            ));
         }
         Ok(printed)
     }
@@ -70,21 +83,37 @@ impl Enabling<'_> {
             unit: unit.name.clone(),
             ..self.specifiers.clone()
         };
-        let words = |key| unit.content.words("Install", key).into_iter().map(|word| specifiers.expand(word)).filter(|name| is_name(name));
+        let words = |key| {
+            unit.content
+                .words("Install", key)
+                .into_iter()
+                .map(|word| specifiers.expand(word))
+                .filter(|name| is_name(name))
+        };
         let mut name = unit.name.clone();
         let parts = UnitName::of(&unit.name);
         if parts.instance == Some("") {
             let Some(instance) = unit.content.value("Install", "DefaultInstance") else {
-                return Err(format!("Failed to enable unit: {name} is a template: an instance of it can be enabled."));
+                return Err(format!(
+                    "Failed to enable unit: {name} is a template: an instance of it can be enabled."
+                ));
             };
             name = format!("{}@{instance}.{}", parts.prefix, parts.suffix);
         }
         let directory = self.directory();
         let mut links = Vec::new();
-        for (key, kind) in [("WantedBy", "wants"), ("RequiredBy", "requires"), ("UpheldBy", "upholds")] {
+        for (key, kind) in [
+            ("WantedBy", "wants"),
+            ("RequiredBy", "requires"),
+            ("UpheldBy", "upholds"),
+        ] {
             links.extend(words(key).map(|target| directory.join(format!("{target}.{kind}")).join(&name)));
         }
-        links.extend(words("Alias").filter(|alias| *alias != name).map(|alias| directory.join(alias)));
+        links.extend(
+            words("Alias")
+                .filter(|alias| *alias != name)
+                .map(|alias| directory.join(alias)),
+        );
         Ok(links)
     }
 
@@ -106,18 +135,36 @@ impl Enabling<'_> {
     fn links_to(&self, names: &BTreeSet<String>) -> Vec<PathBuf> {
         let mut found = Vec::new();
         let is_link = |path: &Path| fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
-        let named = |path: &Path| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| names.contains(name));
-        let mut directories: Vec<PathBuf> = DIRECTORIES[..2].iter().map(|directory| self.files.root().join(directory)).collect();
+        let is_of = |path: &Path| {
+            path.file_name()
+                .and_then(|name| name.to_str())
+                .is_some_and(|name| names.contains(name))
+        };
+        let mut directories: Vec<PathBuf> = DIRECTORIES[..2]
+            .iter()
+            .map(|directory| self.files.root().join(directory))
+            .collect();
         if self.is_runtime {
             directories.remove(0);
         }
         for directory in directories {
-            for entry in fs::read_dir(&directory).into_iter().flatten().flatten().map(|entry| entry.path()) {
-                let is_of_target = entry.extension().is_some_and(|kind| kind == "wants" || kind == "requires" || kind == "upholds");
+            for entry in fs::read_dir(&directory)
+                .into_iter()
+                .flatten()
+                .flatten()
+                .map(|entry| entry.path())
+            {
+                let is_of_target = entry
+                    .extension()
+                    .is_some_and(|kind| kind == "wants" || kind == "requires" || kind == "upholds");
                 if is_of_target {
-                    let links = fs::read_dir(&entry).into_iter().flatten().flatten().map(|link| link.path());
-                    found.extend(links.filter(|link| is_link(link) && named(link)));
-                } else if is_link(&entry) && fs::read_link(&entry).is_ok_and(|target| named(&target)) {
+                    let links = fs::read_dir(&entry)
+                        .into_iter()
+                        .flatten()
+                        .flatten()
+                        .map(|link| link.path());
+                    found.extend(links.filter(|link| is_link(link) && is_of(link)));
+                } else if is_link(&entry) && fs::read_link(&entry).is_ok_and(|target| is_of(&target)) {
                     found.push(entry);
                 }
             }
@@ -140,7 +187,8 @@ impl Enabling<'_> {
             }
             _ => {}
         }
-        make_link(Path::new("/dev/null"), &link).map_err(|error| format!("Failed to mask unit: {}: {error}", shown.display()))?;
+        make_link(Path::new("/dev/null"), &link)
+            .map_err(|error| format!("Failed to mask unit: {}: {error}", shown.display()))?;
         Ok(vec![format!("Created symlink {} → /dev/null.", shown.display())])
     }
 
@@ -152,7 +200,8 @@ impl Enabling<'_> {
             let link = self.files.root().join(directory).join(&name);
             if is_name(&name) && fs::read_link(&link).is_ok_and(|target| target == Path::new("/dev/null")) {
                 let shown = self.files.inside(&link);
-                fs::remove_file(&link).map_err(|error| format!("Failed to unmask unit: {}: {error}", shown.display()))?;
+                fs::remove_file(&link)
+                    .map_err(|error| format!("Failed to unmask unit: {}: {error}", shown.display()))?;
                 printed.push(format!("Removed {}.", shown.display()));
             }
         }
@@ -164,7 +213,11 @@ impl Enabling<'_> {
         let unit = match self.files.find(name) {
             Found::Missing(_) => return None,
             Found::Masked(_, path) => {
-                return Some(if path.starts_with("/run") { "masked-runtime" } else { "masked" });
+                return Some(if path.starts_with("/run") {
+                    "masked-runtime"
+                } else {
+                    "masked"
+                });
             }
             Found::Unit(unit) => *unit,
         };
@@ -212,7 +265,10 @@ mod tests {
         let units = root.path().join("usr/lib/systemd/system");
         fs::create_dir_all(&units).unwrap();
         for (name, install) in [
-            ("web.service", "WantedBy=multi-user.target\nAlias=www.service ../x.service\nAlso=web.socket\n"),
+            (
+                "web.service",
+                "WantedBy=multi-user.target\nAlias=www.service ../x.service\nAlso=web.socket\n",
+            ),
             ("web.socket", "WantedBy=sockets.target\n"),
             ("one@.service", "WantedBy=%i.target\n"),
             ("plain.service", ""),
@@ -235,7 +291,10 @@ mod tests {
         let printed = enabling.enable("web").unwrap();
         let first = "Created symlink /etc/systemd/system/multi-user.target.wants/web.service → /usr/lib/systemd/system/web.service.";
         assert_eq!((printed[0].as_str(), printed.len()), (first, 3));
-        assert_eq!((enabling.state("web"), enabling.state("www")), (Some("enabled"), Some("alias")));
+        assert_eq!(
+            (enabling.state("web"), enabling.state("www")),
+            (Some("enabled"), Some("alias"))
+        );
         assert_eq!(enabling.enable("web"), Ok(Vec::new()));
         assert_eq!(enabling.disable("www").unwrap().len(), 3);
         assert_eq!(enabling.state("web"), Some("disabled"));
@@ -245,8 +304,20 @@ mod tests {
         assert_eq!(enabling.unmask("web").unwrap().len(), 1);
         assert!(enabling.enable("one@").is_err());
         enabling.enable("one@five").unwrap();
-        assert!(root.path().join("etc/systemd/system/five.target.wants/one@five.service").is_symlink());
-        assert_eq!((enabling.state("plain"), enabling.state("none")), (Some("static"), None));
-        assert!(enabling.enable("none").unwrap_err().contains("none.service does not exist"));
+        assert!(
+            root.path()
+                .join("etc/systemd/system/five.target.wants/one@five.service")
+                .is_symlink()
+        );
+        assert_eq!(
+            (enabling.state("plain"), enabling.state("none")),
+            (Some("static"), None)
+        );
+        assert!(
+            enabling
+                .enable("none")
+                .unwrap_err()
+                .contains("none.service does not exist")
+        );
     }
 }

@@ -19,7 +19,11 @@ pub(super) fn path(unit: &str) -> PathBuf {
 pub(super) fn open(unit: &str) -> io::Result<File> {
     fs::DirBuilder::new().recursive(true).mode(0o755).create(DIRECTORY)?;
     let mut options = OpenOptions::new();
-    options.append(true).create(true).mode(0o640).custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW | libc::O_NOCTTY);
+    options
+        .append(true)
+        .create(true)
+        .mode(0o640)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW | libc::O_NOCTTY);
     let file = options.open(path(unit))?;
     if file.metadata()?.is_file() {
         Ok(file)
@@ -33,16 +37,22 @@ pub(super) fn write(unit: &str, line: &str) {
     let now = jiff::Timestamp::now().strftime("%b %d %H:%M:%S");
     // A service runs as well where its log cannot be written.
     if let Ok(mut file) = open(unit) {
-        file.write_all(format!("{now} systemd[1]: {unit}: {line}\n").as_bytes()).ok();
+        file.write_all(format!("{now} systemd[1]: {unit}: {line}\n").as_bytes())
+            .ok();
     }
 }
 
 /// The last lines of a unit's log; all of them that are within what is read, without a number.
 pub(super) fn tail(unit: &str, lines: Option<usize>) -> String {
     let mut options = OpenOptions::new();
-    let opened = options.read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW).open(path(unit));
+    let opened = options
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW)
+        .open(path(unit));
     let read = opened.and_then(|mut file| {
-        let length = file.metadata().map(|found| if found.is_file() { found.len() } else { 0 })?;
+        let length = file
+            .metadata()
+            .map(|found| if found.is_file() { found.len() } else { 0 })?;
         file.seek(SeekFrom::Start(length.saturating_sub(LONGEST_TAIL)))?;
         let mut bytes = Vec::new();
         file.take(LONGEST_TAIL).read_to_end(&mut bytes)?;
@@ -51,7 +61,11 @@ pub(super) fn tail(unit: &str, lines: Option<usize>) -> String {
     let text = read.unwrap_or_default();
     let all: Vec<&str> = text.lines().collect();
     let first = lines.map_or(0, |lines| all.len().saturating_sub(lines));
-    all.get(first..).unwrap_or_default().iter().flat_map(|line| [line, "\n"]).collect()
+    all.get(first..)
+        .unwrap_or_default()
+        .iter()
+        .flat_map(|line| [line, "\n"])
+        .collect()
 }
 
 /// The units that have a log.

@@ -64,8 +64,14 @@ pub(super) struct Setting<'a> {
     pub(super) is_switchable: bool,
 }
 
-const PHASES: [Phase; 6] =
-    [Phase::StartPre, Phase::Start, Phase::StartPost, Phase::Reload, Phase::Stop, Phase::StopPost];
+const PHASES: [Phase; 6] = [
+    Phase::StartPre,
+    Phase::Start,
+    Phase::StartPost,
+    Phase::Reload,
+    Phase::Stop,
+    Phase::StopPost,
+];
 
 impl Keeper {
     /// Forks a keeper.
@@ -79,7 +85,9 @@ impl Keeper {
                 socket: ours,
             });
         }
-        let kept = rustix::stdio::dup2_stdin(&theirs).map_err(io::Error::from).and_then(|()| keep(setting));
+        let kept = rustix::stdio::dup2_stdin(&theirs)
+            .map_err(io::Error::from)
+            .and_then(|()| keep(setting));
         kernel::leave(i32::from(kept.is_err()))
     }
 
@@ -108,7 +116,11 @@ impl Keeper {
         let mut found = Vec::new();
         let mut waiting = vec![self.pid];
         while let Some(parent) = waiting.pop() {
-            for thread in fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten() {
+            for thread in fs::read_dir(format!("/proc/{parent}/task"))
+                .into_iter()
+                .flatten()
+                .flatten()
+            {
                 let children = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
                 let children: Vec<i32> = children.split_whitespace().filter_map(|pid| pid.parse().ok()).collect();
                 waiting.extend(&children);
@@ -131,7 +143,10 @@ fn keep(setting: &Setting<'_>) -> io::Result<()> {
     let control = rustix::stdio::stdin();
     let mut is_populated = false;
     loop {
-        let mut files = [PollFd::new(&control, PollFlags::IN), PollFd::new(&signals, PollFlags::IN)];
+        let mut files = [
+            PollFd::new(&control, PollFlags::IN),
+            PollFd::new(&signals, PollFlags::IN),
+        ];
         match rustix::event::poll(&mut files, None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
@@ -187,12 +202,21 @@ fn spawn(setting: &Setting<'_>, order: &Order) -> Result<i32, String> {
     let mut environment = environment(service, &identity)?;
     environment.extend(directories);
     environment.extend(order.environment.iter().cloned());
-    let program = find_program(&command.program)
-        .ok_or_else(|| format!("Failed to locate executable {}: No such file or directory", command.program))?;
+    let program = find_program(&command.program).ok_or_else(|| {
+        format!(
+            "Failed to locate executable {}: No such file or directory",
+            command.program
+        )
+    })?;
     let mut arguments = command.arguments(&environment).into_iter();
     let mut process = Command::new(&program);
-    process.arg0(arguments.next().unwrap_or_default()).args(arguments).env_clear().envs(&environment);
-    let output = output(setting.unit, &service.output).map_err(|error| format!("Failed to set up standard output: {error}"))?;
+    process
+        .arg0(arguments.next().unwrap_or_default())
+        .args(arguments)
+        .env_clear()
+        .envs(&environment);
+    let output =
+        output(setting.unit, &service.output).map_err(|error| format!("Failed to set up standard output: {error}"))?;
     let error = match &service.error {
         Output::Inherit => output.try_clone(),
         own => self::output(setting.unit, own),
@@ -201,7 +225,9 @@ fn spawn(setting: &Setting<'_>, order: &Order) -> Result<i32, String> {
     process.stdin(std::process::Stdio::null()).stdout(output).stderr(error);
     let preparation = Preparation::of(service, identity);
     kernel::before_execution(&mut process, move || preparation.take_effect());
-    let child = process.spawn().map_err(|error| format!("Failed to execute {}: {error}", program.display()))?;
+    let child = process
+        .spawn()
+        .map_err(|error| format!("Failed to execute {}: {error}", program.display()))?;
     Ok(child.id().cast_signed())
 }
 
@@ -221,9 +247,15 @@ impl Identity {
         let user = service.user.as_deref().filter(|_| !command.privileged);
         let mut account = match user {
             None => root(),
-            Some(user) => find_account(user).ok_or_else(|| format!("Failed to determine user credentials: no user `{user}`"))?,
+            Some(user) => {
+                find_account(user).ok_or_else(|| format!("Failed to determine user credentials: no user `{user}`"))?
+            }
         };
-        let mut groups = if user.is_some() { accounts::groups(&account) } else { vec![0] };
+        let mut groups = if user.is_some() {
+            accounts::groups(&account)
+        } else {
+            vec![0]
+        };
         if !command.privileged {
             let find = |name: &str| {
                 let id = name.parse().ok().or_else(|| accounts::group(name));
@@ -273,14 +305,18 @@ fn prepare_directories(service: &Service, identity: &Identity) -> Result<BTreeMa
     let mut variables: BTreeMap<String, String> = BTreeMap::new();
     for directory in &service.directories {
         let path = Path::new(&directory.path);
-        let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(path).and_then(|()| {
-            fs::set_permissions(path, fs::Permissions::from_mode(directory.mode))?;
-            let account = &identity.account;
-            if identity.is_switched && directory.variable != "CONFIGURATION_DIRECTORY" {
-                chown(path, Some(account.uid), Some(account.gid))?;
-            }
-            Ok(())
-        });
+        let made = fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(path)
+            .and_then(|()| {
+                fs::set_permissions(path, fs::Permissions::from_mode(directory.mode))?;
+                let account = &identity.account;
+                if identity.is_switched && directory.variable != "CONFIGURATION_DIRECTORY" {
+                    chown(path, Some(account.uid), Some(account.gid))?;
+                }
+                Ok(())
+            });
         made.map_err(|error| format!("Failed to create {}: {error}", directory.path))?;
         let value = variables.entry(directory.variable.to_owned()).or_default();
         if !value.is_empty() {
@@ -292,7 +328,10 @@ fn prepare_directories(service: &Service, identity: &Identity) -> Result<BTreeMa
 }
 
 fn environment(service: &Service, identity: &Identity) -> Result<BTreeMap<String, String>, String> {
-    let mut environment = BTreeMap::from([("PATH".to_owned(), PATH.to_owned()), ("LANG".to_owned(), "C.UTF-8".to_owned())]);
+    let mut environment = BTreeMap::from([
+        ("PATH".to_owned(), PATH.to_owned()),
+        ("LANG".to_owned(), "C.UTF-8".to_owned()),
+    ]);
     if identity.has_user {
         let account = &identity.account;
         for (name, value) in [
@@ -320,7 +359,9 @@ fn find_program(name: &str) -> Option<PathBuf> {
     if name.starts_with('/') {
         return Some(PathBuf::from(name)).filter(is_program);
     }
-    PATH.split(':').map(|directory| Path::new(directory).join(name)).find(is_program)
+    PATH.split(':')
+        .map(|directory| Path::new(directory).join(name))
+        .find(is_program)
 }
 
 fn output(unit: &str, output: &Output) -> io::Result<File> {
@@ -331,7 +372,12 @@ fn output(unit: &str, output: &Output) -> io::Result<File> {
         Output::Journal | Output::Inherit => journal::open(unit).or_else(|_| null()),
         Output::File { path, append, truncate } => {
             let mut options = OpenOptions::new();
-            options.write(true).create(true).append(*append).truncate(*truncate).mode(0o644);
+            options
+                .write(true)
+                .create(true)
+                .append(*append)
+                .truncate(*truncate)
+                .mode(0o644);
             options.custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK).open(path)
         }
     }

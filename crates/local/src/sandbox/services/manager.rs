@@ -27,10 +27,27 @@ const MOST_SERVICES: usize = 1024;
 const LOOK: Duration = Duration::from_millis(50);
 /// Targets that are reached when a machine has booted: what they want is not started with them, but by `enabled_at_boot`.
 const REACHED: [&str; 21] = [
-    "default.target", "multi-user.target", "graphical.target",
-    "sysinit.target", "basic.target", "local-fs.target", "local-fs-pre.target", "remote-fs.target", "network-pre.target",
-    "network.target", "network-online.target", "nss-lookup.target", "nss-user-lookup.target", "time-sync.target",
-    "time-set.target", "paths.target", "slices.target", "sockets.target", "swap.target", "timers.target", "cryptsetup.target",
+    "default.target",
+    "multi-user.target",
+    "graphical.target",
+    "sysinit.target",
+    "basic.target",
+    "local-fs.target",
+    "local-fs-pre.target",
+    "remote-fs.target",
+    "network-pre.target",
+    "network.target",
+    "network-online.target",
+    "nss-lookup.target",
+    "nss-user-lookup.target",
+    "time-sync.target",
+    "time-set.target",
+    "paths.target",
+    "slices.target",
+    "sockets.target",
+    "swap.target",
+    "timers.target",
+    "cryptsetup.target",
 ];
 
 /// A service that was started at least once.
@@ -167,8 +184,15 @@ impl Manager {
         // What a dependency leads to that is not a service or a target is left out: sockets, mounts and slices are there or not.
         let unit = self.find(name).ok()?;
         let specifiers = self.specifiers(&unit.name);
-        let related = |keys: &[&str]| keys.iter().flat_map(|key| unit.related(key, &specifiers)).collect::<Vec<_>>();
-        let (requires, wants) = (related(&["Requires", "Requisite", "BindsTo"]), related(&["Wants", "Upholds"]));
+        let related = |keys: &[&str]| {
+            keys.iter()
+                .flat_map(|key| unit.related(key, &specifiers))
+                .collect::<Vec<_>>()
+        };
+        let (requires, wants) = (
+            related(&["Requires", "Requisite", "BindsTo"]),
+            related(&["Wants", "Upholds"]),
+        );
         let mut after = related(&["After"]);
         if unit.name.ends_with(".target") {
             after.extend(requires.iter().chain(&wants).cloned());
@@ -236,7 +260,11 @@ impl Manager {
     pub(super) fn restart(&mut self, units: &[String], client: Option<u64>, now: Instant) {
         let stopped = self.add_stops(units, None);
         let mut again: Vec<String> = units.to_vec();
-        again.extend(stopped.into_iter().filter(|unit| self.is_active(unit) && !units.contains(unit)));
+        again.extend(
+            stopped
+                .into_iter()
+                .filter(|unit| self.is_active(unit) && !units.contains(unit)),
+        );
         self.start(&again, client, now);
     }
 
@@ -261,11 +289,17 @@ impl Manager {
             .map(|unit| {
                 // What starts after a unit stops before it; of two that are after each other the first one goes first.
                 let is_after = |one: &String, other: &String| {
-                    self.loaded.get(one).is_some_and(|one| self.names(&one.unit, "After").contains(other))
+                    self.loaded
+                        .get(one)
+                        .is_some_and(|one| self.names(&one.unit, "After").contains(other))
                 };
                 let later = stopped.iter().filter(|other| *other != unit && is_after(other, unit));
                 Job {
-                    after: later.map(|other| (other, ids[other])).filter(|(other, id)| *id > ids[unit] || !is_after(unit, other)).map(|(_, id)| id).collect(),
+                    after: later
+                        .map(|other| (other, ids[other]))
+                        .filter(|(other, id)| *id > ids[unit] || !is_after(unit, other))
+                        .map(|(_, id)| id)
+                        .collect(),
                     requires: BTreeSet::new(),
                     client: client.filter(|_| units.contains(unit)),
                     unit: unit.clone(),
@@ -286,11 +320,16 @@ impl Manager {
     /// The units that a key names, by their own names.
     fn names(&self, unit: &Unit, key: &str) -> Vec<String> {
         let names = unit.related(key, &self.specifiers(&unit.name)).into_iter();
-        names.filter_map(|name| self.find(&name).ok().map(|unit| unit.name)).collect()
+        names
+            .filter_map(|name| self.find(&name).ok().map(|unit| unit.name))
+            .collect()
     }
 
     fn cancel_starts(&mut self, unit: &str) {
-        let starts = self.jobs.iter().filter(|(_, job)| job.unit == unit && job.verb != Verb::Stop);
+        let starts = self
+            .jobs
+            .iter()
+            .filter(|(_, job)| job.unit == unit && job.verb != Verb::Stop);
         let starts: Vec<u64> = starts.map(|(id, _)| *id).collect();
         for id in starts {
             self.end(id, JobEnd::Canceled);
@@ -358,7 +397,8 @@ impl Manager {
                 if !busy.insert(job.unit.clone()) {
                     continue;
                 }
-                let is_due = job.is_running && self.has_ended(job) || !job.is_running && job.after.is_empty() && self.may_begin(job);
+                let is_due = job.is_running && self.has_ended(job)
+                    || !job.is_running && job.after.is_empty() && self.may_begin(job);
                 if is_due {
                     next = Some((*id, job.is_running));
                     break;
@@ -402,33 +442,44 @@ impl Manager {
                     None
                 }
                 Verb::Reload => {
-                    let reloads = self.loaded.get_mut(&unit).is_some_and(|loaded| loaded.activation.reload(now));
+                    let reloads = self
+                        .loaded
+                        .get_mut(&unit)
+                        .is_some_and(|loaded| loaded.activation.reload(now));
                     (!reloads).then(|| JobEnd::Refused(format!("Job type reload is not applicable for unit {unit}.")))
                 }
             }
         };
-        match end {
-            Some(end) => self.end(id, end),
-            None => {
-                let unit = self.jobs.get(&id).map(|job| job.unit.clone()).unwrap_or_default();
-                self.carry_out(&unit, now);
-            }
+        if let Some(end) = end {
+            self.end(id, end);
+        } else {
+            let unit = self.jobs.get(&id).map(|job| job.unit.clone()).unwrap_or_default();
+            self.carry_out(&unit, now);
         }
     }
 
     fn begin_start(&mut self, name: &str, now: Instant) -> Option<JobEnd> {
-        if self.loaded.get(name).is_none_or(|loaded| loaded.activation.is_down() || loaded.activation.state() == State::AutoRestart) {
+        if self
+            .loaded
+            .get(name)
+            .is_none_or(|loaded| loaded.activation.is_down() || loaded.activation.state() == State::AutoRestart)
+        {
             let unit = match self.find(name) {
                 Ok(unit) => unit,
                 Err(refusal) => return Some(JobEnd::Refused(refusal.to_string())),
             };
             let specifiers = self.specifiers(name);
             if let Err(condition) = check(&self.files, &unit, &specifiers, "Condition") {
-                journal::write(name, &format!("Skipped because of an unmet condition check ({condition})."));
+                journal::write(
+                    name,
+                    &format!("Skipped because of an unmet condition check ({condition})."),
+                );
                 return Some(JobEnd::Done);
             }
             if let Err(assertion) = check(&self.files, &unit, &specifiers, "Assert") {
-                return Some(JobEnd::Refused(format!("Assertion failed on job for {name}: {assertion}.")));
+                return Some(JobEnd::Refused(format!(
+                    "Assertion failed on job for {name}: {assertion}."
+                )));
             }
             if let Err(refusal) = self.load(unit) {
                 return Some(JobEnd::Refused(refusal.to_string()));
@@ -446,7 +497,10 @@ impl Manager {
         let service = Service::of(&unit, &specifiers).map_err(|bad| Refusal::Bad(unit.name.clone(), bad))?;
         if !service.passed_over.is_empty() {
             let options = service.passed_over.join(", ");
-            journal::write(&unit.name, &format!("Options without effect in the local cloud: {options}."));
+            journal::write(
+                &unit.name,
+                &format!("Options without effect in the local cloud: {options}."),
+            );
         }
         if let Some(loaded) = self.loaded.get_mut(&unit.name) {
             loaded.activation.service = Rc::new(service);
@@ -472,7 +526,9 @@ impl Manager {
     }
 
     fn has_ended(&self, job: &Job) -> bool {
-        let Some(loaded) = self.loaded.get(&job.unit) else { return true };
+        let Some(loaded) = self.loaded.get(&job.unit) else {
+            return true;
+        };
         let it = &loaded.activation;
         match job.verb {
             Verb::Start => it.is_up() || it.is_down() || it.state() == State::AutoRestart,
@@ -482,7 +538,9 @@ impl Manager {
     }
 
     fn end_of(&self, job: &Job) -> JobEnd {
-        let Some(loaded) = self.loaded.get(&job.unit) else { return JobEnd::Done };
+        let Some(loaded) = self.loaded.get(&job.unit) else {
+            return JobEnd::Done;
+        };
         let it = &loaded.activation;
         let has_failed = match job.verb {
             Verb::Start => !it.is_up() && it.result() != super::activation::Outcome::Success,
@@ -495,7 +553,9 @@ impl Manager {
     /// Does what a service asks for, until it asks for nothing.
     fn carry_out(&mut self, name: &str, now: Instant) {
         loop {
-            let Some(loaded) = self.loaded.get_mut(name) else { return };
+            let Some(loaded) = self.loaded.get_mut(name) else {
+                return;
+            };
             let effects = loaded.activation.take_effects();
             if effects.is_empty() {
                 return;
@@ -514,7 +574,9 @@ impl Manager {
 
     /// Tells a service something, and does what follows.
     fn tell(&mut self, name: &str, now: Instant, what: impl FnOnce(&mut Activation, Instant)) {
-        let Some(loaded) = self.loaded.get_mut(name) else { return };
+        let Some(loaded) = self.loaded.get_mut(name) else {
+            return;
+        };
         let before = loaded.activation.state();
         what(&mut loaded.activation, now);
         let after = loaded.activation.state();
@@ -548,7 +610,9 @@ impl Manager {
         /// So many at a time, that no service keeps the others waiting.
         const MOST: usize = 256;
         for _ in 0..MOST {
-            let Some(keeper) = self.loaded.get(name).and_then(|loaded| loaded.keeper.as_ref()) else { break };
+            let Some(keeper) = self.loaded.get(name).and_then(|loaded| loaded.keeper.as_ref()) else {
+                break;
+            };
             match keeper.report() {
                 Ok(None) => break,
                 Ok(Some(Report::Ran(pid))) => self.tell(name, now, |it, now| it.ran(pid, now)),
@@ -567,7 +631,9 @@ impl Manager {
 
     /// A keeper was killed: all of its service counts as killed, too.
     fn lose_keeper(&mut self, name: &str, now: Instant) {
-        let Some(loaded) = self.loaded.get_mut(name) else { return };
+        let Some(loaded) = self.loaded.get_mut(name) else {
+            return;
+        };
         loaded.keeper = None;
         let of = [loaded.activation.main(), loaded.activation.control()];
         for pid in of.into_iter().flatten() {
@@ -578,7 +644,11 @@ impl Manager {
 
     /// Reads what a service tells about itself.
     pub(super) fn read_notices(&mut self, name: &str, now: Instant) {
-        let notices = self.loaded.get(name).and_then(|loaded| loaded.notices.as_ref()).map(notification::Socket::read);
+        let notices = self
+            .loaded
+            .get(name)
+            .and_then(|loaded| loaded.notices.as_ref())
+            .map(notification::Socket::read);
         for notice in notices.unwrap_or_default() {
             match notice {
                 Notice::Ready => self.tell(name, now, Activation::ready),
@@ -598,21 +668,24 @@ impl Manager {
 
     /// Looks for the main process of a forking service: the one in its file, or the only one.
     fn look_for_main(&mut self, name: &str, now: Instant) {
-        let Some(loaded) = self.loaded.get(name).filter(|loaded| loaded.activation.state() == State::FindMain) else {
+        let Some(loaded) = self
+            .loaded
+            .get(name)
+            .filter(|loaded| loaded.activation.state() == State::FindMain)
+        else {
             return;
         };
-        let main = match &loaded.activation.service.pid_file {
-            Some(file) => {
-                let pid = self.files.read(file).and_then(|text| text.trim().parse().ok());
-                let Some(pid) = pid.filter(|pid| loaded.has(*pid)) else { return };
-                Some(pid)
-            }
-            None => {
-                let processes = loaded.keeper.as_ref().map(Keeper::processes).unwrap_or_default();
-                let [only] = processes.as_slice() else {
-                    return self.tell(name, now, |it, now| it.main_is(None, now));
-                };
-                Some(*only)
+        let main = if let Some(file) = &loaded.activation.service.pid_file {
+            let pid = self.files.read(file).and_then(|text| text.trim().parse().ok());
+            let Some(pid) = pid.filter(|pid| loaded.has(*pid)) else {
+                return;
+            };
+            Some(pid)
+        } else {
+            let processes = loaded.keeper.as_ref().map(Keeper::processes).unwrap_or_default();
+            match processes.as_slice() {
+                [only] => Some(*only),
+                _ => None,
             }
         };
         self.tell(name, now, |it, now| it.main_is(main, now));
@@ -623,7 +696,12 @@ impl Manager {
         let names: Vec<String> = self.loaded.keys().cloned().collect();
         for name in names {
             self.look_for_main(&name, now);
-            if self.loaded.get(&name).and_then(|loaded| loaded.activation.deadline()).is_some_and(|deadline| deadline <= now) {
+            if self
+                .loaded
+                .get(&name)
+                .and_then(|loaded| loaded.activation.deadline())
+                .is_some_and(|deadline| deadline <= now)
+            {
                 self.tell(&name, now, Activation::tick);
             }
         }
@@ -632,10 +710,13 @@ impl Manager {
 
     /// When `tick` has something to do.
     pub(super) fn next_tick(&self, now: Instant) -> Option<Instant> {
-        let ticks = self.loaded.values().filter_map(|loaded| match loaded.activation.state() {
-            State::FindMain => Some(now + LOOK),
-            _ => loaded.activation.deadline(),
-        });
+        let ticks = self
+            .loaded
+            .values()
+            .filter_map(|loaded| match loaded.activation.state() {
+                State::FindMain => Some(now + LOOK),
+                _ => loaded.activation.deadline(),
+            });
         ticks.min()
     }
 
@@ -653,7 +734,12 @@ impl Manager {
         let mut sources = Vec::new();
         for (name, loaded) in &self.loaded {
             sources.extend(loaded.keeper.iter().map(|keeper| (name.clone(), false, &keeper.socket)));
-            sources.extend(loaded.notices.iter().map(|notices| (name.clone(), true, notices.file())));
+            sources.extend(
+                loaded
+                    .notices
+                    .iter()
+                    .map(|notices| (name.clone(), true, notices.file())),
+            );
         }
         sources
     }
@@ -663,7 +749,8 @@ impl Loaded {
     fn run(&mut self, phase: Phase, index: usize, is_switchable: bool, now: Instant) {
         let ran = self.try_run(phase, index, is_switchable);
         if let Err(error) = ran {
-            self.activation.not_run(&format!("Failed to start a process: {error}"), now);
+            self.activation
+                .not_run(&format!("Failed to start a process: {error}"), now);
         }
     }
 
@@ -730,7 +817,9 @@ impl Loaded {
     }
 
     fn has(&self, pid: i32) -> bool {
-        self.keeper.as_ref().is_some_and(|keeper| keeper.processes().contains(&pid))
+        self.keeper
+            .as_ref()
+            .is_some_and(|keeper| keeper.processes().contains(&pid))
     }
 }
 
@@ -749,14 +838,38 @@ pub(super) fn enabled_at_boot(files: &UnitFiles, had: &BTreeSet<PathBuf>) -> Vec
 
 /// Targets that a boot reaches.
 const BOOT_TARGETS: [&str; 7] = [
-    "default.target", "graphical.target", "multi-user.target", "basic.target", "sysinit.target", "network-online.target",
+    "default.target",
+    "graphical.target",
+    "multi-user.target",
+    "basic.target",
+    "sysinit.target",
+    "network-online.target",
     "cloud-init.target",
 ];
 /// What services begin with that set up what an instance has by itself: consoles, names, network, clock, devices, user data.
 const OWN_WORK: [&str; 22] = [
-    "systemd-", "cloud-", "getty@", "serial-getty@", "console-getty", "dbus-org.", "NetworkManager", "networking", "network.service",
-    "dhcpcd", "wpa_supplicant", "netplan", "resolvconf", "chrony", "ntp", "amazon-ssm-agent", "snapd", "lvm2-", "mdmonitor",
-    "multipathd", "auditd", "e2scrub",
+    "systemd-",
+    "cloud-",
+    "getty@",
+    "serial-getty@",
+    "console-getty",
+    "dbus-org.",
+    "NetworkManager",
+    "networking",
+    "network.service",
+    "dhcpcd",
+    "wpa_supplicant",
+    "netplan",
+    "resolvconf",
+    "chrony",
+    "ntp",
+    "amazon-ssm-agent",
+    "snapd",
+    "lvm2-",
+    "mdmonitor",
+    "multipathd",
+    "auditd",
+    "e2scrub",
 ];
 
 /// The links below a root's `/etc/systemd/system` that enable something at boot, relative to that directory.

@@ -1,6 +1,7 @@
 //! What `systemctl` and `journalctl` are asked for.
 
 /// A command line of `systemctl`.
+#[expect(clippy::struct_excessive_bools, reason = "a flag for each option")]
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Request {
     pub(super) verb: String,
@@ -24,8 +25,28 @@ pub(super) struct Request {
 
 /// Options that have a value, by which field it goes to; those without one have a value that means nothing here.
 const WITH_VALUE: [&str; 22] = [
-    "-t", "--type", "-p", "--property", "-P", "-n", "--lines", "-o", "--output", "-s", "--signal", "--state", "--job-mode", "--kill-whom",
-    "--kill-who", "--preset-mode", "--what", "--root", "--image", "--host", "--machine", "--check-inhibitors",
+    "-t",
+    "--type",
+    "-p",
+    "--property",
+    "-P",
+    "-n",
+    "--lines",
+    "-o",
+    "--output",
+    "-s",
+    "--signal",
+    "--state",
+    "--job-mode",
+    "--kill-whom",
+    "--kill-who",
+    "--preset-mode",
+    "--what",
+    "--root",
+    "--image",
+    "--host",
+    "--machine",
+    "--check-inhibitors",
 ];
 
 impl Request {
@@ -43,7 +64,10 @@ impl Request {
                 request.set(name, value);
             } else if WITH_VALUE.contains(&word) {
                 request.set(word, words.next().unwrap_or_default());
-            } else if let Some(name) = WITH_VALUE.iter().find(|name| name.len() == 2 && word.starts_with(**name)) {
+            } else if let Some(name) = WITH_VALUE
+                .iter()
+                .find(|name| name.len() == 2 && word.starts_with(**name))
+            {
                 request.set(name, &word[2..]);
             } else {
                 request.set_flag(word);
@@ -99,6 +123,7 @@ impl Request {
 }
 
 /// A command line of `journalctl`.
+#[expect(clippy::struct_excessive_bools, reason = "a flag for each option")]
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct LogRequest {
     pub(super) units: Vec<String>,
@@ -122,11 +147,17 @@ impl LogRequest {
                 Some((name, value)) => (name, Some(value.to_owned())),
                 None => (word, None),
             };
-            let mut argument = || value.clone().or_else(|| words.next().map(str::to_owned)).unwrap_or_default();
+            let mut argument = || {
+                value
+                    .clone()
+                    .or_else(|| words.next().map(str::to_owned))
+                    .unwrap_or_default()
+            };
             match name {
                 "-u" | "--unit" => request.units.push(argument()),
                 "-n" | "--lines" => request.lines = argument().parse().ok(),
-                "-o" | "--output" | "-S" | "--since" | "-U" | "--until" | "-p" | "--priority" | "-t" | "--identifier" | "-g" | "--grep" => {
+                "-o" | "--output" | "-S" | "--since" | "-U" | "--until" | "-p" | "--priority" | "-t"
+                | "--identifier" | "-g" | "--grep" => {
                     argument();
                 }
                 "-f" | "--follow" => request.follows = true,
@@ -172,10 +203,18 @@ mod tests {
 
     #[test]
     fn command_lines_are_read() {
-        let request = Request::parse(&words("-q enable --now web -p ActiveState,SubState --property=Id db.service -n5"));
-        assert_eq!((request.verb.as_str(), request.units), ("enable", words("web db.service")));
+        let request = Request::parse(&words(
+            "-q enable --now web -p ActiveState,SubState --property=Id db.service -n5",
+        ));
+        assert_eq!(
+            (request.verb.as_str(), request.units),
+            ("enable", words("web db.service"))
+        );
         assert!(request.is_now && request.is_quiet && !request.is_foreign);
-        assert_eq!((request.properties, request.lines), (words("ActiveState SubState Id"), Some(5)));
+        assert_eq!(
+            (request.properties, request.lines),
+            (words("ActiveState SubState Id"), Some(5))
+        );
         assert!(Request::parse(&words("--user start x")).is_foreign);
         assert!(Request::parse(&words("--root=/mnt enable x")).is_foreign);
         assert_eq!(Request::parse(&words("kill -s HUP -- -x")).units, ["-x"]);
@@ -185,7 +224,10 @@ mod tests {
     #[test]
     fn log_requests_are_read() {
         let request = LogRequest::parse(&words("-xe -n 20 --no-pager --unit=web"));
-        assert_eq!((request.units, request.lines, request.follows), (words("web"), Some(20), false));
+        assert_eq!(
+            (request.units, request.lines, request.follows),
+            (words("web"), Some(20), false)
+        );
         assert!(LogRequest::parse(&words("-fu web")).follows);
         assert_eq!(LogRequest::parse(&words("-xeu web -n5")).units, ["web"]);
         assert!(LogRequest::parse(&words("--vacuum-time=1s")).is_removal);

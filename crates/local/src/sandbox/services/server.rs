@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, listen, recv, send,
-    socket_with,
+    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, listen, recv,
+    send, socket_with,
 };
 use rustix::process::WaitOptions;
 
@@ -41,15 +41,55 @@ const SHUTDOWN: Duration = Duration::from_secs(10);
 const NOT_OURS: u8 = 250;
 /// What only needs files, of which the root's own `systemctl` knows more.
 const OF_FILES: [&str; 13] = [
-    "preset", "preset-all", "link", "revert", "add-wants", "add-requires", "edit", "set-default", "get-default", "list-dependencies",
-    "list-machines", "help", "bind",
+    "preset",
+    "preset-all",
+    "link",
+    "revert",
+    "add-wants",
+    "add-requires",
+    "edit",
+    "set-default",
+    "get-default",
+    "list-dependencies",
+    "list-machines",
+    "help",
+    "bind",
 ];
-/// What only root may ask for.
-const OF_ROOT: [&str; 27] = [
-    "start", "stop", "restart", "try-restart", "condrestart", "reload", "force-reload", "reload-or-restart", "reload-or-try-restart",
-    "try-reload-or-restart", "kill", "reset-failed", "enable", "reenable", "disable", "mask", "unmask", "poweroff", "halt", "reboot",
-    "daemon-reload", "daemon-reexec", "isolate", "default", "rescue", "emergency", "kexec",
+/// What concerns units, and only root may ask for.
+const OF_UNITS: [&str; 16] = [
+    "start",
+    "stop",
+    "restart",
+    "try-restart",
+    "condrestart",
+    "reload",
+    "force-reload",
+    "reload-or-restart",
+    "reload-or-try-restart",
+    "try-reload-or-restart",
+    "kill",
+    "enable",
+    "reenable",
+    "disable",
+    "mask",
+    "unmask",
 ];
+/// What concerns the machine, and only root may ask for.
+const OF_ROOT: [&str; 11] = [
+    "reset-failed",
+    "daemon-reload",
+    "daemon-reexec",
+    "poweroff",
+    "halt",
+    "reboot",
+    "isolate",
+    "default",
+    "rescue",
+    "emergency",
+    "kexec",
+];
+/// What everybody may ask about units.
+const QUESTIONS: [&str; 4] = ["is-active", "is-failed", "is-enabled", "cat"];
 
 /// A connected `systemctl`.
 #[derive(Debug)]
@@ -116,8 +156,12 @@ impl Server {
             }
             // Keepers, and what they have left.
             while matches!(rustix::process::wait(WaitOptions::NOHANG), Ok(Some(_))) {}
-            let names: BTreeSet<(String, bool)> =
-                self.manager.sources().into_iter().map(|(name, is_notice, _)| (name, is_notice)).collect();
+            let names: BTreeSet<(String, bool)> = self
+                .manager
+                .sources()
+                .into_iter()
+                .map(|(name, is_notice, _)| (name, is_notice))
+                .collect();
             for (name, is_notice) in names {
                 if is_notice {
                     self.manager.read_notices(&name, now);
@@ -147,10 +191,18 @@ impl Server {
         }
         files.extend(sources.iter().map(|(_, _, file)| PollFd::new(*file, PollFlags::IN)));
         for client in self.clients.values() {
-            let flags = if client.packets.is_empty() { PollFlags::IN } else { PollFlags::OUT };
+            let flags = if client.packets.is_empty() {
+                PollFlags::IN
+            } else {
+                PollFlags::OUT
+            };
             files.push(PollFd::new(&client.socket, flags));
         }
-        let deadlines = self.clients.values().filter(|client| client.pending.is_none()).map(|client| client.deadline);
+        let deadlines = self
+            .clients
+            .values()
+            .filter(|client| client.pending.is_none())
+            .map(|client| client.deadline);
         let next = deadlines.chain(self.manager.next_tick(now)).chain(self.end).min();
         let timeout = next.map(|next| {
             let left = next.saturating_duration_since(now).max(Duration::from_millis(1));
@@ -168,7 +220,9 @@ impl Server {
     fn accept(&mut self, now: Instant) {
         while self.clients.len() < MOST_CLIENTS {
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-            let Ok(socket) = accept_with(&self.listener, flags) else { return };
+            let Ok(socket) = accept_with(&self.listener, flags) else {
+                return;
+            };
             let is_root = rustix::net::sockopt::socket_peercred(&socket).is_ok_and(|peer| peer.uid.is_root());
             let client = Client {
                 socket,
@@ -195,7 +249,7 @@ impl Server {
                         None => Some(Answer::failed(1, "systemctl: the arguments are too long")),
                     };
                     if let Some(answer) = answer {
-                        self.answer(id, answer, now);
+                        self.answer(id, &answer, now);
                     }
                 }
                 Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
@@ -207,22 +261,31 @@ impl Server {
 
     /// What a client gets at once; nothing if it waits for jobs.
     fn handle(&mut self, id: u64, request: &[u8], now: Instant) -> Option<Answer> {
-        let words = request.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned());
+        let words = request
+            .split(|byte| *byte == 0)
+            .map(|word| String::from_utf8_lossy(word).into_owned());
         let mut words: Vec<String> = words.collect();
         words.pop(); // after the last NUL
         let (program, arguments) = words.split_first()?;
         if program.ends_with("/journalctl") {
             let request = LogRequest::parse(arguments);
-            return Some(if request.is_foreign { not_ours() } else { answers::logs(&request) });
+            return Some(if request.is_foreign {
+                not_ours()
+            } else {
+                answers::logs(&request)
+            });
         }
         let mut request = Request::parse(arguments);
         if request.is_foreign || OF_FILES.contains(&request.verb.as_str()) {
             return Some(not_ours());
         }
         let is_root = self.clients.get(&id).is_some_and(|client| client.is_root);
-        if !is_root && OF_ROOT.contains(&request.verb.as_str()) {
+        if !is_root && OF_UNITS.iter().chain(&OF_ROOT).any(|verb| *verb == request.verb) {
             let verb = &request.verb;
-            return Some(Answer::failed(1, &format!("Failed to {verb}: Access denied: only root may ask for this; use sudo.")));
+            return Some(Answer::failed(
+                1,
+                &format!("Failed to {verb}: Access denied: only root may ask for this; use sudo."),
+            ));
         }
         self.expand_patterns(&mut request);
         self.dispatch(id, &request, now)
@@ -245,16 +308,21 @@ impl Server {
     }
 
     fn dispatch(&mut self, id: u64, request: &Request, now: Instant) -> Option<Answer> {
-        let needs_units = !matches!(
-            request.verb.as_str(),
-            "" | "status" | "show" | "list-units" | "list-unit-files" | "is-system-running" | "reset-failed" | "daemon-reload"
-        ) && OF_ROOT[..16].iter().chain(&["is-active", "is-failed", "is-enabled", "cat"]).any(|verb| *verb == request.verb);
+        let needs_units = OF_UNITS.iter().chain(&QUESTIONS).any(|verb| *verb == request.verb);
         if needs_units && request.units.is_empty() {
             return Some(Answer::failed(1, &format!("{}: too few arguments", request.verb)));
         }
         Some(match request.verb.as_str() {
-            "start" | "stop" | "restart" | "try-restart" | "condrestart" | "reload" | "force-reload" | "reload-or-restart"
-            | "reload-or-try-restart" | "try-reload-or-restart" => return self.begin(id, request, Answer::default(), now),
+            "start"
+            | "stop"
+            | "restart"
+            | "try-restart"
+            | "condrestart"
+            | "reload"
+            | "force-reload"
+            | "reload-or-restart"
+            | "reload-or-try-restart"
+            | "try-reload-or-restart" => return self.begin(id, request, Answer::default(), now),
             "enable" | "reenable" | "disable" | "mask" | "unmask" => return self.change(id, request, now),
             "status" if request.units.is_empty() => answers::overview(&self.manager),
             "status" => answers::status(&self.manager, &self.enabling(request), request),
@@ -277,7 +345,9 @@ impl Server {
             },
             other => Answer::failed(
                 1,
-                &format!("systemctl {other} is not supported by the init of the local cloud, which runs services without systemd"),
+                &format!(
+                    "systemctl {other} is not supported by the init of the local cloud, which runs services without systemd"
+                ),
             ),
         })
     }
@@ -310,7 +380,10 @@ impl Server {
         };
         let mut answer = Answer::default();
         for unit in &request.units {
-            let name = self.manager.find(unit).map_or_else(|_| full_name(unit), |unit| unit.name);
+            let name = self
+                .manager
+                .find(unit)
+                .map_or_else(|_| full_name(unit), |unit| unit.name);
             if !self.manager.signal(&name, target, number) {
                 answer = Answer::failed(1, &format!("Failed to kill unit {name}: Unit {name} is not running."));
             }
@@ -346,7 +419,11 @@ impl Server {
         if !request.is_now || answer.status != 0 || request.verb == "unmask" {
             return Some(answer);
         }
-        let verb = if request.verb.ends_with("enable") && request.verb != "disable" { "start" } else { "stop" };
+        let verb = if request.verb.ends_with("enable") && request.verb != "disable" {
+            "start"
+        } else {
+            "stop"
+        };
         let request = Request {
             verb: verb.to_owned(),
             ..request.clone()
@@ -357,7 +434,10 @@ impl Server {
     /// Begins jobs; what they print comes after what is printed already.
     fn begin(&mut self, id: u64, request: &Request, mut answer: Answer, now: Instant) -> Option<Answer> {
         if self.manager.is_stopping {
-            return Some(Answer::failed(1, "Failed to begin a job: the instance is shutting down."));
+            return Some(Answer::failed(
+                1,
+                "Failed to begin a job: the instance is shutting down.",
+            ));
         }
         let verb = request.verb.as_str();
         let mut units = Vec::new();
@@ -365,12 +445,18 @@ impl Server {
             match self.manager.find(name) {
                 Ok(unit) => units.push(unit.name),
                 // What is masked, or gone, can be stopped all the same.
-                Err(_) if verb == "stop" && self.manager.loaded.contains_key(&full_name(name)) => units.push(full_name(name)),
+                Err(_) if verb == "stop" && self.manager.loaded.contains_key(&full_name(name)) => {
+                    units.push(full_name(name));
+                }
                 Err(Refusal::Masked(_) | Refusal::Kind(_)) if verb == "stop" => {}
                 Err(refusal) => {
                     let name = full_name(name);
-                    let known = if verb == "stop" { format!("Unit {name} not loaded.") } else { refusal.to_string() };
-                    answer.error += &format!("Failed to {verb} {name}: {known}\n");
+                    let known = if verb == "stop" {
+                        format!("Unit {name} not loaded.")
+                    } else {
+                        refusal.to_string()
+                    };
+                    answer.error += &["Failed to ", verb, " ", &name, ": ", &known, "\n"].concat();
                     answer.status = if matches!(refusal, Refusal::Missing(_)) { 5 } else { 1 };
                 }
             }
@@ -379,7 +465,11 @@ impl Server {
             units.retain(|unit| self.manager.is_active(unit));
         }
         units.dedup();
-        if let Some(client) = self.clients.get_mut(&id).filter(|_| !request.waits_not && !units.is_empty()) {
+        if let Some(client) = self
+            .clients
+            .get_mut(&id)
+            .filter(|_| !request.waits_not && !units.is_empty())
+        {
             client.pending = Some((units.len(), answer.clone()));
         }
         let client = Some(id).filter(|_| !request.waits_not);
@@ -393,7 +483,8 @@ impl Server {
                 let (reloaded, restarted): (Vec<String>, Vec<String>) = units.iter().cloned().partition(|unit| {
                     let loaded = self.manager.loaded.get(unit);
                     loaded.is_some_and(|loaded| {
-                        loaded.activation.is_up() && !loaded.activation.service.commands(service::Phase::Reload).is_empty()
+                        loaded.activation.is_up()
+                            && !loaded.activation.service.commands(service::Phase::Reload).is_empty()
                     })
                 });
                 self.manager.reload(&reloaded, client, now);
@@ -409,8 +500,12 @@ impl Server {
     fn take_ended(&mut self) {
         for ended in self.manager.take_ended() {
             let failure = answers::failure(&self.manager, &ended);
-            let Some(client) = self.clients.get_mut(&ended.client) else { continue };
-            let Some((left, answer)) = &mut client.pending else { continue };
+            let Some(client) = self.clients.get_mut(&ended.client) else {
+                continue;
+            };
+            let Some((left, answer)) = &mut client.pending else {
+                continue;
+            };
             *left = left.saturating_sub(1);
             if let Some(failure) = failure {
                 answer.error = std::mem::take(&mut answer.error) + &failure + "\n";
@@ -419,13 +514,15 @@ impl Server {
             if *left == 0
                 && let Some((_, answer)) = client.pending.take()
             {
-                self.answer(ended.client, answer, Instant::now());
+                self.answer(ended.client, &answer, Instant::now());
             }
         }
     }
 
-    fn answer(&mut self, id: u64, answer: Answer, now: Instant) {
-        let Some(client) = self.clients.get_mut(&id) else { return };
+    fn answer(&mut self, id: u64, answer: &Answer, now: Instant) {
+        let Some(client) = self.clients.get_mut(&id) else {
+            return;
+        };
         for (stream, text) in [(1, &answer.output), (2, &answer.error)] {
             let bytes = text.as_bytes().get(..LONGEST_ANSWER).unwrap_or(text.as_bytes());
             for part in bytes.chunks(PACKET) {
@@ -473,7 +570,9 @@ fn power(signal: i32) -> Answer {
 
 /// Fills the directory of `/run` that tells programs what the init is, and puts the clients there.
 pub(super) fn prepare() -> io::Result<()> {
-    let Some(program) = client::program() else { return Ok(()) };
+    let Some(program) = client::program() else {
+        return Ok(());
+    };
     fs::create_dir_all("/run/systemd/system")?;
     for name in client::NAMES {
         let path = Path::new("/run/bakelite").join(name);

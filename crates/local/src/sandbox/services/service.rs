@@ -33,7 +33,14 @@ pub(super) enum Phase {
 }
 
 /// Their keys, in the order of the enum.
-const PHASES: [&str; 6] = ["ExecStartPre", "ExecStart", "ExecStartPost", "ExecReload", "ExecStop", "ExecStopPost"];
+const PHASES: [&str; 6] = [
+    "ExecStartPre",
+    "ExecStart",
+    "ExecStartPost",
+    "ExecReload",
+    "ExecStop",
+    "ExecStopPost",
+];
 
 /// After which ends a service is started again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +75,11 @@ pub(super) enum Output {
     /// Where standard output goes.
     Inherit,
     /// A file; emptied first, or appended to, or written from its start.
-    File { path: String, append: bool, truncate: bool },
+    File {
+        path: String,
+        append: bool,
+        truncate: bool,
+    },
 }
 
 /// A directory below one of the system's that the service owns.
@@ -83,6 +94,7 @@ pub(super) struct OwnDirectory {
 }
 
 /// How a service runs.
+#[expect(clippy::struct_excessive_bools, reason = "as units have them")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Service {
     pub(super) kind: Kind,
@@ -152,14 +164,60 @@ pub(super) enum BadService {
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(90);
 /// Keys of `[Service]` that have an effect here, or none that could be missed.
 const SUPPORTED: [&str; 55] = [
-    "Type", "ExecStartPre", "ExecStart", "ExecStartPost", "ExecReload", "ExecStop", "ExecStopPost",
-    "RemainAfterExit", "GuessMainPID", "PIDFile", "Restart", "RestartSec", "RestartPreventExitStatus", "SuccessExitStatus",
-    "StartLimitBurst", "StartLimitInterval", "StartLimitIntervalSec", "TimeoutSec", "TimeoutStartSec", "TimeoutStopSec",
-    "KillMode", "KillSignal", "SendSIGKILL", "SendSIGHUP", "User", "Group", "SupplementaryGroups", "WorkingDirectory",
-    "Environment", "EnvironmentFile", "UMask", "RuntimeDirectory", "RuntimeDirectoryMode", "RuntimeDirectoryPreserve",
-    "StateDirectory", "StateDirectoryMode", "CacheDirectory", "CacheDirectoryMode", "LogsDirectory", "LogsDirectoryMode",
-    "ConfigurationDirectory", "ConfigurationDirectoryMode", "Nice", "StandardInput", "StandardOutput", "StandardError",
-    "NotifyAccess", "BusName", "SyslogIdentifier", "SyslogFacility", "Slice", "Delegate", "Alias", "PermissionsStartOnly",
+    "Type",
+    "ExecStartPre",
+    "ExecStart",
+    "ExecStartPost",
+    "ExecReload",
+    "ExecStop",
+    "ExecStopPost",
+    "RemainAfterExit",
+    "GuessMainPID",
+    "PIDFile",
+    "Restart",
+    "RestartSec",
+    "RestartPreventExitStatus",
+    "SuccessExitStatus",
+    "StartLimitBurst",
+    "StartLimitInterval",
+    "StartLimitIntervalSec",
+    "TimeoutSec",
+    "TimeoutStartSec",
+    "TimeoutStopSec",
+    "KillMode",
+    "KillSignal",
+    "SendSIGKILL",
+    "SendSIGHUP",
+    "User",
+    "Group",
+    "SupplementaryGroups",
+    "WorkingDirectory",
+    "Environment",
+    "EnvironmentFile",
+    "UMask",
+    "RuntimeDirectory",
+    "RuntimeDirectoryMode",
+    "RuntimeDirectoryPreserve",
+    "StateDirectory",
+    "StateDirectoryMode",
+    "CacheDirectory",
+    "CacheDirectoryMode",
+    "LogsDirectory",
+    "LogsDirectoryMode",
+    "ConfigurationDirectory",
+    "ConfigurationDirectoryMode",
+    "Nice",
+    "StandardInput",
+    "StandardOutput",
+    "StandardError",
+    "NotifyAccess",
+    "BusName",
+    "SyslogIdentifier",
+    "SyslogFacility",
+    "Slice",
+    "Delegate",
+    "Alias",
+    "PermissionsStartOnly",
     "SysVStartPriority",
 ];
 /// Keys of `[Service]` that set a resource limit.
@@ -198,34 +256,64 @@ impl Service {
             _ => return Err(BadService::ManyCommands),
         }
         let timeout = |key: &str, default| {
-            let value = file.value("Service", key).or_else(|| file.value("Service", "TimeoutSec"));
+            let value = file
+                .value("Service", key)
+                .or_else(|| file.value("Service", "TimeoutSec"));
             // Zero is no limit, as it was before there was `infinity`.
-            value.and_then(span).map_or(default, |span| span.filter(|span| !span.is_zero()))
+            value
+                .and_then(span)
+                .map_or(default, |span| span.filter(|span| !span.is_zero()))
         };
         let output = text("StandardOutput").map_or(Output::Journal, |value| output(&value));
         Ok(Service {
             remain_after_exit: flag("RemainAfterExit").unwrap_or(false),
             guess_main_pid: flag("GuessMainPID").unwrap_or(true),
-            pid_file: text("PIDFile").map(|path| if path.starts_with('/') { path } else { format!("/run/{path}") }),
+            pid_file: text("PIDFile").map(|path| {
+                if path.starts_with('/') {
+                    path
+                } else {
+                    format!("/run/{path}")
+                }
+            }),
             restart: restart(file),
-            restart_delay: file.value("Service", "RestartSec").and_then(span).flatten().unwrap_or(Duration::from_millis(100)),
+            restart_delay: file
+                .value("Service", "RestartSec")
+                .and_then(span)
+                .flatten()
+                .unwrap_or(Duration::from_millis(100)),
             restart_prevented: owned(file.words("Service", "RestartPreventExitStatus")),
             success: owned(file.words("Service", "SuccessExitStatus")),
             start_limit: start_limit(file),
             start_timeout: timeout("TimeoutStartSec", (kind != Kind::Oneshot).then_some(DEFAULT_TIMEOUT)),
             stop_timeout: timeout("TimeoutStopSec", Some(DEFAULT_TIMEOUT)),
             kill_mode: kill_mode(file),
-            kill_signal: text("KillSignal").and_then(|name| signal(&name)).unwrap_or(libc::SIGTERM),
+            kill_signal: text("KillSignal")
+                .and_then(|name| signal(&name))
+                .unwrap_or(libc::SIGTERM),
             sends_sigkill: flag("SendSIGKILL").unwrap_or(true),
             user: text("User"),
             group: text("Group"),
-            supplementary_groups: file.words("Service", "SupplementaryGroups").into_iter().map(|name| specifiers.expand(name)).collect(),
+            supplementary_groups: file
+                .words("Service", "SupplementaryGroups")
+                .into_iter()
+                .map(|name| specifiers.expand(name))
+                .collect(),
             working_directory: text("WorkingDirectory").map(optional),
-            environment: file.values("Service", "Environment").into_iter().flat_map(|value| assignments(&specifiers.expand(value))).collect(),
-            environment_files: file.values("Service", "EnvironmentFile").into_iter().map(|value| optional(specifiers.expand(value))).collect(),
+            environment: file
+                .values("Service", "Environment")
+                .into_iter()
+                .flat_map(|value| assignments(&specifiers.expand(value)))
+                .collect(),
+            environment_files: file
+                .values("Service", "EnvironmentFile")
+                .into_iter()
+                .map(|value| optional(specifiers.expand(value)))
+                .collect(),
             umask: mode(file, "UMask", 0o022),
             directories: directories(file, specifiers),
-            keeps_runtime_directory: file.value("Service", "RuntimeDirectoryPreserve").is_some_and(|value| value != "no"),
+            keeps_runtime_directory: file
+                .value("Service", "RuntimeDirectoryPreserve")
+                .is_some_and(|value| value != "no"),
             limits: limits(file),
             nice: file.value("Service", "Nice").and_then(|value| value.parse().ok()),
             error: text("StandardError").map_or(Output::Inherit, |value| self::output(&value)),
@@ -246,7 +334,8 @@ impl Service {
         let by_nature = match end {
             End::Status(status) => status == 0,
             End::Signal(number) => {
-                self.kind != Kind::Oneshot && [libc::SIGHUP, libc::SIGINT, libc::SIGTERM, libc::SIGPIPE].contains(&number)
+                self.kind != Kind::Oneshot
+                    && [libc::SIGHUP, libc::SIGINT, libc::SIGTERM, libc::SIGPIPE].contains(&number)
             }
         };
         by_nature || names_end(&self.success, end)
@@ -329,16 +418,24 @@ fn kill_mode(file: &UnitFile) -> KillMode {
 
 fn start_limit(file: &UnitFile) -> (usize, Duration) {
     let value = |keys: &[&str]| {
-        let mut values = keys.iter().flat_map(|key| [file.value("Unit", key), file.value("Service", key)]);
+        let mut values = keys
+            .iter()
+            .flat_map(|key| [file.value("Unit", key), file.value("Service", key)]);
         values.find_map(|value| value)
     };
-    let burst = value(&["StartLimitBurst"]).and_then(|value| value.parse().ok()).unwrap_or(5);
-    let interval = value(&["StartLimitIntervalSec", "StartLimitInterval"]).and_then(span).flatten();
+    let burst = value(&["StartLimitBurst"])
+        .and_then(|value| value.parse().ok())
+        .unwrap_or(5);
+    let interval = value(&["StartLimitIntervalSec", "StartLimitInterval"])
+        .and_then(span)
+        .flatten();
     (burst, interval.unwrap_or(Duration::from_secs(10)))
 }
 
 fn mode(file: &UnitFile, key: &str, default: u32) -> u32 {
-    let value = file.value("Service", key).and_then(|value| u32::from_str_radix(value, 8).ok());
+    let value = file
+        .value("Service", key)
+        .and_then(|value| u32::from_str_radix(value, 8).ok());
     value.unwrap_or(default) & 0o7777
 }
 
@@ -355,7 +452,10 @@ fn directories(file: &UnitFile, specifiers: &Specifiers) -> Vec<OwnDirectory> {
         let mode = mode(file, &format!("{key}Mode"), 0o755);
         for word in file.words("Service", key) {
             let name = specifiers.expand(word.split(':').next().unwrap_or_default());
-            let is_below = !name.is_empty() && name.split('/').all(|part| !part.is_empty() && part != ".." && part != ".");
+            let is_below = !name.is_empty()
+                && name
+                    .split('/')
+                    .all(|part| !part.is_empty() && part != ".." && part != ".");
             if is_below {
                 directories.push(OwnDirectory {
                     variable,
@@ -396,7 +496,8 @@ fn output(value: &str) -> Output {
 fn passed_over(file: &UnitFile) -> Vec<String> {
     let mut names = Vec::new();
     for key in file.keys("Service") {
-        let is_known = SUPPORTED.contains(&key) || LIMITS.iter().any(|(limit, _)| *limit == key) || key.starts_with("X-");
+        let is_known =
+            SUPPORTED.contains(&key) || LIMITS.iter().any(|(limit, _)| *limit == key) || key.starts_with("X-");
         if !is_known && !names.iter().any(|name| name == key) {
             names.push(key.to_owned());
         }
@@ -410,16 +511,34 @@ pub(super) fn signal(name: &str) -> Option<i32> {
         return (1..=64).contains(&number).then_some(number);
     }
     let name = name.strip_prefix("SIG").unwrap_or(name);
-    if let Some(number) = name.strip_prefix("RTMIN+").and_then(|number| number.parse::<i32>().ok()) {
+    if let Some(number) = name
+        .strip_prefix("RTMIN+")
+        .and_then(|number| number.parse::<i32>().ok())
+    {
         return (0..=30).contains(&number).then(|| 34 + number);
     }
     let named = [
-        ("HUP", libc::SIGHUP), ("INT", libc::SIGINT), ("QUIT", libc::SIGQUIT), ("ILL", libc::SIGILL), ("ABRT", libc::SIGABRT),
-        ("FPE", libc::SIGFPE), ("KILL", libc::SIGKILL), ("SEGV", libc::SIGSEGV), ("PIPE", libc::SIGPIPE), ("ALRM", libc::SIGALRM),
-        ("TERM", libc::SIGTERM), ("USR1", libc::SIGUSR1), ("USR2", libc::SIGUSR2), ("CONT", libc::SIGCONT),
-        ("STOP", libc::SIGSTOP), ("WINCH", libc::SIGWINCH),
+        ("HUP", libc::SIGHUP),
+        ("INT", libc::SIGINT),
+        ("QUIT", libc::SIGQUIT),
+        ("ILL", libc::SIGILL),
+        ("ABRT", libc::SIGABRT),
+        ("FPE", libc::SIGFPE),
+        ("KILL", libc::SIGKILL),
+        ("SEGV", libc::SIGSEGV),
+        ("PIPE", libc::SIGPIPE),
+        ("ALRM", libc::SIGALRM),
+        ("TERM", libc::SIGTERM),
+        ("USR1", libc::SIGUSR1),
+        ("USR2", libc::SIGUSR2),
+        ("CONT", libc::SIGCONT),
+        ("STOP", libc::SIGSTOP),
+        ("WINCH", libc::SIGWINCH),
     ];
-    named.into_iter().find(|(other, _)| *other == name).map(|(_, number)| number)
+    named
+        .into_iter()
+        .find(|(other, _)| *other == name)
+        .map(|(_, number)| number)
 }
 
 #[cfg(test)]
@@ -432,15 +551,30 @@ mod tests {
             content: UnitFile::parse(&format!("[Service]\n{lines}")),
             ..Unit::default()
         };
-        Service::of(&unit, &Specifiers { unit: unit.name.clone(), ..Specifiers::default() })
+        Service::of(
+            &unit,
+            &Specifiers {
+                unit: unit.name.clone(),
+                ..Specifiers::default()
+            },
+        )
     }
 
     #[test]
     fn options_have_their_defaults() {
         let service = service("ExecStart=/bin/a").unwrap();
-        assert_eq!((service.kind, service.restart, service.kill_mode), (Kind::Simple, Restart::No, KillMode::ControlGroup));
-        assert_eq!((service.output.clone(), service.error.clone()), (Output::Journal, Output::Inherit));
-        assert_eq!((service.start_timeout, service.start_limit), (Some(DEFAULT_TIMEOUT), (5, Duration::from_secs(10))));
+        assert_eq!(
+            (service.kind, service.restart, service.kill_mode),
+            (Kind::Simple, Restart::No, KillMode::ControlGroup)
+        );
+        assert_eq!(
+            (service.output.clone(), service.error.clone()),
+            (Output::Journal, Output::Inherit)
+        );
+        assert_eq!(
+            (service.start_timeout, service.start_limit),
+            (Some(DEFAULT_TIMEOUT), (5, Duration::from_secs(10)))
+        );
         assert!(service.passed_over.is_empty());
     }
 
@@ -453,10 +587,20 @@ mod tests {
         )
         .unwrap();
         assert_eq!(service.commands(Phase::Start).len(), 2);
-        assert_eq!((service.start_timeout, service.stop_timeout), (None, Some(Duration::from_secs(5))));
-        let paths: Vec<_> = service.directories.iter().map(|directory| (directory.path.as_str(), directory.mode)).collect();
+        assert_eq!(
+            (service.start_timeout, service.stop_timeout),
+            (None, Some(Duration::from_secs(5)))
+        );
+        let paths: Vec<_> = service
+            .directories
+            .iter()
+            .map(|directory| (directory.path.as_str(), directory.mode))
+            .collect();
         assert_eq!(paths, [("/run/a", 0o700), ("/run/b/c", 0o700), ("/var/lib/a", 0o755)]);
-        assert_eq!(service.limits, [(rustix::process::Resource::Nofile, Some(1024), Some(4096))]);
+        assert_eq!(
+            service.limits,
+            [(rustix::process::Resource::Nofile, Some(1024), Some(4096))]
+        );
         assert_eq!(service.passed_over, ["PrivateTmp", "ProtectSystem"]);
         assert_eq!((service.kill_signal, service.umask), (libc::SIGQUIT, 0o077));
         assert_eq!(service.environment_files, [("/etc/default/a".to_owned(), true)]);
@@ -467,8 +611,17 @@ mod tests {
     #[test]
     fn what_cannot_run_is_an_error() {
         assert_eq!(service("User=a"), Err(BadService::NoCommand));
-        assert_eq!(service("ExecStart=/bin/a\nExecStart=/bin/b"), Err(BadService::ManyCommands));
-        assert!(matches!(service("ExecStart=/bin/a 'b"), Err(BadService::Command { .. })));
-        assert!(matches!(service("Type=new\nExecStart=/bin/a"), Err(BadService::Value { .. })));
+        assert_eq!(
+            service("ExecStart=/bin/a\nExecStart=/bin/b"),
+            Err(BadService::ManyCommands)
+        );
+        assert!(matches!(
+            service("ExecStart=/bin/a 'b"),
+            Err(BadService::Command { .. })
+        ));
+        assert!(matches!(
+            service("Type=new\nExecStart=/bin/a"),
+            Err(BadService::Value { .. })
+        ));
     }
 }

@@ -36,8 +36,16 @@ pub(super) fn plan(roots: &[String], load: &mut dyn FnMut(&str) -> Option<Node>)
     let canonical = |name: &String| names.get(name).cloned().flatten();
     let mut earlier: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for node in nodes.values() {
-        earlier.entry(&node.name).or_default().extend(node.after.iter().filter_map(canonical));
-        for later in node.before.iter().filter_map(canonical).filter_map(|name| nodes.get(&name)) {
+        earlier
+            .entry(&node.name)
+            .or_default()
+            .extend(node.after.iter().filter_map(canonical));
+        for later in node
+            .before
+            .iter()
+            .filter_map(canonical)
+            .filter_map(|name| nodes.get(&name))
+        {
             earlier.entry(&later.name).or_default().insert(node.name.clone());
         }
     }
@@ -48,20 +56,31 @@ pub(super) fn plan(roots: &[String], load: &mut dyn FnMut(&str) -> Option<Node>)
         let mut stack = vec![(root.as_str(), false)];
         while let Some((name, is_second)) = stack.pop() {
             let before = earlier.get(name).into_iter().flatten();
-            let before = before.filter_map(|other| nodes.get_key_value(other)).map(|(other, _)| other.as_str());
+            let before = before
+                .filter_map(|other| nodes.get_key_value(other))
+                .map(|(other, _)| other.as_str());
             if is_second {
                 let requires: Vec<String> = nodes[name].requires.iter().filter_map(canonical).collect();
-                let after: Vec<(&str, usize)> = before.filter_map(|other| Some((other, (*done.get(other)?)?))).collect();
+                let after: Vec<(&str, usize)> =
+                    before.filter_map(|other| Some((other, (*done.get(other)?)?))).collect();
                 steps.push(Step {
                     unit: name.to_owned(),
-                    requires: after.iter().filter(|(other, _)| requires.iter().any(|name| name == other)).map(|(_, step)| *step).collect(),
+                    requires: after
+                        .iter()
+                        .filter(|(other, _)| requires.iter().any(|name| name == other))
+                        .map(|(_, step)| *step)
+                        .collect(),
                     after: after.into_iter().map(|(_, step)| step).collect(),
                 });
                 done.insert(name, Some(steps.len() - 1));
             } else if !done.contains_key(name) {
                 done.insert(name, None);
                 stack.push((name, true));
-                stack.extend(before.filter(|other| !done.contains_key(other)).map(|other| (other, false)));
+                stack.extend(
+                    before
+                        .filter(|other| !done.contains_key(other))
+                        .map(|other| (other, false)),
+                );
             }
         }
     }
@@ -102,8 +121,12 @@ mod tests {
         move |name| {
             let line = lines.lines().find(|line| line.split(' ').next() == Some(name))?;
             let list = |key: &str| {
-                let words = line.split(' ').filter_map(|word| word.strip_prefix(key)?.strip_prefix(':'));
-                words.flat_map(|names| names.split(',').map(str::to_owned)).collect::<Vec<_>>()
+                let words = line
+                    .split(' ')
+                    .filter_map(|word| word.strip_prefix(key)?.strip_prefix(':'));
+                words
+                    .flat_map(|names| names.split(',').map(str::to_owned))
+                    .collect::<Vec<_>>()
             };
             Some(Node {
                 name: list("is").pop().unwrap_or(name.to_owned()),
@@ -125,16 +148,27 @@ mod tests {
 
     #[test]
     fn what_is_wanted_starts_in_its_order() {
-        assert_eq!(order("a", "a requires:b wants:c after:b,c,x\nb after:c\nc\nx"), ["c", "b", "a"]);
+        assert_eq!(
+            order("a", "a requires:b wants:c after:b,c,x\nb after:c\nc\nx"),
+            ["c", "b", "a"]
+        );
         assert_eq!(order("a", "a wants:b\nb before:a"), ["b", "a"]);
         assert_eq!(order("a", "a wants:gone"), ["a"]);
     }
 
     #[test]
     fn only_ordered_requirements_are_waited_for() {
-        let steps = plan(&["a".to_owned()], &mut load("a requires:b,c wants:d after:b,d\nb\nc\nd"));
+        let steps = plan(
+            &["a".to_owned()],
+            &mut load("a requires:b,c wants:d after:b,d\nb\nc\nd"),
+        );
         let a = steps.iter().find(|step| step.unit == "a").unwrap();
-        let named = |indices: &[usize]| indices.iter().map(|index| steps[*index].unit.as_str()).collect::<Vec<_>>();
+        let named = |indices: &[usize]| {
+            indices
+                .iter()
+                .map(|index| steps[*index].unit.as_str())
+                .collect::<Vec<_>>()
+        };
         assert_eq!((named(&a.after), named(&a.requires)), (vec!["b", "d"], vec!["b"]));
     }
 

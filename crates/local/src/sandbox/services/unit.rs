@@ -19,7 +19,17 @@ pub(super) const DIRECTORIES: [&str; 5] = [
 ];
 /// Kinds of units.
 const SUFFIXES: [&str; 11] = [
-    "service", "socket", "target", "device", "mount", "automount", "swap", "timer", "path", "slice", "scope",
+    "service",
+    "socket",
+    "target",
+    "device",
+    "mount",
+    "automount",
+    "swap",
+    "timer",
+    "path",
+    "slice",
+    "scope",
 ];
 /// The longest unit file and environment file, in bytes.
 const LONGEST_FILE: u64 = 1 << 20;
@@ -109,7 +119,9 @@ impl UnitFiles {
             content.extend(UnitFile::parse(&read(drop_in).unwrap_or_default()));
         }
         Found::Unit(Box::new(Unit {
-            linked: ["wants", "requires"].map(|kind| (kind, self.linked(&name, kind))).into(),
+            linked: ["wants", "requires"]
+                .map(|kind| (kind, self.linked(&name, kind)))
+                .into(),
             file: self.inside(path),
             drop_ins: drop_ins.iter().map(|path| self.inside(path)).collect(),
             content,
@@ -119,15 +131,16 @@ impl UnitFiles {
 
     /// A path as the machine sees it.
     pub(super) fn inside(&self, path: &Path) -> PathBuf {
-        path.strip_prefix(&self.root).map_or_else(|_| path.to_owned(), |path| Path::new("/").join(path))
+        path.strip_prefix(&self.root)
+            .map_or_else(|_| path.to_owned(), |path| Path::new("/").join(path))
     }
 
     /// A service of System V's, if there is a script of this name.
     fn init_script(&self, name: String) -> Found {
         let stem = name.strip_suffix(".service").unwrap_or_default();
         let script = self.root.join("etc/init.d").join(stem);
-        let is_script =
-            !stem.is_empty() && fs::metadata(&script).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0);
+        let is_script = !stem.is_empty()
+            && fs::metadata(&script).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0);
         if !is_script {
             return Found::Missing(name);
         }
@@ -162,13 +175,21 @@ impl UnitFiles {
         for name in names {
             for directory in DIRECTORIES.iter().rev() {
                 let directory = self.root.join(directory).join(format!("{name}.d"));
-                let entries = fs::read_dir(directory).into_iter().flatten().flatten().take(MOST_ENTRIES);
+                let entries = fs::read_dir(directory)
+                    .into_iter()
+                    .flatten()
+                    .flatten()
+                    .take(MOST_ENTRIES);
                 for entry in entries.filter(|entry| entry.path().extension().is_some_and(|kind| kind == "conf")) {
                     found.insert(entry.file_name(), entry.path());
                 }
             }
         }
-        found.into_values().filter(|path| !is_mask(path)).take(MOST_ENTRIES).collect()
+        found
+            .into_values()
+            .filter(|path| !is_mask(path))
+            .take(MOST_ENTRIES)
+            .collect()
     }
 
     /// What links in `NAME.wants` or `NAME.requires` add to a unit.
@@ -176,8 +197,16 @@ impl UnitFiles {
         let mut found = BTreeSet::new();
         for directory in DIRECTORIES {
             let directory = self.root.join(directory).join(format!("{name}.{kind}"));
-            let entries = fs::read_dir(directory).into_iter().flatten().flatten().take(MOST_ENTRIES);
-            found.extend(entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| is_name(name)));
+            let entries = fs::read_dir(directory)
+                .into_iter()
+                .flatten()
+                .flatten()
+                .take(MOST_ENTRIES);
+            found.extend(
+                entries
+                    .filter_map(|entry| entry.file_name().into_string().ok())
+                    .filter(|name| is_name(name)),
+            );
         }
         found.into_iter().collect()
     }
@@ -227,7 +256,11 @@ impl Unit {
 
 /// Reads a regular file that is not too long; never waits.
 fn read(path: &Path) -> Option<String> {
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).ok()?;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)
+        .ok()?;
     let found = file.metadata().ok()?;
     if !found.is_file() || found.len() > LONGEST_FILE {
         return None;
@@ -272,7 +305,9 @@ pub(super) fn full_name(name: &str) -> String {
 
 /// Whether this may be the name of a unit; it is part of paths.
 pub(super) fn is_name(name: &str) -> bool {
-    let letters = name.bytes().all(|letter| letter.is_ascii_alphanumeric() || b"@:-_.\\".contains(&letter));
+    let letters = name
+        .bytes()
+        .all(|letter| letter.is_ascii_alphanumeric() || b"@:-_.\\".contains(&letter));
     letters && !name.starts_with(['.', '@']) && name.len() < 256 && SUFFIXES.contains(&UnitName::of(name).suffix)
 }
 
@@ -298,7 +333,13 @@ pub(super) fn check(files: &UnitFiles, unit: &Unit, specifiers: &Specifiers, kin
 
 /// Whether a condition holds in an instance: a container, whose root has not all rights of a machine's. What is not known here holds.
 fn holds(files: &UnitFiles, condition: &str, value: &str) -> bool {
-    const NO_CAPABILITIES: [&str; 5] = ["CAP_SYS_TIME", "CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_BOOT", "CAP_WAKE_ALARM"];
+    const NO_CAPABILITIES: [&str; 5] = [
+        "CAP_SYS_TIME",
+        "CAP_SYS_MODULE",
+        "CAP_SYS_RAWIO",
+        "CAP_SYS_BOOT",
+        "CAP_WAKE_ALARM",
+    ];
     let path = files.path(value);
     match condition {
         "PathExists" => path.exists(),
@@ -364,7 +405,10 @@ mod tests {
         root.file("etc/systemd/system/a.service", "[Unit]\nDescription=own\n");
         assert_eq!(root.unit("a.service").content.value("Unit", "Description"), Some("own"));
         assert_eq!(root.files().find("none"), Found::Missing("none.service".into()));
-        assert_eq!(root.files().find("../../../etc/passwd"), Found::Missing("passwd.service".into()));
+        assert_eq!(
+            root.files().find("../../../etc/passwd"),
+            Found::Missing("passwd.service".into())
+        );
     }
 
     #[test]
@@ -388,7 +432,10 @@ mod tests {
         let root = Root::new();
         root.file("lib/systemd/system/a-b.service", "[Service]\nUser=one\n")
             .file("lib/systemd/system/a-b.service.d/20.conf", "[Service]\nUser=two\n")
-            .file("etc/systemd/system/a-.service.d/10.conf", "[Service]\nUser=three\nUMask=077\n")
+            .file(
+                "etc/systemd/system/a-.service.d/10.conf",
+                "[Service]\nUser=three\nUMask=077\n",
+            )
             .file("etc/systemd/system/a-b.service.d/20.conf", "[Service]\nUser=four\n")
             .link("etc/systemd/system/a-b.service.wants/c.service", "/x")
             .file("etc/systemd/system/a-b.service.d/README", "[Service]\nUser=five\n");
@@ -403,7 +450,10 @@ mod tests {
         let root = Root::new();
         root.file("etc/init.d/old", "#!/bin/sh\n").file("etc/init.d/README", "");
         fs::set_permissions(root.0.path().join("etc/init.d/old"), fs::Permissions::from_mode(0o755)).unwrap();
-        assert_eq!(root.unit("old").content.value("Service", "ExecStart"), Some("/etc/init.d/old start"));
+        assert_eq!(
+            root.unit("old").content.value("Service", "ExecStart"),
+            Some("/etc/init.d/old start")
+        );
         assert!(matches!(root.files().find("README"), Found::Missing(_)));
     }
 
@@ -419,11 +469,17 @@ mod tests {
             };
             check(&root.files(), &unit, &Specifiers::default(), "Condition").is_ok()
         };
-        assert!(holds("ConditionPathExists=/etc/there\nConditionVirtualization=container"));
-        assert!(holds("ConditionPathExists=!/etc/none\nConditionFileNotEmpty=!/etc/empty\nConditionSomethingNew=1"));
+        assert!(holds(
+            "ConditionPathExists=/etc/there\nConditionVirtualization=container"
+        ));
+        assert!(holds(
+            "ConditionPathExists=!/etc/none\nConditionFileNotEmpty=!/etc/empty\nConditionSomethingNew=1"
+        ));
         assert!(!holds("ConditionPathExists=/etc/none"));
         assert!(!holds("ConditionVirtualization=!container"));
         assert!(holds("ConditionPathExists=|/etc/none\nConditionPathExists=|/etc/there"));
-        assert!(!holds("ConditionPathExists=|/etc/none\nConditionPathExists=|/etc/none2"));
+        assert!(!holds(
+            "ConditionPathExists=|/etc/none\nConditionPathExists=|/etc/none2"
+        ));
     }
 }

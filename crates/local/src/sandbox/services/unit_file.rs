@@ -43,7 +43,11 @@ impl UnitFile {
     /// The values of a key since the last empty one.
     pub(super) fn values(&self, section: &str, key: &str) -> Vec<&str> {
         let mut values = Vec::new();
-        for entry in self.entries.iter().filter(|entry| entry.section == section && entry.key == key) {
+        for entry in self
+            .entries
+            .iter()
+            .filter(|entry| entry.section == section && entry.key == key)
+        {
             if entry.value.is_empty() {
                 values.clear();
             } else {
@@ -133,7 +137,9 @@ pub(super) fn span(value: &str) -> Option<Option<Duration>> {
         return None;
     }
     while !rest.is_empty() {
-        let number = rest.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(rest.len());
+        let number = rest
+            .find(|letter: char| !letter.is_ascii_digit() && letter != '.')
+            .unwrap_or(rest.len());
         let count: f64 = rest.get(..number)?.parse().ok()?;
         rest = rest.get(number..)?.trim_start();
         let unit = rest.find(|letter: char| !letter.is_alphabetic()).unwrap_or(rest.len());
@@ -193,7 +199,9 @@ mod tests {
         assert_eq!(file.words("Unit", "After"), ["a", "b", "c"]);
         assert_eq!(file.value("Service", "ExecStart"), Some("/bin/a    b   c"));
         assert_eq!(file.value("Service", "Environment"), Some("A=1"));
-        file.extend(UnitFile::parse("[Service]\nExecStart=\nExecStart=/bin/z\n[Unit]\nAfter=\n"));
+        file.extend(UnitFile::parse(
+            "[Service]\nExecStart=\nExecStart=/bin/z\n[Unit]\nAfter=\n",
+        ));
         assert_eq!(file.values("Service", "ExecStart"), ["/bin/z"]);
         assert_eq!(file.value("Unit", "After"), None);
         assert!(file.has("Unit") && !file.has("Install"));
