@@ -53,7 +53,7 @@ impl Enabling<'_> {
             }
             for link in self.links(&unit)? {
                 let shown = self.files.inside(&link);
-                if fs::read_link(&link).is_ok_and(|target| target == unit.file) {
+                if fs::read_link(&link).is_ok_and(|target| self.is_same(&target, &unit.file)) {
                     continue;
                 }
                 make_link(&unit.file, &link)
@@ -75,6 +75,12 @@ impl Enabling<'_> {
             ));
         }
         Ok(printed)
+    }
+
+    /// Whether two paths of the machine lead to one file, as those below `/lib` and `/usr/lib` do.
+    fn is_same(&self, one: &Path, other: &Path) -> bool {
+        let real = |path: &Path| fs::canonicalize(self.files.path(&path.display().to_string())).ok();
+        one == other || real(one).is_some_and(|one| real(other).as_ref() == Some(&one))
     }
 
     /// The links that enabling a unit makes.
