@@ -397,10 +397,10 @@ fn only_root_has_something_done() {
     if machine.has_users() {
         let refused = machine.run(
             "ec2-user",
-            "systemctl start web; systemctl enable web; systemctl poweroff",
+            "systemctl start web; systemctl enable web; systemctl poweroff; systemctl cat web",
         );
         let shown = crate::ground::text(&refused.stderr);
-        assert_eq!(shown.matches("Access denied").count(), 3, "{shown}");
+        assert_eq!(shown.matches("Access denied").count(), 4, "{shown}");
         assert_eq!(
             machine.output(
                 "ec2-user",
@@ -409,7 +409,10 @@ fn only_root_has_something_done() {
             "disabled\ninactive"
         );
     }
-    machine.output("ec2-user", "sudo systemctl start web && systemctl is-active web");
+    machine.output(
+        "ec2-user",
+        "sudo systemctl start web && systemctl is-active web && systemctl status web",
+    );
 }
 
 /// What a process in the machine can do to the socket, to unit files and to the manager itself.

@@ -23,6 +23,8 @@ use super::unit::{Found, Unit, UnitFiles, check};
 
 /// The most services that are known at a time.
 const MOST_SERVICES: usize = 1024;
+/// The most jobs that wait when another one is taken.
+const MOST_JOBS: usize = 4096;
 /// How often a forking service's main process is looked for.
 const LOOK: Duration = Duration::from_millis(50);
 /// Targets that are reached when a machine has booted: what they want is not started with them, but by `enabled_at_boot`.
@@ -224,6 +226,11 @@ impl Manager {
     /// Whether jobs are left.
     pub(super) fn is_busy(&self) -> bool {
         !self.jobs.is_empty()
+    }
+
+    /// Whether there are so many jobs that no more are taken.
+    pub(super) fn is_full(&self) -> bool {
+        self.jobs.len() >= MOST_JOBS
     }
 
     /// Jobs of clients that have ended since the last time.

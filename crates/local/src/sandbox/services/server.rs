@@ -32,8 +32,10 @@ const MOST_CLIENTS: usize = 64;
 const LONGEST_REQUEST: usize = 64 * 1024;
 /// How much of an answer goes at a time, and how long one may be.
 const PACKET: usize = 16 * 1024;
-const LONGEST_ANSWER: usize = 4 << 20;
-/// How long a client may take to ask, or to read its answer.
+const LONGEST_ANSWER: usize = 1 << 20;
+/// How long a client may take to ask.
+const ASKING: Duration = Duration::from_secs(5);
+/// How long a client may take to read its answer.
 const IDLE: Duration = Duration::from_secs(30);
 /// How long services have to stop when the machine does.
 const SHUTDOWN: Duration = Duration::from_secs(10);
@@ -56,7 +58,9 @@ const OF_FILES: [&str; 13] = [
     "bind",
 ];
 /// What concerns units, and only root may ask for.
-const OF_UNITS: [&str; 16] = [
+const OF_UNITS: [&str; 17] = [
+    // It shows files that others may not be able to read.
+    "cat",
     "start",
     "stop",
     "restart",
@@ -89,7 +93,7 @@ const OF_ROOT: [&str; 11] = [
     "kexec",
 ];
 /// What everybody may ask about units.
-const QUESTIONS: [&str; 4] = ["is-active", "is-failed", "is-enabled", "cat"];
+const QUESTIONS: [&str; 3] = ["is-active", "is-failed", "is-enabled"];
 
 /// A connected `systemctl`.
 #[derive(Debug)]
@@ -230,7 +234,7 @@ impl Server {
                 packets: VecDeque::new(),
                 pending: None,
                 is_answered: false,
-                deadline: now + IDLE,
+                deadline: now + ASKING,
             };
             self.clients.insert(self.next, client);
             self.next += 1;
@@ -267,6 +271,7 @@ impl Server {
         let mut words: Vec<String> = words.collect();
         words.pop(); // after the last NUL
         let (program, arguments) = words.split_first()?;
+        let is_root = self.clients.get(&id).is_some_and(|client| client.is_root);
         if program.ends_with("/journalctl") {
             let request = LogRequest::parse(arguments);
             return Some(if request.is_foreign {
@@ -279,13 +284,16 @@ impl Server {
         if request.is_foreign || OF_FILES.contains(&request.verb.as_str()) {
             return Some(not_ours());
         }
-        let is_root = self.clients.get(&id).is_some_and(|client| client.is_root);
         if !is_root && OF_UNITS.iter().chain(&OF_ROOT).any(|verb| *verb == request.verb) {
             let verb = &request.verb;
             return Some(Answer::failed(
                 1,
                 &format!("Failed to {verb}: Access denied: only root may ask for this; use sudo."),
             ));
+        }
+        if !is_root {
+            // Logs are root's.
+            request.lines = Some(0);
         }
         self.expand_patterns(&mut request);
         self.dispatch(id, &request, now)
@@ -433,6 +441,9 @@ impl Server {
 
     /// Begins jobs; what they print comes after what is printed already.
     fn begin(&mut self, id: u64, request: &Request, mut answer: Answer, now: Instant) -> Option<Answer> {
+        if self.manager.is_full() {
+            return Some(Answer::failed(1, "Failed to begin a job: there are too many already."));
+        }
         if self.manager.is_stopping {
             return Some(Answer::failed(
                 1,
