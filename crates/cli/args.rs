@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use bakelite_local::{Allowance, Denial, Latency, Shortage};
+use bakelite_local::{Allowance, CallRate, Denial, Latency, Shortage};
 use bakelite_template::duration::GoDuration;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
@@ -221,6 +221,9 @@ pub(crate) struct LocalCloudArgs {
     /// Instance types and zones without capacity, such as `m5.large,us-east-1a`
     #[arg(long, value_name = "POOLS", value_delimiter = ',', help_heading = LOCAL_CLOUD)]
     pub(crate) no_capacity: Vec<Shortage>,
+    /// Calls of EC2 that are taken, such as `20:100`: 20 in a second, and 100 at once; by default all
+    #[arg(long, value_name = "RATE:BURST", help_heading = LOCAL_CLOUD)]
+    pub(crate) throttle: Option<CallRate>,
     /// Run instances without isolation, as processes of this machine. Only for templates that you trust
     #[arg(long, action = ArgAction::Set, default_value_t, help_heading = LOCAL_CLOUD)]
     pub(crate) local_unisolated: bool,
@@ -259,6 +262,7 @@ impl LocalCloudArgs {
             ("-latency", self.latency != Latency::default()),
             ("-deny", !self.deny.is_empty()),
             ("-no-capacity", !self.no_capacity.is_empty()),
+            ("-throttle", self.throttle.is_some()),
             ("-local-unisolated", self.local_unisolated),
             ("-local-allow", !self.local_allow.is_empty()),
             ("-local-offline", self.local_offline),

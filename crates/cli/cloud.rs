@@ -77,6 +77,7 @@ impl Cloud {
             refusals: Refusals {
                 denied: args.deny.clone(),
                 no_capacity: args.no_capacity.clone(),
+                rate: args.throttle,
             },
             images: given_images(args, process)?,
             pulls: PullOptions {

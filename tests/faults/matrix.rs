@@ -36,7 +36,8 @@ impl fmt::Display for Cell {
 pub(crate) enum Part {
     /// All.
     Whole,
-    /// For each action the first call of it, with the faults of [`is_usual`].
+    /// For each action the first call of it, with the faults of [`is_usual`], and a refusal of the last one that only asks: what was made
+    /// goes without being seen.
     Usual,
 }
 
@@ -55,12 +56,14 @@ const FAULTS: [Fault; 8] = [
 fn cells(bake: Bake, calls: &[Call], part: Part) -> Vec<Cell> {
     let mut seen = BTreeSet::new();
     let mut cells = Vec::new();
-    for call in calls {
+    for (at, call) in calls.iter().enumerate() {
+        let is_last = calls[at + 1..].iter().all(|later| later.action != call.action);
         let is_first = seen.insert(call.action.clone());
         for fault in FAULTS {
             let collects = match (part, fault) {
-                (Part::Usual, _) if !is_first || !is_usual(call, fault, seen.len()) => &[][..],
-                (Part::Whole, Fault::Kill) => &[Collect::Journal, Collect::Sweep][..],
+                (Part::Usual, Fault::Refuse) if call.only_reads() && is_last => &[Collect::Journal][..],
+                (Part::Usual, _) if !is_first || !is_usual(call, fault, seen.len()) => &[],
+                (Part::Whole, Fault::Kill) => &[Collect::Journal, Collect::Sweep],
                 (Part::Usual, Fault::Kill) if seen.len() % 2 == 0 => &[Collect::Sweep],
                 _ => &[Collect::Journal],
             };
@@ -102,8 +105,19 @@ struct Tally {
     longest: Option<(String, std::time::Duration)>,
 }
 
-/// Bakes once without a fault, then once for each cell; fails with the cells that went wrong.
-pub(crate) fn run(bake: Bake, part: Part) {
+/// Runs the cells of these bakes, one bake after the other; fails with the cells that went wrong.
+pub(crate) fn run(bakes: &[Bake], part: Part) {
+    let problems: Vec<String> = bakes.iter().flat_map(|bake| run_one(*bake, part)).collect();
+    assert!(
+        problems.is_empty(),
+        "{} cells: {}",
+        problems.len(),
+        problems.join("\n\n")
+    );
+}
+
+/// Bakes once without a fault, then once for each cell; answers with the cells that went wrong.
+fn run_one(bake: Bake, part: Part) -> Vec<String> {
     let first = Place::new(&[]).bake(&bake, "", None, Collect::Journal);
     assert!(
         first.problems.is_empty() && first.ran.code == Some(0),
@@ -130,13 +144,7 @@ pub(crate) fn run(bake: Bake, part: Part) {
         "{}: {calls} calls, {count} cells: {} baked, {} failed, {} killed, {} not reached; the longest: {:?}",
         bake.name, tally.baked, tally.failed, tally.killed, tally.missed, tally.longest
     );
-    let problems = tally.problems;
-    assert!(
-        problems.is_empty(),
-        "{} cells: {}",
-        problems.len(),
-        problems.join("\n\n")
-    );
+    tally.problems
 }
 
 /// Bakes on a cloud on which everything is unknown for three seconds after it was made; then once more, and what comes last is refused.

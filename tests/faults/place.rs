@@ -59,6 +59,7 @@ impl Place {
 
     /// Bakes with a fault, and looks at what is left. `more` is added to the source.
     pub(crate) fn bake(&self, bake: &Bake, more: &str, fault: Option<(Call, Fault)>, collect: Collect) -> End {
+        self.remove_images();
         if bake.replaces {
             self.make_images(bake);
         }
@@ -184,35 +185,42 @@ impl Place {
         ids.map(|id| id.rsplit(':').next().unwrap_or(id).to_owned()).collect()
     }
 
-    /// Puts AMIs of the bake's name where it will make its own, in the place of those that are there.
+    fn ec2(&self, region: &str, action: &str, parameters: &[(&str, &str)]) -> account::Answer {
+        account::call(&self.cloud.endpoint, "ec2", region, action, parameters)
+    }
+
+    /// Removes the AMIs and snapshots that are there.
+    fn remove_images(&self) {
+        let account = self.account();
+        for (id, image) in &account.images {
+            self.ec2(
+                &image.region,
+                "DisableImageDeregistrationProtection",
+                &[("ImageId", id)],
+            );
+            self.ec2(&image.region, "DeregisterImage", &[("ImageId", id)]);
+        }
+        for (id, region) in &account.snapshots {
+            self.ec2(region, "DeleteSnapshot", &[("SnapshotId", id)]);
+        }
+    }
+
+    /// Puts AMIs of the bake's name where it will make its own.
     fn make_images(&self, bake: &Bake) {
         let (name, regions) = bake.images;
-        let endpoint = &self.cloud.endpoint;
-        let ec2 = |region: &str, action: &str, parameters: &[(&str, &str)]| {
-            account::call(endpoint, "ec2", region, action, parameters)
-        };
-        let before = self.account();
-        for (id, image) in &before.images {
-            let region = image.region.as_str();
-            ec2(region, "DisableImageDeregistrationProtection", &[("ImageId", id)]);
-            ec2(region, "DeregisterImage", &[("ImageId", id)]);
-        }
-        for (id, region) in &before.snapshots {
-            ec2(region, "DeleteSnapshot", &[("SnapshotId", id)]);
-        }
         let any = [
             ("Owner.1", "099720109477"),
             ("Filter.1.Name", "name"),
             ("Filter.1.Value.1", "ubuntu*jammy*"),
         ];
-        let base = ec2("us-east-1", "DescribeImages", &any).all("imageId");
+        let base = self.ec2("us-east-1", "DescribeImages", &any).all("imageId");
         for region in regions {
             let copy = [
                 ("SourceRegion", "us-east-1"),
                 ("SourceImageId", base[0].as_str()),
                 ("Name", name),
             ];
-            ec2(region, "CopyImage", &copy);
+            self.ec2(region, "CopyImage", &copy);
         }
     }
 }

@@ -1,30 +1,36 @@
-//! Calls that name many resources at once. While one is under way, whatever other bakes ask for is gathered into the next: a single
-//! bake never waits for company, and many bakes that come to the same point together cost two calls instead of one each.
+//! Calls that name many resources at once. While one is under way, and for a moment after it began, whatever other bakes ask for is
+//! gathered into the next: a single bake never waits for company, and many bakes that come to the same point at about the same time cost
+//! a few calls instead of one each.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{Filter, Image, Volume};
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, try_join_all};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
-use crate::call::{call, once};
+use crate::call::{call, once, pause};
 use crate::describe;
 use crate::error::AwsError;
-use crate::tag;
+use crate::tag::{self, Tags};
 
 /// Makes the call for these ids, and answers what is said about each of them, if anything.
-pub type Call<V> = Box<dyn Fn(Vec<String>) -> BoxFuture<'static, Result<HashMap<String, V>, AwsError>> + Send + Sync>;
+pub type Call<V, K = String> = Box<dyn Fn(Vec<K>) -> BoxFuture<'static, Result<HashMap<K, V>, AwsError>> + Send + Sync>;
 
 /// The calls of one operation in one account and region.
-pub struct Batch<V> {
-    call: Call<V>,
+pub struct Batch<V, K = String> {
+    call: Call<V, K>,
+    /// How long after the beginning of a call the next one may begin.
+    apart: Duration,
     /// What the next call is for, and who is told how it went.
-    next: Mutex<Vec<(String, oneshot::Sender<Outcome<V>>)>>,
-    /// Held while a call is under way.
-    turn: tokio::sync::Mutex<()>,
+    next: Mutex<Vec<(K, oneshot::Sender<Outcome<V>>)>>,
+    /// When the last call began; held while one is under way.
+    turn: tokio::sync::Mutex<Option<Instant>>,
 }
 
 /// How a call went for one of its ids.
@@ -36,11 +42,12 @@ enum Outcome<V> {
     Unclear,
 }
 
-impl<V: Clone> Batch<V> {
-    /// Of an operation that is called in this way.
-    pub fn new(call: Call<V>) -> Self {
+impl<V: Clone, K: Clone + Eq + Hash> Batch<V, K> {
+    /// Of an operation that is called in this way, with so much time between the beginnings of two calls.
+    pub fn new(apart: Duration, call: Call<V, K>) -> Self {
         Self {
             call,
+            apart,
             next: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
         }
@@ -51,13 +58,16 @@ impl<V: Clone> Batch<V> {
     ///
     /// # Errors
     /// What the service answers for this id.
-    pub async fn call(&self, id: &str) -> Result<Option<V>, AwsError> {
+    pub async fn call(&self, id: K) -> Result<Option<V>, AwsError> {
         let (sender, mut outcome) = oneshot::channel();
-        self.lock().push((id.to_owned(), sender));
-        let turn = self.turn.lock().await;
+        self.lock().push((id.clone(), sender));
+        let mut turn = self.turn.lock().await;
         if let Ok(outcome) = outcome.try_recv() {
             drop(turn);
             return self.settle(id, outcome).await;
+        }
+        if let Some(last) = *turn {
+            pause(self.apart.saturating_sub(last.elapsed())).await;
         }
         let wanted: Vec<_> = {
             let mut next = self.lock();
@@ -65,10 +75,11 @@ impl<V: Clone> Batch<V> {
             next.drain(..count).collect()
         };
         // Another waiter that took this id into its call has been cancelled within it.
-        if !wanted.iter().any(|(wanted, _)| wanted == id) {
+        if !wanted.iter().any(|(wanted, _)| *wanted == id) {
             drop(turn);
             return self.alone(id).await;
         }
+        *turn = Some(Instant::now());
         let is_alone = wanted.len() == 1;
         let (ids, senders): (Vec<_>, Vec<_>) = wanted.into_iter().unzip();
         let answer = (self.call)(ids.clone()).await;
@@ -86,7 +97,7 @@ impl<V: Clone> Batch<V> {
         self.settle(id, outcome).await
     }
 
-    async fn settle(&self, id: &str, outcome: Outcome<V>) -> Result<Option<V>, AwsError> {
+    async fn settle(&self, id: K, outcome: Outcome<V>) -> Result<Option<V>, AwsError> {
         match outcome {
             Outcome::Done(said) => Ok(said),
             Outcome::Failed(error) => Err(error),
@@ -94,11 +105,11 @@ impl<V: Clone> Batch<V> {
         }
     }
 
-    async fn alone(&self, id: &str) -> Result<Option<V>, AwsError> {
-        Ok((self.call)(vec![id.to_owned()]).await?.remove(id))
+    async fn alone(&self, id: K) -> Result<Option<V>, AwsError> {
+        Ok((self.call)(vec![id.clone()]).await?.remove(&id))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<(String, oneshot::Sender<Outcome<V>>)>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<(K, oneshot::Sender<Outcome<V>>)>> {
         self.next.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -109,83 +120,131 @@ impl<V: Clone> Batch<V> {
 )]
 impl Batch<()> {
     /// Stops instances.
-    pub(crate) fn stops(ec2: &Client) -> Self {
+    pub(crate) fn stops(ec2: &Client, apart: Duration) -> Self {
         let ec2 = ec2.clone();
-        Self::new(Box::new(move |ids| {
-            let request = ec2.stop_instances().set_instance_ids(Some(ids));
-            Box::pin(async move {
-                call("StopInstances", || request.clone().send()).await?;
-                Ok(HashMap::new())
-            })
-        }))
-    }
-
-    /// Removes the tags of temporary resources from resources that stay: an id is that of several resources, with spaces between.
-    pub(crate) fn untags(ec2: &Client) -> Self {
-        let ec2 = ec2.clone();
-        Self::new(Box::new(move |ids| {
-            let ec2 = ec2.clone();
-            Box::pin(async move {
-                let resources = ids.iter().flat_map(|ids| ids.split(' ')).map(str::to_owned);
-                tag::remove_temporary(&ec2, resources.collect()).await?;
-                Ok(HashMap::new())
-            })
-        }))
+        Self::new(
+            apart,
+            Box::new(move |ids| {
+                let request = ec2.stop_instances().set_instance_ids(Some(ids));
+                Box::pin(async move {
+                    call("StopInstances", || request.clone().send()).await?;
+                    Ok(HashMap::new())
+                })
+            }),
+        )
     }
 
     /// Terminates instances; a call is not repeated here.
-    pub(crate) fn terminations(ec2: &Client) -> Self {
+    pub(crate) fn terminations(ec2: &Client, apart: Duration) -> Self {
         let ec2 = ec2.clone();
-        Self::new(Box::new(move |ids| {
-            let request = ec2.terminate_instances().set_instance_ids(Some(ids));
-            Box::pin(async move {
-                once("TerminateInstances", request.send()).await?;
-                Ok(HashMap::new())
-            })
-        }))
+        Self::new(
+            apart,
+            Box::new(move |ids| {
+                let request = ec2.terminate_instances().set_instance_ids(Some(ids));
+                Box::pin(async move {
+                    once("TerminateInstances", request.send()).await?;
+                    Ok(HashMap::new())
+                })
+            }),
+        )
+    }
+}
+
+#[expect(
+    clippy::zero_sized_map_values,
+    reason = "these calls say nothing about resources but that they were answered"
+)]
+impl Batch<(), Vec<String>> {
+    /// Removes the tags of temporary resources from resources that stay, those of a bake together.
+    pub(crate) fn untags(ec2: &Client, apart: Duration) -> Self {
+        let ec2 = ec2.clone();
+        Self::new(
+            apart,
+            Box::new(move |resources| {
+                let ec2 = ec2.clone();
+                Box::pin(async move {
+                    tag::remove_temporary(&ec2, resources.concat()).await?;
+                    Ok(HashMap::new())
+                })
+            }),
+        )
+    }
+}
+
+#[expect(
+    clippy::zero_sized_map_values,
+    reason = "these calls say nothing about resources but that they were answered"
+)]
+impl Batch<(), (Tags, Vec<String>)> {
+    /// Sets tags of resources: those of bakes that set the same tags go together.
+    pub(crate) fn tags(ec2: &Client, apart: Duration) -> Self {
+        let ec2 = ec2.clone();
+        Self::new(
+            apart,
+            Box::new(move |all| {
+                let mut alike: BTreeMap<Tags, Vec<String>> = BTreeMap::new();
+                for (tags, resources) in all {
+                    alike.entry(tags).or_default().extend(resources);
+                }
+                let ec2 = ec2.clone();
+                Box::pin(async move {
+                    let calls = alike
+                        .iter()
+                        .map(|(tags, resources)| tag::set(&ec2, resources.clone(), tags));
+                    try_join_all(calls).await?;
+                    Ok(HashMap::new())
+                })
+            }),
+        )
     }
 }
 
 impl Batch<Vec<Image>> {
     /// Finds the account's own images by their names.
-    pub(crate) fn images_by_name(ec2: &Client) -> Self {
+    pub(crate) fn images_by_name(ec2: &Client, apart: Duration) -> Self {
         let ec2 = ec2.clone();
-        Self::new(Box::new(move |names| {
-            let by = Filter::builder().name("name").set_values(Some(names)).build();
-            let ec2 = ec2.clone();
-            Box::pin(async move {
-                let mut named: HashMap<String, Vec<Image>> = HashMap::new();
-                for image in describe::own_images(&ec2, by).await? {
-                    let name = image.name().unwrap_or_default().to_owned();
-                    named.entry(name).or_default().push(image);
-                }
-                Ok(named)
-            })
-        }))
+        Self::new(
+            apart,
+            Box::new(move |names| {
+                let by = Filter::builder().name("name").set_values(Some(names)).build();
+                let ec2 = ec2.clone();
+                Box::pin(async move {
+                    let mut named: HashMap<String, Vec<Image>> = HashMap::new();
+                    for image in describe::own_images(&ec2, by).await? {
+                        let name = image.name().unwrap_or_default().to_owned();
+                        named.entry(name).or_default().push(image);
+                    }
+                    Ok(named)
+                })
+            }),
+        )
     }
 }
 
 impl Batch<Vec<Volume>> {
     /// Finds volumes by their tokens.
-    pub(crate) fn volumes_by_token(ec2: &Client) -> Self {
+    pub(crate) fn volumes_by_token(ec2: &Client, apart: Duration) -> Self {
         let ec2 = ec2.clone();
-        Self::new(Box::new(move |tokens| {
-            let by = tag::by_tokens(tokens);
-            let ec2 = ec2.clone();
-            Box::pin(async move {
-                let mut by_token: HashMap<String, Vec<Volume>> = HashMap::new();
-                for volume in describe::volumes(&ec2, by).await? {
-                    if let Some(token) = tag::read(volume.tags()).remove(tag::TOKEN) {
-                        by_token.entry(token).or_default().push(volume);
+        Self::new(
+            apart,
+            Box::new(move |tokens| {
+                let by = tag::by_tokens(tokens);
+                let ec2 = ec2.clone();
+                Box::pin(async move {
+                    let mut by_token: HashMap<String, Vec<Volume>> = HashMap::new();
+                    for volume in describe::volumes(&ec2, by).await? {
+                        if let Some(token) = tag::read(volume.tags()).remove(tag::TOKEN) {
+                            by_token.entry(token).or_default().push(volume);
+                        }
                     }
-                }
-                Ok(by_token)
-            })
-        }))
+                    Ok(by_token)
+                })
+            }),
+        )
     }
 }
 
-impl<V> fmt::Debug for Batch<V> {
+impl<V, K> fmt::Debug for Batch<V, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Batch").finish_non_exhaustive()
     }
@@ -206,43 +265,46 @@ mod tests {
     type Calls = Arc<Mutex<Vec<Vec<String>>>>;
 
     /// A batch that notes its calls; the first one waits until it is allowed to end, and what names `bad` is refused.
-    fn noting(allowed: &Arc<Notify>) -> (Calls, Batch<usize>) {
+    fn noting(allowed: &Arc<Notify>, apart: Duration) -> (Calls, Batch<usize>) {
         let calls = Calls::default();
         let (noted, allowed) = (Arc::clone(&calls), Arc::clone(allowed));
-        let batch = Batch::new(Box::new(move |ids| {
-            let is_first = {
-                let mut calls = noted.lock().unwrap();
-                calls.push(ids.clone());
-                calls.len() == 1
-            };
-            let allowed = Arc::clone(&allowed);
-            Box::pin(async move {
-                if is_first {
-                    allowed.notified().await;
-                }
-                if ids.iter().any(|id| id == "bad") {
-                    return Err(AwsError {
-                        operation: "StopInstances",
-                        code: Some("InvalidInstanceID.NotFound".into()),
-                        message: "no such instance".into(),
-                        request_id: None,
-                        class: ErrorClass::NotFound,
-                        action: None,
-                        principal: None,
-                        connection: None,
-                    });
-                }
-                Ok(ids.into_iter().enumerate().map(|(at, id)| (id, at)).collect())
-            })
-        }));
+        let batch = Batch::new(
+            apart,
+            Box::new(move |ids| {
+                let is_first = {
+                    let mut calls = noted.lock().unwrap();
+                    calls.push(ids.clone());
+                    calls.len() == 1
+                };
+                let allowed = Arc::clone(&allowed);
+                Box::pin(async move {
+                    if is_first {
+                        allowed.notified().await;
+                    }
+                    if ids.iter().any(|id| id == "bad") {
+                        return Err(AwsError {
+                            operation: "StopInstances",
+                            code: Some("InvalidInstanceID.NotFound".into()),
+                            message: "no such instance".into(),
+                            request_id: None,
+                            class: ErrorClass::NotFound,
+                            action: None,
+                            principal: None,
+                            connection: None,
+                        });
+                    }
+                    Ok(ids.into_iter().enumerate().map(|(at, id)| (id, at)).collect())
+                })
+            }),
+        );
         (calls, batch)
     }
 
     #[tokio::test]
     async fn what_is_asked_for_during_a_call_goes_together_in_the_next() {
         let allowed = Arc::new(Notify::new());
-        let (calls, batch) = noting(&allowed);
-        let all = join_all(["a", "b", "c", "d"].map(|id| batch.call(id)));
+        let (calls, batch) = noting(&allowed, Duration::ZERO);
+        let all = join_all(["a", "b", "c", "d"].map(|id| batch.call(id.to_owned())));
         let allow = async { allowed.notify_one() };
         let (answers, ()) = tokio::join!(all, allow);
         let answers: Vec<_> = answers.into_iter().map(|answer| answer.unwrap().unwrap()).collect();
@@ -250,11 +312,28 @@ mod tests {
         assert_eq!(*calls.lock().unwrap(), [vec!["a"], vec!["b", "c", "d"]]);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn what_is_asked_for_a_moment_after_a_call_waits_for_company() {
+        let allowed = Arc::new(Notify::new());
+        allowed.notify_one();
+        let (calls, batch) = noting(&allowed, Duration::from_secs(1));
+        let at = async |milliseconds, id: &str| {
+            pause(Duration::from_millis(milliseconds)).await;
+            batch.call(id.to_owned()).await.unwrap();
+            Instant::now()
+        };
+        let begun = Instant::now();
+        let (a, b, c, d) = tokio::join!(at(0, "a"), at(300, "b"), at(900, "c"), at(2500, "d"));
+        let ended = [a, b, c, d].map(|end| end.duration_since(begun).as_millis() / 100);
+        assert_eq!(ended, [0, 10, 10, 25], "tenths of a second");
+        assert_eq!(*calls.lock().unwrap(), [vec!["a"], vec!["b", "c"], vec!["d"]]);
+    }
+
     #[tokio::test]
     async fn one_that_is_refused_does_not_fail_the_others() {
         let allowed = Arc::new(Notify::new());
-        let (calls, batch) = noting(&allowed);
-        let all = join_all(["a", "bad", "c"].map(|id| batch.call(id)));
+        let (calls, batch) = noting(&allowed, Duration::ZERO);
+        let all = join_all(["a", "bad", "c"].map(|id| batch.call(id.to_owned())));
         let allow = async { allowed.notify_one() };
         let (answers, ()) = tokio::join!(all, allow);
         let failed: Vec<bool> = answers.iter().map(Result::is_err).collect();
@@ -269,9 +348,9 @@ mod tests {
     #[tokio::test]
     async fn a_call_names_no_more_than_a_filter_takes() {
         let allowed = Arc::new(Notify::new());
-        let (calls, batch) = noting(&allowed);
+        let (calls, batch) = noting(&allowed, Duration::ZERO);
         let ids: Vec<String> = (0..450).map(|number| format!("i-{number}")).collect();
-        let asked = join_all(ids.iter().map(|id| batch.call(id)));
+        let asked = join_all(ids.iter().map(|id| batch.call(id.clone())));
         let (answers, ()) = tokio::join!(asked, async { allowed.notify_one() });
         assert!(answers.into_iter().all(|answer| answer.unwrap().is_some()));
         let sizes: Vec<usize> = calls.lock().unwrap().iter().map(Vec::len).collect();
@@ -281,19 +360,19 @@ mod tests {
     #[tokio::test]
     async fn a_waiter_that_is_cancelled_does_not_take_the_others_with_it() {
         let allowed = Arc::new(Notify::new());
-        let (calls, batch) = noting(&allowed);
+        let (calls, batch) = noting(&allowed, Duration::ZERO);
         let batch = Arc::new(batch);
         let mut tasks = JoinSet::new();
         let first = tasks.spawn({
             let batch = Arc::clone(&batch);
-            async move { batch.call("a").await }
+            async move { batch.call("a".into()).await }
         });
         while calls.lock().unwrap().is_empty() {
             tokio::task::yield_now().await;
         }
         tasks.spawn({
             let batch = Arc::clone(&batch);
-            async move { batch.call("b").await }
+            async move { batch.call("b".into()).await }
         });
         tokio::task::yield_now().await;
         first.abort();

@@ -26,6 +26,7 @@ use crate::error::AwsError;
 use crate::mfa::GivenCode;
 use crate::retry::{self, Classifier};
 use crate::sts::{self, Asker, Informant};
+use crate::tag::Tags;
 use crate::times::Times;
 use crate::transport;
 use crate::watch::{Pace, Watch};
@@ -60,8 +61,10 @@ pub struct Aws {
     pub stops: Batch<()>,
     /// Terminates instances. Nothing is repeated by it but by the SDK: whoever removes repeats that as a whole.
     pub(crate) terminations: Batch<()>,
+    /// Sets the tags of what stays.
+    tags: Batch<(), (Tags, Vec<String>)>,
     /// Removes the tags of temporary resources from what stays.
-    untags: Batch<()>,
+    untags: Batch<(), Vec<String>>,
     /// Volumes by the tokens of the instances that they were made with.
     pub(crate) volumes_by_token: Batch<Vec<Volume>>,
     /// The account's own images by their names.
@@ -159,6 +162,7 @@ impl Aws {
         let at = common.at(&region, endpoint.clone());
         let ec2_of_a_part = client!(aws_sdk_ec2, retry::of_a_part(at.clone()), classifier.clone());
         let ec2 = client!(aws_sdk_ec2, at, classifier.clone());
+        let apart = common.times.apart();
         Self {
             instances: Watch::new(
                 describe::by_ids(
@@ -196,11 +200,12 @@ impl Aws {
                 ),
                 &common.times,
             ),
-            stops: Batch::stops(&ec2),
-            terminations: Batch::terminations(&ec2_of_a_part),
-            untags: Batch::untags(&ec2),
-            volumes_by_token: Batch::volumes_by_token(&ec2_of_a_part),
-            names: Batch::images_by_name(&ec2),
+            stops: Batch::stops(&ec2, apart),
+            terminations: Batch::terminations(&ec2_of_a_part, apart),
+            tags: Batch::tags(&ec2, apart),
+            untags: Batch::untags(&ec2, apart),
+            volumes_by_token: Batch::volumes_by_token(&ec2_of_a_part, apart),
+            names: Batch::images_by_name(&ec2, apart),
             asked: Asked::default(),
             ssm: client!(aws_sdk_ssm, common.of_service("SSM", &region), classifier.clone()),
             others: std::sync::Mutex::default(),
@@ -230,12 +235,23 @@ impl Aws {
         &self.common.sdk
     }
 
+    /// Sets tags of resources that stay.
+    ///
+    /// # Errors
+    /// What EC2 answers.
+    pub async fn tag(&self, resources: Vec<String>, tags: &Tags) -> Result<(), AwsError> {
+        if resources.is_empty() || tags.is_empty() {
+            return Ok(());
+        }
+        self.tags.call((tags.clone(), resources)).await.map(drop)
+    }
+
     /// Removes the tags of temporary resources from resources that stay.
     ///
     /// # Errors
     /// What EC2 answers.
     pub async fn untag(&self, resources: Vec<String>) -> Result<(), AwsError> {
-        self.untags.call(&resources.join(" ")).await.map(drop)
+        self.untags.call(resources).await.map(drop)
     }
 
     /// EC2 in the region.

@@ -18,6 +18,9 @@ pub const TOKEN: &str = "bakelite:token";
 /// The local cloud's: the port of an instance's SSH server, since all of its instances share one address.
 pub const SSH_PORT: &str = "bakelite:ssh-port";
 
+/// Resources that EC2 takes in one call (EC2 API reference, `CreateTags` and `DeleteTags`).
+const MOST_RESOURCES: usize = 1000;
+
 /// Tags by key, as templates give them.
 pub type Tags = BTreeMap<String, String>;
 
@@ -68,9 +71,12 @@ pub async fn set(ec2: &Client, resources: Vec<String>, tags: &Tags) -> Result<()
     if resources.is_empty() || tags.is_empty() {
         return Ok(());
     }
-    let request = ec2.create_tags().set_resources(Some(resources));
-    let request = request.set_tags(Some(list(tags)));
-    call("CreateTags", || request.clone().send()).await.map(drop)
+    for part in resources.chunks(MOST_RESOURCES) {
+        let request = ec2.create_tags().set_resources(Some(part.to_vec()));
+        let request = request.set_tags(Some(list(tags)));
+        call("CreateTags", || request.clone().send()).await?;
+    }
+    Ok(())
 }
 
 /// Removes the tags of temporary resources from resources that stay.
@@ -95,8 +101,12 @@ pub async fn remove<'a>(
     if tags.is_empty() {
         return Ok(());
     }
-    let request = ec2.delete_tags().set_resources(Some(resources)).set_tags(Some(tags));
-    call("DeleteTags", || request.clone().send()).await.map(drop)
+    for part in resources.chunks(MOST_RESOURCES) {
+        let request = ec2.delete_tags().set_resources(Some(part.to_vec()));
+        let request = request.set_tags(Some(tags.clone()));
+        call("DeleteTags", || request.clone().send()).await?;
+    }
+    Ok(())
 }
 
 /// Finds the one thing with this token.

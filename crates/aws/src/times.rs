@@ -54,6 +54,12 @@ impl Times {
         }
     }
 
+    /// How far calls that many bakes share are apart: those of a run of many bakes are spread over seconds, and an account has one budget
+    /// of calls for everybody. The local cloud is nobody else's.
+    pub(crate) fn apart(&self) -> Duration {
+        if self.is_near { Duration::ZERO } else { DUE }
+    }
+
     /// When this state is likely to be there.
     pub(crate) fn expect(&self, state: &'static str, usual: Duration) -> Expected {
         let seen = self.lock();

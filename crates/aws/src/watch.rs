@@ -20,6 +20,9 @@ use crate::made::SETTLES;
 use crate::retry::Tries;
 use crate::times::Times;
 
+/// Two descriptions are so far apart for each resource that is waited for besides the first, up to what calls of many bakes are apart.
+const COMPANY: Duration = Duration::from_millis(100);
+
 /// Describes these ids; what does not exist is missing from the answer.
 pub type Describe<S> =
     Box<dyn Fn(Vec<String>) -> BoxFuture<'static, Result<HashMap<String, S>, AwsError>> + Send + Sync>;
@@ -231,6 +234,7 @@ impl<S> Watch<S> {
         if self.is_fresh(fresh) {
             return Ok(());
         }
+        clock::pause_unless(self.until_turn(), std::future::pending()).await;
         let begun = Instant::now();
         let ids: Vec<String> = self.lock().wanted.keys().cloned().collect();
         let answer = (self.describe)(ids).await;
@@ -255,6 +259,15 @@ impl<S> Watch<S> {
         drop(seen);
         self.looks.send_modify(|count| *count += 1);
         Ok(())
+    }
+
+    /// How long the next description waits for company: the longer, the more is waited for.
+    fn until_turn(&self) -> Duration {
+        let seen = self.lock();
+        let wanted = u32::try_from(seen.wanted.len()).unwrap_or(u32::MAX);
+        let apart = self.times.apart().min(COMPANY.saturating_mul(wanted.saturating_sub(1)));
+        seen.last
+            .map_or(Duration::ZERO, |last| apart.saturating_sub(last.elapsed()))
     }
 
     /// The last error, when nothing was answered for so long.
@@ -390,6 +403,24 @@ mod tests {
             .await
             .unwrap_err();
         assert_eq!(error.to_string(), "instance a did not become running within 0 s");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn descriptions_of_many_are_apart_and_those_of_one_are_not() {
+        for (others, expected) in [(0, 10), (3, 300), (30, 1000)] {
+            let describe: Describe<()> =
+                Box::new(|ids| Box::pin(async move { Ok(ids.into_iter().map(|id| (id, ())).collect()) }));
+            let watch = Watch::new(describe, &Arc::new(Times::new(false)));
+            let _others: Vec<_> = (0..others).map(|number| watch.interest(&number.to_string())).collect();
+            let begun = Instant::now();
+            for _ in 0..2 {
+                let seen = watch.until("a", PACE, "a", "available", |state| state.map(|()| Ok(())));
+                seen.await.unwrap();
+                let moment = Duration::from_millis(10).saturating_sub(begun.elapsed());
+                clock::pause_unless(moment, std::future::pending()).await;
+            }
+            assert_eq!(begun.elapsed().as_millis() / 10, expected / 10, "{others}");
+        }
     }
 
     fn failed(class: ErrorClass) -> AwsError {

@@ -24,6 +24,7 @@ use crate::state::image::{Image, ImageRoot};
 use crate::state::instance::Instance;
 use crate::state::{Iam, Region, State};
 use crate::state_directory::{StateDirectory, StateError};
+use crate::throttle::Throttle;
 use crate::userland::Userlands;
 use crate::visibility::{self, Fresh};
 use crate::wishes::Wishes;
@@ -45,6 +46,7 @@ pub(crate) struct Cloud {
     /// What no call finds yet.
     pub(crate) fresh: Fresh,
     pub(crate) refusals: Refusals,
+    pub(crate) throttle: Throttle,
     pub(crate) ssh_port: u16,
     pub(crate) sessions: Sessions,
     /// Where the API is, and who may call it.

@@ -38,6 +38,7 @@ use crate::state::State;
 use crate::state::image::{Image, ImageRoot};
 use crate::state::instance::InstanceState;
 use crate::state_directory::{StateDirectory, machines_directory};
+use crate::throttle::Throttle;
 use crate::userland::{PullOptions, Userlands};
 use crate::visibility::Fresh;
 use crate::wishes::Wishes;
@@ -134,6 +135,7 @@ impl LocalCloud {
             machines,
             latency: options.latency,
             fresh: Fresh::new(options.latency.visible),
+            throttle: Throttle::new(options.refusals.rate),
             refusals: options.refusals,
             ssh_port: options.ssh_port,
             sessions: Sessions::default(),

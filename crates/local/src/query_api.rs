@@ -1,6 +1,7 @@
 //! Services that speak the Query protocol: from the request to the service's table of actions, and the form of answers and errors.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use hyper::Method;
 
@@ -120,6 +121,9 @@ pub(crate) async fn answer(cloud: Arc<Cloud>, request: Accepted, id: &str) -> Re
                 refusals::access_denied(403, "AccessDenied", &credential.access_key, &denied)
             }
         });
+    }
+    if matches!(service, Service::Ec2) {
+        cloud.throttle.admit(Instant::now())?;
     }
     cloud.fresh.check(&action, &parameters, &credential.region)?;
     let answer = match service {

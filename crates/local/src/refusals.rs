@@ -1,4 +1,4 @@
-//! What a local cloud refuses on request: calls for want of a permission, launches for want of capacity.
+//! What a local cloud refuses on request: calls for want of a permission, launches for want of capacity, and with [`crate::throttle`] too many calls.
 
 use std::str::FromStr;
 
@@ -11,6 +11,7 @@ use crate::network::{ZONE_LETTERS, subnets};
 use crate::pattern::matches;
 use crate::query::Parameters;
 use crate::state::ACCOUNT;
+use crate::throttle::CallRate;
 
 /// Refusals of a cloud. By default there are none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct Refusals {
     pub denied: Vec<Denial>,
     /// Instance types and zones of which none are left.
     pub no_capacity: Vec<Shortage>,
+    /// How many calls of EC2 are taken; without it all are.
+    pub rate: Option<CallRate>,
 }
 
 /// An action that nobody may call: `RunInstances`, `ec2:RunInstances`, or a pattern such as `iam:*`.

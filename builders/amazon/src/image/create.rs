@@ -158,10 +158,10 @@ impl Imaging<'_> {
         self.report_tags(ami.id(), &image, &snapshots, &tags);
         let has = tag::read(ami.image.tags());
         if image.iter().any(|(key, value)| has.get(key) != Some(value)) {
-            tag::set(ami.aws.ec2(), vec![ami.id().to_owned()], &image).await?;
+            ami.aws.tag(vec![ami.id().to_owned()], &image).await?;
         }
         if !ami.snapshots_tagged {
-            tag::set(ami.aws.ec2(), snapshots, &tags).await?;
+            ami.aws.tag(snapshots, &tags).await?;
         }
         Ok(())
     }

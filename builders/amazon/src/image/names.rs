@@ -119,5 +119,5 @@ impl Imaging<'_> {
 
 /// The account's AMIs of this name; there is at most one. A `*` or `?` in it matches itself only.
 async fn of_name(there: &Cloud<'_>, name: &str) -> Result<Vec<Image>, AwsError> {
-    Ok(there.aws.names.call(name).await?.unwrap_or_default())
+    Ok(there.aws.names.call(name.to_owned()).await?.unwrap_or_default())
 }

@@ -127,7 +127,7 @@ impl Launch<'_> {
             self.cloud.say("Waiting for the instance to be stopped from within...");
         } else {
             self.cloud.say("Stopping the source instance...");
-            aws.stops.call(id).await?;
+            aws.stops.call(id.to_owned()).await?;
         }
         let what = format!("instance {id}");
         let stopped = |instance: Option<&Instance>| match state(instance?)? {

@@ -30,12 +30,7 @@ async fn find(scope: &Scope<'_>, by: By<'_>) -> Result<Vec<Found>, AwsError> {
 async fn remove(scope: &Scope<'_>, id: &str) -> Result<(), RemoveError> {
     let image = match described(scope.ec2(), id).await {
         Ok(image) => image,
-        Err(error) => {
-            // It may go although it cannot be seen. Its snapshots are not known then, so the error stays.
-            let call = scope.ec2().deregister_image().image_id(id).send();
-            unless_gone(once("DeregisterImage", call).await)?;
-            return Err(error.into());
-        }
+        Err(_) => return Ok(deregister_unseen(scope.ec2(), id).await?),
     };
     if image.as_ref().is_some_and(is_protected) {
         let call = scope
@@ -61,6 +56,15 @@ pub async fn deregister(ec2: &Client, id: &str, with_snapshots: bool) -> Result<
     deregister_described(ec2, id, image.as_ref(), with_snapshots).await
 }
 
+/// Deregisters an AMI that cannot be described, with its snapshots, which tell what they were made for. As long as nobody tells what they
+/// are it stays as well: it is by the AMI that they are found.
+async fn deregister_unseen(ec2: &Client, id: &str) -> Result<(), AwsError> {
+    let snapshots = snapshots_made_for(ec2, id).await?;
+    unless_gone(once("DeregisterImage", ec2.deregister_image().image_id(id).send()).await)?;
+    made::forget(id);
+    delete(ec2, snapshots).await
+}
+
 async fn deregister_described(
     ec2: &Client,
     id: &str,
@@ -81,13 +85,17 @@ async fn deregister_described(
         made::forget(id);
         unless_gone(once("DeregisterImage", ec2.deregister_image().image_id(id).send()).await)?;
     }
+    delete(ec2, snapshots).await
+}
+
+/// Deletes the snapshots of an AMI that is gone; the error names those that stay, since whoever removes them has to know them.
+async fn delete(ec2: &Client, snapshots: Vec<String>) -> Result<(), AwsError> {
     let mut failed = Vec::new();
     for id in snapshots {
         if let Err(error) = snapshot::delete(ec2, &id).await {
             failed.push((id, error));
         }
     }
-    // The AMI that names them is gone: whoever removes them has to know them.
     let left: Vec<&str> = failed.iter().map(|(id, _)| id.as_str()).collect();
     let left = left.join(", ");
     failed

@@ -36,7 +36,7 @@ fn state(instance: &Instance) -> Option<&InstanceStateName> {
 }
 
 async fn remove(scope: &Scope<'_>, id: &str) -> Result<(), RemoveError> {
-    unless_gone(scope.aws.terminations.call(id).await)?;
+    unless_gone(scope.aws.terminations.call(id.to_owned()).await)?;
     if scope.mode == UndoMode::NoWait && volumes_left(scope).await?.is_empty() {
         return Ok(());
     }
@@ -64,7 +64,12 @@ async fn volumes_left(scope: &Scope<'_>) -> Result<Vec<String>, AwsError> {
         let mut attachments = volume.attachments().iter();
         attachments.any(|attachment| attachment.delete_on_termination() == Some(true))
     };
-    let volumes = scope.aws.volumes_by_token.call(token).await?.unwrap_or_default();
+    let volumes = scope
+        .aws
+        .volumes_by_token
+        .call(token.to_owned())
+        .await?
+        .unwrap_or_default();
     Ok(volumes
         .into_iter()
         .filter(|volume| !matches!(volume.state(), Some(VolumeState::Deleting | VolumeState::Deleted)))

@@ -81,7 +81,7 @@ impl Client {
             };
             let answer = match self.exchange(&mut link, &body).await {
                 Err(PostError::Unsent) if is_used => continue,
-                Err(PostError::Unsent) => return Err(WinRmError::Lost("it was closed at once".into())),
+                Err(PostError::Unsent) => return Err(WinRmError::Unsent("it was closed at once".into())),
                 Err(PostError::Failed(error)) => return Err(error),
                 Ok(answer) => answer,
             };
@@ -125,7 +125,7 @@ impl Client {
             Credentials::Basic(value) => Some(value.clone()),
             Credentials::Ntlm(login) => {
                 if !link.is_logged_in {
-                    self.log_in(link, login).await?;
+                    self.log_in(link, login).await.map_err(PostError::of_preparation)?;
                 }
                 None
             }

@@ -205,7 +205,7 @@ async fn attempt(service: &Service) -> Result<String, NotReady> {
         powershell::quoted(GREETING)
     );
     let running = service.start(&powershell::command(&script), Input::Console).await;
-    let mut running = running.map_err(NotReady::Start)?;
+    let mut running = running.map_err(|error| NotReady::Start(error.of_repeatable_command()))?;
     running.stdin = None;
     let mut said = Vec::new();
     while let Some(output) = running.output.recv().await {

@@ -42,7 +42,15 @@ struct Job {
     stdin: DuplexStream,
     output: mpsc::Sender<Output>,
     exit: oneshot::Sender<Exit>,
-    started: oneshot::Sender<Result<(), WinRmError>>,
+    started: oneshot::Sender<Result<(), StartError>>,
+}
+
+/// Why a command has not started, as far as is known.
+enum StartError {
+    /// It was not asked for.
+    Shell(WinRmError),
+    /// Its own request failed.
+    Command(WinRmError),
 }
 
 /// How long the end waits for shells to be deleted.
@@ -78,23 +86,29 @@ impl Service {
             started: started_sender,
         };
         self.tasks.keep(run(Arc::clone(&self.client), job));
-        let lost = |cause: Option<Box<dyn std::error::Error + Send + Sync>>| CommunicatorError::Disconnected {
-            peer: self.client.peer.clone(),
-            cause,
-        };
+        let peer = self.client.peer.clone();
         match started.await {
             Ok(Ok(())) => Ok(Running {
                 stdin: Some(Box::new(near)),
                 output,
                 exit,
             }),
-            Ok(Err(error)) if error.is_lost() => Err(lost(Some(Box::new(error)))),
-            Ok(Err(error)) => Err(CommunicatorError::Refused {
+            Ok(Err(StartError::Command(error))) if error.is_unanswered() => Err(CommunicatorError::Unanswered {
+                peer,
+                cause: Some(Box::new(error)),
+            }),
+            Ok(Err(StartError::Shell(error) | StartError::Command(error))) if error.is_lost() => {
+                Err(CommunicatorError::Disconnected {
+                    peer,
+                    cause: Some(Box::new(error)),
+                })
+            }
+            Ok(Err(StartError::Shell(error) | StartError::Command(error))) => Err(CommunicatorError::Refused {
                 operation: "start a command".into(),
                 message: bakelite_engine::chain_of(&error),
                 help: None,
             }),
-            Err(_) => Err(lost(None)),
+            Err(_) => Err(CommunicatorError::Disconnected { peer, cause: None }),
         }
     }
 
@@ -109,13 +123,13 @@ impl Service {
 async fn run(client: Arc<Client>, job: Job) {
     let shell = match Shell::open(&client).await {
         Ok(shell) => shell,
-        Err(error) => return answer(job.started, Err(error)),
+        Err(error) => return answer(job.started, Err(StartError::Shell(error))),
     };
     let is_console = matches!(job.input, Input::Console);
     let command = match shell.start(&job.command, is_console).await {
         Ok(command) => command,
         Err(error) => {
-            answer(job.started, Err(error));
+            answer(job.started, Err(StartError::Command(error)));
             return shell.delete().await;
         }
     };

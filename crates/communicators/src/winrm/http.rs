@@ -66,6 +66,9 @@ pub enum WinRmError {
     /// WinRM refuses.
     #[error(transparent)]
     Fault(#[from] Fault),
+    /// The connection broke before the request was sent.
+    #[error("the connection was lost before the request was sent")]
+    Unsent(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The connection broke before there was an answer.
     #[error("the connection was lost")]
     Lost(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -97,10 +100,25 @@ impl WinRmError {
         matches!(
             self,
             WinRmError::Dial { .. }
+                | WinRmError::Unsent(_)
                 | WinRmError::Lost(_)
                 | WinRmError::Silent(_)
                 | WinRmError::Status { status: 404 | 503, .. }
         )
+    }
+
+    /// Is it unknown whether the request was done?
+    pub(crate) fn is_unanswered(&self) -> bool {
+        matches!(self, WinRmError::Lost(_) | WinRmError::Silent(_))
+    }
+
+    /// The same of a request that prepares another one, which was not sent then.
+    fn of_preparation(self) -> Self {
+        if self.is_unanswered() {
+            WinRmError::Unsent(Box::new(self))
+        } else {
+            self
+        }
     }
 }
 
@@ -128,6 +146,16 @@ pub(crate) enum PostError {
     Unsent,
     /// It was sent, or could not be made.
     Failed(WinRmError),
+}
+
+impl PostError {
+    /// The same of a request that prepares another one.
+    pub(crate) fn of_preparation(self) -> Self {
+        match self {
+            PostError::Unsent => PostError::Unsent,
+            PostError::Failed(error) => PostError::Failed(error.of_preparation()),
+        }
+    }
 }
 
 impl<E: Into<WinRmError>> From<E> for PostError {

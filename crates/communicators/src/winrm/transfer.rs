@@ -50,7 +50,7 @@ impl Transfers {
     /// Starts a command.
     pub(crate) async fn process(&self, command: &str, input: Input) -> Result<Process, TransferError> {
         let running = self.service.start(command, input).await;
-        let running = running.map_err(TransferError::Connection)?;
+        let running = running.map_err(|error| TransferError::Connection(error.of_repeatable_command()))?;
         Ok(Process::new(&self.service.client.peer, running))
     }
 }

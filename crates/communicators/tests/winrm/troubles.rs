@@ -28,6 +28,25 @@ async fn a_connection_that_is_lost_in_the_middle_is_a_disconnect() {
 }
 
 #[tokio::test]
+async fn a_command_that_may_have_been_started_is_told_from_one_that_was_not() {
+    let instance = Instance::usual().await;
+    let winrm = instance.connect("").await;
+    instance.server.trouble("Create", Trouble::HangUpAfter);
+    let not_started = winrm.exec("echo x").await.err();
+    assert!(
+        matches!(not_started, Some(CommunicatorError::Disconnected { .. })),
+        "{not_started:?}"
+    );
+    instance.server.trouble("Command", Trouble::HangUpAfter);
+    let unanswered = winrm.exec("echo x").await.err();
+    assert!(
+        matches!(unanswered, Some(CommunicatorError::Unanswered { .. })),
+        "{unanswered:?}"
+    );
+    assert_eq!(ran(&*winrm, "echo x").await.stdout, b"x\r\n");
+}
+
+#[tokio::test]
 async fn a_machine_that_restarts_ends_its_command_and_serves_the_next() {
     let instance = Instance::usual().await;
     let winrm = instance.connect("").await;

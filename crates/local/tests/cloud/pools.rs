@@ -23,6 +23,7 @@ fn without(denied: &[&str], no_capacity: &[&str]) -> Refusals {
     Refusals {
         denied: denied.iter().map(|text| text.parse().unwrap()).collect(),
         no_capacity: no_capacity.iter().map(|text| text.parse().unwrap()).collect(),
+        rate: None,
     }
 }
 
