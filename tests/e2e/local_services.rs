@@ -245,10 +245,7 @@ fn nginx_is_installed_by_apt_and_serves_in_the_image() {
         "#,
     ));
     let output = context.run(["build", "-local", "t.pkr.hcl"]).succeeds();
-    for line in [
-        "web: served by nginx\n",
-        "web: after the reboot: active\n",
-    ] {
+    for line in ["web: served by nginx\n", "web: after the reboot: active\n"] {
         assert!(output.contains(line), "{line}: {output}");
     }
     let image = image_in(&context, "packer-manifest.json");
