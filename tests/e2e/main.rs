@@ -32,6 +32,8 @@ mod local_instances;
 #[cfg(feature = "amazon")]
 mod local_serve;
 #[cfg(feature = "amazon")]
+mod local_services;
+#[cfg(feature = "amazon")]
 mod local_storage;
 #[cfg(feature = "amazon")]
 mod logs;

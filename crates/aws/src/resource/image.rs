@@ -28,9 +28,8 @@ async fn find(scope: &Scope<'_>, by: By<'_>) -> Result<Vec<Found>, AwsError> {
 
 /// An AMI of a bake that failed in the end may be protected already.
 async fn remove(scope: &Scope<'_>, id: &str) -> Result<(), RemoveError> {
-    let image = match described(scope.ec2(), id).await {
-        Ok(image) => image,
-        Err(_) => return Ok(deregister_unseen(scope.ec2(), id).await?),
+    let Ok(image) = described(scope.ec2(), id).await else {
+        return Ok(deregister_unseen(scope.ec2(), id).await?);
     };
     if image.as_ref().is_some_and(is_protected) {
         let call = scope

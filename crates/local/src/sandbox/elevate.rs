@@ -59,7 +59,7 @@ const AARCH64: &[u8] = &[
 ];
 
 /// A static executable of one segment that starts at its first instruction.
-fn elf(machine: u16, code: &[u8]) -> Vec<u8> {
+pub(super) fn elf(machine: u16, code: &[u8]) -> Vec<u8> {
     const BASE: u64 = 0x0040_0000;
     const HEADERS: u64 = 64 + 56;
     let length = HEADERS + code.len() as u64;

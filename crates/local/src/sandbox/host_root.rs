@@ -230,11 +230,10 @@ fn copy_directories(from: &Path, to: &Path, levels: usize) -> io::Result<()> {
         }
         let target = to.join(entry.file_name());
         fs::create_dir_all(&target)?;
-        // Below `share` lie thousands of directories of documentation and translations.
-        let levels = if entry.file_name() == "share" {
-            levels.min(2)
-        } else {
-            levels
+        // Of the thousands of directories below `share`, these are most, and a package makes its own there.
+        let levels = match entry.file_name().to_str() {
+            Some("doc" | "zoneinfo") => 1,
+            _ => levels,
         };
         if levels > 1 {
             copy_directories(&entry.path(), &target, levels - 1)?;

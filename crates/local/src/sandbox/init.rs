@@ -13,10 +13,14 @@ use super::accounts::{self, Residents};
 use super::failure::{Failure, Step as _};
 use super::mounts::Root;
 use super::wire::{End, MachineStart, Message, Report, Request, receive, send};
-use super::{boot, execute, first_boot, kernel};
+use super::{boot, execute, first_boot, kernel, services};
 
 /// How long processes have between the friendly and the final signal.
 const GRACE: Duration = Duration::from_secs(2);
+/// How long the manager of services has to stop them; it takes less by itself.
+const SERVICES_GRACE: Duration = Duration::from_secs(12);
+/// How often the manager of services is started again in one boot.
+const MOST_RESTARTS: u32 = 5;
 /// systemd's `SIGRTMIN+4` and busybox's and sysvinit's signals for the same.
 const POWER_OFF: [i32; 4] = [38, libc::SIGUSR1, libc::SIGUSR2, libc::SIGPWR];
 /// systemd's `SIGRTMIN+5`, and what busybox sends to its init for a reboot.
@@ -31,6 +35,15 @@ struct Init<'a> {
     residents: Residents,
     /// Which process is which run.
     runs: HashMap<i32, u64>,
+    services: Services,
+}
+
+/// The process that manages services.
+#[derive(Default)]
+struct Services {
+    pid: Option<i32>,
+    restarts: u32,
+    is_stopping: bool,
 }
 
 /// What the main loop goes on with.
@@ -54,15 +67,17 @@ pub(super) fn run(control: &OwnedFd, machine: &MachineStart, root: &Root) -> Res
     rustix::stdio::dup2_stderr(&null).step("close standard error")?;
     drop(null);
     boot::boot(machine, root.shims.sudo)?;
-    Init {
+    let mut init = Init {
         control,
         signals,
         machine,
         root: Some(root),
         residents: Residents::OfRoot,
         runs: HashMap::new(),
-    }
-    .serve()
+        services: Services::default(),
+    };
+    init.start_services();
+    init.serve()
 }
 
 /// A machine without isolation: processes of this machine itself, of which only the home directories are the machine's own.
@@ -88,6 +103,7 @@ pub(super) fn run_bare(control: &OwnedFd, machine: &MachineStart) -> Result<(), 
         root: None,
         residents,
         runs: HashMap::new(),
+        services: Services::default(),
     };
     let outcome = init.serve();
     init.end_processes(); // no namespace ends them with us
@@ -209,6 +225,8 @@ impl Init<'_> {
                 self.report(&Report::Rebooting, &[]);
                 self.end_processes();
                 boot::boot(self.machine, root.shims.sudo)?;
+                self.services = Services::default();
+                self.start_services();
                 // What the first boot has left undone stays so, as with cloud-init.
                 if let Err(error) = first_boot::finish(&[]) {
                     self.report(
@@ -227,8 +245,11 @@ impl Init<'_> {
         loop {
             match rustix::process::wait(WaitOptions::NOHANG) {
                 Ok(Some((pid, status))) => {
-                    if let Some(id) = self.runs.remove(&pid.as_raw_nonzero().get()) {
+                    let pid = pid.as_raw_nonzero().get();
+                    if let Some(id) = self.runs.remove(&pid) {
                         self.report(&Report::Exited { id, end: end(status) }, &[]);
+                    } else if self.services.pid == Some(pid) {
+                        self.lose_services();
                     }
                 }
                 Ok(None) => return true,
@@ -238,8 +259,56 @@ impl Init<'_> {
         }
     }
 
-    /// Ends everyone but init, with a grace period.
+    /// Starts the manager of services. A machine boots without it as well.
+    fn start_services(&mut self) {
+        let Some(root) = self.root else { return };
+        match services::start(self.machine.ids > 1, &root.enabled_by_host) {
+            Ok(pid) => self.services.pid = Some(pid.as_raw_nonzero().get()),
+            Err(error) => self.report(
+                &Report::Console,
+                format!("failed to start the manager of services: {error}\n").as_bytes(),
+            ),
+        }
+    }
+
+    /// The manager of services has ended: it was asked to, or it was killed.
+    fn lose_services(&mut self) {
+        self.services.pid = None;
+        if !self.services.is_stopping && self.services.restarts < MOST_RESTARTS {
+            self.services.restarts += 1;
+            self.report(
+                &Report::Console,
+                b"the manager of services has ended and is started again\n",
+            );
+            self.start_services();
+        }
+    }
+
+    /// Has the services stopped in their order.
+    fn stop_services(&mut self) {
+        self.services.is_stopping = true;
+        let Some(pid) = self.services.pid else { return };
+        kernel::kill(pid, libc::SIGTERM).ok(); // when it is gone, that is noticed below
+        let deadline = Instant::now() + SERVICES_GRACE;
+        while self.reap() && self.services.pid.is_some() && Instant::now() < deadline {
+            self.pause(Duration::from_millis(50));
+        }
+    }
+
+    /// Waits for a signal, for a while.
+    fn pause(&self, most: Duration) {
+        let pause = Timespec {
+            tv_sec: 0,
+            tv_nsec: i64::from(most.subsec_nanos().max(1_000_000)),
+        };
+        let mut files = [PollFd::new(&self.signals, PollFlags::IN)];
+        rustix::event::poll(&mut files, Some(&pause)).ok();
+        while kernel::next_signal(&self.signals).is_some() {}
+    }
+
+    /// Ends everyone but init, with a grace period; the services first.
     fn end_processes(&mut self) {
+        self.stop_services();
         for signal in [libc::SIGTERM, libc::SIGHUP, libc::SIGCONT] {
             self.signal_everyone(signal);
         }
@@ -249,13 +318,7 @@ impl Init<'_> {
             if left.is_zero() {
                 self.signal_everyone(libc::SIGKILL);
             }
-            let pause = Timespec {
-                tv_sec: 0,
-                tv_nsec: i64::from(left.min(Duration::from_millis(50)).subsec_nanos().max(1_000_000)),
-            };
-            let mut files = [PollFd::new(&self.signals, PollFlags::IN)];
-            rustix::event::poll(&mut files, Some(&pause)).ok();
-            while kernel::next_signal(&self.signals).is_some() {}
+            self.pause(left.min(Duration::from_millis(50)));
         }
     }
 

@@ -1,5 +1,5 @@
-//! The machine's network interfaces: its loopback with the address of the metadata service, and `eth0`, a TUN device whose other end the
-//! parent holds.
+//! The machine's network interfaces: its loopback, one towards the metadata service, and `eth0`, a TUN device whose other end the parent
+//! holds.
 
 use std::fs;
 use std::io;
@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
+use rustix::thread::UnshareFlags;
 
 use super::failure::{Failure, Step as _};
 use super::kernel;
@@ -18,6 +19,9 @@ use crate::inside::{LARGEST_PACKET, METADATA};
 pub(crate) const TUN: &str = "/dev/net/tun";
 /// The name of the machine's interface.
 const NAME: &str = "eth0";
+/// The machine's interface towards the metadata service, and its address there.
+const METADATA_NAME: &str = "metadata";
+const METADATA_PEER: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 255);
 
 /// Finds the host's device while the host's root is still there; it is opened when the machine's network is.
 pub(super) fn find_device(machine: &MachineStart) -> Option<OwnedFd> {
@@ -84,8 +88,35 @@ pub(super) fn attach_in(namespace: OwnedFd) -> io::Result<OwnedFd> {
 }
 
 /// Has the metadata service's address answered in the machine: the socket goes to the parent.
+///
+/// It listens in a network namespace of its own, beside the machine's: a socket in that would take port 80 from web servers that listen
+/// at all addresses. Where the kernel has no pairs of interfaces it does so all the same.
 fn serve_metadata(netlink: &Netlink) -> io::Result<TcpListener> {
-    netlink.add_address(netlink.index("lo")?, METADATA, 32, SCOPE_HOST)?;
+    let own = fs::File::open("/proc/self/ns/net")?;
+    kernel::unshare(UnshareFlags::NEWNET)?;
+    let listener = listen_beside(netlink);
+    rustix::thread::move_into_link_name_space(own.as_fd(), Some(rustix::thread::LinkNameSpaceType::Network))?;
+    let connected = listener.and_then(|listener| {
+        let interface = netlink.index(METADATA_NAME)?;
+        netlink.switch_on(interface, LARGEST_PACKET)?;
+        netlink.add_address(interface, METADATA_PEER, 31, SCOPE_LINK)?;
+        Ok(listener)
+    });
+    connected.or_else(|_| {
+        netlink.add_address(netlink.index("lo")?, METADATA, 32, SCOPE_HOST)?;
+        TcpListener::bind(SocketAddrV4::new(METADATA, 80))
+    })
+}
+
+/// Connects the new network namespace that this process is in with the machine's, and listens there.
+fn listen_beside(machine: &Netlink) -> io::Result<TcpListener> {
+    let here = fs::File::open("/proc/self/ns/net")?;
+    machine.add_pair(METADATA_NAME, NAME, here.as_fd())?;
+    let netlink = Netlink::open()?;
+    let interface = netlink.index(NAME)?;
+    netlink.switch_on(interface, LARGEST_PACKET)?;
+    netlink.add_address(interface, METADATA, 31, SCOPE_LINK)?;
+    netlink.add_default_route(interface, METADATA, Some(METADATA_PEER))?;
     TcpListener::bind(SocketAddrV4::new(METADATA, 80))
 }
 
@@ -99,5 +130,5 @@ fn configure(netlink: &Netlink, network: &NetworkStart) -> io::Result<()> {
     let interface = netlink.index(NAME)?;
     netlink.switch_on(interface, LARGEST_PACKET)?;
     netlink.add_address(interface, network.address, 10, SCOPE_LINK)?;
-    netlink.add_default_route(interface, network.address)
+    netlink.add_default_route(interface, network.address, None)
 }

@@ -35,6 +35,7 @@ mod kernel;
 mod mounts;
 mod netlink;
 mod remove;
+mod services;
 mod sftp;
 mod shims;
 mod terminal;

@@ -1,5 +1,6 @@
 //! The machine's file system: overlays of layers, its own `/proc`, `/dev` and `/run`, and nothing of the host's root.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
@@ -12,15 +13,17 @@ use rustix::mount::{
 use rustix::thread::UnshareFlags;
 
 use super::failure::{Failure, Step as _};
-use super::kernel;
 use super::shims::{self, Shims};
 use super::wire::MachineStart;
+use super::{kernel, services};
 
 /// What the boot must know of the root that was built.
 #[derive(Debug)]
 pub(super) struct Root {
     /// The shims that the root needs.
     pub(super) shims: Shims,
+    /// Links by which this machine's own system has enabled services, where the root stands on that: they are not the instance's.
+    pub(super) enabled_by_host: BTreeSet<PathBuf>,
 }
 
 /// What the parent has opened for a machine.
@@ -70,6 +73,12 @@ pub(super) fn build(machine: &MachineStart, given: Given) -> Result<Root, Failur
     let root = machine.directory.join("root");
     let base = base.map(|base| attach_base(machine, &base)).transpose()?;
     let mount_overlays = |tools| mount_overlays(machine, base.as_deref(), &root, tools);
+    // Only that root has parts: this machine's directories.
+    let host = machine.parts.first().filter(|_| machine.parts.len() > 1);
+    let enabled_by_host = host
+        .and_then(|part| part.lower.last())
+        .map(|lowest| services::links(lowest))
+        .unwrap_or_default();
 
     mount_overlays(None)?;
     let shims = shims::needed(&root, !machine.volumes.is_empty());
@@ -88,7 +97,7 @@ pub(super) fn build(machine: &MachineStart, given: Given) -> Result<Root, Failur
     mount_fresh(&root, "run", "mode=755,size=64m")?;
     mount_fresh(&root, "sys", "mode=555,size=0,ro")?;
     change_root(&root)?;
-    Ok(Root { shims })
+    Ok(Root { shims, enabled_by_host })
 }
 
 /// Puts the mount of the base directory beside the machine's layers; returns where.

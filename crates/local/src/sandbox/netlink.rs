@@ -2,13 +2,15 @@
 
 use std::io;
 use std::net::Ipv4Addr;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 /// Reaches as far as the link; loopback addresses must not be more than that to be used as a source.
 pub(super) const SCOPE_LINK: u8 = 253;
+/// Reaches everything.
+const SCOPE_UNIVERSE: u8 = 0;
 /// Stays within this machine.
 pub(super) const SCOPE_HOST: u8 = 254;
 
@@ -22,6 +24,8 @@ const EXCLUSIVE: u16 = 0x200;
 const ERROR: u16 = 2;
 /// The length of the header of every message.
 const HEADER: usize = 16;
+/// The length of what a message about an interface begins with.
+const INTERFACE_HEADER: usize = 16;
 
 /// A conversation with the kernel about the current network namespace.
 #[derive(Debug)]
@@ -54,6 +58,21 @@ impl Netlink {
         self.request(libc::RTM_NEWLINK, 0, &body)
     }
 
+    /// Makes a pair of connected interfaces: one here, and its peer in another network namespace.
+    pub(super) fn add_pair(&self, name: &str, peer: &str, namespace: BorrowedFd<'_>) -> io::Result<()> {
+        const PEER: u16 = 1; // VETH_INFO_PEER, whose value begins as the message itself does
+        let mut other = vec![0_u8; INTERFACE_HEADER];
+        attribute_of(&mut other, libc::IFLA_IFNAME, &[peer.as_bytes(), b"\0"].concat());
+        attribute(&mut other, libc::IFLA_NET_NS_FD, namespace.as_raw_fd().to_ne_bytes());
+        let (mut data, mut kind, mut body) = (Vec::new(), Vec::new(), vec![0_u8; INTERFACE_HEADER]);
+        attribute_of(&mut data, PEER, &other);
+        attribute_of(&mut kind, libc::IFLA_INFO_KIND, b"veth\0");
+        attribute_of(&mut kind, libc::IFLA_INFO_DATA, &data);
+        attribute_of(&mut body, libc::IFLA_IFNAME, &[name.as_bytes(), b"\0"].concat());
+        attribute_of(&mut body, libc::IFLA_LINKINFO, &kind);
+        self.request(libc::RTM_NEWLINK, CREATE | EXCLUSIVE, &body)
+    }
+
     /// Gives an interface an address, and its network of `prefix` bits a route.
     pub(super) fn add_address(&self, interface: u32, address: Ipv4Addr, prefix: u8, scope: u8) -> io::Result<()> {
         let body = address_message(interface, address, prefix, scope);
@@ -66,13 +85,22 @@ impl Netlink {
         self.request(libc::RTM_DELADDR, 0, &body)
     }
 
-    /// Sends through an interface what has no other route, from this address.
-    pub(super) fn add_default_route(&self, interface: u32, source: Ipv4Addr) -> io::Result<()> {
+    /// Sends through an interface what has no other route, from this address, by a gateway if there is one.
+    pub(super) fn add_default_route(
+        &self,
+        interface: u32,
+        source: Ipv4Addr,
+        gateway: Option<Ipv4Addr>,
+    ) -> io::Result<()> {
         const MAIN_TABLE: u8 = 254;
         const BOOT: u8 = 3;
         const UNICAST: u8 = 1;
         // Family, lengths of destination and source, type of service, table, protocol, scope, type; then flags.
-        let mut body = vec![IPV4, 0, 0, 0, MAIN_TABLE, BOOT, SCOPE_LINK, UNICAST, 0, 0, 0, 0];
+        let scope = if gateway.is_some() { SCOPE_UNIVERSE } else { SCOPE_LINK };
+        let mut body = vec![IPV4, 0, 0, 0, MAIN_TABLE, BOOT, scope, UNICAST, 0, 0, 0, 0];
+        if let Some(gateway) = gateway {
+            attribute(&mut body, libc::RTA_GATEWAY, gateway.octets());
+        }
         attribute(&mut body, libc::RTA_OIF, interface.to_ne_bytes());
         attribute(&mut body, libc::RTA_PREFSRC, source.octets());
         self.request(libc::RTM_NEWROUTE, CREATE | EXCLUSIVE, &body)
@@ -116,11 +144,18 @@ fn address_message(interface: u32, address: Ipv4Addr, prefix: u8, scope: u8) -> 
     body
 }
 
-/// Adds an attribute of four bytes, which needs no padding.
+/// Adds an attribute of four bytes.
 fn attribute(message: &mut Vec<u8>, kind: u16, value: [u8; 4]) {
-    message.extend(8_u16.to_ne_bytes());
+    attribute_of(message, kind, &value);
+}
+
+/// Adds an attribute, with its padding. Values are of a few dozen bytes.
+fn attribute_of(message: &mut Vec<u8>, kind: u16, value: &[u8]) {
+    let length = u16::try_from(4 + value.len()).unwrap_or(u16::MAX);
+    message.extend(length.to_ne_bytes());
     message.extend(kind.to_ne_bytes());
     message.extend(value);
+    message.resize(message.len().next_multiple_of(4), 0);
 }
 
 #[cfg(test)]

@@ -1,19 +1,21 @@
 //! Shims for what a root lacks, or has and does not work here: `sudo`; `poweroff` and its kin where they want a systemd that is not there;
-//! `systemctl` and `cloud-init`, which pass on what the root's own can do.
+//! `systemctl` and `journalctl`, which ask the machine's init, and `cloud-init`; these pass on what the root's own can do.
 
 use std::fs;
 use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::elevate;
+use super::{elevate, services};
 
 const SUDO: &str = include_str!("sudo.sh");
 const SHUTDOWN: &str = include_str!("shutdown.sh");
+const SYSTEMCTL: &str = include_str!("systemctl.sh");
 /// Programs that stand before the root's own, which is beside them then, with `.real` after its name; and what the root's own starts with.
 /// Another program of that name is somebody's replacement, and stays.
-const WRAPPERS: [(&str, &str, &[u8]); 2] = [
-    ("systemctl", include_str!("systemctl.sh"), b"\x7fELF"),
+const WRAPPERS: [(&str, &str, &[u8]); 3] = [
+    ("systemctl", SYSTEMCTL, b"\x7fELF"),
+    ("journalctl", SYSTEMCTL, b"\x7fELF"),
     ("cloud-init", include_str!("cloud_init.sh"), b"#!"),
 ];
 /// What mounts volumes, in machines that have some.
@@ -60,6 +62,7 @@ pub(super) fn needed(root: &Path, has_volumes: bool) -> Shims {
         shutdown: Vec::new(),
         wrappers: WRAPPERS
             .iter()
+            .filter(|(_, text, _)| *text != SYSTEMCTL || services::has_client())
             .chain(has_volumes.then_some(&MOUNT))
             .filter_map(|(name, text, start)| wrapper(root, name, text, start))
             .collect(),

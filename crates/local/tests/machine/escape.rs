@@ -202,7 +202,7 @@ fn network_of_the_host_is_another() {
     assert_eq!(
         machine.output(
             "root",
-            "cut -d: -f1 /proc/net/dev | tail -n +3 | tr -d ' ' | grep -v -e eth0 -e tunl -e sit -e gre -e ip6 -e vti -e erspan"
+            "cut -d: -f1 /proc/net/dev | tail -n +3 | tr -d ' ' | grep -v -e eth0 -e ^metadata$ -e tunl -e sit -e gre -e ip6 -e vti -e erspan"
         ),
         "lo"
     );

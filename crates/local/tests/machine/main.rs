@@ -13,6 +13,7 @@ mod layers;
 mod power;
 mod resets;
 mod roots;
+mod services;
 mod ssh;
 mod tarballs;
 mod user_data;
@@ -36,6 +37,7 @@ fn main() {
         ("roots", roots::TESTS),
         ("power", power::TESTS),
         ("user_data", user_data::TESTS),
+        ("services", services::TESTS),
         ("escape", escape::TESTS),
         ("walls", walls::TESTS),
         ("internet", internet::TESTS),
