@@ -107,7 +107,12 @@ struct Tally {
 
 /// Runs the cells of these bakes, one bake after the other; fails with the cells that went wrong.
 pub(crate) fn run(bakes: &[Bake], part: Part) {
-    let problems: Vec<String> = bakes.iter().flat_map(|bake| run_one(*bake, part)).collect();
+    let run_all = || -> Vec<String> { bakes.iter().flat_map(|bake| run_one(*bake, part)).collect() };
+    let problems = match part {
+        Part::Usual => run_all(),
+        // In a thread that no test has, since it takes longer than any test may. Each of its bakes has a limit.
+        Part::Whole => std::thread::scope(|scope| scope.spawn(run_all).join().unwrap()),
+    };
     assert!(
         problems.is_empty(),
         "{} cells: {}",
