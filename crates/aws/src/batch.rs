@@ -22,15 +22,25 @@ use crate::tag::{self, Tags};
 /// Makes the call for these ids, and answers what is said about each of them, if anything.
 pub type Call<V, K = String> = Box<dyn Fn(Vec<K>) -> BoxFuture<'static, Result<HashMap<K, V>, AwsError>> + Send + Sync>;
 
+/// How long after a call that followed no other the next one may begin; each that follows doubles it.
+const FIRST_APART: Duration = Duration::from_millis(100);
+
 /// The calls of one operation in one account and region.
 pub struct Batch<V, K = String> {
     call: Call<V, K>,
-    /// How long after the beginning of a call the next one may begin.
+    /// How long after the beginning of a call the next one may begin, when calls follow each other.
     apart: Duration,
     /// What the next call is for, and who is told how it went.
     next: Mutex<Vec<(K, oneshot::Sender<Outcome<V>>)>>,
-    /// When the last call began; held while one is under way.
-    turn: tokio::sync::Mutex<Option<Instant>>,
+    /// The last call; held while one is under way.
+    turn: tokio::sync::Mutex<Option<Last>>,
+}
+
+/// A call that was made.
+struct Last {
+    begun: Instant,
+    /// How long after it the next one may begin.
+    apart: Duration,
 }
 
 /// How a call went for one of its ids.
@@ -66,9 +76,13 @@ impl<V: Clone, K: Clone + Eq + Hash> Batch<V, K> {
             drop(turn);
             return self.settle(id, outcome).await;
         }
-        if let Some(last) = *turn {
-            pause(self.apart.saturating_sub(last.elapsed())).await;
-        }
+        let apart = match &*turn {
+            Some(last) if last.begun.elapsed() < self.apart * 2 => {
+                pause(last.apart.saturating_sub(last.begun.elapsed())).await;
+                last.apart * 2
+            }
+            _ => FIRST_APART,
+        };
         let wanted: Vec<_> = {
             let mut next = self.lock();
             let count = next.len().min(describe::MOST_VALUES);
@@ -79,7 +93,10 @@ impl<V: Clone, K: Clone + Eq + Hash> Batch<V, K> {
             drop(turn);
             return self.alone(id).await;
         }
-        *turn = Some(Instant::now());
+        *turn = Some(Last {
+            begun: Instant::now(),
+            apart: apart.min(self.apart),
+        });
         let is_alone = wanted.len() == 1;
         let (ids, senders): (Vec<_>, Vec<_>) = wanted.into_iter().unzip();
         let answer = (self.call)(ids.clone()).await;
@@ -323,10 +340,31 @@ mod tests {
             Instant::now()
         };
         let begun = Instant::now();
-        let (a, b, c, d) = tokio::join!(at(0, "a"), at(300, "b"), at(900, "c"), at(2500, "d"));
-        let ended = [a, b, c, d].map(|end| end.duration_since(begun).as_millis() / 100);
-        assert_eq!(ended, [0, 10, 10, 25], "tenths of a second");
-        assert_eq!(*calls.lock().unwrap(), [vec!["a"], vec!["b", "c"], vec!["d"]]);
+        let many = join_all([0, 10, 90, 150, 250, 310, 600, 1600, 2400, 5000].map(|milliseconds| {
+            let name = milliseconds.to_string();
+            async move { at(milliseconds, &name).await }
+        }));
+        let ended = many
+            .await
+            .into_iter()
+            .map(|end| end.duration_since(begun).as_millis() / 10);
+        assert_eq!(
+            ended.collect::<Vec<_>>(),
+            [0, 10, 10, 30, 30, 70, 70, 160, 260, 500],
+            "hundredths of a second"
+        );
+        assert_eq!(
+            *calls.lock().unwrap(),
+            [
+                vec!["0"],
+                vec!["10", "90"],
+                vec!["150", "250"],
+                vec!["310", "600"],
+                vec!["1600"],
+                vec!["2400"],
+                vec!["5000"]
+            ]
+        );
     }
 
     #[tokio::test]
