@@ -16,26 +16,29 @@ use crate::process::{Process, is_machine_readable};
 /// Understands the arguments. Help and usage errors are printed here; the failure then only carries the status.
 pub(crate) fn parse(process: &Process) -> Result<Cli, Failure> {
     let arguments = &process.arguments;
-    let grammar = grammar().after_help(crate::env::help()).bin_name(process.called());
+    let grammar = as_in_go(Cli::command()).after_help(crate::env::help());
+    let mut grammar = grammar.bin_name(process.called());
     let rest: Vec<OsString> = arguments
         .iter()
         .filter(|argument| !is_machine_readable(argument))
         .cloned()
         .collect();
+    let long = long_form(&grammar, rest);
+    // Builds of all commands only the one that is called.
     let parsed = grammar
-        .clone()
-        .try_get_matches_from(long_form(&grammar, rest))
+        .try_get_matches_from_mut(long)
         .and_then(|matches| Cli::from_arg_matches(&matches));
     parsed.map_err(|error| Failure::said(print(error, &grammar, arguments, process.output)))
 }
 
-/// The commands with their flags as Go reads them: a repeated flag's last value counts, and a switch may have a value after `=`.
+/// All commands with their flags.
 pub(crate) fn grammar() -> Grammar {
     let mut grammar = as_in_go(Cli::command());
     grammar.build();
     grammar
 }
 
+/// The commands with their flags as Go reads them: a repeated flag's last value counts, and a switch may have a value after `=`.
 fn as_in_go(command: Grammar) -> Grammar {
     let help = Arg::new("help").short('h').long("help").action(ArgAction::HelpLong);
     // Taken out before clap reads the arguments: it is here to be listed.
