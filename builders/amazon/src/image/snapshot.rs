@@ -60,7 +60,7 @@ async fn create(
     request: CreateSnapshotFluentBuilder,
     token: String,
 ) -> Result<(String, String), AwsError> {
-    let mut tries = Tries::new();
+    let mut tries = None;
     loop {
         let request = request.clone().customize().config_override(without_retries());
         let error = match once("CreateSnapshot", request.send()).await {
@@ -71,7 +71,8 @@ async fn create(
             }
             Err(error) => error,
         };
-        let Some(length) = tries.after(error.class) else {
+        // Counted from the first failure: a call that hangs takes as long as all of its repetitions may.
+        let Some(length) = tries.get_or_insert_with(Tries::new).after(error.class) else {
             return Err(error);
         };
         pause(length).await;
