@@ -189,14 +189,20 @@ fn of_object(schema: &Map<String, Json>) -> Schema {
     Schema { fields }
 }
 
+/// A member of a schema. There are a handful, and hundreds of schemas are read at each start: comparing is faster than hashing.
+fn get<'a>(shape: &'a Json, name: &str) -> Option<&'a Json> {
+    let mut members = shape.as_object()?.iter();
+    members.find(|(key, _)| *key == name).map(|(_, value)| value)
+}
+
 fn field(name: &str, property: &Json) -> Field {
-    let extension = |key: &str| property.get(key);
+    let extension = |key: &str| get(property, key);
     let is = |key: &str| extension(key).and_then(Json::as_bool).unwrap_or(false);
     let shape = without_null(property);
     Field {
         name: name.to_owned(),
         doc: extension("description")
-            .or_else(|| shape.get("description"))
+            .or_else(|| get(shape, "description"))
             .and_then(Json::as_str)
             .unwrap_or("")
             .to_owned(),
@@ -205,26 +211,25 @@ fn field(name: &str, property: &Json) -> Field {
         default: extension("default").filter(|default| !default.is_null()).cloned(),
         accepts: accepts(shape),
         late: is("x-late"),
-        sensitive: is("x-sensitive") || shape.get("x-sensitive").and_then(Json::as_bool).unwrap_or(false),
+        sensitive: is("x-sensitive") || get(shape, "x-sensitive").and_then(Json::as_bool).unwrap_or(false),
         unsupported: string(property, "x-unsupported"),
         zero_counts: is("x-zero"),
     }
 }
 
 fn string(shape: &Json, key: &str) -> Option<String> {
-    shape.get(key).and_then(Json::as_str).map(str::to_owned)
+    get(shape, key).and_then(Json::as_str).map(str::to_owned)
 }
 
 /// `Option<T>` adds `null` to the alternatives of `T`; for a template an option that is not given is simply not there.
 fn without_null(property: &Json) -> &Json {
-    let alternatives = property
-        .get("anyOf")
-        .or_else(|| property.get("oneOf"))
+    let alternatives = get(property, "anyOf")
+        .or_else(|| get(property, "oneOf"))
         .and_then(Json::as_array);
     let mut rest = alternatives
         .into_iter()
         .flatten()
-        .filter(|one| one.get("type").and_then(Json::as_str) != Some("null"));
+        .filter(|one| get(one, "type").and_then(Json::as_str) != Some("null"));
     match (rest.next(), rest.next()) {
         (Some(only), None) => only,
         _ => property,
@@ -235,7 +240,7 @@ fn kind(shape: &Json) -> FieldKind {
     if let Some(object) = structure(shape) {
         return FieldKind::Block(of_object(object));
     }
-    if let Some(object) = shape.get("items").and_then(structure) {
+    if let Some(object) = get(shape, "items").and_then(structure) {
         return FieldKind::Blocks(of_object(object));
     }
     FieldKind::Attribute(value_type(shape))
@@ -245,7 +250,7 @@ fn kind(shape: &Json) -> FieldKind {
 fn structure(shape: &Json) -> Option<&Map<String, Json>> {
     without_null(shape)
         .as_object()
-        .filter(|object| object.contains_key("properties"))
+        .filter(|object| object.keys().any(|key| key == "properties"))
 }
 
 fn value_type(shape: &Json) -> Type {
@@ -258,8 +263,8 @@ fn value_type(shape: &Json) -> Type {
         Some("integer" | "number") => Type::Number,
         Some("boolean") => Type::Bool,
         Some("array") => {
-            let element = shape.get("items").map_or(Type::Dynamic, value_type);
-            let distinct = shape.get("uniqueItems").and_then(Json::as_bool).unwrap_or(false);
+            let element = get(shape, "items").map_or(Type::Dynamic, value_type);
+            let distinct = get(shape, "uniqueItems").and_then(Json::as_bool).unwrap_or(false);
             if distinct {
                 Type::set(element)
             } else {
@@ -267,7 +272,7 @@ fn value_type(shape: &Json) -> Type {
             }
         }
         Some("object") => {
-            let element = shape.get("additionalProperties").filter(|one| one.is_object());
+            let element = get(shape, "additionalProperties").filter(|one| one.is_object());
             Type::map(element.map_or(Type::Dynamic, value_type))
         }
         _ => Type::Dynamic,
@@ -276,7 +281,7 @@ fn value_type(shape: &Json) -> Type {
 
 /// The one type of a shape that is not `null`.
 fn type_name(shape: &Json) -> Option<&str> {
-    match shape.get("type")? {
+    match get(shape, "type")? {
         Json::String(name) => Some(name),
         Json::Array(names) => names.iter().filter_map(Json::as_str).find(|name| *name != "null"),
         _ => None,
@@ -285,14 +290,13 @@ fn type_name(shape: &Json) -> Option<&str> {
 
 fn accepts(shape: &Json) -> Accepts {
     // What a list or a map holds is held to the same rules, one by one.
-    let inner = shape
-        .get("items")
-        .or_else(|| shape.get("additionalProperties"))
+    let inner = get(shape, "items")
+        .or_else(|| get(shape, "additionalProperties"))
         .filter(|inner| inner.is_object());
     if let Some(inner) = inner {
         return accepts(without_null(inner));
     }
-    if shape.get("format").and_then(Json::as_str) == Some("go-duration") {
+    if get(shape, "format").and_then(Json::as_str) == Some("go-duration") {
         return Accepts::Duration;
     }
     let choices = choices(shape);
@@ -309,8 +313,8 @@ fn accepts(shape: &Json) -> Accepts {
     if type_name(shape) != Some("integer") {
         return Accepts::Anything;
     }
-    let limit = |key: &str| shape.get(key).and_then(|limit| limit.to_string().parse::<i128>().ok());
-    let (least, greatest) = match shape.get("format").and_then(Json::as_str) {
+    let limit = |key: &str| get(shape, key).and_then(|limit| limit.to_string().parse::<i128>().ok());
+    let (least, greatest) = match get(shape, "format").and_then(Json::as_str) {
         Some("int8") => (i8::MIN.into(), i8::MAX.into()),
         Some("int16") => (i16::MIN.into(), i16::MAX.into()),
         Some("int32") => (i32::MIN.into(), i32::MAX.into()),
@@ -328,9 +332,9 @@ fn accepts(shape: &Json) -> Accepts {
 
 /// The values of a field that is an enum without data. Variants that have attributes of their own stand one by one, after the others.
 fn choices(shape: &Json) -> Vec<Choice> {
-    let plain = shape.get("enum").and_then(Json::as_array).into_iter().flatten();
-    let single = shape.get("const").into_iter();
-    let any_case = shape.get("x-any-case").and_then(Json::as_bool).unwrap_or(false);
+    let plain = get(shape, "enum").and_then(Json::as_array).into_iter().flatten();
+    let single = get(shape, "const").into_iter();
+    let any_case = get(shape, "x-any-case").and_then(Json::as_bool).unwrap_or(false);
     let own: Vec<Choice> = plain
         .chain(single)
         .filter_map(Json::as_str)
@@ -342,9 +346,9 @@ fn choices(shape: &Json) -> Vec<Choice> {
             unsupported: None,
         })
         .collect();
-    let alternatives = shape.get("oneOf").and_then(Json::as_array).into_iter().flatten();
+    let alternatives = get(shape, "oneOf").and_then(Json::as_array).into_iter().flatten();
     let each = alternatives.flat_map(|one| {
-        let aliases = one.get("x-aliases").and_then(Json::as_array).into_iter().flatten();
+        let aliases = get(one, "x-aliases").and_then(Json::as_array).into_iter().flatten();
         let aliases: Vec<String> = aliases.filter_map(Json::as_str).map(str::to_owned).collect();
         choices(one).into_iter().map(move |choice| Choice {
             doc: string(one, "description").unwrap_or_default(),

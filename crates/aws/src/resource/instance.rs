@@ -48,11 +48,14 @@ async fn remove(scope: &Scope<'_>, id: &str) -> Result<(), RemoveError> {
     };
     let what = format!("instance {id}");
     let wait = scope.aws.instances.until(id, pace, &what, "terminated", terminated);
-    wait.await?;
-    for volume in volumes_left(scope).await? {
-        volume::delete(scope.ec2(), &volume).await?;
+    let ended = wait.await;
+    // Volumes tell by themselves whether the instance still has them.
+    if let Ok(()) | Err(WaitError::Unseen { .. }) = ended {
+        for volume in volumes_left(scope).await? {
+            volume::delete(scope.ec2(), &volume).await?;
+        }
     }
-    Ok(())
+    Ok(ended?)
 }
 
 /// The volumes that were made with the instance and are not deleted with it.
