@@ -53,7 +53,7 @@ enum Outcome<V> {
 }
 
 impl<V: Clone, K: Clone + Eq + Hash> Batch<V, K> {
-    /// Of an operation that is called in this way, with so much time between the beginnings of two calls.
+    /// Of an operation that is called in this way, with up to so much time between the beginnings of two calls.
     pub fn new(apart: Duration, call: Call<V, K>) -> Self {
         Self {
             call,

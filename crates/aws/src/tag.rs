@@ -83,7 +83,7 @@ pub async fn set(ec2: &Client, resources: Vec<String>, tags: &Tags) -> Result<()
 ///
 /// # Errors
 /// What EC2 answers.
-pub async fn remove_temporary(ec2: &Client, resources: Vec<String>) -> Result<(), AwsError> {
+pub(crate) async fn remove_temporary(ec2: &Client, resources: Vec<String>) -> Result<(), AwsError> {
     remove(ec2, resources, [RUN, CREATED, TOKEN]).await
 }
 

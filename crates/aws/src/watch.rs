@@ -15,6 +15,7 @@ use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::call::pause;
 use crate::error::AwsError;
 use crate::made::SETTLES;
 use crate::retry::Tries;
@@ -234,7 +235,7 @@ impl<S> Watch<S> {
         if self.is_fresh(fresh) {
             return Ok(());
         }
-        clock::pause_unless(self.until_turn(), std::future::pending()).await;
+        pause(self.until_turn()).await;
         let begun = Instant::now();
         let ids: Vec<String> = self.lock().wanted.keys().cloned().collect();
         let answer = (self.describe)(ids).await;
@@ -417,7 +418,7 @@ mod tests {
                 let seen = watch.until("a", PACE, "a", "available", |state| state.map(|()| Ok(())));
                 seen.await.unwrap();
                 let moment = Duration::from_millis(10).saturating_sub(begun.elapsed());
-                clock::pause_unless(moment, std::future::pending()).await;
+                pause(moment).await;
             }
             assert_eq!(begun.elapsed().as_millis() / 10, expected / 10, "{others}");
         }

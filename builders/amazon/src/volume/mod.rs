@@ -156,7 +156,7 @@ impl Volumes<'_> {
             .chain(snapshots.iter().map(|snapshot| snapshot.value.clone()))
             .collect();
         if !stays.is_empty() {
-            tag::remove_temporary(cloud.ec2(), stays).await?;
+            cloud.aws.untag(stays).await?;
         }
         for snapshot in &snapshots {
             snapshot.handle.keep().await?;
@@ -180,11 +180,11 @@ impl Volumes<'_> {
 
     /// A volume that stays has its own tags and none of the instance.
     async fn tag_volume(&self, id: &str, tags: &Tags) -> Result<(), BakeError> {
-        let ec2 = self.launch.cloud.ec2();
-        tag::set(ec2, vec![id.to_owned()], tags).await?;
+        let aws = &self.launch.cloud.aws;
+        aws.tag(vec![id.to_owned()], tags).await?;
         let others = self.launch.texts.volume_tags.keys();
         let others = others.filter(|key| !tags.contains_key(*key));
-        Ok(tag::remove(ec2, vec![id.to_owned()], others.map(String::as_str)).await?)
+        Ok(tag::remove(aws.ec2(), vec![id.to_owned()], others.map(String::as_str)).await?)
     }
 }
 

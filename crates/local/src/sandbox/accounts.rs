@@ -20,6 +20,19 @@ pub(super) struct Account {
     pub(super) shell: PathBuf,
 }
 
+impl Account {
+    /// The machine's root, where its files do not tell.
+    pub(super) fn root() -> Account {
+        Account {
+            name: "root".into(),
+            uid: 0,
+            gid: 0,
+            home: "/root".into(),
+            shell: "/bin/sh".into(),
+        }
+    }
+}
+
 /// The users that may log in to a machine.
 #[derive(Debug)]
 pub(super) enum Residents {

@@ -7,14 +7,7 @@
 
 /// The ELF file, or `None` on processors that it has not been written for.
 pub(super) fn program() -> Option<Vec<u8>> {
-    let (machine, code): (u16, &[u8]) = if cfg!(target_arch = "x86_64") {
-        (62, X86_64)
-    } else if cfg!(target_arch = "aarch64") {
-        (183, AARCH64)
-    } else {
-        return None;
-    };
-    Some(elf(machine, code))
+    elf(X86_64, AARCH64, &[])
 }
 
 /// `setgid(0); setgroups(0, NULL); setuid(0); execve(argv[1], &argv[1], envp); exit(127)`
@@ -58,11 +51,19 @@ const AARCH64: &[u8] = &[
     0x01, 0x00, 0x00, 0xd4,                     // svc #0
 ];
 
-/// A static executable of one segment that starts at its first instruction.
-pub(super) fn elf(machine: u16, code: &[u8]) -> Vec<u8> {
+/// A static executable of one segment, code for this processor with data behind it, that starts at its first instruction. `None` on processors
+/// that there is no code for.
+pub(super) fn elf(x86_64: &[u8], aarch64: &[u8], data: &[u8]) -> Option<Vec<u8>> {
     const BASE: u64 = 0x0040_0000;
     const HEADERS: u64 = 64 + 56;
-    let length = HEADERS + code.len() as u64;
+    let (machine, code) = if cfg!(target_arch = "x86_64") {
+        (62_u16, x86_64)
+    } else if cfg!(target_arch = "aarch64") {
+        (183, aarch64)
+    } else {
+        return None;
+    };
+    let length = HEADERS + (code.len() + data.len()) as u64;
     let mut file = Vec::with_capacity(256);
     file.extend_from_slice(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0"); // 64 bit, little endian, version 1
     file.extend_from_slice(&2_u16.to_le_bytes()); // executable
@@ -81,5 +82,6 @@ pub(super) fn elf(machine: u16, code: &[u8]) -> Vec<u8> {
         file.extend_from_slice(&word.to_le_bytes()); // offset, addresses, sizes, alignment
     }
     file.extend_from_slice(code);
-    file
+    file.extend_from_slice(data);
+    Some(file)
 }

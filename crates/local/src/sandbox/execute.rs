@@ -85,7 +85,7 @@ pub(super) fn start_script(
     residents: &Residents,
     machine: &MachineStart,
 ) -> io::Result<Pid> {
-    let account = residents.find("root").unwrap_or_else(root);
+    let account = residents.find("root").unwrap_or_else(Account::root);
     let identity = Identity {
         groups: vec![0],
         account,
@@ -107,16 +107,6 @@ pub(super) fn start_script(
         identity,
         false,
     )
-}
-
-fn root() -> Account {
-    Account {
-        name: "root".into(),
-        uid: 0,
-        gid: 0,
-        home: "/root".into(),
-        shell: "/bin/sh".into(),
-    }
 }
 
 fn program(run: &Run, command: Vec<u8>, identity: &Identity) -> io::Result<Command> {

@@ -13,14 +13,7 @@ pub(super) const NAMES: [&str; 2] = ["systemctl", "journalctl"];
 
 /// The ELF file, or `None` on processors that it has not been written for.
 pub(in crate::sandbox) fn program() -> Option<Vec<u8>> {
-    let (machine, code): (u16, &[u8]) = if cfg!(target_arch = "x86_64") {
-        (62, X86_64)
-    } else if cfg!(target_arch = "aarch64") {
-        (183, AARCH64)
-    } else {
-        return None;
-    };
-    Some(elf(machine, &[code, ADDRESS, MESSAGE].concat()))
+    elf(X86_64, AARCH64, &[ADDRESS, MESSAGE].concat())
 }
 
 /// `AF_UNIX` and the path of the socket; lies behind the code.

@@ -246,7 +246,7 @@ impl Identity {
         let service = setting.service;
         let user = service.user.as_deref().filter(|_| !command.privileged);
         let mut account = match user {
-            None => root(),
+            None => Account::root(),
             Some(user) => {
                 find_account(user).ok_or_else(|| format!("Failed to determine user credentials: no user `{user}`"))?
             }
@@ -277,16 +277,6 @@ impl Identity {
     }
 }
 
-fn root() -> Account {
-    Account {
-        name: "root".into(),
-        uid: 0,
-        gid: 0,
-        home: "/root".into(),
-        shell: "/bin/sh".into(),
-    }
-}
-
 /// A user by name or by number.
 fn find_account(user: &str) -> Option<Account> {
     accounts::find(user).or_else(|| {
@@ -295,7 +285,7 @@ fn find_account(user: &str) -> Option<Account> {
             name: user.to_owned(),
             uid,
             gid: uid,
-            ..root()
+            ..Account::root()
         })
     })
 }

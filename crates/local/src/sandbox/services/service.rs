@@ -162,15 +162,9 @@ pub(super) enum BadService {
 }
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(90);
-/// Keys of `[Service]` that have an effect here, or none that could be missed.
-const SUPPORTED: [&str; 55] = [
+/// Keys of `[Service]` besides [`PHASES`] and [`LIMITS`] that have an effect here, or none that could be missed.
+const SUPPORTED: [&str; 49] = [
     "Type",
-    "ExecStartPre",
-    "ExecStart",
-    "ExecStartPost",
-    "ExecReload",
-    "ExecStop",
-    "ExecStopPost",
     "RemainAfterExit",
     "GuessMainPID",
     "PIDFile",
@@ -496,8 +490,10 @@ fn output(value: &str) -> Output {
 fn passed_over(file: &UnitFile) -> Vec<String> {
     let mut names = Vec::new();
     for key in file.keys("Service") {
-        let is_known =
-            SUPPORTED.contains(&key) || LIMITS.iter().any(|(limit, _)| *limit == key) || key.starts_with("X-");
+        let is_known = SUPPORTED.contains(&key)
+            || PHASES.contains(&key)
+            || LIMITS.iter().any(|(limit, _)| *limit == key)
+            || key.starts_with("X-");
         if !is_known && !names.iter().any(|name| name == key) {
             names.push(key.to_owned());
         }
