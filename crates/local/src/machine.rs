@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use crate::base;
 pub use crate::base::BaseRoot;
 use crate::cgroup::Hierarchies;
-use crate::disk;
+use crate::disk::{self, Disk};
 use crate::layers::{self, Content};
 use crate::limits::Limits;
 pub use crate::machine_error::MachineError;
@@ -289,6 +289,7 @@ impl Machines {
         let mut record = store.machine(&spec.id)?;
         let key = sshd::host_key(store, &spec.id)?;
         let listener = sshd::listen(spec.address, spec.ssh_port).await?;
+        let disk = self.disk(&spec.id, &places(&spec)).await;
         let (sandbox, wires, complaints) = self.boot(&spec, &record.root, &places(&spec)).await?;
         let login_user = spec.users.first().map(String::as_str);
         let mut actions = user_data::read(spec.user_data.as_deref().unwrap_or_default(), login_user);
@@ -318,7 +319,6 @@ impl Machines {
             record.booted = true;
             store.write_machine(&spec.id, &record)?;
         }
-        let disk = self.disk(&spec.id, &places(&spec));
         let watched = machine.clone();
         let network = self.inner.network.clone();
         let address = interface_address(spec.address);
@@ -419,16 +419,19 @@ impl Machines {
         Ok(())
     }
 
-    /// What a machine may write.
-    fn disk(&self, id: &str, volumes: &[(VolumeSpec, PathBuf)]) -> Disk {
+    /// What a machine may write that has not started yet.
+    async fn disk(&self, id: &str, volumes: &[(VolumeSpec, PathBuf)]) -> Disk {
         let volumes = volumes.iter().filter(|_| !self.is_unisolated());
-        Disk {
-            store: self.inner.store.directory().to_owned(),
-            machine: Store::machine_directory(id),
-            volumes: volumes.map(|(_, directory)| directory.clone()).collect(),
-            ids: self.inner.ids,
-            limit: self.inner.limits.disk(),
-        }
+        let volumes = volumes.map(|(_, directory)| directory.clone()).collect();
+        let inner = &self.inner;
+        Disk::before(
+            inner.store.directory(),
+            &Store::machine_directory(id),
+            volumes,
+            inner.ids,
+            inner.limits.disk(),
+        )
+        .await
     }
 
     /// Freezes the writable layer of a machine into a root.
@@ -561,6 +564,7 @@ impl Machines {
             ssh_port: 0,
             volumes: Vec::new(),
         };
+        let disk = self.disk(id, volumes).await;
         let (sandbox, wires, complaints) = self.boot(&spec, root, volumes).await?;
         for line in complaints {
             tracing::warn!(machine = id, "{line}");
@@ -588,7 +592,6 @@ impl Machines {
             sandbox.request_stop().await;
             end
         };
-        let disk = self.disk(id, volumes);
         let end = tokio::select! {
             never = network => match never {},
             (end, ()) = async { tokio::join!(work, sandbox.listen()) } => end?,
@@ -770,26 +773,6 @@ async fn mount_volumes(sandbox: &Sandbox) {
         Err(error) => error.to_string(),
     };
     sandbox.write_console(format!("failed to mount the volumes of /etc/fstab: {outcome}\n").as_bytes());
-}
-
-/// What a machine may write, and where it is counted.
-#[derive(Debug)]
-struct Disk {
-    store: PathBuf,
-    /// The machine's directory, relative to the store.
-    machine: PathBuf,
-    /// Those of its volumes, likewise.
-    volumes: Vec<PathBuf>,
-    ids: IdMap,
-    /// In bytes.
-    limit: u64,
-}
-
-impl Disk {
-    /// Returns when more has been written.
-    async fn exceeded(&self) {
-        disk::watch(&self.store, &self.machine, &self.volumes, self.ids, self.limit).await;
-    }
 }
 
 /// Why a machine has ended without being stopped.

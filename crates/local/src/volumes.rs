@@ -112,7 +112,8 @@ pub(crate) async fn snapshot(store: &Store, ids: IdMap, id: &str) -> Result<Opti
     if !from.is_dir() {
         return Ok(None);
     }
-    rustix::fs::sync(); // what a device or a file system of its own has not written to its file yet
+    // What a device or a file system of its own has not written to its file yet; it takes as long as the host's disks do.
+    tokio::task::spawn_blocking(rustix::fs::sync).await.ok();
     let root = crate::layers::snapshot_id(id);
     let draft = store.draft()?;
     let layer = Layer {

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
 
-use bakelite_local::machine::{BaseRoot, Isolation, Machine, MachineSpec, Machines, RootId};
+use bakelite_local::machine::{BaseRoot, Ended, Isolation, Machine, MachineSpec, Machines, RootId};
 use bakelite_test_support::ended::RunToEnd as _;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -223,6 +224,20 @@ impl Running {
         let shown = format!("{}{}", text(&output.stdout), text(&output.stderr));
         assert!(!output.status.success(), "`{command}` succeeded: {shown}");
         shown
+    }
+
+    /// Why it has ended, which it does within two minutes, or else this tells what a command did that was to bring it about.
+    pub(crate) fn ended(&self, after: &Output) -> Ended {
+        let ended = async { tokio::time::timeout(Duration::from_mins(2), self.machine.ended()).await };
+        self.ground.runtime.block_on(ended).unwrap_or_else(|_| {
+            panic!(
+                "the machine has not ended: {} {}{}\n{}",
+                after.status,
+                text(&after.stdout),
+                text(&after.stderr),
+                text(&self.machine.console_output())
+            )
+        })
     }
 
     pub(crate) fn stop(&self) {

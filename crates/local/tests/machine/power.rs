@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 
 use bakelite_local::Limits;
-use bakelite_local::machine::{BaseRoot, Isolation, Machines};
+use bakelite_local::machine::{BaseRoot, Ended, Isolation, Machines};
 use bakelite_test_support::ended::RunToEnd as _;
 use bakelite_test_support::eventually::{LIMIT, until};
 use bakelite_test_support::server::Server;
@@ -27,8 +27,8 @@ pub(crate) const TESTS: &[Test] = &[
 fn poweroff_ends_the_machine() {
     for command in ["sudo poweroff", "sudo shutdown -h now", "sudo halt"] {
         let machine = ground().start();
-        machine.run("ec2-user", command);
-        ground().runtime.block_on(machine.machine.ended());
+        let output = machine.run("ec2-user", command);
+        assert_eq!(machine.ended(&output), Ended::ByItself);
         assert!(!machine.machine.is_running(), "{command}");
         assert_ne!(machine.run("ec2-user", "true").status.code(), Some(0));
     }

@@ -4,7 +4,7 @@ use bakelite_test_support::eventually::{LIMIT, until};
 
 use crate::Test;
 use crate::ground::{Running, ground, minimal_root, text};
-use bakelite_local::machine::{BaseRoot, RootId};
+use bakelite_local::machine::{BaseRoot, Ended, RootId};
 
 pub(crate) const TESTS: &[Test] = &[
     ("cloud_config_is_done_once", cloud_config_is_done_once),
@@ -217,8 +217,8 @@ fn user_data_starts_a_service() {
         ),
         "/etc/systemd/system/web.service\nactive"
     );
-    machine.run("root", "systemctl poweroff");
-    ground().runtime.block_on(machine.machine.ended());
+    let output = machine.run("root", "systemctl poweroff");
+    assert_eq!(machine.ended(&output), Ended::ByItself);
 }
 
 fn units_are_enabled_without_a_systemctl() {

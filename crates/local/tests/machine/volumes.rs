@@ -261,11 +261,11 @@ fn volumes_count_for_the_disk() {
     spec.volumes = volumes.to_vec();
     let started = ground().runtime.block_on(machines.start(spec.clone())).unwrap();
     let machine = Running::again_borrowed(ground(), &spec, &started);
-    machine.run(
+    let output = machine.run(
         "root",
         "dd if=/dev/zero of=/dev/xvdb bs=1M count=200 conv=fsync,notrunc; sleep 60",
     );
-    assert_eq!(ground().runtime.block_on(started.ended()), Ended::OverDisk);
+    assert_eq!(machine.ended(&output), Ended::OverDisk);
     machine.end_with(machines, &directory.join("store"));
 }
 

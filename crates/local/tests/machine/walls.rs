@@ -296,21 +296,11 @@ fn disk_is_bounded() {
     // No file is larger. It is not written, so that it does not count.
     limited.machine.refuses("truncate -s 100m /var/tmp/large");
     // Nor are many files together.
-    let ended = async {
-        let machine = limited.machine.machine.clone();
-        tokio::time::timeout(std::time::Duration::from_mins(2), machine.ended()).await
-    };
-    let fill = std::thread::scope(|scope| {
-        let fill = scope.spawn(|| {
-            limited.machine.run(
-                "root",
-                "for i in $(seq 60); do head -c 10m /dev/urandom > /var/tmp/$i; done; sleep 100",
-            )
-        });
-        let ended = ground().runtime.block_on(ended);
-        assert_eq!(ended, Ok(Ended::OverDisk));
-        fill.join().unwrap()
-    });
+    let fill = limited.machine.run(
+        "root",
+        "for i in $(seq 60); do head -c 10m /dev/urandom > /var/tmp/$i; done; sleep 100",
+    );
+    assert_eq!(limited.machine.ended(&fill), Ended::OverDisk);
     assert!(!fill.status.success());
     assert!(text(&limited.machine.machine.console_output()).contains("bytes were written"));
     limited.end();
